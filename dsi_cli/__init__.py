@@ -1,0 +1,73 @@
+"""Deep Similarity Inspector: how an image classifier's perception of similarity emerged, read out of its checkpoints.
+
+The notebook's names, each loaded on first use::
+
+    analyze            checkpoints -> tables in a folder; returns the `Run`
+    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...)
+    read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
+    wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
+    weight_similarity  classifier weight -> NCSM, on plain arrays
+    alignments, sai    two CSMs -> how much they say the same, with the chance level
+    mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsi_cli.metrics.alignment import Alignment, alignments, sai
+    from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
+    from dsi_cli.notebook import analyze, open_run, read_head, wordnet_csm
+    from dsi_cli.pipeline.options import Options
+    from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
+    from dsi_cli.store.runs import Run
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "analyze": "dsi_cli.notebook",
+    "open_run": "dsi_cli.notebook",
+    "read_head": "dsi_cli.notebook",
+    "wordnet_csm": "dsi_cli.notebook",
+    "Run": "dsi_cli.store.runs",
+    "Options": "dsi_cli.pipeline.options",
+    "weight_similarity": "dsi_cli.similarity.weights",
+    "centred_weight_similarity": "dsi_cli.similarity.weights",
+    "mean_row_ratio": "dsi_cli.similarity.weights",
+    "Alignment": "dsi_cli.metrics.alignment",
+    "alignments": "dsi_cli.metrics.alignment",
+    "sai": "dsi_cli.metrics.alignment",
+    "mean_wsi": "dsi_cli.metrics.weights",
+    "max_wsi": "dsi_cli.metrics.weights",
+    "min_wsi": "dsi_cli.metrics.weights",
+}
+
+__all__ = [
+    "Alignment",
+    "Options",
+    "Run",
+    "alignments",
+    "analyze",
+    "centred_weight_similarity",
+    "max_wsi",
+    "mean_row_ratio",
+    "mean_wsi",
+    "min_wsi",
+    "open_run",
+    "read_head",
+    "sai",
+    "weight_similarity",
+    "wordnet_csm",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

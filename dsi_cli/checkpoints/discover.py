@@ -1,0 +1,252 @@
+"""Paths -> the checkpoints that lie there, run by run.
+
+A run is the nearest folder that holds checkpoints, step folders (``checkpoint-500/``, one checkpoint each) collapsed into it.
+Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its first bytes; one that only
+has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies there is counted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from dsi_cli.checkpoints.epochs import is_step_folder, natural
+from dsi_cli.checkpoints.formats import INDEX_SUFFIX, MAGICS, recognise
+from dsi_cli.errors import UsageError
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2")
+MODEL_FILES = (
+    f"model{INDEX_SUFFIX}",
+    "model.safetensors",
+    "adapter_model.safetensors",
+    "pytorch_model.bin",
+    "adapter_model.bin",
+)
+"""The files that make a folder one checkpoint, the best first."""
+_NEVER = frozenset(
+    ".json .txt .csv .tsv .png .jpg .jpeg .gif .webp .svg .pdf .md .py .ipynb .yaml .yml .toml .log .npy .html .parquet .xml .sh .pyc .lock .out .err .jsonl .gz".split()
+)
+_IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """A checkpoint before it is opened."""
+
+    run: str
+    folder: Path
+    """The run's folder."""
+    path: Path
+    """The file to open."""
+    step_folder: Path | None
+    """The folder that is the checkpoint, where it is one."""
+    bytes: int
+    modified_ns: int
+
+    @property
+    def place(self) -> Path:
+        """What is the checkpoint: the file, or the step folder."""
+        return self.step_folder if self.step_folder is not None and self.path.name in MODEL_FILES else self.path
+
+    @property
+    def shown(self) -> str:
+        """The place as text that can be stored and printed: absolute, bytes that are no UTF-8 escaped."""
+        return printable(str(self.place))
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's checkpoints, in natural order of their names."""
+
+    name: str
+    folder: Path
+    checkpoints: tuple[Found, ...]
+    ignored: int = 0
+    """Files in its folder that are no checkpoints."""
+
+
+@dataclass
+class _Folder:
+    files: list[tuple[Path, os.stat_result, Path | None]] = field(default_factory=list)
+    ignored: int = 0
+
+
+def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | None = None) -> list[Run]:
+    """Return the runs under the given paths, sorted by name.
+
+    Parameters
+    ----------
+    paths : files, folders (searched to any depth, links followed once), or glob patterns
+    known : run name -> folder, from an output that exists: a folder keeps the name that it has there
+
+    Raises
+    ------
+    UsageError
+        A path does not exist, or a run would take a name that ``known`` has for another folder.
+    """
+    folders: dict[Path, _Folder] = {}
+    for path in _expanded(paths):
+        if path.is_dir():
+            _walk(path, folders)
+        else:
+            _add_file(path, path.parent, folders, asked=True)
+    holding = {folder: entry for folder, entry in folders.items() if entry.files}
+    names = _names(holding, known or {})
+    runs = [_run(names[folder], folder, entry) for folder, entry in holding.items()]
+    return sorted(runs, key=lambda run: natural(run.name))
+
+
+def ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
+    """Return how many files under the paths are no checkpoints: what to say where no run was found."""
+    folders: dict[Path, _Folder] = {}
+    for path in _expanded(paths):
+        if path.is_dir():
+            _walk(path, folders)
+    return sum(entry.ignored for entry in folders.values())
+
+
+def printable(text: str) -> str:
+    """Return text without surrogates (bytes of a name that are no UTF-8), which neither Parquet nor a terminal takes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
+    for given in paths:
+        text = os.path.expanduser(os.fspath(given))
+        if os.path.lexists(text):
+            yield Path(os.path.abspath(text))
+            continue
+        found = sorted(glob.glob(text, recursive=True), key=natural)
+        if not found:
+            raise UsageError(_no_such(text))
+        yield from (Path(os.path.abspath(one)) for one in found)
+
+
+def _no_such(text: str) -> str:
+    if glob.has_magic(text):
+        return f"no file or folder fits the pattern {text}"
+    parent = Path(text).parent
+    near = difflib.get_close_matches(Path(text).name, os.listdir(parent) if parent.is_dir() else [], n=1)
+    return f"no such file or folder: {text}" + (f"; did you mean {parent / near[0]}?" if near else "")
+
+
+def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
+    """Search a folder to any depth; a folder that links lead back to is searched once."""
+    seen: set[tuple[int, int]] = set()
+    for here, inner, files in os.walk(top, followlinks=True, onerror=None):
+        folder = Path(here)
+        identity = folder.stat()
+        if (identity.st_dev, identity.st_ino) in seen:
+            inner.clear()
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        inner[:] = sorted(name for name in inner if name not in _IGNORED_FOLDERS)
+        _add_folder(folder, files, folders, is_top=folder == top)
+
+
+def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *, is_top: bool) -> None:
+    """Sort a folder's files into its run: its own, or its parent's where the folder is one checkpoint."""
+    model = next((name for name in MODEL_FILES if name in files), None)
+    is_step = is_step_folder(folder.name) and not (is_top and model is None)
+    run = folder.parent if is_step else folder
+    if model is not None:
+        found = _stat(folder / model)
+        entry = folders.setdefault(run, _Folder())
+        entry.ignored += len(files) - 1
+        if found is not None:
+            entry.files.append((folder / model, found, folder))
+        return
+    for name in files:
+        _add_file(folder / name, run, folders, step_folder=folder if is_step else None)
+
+
+def _add_file(
+    path: Path, run: Path, folders: dict[Path, _Folder], *, step_folder: Path | None = None, asked: bool = False
+) -> None:
+    entry = folders.setdefault(run, _Folder())
+    found = _stat(path)
+    if asked or (found is not None and _is_candidate(path, found)):
+        entry.files.append((path, found or os.stat_result((0,) * 10), step_folder))
+    else:
+        entry.ignored += 1
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """Return what a path is; for a link that leads nowhere, the link itself."""
+    try:
+        return path.stat()
+    except OSError:
+        try:
+            return path.lstat()
+        except OSError:
+            return None
+
+
+def _is_candidate(path: Path, found: os.stat_result) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return True
+    if suffix in _NEVER or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError:
+        return False
+    # A zip archive under any name may be a document: without a checkpoint's suffix it is opened only if it has none at all.
+    return recognise(head) is not None and not (head.startswith(MAGICS[0]) and suffix not in ("", ".model", ".weights"))
+
+
+def _run(name: str, folder: Path, entry: _Folder) -> Run:
+    files = sorted(entry.files, key=lambda item: natural(str(item[0].relative_to(folder)) if item[0].is_relative_to(folder) else str(item[0])))
+    checkpoints = [Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files]
+    return Run(name, folder, tuple({one.path: one for one in checkpoints}.values()), entry.ignored)
+
+
+def _bytes(path: Path, found: os.stat_result) -> int:
+    return found.st_size + sum(part.st_size for part in _shards(path))
+
+
+def _modified(path: Path, found: os.stat_result) -> int:
+    return max([found.st_mtime_ns, *(part.st_mtime_ns for part in _shards(path))])
+
+
+def _shards(path: Path) -> list[os.stat_result]:
+    if not path.name.endswith(INDEX_SUFFIX):
+        return []
+    return [found for part in sorted(path.parent.glob("*.safetensors")) if (found := _stat(part)) is not None]
+
+
+def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:
+    """Return each folder's name: the one it has already, else its shortest path suffix that is unique."""
+    there = {folder: name for name, folder in known.items()}
+    names = {folder: there[printable(str(folder))] for folder in folders if printable(str(folder)) in there}
+    new = [folder for folder in folders if folder not in names]
+    for folder in new:
+        others = [other for other in new if other != folder]
+        names[folder] = _shortest(folder, others)
+        if names[folder] in known:
+            raise UsageError(
+                f"the output has a run {names[folder]!r} from {known[names[folder]]}, and {printable(str(folder))} would be"
+                " another of that name: choose another output with -o, or rename a folder"
+            )
+    return names
+
+
+def _shortest(folder: Path, others: Sequence[Path]) -> str:
+    parts = folder.parts
+    for length in range(1, len(parts)):
+        suffix = parts[-length:]
+        if not any(other.parts[-length:] == suffix for other in others):
+            return printable("/".join(suffix))
+    return printable("/".join(parts[1:])) or "root"
+
+
+def renamed(run: Run, name: str) -> Run:
+    """Return the run under another name."""
+    return replace(run, name=name, checkpoints=tuple(replace(one, run=name) for one in run.checkpoints))

@@ -1,0 +1,133 @@
+"""safetensors: eight bytes of length, a JSON header, then the tensors' bytes. Single files, and shards under an index.
+
+The header is held to the format's own rules (offsets in order without holes, sizes that match the shapes, the end of the
+last tensor is the end of the file), so that a lying header is an error before anything is read or allocated.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.errors import PendingError, UnreadableError
+
+LARGEST_HEADER = 100_000_000
+_DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+METADATA = "__metadata__"
+
+
+def open_content(source: Source) -> Content:
+    """Return the content of one file: tensors by name, and the header's own ``__metadata__`` (text to text)."""
+    header, begin = _header(source)
+    tree: dict[str, Any] = {}
+    end = 0
+    for name, entry in sorted(header.items(), key=_first_byte):
+        if name == METADATA:
+            tree[METADATA] = entry
+            continue
+        tree[name], end = _tensor(name, entry, end)
+    if begin + end > source.size:
+        raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}")
+    if begin + end < source.size:
+        raise UnreadableError(f"{source.size - begin - end} bytes stand behind the last tensor: the header does not fit the file")
+    order = {name: place for place, name in enumerate(header)}
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        start, size = span(tensor)
+        return decode(tensor, source.read_at(begin + int(tensor.storage.key) + start, size))
+
+    return Content(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
+
+
+def open_sharded(index: Path, stack: ExitStack, sources: list[Source]) -> Content:
+    """Return the content of all shards that an index names; they lie beside it and are opened when they are needed."""
+    with Source(index) as source:
+        listed = _json(source.head(LARGEST_HEADER))
+    names = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise UnreadableError("the index of shards has no weight_map")
+    shards: dict[str, Content] = {}
+    tree: dict[str, Any] = {}
+    homes: dict[str, str] = {}
+    for shard in sorted(set(names.values())):
+        if Path(shard).name != shard:
+            raise UnreadableError(f"the index names a shard outside its own folder: {shard!r}")
+        if not (index.parent / shard).exists():
+            raise PendingError(f"shard {shard!r} is not there")
+        sources.append(stack.enter_context(Source(index.parent / shard)))
+        shards[shard] = open_content(sources[-1])
+        for name, tensor in shards[shard].tree.items():
+            if isinstance(tensor, Tensor):
+                key = f"{shard}:{tensor.storage.key}"
+                homes[key] = shard
+                tree[name] = tensor._replace(storage=tensor.storage._replace(key=key))
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        key = tensor.storage.key
+        return shards[homes[key]].read(tensor._replace(storage=tensor.storage._replace(key=key.rpartition(":")[2])))
+
+    return Content(tree, read)
+
+
+def _header(source: Source) -> tuple[dict[str, Any], int]:
+    if source.size < 8:
+        raise PendingError("breaks off in its first bytes")
+    length = int.from_bytes(source.read_at(0, 8), "little")
+    if length > LARGEST_HEADER:
+        raise UnreadableError(f"a header of {length} bytes; safetensors allows {LARGEST_HEADER}")
+    header = _json(source.read_at(8, length))
+    if not isinstance(header, dict):
+        raise UnreadableError("the safetensors header is no JSON object")
+    return header, 8 + length
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise UnreadableError("its JSON cannot be read") from None
+
+
+def _first_byte(item: tuple[str, Any]) -> int:
+    offsets = item[1].get("data_offsets") if isinstance(item[1], dict) else None
+    first = offsets[0] if isinstance(offsets, list) and offsets else -1
+    return first if isinstance(first, int) else -1
+
+
+def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
+    """Return the tensor of a header's entry, which must begin where the one before ended."""
+    shape = entry.get("shape") if isinstance(entry, dict) else None
+    offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+    numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
+    if len(numbers) != len(shape or ()) + 2 or not all(type(number) is int and number >= 0 for number in numbers):
+        raise UnreadableError(f"the safetensors header says nonsense of {name[:80]!r}")
+    first, last = offsets  # type: ignore[misc]
+    stored = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""
+    dtype = _DTYPES.get(stored, stored)
+    if first != end or last - first != prod(shape or ()) * itemsize(dtype):
+        raise UnreadableError(f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours")
+    return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last

@@ -1,0 +1,176 @@
+"""What a trainer wrote, unwrapped: the state dicts in a checkpoint's contents, raw or averaged, and who wrote it.
+
+A state dict is any mapping of text to tensors, under whatever keys it lies, or the parameters of a whole pickled module
+(found in the stand-ins' state). Optimisers and schedulers are not walked into. Whoever adds a trainer adds a line to `TRAINERS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from dsi_cli.checkpoints.pickles import Global, Stub
+from dsi_cli.checkpoints.tensors import Tensor
+
+RAW, EMA = "raw", "ema"
+_AVERAGED = re.compile(r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema|ema$", re.IGNORECASE)
+_NOT_WEIGHTS = re.compile(r"optim|sched|^opt$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE)
+_DEEPEST = 12
+_MOST_NODES = 200_000
+
+
+class StateDict(NamedTuple):
+    """The parameters of one model in a checkpoint."""
+
+    path: tuple[str, ...]
+    """The keys that lead to it."""
+    tensors: dict[str, Tensor]
+    """By name, in the order in which they were registered."""
+    role: str
+    """``raw`` or ``ema`` (any averaged weights)."""
+
+
+class Trainer(NamedTuple):
+    """A trainer that can be told by what it writes."""
+
+    name: str
+    wrote: Callable[[dict[str, Any]], bool]
+    """Whether a checkpoint with these top-level keys is its own."""
+    counts_from: int | None
+    """The epoch that it writes after the first epoch; None where its number is no epoch or its users choose it."""
+
+
+def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda tree: all(name in tree for name in names)
+
+
+def _is_mmengine(tree: dict[str, Any]) -> bool:
+    meta = tree.get("meta")
+    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or "mmengine" in str(meta.get("cfg", ""))[:2000])
+
+
+def _is_ignite(tree: dict[str, Any]) -> bool:
+    trainer = tree.get("trainer")
+    return isinstance(trainer, dict) and "epoch_length" in trainer
+
+
+TRAINERS = (
+    Trainer("lightning", _has("pytorch-lightning_version"), 0),
+    Trainer("mmengine", _is_mmengine, 1),
+    Trainer("ultralytics", _has("train_args", "ema", "updates"), 0),
+    Trainer("ignite", _is_ignite, 1),
+    Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
+    Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
+    Trainer("fastai", _has("model", "opt"), 0),
+)
+HUGGING_FACE, PLAIN = "transformers", "plain"
+
+
+def trainer_of(tree: Any) -> Trainer:
+    """Return who wrote a checkpoint with these contents; `PLAIN` (a loop of somebody's own) where nothing tells."""
+    if isinstance(tree, dict):
+        for trainer in TRAINERS:
+            if trainer.wrote(tree):
+                return trainer
+    return Trainer(PLAIN, lambda _tree: True, None)
+
+
+def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
+    """Return every state dict in inert contents, in the order in which they stand there."""
+    swapped = _swapped_roles(tree, trainer)
+    found: list[StateDict] = []
+    for path, tensors in _groups(tree):
+        role = swapped.get(path[0] if path else "", EMA if any(map(_AVERAGED.search, path)) else RAW)
+        for part_role, part in _by_name(tensors, role):
+            found.append(StateDict(path, part, part_role))
+    return found
+
+
+def _swapped_roles(tree: Any, trainer: str) -> dict[str, str]:
+    """Return the roles of keys under which a trainer puts the averaged weights in the raw ones' place."""
+    if not isinstance(tree, dict):
+        return {}
+    if trainer == "lightning" and "current_model_state" in tree:
+        return {"state_dict": EMA, "current_model_state": RAW}
+    if trainer == "mmengine" and "ema_state_dict" in tree:
+        return {"state_dict": EMA, "ema_state_dict": RAW}
+    return {}
+
+
+def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Split parameters that a module keeps averaged beside its own (``model.fc.weight``, ``ema_model.fc.weight``)."""
+    averaged = {name for name in tensors if _AVERAGED.search(name.split(".", 1)[0])} if role == RAW else set()
+    if not averaged or len(averaged) == len(tensors):
+        yield role, tensors
+        return
+    yield RAW, {name: tensor for name, tensor in tensors.items() if name not in averaged}
+    yield EMA, {name: tensor for name, tensor in tensors.items() if name in averaged}
+
+
+def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is referred to."""
+    seen: set[int] = set()
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
+    while waiting and len(seen) < _MOST_NODES:
+        path, node = waiting.pop()
+        if id(node) in seen or len(path) > _DEEPEST:
+            continue
+        seen.add(id(node))
+        module = _module_tensors(node)
+        if module:
+            yield (*path, "<module>"), module
+            continue
+        items = _items(node)
+        tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+        if tensors:
+            yield path, tensors
+        inner = [(key, value) for key, value in items if isinstance(value, dict | Stub)]
+        waiting += [((*path, str(key)), value) for key, value in reversed(inner) if not _NOT_WEIGHTS.search(str(key))]
+
+
+def _items(node: Any) -> list[tuple[Any, Any]]:
+    if isinstance(node, Stub):
+        node = node.state
+    return list(node.items()) if isinstance(node, dict) else []
+
+
+def _module_tensors(node: Any) -> dict[str, Tensor]:
+    """Return the parameters of a whole pickled module, by their names in its state dict; empty for anything else."""
+    found: dict[str, Tensor] = {}
+    if not (isinstance(node, Stub) and isinstance(node.state, dict) and "_modules" in node.state):
+        return found
+    seen: set[int] = set()
+    waiting: list[tuple[str, Any]] = [("", node)]
+    while waiting and len(seen) < _MOST_NODES:
+        prefix, module = waiting.pop()
+        state = module.state if isinstance(module, Stub) else None
+        if not isinstance(state, dict) or id(module) in seen or prefix.count(".") > 4 * _DEEPEST:
+            continue
+        seen.add(id(module))
+        for kind in ("_parameters", "_buffers"):
+            held = state.get(kind)
+            for name, tensor in held.items() if isinstance(held, dict) else ():
+                if isinstance(tensor, Tensor):
+                    found[f"{prefix}{name}"] = tensor
+        children = state.get("_modules")
+        pairs = list(children.items()) if isinstance(children, dict) else []
+        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(pairs)]
+    return found
+
+
+def plain(node: Any, depth: int = 4) -> Any:
+    """Return contents as plain dicts, lists and scalars: what metadata is read from. Tensors and unknown objects become None.
+
+    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; long lists are cut at 100,000.
+    """
+    if isinstance(node, Stub):
+        node = node.state if isinstance(node.state, dict) else node.items
+    if isinstance(node, Tensor | Global) or depth < 0:
+        return None
+    if isinstance(node, dict):
+        kept = list(node.items())[:100_000]
+        return {key: plain(value, depth - 1) for key, value in kept if not _NOT_WEIGHTS.search(str(key)) or depth < 4}
+    if isinstance(node, list | tuple):
+        return [plain(value, depth - 1) for value in node[:100_000]]
+    return node if node is None or isinstance(node, str | int | float) else None

@@ -1,0 +1,144 @@
+"""Curves that a trainer wrote itself: losses, accuracies, learning rate; from a file beside the checkpoints, or inside them.
+
+Read are CSV files with an ``epoch`` column (own loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging Face
+Trainer's ``trainer_state.json``. Several rows of one epoch are joined, the last value counts. Percent become shares.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
+_LARGEST = 64 << 20
+
+
+class Curve(NamedTuple):
+    """What a column means: the metric and split of the curves table."""
+
+    metric: str
+    split: str | None
+
+
+CURVES: dict[str, Curve] = {
+    "train_loss": Curve("loss", "train"),
+    "test_loss": Curve("loss", "test"),
+    "learning_rate": Curve("learning_rate", None),
+    "train_accuracy": Curve("accuracy", "train"),
+    "test_accuracy": Curve("accuracy", "test"),
+    "test_accuracy_top5": Curve("accuracy_top5", "test"),
+}
+"""The curves by the name that a `Log` and a record keep them under."""
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
+    "test_loss": ("test_loss", "val_loss", "valid_loss", "eval_loss", "validation_loss", "test/loss", "val/loss", "eval/loss", "loss/test", "loss/val"),
+    "learning_rate": ("lr", "learning_rate", "lr-sgd", "lr-adam", "lr-adamw", "lr/pg0", "train/lr"),
+    "train_accuracy": ("train_acc", "train_accuracy", "train/acc", "train_acc1", "train_top1", "acc", "accuracy"),
+    "test_accuracy": (
+        "test_acc", "test_accuracy", "val_acc", "val_accuracy", "valid_acc", "eval_acc", "eval_accuracy", "eval_top1", "val_acc1", "test_acc1", "val/acc",
+        "val/accuracy", "test/acc", "metrics/accuracy_top1", "val_top1", "test_top1",
+    ),
+    "test_accuracy_top5": ("test_acc5", "val_acc5", "eval_top5", "test_top5", "val_top5", "metrics/accuracy_top5"),
+}  # fmt: skip
+_CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
+
+
+@dataclass
+class Log:
+    """The curves of one file, by epoch as the trainer counts."""
+
+    path: Path
+    by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
+    begins_before_training: bool = False
+    """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
+
+
+def find_log(folder: Path) -> Log | None:
+    """Return the log beside a run's checkpoints (or in the folder above them), None where there is none that can be read."""
+    for place in (folder, folder.parent):
+        for name in LOG_FILES:
+            path = place / name
+            log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None
+            if log is not None and log.by_epoch:
+                return log
+    return None
+
+
+def read_log(path: Path) -> Log | None:
+    """Return a log file's curves, None where it has no epochs or cannot be read."""
+    try:
+        rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
+        log = _joined(path, rows)
+    except (OSError, ValueError, csv.Error, RecursionError):
+        return None
+    _make_shares(log)
+    first, rest = log.by_epoch.get(0), [row for epoch, row in log.by_epoch.items() if epoch > 0]
+    log.begins_before_training = first is not None and "train_loss" not in first and any("train_loss" in row for row in rest)
+    return log
+
+
+def scalars_of(tree: Any) -> dict[str, float]:
+    """Return the curves' values that a checkpoint's top level (or its safetensors metadata) holds."""
+    if not isinstance(tree, dict):
+        return {}
+    metadata = tree.get("__metadata__")
+    found = {}
+    for source in (tree, metadata if isinstance(metadata, dict) else {}):
+        for key, value in source.items():
+            curve = _CURVE_OF.get(key.lower()) if isinstance(key, str) else None
+            number = _number(value)
+            if curve is not None and number is not None:
+                found.setdefault(curve, number)
+    if found.get("test_accuracy", 0.0) > 1.0:
+        found["test_accuracy"] /= 100.0
+    return found
+
+
+def _csv_rows(path: Path) -> list[dict[str, Any]]:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        return [{(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _json_rows(path: Path) -> list[dict[str, Any]]:
+    state = json.loads(path.read_bytes())
+    rows = state.get("log_history") if isinstance(state, dict) else None
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _joined(path: Path, rows: Iterable[dict[str, Any]]) -> Log:
+    log = Log(path)
+    for row in rows:
+        epoch = _number(row.get("epoch"))
+        if epoch is None:
+            continue
+        at = log.by_epoch.setdefault(int(epoch // 1), {})
+        for key, value in row.items():
+            curve, number = _CURVE_OF.get(str(key)), _number(value)
+            if curve is not None and number is not None:
+                at[curve] = number
+    return log
+
+
+def _make_shares(log: Log) -> None:
+    """Turn percent into shares: a column that exceeds 1 anywhere is in percent throughout."""
+    for curve in ("train_accuracy", "test_accuracy", "test_accuracy_top5"):
+        if any(row.get(curve, 0.0) > 1.0 for row in log.by_epoch.values()):
+            for row in log.by_epoch.values():
+                if curve in row:
+                    row[curve] /= 100.0
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

@@ -1,0 +1,550 @@
+"""An inert pickle reader: it builds plain data and stand-ins, and cannot run anything.
+
+A pickle is a program for a small stack machine. Python's own reader runs no code either if its ``find_class`` is
+overridden, but it is not bounded: nine bytes can make it take gigabytes. So this is the machine itself, written out:
+
+- a global is a `Global` (two strings), a call or an object is a `Stub` (what was called, with what, and its state);
+- a short literal list of harmless constructors gives plain data instead: ordered dicts, sets, sizes, NumPy scalars, and
+  torch's tensor rebuilders, which give `Tensor` records;
+- every step is charged to a budget of memory (`BUDGET`), the memo is a dict, dict keys and set members are plain scalars
+  (others are dropped with their values), integers are short;
+- the result may hold cycles and shared parts: whoever walks it remembers by identity.
+
+Source of the opcodes: Python's ``pickletools`` module.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from dsi_cli.checkpoints.tensors import Storage, Tensor
+from dsi_cli.errors import UnreadableError
+
+BUDGET = 200_000_000
+"""Bytes that one pickle may come to in memory, by a generous count."""
+_SMALL, _BIG = 64, 256
+_LONGEST_INTEGER = 64
+_LONGEST_LINE = 1 << 16
+
+
+class Global(NamedTuple):
+    """A name that the pickle mentions: a class or function that is never looked up."""
+
+    module: str
+    name: str
+
+
+class Stub:
+    """What would have been an object: the callable, its arguments, and the state that it was given.
+
+    ``items`` holds what was appended or set item by item. No ``__repr__``: the parts may be enormous when shown.
+    """
+
+    __slots__ = ("args", "items", "of", "state")
+
+    def __init__(self, of: Any, args: Any) -> None:
+        self.of = of
+        self.args = args
+        self.state: Any = None
+        self.items: list[Any] | None = None
+
+
+class Exhausted(UnreadableError):
+    """The pickle goes on beyond the bytes at hand."""
+
+
+def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any] | None = None) -> tuple[Any, int]:
+    """Return what the pickle at ``start`` describes, as inert data, and where it ends.
+
+    Parameters
+    ----------
+    data : bytes
+        May go on behind the pickle.
+    persistent : callable, optional
+        Turns a persistent id (inert data) into the object that it stands for; without it a pickle with such ids is refused.
+
+    Raises
+    ------
+    Exhausted
+        The data ends before the pickle does.
+    UnreadableError
+        The bytes are no pickle, or one that asks for more than a checkpoint can need.
+
+    Examples
+    --------
+    >>> read_pickle(b"cos\\nsystem\\n(X\\x02\\x00\\x00\\x00lstR.")[0].of
+    Global(module='os', name='system')
+    """
+    machine = _Machine(data, start, persistent)
+    try:
+        return machine.run(), machine.at
+    except (IndexError, struct.error):
+        if machine.at >= len(data) - 9:
+            raise Exhausted("the pickle breaks off") from None
+        raise UnreadableError("the pickle is damaged: an instruction finds too little on the stack") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})") from None
+
+
+class _Machine:
+    __slots__ = ("at", "budget", "data", "marks", "memo", "persistent", "stack")
+
+    def __init__(self, data: bytes, start: int, persistent: Callable[[Any], Any] | None) -> None:
+        self.data = data
+        self.at = start
+        self.persistent = persistent
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.budget = BUDGET
+
+    def run(self) -> Any:
+        data, table = self.data, _HANDLERS
+        while True:
+            code = data[self.at]
+            self.at += 1
+            if code == 0x2E:  # STOP
+                return self.stack.pop()
+            handler = table[code]
+            if handler is None:
+                raise UnreadableError(f"no pickle of a checkpoint: instruction {code:#04x} at byte {self.at - 1}")
+            handler(self)
+
+    def push(self, value: Any, cost: int = _SMALL) -> None:
+        self.budget -= cost
+        if self.budget < 0:
+            raise UnreadableError(f"the pickle would take more than {BUDGET // 1_000_000} MB of memory")
+        self.stack.append(value)
+
+    def take(self, size: int) -> bytes:
+        end = self.at + size
+        if size < 0 or end > len(self.data):
+            self.at = len(self.data)
+            raise Exhausted("the pickle breaks off inside a value")
+        found = self.data[self.at : end]
+        self.at = end
+        return found
+
+    def number(self, layout: struct.Struct) -> Any:
+        value = layout.unpack_from(self.data, self.at)[0]
+        self.at += layout.size
+        return value
+
+    def line(self) -> bytes:
+        end = self.data.find(b"\n", self.at, self.at + _LONGEST_LINE)
+        if end < 0:
+            if len(self.data) - self.at < _LONGEST_LINE:
+                self.at = len(self.data)
+                raise Exhausted("the pickle breaks off inside a line")
+            raise UnreadableError("the pickle holds an endless line")
+        found = self.data[self.at : end]
+        self.at = end + 1
+        return found
+
+    def pop_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+
+_Handler = Callable[[_Machine], None]
+_U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
+_F8 = struct.Struct(">d")
+
+
+
+def _proto(m: _Machine) -> None:
+    if m.number(_U1) > 5:
+        raise UnreadableError("a pickle of an unknown protocol")
+
+
+def _constant(value: Any) -> _Handler:
+    return lambda m: m.push(value)
+
+
+def _numeral(layout: struct.Struct) -> _Handler:
+    return lambda m: m.push(m.number(layout))
+
+
+def _text_integer(m: _Machine) -> None:
+    text = m.line().rstrip(b"L")
+    m.push({b"00": False, b"01": True}[text] if text in (b"00", b"01") else _integer(text))
+
+
+def _integer(text: bytes) -> int:
+    if len(text) > _LONGEST_INTEGER:
+        raise UnreadableError("the pickle holds an integer of absurd length")
+    return int(text)
+
+
+def _long(layout: struct.Struct) -> _Handler:
+    def handler(m: _Machine) -> None:
+        size = m.number(layout)
+        if size > _LONGEST_INTEGER:
+            raise UnreadableError("the pickle holds an integer of absurd length")
+        m.push(int.from_bytes(m.take(size), "little", signed=True))
+
+    return handler
+
+
+def _text_float(m: _Machine) -> None:
+    m.push(float(m.line()[:_LONGEST_INTEGER]))
+
+
+def _bytes(layout: struct.Struct) -> _Handler:
+    def handler(m: _Machine) -> None:
+        size = m.number(layout)
+        m.push(m.take(size), size + _SMALL)
+
+    return handler
+
+
+def _string(layout: struct.Struct) -> _Handler:
+    def handler(m: _Machine) -> None:
+        size = m.number(layout)
+        m.push(m.take(size).decode("utf-8", "surrogatepass"), 4 * size + _SMALL)
+
+    return handler
+
+
+def _latin(layout: struct.Struct) -> _Handler:
+    def handler(m: _Machine) -> None:
+        size = m.number(layout)
+        m.push(m.take(size).decode("latin-1"), size + _SMALL)
+
+    return handler
+
+
+def _text_string(m: _Machine) -> None:
+    m.push(m.line().strip(b"'\"").decode("latin-1"))
+
+
+def _text_unicode(m: _Machine) -> None:
+    m.push(m.line().decode("raw-unicode-escape"))
+
+
+def _mark(m: _Machine) -> None:
+    m.budget -= _SMALL
+    if m.budget < 0:
+        raise UnreadableError("the pickle opens too many marks")
+    m.marks.append(m.stack)
+    m.stack = []
+
+
+def _pop(m: _Machine) -> None:
+    if m.stack:
+        m.stack.pop()
+    else:
+        m.pop_mark()
+
+
+def _pop_mark(m: _Machine) -> None:
+    m.pop_mark()
+
+
+def _dup(m: _Machine) -> None:
+    m.push(m.stack[-1])
+
+
+def _new(make: Callable[[], Any]) -> _Handler:
+    return lambda m: m.push(make(), _BIG)
+
+
+def _tuple(count: int) -> _Handler:
+    def handler(m: _Machine) -> None:
+        if len(m.stack) < count:
+            raise IndexError
+        items = tuple(m.stack[len(m.stack) - count :])
+        del m.stack[len(m.stack) - count :]
+        m.push(items)
+
+    return handler
+
+
+def _marked_tuple(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push(tuple(items), 8 * len(items) + _SMALL)
+
+
+def _marked_list(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push(items, 8 * len(items) + _SMALL)
+
+
+def _marked_dict(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push({}, _BIG)
+    _set_items(m, items)
+
+
+def _marked_set(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push({item for item in items if _is_key(item)}, _BIG + 64 * len(items))
+
+
+def _append(m: _Machine) -> None:
+    _extend(m, [m.stack.pop()])
+
+
+def _appends(m: _Machine) -> None:
+    _extend(m, m.pop_mark())
+
+
+def _extend(m: _Machine, items: list[Any]) -> None:
+    target = m.stack[-1]
+    if isinstance(target, Stub):
+        target.items = target.items or []
+        target = target.items
+    if isinstance(target, set):
+        target.update(item for item in items if _is_key(item))
+    elif isinstance(target, list):
+        target.extend(items)
+    else:
+        raise TypeError
+
+
+def _set_item(m: _Machine) -> None:
+    value, key = m.stack.pop(), m.stack.pop()
+    _set_items(m, [key, value])
+
+
+def _set_items_marked(m: _Machine) -> None:
+    _set_items(m, m.pop_mark())
+
+
+def _set_items(m: _Machine, items: list[Any]) -> None:
+    target = m.stack[-1]
+    m.budget -= 32 * len(items)
+    if isinstance(target, Stub):
+        target.items = target.items or []
+        target.items.extend(zip(items[::2], items[1::2], strict=True))
+        return
+    if not isinstance(target, dict):
+        raise TypeError
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if _is_key(key):
+            target[key] = value
+
+
+def _is_key(value: Any) -> bool:
+    """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide."""
+    if isinstance(value, int):
+        return -(1 << 60) < value < 1 << 60
+    return value is None or isinstance(value, str | bytes | float)
+
+
+def _put(layout: struct.Struct | None) -> _Handler:
+    def handler(m: _Machine) -> None:
+        index = _integer(m.line()) if layout is None else m.number(layout)
+        m.budget -= _SMALL
+        m.memo[index] = m.stack[-1]
+
+    return handler
+
+
+def _memoize(m: _Machine) -> None:
+    m.budget -= _SMALL
+    m.memo[len(m.memo)] = m.stack[-1]
+
+
+def _get(layout: struct.Struct | None) -> _Handler:
+    return lambda m: m.push(m.memo[_integer(m.line()) if layout is None else m.number(layout)])
+
+
+def _global(m: _Machine) -> None:
+    module, name = m.line(), m.line()
+    m.push(Global(module.decode("utf-8"), name.decode("utf-8")))
+
+
+def _stack_global(m: _Machine) -> None:
+    name, module = m.stack.pop(), m.stack.pop()
+    if not isinstance(name, str) or not isinstance(module, str):
+        raise TypeError
+    m.push(Global(module, name))
+
+
+def _reduce(m: _Machine) -> None:
+    args, of = m.stack.pop(), m.stack.pop()
+    made = called(of, args)
+    m.push(made, _BIG + 64 * len(made) if isinstance(made, dict | set | bytes) else _BIG)
+
+
+def _new_object_with_names(m: _Machine) -> None:
+    names, args, of = m.stack.pop(), m.stack.pop(), m.stack.pop()
+    made = Stub(of, args)
+    made.state = names
+    m.push(made, _BIG)
+
+
+def _instance(m: _Machine) -> None:
+    module, name = m.line(), m.line()
+    m.push(Stub(Global(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _BIG)
+
+
+def _object(m: _Machine) -> None:
+    items = m.pop_mark()
+    m.push(Stub(items[0], tuple(items[1:])), _BIG)
+
+
+def _build(m: _Machine) -> None:
+    state = m.stack.pop()
+    if isinstance(m.stack[-1], Stub):
+        m.stack[-1].state = state
+
+
+def _persistent_id(m: _Machine) -> None:
+    if m.persistent is None:
+        raise UnreadableError("the pickle refers to data outside itself")
+    m.push(m.persistent(m.stack.pop()))
+
+
+# What is called by name and known to be harmless gives plain data.
+
+
+def called(of: Any, args: Any) -> Any:
+    """Return what calling ``of`` with ``args`` stands for: plain data for the few names in `HARMLESS`, else a `Stub`."""
+    if isinstance(of, Global) and isinstance(args, tuple):
+        maker = HARMLESS.get(of)
+        if maker is not None:
+            made = maker(*args)
+            if made is not None:
+                return made
+    return Stub(of, args)
+
+
+def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, *_rest: Any) -> Any:
+    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
+        return None
+    return Tensor(storage.dtype, shape, strides, offset, storage)
+
+
+def _strided_v3(storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any) -> Any:
+    found = _strided(storage, offset, shape, strides)
+    return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, Global) else None
+
+
+def _first(first: Any = None, *_rest: Any) -> Any:
+    return first
+
+
+def _from_type(of: Any = None, _type: Any = None, args: Any = None, *_rest: Any) -> Any:
+    return called(of, args)
+
+
+def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
+    if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+        return None
+    return {key: value for key, value in pairs if _is_key(key)}
+
+
+def _default_dict(*_factory: Any) -> Any:
+    return {}
+
+
+def _set(items: Any = (), *_rest: Any) -> Any:
+    return {item for item in items if _is_key(item)} if isinstance(items, list | tuple | set) else None
+
+
+def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
+    if isinstance(data, str):
+        data = data.encode("latin-1", "replace")
+    code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
+    layout = _SCALARS.get(code) if isinstance(code, str) else None
+    if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
+        return None
+    return struct.unpack(layout, data)[0]
+
+
+def _encoded(text: Any = None, *_rest: Any) -> Any:
+    return text.encode("latin-1", "replace") if isinstance(text, str) else None
+
+
+_SCALARS = {"f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u8": "<Q", "u4": "<I", "u1": "<B", "b1": "<?"}
+
+HARMLESS: dict[Global, Callable[..., Any]] = {
+    Global("collections", "OrderedDict"): _ordered_dict,
+    Global("collections", "defaultdict"): _default_dict,
+    Global("builtins", "dict"): _ordered_dict,
+    Global("builtins", "set"): _set,
+    Global("__builtin__", "set"): _set,
+    Global("builtins", "frozenset"): _set,
+    Global("torch", "Size"): _first,
+    Global("_codecs", "encode"): _encoded,
+    Global("numpy.core.multiarray", "scalar"): _numpy_scalar,
+    Global("numpy._core.multiarray", "scalar"): _numpy_scalar,
+    Global("torch._utils", "_rebuild_tensor"): _strided,
+    Global("torch._utils", "_rebuild_tensor_v2"): _strided,
+    Global("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
+    Global("torch._utils", "_rebuild_parameter"): _first,
+    Global("torch._utils", "_rebuild_parameter_with_state"): _first,
+    Global("torch._tensor", "_rebuild_from_type"): _from_type,
+    Global("torch._tensor", "_rebuild_from_type_v2"): _from_type,
+}
+"""The names whose calls give plain data; a maker that returns None leaves the call a `Stub`."""
+
+_BY_CODE: dict[str, _Handler] = {
+    "\x80": _proto,
+    "\x95": lambda m: m.take(8) and None,  # FRAME
+    "(": _mark,
+    "0": _pop,
+    "1": _pop_mark,
+    "2": _dup,
+    "N": _constant(None),
+    "\x88": _constant(True),
+    "\x89": _constant(False),
+    "I": _text_integer,
+    "L": _text_integer,
+    "K": _numeral(_U1),
+    "M": _numeral(_U2),
+    "J": _numeral(_I4),
+    "\x8a": _long(_U1),
+    "\x8b": _long(_U4),
+    "F": _text_float,
+    "G": _numeral(_F8),
+    "S": _text_string,
+    "T": _latin(_U4),
+    "U": _latin(_U1),
+    "V": _text_unicode,
+    "X": _string(_U4),
+    "\x8c": _string(_U1),
+    "\x8d": _string(_U8),
+    "B": _bytes(_U4),
+    "C": _bytes(_U1),
+    "\x8e": _bytes(_U8),
+    "\x96": _bytes(_U8),
+    ")": _new(tuple),
+    "]": _new(list),
+    "}": _new(dict),
+    "\x8f": _new(set),
+    "\x85": _tuple(1),
+    "\x86": _tuple(2),
+    "\x87": _tuple(3),
+    "t": _marked_tuple,
+    "l": _marked_list,
+    "d": _marked_dict,
+    "\x91": _marked_set,
+    "a": _append,
+    "e": _appends,
+    "\x90": _appends,
+    "s": _set_item,
+    "u": _set_items_marked,
+    "p": _put(None),
+    "q": _put(_U1),
+    "r": _put(_U4),
+    "\x94": _memoize,
+    "g": _get(None),
+    "h": _get(_U1),
+    "j": _get(_U4),
+    "c": _global,
+    "\x93": _stack_global,
+    "R": _reduce,
+    "\x81": _reduce,  # NEWOBJ
+    "\x92": _new_object_with_names,
+    "i": _instance,
+    "o": _object,
+    "b": _build,
+    "Q": _persistent_id,
+}
+_HANDLERS: list[_Handler | None] = [_BY_CODE.get(chr(code)) for code in range(256)]

@@ -1,0 +1,44 @@
+"""The record of one checkpoint: a row of ``checkpoints.parquet``, and a little that only resuming needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one checkpoint; the fields up to ``reason`` are the columns of the table, in its order."""
+
+    run: str
+    path: str
+    epoch: int | None = None
+    """The trainer's own number."""
+    epochs_completed: int | None = None
+    epoch_source: str | None = None
+    """``contents``, ``file name``, ``folder name`` or ``order``."""
+    step: int | None = None
+    format: str | None = None
+    trainer: str | None = None
+    bytes: int = 0
+    head: str | None = None
+    """The name of the classifier's weight."""
+    weights_used: str | None = None
+    """``raw`` or ``ema``."""
+    classes: int | None = None
+    """Rows of the head less ``extra_classes``."""
+    features: int | None = None
+    extra_classes: int | None = None
+    """Rows for no object or background."""
+    dtype: str | None = None
+    fingerprint: str | None = None
+    """SHA-256 of the head as (rows, features) little-endian float32, extra rows included."""
+    status: str = OK
+    reason: str | None = None
+    """Why the status is not ``ok``, or what should be known though it is."""
+    modified_ns: int = 0
+    counts_from: int | None = None
+    """The epoch that the trainer writes after its first, where the contents tell."""
+    scalars: dict[str, float] = field(default_factory=dict)
+    """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""

@@ -1,0 +1,218 @@
+"""One checkpoint -> its record, and the classifier's weight if it has one.
+
+Everything that can be wrong with a file ends as a record with a reason: nothing that lies in a folder ends a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints import epochs, head, layouts, logs
+from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints.formats import Content, open_content
+from dsi_cli.checkpoints.records import FAILED, PENDING, Record
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+
+FRESH_SECONDS = 3600
+"""A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
+_LARGEST_JSON = 16 << 20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person may decide about the head."""
+
+    head: str | None = None
+    """The tensor's name."""
+    ema: bool = False
+    """Averaged weights instead of raw ones."""
+    keep_extra: bool = False
+    """Keep rows for no object or background."""
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """A checkpoint that was looked at."""
+
+    record: Record
+    weight: NDArray[np.float32] | None = None
+    """``(classes, features)``; None where the record is not ``ok``."""
+
+
+def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) -> Scanned:  # noqa: B008 (frozen)
+    """Return the record of one checkpoint and its classifier's weight.
+
+    Parameters
+    ----------
+    found : where the checkpoint lies
+    choice : the head asked for, averaged or raw weights, extra rows
+    classes : the number of classes if labels tell it; decides only between heads that are equally good
+    """
+    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
+    names = (found.path.name, found.step_folder.name) if found.step_folder else (found.path.name,)
+    record = replace(record, **_moment({}, names))
+    try:
+        with ExitStack() as stack:
+            kind, content, _sources = open_content(found.path, stack)
+            record = replace(record, format=kind)
+            return _described(record, found, content, names, choice, classes)
+    except PendingError as error:
+        fresh = time.time() - found.modified_ns / 1e9 < FRESH_SECONDS
+        return Scanned(replace(record, status=PENDING if fresh else FAILED, reason=str(error)))
+    except CheckpointError as error:
+        return Scanned(replace(record, status=FAILED, reason=str(error)))
+    except (RecursionError, MemoryError) as error:
+        return Scanned(replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})"))
+
+
+def read_metadata(found: Found) -> Any:
+    """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
+    try:
+        with ExitStack() as stack:
+            _, content, _ = open_content(found.path, stack)
+            return [layouts.plain(content.tree), beside(found, "config.json")]
+    except CheckpointError:
+        return None
+
+
+def list_tensors(path: Path) -> list[tuple[str, Tensor, str]]:
+    """Return every tensor of a file: its name, what it is, and whether it is among ``raw`` or ``ema`` weights.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read.
+    """
+    with ExitStack() as stack:
+        _, content, _ = open_content(path, stack)
+        groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
+        return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
+
+
+def beside(found: Found, name: str) -> Any:
+    """Return a JSON file of the checkpoint's step folder, or of its run where it has none, as plain data; None without it."""
+    path = (found.step_folder or found.folder) / name
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
+            return None
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    when = epochs.moment(tree, names)
+    return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
+
+
+def _described(
+    record: Record, found: Found, content: Content, names: tuple[str, ...], choice: Choice, classes: int | None
+) -> Scanned:
+    tree = content.tree
+    trainer = layouts.trainer_of(tree)
+    record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=logs.scalars_of(tree))
+    record = replace(record, **_moment(tree, names))
+    record = _with_state_beside(record, found)
+    if trainer.name == layouts.PLAIN and record.epoch == 0 and _is_before_training(tree):
+        record = replace(record, counts_from=1)
+    told = _classes_told(found)
+    picked = head.choose(
+        layouts.state_dicts(tree, trainer.name),
+        layouts.EMA if choice.ema else layouts.RAW,
+        wanted=choice.head,
+        classes=told if told is not None else classes,
+    )
+    record = replace(record, head=picked.name, weights_used=picked.role, dtype=picked.tensor.dtype)
+    rows = _rows(content, picked.tensor)
+    record = replace(record, classes=len(rows), features=rows.shape[1], fingerprint=fingerprint(rows))
+    record = replace(record, reason="; ".join(content.notes) or None)
+    return _usable(record, rows, picked.name, told, choice)
+
+
+def _rows(content: Content, tensor: Tensor) -> NDArray[np.float32]:
+    values = content.read(tensor)
+    if tensor.dtype == "float64":
+        with np.errstate(over="ignore"):
+            values = values.astype(np.float32)
+    return np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
+
+
+def fingerprint(rows: NDArray[np.float32]) -> str:
+    """Return the SHA-256, in hex, of a head as (rows, features) little-endian float32."""
+    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
+
+
+def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:
+    """Return the scanned checkpoint with extra rows left out and the weights checked."""
+    extra = len(rows) - told if told is not None and told < len(rows) <= told + 1 else 0
+    record = replace(record, extra_classes=extra, classes=len(rows) - extra)
+    if extra and not choice.keep_extra:
+        first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
+        rows = rows[extra:] if first else rows[: len(rows) - extra]
+    if len(rows) < 2:
+        return Scanned(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if bad.size:
+        named = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
+        return Scanned(replace(record, status=FAILED, reason=f"NaN or infinite weights in class {named} of {len(rows)}"))
+    return Scanned(record, rows)
+
+
+def _with_state_beside(record: Record, found: Found) -> Record:
+    """Return the record with what a Hugging Face folder says in ``trainer_state.json``."""
+    if found.step_folder is None:
+        return record
+    state = beside(found, "trainer_state.json")
+    if not isinstance(state, dict):
+        return replace(record, trainer=layouts.HUGGING_FACE) if beside(found, "config.json") is not None else record
+    when = epochs.moment(state, ("",))
+    return replace(
+        record, trainer=layouts.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
+    )
+
+
+def _is_before_training(tree: Any) -> bool:
+    """Return whether epoch 0 was written before training: a loss that is there but null, or an optimiser without state."""
+    if not isinstance(tree, dict):
+        return False
+    optimizer = tree.get("optimizer", tree.get("optimizer_state_dict"))
+    empty = isinstance(optimizer, dict) and optimizer.get("state") == {} and bool(optimizer.get("param_groups"))
+    meta = tree.get("__metadata__", {})
+    losses = ("train_loss", "loss")
+    return empty or any(name in tree and tree[name] is None for name in losses) or any(meta.get(name) == "null" for name in losses)
+
+
+def _classes_told(found: Found) -> int | None:
+    """Return the number of classes that a Hugging Face config states."""
+    config = beside(found, "config.json") if found.step_folder is not None else None
+    names = config.get("id2label") if isinstance(config, dict) else None
+    if isinstance(names, dict) and names:
+        return len(names)
+    number = config.get("num_labels", config.get("num_classes")) if isinstance(config, dict) else None
+    return number if type(number) is int and number > 1 else None
+
+
+def require_file(path: Path) -> Found:
+    """Return one file as something to scan, without looking for a run around it.
+
+    Raises
+    ------
+    UnreadableError
+        There is no such file.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UnreadableError(f"{path}: {error.strerror or error}") from None
+    return Found(path.parent.name, path.parent, path, None, found.st_size, found.st_mtime_ns)

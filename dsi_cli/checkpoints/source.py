@@ -1,0 +1,96 @@
+"""A file that is read in a few exact ranges, and counts what was asked of it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from dsi_cli.errors import PendingError, UnreadableError
+
+
+class Source:
+    """One regular file, open for reading ranges; also a file object for the readers of the standard library.
+
+    Attributes
+    ----------
+    path : Path
+    size : int
+        Bytes, when it was opened.
+    asked : int
+        Bytes asked for so far.
+
+    Raises
+    ------
+    UnreadableError
+        It is not there, not a regular file (a pipe is never opened: it would block), or may not be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise UnreadableError("not a regular file")
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
+        self.size = found.st_size
+        self.asked = 0
+        self._at = 0
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._file.close()
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Return exactly ``size`` bytes from ``offset`` on.
+
+        Raises
+        ------
+        PendingError
+            The file ends before them: it was cut off, or shrank while it was read.
+        """
+        if size < 0 or offset < 0 or offset + size > self.size:
+            raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
+        self.asked += size
+        parts = []
+        while size:
+            try:
+                part = os.pread(self._file.fileno(), size, offset)
+            except OSError as error:
+                raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+            if not part:
+                raise PendingError("changed while it was read")
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def head(self, size: int) -> bytes:
+        """Return the first ``size`` bytes, or fewer if the file is shorter."""
+        return self.read_at(0, min(size, self.size))
+
+    # The file object that `zipfile` reads the directory through.
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return where the next `read` begins."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to an offset from the start (0), from here (1) or from the end (2)."""
+        self._at = max(0, offset + {0: 0, 1: self._at, 2: self.size}[whence])
+        return self._at
+
+    def read(self, size: int = -1) -> bytes:
+        """Return up to ``size`` bytes from here on."""
+        left = max(0, self.size - self._at)
+        size = left if size < 0 else min(size, left)
+        self._at += size
+        return self.read_at(self._at - size, size)

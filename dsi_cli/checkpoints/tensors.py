@@ -1,0 +1,142 @@
+"""What a tensor is before it is read: dtype, shape, strides and the storage that holds its bytes.
+
+dtypes go by torch's names without the prefix (``float32``, ``bfloat16``, ``float8_e4m3fn``). NumPy lacks bfloat16 and the
+8-bit floats: they are decoded to float32, exactly.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UnreadableError
+
+NUMPY_DTYPES = {
+    "float64": "f8",
+    "float32": "f4",
+    "float16": "f2",
+    "bfloat16": "u2",
+    "float8_e4m3fn": "u1",
+    "float8_e5m2": "u1",
+    "float8_e4m3fnuz": "u1",
+    "float8_e5m2fnuz": "u1",
+    "int64": "i8",
+    "int32": "i4",
+    "int16": "i2",
+    "int8": "i1",
+    "uint64": "u8",
+    "uint32": "u4",
+    "uint16": "u2",
+    "uint8": "u1",
+    "bool": "u1",
+    "complex64": "c8",
+    "complex128": "c16",
+}
+FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name)
+_FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
+    "float8_e4m3fn": (4, 3, 7, False, False),
+    "float8_e5m2": (5, 2, 15, True, False),
+    "float8_e4m3fnuz": (4, 3, 8, False, True),
+    "float8_e5m2fnuz": (5, 2, 16, False, True),
+}
+
+
+class Storage(NamedTuple):
+    """A flat block of bytes inside a container."""
+
+    key: str
+    dtype: str
+    """Empty for an untyped storage, whose size is in bytes."""
+    size: int
+    """Elements."""
+
+
+class Tensor(NamedTuple):
+    """A view of a storage: ``strides`` and ``offset`` count elements."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+    storage: Storage
+
+
+def itemsize(dtype: str) -> int:
+    """Return the bytes of one element.
+
+    Raises
+    ------
+    UnreadableError
+        The dtype is not one that is read.
+    """
+    if dtype not in NUMPY_DTYPES:
+        raise UnreadableError(f"elements of type {dtype!r} are not read")
+    return np.dtype(NUMPY_DTYPES[dtype]).itemsize
+
+
+def contiguous(dtype: str, shape: tuple[int, ...], storage: Storage) -> Tensor:
+    """Return a tensor that fills its storage row by row."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return Tensor(dtype, shape, tuple(reversed(strides)), 0, storage)
+
+
+def span(tensor: Tensor) -> tuple[int, int]:
+    """Return where in its storage the tensor's bytes begin and how many there are, holes of its strides included.
+
+    Raises
+    ------
+    UnreadableError
+        The numbers are impossible: negative, or more elements than the storage holds.
+    """
+    numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
+    whole = all(isinstance(number, int) and number >= 0 for number in numbers)
+    if not whole or len(tensor.shape) != len(tensor.strides):
+        raise UnreadableError(f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be")
+    width = itemsize(tensor.dtype)
+    if 0 in tensor.shape:
+        return tensor.offset * width, 0
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
+    held = tensor.storage.size * (itemsize(tensor.storage.dtype) if tensor.storage.dtype else 1)
+    if (tensor.offset + last + 1) * width > held or prod(tensor.shape) * width > held:
+        raise UnreadableError(f"a tensor of shape {tensor.shape} does not fit its storage of {held} bytes")
+    return tensor.offset * width, (last + 1) * width
+
+
+def decode(tensor: Tensor, data: bytes, *, big_endian: bool = False) -> NDArray[Any]:
+    """Return the tensor out of the bytes that `span` named: floats as float16, float32 or float64, others as they are."""
+    stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
+    if 0 in tensor.shape:
+        return np.zeros(tensor.shape, dtype=np.float32)
+    flat = np.frombuffer(data, dtype=stored)
+    strides = tuple(stride * stored.itemsize for stride in tensor.strides)
+    view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
+    if tensor.dtype == "bfloat16":
+        return (view.astype(np.uint32) << 16).view(np.float32)
+    if tensor.dtype in _FLOAT8:
+        return _float8_values(tensor.dtype)[view]
+    return np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
+
+
+def _float8_values(dtype: str) -> NDArray[np.float32]:
+    """Return the value of each of the 256 codes."""
+    exponent_bits, mantissa_bits, bias, has_infinity, unsigned_zero = _FLOAT8[dtype]
+    code = np.arange(256)
+    exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1)
+    mantissa = (code & ((1 << mantissa_bits) - 1)) / (1 << mantissa_bits)
+    normal = exponent > 0
+    size = np.where(normal, 1.0 + mantissa, mantissa) * 2.0 ** (np.maximum(exponent, 1) - bias)
+    top = exponent == (1 << exponent_bits) - 1
+    if has_infinity:
+        size = np.where(top, np.where(mantissa == 0, np.inf, np.nan), size)
+    elif not unsigned_zero:
+        size = np.where(top & (mantissa == 1 - 2.0**-mantissa_bits), np.nan, size)
+    values = np.where(code & 0x80, -size, size).astype(np.float32)
+    if unsigned_zero:
+        values[0x80] = np.nan
+    return values

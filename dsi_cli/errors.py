@@ -1,0 +1,72 @@
+"""Every error that dsi raises on purpose, in one tree; each knows its exit code.
+
+::
+
+    DsiError                  1   (never raised itself)
+    ├── UsageError            2   an option, path or label list that cannot be right
+    ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable
+    ├── OutputError           5   the output could not be written or read back
+    └── CheckpointError           one file's reason; becomes a row of the checkpoints table, never the end of a run
+        ├── PendingError          the file is still being written
+        ├── UnreadableError       damaged, hostile, or of a kind that is not read
+        ├── NoHeadError           whole, but without a classifier
+        ├── AmbiguousHeadError    several tensors could be the classifier
+        └── NotFiniteError        NaN or infinite weights
+
+A message holds what was expected, what was found and what to do, in one line.
+"""
+
+from __future__ import annotations
+
+DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+"""The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not be used."""
+
+
+class DsiError(Exception):
+    """Base of all errors that dsi raises on purpose."""
+
+    exit_code = BUG
+
+
+class UsageError(DsiError, ValueError):
+    """The caller asked for something that cannot be right."""
+
+    exit_code = USAGE
+
+
+class NothingToAnalyseError(DsiError):
+    """The paths exist, but nothing in them can be analysed."""
+
+    exit_code = NOTHING
+
+
+class OutputError(DsiError):
+    """The output folder could not be written, or does not hold what was asked for."""
+
+    exit_code = OUTPUT
+
+
+class CheckpointError(DsiError):
+    """One checkpoint cannot be used; the message is the reason that its row shows."""
+
+    exit_code = NOTHING
+
+
+class PendingError(CheckpointError):
+    """The file is incomplete in the way of one that is still being written."""
+
+
+class UnreadableError(CheckpointError):
+    """The file is damaged, hostile, or of a kind that is not read."""
+
+
+class NoHeadError(CheckpointError):
+    """The file is whole, but no tensor in it is a classifier's weight."""
+
+
+class AmbiguousHeadError(CheckpointError):
+    """Several tensors could be the classifier, and nothing decides between them."""
+
+
+class NotFiniteError(CheckpointError):
+    """The classifier holds NaN or infinite weights."""

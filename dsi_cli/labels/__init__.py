@@ -1,0 +1,20 @@
+"""Label lists: the names of a classifier's classes, in its own order, and where they came from.
+
+Modules
+-------
+lists
+    ``LabelList``, the one record that all others return.
+presets
+    The lists that ship with the package, and how a given list is recognised as one of them.
+files
+    Label files, found beside checkpoints or named by the user (``read``: a file or a preset).
+parsers
+    The text of a label file (lines, tables, JSON) to names and ids.
+metadata
+    A checkpoint's own metadata to names.
+indexmaps
+    Lists and index maps, as JSON files and metadata hold them, to names in order.
+
+``data/`` holds the presets (``scripts/compile_presets.py``). What a name means is WordNet's business, not this
+package's: ids are passed on as they are.
+"""

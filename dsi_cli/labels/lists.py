@@ -1,0 +1,58 @@
+"""The record of a label list.
+
+Conventions. Position ``i`` is the class that the classifier's row ``i`` stands for. A WordNet id beside a name is a
+person's or a preset's claim of what the name means; None where nobody claims anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LabelList:
+    """Class names in the classifier's order.
+
+    Attributes
+    ----------
+    names : tuple of str
+        One a class; a name may come twice (ImageNet-1k has two cranes).
+    wnids : tuple of (str or None), or None
+        A WordNet id or synset name beside each name; None where the list has none at all.
+    source : str
+        Where the list came from, for a person to read.
+    preset : str or None
+        The preset that it equals.
+    """
+
+    names: tuple[str, ...]
+    wnids: tuple[str | None, ...] | None
+    source: str
+    preset: str | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on the source.
+
+        Examples
+        --------
+        >>> cats = LabelList(("cat", "dog"), None, "typed in")
+        >>> cats.id, cats.id == LabelList(("cat", "dog"), None, "classes.txt").id
+        ('80811080eb38', True)
+        """
+        # JSON keeps the borders between names, and escapes what has no UTF-8 (lone surrogates).
+        return hashlib.sha256(json.dumps([self.names, self.wnids]).encode("ascii")).hexdigest()[:12]
+
+    @property
+    def duplicates(self) -> tuple[str, ...]:
+        """Return the names that come more than once, each once, in order.
+
+        Examples
+        --------
+        >>> LabelList(("crane", "dog", "crane"), None, "typed in").duplicates
+        ('crane',)
+        """
+        return tuple(name for name, count in Counter(self.names).items() if count > 1)

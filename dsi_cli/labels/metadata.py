@@ -1,0 +1,67 @@
+"""Class names out of a checkpoint's own metadata.
+
+Trainers keep them under many keys (``indexmaps.KEYS``), at the top or within ``args``, ``meta``, ``hyper_parameters``,
+``dataset_meta`` and the like. Only what is a whole list of names counts; two lists that differ are no evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dsi_cli.labels.indexmaps import KEYS, Names, names_of
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.presets import recognise
+
+DEEPEST = 2
+"""Levels below the top that are searched."""
+
+
+def from_metadata(mapping: object) -> LabelList | None:
+    """Return the class names that a checkpoint's metadata holds, or None. Never raises.
+
+    Parameters
+    ----------
+    mapping
+        Nested plain dicts, safely decoded; the values may be anything.
+
+    Notes
+    -----
+    The highest level with a list decides; where that level has lists that differ, the answer is None. ``names`` counts
+    only as an index map (Ultralytics); lists of that name are as often parameters or columns.
+
+    Examples
+    --------
+    >>> found = from_metadata({"epoch": 3, "args": {"class_to_idx": {"cat": 0, "dog": 1}}})
+    >>> found.names, found.source
+    (('cat', 'dog'), "class_to_idx in args of the checkpoint's metadata")
+    >>> from_metadata({"classes": 10}) is None
+    True
+    """
+    level: list[tuple[tuple[str, ...], dict[object, object]]] = [((), mapping)] if isinstance(mapping, dict) else []
+    for _ in range(DEEPEST + 1):
+        found = [(path, key, names) for path, table in level for key, names in _lists(table)]
+        if found:
+            path, key, (names, wnids) = found[0]
+            if any(other != names for _, _, (other, _) in found):
+                return None
+            inside = f" in {'.'.join(path)} of" if path else " in"
+            return recognise(names, f"{key}{inside} the checkpoint's metadata", wnids)
+        level = [((*path, str(key)), value) for path, table in level for key, value in _tables(table)]
+    return None
+
+
+def _lists(table: dict[object, object]) -> Iterator[tuple[str, Names]]:
+    for key in (*KEYS, "names"):
+        value = table.get(key)
+        if not isinstance(value, dict if key == "names" else dict | list | tuple):
+            continue
+        try:
+            yield key, names_of(value)
+        except ValueError:
+            continue  # a key of that name which holds something else, such as the number of classes
+
+
+def _tables(table: dict[object, object]) -> Iterator[tuple[str, dict[object, object]]]:
+    for key, value in table.items():
+        if isinstance(key, str) and isinstance(value, dict):
+            yield key, value

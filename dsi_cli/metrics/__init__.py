@@ -1,0 +1,40 @@
+"""The metrics: numbers from class similarity matrices, on plain arrays.
+
+``alignment``   SAI: how much two CSMs say the same, with everything that a value needs beside it
+``measures``    the measures of a SAI on two arrays of values, and its ceiling
+``structure``   SSIM, the one measure that looks at a matrix as an image
+``null``        the chance level: mean and deviation over random relabellings of the classes
+``bootstrap``   the interval of a SAI: resampled classes
+``weights``     WSI: how similar the classifier's rows are to each other
+
+This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Measure(NamedTuple):
+    """One way to compare two CSMs."""
+
+    name: str
+    by_default: bool
+    is_distance: bool
+    """True where a lower value means more alike."""
+    meaning: str
+
+
+MEASURES = (
+    Measure("cosine", True, False, "cosine of the min-max scaled off-diagonal values"),
+    Measure("ssim", True, False, "structural similarity of the two matrices as images, in display order"),
+    Measure("mae", True, True, "mean absolute difference of the min-max scaled values"),
+    Measure("mse", True, True, "mean squared difference of the min-max scaled values"),
+    Measure("pearson", True, False, "Pearson correlation of the off-diagonal values"),
+    Measure("spearman", True, False, "Spearman rank correlation of the off-diagonal values"),
+    Measure("kendall", False, False, "Kendall's tau-b of the off-diagonal values"),
+)
+DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
+DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
+WSI_VARIANTS = ("mean", "max", "min")
+WSI_QUANTILE = 0.95

@@ -1,0 +1,359 @@
+"""SAI, the Similarity Alignment Index of two CSMs (arXiv 2505.21338, section 3.2), with its chance level **[ours]**.
+
+Steps: drop the classes that either matrix lacks; drop the diagonal; min-max scale each matrix to [0, 1] with its own
+off-diagonal minimum and maximum; compare with a measure. Scaled values are all non-negative, so the cosine of two unrelated
+matrices is 0.7 to 0.9: a value means nothing without the `Alignment` around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, measures, null, structure
+from dsi_cli.metrics.measures import Values
+
+Csm = NDArray[np.floating[Any]]
+
+SSIM_PERMUTATIONS = 20
+FEWEST_CLASSES = 4
+ROUNDING = 5e-7
+"""A spread of off-diagonal values below this share of the largest value is rounding, not a scale **[choice]**."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One measure of one pair of CSMs, and what it is worth.
+
+    ``value`` and what stands beside it are None where they do not exist; ``reason`` then says why.
+    """
+
+    measure: str
+    value: float | None = None
+    null_mean: float | None = None
+    """What random relabellings of the classes give on average."""
+    null_std: float | None = None
+    z: float | None = None
+    """Standard deviations above chance; positive where the two are more alike than chance, for distances too."""
+    excess: float | None = None
+    """0 at chance, 1 at identity."""
+    ceiling: float | None = None
+    """The best value that these two sets of values could reach under any pairing."""
+    p_value: float | None = None
+    """Share of relabellings that are at least as alike, one-sided."""
+    low: float | None = None
+    high: float | None = None
+    """The 95 % interval over bootstrap draws of classes."""
+    classes_used: int = 0
+    reason: str | None = None
+
+
+class Side:
+    """One of the two matrices of a SAI, with what is worth computing only once for many partners.
+
+    Parameters
+    ----------
+    csm : (C, C) float
+        NaN rows and columns mark classes that the matrix does not have; at least two classes must be left.
+    """
+
+    def __init__(self, csm: Csm) -> None:
+        self.matrix: Values = _square(csm)
+        self.classes = len(self.matrix)
+
+    @cached_property
+    def values(self) -> Values:
+        """The off-diagonal values, flat, row by row, unscaled."""
+        return measures.off_diagonal(self.matrix).ravel()
+
+    @cached_property
+    def is_constant(self) -> bool:
+        """Whether all off-diagonal values are the same but for float32's rounding, so that there is no scale."""
+        return bool(np.ptp(self.values) <= ROUNDING * np.abs(self.matrix).max())
+
+    @cached_property
+    def scaled(self) -> Values:
+        """The off-diagonal values scaled to [0, 1], flat."""
+        return measures.scaled(self.values)
+
+    @cached_property
+    def ranks(self) -> Values:
+        """The mid-ranks of the off-diagonal values, flat."""
+        return measures.ranks(self.values)
+
+    @cached_property
+    def scaled_sorted(self) -> Values:
+        """The scaled values in rising order."""
+        return np.sort(self.scaled)
+
+    @cached_property
+    def ranks_sorted(self) -> Values:
+        """The ranks in rising order."""
+        return np.sort(self.ranks)
+
+    @cached_property
+    def scaled_square(self) -> Values:
+        """The scaled values as a ``(C, C)`` matrix with a diagonal of 0."""
+        return self.square(self.scaled)
+
+    @cached_property
+    def value_moments(self) -> null.Moments:
+        """Mantel's sums of the scaled values."""
+        return null.Moments.of(self.scaled_square)
+
+    @cached_property
+    def rank_moments(self) -> null.Moments:
+        """Mantel's sums of the ranks."""
+        return null.Moments.of(self.square(self.ranks))
+
+    def square(self, flat: Values) -> Values:
+        """Return flat off-diagonal values as a ``(C, C)`` matrix with a diagonal of 0."""
+        matrix = np.zeros_like(self.matrix)
+        matrix[~np.eye(self.classes, dtype=bool)] = flat
+        return matrix
+
+
+def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = None) -> float | None:
+    """Return one SAI without what belongs beside it; None where it does not exist.
+
+    Use `alignments` unless the chance level is known already: a cosine SAI of 0.8 is mostly chance. Parameters and errors as
+    for `alignments`.
+    """
+    return alignments(a, b, [measure], order=order, permutations=0, draws=0)[measure].value
+
+
+def alignments(
+    a: Csm,
+    b: Csm,
+    which: Iterable[str] = DEFAULT_MEASURES,
+    *,
+    order: Sequence[int] | NDArray[np.integer[Any]] | None = None,
+    permutations: int | None = None,
+    draws: int | None = None,
+    seed: int = 0,
+) -> dict[str, Alignment]:
+    """Return the SAI of two CSMs by each measure, each with chance level, deviation, z, excess, ceiling and interval.
+
+    Parameters
+    ----------
+    a, b : (C, C) float
+        Two CSMs of the same classes in the same order. A class whose diagonal is NaN does not take part.
+    which : names out of `dsi_cli.metrics.MEASURES`
+    order : (C,) int, optional
+        Display order of the classes, for ``ssim`` alone; as given if None.
+    permutations : int, optional
+        Random relabellings for the null of ``ssim`` (None: 20 up to 256 classes, else none) and, where a number is given, for
+        a ``p_value`` of every measure and the nulls of ``mae``'s deviation and ``kendall``. Up to 7 classes all
+        relabellings are tried, whatever is asked.
+    draws : int, optional
+        Bootstrap draws of classes for ``low`` and ``high``; None: 200 up to 256 classes, else none.
+    seed : int
+        Of permutations and draws.
+
+    Raises
+    ------
+    UsageError
+        The matrices are not square, differ in size, hold infinities, or a measure is unknown.
+
+    Examples
+    --------
+    >>> a = np.array([[1, .9, .1, .2], [.9, 1, .2, .1], [.1, .2, 1, .8], [.2, .1, .8, 1]])
+    >>> found = alignments(a, a, ["cosine"])["cosine"]
+    >>> round(found.value, 6), round(found.null_mean, 3), found.excess == 1.0, round(found.p_value, 3)
+    (1.0, 0.39, True, 0.333)
+    """
+    names = _known(which)
+    a, b = np.asarray(a), np.asarray(b)
+    both = shared_classes(a, b)
+    kept = order_among(both, order)
+    pair = Pair(Side(a[np.ix_(both, both)]), Side(b[np.ix_(both, both)]), kept)
+    return pair.alignments(names, permutations, draws, seed)
+
+
+def shared_classes(a: Csm, b: Csm) -> NDArray[np.intp]:
+    """Return the indices of the classes that both CSMs have (a NaN diagonal marks one that is lacking)."""
+    if a.ndim != 2 or a.shape != b.shape or a.shape[0] != a.shape[1]:
+        raise UsageError(f"a SAI compares two square matrices of one size; these have shapes {a.shape} and {b.shape}")
+    return np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
+
+
+def order_among(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.intp]:
+    """Return the display order of the kept classes alone, as places among them."""
+    if order is None:
+        return np.arange(len(kept))
+    shown = np.asarray(order, dtype=np.intp)
+    return np.searchsorted(kept, shown[np.isin(shown, kept)])
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two prepared matrices of the same classes, and the order in which ``ssim`` sees them."""
+
+    a: Side
+    b: Side
+    order: NDArray[np.intp]
+
+    def alignments(self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int) -> dict[str, Alignment]:
+        """Return the measures ``which`` of this pair; parameters as for `alignments`."""
+        missing = self._why_nothing()
+        if missing:
+            return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
+        found = {name: self._exact(name) for name in which}
+        found = self._with_relabellings(found, permutations, seed)
+        found = self._with_intervals(found, draws, seed)
+        return {name: _finished(entry) for name, entry in found.items()}
+
+    def _why_nothing(self) -> str | None:
+        if self.a.classes < FEWEST_CLASSES:
+            return f"{self.a.classes} classes in both matrices: an alignment needs {FEWEST_CLASSES} or more"
+        if self.a.is_constant or self.b.is_constant:
+            return "constant matrix: all off-diagonal values are the same, so there is no scale"
+        return None
+
+    def _exact(self, name: str) -> Alignment:
+        """Return the value and whatever of its null and ceiling needs no sampling."""
+        entry = Alignment(name, classes_used=self.a.classes)
+        if name == "ssim":
+            return self._exact_ssim(entry)
+        x, y = self._inputs(name)
+        best = (self.a.ranks_sorted, self.b.ranks_sorted) if name == "spearman" else (self.a.scaled_sorted, self.b.scaled_sorted)
+        measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
+        entry = replace(entry, value=measure(x, y), ceiling=measure(*best))
+        mean, std = _EXACT_NULLS[name](self) if name in _EXACT_NULLS else (None, None)
+        return replace(entry, null_mean=mean, null_std=std)
+
+    def _exact_ssim(self, entry: Alignment) -> Alignment:
+        if self.a.classes < structure.SMALLEST:
+            return replace(entry, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {self.a.classes}")
+        return replace(entry, value=self._ssim(np.arange(self.a.classes)), reason="ssim has no ceiling: it depends on places")
+
+    def _inputs(self, name: str) -> tuple[Values, Values]:
+        return (self.a.ranks, self.b.ranks) if name == "spearman" else (self.a.scaled, self.b.scaled)
+
+    def _ssim(self, relabelling: NDArray[np.intp]) -> float:
+        x = self.a.scaled_square[np.ix_(self.order, self.order)]
+        there = relabelling[self.order]
+        y = self.b.scaled_square[np.ix_(there, there)]
+        return structure.ssim(measures.off_diagonal(x), measures.off_diagonal(y))
+
+    def _relabelled(self, name: str) -> Callable[[NDArray[np.intp]], float]:
+        """Return the measure as a function of a relabelling of the second matrix."""
+        if name == "ssim":
+            return self._ssim
+        x, y = self._inputs(name)
+        square, off = self.b.square(y), ~np.eye(self.b.classes, dtype=bool)
+        measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
+        return lambda relabelling: measure(x, square[np.ix_(relabelling, relabelling)][off])
+
+    def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
+        classes = self.a.classes
+        everything = classes <= null.ENUMERATED
+        default = SSIM_PERMUTATIONS if classes <= bootstrap.LARGEST else 0
+        out = {}
+        for name, entry in found.items():
+            count = permutations if permutations is not None else (default if name == "ssim" else 0)
+            if entry.value is None or not (everything or count):
+                out[name] = entry
+                continue
+            draws = null.every_relabelling(classes) if everything else null.random_relabellings(classes, count, seed)
+            values = np.fromiter(map(self._relabelled(name), draws), dtype=np.float64)
+            out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
+        return out
+
+    def _with_intervals(self, found: dict[str, Alignment], draws: int | None, seed: int) -> dict[str, Alignment]:
+        count = draws if draws is not None else (bootstrap.DRAWS if self.a.classes <= bootstrap.LARGEST else 0)
+        able = [name for name, entry in found.items() if entry.value is not None and name != "kendall"]
+        if not count or not able:
+            return found
+        intervals = bootstrap.intervals(self.a.scaled_square, self.b.scaled_square, able, count, seed, self.order)
+        return found | {name: replace(found[name], low=low, high=high) for name, (low, high) in intervals.items()}
+
+
+def _exact_cosine(pair: Pair) -> tuple[float, float]:
+    x, y = pair.a.scaled, pair.b.scaled
+    lengths = float(np.sqrt((x @ x) * (y @ y)))
+    deviation = null.product_deviation(pair.a.value_moments, pair.b.value_moments)
+    return float(x.sum() * y.sum() / len(x)) / lengths, deviation / lengths
+
+
+def _exact_mae(pair: Pair) -> tuple[float, None]:
+    return null.mean_absolute_difference(pair.a.scaled_sorted, pair.b.scaled_sorted), None
+
+
+def _exact_mse(pair: Pair) -> tuple[float, float]:
+    x, y = pair.a.scaled, pair.b.scaled
+    mean = float((x @ x + y @ y - 2 * x.sum() * y.sum() / len(x)) / len(x))
+    return mean, 2 * null.product_deviation(pair.a.value_moments, pair.b.value_moments) / len(x)
+
+
+def _exact_correlation(a: null.Moments, b: null.Moments) -> tuple[float, float]:
+    return 0.0, null.product_deviation(a, b) / float(np.sqrt(a.sums[0] * b.sums[0]))
+
+
+_EXACT_NULLS: dict[str, Callable[[Pair], tuple[float, float | None]]] = {
+    "cosine": _exact_cosine,
+    "mae": _exact_mae,
+    "mse": _exact_mse,
+    "pearson": lambda pair: _exact_correlation(pair.a.value_moments, pair.b.value_moments),
+    "spearman": lambda pair: _exact_correlation(pair.a.rank_moments, pair.b.rank_moments),
+}
+
+
+def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
+    """Return the entry with what its values over relabellings add: exact if they are all, else an estimate."""
+    assert entry.value is not None
+    if everything:
+        entry = replace(entry, null_mean=float(values.mean()), null_std=float(values.std()))
+    elif entry.null_mean is None or entry.null_std is None:
+        mean = float(values.mean()) if entry.null_mean is None else entry.null_mean
+        entry = replace(entry, null_mean=mean, null_std=float(values.std(ddof=1)) if len(values) > 1 else None)
+    if not wants_p:
+        return entry
+    sign = -1.0 if entry.measure in DISTANCES else 1.0
+    alike = int((sign * values >= sign * entry.value - 1e-12).sum())
+    return replace(entry, p_value=alike / len(values) if everything else (1 + alike) / (1 + len(values)))
+
+
+def _finished(entry: Alignment) -> Alignment:
+    """Return the entry with z and excess, and a reason for whatever is missing."""
+    if entry.value is None:
+        return entry
+    missing = [entry.reason] if entry.reason else []
+    distance = entry.measure in DISTANCES
+    if entry.null_mean is None:
+        missing.append("the chance level of this measure needs --permutations")
+    else:
+        excess = 1 - entry.value / entry.null_mean if distance else (entry.value - entry.null_mean) / (1 - entry.null_mean)
+        entry = replace(entry, excess=excess)
+        if entry.null_std is None:
+            missing.append("the deviation of this measure's chance level needs --permutations")
+        elif entry.null_std > 0:
+            z = (entry.value - entry.null_mean) / entry.null_std
+            entry = replace(entry, z=-z if distance else z)
+        else:
+            missing.append("every relabelling gives the same value, so there is no z")
+    if entry.low is None:
+        missing.append("no interval for kendall" if entry.measure == "kendall" else f"above {bootstrap.LARGEST} classes an interval needs --draws")
+    return replace(entry, reason="; ".join(missing) or None)
+
+
+def _known(which: Iterable[str]) -> list[str]:
+    names = list(which)
+    known = [measure.name for measure in MEASURES]
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown measure {name!r}: expected one of {', '.join(known)}")
+    return names
+
+
+def _square(csm: Csm) -> Values:
+    matrix: Values = np.asarray(csm, dtype=np.float64)
+    if not np.isfinite(matrix).all():
+        raise UsageError("a CSM holds NaN or infinite values in classes that it has; a lacking class is NaN throughout")
+    return matrix

@@ -1,0 +1,72 @@
+"""The measures of a SAI, on two equally long arrays of off-diagonal values.
+
+``cosine``, ``mae`` and ``mse`` take values already scaled to [0, 1] (`scaled`); the correlations do not care. All work in
+float64 and take no NaN. Source: arXiv 2505.21338, section 3.2; the correlations: the authors' notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Values = NDArray[np.float64]
+
+
+def off_diagonal(matrix: Values) -> Values:
+    """Return the ``(C, C-1)`` array that is left of a ``(C, C)`` one when each row drops its diagonal value.
+
+    >>> off_diagonal(np.arange(9.0).reshape(3, 3)).tolist()
+    [[1.0, 2.0], [3.0, 5.0], [6.0, 7.0]]
+    """
+    size = len(matrix)
+    return matrix[~np.eye(size, dtype=bool)].reshape(size, size - 1)
+
+
+def scaled(values: Values) -> Values:
+    """Return the values min-max scaled to [0, 1]; the caller has made sure that they are not all the same."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low)
+
+
+def ranks(values: Values) -> Values:
+    """Return the rank of each value from 1, ties at their mid-rank."""
+    return stats.rankdata(values, method="average")
+
+
+def cosine(x: Values, y: Values) -> float:
+    """Return the cosine of two arrays of values in [0, 1]: in [0, 1], high by chance alone."""
+    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+
+
+def mae(x: Values, y: Values) -> float:
+    """Return the mean absolute difference, in [0, 1]; lower is closer."""
+    return float(np.abs(x - y).mean())
+
+
+def mse(x: Values, y: Values) -> float:
+    """Return the mean squared difference, in [0, 1]; lower is closer."""
+    return float(np.square(x - y).mean())
+
+
+def pearson(x: Values, y: Values) -> float:
+    """Return Pearson's correlation, in [-1, 1]."""
+    x, y = x - x.mean(), y - y.mean()
+    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+
+
+def kendall(x: Values, y: Values) -> float:
+    """Return Kendall's tau-b, in [-1, 1]."""
+    return float(stats.kendalltau(x, y, variant="b").statistic)
+
+
+ON_VALUES: dict[str, Callable[[Values, Values], float]] = {
+    "cosine": cosine,
+    "mae": mae,
+    "mse": mse,
+    "pearson": pearson,
+    "kendall": kendall,
+}
+"""The measures that need the scaled values; ``spearman`` is ``pearson`` on ranks, ``ssim`` needs the image."""

@@ -1,0 +1,82 @@
+"""The chance level: what a metric is worth when the classes of one matrix are relabelled at random.
+
+The null is the Mantel permutation: rows and columns of one matrix together. Relabelling sends every off-diagonal position
+to every other equally often, so means are exact without sampling; and what is linear in ``S = sum_ij x_ij y_p(i)p(j)``
+has an exact deviation from `Moments` (Mantel 1967; exact for asymmetric and tied matrices too).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+ENUMERATED = 7
+"""Up to this many classes all relabellings are tried instead."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """The sums over a matrix ``(n, n)``, centred off its diagonal, that Mantel's second moment needs (``A1`` to ``A6``)."""
+
+    classes: int
+    sums: tuple[float, float, float, float, float, float]
+
+    @classmethod
+    def of(cls, matrix: Values) -> Moments:
+        """Return the sums of one matrix; its diagonal plays no part."""
+        centred = centred_off_diagonal(matrix)
+        rows, columns = centred.sum(axis=1), centred.sum(axis=0)
+        a1 = float((centred * centred).sum())
+        a2 = float((centred * centred.T).sum())
+        a3 = float(rows @ rows) - a1
+        a4 = float(columns @ columns) - a1
+        a5 = float(rows @ columns) - a2
+        a6 = float(rows.sum()) ** 2 - a1 - a2 - a3 - a4 - 2 * a5
+        return cls(len(matrix), (a1, a2, a3, a4, a5, a6))
+
+
+def product_deviation(x: Moments, y: Moments) -> float:
+    """Return the standard deviation of ``sum_ij x_ij y_p(i)p(j)`` over all relabellings ``p``, exact from 4 classes on.
+
+    Both matrices centred off the diagonal, so that the mean of the sum is 0.
+    """
+    n = x.classes
+    (a1, a2, a3, a4, a5, a6), (b1, b2, b3, b4, b5, b6) = x.sums, y.sums
+    second = (a1 * b1 + a2 * b2) / (n * (n - 1))
+    second += (a3 * b3 + a4 * b4 + 2 * a5 * b5) / (n * (n - 1) * (n - 2))
+    second += a6 * b6 / (n * (n - 1) * (n - 2) * (n - 3))
+    return float(np.sqrt(max(second, 0.0)))
+
+
+def centred_off_diagonal(matrix: Values) -> Values:
+    """Return the matrix less the mean of its off-diagonal values, with a diagonal of 0."""
+    n = len(matrix)
+    centred = matrix - (matrix.sum() - np.trace(matrix)) / (n * (n - 1))
+    np.fill_diagonal(centred, 0.0)
+    return centred
+
+
+def mean_absolute_difference(x_sorted: Values, y_sorted: Values) -> float:
+    """Return the mean of ``|x_a - y_b|`` over all pairs of two sorted arrays: the exact chance level of ``mae``."""
+    below = np.searchsorted(y_sorted, x_sorted)
+    prefix = np.concatenate([[0.0], np.cumsum(y_sorted)])
+    total = x_sorted * (2 * below - len(y_sorted)) + prefix[-1] - 2 * prefix[below]
+    return float(total.sum() / (len(x_sorted) * len(y_sorted)))
+
+
+def every_relabelling(classes: int) -> NDArray[np.intp]:
+    """Return all permutations of ``classes`` classes, ``(classes!, classes)``, the identity first."""
+    return np.array(list(permutations(range(classes))), dtype=np.intp)
+
+
+def random_relabellings(classes: int, count: int, seed: int) -> Iterator[NDArray[np.intp]]:
+    """Yield ``count`` seeded random permutations of the classes."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield rng.permutation(classes)

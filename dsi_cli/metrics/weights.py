@@ -1,0 +1,56 @@
+"""WSI, the Weights Similarity Index: how similar the classes of one raw NCSM are (arXiv 2505.21338, section 3.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics import WSI_QUANTILE
+from dsi_cli.metrics.measures import off_diagonal
+
+Csm = NDArray[np.floating[Any]]
+
+
+def mean_wsi(csm: Csm) -> float:
+    """Return the mean of the upper triangle of a raw NCSM ``(C, C)``, in [-1, 1]."""
+    return float(off_diagonal(_checked(csm)).mean())
+
+
+def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
+    """Return how similar a class is to its most similar classes, mean over classes, in [-1, 1].
+
+    Per row of the raw NCSM ``(C, C)``: the mean of the off-diagonal values at or above that row's ``quantile`` (linear
+    interpolation, in [0, 1]).
+
+    Raises
+    ------
+    UsageError
+        The matrix is not square with two classes or more, or the quantile is outside [0, 1].
+    """
+    return _upper_tail(_checked(csm), quantile)
+
+
+def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
+    """Return how similar a class is to its least similar classes, mean over classes, in [-1, 1].
+
+    The mean of the values at or below each row's ``1 - quantile`` quantile, computed as ``-max_wsi(-csm)`` so that
+    floating point cannot make the two sets differ in size. Errors as for `max_wsi`.
+    """
+    return -_upper_tail(-_checked(csm), quantile)
+
+
+def _upper_tail(csm: NDArray[np.float64], quantile: float) -> float:
+    if not 0.0 <= quantile <= 1.0:
+        raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")
+    rows = off_diagonal(csm)
+    kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
+    return float((np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)).mean())
+
+
+def _checked(csm: Csm) -> NDArray[np.float64]:
+    if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
+        raise UsageError(f"WSI needs a square matrix of two classes or more; this one has shape {csm.shape}")
+    return csm.astype(np.float64)

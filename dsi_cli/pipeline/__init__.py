@@ -1,0 +1,9 @@
+"""The one place that joins the parts: checkpoints -> matrices -> curves -> tables.
+
+``options``    what a call may ask for, and which tables each option shapes
+``labelling``  a run's label list: where it was found, what WordNet says of it, the reference matrix
+``reading``    a run's checkpoints: what an earlier call knows already, what must be read
+``curves``     the rows of the curves table
+``analysis``   the whole, with progress as plain events
+``reference``  the reference matrix of a label list alone
+"""

@@ -1,0 +1,126 @@
+"""A run's labels: where they were found, what WordNet says of them, and the reference matrix that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.discover import Found, Run
+from dsi_cli.checkpoints.scan import read_metadata
+from dsi_cli.errors import UsageError
+from dsi_cli.labels import files, metadata, presets
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.wordnet import paths, senses, taxonomy
+from dsi_cli.wordnet.senses import Resolution
+
+FEWEST = 4
+"""Resolved classes that an alignment with WordNet needs."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """The classes of a run, or of a label list alone, in the classifier's order."""
+
+    classes: int
+    labels: LabelList | None
+    resolutions: tuple[Resolution, ...]
+    order: NDArray[np.intp]
+    """The classes in display order: taxonomy where labels are resolved, the others behind; else as given."""
+
+    @property
+    def labels_id(self) -> str | None:
+        """The tables' name of the label list."""
+        return self.labels.id if self.labels else None
+
+    @property
+    def resolved(self) -> int:
+        """How many classes have a synset."""
+        return sum(resolution.synset is not None for resolution in self.resolutions)
+
+    @property
+    def unresolved(self) -> list[Resolution]:
+        """The labels without a synset."""
+        return [resolution for resolution in self.resolutions if resolution.synset is None]
+
+    def why_no_reference(self) -> str | None:
+        """Return why there is no alignment with WordNet, None if there is one."""
+        if self.labels is None:
+            return "no labels: give them with --labels FILE or PRESET"
+        if self.resolved < FEWEST:
+            return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
+        return None
+
+    def reference(self) -> NDArray[np.float32]:
+        """Return the matrix as it is stored: `similarity` in float32."""
+        return self.similarity().astype(np.float32)
+
+    def similarity(self) -> NDArray[np.float64]:
+        """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
+        matrix = np.full((self.classes, self.classes), np.nan)
+        graph = taxonomy.load()
+        known = [(one.index, graph.node(one.wnid)) for one in self.resolutions if one.wnid is not None]
+        if known:
+            at = np.array([index for index, _ in known])
+            matrix[np.ix_(at, at)] = paths.path_similarity([node for _, node in known if node is not None])
+        return matrix
+
+    def class_rows(self, run: str) -> list[dict[str, Any]]:
+        """Return the rows of the classes table."""
+        place = np.empty(self.classes, dtype=np.intp)
+        place[self.order] = np.arange(self.classes)
+        rows: list[dict[str, Any]] = []
+        for index in range(self.classes):
+            row: dict[str, Any] = {"run": run, "class_index": index, "display_order": int(place[index])}
+            if self.labels is not None:
+                one = self.resolutions[index]
+                row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
+                row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
+                row |= {"candidates": list(one.candidates)}
+            rows.append(row)
+        return rows
+
+
+def label(labels: LabelList) -> Labelling:
+    """Return what WordNet says of a label list."""
+    if labels.preset is None:
+        labels = presets.recognise(labels.names, labels.source, labels.wnids)
+    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
+    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions))
+
+
+def without_labels(classes: int) -> Labelling:
+    """Return the labelling of a run whose labels nobody knows."""
+    return Labelling(classes, None, (), np.arange(classes))
+
+
+def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> LabelList | None:
+    """Return a run's labels: those asked for, else what lies beside the checkpoints, else what they say themselves.
+
+    Raises
+    ------
+    UsageError
+        The labels that were asked for cannot be read.
+    """
+    if asked is not None:
+        return files.read(asked)
+    for folder in (run.folder, run.folder.parent):
+        beside = files.find_beside(folder)
+        if beside is not None:
+            try:
+                return files.read_labels(beside)
+            except UsageError:
+                continue
+    return next((found for one in readable[:1] for part in read_metadata(one) or () if (found := metadata.from_metadata(part))), None)
+
+
+def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
+    graph = taxonomy.load()
+    known = [(one.index, graph.node(one.wnid)) for one in resolutions if one.wnid is not None]
+    order = taxonomy.taxonomy_order([node for _, node in known if node is not None]) if known else []
+    first = [known[place][0] for place in order]
+    rest = [one.index for one in resolutions if one.wnid is None]
+    return np.array([*first, *rest], dtype=np.intp)

@@ -1,0 +1,91 @@
+"""What an analysis may be asked for, and which tables each option shapes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+
+REFERENCE = "wordnet3.0-path"
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `dsi_cli.pipeline.analysis.analyze`, checked."""
+
+    labels: str | None = None
+    """A file or the name of a preset."""
+    epochs: str | None = None
+    """``first:last:step``, both ends included where they exist; any part may be left out."""
+    choice: Choice = field(default_factory=Choice)
+    centred: bool = False
+    """Also the NCSM without the mean weight row."""
+    measures: tuple[str, ...] = DEFAULT_MEASURES
+    quantiles: tuple[float, ...] = (WSI_QUANTILE,)
+    """Of the max and min WSI."""
+    permutations: int | None = None
+    draws: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for what cannot be right, before anything is read."""
+        known = [measure.name for measure in MEASURES]
+        for name in self.measures:
+            if name not in known:
+                raise UsageError(f"unknown measure {name!r}: expected one of {', '.join(known)}")
+        for quantile in self.quantiles:
+            if not 0 < quantile < 1:
+                raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")
+        for name, count in (("permutations", self.permutations), ("draws", self.draws)):
+            if count is not None and not 0 <= count <= 1_000_000:
+                raise UsageError(f"--{name} takes 0 to 1,000,000; {count} is not in that range")
+        epoch_filter(self.epochs)
+
+    @property
+    def shaping_matrices(self) -> dict[str, Any]:
+        """The options that shape the matrices."""
+        return asdict(self.choice)
+
+    @property
+    def shaping_curves(self) -> dict[str, Any]:
+        """The options that shape the curves, those of the matrices included."""
+        return {
+            **self.shaping_matrices,
+            "centred": self.centred,
+            "measures": list(self.measures),
+            "quantiles": list(self.quantiles),
+            "permutations": self.permutations,
+            "draws": self.draws,
+            "seed": self.seed,
+            "reference": REFERENCE,
+            "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
+            "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
+        }
+
+
+def epoch_filter(text: str | None) -> range | None:
+    """Return the epochs that ``first:last:step`` means, or None for all; ``last`` is included.
+
+    >>> list(epoch_filter("0:20:5")), list(epoch_filter("7")), list(epoch_filter(":2"))
+    ([0, 5, 10, 15, 20], [7], [0, 1, 2])
+
+    Raises
+    ------
+    UsageError
+        The text has another form.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?(?::(\d{0,9}))?", text.strip())
+    if found is None or not text.strip():
+        raise UsageError(f"--epochs wants first:last:step, for example 0:200:5; {text!r} is not of that form")
+    first, is_range, last, step = found.groups()
+    start = int(first or 0)
+    end = int(last) if last else (10**9 if is_range else start)
+    if step is not None and int(step or 1) == 0:
+        raise UsageError(f"--epochs {text}: a step of 0 never ends")
+    return range(start, end + 1, int(step or 1))

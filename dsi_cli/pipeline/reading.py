@@ -1,0 +1,201 @@
+"""A run's checkpoints: what an earlier call knows already, what must be read, and its matrices.
+
+The file of a matrix holds the record of its checkpoint, so a call that was killed loses no matrix that was whole; what has no
+matrix (duplicates, failures) is remembered with the checkpoints table. A file counts as known while its path, size and time of
+change are the same and the options that shape matrices are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints.discover import Found, Run
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
+from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.similarity import weights
+from dsi_cli.store import output, parquet
+from dsi_cli.store.schema import CSMS
+
+KEPT_BYTES = 128 << 20
+"""Weights held between scanning and computing; beyond that they are read a second time."""
+
+
+@dataclass
+class RunState:
+    """What is known of one run while it is analysed."""
+
+    run: Run
+    records: list[Record] = field(default_factory=list)
+    """As scanned, before epochs and duplicates are settled."""
+    settled: list[Record] = field(default_factory=list)
+    weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """By path, of the checkpoints that were read in this call, as far as `KEPT_BYTES` reach."""
+    read: int = 0
+    """Heads read in this call."""
+    reused: int = 0
+    """Matrices of an earlier call that still hold."""
+    gone: int = 0
+    """Checkpoints of an earlier call whose files are gone; their matrices are kept."""
+
+    @property
+    def usable(self) -> list[Record]:
+        """The checkpoints that have a matrix, in order."""
+        return timeline.in_order(self.settled)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A matrix that the output is to hold."""
+
+    record: Record
+    raw: Record
+    """The record as scanned."""
+    path: Path
+    options: dict[str, Any]
+
+
+def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> dict[str, Record]:
+    """Return the records that an earlier call left for a run, by path; none where other options shaped its matrices."""
+    found: dict[str, Record] = {}
+    others = output.earlier_options(out, output.CHECKPOINTS)
+    if others.get("shaping") == dict(shaping):
+        rows = others.get("without_matrix", [])
+        found |= {row["path"]: record for row in rows if (record := _record(row)) is not None and record.run == run}
+    for options in output.csm_files(out, run).values():
+        record = _record(options.get("record"))
+        if record is not None and options.get("shaping") == dict(shaping):
+            found[record.path] = record
+    return found
+
+
+def scan_run(
+    state: RunState, known: Mapping[str, Record], choice: Choice, classes: int | None, chosen: range | None
+) -> Iterator[Record]:
+    """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
+    held = 0
+    for found in state.run.checkpoints:
+        record = known.get(found.shown)
+        if record is None or not _is_current(record, found):
+            scanned = scan(found, choice, classes)
+            record = scanned.record
+            state.read += record.fingerprint is not None
+            if scanned.weight is not None and held + scanned.weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
+                held += scanned.weight.nbytes
+                state.weights[found.shown] = scanned.weight
+        state.records.append(record)
+        yield record
+    there = {found.shown for found in state.run.checkpoints}
+    left = [record for path, record in known.items() if path not in there and record.status == OK]
+    state.gone = len(left)
+    state.records += left
+
+
+def settle(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
+    """Settle the run's epochs and duplicates, and leave out the epochs that were not asked for."""
+    settled = timeline.settle(state.records, begins_before_training=begins_before_training)
+    state.settled = [
+        replace(record, status=SKIPPED, reason="not among --epochs") if record.status == OK and not _is_chosen(record, chosen) else record
+        for record in settled
+    ]
+
+
+def targets(out: Path, state: RunState, kind: str, shaping: Mapping[str, Any]) -> list[Target]:
+    """Return the matrices of one kind that the output is to hold for a run."""
+    raw = {record.path: record for record in state.records}
+    usable = state.usable
+    last = timeline.stands_for_epoch(usable)
+    found = []
+    for record in usable:
+        assert record.epoch is not None
+        step = None if last[record.epoch, record.step] else record.step
+        path = output.csm_path(out, record.run, kind, None, record.epoch, step)
+        options = {"record": asdict(raw[record.path]), "shaping": dict(shaping), "epoch": record.epoch}
+        found.append(Target(record, raw[record.path], path, options | {"epochs_completed": record.epochs_completed}))
+    return found
+
+
+def make_matrix(
+    state: RunState, target: Target, kind: str, choice: Choice, places: Mapping[str, Found]
+) -> tuple[Any, dict[str, Any]]:
+    """Return a matrix as a table, and the options to write beside it; the head is read again if it was not kept.
+
+    Raises
+    ------
+    OutputError
+        The checkpoint changed since it was scanned.
+    """
+    weight = state.weights.get(target.record.path)
+    if weight is None:
+        again = scan(places[target.record.path], choice, target.record.classes)
+        if again.weight is None or again.record.fingerprint != target.record.fingerprint:
+            raise OutputError(f"{target.record.path} changed while it was analysed: run the same command again")
+        weight = again.weight
+        state.read += target.record.path not in {path for path in state.weights}
+    make: Callable[[NDArray[Any]], NDArray[np.float32]] = _MATRICES[kind]
+    constants = {"kind": kind, "split": None} | {
+        name: getattr(target.record, name) for name in ("run", "epoch", "epochs_completed", "step")
+    }
+    matrix = make(weight)
+    table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
+    zero = weights.zero_rows(weight)
+    return table, target.options | {"mean_row": weights.mean_row_ratio(weight), "zero_rows": zero}
+
+
+def is_made(target: Target, made: Mapping[Path, Mapping[str, Any]]) -> bool:
+    """Return whether the file of a matrix is there already and is of this checkpoint."""
+    options = made.get(target.path, {})
+    return all(output.canonical({"": options.get(name)}) == output.canonical({"": value}) for name, value in target.options.items())
+
+
+def without_matrix(state: RunState) -> list[dict[str, Any]]:
+    """Return the records that no matrix's file remembers, as scanned."""
+    usable = {record.path for record in state.usable}
+    return [asdict(record) for record in state.records if record.path not in usable and record.status in (OK, FAILED)]
+
+
+def require_usable(states: list[RunState]) -> str | None:
+    """Return why nothing in the runs can be analysed, None if something can."""
+    if any(state.usable for state in states):
+        return None
+    reasons = [f"{Path(r.path).name}: {r.reason}" for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+
+
+def check_class_count(state: RunState, classes: int, names: tuple[str, ...], source: str) -> None:
+    """Raise `UsageError` if a run's heads have another number of classes than the labels that were asked for."""
+    heads = sorted({record.classes for record in state.usable if record.classes is not None})
+    if heads and heads != [classes]:
+        first = ", ".join(repr(name) for name in names[:3])
+        raise UsageError(
+            f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {heads[0]} classes:"
+            " give the list that the model was trained with"
+        )
+
+
+def _is_chosen(record: Record, chosen: range | None) -> bool:
+    return chosen is None or record.epoch is None or record.epoch in chosen
+
+
+def _is_current(record: Record, found: Found) -> bool:
+    return record.bytes == found.bytes and record.modified_ns == found.modified_ns and record.status != PENDING
+
+
+def _record(row: Any) -> Record | None:
+    try:
+        return Record(**row)
+    except TypeError:
+        return None
+
+
+_MATRICES: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
+    "ncsm": weights.weight_similarity,
+    "ncsm_centred": weights.centred_weight_similarity,
+}

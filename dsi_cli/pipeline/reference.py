@@ -1,0 +1,74 @@
+"""The reference matrix of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from dsi_cli.errors import NothingToAnalyseError, OutputError
+from dsi_cli.labels import files
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.pipeline.analysis import reference_table
+from dsi_cli.pipeline.labelling import Labelling, label
+from dsi_cli.pipeline.options import REFERENCE
+from dsi_cli.store import parquet
+
+MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
+
+
+def of(labels: str | Sequence[str]) -> Labelling:
+    """Return what WordNet says of a label file, a preset, or labels themselves.
+
+    Raises
+    ------
+    UsageError
+        The file or preset cannot be read.
+    """
+    return label(files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels"))
+
+
+def write(one: Labelling, path: Path) -> None:
+    """Write the matrix as ``references`` table rows.
+
+    Raises
+    ------
+    NothingToAnalyseError
+        No label is known to WordNet.
+    OutputError
+        The place may not be written.
+    """
+    parquet.write(_table(one), path, {"reference": REFERENCE}, path.parent)
+
+
+def write_stream(one: Labelling, file: IO[bytes]) -> None:
+    """Write the matrix to an open file or pipe; errors as for `write`."""
+    parquet.write_stream(_table(one), file, {"reference": REFERENCE})
+
+
+def write_map(one: Labelling, path: Path) -> None:
+    """Write how each label was understood as CSV: index, name, synset, wnid, confidence, reason.
+
+    Raises
+    ------
+    OutputError
+        The place may not be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(MAP_COLUMNS)
+            for r in one.resolutions:
+                rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(parquet.cannot_write(path, error)) from None
+
+
+def _table(one: Labelling) -> object:
+    if not one.resolved:
+        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
+    return reference_table(one, one.reference())

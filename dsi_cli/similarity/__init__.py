@@ -1,0 +1,6 @@
+"""The class similarity matrices (CSMs), from arrays alone.
+
+``weights``   the NCSM: from the classifier's weights
+
+A CSM is ``(C, C)``, stored as float32, raw (nothing scaled); NaN marks a class that the matrix does not have.
+"""

@@ -1,0 +1,155 @@
+"""An output folder: where each table lies, who may write, what an earlier call left there."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.store import parquet
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CSMS, CURVES, REFERENCES, Table
+
+DEFAULT = "dsi-out"
+
+
+def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int, step: int | None = None) -> Path:
+    """Return where a matrix lies; ``step`` only for an earlier save of an epoch that has several."""
+    folder = out / CSMS.path / folder_name(run) / (f"{kind}-{split}" if split else kind)
+    return folder / (f"{epoch}.parquet" if step is None else f"{epoch}-{step}.parquet")
+
+
+def reference_path(out: Path, reference: str, labels_id: str) -> Path:
+    """Return where a reference matrix lies."""
+    return out / REFERENCES.path / f"{reference}-{labels_id}.parquet"
+
+
+def table_path(out: Path, table: Table) -> Path:
+    """Return where one of the tables at the top lies."""
+    return out / table.path
+
+
+def folder_name(run: str) -> str:
+    """Return a run's name as a relative path that every Parquet reader takes: no ``key=value``, nothing hidden.
+
+    >>> folder_name("sweep/lr=0.1"), folder_name(".hidden")
+    ('sweep/lr%3D0.1', '%2Ehidden')
+    """
+    return "/".join(_part(part) for part in run.split("/") if part)
+
+
+def _part(part: str) -> str:
+    safe = quote(part, safe=" @+,()[]'~")
+    return f"%{ord(safe[0]):02X}{safe[1:]}" if safe[0] in "._" else safe
+
+
+def scratch(out: Path) -> Path:
+    """Return the folder for files that are not whole yet."""
+    return out / ".tmp"
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Make the folder and keep other writers out until the block ends, however it ends.
+
+    Raises
+    ------
+    UsageError
+        The place is a file, or a folder of something else.
+    OutputError
+        Another process writes there, or the folder cannot be made.
+    """
+    _require_ours(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("a+")
+    except OSError as error:
+        raise OutputError(parquet.cannot_write(out, error)) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise OutputError(f"another dsi ({file.read().strip() or 'unknown process'}) is writing to {out}: wait for it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        shutil.rmtree(scratch(out), ignore_errors=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(scratch(out), ignore_errors=True)
+            (out / ".lock").unlink(missing_ok=True)
+
+
+def _require_ours(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"the output {out} is a file; -o wants a folder")
+    if out.is_dir() and any(out.iterdir()) and not (is_output(out) or (out / ".lock").exists() or (out / CSMS.path).is_dir()):
+        raise UsageError(f"the output folder {out} holds other things; choose an empty or new one with -o")
+
+
+def is_output(out: Path) -> bool:
+    """Return whether a folder holds the tables of an earlier call."""
+    return table_path(out, CHECKPOINTS).is_file()
+
+
+def require_output(out: Path) -> None:
+    """Make sure that a folder can be read as an output.
+
+    Raises
+    ------
+    UsageError
+        It is not there, or holds no tables.
+    """
+    if not out.is_dir():
+        raise UsageError(f"no output folder {out}: run `dsi analyze CHECKPOINTS -o {out}` first")
+    if not is_output(out):
+        raise UsageError(f"{out} holds no {CHECKPOINTS.path}: it is no output of dsi analyze")
+
+
+def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
+    """Return the rows that an earlier call left; none where there was none, or its table is damaged (it is made anew)."""
+    try:
+        rows: list[dict[str, Any]] = parquet.read(table_path(out, table)).to_pylist() if table_path(out, table).is_file() else []
+    except OutputError:
+        return []
+    return rows
+
+
+def earlier_options(out: Path, table: Table) -> dict[str, Any]:
+    """Return the options that shaped the earlier table."""
+    return parquet.options_of(table_path(out, table))
+
+
+def csm_files(out: Path, run: str) -> dict[Path, dict[str, Any]]:
+    """Return each matrix file of a run with the options in it; damaged ones have none and so are made again."""
+    folder = out / CSMS.path / folder_name(run)
+    kinds = [kind for kind in sorted(folder.iterdir()) if kind.is_dir()] if folder.is_dir() else []
+    return {file: parquet.options_of(file) for kind in kinds for file in sorted(kind.glob("*.parquet"))}
+
+
+def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
+    """Write one of the tables at the top."""
+    parquet.write(parquet.from_rows(table, rows), table_path(out, table), options, scratch(out))
+
+
+def remove_strays(out: Path, run: str, keep: set[Path]) -> None:
+    """Remove matrix files that no checkpoint of the run stands for any more."""
+    for file in csm_files(out, run):
+        if file not in keep:
+            file.unlink(missing_ok=True)
+
+
+def canonical(options: Mapping[str, Any]) -> str:
+    """Return options as text that is equal exactly when they are."""
+    return json.dumps(options, sort_keys=True)
+
+
+TOP_TABLES = (CHECKPOINTS, CLASSES, CURVES)

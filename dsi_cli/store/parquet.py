@@ -1,0 +1,162 @@
+"""One table in and out of one Parquet file.
+
+A file is written beside its place, flushed to the disk, and then takes its place in one step: whoever reads sees the old one or
+the new one. Its metadata holds, under the key ``dsi``, a JSON object with the schema's and dsi's versions and the options that
+shaped the table.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from dsi_cli.errors import OutputError
+from dsi_cli.store.schema import FLOATS, SCHEMA_VERSION, Table
+
+_KEY = b"dsi"
+_TYPES = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "double": pa.float64(),
+    "list<string>": pa.list_(pa.string()),
+    "list<float>": pa.list_(pa.float32()),
+}
+
+
+def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Return rows (mappings by column name; what is lacking is null) as an Arrow table of the schema."""
+    columns = [pa.array([row.get(column.name) for row in rows], type=_TYPES[column.type]) for column in table.columns]
+    return pa.Table.from_arrays(columns, schema=_schema(table))
+
+
+def from_matrix(table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> pa.Table:
+    """Return a square matrix as an Arrow table: a row per class, its values in the table's list column.
+
+    Parameters
+    ----------
+    matrix : (C, C); NaN becomes null
+    constants : values that every row has
+    varying : columns of C values
+    """
+    size = len(matrix)
+    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel(), from_pandas=True)
+    offsets = pa.array(np.arange(0, size * size + 1, size, dtype=np.int32))
+    columns = []
+    for column in table.columns:
+        if column.type == FLOATS:
+            columns.append(pa.ListArray.from_arrays(offsets, values))
+        elif column.name in varying:
+            columns.append(pa.array(varying[column.name], type=_TYPES[column.type]))
+        else:
+            columns.append(pa.repeat(pa.scalar(constants.get(column.name), type=_TYPES[column.type]), size))
+    return pa.Table.from_arrays(columns, schema=_schema(table))
+
+
+def to_matrix(table: pa.Table, column: str = "similarity") -> NDArray[np.float32]:
+    """Return a list column as a square float32 matrix in order of ``class_index``, null as NaN.
+
+    Raises
+    ------
+    OutputError
+        The rows do not make a square matrix.
+    """
+    table = table.sort_by("class_index")
+    values = table.column(column).combine_chunks()
+    flat = np.asarray(values.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    if len(flat) != len(table) ** 2:
+        raise OutputError(f"{len(table)} rows with {len(flat)} values together are no square matrix")
+    return flat.reshape(len(table), len(table))
+
+
+def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path) -> None:
+    """Write a table to ``path`` in one step; its folder is made.
+
+    Parameters
+    ----------
+    options : what shaped the table; JSON
+    scratch : a folder on the same disk for the file while it is not whole
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place may not be written.
+    """
+    part = scratch / f"{uuid.uuid4().hex}.parquet"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            write_stream(table, file, options)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(cannot_write(path, error)) from None
+
+
+def write_stream(table: pa.Table, file: IO[bytes], options: Mapping[str, Any]) -> None:
+    """Write a table to an open file or pipe."""
+    described = table.replace_schema_metadata({_KEY: json.dumps(_described(options), sort_keys=True)})
+    lists = [field.name for field in table.schema if field.type == _TYPES[FLOATS]]
+    pq.write_table(
+        described,
+        file,
+        compression="zstd",
+        use_dictionary=[field.name for field in table.schema if field.type == pa.string()],
+        use_byte_stream_split=[f"{name}.list.element" for name in lists],
+    )
+
+
+def read(path: Path) -> pa.Table:
+    """Return a file's table.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be read.
+    """
+    try:
+        return pq.read_table(path, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def options_of(path: Path) -> dict[str, Any]:
+    """Return the options that shaped a file; empty where it is not there, is damaged, or was not written by dsi."""
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(_KEY)
+        described = json.loads(found) if found else {}
+    except (OSError, ValueError, pa.ArrowException):
+        return {}
+    if not isinstance(described, dict) or described.get("schema") != SCHEMA_VERSION:
+        return {}
+    options = described.get("options")
+    return options if isinstance(options, dict) else {}
+
+
+def cannot_write(path: Path, error: OSError) -> str:
+    """Return the one line that says why a place could not be written."""
+    if error.errno == errno.ENOSPC:
+        return f"{path} could not be written: the disk is full; free some space and run the same command again to go on"
+    return f"{path} could not be written: {error.strerror or error}; choose another output with -o"
+
+
+def _described(options: Mapping[str, Any]) -> dict[str, Any]:
+    from dsi_cli import __version__
+
+    return {"schema": SCHEMA_VERSION, "dsi": __version__, "options": dict(options)}
+
+
+def _schema(table: Table) -> pa.Schema:
+    return pa.schema([(column.name, _TYPES[column.type]) for column in table.columns])

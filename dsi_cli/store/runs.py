@@ -1,0 +1,138 @@
+"""`Run`: the notebook's view of an output folder, as labelled DataFrames."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dsi_cli.errors import UsageError
+from dsi_cli.store import output, parquet
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, Table
+
+
+class Run:
+    """An output folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
+
+    Parameters
+    ----------
+    out : path of the folder
+
+    Raises
+    ------
+    UsageError
+        The folder is not there, or is no output.
+    """
+
+    def __init__(self, out: str | Path) -> None:
+        self.path = Path(out)
+        output.require_output(self.path)
+
+    def __repr__(self) -> str:
+        """Return the folder, its runs and their epochs."""
+        epochs = [f"{name} ({len(self.epochs(name))} epochs)" for name in self.names]
+        return f"Run({str(self.path)!r}: {', '.join(epochs)})"
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """All curves; a row a point, columns as ``docs/tables.md`` says."""
+        return self._table(CURVES)
+
+    @cached_property
+    def checkpoints(self) -> pd.DataFrame:
+        """All files that were found, with status and reason."""
+        return self._table(CHECKPOINTS)
+
+    @cached_property
+    def classes(self) -> pd.DataFrame:
+        """The classes of each run, with the synset that each was understood as."""
+        return self._table(CLASSES)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the runs in the folder."""
+        return list(dict.fromkeys(self.checkpoints["run"]))
+
+    def epochs(self, run: str | None = None) -> list[int]:
+        """Return the epochs of a run that have matrices, in order."""
+        rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
+        return sorted({int(epoch) for epoch in rows["epoch"]})
+
+    def csm(
+        self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None, step: int | None = None
+    ) -> pd.DataFrame:
+        """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class.
+
+        Parameters
+        ----------
+        kind : ``ncsm``, ``ncsm_centred``, or ``scsm`` for the reference matrix
+        epoch : the trainer's own number; the last one if None
+        split : ``train`` or ``test`` for matrices that have one
+        run : needed only where the folder holds several
+        step : of an earlier save within the epoch
+
+        Raises
+        ------
+        UsageError
+            There is no such run, epoch or matrix; the message says which there are.
+        """
+        name = self._run(run)
+        labels = self._labels(name)
+        if kind == "scsm":
+            return self._reference(name, labels)
+        known = self.epochs(name)
+        if epoch is None:
+            epoch = known[-1] if known else 0
+        path = output.csm_path(self.path, name, kind, split, int(epoch), step)
+        if not path.is_file():
+            kinds = sorted(path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
+            raise UsageError(
+                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {_brief(known)},"
+                f" its matrices {', '.join(k.name for k in kinds) or 'none'}"
+            )
+        matrix = parquet.to_matrix(parquet.read(path))
+        return pd.DataFrame(matrix, index=labels, columns=labels)
+
+    def sorted(self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None) -> pd.DataFrame:
+        """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
+
+        Ties keep the order of the class index. Parameters and errors as for `csm`.
+        """
+        matrix = self.csm(kind, epoch, split, run)
+        values = matrix.to_numpy(dtype=np.float64, copy=True)
+        np.fill_diagonal(values, np.inf)
+        order = np.argsort(-values, axis=1, kind="stable")
+        return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(len(order), name="rank"))
+
+    def _table(self, table: Table) -> pd.DataFrame:
+        frame = parquet.read(output.table_path(self.path, table)).to_pandas()
+        whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
+        return frame.astype(dict.fromkeys(whole, "Int64"))
+
+    def _run(self, name: str | None) -> str:
+        if name is None and len(self.names) == 1:
+            return self.names[0]
+        if name is None or name not in self.names:
+            asked = "say which run" if name is None else f"no run {name!r}"
+            raise UsageError(f"{asked}: {self.path} holds {', '.join(self.names) or 'none'}")
+        return name
+
+    def _labels(self, run: str) -> pd.Index:
+        rows = self.classes[self.classes["run"] == run].sort_values("class_index")
+        names = [index if pd.isna(name) else name for index, name in zip(rows["class_index"], rows["name"], strict=True)]
+        return pd.Index(names, name="class")
+
+    def _reference(self, run: str, labels: pd.Index) -> pd.DataFrame:
+        ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
+        found = [file for one in ids for file in sorted((self.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
+        if not found:
+            raise UsageError(f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels")
+        return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
+
+
+def _brief(epochs: list[int]) -> str:
+    return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
+
+

@@ -1,0 +1,128 @@
+"""The tables of an output folder: columns, types, meaning. Text alone: the writer, the docs and the tests read it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SCHEMA_VERSION = 1
+TEXT, INTEGER, FLOAT, TEXTS, FLOATS = "string", "int64", "double", "list<string>", "list<float>"
+
+
+class Column(NamedTuple):
+    """One column; any value may be null unless its meaning says otherwise."""
+
+    name: str
+    type: str
+    meaning: str
+
+
+class Table(NamedTuple):
+    """One table, a file of that name or a folder of such files."""
+
+    path: str
+    row: str
+    columns: tuple[Column, ...]
+
+
+_RUN = Column("run", TEXT, "the run's name: the shortest path suffix of its folder that is unique; never null")
+_EPOCH = Column("epoch", INTEGER, "the trainer's own number")
+_COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, where there is evidence for how the trainer counts")
+_CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
+_SIMILARITY = Column("similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks")
+
+CHECKPOINTS = Table(
+    "checkpoints.parquet",
+    "a file found",
+    (
+        _RUN,
+        Column("path", TEXT, "absolute path of the file, or of the folder where that is the checkpoint"),
+        _EPOCH,
+        _COMPLETED,
+        Column("epoch_source", TEXT, "contents, file name, folder name or order"),
+        Column("step", INTEGER, "optimiser steps"),
+        Column("format", TEXT, "container"),
+        Column("trainer", TEXT, "who wrote it"),
+        Column("bytes", INTEGER, "size on disk, shards together"),
+        Column("head", TEXT, "name of the classifier's weight"),
+        Column("weights_used", TEXT, "raw or ema"),
+        Column("classes", INTEGER, "classes of the head, extra rows not counted"),
+        Column("features", INTEGER, "width of the head"),
+        Column("extra_classes", INTEGER, "rows for no object or background"),
+        Column("dtype", TEXT, "type of the stored weight"),
+        Column("fingerprint", TEXT, "SHA-256, hex, of the head as (rows, features) little-endian float32, extra rows included"),
+        Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
+        Column("reason", TEXT, "why the status is not ok, or what should be known though it is"),
+        Column("modified_ns", INTEGER, "time of the last change, nanoseconds since 1970: how a later call knows the file"),
+    ),
+)
+CLASSES = Table(
+    "classes.parquet",
+    "a class",
+    (
+        _RUN,
+        Column("labels_id", TEXT, "the label list; null without labels"),
+        _CLASS,
+        Column("name", TEXT, "the label"),
+        Column("synset", TEXT, "WordNet 3.0 synset, dog.n.01"),
+        Column("wnid", TEXT, "WordNet 3.0 id, n02084071"),
+        Column("definition", TEXT, "WordNet's gloss"),
+        Column("resolved_by", TEXT, "wnid, synset, preset, first sense or unresolved"),
+        Column("confidence", FLOAT, "0 to 1; null where nothing was weighed"),
+        Column("candidates", TEXTS, "all synsets that the label could mean, WordNet's order"),
+        Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
+        Column("group", TEXT, "semantic group"),
+    ),
+)
+CURVES = Table(
+    "curves.parquet",
+    "a point of a curve",
+    (
+        _RUN,
+        _EPOCH,
+        _COMPLETED,
+        Column("step", INTEGER, "optimiser steps"),
+        Column("metric", TEXT, "sai, wsi, mean_row, accuracy, accuracy_top5, loss, learning_rate"),
+        Column("of", TEXT, "the matrices: ncsm,scsm for a SAI, ncsm for a WSI"),
+        Column("reference", TEXT, "the reference matrix where scsm takes part, e.g. wordnet3.0-path"),
+        Column("split", TEXT, "train or test, where the metric has one"),
+        Column("variant", TEXT, "the measure of a SAI; mean, max or min of a WSI (max@0.9 for another quantile)"),
+        Column("value", FLOAT, "the metric"),
+        Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),
+        Column("null_std", FLOAT, "its standard deviation"),
+        Column("z", FLOAT, "deviations above chance, positive where more alike"),
+        Column("excess", FLOAT, "0 at chance, 1 at identity"),
+        Column("ceiling", FLOAT, "the best value that these two sets of values could reach"),
+        Column("p_value", FLOAT, "share of relabellings at least as alike"),
+        Column("low", FLOAT, "lower end of the 95 % interval"),
+        Column("high", FLOAT, "upper end"),
+        Column("classes_used", INTEGER, "classes that took part"),
+        Column("samples_used", INTEGER, "samples that took part"),
+        Column("reason", TEXT, "why something is null"),
+    ),
+)
+CSMS = Table(
+    "csms",
+    "a class's row of one matrix",
+    (
+        _RUN,
+        Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
+        Column("split", TEXT, "train or test, where the matrix has one"),
+        Column("epoch", INTEGER, "the trainer's own number; never null"),
+        _COMPLETED,
+        Column("step", INTEGER, "optimiser steps: tells saves within one epoch apart"),
+        _CLASS,
+        _SIMILARITY,
+    ),
+)
+REFERENCES = Table(
+    "references",
+    "a class's row of a reference matrix",
+    (
+        Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
+        Column("labels_id", TEXT, "the label list; never null"),
+        _CLASS,
+        Column("name", TEXT, "the label"),
+        _SIMILARITY,
+    ),
+)
+TABLES = (CHECKPOINTS, CLASSES, CURVES, CSMS, REFERENCES)

@@ -1,0 +1,16 @@
+"""WordNet 3.0's nouns: what a label means, and how far two meanings are apart.
+
+Modules
+-------
+taxonomy
+    The graph of hypernyms: nodes by id and by name, glosses, ancestors, the order of classes.
+paths
+    Shortest paths and path similarity of all pairs of labels (the SCSM).
+lexicon
+    Words: the lemmas in sense order, plurals to base forms, nearest spellings.
+senses
+    A label (a WordNet id, a synset name or a word) to its synset, with the reason where there is none.
+
+``data/`` holds the compiled nouns (``scripts/compile_wordnet.py``) and WordNet's licence; nothing is downloaded. The
+other versions of WordNet have other ids: an id is always one of 3.0, as ImageNet's are.
+"""

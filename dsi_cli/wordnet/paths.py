@@ -1,0 +1,193 @@
+"""Shortest paths between nouns through a common hypernym, for all pairs of many labels at once.
+
+An *edge* leads from a node up to a parent (hypernym or instance hypernym). The distance of two labels is the least
+number of edges over all hypernyms that both have, where a label counts as its own hypernym: the distance of NLTK's
+``path_similarity``.
+
+There is no loop over pairs. Each ancestor of the labels gets a row of one byte a label. On the way up a node learns
+how far each label lies below it, ``U[v, j]``; on the way down whether a parent knows of a shorter way,
+``P[v] = min(U[v], 1 + min P[parent])``, level by level. The labels' own rows are the answer. Labels are taken in blocks
+of columns, so that memory stays bounded: some 25 MB beyond the result for the 21,841 labels of ImageNet-22k.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, ancestors, checked, load, parents_of_all
+
+Bytes = npt.NDArray[np.uint8]
+
+NO_PATH = -1
+"""The distance of two nodes without a common hypernym. WordNet 3.0's nouns have one root, so it does not come up."""
+
+FAR = 200
+"""No path, in bytes: above any path (WordNet's longest is 38 edges), and adding an edge cannot wrap past 255."""
+
+
+def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
+    """Return the shortest paths between nodes through a common hypernym, in edges.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        In any order; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+
+    Returns
+    -------
+    (N, N) int16
+        Symmetric, 0 on the diagonal (and between copies of a node); ``NO_PATH`` (-1) without a common hypernym,
+        which cannot be within WordNet 3.0.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy, as the -1 that stands for "unresolved" elsewhere.
+
+    Examples
+    --------
+    >>> path_distances([load().node(name) for name in ("dog.n.01", "cat.n.01", "car.n.01")])
+    array([[ 0,  4, 12],
+           [ 4,  0, 17],
+           [12, 17,  0]], dtype=int16)
+    """
+    table = np.arange(256, dtype=np.int16)
+    table[FAR:] = NO_PATH
+    return _all_pairs(nodes, taxonomy, table)
+
+
+def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.float64]:
+    """Return the SCSM: 1 / (1 + shortest path), in (0, 1].
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        In any order; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+
+    Returns
+    -------
+    (N, N) float64
+        Exactly symmetric, 1 on the diagonal (and between copies of a node); equal to the last bit to NLTK's
+        ``path_similarity`` on WordNet 3.0. 0 without a common hypernym, which cannot be within WordNet 3.0.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+
+    Examples
+    --------
+    >>> path_similarity([load().node(name) for name in ("dog.n.01", "cat.n.01")])
+    array([[1. , 0.2],
+           [0.2, 1. ]])
+    """
+    table = 1.0 / (1.0 + np.arange(256))
+    table[FAR:] = 0.0
+    return _all_pairs(nodes, taxonomy, table)
+
+
+def distance_blocks(nodes: Nodes, taxonomy: Taxonomy | None = None, block: int = 512) -> Iterator[tuple[slice, Bytes]]:
+    """Yield the distances of ``block`` labels at a time to all labels, for lists too long for a whole matrix.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        In any order; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+    block
+        Labels at a time; memory is this times the number of the labels' ancestors, in bytes (512 stay in the cache).
+
+    Yields
+    ------
+    columns : slice
+        The labels of this block.
+    distances : (N, B) uint8
+        Edges; ``FAR`` (200) without a common hypernym.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+    """
+    taxonomy = taxonomy or load()
+    levels = _levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+    for start in range(0, len(levels.labels), block):
+        columns = slice(start, min(start + block, len(levels.labels)))
+        rows = _up(levels, levels.labels[columns])
+        _down(levels, rows)
+        yield columns, rows[levels.labels]
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """The labels' ancestors as rows, by rising depth (the longest way to a root), so that parents come before children.
+
+    ``graph`` holds the rows' parents as row numbers. A step ``(first, last, above)`` says that ``above`` are the k-th
+    parents of the rows from ``first`` to ``last``: within a depth the rows with most parents come first.
+    """
+
+    labels: Rows
+    graph: Taxonomy
+    steps: tuple[tuple[int, int, npt.NDArray[np.int32]], ...]
+
+
+def _levels(taxonomy: Taxonomy, labels: Rows) -> _Levels:
+    nodes = ancestors(taxonomy, labels)
+    count = np.diff(taxonomy.starts)[nodes]
+    depth = taxonomy.depths[nodes]
+    order = np.lexsort((-count, depth))
+    nodes, count, depth = nodes[order], count[order], depth[order]
+    row = np.zeros(len(taxonomy.offsets), dtype=np.intp)
+    row[nodes] = np.arange(len(nodes))
+    starts = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    above = row[parents_of_all(taxonomy, nodes)[1]].astype(np.int32)
+    steps = []
+    for first in np.flatnonzero(np.diff(depth, prepend=-1)):
+        for k in range(count[first]):
+            last = first + np.count_nonzero((depth == depth[first]) & (count > k))
+            steps.append((int(first), int(last), above[starts[first:last] + k]))
+    graph = Taxonomy(taxonomy.offsets[nodes], (), depth, starts, above)
+    return _Levels(row[labels], graph, tuple(steps))
+
+
+def _up(levels: _Levels, labels: Rows) -> Bytes:
+    """Return the edges from each label (columns) up to each of its ancestors (rows), ``FAR`` for other rows.
+
+    A wave that starts at every label at once; a label has some ten ancestors, so it touches little of the array.
+    """
+    rows: Bytes = np.full((len(levels.graph.offsets), len(labels)), FAR, dtype=np.uint8)
+    at, column, edges = labels, np.arange(len(labels)), 0
+    while at.size:
+        rows[at, column] = edges
+        child, at = parents_of_all(levels.graph, at)
+        column = column[child]
+        fresh = rows[at, column] == FAR
+        at, column, edges = at[fresh], column[fresh], edges + 1
+    return rows
+
+
+def _down(levels: _Levels, rows: Bytes) -> None:
+    """Shorten, in place, each row by the way over its parents, from the root down."""
+    for first, last, above in levels.steps:
+        over_parent = rows[above]
+        over_parent += 1
+        np.minimum(rows[first:last], over_parent, out=rows[first:last])
+
+
+def _all_pairs(nodes: Nodes, taxonomy: Taxonomy | None, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return ``table[distance]`` of all pairs."""
+    out = np.empty((len(nodes), len(nodes)), dtype=table.dtype)
+    for columns, distances in distance_blocks(nodes, taxonomy):
+        # The matrix is symmetric: whole rows are written, since columns of a large one cost several times as much.
+        np.take(table, np.ascontiguousarray(distances.T), out=out[columns], mode="clip")
+    return out

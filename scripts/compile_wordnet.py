@@ -1,0 +1,166 @@
+"""Compile the nouns of WordNet 3.0 into the package's data files.
+
+Usage::
+
+    python scripts/compile_wordnet.py SOURCE [TARGET]
+
+SOURCE is a folder as NLTK wants it in ``NLTK_DATA`` (with ``corpora/wordnet.zip`` or ``corpora/wordnet/``); TARGET
+is ``dsi_cli/wordnet/data`` unless given. Names and glosses come from NLTK's synsets. The order of hypernyms, of senses
+and of exceptions is that of WordNet's own files (read through NLTK's reader as well), since NLTK keeps a synset's
+pointers in sets. Running it twice gives the same bytes with the same pyarrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+TARGET = Path(__file__).resolve().parents[1] / "dsi_cli" / "wordnet" / "data"
+VERSION = "3.0"
+ENCODINGS = {
+    "offset": "DELTA_BINARY_PACKED",
+    "name": "DELTA_BYTE_ARRAY",
+    "lemma": "DELTA_BYTE_ARRAY",
+    "form": "DELTA_BYTE_ARRAY",
+    "definition": "DELTA_LENGTH_BYTE_ARRAY",
+}
+"""A quarter smaller than dictionaries, and readable by pyarrow 15; columns not named here are plain."""
+
+
+def nltk_wordnet(source: Path) -> Any:
+    """Return NLTK's reader of the WordNet in ``source``; other versions than 3.0 are refused, their ids differ."""
+    os.environ["NLTK_DATA"] = str(source)  # before the import: newer NLTKs refuse any other place
+    from nltk.corpus import wordnet
+
+    if wordnet.get_version() != VERSION:
+        raise SystemExit(f"expected WordNet {VERSION} in {source}, found {wordnet.get_version()}: its ids are others")
+    return wordnet
+
+
+def data_lines(wordnet: Any, name: str) -> list[list[str]]:
+    """Return the words of each line of one of WordNet's files, without the licence on top (lines that are indented)."""
+    with wordnet.open(name) as file:
+        return [line.split() for line in file.read().split("\n") if line and not line.startswith(" ")]
+
+
+def parents(wordnet: Any) -> dict[int, list[int]]:
+    """Return the offsets of each noun's hypernyms and instance hypernyms, in the order of ``data.noun``."""
+    found = {}
+    for words in data_lines(wordnet, "data.noun"):
+        at = 4 + 2 * int(words[3], 16)  # offset, lexicographer file, type, number of words, then word and id of each
+        pointers = [words[at + 1 + 4 * k : at + 5 + 4 * k] for k in range(int(words[at]))]
+        found[int(words[0])] = [int(offset) for symbol, offset, *_ in pointers if symbol in ("@", "@i")]
+    return found
+
+
+def depths(parents_of: dict[int, list[int]]) -> dict[int, int]:
+    """Return for each offset the number of edges of its longest way to a root."""
+    known: dict[int, int] = {}
+
+    def depth(offset: int) -> int:
+        if offset not in known:
+            known[offset] = max((depth(parent) + 1 for parent in parents_of[offset]), default=0)
+        return known[offset]
+
+    for offset in parents_of:
+        depth(offset)
+    return known
+
+
+def synset_tables(wordnet: Any) -> tuple[pa.Table, pa.Table]:
+    """Return the graph (offset, name, depth, parents as row numbers) and the glosses, both by rising offset."""
+    synsets = sorted(wordnet.all_synsets("n"), key=lambda synset: synset.offset())
+    offsets = [synset.offset() for synset in synsets]
+    row = {offset: index for index, offset in enumerate(offsets)}
+    parents_of = parents(wordnet)
+    depth_of = depths(parents_of)
+    graph = pa.table(
+        {
+            "offset": pa.array(offsets, pa.int32()),
+            "name": pa.array([synset.name() for synset in synsets], pa.string()),
+            "depth": pa.array([depth_of[offset] for offset in offsets], pa.uint8()),
+            "parents": pa.array([[row[p] for p in parents_of[o]] for o in offsets], pa.list_(pa.int32())),
+        }
+    )
+    return graph, pa.table({"definition": pa.array([synset.definition() for synset in synsets], pa.string())})
+
+
+def lemma_table(wordnet: Any, graph: pa.Table) -> pa.Table:
+    """Return each noun's synsets (rows of the graph) in WordNet's sense order, with how often each sense was tagged."""
+    row = {offset: index for index, offset in enumerate(graph["offset"].to_pylist())}
+    tagged = {}
+    for key, sense, count in data_lines(wordnet, "cntlist.rev"):
+        lemma, code = key.split("%", 1)
+        if code.startswith("1:"):
+            tagged[lemma, int(sense)] = int(count)
+    entries = sorted((words[0], words[-int(words[2]) :]) for words in data_lines(wordnet, "index.noun"))
+    counts = [[tagged.get((lemma, k), 0) for k in range(1, len(senses) + 1)] for lemma, senses in entries]
+    return pa.table(
+        {
+            "lemma": pa.array([lemma for lemma, _ in entries], pa.string()),
+            "synsets": pa.array(
+                [[row[int(offset)] for offset in senses] for _, senses in entries], pa.list_(pa.int32())
+            ),
+            "counts": pa.array(counts, pa.list_(pa.int32())),
+        }
+    )
+
+
+def exception_table(wordnet: Any) -> pa.Table:
+    """Return WordNet's irregular plurals: the form and its base forms, in the order of ``noun.exc``."""
+    rows = data_lines(wordnet, "noun.exc")
+    return pa.table(
+        {
+            "form": pa.array([words[0] for words in rows], pa.string()),
+            "bases": pa.array([words[1:] for words in rows], pa.list_(pa.string())),
+        }
+    )
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write one table as small as Parquet goes: it is shipped with every copy of the package."""
+    pq.write_table(
+        table.replace_schema_metadata({"wordnet": VERSION}),
+        path,
+        compression="zstd",
+        compression_level=22,
+        use_dictionary=False,
+        column_encoding={name: ENCODINGS[name] for name in table.column_names if name in ENCODINGS},
+        write_statistics=False,
+        data_page_size=1 << 26,
+    )
+
+
+def tables(wordnet: Any) -> dict[str, pa.Table]:
+    """Return the four tables by the names of their files."""
+    graph, glosses = synset_tables(wordnet)
+    lemmas, exceptions = lemma_table(wordnet, graph), exception_table(wordnet)
+    return {"graph": graph, "glosses": glosses, "lemmas": lemmas, "exceptions": exceptions}
+
+
+def compile_wordnet(source: Path, target: Path) -> None:
+    """Write the four tables and WordNet's licence into ``target``."""
+    wordnet = nltk_wordnet(source)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, table in tables(wordnet).items():
+        write(table, target / f"{name}.parquet")
+    with wordnet.open("LICENSE") as licence:
+        (target / "LICENSE").write_text(licence.read(), encoding="utf-8")
+
+
+def main() -> None:
+    """Read the command line and compile."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("source", type=Path, help="folder to set NLTK_DATA to")
+    parser.add_argument("target", type=Path, nargs="?", default=TARGET, help="folder to write (default: the package's)")
+    options = parser.parse_args()
+    compile_wordnet(options.source.resolve(), options.target)
+
+
+if __name__ == "__main__":
+    main()

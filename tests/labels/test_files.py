@@ -1,0 +1,198 @@
+"""Label files: every format, every encoding, every message."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from dsi_cli.errors import UsageError
+from dsi_cli.labels import files
+from dsi_cli.labels.files import find_beside, read, read_labels
+from dsi_cli.labels.presets import load_preset
+
+CATS = (("cat", "dog"), None)
+WITH_IDS = (("cat", "dog"), ("n02121620", "n02084071"))
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("classes.txt", "cat\ndog", CATS),
+        ("classes.txt", "cat\ndog\n", CATS),
+        ("classes.txt", " cat \r\ndog\r\n\r\n \n", CATS),
+        ("classes.txt", "cat\rdog\r", CATS),
+        ("coco.names", "cat\ndog\n", CATS),
+        ("classes", "cat\ndog\n", CATS),
+        ("words.txt", "n02121620 cat\nn02084071\tdog\n", WITH_IDS),
+        ("a.csv", "name\ncat\ndog\n", CATS),
+        ("a.CSV", 'Label\n"cat"\n"dog"\n\n', CATS),
+        ("a.csv", "label,class_name\n0,cat\n1,dog\n", CATS),
+        ("a.csv", "class;id\ncat;0\ndog;1\n", CATS),
+        ("a.csv", "id,class\n1,dog\n0,cat\n", CATS),
+        ("a.csv", "index,name,synset,wnid,confidence\n1,dog,dog.n.01,n02084071,\n0,cat,,n02121620,1.0\n", WITH_IDS),
+        ("a.csv", "name,synset\ncat,cat.n.01\ndog,\n", (("cat", "dog"), ("cat.n.01", None))),
+        ("a.csv", "name,wnid\ncat,\ndog,\n", CATS),
+        ("a.csv", "wnid\nn02121620\nn02084071\n", (WITH_IDS[1], WITH_IDS[1])),
+        ("a.csv", 'name,wnid\n"tench, Tinca tinca",n01440764\n', (("tench, Tinca tinca",), ("n01440764",))),
+        ("a.tsv", "n02121620\tcat\tcat.n.01\nn02084071\tdog\tdog.n.01\n", WITH_IDS),
+        ("a.tsv", "name\twnid\ncat\tn02121620\ndog\t", (("cat", "dog"), ("n02121620", None))),
+        ("a.csv", "n02121620,cat\nn02084071,dog\n", WITH_IDS),
+        ("a.tsv", "n02121620\nn02084071\n", (WITH_IDS[1], WITH_IDS[1])),
+        ("a.json", '["cat", "dog"]', CATS),
+        ("a.json", '{"0": "cat", "1": "dog"}', CATS),
+        ("class_to_idx.json", '{"dog": 1, "cat": 0}', CATS),
+        ("imagenet_class_index.json", '{"0": ["n02121620", "cat"], "1": ["n02084071", "dog"]}', WITH_IDS),
+        ("config.json", '{"model": 1, "id2label": {"0": "cat", "1": "dog"}, "label2id": {"cat": 0}}', CATS),
+        ("config.json", '{"label2id": {"cat": 0, "dog": 1}}', CATS),
+        ("meta.json", '{"classes": ["cat", "dog"]}', CATS),
+        ("meta.json", '{"names": {"0": "cat", "1": "dog"}}', CATS),
+        ("map.json", '{"names": 0, "classes": 1}', (("names", "classes"), None)),
+    ],
+)
+def test_every_format_is_read(write, name, content, expected):
+    labels = read_labels(write(name, content))
+    assert (labels.names, labels.wnids) == expected
+    assert (labels.source, labels.preset) == (name, None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "latin-1", "cp1252"])
+@pytest.mark.parametrize("suffix", [".txt", ".csv", ".json"])
+def test_every_encoding_is_read(write, encoding, suffix):
+    text = {".txt": "café\nñu\n", ".csv": "name\ncafé\nñu\n", ".json": json.dumps(["café", "ñu"], ensure_ascii=False)}
+    assert read_labels(write("a" + suffix, text[suffix].encode(encoding))).names == ("café", "ñu")
+
+
+def test_utf16_of_either_end_is_read(write):
+    assert read_labels(write("a.txt", "\ufeffcat\n".encode("utf-16-be"))).names == ("cat",)
+    assert read_labels(write("a.txt", "\ufeffcat\n".encode("utf-16-le"))).names == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "", "found an empty file; write the class names into it"),
+        ("a.txt", " \n\n", "found an empty file"),
+        ("a.txt", b"\xef\xbb\xbf", "found an empty file"),
+        ("a.txt", "cat\n\ndog\n", "expected a label file .*, found line 2 empty; correct the file"),
+        ("a.txt", "\ncat\ndog\n", "found line 1 empty"),
+        ("a.txt", b"PK\x03\x04\x00\x00", "found no text; save it as UTF-8, or name another"),
+        ("a.txt", "cat\n".encode("utf-16-le"), "found no text"),
+        ("a.txt", b"\xff\xfec", "found no text"),
+        ("a.txt", b"caf\x81", "found no text"),
+        ("a.csv", "x,y\n1,2\n", "found the columns 'x', 'y', and none named name, class_name, class, label"),
+        ("a.csv", "name\n", "found a header and no rows"),
+        ("a.csv", ",\n,\n", "found line 1 empty"),
+        ("a.csv", "name,x\ncat,1\n\ndog,2\n", "found line 3 empty"),
+        ("a.csv", "x,name\n1,cat\n2,\n", "found no name in line 3"),
+        ("a.csv", "x,name\n1,cat\n2\n", "found 1 columns in line 3, fewer than in the first"),
+        ("a.csv", 'name,x\n"cat,1\ndog,2\n', "found a quotation mark that is not closed before line 3"),
+        ("a.csv", "name\n" + "x" * 200_000, "found a table that is damaged in line 2"),
+        ("a.csv", "index,name\n0,cat\n2,dog\n", "found 2 indices from 0 to 2 without 1; they must start at 0"),
+        ("a.csv", "index,name\n0,cat\n0,dog\n", "found index 0 twice"),
+        ("a.csv", "index,name\n0,cat\nx,dog\n", "found a column of indices that are not all whole numbers"),
+        ("a.json", '["cat", ', "found JSON that is damaged in line 1"),
+        ("a.json", "[" * 100_000, "found JSON that is nested too deeply"),
+        ("a.json", "[" + "1" * 10_000 + "]", "thousands of digits"),
+        ("a.json", "7", "found a number"),
+        ("a.json", "{}", "found an object of 0 keys that is no index map"),
+        ("a.json", '{"id2label": {"0": "cat", "2": "dog"}}', "without 1"),
+        ("config.json", '{"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}', "found only placeholders"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
+    path = write(name, content)
+    with pytest.raises(UsageError, match=message) as caught:
+        read_labels(path)
+    assert str(caught.value).startswith(f"{path}: expected a label file")
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_file_is_refused(tmp_path, monkeypatch, write):
+    with pytest.raises(UsageError, match="found nothing there; check the path, or name a preset"):
+        read_labels(tmp_path / "none.txt")
+    with pytest.raises(UsageError, match="found a folder; name a file in it"):
+        read_labels(tmp_path)
+    with pytest.raises(UsageError, match=r"which could not be read \(File name too long\)"):
+        read_labels(tmp_path / ("x" * 5000))
+    monkeypatch.setattr(files, "LARGEST", 3)
+    with pytest.raises(UsageError, match="of at most 64 MB, found more"):
+        read_labels(write("a.txt", "cat\n"))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read everything")
+def test_a_file_that_may_not_be_read_is_refused(write):
+    path = write("a.txt", "cat\n")
+    path.chmod(0)
+    with pytest.raises(UsageError, match=r"could not be read \(Permission denied\)"):
+        read_labels(path)
+
+
+def test_shared_label_files_are_recognised(shared):
+    for name in ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80"):
+        for suffix in (".tsv", ".names.txt", ".wnids.txt"):
+            labels = read_labels(shared / "data" / "labels" / (name + suffix))
+            assert (labels.preset, labels.wnids) == (name, load_preset(name).wnids)
+
+
+def test_duplicates_are_allowed_and_reported(write):
+    assert read_labels(write("a.txt", "crane\ndog\ncrane\n")).duplicates == ("crane",)
+
+
+def test_a_file_wins_over_a_preset(write, monkeypatch, tmp_path):
+    write("cifar10", "cat\ndog\n")
+    monkeypatch.chdir(tmp_path)
+    assert read("cifar10").names == ("cat", "dog")
+    (tmp_path / "cifar100").mkdir()
+    assert read("cifar100").preset == "cifar100"
+    with pytest.raises(UsageError, match="found a folder"):
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize("spec", ["imagenet1kk", "x" * 10_000, "nothing\0here", ""])
+def test_what_is_neither_file_nor_preset_is_refused(spec, monkeypatch, tmp_path):
+    with pytest.raises(
+        UsageError, match=r"expected a label file or a preset \(imagenet1k, .*\), found neither at|found a folder"
+    ) as caught:
+        read(spec)
+    assert len(str(caught.value)) < 600
+    assert ("did you mean imagenet1k?" in str(caught.value)) == (spec == "imagenet1kk")
+
+
+def test_what_lies_beside_is_found_in_order(write, tmp_path):
+    assert find_beside(tmp_path) is None
+    assert find_beside(tmp_path / "none") is None
+    for content in ('{"mean": [0.5]}', "{", '{"id2label": {"0": "LABEL_0"}}', '{"id2label": 3}', b"\x80\x02\x00"):
+        write("config.json", content)
+        assert find_beside(tmp_path) is None
+    for name, content in [
+        ("config.json", '{"id2label": {"0": "cat"}}'),
+        ("class_to_idx.json", '{"cat": 0}'),
+        ("class_names.txt", "cat"),
+        ("labels.txt", "cat"),
+        ("classes.txt", "cat"),
+    ]:
+        path = write(name, content)
+        assert find_beside(tmp_path) == path
+
+
+def test_the_shared_runs_have_their_lists_beside_them(shared):
+    for run, preset in [
+        ("fashion-mnist-tinycnn", "fashion-mnist"),
+        ("cifar100-cnn", "cifar100"),
+        ("cifar100-vit", "cifar100"),
+    ]:
+        path = find_beside(shared / "data" / "runs" / run)
+        assert path is not None
+        assert read_labels(path).preset == preset

@@ -1,0 +1,70 @@
+"""Lists and index maps to names."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsi_cli.labels.indexmaps import in_order, names_of
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["cat", "dog"],
+        ("cat", "dog"),
+        [" cat ", "dog\n"],
+        {0: "cat", 1: "dog"},
+        {1: "dog", 0: "cat"},
+        {"1": "dog", "0": "cat"},
+        {"dog": 1, "cat": 0},
+    ],
+)
+def test_every_shape_is_read(value):
+    assert names_of(value) == (("cat", "dog"), None)
+
+
+def test_pairs_of_id_and_name_are_read():
+    assert names_of({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == (
+        ("cat", "dog"),
+        ("n02121620", "n02084071"),
+    )
+
+
+def test_digits_may_be_names():
+    assert names_of({"0": 1, "1": 0}) == (("1", "0"), None)
+    assert names_of({"0": "1", "1": "0"}) == (("1", "0"), None)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ([], "an empty list"),
+        ({}, "an object of 0 keys that is no index map"),
+        (7, "found a number"),
+        (True, "found true or false"),
+        (None, "found null"),
+        ("cat", "found a text"),
+        ({"cat", "dog"}, "found a set"),
+        (["cat", 3], "found a number as the name of class 1"),
+        (["cat", ["dog"]], "found a list as the name of class 1"),
+        ([{"cat": 0}], "found an object as the name of class 0"),
+        (["cat", " "], "found an empty name for class 1"),
+        (["LABEL_0", "LABEL_1"], r"only placeholders \(LABEL_0"),
+        ({"a": "b"}, "an object of 1 keys that is no index map"),
+        ({"cat": 0, "dog": True}, "an object of 2 keys that is no index map"),
+        ({"cat": 0, "dog": 0}, "found index 0 twice"),
+        ({"0": "a", "00": "b"}, "found index 0 twice"),
+        ({"0": "cat", "2": "dog"}, "found 2 indices from 0 to 2 without 1; they must start at 0 and have no gaps"),
+        ({"cat": 1, "dog": 2}, "from 1 to 2 without 0"),
+        ({"cat": -1, "dog": 0}, "from -1 to 0 without 1"),
+        ({"cat": 0, "dog": 10**5000}, r"to a number beyond 10\^9 without 1"),
+        ({0: "cat", 1: 5}, "found a number as the name of class 1"),
+    ],
+)
+def test_what_is_wrong_is_said(value, found):
+    with pytest.raises(ValueError, match=found):
+        names_of(value)
+
+
+def test_nothing_is_in_order():
+    assert in_order([], []) == []

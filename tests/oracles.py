@@ -1,0 +1,416 @@
+"""Slow, independent reference implementations of the similarity metrics, for tests to compare against.
+
+Everything is float64 and written to be read, not to be fast: plain loops where a loop is the definition. Nothing here
+may import the package under test. What the definitions call "null with the reason" is a ``ValueError`` here.
+
+Rank measures (spearman, kendall) rank the values as they are handed in, not the scaled ones: scaling keeps the order,
+but rounding in it could merge two values that differ. Hand in the stored float32 matrix where ties matter.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+Array = npt.NDArray[np.float64]
+
+DISTANCES = ("mae", "mse")
+VALUE_MEASURES = ("cosine", "mae", "mse", "pearson", "spearman", "kendall")
+MEASURES = ("cosine", "ssim", "mae", "mse", "pearson", "spearman", "kendall")
+SSIM_BORDER = 5
+SSIM_MIN_CLASSES = 12
+TOLERANCE = 1e-12
+
+
+# Class similarity matrices
+
+
+def _rows(weight: npt.ArrayLike) -> Array:
+    """Return a classifier head as a float64 ``(C, d)`` array; ``(C, d, 1, 1)`` is flattened."""
+    array = np.asarray(weight, dtype=np.float64)
+    if array.ndim == 4 and array.shape[2:] == (1, 1):
+        array = array[:, :, 0, 0]
+    if array.ndim != 2:
+        raise ValueError(f"expected (C, d) or (C, d, 1, 1), got {array.shape}")
+    return array
+
+
+def ncsm(weight: npt.ArrayLike) -> Array:
+    """Cosine similarity of every two rows.
+
+    Parameters
+    ----------
+    weight : array_like
+        ``(C, d)``, or the ``(C, d, 1, 1)`` of a 1x1 convolution. Class mean features do as well.
+
+    Returns
+    -------
+    Array
+        ``(C, C)``. A zero row has similarity 0 to all others and 1 to itself.
+    """
+    rows = _rows(weight)
+    count = len(rows)
+    lengths = [math.sqrt(float(np.sum(row * row))) for row in rows]
+    out = np.zeros((count, count))
+    for i in range(count):
+        for j in range(count):
+            if i == j:
+                out[i, j] = 1.0
+            elif lengths[i] > 0 and lengths[j] > 0:
+                out[i, j] = float(np.sum(rows[i] * rows[j])) / (lengths[i] * lengths[j])
+    return out
+
+
+def ncsm_centred(weight: npt.ArrayLike) -> Array:
+    """Cosine similarity of every two rows once the mean row is taken from each."""
+    rows = _rows(weight)
+    return ncsm(rows - rows.mean(axis=0))
+
+
+def mean_row(weight: npt.ArrayLike) -> float:
+    """Length of the mean row, relative to the mean length of the rows."""
+    rows = _rows(weight)
+    lengths = [math.sqrt(float(np.sum(row * row))) for row in rows]
+    mean = rows.mean(axis=0)
+    return math.sqrt(float(np.sum(mean * mean))) / (sum(lengths) / len(lengths))
+
+
+def ccsm(counts: npt.ArrayLike) -> Array:
+    """Confusion counts, rows divided by their sums, then 1 on the diagonal; a class without a sample has zeros."""
+    table = np.asarray(counts, dtype=np.float64)
+    count = len(table)
+    out = np.zeros((count, count))
+    for i in range(count):
+        total = float(table[i].sum())
+        for j in range(count):
+            if i == j:
+                out[i, j] = 1.0
+            elif total > 0:
+                out[i, j] = table[i, j] / total
+    return out
+
+
+def path_similarity_pairs(synset_names: Sequence[str], nltk_data_dir: str | Path) -> Array:
+    """WordNet path similarity of every two synsets, by NLTK.
+
+    Parameters
+    ----------
+    synset_names : sequence of str
+        NLTK's names, such as ``dog.n.01``.
+    nltk_data_dir : str or Path
+        The folder that holds ``corpora/wordnet``, zipped or not.
+
+    Returns
+    -------
+    Array
+        ``(C, C)``, 1 on the diagonal.
+    """
+    os.environ["NLTK_DATA"] = str(nltk_data_dir)
+    import nltk.data
+
+    if str(nltk_data_dir) not in nltk.data.path:  # NLTK reads the variable only when it is first imported
+        nltk.data.path.insert(0, str(nltk_data_dir))
+    from nltk.corpus import wordnet
+
+    synsets = [wordnet.synset(name) for name in synset_names]
+    count = len(synsets)
+    out = np.zeros((count, count))
+    for i in range(count):
+        for j in range(count):
+            similarity = synsets[i].path_similarity(synsets[j])
+            if similarity is None:
+                raise ValueError(f"no path between {synset_names[i]} and {synset_names[j]}")
+            out[i, j] = similarity
+    return out
+
+
+# SAI
+
+
+def offdiagonal(matrix: npt.ArrayLike) -> Array:
+    """Drop the diagonal row by row: ``(C, C)`` to ``(C, C - 1)``."""
+    square = np.asarray(matrix, dtype=np.float64)
+    count = len(square)
+    return np.array([[square[i, j] for j in range(count) if j != i] for i in range(count)])
+
+
+def minmax(off: npt.ArrayLike) -> Array:
+    """Scale to [0, 1] by the array's own minimum and maximum; ``ValueError`` where all values are equal."""
+    values = np.asarray(off, dtype=np.float64)
+    if values.size == 0:
+        raise ValueError("no values, no scale")
+    low, high = float(values.min()), float(values.max())
+    if not high > low:
+        raise ValueError("a constant matrix has no scale")
+    return (values - low) / (high - low)
+
+
+def _compare(first: Array, second: Array, measure: str) -> float:
+    """Scale two flat arrays of raw values, each by itself, and compare them; every measure but ssim."""
+    if measure in ("spearman", "kendall"):
+        return _compare_as_given(first, second, measure)
+    return _compare_as_given(minmax(first), minmax(second), measure)
+
+
+def _compare_as_given(x: Array, y: Array, measure: str) -> float:
+    """Compare two flat arrays that are scaled already, or need no scale; every measure but ssim."""
+    if measure == "cosine":
+        return float(np.sum(x * y)) / (math.sqrt(float(np.sum(x * x))) * math.sqrt(float(np.sum(y * y))))
+    if measure == "mae":
+        return float(np.mean(np.abs(x - y)))
+    if measure == "mse":
+        return float(np.mean((x - y) ** 2))
+    if measure == "pearson":
+        return float(np.corrcoef(x, y)[0, 1])
+    if measure == "spearman":
+        return float(stats.spearmanr(x, y).statistic)
+    if measure == "kendall":
+        return float(stats.kendalltau(x, y, variant="b").statistic)
+    raise ValueError(f"unknown measure {measure!r}")
+
+
+def _ssim(x: Array, y: Array) -> float:
+    """Structural similarity of two images in [0, 1], the mean over all but a border of 5."""
+    from skimage.metrics import structural_similarity
+
+    _, full = structural_similarity(
+        x,
+        y,
+        full=True,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=1.0,
+        K1=0.01,
+        K2=0.03,
+    )
+    return float(np.mean(full[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]))
+
+
+def sai(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
+    """Similarity alignment of two class similarity matrices.
+
+    Parameters
+    ----------
+    a, b : array_like
+        ``(C, C)``, raw. For ``ssim`` both already in display order.
+    measure : str
+        One of `MEASURES`.
+
+    Returns
+    -------
+    float
+        A distance for ``mae`` and ``mse``, else a similarity.
+    """
+    off_a, off_b = offdiagonal(a), offdiagonal(b)
+    if measure == "ssim":
+        if len(off_a) < SSIM_MIN_CLASSES:
+            raise ValueError(f"ssim needs {SSIM_MIN_CLASSES} classes")
+        return _ssim(minmax(off_a), minmax(off_b))
+    return _compare(off_a.ravel(), off_b.ravel(), measure)
+
+
+# Chance level
+
+
+def _relabelled(matrix: Array, order: Sequence[int]) -> Array:
+    """Return the matrix with the classes in this order, rows and columns together."""
+    count = len(matrix)
+    out = np.empty((count, count))
+    for i in range(count):
+        for j in range(count):
+            out[i, j] = matrix[order[i], order[j]]
+    return out
+
+
+def all_relabellings(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> Array:
+    """Measure for every relabelling of the classes of ``b``: ``C!`` values, the identity's first."""
+    second = np.asarray(b, dtype=np.float64)
+    orders = itertools.permutations(range(len(second)))
+    return np.array([sai(a, _relabelled(second, order), measure) for order in orders])
+
+
+def null_by_enumeration(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> tuple[float, float, float]:
+    """Chance level by full enumeration.
+
+    Returns
+    -------
+    mean, std : float
+        Over the ``C!`` relabellings, the identity among them; ``std`` is the population's.
+    p_value : float
+        The fraction of relabellings at least as alike as the identity.
+    """
+    values = all_relabellings(a, b, measure)
+    own = sai(a, b, measure)
+    if measure in DISTANCES:
+        as_alike = [value <= own + TOLERANCE for value in values]
+    else:
+        as_alike = [value >= own - TOLERANCE for value in values]
+    return float(np.mean(values)), float(np.std(values)), float(np.mean(as_alike))
+
+
+def null_mean_mae(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Mean of ``|x - y|`` over every scaled off-diagonal value ``x`` of ``a`` with every one ``y`` of ``b``."""
+    xs, ys = minmax(offdiagonal(a)).ravel(), minmax(offdiagonal(b)).ravel()
+    return float(np.mean([float(np.mean(np.abs(x - ys))) for x in xs]))
+
+
+def sampled_null(a: npt.ArrayLike, b: npt.ArrayLike, measure: str, draws: int, seed: int) -> Array:
+    """Measure for random relabellings of the classes of ``b``, one ``rng.permutation(C)`` a draw."""
+    rng = np.random.default_rng(seed)
+    second = np.asarray(b, dtype=np.float64)
+    values = []
+    for _ in range(draws):
+        order = [int(k) for k in rng.permutation(len(second))]
+        values.append(sai(a, _relabelled(second, order), measure))
+    return np.array(values)
+
+
+def ceiling(a: npt.ArrayLike, b: npt.ArrayLike, measure: str) -> float:
+    """Best value that the two sets of off-diagonal values reach under any pairing: both sorted. Not for ssim."""
+    return _compare(np.sort(offdiagonal(a).ravel()), np.sort(offdiagonal(b).ravel()), measure)
+
+
+def excess(value: float, null_mean: float, measure: str) -> float:
+    """Return what is left over chance: 0 at chance, 1 at identity."""
+    if measure in DISTANCES:
+        return 1.0 - value / null_mean
+    return (value - null_mean) / (1.0 - null_mean)
+
+
+def bootstrap_interval(a: npt.ArrayLike, b: npt.ArrayLike, measure: str, draws: int, seed: int) -> tuple[float, float]:
+    """95 % interval from a bootstrap over classes, pairs of a class with its own copy dropped.
+
+    Each draw makes one call ``rng.integers(0, C, C)`` of ``numpy.random.default_rng(seed)``. The scale stays that of
+    the whole matrices **[choice]**. A draw in which the measure does not exist does not count: none has a value
+    without a pair, cosine none where all values of a matrix are 0, a correlation none where all are equal. Where no draw counts
+    both ends are NaN. For ssim `bootstrap_ssim`.
+
+    Returns
+    -------
+    low, high : float
+        The 2.5 and 97.5 percentiles, linear interpolation.
+    """
+    if measure not in VALUE_MEASURES:
+        raise ValueError(f"no bootstrap for {measure!r}")
+    first, second = scaled_square(a), scaled_square(b)
+    count = len(first)
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(draws):
+        idx = rng.integers(0, count, count)
+        xs, ys = [], []
+        for p in range(count):
+            for q in range(count):
+                if idx[p] != idx[q]:
+                    xs.append(first[idx[p], idx[q]])
+                    ys.append(second[idx[p], idx[q]])
+        if _exists(xs, ys, measure):
+            values.append(_compare_as_given(np.array(xs), np.array(ys), measure))
+    return _percentiles(values)
+
+
+def scaled_square(matrix: npt.ArrayLike) -> Array:
+    """Return the matrix scaled to [0, 1] by its off-diagonal values, with a diagonal of 0."""
+    scaled = minmax(offdiagonal(matrix))
+    count = len(scaled)
+    return np.array([[0.0 if i == j else scaled[i, j - (j > i)] for j in range(count)] for i in range(count)])
+
+
+def _exists(xs: list[float], ys: list[float], measure: str) -> bool:
+    if not xs:
+        return False
+    if measure in DISTANCES:
+        return True
+    if measure == "cosine":
+        return any(xs) and any(ys)
+    return len(set(xs)) > 1 and len(set(ys)) > 1
+
+
+def _percentiles(values: list[float]) -> tuple[float, float]:
+    if not values:
+        return math.nan, math.nan
+    return float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))
+
+
+def masked_ssim(x: Array, y: Array, valid: npt.NDArray[np.bool_]) -> float:
+    """Structural similarity in which some pixels do not count, window by window.
+
+    They are left out of the weighted means of each window, and the windows centred on them of the mean.
+    """
+    window = [math.exp(-0.5 * (k / 1.5) ** 2) for k in range(-SSIM_BORDER, SSIM_BORDER + 1)]
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for i in range(SSIM_BORDER, len(x) - SSIM_BORDER):
+        for j in range(SSIM_BORDER, x.shape[1] - SSIM_BORDER):
+            if not valid[i, j]:
+                continue
+            weights, xs, ys = [], [], []
+            for di in range(-SSIM_BORDER, SSIM_BORDER + 1):
+                for dj in range(-SSIM_BORDER, SSIM_BORDER + 1):
+                    if valid[i + di, j + dj]:
+                        weights.append(window[di + SSIM_BORDER] * window[dj + SSIM_BORDER])
+                        xs.append(x[i + di, j + dj])
+                        ys.append(y[i + di, j + dj])
+            mean_x, mean_y = np.average(xs, weights=weights), np.average(ys, weights=weights)
+            var_x = np.average((xs - mean_x) ** 2, weights=weights)
+            var_y = np.average((ys - mean_y) ** 2, weights=weights)
+            covariance = np.average((xs - mean_x) * (ys - mean_y), weights=weights)
+            top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+            values.append(top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    return float(np.mean(values))
+
+
+def bootstrap_ssim(
+    a: npt.ArrayLike, b: npt.ArrayLike, order: Sequence[int], draws: int, seed: int
+) -> tuple[float, float]:
+    """95 % interval of ssim: as `bootstrap_interval`, the drawn classes in display order, the dropped pairs masked."""
+    first, second = scaled_square(a), scaled_square(b)
+    count = len(first)
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(draws):
+        idx = sorted((int(k) for k in rng.integers(0, count, count)), key=list(order).index)
+        valid = offdiagonal([[float(p != q) for q in idx] for p in idx]) == 1.0
+        values.append(masked_ssim(offdiagonal(_relabelled(first, idx)), offdiagonal(_relabelled(second, idx)), valid))
+    return _percentiles(values)
+
+
+# WSI
+
+
+def wsi(matrix: npt.ArrayLike, variant: str, q: float = 0.95) -> float:
+    """Weights similarity index of a raw matrix.
+
+    Parameters
+    ----------
+    matrix : array_like
+        ``(C, C)``.
+    variant : str
+        ``mean``: of the upper triangle. ``max``: per row the mean of the off-diagonal values at or above the row's
+        quantile `q`, then the mean over rows. ``min``: the same at or below the quantile ``1 - q``, computed as
+        ``-max`` of the negated matrix so that rounding cannot make the two sets differ in size.
+    q : float
+        Of ``max`` and ``min``; linear interpolation.
+    """
+    square = np.asarray(matrix, dtype=np.float64)
+    count = len(square)
+    if variant == "mean":
+        return float(np.mean([square[i, j] for i in range(count) for j in range(i + 1, count)]))
+    if variant == "min":
+        return -wsi(-square, "max", q)
+    if variant != "max":
+        raise ValueError(f"unknown variant {variant!r}")
+    means = []
+    for i in range(count):
+        row = [float(square[i, j]) for j in range(count) if j != i]
+        threshold = float(np.quantile(row, q))
+        means.append(float(np.mean([value for value in row if value >= threshold])))
+    return float(np.mean(means))

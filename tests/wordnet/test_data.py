@@ -1,0 +1,57 @@
+"""The compiled data against what the script makes of the shared WordNet."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from dsi_cli.wordnet import lexicon
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "dsi_cli" / "wordnet" / "data"
+
+
+@pytest.fixture(scope="module")
+def script():
+    path = ROOT / "scripts" / "compile_wordnet.py"
+    if not path.is_file():
+        pytest.skip("needs the repository's scripts")
+    spec = importlib.util.spec_from_file_location("compile_wordnet", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_compiling_again_gives_the_same_files(nltk_wordnet, script, tmp_path):
+    tables = script.tables(nltk_wordnet)
+    assert {path.stem for path in DATA.glob("*.parquet")} == set(tables)
+    for name, table in tables.items():
+        assert table.equals(pq.read_table(DATA / f"{name}.parquet")), name
+    for name in ("graph", "exceptions"):  # the two large ones take seconds to compress
+        kept, fresh = DATA / f"{name}.parquet", tmp_path / f"{name}.parquet"
+        script.write(tables[name], fresh)
+        if pq.read_metadata(fresh).created_by == pq.read_metadata(kept).created_by:
+            assert fresh.read_bytes() == kept.read_bytes()
+
+
+def test_another_version_of_wordnet_is_refused(nltk_wordnet, shared, script, monkeypatch):
+    monkeypatch.setattr(script, "VERSION", "3.1")
+    with pytest.raises(SystemExit, match=r"expected WordNet 3\.1 in .*, found 3\.0: its ids are others"):
+        script.nltk_wordnet(shared / "wordnet" / "nltk_data")
+
+
+def test_sense_counts_are_nltks(nltk_wordnet):
+    table = pq.read_table(DATA / "lemmas.parquet")
+    for word in ("dog", "crane", "mouse", "person"):
+        counts = table["counts"][lexicon.load().rows[word]].as_py()
+        senses = [nltk_wordnet.synsets(word, "n")[k] for k in range(len(counts))]
+        expected = [next(x for x in synset.lemmas() if x.name().lower() == word).count() for synset in senses]
+        assert counts == expected
+
+
+def test_the_licence_and_the_size():
+    assert "Princeton" in (DATA / "LICENSE").read_text()
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 3_500_000

@@ -1,0 +1,137 @@
+"""Shortest paths against NLTK, and against a slow search on random taxonomies."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from dsi_cli.errors import UsageError
+from dsi_cli.labels.presets import load_preset
+from dsi_cli.wordnet.paths import FAR, NO_PATH, distance_blocks, path_distances, path_similarity
+from dsi_cli.wordnet.taxonomy import Taxonomy, load
+
+SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "person.n.01", "paris.n.01", "abstraction.n.06", "thing.n.08"]
+
+
+def preset_nodes(name):
+    return np.array([load().node(wnid) for wnid in load_preset(name).wnids])
+
+
+def random_taxonomy(rng, size):
+    """Return a taxonomy in which each node has up to three parents among the nodes before it."""
+    above = [rng.choice(v, min(v, int(rng.integers(0, 4))), replace=False) if v else [] for v in range(size)]
+    depths = []
+    for parents in above:
+        depths.append(max((depths[p] + 1 for p in parents), default=0))
+    starts = np.cumsum([0, *map(len, above)]).astype(np.int32)
+    flat = np.array([p for parents in above for p in parents], dtype=np.int32)
+    names = tuple(f"x{v}.n.01" for v in range(size))
+    return Taxonomy(np.arange(size, dtype=np.int32), names, np.array(depths, dtype=np.uint8), starts, flat)
+
+
+def slow_distance(taxonomy, a, b):
+    """Return the distance by the definition: over all common hypernyms, the sum of the two ways up."""
+
+    def ways_up(node):
+        ways, edge = {}, {node}
+        while edge:
+            ways |= {v: len(ways_at) for v in edge if v not in ways}
+            ways_at.append(None)
+            edge = {p for v in edge for p in taxonomy.parents_of(v)} - ways.keys()
+        return ways
+
+    ways_at: list[None] = []
+    up_a = ways_up(a)
+    ways_at = []
+    up_b = ways_up(b)
+    return min((up_a[v] + up_b[v] for v in up_a.keys() & up_b.keys()), default=NO_PATH)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_distances_are_those_of_a_slow_search(seed):
+    rng = np.random.default_rng(seed)
+    taxonomy = random_taxonomy(rng, 40)
+    nodes = rng.integers(0, 40, 30)
+    expected = [[slow_distance(taxonomy, int(a), int(b)) for b in nodes] for a in nodes]
+    assert_array_equal(path_distances(nodes, taxonomy), expected)
+
+
+def test_without_a_common_hypernym_the_similarity_is_zero():
+    taxonomy = Taxonomy(
+        np.array([1, 2]), ("a.n.01", "b.n.01"), np.zeros(2, np.uint8), np.zeros(3, np.int32), np.array([], np.int32)
+    )
+    assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, NO_PATH, 0], [NO_PATH, 0, NO_PATH], [0, NO_PATH, 0]])
+    assert_array_equal(path_similarity([0, 1], taxonomy), np.eye(2))
+
+
+def test_all_pairs_of_cifar100_equal_nltk_to_the_last_bit(nltk_wordnet):
+    synsets = [nltk_wordnet.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in load_preset("cifar100").wnids]
+    similarity = path_similarity(preset_nodes("cifar100"))
+    for i, first in enumerate(synsets):
+        for j in range(i + 1):
+            assert similarity[i, j] == similarity[j, i] == first.path_similarity(synsets[j])
+
+
+def test_random_nouns_equal_nltk_to_the_last_bit(nltk_wordnet):
+    rng, graph = np.random.default_rng(7), load()
+    several = np.flatnonzero(np.diff(graph.starts) > 1)
+    nodes = np.concatenate([rng.choice(82115, 400), rng.choice(several, 200), [graph.node(name) for name in SPECIAL]])
+    similarity = path_similarity(nodes)
+    pairs = [
+        *rng.integers(0, len(nodes), (300, 2)),
+        *((600 + i, j) for i in range(len(SPECIAL)) for j in range(0, 600, 50)),
+    ]
+    for i, j in pairs:
+        first, second = (nltk_wordnet.synset(graph.names[nodes[k]]) for k in (i, j))
+        assert similarity[i, j] == first.path_similarity(second), (first, second)
+
+
+def test_permuting_the_labels_permutes_the_matrix():
+    nodes = preset_nodes("cifar100")
+    order = np.random.default_rng(2).permutation(100)
+    assert_array_equal(path_similarity(nodes[order]), path_similarity(nodes)[np.ix_(order, order)])
+
+
+def test_the_matrix_is_symmetric_within_its_range_and_one_on_the_diagonal():
+    similarity = path_similarity(preset_nodes("imagenet1k"))
+    assert_array_equal(similarity, similarity.T)
+    assert_array_equal(np.diag(similarity), 1)
+    assert similarity.min() > 0
+    assert similarity.max() == 1
+
+
+def test_copies_of_a_node_are_at_no_distance():
+    node = load().node("dog.n.01")
+    assert_array_equal(path_distances([node, node]), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("block", [1, 7, 100, 1000])
+def test_blocks_do_not_change_the_distances(block):
+    nodes = preset_nodes("cifar100")
+    blocks = list(distance_blocks(nodes, block=block))
+    assert_array_equal(np.hstack([distances for _, distances in blocks]), path_distances(nodes))
+    assert [k for columns, _ in blocks for k in range(100)[columns]] == list(range(100))
+
+
+def test_no_path_of_wordnet_comes_near_the_sentinel():
+    assert 2 * int(load().depths.max()) < FAR - 1
+
+
+def test_an_unresolved_label_is_refused():
+    with pytest.raises(UsageError, match="from 0 to 82114, found -1 at position 0: leave out unresolved labels"):
+        path_similarity([-1, 5])
+
+
+def test_no_labels_give_an_empty_matrix():
+    assert path_similarity([]).shape == (0, 0)
+
+
+def test_imagenet1k_takes_milliseconds():
+    nodes = preset_nodes("imagenet1k")
+    path_similarity(nodes)
+    start = time.perf_counter()
+    path_similarity(nodes)
+    assert time.perf_counter() - start < 0.5  # measured: 4 ms; a loop over pairs takes half a minute

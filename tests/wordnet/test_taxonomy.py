@@ -1,0 +1,101 @@
+"""The graph, its look-ups and the order of classes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from dsi_cli.errors import UsageError
+from dsi_cli.wordnet import taxonomy
+from dsi_cli.wordnet.taxonomy import definitions, load, taxonomy_order
+
+NAMES = ("dog.n.01", "car.n.01", "cat.n.01", "einstein.n.01", "rose.n.01", "truck.n.01", "wolf.n.01", "animal.n.01")
+
+
+@pytest.fixture
+def nodes():
+    return [load().node(name) for name in NAMES]
+
+
+def test_the_graph_is_whole_and_has_one_root():
+    graph = load()
+    assert len(graph.offsets) == len(graph.names) == len(set(graph.names)) == 82115
+    assert np.all(np.diff(graph.offsets) > 0)
+    assert [graph.names[root] for root in np.flatnonzero(np.diff(graph.starts) == 0)] == ["entity.n.01"]
+    child = np.repeat(np.arange(82115), np.diff(graph.starts))
+    assert np.all(graph.depths[child] > graph.depths[graph.parents])
+
+
+def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
+    graph = load()
+    for node in np.random.default_rng(0).choice(82115, 300, replace=False):
+        synset = nltk_wordnet.synset(graph.names[node])
+        assert synset.offset() == graph.offsets[node]
+        assert synset.max_depth() == graph.depths[node]
+        assert definitions([node]) == [synset.definition()]
+        above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
+        assert {graph.names[parent] for parent in graph.parents_of(node)} == above
+
+
+def test_parents_keep_wordnets_order():
+    graph = load()
+    assert [graph.names[node] for node in graph.parents_of(graph.node("dog.n.01"))] == [
+        "canine.n.02",
+        "domestic_animal.n.01",
+    ]
+
+
+@pytest.mark.parametrize("key", ["n02084071", 2084071, "dog.n.01"])
+def test_a_node_is_found_by_id_offset_and_name(key):
+    assert load().names[load().node(key)] == "dog.n.01"
+
+
+@pytest.mark.parametrize(
+    "key", ["n99999999", "n00000000", 0, 2084072, 10**12, "dog", "dog.n.99", "", "n1234567", "n0208407x", "\0"]
+)
+def test_what_is_no_node_is_none(key):
+    assert load().node(key) is None
+
+
+def test_ids_and_nodes_are_inverse(nodes):
+    assert [load().node(load().wnid(node)) for node in nodes] == nodes
+
+
+@pytest.mark.parametrize("wrong", [-1, 82115])
+def test_a_number_that_is_no_node_is_refused(wrong):
+    with pytest.raises(UsageError, match=rf"from 0 to 82114, found {wrong} at position 1: leave out unresolved"):
+        taxonomy_order([0, wrong])
+
+
+def test_groups_are_adjacent(nodes):
+    order = taxonomy_order(nodes)
+    assert [NAMES[k] for k in order] == [
+        "einstein.n.01", "animal.n.01", "dog.n.01", "wolf.n.01", "cat.n.01", "rose.n.01", "car.n.01", "truck.n.01",
+    ]  # fmt: skip
+
+
+def test_the_order_does_not_depend_on_the_labels_order(shared):
+    lines = (shared / "data" / "labels" / "imagenet1k.wnids.txt").read_text().split()
+    nodes = np.array([load().node(wnid) for wnid in lines])
+    shuffled = np.random.default_rng(1).permutation(nodes)
+    assert_array_equal(nodes[taxonomy_order(nodes)], shuffled[taxonomy_order(shuffled)])
+
+
+def test_each_group_of_imagenet_is_one_block(shared):
+    lines = (shared / "data" / "labels" / "imagenet1k.wnids.txt").read_text().split()
+    nodes = np.array([load().node(wnid) for wnid in lines])
+    ordered = nodes[taxonomy_order(nodes)]
+    for group in ("dog.n.01", "bird.n.01", "fungus.n.01", "insect.n.01"):
+        inside = [load().node(group) in taxonomy.ancestors(load(), np.array([node])) for node in ordered]
+        assert np.count_nonzero(np.diff(inside, prepend=False, append=False)) == 2, group
+
+
+def test_copies_stay_as_they_came_and_nothing_is_lost(nodes):
+    order = taxonomy_order(nodes + nodes)
+    assert sorted(order) == list(range(2 * len(nodes)))
+    assert all(b == a + len(nodes) for a, b in zip(order[::2], order[1::2], strict=True))
+
+
+def test_no_labels_have_no_order():
+    assert taxonomy_order([]).shape == (0,)
