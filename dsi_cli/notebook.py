@@ -92,7 +92,9 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
     return Run(Path(out))
 
 
-def read_head(checkpoint: _Path, *, head: str | None = None, ema: bool = False, keep_extra_classes: bool = True) -> NDArray[np.float32]:
+def read_head(
+    checkpoint: _Path, *, head: str | None = None, ema: bool = False, keep_extra_classes: bool = True
+) -> NDArray[np.float32]:
     """Return the classifier's weight ``(classes, features)`` of one checkpoint; no code in it is executed.
 
     Parameters

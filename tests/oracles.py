@@ -290,8 +290,8 @@ def bootstrap_interval(a: npt.ArrayLike, b: npt.ArrayLike, measure: str, draws: 
 
     Each draw makes one call ``rng.integers(0, C, C)`` of ``numpy.random.default_rng(seed)``. The scale stays that of
     the whole matrices **[choice]**. A draw in which the measure does not exist does not count: none has a value
-    without a pair, cosine none where all values of a matrix are 0, a correlation none where all are equal. Where no draw counts
-    both ends are NaN. For ssim `bootstrap_ssim`.
+    without a pair, cosine none where all values of a matrix are 0, a correlation none where all are equal. Where no
+    draw counts both ends are NaN. For ssim `bootstrap_ssim`.
 
     Returns
     -------
@@ -343,7 +343,8 @@ def _percentiles(values: list[float]) -> tuple[float, float]:
 def masked_ssim(x: Array, y: Array, valid: npt.NDArray[np.bool_]) -> float:
     """Structural similarity in which some pixels do not count, window by window.
 
-    They are left out of the weighted means of each window, and the windows centred on them of the mean.
+    They are left out of the weighted means of each window, and the windows centred on them of the mean; NaN where no
+    window is left.
     """
     window = [math.exp(-0.5 * (k / 1.5) ** 2) for k in range(-SSIM_BORDER, SSIM_BORDER + 1)]
     c1, c2 = 0.01**2, 0.03**2
@@ -365,13 +366,16 @@ def masked_ssim(x: Array, y: Array, valid: npt.NDArray[np.bool_]) -> float:
             covariance = np.average((xs - mean_x) * (ys - mean_y), weights=weights)
             top = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
             values.append(top / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else math.nan
 
 
 def bootstrap_ssim(
     a: npt.ArrayLike, b: npt.ArrayLike, order: Sequence[int], draws: int, seed: int
 ) -> tuple[float, float]:
-    """95 % interval of ssim: as `bootstrap_interval`, the drawn classes in display order, the dropped pairs masked."""
+    """95 % interval of ssim: as `bootstrap_interval`, the drawn classes in display order, the dropped pairs masked.
+
+    A draw without a window does not count.
+    """
     first, second = scaled_square(a), scaled_square(b)
     count = len(first)
     rng = np.random.default_rng(seed)
@@ -380,7 +384,7 @@ def bootstrap_ssim(
         idx = sorted((int(k) for k in rng.integers(0, count, count)), key=list(order).index)
         valid = offdiagonal([[float(p != q) for q in idx] for p in idx]) == 1.0
         values.append(masked_ssim(offdiagonal(_relabelled(first, idx)), offdiagonal(_relabelled(second, idx)), valid))
-    return _percentiles(values)
+    return _percentiles([value for value in values if not math.isnan(value)])
 
 
 # WSI

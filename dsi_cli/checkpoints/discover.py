@@ -145,7 +145,8 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
             inner.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
-        inner[:] = sorted(name for name in inner if name not in _IGNORED_FOLDERS)
+        # Real folders before links to them: a run is not called "latest" after a link.
+        inner[:] = sorted(set(inner) - _IGNORED_FOLDERS, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         _add_folder(folder, files, folders, is_top=folder == top)
 
 

@@ -113,7 +113,7 @@ def completed(epoch: int | None, counts_from: int | None) -> int | None:
 
 def natural(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return a key that sorts ``e2`` before ``e10``."""
-    return tuple((0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d{1,18})", name) if part)
+    return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name) if part)
 
 
 def _plain_text(name: str) -> str:

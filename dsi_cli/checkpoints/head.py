@@ -1,8 +1,8 @@
 """Which tensor of a state dict is the classifier: by evidence, or an error that lists the candidates.
 
-The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; being
-the last layer of its module; a bias of its length; being last. Auxiliary and distillation heads, embeddings, attention and
-convolutions of a body are no candidates. Where two are equally good, nothing is guessed.
+The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; feeding no
+later layer and no norm; being the last of a plain stack. Auxiliary and distillation heads, embeddings, attention and what
+lies in a numbered block of the body are no candidates. Where two are equally good, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -15,10 +15,28 @@ from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
-_WRAPPERS = {"module", "_orig_mod", "model", "net", "network", "backbone_model", "student", "_forward_module", "base_model", "timm_model", "_fsdp_wrapped_module"}
-_HEAD = re.compile(r"^(fc|classifier|classif\w*|cls|cls_classifier|head|heads|cls_head|linear|logits?|out|output|last_linear|lin|score|cls_score|class_predictor|class_labels_classifier|final|prediction|predictions|fc_out|head_fc|fc_cls|predictor|box_predictor)$", re.IGNORECASE)
-_NOT_HEAD = re.compile(r"aux|dist(?:$|ill)|embed|attn|attention|position|token|lora_|mlp|qkv|downsample|shortcut|bbox|mask_head|rpn|criterion|confmat|proto|proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative|teacher", re.IGNORECASE)
-_BLOCK = re.compile(r"^(blocks?|layers?|stages?|encoder|decoder|trunk|body|layer\d+|block\d+|stage\d+|denseblock\d+|features)$", re.IGNORECASE)
+_WRAPPERS = frozenset(
+    {"module", "_orig_mod", "model", "net", "network", "backbone_model", "student", "base_model", "timm_model"}
+    | {"_forward_module", "_fsdp_wrapped_module"}
+)
+_HEAD = re.compile(
+    r"^(fc|classif\w*|cls|cls_classifier|heads?|linear|lin|logits?|out|output|last_linear|score|cls_score"
+    r"|class_predictor|class_labels_classifier|final|predictions?|fc_out|head_fc|fc_cls|predictor|box_predictor"
+    r"|(cls|class|mlp|linear|fc|decode)_head|cls_seg|conv_seg|to_logits|output_layer|final_layer)$",
+    re.IGNORECASE,
+)
+_NUMBERED_HEAD = re.compile(r"^(fc|linear|lin|dense|fully_connected)_?\d+$", re.IGNORECASE)
+_NOT_HEAD = re.compile(
+    r"aux|dist(?:$|_|ill)|embed|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
+    r"|mask_head|rpn|criterion|confmat|proto|(?<!out_)proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative"
+    r"|teacher|^pre_|last_conv|^pool|^se$|squeeze",
+    re.IGNORECASE,
+)
+_BODY = re.compile(r"^(blocks?|layers?|stages?|encoder|decoder|trunk|body|features)$", re.IGNORECASE)
+_NUMBERED_BODY = re.compile(r"^(layer|block|stage|denseblock)_?\d+$", re.IGNORECASE)
+_HOLDS_A_LOSS = re.compile(r"loss|criterion|margin", re.IGNORECASE)
+_MOST_DIMENSIONS = 8
+_MOST_COMPARED = 500
 _LISTED = 5
 
 
@@ -39,7 +57,8 @@ class _Candidate(NamedTuple):
     place: int
     module: tuple[str, ...]
     """The path of the layer, wrappers taken off."""
-    has_bias: bool
+    is_normalised: bool
+    """Whether the next layer beside it is a norm of its rows: a hidden layer."""
 
 
 def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, classes: int | None = None) -> Head:
@@ -72,6 +91,7 @@ def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, 
     equal = list({head.name: head for rank, head in chosen if rank == best}.values())
     if len(equal) > 1:
         raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor) for head in equal]))
+    _require_last(equal[0], usable)
     return equal[0]
 
 
@@ -80,16 +100,28 @@ def shape_of(tensor: Tensor) -> tuple[int, int]:
     return tensor.shape[0], tensor.shape[1]
 
 
+def _require_last(head: Head, groups: list[StateDict]) -> None:
+    """Raise where a loss has a matrix of its own on top of the head's outputs: the head may be an embedding."""
+    for group in groups:
+        if any(map(_HOLDS_A_LOSS.search, group.path)):
+            for name, tensor in group.tensors.items():
+                if _is_matrix(tensor) and head.tensor.shape[0] in tensor.shape[:2]:
+                    path = ".".join((*group.path, name))
+                    raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor), (path, tensor)]))
+
+
 def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     """Return the head of one state dict and how good its evidence is (0 is best), None if there is none."""
     everything = _candidates(group)
-    named = [one for one in everything if _is_named(one)]
-    likely = [one for one in named if not _is_ruled_out(one)] or [one for one in everything if _is_plain_stack(one)][-1:]
+    named = [one for one in everything if _is_named(one.module)]
+    likely = [one for one in named if not _is_ruled_out(one)]
+    if not likely:
+        likely = [one for one in everything if _is_plain_stack(one) and not one.is_normalised][-1:]
     if classes is not None:
         likely = [one for one in likely if one.tensor.shape[0] in (classes, classes + 1)] or likely
     if not likely:
         return None
-    finalists = _finalists(likely)
+    finalists = _feeds_nothing(likely)
     if len(finalists) > 1:
         raise AmbiguousHeadError(_ambiguous([(one.name, one.tensor) for one in finalists]))
     head = finalists[0]
@@ -99,18 +131,27 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
 
 def _candidates(group: StateDict) -> list[_Candidate]:
     out = []
-    for place, (name, tensor) in enumerate(group.tensors.items()):
-        layer, _, kind = name.rpartition(".")
+    entries = [(*_split(name), tensor) for name, tensor in group.tensors.items()]
+    for place, (layer, kind, tensor) in enumerate(entries):
         if kind not in ("weight", "weight_orig") or not _is_matrix(tensor) or tensor.dtype not in FLOATS:
             continue
-        bias = group.tensors.get(f"{layer}.bias")
-        out.append(_Candidate(name, tensor, place, _unwrapped(layer), bias is not None and bias.shape == tensor.shape[:1]))
+        beside = next((other for other, _, _ in entries[place + 1 : place + 3] if other != layer), layer)
+        norm = [group.tensors.get(f"{beside}.{part}") for part in ("weight", "bias")]
+        is_normalised = _split(beside)[0] == _split(layer)[0] and all(
+            part is not None and part.shape == tensor.shape[:1] for part in norm
+        )
+        out.append(_Candidate(f"{layer}.{kind}" if layer else kind, tensor, place, _unwrapped(layer), is_normalised))
     return out
+
+
+def _split(name: str) -> tuple[str, str]:
+    parent, _, last = name.rpartition(".")
+    return parent, last
 
 
 def _is_matrix(tensor: Tensor) -> bool:
     shape = tensor.shape
-    return len(shape) >= 2 and all(isinstance(size, int) for size in shape) and shape[0] >= 1 and shape[1] >= 1 and all(s == 1 for s in shape[2:])
+    return 2 <= len(shape) <= _MOST_DIMENSIONS and min(shape) >= 1 and all(size == 1 for size in shape[2:])
 
 
 def _unwrapped(layer: str) -> tuple[str, ...]:
@@ -120,16 +161,20 @@ def _unwrapped(layer: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _is_named(one: _Candidate) -> bool:
-    """Whether a part of the layer's path, not inside a block of the body, means a classifier."""
-    if not one.module or any(map(_BLOCK.match, one.module[:-1])) and not any(map(_HEAD.match, one.module[:1])):
-        words = [part for part in one.module if not part.isdigit()]
-        return bool(words) and bool(_HEAD.match(words[-1])) and not any(map(str.isdigit, one.module[:-1]))
-    return any(map(_HEAD.match, one.module))
+def _is_named(module: tuple[str, ...]) -> bool:
+    """Whether a part of the layer's path means a classifier, and does not lie within a numbered block of the body."""
+    first = next((place for place, part in enumerate(module) if _HEAD.match(part)), None)
+    if first is None:
+        return bool(module) and bool(_NUMBERED_HEAD.match(module[0]))
+    before = module[:first]
+    in_body = any(map(_BODY.match, before))
+    if any(map(_NUMBERED_BODY.match, before)) or any(part.isdigit() for part in (before if in_body else before[1:])):
+        return False
+    return not in_body or bool(_HEAD.match([part for part in module if not part.isdigit()][-1]))
 
 
 def _is_ruled_out(one: _Candidate) -> bool:
-    return any(map(_NOT_HEAD.search, one.module))
+    return one.is_normalised or any(map(_NOT_HEAD.search, one.module))
 
 
 def _is_plain_stack(one: _Candidate) -> bool:
@@ -137,22 +182,16 @@ def _is_plain_stack(one: _Candidate) -> bool:
     return len(one.tensor.shape) == 2 and bool(one.module) and all(p.isdigit() or p in _WRAPPERS | {"layers", "seq", "mlp"} for p in one.module)
 
 
-def _finalists(likely: list[_Candidate]) -> list[_Candidate]:
-    """Return the last layer of each head module; several only if nothing sets them apart."""
-    last: dict[tuple[str, ...], _Candidate] = {}
-    for one in likely:
-        words = tuple(part for part in one.module if not part.isdigit() and part not in ("layers", "l", "linear", "fc", "out_proj", "fc1", "fc2"))
-        last[words] = one
-    rest = list(last.values())
-    for better in (_feeds_nothing(rest), [one for one in rest if one.has_bias]):
-        if len(rest) > 1 and better:
-            rest = [one for one in rest if one in better]
-    return rest
-
-
-def _feeds_nothing(rest: list[_Candidate]) -> list[_Candidate]:
+def _feeds_nothing(likely: list[_Candidate]) -> list[_Candidate]:
     """Leave out layers whose rows are the features of a later one: hidden layers."""
-    return [one for one in rest if not any(o.place > one.place and o.tensor.shape[1] == one.tensor.shape[0] != o.tensor.shape[0] for o in rest)]
+    if len(likely) > _MOST_COMPARED:
+        return likely
+    return [one for one in likely if not any(_feeds(one, other) for other in likely)]
+
+
+def _feeds(one: _Candidate, other: _Candidate) -> bool:
+    rows, features = other.tensor.shape[:2]
+    return other.place > one.place and features == one.tensor.shape[0] != rows
 
 
 def _named(groups: list[StateDict], wanted: str) -> Head:

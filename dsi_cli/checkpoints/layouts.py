@@ -17,7 +17,10 @@ RAW, EMA = "raw", "ema"
 _AVERAGED = re.compile(r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema|ema$", re.IGNORECASE)
 _NOT_WEIGHTS = re.compile(r"optim|sched|^opt$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE)
 _DEEPEST = 12
+_MOST_PLAIN = 1_000_000
+_LONGEST_NAME = 1024
 _MOST_NODES = 200_000
+"""Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
 
 
 class StateDict(NamedTuple):
@@ -112,12 +115,15 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is referred to."""
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
-    while waiting and len(seen) < _MOST_NODES:
+    left = _MOST_NODES
+    while waiting and left > 0:
         path, node = waiting.pop()
-        if id(node) in seen or len(path) > _DEEPEST:
+        held = node.state if isinstance(node, Stub) else node
+        if id(held) in seen or len(path) > _DEEPEST:
             continue
-        seen.add(id(node))
-        module = _module_tensors(node)
+        seen.add(id(held))
+        module, visited = _module_tensors(node, left)
+        left -= 1 + visited
         if module:
             yield (*path, "<module>"), module
             continue
@@ -135,42 +141,54 @@ def _items(node: Any) -> list[tuple[Any, Any]]:
     return list(node.items()) if isinstance(node, dict) else []
 
 
-def _module_tensors(node: Any) -> dict[str, Tensor]:
-    """Return the parameters of a whole pickled module, by their names in its state dict; empty for anything else."""
+def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
+    """Return the parameters of a whole pickled module, by their names in its state dict, and how much was looked at.
+
+    Empty for anything else; looks at ``left`` modules and parameters at most.
+    """
     found: dict[str, Tensor] = {}
+    visited = 0
     if not (isinstance(node, Stub) and isinstance(node.state, dict) and "_modules" in node.state):
-        return found
+        return found, visited
     seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", node)]
-    while waiting and len(seen) < _MOST_NODES:
+    while waiting and visited < left:
         prefix, module = waiting.pop()
         state = module.state if isinstance(module, Stub) else None
-        if not isinstance(state, dict) or id(module) in seen or prefix.count(".") > 4 * _DEEPEST:
+        if not isinstance(state, dict) or id(module) in seen or len(prefix) > _LONGEST_NAME:
             continue
         seen.add(id(module))
         for kind in ("_parameters", "_buffers"):
             held = state.get(kind)
+            visited += 1 + (len(held) if isinstance(held, dict) else 0)
             for name, tensor in held.items() if isinstance(held, dict) else ():
                 if isinstance(tensor, Tensor):
                     found[f"{prefix}{name}"] = tensor
         children = state.get("_modules")
         pairs = list(children.items()) if isinstance(children, dict) else []
+        visited += len(pairs)
         waiting += [(f"{prefix}{name}.", child) for name, child in reversed(pairs)]
-    return found
+    return found, visited
 
 
 def plain(node: Any, depth: int = 4) -> Any:
     """Return contents as plain dicts, lists and scalars: what metadata is read from. Tensors and unknown objects become None.
 
-    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; long lists are cut at 100,000.
+    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; what goes on beyond a million values (a list
+    that holds itself) is None.
     """
+    return _plain(node, depth, depth, [_MOST_PLAIN])
+
+
+def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:
+    left[0] -= 1
     if isinstance(node, Stub):
         node = node.state if isinstance(node.state, dict) else node.items
-    if isinstance(node, Tensor | Global) or depth < 0:
+    if isinstance(node, Tensor | Global) or depth < 0 or left[0] < 0:
         return None
     if isinstance(node, dict):
-        kept = list(node.items())[:100_000]
-        return {key: plain(value, depth - 1) for key, value in kept if not _NOT_WEIGHTS.search(str(key)) or depth < 4}
+        kept = [item for item in node.items() if depth < deepest or not _NOT_WEIGHTS.search(str(item[0]))]
+        return {key: _plain(value, depth - 1, deepest, left) for key, value in kept[: max(0, left[0])]}
     if isinstance(node, list | tuple):
-        return [plain(value, depth - 1) for value in node[:100_000]]
+        return [_plain(value, depth - 1, deepest, left) for value in node[: max(0, left[0])]]
     return node if node is None or isinstance(node, str | int | float) else None

@@ -35,6 +35,7 @@ CURVES: dict[str, Curve] = {
 }
 """The curves by the name that a `Log` and a record keep them under."""
 
+_SHARES = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
 _NAMES: dict[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
     "test_loss": ("test_loss", "val_loss", "valid_loss", "eval_loss", "validation_loss", "test/loss", "val/loss", "eval/loss", "loss/test", "loss/val"),
@@ -88,16 +89,14 @@ def scalars_of(tree: Any) -> dict[str, float]:
     if not isinstance(tree, dict):
         return {}
     metadata = tree.get("__metadata__")
-    found = {}
+    found: dict[str, float] = {}
     for source in (tree, metadata if isinstance(metadata, dict) else {}):
         for key, value in source.items():
             curve = _CURVE_OF.get(key.lower()) if isinstance(key, str) else None
             number = _number(value)
             if curve is not None and number is not None:
                 found.setdefault(curve, number)
-    if found.get("test_accuracy", 0.0) > 1.0:
-        found["test_accuracy"] /= 100.0
-    return found
+    return {curve: value / 100.0 if curve in _SHARES and value > 1.0 else value for curve, value in found.items()}
 
 
 def _csv_rows(path: Path) -> list[dict[str, Any]]:
@@ -127,7 +126,7 @@ def _joined(path: Path, rows: Iterable[dict[str, Any]]) -> Log:
 
 def _make_shares(log: Log) -> None:
     """Turn percent into shares: a column that exceeds 1 anywhere is in percent throughout."""
-    for curve in ("train_accuracy", "test_accuracy", "test_accuracy_top5"):
+    for curve in _SHARES:
         if any(row.get(curve, 0.0) > 1.0 for row in log.by_epoch.values()):
             for row in log.by_epoch.values():
                 if curve in row:

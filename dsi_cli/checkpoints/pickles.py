@@ -27,6 +27,8 @@ BUDGET = 200_000_000
 _SMALL, _BIG = 64, 256
 _LONGEST_INTEGER = 64
 _LONGEST_LINE = 1 << 16
+_LONGEST_KEY = 4096
+"""Characters: two long keys that are equal would be compared anew at every use."""
 
 
 class Global(NamedTuple):
@@ -113,10 +115,13 @@ class _Machine:
             handler(self)
 
     def push(self, value: Any, cost: int = _SMALL) -> None:
+        self.charge(cost)
+        self.stack.append(value)
+
+    def charge(self, cost: int) -> None:
         self.budget -= cost
         if self.budget < 0:
             raise UnreadableError(f"the pickle would take more than {BUDGET // 1_000_000} MB of memory")
-        self.stack.append(value)
 
     def take(self, size: int) -> bytes:
         end = self.at + size
@@ -158,6 +163,10 @@ _F8 = struct.Struct(">d")
 def _proto(m: _Machine) -> None:
     if m.number(_U1) > 5:
         raise UnreadableError("a pickle of an unknown protocol")
+
+
+def _frame(m: _Machine) -> None:
+    m.take(8)
 
 
 def _constant(value: Any) -> _Handler:
@@ -226,9 +235,7 @@ def _text_unicode(m: _Machine) -> None:
 
 
 def _mark(m: _Machine) -> None:
-    m.budget -= _SMALL
-    if m.budget < 0:
-        raise UnreadableError("the pickle opens too many marks")
+    m.charge(_SMALL)
     m.marks.append(m.stack)
     m.stack = []
 
@@ -316,7 +323,7 @@ def _set_items_marked(m: _Machine) -> None:
 
 def _set_items(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
-    m.budget -= 32 * len(items)
+    m.charge(32 * len(items))
     if isinstance(target, Stub):
         target.items = target.items or []
         target.items.extend(zip(items[::2], items[1::2], strict=True))
@@ -332,20 +339,22 @@ def _is_key(value: Any) -> bool:
     """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide."""
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
-    return value is None or isinstance(value, str | bytes | float)
+    if isinstance(value, str | bytes):
+        return len(value) <= _LONGEST_KEY
+    return value is None or isinstance(value, float)
 
 
 def _put(layout: struct.Struct | None) -> _Handler:
     def handler(m: _Machine) -> None:
         index = _integer(m.line()) if layout is None else m.number(layout)
-        m.budget -= _SMALL
+        m.charge(_SMALL)
         m.memo[index] = m.stack[-1]
 
     return handler
 
 
 def _memoize(m: _Machine) -> None:
-    m.budget -= _SMALL
+    m.charge(_SMALL)
     m.memo[len(m.memo)] = m.stack[-1]
 
 
@@ -367,8 +376,8 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
-    made = called(of, args)
-    m.push(made, _BIG + 64 * len(made) if isinstance(made, dict | set | bytes) else _BIG)
+    m.push(None, _cost(of, args))
+    m.stack[-1] = called(of, args)
 
 
 def _new_object_with_names(m: _Machine) -> None:
@@ -398,6 +407,16 @@ def _persistent_id(m: _Machine) -> None:
     if m.persistent is None:
         raise UnreadableError("the pickle refers to data outside itself")
     m.push(m.persistent(m.stack.pop()))
+
+
+def _cost(of: Any, args: Any) -> int:
+    """Return what a call is charged, before it is made: by the length of what it goes through, however often that is shared."""
+    if not isinstance(of, Global) or of not in HARMLESS or not isinstance(args, tuple):
+        return _BIG
+    longest = args[0] if args else None
+    if isinstance(longest, list | tuple | set):
+        return _BIG + 8 * len(args) + 64 * len(longest)
+    return _BIG + 8 * len(args) + (len(longest) if isinstance(longest, str | bytes) else 0)
 
 
 # What is called by name and known to be harmless gives plain data.
@@ -430,7 +449,7 @@ def _first(first: Any = None, *_rest: Any) -> Any:
 
 
 def _from_type(of: Any = None, _type: Any = None, args: Any = None, *_rest: Any) -> Any:
-    return called(of, args)
+    return called(of, args) if HARMLESS.get(of) in _QUICK else Stub(of, args)
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
@@ -449,7 +468,7 @@ def _set(items: Any = (), *_rest: Any) -> Any:
 
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
     if isinstance(data, str):
-        data = data.encode("latin-1", "replace")
+        data = data[:16].encode("latin-1", "replace")
     code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
     layout = _SCALARS.get(code) if isinstance(code, str) else None
     if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
@@ -461,6 +480,10 @@ def _encoded(text: Any = None, *_rest: Any) -> Any:
     return text.encode("latin-1", "replace") if isinstance(text, str) else None
 
 
+def _empty_bytes(*args: Any) -> Any:
+    return None if args else b""
+
+
 _SCALARS = {"f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u8": "<Q", "u4": "<I", "u1": "<B", "b1": "<?"}
 
 HARMLESS: dict[Global, Callable[..., Any]] = {
@@ -470,6 +493,9 @@ HARMLESS: dict[Global, Callable[..., Any]] = {
     Global("builtins", "set"): _set,
     Global("__builtin__", "set"): _set,
     Global("builtins", "frozenset"): _set,
+    Global("__builtin__", "frozenset"): _set,
+    Global("builtins", "bytes"): _empty_bytes,
+    Global("__builtin__", "bytes"): _empty_bytes,
     Global("torch", "Size"): _first,
     Global("_codecs", "encode"): _encoded,
     Global("numpy.core.multiarray", "scalar"): _numpy_scalar,
@@ -483,10 +509,11 @@ HARMLESS: dict[Global, Callable[..., Any]] = {
     Global("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
 """The names whose calls give plain data; a maker that returns None leaves the call a `Stub`."""
+_QUICK = (_strided, _strided_v3, _first)
 
 _BY_CODE: dict[str, _Handler] = {
     "\x80": _proto,
-    "\x95": lambda m: m.take(8) and None,  # FRAME
+    "\x95": _frame,
     "(": _mark,
     "0": _pop,
     "1": _pop_mark,

@@ -26,6 +26,8 @@ from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 
 FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
+_HAS_BACKGROUND = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
+"""torchvision's detectors: row 0 is the background, always."""
 _LARGEST_JSON = 16 << 20
 
 
@@ -155,7 +157,10 @@ def fingerprint(rows: NDArray[np.float32]) -> str:
 
 def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
-    extra = len(rows) - told if told is not None and told < len(rows) <= told + 1 else 0
+    if told is None:
+        extra = int(bool(_HAS_BACKGROUND.search(name)))
+    else:
+        extra = int(len(rows) == told + 1)
     record = replace(record, extra_classes=extra, classes=len(rows) - extra)
     if extra and not choice.keep_extra:
         first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
@@ -187,10 +192,12 @@ def _is_before_training(tree: Any) -> bool:
     if not isinstance(tree, dict):
         return False
     optimizer = tree.get("optimizer", tree.get("optimizer_state_dict"))
-    empty = isinstance(optimizer, dict) and optimizer.get("state") == {} and bool(optimizer.get("param_groups"))
+    groups = optimizer.get("param_groups") if isinstance(optimizer, dict) and optimizer.get("state") == {} else None
+    # SGD without momentum never has a state: its absence is no evidence.
+    keeps_state = isinstance(groups, list) and any(isinstance(g, dict) and g.get("momentum", 1) != 0 for g in groups)
     meta = tree.get("__metadata__", {})
     losses = ("train_loss", "loss")
-    return empty or any(name in tree and tree[name] is None for name in losses) or any(meta.get(name) == "null" for name in losses)
+    return keeps_state or any(name in tree and tree[name] is None for name in losses) or any(meta.get(name) == "null" for name in losses)
 
 
 def _classes_told(found: Found) -> int | None:

@@ -10,6 +10,9 @@ from types import TracebackType
 from dsi_cli.errors import PendingError, UnreadableError
 
 
+_LARGEST_DIRECTORY = 32 << 20
+
+
 class Source:
     """One regular file, open for reading ranges; also a file object for the readers of the standard library.
 
@@ -92,5 +95,7 @@ class Source:
         """Return up to ``size`` bytes from here on."""
         left = max(0, self.size - self._at)
         size = left if size < 0 else min(size, left)
+        if size > _LARGEST_DIRECTORY:
+            raise UnreadableError(f"the zip directory would take {size} bytes; more than {_LARGEST_DIRECTORY} are not read")
         self._at += size
         return self.read_at(self._at - size, size)

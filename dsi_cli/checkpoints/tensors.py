@@ -35,6 +35,7 @@ NUMPY_DTYPES = {
     "complex64": "c8",
     "complex128": "c16",
 }
+_MOST_DIMENSIONS = 32
 FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name)
 _FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
     "float8_e4m3fn": (4, 3, 7, False, False),
@@ -94,9 +95,10 @@ def span(tensor: Tensor) -> tuple[int, int]:
     UnreadableError
         The numbers are impossible: negative, or more elements than the storage holds.
     """
+    if len(tensor.shape) > _MOST_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
+        raise UnreadableError(f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be")
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
-    whole = all(isinstance(number, int) and number >= 0 for number in numbers)
-    if not whole or len(tensor.shape) != len(tensor.strides):
+    if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
         raise UnreadableError(f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be")
     width = itemsize(tensor.dtype)
     if 0 in tensor.shape:

@@ -25,6 +25,8 @@ SSIM_PERMUTATIONS = 20
 FEWEST_CLASSES = 4
 ROUNDING = 5e-7
 """A spread of off-diagonal values below this share of the largest value is rounding, not a scale **[choice]**."""
+SAME_VALUE = 1e-12
+"""Values of a measure over relabellings that differ by less are the same but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,8 @@ def alignments(
     Raises
     ------
     UsageError
-        The matrices are not square, differ in size, hold infinities, or a measure is unknown.
+        The matrices are not square, differ in size, hold infinities; a measure is unknown, the order is no
+        permutation, a number of permutations or draws is negative.
 
     Examples
     --------
@@ -171,6 +174,8 @@ def alignments(
     names = _known(which)
     a, b = np.asarray(a), np.asarray(b)
     both = shared_classes(a, b)
+    _require_counts(permutations, draws)
+    _require_order(order, len(a))
     kept = order_among(both, order)
     pair = Pair(Side(a[np.ix_(both, both)]), Side(b[np.ix_(both, both)]), kept)
     return pair.alignments(names, permutations, draws, seed)
@@ -307,40 +312,60 @@ _EXACT_NULLS: dict[str, Callable[[Pair], tuple[float, float | None]]] = {
 
 def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
     """Return the entry with what its values over relabellings add: exact if they are all, else an estimate."""
-    assert entry.value is not None
+    value = entry.value
+    assert value is not None
     if everything:
-        entry = replace(entry, null_mean=float(values.mean()), null_std=float(values.std()))
+        std = float(values.std())
+        entry = replace(entry, null_mean=float(values.mean()), null_std=std if std > SAME_VALUE else 0.0)
     elif entry.null_mean is None or entry.null_std is None:
         mean = float(values.mean()) if entry.null_mean is None else entry.null_mean
         entry = replace(entry, null_mean=mean, null_std=float(values.std(ddof=1)) if len(values) > 1 else None)
     if not wants_p:
         return entry
     sign = -1.0 if entry.measure in DISTANCES else 1.0
-    alike = int((sign * values >= sign * entry.value - 1e-12).sum())
+    alike = int((sign * values >= sign * value - SAME_VALUE).sum())
     return replace(entry, p_value=alike / len(values) if everything else (1 + alike) / (1 + len(values)))
 
 
 def _finished(entry: Alignment) -> Alignment:
     """Return the entry with z and excess, and a reason for whatever is missing."""
-    if entry.value is None:
+    value, mean = entry.value, entry.null_mean
+    if value is None:
         return entry
     missing = [entry.reason] if entry.reason else []
     distance = entry.measure in DISTANCES
-    if entry.null_mean is None:
+    if mean is None:
         missing.append("the chance level of this measure needs --permutations")
     else:
-        excess = 1 - entry.value / entry.null_mean if distance else (entry.value - entry.null_mean) / (1 - entry.null_mean)
-        entry = replace(entry, excess=excess)
+        entry = replace(entry, excess=1 - value / mean if distance else (value - mean) / (1 - mean))
         if entry.null_std is None:
             missing.append("the deviation of this measure's chance level needs --permutations")
         elif entry.null_std > 0:
-            z = (entry.value - entry.null_mean) / entry.null_std
+            z = (value - mean) / entry.null_std
             entry = replace(entry, z=-z if distance else z)
         else:
             missing.append("every relabelling gives the same value, so there is no z")
     if entry.low is None:
-        missing.append("no interval for kendall" if entry.measure == "kendall" else f"above {bootstrap.LARGEST} classes an interval needs --draws")
+        missing.append(_why_no_interval(entry))
     return replace(entry, reason="; ".join(missing) or None)
+
+
+def _why_no_interval(entry: Alignment) -> str:
+    if entry.measure == "kendall":
+        return "no interval for kendall"
+    if entry.classes_used > bootstrap.LARGEST:
+        return f"above {bootstrap.LARGEST} classes an interval needs --draws"
+    return "no interval: no draws were asked for, or the measure exists in none"
+
+
+def _require_counts(permutations: int | None, draws: int | None) -> None:
+    if min(permutations or 0, draws or 0) < 0:
+        raise UsageError(f"permutations and draws are counts, 0 or more; given: {permutations} and {draws}")
+
+
+def _require_order(order: Sequence[int] | NDArray[np.integer[Any]] | None, classes: int) -> None:
+    if order is not None and not np.array_equal(np.sort(np.asarray(order)), np.arange(classes)):
+        raise UsageError(f"a display order names each of the {classes} classes once, from 0 to {classes - 1}")
 
 
 def _known(which: Iterable[str]) -> list[str]:

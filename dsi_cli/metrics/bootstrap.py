@@ -19,6 +19,8 @@ from dsi_cli.metrics.structure import ssim
 DRAWS = 200
 LARGEST = 256
 """Above this many classes an interval is made on request only."""
+ROUNDING = 1e-12
+"""Drawn values that vary by less than this share of their sum of squares are all the same."""
 
 Indices = NDArray[np.intp]
 
@@ -49,7 +51,8 @@ def intervals(
     found: dict[str, Values] = {}
     for measure in measures:
         if measure == "ssim":
-            found[measure] = np.array([_ssim(x, y, draw, order) for draw in drawn])
+            small_x, small_y = x.astype(np.float32), y.astype(np.float32)
+            found[measure] = np.array([_ssim(small_x, small_y, draw, order) for draw in drawn])
         elif measure == "spearman":
             found[measure] = _spearman(x, y, times)
         else:
@@ -80,7 +83,14 @@ def _mse(n: Values, _x: Values, _y: Values, xx: Values, yy: Values, xy: Values, 
 
 
 def _pearson(n: Values, x: Values, y: Values, xx: Values, yy: Values, xy: Values, _d: Values) -> Values:
-    return (xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n))
+    value = (xy - x * y / n) / np.sqrt(_spread(n, x, xx) * _spread(n, y, yy))
+    return np.clip(value, -1.0, 1.0)
+
+
+def _spread(n: Values, x: Values, xx: Values) -> Values:
+    """Return the sum of squares about the mean; NaN where all that is left of it is rounding."""
+    spread = xx - x * x / n
+    return np.where(spread > ROUNDING * xx, spread, np.nan)
 
 
 _FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, Values], Values]] = {
@@ -115,10 +125,10 @@ def _weighted_ranks(places: Indices, weight: Values) -> Values:
     return middle[places]
 
 
-def _ssim(x: Values, y: Values, drawn: Indices, order: Indices) -> float:
+def _ssim(x: NDArray[np.float32], y: NDArray[np.float32], drawn: Indices, order: Indices) -> float:
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     shown = drawn[np.argsort(place[drawn], kind="stable")]
-    valid = off_diagonal(np.not_equal.outer(shown, shown).astype(np.float64)) > 0
+    valid = off_diagonal(np.not_equal.outer(shown, shown))
     x_image, y_image = (off_diagonal(matrix[np.ix_(shown, shown)]) for matrix in (x, y))
     return ssim(x_image, y_image, valid)

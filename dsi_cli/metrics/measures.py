@@ -7,15 +7,17 @@ float64 and take no NaN. Source: arXiv 2505.21338, section 3.2; the correlations
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 Values = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
-def off_diagonal(matrix: Values) -> Values:
+def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
     """Return the ``(C, C-1)`` array that is left of a ``(C, C)`` one when each row drops its diagonal value.
 
     >>> off_diagonal(np.arange(9.0).reshape(3, 3)).tolist()

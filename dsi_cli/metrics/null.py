@@ -19,6 +19,9 @@ Values = NDArray[np.float64]
 ENUMERATED = 7
 """Up to this many classes all relabellings are tried instead."""
 
+ROUNDING = 1e-12
+"""A variance below this share of the terms that it is the sum of is their rounding."""
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -48,16 +51,18 @@ def product_deviation(x: Moments, y: Moments) -> float:
     """
     n = x.classes
     (a1, a2, a3, a4, a5, a6), (b1, b2, b3, b4, b5, b6) = x.sums, y.sums
-    second = (a1 * b1 + a2 * b2) / (n * (n - 1))
-    second += (a3 * b3 + a4 * b4 + 2 * a5 * b5) / (n * (n - 1) * (n - 2))
-    second += a6 * b6 / (n * (n - 1) * (n - 2) * (n - 3))
-    return float(np.sqrt(max(second, 0.0)))
+    pairs, triples = n * (n - 1), n * (n - 1) * (n - 2)
+    terms = np.array([a1 * b1, a2 * b2, a3 * b3, a4 * b4, 2 * a5 * b5, a6 * b6])
+    terms /= [pairs, pairs, triples, triples, triples, triples * (n - 3)]
+    second = float(terms.sum())
+    # Where every relabelling gives the same sum the terms cancel, but for their rounding.
+    return second**0.5 if second > ROUNDING * float(np.abs(terms).sum()) else 0.0
 
 
 def centred_off_diagonal(matrix: Values) -> Values:
     """Return the matrix less the mean of its off-diagonal values, with a diagonal of 0."""
     n = len(matrix)
-    centred = matrix - (matrix.sum() - np.trace(matrix)) / (n * (n - 1))
+    centred: Values = matrix - (matrix.sum() - np.trace(matrix)) / (n * (n - 1))
     np.fill_diagonal(centred, 0.0)
     return centred
 

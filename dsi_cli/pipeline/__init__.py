@@ -4,6 +4,9 @@
 ``labelling``  a run's label list: where it was found, what WordNet says of it, the reference matrix
 ``reading``    a run's checkpoints: what an earlier call knows already, what must be read
 ``curves``     the rows of the curves table
+``tables``     the tables at the top: what an earlier call left that holds, and writing them
+``summary``    what a call did, and how far it is
 ``analysis``   the whole, with progress as plain events
+``scanning``   what an analysis would find, nothing written
 ``reference``  the reference matrix of a label list alone
 """

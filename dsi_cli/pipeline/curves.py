@@ -76,11 +76,16 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((row.get(name) is not None, row.get(name)) for name in names)
 
 
-def _alignment_rows(kind: str, csm: NDArray[np.float32], record: Record, semantics: Semantics, options: Options) -> list[Row]:
+def _alignment_rows(
+    kind: str, csm: NDArray[np.float32], record: Record, semantics: Semantics, options: Options
+) -> list[Row]:
     common = {"metric": "sai", "of": f"{kind},scsm", "reference": REFERENCE}
     missing = semantics.labelling.why_no_reference()
     if missing is not None:
-        return [_point(record, **common, variant=measure, reason=missing, classes_used=semantics.labelling.resolved) for measure in options.measures]
+        return [
+            _point(record, **common, variant=measure, reason=missing, classes_used=semantics.labelling.resolved)
+            for measure in options.measures
+        ]
     known = semantics.known
     order = alignment.order_among(known, semantics.labelling.order)
     pair = alignment.Pair(alignment.Side(csm[np.ix_(known, known)]), semantics.side, order)

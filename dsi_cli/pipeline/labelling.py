@@ -97,8 +97,10 @@ def without_labels(classes: int) -> Labelling:
     return Labelling(classes, None, (), np.arange(classes))
 
 
-def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> LabelList | None:
-    """Return a run's labels: those asked for, else what lies beside the checkpoints, else what they say themselves.
+def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> tuple[LabelList | None, str | None]:
+    """Return a run's labels, and a warning about a label file that could not be read.
+
+    They are those asked for, else what lies beside the checkpoints or in the folder above, else what a checkpoint says itself.
 
     Raises
     ------
@@ -106,21 +108,23 @@ def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> LabelLi
         The labels that were asked for cannot be read.
     """
     if asked is not None:
-        return files.read(asked)
+        return files.read(asked), None
+    warning = None
     for folder in (run.folder, run.folder.parent):
         beside = files.find_beside(folder)
         if beside is not None:
             try:
-                return files.read_labels(beside)
-            except UsageError:
-                continue
-    return next((found for one in readable[:1] for part in read_metadata(one) or () if (found := metadata.from_metadata(part))), None)
+                return files.read_labels(beside), None
+            except UsageError as error:
+                warning = str(error)
+    told = (metadata.from_metadata(part) for one in readable[:1] for part in read_metadata(one) or ())
+    return next((found for found in told if found is not None), None), warning
 
 
 def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
     graph = taxonomy.load()
     known = [(one.index, graph.node(one.wnid)) for one in resolutions if one.wnid is not None]
-    order = taxonomy.taxonomy_order([node for _, node in known if node is not None]) if known else []
-    first = [known[place][0] for place in order]
+    shown = taxonomy.taxonomy_order([node for _, node in known if node is not None]) if known else ()
+    first = [known[place][0] for place in shown]
     rest = [one.index for one in resolutions if one.wnid is None]
     return np.array([*first, *rest], dtype=np.intp)

@@ -1,13 +1,13 @@
 """A run's checkpoints: what an earlier call knows already, what must be read, and its matrices.
 
-The file of a matrix holds the record of its checkpoint, so a call that was killed loses no matrix that was whole; what has no
-matrix (duplicates, failures) is remembered with the checkpoints table. A file counts as known while its path, size and time of
-change are the same and the options that shape matrices are.
+The file of a matrix holds the record of its checkpoint, so a call that was killed loses no matrix that was whole; what
+has no matrix (duplicates, failures) is remembered with the checkpoints table. A file counts as known while its path, size
+and time of change are the same and the options that shape matrices are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,10 @@ from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.pipeline.options import Options
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import CSMS
+from dsi_cli.store.schema import CHECKPOINTS, CSMS
 
 KEPT_BYTES = 128 << 20
 """Weights held between scanning and computing; beyond that they are read a second time."""
@@ -43,7 +44,7 @@ class RunState:
     reused: int = 0
     """Matrices of an earlier call that still hold."""
     gone: int = 0
-    """Checkpoints of an earlier call whose files are gone; their matrices are kept."""
+    """Checkpoints of an earlier call that this call did not find; their matrices are kept."""
 
     @property
     def usable(self) -> list[Record]:
@@ -51,21 +52,10 @@ class RunState:
         return timeline.in_order(self.settled)
 
 
-@dataclass(frozen=True)
-class Target:
-    """A matrix that the output is to hold."""
-
-    record: Record
-    raw: Record
-    """The record as scanned."""
-    path: Path
-    options: dict[str, Any]
-
-
 def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> dict[str, Record]:
     """Return the records that an earlier call left for a run, by path; none where other options shaped its matrices."""
     found: dict[str, Record] = {}
-    others = output.earlier_options(out, output.CHECKPOINTS)
+    others = output.earlier_options(out, CHECKPOINTS)
     if others.get("shaping") == dict(shaping):
         rows = others.get("without_matrix", [])
         found |= {row["path"]: record for row in rows if (record := _record(row)) is not None and record.run == run}
@@ -102,57 +92,109 @@ def settle(state: RunState, chosen: range | None, begins_before_training: bool) 
     """Settle the run's epochs and duplicates, and leave out the epochs that were not asked for."""
     settled = timeline.settle(state.records, begins_before_training=begins_before_training)
     state.settled = [
-        replace(record, status=SKIPPED, reason="not among --epochs") if record.status == OK and not _is_chosen(record, chosen) else record
+        replace(record, status=SKIPPED, reason="not among --epochs")
+        if record.status == OK and not _is_chosen(record, chosen)
+        else record
         for record in settled
     ]
 
 
-def targets(out: Path, state: RunState, kind: str, shaping: Mapping[str, Any]) -> list[Target]:
-    """Return the matrices of one kind that the output is to hold for a run."""
-    raw = {record.path: record for record in state.records}
-    usable = state.usable
-    last = timeline.stands_for_epoch(usable)
-    found = []
-    for record in usable:
-        assert record.epoch is not None
-        step = None if last[record.epoch, record.step] else record.step
-        path = output.csm_path(out, record.run, kind, None, record.epoch, step)
-        options = {"record": asdict(raw[record.path]), "shaping": dict(shaping), "epoch": record.epoch}
-        found.append(Target(record, raw[record.path], path, options | {"epochs_completed": record.epochs_completed}))
-    return found
+@dataclass(frozen=True)
+class Stored:
+    """What the output holds of one checkpoint."""
+
+    by_kind: dict[str, NDArray[np.float32]]
+    """The stored matrices, where they are wanted."""
+    mean_row: float
+    zero_rows: list[int]
 
 
-def make_matrix(
-    state: RunState, target: Target, kind: str, choice: Choice, places: Mapping[str, Found]
-) -> tuple[Any, dict[str, Any]]:
-    """Return a matrix as a table, and the options to write beside it; the head is read again if it was not kept.
+class Matrices:
+    """The matrices of one run in an output folder: those that are there and still hold, and those to be made.
 
-    Raises
-    ------
-    OutputError
-        The checkpoint changed since it was scanned.
+    Parameters
+    ----------
+    kinds : names out of `KINDS`
     """
-    weight = state.weights.get(target.record.path)
-    if weight is None:
-        again = scan(places[target.record.path], choice, target.record.classes)
-        if again.weight is None or again.record.fingerprint != target.record.fingerprint:
-            raise OutputError(f"{target.record.path} changed while it was analysed: run the same command again")
-        weight = again.weight
-        state.read += target.record.path not in {path for path in state.weights}
-    make: Callable[[NDArray[Any]], NDArray[np.float32]] = _MATRICES[kind]
-    constants = {"kind": kind, "split": None} | {
-        name: getattr(target.record, name) for name in ("run", "epoch", "epochs_completed", "step")
-    }
-    matrix = make(weight)
-    table = parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
-    zero = weights.zero_rows(weight)
-    return table, target.options | {"mean_row": weights.mean_row_ratio(weight), "zero_rows": zero}
 
+    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options) -> None:
+        self.out = out
+        self.state = state
+        self.kinds = kinds
+        self.options = options
+        self.paths: set[Path] = set()
+        """Where the matrices of all checkpoints asked for so far lie."""
+        self._raw = {record.path: record for record in state.records}
+        self._places = {found.shown: found for found in state.run.checkpoints}
+        self._last = timeline.stands_for_epoch(state.usable)
+        self._there = output.csm_files(out, state.run.name)
 
-def is_made(target: Target, made: Mapping[Path, Mapping[str, Any]]) -> bool:
-    """Return whether the file of a matrix is there already and is of this checkpoint."""
-    options = made.get(target.path, {})
-    return all(output.canonical({"": options.get(name)}) == output.canonical({"": value}) for name, value in target.options.items())
+    def stored(self, record: Record, *, wanted: bool) -> Stored:
+        """Return what the output holds of a checkpoint, after writing what it lacks.
+
+        Parameters
+        ----------
+        record : a usable checkpoint of the run
+        wanted : whether to return matrices that were there already
+
+        Raises
+        ------
+        OutputError
+            The output cannot be written, or the checkpoint changed since it was scanned.
+        """
+        found: dict[str, NDArray[np.float32]] = {}
+        said: dict[str, Any] = {}
+        reused = True
+        for kind in self.kinds:
+            path, described = self._path(record, kind), self._described(record)
+            self.paths.add(path)
+            there = self._there.get(path, {})
+            if output.canonical({name: there.get(name) for name in described}) != output.canonical(described):
+                reused = False
+                table, there = self._table(record, kind, described)
+                parquet.write(table, path, there, output.scratch(self.out))
+            if wanted:
+                found[kind] = parquet.to_matrix(parquet.read(path))
+            said = there
+        self.state.reused += reused
+        self.state.weights.pop(record.path, None)
+        return Stored(found, float(said.get("mean_row", 0.0)), list(said.get("zero_rows", [])))
+
+    def _path(self, record: Record, kind: str) -> Path:
+        assert record.epoch is not None
+        step = None if self._last[record.epoch, record.step] else record.step
+        return output.csm_path(self.out, record.run, kind, None, record.epoch, step)
+
+    def _described(self, record: Record) -> dict[str, Any]:
+        """Return what must be in a matrix's file for it to be this checkpoint's."""
+        place = {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
+        return {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices, **place}
+
+    def _table(self, record: Record, kind: str, described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Return a matrix as a table and what stands beside it: moved from another place of the output, or made."""
+        matrix, said = self._moved(kind, described) or self._made(record, kind)
+        constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
+        table = parquet.from_matrix(CSMS, matrix, constants | {"kind": kind}, {"class_index": range(len(matrix))})
+        return table, described | said
+
+    def _moved(self, kind: str, described: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]] | None:
+        """Return the matrix of these very weights that lies under another epoch's or step's name."""
+        same = output.canonical({name: described[name] for name in ("record", "shaping")})
+        for path, there in self._there.items():
+            if path.parent.name == kind and output.canonical({n: there.get(n) for n in ("record", "shaping")}) == same:
+                return parquet.to_matrix(parquet.read(path)), {name: there[name] for name in ("mean_row", "zero_rows")}
+        return None
+
+    def _made(self, record: Record, kind: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        weight = self.state.weights.get(record.path)
+        if weight is None:
+            place = self._places.get(record.path)
+            again = scan(place, self.options.choice, record.classes) if place else None
+            if again is None or again.weight is None or again.record.fingerprint != record.fingerprint:
+                raise OutputError(f"{record.path} changed while it was analysed: run the same command again")
+            weight = again.weight
+        said = {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
+        return KINDS[kind](weight), said
 
 
 def without_matrix(state: RunState) -> list[dict[str, Any]]:
@@ -161,11 +203,16 @@ def without_matrix(state: RunState) -> list[dict[str, Any]]:
     return [asdict(record) for record in state.records if record.path not in usable and record.status in (OK, FAILED)]
 
 
-def require_usable(states: list[RunState]) -> str | None:
+def why_nothing_usable(states: Sequence[RunState]) -> str | None:
     """Return why nothing in the runs can be analysed, None if something can."""
     if any(state.usable for state in states):
         return None
-    reasons = [f"{Path(r.path).name}: {r.reason}" for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    reasons = [
+        f"{Path(r.path).name}: {r.reason}"
+        for state in states
+        for r in state.settled
+        if r.status in (FAILED, PENDING, SKIPPED)
+    ]
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
 
 
@@ -195,7 +242,7 @@ def _record(row: Any) -> Record | None:
         return None
 
 
-_MATRICES: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
+KINDS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
     "ncsm": weights.weight_similarity,
     "ncsm_centred": weights.centred_weight_similarity,
 }

@@ -71,4 +71,4 @@ def write_map(one: Labelling, path: Path) -> None:
 def _table(one: Labelling) -> object:
     if not one.resolved:
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return reference_table(one, one.reference())
+    return reference_table(one)

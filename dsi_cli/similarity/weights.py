@@ -53,10 +53,13 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     """Return the NCSM of ``W`` less its mean row, in [-1, 1].
 
     Adding one vector to every row of a softmax classifier changes no prediction but changes the NCSM; this matrix has
-    no such freedom. Shapes, errors and zero rows as for `weight_similarity`.
+    no such freedom. Shapes, errors and zero rows as for `weight_similarity`; a row that equals the mean row but for
+    rounding counts as zero.
     """
-    rows = as_rows(weight)
-    return _cosine(rows - rows.mean(axis=0, keepdims=True))
+    rows, _ = _below_one(as_rows(weight))
+    centred = rows - rows.mean(axis=0, keepdims=True)
+    centred[np.abs(centred).max(axis=1) <= len(rows) * np.finfo(np.float64).eps] = 0.0
+    return _cosine(centred)
 
 
 def mean_row_ratio(weight: FloatArray) -> float:
@@ -64,11 +67,9 @@ def mean_row_ratio(weight: FloatArray) -> float:
 
     It says how much of the NCSM is the shared direction that `centred_weight_similarity` takes away.
     """
-    rows = as_rows(weight)
-    peak = float(np.abs(rows).max())
+    rows, peak = _below_one(as_rows(weight))
     if peak == 0.0:
         return 0.0
-    rows = rows / peak
     return float(np.linalg.norm(rows.mean(axis=0)) / np.linalg.norm(rows, axis=1).mean())
 
 
@@ -88,6 +89,12 @@ def as_rows(weight: FloatArray) -> NDArray[np.float64]:
         named = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
         raise NotFiniteError(f"NaN or infinite weights in class {named} of {len(rows)}: nothing can be said of this epoch")
     return rows
+
+
+def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Return the rows over their largest absolute value, and that value: huge and denormal rows have a mean too."""
+    peak = float(np.abs(rows).max())
+    return rows / (peak or 1.0), peak
 
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:

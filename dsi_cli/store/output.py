@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CSMS, CURVES, REFERENCES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, Table
 
 DEFAULT = "dsi-out"
 
@@ -76,7 +76,9 @@ def writing(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise OutputError(f"another dsi ({file.read().strip() or 'unknown process'}) is writing to {out}: wait for it") from None
+            raise OutputError(
+                f"another dsi ({file.read().strip() or 'unknown process'}) is writing to {out}: wait for it"
+            ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()}")
         file.flush()
@@ -86,12 +88,18 @@ def writing(out: Path) -> Iterator[None]:
         finally:
             shutil.rmtree(scratch(out), ignore_errors=True)
             (out / ".lock").unlink(missing_ok=True)
+            if not any(out.iterdir()):
+                out.rmdir()
 
 
 def _require_ours(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"the output {out} is a file; -o wants a folder")
-    if out.is_dir() and any(out.iterdir()) and not (is_output(out) or (out / ".lock").exists() or (out / CSMS.path).is_dir()):
+    if (
+        out.is_dir()
+        and any(out.iterdir())
+        and not (is_output(out) or (out / ".lock").exists() or (out / CSMS.path).is_dir())
+    ):
         raise UsageError(f"the output folder {out} holds other things; choose an empty or new one with -o")
 
 
@@ -117,7 +125,9 @@ def require_output(out: Path) -> None:
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:
     """Return the rows that an earlier call left; none where there was none, or its table is damaged (it is made anew)."""
     try:
-        rows: list[dict[str, Any]] = parquet.read(table_path(out, table)).to_pylist() if table_path(out, table).is_file() else []
+        rows: list[dict[str, Any]] = (
+            parquet.read(table_path(out, table)).to_pylist() if table_path(out, table).is_file() else []
+        )
     except OutputError:
         return []
     return rows
@@ -150,6 +160,3 @@ def remove_strays(out: Path, run: str, keep: set[Path]) -> None:
 def canonical(options: Mapping[str, Any]) -> str:
     """Return options as text that is equal exactly when they are."""
     return json.dumps(options, sort_keys=True)
-
-
-TOP_TABLES = (CHECKPOINTS, CLASSES, CURVES)

@@ -39,7 +39,9 @@ def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
-def from_matrix(table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]) -> pa.Table:
+def from_matrix(
+    table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]
+) -> pa.Table:
     """Return a square matrix as an Arrow table: a row per class, its values in the table's list column.
 
     Parameters

@@ -61,7 +61,12 @@ class Run:
         return sorted({int(epoch) for epoch in rows["epoch"]})
 
     def csm(
-        self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None, step: int | None = None
+        self,
+        kind: str = "ncsm",
+        epoch: int | None = None,
+        split: str | None = None,
+        run: str | None = None,
+        step: int | None = None,
     ) -> pd.DataFrame:
         """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class.
 
@@ -95,7 +100,9 @@ class Run:
         matrix = parquet.to_matrix(parquet.read(path))
         return pd.DataFrame(matrix, index=labels, columns=labels)
 
-    def sorted(self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None) -> pd.DataFrame:
+    def sorted(
+        self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None
+    ) -> pd.DataFrame:
         """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
 
         Ties keep the order of the class index. Parameters and errors as for `csm`.
@@ -109,7 +116,8 @@ class Run:
     def _table(self, table: Table) -> pd.DataFrame:
         frame = parquet.read(output.table_path(self.path, table)).to_pandas()
         whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
-        return frame.astype(dict.fromkeys(whole, "Int64"))
+        typed: pd.DataFrame = frame.astype(dict.fromkeys(whole, "Int64"))
+        return typed
 
     def _run(self, name: str | None) -> str:
         if name is None and len(self.names) == 1:
@@ -122,17 +130,18 @@ class Run:
     def _labels(self, run: str) -> pd.Index:
         rows = self.classes[self.classes["run"] == run].sort_values("class_index")
         names = [index if pd.isna(name) else name for index, name in zip(rows["class_index"], rows["name"], strict=True)]
-        return pd.Index(names, name="class")
+        index: pd.Index = pd.Index(names, name="class")
+        return index
 
     def _reference(self, run: str, labels: pd.Index) -> pd.DataFrame:
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
         found = [file for one in ids for file in sorted((self.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
         if not found:
-            raise UsageError(f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels")
+            raise UsageError(
+                f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"
+            )
         return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
 
 
 def _brief(epochs: list[int]) -> str:
     return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
-
-

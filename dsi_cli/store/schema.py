@@ -28,7 +28,9 @@ _RUN = Column("run", TEXT, "the run's name: the shortest path suffix of its fold
 _EPOCH = Column("epoch", INTEGER, "the trainer's own number")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, where there is evidence for how the trainer counts")
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
-_SIMILARITY = Column("similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks")
+_SIMILARITY = Column(
+    "similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks"
+)
 
 CHECKPOINTS = Table(
     "checkpoints.parquet",
@@ -49,7 +51,11 @@ CHECKPOINTS = Table(
         Column("features", INTEGER, "width of the head"),
         Column("extra_classes", INTEGER, "rows for no object or background"),
         Column("dtype", TEXT, "type of the stored weight"),
-        Column("fingerprint", TEXT, "SHA-256, hex, of the head as (rows, features) little-endian float32, extra rows included"),
+        Column(
+            "fingerprint",
+            TEXT,
+            "SHA-256, hex, of the head as (rows, features) little-endian float32, extra rows included",
+        ),
         Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
         Column("reason", TEXT, "why the status is not ok, or what should be known though it is"),
         Column("modified_ns", INTEGER, "time of the last change, nanoseconds since 1970: how a later call knows the file"),
@@ -66,7 +72,7 @@ CLASSES = Table(
         Column("synset", TEXT, "WordNet 3.0 synset, dog.n.01"),
         Column("wnid", TEXT, "WordNet 3.0 id, n02084071"),
         Column("definition", TEXT, "WordNet's gloss"),
-        Column("resolved_by", TEXT, "wnid, synset, preset, first sense or unresolved"),
+        Column("resolved_by", TEXT, "wnid, synset, preset, synonyms, first sense or unresolved"),
         Column("confidence", FLOAT, "0 to 1; null where nothing was weighed"),
         Column("candidates", TEXTS, "all synsets that the label could mean, WordNet's order"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),

@@ -38,6 +38,7 @@ _DTYPES = {
     "BOOL": "bool",
 }
 METADATA = "__metadata__"
+_MOST_NUMBERS = 34
 
 
 def open_content(source: Source) -> Content:
@@ -123,7 +124,8 @@ def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
     shape = entry.get("shape") if isinstance(entry, dict) else None
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    if len(numbers) != len(shape or ()) + 2 or not all(type(number) is int and number >= 0 for number in numbers):
+    whole = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+    if not whole or len(numbers) != len(shape or ()) + 2 or len(numbers) > _MOST_NUMBERS:
         raise UnreadableError(f"the safetensors header says nonsense of {name[:80]!r}")
     first, last = offsets  # type: ignore[misc]
     stored = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""

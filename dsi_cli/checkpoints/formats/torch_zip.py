@@ -21,6 +21,7 @@ from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
 from dsi_cli.errors import PendingError, UnreadableError
 
 LARGEST_PICKLE = 64 << 20
+_LARGEST_INFLATED = 1 << 30
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _STORAGE_DTYPES = {
     "DoubleStorage": "float64",
@@ -75,7 +76,7 @@ def storage_of(pid: Any) -> Storage:
 
 def _directory(source: Source) -> dict[str, zipfile.ZipInfo]:
     try:
-        found = zipfile.ZipFile(source).infolist()  # type: ignore[arg-type]
+        found = zipfile.ZipFile(source).infolist()
     except zipfile.BadZipFile:
         raise PendingError("a zip archive without its directory, which is written last: cut off, or still being written") from None
     except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
@@ -116,6 +117,8 @@ def _part(source: Source, entry: zipfile.ZipInfo, start: int, size: int, notes: 
 
 
 def _inflated(source: Source, at: int, packed: int, wanted: int) -> bytes:
+    if wanted > _LARGEST_INFLATED:
+        raise UnreadableError(f"a deflated entry would take {wanted} bytes; more than {_LARGEST_INFLATED} are not read")
     machine = zlib.decompressobj(-15)
     out = bytearray()
     end = at + packed

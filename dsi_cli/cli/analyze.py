@@ -1,0 +1,164 @@
+"""``dsi analyze``: the main job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+
+if TYPE_CHECKING:
+    from dsi_cli.pipeline.summary import RunSummary, Summary
+    from dsi_cli.views.overview import Line
+
+NAMED = 5
+"""Labels without a synset that are named one by one."""
+Out = Annotated[Path, typer.Option("--out", "-o", help="The output folder; a second call brings it up to date.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
+Head = Annotated[str | None, typer.Option("--head", help="Name of the classifier's weight, where it cannot be told.")]
+Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead of raw ones.")]
+
+
+def analyze(
+    checkpoints: Annotated[
+        list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
+    ],
+    out: Out = Path("dsi-out"),
+    labels: Annotated[
+        str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+    ] = None,
+    epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
+    head: Head = None,
+    ema: Ema = False,
+    keep_extra_classes: Annotated[
+        bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")
+    ] = False,
+    centred: Annotated[bool, typer.Option("--centred", help="Also the NCSM without the mean weight row.")] = False,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", help=f"SAI measure, repeatable: {', '.join(m.name for m in MEASURES)}."),
+    ] = None,
+    wsi_quantile: Annotated[
+        list[float] | None, typer.Option("--wsi-quantile", help="Of max and min WSI, repeatable; 0.95 by default.")
+    ] = None,
+    permutations: Annotated[
+        int | None,
+        typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them."),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Read the classifiers out of checkpoints, compare them with WordNet, write tables.
+
+    Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
+    """
+    from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.pipeline.analysis import analyze as run_analysis
+    from dsi_cli.pipeline.options import Options
+
+    options = Options(
+        labels=labels,
+        epochs=epochs,
+        choice=Choice(head, ema, keep_extra_classes),
+        centred=centred,
+        measures=tuple(measure or DEFAULT_MEASURES),
+        quantiles=tuple(wsi_quantile or (WSI_QUANTILE,)),
+        permutations=permutations,
+        draws=draws,
+    )
+    with console.progress(quiet=quiet or as_json) as update:
+        summary = run_analysis(checkpoints, out, options, lambda event: update(*event))
+    report(summary, as_json=as_json, quiet=quiet)
+    return summary.exit_code
+
+
+def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
+    """Print what an analysis did: tables and the next step, or one JSON document."""
+    from dsi_cli.views import overview
+
+    lines = {run.name: overview.lines(Path(summary.out), run.name) for run in summary.runs}
+    if as_json:
+        epochs = {name: [asdict(line) for line in found] for name, found in lines.items()}
+        document = asdict(summary) | {"exit_code": summary.exit_code}
+        document["runs"] = [asdict(run) | {"epochs": epochs[run.name]} for run in summary.runs]
+        console.print_json(document)
+        return
+    for run in summary.runs:
+        _notes(run, quiet=quiet)
+        _print_lines(run, lines[run.name])
+    for warning in summary.warnings:
+        console.note(f"warning: {warning}", quiet=quiet)
+    _print_next_step(summary)
+
+
+def _notes(run: RunSummary, *, quiet: bool) -> None:
+    for line in _told(run):
+        console.note(line, quiet=quiet)
+    for path, status, reason in run.problems:
+        console.note(f"  {status}: {path}: {reason}")
+
+
+def _told(run: RunSummary) -> Iterator[str]:
+    """Yield what a person should know of a run beside its numbers."""
+    ok = run.statuses.get("ok", 0)
+    weights = " and ".join(run.weights_used)
+    heads = ", ".join(run.heads) or "none"
+    yield f"{run.name}: {console.count(ok, 'epoch')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
+    if run.labels:
+        preset = f", which are the preset {run.preset}" if run.preset else ""
+        yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in WordNet 3.0"
+    if run.log:
+        yield f"  losses and accuracies: {run.log}"
+    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"ignored": run.ignored}
+    yield from (
+        f"  other files: {told}" for told in [", ".join(f"{n} {status}" for status, n in other.items() if n)] if told
+    )
+    if run.reused:
+        yield f"  {run.reused} of {console.count(ok, 'epoch')} known from an earlier call; heads read now: {run.read}"
+    if run.gone:
+        yield f"  {console.count(run.gone, 'checkpoint')} of an earlier call, not among these files: kept"
+    yield from _told_of_labels(run)
+
+
+def _told_of_labels(run: RunSummary) -> Iterator[str]:
+    for label, reason in run.unresolved[:NAMED]:
+        yield f"  warning: label {label!r} is left out of the alignment: {reason}"
+    if len(run.unresolved) > NAMED:
+        yield f"  warning: and {len(run.unresolved) - NAMED} more labels without a synset (classes.parquet names them)"
+    if run.no_reference:
+        yield f"  no alignment with WordNet: {run.no_reference}"
+
+
+def _print_lines(run: RunSummary, lines: list[Line]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from dsi_cli.views import overview
+
+    table = Table(title=Text(console.shown(run.name)), title_justify="left", pad_edge=False, box=None, header_style="bold")
+    for name in ("epoch", "SAI excess", "z", "SAI (cosine)", "by chance", "Max WSI", "Min WSI", "accuracy"):
+        table.add_column(name, justify="right")
+    for line in overview.thinned(lines):
+        numbers = (line.value, line.chance, line.max_wsi, line.min_wsi, line.accuracy)
+        table.add_row(str(line.epoch), _number(line.excess), _number(line.z, 1), *map(_number, numbers))
+    console.print_table(table)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _print_next_step(summary: Summary) -> None:
+    print()
+    print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.")
+    print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)")
+    print(f"notebook: from dsi_cli import open_run; run = open_run({summary.out!r}); run.curves")

@@ -1,0 +1,124 @@
+"""What verbs share: results on stdout, all else on stderr, progress where somebody watches."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any
+
+from dsi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def error(message: str) -> None:
+    """Print one line that says what went wrong."""
+    print(f"dsi: {shown(message)}", file=sys.stderr)
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """Print a line that is not a result."""
+    if not quiet:
+        print(shown(message), file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    r"""Return text that a terminal can print on one line: control and direction characters escaped.
+
+    >>> shown("epoch_4\nnew\x1b[31m")
+    'epoch_4\\nnew\\x1b[31m'
+    """
+    safe = "".join(
+        c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
+        for c in text
+    )
+    encoding = sys.stdout.encoding or "utf-8"
+    return safe.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def print_json(document: Any) -> None:
+    """Print the one JSON document of ``--json``."""
+    print(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+
+
+def print_table(table: Table) -> None:
+    """Print a table on stdout; wide enough for all of it where stdout is no terminal."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, soft_wrap=False).print(table)
+
+
+@contextmanager
+def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a function of (stage, done, total) that draws a bar on stderr, where that is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _stage, _done, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def update(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield update
+
+
+def binary_stdout(hint: str) -> IO[bytes]:
+    """Return stdout for bytes.
+
+    Raises
+    ------
+    UsageError
+        It is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}")
+    return sys.stdout.buffer
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 file``, ``2 files``.
+
+    >>> count(1, "class"), count(2, "class"), count(0, "file")
+    ('1 class', '2 classes', '0 files')
+    """
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def size(number: int) -> str:
+    """Return bytes for a person.
+
+    >>> size(999), size(1_353_237)
+    ('999 B', '1.4 MB')
+    """
+    value, unit = float(number), "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 (used after the loop)
+        if value < 1000 or unit == "TB":
+            break
+        value /= 1000
+    return f"{number} B" if unit == "B" else f"{value:.1f} {unit}"

@@ -1,0 +1,37 @@
+"""``dsi demo``: real runs, shipped with the package, from checkpoints to tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, Quiet, report
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")] = Path("dsi-demo"),
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Analyse the two real CIFAR-100 runs that ship with dsi: a small CNN and a tiny ViT.
+
+    It shows the paper's finding: the CNN's perception of similarity surges before the ViT's.
+    """
+    from dsi_cli.demo import runs_folder
+    from dsi_cli.pipeline.analysis import analyze
+    from dsi_cli.views import overview
+
+    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as update:
+        summary = analyze([folder], out, progress=lambda event: update(*event))
+    report(summary, as_json=as_json, quiet=quiet)
+    if not as_json:
+        print()
+        for run in summary.runs:
+            epoch = overview.surge_epoch(overview.lines(out, run.name))
+            print(
+                f"{run.name}: half of its highest alignment with WordNet (excess over chance) is reached at epoch {epoch}"
+            )
+    return summary.exit_code

@@ -1,0 +1,51 @@
+"""``dsi export``: one matrix or table, wide and named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Quiet
+from dsi_cli.errors import DONE
+
+
+def export(
+    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
+    kind: Annotated[str, typer.Option("--kind", help="ncsm, ncsm_centred, or scsm for the reference.")] = "ncsm",
+    epoch: Annotated[int | None, typer.Option("--epoch", help="The trainer's own number; the last by default.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train or test, for matrices that have one.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
+    table: Annotated[
+        str | None, typer.Option("--table", help="curves, checkpoints or classes instead of a matrix.")
+    ] = None,
+    ranked: Annotated[
+        bool, typer.Option("--sorted", help="Class indices of each row by falling similarity (SoCSM).")
+    ] = False,
+    out: Annotated[str, typer.Option("--out", "-o", help="File (.parquet, .csv, .npy); - for stdout.")] = "-",
+    as_format: Annotated[
+        str | None, typer.Option("--format", help="parquet, csv or npy, where the file's name does not say.")
+    ] = None,
+    quiet: Quiet = False,
+) -> int:
+    """Write one matrix or table, with names, as Parquet, CSV or NPY.
+
+    Example: dsi export dsi-out --epoch 25 -o ncsm25.csv
+    """
+    from dsi_cli.store.runs import Run
+    from dsi_cli.views import exporting
+
+    chosen = exporting.format_of("" if out == "-" else out, as_format)
+    stream = None
+    if out == "-":
+        stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
+    frame = exporting.frame_of(Run(output), table=table, kind=kind, epoch=epoch, split=split, name=run, ranked=ranked)
+    if stream is not None:
+        exporting.write(frame, stream, chosen, is_matrix=table is None)
+        return DONE
+    exporting.write_file(frame, Path(out), chosen, is_matrix=table is None)
+    console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
+    return DONE

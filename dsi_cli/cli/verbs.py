@@ -1,0 +1,90 @@
+"""The table of verbs, and how a call of one begins and ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from dsi_cli.cli import analyze, console, demo, export, scan, wordnet
+from dsi_cli.errors import BUG, DONE, INTERRUPTED, USAGE, DsiError
+
+app = typer.Typer(
+    name="dsi",
+    help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+VERBS = (
+    ("analyze", analyze.analyze),
+    ("scan", scan.scan),
+    ("wordnet", wordnet.wordnet),
+    ("export", export.export),
+    ("demo", demo.demo),
+)
+for _name, _verb in VERBS:
+    app.command(_name)(_verb)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from dsi_cli import __version__
+
+        print(f"dsi {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that stand before the verb."""
+
+
+def run_safely(arguments: list[str]) -> int:
+    """Return the exit code of a call; whatever goes wrong is one line on stderr.
+
+    ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
+    """
+    try:
+        return _ended(lambda: app(arguments, standalone_mode=False))
+    except DsiError as error:
+        console.error(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted: what was finished is kept; run the same command again to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
+        if os.environ.get("DSI_TRACEBACK"):
+            traceback.print_exc()
+        console.error(f"this is a bug in dsi ({type(error).__name__}: {error}); please report it, with DSI_TRACEBACK=1 set")
+        return BUG
+
+
+def _ended(call: object) -> int:
+    """Return the exit code of a Typer call, wrong usage included."""
+    assert callable(call)
+    try:
+        code = call()
+        sys.stdout.flush()
+    except typer.Exit as ended:
+        return int(ended.exit_code)
+    except typer.Abort:
+        return INTERRUPTED
+    except Exception as error:
+        # Typer's own click, vendored or not, marks wrong usage by this method.
+        if not hasattr(error, "format_message"):
+            raise
+        console.error(f"{error.format_message()} (dsi --help says more)")
+        return USAGE
+    return code if isinstance(code, int) else DONE

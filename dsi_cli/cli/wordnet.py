@@ -1,0 +1,95 @@
+"""``dsi wordnet``: the reference matrix of a label list."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.errors import DONE
+
+if TYPE_CHECKING:
+    from dsi_cli.pipeline.labelling import Labelling
+    from dsi_cli.wordnet.senses import Resolution
+
+LISTED = 100
+"""Longer lists show only the labels that are not certain."""
+_CERTAIN = ("wnid", "synset", "preset")
+
+
+def wordnet(
+    labels: Annotated[str, typer.Argument(help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")],
+    out: Annotated[str | None, typer.Option("--out", "-o", help="Parquet file for the matrix; - for stdout.")] = None,
+    write_map: Annotated[Path | None, typer.Option("--write-map", help="CSV of how each label was understood.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Build WordNet's similarity matrix of a label list, and say how each label was understood.
+
+    Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
+    """
+    from dsi_cli.pipeline import reference
+
+    to_stdout = out == "-"
+    stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
+    one = reference.of(labels)
+    path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
+    if write_map is not None:
+        reference.write_map(one, write_map)
+    if stream is not None:
+        reference.write_stream(one, stream)
+    else:
+        reference.write(one, path)
+    if as_json and not to_stdout:
+        assert one.labels is not None
+        console.print_json(
+            {
+                "labels_id": one.labels_id,
+                "preset": one.labels.preset,
+                "out": str(path),
+                "labels": [asdict(r) for r in one.resolutions],
+            }
+        )
+        return DONE
+    _say(one, quiet=quiet, on_stdout=not to_stdout)
+    if stream is None:
+        print(f"matrix ({one.classes} x {one.classes}): {console.shown(str(path))}")
+    return DONE
+
+
+def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
+    assert one.labels is not None
+    said = [r for r in one.resolutions if len(one.resolutions) <= LISTED or r.resolved_by not in _CERTAIN]
+    for line in _lines(said):
+        if on_stdout:
+            print(console.shown(line))
+    if one.labels.preset:
+        console.note(f"these are the labels of the preset {one.labels.preset}: its mapping is used", quiet=quiet)
+    console.note(
+        f"{one.resolved} of {console.count(one.classes, 'label')} in WordNet 3.0, from {one.labels.source}", quiet=quiet
+    )
+    if one.labels.duplicates:
+        console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
+    for r in one.unresolved[:LISTED]:
+        console.note(f"warning: label {r.index} is left out: {r.reason}", quiet=quiet)
+
+
+def _lines(resolutions: list[Resolution]) -> list[str]:
+    wide = max((min(len(r.label), 32) for r in resolutions), default=0)
+    out = []
+    for r in resolutions:
+        others = [candidate for candidate in r.candidates if candidate != r.synset]
+        also = (
+            f"  (or {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
+            if others and r.resolved_by not in _CERTAIN
+            else ""
+        )
+        gloss = (r.definition or "")[:60]
+        out.append(
+            f"{r.index:>5}  {r.label[:32]:<{wide}}  {r.synset or 'unresolved':<24} {r.resolved_by:<11} {gloss}{also}"
+        )
+    return out

@@ -1,0 +1,93 @@
+"""What a call did and how far it is: plain records for whoever prints them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from dsi_cli.checkpoints.discover import printable
+from dsi_cli.checkpoints.logs import Log
+from dsi_cli.checkpoints.records import FAILED, PENDING
+from dsi_cli.errors import DONE, PARTIAL
+from dsi_cli.pipeline.labelling import Labelling
+from dsi_cli.pipeline.reading import RunState
+
+
+class Progress(NamedTuple):
+    """Where a long call is: ``stage`` in words, ``done`` of ``total``."""
+
+    stage: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What became of one run."""
+
+    name: str
+    folder: str
+    statuses: dict[str, int]
+    """How many checkpoints are ok, failed, skipped, pending."""
+    ignored: int
+    """Files in its folder that are no checkpoints."""
+    classes: int | None
+    labels: str | None
+    """Where the labels came from, in words."""
+    preset: str | None
+    resolved: int
+    unresolved: list[tuple[str, str]]
+    """Label and reason."""
+    log: str | None
+    heads: list[str]
+    weights_used: list[str]
+    read: int
+    """Heads read in this call."""
+    reused: int
+    """Epochs whose matrices an earlier call left."""
+    gone: int
+    """Checkpoints of an earlier call that are kept though this call did not find them."""
+    no_reference: str | None
+    """Why there is no alignment with WordNet."""
+    problems: list[tuple[str, str, str]]
+    """Path, status and reason of each checkpoint that failed or is pending."""
+
+
+@dataclass
+class Summary:
+    """What a call did; what the command prints and ``--json`` gives."""
+
+    out: str
+    runs: list[RunSummary]
+    warnings: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 4 if some checkpoints could not be used."""
+        return PARTIAL if any(run.statuses.get(FAILED) for run in self.runs) else DONE
+
+
+def summarise(state: RunState, one: Labelling, log: Log | None) -> RunSummary:
+    """Return the summary of a run that was analysed."""
+    usable = state.usable
+    return RunSummary(
+        name=state.run.name,
+        folder=printable(str(state.run.folder)),
+        statuses=dict(Counter(record.status for record in state.settled)),
+        ignored=state.run.ignored,
+        classes=one.classes or None,
+        labels=one.labels.source if one.labels else None,
+        preset=one.labels.preset if one.labels else None,
+        resolved=one.resolved,
+        unresolved=[(r.label, r.reason or "") for r in one.unresolved],
+        log=printable(log.path.name) if log else None,
+        heads=sorted({r.head for r in usable if r.head}),
+        weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
+        read=state.read,
+        reused=state.reused,
+        gone=state.gone,
+        no_reference=one.why_no_reference(),
+        problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
+    )

@@ -1,0 +1,97 @@
+"""The tables at the top of an output folder: what an earlier call left in them that still holds, and writing them anew.
+
+Rows of runs that a call does not touch are kept as they are. Rows that were made from a matrix are kept while the weights, the
+labels and the options that shape curves are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dsi_cli.checkpoints.discover import printable
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.pipeline import curves, reading
+from dsi_cli.pipeline.labelling import Labelling
+from dsi_cli.pipeline.options import Options
+from dsi_cli.pipeline.reading import RunState
+from dsi_cli.store import output
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, Table
+
+FROM_MATRICES = ("sai", "wsi", "mean_row")
+
+
+class TopTables:
+    """The three tables at the top while an analysis is under way.
+
+    Parameters
+    ----------
+    out : the output folder, locked
+    options : of this call
+    """
+
+    def __init__(self, out: Path, options: Options) -> None:
+        self.out = out
+        self.options = options
+        self._checkpoints = output.earlier_options(out, CHECKPOINTS)
+        self._curves = output.earlier_options(out, CURVES)
+        self._rows: list[curves.Row] = []
+        self._made: dict[str, dict[str, str]] = {}
+        self._kept: dict[tuple[str, str], list[curves.Row]] = {}
+
+    @property
+    def folders(self) -> dict[str, str]:
+        """The runs that the output has already, with their folders."""
+        found: dict[str, str] = self._checkpoints.get("folders", {})
+        return found
+
+    def begin(self, mine: set[str]) -> None:
+        """Sort the earlier rows: those of other runs stay, those of ``mine`` wait for whether they still hold."""
+        self._mine = mine
+        for row in output.earlier_rows(self.out, CURVES):
+            if row["run"] not in mine:
+                self._rows.append(row)
+            elif row["metric"] in FROM_MATRICES:
+                self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
+
+    def still_holding(self, record: Record, labels_id: str | None) -> list[curves.Row]:
+        """Return the earlier rows made from a checkpoint's matrices; none if weights, labels or options changed."""
+        key = f"{record.epoch}/{record.step}"
+        same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == record.fingerprint
+        same_labels = self._curves.get("labels", {}).get(record.run, "") == labels_id
+        if not (same_weights and same_labels and self._curves.get("shaping") == self.options.shaping_curves):
+            return []
+        rows = self._kept.get((record.run, key), [])
+        return [row | {"epochs_completed": record.epochs_completed} for row in rows]
+
+    def add(self, record: Record, rows: Iterable[curves.Row]) -> None:
+        """Take the rows of one checkpoint."""
+        self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = record.fingerprint or ""
+        self._rows += rows
+
+    def write(self, states: Sequence[RunState], labellings: Mapping[str, Labelling]) -> None:
+        """Write the three tables with what is known so far, and remove reference matrices that no run uses."""
+        records = [vars(record) for state in states for record in state.settled]
+        folders = self.folders | {state.run.name: printable(str(state.run.folder)) for state in states}
+        without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
+        without += [row for state in states for row in reading.without_matrix(state)]
+        options = {"shaping": self.options.shaping_matrices, "folders": folders, "without_matrix": without}
+        output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
+        classes = [row for name, one in labellings.items() for row in one.class_rows(name)]
+        classes = self._with_others(CLASSES, classes)
+        output.write_rows(self.out, CLASSES, classes, {})
+        others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
+        labels = self._curves.get("labels", {}) | {name: one.labels_id for name, one in labellings.items()}
+        options = {"shaping": self.options.shaping_curves, "made": others | self._made, "labels": labels}
+        output.write_rows(self.out, CURVES, sorted(self._rows, key=curves.sort_key), options)
+        self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
+
+    def _with_others(self, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        others = [row for row in output.earlier_rows(self.out, table) if row["run"] not in self._mine]
+        return sorted(others + rows, key=lambda row: str(row["run"]))
+
+    def _remove_references(self, used: set[str]) -> None:
+        for file in (self.out / REFERENCES.path).glob("*.parquet"):
+            if file.stem.rpartition("-")[2] not in used:
+                file.unlink(missing_ok=True)

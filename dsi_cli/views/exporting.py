@@ -1,0 +1,116 @@
+"""One matrix or table, wide and named, as Parquet, CSV or NPY: to a file, or to an open stream."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from dsi_cli.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.store.runs import Run
+
+TABLES = ("curves", "checkpoints", "classes")
+FORMATS = ("parquet", "csv", "npy")
+
+
+def frame_of(
+    run: Run, *, table: str | None, kind: str, epoch: int | None, split: str | None, name: str | None, ranked: bool
+) -> pd.DataFrame:
+    """Return what is to be exported.
+
+    Parameters
+    ----------
+    table : one of `TABLES`, or None for a matrix
+    kind, epoch, split, name : of the matrix; see `dsi_cli.store.runs.Run.csm`
+    ranked : the SoCSM instead of the CSM
+
+    Raises
+    ------
+    UsageError
+        There is no such table or matrix.
+    """
+    if table is None:
+        return run.sorted(kind, epoch, split, name) if ranked else run.csm(kind, epoch, split, name)
+    if table not in TABLES:
+        raise UsageError(f"no table {table!r}: expected one of {', '.join(TABLES)}")
+    frame: pd.DataFrame = getattr(run, table)
+    return frame if name is None else frame[frame["run"] == name]
+
+
+def format_of(target: str, asked: str | None) -> str:
+    """Return the format: the one asked for, else the one that the file's name ends in, else ``csv``.
+
+    Raises
+    ------
+    UsageError
+        The format is not one of `FORMATS`.
+    """
+    found = asked or Path(target).suffix.lstrip(".").lower() or "csv"
+    if found not in FORMATS:
+        raise UsageError(f"cannot export as {found!r}: expected one of {', '.join(FORMATS)}")
+    return found
+
+
+def write(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
+    """Write a frame to an open stream; a matrix keeps its class names as a first column ``class``.
+
+    Raises
+    ------
+    UsageError
+        A table was asked for as NPY.
+    """
+    if kind == "npy" and not is_matrix:
+        raise UsageError("NPY holds matrices: export a table as parquet or csv")
+    _WRITERS[kind](frame, stream, is_matrix)
+
+
+def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
+    """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
+    from dsi_cli.store import parquet
+
+    buffer = io.BytesIO()
+    write(frame, buffer, kind, is_matrix=is_matrix)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(buffer.getbuffer())
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise OutputError(parquet.cannot_write(path, error)) from None
+
+
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a matrix with its names as a first column, and columns of one name told apart."""
+    import pandas as pd
+
+    wide = frame.copy()
+    seen: dict[str, int] = {}
+    columns = []
+    for column in map(str, wide.columns):
+        seen[column] = seen.get(column, 0) + 1
+        columns.append(column if seen[column] == 1 else f"{column} ({seen[column]})")
+    wide.columns = pd.Index(columns)
+    wide.insert(0, "class", [str(name) for name in frame.index], allow_duplicates=True)
+    return wide
+
+
+def _parquet(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
+    (_named(frame) if is_matrix else frame).to_parquet(stream, index=False, compression="zstd")
+
+
+def _csv(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
+    (_named(frame) if is_matrix else frame).to_csv(stream, index=False, lineterminator="\n")
+
+
+def _npy(frame: pd.DataFrame, stream: IO[bytes], _is_matrix: bool) -> None:
+    import numpy as np
+
+    np.save(stream, frame.to_numpy(), allow_pickle=False)
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame, IO[bytes], bool], None]] = {"parquet": _parquet, "csv": _csv, "npy": _npy}

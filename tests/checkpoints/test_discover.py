@@ -1,0 +1,235 @@
+"""From paths to runs: what is a checkpoint, what is a run, what it is called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dsi_cli.checkpoints.discover import discover, ignored_files, printable, renamed
+from dsi_cli.checkpoints.scan import scan
+from dsi_cli.errors import UsageError
+
+
+def put(path: Path, rows: int = 3) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"fc.weight": torch.ones(rows, 4)}, path)
+    return path
+
+
+def put_step(folder: Path, **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({"fc.weight": torch.ones(3, 4)}, folder / "model.safetensors")
+    for name, text in files.items():
+        (folder / name.replace("__", ".")).write_text(text)
+    return folder
+
+
+def names(paths: object, **options: object) -> dict[str, list[str]]:
+    """Return each run's checkpoints by name."""
+    found = discover(paths if isinstance(paths, list) else [paths], **options)
+    return {run.name: [one.place.name for one in run.checkpoints] for run in found}
+
+
+def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
+    for name in ("a/e10.pt", "a/e2.pt", "a/e1.pt", "b/deep/er/e1.pth"):
+        put(tmp_path / name)
+    assert names(tmp_path) == {"a": ["e1.pt", "e2.pt", "e10.pt"], "er": ["e1.pth"]}
+
+
+def test_step_folders_collapse_into_their_run(tmp_path):
+    for step in (1000, 500):
+        put_step(tmp_path / f"out/checkpoint-{step}", config__json="{}", trainer_state__json="{}")
+    put_step(tmp_path / "out")
+    assert names(tmp_path) == {"out": ["out", "checkpoint-500", "checkpoint-1000"]}
+    (run,) = discover([tmp_path])
+    assert {one.step_folder.name for one in run.checkpoints} == {"out", "checkpoint-500", "checkpoint-1000"}
+    assert run.checkpoints[1].folder == tmp_path / "out"
+    assert run.ignored == 4
+
+
+def test_a_step_folder_given_alone_is_a_checkpoint_of_its_run(tmp_path):
+    folder = put_step(tmp_path / "out/checkpoint-500")
+    assert names(folder) == {"out": ["checkpoint-500"]}
+
+
+def test_files_in_epoch_folders_collapse_as_well(tmp_path):
+    for epoch in (1, 2):
+        put(tmp_path / f"run/epoch_{epoch}/weights.pt")
+    (run,) = discover([tmp_path])
+    assert run.name == "run"
+    assert [one.place.name for one in run.checkpoints] == ["weights.pt", "weights.pt"]
+    assert [scan(one).record.epoch for one in run.checkpoints] == [1, 2]
+
+
+def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
+    folder = put_step(tmp_path / "out/checkpoint-5", model__safetensors__index__json='{"weight_map": {}}')
+    (run,) = discover([tmp_path])
+    (one,) = run.checkpoints
+    assert one.path.name == "model.safetensors.index.json"
+    assert one.bytes == sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_names_are_the_shortest_suffixes_that_are_unique(tmp_path):
+    for name in ("x/a/ckpt/1.pt", "x/b/ckpt/1.pt", "y/a/ckpt/1.pt", "x/c/weights/1.pt"):
+        put(tmp_path / name)
+    assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "weights"}
+
+
+def test_a_folder_keeps_the_name_that_it_has(tmp_path):
+    for name in ("a/ckpt/1.pt", "b/ckpt/1.pt"):
+        put(tmp_path / name)
+    known = {"ckpt": str(tmp_path / "a/ckpt")}
+    assert set(names(tmp_path / "a", known=known)) == {"ckpt"}
+    assert set(names(tmp_path / "a", known={"mine": str(tmp_path / "a/ckpt")})) == {"mine"}
+
+
+def test_the_same_name_from_elsewhere_is_wrong_usage(tmp_path):
+    put(tmp_path / "b/ckpt/1.pt")
+    with pytest.raises(UsageError, match=r"the output has a run 'ckpt' from /elsewhere/ckpt, and .*b/ckpt would be another of that name: choose"):
+        discover([tmp_path], {"ckpt": "/elsewhere/ckpt"})
+
+
+def test_globs_and_single_files(tmp_path):
+    for name in ("r1/1.pt", "r1/2.pt", "r2/1.pt"):
+        put(tmp_path / name)
+    assert names(f"{tmp_path}/r*/1.pt") == {"r1": ["1.pt"], "r2": ["1.pt"]}
+    assert names(f"{tmp_path}/**/2.pt") == {"r1": ["2.pt"]}
+    assert names(tmp_path / "r1/2.pt") == {"r1": ["2.pt"]}
+    assert names([tmp_path / "r1/2.pt", tmp_path / "r1", str(tmp_path / "r1/1.pt")]) == {"r1": ["1.pt", "2.pt"]}
+
+
+def test_a_name_with_magic_letters_is_a_name_where_it_exists(tmp_path):
+    put(tmp_path / "run[1]/1.pt")
+    assert names(tmp_path / "run[1]") == {"run[1]": ["1.pt"]}
+
+
+def test_a_single_file_is_taken_whatever_it_is(tmp_path):
+    (tmp_path / "notes.txt").write_text("no checkpoint")
+    (run,) = discover([tmp_path / "notes.txt"])
+    assert scan(run.checkpoints[0]).record.status == "failed"
+
+
+def test_relative_and_home_paths(tmp_path, monkeypatch):
+    put(tmp_path / "r/1.pt")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for path in ("r", "./r/", "~/r", "r/../r"):
+        (run,) = discover([path])
+        assert (run.name, run.folder) == ("r", tmp_path / "r")
+
+
+def test_missing_paths_suggest_the_nearest(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UsageError, match=r"no such file or folder: .*chekpoints; did you mean .*/checkpoints\?"):
+        discover([tmp_path / "chekpoints"])
+    with pytest.raises(UsageError, match=r"no such file or folder: .*/zzz$"):
+        discover([tmp_path / "zzz"])
+    with pytest.raises(UsageError, match=r"no such file or folder: .*/no/where$"):
+        discover([tmp_path / "no/where"])
+    with pytest.raises(UsageError, match=r"no file or folder fits the pattern .*\*\.ckpt"):
+        discover([tmp_path / "*.ckpt"])
+
+
+def test_what_is_no_checkpoint_is_counted(tmp_path):
+    put(tmp_path / "run/1.pt")
+    for name in ("log.csv", "args.yaml", "README.md", "notes", "data.npy"):
+        (tmp_path / "run" / name).write_text("some text, longer than sixteen bytes")
+    (tmp_path / "run/.git").mkdir()
+    (tmp_path / "run/.git/x.pt").write_text("not looked at")
+    (run,) = discover([tmp_path])
+    assert (len(run.checkpoints), run.ignored) == (1, 5)
+    assert ignored_files([tmp_path]) == 5
+    assert ignored_files([tmp_path / "run/log.csv"]) == 0
+
+
+def test_folders_without_checkpoints_are_no_runs(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/x.txt").write_text("x")
+    assert discover([tmp_path]) == []
+
+
+def test_checkpoints_are_known_by_their_first_bytes(tmp_path):
+    put(tmp_path / "run/epoch_15")
+    put(tmp_path / "run/weights.model")
+    put(tmp_path / "run/report.docx")
+    torch.save({"fc.weight": torch.ones(3, 4)}, tmp_path / "run/old.state", _use_new_zipfile_serialization=False)
+    (tmp_path / "run/broken.pth").write_text("")
+    (tmp_path / "run/UPPER.PTH").write_text("")
+    assert set(names(tmp_path)["run"]) == {"epoch_15", "weights.model", "old.state", "broken.pth", "UPPER.PTH"}
+
+
+def test_copies_by_links_are_found_as_files(tmp_path):
+    path = put(tmp_path / "run/epoch_1.pt")
+    (tmp_path / "run/last.pt").symlink_to("epoch_1.pt")
+    os.link(path, tmp_path / "run/best.pt")
+    (run,) = discover([tmp_path])
+    prints = {one.path.name: scan(one).record.fingerprint for one in run.checkpoints}
+    assert set(prints) == {"best.pt", "epoch_1.pt", "last.pt"}
+    assert len(set(prints.values())) == 1
+
+
+def test_linked_folders_are_searched_once_under_their_own_name(tmp_path):
+    put(tmp_path / "run_2/1.pt")
+    (tmp_path / "latest").symlink_to("run_2")
+    (tmp_path / "run_2/up").symlink_to("..")
+    assert names(tmp_path) == {"run_2": ["1.pt"]}
+    assert names(tmp_path / "latest") == {"latest": ["1.pt"]}
+
+
+def test_links_that_lead_nowhere_are_rows_with_a_reason(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/a.pt").symlink_to("b.pt")
+    (tmp_path / "run/b.pt").symlink_to("a.pt")
+    (tmp_path / "run/c.pt").symlink_to("gone.pt")
+    os.mkfifo(tmp_path / "run/d.pt")
+    (tmp_path / "run/e.pt").mkdir()
+    (run,) = discover([tmp_path])
+    records = {one.path.name: scan(one).record for one in run.checkpoints}
+    assert set(records) == {"a.pt", "b.pt", "c.pt", "d.pt"}
+    assert all(record.status == "failed" for record in records.values())
+    assert "Too many levels" in records["a.pt"].reason
+    assert "No such file" in records["c.pt"].reason
+    assert records["d.pt"].reason == "not a regular file"
+
+
+def test_names_that_are_no_utf_8_are_shown_escaped(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    raw = os.fsencode(folder) + b"/epoch_16_\xff\xfe.pt"
+    path = Path(os.fsdecode(raw))
+    put(path)
+    (run,) = discover([tmp_path])
+    shown = run.checkpoints[0].shown
+    assert shown.encode("utf-8").endswith(rb"epoch_16_\udcff\udcfe.pt")
+    record = scan(run.checkpoints[0]).record
+    assert (record.status, record.epoch, record.path) == ("ok", 16, shown)
+    assert printable("plain é") == "plain é"
+
+
+@pytest.mark.parametrize("name", ["run²", "①", "e٣", "-1", " "])
+def test_odd_digits_in_names_are_no_crash(name, tmp_path):
+    put(tmp_path / name / f"{name}.pt")
+    assert names(tmp_path) == {name: [f"{name}.pt"]}
+
+
+def test_a_run_may_be_renamed(tmp_path):
+    put(tmp_path / "run/1.pt")
+    (run,) = discover([tmp_path])
+    again = renamed(run, "mine")
+    assert again.name == again.checkpoints[0].run == "mine"
+    assert again.folder == run.folder
+
+
+def test_hostile_folders_are_walked(hostile):
+    found = discover([hostile / "paths", hostile / "not_checkpoints"])
+    assert {run.name for run in found} == {"paths", "not_checkpoints", "d39", "partial"}
+    (paths,) = [run for run in found if run.name == "paths"]
+    assert {"epoch_1.pth", "last.pth", "loop_a.pth", ".hidden_epoch_11.pth", "epoch_12.PTH", "epoch_15"} <= {one.path.name for one in paths.checkpoints}
+
+
+def test_the_shared_runs_are_three(shared):
+    assert len(discover([shared / "data" / "runs"])) == 3

@@ -1,0 +1,121 @@
+"""Epoch and step, from contents and from names."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsi_cli.checkpoints.epochs import Moment, completed, epoch_in_name, is_step_folder, moment, natural, step_in_name
+
+NAMES = [
+    ("epoch_7.pth", 7, None),
+    ("epoch7.pt", 7, None),
+    ("epoch-07.ckpt", 7, None),
+    ("model_epoch_0.pth", 0, None),
+    ("modelepoch12.pth", 12, None),
+    ("model_12.pth", 12, None),
+    ("model-0.pt", 0, None),
+    ("12.pth", 12, None),
+    ("checkpoint_0001.pth.tar", 1, None),
+    ("ckpt.3.pth.tar", 3, None),
+    ("ckpt_ep2.pt", 2, None),
+    ("e1.pt", 1, None),
+    ("weights_e0.pkl", 0, None),
+    ("epoch=03-step=80.ckpt", 3, 80),
+    ("w-epoch=3.ckpt", 3, None),
+    ("epoch=01-val_loss=2.29.ckpt", 1, None),
+    ("20240131-235959_e07_v2_acc0.93.pth", 7, None),
+    ("resnet50_epoch_4_top1_76.1.pth", 4, None),
+    ("w_01.weights.h5", 1, None),
+    ("model_01.keras", 1, None),
+    ("épöch_6_日本.pth", 6, None),
+    ("EPOCH_3.PTH", 3, None),
+    ("epoch 5 with spaces.pth", 5, None),
+    ("epoch_4\nnewline.pth", 4, None),
+    (".hidden_epoch_11.pth", 11, None),
+    ("epoch_15", 15, None),
+    ("step_500.pt", None, 500),
+    ("iter_1000.pth", None, 1000),
+    ("global_step12.pt", None, 12),
+    ("global_step_12.pt", None, 12),
+    ("resnet50_8xb32_in1k.pth", None, None),
+    ("resnet50.pth", None, None),
+    ("best.pt", None, None),
+    ("model_best.pth.tar", None, None),
+    ("last.ckpt", None, None),
+    ("checkpoint_1_2.pt", None, None),
+    ("20240131.pt", None, None),
+    ("acc=0.93.pth", None, None),
+    ("model_v2.pth", None, None),
+    ("seed3_fold_1.pth", None, None),
+    ("model.pth", None, None),
+    ("", None, None),
+]
+
+
+@pytest.mark.parametrize(("name", "epoch", "step"), NAMES)
+def test_a_name_states_epoch_and_step_or_neither(name, epoch, step):
+    assert epoch_in_name(name) == epoch
+    assert step_in_name(name) == step
+
+
+@pytest.mark.parametrize(
+    ("tree", "epoch", "step"),
+    [
+        ({"epoch": 3}, 3, None),
+        ({"epoch": 3.0, "global_step": 80}, 3, 80),
+        ({"epoch": 0, "step": 0}, 0, 0),
+        ({"meta": {"epoch": 2, "iter": 6}}, 2, 6),
+        ({"trainer": {"iteration": 9, "epoch_length": 3, "max_epochs": 5}}, 3, 9),
+        ({"trainer": {"iteration": 9, "epoch_length": 0}}, None, 9),
+        ({"current_epoch": 4}, 4, None),
+        ({"epochs_completed": 4}, 4, None),
+        ({"__metadata__": {"epoch": "5", "step": "70"}}, 5, 70),
+        ({"epoch": "3"}, None, None),
+        ({"epoch": True}, None, None),
+        ({"epoch": float("nan")}, None, None),
+        ({"epoch": 1e300}, None, None),
+        ({"__metadata__": {"epoch": "five"}}, None, None),
+        ({"meta": 3, "trainer": []}, None, None),
+        ([1, 2], None, None),
+        (None, None, None),
+    ],
+)
+def test_contents_state_epoch_and_step(tree, epoch, step):
+    assert moment(tree, ("model.pth",)) == Moment(epoch, "contents" if epoch is not None else None, step)
+
+
+@pytest.mark.parametrize(
+    ("tree", "names", "expected"),
+    [
+        ({"epoch": 9}, ("epoch_6.pth",), Moment(9, "contents", None)),
+        ({}, ("epoch_6.pth",), Moment(6, "file name", None)),
+        ({}, ("model.safetensors", "epoch_2"), Moment(2, "folder name", None)),
+        ({}, ("model.safetensors", "checkpoint-500"), Moment(500, "folder name", None)),
+        ({}, ("model.safetensors", "step-500"), Moment(None, None, 500)),
+        ({"epoch": -1}, ("best.pt",), Moment(None, None, None)),
+        ({"epoch": -1}, ("model_neg.pth",), Moment(-1, "contents", None)),
+        ({"global_step": 7}, ("epoch=1-step=8.ckpt",), Moment(1, "file name", 7)),
+    ],
+)
+def test_contents_count_before_names_and_files_before_folders(tree, names, expected):
+    assert moment(tree, names) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("checkpoint-500", True), ("epoch_3", True), ("global_step12", True), ("checkpoint_0", True), ("run_3", False), ("3", False), ("checkpoints", False)],
+)
+def test_step_folders_are_told_from_runs(name, expected):
+    assert is_step_folder(name) is expected
+
+
+@pytest.mark.parametrize(
+    ("epoch", "counts_from", "expected"), [(0, 0, 1), (4, 1, 4), (0, 1, 0), (3, None, None), (None, 0, None), (-1, 0, None)]
+)
+def test_finished_epochs_are_given_where_the_convention_is_known(epoch, counts_from, expected):
+    assert completed(epoch, counts_from) == expected
+
+
+def test_numbers_within_names_sort_as_numbers():
+    ordered = ["9", "10", "a", "e1", "e2", "e10", "e" + "1" * 40, "²"]
+    assert sorted(reversed(ordered), key=natural) == ordered

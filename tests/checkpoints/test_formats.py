@@ -1,0 +1,547 @@
+"""Containers: what the real libraries write is read exactly, what is damaged is refused, and no more is read than needed."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import time
+import zipfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+from safetensors.torch import save_file
+
+from dsi_cli.checkpoints.formats import FORMATS, open_content, recognise
+from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span
+from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+
+FLOATS = ["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"]
+OTHERS = ["int64", "int32", "int16", "int8", "uint8", "bool"]
+UNSIGNED = ["uint64", "uint32", "uint16"]
+
+
+def write_zip(tree: object, path: Path) -> None:
+    torch.save(tree, path)
+
+
+def write_legacy(tree: object, path: Path) -> None:
+    torch.save(tree, path, _use_new_zipfile_serialization=False)
+
+
+def write_safetensors(tree: dict[str, torch.Tensor], path: Path) -> None:
+    save_file({name: tensor.contiguous() for name, tensor in tree.items()}, path)
+
+
+WRITERS = {"torch-zip": write_zip, "torch-legacy": write_legacy, "safetensors": write_safetensors}
+
+
+def read_all(path: Path) -> dict[str, np.ndarray]:
+    """Return every tensor at the top level of a file."""
+    with ExitStack() as stack:
+        _, content, _ = open_content(path, stack)
+        return {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
+
+
+def expected(tensor: torch.Tensor) -> np.ndarray:
+    """Return a tensor as torch itself turns it to NumPy; bfloat16 and the 8-bit floats by way of float32."""
+    as_it_is = tensor.dtype.is_floating_point and tensor.dtype not in (torch.float64, torch.float32, torch.float16)
+    return (tensor.float() if as_it_is else tensor).detach().numpy()
+
+
+def sample(dtype: str) -> torch.Tensor:
+    """Return all codes of an 8-bit float; numbers of every size for the others."""
+    kind = getattr(torch, dtype)
+    if dtype.startswith("float8"):
+        return torch.arange(256, dtype=torch.int16).to(torch.uint8).view(kind).reshape(16, 16)
+    values = torch.tensor([[0, 1, 2, 3], [4, 100, 5, 90]])
+    if kind.is_floating_point:
+        values = torch.tensor([[0.0, -0.0, 1.5, -3.25], [1e-7, 65504, float("inf"), float("nan")]], dtype=torch.float64)
+    return values.to(kind)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + OTHERS + UNSIGNED)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
+    if kind == "safetensors" and dtype.endswith("fnuz"):
+        pytest.skip("safetensors has no fnuz")
+    if kind != "safetensors" and dtype in ("uint64", "uint32", "uint16"):
+        pytest.importorskip("torch", minversion="2.3")
+    tensor = sample(dtype)
+    WRITERS[kind]({"a": torch.ones(3), "x": tensor}, tmp_path / "x")
+    found = read_all(tmp_path / "x")["x"]
+    assert_array_equal(found, expected(tensor))
+    assert found.dtype == expected(tensor).dtype or found.dtype == np.uint8  # bool as 0 and 1
+
+
+@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+def test_strides_offsets_and_shared_storages(kind, tmp_path):
+    flat = torch.arange(1000, dtype=torch.float32)
+    tree = {
+        "offset": flat[100:160].view(6, 10),
+        "transposed": flat[200:260].view(6, 10).t(),
+        "stepped": flat.view(10, 100)[::3, 5::7],
+        "column": flat.view(10, 100)[:, 3:4],
+        "whole": flat,
+        "scalar": flat[7],
+        "empty": flat[:0].view(0, 4),
+        "overlapping": flat.as_strided((4, 5), (2, 1), 11),
+        "channels-last": torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last),
+    }
+    WRITERS[kind](tree, tmp_path / "x")
+    found = read_all(tmp_path / "x")
+    assert list(found) == list(tree)
+    for name, tensor in tree.items():
+        assert_array_equal(found[name], tensor.numpy(), err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+def test_parameters_and_subclasses_are_tensors(kind, tmp_path):
+    class Named(torch.nn.Parameter):
+        pass
+
+    weight = torch.nn.Parameter(torch.ones(2, 3))
+    weight.note = "state of its own"
+    WRITERS[kind]({"weight": weight, "buffer": torch.nn.Buffer(torch.zeros(2))}, tmp_path / "x")
+    assert_array_equal(read_all(tmp_path / "x")["weight"], np.ones((2, 3)))
+    assert issubclass(Named, torch.Tensor)
+
+
+def test_safetensors_keep_order_and_metadata(tmp_path):
+    path = tmp_path / "x.safetensors"
+    save_file({"b": torch.ones(2, 3), "a": torch.zeros(4), "none": torch.zeros(0, 3)}, path, metadata={"epoch": "3"})
+    with ExitStack() as stack:
+        kind, content, _ = open_content(path, stack)
+        assert kind == "safetensors"
+        assert content.tree["__metadata__"] == {"epoch": "3"}
+        assert set(content.tree) == {"__metadata__", "a", "b", "none"}
+        assert content.read(content.tree["none"]).shape == (0, 3)
+
+
+def write_shards(folder: Path, weight_map: dict[str, str] | None = None) -> Path:
+    save_file({"a.weight": torch.ones(2, 3)}, folder / "m-1.safetensors")
+    save_file({"fc.weight": torch.full((4, 3), 2.0), "fc.bias": torch.zeros(4)}, folder / "m-2.safetensors")
+    names = {"a.weight": "m-1.safetensors", "fc.weight": "m-2.safetensors", "fc.bias": "m-2.safetensors"}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names if weight_map is None else weight_map}))
+    return index
+
+
+def test_shards_are_read_as_one(tmp_path):
+    found = read_all(write_shards(tmp_path))
+    assert_array_equal(found["fc.weight"], np.full((4, 3), 2.0))
+    assert_array_equal(found["a.weight"], np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("outside", ["../m-1.safetensors", "/etc/passwd", "sub/m.safetensors"])
+def test_a_shard_outside_the_folder_is_refused(outside, tmp_path):
+    with pytest.raises(UnreadableError, match="names a shard outside its own folder"):
+        read_all(write_shards(tmp_path, {"a.weight": outside}))
+
+
+def test_a_shard_that_is_not_there_yet_is_pending(tmp_path):
+    with pytest.raises(PendingError, match=r"shard 'm-9\.safetensors' is not there"):
+        read_all(write_shards(tmp_path, {"a.weight": "m-9.safetensors"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{", "JSON cannot be read"), ("[]", "has no weight_map"), ('{"weight_map": {"a": 3}}', "has no weight_map")]
+)
+def test_a_damaged_index_is_refused(text, message, tmp_path):
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(text)
+    with pytest.raises(UnreadableError, match=message):
+        read_all(index)
+
+
+# Zip archives that torch would not write itself.
+
+
+def repacked(path: Path, tmp_path: Path, change: dict[str, bytes | None] | None = None, compression: int = 0) -> Path:
+    """Return a copy of an archive with entries changed, left out (None) or deflated."""
+    new = tmp_path / "new.pt"
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w", compression) as archive:
+        for entry in old.infolist():
+            end = entry.filename.partition("/")[2]
+            data = (change or {}).get(end, old.read(entry))
+            if data is not None:
+                archive.writestr(entry.filename, data)
+    return new
+
+
+@pytest.fixture
+def saved(state_dict, tmp_path) -> Path:
+    torch.save(state_dict, tmp_path / "x.pt")
+    return tmp_path / "x.pt"
+
+
+def test_a_deflated_archive_is_read(saved, state_dict, tmp_path):
+    found = read_all(repacked(saved, tmp_path, compression=zipfile.ZIP_DEFLATED))
+    for name, tensor in state_dict.items():
+        assert_array_equal(found[name], tensor.numpy())
+
+
+def test_other_compression_is_refused(saved, tmp_path):
+    with pytest.raises(UnreadableError, match="zip compression of type 12 is not read"):
+        read_all(repacked(saved, tmp_path, compression=zipfile.ZIP_BZIP2))
+
+
+def test_a_deflated_bomb_is_not_inflated(tmp_path):
+    """A tensor of 4 GB of zeros, of which a deflated entry needs 4 MB: refused before anything is inflated."""
+    path = tmp_path / "x.pt"
+    torch.save({"fc.weight": torch.zeros(1, 4)}, path)
+    size = 1 << 30
+    bomb = repacked(path, tmp_path, {"data/0": b"\0" * 5000}, zipfile.ZIP_DEFLATED)
+    data = bytearray(bomb.read_bytes())
+    at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"/data/0"))
+    data[at + 24 : at + 28] = struct.pack("<I", 0xFFFFFFFE)
+    bomb.write_bytes(data)
+    with ExitStack() as stack:
+        _, content, _ = open_content(bomb, stack)
+        tensor = contiguous("float32", (size - 8, 1), Storage("0", "float32", size - 8))
+        with pytest.raises(UnreadableError, match="a deflated entry would take 4294967264 bytes"):
+            content.read(tensor)
+
+
+def test_big_endian_archives_are_read(tmp_path):
+    values = torch.arange(12, dtype=torch.float32).view(3, 4)
+    half = values.to(torch.bfloat16)
+    path = tmp_path / "x.pt"
+    torch.save({"x": values, "h": half}, path)
+    swapped = {"byteorder": b"big", "data/0": values.numpy().astype(">f4").tobytes()}
+    swapped["data/1"] = half.view(torch.int16).numpy().astype(">i2").tobytes()
+    found = read_all(repacked(path, tmp_path, swapped))
+    assert_array_equal(found["x"], values.numpy())
+    assert_array_equal(found["h"], values.numpy())
+
+
+def test_archives_without_byteorder_are_little_endian(saved, state_dict, tmp_path):
+    assert_array_equal(read_all(repacked(saved, tmp_path, {"byteorder": None}))["fc.weight"], state_dict["fc.weight"].numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data/1": None}, "the archive has no storage '1'"),
+        ({"data/1": b"\0" * 20}, "storage '1' has 20 bytes, the tensor needs 140"),
+        ({"data.pkl": None}, r"not of torch.save: 0 entries named data\.pkl"),
+        ({"data.pkl": b"\xff"}, "no pickle of a checkpoint"),
+        ({"data.pkl": b""}, "the pickle breaks off"),
+        ({"byteorder": b"b" * 100}, "byteorder has 100 bytes"),
+    ],
+)
+def test_damaged_archives_say_what_is_wrong(change, message, saved, tmp_path):
+    with pytest.raises(UnreadableError, match=message):
+        read_all(repacked(saved, tmp_path, change))
+
+
+def test_two_entries_of_one_name_are_refused(saved, tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(saved, "a") as archive:
+        archive.writestr("x/data/0", b"\0" * 432)
+    with pytest.raises(UnreadableError, match="two entries of one name"):
+        read_all(saved)
+
+
+def test_a_directory_beyond_reason_is_refused(tmp_path):
+    """33 MB of zip directory in a file of zeros: named as such, not read."""
+    path, size = tmp_path / "x.pt", 33 << 20
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 9, 9, size, 4, 0)
+    path.write_bytes(b"PK\x03\x04" + bytes(size) + end)
+    with pytest.raises(UnreadableError, match=f"the zip directory would take {size} bytes"):
+        read_all(path)
+
+
+def test_an_encrypted_archive_is_refused(saved):
+    data = bytearray(saved.read_bytes())
+    at = data.rindex(b"PK\x01\x02", 0, data.rindex(b"x/data/1"))
+    data[at + 8] |= 1
+    saved.write_bytes(data)
+    with pytest.raises(UnreadableError, match="the zip archive is encrypted"):
+        read_all(saved)
+
+
+def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
+    data = bytearray(saved.read_bytes())
+    at = data.index(state_dict["fc.weight"].numpy().tobytes())
+    data[at] ^= 1
+    saved.write_bytes(data)
+    found = scan(require_file(saved))
+    assert found.record.status == "ok"
+    assert found.record.reason == "the checksum of 'x/data/1' is wrong: the file may be damaged"
+
+
+# Shapes that lie.
+
+
+@pytest.mark.parametrize("kind", ["torch-zip", "torch-legacy"])
+@pytest.mark.parametrize(("shape", "strides"), [((10**9, 10**9), (0, 0)), ((1000, 16), (0, 1)), ((10, 16), (0, 1))])
+def test_expanded_tensors_of_absurd_shape_are_refused(kind, shape, strides, tmp_path):
+    WRITERS[kind]({"fc.weight": torch.ones(16).as_strided(shape, strides)}, tmp_path / "x")
+    with pytest.raises(UnreadableError, match=r"does not fit its storage of 64 bytes"):
+        read_all(tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset", "message"),
+    [
+        ((2, 2), (2, 1), 1, "does not fit its storage"),
+        ((2, 2), (2, -1), 0, "cannot be"),
+        ((-2, 2), (2, 1), 0, "cannot be"),
+        ((2, 2), (2,), 0, "a tensor of 2 dimensions with 1 strides cannot be"),
+        ((1,) * 40, (1,) * 40, 0, "a tensor of 40 dimensions"),
+        ((1 << 70, 1), (1, 1), 0, "cannot be"),
+        ((2, "2"), (2, 1), 0, "cannot be"),
+        ((2, 2), (2, 1), None, "cannot be"),
+    ],
+)
+def test_impossible_tensors_are_refused(shape, strides, offset, message):
+    with pytest.raises(UnreadableError, match=message):
+        span(Tensor("float32", shape, strides, offset, Storage("0", "float32", 4)))
+
+
+def test_a_head_of_too_many_dimensions_is_a_failed_row(tmp_path, record_of):
+    torch.save({"fc.weight": torch.ones(3, 4).reshape(3, 4, *[1] * 40)}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").status == "failed"
+
+
+def test_elements_of_unknown_type_are_refused():
+    with pytest.raises(UnreadableError, match="elements of type 'quint4x2' are not read"):
+        span(Tensor("quint4x2", (2,), (1,), 0, Storage("0", "quint4x2", 4)))
+
+
+# Damage.
+
+
+def small_file(kind: str, path: Path) -> bytes:
+    tree = {"conv.weight": torch.randn(2, 2, 3, 3), "fc.weight": torch.randn(3, 4), "fc.bias": torch.randn(3)}
+    WRITERS[kind](tree, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_cut_anywhere_is_pending_or_unreadable(kind, tmp_path):
+    path = tmp_path / "x"
+    data = small_file(kind, path)
+    for cut in sorted({*range(0, len(data), 7), *range(min(200, len(data))), len(data) - 1}):
+        path.write_bytes(data[:cut])
+        with pytest.raises((PendingError, UnreadableError), match=r"\w+ \w+"):
+            read_all(path)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_cut_file_is_pending_where_it_looks_unfinished(kind, tmp_path):
+    path = tmp_path / "x"
+    data = small_file(kind, path)
+    for cut in (len(data) // 2, len(data) - 8):
+        path.write_bytes(data[:cut])
+        with pytest.raises(PendingError, match="cut off|ends at byte|breaks off"):
+            read_all(path)
+
+
+def test_an_empty_file_is_pending(tmp_path):
+    (tmp_path / "x.pt").write_bytes(b"")
+    with pytest.raises(PendingError, match="empty, or breaks off in its first bytes"):
+        read_all(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_are_read_or_a_checkpoint_error(kind, tmp_path, edits):
+    path = tmp_path / "x"
+    kept = tmp_path / "kept"
+    data = bytearray(kept.read_bytes() if kept.exists() else small_file(kind, kept))
+    for place, value in edits:
+        # The frame (headers, directory, pickle) matters more than the elements: half of the edits go to its ends.
+        data[place % len(data) if place % 2 else -1 - place % min(500, len(data))] = value
+    path.write_bytes(data)
+    try:
+        found = read_all(path)
+    except CheckpointError as error:
+        assert str(error)
+    else:
+        assert all(isinstance(array, np.ndarray) for array in found.values())
+    assert scan(require_file(path)).record.status in ("ok", "failed", "pending")
+
+
+HEADERS = {
+    "no-object": (b"{3", "JSON cannot be read"),
+    "overlap": ({"a": ["F32", [2], [0, 8]], "b": ["F32", [2], [4, 12]]}, "do not fit its shape or neighbours"),
+    "hole": ({"a": ["F32", [2], [0, 8]], "b": ["F32", [1], [12, 16]]}, "do not fit its shape or neighbours"),
+    "shape": ({"a": ["F32", [3], [0, 16]]}, "do not fit its shape or neighbours"),
+    "backwards": ({"a": ["F32", [0], [8, 0]]}, "do not fit its shape or neighbours"),
+    "negative": ({"a": ["F32", [-1, -2], [0, 8]]}, "says nonsense of 'a'"),
+    "huge": ({"a": ["F32", [1 << 70, 0], [0, 0]]}, "says nonsense of 'a'"),
+    "many": ({"a": ["F32", [1] * 100, [0, 4]]}, "says nonsense of 'a'"),
+    "bool": ({"a": ["F32", [True], [0, 4]]}, "says nonsense of 'a'"),
+    "text": ({"a": ["F32", "2", [0, 8]]}, "says nonsense of 'a'"),
+    "dtype": ({"a": ["F7", [2], [0, 16]]}, "elements of type 'F7' are not read"),
+    "trailing": ({"a": ["F32", [1], [0, 4]]}, "12 bytes stand behind the last tensor"),
+    "beyond": ({"a": ["F32", [8], [0, 32]]}, "but its tensors go on to byte"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_lying_safetensors_header_is_refused(name, tmp_path):
+    entries, message = HEADERS[name]
+    header = entries
+    if isinstance(entries, dict):
+        keys = ("dtype", "shape", "data_offsets")
+        header = json.dumps({key: dict(zip(keys, entry, strict=True)) for key, entry in entries.items()}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(16))
+    with pytest.raises(CheckpointError, match=message):
+        read_all(path)
+
+
+def test_a_safetensors_header_of_absurd_length_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes((200_000_000).to_bytes(8, "little") + b"{" + bytes(100))
+    with pytest.raises(UnreadableError, match="a header of 200000000 bytes; safetensors allows"):
+        read_all(path)
+
+
+LEGACY = [0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True}]
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [
+        ([{"a": 1}, ["7"]], "storage '7' is listed but belongs to no tensor"),
+        ([{"a": 1}, {"7": 1}], "the list of storages is damaged"),
+        ([{"a": 1}, [7]], "the list of storages is damaged"),
+    ],
+)
+def test_a_legacy_file_with_a_lying_list_is_refused(rest, message, tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"".join(pickle.dumps(part, 2) for part in [*LEGACY, *rest]))
+    with pytest.raises(UnreadableError, match=message):
+        read_all(path)
+
+
+def test_a_legacy_storage_of_another_length_is_refused(tmp_path):
+    path = tmp_path / "x.pt"
+    write_legacy({"x": torch.ones(4)}, path)
+    data = bytearray(path.read_bytes())
+    data[-24:-16] = (9).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(UnreadableError, match="storage '.+' has 9 elements, its tensors say 4"):
+        read_all(path)
+
+
+# Recognising, and reading little.
+
+
+def test_formats_are_recognised_by_their_first_bytes(tmp_path):
+    for kind in WRITERS:
+        assert recognise(small_file(kind, tmp_path / kind)[:16]).name == kind
+    assert {one.name for one in FORMATS} == set(WRITERS)
+    assert recognise(b"<!DOCTYPE html>.") is None
+    assert recognise(b"") is None
+
+
+def test_a_text_is_no_container(tmp_path):
+    (tmp_path / "x.pt").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(UnreadableError, match=r"not a container that dsi reads: expected a torch\.save or safetensors file"):
+        read_all(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
+    path = tmp_path / "x"
+    WRITERS[kind]({"body.weight": torch.zeros(5_000_000), "fc.weight": torch.ones(10, 64), "tail": torch.zeros(1000)}, path)
+    with ExitStack() as stack:
+        _, content, (source,) = open_content(path, stack)
+        assert_array_equal(content.read(content.tree["fc.weight"]), np.ones((10, 64)))
+        assert source.size > 20_000_000
+        assert source.asked < (1_100_000 if kind == "torch-legacy" else 140_000)
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    begin = time.monotonic()
+    with pytest.raises(UnreadableError, match="not a regular file"):
+        Source(tmp_path / "pipe.pt")
+    assert time.monotonic() - begin < 1
+
+
+def test_what_cannot_be_opened_says_why(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(UnreadableError, match="cannot be opened: No such file"):
+        Source(tmp_path / "missing")
+    with pytest.raises(UnreadableError, match="cannot be opened: Too many levels"):
+        Source(tmp_path / "a")
+
+
+def test_a_source_is_a_file_that_counts(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(range(100)))
+    with Source(tmp_path / "x") as source:
+        assert source.seekable()
+        assert source.seek(-10, io.SEEK_END) == 90
+        assert source.read(4) == bytes(range(90, 94))
+        assert source.seek(-2, io.SEEK_CUR) == source.tell() == 92
+        assert source.read() == bytes(range(92, 100))
+        assert source.head(1000) == bytes(range(100))
+        assert source.asked == 4 + 8 + 100
+        with pytest.raises(PendingError, match="ends at byte 100, but its contents go on to byte 120"):
+            source.read_at(90, 30)
+        os.truncate(tmp_path / "x", 50)
+        with pytest.raises(PendingError, match="changed while it was read"):
+            source.read_at(40, 20)
+
+
+# The archive of hostile files.
+
+
+ERRORS = ("error", "refuse", "optimizer only", "zip but not torch", "FIFO", "ELOOP")
+REFUSED_WITHOUT_WORD = {
+    "a bare tensor [10,16]",
+    "300 MB data.pkl: cap its size",
+    "duplicate entry data/0, two data.pkl (one ../../)",
+    "storages half as long as numel says",
+    "being written (partial)",
+    "key renamed or error",
+    "a DIRECTORY with a checkpoint suffix",
+    "directory symlink cycle: rglob/os.walk(followlinks)",
+    "ignore",
+}
+
+
+def test_each_hostile_file_ends_as_truth_expects(hostile, truth, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong, looked = [], 0
+    for case, facts in truth["hostile"].items():
+        for file in facts["files"]:
+            path = hostile / case / file["path"]
+            record = scan(require_file(path)).record if path.exists() else None
+            expect = file.get("expect") or ""
+            must_fail = expect.startswith(ERRORS) and " OR " not in expect or expect in REFUSED_WITHOUT_WORD
+            looked += 1
+            if record is None:
+                assert expect == "ELOOP", file["path"]
+            elif must_fail and record.status == "ok" and not (file["key"] and record.fingerprint == file["sha256_f32"]):
+                wrong.append((case, file["path"], expect, record.status))
+            elif not must_fail and file.get("sha256_f32") and record.fingerprint != file["sha256_f32"]:
+                wrong.append((case, file["path"], record.reason, record.status))
+    assert not wrong
+    assert looked > 50
+    assert not list(tmp_path.iterdir()), "something was executed"
+    assert not [path for path in Path.cwd().glob("PWNED*")]
+
+
+@pytest.mark.parametrize("name", ["epoch_3_inf_one.pth", "epoch_9_one_class_missing_fp16overflow.pth"])
+def test_infinite_weights_are_a_failed_row(name, hostile, record_of):
+    record = record_of(hostile / "bad_values" / name)
+    assert record.status == "failed"
+    assert "NaN or infinite weights in class" in record.reason

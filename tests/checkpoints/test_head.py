@@ -1,0 +1,252 @@
+"""The choice of the classifier: right on real architectures, never quietly wrong, and clear where it has to ask."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+import timm
+import torch
+import torchvision
+
+from dsi_cli.checkpoints.head import Head, choose, shape_of
+from dsi_cli.checkpoints.layouts import EMA, RAW, StateDict
+from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
+from dsi_cli.errors import AmbiguousHeadError, NoHeadError
+
+TORCHVISION = {
+    "resnet18": "fc.weight",
+    "vit_b_16": "heads.head.weight",
+    "densenet121": "classifier.weight",
+    "squeezenet1_0": "classifier.1.weight",
+    "googlenet": "fc.weight",
+    "inception_v3": "fc.weight",
+    "mobilenet_v2": "classifier.1.weight",
+    "mobilenet_v3_small": "classifier.3.weight",
+    "efficientnet_b0": "classifier.1.weight",
+    "vgg11": "classifier.6.weight",
+    "alexnet": "classifier.6.weight",
+    "convnext_tiny": "classifier.2.weight",
+    "swin_t": "head.weight",
+    "maxvit_t": "classifier.5.weight",
+    "shufflenet_v2_x0_5": "fc.weight",
+    "mnasnet0_5": "classifier.1.weight",
+}
+TIMM = [
+    "resnet18", "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "levit_128s", "efficientformer_l1", "pit_ti_distilled_224",
+    "swiftformer_xs", "repvit_m0_9", "convnext_atto", "convnextv2_atto", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050",
+    "ghostnet_050", "tinynet_e", "tiny_vit_5m_224", "regnety_002", "regnetz_005", "mixer_s16_224", "caformer_s18", "inception_v4",
+    "efficientvit_b0", "mambaout_femto", "hgnetv2_b0", "selecsls42", "vgg11", "densenet121", "coatnet_0_rw_224", "gcvit_xxtiny",
+    "fastvit_t8", "mobilevit_xxs", "edgenext_xx_small", "beit_base_patch16_224", "resmlp_12_224", "dla34", "xception41", "nextvit_small",
+]  # fmt: skip
+PREFIXES = ["", "module.", "_orig_mod.", "model.", "module._orig_mod.", "model.net.module.", "backbone."]
+
+
+def records(state: dict[str, torch.Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Return a state dict's shapes as what a reader gives: one storage a tensor."""
+    out = {}
+    for name, tensor in state.items():
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        out[prefix + name] = contiguous(dtype, tuple(tensor.shape), Storage(name, dtype, tensor.numel()))
+    return out
+
+
+def tensors(**shapes: tuple[int, ...]) -> dict[str, Tensor]:
+    """Return tensors by name, where ``__`` stands for a dot."""
+    return records({name.replace("__", "."): torch.empty(shape, device="meta") for name, shape in shapes.items()})
+
+
+def chosen(found: dict[str, Tensor], **options: object) -> str:
+    return choose([StateDict((), found, RAW)], RAW, **options).name
+
+
+def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    with torch.device("meta"):
+        model = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
+    return model.state_dict()
+
+
+@pytest.mark.parametrize("classes", [10, 1000])
+@pytest.mark.parametrize("name", TORCHVISION)
+def test_torchvision_models(name, classes):
+    state = of_torchvision(name, classes)
+    found = choose([StateDict((), records(state), RAW)], RAW)
+    assert found.name == TORCHVISION[name]
+    assert shape_of(found.tensor)[0] == classes
+
+
+@pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf"])
+def test_torchvision_models_that_need_memory(name):
+    assert chosen(records(torchvision.models.get_model(name, weights=None, num_classes=10).state_dict())) == "fc.weight"
+
+
+@pytest.mark.parametrize("name", TIMM)
+def test_timm_models(name):
+    with torch.device("meta"):
+        model = timm.create_model(name, num_classes=10)
+    classifier = model.default_cfg["classifier"]
+    main = classifier if isinstance(classifier, str) else classifier[0]
+    state = model.state_dict()
+    for prefix in ("", "module."):
+        assert chosen(records(state, prefix)) == f"{prefix}{main}.weight"
+    assert chosen(records(state), classes=10) == f"{main}.weight"
+
+
+def test_two_equal_heads_are_asked_about():
+    with torch.device("meta"):
+        state = timm.create_model("crossvit_tiny_240", num_classes=10).state_dict()
+    listed = r"2 tensors could be the classifier: head\.0\.weight \(10, 96\), head\.1\.weight \(10, 192\); choose one with --head NAME"
+    with pytest.raises(AmbiguousHeadError, match=listed):
+        chosen(records(state))
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("name", ["resnet18", "vgg11", "vit_b_16", "googlenet"])
+def test_prefixes_of_wrappers(name, prefix):
+    assert chosen(records(of_torchvision(name, 10), prefix)) == prefix + TORCHVISION[name]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "expected"),
+    [
+        ({"conv1__weight": (6, 3, 5, 5), "fc1__weight": (120, 400), "fc2__weight": (84, 120), "fc3__weight": (10, 84)}, "fc3.weight"),
+        ({"0__weight": (64, 32), "2__weight": (32, 64), "4__weight": (10, 32)}, "4.weight"),
+        ({"net__0__weight": (64, 32), "net__2__weight": (10, 64)}, "net.2.weight"),
+        ({"0__conv__weight": (8, 3, 3, 3), "1__6__weight": (10, 16), "1__6__bias": (10,)}, "1.6.weight"),
+        ({"fc__0__weight": (16,), "fc__1__weight": (10, 16)}, "fc.1.weight"),
+        ({"encoder__fc__weight": (128, 512), "classifier__weight": (10, 128)}, "classifier.weight"),
+        ({"mlp_head__0__weight": (64,), "mlp_head__1__weight": (10, 64)}, "mlp_head.1.weight"),
+        ({"classifier__dense__weight": (64, 64), "classifier__out_proj__weight": (10, 64)}, "classifier.out_proj.weight"),
+        ({"fc1__weight": (64, 32), "bn1__weight": (64,), "bn1__bias": (64,), "fc2__weight": (10, 64)}, "fc2.weight"),
+        ({"fc__weight": (10, 16), "fc__bias": (10,), "criterion__weight": (10,)}, "fc.weight"),
+        ({"head__weight": (10, 16), "head__bias": (10,), "body__conv__weight": (16, 3, 3, 3)}, "head.weight"),
+        ({"fc__weight_orig": (10, 16), "fc__weight_u": (10,), "fc__weight_v": (16,)}, "fc.weight_orig"),
+        ({"head__fc__weight": (10, 16), "bbox_head__weight": (4, 16)}, "head.fc.weight"),
+        ({"decode_head__conv_seg__weight": (19, 64, 1, 1), "auxiliary_head__conv_seg__weight": (19, 32, 1, 1)}, "decode_head.conv_seg.weight"),
+        ({"student__head__weight": (10, 16), "teacher__head__weight": (10, 16)}, "student.head.weight"),
+        ({"model__10__linear__weight": (10, 1280), "model__9__attn__proj__weight": (10, 1280)}, "model.10.linear.weight"),
+    ],
+)
+def test_names_that_people_choose(shapes, expected):
+    assert chosen(tensors(**shapes)) == expected
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        {"stem__fc__0__se__fc2__weight": (10, 4), "layer1__0__se__fc__weight": (10, 4)},
+        {"head__pre_logits__fc__weight": (768, 768)},
+        {"head__fc1__weight": (64, 32), "head__norm__weight": (64,), "head__norm__bias": (64,)},
+        {"visual_projection__weight": (10, 32), "text_projection__weight": (10, 32)},
+        {"blocks__0__attn__qkv__weight": (30, 10), "blocks__0__mlp__fc1__weight": (10, 40)},
+        {"fc__weight": (10,)},
+        {"fc__weight": (10, 16, 3, 3)},
+        {"base_model__model__q__lora_A__weight": (4, 32), "base_model__model__classifier__lora_B__weight": (10, 4)},
+    ],
+)
+def test_no_head_is_found_where_none_is(shapes):
+    with pytest.raises(NoHeadError, match=rf"no classifier among {len(shapes)} tensors .* name it with --head"):
+        chosen(tensors(**shapes))
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch14_dinov2", "resnet18", "swin_tiny_patch4_window7_224", "convnext_atto"])
+def test_a_backbone_has_no_head(name):
+    with torch.device("meta"):
+        state = timm.create_model(name, num_classes=0).state_dict()
+    with pytest.raises(NoHeadError, match=r"no classifier among \d+ tensors \(a backbone, an adapter\?\)"):
+        chosen(records(state))
+
+
+def test_an_integer_matrix_is_no_head():
+    state = {"fc.weight": torch.ones(10, 16, dtype=torch.int8)}
+    with pytest.raises(NoHeadError, match="no classifier among 1 tensors"):
+        chosen(records(state))
+
+
+def test_no_weights_at_all():
+    with pytest.raises(NoHeadError, match=r"no weights in this file \(an optimiser or scheduler alone\?\)"):
+        choose([], RAW)
+
+
+def test_raw_and_averaged_weights_are_chosen_by_role():
+    raw, ema = tensors(fc__weight=(10, 16)), tensors(module__fc__weight=(10, 16))
+    groups = [StateDict(("model",), raw, RAW), StateDict(("model_ema",), ema, EMA)]
+    assert choose(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, ())
+    assert choose(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, ())
+
+
+def test_averaged_weights_stand_in_where_they_are_alone():
+    found = choose([StateDict(("ema",), tensors(fc__weight=(10, 16)), EMA)], RAW)
+    assert (found.name, found.role) == ("fc.weight", EMA)
+
+
+def test_averaged_weights_that_are_not_there_are_said_to_be_missing():
+    with pytest.raises(NoHeadError, match=r"no averaged \(EMA\) weights in this file; leave out --ema"):
+        choose([StateDict((), tensors(fc__weight=(10, 16)), RAW)], EMA)
+
+
+TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
+
+
+def test_two_heads_are_listed():
+    listed = r"2 tensors could be the classifier: head_a\.head\.weight \(10, 16\), head_b\.head\.weight \(10, 16\); choose one with --head NAME"
+    with pytest.raises(AmbiguousHeadError, match=listed):
+        chosen(tensors(**TWO))
+
+
+def test_two_models_in_one_file_are_listed():
+    groups = [StateDict(("g",), tensors(fc__weight=(10, 16)), RAW), StateDict(("d",), tensors(classifier__weight=(2, 8)), RAW)]
+    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(10, 16\), classifier\.weight \(2, 8\); choose one with --head"):
+        choose(groups, RAW)
+
+
+def test_the_number_of_classes_decides_between_equals():
+    found = tensors(head1__head__weight=(10, 16), head2__head__weight=(7, 16))
+    assert chosen(found, classes=7) == "head2.head.weight"
+    assert chosen(found, classes=9) == "head1.head.weight", "one row more: background or no object"
+    with pytest.raises(AmbiguousHeadError, match="2 tensors could be the classifier"):
+        chosen(found, classes=99)
+
+
+def test_a_loss_with_a_matrix_of_its_own_makes_the_head_doubtful():
+    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(W=(12, 10)), RAW)]
+    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\.W \(12, 10\); choose one with --head"):
+        choose(groups, RAW)
+    groups[1] = StateDict(("loss",), tensors(weight=(12,)), RAW)
+    assert choose(groups, RAW).name == "fc.weight"
+
+
+def test_other_heads_of_as_many_classes_are_told():
+    found = choose([StateDict((), tensors(fc__weight=(10, 16), aux_head__fc__weight=(10, 8)), RAW)], RAW)
+    assert found.others == ("aux_head.fc.weight",)
+
+
+@pytest.mark.parametrize("wanted", ["head_b.head.weight", "head_b.head", "b.head.weight".replace("b.", "head_b.")])
+def test_a_head_asked_for_is_taken(wanted):
+    assert chosen(tensors(**TWO), wanted=wanted) == "head_b.head.weight"
+
+
+@pytest.mark.parametrize("wanted", ["proto", "proto.weight", "module.proto", "module.proto.weight"])
+def test_a_head_asked_for_may_be_any_matrix(wanted):
+    assert chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), wanted=wanted) == "module.proto.weight"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "message"),
+    [
+        ("head", AmbiguousHeadError, r"--head head fits 2 tensors: head_a\.head\.weight, head_b\.head\.weight"),
+        ("fc", NoHeadError, r"no tensor is named fc; the matrices are head_a\.head\.weight \(10, 16\), head_b"),
+        ("head_a.head.bias", NoHeadError, r"head_a\.head\.bias has shape \(10,\); a classifier is a matrix of \(classes, features\)"),
+    ],
+)
+def test_a_head_that_cannot_be_taken_says_why(wanted, error, message):
+    with pytest.raises(error, match=message):
+        chosen(tensors(**TWO), wanted=wanted)
+
+
+def test_no_more_than_five_are_listed_and_many_take_no_time():
+    many = OrderedDict((f"a{n}.head.weight", one) for n in range(20_000) for one in tensors(x=(10, 16)).values())
+    with pytest.raises(AmbiguousHeadError, match="20000 tensors could be the classifier") as caught:
+        chosen(many)
+    assert str(caught.value).count("(10, 16)") == 5

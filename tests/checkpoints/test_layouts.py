@@ -1,0 +1,137 @@
+"""What trainers wrote, unwrapped: state dicts with their roles, the trainer, plain metadata."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+import zipfile
+from pathlib import PurePosixPath
+
+import pytest
+import torch
+
+from dsi_cli.checkpoints.formats.torch_zip import storage_of
+from dsi_cli.checkpoints.layouts import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
+from dsi_cli.checkpoints.pickles import Global, Stub, read_pickle
+from dsi_cli.checkpoints.tensors import Storage, contiguous
+
+WEIGHT = contiguous("float32", (3, 4), Storage("0", "float32", 12))
+SD = {"fc.weight": WEIGHT}
+
+
+def inert(tree: object) -> object:
+    """Return a tree as it comes back from torch.save through the inert reader."""
+    buffer = io.BytesIO()
+    torch.save(tree, buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+    return read_pickle(data, persistent=storage_of)[0]
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        (SD, [((), RAW)]),
+        ({"state_dict": SD, "epoch": 3}, [(("state_dict",), RAW)]),
+        ({"model": SD, "model_ema": {"module.fc.weight": WEIGHT, "n_averaged": WEIGHT}}, [(("model",), RAW), (("model_ema",), EMA)]),
+        ({"state_dict": SD, "state_dict_ema": dict(SD)}, [(("state_dict",), RAW), (("state_dict_ema",), EMA)]),
+        ({"ema": SD}, [(("ema",), EMA)]),
+        ({"a": {"b": {"c": SD}}}, [(("a", "b", "c"), RAW)]),
+        ({"model": SD, "optimizer": {"state": {0: {"exp_avg": WEIGHT}}}, "lr_scheduler": dict(SD)}, [(("model",), RAW)]),
+        ({"model": SD, "same": SD}, [(("model",), RAW)]),
+        ({"epoch": 3}, []),
+        ([SD], []),
+        (None, []),
+    ],
+)
+def test_state_dicts_are_found_wherever_they_lie(tree, expected):
+    assert [(found.path, found.role) for found in state_dicts(tree)] == expected
+
+
+def test_averaged_copies_inside_one_state_dict_are_told_apart():
+    found = state_dicts({"state_dict": {"model.fc.weight": WEIGHT, "ema_model.fc.weight": WEIGHT}})
+    assert [(one.role, list(one.tensors)) for one in found] == [(RAW, ["model.fc.weight"]), (EMA, ["ema_model.fc.weight"])]
+
+
+@pytest.mark.parametrize(("trainer", "raw"), [("lightning", "current_model_state"), ("mmengine", "ema_state_dict")])
+def test_averages_that_were_swapped_in_are_averages(trainer, raw):
+    found = state_dicts({"state_dict": SD, raw: dict(SD)}, trainer)
+    assert {one.path[0]: one.role for one in found} == {"state_dict": EMA, raw: RAW}
+
+
+def test_a_pickled_module_gives_the_names_of_its_state_dict():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Sequential(torch.nn.Linear(4, 2)))
+    (found,) = state_dicts(inert({"model": net, "epoch": 1}))
+    assert found.path == ("model", "<module>")
+    assert list(found.tensors) == list(net.state_dict())
+    assert found.tensors["2.0.weight"].shape == (2, 4)
+
+
+def test_a_module_that_holds_itself_is_walked_once():
+    module = Stub(Global("m", "Net"), ())
+    module.state = {"_parameters": dict(SD), "_buffers": {}, "_modules": {"me": module}}
+    (found,) = state_dicts(module)
+    assert list(found.tensors) == ["fc.weight"]
+
+
+def test_stand_ins_that_share_a_state_are_walked_once():
+    shared = {f"k{n}": None for n in range(20_000)}
+    stubs = {}
+    for n in range(20_000):
+        stubs[f"s{n}"] = Stub(Global("m", "C"), ())
+        stubs[f"s{n}"].state = shared
+    begin = time.process_time()
+    assert state_dicts({**stubs, "model": SD}) == [StateDict(("model",), SD, RAW)]
+    assert time.process_time() - begin < 2
+
+
+@pytest.mark.parametrize(
+    ("tree", "name", "counts_from"),
+    [
+        ({"pytorch-lightning_version": "2", "state_dict": SD}, "lightning", 0),
+        ({"meta": {"mmengine_version": "0.10"}, "state_dict": SD}, "mmengine", 1),
+        ({"train_args": {}, "ema": None, "updates": 3}, "ultralytics", 0),
+        ({"trainer": {"epoch_length": 3, "iteration": 9}, "model": SD}, "ignite", 1),
+        ({"state_dict": SD, "arch": "vit", "version": 2, "epoch": 0}, "timm", 0),
+        ({"model": SD, "optimizer": {}, "lr_scheduler": {}, "args": None, "epoch": 0}, "torchvision", 0),
+        ({"model": SD, "opt": {}}, "fastai", 0),
+        ({"model": SD, "epoch": 3}, PLAIN, None),
+        (SD, PLAIN, None),
+        (None, PLAIN, None),
+    ],
+)
+def test_trainers_are_told_by_what_they_write(tree, name, counts_from):
+    found = trainer_of(tree)
+    assert (found.name, found.counts_from) == (name, counts_from)
+
+
+def test_trainers_have_names_of_their_own():
+    assert len({trainer.name for trainer in TRAINERS}) == len(TRAINERS)
+
+
+def test_metadata_is_plain():
+    tree = inert(
+        {
+            "args": argparse.Namespace(model="resnet18", classes=["a", "b"], out=PurePosixPath("x")),
+            "model": {"fc.weight": torch.ones(2, 3)},
+            "optimizer": {"lr": 1},
+            "kind": torch.float32,
+            "nested": {"a": {"b": {"c": {"d": {"e": 1}}}}},
+        }
+    )
+    found = plain(tree)
+    assert found["args"]["model"] == "resnet18"
+    assert found["args"]["classes"] == ["a", "b"]
+    assert found["model"] == {"fc.weight": None}
+    assert found["kind"] is None
+    assert "optimizer" not in found
+    assert found["nested"] == {"a": {"b": {"c": {"d": None}}}}
+
+
+def test_metadata_of_a_list_that_holds_itself_ends():
+    knot: list[object] = []
+    knot += [knot] * 2000
+    begin = time.process_time()
+    assert isinstance(plain({"args": knot}), dict)
+    assert time.process_time() - begin < 5

@@ -1,0 +1,105 @@
+"""Curves that trainers wrote themselves."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from dsi_cli.checkpoints.logs import CURVES, LOG_FILES, find_log, read_log, scalars_of
+
+
+def written(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_rows_of_one_epoch_are_joined(tmp_path):
+    """As Lightning writes: train and validation values in rows of their own, the last value counts."""
+    text = "epoch,step,train_loss_epoch,val_loss,val_acc,lr-SGD\n0,3,2.5,,,0.1\n0,3,,2.25,0.25,\n1,7,1.5,,,0.05\n1,7,,1.25,0.5,\n1,9,1.4,,,\n"
+    log = read_log(written(tmp_path / "metrics.csv", text))
+    assert log.by_epoch == {
+        0: {"train_loss": 2.5, "test_loss": 2.25, "test_accuracy": 0.25, "learning_rate": 0.1},
+        1: {"train_loss": 1.4, "test_loss": 1.25, "test_accuracy": 0.5, "learning_rate": 0.05},
+    }
+    assert not log.begins_before_training
+
+
+def test_percent_become_shares_in_the_whole_column(tmp_path):
+    text = "epoch,train_loss,eval_loss,eval_top1,eval_top5,lr\n0,2.3,2.2,0.9,5.0,0.1\n1,2.0,1.9,61.5,90.0,0.1\n"
+    log = read_log(written(tmp_path / "summary.csv", text))
+    assert [row["test_accuracy"] for row in log.by_epoch.values()] == pytest.approx([0.009, 0.615])
+    assert [row["test_accuracy_top5"] for row in log.by_epoch.values()] == pytest.approx([0.05, 0.9])
+
+
+def test_the_trainer_state_of_hugging_face(tmp_path):
+    history = [
+        {"epoch": 0.5, "loss": 2.0, "learning_rate": 0.1, "step": 1},
+        {"epoch": 1.0, "loss": 1.5, "step": 2},
+        {"epoch": 1.0, "eval_loss": 1.4, "eval_accuracy": 0.75, "step": 2},
+        {"train_runtime": 3.0},
+        "no row",
+    ]
+    log = read_log(written(tmp_path / "trainer_state.json", json.dumps({"log_history": history})))
+    assert log.by_epoch[1] == {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75}
+
+
+def test_an_epoch_0_without_train_loss_is_before_training(tmp_path):
+    log = read_log(written(tmp_path / "log.csv", "Epoch , train_loss,test_acc\n0,,0.1\n1,2.0,0.3\n"))
+    assert log.begins_before_training
+    assert log.by_epoch == {0: {"test_accuracy": 0.1}, 1: {"train_loss": 2.0, "test_accuracy": 0.3}}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n\n", "a,b\n1,2\n", "epoch\nnot a number\n", "epoch,train_loss\nnan,1\ninf,2\n", '"' + "x" * 200_000, "\0\0\0", "epoch\n1,2,3,4\n"]
+)
+def test_garbage_has_no_curves(text, tmp_path):
+    log = read_log(written(tmp_path / "log.csv", text))
+    assert log is None or not any(log.by_epoch.values())
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"log_history": 3}', "[" * 100_000, '{"log_history": [{"epoch": true}]}'])
+def test_garbage_in_json_has_no_curves(text, tmp_path):
+    log = read_log(written(tmp_path / "trainer_state.json", text))
+    assert log is None or not log.by_epoch
+
+
+def test_values_that_are_no_numbers_are_left_out(tmp_path):
+    log = read_log(written(tmp_path / "log.csv", "epoch,train_loss,test_loss,test_acc\n0,nan,inf,0.5\n1,x,1e400,\n"))
+    assert log.by_epoch == {0: {"test_accuracy": 0.5}, 1: {}}
+
+
+def test_a_log_is_found_beside_the_checkpoints_or_above(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    assert find_log(run) is None
+    above = written(tmp_path / "log.csv", "epoch,train_loss\n0,3\n")
+    assert find_log(run).path == above
+    written(run / "metrics.csv", "no,epochs\n1,2\n")
+    assert find_log(run).path == above
+    beside = written(run / "summary.csv", "epoch,train_loss\n0,2\n")
+    assert find_log(run).path == beside
+
+
+def test_logs_of_real_runs_are_read(shared):
+    found = [log for path in (shared / "data").rglob("*") if path.name in LOG_FILES and (log := read_log(path))]
+    for log in found:
+        assert log.by_epoch, log.path.name
+        for row in log.by_epoch.values():
+            assert set(row) <= set(CURVES)
+            assert all(0 <= value <= 1 for curve, value in row.items() if "accuracy" in curve)
+
+
+@pytest.mark.parametrize(
+    ("tree", "expected"),
+    [
+        ({"train_loss": 2.0, "test_acc": 0.5, "lr": 0.1}, {"train_loss": 2.0, "test_accuracy": 0.5, "learning_rate": 0.1}),
+        ({"test_acc": 50.0, "train_acc": 75.0, "val_acc5": 100.0}, {"test_accuracy": 0.5, "train_accuracy": 0.75, "test_accuracy_top5": 1.0}),
+        ({"__metadata__": {"loss": "1.5", "val_acc": "null"}}, {"train_loss": 1.5}),
+        ({"loss": True, "val_loss": None, "acc": float("nan")}, {}),
+        ([], {}),
+        ({"__metadata__": 3, 4: 5}, {}),
+    ],
+)
+def test_scalars_inside_a_checkpoint(tree, expected):
+    assert scalars_of(tree) == expected

@@ -1,0 +1,389 @@
+"""The inert pickle reader: the same plain data as `pickle`, nothing executed, everything bounded."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import subprocess
+import sys
+import textwrap
+import zipfile
+from collections import OrderedDict, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dsi_cli.checkpoints.formats.torch_zip import storage_of
+from dsi_cli.checkpoints.pickles import Exhausted, Global, Stub, read_pickle
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError, UnreadableError
+
+PROTOCOLS = range(6)
+KEYS = st.one_of(st.text(max_size=20), st.integers(-(2**59), 2**59), st.binary(max_size=20), st.booleans(), st.none())
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**200), 2**200),
+    st.floats(allow_nan=False),
+    st.text(max_size=40),
+    st.binary(max_size=40),
+    st.sets(KEYS, max_size=4),
+    st.frozensets(KEYS, max_size=4),
+)
+PLAIN = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=5),
+        st.lists(inner, max_size=5).map(tuple),
+        st.dictionaries(KEYS, inner, max_size=5),
+        st.dictionaries(KEYS, inner, max_size=5).map(OrderedDict),
+    ),
+    max_leaves=25,
+)
+
+
+def read(data: bytes) -> object:
+    return read_pickle(data)[0]
+
+
+def saved_pickle(value: object) -> bytes:
+    """Return the pickle inside the zip archive that torch.save writes."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with zipfile.ZipFile(buffer) as archive:
+        return archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
+
+
+def _kinds(value: object) -> object:
+    """Return the types within a value, for which ``==`` does not ask (True equals 1, and 1 equals 1.0)."""
+    if isinstance(value, dict):
+        return {key: _kinds(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value), [_kinds(inner) for inner in value]
+    return "set" if isinstance(value, set | frozenset) else type(value)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(value=PLAIN)
+@settings(max_examples=60, deadline=None)
+def test_plain_data_is_what_pickle_makes_of_it(protocol, value):
+    data = pickle.dumps(value, protocol)
+    found, end = read_pickle(data)
+    assert found == pickle.loads(data) == value
+    assert _kinds(found) == _kinds(value)
+    assert end == len(data)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -0.0, 5e-324])
+def test_special_floats_survive(protocol, value):
+    assert repr(read(pickle.dumps(value, protocol))) == repr(value)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_shared_and_recursive_parts_stay_shared(protocol):
+    inner: list[object] = [1]
+    inner.append(inner)
+    found = read(pickle.dumps([inner, inner], protocol))
+    assert found[0] is found[1]
+    assert found[0][1] is found[0]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_known_containers_become_plain_ones(protocol):
+    counted = defaultdict(int, a=1)
+    assert read(pickle.dumps(counted, protocol)) == {"a": 1}
+    assert read(pickle.dumps(OrderedDict(b=2), protocol)) == {"b": 2}
+    assert list(read(pickle.dumps(torch.Size((3, 4)), protocol))) == [3, 4]
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "int64", "int32", "uint8", "bool"])
+def test_numpy_scalars_become_numbers(protocol, kind):
+    value = np.dtype(kind).type(1)
+    found = read(pickle.dumps(value, protocol))
+    assert found == value.item()
+    assert type(found) is type(value.item())
+
+
+def test_bytes_of_old_protocols_are_charged_by_their_length():
+    data = bytes(range(256)) * 40_000
+    assert read(pickle.dumps(data, 2)) == data
+
+
+def test_a_state_dict_gives_tensor_records(state_dict):
+    found, _ = read_pickle(saved_pickle(state_dict), persistent=storage_of)
+    assert list(found) == list(state_dict)
+    for name, tensor in found.items():
+        assert isinstance(tensor, Tensor)
+        assert tensor.shape == tuple(state_dict[name].shape)
+        assert tensor.strides == state_dict[name].stride()
+        assert tensor.dtype == "float32"
+        assert tensor.storage.size == state_dict[name].untyped_storage().nbytes() // 4
+
+
+def test_an_optimizer_and_parameters_are_read_as_well():
+    layer = torch.nn.Linear(7, 5)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(2, 7)).sum().backward()
+    optimizer.step()
+    tree = {"model": dict(layer.named_parameters()), "optimizer": optimizer.state_dict(), "module": layer}
+    found, _ = read_pickle(saved_pickle(tree), persistent=storage_of)
+    assert found["model"]["weight"].shape == (5, 7)
+    assert found["optimizer"]["param_groups"][0]["lr"] == 1e-3
+    assert found["optimizer"]["state"][0]["exp_avg"].shape == (5, 7)
+    assert found["module"].of == Global("torch.nn.modules.linear", "Linear")
+    assert found["module"].state["_parameters"]["bias"].shape == (5,)
+
+
+def test_what_was_called_is_told_but_not_looked_up():
+    found = read(b"cno.such.module\nThing\n(K\x01tR}X\x01\x00\x00\x00aK\x02sb.")
+    assert isinstance(found, Stub)
+    assert (found.of, found.args, found.state) == (Global("no.such.module", "Thing"), (1,), {"a": 2})
+    assert "no.such.module" not in sys.modules
+
+
+MARK = "touch PWNED"
+
+
+class _ByReduce:
+    def __reduce__(self):
+        return os.system, (MARK,)
+
+
+def _inside_a_state_dict() -> bytes:
+    return pickle.dumps({"epoch": 3, "model": {"x": _ByReduce()}}, 4)
+
+
+EXECUTING = {
+    "reduce": pickle.dumps(_ByReduce(), 2),
+    "reduce-stack-global": pickle.dumps(_ByReduce(), 4),
+    "reduce-in-a-dict": _inside_a_state_dict(),
+    "inst": f"(S'{MARK}'\nios\nsystem\n.".encode(),
+    "obj": f"(cos\nsystem\nS'{MARK}'\no.".encode(),
+    "newobj": f"\x80\x02cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n(S'{MARK}'\nlt\x81t\x81.".encode("latin-1"),
+    "newobj-ex": f"cbuiltins\ntuple\n(cbuiltins\nmap\n(cos\nsystem\n(S'{MARK}'\nlt}}\x92t}}\x92.".encode("latin-1"),
+    "getattr-gadget": f"cbuiltins\ngetattr\n(cbuiltins\n__import__\n(S'os'\ntRS'system'\ntR(S'{MARK}'\ntR.".encode(),
+    "eval": f'cbuiltins\neval\n(X\x2c\x00\x00\x00__import__("os").system("{MARK}")      tR.'.encode(),
+    "build-setstate": f"c__main__\nVictim\n)R}}S'__setstate__'\ncos\nsystem\nsbS'{MARK}'\nb.".encode(),
+    "from-type": f"ctorch._tensor\n_rebuild_from_type_v2\n(cos\nsystem\nN(S'{MARK}'\ntNtR.".encode(),
+}
+_HARNESS = """
+import pickle, sys
+class Victim: pass
+data = open(sys.argv[2], "rb").read()
+if sys.argv[1] == "plain":
+    try:
+        pickle.loads(data)
+    except Exception:
+        pass
+else:
+    from dsi_cli.checkpoints.pickles import read_pickle
+    from dsi_cli.checkpoints.layouts import plain, state_dicts
+    found, _ = read_pickle(data)
+    state_dicts(found), plain(found)
+    assert "torch" not in sys.modules
+"""
+
+
+def _executed(way: str, data: bytes, folder: Path) -> bool:
+    """Return whether reading the pickle in a process of its own left the mark in its working folder."""
+    folder.mkdir()
+    (folder / "data.pkl").write_bytes(data)
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    subprocess.run([sys.executable, "-c", _HARNESS, way, "data.pkl"], cwd=folder, check=True, env=where, timeout=30)
+    return any(path.name != "data.pkl" for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("name", EXECUTING)
+def test_nothing_in_a_pickle_is_executed(name, tmp_path):
+    assert _executed("plain", EXECUTING[name], tmp_path / "plain"), "the attack does not work: the test proves nothing"
+    assert not _executed("inert", EXECUTING[name], tmp_path / "inert")
+
+
+def _text(value: str) -> bytes:
+    return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+
+HUGE = (2**31 - 1).to_bytes(4, "little")
+ATTACKS = {
+    "long-binput": b"\x80\x02Nr" + HUGE + b".",
+    "textual-put": b"Np99999999999999999999\n.",
+    "textual-put-endless": b"Np" + b"9" * 60_000 + b"\n.",
+    "empty-sets": b"\x80\x04(" + b"\x8f" * 10_000_000 + b"l.",
+    "empty-dicts": b"(" + b"}" * 10_000_000 + b"l.",
+    "empty-lists": b"(" + b"]" * 10_000_000 + b"l.",
+    "empty-tuples": b"(" + b")" * 10_000_000 + b"l.",
+    "marks": b"(" * 10_000_000 + b".",
+    "dups": b"N" + b"2" * 10_000_000 + b".",
+    "memo": b"\x80\x04N" + b"\x94" * 10_000_000 + b".",
+    "tower-as-key": b"}N" + b"2\x86" * 60 + b"Ns.",
+    "tower-in-a-set": b"\x80\x04\x8f(N" + b"2\x86" * 60 + b"\x90.",
+    "tower-in-a-frozenset": b"\x80\x04(N" + b"2\x86" * 60 + b"\x91.",
+    "list-that-holds-itself-twice": b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (n + 1, n, n) for n in range(60)) + b".",
+    "deep-lists": b"]" * 1_000_000 + b"a" * 999_999 + b".",
+    "deep-tuples": b")" + b"\x85" * 2_000_000 + b".",
+    "deep-stubs": b"cx\ny\n0N" + b"cx\ny\nN\x86" * 200_000 + b".",
+    "deep-from-type": b"ctorch._tensor\n_rebuild_from_type_v2\nq\x00" + b"h\x00N" * 5_000 + b")" + b"\x87" * 5_000 + b"R.",
+    "huge-long4": b"\x8b" + HUGE + b"\x01" * 1000 + b".",
+    "big-long4": b"\x8b" + (5_000_000).to_bytes(4, "little") + b"\x7f" * 5_000_000 + b".",
+    "long-text-integer": b"I" + b"7" * 5_000_000 + b"\n.",
+    "endless-line": b"S'" + b"a" * 10_000_000,
+    "endless-global": b"c" + b"a" * 10_000_000,
+    "huge-string": b"\x80\x04\x8d" + b"\xff" * 8 + b"abc.",
+    "colliding-integers": b"}("
+    + b"".join(
+        b"\x8a" + bytes([len(k)]) + k + b"N"
+        for k in ((n * (2**61 - 1)).to_bytes(11, "little", signed=True) for n in range(1, 200_000))
+    )
+    + b"u.",
+    "equal-long-keys": b"}q\x00" + _text("k" * 8_000_000) + b"q\x010" + _text("k" * 8_000_000) + b"q\x020(" + b"h\x01Nh\x02N" * 300_000 + b"u.",
+    "ordered-dict-of-a-shared-list": b"ccollections\nOrderedDict\nq\x000](" + b"(NNt" * 200_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "set-of-a-shared-list": b"cbuiltins\nset\nq\x000](" + b"N" * 1_000_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "shared-arguments": b"ctorch\nSize\nq\x000(" + b"N" * 1_000_000 + b"tq\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "encode-a-shared-text": b"c_codecs\nencode\nq\x000" + _text("k" * 20_000_000) + b"\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "scalar-of-a-shared-text": b"cnumpy.core.multiarray\nscalar\nq\x000N" + _text("k" * 20_000_000) + b"\x86q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "rebuild-through-a-shared-list": b"ccollections\nOrderedDict\nq\x000ctorch._tensor\n_rebuild_from_type\nq\x020](" + b"(NNt" * 200_000
+    + b"e\x85q\x010h\x00Nh\x01\x87q\x030" + b"h\x02h\x03R0" * 400_000 + b"N.",
+    "list-of-itself-many-times": b"]q\x00(" + b"h\x00" * 2000 + b"e}q\x01" + _text("args") + b"h\x00s.",
+    "stubs-of-one-state": b"](}q\x00(" + b"".join(_text(f"k{n}") + b"N" for n in range(100_000)) + b"u0"
+    + b"cx\ny\n)Rh\x00b" * 100_000 + b"e.",
+    "dict-of-stubs-of-one-state": b"}q\x00(" + b"".join(_text(f"k{n}") + b"N" for n in range(50_000)) + b"u0}("
+    + b"".join(_text(f"k{n}") + b"cx\ny\n)Rh\x00b" for n in range(50_000)) + b"u.",
+    "modules-of-one-child": b"}q\x00(" + b"".join(_text(f"p{n}") + b"N" for n in range(50_000)) + b"u0"
+    + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("_parameters") + b"h\x00ubq\x010}("
+    + b"".join(_text(f"m{n}") + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("c") + b"h\x01sub" for n in range(20_000)) + b"u.",
+}
+_BOUND = textwrap.dedent(
+    """
+    import resource, sys, time
+    from dsi_cli.checkpoints.layouts import plain, state_dicts
+    from dsi_cli.checkpoints.pickles import read_pickle
+    from dsi_cli.errors import UnreadableError
+    data = open(sys.argv[1], "rb").read()
+    resource.setrlimit(resource.RLIMIT_AS, (1_200_000_000, 1_200_000_000))
+    resource.setrlimit(resource.RLIMIT_CPU, (15, 15))
+    try:
+        found, _ = read_pickle(data)
+    except UnreadableError:
+        print("refused")
+    else:
+        state_dicts(found), plain(found)
+        del found
+        print("read")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(peak, round(time.process_time(), 1))
+    assert peak < 700, f"{peak} MiB"
+    """
+)
+READ = {
+    "long-binput", "textual-put", "tower-as-key", "tower-in-a-set", "tower-in-a-frozenset", "list-that-holds-itself-twice",
+    "deep-stubs", "deep-from-type", "deep-tuples", "colliding-integers", "equal-long-keys", "list-of-itself-many-times",
+    "stubs-of-one-state", "dict-of-stubs-of-one-state", "modules-of-one-child",
+}  # fmt: skip
+"""The attacks that end as harmless data; all others are refused."""
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_ends_soon_and_small(name, tmp_path):
+    path = tmp_path / "data.pkl"
+    path.write_bytes(ATTACKS[name])
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", _BOUND, path], capture_output=True, text=True, env=where, timeout=40, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.split()[0] == ("read" if name in READ else "refused")
+
+
+@pytest.fixture(scope="module")
+def real_pickle() -> bytes:
+    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 3))
+    return saved_pickle({"epoch": 1, "state_dict": layer.state_dict(), "best": np.float64(0.5), "net": layer})
+
+
+def test_a_pickle_cut_anywhere_breaks_off(real_pickle):
+    assert read_pickle(real_pickle, persistent=storage_of)[1] == len(real_pickle)
+    for cut in range(len(real_pickle)):
+        with pytest.raises(UnreadableError, match="the pickle|too little|breaks off|no storage|without a size"):
+            read_pickle(real_pickle[:cut], persistent=storage_of)
+
+
+def test_a_cut_between_instructions_is_told_from_damage(real_pickle):
+    starts = [at for _, _, at in pickletools.genops(real_pickle)]
+    for cut in starts:
+        with pytest.raises(Exhausted, match="breaks off"):
+            read_pickle(real_pickle[:cut], persistent=storage_of)
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=8))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_give_data_or_a_checkpoint_error(real_pickle, edits):
+    data = bytearray(real_pickle)
+    for place, value in edits:
+        data[place % len(data)] = value
+    try:
+        found, end = read_pickle(bytes(data), persistent=storage_of)
+    except CheckpointError as error:
+        assert len(str(error)) < 500
+    else:
+        assert 0 < end <= len(data)
+        assert not isinstance(found, BaseException)
+
+
+@given(data=st.binary(max_size=60))
+@settings(max_examples=400, deadline=None)
+def test_noise_gives_data_or_a_checkpoint_error(data):
+    try:
+        _, end = read_pickle(data)
+    except CheckpointError as error:
+        assert str(error)
+    else:
+        assert end <= len(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"\xff.", r"no pickle of a checkpoint: instruction 0xff at byte 0"),
+        (b"\x80\x09N.", "a pickle of an unknown protocol"),
+        (b"00000000000000000000.", "an instruction finds too little on the stack"),
+        (b"I" + b"1" * 100 + b"\n.", "an integer of absurd length"),
+        (b"S'" + b"a" * 70_000, "an endless line"),
+        (b"NQ.", "refers to data outside itself"),
+        (b"h\x05" + b"N" * 20 + b".", r"the pickle is damaged \(KeyError\)"),
+        (b"NNa" + b"N" * 20 + b".", r"the pickle is damaged \(TypeError\)"),
+        (b"X\x01\x00\x00\x00\xff" + b"N" * 20 + b".", r"the pickle is damaged \(UnicodeDecodeError\)"),
+        (b"", "the pickle breaks off"),
+        (b"X\x09\x00\x00\x00abc", "the pickle breaks off inside a value"),
+        (b"S'abc", "the pickle breaks off inside a line"),
+    ],
+)
+def test_each_refusal_says_why(data, message):
+    with pytest.raises(UnreadableError, match=message):
+        read_pickle(data)
+
+
+@pytest.mark.parametrize("data", [b"(" * 20_000, b"]" * 20_000, b"\x80\x04N" + b"\x94" * 20_000, b"N" + b"q\x00" * 20_000])
+def test_the_budget_is_named_where_it_is_exceeded(data, monkeypatch):
+    monkeypatch.setattr("dsi_cli.checkpoints.pickles.BUDGET", 1_000_000)
+    with pytest.raises(UnreadableError, match="the pickle would take more than 1 MB of memory"):
+        read_pickle(data)
+
+
+def test_reading_begins_where_it_is_told_to():
+    data = pickle.dumps("a", 2) + pickle.dumps("b", 2)
+    first, end = read_pickle(data)
+    assert (first, read_pickle(data, end)[0]) == ("a", "b")
+
+
+@pytest.mark.parametrize("pid", [b"N", b"(S'storage'\nNNNNt", b"(S'storage'\nNS'0'\nNI-1\nt", b"(S'other'\nNS'0'\nNI1\nt"])
+def test_references_that_are_no_storages_are_refused(pid):
+    with pytest.raises(UnreadableError, match="no storage|without a size"):
+        read_pickle(pid + b"Q.", persistent=storage_of)

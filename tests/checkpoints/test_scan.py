@@ -1,0 +1,299 @@
+"""One checkpoint to its record: status, reasons, extra rows, and what tells how the run counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from safetensors.torch import save_file
+
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.scan import (
+    FRESH_SECONDS,
+    Choice,
+    beside,
+    fingerprint,
+    list_tensors,
+    read_metadata,
+    require_file,
+    scan,
+)
+from dsi_cli.errors import UnreadableError
+
+
+def only(folder: Path):
+    ((one,),) = [run.checkpoints for run in discover([folder])]
+    return one
+
+
+def aged(path: Path, seconds: float) -> Path:
+    then = path.stat().st_mtime - seconds
+    os.utime(path, (then, then))
+    return path
+
+
+def test_a_record_says_all_that_is_known(state_dict, tmp_path):
+    path = tmp_path / "run" / "epoch_3.pth"
+    path.parent.mkdir()
+    torch.save({"model": state_dict, "epoch": 3, "global_step": 40, "train_loss": 1.5}, path)
+    found = scan(only(tmp_path))
+    weight = state_dict["fc.weight"].numpy()
+    assert_array_equal(found.weight, weight)
+    assert found.record == Record(
+        run="run",
+        path=str(path),
+        epoch=3,
+        epoch_source="contents",
+        step=40,
+        format="torch-zip",
+        trainer="plain",
+        bytes=path.stat().st_size,
+        head="fc.weight",
+        weights_used="raw",
+        classes=5,
+        features=7,
+        extra_classes=0,
+        dtype="float32",
+        fingerprint=hashlib.sha256(weight.tobytes()).hexdigest(),
+        status="ok",
+        modified_ns=path.stat().st_mtime_ns,
+        scalars={"train_loss": 1.5},
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_the_fingerprint_is_of_float32(state_dict, dtype, tmp_path, record_of):
+    torch.save({name: tensor.to(dtype) for name, tensor in state_dict.items()}, tmp_path / "x.pt")
+    record = record_of(tmp_path / "x.pt")
+    assert record.fingerprint == fingerprint(state_dict["fc.weight"].to(dtype).float().numpy())
+    assert record.dtype == str(dtype).removeprefix("torch.")
+
+
+def test_a_convolution_as_head_is_flattened(tmp_path, record_of):
+    weight = torch.randn(5, 7, 1, 1)
+    torch.save({"classifier.1.weight": weight}, tmp_path / "x.pt")
+    record = record_of(tmp_path / "x.pt")
+    assert (record.classes, record.features) == (5, 7)
+    assert record.fingerprint == fingerprint(weight.numpy().reshape(5, 7))
+
+
+def test_a_float64_beyond_float32_is_infinite_and_warns_of_nothing(tmp_path, record_of):
+    weight = torch.ones(3, 4, dtype=torch.float64)
+    weight[1, 2] = 1e300
+    torch.save({"fc.weight": weight}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").reason == "NaN or infinite weights in class 1 of 3"
+
+
+@pytest.mark.parametrize(("age", "status"), [(0, "pending"), (FRESH_SECONDS + 60, "failed")])
+def test_a_file_that_breaks_off_is_pending_while_it_is_fresh(age, status, state_dict, tmp_path, record_of):
+    path = tmp_path / "epoch_4.pth"
+    torch.save(state_dict, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    record = record_of(aged(path, age))
+    assert record.status == status
+    assert record.reason.startswith("a zip archive without its directory, which is written last")
+    assert (record.epoch, record.epoch_source) == (4, "file name")
+
+
+def test_a_damaged_file_is_failed_at_once(tmp_path, record_of):
+    (tmp_path / "x.pt").write_bytes(b"<!DOCTYPE html>" * 10)
+    record = record_of(tmp_path / "x.pt")
+    assert record.status == "failed"
+    assert "not a container that dsi reads" in record.reason
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_named(value, tmp_path, record_of):
+    weight = torch.ones(9, 4)
+    weight[[1, 3], 2] = value
+    torch.save({"fc.weight": weight}, tmp_path / "x.pt")
+    record = record_of(tmp_path / "x.pt")
+    assert record.status == "failed"
+    assert record.reason == "NaN or infinite weights in class 1, 3 of 9"
+    weight[:, 0] = value
+    torch.save({"fc.weight": weight}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").reason == "NaN or infinite weights in class 0, 1, 2, 3, 4 and 4 more of 9"
+
+
+def test_one_row_has_no_similarity(tmp_path, record_of):
+    torch.save({"fc.weight": torch.ones(1, 4)}, tmp_path / "x.pt")
+    record = record_of(tmp_path / "x.pt")
+    assert (record.status, record.classes) == ("failed", 1)
+    assert record.reason == "one row: similarity needs two classes or more"
+
+
+def test_an_optimizer_alone_has_no_weights(tmp_path, record_of):
+    layer = torch.nn.Linear(4, 3)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    torch.save({"optimizer": optimizer.state_dict(), "epoch": 1}, tmp_path / "x.pt")
+    record = record_of(tmp_path / "x.pt")
+    assert (record.status, record.epoch) == ("failed", 1)
+    assert record.reason == "no weights in this file (an optimiser or scheduler alone?)"
+
+
+def hugging_face(folder: Path, rows: int, config: dict, state: dict | None = None, name: str = "classifier") -> Path:
+    folder.mkdir(parents=True)
+    weight = torch.arange(rows * 4, dtype=torch.float32).view(rows, 4)
+    save_file({f"{name}.weight": weight, f"{name}.bias": torch.zeros(rows)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    if state is not None:
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    return folder
+
+
+LABELS = {str(n): f"c{n}" for n in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "keep", "extra", "read"), [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3]), (6, False, 0, range(6))]
+)
+def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
+    hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})
+    found = scan(only(tmp_path), Choice(keep_extra=keep))
+    assert (found.record.classes, found.record.extra_classes) == (rows - extra, extra)
+    assert_array_equal(found.weight[:, 0], [4.0 * n for n in read])
+    whole = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)
+    assert found.record.fingerprint == fingerprint(whole), "the fingerprint is of all rows"
+
+
+def test_the_background_of_torchvision_comes_first(tmp_path):
+    weight = torch.arange(44, dtype=torch.float32).view(11, 4)
+    torch.save({"roi_heads.box_predictor.cls_score.weight": weight}, tmp_path / "x.pt")
+    found = scan(require_file(tmp_path / "x.pt"))
+    assert (found.record.classes, found.record.extra_classes) == (10, 1)
+    assert_array_equal(found.weight, weight[1:].numpy())
+
+
+@pytest.mark.parametrize("config", [{"num_labels": 3}, {"num_classes": 3}, {"id2label": LABELS}])
+def test_the_config_decides_between_heads(config, tmp_path):
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    save_file({"a.head.weight": torch.ones(7, 4), "b.head.weight": torch.ones(3, 4)}, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert scan(only(tmp_path)).record.head == "b.head.weight"
+
+
+@pytest.mark.parametrize("config", [{"num_labels": 1}, {"num_labels": True}, {"id2label": {}}, [], "x"])
+def test_a_config_that_tells_nothing_is_no_evidence(config, tmp_path):
+    hugging_face(tmp_path / "checkpoint-5", 4, config)
+    assert scan(only(tmp_path)).record.extra_classes == 0
+
+
+def test_trainer_state_has_the_finished_epochs(tmp_path):
+    hugging_face(tmp_path / "checkpoint-500", 3, {}, {"epoch": 2.0, "global_step": 500})
+    record = scan(only(tmp_path)).record
+    assert (record.trainer, record.epoch, record.step, record.counts_from) == ("transformers", 2, 500, 1)
+    assert record.epoch_source == "contents"
+
+
+def test_a_broken_json_beside_is_ignored(tmp_path):
+    folder = hugging_face(tmp_path / "checkpoint-5", 3, {})
+    for text in ("{", "[" * 100_000, "\xff"):
+        (folder / "config.json").write_text(text, encoding="latin-1")
+        assert beside(only(tmp_path), "config.json") is None
+        assert scan(only(tmp_path)).record.status == "ok"
+
+
+def sgd(momentum: float = 0.0) -> dict:
+    return torch.optim.SGD(torch.nn.Linear(4, 3).parameters(), lr=0.1, momentum=momentum).state_dict()
+
+
+def adam() -> dict:
+    return torch.optim.Adam(torch.nn.Linear(4, 3).parameters()).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("tree", "counts_from"),
+    [
+        ({"epoch": 0, "optimizer": adam()}, 1),
+        ({"epoch": 0, "optimizer_state_dict": sgd(momentum=0.9)}, 1),
+        ({"epoch": 0, "train_loss": None}, 1),
+        ({"epoch": 0, "loss": None}, 1),
+        ({"epoch": 0, "optimizer": sgd()}, None),
+        ({"epoch": 0, "train_loss": 2.5}, None),
+        ({"epoch": 1, "optimizer": adam()}, None),
+        ({"epoch": 0, "optimizer": {"state": {}, "param_groups": []}}, None),
+        ({"epoch": 0, "optimizer": {"state": {}, "param_groups": 3}}, None),
+        ({"epoch": 0}, None),
+    ],
+)
+def test_what_shows_that_epoch_0_is_before_training(tree, counts_from, state_dict, tmp_path, record_of):
+    torch.save({**tree, "model": state_dict}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").counts_from == counts_from
+
+
+def test_safetensors_metadata_shows_it_as_well(tmp_path, record_of):
+    save_file({"fc.weight": torch.ones(3, 4)}, tmp_path / "x.safetensors", metadata={"epoch": "0", "train_loss": "null"})
+    record = record_of(tmp_path / "x.safetensors")
+    assert (record.epoch, record.counts_from) == (0, 1)
+
+
+@pytest.mark.parametrize("metadata", [["epoch"], 3, None])
+def test_metadata_of_another_kind_is_no_crash(metadata, state_dict, tmp_path, record_of):
+    torch.save({"__metadata__": metadata, "epoch": 0, "model": state_dict}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").status == "ok"
+
+
+def test_known_trainers_tell_how_they_count(state_dict, tmp_path, record_of):
+    torch.save({"state_dict": state_dict, "pytorch-lightning_version": "2.0", "epoch": 0}, tmp_path / "x.ckpt")
+    record = record_of(tmp_path / "x.ckpt")
+    assert (record.trainer, record.counts_from) == ("lightning", 0)
+
+
+def test_averaged_weights_and_named_heads(state_dict, tmp_path, record_of):
+    ema = {name: tensor * 2 for name, tensor in state_dict.items()}
+    torch.save({"model": state_dict, "model_ema": ema, "epoch": 0}, tmp_path / "x.pt")
+    assert record_of(tmp_path / "x.pt").weights_used == "raw"
+    record = record_of(tmp_path / "x.pt", ema=True)
+    assert (record.weights_used, record.fingerprint) == ("ema", fingerprint(ema["fc.weight"].numpy()))
+    assert record_of(tmp_path / "x.pt", head="nothing").reason.startswith("no tensor is named nothing")
+
+
+def test_tensors_and_metadata_are_listed(state_dict, tmp_path):
+    path = tmp_path / "x.pt"
+    torch.save({"model": state_dict, "ema": state_dict, "classes": ["a", "b"]}, path)
+    listed = [(name, tensor.shape, role) for name, tensor, role in list_tensors(path)]
+    assert ("fc.weight", (5, 7), "raw") in listed
+    assert len(listed) == 3
+    assert read_metadata(require_file(path))[0]["classes"] == ["a", "b"]
+    path.write_bytes(b"no checkpoint")
+    assert read_metadata(require_file(path)) is None
+    with pytest.raises(UnreadableError, match="not a container"):
+        list_tensors(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UnreadableError, match=r"gone\.pt: No such file"):
+        require_file(tmp_path / "gone.pt")
+
+
+def test_a_record_is_frozen_and_begins_with_the_tables_columns():
+    names = [one.name for one in fields(Record)]
+    assert names[: names.index("reason") + 1] == [
+        "run", "path", "epoch", "epochs_completed", "epoch_source", "step", "format", "trainer", "bytes", "head", "weights_used",
+        "classes", "features", "extra_classes", "dtype", "fingerprint", "status", "reason",
+    ]  # fmt: skip
+    assert replace(Record("r", "p"), epoch=3).epoch == 3
+
+
+def test_scanning_imports_no_torch(state_dict, tmp_path):
+    torch.save({"model": state_dict, "epoch": 1}, tmp_path / "x.pt")
+    code = (
+        "import sys; from pathlib import Path; from dsi_cli.checkpoints.scan import require_file, scan\n"
+        "assert scan(require_file(Path(sys.argv[1]))).record.status == 'ok'\n"
+        "assert not {'torch', 'timm', 'torchvision', 'safetensors'} & set(sys.modules)"
+    )
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    subprocess.run([sys.executable, "-c", code, tmp_path / "x.pt"], check=True, env=where, timeout=60)

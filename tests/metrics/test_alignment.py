@@ -1,0 +1,332 @@
+"""SAI: the value, its ceiling, and what is null for which reason."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_allclose
+
+import dsi_cli.metrics as metrics
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics.alignment import Alignment, Side, alignments, order_among, sai
+
+KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
+ALL = tuple(measure.name for measure in metrics.MEASURES)
+NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value")
+TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
+
+
+def near_identical(found: dict[str, Alignment], expected: dict[str, Alignment], rtol: float = 1e-9) -> None:
+    for name, entry in expected.items():
+        for field in NUMBERS:
+            theirs, ours = getattr(entry, field), getattr(found[name], field)
+            assert (ours is None) == (theirs is None), (name, field)
+            if theirs is not None:
+                assert_allclose(ours, theirs, rtol=rtol, atol=1e-12, err_msg=f"{name} {field}")
+
+
+# The values
+
+
+def test_the_table_of_measures():
+    assert ALL == oracles.MEASURES
+    assert set(oracles.DISTANCES) == metrics.DISTANCES
+    assert metrics.DEFAULT_MEASURES == ("cosine", "ssim", "mae", "mse", "pearson", "spearman")
+
+
+@pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
+@pytest.mark.parametrize("classes", [4, 5, 8, 13, 40, 100])
+@pytest.mark.parametrize("kind", KINDS)
+def test_value_and_ceiling_equal_the_oracle(make_pair, kind, classes, measure):
+    a, b = make_pair(kind, classes)
+    found = alignments(a, b, [measure], draws=0)[measure]
+    assert_allclose(found.value, oracles.sai(a, b, measure), **TOLERANCE)
+    assert_allclose(found.ceiling, oracles.ceiling(a, b, measure), **TOLERANCE)
+    assert (found.measure, found.classes_used) == (measure, classes)
+
+
+@pytest.mark.parametrize("classes", [12, 13, 137, 138, 139, 140, 267])
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+def test_ssim_equals_scikit_image_in_display_order(make_pair, kind, classes):
+    a, b = make_pair(kind, classes)
+    order = np.random.default_rng(1).permutation(classes)
+    assert_allclose(sai(a, b, "ssim"), oracles.sai(a, b, "ssim"), **TOLERANCE)
+    shown = np.ix_(order, order)
+    assert_allclose(sai(a, b, "ssim", order=order.tolist()), oracles.sai(a[shown], b[shown], "ssim"), **TOLERANCE)
+
+
+def test_float64_and_integer_matrices_are_taken_too():
+    counts = np.array([[9, 3, 1, 0], [2, 9, 0, 1], [1, 5, 9, 2], [0, 0, 4, 9]])
+    assert_allclose(sai(counts, counts.T, "spearman"), oracles.sai(counts, counts.T, "spearman"))
+    assert_allclose(sai(counts / 9, counts.T / 9), oracles.sai(counts, counts.T, "cosine"))
+
+
+def test_ranks_are_those_of_the_stored_values():
+    a = np.array([[1, 0.1, 0.3, 0.2], [0.1, 1, 0.2, 0.3], [0.3, 0.2, 1, 0.7], [0.2, 0.3, 0.7, 1]], dtype=np.float32)
+    b = a.copy()
+    b[0, 1] = np.nextafter(b[0, 1], np.float32(1))
+    assert sai(a, b, "spearman") < 1
+    assert_allclose(sai(a, b, "spearman"), oracles.sai(a, b, "spearman"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_matrix_is_like_itself(make_pair, kind):
+    a, _ = make_pair(kind, 14)
+    for name, entry in alignments(a, a, ALL, permutations=9).items():
+        best = 0.0 if name in metrics.DISTANCES else 1.0
+        assert_allclose([entry.value, entry.excess, best if name == "ssim" else entry.ceiling], [best, 1, best], atol=1e-12)
+        assert entry.z > 3
+        assert entry.p_value == 1 / 10
+
+
+@pytest.mark.parametrize("measure", ["pearson", "spearman", "kendall"])
+def test_the_reverse_of_a_matrix_has_a_correlation_of_minus_one(make_pair, measure):
+    a, _ = make_pair("symmetric", 9)
+    assert_allclose(sai(a, -a, measure), -1.0, rtol=1e-12)
+
+
+@pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
+def test_no_pairing_beats_the_ceiling(make_pair, measure):
+    a, b = make_pair("tied", 5)
+    best = alignments(a, b, [measure], draws=0)[measure].ceiling
+    values = oracles.offdiagonal(b).ravel()
+    rng = np.random.default_rng(3)
+    sign = -1 if measure in metrics.DISTANCES else 1
+    for _ in range(200):
+        paired = np.zeros_like(b)
+        paired[~np.eye(5, dtype=bool)] = rng.permutation(values)
+        assert sign * oracles.sai(a, paired, measure) <= sign * best + 1e-12
+
+
+# What changes nothing
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "tied"])
+@pytest.mark.parametrize("classes", [6, 15])
+def test_the_two_sides_may_be_swapped(make_pair, kind, classes):
+    a, b = make_pair(kind, classes)
+    near_identical(alignments(b, a, ALL), alignments(a, b, ALL) | {"ssim": alignments(b, a, ["ssim"])["ssim"]})
+    if classes >= 12:
+        assert_allclose(sai(a, b, "ssim"), sai(b, a, "ssim"), rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "tied"])
+@pytest.mark.parametrize("classes", [6, 15])
+def test_permuting_the_classes_of_both_changes_ssim_alone(make_pair, kind, classes):
+    a, b = make_pair(kind, classes)
+    order = np.random.default_rng(4).permutation(classes)
+    shown = np.ix_(order, order)
+    found, expected = alignments(a[shown], b[shown], ALL, draws=0), alignments(a, b, ALL, draws=0)
+    ssim = expected.pop("ssim").value
+    near_identical(found, expected)
+    assert ssim is None or found["ssim"].value != pytest.approx(ssim, abs=1e-3)
+
+
+@pytest.mark.parametrize(("factor", "shift"), [(0.25, 0.0), (1.0, 2.0), (0.5, -0.5), (1e3, 7.0)])
+def test_affine_rescaling_changes_nothing(make_pair, factor, shift):
+    a, b = make_pair("asymmetric", 14)
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    expected = alignments(a, b, ALL, permutations=5)
+    found = alignments(a, factor * b + shift, ALL, permutations=5)
+    near_identical(found, expected, rtol=1e-7)
+    for name, entry in expected.items():
+        if name != "kendall":
+            assert_allclose([found[name].low, found[name].high], [entry.low, entry.high], rtol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+def test_the_diagonal_plays_no_part(make_pair, kind):
+    a, b = make_pair(kind, 14)
+    other = a.copy()
+    np.fill_diagonal(other, np.linspace(0, 3, 14))
+    assert alignments(other, b, ALL) == alignments(a, b, ALL)
+
+
+@pytest.mark.parametrize("lacking_b", [[], [7], [5, 13]])
+def test_lacking_classes_are_dropped_from_both(make_pair, lacking_b):
+    a, b = make_pair("asymmetric", 16)
+    kept = np.setdiff1d(np.arange(16), [2, 5, *lacking_b])
+    order = np.random.default_rng(5).permutation(16)
+    a_holed, b_holed = a.copy(), b.copy()
+    a_holed[[2, 5]] = a_holed[:, [2, 5]] = np.nan
+    b_holed[lacking_b] = b_holed[:, lacking_b] = np.nan
+    order_of_kept = [int(np.flatnonzero(kept == k)[0]) for k in order if k in kept]
+    shown = np.ix_(kept, kept)
+    expected = alignments(a[shown], b[shown], ALL, order=order_of_kept, permutations=7)
+    assert alignments(a_holed, b_holed, ALL, order=order, permutations=7) == expected
+    assert expected["ssim"].value is not None
+    assert expected["cosine"].classes_used == len(kept)
+
+
+def test_display_order_among_the_kept_classes():
+    assert order_among(np.array([1, 3, 4]), [4, 0, 1, 2, 3]).tolist() == [2, 0, 1]
+    assert order_among(np.array([1, 3, 4]), None).tolist() == [0, 1, 2]
+
+
+def test_a_seed_repeats_and_another_differs(make_pair):
+    a, b = make_pair("asymmetric", 14)
+    first, again, other = (alignments(a, b, ["ssim", "mae"], permutations=9, seed=seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first["ssim"].null_mean != other["ssim"].null_mean
+    assert first["mae"].low != other["mae"].low
+
+
+# Nulls with their reason
+
+
+@pytest.mark.parametrize("classes", [0, 1, 2, 3])
+def test_too_few_classes(make_pair, classes):
+    a, b = make_pair("asymmetric", 6)
+    a[classes:] = a[:, classes:] = np.nan
+    found = alignments(a, b, ALL, permutations=5)
+    assert [entry.measure for entry in found.values()] == list(ALL)
+    for entry in found.values():
+        expected = Alignment(
+            entry.measure,
+            classes_used=classes,
+            reason=f"{classes} classes in both matrices: an alignment needs 4 or more",
+        )
+        assert entry == expected
+
+
+@pytest.mark.parametrize("other", ["a", "b", "both"])
+@pytest.mark.parametrize("level", [0.0, 0.25, -0.1])
+def test_a_constant_matrix_has_no_scale(make_pair, other, level):
+    a, b = make_pair("asymmetric", 6)
+    flat = np.full((6, 6), level)
+    np.fill_diagonal(flat, 1.0)
+    a, b = (flat if other != "a" else a), (flat if other != "b" else b)
+    for name, entry in alignments(a, b, ALL).items():
+        reason = "constant matrix: all off-diagonal values are the same, so there is no scale"
+        assert entry == Alignment(name, classes_used=6, reason=reason)
+    assert sai(a, b) is None
+
+
+def test_a_spread_within_rounding_is_constant():
+    rng = np.random.default_rng(6)
+    noise = rng.random((8, 8))
+    flat = (0.7 + 1e-7 * noise).astype(np.float32)
+    np.fill_diagonal(flat, 1.0)
+    assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
+    assert sai(flat, noise) is None
+    assert Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
+    assert not Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    assert not Side(0.1 * np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    assert not Side(-np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+
+
+@pytest.mark.parametrize("classes", [4, 11])
+def test_ssim_needs_twelve_classes(make_pair, classes):
+    a, b = make_pair("asymmetric", classes)
+    entry = alignments(a, b, ["ssim"], permutations=5)["ssim"]
+    reason = f"ssim's window needs 12 classes or more, not {classes}"
+    assert entry == Alignment("ssim", classes_used=classes, reason=reason)
+
+
+def test_reasons_up_to_256_classes(make_pair):
+    a, b = make_pair("asymmetric", 14)
+    found = alignments(a, b, ALL)
+    chance, deviation = "the chance level of this measure needs", "the deviation of this measure's chance level needs"
+    assert {name: entry.reason for name, entry in found.items()} == {
+        "cosine": None,
+        "ssim": "ssim has no ceiling: it depends on places",
+        "mae": f"{deviation} --permutations",
+        "mse": None,
+        "pearson": None,
+        "spearman": None,
+        "kendall": f"{chance} --permutations; no interval for kendall",
+    }
+    lacking = {name: {field for field, value in asdict(entry).items() if value is None} for name, entry in found.items()}
+    assert lacking == {
+        "cosine": {"p_value", "reason"},
+        "ssim": {"ceiling", "p_value"},
+        "mae": {"null_std", "z", "p_value"},
+        "mse": {"p_value", "reason"},
+        "pearson": {"p_value", "reason"},
+        "spearman": {"p_value", "reason"},
+        "kendall": {"null_mean", "null_std", "z", "excess", "p_value", "low", "high"},
+    }
+
+
+def test_reasons_above_256_classes(make_pair):
+    a, b = make_pair("symmetric", 257)
+    found = alignments(a, b, ["cosine", "ssim"])
+    interval = "above 256 classes an interval needs --draws"
+    assert (found["cosine"].low, found["cosine"].high, found["cosine"].reason) == (None, None, interval)
+    assert found["cosine"].z is not None
+    entry = found["ssim"]
+    assert (entry.null_mean, entry.null_std, entry.z, entry.excess, entry.low) == (None,) * 5
+    assert entry.reason == (
+        f"ssim has no ceiling: it depends on places; the chance level of this measure needs --permutations; {interval}"
+    )
+    assert alignments(a, b, ["cosine"], draws=3)["cosine"].low is not None
+    assert alignments(a, b, ["ssim"], permutations=2)["ssim"].z is not None
+
+
+def test_at_256_classes_nulls_and_intervals_are_by_default(make_pair):
+    a, b = make_pair("symmetric", 256)
+    assert alignments(a, b, ["ssim"], draws=0)["ssim"].null_mean is not None
+    assert alignments(a, b, ["mse"])["mse"].low is not None
+
+
+def test_without_draws_there_is_no_interval(make_pair):
+    a, b = make_pair("symmetric", 9)
+    entry = alignments(a, b, ["cosine"], draws=0)["cosine"]
+    assert (entry.low, entry.high) == (None, None)
+    assert entry.reason == "no interval: no draws were asked for, or the measure exists in none"
+
+
+def test_where_all_relabellings_agree_there_is_no_z():
+    """A symmetric and an antisymmetric matrix have the same product whatever the labels."""
+    rng = np.random.default_rng(7)
+    for classes in (5, 9):
+        a, b = rng.normal(size=(2, classes, classes))
+        a, b = a + a.T, b - b.T
+        for measure in ("cosine", "pearson", "mse", "spearman"):
+            entry = alignments(a, b, [measure])[measure]
+            assert (entry.null_std, entry.z) == (0.0, None), (classes, measure)
+            assert entry.reason == "every relabelling gives the same value, so there is no z"
+            assert_allclose(entry.value, entry.null_mean, atol=1e-12)
+
+
+# Errors
+
+
+def test_an_unknown_measure(make_pair):
+    a, b = make_pair("symmetric", 5)
+    with pytest.raises(UsageError, match=r"unknown measure 'rmse': expected one of cosine, ssim, mae, .*kendall"):
+        alignments(a, b, ["cosine", "rmse"])
+
+
+@pytest.mark.parametrize("shapes", [((5, 5), (6, 6)), ((5, 4), (5, 4)), ((5,), (5,)), ((5, 5, 5), (5, 5, 5)), ((), ())])
+def test_shapes_that_do_not_fit(shapes):
+    with pytest.raises(UsageError, match="compares two square matrices of one size; these have shapes"):
+        alignments(np.ones(shapes[0]), np.ones(shapes[1]))
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("side", [0, 1])
+def test_values_that_are_not_finite(make_pair, bad, side):
+    pair = make_pair("symmetric", 6)
+    pair[side][1, 2] = bad
+    with pytest.raises(UsageError, match="NaN or infinite values in classes that it has"):
+        alignments(*pair)
+
+
+@pytest.mark.parametrize(
+    "order", [[0, 1, 2], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 6], [1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]]]
+)
+def test_an_order_that_is_no_permutation(make_pair, order):
+    a, b = make_pair("symmetric", 6)
+    with pytest.raises(UsageError, match="display order names each of the 6 classes once"):
+        alignments(a, b, order=order)
+
+
+@pytest.mark.parametrize("counts", [{"permutations": -1}, {"draws": -1}])
+def test_negative_counts(make_pair, counts):
+    a, b = make_pair("symmetric", 9)
+    with pytest.raises(UsageError, match="permutations and draws are counts"):
+        alignments(a, b, **counts)

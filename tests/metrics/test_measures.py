@@ -1,0 +1,56 @@
+"""The measures on two arrays of values: closed forms that need no oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from dsi_cli.metrics import MEASURES, measures
+
+
+def test_off_diagonal_and_its_order():
+    assert measures.off_diagonal(np.arange(16.0).reshape(4, 4)).tolist() == [
+        [1, 2, 3],
+        [4, 6, 7],
+        [8, 9, 11],
+        [12, 13, 14],
+    ]
+
+
+def test_scaled_to_0_and_1():
+    assert measures.scaled(np.array([-3.0, 1.0, 5.0, -1.0])).tolist() == [0, 0.5, 1, 0.25]
+
+
+def test_ties_share_their_middle_rank():
+    assert measures.ranks(np.array([0.5, 0.1, 0.5, 0.9, 0.5])).tolist() == [3, 1, 3, 5, 3]
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected"),
+    [
+        (measures.cosine, 0.8),
+        (measures.mae, 1 / 3),
+        (measures.mse, 1 / 6),
+        (measures.pearson, 0.5),
+        (measures.kendall, 1 / 3),
+    ],
+)
+def test_closed_forms(measure, expected):
+    assert_allclose(measure(np.array([0.0, 0.5, 1.0]), np.array([0.0, 1.0, 0.5])), expected, rtol=1e-12)
+
+
+def test_kendall_is_tau_b():
+    x, y = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0.0, 0.5, 0.7, 1.0])
+    assert_allclose(measures.kendall(x, y), 4 / np.sqrt(4 * 6), rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_pearson_stays_within_one(seed):
+    x = np.random.default_rng(seed).random(1000)
+    assert measures.pearson(x, 3 * x + 1) <= 1.0
+    assert measures.pearson(x, 1 - x) >= -1.0
+
+
+def test_the_table_holds_all_measures_but_two():
+    assert set(measures.ON_VALUES) == {measure.name for measure in MEASURES} - {"ssim", "spearman"}

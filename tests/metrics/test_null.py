@@ -1,0 +1,234 @@
+"""The chance level: exact against full enumeration, sampled against the same draws, and z on real data."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_allclose
+from scipy import stats
+
+from dsi_cli.metrics import DISTANCES, MEASURES, null
+from dsi_cli.metrics.alignment import alignments
+
+ALL = tuple(measure.name for measure in MEASURES)
+KINDS = ("symmetric", "asymmetric", "tied")
+SUMS = ("cosine", "mse", "pearson", "spearman")
+"""The measures whose null has an exact deviation."""
+
+
+def products(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Sum over i, j of x_ij y_p(i)p(j), for every relabelling p."""
+    orders = np.array(list(itertools.permutations(range(len(x)))))
+    values = np.zeros(len(orders))
+    for i, j in itertools.permutations(range(len(x)), 2):
+        values += x[i, j] * y[orders[:, i], orders[:, j]]
+    return values
+
+
+def all_values(a: np.ndarray, b: np.ndarray, measure: str) -> np.ndarray:
+    """Every relabelling's value of a measure that is linear in the product."""
+    count = len(a) * (len(a) - 1)
+    x, y = oracles.scaled_square(a), oracles.scaled_square(b)
+    if measure == "spearman":
+        off = ~np.eye(len(a), dtype=bool)
+        x[off], y[off] = stats.rankdata(a[off]), stats.rankdata(b[off])
+    raw = products(x, y)
+    if measure == "cosine":
+        return raw / np.sqrt((x * x).sum() * (y * y).sum())
+    if measure == "mse":
+        return ((x * x).sum() + (y * y).sum() - 2 * raw) / count
+    mean_x, mean_y = x.sum() / count, y.sum() / count
+    spread = np.sqrt(((x * x).sum() - count * mean_x**2) * ((y * y).sum() - count * mean_y**2))
+    return (raw - count * mean_x * mean_y) / spread
+
+
+# Up to 7 classes: all relabellings
+
+
+@pytest.mark.parametrize("measure", oracles.VALUE_MEASURES)
+@pytest.mark.parametrize("classes", [4, 5])
+@pytest.mark.parametrize("kind", KINDS)
+def test_null_and_p_value_equal_full_enumeration(make_pair, kind, classes, measure):
+    a, b = make_pair(kind, classes)
+    entry = alignments(a, b, [measure], draws=0)[measure]
+    mean, std, p_value = oracles.null_by_enumeration(a, b, measure)
+    assert_allclose([entry.null_mean, entry.null_std, entry.p_value], [mean, std, p_value], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("measure", ["mae", "mse", "pearson"])
+@pytest.mark.parametrize("kind", ["asymmetric", "tied"])
+def test_null_equals_full_enumeration_at_6_classes(make_pair, kind, measure):
+    a, b = make_pair(kind, 6)
+    entry = alignments(a, b, [measure], draws=0, permutations=3)[measure]
+    mean, std, p_value = oracles.null_by_enumeration(a, b, measure)
+    assert_allclose([entry.null_mean, entry.null_std, entry.p_value], [mean, std, p_value], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("measure", SUMS)
+def test_at_7_classes_all_relabellings_are_tried_too(make_pair, measure):
+    a, b = make_pair("tied", 7)
+    entry = alignments(a, b, [measure], draws=0)[measure]
+    values = all_values(a, b, measure)
+    own = values[0]
+    alike = values <= own + 1e-12 if measure in DISTANCES else values >= own - 1e-12
+    expected = [values.mean(), values.std(), alike.mean()]
+    assert_allclose([entry.null_mean, entry.null_std, entry.p_value], expected, rtol=1e-9, atol=1e-12)
+
+
+# Above: Mantel's moments
+
+
+@pytest.mark.parametrize("classes", [4, 5, 6, 7])
+@pytest.mark.parametrize("kind", [*KINDS, "tied-symmetric"])
+def test_mantels_deviation_equals_full_enumeration(make_pair, kind, classes):
+    a, b = (oracles.scaled_square(matrix) for matrix in make_pair(kind, classes))
+    expected = products(a, b).std()
+    assert_allclose(null.product_deviation(null.Moments.of(a), null.Moments.of(b)), expected, rtol=1e-9)
+    a[np.eye(classes, dtype=bool)] = 7.0  # the diagonal plays no part
+    assert_allclose(null.product_deviation(null.Moments.of(a), null.Moments.of(b)), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("measure", SUMS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measure):
+    a, b = make_pair(kind, 8)
+    entry = alignments(a, b, [measure], draws=0)[measure]
+    values = all_values(a, b, measure)
+    assert_allclose(entry.value, values[0], rtol=1e-9)
+    assert_allclose([entry.null_mean, entry.null_std], [values.mean(), values.std()], rtol=1e-9, atol=1e-12)
+    assert entry.p_value is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_exact_deviation_against_sampled_relabellings(make_pair, kind):
+    """The bound is 5 standard errors of a sampled deviation, from the sample's own fourth moment."""
+    a, b = make_pair(kind, 30)
+    found = alignments(a, b, SUMS, draws=0)
+    off = ~np.eye(30, dtype=bool)
+    x, square = stats.zscore(a[off].astype(np.float64)), np.zeros((30, 30))
+    square[off] = stats.zscore(b[off].astype(np.float64))
+    rng = np.random.default_rng(8)
+    orders = [rng.permutation(30) for _ in range(4000)]
+    values = np.array([x @ square[np.ix_(order, order)][off] for order in orders]) / x.size
+    error = values.std() * np.sqrt((stats.kurtosis(values) + 2) / (4 * len(values)))
+    assert abs(found["pearson"].null_std - values.std()) < 5 * error
+    assert abs(values.mean()) < 5 * values.std() / np.sqrt(len(values))
+
+
+@pytest.mark.parametrize("classes", [8, 30])
+@pytest.mark.parametrize("kind", [*KINDS, "tied-symmetric"])
+def test_maes_mean_equals_brute_force(make_pair, kind, classes):
+    a, b = make_pair(kind, classes)
+    assert_allclose(alignments(a, b, ["mae"], draws=0)["mae"].null_mean, oracles.null_mean_mae(a, b), rtol=1e-10)
+
+
+def test_mean_absolute_difference_of_unequal_lengths():
+    x, y = np.array([-1.0, 0.5, 0.5, 2.0]), np.array([0.5, 0.75, 3.0])
+    expected = np.abs(x[:, None] - y).mean()
+    assert_allclose([null.mean_absolute_difference(x, y), null.mean_absolute_difference(y, x)], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", [6, 20])
+def test_cosine_pearson_and_mse_have_one_z(make_pair, kind, classes):
+    a, b = make_pair(kind, classes)
+    found = alignments(a, b, ["cosine", "pearson", "mse"], draws=0)
+    assert_allclose([found[name].z for name in ("cosine", "mse")], found["pearson"].z, rtol=1e-8)
+
+
+def test_z_is_positive_where_more_alike_than_chance(make_pair):
+    a, b = make_pair("asymmetric", 20)
+    for name, entry in alignments(a, b, ALL, permutations=50, draws=0).items():
+        assert entry.z > 2, name
+    for name, entry in alignments(a, (1 - b), ALL, permutations=50, draws=0).items():
+        assert entry.z < 0, name
+
+
+@pytest.mark.parametrize("measure", ["cosine", "mse", "mae", "pearson", "spearman", "kendall"])
+def test_excess_is_0_at_chance_on_average(make_pair, measure):
+    """Over all relabellings of one of the two matrices; excess is linear in the value, so exactly."""
+    a, b = make_pair("asymmetric", 4)
+    orders = itertools.permutations(range(4))
+    found = [alignments(a, b[np.ix_(order, order)], [measure], draws=0)[measure] for order in orders]
+    assert_allclose(np.mean([entry.excess for entry in found]), 0, atol=1e-10)
+    for entry in found:
+        assert_allclose(entry.excess, oracles.excess(entry.value, entry.null_mean, measure), rtol=1e-12)
+
+
+# Sampled nulls
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
+@pytest.mark.parametrize("measure", ALL)
+def test_permutations_equal_the_oracles_draw_for_draw(make_pair, kind, measure):
+    a, b = make_pair(kind, 13)
+    plain = alignments(a, b, [measure], draws=0, permutations=0)[measure]
+    assert plain.p_value is None
+    entry = alignments(a, b, [measure], draws=0, permutations=40, seed=5)[measure]
+    values = oracles.sampled_null(a, b, measure, 40, seed=5)
+    own = oracles.sai(a, b, measure)
+    alike = (values <= own).sum() if measure in DISTANCES else (values >= own).sum()
+    assert entry.p_value == (1 + alike) / 41
+    mean = values.mean() if plain.null_mean is None else plain.null_mean
+    std = values.std(ddof=1) if plain.null_std is None else plain.null_std
+    z = (own - mean) / std * (-1 if measure in DISTANCES else 1)
+    assert_allclose([entry.null_mean, entry.null_std, entry.z], [mean, std, z], rtol=1e-7)
+    assert_allclose(entry.excess, oracles.excess(own, mean, measure), rtol=1e-7)
+    sampled = {"mae": ("null_std",), "ssim": ("null_mean", "null_std"), "kendall": ("null_mean", "null_std")}
+    assert {field for field in ("null_mean", "null_std") if getattr(plain, field) is None} == set(sampled.get(measure, ()))
+
+
+def test_p_value_of_an_unlikely_likeness_and_of_its_reverse(make_pair):
+    a, _ = make_pair("symmetric", 13)
+    for name, entry in alignments(a, a, ALL, draws=0, permutations=19).items():
+        assert entry.p_value == 1 / 20, name
+    for name, entry in alignments(a, -a, ALL, draws=0, permutations=19).items():
+        assert entry.p_value == 1.0, name
+
+
+def test_ssims_null_is_20_relabellings_in_display_order_by_default(make_pair):
+    a, b = make_pair("asymmetric", 13)
+    order = np.random.default_rng(9).permutation(13)
+    entry = alignments(a, b, ["ssim"], order=order, seed=3, draws=0)["ssim"]
+    rng = np.random.default_rng(3)
+    there = [rng.permutation(13)[order] for _ in range(20)]
+    shown = a[np.ix_(order, order)]
+    values = [oracles.sai(shown, b[np.ix_(places, places)], "ssim") for places in there]
+    assert_allclose([entry.null_mean, entry.null_std], [np.mean(values), np.std(values, ddof=1)], rtol=1e-7)
+    assert entry.p_value is None
+
+
+def test_one_permutation_has_no_deviation(make_pair):
+    a, b = make_pair("asymmetric", 13)
+    entry = alignments(a, b, ["kendall"], permutations=1)["kendall"]
+    assert entry.null_mean is not None
+    assert (entry.null_std, entry.z) == (None, None)
+    assert "the deviation of this measure's chance level needs --permutations" in entry.reason
+
+
+def test_every_relabelling_once():
+    orders = null.every_relabelling(5)
+    assert orders[0].tolist() == [0, 1, 2, 3, 4]
+    assert sorted(map(tuple, orders)) == sorted(itertools.permutations(range(5)))
+
+
+# Real data
+
+
+def test_z_over_relabellings_of_a_real_pair(real_pair):
+    """Mean 0 within 4 / sqrt(500); deviation 1 within 4 of its standard errors, from the sample's fourth moment."""
+    a, b = real_pair
+    rng = np.random.default_rng(10)
+    found = []
+    for _ in range(500):
+        order = rng.permutation(100)
+        entries = alignments(a, b[np.ix_(order, order)], ["cosine", "spearman"], draws=0)
+        found.append([entries["cosine"].z, entries["spearman"].z])
+    z = np.array(found)
+    assert (np.abs(z.mean(axis=0)) < 4 / np.sqrt(500)).all()
+    error = np.sqrt((stats.kurtosis(z) + 2) / (4 * len(z)))
+    assert (np.abs(z.std(axis=0, ddof=1) - 1) < 4 * error).all()
+    assert (error < 0.06).all()

@@ -1,0 +1,83 @@
+"""SSIM of two images, plain and masked, against scikit-image and a slow loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_allclose
+from skimage.metrics import structural_similarity
+
+from dsi_cli.metrics.structure import SMALLEST, ssim
+
+
+def images(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([rows, columns])
+    x = rng.random((rows, columns))
+    return x, 0.5 * x + 0.5 * rng.random((rows, columns))
+
+
+def scikit_image(x: np.ndarray, y: np.ndarray) -> float:
+    _, full = structural_similarity(
+        x, y, full=True, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0
+    )
+    return float(full[5:-5, 5:-5].mean())
+
+
+@pytest.mark.parametrize("classes", [12, 13, 24, 137, 138, 139, 140, 266, 267, 300])
+def test_equals_scikit_image(classes):
+    x, y = images(classes, classes - 1)
+    assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
+
+
+def test_the_smallest_image():
+    x, y = images(11, 11)
+    assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
+    assert SMALLEST == 12
+
+
+@pytest.mark.parametrize("shape", [(20, 31), (150, 14), (14, 150)])
+def test_images_need_not_be_square(shape):
+    x, y = images(*shape)
+    assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
+
+
+def test_range():
+    x, _ = images(20, 19)
+    assert_allclose(ssim(x, x), 1.0, rtol=1e-12)
+    board = np.indices((20, 19)).sum(axis=0) % 2 * 1.0
+    assert -1 <= ssim(board, 1 - board) < -0.9
+
+
+@pytest.mark.parametrize("classes", [12, 30, 139])
+def test_an_all_true_mask_changes_nothing(classes):
+    x, y = images(classes, classes - 1)
+    assert_allclose(ssim(x, y, np.ones(x.shape, dtype=bool)), ssim(x, y), rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.8])
+def test_a_partial_mask_equals_the_slow_loop(share):
+    x, y = images(18, 17)
+    valid = np.random.default_rng(12).random(x.shape) > share
+    assert_allclose(ssim(x, y, valid), oracles.masked_ssim(x, y, valid), rtol=1e-9)
+
+
+def test_windows_without_a_pixel_do_not_count():
+    x, y = images(30, 29)
+    valid = np.ones(x.shape, dtype=bool)
+    valid[6:20, 3:17] = False
+    assert_allclose(ssim(x, y, valid), oracles.masked_ssim(x, y, valid), rtol=1e-9)
+    assert np.isnan(ssim(x, y, np.zeros(x.shape, dtype=bool)))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_float32_images_are_nearly_as_good(masked):
+    x, y = images(139, 138)
+    valid = np.random.default_rng(18).random(x.shape) > 0.1 if masked else None
+    assert_allclose(ssim(x.astype(np.float32), y.astype(np.float32), valid), ssim(x, y, valid), rtol=0, atol=1e-5)
+
+
+def test_masked_pixels_do_not_matter():
+    x, y = images(18, 17)
+    valid = np.random.default_rng(13).random(x.shape) > 0.3
+    assert ssim(np.where(valid, x, 9.0), np.where(valid, y, -4.0), valid) == pytest.approx(ssim(x, y, valid), rel=1e-12)

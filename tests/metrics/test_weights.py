@@ -1,0 +1,81 @@
+"""WSI: mean, max and min of a raw NCSM."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_allclose
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics import WSI_QUANTILE, WSI_VARIANTS
+from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
+
+QUANTILES = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5, 12, 40, 100])
+@pytest.mark.parametrize("kind", ["symmetric", "tied-symmetric"])
+def test_wsi_equals_the_oracle(make_pair, kind, classes):
+    csm, _ = make_pair(kind, classes)
+    assert_allclose(mean_wsi(csm), oracles.wsi(csm, "mean"), atol=1e-9)
+    for q in QUANTILES:
+        assert_allclose(max_wsi(csm, q), oracles.wsi(csm, "max", q), atol=1e-9)
+        assert_allclose(min_wsi(csm, q), oracles.wsi(csm, "min", q), atol=1e-9)
+
+
+def test_the_default_quantile(make_pair):
+    csm, _ = make_pair("symmetric", 60)
+    assert WSI_QUANTILE == 0.95
+    assert max_wsi(csm) == max_wsi(csm, 0.95) != max_wsi(csm, 0.94)
+    assert min_wsi(csm) == min_wsi(csm, 0.95) != min_wsi(csm, 0.94)
+    assert WSI_VARIANTS == ("mean", "max", "min")
+
+
+@pytest.mark.parametrize("q", QUANTILES)
+@pytest.mark.parametrize("kind", ["symmetric", "asymmetric", "tied"])
+def test_min_is_minus_max_of_the_negated_matrix(make_pair, kind, q):
+    csm, _ = make_pair(kind, 33)
+    assert min_wsi(csm, q) == -max_wsi(-csm, q)
+
+
+def test_range_and_extremes(make_pair):
+    csm, _ = make_pair("symmetric", 21)
+    assert -1 <= min_wsi(csm) < mean_wsi(csm) < max_wsi(csm) <= 1
+    off = oracles.offdiagonal(csm)
+    assert_allclose([max_wsi(csm, 1.0), min_wsi(csm, 1.0)], [off.max(axis=1).mean(), off.min(axis=1).mean()], rtol=1e-12)
+    assert_allclose([max_wsi(csm, 0.0), min_wsi(csm, 0.0)], off.mean(), rtol=1e-12)
+
+
+def test_an_exact_simplex_has_minus_one_over_c_less_one():
+    simplex = np.eye(8) * (1 + 1 / 7) - 1 / 7
+    assert_allclose([mean_wsi(simplex), max_wsi(simplex), min_wsi(simplex)], -1 / 7, rtol=1e-12)
+
+
+def test_permuting_the_classes_changes_nothing(make_pair):
+    csm, _ = make_pair("tied-symmetric", 30)
+    order = np.random.default_rng(14).permutation(30)
+    shown = csm[np.ix_(order, order)]
+    for wsi in (mean_wsi, max_wsi, min_wsi):
+        assert_allclose(wsi(shown), wsi(csm), rtol=1e-12)
+
+
+def test_the_diagonal_plays_no_part(make_pair):
+    csm, _ = make_pair("symmetric", 9)
+    expected = mean_wsi(csm), max_wsi(csm), min_wsi(csm)
+    np.fill_diagonal(csm, -5.0)
+    assert (mean_wsi(csm), max_wsi(csm), min_wsi(csm)) == expected
+
+
+@pytest.mark.parametrize("q", [-0.01, 1.01, 95, np.nan])
+@pytest.mark.parametrize("wsi", [max_wsi, min_wsi])
+def test_a_quantile_outside_0_and_1(wsi, q):
+    with pytest.raises(UsageError, match=r"quantile lies between 0 and 1; (-0\.01|1\.01|95|nan) does not"):
+        wsi(np.eye(3), q)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (1, 1), (0, 0), (3, 3, 3)])
+@pytest.mark.parametrize("wsi", [mean_wsi, max_wsi, min_wsi])
+def test_a_matrix_that_is_not_square(wsi, shape):
+    with pytest.raises(UsageError, match=r"square matrix of two classes or more; this one has shape \("):
+        wsi(np.zeros(shape))
