@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dsi_cli.version import __version__
+
 if TYPE_CHECKING:
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Options
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
     from dsi_cli.store.runs import Run
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "analyze": "dsi_cli.notebook",
@@ -48,6 +48,7 @@ __all__ = [
     "Alignment",
     "Options",
     "Run",
+    "__version__",
     "alignments",
     "analyze",
     "centred_weight_similarity",
@@ -70,4 +71,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

@@ -204,8 +204,13 @@ def _is_candidate(path: Path, found: os.stat_result) -> bool:
 
 
 def _run(name: str, folder: Path, entry: _Folder) -> Run:
-    files = sorted(entry.files, key=lambda item: natural(str(item[0].relative_to(folder)) if item[0].is_relative_to(folder) else str(item[0])))
-    checkpoints = [Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files]
+    files = sorted(
+        entry.files,
+        key=lambda item: natural(str(item[0].relative_to(folder)) if item[0].is_relative_to(folder) else str(item[0])),
+    )
+    checkpoints = [
+        Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
+    ]
     return Run(name, folder, tuple({one.path: one for one in checkpoints}.values()), entry.ignored)
 
 

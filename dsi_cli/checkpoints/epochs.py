@@ -12,7 +12,14 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-EPOCH_KEYS = (("epoch",), ("meta", "epoch"), ("trainer", "epoch"), ("current_epoch",), ("epochs_completed",), ("__metadata__", "epoch"))
+EPOCH_KEYS = (
+    ("epoch",),
+    ("meta", "epoch"),
+    ("trainer", "epoch"),
+    ("current_epoch",),
+    ("epochs_completed",),
+    ("__metadata__", "epoch"),
+)
 STEP_KEYS = (
     ("global_step",),
     ("global_steps",),
@@ -24,11 +31,15 @@ STEP_KEYS = (
 )
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
 """Names of files that are copies of another epoch's."""
-_SUFFIXES = re.compile(r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|keras|npz|onnx|msgpack|th|index|json|pt2))+$", re.IGNORECASE)
+_SUFFIXES = re.compile(
+    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|keras|npz|onnx|msgpack|th|index|json|pt2))+$", re.IGNORECASE
+)
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d+)(?!\d)", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d+)(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d+)(?!\d)", re.IGNORECASE)
-_NAMED_OTHERWISE = re.compile(r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE)
+_NAMED_OTHERWISE = re.compile(
+    r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
+)
 _DECIMAL = re.compile(r"\d+\.\d+")
 _ALONE = re.compile(r"(?<![a-z0-9])(\d{1,5})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
@@ -101,7 +112,9 @@ def step_in_name(name: str) -> int | None:
 
 def is_step_folder(name: str) -> bool:
     """Return whether a folder's name is that of one checkpoint (``checkpoint-500``, ``epoch_3``), not of a run."""
-    return bool(re.fullmatch(r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+", _plain_text(name), re.IGNORECASE))
+    return bool(
+        re.fullmatch(r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+", _plain_text(name), re.IGNORECASE)
+    )
 
 
 def completed(epoch: int | None, counts_from: int | None) -> int | None:

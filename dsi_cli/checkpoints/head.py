@@ -1,8 +1,8 @@
 """Which tensor of a state dict is the classifier: by evidence, or an error that lists the candidates.
 
-The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; feeding no
-later layer and no norm; being the last of a plain stack. Auxiliary and distillation heads, embeddings, attention and what
-lies in a numbered block of the body are no candidates. Where two are equally good, nothing is guessed.
+The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; feeding
+no later layer and no norm; being the last of a plain stack. Auxiliary and distillation heads, embeddings, attention and
+what lies in a numbered block of the body are no candidates. Where two are equally good, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -179,7 +179,11 @@ def _is_ruled_out(one: _Candidate) -> bool:
 
 def _is_plain_stack(one: _Candidate) -> bool:
     """Whether the layer is one of a plain stack of layers (``6.weight``, ``net.4.weight``), where the last is the head."""
-    return len(one.tensor.shape) == 2 and bool(one.module) and all(p.isdigit() or p in _WRAPPERS | {"layers", "seq", "mlp"} for p in one.module)
+    return (
+        len(one.tensor.shape) == 2
+        and bool(one.module)
+        and all(p.isdigit() or p in _WRAPPERS | {"layers", "seq", "mlp"} for p in one.module)
+    )
 
 
 def _feeds_nothing(likely: list[_Candidate]) -> list[_Candidate]:
@@ -195,7 +199,12 @@ def _feeds(one: _Candidate, other: _Candidate) -> bool:
 
 
 def _named(groups: list[StateDict], wanted: str) -> Head:
-    found = {name: Head(name, group.tensors[name], group.role, ()) for group in groups for name in group.tensors if _is_called(name, wanted)}
+    found = {
+        name: Head(name, group.tensors[name], group.role, ())
+        for group in groups
+        for name in group.tensors
+        if _is_called(name, wanted)
+    }
     exact = found.get(wanted)
     if exact is None and len(found) == 1:
         exact = next(iter(found.values()))
@@ -209,7 +218,12 @@ def _named(groups: list[StateDict], wanted: str) -> Head:
 
 
 def _is_called(name: str, wanted: str) -> bool:
-    return name == wanted or name.endswith(f".{wanted}") or name in (f"{wanted}.weight", f"{wanted}.weight_orig") or name.endswith(f".{wanted}.weight")
+    return (
+        name == wanted
+        or name.endswith(f".{wanted}")
+        or name in (f"{wanted}.weight", f"{wanted}.weight_orig")
+        or name.endswith(f".{wanted}.weight")
+    )
 
 
 def _matrices(groups: list[StateDict]) -> str:

@@ -50,7 +50,9 @@ def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
 
 def _is_mmengine(tree: dict[str, Any]) -> bool:
     meta = tree.get("meta")
-    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or "mmengine" in str(meta.get("cfg", ""))[:2000])
+    return isinstance(meta, dict) and (
+        "mmengine_version" in meta or "mmcv_version" in meta or "mmengine" in str(meta.get("cfg", ""))[:2000]
+    )
 
 
 def _is_ignite(tree: dict[str, Any]) -> bool:
@@ -112,7 +114,7 @@ def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[
 
 
 def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is referred to."""
+    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is met."""
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
     left = _MOST_NODES
@@ -174,8 +176,8 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
 def plain(node: Any, depth: int = 4) -> Any:
     """Return contents as plain dicts, lists and scalars: what metadata is read from. Tensors and unknown objects become None.
 
-    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; what goes on beyond a million values (a list
-    that holds itself) is None.
+    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; what goes on beyond a million values (a
+    list that holds itself) is None.
     """
     return _plain(node, depth, depth, [_MOST_PLAIN])
 

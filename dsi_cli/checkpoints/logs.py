@@ -80,7 +80,9 @@ def read_log(path: Path) -> Log | None:
         return None
     _make_shares(log)
     first, rest = log.by_epoch.get(0), [row for epoch, row in log.by_epoch.items() if epoch > 0]
-    log.begins_before_training = first is not None and "train_loss" not in first and any("train_loss" in row for row in rest)
+    log.begins_before_training = (
+        first is not None and "train_loss" not in first and any("train_loss" in row for row in rest)
+    )
     return log
 
 

@@ -29,6 +29,7 @@ _LONGEST_INTEGER = 64
 _LONGEST_LINE = 1 << 16
 _LONGEST_KEY = 4096
 """Characters: two long keys that are equal would be compared anew at every use."""
+_TEXTS, _LISTS, _GROUPS = (str, bytes), (list, tuple), (list, tuple, set)
 
 
 class Global(NamedTuple):
@@ -103,22 +104,35 @@ class _Machine:
         self.budget = BUDGET
 
     def run(self) -> Any:
-        data, table = self.data, _HANDLERS
-        while True:
-            code = data[self.at]
+        """Return what the pickle describes; the three commonest instructions, half of all steps, are written out here."""
+        data, table, memo, long = self.data, _HANDLERS, self.memo, _U4.unpack_from
+        while (code := data[self.at]) != _STOP:
             self.at += 1
-            if code == 0x2E:  # STOP
-                return self.stack.pop()
-            handler = table[code]
-            if handler is None:
-                raise UnreadableError(f"no pickle of a checkpoint: instruction {code:#04x} at byte {self.at - 1}")
-            handler(self)
+            if code == _LONG_PUT:
+                memo[long(data, self.at)[0]] = self.stack[-1]
+                self.at += 4
+                self.budget -= _SMALL
+            elif code == _BYTE_GET:
+                self.stack.append(memo[data[self.at]])
+                self.at += 1
+                self.budget -= _SMALL
+            elif code == _BYTE:
+                self.stack.append(data[self.at])
+                self.at += 1
+                self.budget -= _SMALL
+            else:
+                table[code](self)
+            if self.budget < 0:
+                self.charge(0)
+        self.at += 1
+        return self.stack.pop()
 
     def push(self, value: Any, cost: int = _SMALL) -> None:
-        self.charge(cost)
+        self.budget -= cost
         self.stack.append(value)
 
     def charge(self, cost: int) -> None:
+        """Pay at once, before something large is made; what is small may lower the budget itself: `run` looks after each step."""
         self.budget -= cost
         if self.budget < 0:
             raise UnreadableError(f"the pickle would take more than {BUDGET // 1_000_000} MB of memory")
@@ -155,9 +169,14 @@ class _Machine:
 
 
 _Handler = Callable[[_Machine], None]
+_STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
 _F8 = struct.Struct(">d")
 
+
+# A checkpoint's pickle is some twenty thousand steps, nearly all of a dozen kinds: these go without calls within the machine.
+def _unknown(m: _Machine) -> None:
+    raise UnreadableError(f"no pickle of a checkpoint: instruction {m.data[m.at - 1]:#04x} at byte {m.at - 1}")
 
 
 def _proto(m: _Machine) -> None:
@@ -170,11 +189,22 @@ def _frame(m: _Machine) -> None:
 
 
 def _constant(value: Any) -> _Handler:
-    return lambda m: m.push(value)
+    def handler(m: _Machine) -> None:
+        m.budget -= _SMALL
+        m.stack.append(value)
+
+    return handler
 
 
 def _numeral(layout: struct.Struct) -> _Handler:
-    return lambda m: m.push(m.number(layout))
+    unpack, width = layout.unpack_from, layout.size
+
+    def handler(m: _Machine) -> None:
+        m.budget -= _SMALL
+        m.stack += unpack(m.data, m.at)
+        m.at += width
+
+    return handler
 
 
 def _text_integer(m: _Machine) -> None:
@@ -211,9 +241,13 @@ def _bytes(layout: struct.Struct) -> _Handler:
 
 
 def _string(layout: struct.Struct) -> _Handler:
+    unpack, width = layout.unpack_from, layout.size
+
     def handler(m: _Machine) -> None:
-        size = m.number(layout)
-        m.push(m.take(size).decode("utf-8", "surrogatepass"), 4 * size + _SMALL)
+        size = unpack(m.data, m.at)[0]
+        m.at += width
+        m.budget -= 4 * size + _SMALL
+        m.stack.append(m.take(size).decode("utf-8", "surrogatepass"))
 
     return handler
 
@@ -235,7 +269,7 @@ def _text_unicode(m: _Machine) -> None:
 
 
 def _mark(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.budget -= _SMALL
     m.marks.append(m.stack)
     m.stack = []
 
@@ -261,11 +295,11 @@ def _new(make: Callable[[], Any]) -> _Handler:
 
 def _tuple(count: int) -> _Handler:
     def handler(m: _Machine) -> None:
-        if len(m.stack) < count:
+        stack = m.stack
+        if len(stack) < count:
             raise IndexError
-        items = tuple(m.stack[len(m.stack) - count :])
-        del m.stack[len(m.stack) - count :]
-        m.push(items)
+        m.budget -= _SMALL
+        stack[-count:] = (tuple(stack[-count:]),)
 
     return handler
 
@@ -337,29 +371,44 @@ def _set_items(m: _Machine, items: list[Any]) -> None:
 
 def _is_key(value: Any) -> bool:
     """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide."""
+    if isinstance(value, _TEXTS):
+        return len(value) <= _LONGEST_KEY
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
-    if isinstance(value, str | bytes):
-        return len(value) <= _LONGEST_KEY
     return value is None or isinstance(value, float)
 
 
-def _put(layout: struct.Struct | None) -> _Handler:
+def _text_put(m: _Machine) -> None:
+    index = _integer(m.line())
+    m.budget -= _SMALL
+    m.memo[index] = m.stack[-1]
+
+
+def _byte_put(m: _Machine) -> None:
+    index = m.data[m.at]
+    m.at += 1
+    m.budget -= _SMALL
+    m.memo[index] = m.stack[-1]
+
+
+def _memoize(m: _Machine) -> None:
+    m.budget -= _SMALL
+    m.memo[len(m.memo)] = m.stack[-1]
+
+
+def _get(layout: struct.Struct) -> _Handler:
+    unpack, width = layout.unpack_from, layout.size
+
     def handler(m: _Machine) -> None:
-        index = _integer(m.line()) if layout is None else m.number(layout)
-        m.charge(_SMALL)
-        m.memo[index] = m.stack[-1]
+        m.budget -= _SMALL
+        m.stack.append(m.memo[unpack(m.data, m.at)[0]])
+        m.at += width
 
     return handler
 
 
-def _memoize(m: _Machine) -> None:
-    m.charge(_SMALL)
-    m.memo[len(m.memo)] = m.stack[-1]
-
-
-def _get(layout: struct.Struct | None) -> _Handler:
-    return lambda m: m.push(m.memo[_integer(m.line()) if layout is None else m.number(layout)])
+def _text_get(m: _Machine) -> None:
+    m.push(m.memo[_integer(m.line())])
 
 
 def _global(m: _Machine) -> None:
@@ -376,8 +425,14 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
-    m.push(None, _cost(of, args))
-    m.stack[-1] = called(of, args)
+    maker = HARMLESS.get(of) if isinstance(of, Global) and isinstance(args, tuple) else None
+    if maker is None:
+        m.charge(_BIG)
+        m.stack.append(Stub(of, args))
+        return
+    m.charge(_cost(args))
+    made = maker(*args)
+    m.stack.append(Stub(of, args) if made is None else made)
 
 
 def _new_object_with_names(m: _Machine) -> None:
@@ -409,14 +464,12 @@ def _persistent_id(m: _Machine) -> None:
     m.push(m.persistent(m.stack.pop()))
 
 
-def _cost(of: Any, args: Any) -> int:
-    """Return what a call is charged, before it is made: by the length of what it goes through, however often that is shared."""
-    if not isinstance(of, Global) or of not in HARMLESS or not isinstance(args, tuple):
-        return _BIG
+def _cost(args: tuple[Any, ...]) -> int:
+    """Return what a harmless call is charged, before it is made: by the length of what it goes through, however often shared."""
     longest = args[0] if args else None
-    if isinstance(longest, list | tuple | set):
+    if isinstance(longest, _GROUPS):
         return _BIG + 8 * len(args) + 64 * len(longest)
-    return _BIG + 8 * len(args) + (len(longest) if isinstance(longest, str | bytes) else 0)
+    return _BIG + 8 * len(args) + (len(longest) if isinstance(longest, _TEXTS) else 0)
 
 
 # What is called by name and known to be harmless gives plain data.
@@ -439,7 +492,9 @@ def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides
     return Tensor(storage.dtype, shape, strides, offset, storage)
 
 
-def _strided_v3(storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any) -> Any:
+def _strided_v3(
+    storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any
+) -> Any:
     found = _strided(storage, offset, shape, strides)
     return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, Global) else None
 
@@ -453,7 +508,9 @@ def _from_type(of: Any = None, _type: Any = None, args: Any = None, *_rest: Any)
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
-    if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+    if not pairs and isinstance(pairs, _LISTS):
+        return {}
+    if not isinstance(pairs, _LISTS) or not all(isinstance(p, _LISTS) and len(p) == 2 for p in pairs):
         return None
     return {key: value for key, value in pairs if _is_key(key)}
 
@@ -463,7 +520,7 @@ def _default_dict(*_factory: Any) -> Any:
 
 
 def _set(items: Any = (), *_rest: Any) -> Any:
-    return {item for item in items if _is_key(item)} if isinstance(items, list | tuple | set) else None
+    return {item for item in items if _is_key(item)} if isinstance(items, _GROUPS) else None
 
 
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
@@ -484,7 +541,19 @@ def _empty_bytes(*args: Any) -> Any:
     return None if args else b""
 
 
-_SCALARS = {"f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u8": "<Q", "u4": "<I", "u1": "<B", "b1": "<?"}
+_SCALARS = {
+    "f8": "<d",
+    "f4": "<f",
+    "f2": "<e",
+    "i8": "<q",
+    "i4": "<i",
+    "i2": "<h",
+    "i1": "<b",
+    "u8": "<Q",
+    "u4": "<I",
+    "u1": "<B",
+    "b1": "<?",
+}
 
 HARMLESS: dict[Global, Callable[..., Any]] = {
     Global("collections", "OrderedDict"): _ordered_dict,
@@ -523,7 +592,6 @@ _BY_CODE: dict[str, _Handler] = {
     "\x89": _constant(False),
     "I": _text_integer,
     "L": _text_integer,
-    "K": _numeral(_U1),
     "M": _numeral(_U2),
     "J": _numeral(_I4),
     "\x8a": _long(_U1),
@@ -557,12 +625,10 @@ _BY_CODE: dict[str, _Handler] = {
     "\x90": _appends,
     "s": _set_item,
     "u": _set_items_marked,
-    "p": _put(None),
-    "q": _put(_U1),
-    "r": _put(_U4),
+    "p": _text_put,
+    "q": _byte_put,
     "\x94": _memoize,
-    "g": _get(None),
-    "h": _get(_U1),
+    "g": _text_get,
     "j": _get(_U4),
     "c": _global,
     "\x93": _stack_global,
@@ -574,4 +640,4 @@ _BY_CODE: dict[str, _Handler] = {
     "b": _build,
     "Q": _persistent_id,
 }
-_HANDLERS: list[_Handler | None] = [_BY_CODE.get(chr(code)) for code in range(256)]
+_HANDLERS: list[_Handler] = [_BY_CODE.get(chr(code), _unknown) for code in range(256)]

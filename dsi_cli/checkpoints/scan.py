@@ -67,8 +67,8 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) ->
     try:
         with ExitStack() as stack:
             kind, content, _sources = open_content(found.path, stack)
-            record = replace(record, format=kind)
-            return _described(record, found, content, names, choice, classes)
+            record = _described(replace(record, format=kind), found, content.tree, names)
+            return _with_head(record, found, content, choice, classes)
     except PendingError as error:
         fresh = time.time() - found.modified_ns / 1e9 < FRESH_SECONDS
         return Scanned(replace(record, status=PENDING if fresh else FAILED, reason=str(error)))
@@ -118,19 +118,21 @@ def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
 
 
-def _described(
-    record: Record, found: Found, content: Content, names: tuple[str, ...], choice: Choice, classes: int | None
-) -> Scanned:
-    tree = content.tree
+def _described(record: Record, found: Found, tree: Any, names: tuple[str, ...]) -> Record:
+    """Return the record with what the contents say beside the weights: known even where no head is found."""
     trainer = layouts.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=logs.scalars_of(tree))
     record = replace(record, **_moment(tree, names))
     record = _with_state_beside(record, found)
     if trainer.name == layouts.PLAIN and record.epoch == 0 and _is_before_training(tree):
         record = replace(record, counts_from=1)
+    return record
+
+
+def _with_head(record: Record, found: Found, content: Content, choice: Choice, classes: int | None) -> Scanned:
     told = _classes_told(found)
     picked = head.choose(
-        layouts.state_dicts(tree, trainer.name),
+        layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name),
         layouts.EMA if choice.ema else layouts.RAW,
         wanted=choice.head,
         classes=told if told is not None else classes,
@@ -157,10 +159,7 @@ def fingerprint(rows: NDArray[np.float32]) -> str:
 
 def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
-    if told is None:
-        extra = int(bool(_HAS_BACKGROUND.search(name)))
-    else:
-        extra = int(len(rows) == told + 1)
+    extra = int(bool(_HAS_BACKGROUND.search(name)) if told is None else len(rows) == told + 1)
     record = replace(record, extra_classes=extra, classes=len(rows) - extra)
     if extra and not choice.keep_extra:
         first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
@@ -195,9 +194,10 @@ def _is_before_training(tree: Any) -> bool:
     groups = optimizer.get("param_groups") if isinstance(optimizer, dict) and optimizer.get("state") == {} else None
     # SGD without momentum never has a state: its absence is no evidence.
     keeps_state = isinstance(groups, list) and any(isinstance(g, dict) and g.get("momentum", 1) != 0 for g in groups)
-    meta = tree.get("__metadata__", {})
+    meta = tree.get("__metadata__")
+    texts = meta if isinstance(meta, dict) else {}
     losses = ("train_loss", "loss")
-    return keeps_state or any(name in tree and tree[name] is None for name in losses) or any(meta.get(name) == "null" for name in losses)
+    return keeps_state or any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
 
 
 def _classes_told(found: Found) -> int | None:

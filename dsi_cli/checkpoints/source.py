@@ -9,7 +9,6 @@ from types import TracebackType
 
 from dsi_cli.errors import PendingError, UnreadableError
 
-
 _LARGEST_DIRECTORY = 32 << 20
 
 

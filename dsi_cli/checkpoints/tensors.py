@@ -119,10 +119,12 @@ def decode(tensor: Tensor, data: bytes, *, big_endian: bool = False) -> NDArray[
     strides = tuple(stride * stored.itemsize for stride in tensor.strides)
     view = np.lib.stride_tricks.as_strided(flat, tensor.shape, strides, writeable=False)
     if tensor.dtype == "bfloat16":
-        return (view.astype(np.uint32) << 16).view(np.float32)
+        widened: NDArray[np.float32] = (view.astype(np.uint32) << 16).view(np.float32)
+        return widened
     if tensor.dtype in _FLOAT8:
         return _float8_values(tensor.dtype)[view]
-    return np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
+    native: NDArray[Any] = np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
+    return native
 
 
 def _float8_values(dtype: str) -> NDArray[np.float32]:
@@ -138,7 +140,7 @@ def _float8_values(dtype: str) -> NDArray[np.float32]:
         size = np.where(top, np.where(mantissa == 0, np.inf, np.nan), size)
     elif not unsigned_zero:
         size = np.where(top & (mantissa == 1 - 2.0**-mantissa_bits), np.nan, size)
-    values = np.where(code & 0x80, -size, size).astype(np.float32)
+    values: NDArray[np.float32] = np.where(code & 0x80, -size, size).astype(np.float32)
     if unsigned_zero:
         values[0x80] = np.nan
     return values

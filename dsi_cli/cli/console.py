@@ -117,7 +117,7 @@ def size(number: int) -> str:
     ('999 B', '1.4 MB')
     """
     value, unit = float(number), "B"
-    for unit in ("B", "kB", "MB", "GB", "TB"):  # noqa: B007 (used after the loop)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":
             break
         value /= 1000

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Values = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -30,12 +29,16 @@ def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
 def scaled(values: Values) -> Values:
     """Return the values min-max scaled to [0, 1]; the caller has made sure that they are not all the same."""
     low, high = values.min(), values.max()
-    return (values - low) / (high - low)
+    between: Values = (values - low) / (high - low)
+    return between
 
 
 def ranks(values: Values) -> Values:
     """Return the rank of each value from 1, ties at their mid-rank."""
-    return stats.rankdata(values, method="average")
+    from scipy.stats import rankdata
+
+    found: Values = rankdata(values, method="average")
+    return found
 
 
 def cosine(x: Values, y: Values) -> float:
@@ -61,7 +64,9 @@ def pearson(x: Values, y: Values) -> float:
 
 def kendall(x: Values, y: Values) -> float:
     """Return Kendall's tau-b, in [-1, 1]."""
-    return float(stats.kendalltau(x, y, variant="b").statistic)
+    from scipy.stats import kendalltau
+
+    return float(kendalltau(x, y, variant="b").statistic)
 
 
 ON_VALUES: dict[str, Callable[[Values, Values], float]] = {

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files
@@ -18,14 +17,13 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import curves, labelling, reading
+from dsi_cli.pipeline import curves, labelling, reading, reference
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import REFERENCE, Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import REFERENCES
 
 FLUSH_SECONDS = 20.0
 """How often the tables at the top are brought up to date during a long call."""
@@ -76,14 +74,6 @@ def analyze(
         tables.write(states, labellings)
     summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name]) for state in states]
     return Summary(str(out), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
-
-
-def reference_table(one: Labelling) -> Any:
-    """Return a label list's reference matrix as a table of the schema."""
-    assert one.labels is not None
-    constants = {"reference": REFERENCE, "labels_id": one.labels.id}
-    varying = {"class_index": range(one.classes), "name": list(one.labels.names)}
-    return parquet.from_matrix(REFERENCES, one.reference(), constants, varying)
 
 
 def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[RunState]:
@@ -153,7 +143,7 @@ def _epochs(
     if one.labels is not None and one.resolved:
         path = output.reference_path(out, REFERENCE, one.labels.id)
         if not parquet.options_of(path):
-            parquet.write(reference_table(one), path, {"reference": REFERENCE}, output.scratch(out))
+            parquet.write(reference.table_of(one), path, {"reference": REFERENCE}, output.scratch(out))
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
     jobs = (_job(record, tables.still_holding(record, one.labels_id), matrices) for record in state.usable)
     for record, rows, stored in local.map_in_order(lambda job: _with_rows(*job, semantics, options), jobs):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dsi_cli.errors import NothingToAnalyseError, OutputError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.pipeline.analysis import reference_table
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.store import parquet
+from dsi_cli.store.schema import REFERENCES
 
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
@@ -39,12 +39,12 @@ def write(one: Labelling, path: Path) -> None:
     OutputError
         The place may not be written.
     """
-    parquet.write(_table(one), path, {"reference": REFERENCE}, path.parent)
+    parquet.write(_known(one), path, {"reference": REFERENCE}, path.parent)
 
 
 def write_stream(one: Labelling, file: IO[bytes]) -> None:
     """Write the matrix to an open file or pipe; errors as for `write`."""
-    parquet.write_stream(_table(one), file, {"reference": REFERENCE})
+    parquet.write_stream(_known(one), file, {"reference": REFERENCE})
 
 
 def write_map(one: Labelling, path: Path) -> None:
@@ -68,7 +68,15 @@ def write_map(one: Labelling, path: Path) -> None:
         raise OutputError(parquet.cannot_write(path, error)) from None
 
 
-def _table(one: Labelling) -> object:
+def table_of(one: Labelling) -> Any:
+    """Return the matrix of a label list as a table of the schema."""
+    assert one.labels is not None
+    constants = {"reference": REFERENCE, "labels_id": one.labels.id}
+    varying = {"class_index": range(one.classes), "name": list(one.labels.names)}
+    return parquet.from_matrix(REFERENCES, one.reference(), constants, varying)
+
+
+def _known(one: Labelling) -> Any:
     if not one.resolved:
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return reference_table(one)
+    return table_of(one)

@@ -1,7 +1,7 @@
 """The tables at the top of an output folder: what an earlier call left in them that still holds, and writing them anew.
 
-Rows of runs that a call does not touch are kept as they are. Rows that were made from a matrix are kept while the weights, the
-labels and the options that shape curves are the same.
+Rows of runs that a call does not touch are kept as they are. Rows that were made from a matrix are kept while the weights,
+the labels and the options that shape curves are the same.
 """
 
 from __future__ import annotations

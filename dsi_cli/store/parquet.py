@@ -1,8 +1,8 @@
 """One table in and out of one Parquet file.
 
-A file is written beside its place, flushed to the disk, and then takes its place in one step: whoever reads sees the old one or
-the new one. Its metadata holds, under the key ``dsi``, a JSON object with the schema's and dsi's versions and the options that
-shaped the table.
+A file is written beside its place, flushed to the disk, and then takes its place in one step: whoever reads sees the old
+one or the new one. Its metadata holds, under the key ``dsi``, a JSON object with the schema's and dsi's versions and the
+options that shaped the table.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError
 from dsi_cli.store.schema import FLOATS, SCHEMA_VERSION, Table
+from dsi_cli.version import __version__
 
 _KEY = b"dsi"
 _TYPES = {
@@ -155,8 +156,6 @@ def cannot_write(path: Path, error: OSError) -> str:
 
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:
-    from dsi_cli import __version__
-
     return {"schema": SCHEMA_VERSION, "dsi": __version__, "options": dict(options)}
 
 

@@ -103,7 +103,15 @@ def test_contents_count_before_names_and_files_before_folders(tree, names, expec
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("checkpoint-500", True), ("epoch_3", True), ("global_step12", True), ("checkpoint_0", True), ("run_3", False), ("3", False), ("checkpoints", False)],
+    [
+        ("checkpoint-500", True),
+        ("epoch_3", True),
+        ("global_step12", True),
+        ("checkpoint_0", True),
+        ("run_3", False),
+        ("3", False),
+        ("checkpoints", False),
+    ],
 )
 def test_step_folders_are_told_from_runs(name, expected):
     assert is_step_folder(name) is expected
@@ -118,4 +126,4 @@ def test_finished_epochs_are_given_where_the_convention_is_known(epoch, counts_f
 
 def test_numbers_within_names_sort_as_numbers():
     ordered = ["9", "10", "a", "e1", "e2", "e10", "e" + "1" * 40, "²"]
-    assert sorted(reversed(ordered), key=natural) == ordered
+    assert sorted(ordered[::-1], key=natural) == ordered

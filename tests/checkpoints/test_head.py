@@ -33,11 +33,13 @@ TORCHVISION = {
     "mnasnet0_5": "classifier.1.weight",
 }
 TIMM = [
-    "resnet18", "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "levit_128s", "efficientformer_l1", "pit_ti_distilled_224",
-    "swiftformer_xs", "repvit_m0_9", "convnext_atto", "convnextv2_atto", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050",
-    "ghostnet_050", "tinynet_e", "tiny_vit_5m_224", "regnety_002", "regnetz_005", "mixer_s16_224", "caformer_s18", "inception_v4",
-    "efficientvit_b0", "mambaout_femto", "hgnetv2_b0", "selecsls42", "vgg11", "densenet121", "coatnet_0_rw_224", "gcvit_xxtiny",
-    "fastvit_t8", "mobilevit_xxs", "edgenext_xx_small", "beit_base_patch16_224", "resmlp_12_224", "dla34", "xception41", "nextvit_small",
+    "resnet18", "vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "levit_128s", "efficientformer_l1",
+    "pit_ti_distilled_224", "swiftformer_xs", "repvit_m0_9", "convnext_atto", "convnextv2_atto",
+    "swin_tiny_patch4_window7_224", "mobilenetv3_small_050", "ghostnet_050", "tinynet_e", "tiny_vit_5m_224",
+    "regnety_002", "regnetz_005", "mixer_s16_224", "caformer_s18", "inception_v4", "efficientvit_b0",
+    "mambaout_femto", "hgnetv2_b0", "selecsls42", "vgg11", "densenet121", "coatnet_0_rw_224", "gcvit_xxtiny",
+    "fastvit_t8", "mobilevit_xxs", "edgenext_xx_small", "beit_base_patch16_224", "resmlp_12_224", "dla34",
+    "xception41", "nextvit_small",
 ]  # fmt: skip
 PREFIXES = ["", "module.", "_orig_mod.", "model.", "module._orig_mod.", "model.net.module.", "backbone."]
 
@@ -96,7 +98,7 @@ def test_timm_models(name):
 def test_two_equal_heads_are_asked_about():
     with torch.device("meta"):
         state = timm.create_model("crossvit_tiny_240", num_classes=10).state_dict()
-    listed = r"2 tensors could be the classifier: head\.0\.weight \(10, 96\), head\.1\.weight \(10, 192\); choose one with --head NAME"
+    listed = r"2 tensors could be .*: head\.0\.weight \(10, 96\), head\.1\.weight \(10, 192\); choose one with --head NAME"
     with pytest.raises(AmbiguousHeadError, match=listed):
         chosen(records(state))
 
@@ -110,7 +112,10 @@ def test_prefixes_of_wrappers(name, prefix):
 @pytest.mark.parametrize(
     ("shapes", "expected"),
     [
-        ({"conv1__weight": (6, 3, 5, 5), "fc1__weight": (120, 400), "fc2__weight": (84, 120), "fc3__weight": (10, 84)}, "fc3.weight"),
+        (
+            {"conv1__weight": (6, 3, 5, 5), "fc1__weight": (120, 400), "fc2__weight": (84, 120), "fc3__weight": (10, 84)},
+            "fc3.weight",
+        ),
         ({"0__weight": (64, 32), "2__weight": (32, 64), "4__weight": (10, 32)}, "4.weight"),
         ({"net__0__weight": (64, 32), "net__2__weight": (10, 64)}, "net.2.weight"),
         ({"0__conv__weight": (8, 3, 3, 3), "1__6__weight": (10, 16), "1__6__bias": (10,)}, "1.6.weight"),
@@ -123,7 +128,10 @@ def test_prefixes_of_wrappers(name, prefix):
         ({"head__weight": (10, 16), "head__bias": (10,), "body__conv__weight": (16, 3, 3, 3)}, "head.weight"),
         ({"fc__weight_orig": (10, 16), "fc__weight_u": (10,), "fc__weight_v": (16,)}, "fc.weight_orig"),
         ({"head__fc__weight": (10, 16), "bbox_head__weight": (4, 16)}, "head.fc.weight"),
-        ({"decode_head__conv_seg__weight": (19, 64, 1, 1), "auxiliary_head__conv_seg__weight": (19, 32, 1, 1)}, "decode_head.conv_seg.weight"),
+        (
+            {"decode_head__conv_seg__weight": (19, 64, 1, 1), "auxiliary_head__conv_seg__weight": (19, 32, 1, 1)},
+            "decode_head.conv_seg.weight",
+        ),
         ({"student__head__weight": (10, 16), "teacher__head__weight": (10, 16)}, "student.head.weight"),
         ({"model__10__linear__weight": (10, 1280), "model__9__attn__proj__weight": (10, 1280)}, "model.10.linear.weight"),
     ],
@@ -190,14 +198,19 @@ TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head
 
 
 def test_two_heads_are_listed():
-    listed = r"2 tensors could be the classifier: head_a\.head\.weight \(10, 16\), head_b\.head\.weight \(10, 16\); choose one with --head NAME"
+    listed = r": head_a\.head\.weight \(10, 16\), head_b\.head\.weight \(10, 16\); choose one with --head NAME"
     with pytest.raises(AmbiguousHeadError, match=listed):
         chosen(tensors(**TWO))
 
 
 def test_two_models_in_one_file_are_listed():
-    groups = [StateDict(("g",), tensors(fc__weight=(10, 16)), RAW), StateDict(("d",), tensors(classifier__weight=(2, 8)), RAW)]
-    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(10, 16\), classifier\.weight \(2, 8\); choose one with --head"):
+    groups = [
+        StateDict(("g",), tensors(fc__weight=(10, 16)), RAW),
+        StateDict(("d",), tensors(classifier__weight=(2, 8)), RAW),
+    ]
+    with pytest.raises(
+        AmbiguousHeadError, match=r"fc\.weight \(10, 16\), classifier\.weight \(2, 8\); choose one with --head"
+    ):
         choose(groups, RAW)
 
 
@@ -222,14 +235,16 @@ def test_other_heads_of_as_many_classes_are_told():
     assert found.others == ("aux_head.fc.weight",)
 
 
-@pytest.mark.parametrize("wanted", ["head_b.head.weight", "head_b.head", "b.head.weight".replace("b.", "head_b.")])
+@pytest.mark.parametrize("wanted", ["head_b.head.weight", "head_b.head", "head_b"])
 def test_a_head_asked_for_is_taken(wanted):
     assert chosen(tensors(**TWO), wanted=wanted) == "head_b.head.weight"
 
 
 @pytest.mark.parametrize("wanted", ["proto", "proto.weight", "module.proto", "module.proto.weight"])
 def test_a_head_asked_for_may_be_any_matrix(wanted):
-    assert chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), wanted=wanted) == "module.proto.weight"
+    assert (
+        chosen(tensors(module__proto__weight=(10, 16), module__fc__weight=(10, 16)), wanted=wanted) == "module.proto.weight"
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,7 +252,11 @@ def test_a_head_asked_for_may_be_any_matrix(wanted):
     [
         ("head", AmbiguousHeadError, r"--head head fits 2 tensors: head_a\.head\.weight, head_b\.head\.weight"),
         ("fc", NoHeadError, r"no tensor is named fc; the matrices are head_a\.head\.weight \(10, 16\), head_b"),
-        ("head_a.head.bias", NoHeadError, r"head_a\.head\.bias has shape \(10,\); a classifier is a matrix of \(classes, features\)"),
+        (
+            "head_a.head.bias",
+            NoHeadError,
+            r"head_a\.head\.bias has shape \(10,\); a classifier is a matrix of \(classes, features\)",
+        ),
     ],
 )
 def test_a_head_that_cannot_be_taken_says_why(wanted, error, message):

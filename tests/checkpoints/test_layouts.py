@@ -34,7 +34,10 @@ def inert(tree: object) -> object:
     [
         (SD, [((), RAW)]),
         ({"state_dict": SD, "epoch": 3}, [(("state_dict",), RAW)]),
-        ({"model": SD, "model_ema": {"module.fc.weight": WEIGHT, "n_averaged": WEIGHT}}, [(("model",), RAW), (("model_ema",), EMA)]),
+        (
+            {"model": SD, "model_ema": {"module.fc.weight": WEIGHT, "n_averaged": WEIGHT}},
+            [(("model",), RAW), (("model_ema",), EMA)],
+        ),
         ({"state_dict": SD, "state_dict_ema": dict(SD)}, [(("state_dict",), RAW), (("state_dict_ema",), EMA)]),
         ({"ema": SD}, [(("ema",), EMA)]),
         ({"a": {"b": {"c": SD}}}, [(("a", "b", "c"), RAW)]),

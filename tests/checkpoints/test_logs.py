@@ -16,7 +16,10 @@ def written(path, text):
 
 def test_rows_of_one_epoch_are_joined(tmp_path):
     """As Lightning writes: train and validation values in rows of their own, the last value counts."""
-    text = "epoch,step,train_loss_epoch,val_loss,val_acc,lr-SGD\n0,3,2.5,,,0.1\n0,3,,2.25,0.25,\n1,7,1.5,,,0.05\n1,7,,1.25,0.5,\n1,9,1.4,,,\n"
+    text = (
+        "epoch,step,train_loss_epoch,val_loss,val_acc,lr-SGD\n"
+        "0,3,2.5,,,0.1\n0,3,,2.25,0.25,\n1,7,1.5,,,0.05\n1,7,,1.25,0.5,\n1,9,1.4,,,\n"
+    )
     log = read_log(written(tmp_path / "metrics.csv", text))
     assert log.by_epoch == {
         0: {"train_loss": 2.5, "test_loss": 2.25, "test_accuracy": 0.25, "learning_rate": 0.1},
@@ -51,14 +54,26 @@ def test_an_epoch_0_without_train_loss_is_before_training(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n\n", "a,b\n1,2\n", "epoch\nnot a number\n", "epoch,train_loss\nnan,1\ninf,2\n", '"' + "x" * 200_000, "\0\0\0", "epoch\n1,2,3,4\n"]
+    "text",
+    [
+        "",
+        "\n\n",
+        "a,b\n1,2\n",
+        "epoch\nnot a number\n",
+        "epoch,train_loss\nnan,1\ninf,2\n",
+        '"' + "x" * 200_000,
+        "\0\0\0",
+        "epoch\n1,2,3,4\n",
+    ],
 )
 def test_garbage_has_no_curves(text, tmp_path):
     log = read_log(written(tmp_path / "log.csv", text))
     assert log is None or not any(log.by_epoch.values())
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"log_history": 3}', "[" * 100_000, '{"log_history": [{"epoch": true}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "3", '{"log_history": 3}', "[" * 100_000, '{"log_history": [{"epoch": true}]}']
+)
 def test_garbage_in_json_has_no_curves(text, tmp_path):
     log = read_log(written(tmp_path / "trainer_state.json", text))
     assert log is None or not log.by_epoch
@@ -94,7 +109,10 @@ def test_logs_of_real_runs_are_read(shared):
     ("tree", "expected"),
     [
         ({"train_loss": 2.0, "test_acc": 0.5, "lr": 0.1}, {"train_loss": 2.0, "test_accuracy": 0.5, "learning_rate": 0.1}),
-        ({"test_acc": 50.0, "train_acc": 75.0, "val_acc5": 100.0}, {"test_accuracy": 0.5, "train_accuracy": 0.75, "test_accuracy_top5": 1.0}),
+        (
+            {"test_acc": 50.0, "train_acc": 75.0, "val_acc5": 100.0},
+            {"test_accuracy": 0.5, "train_accuracy": 0.75, "test_accuracy_top5": 1.0},
+        ),
         ({"__metadata__": {"loss": "1.5", "val_acc": "null"}}, {"train_loss": 1.5}),
         ({"loss": True, "val_loss": None, "acc": float("nan")}, {}),
         ([], {}),

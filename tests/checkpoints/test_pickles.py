@@ -11,6 +11,7 @@ import sys
 import textwrap
 import zipfile
 from collections import OrderedDict, defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
+from dsi_cli.checkpoints.layouts import plain, state_dicts
 from dsi_cli.checkpoints.pickles import Exhausted, Global, Stub, read_pickle
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, UnreadableError
@@ -243,22 +245,60 @@ ATTACKS = {
         for k in ((n * (2**61 - 1)).to_bytes(11, "little", signed=True) for n in range(1, 200_000))
     )
     + b"u.",
-    "equal-long-keys": b"}q\x00" + _text("k" * 8_000_000) + b"q\x010" + _text("k" * 8_000_000) + b"q\x020(" + b"h\x01Nh\x02N" * 300_000 + b"u.",
-    "ordered-dict-of-a-shared-list": b"ccollections\nOrderedDict\nq\x000](" + b"(NNt" * 200_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
-    "set-of-a-shared-list": b"cbuiltins\nset\nq\x000](" + b"N" * 1_000_000 + b"e\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
+    "equal-long-keys": b"}q\x00"
+    + _text("k" * 8_000_000)
+    + b"q\x010"
+    + _text("k" * 8_000_000)
+    + b"q\x020("
+    + b"h\x01Nh\x02N" * 300_000
+    + b"u.",
+    "ordered-dict-of-a-shared-list": b"ccollections\nOrderedDict\nq\x000]("
+    + b"(NNt" * 200_000
+    + b"e\x85q\x010"
+    + b"h\x00h\x01R0" * 400_000
+    + b"N.",
+    "set-of-a-shared-list": b"cbuiltins\nset\nq\x000]("
+    + b"N" * 1_000_000
+    + b"e\x85q\x010"
+    + b"h\x00h\x01R0" * 400_000
+    + b"N.",
     "shared-arguments": b"ctorch\nSize\nq\x000(" + b"N" * 1_000_000 + b"tq\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
-    "encode-a-shared-text": b"c_codecs\nencode\nq\x000" + _text("k" * 20_000_000) + b"\x85q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
-    "scalar-of-a-shared-text": b"cnumpy.core.multiarray\nscalar\nq\x000N" + _text("k" * 20_000_000) + b"\x86q\x010" + b"h\x00h\x01R0" * 400_000 + b"N.",
-    "rebuild-through-a-shared-list": b"ccollections\nOrderedDict\nq\x000ctorch._tensor\n_rebuild_from_type\nq\x020](" + b"(NNt" * 200_000
-    + b"e\x85q\x010h\x00Nh\x01\x87q\x030" + b"h\x02h\x03R0" * 400_000 + b"N.",
+    "encode-a-shared-text": b"c_codecs\nencode\nq\x000"
+    + _text("k" * 20_000_000)
+    + b"\x85q\x010"
+    + b"h\x00h\x01R0" * 400_000
+    + b"N.",
+    "scalar-of-a-shared-text": b"cnumpy.core.multiarray\nscalar\nq\x000N"
+    + _text("k" * 20_000_000)
+    + b"\x86q\x010"
+    + b"h\x00h\x01R0" * 400_000
+    + b"N.",
+    "rebuild-through-a-shared-list": b"ccollections\nOrderedDict\nq\x000ctorch._tensor\n_rebuild_from_type\nq\x020]("
+    + b"(NNt" * 200_000
+    + b"e\x85q\x010h\x00Nh\x01\x87q\x030"
+    + b"h\x02h\x03R0" * 400_000
+    + b"N.",
     "list-of-itself-many-times": b"]q\x00(" + b"h\x00" * 2000 + b"e}q\x01" + _text("args") + b"h\x00s.",
-    "stubs-of-one-state": b"](}q\x00(" + b"".join(_text(f"k{n}") + b"N" for n in range(100_000)) + b"u0"
-    + b"cx\ny\n)Rh\x00b" * 100_000 + b"e.",
-    "dict-of-stubs-of-one-state": b"}q\x00(" + b"".join(_text(f"k{n}") + b"N" for n in range(50_000)) + b"u0}("
-    + b"".join(_text(f"k{n}") + b"cx\ny\n)Rh\x00b" for n in range(50_000)) + b"u.",
-    "modules-of-one-child": b"}q\x00(" + b"".join(_text(f"p{n}") + b"N" for n in range(50_000)) + b"u0"
-    + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("_parameters") + b"h\x00ubq\x010}("
-    + b"".join(_text(f"m{n}") + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("c") + b"h\x01sub" for n in range(20_000)) + b"u.",
+    "stubs-of-one-state": b"](}q\x00("
+    + b"".join(_text(f"k{n}") + b"N" for n in range(100_000))
+    + b"u0"
+    + b"cx\ny\n)Rh\x00b" * 100_000
+    + b"e.",
+    "dict-of-stubs-of-one-state": b"}q\x00("
+    + b"".join(_text(f"k{n}") + b"N" for n in range(50_000))
+    + b"u0}("
+    + b"".join(_text(f"k{n}") + b"cx\ny\n)Rh\x00b" for n in range(50_000))
+    + b"u.",
+    "modules-of-one-child": b"}q\x00("
+    + b"".join(_text(f"p{n}") + b"N" for n in range(50_000))
+    + b"u0"
+    + b"cx\ny\n)R}("
+    + _text("_modules")
+    + b"}"
+    + _text("_parameters")
+    + b"h\x00ubq\x010}("
+    + b"".join(_text(f"m{n}") + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("c") + b"h\x01sub" for n in range(20_000))
+    + b"u.",
 }
 _BOUND = textwrap.dedent(
     """
@@ -311,7 +351,7 @@ def real_pickle() -> bytes:
 def test_a_pickle_cut_anywhere_breaks_off(real_pickle):
     assert read_pickle(real_pickle, persistent=storage_of)[1] == len(real_pickle)
     for cut in range(len(real_pickle)):
-        with pytest.raises(UnreadableError, match="the pickle|too little|breaks off|no storage|without a size"):
+        with pytest.raises(UnreadableError, match=r"the pickle|too little|breaks off|no storage|without a size"):
             read_pickle(real_pickle[:cut], persistent=storage_of)
 
 
@@ -328,24 +368,18 @@ def test_changed_bytes_give_data_or_a_checkpoint_error(real_pickle, edits):
     data = bytearray(real_pickle)
     for place, value in edits:
         data[place % len(data)] = value
-    try:
+    with suppress(CheckpointError):
         found, end = read_pickle(bytes(data), persistent=storage_of)
-    except CheckpointError as error:
-        assert len(str(error)) < 500
-    else:
         assert 0 < end <= len(data)
-        assert not isinstance(found, BaseException)
+        assert isinstance(state_dicts(found), list)
+        assert not isinstance(plain(found), Stub | Tensor)
 
 
 @given(data=st.binary(max_size=60))
 @settings(max_examples=400, deadline=None)
 def test_noise_gives_data_or_a_checkpoint_error(data):
-    try:
-        _, end = read_pickle(data)
-    except CheckpointError as error:
-        assert str(error)
-    else:
-        assert end <= len(data)
+    with suppress(CheckpointError):
+        assert 0 < read_pickle(data)[1] <= len(data)
 
 
 @pytest.mark.parametrize(
@@ -385,5 +419,5 @@ def test_reading_begins_where_it_is_told_to():
 
 @pytest.mark.parametrize("pid", [b"N", b"(S'storage'\nNNNNt", b"(S'storage'\nNS'0'\nNI-1\nt", b"(S'other'\nNS'0'\nNI1\nt"])
 def test_references_that_are_no_storages_are_refused(pid):
-    with pytest.raises(UnreadableError, match="no storage|without a size"):
+    with pytest.raises(UnreadableError, match=r"no storage|without a size"):
         read_pickle(pid + b"Q.", persistent=storage_of)

@@ -157,7 +157,8 @@ LABELS = {str(n): f"c{n}" for n in range(3)}
 
 
 @pytest.mark.parametrize(
-    ("rows", "keep", "extra", "read"), [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3]), (6, False, 0, range(6))]
+    ("rows", "keep", "extra", "read"),
+    [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3]), (6, False, 0, range(6))],
 )
 def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})
@@ -282,7 +283,8 @@ def test_a_missing_file_is_named(tmp_path):
 def test_a_record_is_frozen_and_begins_with_the_tables_columns():
     names = [one.name for one in fields(Record)]
     assert names[: names.index("reason") + 1] == [
-        "run", "path", "epoch", "epochs_completed", "epoch_source", "step", "format", "trainer", "bytes", "head", "weights_used",
+        "run", "path", "epoch", "epochs_completed", "epoch_source", "step", "format", "trainer", "bytes", "head",
+        "weights_used",
         "classes", "features", "extra_classes", "dtype", "fingerprint", "status", "reason",
     ]  # fmt: skip
     assert replace(Record("r", "p"), epoch=3).epoch == 3

@@ -49,7 +49,9 @@ def _is_safetensors(head: bytes) -> bool:
 
 FORMATS = (
     Format("torch-zip", "torch_zip", lambda head: head[:4] == b"PK\x03\x04", "torch.save since PyTorch 1.6: a zip archive"),
-    Format("torch-legacy", "torch_legacy", lambda head: head[:15] == _LEGACY, "torch.save before PyTorch 1.6: a row of pickles"),
+    Format(
+        "torch-legacy", "torch_legacy", lambda head: head[:15] == _LEGACY, "torch.save before PyTorch 1.6: a row of pickles"
+    ),
     Format("safetensors", "safetensors", _is_safetensors, "safetensors, one file"),
 )
 SHARDED = "safetensors-sharded"

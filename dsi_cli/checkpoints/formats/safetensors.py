@@ -54,7 +54,9 @@ def open_content(source: Source) -> Content:
     if begin + end > source.size:
         raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}")
     if begin + end < source.size:
-        raise UnreadableError(f"{source.size - begin - end} bytes stand behind the last tensor: the header does not fit the file")
+        raise UnreadableError(
+            f"{source.size - begin - end} bytes stand behind the last tensor: the header does not fit the file"
+        )
     order = {name: place for place, name in enumerate(header)}
 
     def read(tensor: Tensor) -> NDArray[Any]:

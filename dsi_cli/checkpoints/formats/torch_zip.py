@@ -58,7 +58,9 @@ def open_content(source: Source) -> Content:
             raise UnreadableError(f"the archive has no storage {tensor.storage.key!r}")
         start, size = span(tensor)
         if start + size > entry.file_size:
-            raise UnreadableError(f"storage {tensor.storage.key!r} has {entry.file_size} bytes, the tensor needs {start + size}")
+            raise UnreadableError(
+                f"storage {tensor.storage.key!r} has {entry.file_size} bytes, the tensor needs {start + size}"
+            )
         return decode(tensor, _part(source, entry, start, size, notes), big_endian=big_endian)
 
     return Content(tree, read, notes)
@@ -78,7 +80,9 @@ def _directory(source: Source) -> dict[str, zipfile.ZipInfo]:
     try:
         found = zipfile.ZipFile(source).infolist()
     except zipfile.BadZipFile:
-        raise PendingError("a zip archive without its directory, which is written last: cut off, or still being written") from None
+        raise PendingError(
+            "a zip archive without its directory, which is written last: cut off, or still being written"
+        ) from None
     except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
         raise UnreadableError(f"the zip directory is damaged ({type(error).__name__})") from None
     entries = {entry.filename: entry for entry in found}
@@ -96,7 +100,9 @@ def _data_start(source: Source, entry: zipfile.ZipInfo) -> int:
 
 def _whole(source: Source, entry: zipfile.ZipInfo, most: int, notes: list[str]) -> bytes:
     if entry.file_size > most:
-        raise UnreadableError(f"{entry.filename.rpartition('/')[2]} has {entry.file_size} bytes; more than {most} are not read")
+        raise UnreadableError(
+            f"{entry.filename.rpartition('/')[2]} has {entry.file_size} bytes; more than {most} are not read"
+        )
     return _part(source, entry, 0, entry.file_size, notes)
 
 

@@ -1,0 +1,52 @@
+# Each target makes its own virtual environment (.venv) if none is active.
+
+ifdef VIRTUAL_ENV
+BIN := $(VIRTUAL_ENV)/bin
+else
+BIN := .venv/bin
+endif
+READY := $(BIN)/.dsi-ready
+DOCS_READY := $(BIN)/.dsi-docs-ready
+
+.PHONY: demo test test-slow check format docs bench clean
+
+demo: $(READY)  ## the main job on the runs that ship with the package
+	$(BIN)/dsi demo
+
+test: $(READY)  ## all tests, doctests and examples, with coverage
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+test-slow: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+check: $(READY)  ## lint, format, types, import contracts
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m ruff check --fix .
+
+docs: $(DOCS_READY)  ## the documentation site, in site/
+	$(BIN)/python -m mkdocs build --strict
+
+bench: $(READY)  ## ours beside what a user would do otherwise; writes the table of docs/performance.md
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache
+
+$(READY): pyproject.toml
+	test -x $(BIN)/python || python3 -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+$(DOCS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
