@@ -1,7 +1,7 @@
 """Which tensor of a state dict is the classifier: by evidence, or an error that lists the candidates.
 
-The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; feeding
-no later layer and no norm; being the last of a plain stack. Auxiliary and distillation heads, embeddings, attention and
+The evidence, strongest first: the name asked for; a name that means a classifier; as many rows as there are classes; feeding no
+later layer and no norm; being the last of a plain stack. Auxiliary and distillation heads, embeddings, attention and
 what lies in a numbered block of the body are no candidates. Where two are equally good, nothing is guessed.
 """
 

@@ -504,7 +504,7 @@ def _first(first: Any = None, *_rest: Any) -> Any:
 
 
 def _from_type(of: Any = None, _type: Any = None, args: Any = None, *_rest: Any) -> Any:
-    return called(of, args) if HARMLESS.get(of) in _QUICK else Stub(of, args)
+    return called(of, args) if isinstance(of, Global) and HARMLESS.get(of) in _QUICK else Stub(of, args)
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:

@@ -57,7 +57,9 @@ def analyze(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Read the classifiers out of checkpoints, compare them with WordNet, write tables.
+    """Compare the classifiers of checkpoints with WordNet.
+
+    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies.
 
     Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
     """

@@ -31,7 +31,7 @@ def export(
     ] = None,
     quiet: Quiet = False,
 ) -> int:
-    """Write one matrix or table, with names, as Parquet, CSV or NPY.
+    """Write one matrix or table as Parquet, CSV or NPY.
 
     Example: dsi export dsi-out --epoch 25 -o ncsm25.csv
     """

@@ -26,7 +26,9 @@ def scan(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what would be analysed: a line per file, with the classifier found. Nothing is written.
+    """Show what would be analysed, a line per file.
+
+    Reads the classifiers, writes nothing.
 
     Example: dsi scan runs/resnet18
     """

@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 VERBS = (

@@ -28,7 +28,9 @@ def wordnet(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Build WordNet's similarity matrix of a label list, and say how each label was understood.
+    """Build WordNet's similarity matrix of a label list.
+
+    Says how each label was understood, and what else it could mean.
 
     Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
     """

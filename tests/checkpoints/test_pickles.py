@@ -228,6 +228,11 @@ ATTACKS = {
     "tower-as-key": b"}N" + b"2\x86" * 60 + b"Ns.",
     "tower-in-a-set": b"\x80\x04\x8f(N" + b"2\x86" * 60 + b"\x90.",
     "tower-in-a-frozenset": b"\x80\x04(N" + b"2\x86" * 60 + b"\x91.",
+    "tower-as-callable": b"N" + b"2\x86" * 60 + b")R.",
+    "tower-behind-from-type": b"ctorch._tensor\n_rebuild_from_type_v2\nN" + b"2\x86" * 60 + b"N)\x87R.",
+    "tower-as-a-numpy-dtype": b"cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nN"
+    + b"2\x86" * 60
+    + b"\x85RC\x08abcdefgh\x86R.",
     "list-that-holds-itself-twice": b"]q\x00" + b"".join(b"]q%c(h%ch%ce" % (n + 1, n, n) for n in range(60)) + b".",
     "deep-lists": b"]" * 1_000_000 + b"a" * 999_999 + b".",
     "deep-tuples": b")" + b"\x85" * 2_000_000 + b".",
@@ -323,8 +328,9 @@ _BOUND = textwrap.dedent(
     """
 )
 READ = {
-    "long-binput", "textual-put", "tower-as-key", "tower-in-a-set", "tower-in-a-frozenset", "list-that-holds-itself-twice",
-    "deep-stubs", "deep-from-type", "deep-tuples", "colliding-integers", "equal-long-keys", "list-of-itself-many-times",
+    "long-binput", "textual-put", "tower-as-key", "tower-in-a-set", "tower-in-a-frozenset", "tower-as-callable",
+    "tower-behind-from-type", "tower-as-a-numpy-dtype", "list-that-holds-itself-twice", "deep-stubs",
+    "deep-from-type", "deep-tuples", "colliding-integers", "equal-long-keys", "list-of-itself-many-times",
     "stubs-of-one-state", "dict-of-stubs-of-one-state", "modules-of-one-child",
 }  # fmt: skip
 """The attacks that end as harmless data; all others are refused."""

@@ -1,0 +1,79 @@
+"""The commands and examples of the README and the docs do what they say."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def commands(page: Path) -> list[str]:
+    lines = [line for text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
+    return [line.removeprefix("$ ").split("  #")[0].split(" # ")[0].strip() for line in lines]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder as a reader has it: checkpoints in ``ckpts``."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(str(files("dsi_cli.demo") / "runs" / "cifar100-cnn"), folder / "ckpts")
+    return folder
+
+
+def run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
+def test_every_command_and_example_runs(page, workplace):
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for command in commands(page):
+        words = shlex.split(command)
+        if words[0] == "make":
+            assert words[1] in targets, f"{command}: the Makefile has no such target"
+        elif words[0] == "dsi":
+            run([sys.executable, "-m", "dsi_cli", *words[1:]], workplace)
+        else:
+            run([sys.executable, *words[1:]] if words[0] == "python" else words, workplace)
+    for text in blocks(page, "python"):
+        run([sys.executable, "-W", "error:::__main__", "-c", text], workplace)
+
+
+def test_the_readme_has_commands_and_an_example():
+    assert len(commands(PAGES[0])) >= 5
+    assert len(blocks(PAGES[0], "python")) == 1
+
+
+@pytest.mark.parametrize("name", ["tables.md", "cli.md"])
+def test_pages_made_from_the_code_are_up_to_date(name):
+    made = runpy.run_path(str(ROOT / "docs/make_pages.py"))["PAGES"][name]()
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run python docs/make_pages.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_to_files_of_the_project_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_makefile_shows_what_the_continuous_check_runs():
+    script = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "make check" in script
+    assert "make test" in script
