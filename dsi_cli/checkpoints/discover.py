@@ -29,8 +29,40 @@ MODEL_FILES = (
 )
 """The files that make a folder one checkpoint, the best first."""
 _NEVER = frozenset(
-    ".json .txt .csv .tsv .png .jpg .jpeg .gif .webp .svg .pdf .md .py .ipynb .yaml .yml .toml .log .npy .html .parquet .xml .sh .pyc .lock .out .err .jsonl .gz".split()
+    {  # fmt: skip
+        ".json",
+        ".txt",
+        ".csv",
+        ".tsv",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".webp",
+        ".svg",
+        ".pdf",
+        ".md",
+        ".py",
+        ".ipynb",
+        ".yaml",
+        ".yml",
+        ".toml",
+        ".log",
+        ".npy",
+        ".html",
+        ".parquet",
+        ".xml",
+        ".sh",
+        ".pyc",
+        ".lock",
+        ".out",
+        ".err",
+        ".jsonl",
+        ".gz",
+    }
 )
+OUR_TABLE = "checkpoints.parquet"
+"""What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 
 
@@ -145,6 +177,9 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
             inner.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
+        if OUR_TABLE in files:
+            inner.clear()
+            continue
         # Real folders before links to them: a run is not called "latest" after a link.
         inner[:] = sorted(set(inner) - _IGNORED_FOLDERS, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         _add_folder(folder, files, folders, is_top=folder == top)

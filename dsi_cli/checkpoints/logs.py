@@ -38,15 +38,40 @@ CURVES: dict[str, Curve] = {
 _SHARES = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
 _NAMES: dict[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
-    "test_loss": ("test_loss", "val_loss", "valid_loss", "eval_loss", "validation_loss", "test/loss", "val/loss", "eval/loss", "loss/test", "loss/val"),
+    "test_loss": (
+        "test_loss",
+        "val_loss",
+        "valid_loss",
+        "eval_loss",
+        "validation_loss",
+        "test/loss",
+        "val/loss",
+        "eval/loss",
+        "loss/test",
+        "loss/val",
+    ),
     "learning_rate": ("lr", "learning_rate", "lr-sgd", "lr-adam", "lr-adamw", "lr/pg0", "train/lr"),
     "train_accuracy": ("train_acc", "train_accuracy", "train/acc", "train_acc1", "train_top1", "acc", "accuracy"),
     "test_accuracy": (
-        "test_acc", "test_accuracy", "val_acc", "val_accuracy", "valid_acc", "eval_acc", "eval_accuracy", "eval_top1", "val_acc1", "test_acc1", "val/acc",
-        "val/accuracy", "test/acc", "metrics/accuracy_top1", "val_top1", "test_top1",
+        "test_acc",
+        "test_accuracy",
+        "val_acc",
+        "val_accuracy",
+        "valid_acc",
+        "eval_acc",
+        "eval_accuracy",
+        "eval_top1",
+        "val_acc1",
+        "test_acc1",
+        "val/acc",
+        "val/accuracy",
+        "test/acc",
+        "metrics/accuracy_top1",
+        "val_top1",
+        "test_top1",
     ),
     "test_accuracy_top5": ("test_acc5", "val_acc5", "eval_top5", "test_top5", "val_top5", "metrics/accuracy_top5"),
-}  # fmt: skip
+}
 _CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
 
 

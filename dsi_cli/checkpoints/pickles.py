@@ -54,12 +54,12 @@ class Stub:
         self.items: list[Any] | None = None
 
 
-class Exhausted(UnreadableError):
+class ExhaustedError(UnreadableError):
     """The pickle goes on beyond the bytes at hand."""
 
 
 def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any] | None = None) -> tuple[Any, int]:
-    """Return what the pickle at ``start`` describes, as inert data, and where it ends.
+    r"""Return what the pickle at ``start`` describes, as inert data, and where it ends.
 
     Parameters
     ----------
@@ -70,14 +70,14 @@ def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any]
 
     Raises
     ------
-    Exhausted
+    ExhaustedError
         The data ends before the pickle does.
     UnreadableError
         The bytes are no pickle, or one that asks for more than a checkpoint can need.
 
     Examples
     --------
-    >>> read_pickle(b"cos\\nsystem\\n(X\\x02\\x00\\x00\\x00lstR.")[0].of
+    >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].of
     Global(module='os', name='system')
     """
     machine = _Machine(data, start, persistent)
@@ -85,7 +85,7 @@ def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any]
         return machine.run(), machine.at
     except (IndexError, struct.error):
         if machine.at >= len(data) - 9:
-            raise Exhausted("the pickle breaks off") from None
+            raise ExhaustedError("the pickle breaks off") from None
         raise UnreadableError("the pickle is damaged: an instruction finds too little on the stack") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"the pickle is damaged ({type(error).__name__})") from None
@@ -132,7 +132,7 @@ class _Machine:
         self.stack.append(value)
 
     def charge(self, cost: int) -> None:
-        """Pay at once, before something large is made; what is small may lower the budget itself: `run` looks after each step."""
+        """Pay before something large is made; what is small lowers the budget itself, and `run` looks after each step."""
         self.budget -= cost
         if self.budget < 0:
             raise UnreadableError(f"the pickle would take more than {BUDGET // 1_000_000} MB of memory")
@@ -141,7 +141,7 @@ class _Machine:
         end = self.at + size
         if size < 0 or end > len(self.data):
             self.at = len(self.data)
-            raise Exhausted("the pickle breaks off inside a value")
+            raise ExhaustedError("the pickle breaks off inside a value")
         found = self.data[self.at : end]
         self.at = end
         return found
@@ -156,7 +156,7 @@ class _Machine:
         if end < 0:
             if len(self.data) - self.at < _LONGEST_LINE:
                 self.at = len(self.data)
-                raise Exhausted("the pickle breaks off inside a line")
+                raise ExhaustedError("the pickle breaks off inside a line")
             raise UnreadableError("the pickle holds an endless line")
         found = self.data[self.at : end]
         self.at = end + 1
@@ -174,7 +174,9 @@ _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I"
 _F8 = struct.Struct(">d")
 
 
-# A checkpoint's pickle is some twenty thousand steps, nearly all of a dozen kinds: these go without calls within the machine.
+# A checkpoint's pickle is some twenty thousand steps, nearly all of a dozen kinds: these make no calls within the machine.
+
+
 def _unknown(m: _Machine) -> None:
     raise UnreadableError(f"no pickle of a checkpoint: instruction {m.data[m.at - 1]:#04x} at byte {m.at - 1}")
 
@@ -465,7 +467,7 @@ def _persistent_id(m: _Machine) -> None:
 
 
 def _cost(args: tuple[Any, ...]) -> int:
-    """Return what a harmless call is charged, before it is made: by the length of what it goes through, however often shared."""
+    """Return what a harmless call is charged, before it is made: by what it goes through, however often that is shared."""
     longest = args[0] if args else None
     if isinstance(longest, _GROUPS):
         return _BIG + 8 * len(args) + 64 * len(longest)

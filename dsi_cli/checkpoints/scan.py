@@ -52,7 +52,7 @@ class Scanned:
     """``(classes, features)``; None where the record is not ``ok``."""
 
 
-def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) -> Scanned:  # noqa: B008 (frozen)
+def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) -> Scanned:
     """Return the record of one checkpoint and its classifier's weight.
 
     Parameters
@@ -154,7 +154,7 @@ def _rows(content: Content, tensor: Tensor) -> NDArray[np.float32]:
 
 def fingerprint(rows: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a head as (rows, features) little-endian float32."""
-    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").data).hexdigest()
 
 
 def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:

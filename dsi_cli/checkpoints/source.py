@@ -7,6 +7,9 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli.errors import PendingError, UnreadableError
 
 _LARGEST_DIRECTORY = 32 << 20
@@ -56,9 +59,7 @@ class Source:
         PendingError
             The file ends before them: it was cut off, or shrank while it was read.
         """
-        if size < 0 or offset < 0 or offset + size > self.size:
-            raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
-        self.asked += size
+        self._ask(offset, size)
         parts = []
         while size:
             try:
@@ -70,6 +71,27 @@ class Source:
             parts.append(part)
             offset, size = offset + len(part), size - len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def array_at(self, offset: int, size: int) -> NDArray[np.uint8]:
+        """Return the same as `read_at` in memory of its own, to make an array of without a copy; errors as there."""
+        self._ask(offset, size)
+        found = np.empty(size, dtype=np.uint8)
+        left = found.data
+        try:
+            self._file.seek(offset)
+            while left:
+                count = self._file.readinto(left)
+                if not count:
+                    raise PendingError("changed while it was read")
+                left = left[count:]
+        except OSError as error:
+            raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+        return found
+
+    def _ask(self, offset: int, size: int) -> None:
+        if size < 0 or offset < 0 or offset + size > self.size:
+            raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
+        self.asked += size
 
     def head(self, size: int) -> bytes:
         """Return the first ``size`` bytes, or fewer if the file is shorter."""

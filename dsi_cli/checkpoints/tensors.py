@@ -110,8 +110,11 @@ def span(tensor: Tensor) -> tuple[int, int]:
     return tensor.offset * width, (last + 1) * width
 
 
-def decode(tensor: Tensor, data: bytes, *, big_endian: bool = False) -> NDArray[Any]:
-    """Return the tensor out of the bytes that `span` named: floats as float16, float32 or float64, others as they are."""
+def decode(tensor: Tensor, data: bytes | NDArray[np.uint8], *, big_endian: bool = False) -> NDArray[Any]:
+    """Return the tensor out of the bytes that `span` named: floats as float16, float32 or float64, others as they are.
+
+    It may be written to, and shares memory with ``data`` where that is an array.
+    """
     stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
     if 0 in tensor.shape:
         return np.zeros(tensor.shape, dtype=np.float32)
@@ -122,7 +125,10 @@ def decode(tensor: Tensor, data: bytes, *, big_endian: bool = False) -> NDArray[
         widened: NDArray[np.float32] = (view.astype(np.uint32) << 16).view(np.float32)
         return widened
     if tensor.dtype in _FLOAT8:
-        return _float8_values(tensor.dtype)[view]
+        looked_up: NDArray[np.float32] = _float8_values(tensor.dtype)[view]
+        return looked_up
+    if stored.isnative and flat.flags.writeable and view.flags.c_contiguous and view.size == flat.size:
+        return flat.reshape(tensor.shape)
     native: NDArray[Any] = np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
     return native
 

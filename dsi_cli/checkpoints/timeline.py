@@ -43,7 +43,11 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 def stands_for_epoch(records: Sequence[Record]) -> dict[tuple[int, int | None], bool]:
     """Return, for the (epoch, step) of each usable record, whether it is the last save of its epoch."""
     last = {record.epoch: record.step for record in in_order(records)}
-    return {(record.epoch, record.step): last[record.epoch] == record.step for record in in_order(records) if record.epoch is not None}
+    return {
+        (record.epoch, record.step): last[record.epoch] == record.step
+        for record in in_order(records)
+        if record.epoch is not None
+    }
 
 
 def _with_one_class_count(records: Sequence[Record]) -> list[Record]:
@@ -61,12 +65,14 @@ def _with_one_class_count(records: Sequence[Record]) -> list[Record]:
 
 
 def _numbered(records: Sequence[Record]) -> list[Record]:
-    """Number the checkpoints by their names' order where not one of them says its epoch."""
+    """Return the checkpoints numbered by their names' order where not one of them says its epoch."""
     usable = [record for record in records if record.status == OK]
     if any(record.epoch is not None for record in usable):
         return list(records)
     own = [record for record in usable if not _is_copy(record)] or usable
-    numbers = {record.path: number for number, record in enumerate(sorted(own, key=lambda record: epochs.natural(record.path)))}
+    numbers = {
+        record.path: number for number, record in enumerate(sorted(own, key=lambda record: epochs.natural(record.path)))
+    }
     return [
         replace(record, epoch=numbers[record.path], epoch_source=epochs.ORDER)
         if record.status == OK and record.path in numbers
@@ -91,13 +97,17 @@ def _of_one_epoch(group: list[Record]) -> list[tuple[Record, Record]]:
     """Return each record of an epoch with what becomes of it."""
     out: list[tuple[Record, Record]] = []
     kept: list[Record] = []
-    for record in sorted(group, key=lambda r: (-(r.step if r.step is not None else -1), _is_copy(r), epochs.natural(r.path))):
+    for record in sorted(
+        group, key=lambda r: (-(r.step if r.step is not None else -1), _is_copy(r), epochs.natural(r.path))
+    ):
         twin = next((other for other in kept if other.fingerprint == record.fingerprint), None)
         rival = next((other for other in kept if other.step == record.step or record.step is None), None)
         if twin is not None:
             record_now = replace(record, status=SKIPPED, reason=f"the same weights as {_name(twin)}")
         elif rival is not None:
-            record_now = replace(record, status=SKIPPED, reason=f"epoch {record.epoch} again, as in {_name(rival)}, with other weights")
+            record_now = replace(
+                record, status=SKIPPED, reason=f"epoch {record.epoch} again, as in {_name(rival)}, with other weights"
+            )
         else:
             record_now = record
             kept.append(record)

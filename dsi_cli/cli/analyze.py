@@ -114,7 +114,8 @@ def _told(run: RunSummary) -> Iterator[str]:
     ok = run.statuses.get("ok", 0)
     weights = " and ".join(run.weights_used)
     heads = ", ".join(run.heads) or "none"
-    yield f"{run.name}: {console.count(ok, 'epoch')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
+    what = f"{console.count(ok, 'epoch')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
+    yield f"{run.name}: {what}"
     if run.labels:
         preset = f", which are the preset {run.preset}" if run.preset else ""
         yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in WordNet 3.0"
@@ -163,4 +164,4 @@ def _print_next_step(summary: Summary) -> None:
     print()
     print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.")
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)")
-    print(f"notebook: from dsi_cli import open_run; run = open_run({summary.out!r}); run.curves")
+    print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

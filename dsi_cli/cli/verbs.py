@@ -15,7 +15,6 @@ from dsi_cli.errors import BUG, DONE, INTERRUPTED, USAGE, DsiError
 app = typer.Typer(
     name="dsi",
     help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +53,7 @@ def run_safely(arguments: list[str]) -> int:
     ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
     """
     try:
-        return _ended(lambda: app(arguments, standalone_mode=False))
+        return _ended(lambda: app(arguments or ["--help"], standalone_mode=False))
     except DsiError as error:
         console.error(str(error))
         return error.exit_code
@@ -86,6 +85,7 @@ def _ended(call: object) -> int:
         # Typer's own click, vendored or not, marks wrong usage by this method.
         if not hasattr(error, "format_message"):
             raise
-        console.error(f"{error.format_message()} (dsi --help says more)")
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "dsi"
+        console.error(f"{error.format_message().rstrip('.')}; {command} --help says more")
         return USAGE
     return code if isinstance(code, int) else DONE

@@ -149,7 +149,7 @@ def _epochs(
     for record, rows, stored in local.map_in_order(lambda job: _with_rows(*job, semantics, options), jobs):
         tables.add(record, rows + curves.trainer_rows(record, trainers_logs[record.run]))
         yield _zero_rows(record.epoch, state, one, stored.zero_rows)
-    output.remove_strays(out, state.run.name, matrices.paths)
+    output.remove(matrices.strays())
 
 
 def _job(record: Record, rows: list[curves.Row], matrices: Matrices) -> tuple[Record, list[curves.Row], Stored]:

@@ -100,7 +100,7 @@ def without_labels(classes: int) -> Labelling:
 def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> tuple[LabelList | None, str | None]:
     """Return a run's labels, and a warning about a label file that could not be read.
 
-    They are those asked for, else what lies beside the checkpoints or in the folder above, else what a checkpoint says itself.
+    They are those asked for, else what lies beside the checkpoints or in the folder above, else what a checkpoint says.
 
     Raises
     ------

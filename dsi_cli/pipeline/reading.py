@@ -39,12 +39,12 @@ class RunState:
     settled: list[Record] = field(default_factory=list)
     weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """By path, of the checkpoints that were read in this call, as far as `KEPT_BYTES` reach."""
-    read: int = 0
-    """Heads read in this call."""
+    heads_read: set[str] = field(default_factory=set)
+    """Paths of the heads read in this call."""
     reused: int = 0
     """Matrices of an earlier call that still hold."""
-    gone: int = 0
-    """Checkpoints of an earlier call that this call did not find; their matrices are kept."""
+    gone: set[str] = field(default_factory=set)
+    """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
 
     @property
     def usable(self) -> list[Record]:
@@ -52,23 +52,35 @@ class RunState:
         return timeline.in_order(self.settled)
 
 
-def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> dict[str, Record]:
-    """Return the records that an earlier call left for a run, by path; none where other options shaped its matrices."""
-    found: dict[str, Record] = {}
+@dataclass(frozen=True)
+class Known:
+    """The records that an earlier call left for a run, by path."""
+
+    without_matrix: dict[str, Record] = field(default_factory=dict)
+    with_matrix: dict[str, Record] = field(default_factory=dict)
+
+    def get(self, path: str) -> Record | None:
+        """Return the record of a path, None where there is none."""
+        return self.with_matrix.get(path) or self.without_matrix.get(path)
+
+
+def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
+    """Return what an earlier call left for a run; nothing where other options shaped its matrices."""
+    known = Known()
     others = output.earlier_options(out, CHECKPOINTS)
-    if others.get("shaping") == dict(shaping):
-        rows = others.get("without_matrix", [])
-        found |= {row["path"]: record for row in rows if (record := _record(row)) is not None and record.run == run}
+    if others.get("shaping", {}).get(run) == dict(shaping):
+        for row in others.get("without_matrix", []):
+            record = _record(row)
+            if record is not None and record.run == run:
+                known.without_matrix[record.path] = record
     for options in output.csm_files(out, run).values():
         record = _record(options.get("record"))
         if record is not None and options.get("shaping") == dict(shaping):
-            found[record.path] = record
-    return found
+            known.with_matrix[record.path] = record
+    return known
 
 
-def scan_run(
-    state: RunState, known: Mapping[str, Record], choice: Choice, classes: int | None, chosen: range | None
-) -> Iterator[Record]:
+def scan_run(state: RunState, known: Known, choice: Choice, classes: int | None, chosen: range | None) -> Iterator[Record]:
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     for found in state.run.checkpoints:
@@ -76,16 +88,23 @@ def scan_run(
         if record is None or not _is_current(record, found):
             scanned = scan(found, choice, classes)
             record = scanned.record
-            state.read += record.fingerprint is not None
+            if record.fingerprint is not None:
+                state.heads_read.add(found.shown)
             if scanned.weight is not None and held + scanned.weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
                 held += scanned.weight.nbytes
                 state.weights[found.shown] = scanned.weight
         state.records.append(record)
         yield record
-    there = {found.shown for found in state.run.checkpoints}
-    left = [record for path, record in known.items() if path not in there and record.status == OK]
-    state.gone = len(left)
+    left = _left(state, known)
+    state.gone = {record.path for record in left}
     state.records += left
+
+
+def _left(state: RunState, known: Known) -> list[Record]:
+    """Return the records of files that are gone, but for epochs that another file has now."""
+    there = {found.shown for found in state.run.checkpoints}
+    taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
+    return [r for path, r in known.with_matrix.items() if path not in there and (r.epoch, r.step) not in taken]
 
 
 def settle(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
@@ -128,6 +147,14 @@ class Matrices:
         self._places = {found.shown: found for found in state.run.checkpoints}
         self._last = timeline.stands_for_epoch(state.usable)
         self._there = output.csm_files(out, state.run.name)
+        self._waiting = {record.path for record in state.usable}
+        self._displaced: dict[str, tuple[NDArray[np.float32], dict[str, Any]]] = {}
+
+    def strays(self) -> set[Path]:
+        """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
+        left = self.state.gone - {record.path for record in self.state.usable}
+        kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
+        return set(output.csm_files(self.out, self.state.run.name)) - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
         """Return what the output holds of a checkpoint, after writing what it lacks.
@@ -145,6 +172,7 @@ class Matrices:
         found: dict[str, NDArray[np.float32]] = {}
         said: dict[str, Any] = {}
         reused = True
+        self._waiting.discard(record.path)
         for kind in self.kinds:
             path, described = self._path(record, kind), self._described(record)
             self.paths.add(path)
@@ -152,6 +180,7 @@ class Matrices:
             if output.canonical({name: there.get(name) for name in described}) != output.canonical(described):
                 reused = False
                 table, there = self._table(record, kind, described)
+                self._keep_displaced(path, kind)
                 parquet.write(table, path, there, output.scratch(self.out))
             if wanted:
                 found[kind] = parquet.to_matrix(parquet.read(path))
@@ -178,23 +207,41 @@ class Matrices:
         return table, described | said
 
     def _moved(self, kind: str, described: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]] | None:
-        """Return the matrix of these very weights that lies under another epoch's or step's name."""
-        same = output.canonical({name: described[name] for name in ("record", "shaping")})
+        """Return the matrix of these very weights that lies, or lay until now, under another epoch's or step's name."""
+        same = _source(kind, described)
+        if same in self._displaced:
+            return self._displaced.pop(same)
         for path, there in self._there.items():
-            if path.parent.name == kind and output.canonical({n: there.get(n) for n in ("record", "shaping")}) == same:
-                return parquet.to_matrix(parquet.read(path)), {name: there[name] for name in ("mean_row", "zero_rows")}
+            if path not in self.paths and _source(path.parent.name, there) == same:
+                return _read_matrix(path, there)
         return None
+
+    def _keep_displaced(self, path: Path, kind: str) -> None:
+        """Remember the matrix that is about to be overwritten, for the checkpoint whose it is."""
+        there = self._there.get(path, {})
+        if there.get("record", {}).get("path") in self._waiting:
+            self._displaced[_source(kind, there)] = _read_matrix(path, there)
 
     def _made(self, record: Record, kind: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
         weight = self.state.weights.get(record.path)
         if weight is None:
             place = self._places.get(record.path)
             again = scan(place, self.options.choice, record.classes) if place else None
+            self.state.heads_read.add(record.path)
             if again is None or again.weight is None or again.record.fingerprint != record.fingerprint:
                 raise OutputError(f"{record.path} changed while it was analysed: run the same command again")
             weight = again.weight
         said = {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
         return KINDS[kind](weight), said
+
+
+def _source(kind: str, said: Mapping[str, Any]) -> str:
+    """Return what a matrix was made from, as text that is equal exactly when that is."""
+    return output.canonical({"kind": kind} | {name: said.get(name) for name in ("record", "shaping")})
+
+
+def _read_matrix(path: Path, said: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    return parquet.to_matrix(parquet.read(path)), {name: said[name] for name in ("mean_row", "zero_rows")}
 
 
 def without_matrix(state: RunState) -> list[dict[str, Any]]:
@@ -222,8 +269,8 @@ def check_class_count(state: RunState, classes: int, names: tuple[str, ...], sou
     if heads and heads != [classes]:
         first = ", ".join(repr(name) for name in names[:3])
         raise UsageError(
-            f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {heads[0]} classes:"
-            " give the list that the model was trained with"
+            f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {heads[0]}"
+            " classes: give the list that the model was trained with"
         )
 
 

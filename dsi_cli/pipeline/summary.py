@@ -85,9 +85,9 @@ def summarise(state: RunState, one: Labelling, log: Log | None) -> RunSummary:
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
-        read=state.read,
+        read=len(state.heads_read),
         reused=state.reused,
-        gone=state.gone,
+        gone=len(state.gone),
         no_reference=one.why_no_reference(),
         problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
     )

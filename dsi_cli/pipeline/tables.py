@@ -60,7 +60,8 @@ class TopTables:
         key = f"{record.epoch}/{record.step}"
         same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == record.fingerprint
         same_labels = self._curves.get("labels", {}).get(record.run, "") == labels_id
-        if not (same_weights and same_labels and self._curves.get("shaping") == self.options.shaping_curves):
+        same_options = self._curves.get("shaping", {}).get(record.run) == self.options.shaping_curves
+        if not (same_weights and same_labels and same_options):
             return []
         rows = self._kept.get((record.run, key), [])
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
@@ -76,16 +77,23 @@ class TopTables:
         folders = self.folders | {state.run.name: printable(str(state.run.folder)) for state in states}
         without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
         without += [row for state in states for row in reading.without_matrix(state)]
-        options = {"shaping": self.options.shaping_matrices, "folders": folders, "without_matrix": without}
+        shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
+        options = {"shaping": shaping, "folders": folders, "without_matrix": without}
         output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
         classes = [row for name, one in labellings.items() for row in one.class_rows(name)]
         classes = self._with_others(CLASSES, classes)
         output.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
         labels = self._curves.get("labels", {}) | {name: one.labels_id for name, one in labellings.items()}
-        options = {"shaping": self.options.shaping_curves, "made": others | self._made, "labels": labels}
+        shaping = self._shaping(self._curves, self.options.shaping_curves)
+        options = {"shaping": shaping, "made": others | self._made, "labels": labels}
         output.write_rows(self.out, CURVES, sorted(self._rows, key=curves.sort_key), options)
         self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
+
+    def _shaping(self, earlier: Mapping[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the options that shaped each run's rows: another call may have made those of other runs."""
+        shaping: dict[str, dict[str, Any]] = earlier.get("shaping", {}) | dict.fromkeys(self._mine, now)
+        return shaping
 
     def _with_others(self, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         others = [row for row in output.earlier_rows(self.out, table) if row["run"] not in self._mine]

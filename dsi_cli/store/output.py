@@ -6,10 +6,10 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 from dsi_cli.errors import OutputError, UsageError
@@ -68,28 +68,42 @@ def writing(out: Path) -> Iterator[None]:
     _require_ours(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("a+")
+        file = _locked(out)
     except OSError as error:
         raise OutputError(parquet.cannot_write(out, error)) from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            raise OutputError(
-                f"another dsi ({file.read().strip() or 'unknown process'}) is writing to {out}: wait for it"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()}")
-        file.flush()
         shutil.rmtree(scratch(out), ignore_errors=True)
         try:
             yield
         finally:
             shutil.rmtree(scratch(out), ignore_errors=True)
             (out / ".lock").unlink(missing_ok=True)
-            if not any(out.iterdir()):
+            with suppress(OSError):  # it holds something, as it should
                 out.rmdir()
+
+
+def _locked(out: Path) -> IO[bytes]:
+    """Return the lock file, locked; it holds the process's number, for whoever finds it locked."""
+    path = out / ".lock"
+    while True:
+        file = path.open("a+b", buffering=0)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            who = file.read(100).decode(errors="replace").strip() or "unknown process"
+            file.close()
+            raise OutputError(f"another dsi ({who}) is writing to {out}: wait for it") from None
+        try:
+            # Between opening and locking, another process may have finished and removed the file.
+            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                file.truncate(0)
+                file.write(f"process {os.getpid()}".encode())
+                return file
+        except OSError:
+            file.close()
+            raise
+        file.close()
 
 
 def _require_ours(out: Path) -> None:
@@ -150,11 +164,10 @@ def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Map
     parquet.write(parquet.from_rows(table, rows), table_path(out, table), options, scratch(out))
 
 
-def remove_strays(out: Path, run: str, keep: set[Path]) -> None:
-    """Remove matrix files that no checkpoint of the run stands for any more."""
-    for file in csm_files(out, run):
-        if file not in keep:
-            file.unlink(missing_ok=True)
+def remove(files: Iterable[Path]) -> None:
+    """Remove files that nothing stands for any more."""
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def canonical(options: Mapping[str, Any]) -> str:

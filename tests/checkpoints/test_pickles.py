@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.layouts import plain, state_dicts
-from dsi_cli.checkpoints.pickles import Exhausted, Global, Stub, read_pickle
+from dsi_cli.checkpoints.pickles import ExhaustedError, Global, Stub, read_pickle
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, UnreadableError
 
@@ -364,7 +364,7 @@ def test_a_pickle_cut_anywhere_breaks_off(real_pickle):
 def test_a_cut_between_instructions_is_told_from_damage(real_pickle):
     starts = [at for _, _, at in pickletools.genops(real_pickle)]
     for cut in starts:
-        with pytest.raises(Exhausted, match="breaks off"):
+        with pytest.raises(ExhaustedError, match="breaks off"):
             read_pickle(real_pickle[:cut], persistent=storage_of)
 
 

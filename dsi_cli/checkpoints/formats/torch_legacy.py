@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE, storage_of
-from dsi_cli.checkpoints.pickles import Exhausted, read_pickle
+from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
@@ -37,7 +37,7 @@ def open_content(source: Source) -> Content:
         if tensor.storage.key not in places:
             raise UnreadableError(f"the file has no storage {tensor.storage.key!r}")
         start, size = span(tensor)
-        return decode(tensor, source.read_at(places[tensor.storage.key] + start, size), big_endian=big_endian)
+        return decode(tensor, source.array_at(places[tensor.storage.key] + start, size), big_endian=big_endian)
 
     return Content(tree, read)
 
@@ -52,7 +52,7 @@ def _pickles(source: Source, persistent: Any) -> tuple[list[Any], int]:
             for _ in range(5):
                 value, at = read_pickle(data, at, persistent=persistent)
                 found.append(value)
-        except Exhausted:
+        except ExhaustedError:
             if len(data) == source.size:
                 raise PendingError("breaks off inside its pickles: cut off, or still being written") from None
             if size >= LARGEST_PICKLE:
