@@ -28,39 +28,11 @@ MODEL_FILES = (
     "adapter_model.bin",
 )
 """The files that make a folder one checkpoint, the best first."""
-_NEVER = frozenset(
-    {  # fmt: skip
-        ".json",
-        ".txt",
-        ".csv",
-        ".tsv",
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".gif",
-        ".webp",
-        ".svg",
-        ".pdf",
-        ".md",
-        ".py",
-        ".ipynb",
-        ".yaml",
-        ".yml",
-        ".toml",
-        ".log",
-        ".npy",
-        ".html",
-        ".parquet",
-        ".xml",
-        ".sh",
-        ".pyc",
-        ".lock",
-        ".out",
-        ".err",
-        ".jsonl",
-        ".gz",
-    }
-)
+_NOT_CHECKPOINTS = (
+    ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
+    ".yaml", ".yml", ".toml", ".log", ".npy", ".html", ".parquet", ".xml", ".sh", ".pyc", ".lock", ".out", ".err",
+    ".jsonl", ".gz",
+)  # fmt: skip
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -227,7 +199,7 @@ def _is_candidate(path: Path, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix in _NEVER or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
+    if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
     try:
         with path.open("rb") as file:

@@ -41,6 +41,9 @@ _NAMED_OTHERWISE = re.compile(
     r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
 )
 _DECIMAL = re.compile(r"\d+\.\d+")
+_CHECKPOINT_WORDS = frozenset(
+    {"model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"}
+)
 _ALONE = re.compile(r"(?<![a-z0-9])(\d{1,5})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 
@@ -98,6 +101,20 @@ def epoch_in_name(name: str) -> int | None:
         text = other.sub(" ", text)
     alone = _ALONE.findall(text)
     return int(alone[0]) if len(alone) == 1 else None
+
+
+def is_bare_number(name: str) -> bool:
+    """Return whether a name's epoch is a number beside words that say nothing of epochs or checkpoints.
+
+    Such a number is an epoch only if a run's other files have others in its place.
+
+    >>> [is_bare_number(name) for name in ("vit_b_16.pth", "model_12.pth", "epoch_3.pt", "7.ckpt")]
+    [True, False, False, False]
+    """
+    text = _plain_text(name)
+    if _EPOCH.search(text) or _GLUED_EPOCH.search(text):
+        return False
+    return bool(set(re.findall(r"[a-z]+", text.lower())) - _CHECKPOINT_WORDS)
 
 
 def step_in_name(name: str) -> int | None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -72,11 +71,10 @@ class Source:
             offset, size = offset + len(part), size - len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def array_at(self, offset: int, size: int) -> NDArray[np.uint8]:
-        """Return the same as `read_at` in memory of its own, to make an array of without a copy; errors as there."""
+    def memory_at(self, offset: int, size: int) -> memoryview:
+        """Return the same as `read_at`, to make an array of that may be written to, without a copy; errors as there."""
         self._ask(offset, size)
-        found = np.empty(size, dtype=np.uint8)
-        left = found.data
+        found = left = np.empty(size, dtype=np.uint8).data
         try:
             self._file.seek(offset)
             while left:

@@ -110,10 +110,10 @@ def span(tensor: Tensor) -> tuple[int, int]:
     return tensor.offset * width, (last + 1) * width
 
 
-def decode(tensor: Tensor, data: bytes | NDArray[np.uint8], *, big_endian: bool = False) -> NDArray[Any]:
+def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:
     """Return the tensor out of the bytes that `span` named: floats as float16, float32 or float64, others as they are.
 
-    It may be written to, and shares memory with ``data`` where that is an array.
+    It may be written to, and may share memory with ``data`` where that is a memoryview.
     """
     stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
     if 0 in tensor.shape:

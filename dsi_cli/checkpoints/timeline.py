@@ -6,6 +6,7 @@ skipped. Two saves within one epoch that differ are both kept, told apart by the
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ def settle(records: Sequence[Record], *, begins_before_training: bool = False) -
     begins_before_training : whether a log beside them says that epoch 0 was written before training
     """
     settled = _with_one_class_count(records)
-    settled = _numbered(settled)
+    settled = _numbered(_without_bare_numbers(settled))
     settled = _with_completed(settled, begins_before_training)
     out = {id(record): record for record in settled}
     for epoch in {record.epoch for record in settled if record.status == OK and record.epoch is not None}:
@@ -62,6 +63,18 @@ def _with_one_class_count(records: Sequence[Record]) -> list[Record]:
         else record
         for record in records
     ]
+
+
+def _without_bare_numbers(records: Sequence[Record]) -> list[Record]:
+    """Take the epoch from names like ``vit_b_16`` whose number no other file of the run varies."""
+    patterns = Counter(re.sub(r"\d+", "#", _name(record)) for record in records)
+    out = []
+    for record in records:
+        name = _name(record)
+        is_series = patterns[re.sub(r"\d+", "#", name)] > 1
+        bare = record.epoch_source == epochs.FILE_NAME and epochs.is_bare_number(name) and not is_series
+        out.append(replace(record, epoch=None, epoch_source=None) if bare else record)
+    return out
 
 
 def _numbered(records: Sequence[Record]) -> list[Record]:

@@ -143,6 +143,7 @@ def test_the_diagonal_plays_no_part(make_pair, kind):
     other = a.copy()
     np.fill_diagonal(other, np.linspace(0, 3, 14))
     assert alignments(other, b, ALL) == alignments(a, b, ALL)
+    assert_allclose(Side(other).scaled_square, oracles.scaled_square(a), atol=1e-12)
 
 
 @pytest.mark.parametrize("lacking_b", [[], [7], [5, 13]])
@@ -212,6 +213,8 @@ def test_a_spread_within_rounding_is_constant():
     np.fill_diagonal(flat, 1.0)
     assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
     assert sai(flat, noise) is None
+    assert sai(np.zeros((8, 8)), noise) is None
+    assert Side(-np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
     assert Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
     assert not Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
     assert not Side(0.1 * np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant

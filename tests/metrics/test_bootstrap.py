@@ -82,6 +82,28 @@ def test_identical_matrices_have_no_width(make_pair, measure):
     assert entry.high <= 1
 
 
+@pytest.mark.parametrize("factor", [3.0, -3.0])
+def test_rounding_takes_no_interval_out_of_range(make_pair, factor):
+    past = 0
+    for seed in range(20):
+        a, _ = make_pair("asymmetric", 6, seed)
+        b = factor * a.astype(np.float64) + 1.0
+        found = alignments(a, b, ["mse", "pearson"])
+        assert found["mse"].low >= 0
+        assert -1 <= found["pearson"].low <= found["pearson"].high <= 1
+        past += (found["pearson"].high == 1) + (found["pearson"].low == -1)
+    assert past
+
+
+def test_draws_that_miss_the_one_high_pair_count(make_pair):
+    """What is left of the scaled values is then some 1e-4, and varies all the same."""
+    a, b = (matrix.astype(np.float64) for matrix in make_pair("asymmetric", 5))
+    a[0, 1], b[3, 2] = 2e4, 3e4
+    for name in ON_VALUES:
+        entry = alignments(a, b, [name], draws=100)[name]
+        assert_allclose([entry.low, entry.high], oracles.bootstrap_interval(a, b, name, 100, 0), rtol=1e-6, err_msg=name)
+
+
 def test_intervals_hold_their_own_value_on_real_data(real_pair):
     a, b = real_pair
     for name, entry in alignments(a, b, permutations=0).items():

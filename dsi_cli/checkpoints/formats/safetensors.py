@@ -61,7 +61,7 @@ def open_content(source: Source) -> Content:
 
     def read(tensor: Tensor) -> NDArray[Any]:
         start, size = span(tensor)
-        return decode(tensor, source.array_at(begin + int(tensor.storage.key) + start, size))
+        return decode(tensor, source.memory_at(begin + int(tensor.storage.key) + start, size))
 
     return Content(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
 

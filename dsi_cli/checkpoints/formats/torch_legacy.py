@@ -37,7 +37,7 @@ def open_content(source: Source) -> Content:
         if tensor.storage.key not in places:
             raise UnreadableError(f"the file has no storage {tensor.storage.key!r}")
         start, size = span(tensor)
-        return decode(tensor, source.array_at(places[tensor.storage.key] + start, size), big_endian=big_endian)
+        return decode(tensor, source.memory_at(places[tensor.storage.key] + start, size), big_endian=big_endian)
 
     return Content(tree, read)
 

@@ -12,7 +12,6 @@ import zipfile
 import zlib
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
@@ -107,18 +106,18 @@ def _whole(source: Source, entry: zipfile.ZipInfo, most: int, notes: list[str]) 
     return bytes(_part(source, entry, 0, entry.file_size, notes))
 
 
-def _part(source: Source, entry: zipfile.ZipInfo, start: int, size: int, notes: list[str]) -> bytes | NDArray[np.uint8]:
+def _part(source: Source, entry: zipfile.ZipInfo, start: int, size: int, notes: list[str]) -> bytes | memoryview:
     """Return bytes of an entry; inflates no further than they reach."""
     if entry.flag_bits & 1:
         raise UnreadableError("the zip archive is encrypted")
     at = _data_start(source, entry)
     if entry.compress_type == zipfile.ZIP_STORED:
-        data: bytes | NDArray[np.uint8] = source.array_at(at + start, size)
+        data: bytes | memoryview = source.memory_at(at + start, size)
     elif entry.compress_type == zipfile.ZIP_DEFLATED:
         data = _inflated(source, at, entry.compress_size, start + size)[start:]
     else:
         raise UnreadableError(f"zip compression of type {entry.compress_type} is not read")
-    if size == entry.file_size and entry.CRC and zlib.crc32(memoryview(data)) != entry.CRC:
+    if size == entry.file_size and entry.CRC and zlib.crc32(data) != entry.CRC:
         notes.append(f"the checksum of {entry.filename!r} is wrong: the file may be damaged")
     return data
 

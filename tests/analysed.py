@@ -1,0 +1,153 @@
+"""Fixtures of the upper half's tests, a plugin: real runs analysed once, small runs on request, the command in and out of process.
+
+A test module takes it by ``pytest_plugins = ("analysed",)``; so each session-scoped fixture is made once for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from dsi_cli.cli.verbs import run_safely
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.summary import Progress, Summary
+from dsi_cli.store.runs import Run
+
+ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion")
+RUNS = ("cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn")
+TABLES = ("checkpoints", "classes", "curves")
+
+
+class Ended(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+MakeRun = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """An analysis that was done."""
+
+    out: Path
+    run: Run
+    summary: Summary
+    events: Sequence[Progress]
+
+
+@pytest.fixture(scope="session")
+def analysed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    """Return the analysis of all four real runs, with default options; do not write to it."""
+    out = tmp_path_factory.mktemp("analysed") / "out"
+    events: list[Progress] = []
+    summary = analyze([shared / "data" / "runs"], out, progress=events.append)
+    return Analysed(out, Run(out), summary, events)
+
+
+@pytest.fixture(scope="session")
+def real_heads(shared: Path) -> dict[str, list[np.ndarray]]:
+    """Return the classifiers' weights of each real run, epoch by epoch, as torch loads them."""
+    return {run: [_head(path) for path in sorted((shared / "data" / "runs" / run).glob("*.pt"))] for run in RUNS}
+
+
+def _head(path: Path) -> np.ndarray:
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    (weight,) = (state[name] for name in ("fc.weight", "head.weight") if name in state)
+    return weight.numpy()
+
+
+def heads(epochs: int, classes: int = len(ANIMALS), features: int = 8, seed: int = 0) -> list[torch.Tensor]:
+    """Return classifiers' weights of a made-up run: a start, and steps away from it."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randn(epochs, classes, features, generator=generator)
+    return list(torch.cumsum(steps, dim=0))
+
+
+def save_head(path: Path, weight: torch.Tensor, **beside: object) -> Path:
+    """Save a classifier's weight the way an own training loop does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(len(weight))}, **beside}, path)
+    return path
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Return ``make_run(name="run", epochs=4, labels=ANIMALS, seed=0)``: it makes a run's folder in ``tmp_path``."""
+
+    def made(name: str = "run", epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0) -> Path:
+        folder = tmp_path / name
+        for epoch, weight in enumerate(heads(epochs, seed=seed)):
+            save_head(folder / f"epoch_{epoch}.pt", weight, epoch=epoch)
+        if labels is not None:
+            (folder / "classes.txt").write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        return folder
+
+    return made
+
+
+def garble(folder: Path) -> None:
+    """Overwrite a run's checkpoints with garbage of the same size and time of change: whoever reads one fails."""
+    for path in folder.rglob("*.pt"):
+        before = path.stat()
+        path.write_bytes(b"\xff" * before.st_size)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def tables(out: Path) -> dict[str, pd.DataFrame]:
+    """Return the three tables at the top of an output, read by pandas alone."""
+    return {name: pd.read_parquet(out / f"{name}.parquet") for name in TABLES}
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    """Return every file of an output."""
+    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+
+
+def assert_same_output(out: Path, other: Path) -> None:
+    """Assert that two outputs hold the same tables and matrices, and nothing else."""
+    for name in TABLES:
+        pd.testing.assert_frame_equal(tables(out)[name], tables(other)[name], obj=name)
+    assert set(contents(out)) == set(contents(other))
+    for name in contents(out):
+        if name.startswith(("csms", "references")):
+            pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name)
+
+
+@pytest.fixture
+def dsi(capfd: pytest.CaptureFixture[str]) -> Command:
+    """Return ``dsi(*arguments)``: the command, in this process."""
+
+    def called(*arguments: object) -> Ended:
+        capfd.readouterr()
+        code = run_safely([str(argument) for argument in arguments])
+        out, err = capfd.readouterr()
+        return Ended(code, out, err)
+
+    return called
+
+
+@pytest.fixture(scope="session")
+def dsi_process() -> Command:
+    """Return ``dsi_process(*arguments, **options)``: the command in a process of its own; options as for ``subprocess.run``."""
+
+    def called(*arguments: object, **options: object) -> Ended:
+        command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+        return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    return called

@@ -1,0 +1,87 @@
+"""A run's checkpoints in order: epochs, finished epochs, duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints.records import Record
+
+A = Record("run", "/run/epoch_1.pt", epoch=1, epoch_source="contents", classes=10, fingerprint="a")
+
+
+def at(name: str, **values) -> Record:
+    return replace(A, path=f"/run/{name}", **values)
+
+
+def verdicts(records):
+    return {record.path.rpartition("/")[2]: (record.status, record.epoch, record.reason) for record in records}
+
+
+def test_copies_are_skipped_and_say_of_what():
+    found = verdicts(timeline.settle([A, at("last.pt"), at("best.pt", epoch=None, epoch_source=None)]))
+    assert found["epoch_1.pt"] == ("ok", 1, None)
+    assert found["last.pt"] == ("skipped", 1, "the same weights as epoch_1.pt")
+    assert found["best.pt"] == ("skipped", None, "the same weights as epoch_1.pt")
+
+
+def test_a_frozen_head_is_no_duplicate():
+    settled = timeline.settle([A, at("epoch_2.pt", epoch=2)])
+    assert [record.status for record in settled] == ["ok", "ok"]
+
+
+def test_two_saves_of_one_epoch_are_both_kept_and_the_last_stands_for_it():
+    settled = timeline.settle([at("a.pt", step=10), at("b.pt", step=20, fingerprint="b")])
+    assert [record.status for record in settled] == ["ok", "ok"]
+    assert timeline.stands_for_epoch(settled) == {(1, 10): False, (1, 20): True}
+    assert [record.step for record in timeline.in_order(settled)] == [10, 20]
+
+
+def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
+    found = verdicts(timeline.settle([A, at("other.pt", fingerprint="b")]))
+    assert found["other.pt"] == ("skipped", 1, "epoch 1 again, as in epoch_1.pt, with other weights")
+
+
+def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
+    records = [at(f"w{n}.pt", epoch=None, epoch_source=None, fingerprint=str(n)) for n in (10, 9)]
+    settled = timeline.settle([*records, at("last.pt", epoch=None, epoch_source=None)])
+    assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(1, "order"), (0, "order")]
+    assert settled[2].status == "skipped"
+    assert settled[2].reason == "neither its contents nor its name say which epoch it is"
+
+
+@pytest.mark.parametrize(("names", "epochs"), [(["vit_b_16.pth"], [0]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])])
+def test_a_bare_number_is_an_epoch_only_in_a_series(names, epochs):
+    records = [at(name, epoch=int(name[6:8]), epoch_source="file name", fingerprint=name) for name in names]
+    assert [record.epoch for record in timeline.settle(records)] == epochs
+
+
+@pytest.mark.parametrize(("counts_from", "completed"), [(0, [1, 2]), (1, [0, 1]), (None, [None, None])])
+def test_finished_epochs_follow_the_trainers_habit(counts_from, completed):
+    records = [at(f"e{n}.pt", epoch=n, counts_from=counts_from, fingerprint=str(n)) for n in (0, 1)]
+    assert [record.epochs_completed for record in timeline.settle(records)] == completed
+
+
+def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run():
+    records = [at("e0.pt", epoch=0, counts_from=1), at("e1.pt", epoch=1, fingerprint="b")]
+    assert [record.epochs_completed for record in timeline.settle(records)] == [0, 1]
+    unknown = [replace(record, counts_from=None) for record in records]
+    settled = timeline.settle(unknown, begins_before_training=True)
+    assert [record.epochs_completed for record in settled] == [0, 1]
+
+
+def test_conflicting_evidence_is_no_evidence():
+    records = [
+        at("e0.pt", epoch=0, counts_from=1),
+        at("e1.pt", epoch=1, counts_from=0),
+        at("e2.pt", epoch=2, fingerprint="c"),
+    ]
+    assert timeline.settle(records)[2].epochs_completed is None
+
+
+def test_another_number_of_classes_than_the_run_has_fails():
+    records = [A, at("epoch_2.pt", epoch=2), at("epoch_3.pt", epoch=3, classes=12)]
+    found = verdicts(timeline.settle(records))
+    assert found["epoch_3.pt"] == ("failed", 3, "has 12 classes, the run's other checkpoints have 10")

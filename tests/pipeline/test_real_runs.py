@@ -1,0 +1,250 @@
+"""Real runs from end to end: every number against slow float64 oracles on the stored matrices, and against torch and NLTK."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+
+import numpy as np
+import oracles
+import pandas as pd
+import pytest
+from analysed import RUNS
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import rankdata
+
+import dsi_cli
+from dsi_cli.metrics import DEFAULT_MEASURES
+
+pytest_plugins = ("analysed",)
+
+CLOSE = {"rtol": 1e-6, "atol": 1e-6}
+LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "cifar100-vit-collapsed": 15, "fashion-mnist-tinycnn": 15}
+SAMPLED = [(run, epoch) for run in RUNS for epoch in (0, 5, LAST[run])]
+
+
+def curve(frame, run, **where):
+    """Return the rows of one run's curve that fit, by epoch."""
+    rows = frame[frame["run"] == run]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows.set_index("epoch")
+
+
+def stored(out, run, epoch):
+    """Return a stored NCSM, read by pandas alone."""
+    return np.stack(pd.read_parquet(out / "csms" / run / "ncsm" / f"{epoch}.parquet")["similarity"])
+
+
+def stored_reference(out, run):
+    """Return a run's stored reference matrix, and its classes in display order."""
+    classes = pd.read_parquet(out / "classes.parquet").query("run == @run").sort_values("class_index")
+    (labels_id,) = classes["labels_id"].unique()
+    path = out / "references" / f"wordnet3.0-path-{labels_id}.parquet"
+    return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(classes["display_order"].to_numpy())
+
+
+def table_of_readme(shared):
+    """Yield (epoch, run, column, text) of each number in the shared data's table of the CIFAR-100 runs."""
+    text = (shared / "data" / "README.md").read_text(encoding="utf-8")
+    for row in re.findall(r"^\| *(\d+) *\|(.+)\|$", text, re.MULTILINE):
+        cells = [cell.split(",") for cell in row[1].split("|")]
+        for run, numbers in (("cifar100-cnn", cells[0]), ("cifar100-vit", cells[2])):
+            for column, number in zip(("wsi", "value", "null_mean", "excess", "z"), numbers, strict=True):
+                yield int(row[0]), run, column, number.strip()
+
+
+def test_the_published_table_comes_out(shared, analysed):
+    curves = analysed.run.curves
+    rows = list(table_of_readme(shared))
+    assert len(rows) == 6 * 2 * 5
+    for epoch, run, column, text in rows:
+        if column == "wsi":
+            found = curve(curves, run, metric="wsi", variant="max").loc[epoch, "value"]
+        else:
+            found = curve(curves, run, metric="sai", of="ncsm,scsm", variant="cosine").loc[epoch, column]
+        digits = len(text.partition(".")[2])
+        assert abs(found - float(text)) <= 0.5 * 10**-digits + 1e-6, (epoch, run, column, text, found)
+
+
+def test_chance_is_told_from_learning(analysed):
+    z = {run: curve(analysed.run.curves, run, metric="sai", variant="cosine")["z"] for run in RUNS}
+    assert all(abs(z[run].loc[0]) < 3 for run in RUNS)
+    assert z["cifar100-cnn"].loc[5] > 25
+    assert z["cifar100-vit"].loc[5] > 25
+    collapsed = curve(analysed.run.curves, "cifar100-vit-collapsed", metric="sai", variant="cosine")
+    assert collapsed["z"].abs().round().max() == 2
+    assert collapsed["value"].between(0.625, 0.745).all(), "as high as a raw cosine is by chance"
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_heads_are_those_that_torch_loads(run, analysed, real_heads):
+    rows = analysed.run.checkpoints.query("run == @run").set_index("epoch")
+    for epoch, weight in enumerate(real_heads[run]):
+        digest = hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest()
+        assert rows.loc[epoch, "fingerprint"] == digest, epoch
+    assert list(rows.index) == list(range(LAST[run] + 1))
+    assert_array_equal(rows.index, rows["epochs_completed"])
+    assert set(zip(rows["classes"], rows["features"], strict=True)) == {real_heads[run][0].shape}
+    assert set(rows["status"]) == {"ok"}
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+def test_the_ncsm_is_the_cosine_of_the_rows(run, epoch, analysed, real_heads):
+    found, weight = stored(analysed.out, run, epoch), real_heads[run][epoch]
+    assert found.dtype == np.float32
+    assert_allclose(found, oracles.ncsm(weight), rtol=0, atol=1e-6)
+    assert_array_equal(found, found.T)
+    assert_array_equal(np.diagonal(found), 1)
+    mean_row = curve(analysed.run.curves, run, metric="mean_row").loc[epoch, "value"]
+    assert_allclose(mean_row, oracles.mean_row(weight), **CLOSE)
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+@pytest.mark.parametrize("variant", ["mean", "max", "min"])
+def test_the_wsi_is_the_oracles(run, epoch, variant, analysed):
+    found = curve(analysed.run.curves, run, metric="wsi", variant=variant).loc[epoch, "value"]
+    assert_allclose(found, oracles.wsi(stored(analysed.out, run, epoch), variant), **CLOSE)
+
+
+def null_deviation(a, b):
+    """Return the deviation of ``sum a_ij b_p(i)p(j)`` over all relabellings p, pair by kind of pair.
+
+    Two positions (i, j) and (k, l) stand in one of seven relations (the same, mirrored, one class in common in one of four
+    ways, none); a relabelling sends them to every two positions in the same relation equally often.
+    """
+    n = len(a)
+    a, b = a - a[~np.eye(n, dtype=bool)].mean(), b - b[~np.eye(n, dtype=bool)].mean()
+    np.fill_diagonal(a, 0)
+    np.fill_diagonal(b, 0)
+    relations = np.array([_relations(a), _relations(b)])
+    triples = n * (n - 1) * (n - 2)
+    counts = np.array([n * (n - 1)] * 2 + [triples] * 4 + [triples * (n - 3)])
+    return float(np.sqrt(np.sum(relations[0] * relations[1] / counts)))
+
+
+def _relations(m):
+    same, mirrored = (m * m).sum(), (m * m.T).sum()
+    row = sum(np.outer(r, r).sum() - (r * r).sum() for r in m)
+    column = sum(np.outer(c, c).sum() - (c * c).sum() for c in m.T)
+    after = sum(np.outer(m[:, i], m[i]).sum() - (m[:, i] * m[i]).sum() for i in range(len(m)))
+    return [same, mirrored, row, column, after, after, m.sum() ** 2 - same - mirrored - row - column - 2 * after]
+
+
+def square(off):
+    """Return off-diagonal values as a square with a diagonal of 0."""
+    n = len(off)
+    out = np.zeros((n, n))
+    out[~np.eye(n, dtype=bool)] = np.ravel(off)
+    return out
+
+
+def exact_null(a, b, measure):
+    """Return the mean and deviation of a measure over all relabellings, float64."""
+    if measure == "mae":
+        return oracles.null_mean_mae(a, b), None
+    x, y = oracles.offdiagonal(a), oracles.offdiagonal(b)
+    if measure == "spearman":
+        x, y = rankdata(x).reshape(x.shape), rankdata(y).reshape(y.shape)
+    else:
+        x, y = oracles.minmax(x), oracles.minmax(y)
+    deviation = null_deviation(square(x), square(y))
+    if measure == "cosine":
+        lengths = np.sqrt((x**2).sum() * (y**2).sum())
+        return x.mean() * y.mean() * x.size / lengths, deviation / lengths
+    if measure == "mse":
+        return (x**2).mean() + (y**2).mean() - 2 * x.mean() * y.mean(), 2 * deviation / x.size
+    return 0.0, deviation / (x.std() * y.std() * x.size)
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+@pytest.mark.parametrize("measure", DEFAULT_MEASURES)
+def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
+    row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[epoch]
+    ncsm, (scsm, order) = stored(analysed.out, run, epoch), stored_reference(analysed.out, run)
+    assert row["classes_used"] == len(ncsm)
+    if measure == "ssim" and len(ncsm) < oracles.SSIM_MIN_CLASSES:
+        assert pd.isna(row["value"])
+        assert row["reason"] == "ssim's window needs 12 classes or more, not 10"
+        return
+    if measure == "ssim":
+        ncsm, scsm = ncsm[np.ix_(order, order)], scsm[np.ix_(order, order)]
+        assert_allclose(row["value"], oracles.sai(ncsm, scsm, measure), **CLOSE)
+        assert pd.isna(row["ceiling"])
+        mean = row["null_mean"]
+    else:
+        assert_allclose(row["value"], oracles.sai(ncsm, scsm, measure), **CLOSE)
+        assert_allclose(row["ceiling"], oracles.ceiling(ncsm, scsm, measure), **CLOSE)
+        mean, deviation = exact_null(ncsm, scsm, measure)
+        assert_allclose(row["null_mean"], mean, **CLOSE)
+        if deviation is None:
+            assert pd.isna(row["null_std"])
+            assert row["reason"] == "the deviation of this measure's chance level needs --permutations"
+        else:
+            assert_allclose(row["null_std"], deviation, **CLOSE)
+    assert_allclose(row["excess"], oracles.excess(row["value"], mean, measure), **CLOSE)
+    if measure != "mae":
+        sign = -1 if measure in oracles.DISTANCES else 1
+        assert_allclose(row["z"], sign * (row["value"] - mean) / row["null_std"], **CLOSE)
+    assert row["low"] < row["value"] < row["high"]
+
+
+def test_the_null_of_ssim_is_sampled(analysed):
+    """No exact value exists: ours must lie where 60 relabellings of another seed say."""
+    row = curve(analysed.run.curves, "cifar100-cnn", metric="sai", variant="ssim").loc[30]
+    ncsm, (scsm, order) = stored(analysed.out, "cifar100-cnn", 30), stored_reference(analysed.out, "cifar100-cnn")
+    shown = np.ix_(order, order)
+    values = oracles.sampled_null(ncsm[shown], scsm[shown], "ssim", draws=60, seed=7)
+    error = values.std(ddof=1) * np.sqrt(1 / 20 + 1 / 60)
+    assert abs(row["null_mean"] - values.mean()) < 4 * error
+    assert 0.5 < row["null_std"] / values.std(ddof=1) < 1.6
+
+
+@pytest.mark.parametrize("measure", ["cosine", "mae", "mse", "pearson", "spearman"])
+def test_the_interval_is_the_oracles(measure, analysed):
+    run = "fashion-mnist-tinycnn"
+    row = curve(analysed.run.curves, run, metric="sai", variant=measure).loc[15]
+    pair = stored(analysed.out, run, 15), stored_reference(analysed.out, run)[0]
+    assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*pair, measure, draws=200, seed=0), **CLOSE)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_trainers_log_is_in_the_curves(run, shared, analysed):
+    with (shared / "data" / "runs" / run / "log.csv").open(newline="", encoding="utf-8") as file:
+        log = {int(row["epoch"]): row for row in csv.DictReader(file)}
+    columns = {
+        "train_loss": {"metric": "loss", "split": "train"},
+        "test_loss": {"metric": "loss", "split": "test"},
+        "test_acc": {"metric": "accuracy", "split": "test"},
+        "lr": {"metric": "learning_rate"},
+    }
+    for column, where in columns.items():
+        found = curve(analysed.run.curves, run, **where)["value"]
+        expected = {epoch: float(row[column]) for epoch, row in log.items() if row[column]}
+        assert found.to_dict() == expected, column
+
+
+def test_wordnet_is_nltks_to_the_last_bit(shared, analysed):
+    names = (shared / "data" / "runs" / "cifar100-cnn" / "classes.txt").read_text(encoding="utf-8").split()
+    found = dsi_cli.wordnet_csm(names)
+    synsets = analysed.run.classes.query("run == 'cifar100-cnn'").sort_values("class_index")["synset"]
+    with (shared / "data" / "labels" / "cifar100.tsv").open(encoding="utf-8") as file:
+        published = {row[1]: row[2] for row in csv.reader(file, delimiter="\t")}
+    assert list(synsets) == [published[name] for name in names]
+    expected = oracles.path_similarity_pairs(list(synsets), shared / "wordnet" / "nltk_data")
+    assert_array_equal(found.to_numpy(), expected)
+    assert_array_equal(stored_reference(analysed.out, "cifar100-cnn")[0], expected.astype(np.float32))
+
+
+def test_the_summary_and_the_progress(analysed):
+    assert analysed.summary.exit_code == 0
+    assert [(run.name, run.statuses, run.read, run.resolved, run.preset) for run in analysed.summary.runs] == [
+        ("cifar100-cnn", {"ok": 31}, 31, 100, "cifar100"),
+        ("cifar100-vit", {"ok": 31}, 31, 100, "cifar100"),
+        ("cifar100-vit-collapsed", {"ok": 16}, 16, 100, "cifar100"),
+        ("fashion-mnist-tinycnn", {"ok": 16}, 16, 10, "fashion-mnist"),
+    ]
+    assert analysed.summary.warnings == []
+    for stage in ("reading classifiers", "comparing matrices"):
+        assert [event for event in analysed.events if event.stage == stage] == [(stage, n, 94) for n in range(1, 95)]
