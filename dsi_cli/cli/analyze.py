@@ -148,15 +148,29 @@ def _print_lines(run: RunSummary, lines: list[Line]) -> None:
     from dsi_cli.views import overview
 
     table = Table(title=Text(console.shown(run.name)), title_justify="left", pad_edge=False, box=None, header_style="bold")
-    for name in ("epoch", "SAI excess", "z", "SAI (cosine)", "by chance", "Max WSI", "Min WSI", "accuracy"):
+    columns = [
+        (name, digits, field) for name, digits, field in _COLUMNS if any(getattr(x, field) is not None for x in lines)
+    ]
+    for name, _, _ in columns:
         table.add_column(name, justify="right")
     for line in overview.thinned(lines):
-        numbers = (line.value, line.chance, line.max_wsi, line.min_wsi, line.accuracy)
-        table.add_row(str(line.epoch), _number(line.excess), _number(line.z, 1), *map(_number, numbers))
+        table.add_row(*(_number(getattr(line, field), digits) for _, digits, field in columns))
     console.print_table(table)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+_COLUMNS = (
+    ("epoch", 0, "epoch"),
+    ("SAI excess", 3, "excess"),
+    ("z", 1, "z"),
+    ("SAI (cosine)", 3, "value"),
+    ("by chance", 3, "chance"),
+    ("Max WSI", 3, "max_wsi"),
+    ("Min WSI", 3, "min_wsi"),
+    ("accuracy", 3, "accuracy"),
+)
+
+
+def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 

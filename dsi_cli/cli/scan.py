@@ -58,25 +58,46 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
     from rich.text import Text
 
     for run, records in runs:
+        shared = {
+            name for name, cell in _COLUMNS if name in _MAY_BE_SHARED and len({cell(r) for r in records if r.head}) <= 1
+        }
+        columns = [(name, cell) for name, cell in _COLUMNS if name not in shared and any(cell(r) != "-" for r in records)]
         table = Table(
             title=Text(console.shown(f"{run.name}  ({run.folder})")), title_justify="left", pad_edge=False, box=None
         )
-        for name, cell in _COLUMNS:
+        for name, cell in columns:
             table.add_column(name, justify="right" if cell in _RIGHT else "left", overflow="fold")
         for record in records:
-            table.add_row(*(Text(console.shown(cell(record))) for _, cell in _COLUMNS))
+            table.add_row(*(Text(console.shown(cell(record))) for _, cell in columns))
         console.print_table(table)
-        counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
-        told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        console.note(f"{run.name}: {told}; {console.count(run.ignored, 'other file')} ignored", quiet=quiet)
+        for record in records:
+            if record.reason is not None:
+                print(console.shown(f"  {record.status}: {PurePath(record.path).name}: {record.reason}"))
+        print(console.shown(_summary(records, shared)))
+        console.note(f"{run.name}: {console.count(run.ignored, 'other file')} ignored", quiet=quiet)
+
+
+def _summary(records: list[Record], shared: set[str]) -> str:
+    """Return how many files are what, and what all of them have in common."""
+    counts = {status: sum(r.status == status for r in records) for status in ("ok", "skipped", "pending", "failed")}
+    told = [f"{number} {status}" for status, number in counts.items() if number]
+    first = next((record for record in records if record.head), None)
+    common = [
+        f"{name} {cell(first)}" for name, cell in _COLUMNS if name in shared and first is not None and cell(first) != "-"
+    ]
+    return "; ".join([", ".join(told), *([f"all: {', '.join(common)}"] if common else [])])
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else str(value)
 
 
 def _epoch(record: Record) -> str:
-    return "-" if record.epoch is None else str(record.epoch)
+    return _text(record.epoch)
 
 
 def _step(record: Record) -> str:
-    return "-" if record.step is None else str(record.step)
+    return _text(record.step)
 
 
 def _shape(record: Record) -> str:
@@ -91,23 +112,21 @@ def _written_by(record: Record) -> str:
     return " ".join(part for part in (record.format, record.trainer) if part) or "-"
 
 
-def _status(record: Record) -> str:
-    return record.status if record.reason is None else f"{record.status}: {record.reason}"
-
-
 _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
     ("file", lambda record: PurePath(record.path).name),
     ("epoch", _epoch),
-    ("from", lambda record: record.epoch_source or "-"),
+    ("epoch from", lambda record: _text(record.epoch_source)),
     ("step", _step),
     ("size", _size),
-    ("written by", _written_by),
-    ("classifier", lambda record: record.head or "-"),
+    ("format", _written_by),
+    ("classifier", lambda record: _text(record.head)),
     ("shape", _shape),
-    ("dtype", lambda record: record.dtype or "-"),
-    ("weights", lambda record: record.weights_used or "-"),
-    ("status", _status),
+    ("dtype", lambda record: _text(record.dtype)),
+    ("weights", lambda record: _text(record.weights_used)),
+    ("status", lambda record: record.status),
 )
+_MAY_BE_SHARED = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
+"""Columns that are left out, and named once below the table, where all files have the same."""
 _RIGHT = (_epoch, _step, _size, _shape)
 
 
