@@ -9,6 +9,7 @@ The notebook's names, each loaded on first use::
     weight_similarity  classifier weight -> NCSM, on plain arrays
     alignments, sai    two CSMs -> how much they say the same, with the chance level
     mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
+    confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how near the mistakes fall
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
+    from dsi_cli.metrics.dissimilarity import idm
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
     from dsi_cli.notebook import analyze, open_run, read_head, wordnet_csm
     from dsi_cli.pipeline.options import Options
+    from dsi_cli.similarity.confusion import confusion_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
     from dsi_cli.store.runs import Run
 
@@ -39,6 +42,8 @@ _HOMES = {
     "Alignment": "dsi_cli.metrics.alignment",
     "alignments": "dsi_cli.metrics.alignment",
     "sai": "dsi_cli.metrics.alignment",
+    "idm": "dsi_cli.metrics.dissimilarity",
+    "confusion_similarity": "dsi_cli.similarity.confusion",
     "mean_wsi": "dsi_cli.metrics.weights",
     "max_wsi": "dsi_cli.metrics.weights",
     "min_wsi": "dsi_cli.metrics.weights",
@@ -52,6 +57,8 @@ __all__ = [
     "alignments",
     "analyze",
     "centred_weight_similarity",
+    "confusion_similarity",
+    "idm",
     "max_wsi",
     "mean_row_ratio",
     "mean_wsi",

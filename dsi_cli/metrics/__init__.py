@@ -6,6 +6,7 @@
 ``null``        the chance level: mean and deviation over random relabellings of the classes
 ``bootstrap``   the interval of a SAI: resampled classes
 ``weights``     WSI: how similar the classifier's rows are to each other
+``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
 
 This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
 """

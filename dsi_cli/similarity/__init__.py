@@ -1,6 +1,7 @@
 """The class similarity matrices (CSMs), from arrays alone.
 
-``weights``   the NCSM: from the classifier's weights
+``weights``    the NCSM: from the classifier's weights
+``confusion``  the CCSM: from the mistakes on a split
 
 A CSM is ``(C, C)``, stored as float32, raw (nothing scaled); NaN marks a class that the matrix does not have.
 """

@@ -1,0 +1,50 @@
+"""Confusion counts and the CCSM, against scikit-learn and the definition."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import confusion_matrix
+
+from dsi_cli.errors import UsageError
+from dsi_cli.similarity.confusion import classes_with_samples, confusion_counts, confusion_similarity
+
+RNG = np.random.default_rng(3)
+TARGETS, PREDICTIONS = RNG.integers(0, 6, 400), RNG.integers(0, 7, 400)
+
+
+def test_counts_are_scikit_learns():
+    assert_array_equal(confusion_counts(TARGETS, PREDICTIONS, 7), confusion_matrix(TARGETS, PREDICTIONS, labels=range(7)))
+
+
+def test_similarity_is_the_oracles_a_class_without_samples_included():
+    counts = confusion_counts(TARGETS, PREDICTIONS, 7)
+    assert_allclose(confusion_similarity(counts), oracles.ccsm(counts), rtol=0, atol=1e-7)
+    assert_array_equal(confusion_similarity(counts)[6], [0, 0, 0, 0, 0, 0, 1])
+    assert_array_equal(classes_with_samples(counts), range(6))
+
+
+def test_counting_a_sample_twice_changes_nothing():
+    counts = confusion_counts(TARGETS, PREDICTIONS, 7)
+    assert_array_equal(confusion_similarity(2 * counts), confusion_similarity(counts))
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions", "message"),
+    [
+        ([0, 1], [0], r"targets \(2,\) and predictions \(1,\)"),
+        ([0, 7], [0, 1], "target 7 is no class: expected 0 to 6"),
+        ([0, 1], [0, -1], "prediction -1 is no class"),
+    ],
+)
+def test_what_is_no_class_is_refused(targets, predictions, message):
+    with pytest.raises(UsageError, match=message):
+        confusion_counts(np.array(targets), np.array(predictions), 7)
+
+
+@pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
+def test_what_is_no_confusion_matrix_is_refused(counts):
+    with pytest.raises(UsageError, match="square matrix of non-negative numbers"):
+        confusion_similarity(counts)
