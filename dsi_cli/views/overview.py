@@ -52,16 +52,12 @@ def thinned(found: list[Line], most: int = MOST_LINES) -> list[Line]:
     """Return at most ``most`` lines, the first and the last among them, closer together where the curves begin.
 
     >>> [line.epoch for line in thinned([Line(epoch) for epoch in range(31)], 8)]
-    [0, 1, 2, 6, 10, 15, 22, 30]
+    [0, 2, 5, 8, 13, 18, 24, 30]
     """
     if len(found) <= most:
         return found
-    last = len(found) - 1
-    places = sorted({*range(3), *(round(last * (step / (most - 1)) ** 1.5) for step in range(most))})
-    while len(places) > most:
-        gaps = [(places[at + 1] - places[at - 1], at) for at in range(3, len(places) - 1)]
-        places.pop(min(gaps)[1])
-    return [found[place] for place in places]
+    places = {round((len(found) - 1) * (step / (most - 1)) ** 1.5) for step in range(most)}
+    return [found[place] for place in sorted(places)]
 
 
 def _fields(row: dict[str, Any]) -> dict[str, Any]:
@@ -75,9 +71,7 @@ def _fields(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def surge_epoch(found: list[Line]) -> int | None:
-    """Return the first epoch at which the SAI's excess over chance is half of its highest or more; None without a SAI."""
+    """Return the first epoch at which the SAI's excess over chance is half of its highest or more; None where it has none."""
     known = [(line.epoch, line.excess) for line in found if line.excess is not None]
-    if not known:
-        return None
-    half = max(excess for _, excess in known) / 2
-    return next(epoch for epoch, excess in known if excess >= half)
+    half = max((excess for _, excess in known), default=0.0) / 2
+    return next((epoch for epoch, excess in known if excess >= half > 0), None)
