@@ -6,7 +6,7 @@ Each says the same as its command, and raises where the command prints one line 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,12 +121,12 @@ def read_head(
     return scanned.weight
 
 
-def wordnet_csm(labels: str | Sequence[str]) -> pd.DataFrame:
+def wordnet_csm(labels: _Path | Sequence[str]) -> pd.DataFrame:
     """Return WordNet 3.0's path similarity of labels ``(C, C)``, float64, in (0, 1]; NaN for labels without a synset.
 
     Parameters
     ----------
-    labels : a list of WordNet ids, synset names or words; or one text, a file or a preset's name
+    labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
 
     Raises
     ------
@@ -142,6 +142,6 @@ def wordnet_csm(labels: str | Sequence[str]) -> pd.DataFrame:
 
     from dsi_cli.pipeline import reference
 
-    one = reference.of(labels)
+    one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
     return pd.DataFrame(one.similarity(), index=names, columns=names)

@@ -5,7 +5,6 @@ A test module takes it by ``pytest_plugins = ("analysed",)``; so each session-sc
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,18 +13,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
+from outputs import ANIMALS, RUNS, heads, save_head
 
 from dsi_cli.cli.verbs import run_safely
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.summary import Progress, Summary
 from dsi_cli.store.runs import Run
-
-ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion")
-RUNS = ("cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn")
-TABLES = ("checkpoints", "classes", "curves")
 
 
 class Ended(NamedTuple):
@@ -71,26 +66,13 @@ def _head(path: Path) -> np.ndarray:
     return weight.numpy()
 
 
-def heads(epochs: int, classes: int = len(ANIMALS), features: int = 8, seed: int = 0) -> list[torch.Tensor]:
-    """Return classifiers' weights of a made-up run: a start, and steps away from it."""
-    generator = torch.Generator().manual_seed(seed)
-    steps = torch.randn(epochs, classes, features, generator=generator)
-    return list(torch.cumsum(steps, dim=0))
-
-
-def save_head(path: Path, weight: torch.Tensor, **beside: object) -> Path:
-    """Save a classifier's weight the way an own training loop does."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save({"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(len(weight))}, **beside}, path)
-    return path
-
-
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
     """Return ``make_run(name="run", epochs=4, labels=ANIMALS, seed=0)``: it makes a run's folder in ``tmp_path``."""
 
     def made(name: str = "run", epochs: int = 4, labels: Sequence[str] | None = ANIMALS, seed: int = 0) -> Path:
         folder = tmp_path / name
+        folder.mkdir(parents=True)
         for epoch, weight in enumerate(heads(epochs, seed=seed)):
             save_head(folder / f"epoch_{epoch}.pt", weight, epoch=epoch)
         if labels is not None:
@@ -98,34 +80,6 @@ def make_run(tmp_path: Path) -> MakeRun:
         return folder
 
     return made
-
-
-def garble(folder: Path) -> None:
-    """Overwrite a run's checkpoints with garbage of the same size and time of change: whoever reads one fails."""
-    for path in folder.rglob("*.pt"):
-        before = path.stat()
-        path.write_bytes(b"\xff" * before.st_size)
-        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-
-def tables(out: Path) -> dict[str, pd.DataFrame]:
-    """Return the three tables at the top of an output, read by pandas alone."""
-    return {name: pd.read_parquet(out / f"{name}.parquet") for name in TABLES}
-
-
-def contents(out: Path) -> dict[str, bytes]:
-    """Return every file of an output."""
-    return {str(path.relative_to(out)): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
-
-
-def assert_same_output(out: Path, other: Path) -> None:
-    """Assert that two outputs hold the same tables and matrices, and nothing else."""
-    for name in TABLES:
-        pd.testing.assert_frame_equal(tables(out)[name], tables(other)[name], obj=name)
-    assert set(contents(out)) == set(contents(other))
-    for name in contents(out):
-        if name.startswith(("csms", "references")):
-            pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name)
 
 
 @pytest.fixture

@@ -369,9 +369,7 @@ def masked_ssim(x: Array, y: Array, valid: npt.NDArray[np.bool_]) -> float:
     return float(np.mean(values)) if values else math.nan
 
 
-def bootstrap_ssim(
-    a: npt.ArrayLike, b: npt.ArrayLike, order: Sequence[int], draws: int, seed: int
-) -> tuple[float, float]:
+def bootstrap_ssim(a: npt.ArrayLike, b: npt.ArrayLike, order: Sequence[int], draws: int, seed: int) -> tuple[float, float]:
     """95 % interval of ssim: as `bootstrap_interval`, the drawn classes in display order, the dropped pairs masked.
 
     A draw without a window does not count.

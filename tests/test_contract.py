@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 pytest_plugins = ("analysed",)
 
@@ -23,13 +24,10 @@ def test_the_contract_holds(shared, analysed):
 
 def test_the_contract_can_be_broken(shared, analysed, tmp_path):
     out = shutil.copytree(analysed.out, tmp_path / "out")
-    (out / "csms" / "notes.txt").write_text("mine", encoding="utf-8")
-    curves = pd.read_parquet(out / "curves.parquet").drop(columns="ceiling")
-    curves.to_parquet(out / "curves.parquet")
+    curves = pq.read_table(out / "curves.parquet")
+    pq.write_table(curves.drop_columns("ceiling"), out / "curves.parquet")
     ended = check(shared, out)
-    assert ended.returncode == 1
-    assert "curves.parquet: no column ceiling" in ended.stdout
-    assert "stray file csms/notes.txt" in ended.stdout
+    assert (ended.returncode, ended.stdout) == (1, "curves.parquet: no column ceiling\n")
 
 
 def test_each_folder_is_one_dataset_of_all_runs(analysed):

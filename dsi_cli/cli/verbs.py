@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from typing import Annotated
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Any
 
 import typer
 
@@ -26,8 +28,25 @@ VERBS = (
     ("export", export.export),
     ("demo", demo.demo),
 )
+
+
+class _Stopped(Exception):  # noqa: N818 (no error: a person or a pipe has enough)
+    """Carries Ctrl-C or a closed pipe past Typer, which would end the process with codes of its own."""
+
+
+def _past_typer(verb: Callable[..., int]) -> Callable[..., int]:
+    @wraps(verb)
+    def called(*args: Any, **options: Any) -> int:
+        try:
+            return verb(*args, **options)
+        except (KeyboardInterrupt, BrokenPipeError) as stopped:
+            raise _Stopped from stopped
+
+    return called
+
+
 for _name, _verb in VERBS:
-    app.command(_name)(_verb)
+    app.command(_name)(_past_typer(_verb))
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,7 +72,7 @@ def run_safely(arguments: list[str]) -> int:
     ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
     """
     try:
-        return _ended(lambda: app(arguments or ["--help"], standalone_mode=False))
+        return _ended(lambda: app(arguments or ["--help"], prog_name="dsi", standalone_mode=False))
     except DsiError as error:
         console.error(str(error))
         return error.exit_code
@@ -79,8 +98,8 @@ def _ended(call: object) -> int:
         sys.stdout.flush()
     except typer.Exit as ended:
         return int(ended.exit_code)
-    except typer.Abort:
-        return INTERRUPTED
+    except _Stopped as stopped:
+        raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
         # Typer's own click, vendored or not, marks wrong usage by this method.
         if not hasattr(error, "format_message"):

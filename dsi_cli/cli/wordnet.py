@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,7 +91,7 @@ def _lines(resolutions: list[Resolution]) -> list[str]:
             if others and r.resolved_by not in _CERTAIN
             else ""
         )
-        gloss = (r.definition or "")[:60]
+        gloss = shorten(r.definition or "", 60, placeholder="...")
         out.append(
             f"{r.index:>5}  {r.label[:32]:<{wide}}  {r.synset or 'unresolved':<24} {r.resolved_by:<11} {gloss}{also}"
         )

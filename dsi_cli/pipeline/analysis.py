@@ -86,7 +86,9 @@ def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the one line that says that paths hold no checkpoint."""
     asked = ", ".join(map(str, paths))
-    return f"no checkpoints under {asked} ({ignored_files(paths)} other files): expected torch.save or safetensors files"
+    others = ignored_files(paths)
+    beside = f"{others} other file{'' if others == 1 else 's'}"
+    return f"no checkpoints under {asked} ({beside}): expected torch.save or safetensors files"
 
 
 def _scan(

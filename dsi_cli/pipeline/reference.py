@@ -64,7 +64,7 @@ def write_map(one: Labelling, path: Path) -> None:
                 rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        parquet.discard(part)
         raise OutputError(parquet.cannot_write(path, error)) from None
 
 

@@ -12,6 +12,7 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -104,8 +105,14 @@ def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        discard(part)
         raise OutputError(cannot_write(path, error)) from None
+
+
+def discard(part: Path) -> None:
+    """Remove a file that did not become whole, if it is there at all."""
+    with suppress(OSError):
+        part.unlink()
 
 
 def write_stream(table: pa.Table, file: IO[bytes], options: Mapping[str, Any]) -> None:

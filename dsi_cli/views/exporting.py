@@ -80,7 +80,7 @@ def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -
         part.write_bytes(buffer.getbuffer())
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        parquet.discard(part)
         raise OutputError(parquet.cannot_write(path, error)) from None
 
 

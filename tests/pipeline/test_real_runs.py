@@ -10,8 +10,8 @@ import numpy as np
 import oracles
 import pandas as pd
 import pytest
-from analysed import RUNS
 from numpy.testing import assert_allclose, assert_array_equal
+from outputs import RUNS
 from scipy.stats import rankdata
 
 import dsi_cli

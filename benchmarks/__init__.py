@@ -1,0 +1,12 @@
+"""Ours beside what a user would do otherwise, measured in one run; ``python -m benchmarks`` writes ``docs/performance.md``.
+
+``heads``     the classifier out of a large checkpoint: `dsi_cli.read_head` beside torch and safetensors
+``wordnet``   path similarity of a label list: ours beside NLTK's loop over pairs
+``analysis``  a whole ``dsi analyze`` beside the way by hand (``by_hand``), and how its time grows
+``startup``   what a command costs before it does anything
+``rows``      a line of the table, and the page that holds it
+``timing``    calls in turns, and processes with their peak memory
+``scratch``   the files that are measured, made once
+
+A part is a function ``measure(setup)`` that returns rows. What a part lacks (torch, NLTK's data) is a row with the reason.
+"""

@@ -1,0 +1,222 @@
+"""A whole ``dsi analyze``: cold, repeated, beside the way by hand, and how its time grows."""
+
+from __future__ import annotations
+
+import cProfile
+import json
+import pstats
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks import by_hand, timing
+from benchmarks.rows import Row, seconds, skipped
+from benchmarks.scratch import Setup, small_run
+from benchmarks.wordnet import nltk_wordnet
+
+PART = "analysis"
+LABELS = "cifar100"
+_LIBRARIES = ("nltk", "safetensors", "scipy", "skimage", "sklearn")
+_WIDTH = 512
+_LISTED = 10
+
+
+def measure(setup: Setup) -> list[Row]:
+    """Return the rows of this part."""
+    with _runs(setup) as runs:
+        return [*_demo_rows(setup, runs), _checkpoints_row(setup), *_classes_rows(setup)]
+
+
+def profile(setup: Setup) -> str:
+    """Return where the time of analysing the demo's runs goes in one thread: functions by their own time, in Markdown."""
+    from dsi_cli import analyze
+    from dsi_cli.engines import local
+
+    profiler = cProfile.Profile()
+    with _runs(setup) as runs, patch.object(local, "map_in_order", _one_thread):
+        profiler.runcall(analyze, runs, _fresh(setup), labels=LABELS)
+    stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
+    whole = sum(own for _, _, own, _, _ in stats.values())
+    lines = ["| function | calls | own time | share |", "|---|---|---|---|"]
+    for (file, _, name), (_, calls, own, _, _) in sorted(stats.items(), key=lambda item: -item[1][2])[:_LISTED]:
+        where = "/".join(Path(file).with_suffix("").parts[-2:]) + ": " if file.endswith(".py") else ""
+        lines.append(
+            f"| `{where}{name.partition(' object at')[0]}` | {calls:,} | {seconds(own)} | {100 * own / whole:.0f} % |"
+        )
+    return "\n".join(lines)
+
+
+def _one_thread(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    """Stand for the engine's threads: a profiler sees its own thread alone."""
+    with threadpool_limits(limits=1):
+        yield from map(function, jobs)
+
+
+@contextmanager
+def _runs(setup: Setup) -> Iterator[Path]:
+    """Yield the demo's runs; in quick mode one of two small checkpoints."""
+    from dsi_cli.demo import runs_folder
+
+    if setup.quick:
+        yield small_run(setup.folder / "demo" / "small", 2, classes=100).parent
+        return
+    with runs_folder() as folder:
+        yield folder
+
+
+def _fresh(setup: Setup) -> Path:
+    """Return an output folder that is not there."""
+    out = setup.folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    return out
+
+
+def _demo_rows(setup: Setup, runs: Path) -> list[Row]:
+    command = timing.dsi("analyze", str(runs), "--labels", LABELS, "-o", str(setup.folder / "out"))
+    bare = [*command, "--draws", "0", "--permutations", "0"]
+    reason = _why_not_by_hand(setup)
+    cold, plain, again, hand, said = [], [], [], [], ""
+    for _ in range(setup.rounds(3)):
+        _fresh(setup)
+        cold.append(timing.run(command).seconds)
+        done = timing.run([*command, "--json"])
+        again.append(done.seconds)
+        curves = _values(setup.folder / "out")
+        _fresh(setup)
+        plain.append(timing.run(bare).seconds)
+        if not reason:
+            labels = Path(str(_package_file("labels/data"))) / f"{LABELS}.tsv"
+            one = timing.run([sys.executable, "-m", "benchmarks.by_hand", str(runs), str(labels)])
+            hand.append(one.seconds)
+            said = one.said
+    count = sum(1 for _ in runs.rglob("*.safetensors"))
+    what = f"`dsi analyze`, {count} checkpoints of 100 classes, whole command"
+    heads = sum(run["read"] for run in json.loads(done.said)["runs"])
+    repeated = Row(
+        PART, f"the same again: heads read: {heads}", seconds(median(again)), f"cold: {seconds(median(cold))}",
+        median(cold) / median(again), "0 heads", heads == 0,
+    )  # fmt: skip
+    if reason:
+        return [skipped(PART, f"{what}, beside the way by hand", reason), repeated]
+    _require_same(json.loads(said), curves)
+    beside = f"by hand, values alone: {seconds(median(hand))}"
+    return [
+        Row(PART, f"{what}, as it comes", seconds(median(cold)), beside, median(hand) / median(cold)),
+        Row(
+            PART, f"{what}, `--draws 0 --permutations 0`", seconds(median(plain)), beside, median(hand) / median(plain)
+        ),
+        repeated,
+    ]  # fmt: skip
+
+
+def _why_not_by_hand(setup: Setup) -> str:
+    missing = [name for name in _LIBRARIES if find_spec(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not installed"
+    wn = nltk_wordnet(setup.nltk_data)
+    return wn if isinstance(wn, str) else ""
+
+
+def _package_file(name: str) -> Path:
+    import dsi_cli
+
+    return Path(str(dsi_cli.__file__)).parent / name
+
+
+def _values(out: Path) -> dict[tuple[str, int, str], float]:
+    """Return an output's alignments with WordNet by run, epoch and measure."""
+    from dsi_cli import open_run
+
+    curves = open_run(out).curves
+    kept = curves[(curves["metric"] == "sai") & (curves["of"] == "ncsm,scsm")]
+    return {(run, epoch, name): value for run, epoch, name, value in kept[["run", "epoch", "variant", "value"]].values}
+
+
+def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple[str, int, str], float]) -> None:
+    """Raise unless both ways say the same; ``ssim`` sees another order of classes by hand."""
+    for run, epochs in hand.items():
+        for epoch, measures in epochs.items():
+            for name, value in measures.items():
+                if name != "ssim" and abs(ours[run, int(epoch), name] - value) > 1e-5:
+                    raise AssertionError(f"{run}, epoch {epoch}, {name}: {ours[run, int(epoch), name]} and by hand {value}")
+
+
+def _checkpoints_row(setup: Setup) -> Row:
+    """Return how the time grows with the number of checkpoints: the slope of log seconds over log checkpoints."""
+    from dsi_cli import analyze
+
+    numbers = (2, 4) if setup.quick else (10, 20, 40, 80, 160)
+    runs = {number: small_run(setup.folder / "growth" / f"run-{number}", number) for number in numbers}
+    analyze(runs[numbers[0]], _fresh(setup), labels="cifar10")
+    took: dict[int, list[float]] = {number: [] for number in numbers}
+    for _ in range(setup.rounds(3)):
+        for number in numbers:
+            out = _fresh(setup)
+            began = time.perf_counter()
+            analyze(runs[number], out, labels="cifar10")
+            took[number].append(time.perf_counter() - began)
+    found = [median(took[number]) for number in numbers]
+    slope = float(np.polyfit(np.log(numbers), np.log(found), 1)[0])
+    what = f"time over number of checkpoints, {numbers[0]} to {numbers[-1]} of 10 classes: log-log slope"
+    beside = ", ".join(f"{number}: {seconds(one)}" for number, one in zip(numbers, found, strict=True))
+    return Row(PART, what, f"{slope:.2f}", beside)
+
+
+def _classes_rows(setup: Setup) -> list[Row]:
+    """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
+    from dsi_cli import alignments, weight_similarity
+    from dsi_cli.metrics.bootstrap import LARGEST
+    from dsi_cli.pipeline import reference
+    from dsi_cli.store import parquet
+    from dsi_cli.store.schema import CSMS
+
+    semantic = reference.of("imagenet1k").reference()
+    rows = []
+    for classes in (20, 40) if setup.quick else (100, 300, 1000):
+        weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)
+        csm, scsm = weight_similarity(weight), semantic[:classes, :classes]
+        path = setup.folder / "csm.parquet"
+
+        def store(csm: Any = csm, path: Path = path) -> None:
+            table = parquet.from_matrix(CSMS, csm, {"run": "a", "kind": "ncsm"}, {"class_index": range(len(csm))})
+            parquet.write(table, path, {}, path.parent)
+
+        parts = {
+            "NCSM": lambda weight=weight: weight_similarity(weight),
+            "SAI": lambda csm=csm, scsm=scsm: alignments(csm, scsm),
+            "Parquet": store,
+        }
+        hand = {} if _missing_for_values() else {"hand": lambda weight=weight, scsm=scsm: _by_hand(weight, scsm)}
+        with threadpool_limits(limits=1):
+            found = timing.turns(parts | hand, setup.rounds(3))
+        beside = f"NCSM and six values by hand: {seconds(found['hand'])}" if hand else _missing_for_values()
+        whole = sum(found[name] for name in parts)
+        ours = f"{seconds(whole)} ({', '.join(f'{name} {seconds(found[name])}' for name in parts)})"
+        interval = " and interval" if classes <= LARGEST else ""
+        what = (
+            f"one epoch of {classes:,} classes, width {_WIDTH}, one thread: NCSM, SAI with chance level{interval}, Parquet"
+        )
+        rows.append(Row(PART, what, ours, beside, found["hand"] / whole if hand else None))
+    return rows
+
+
+def _missing_for_values() -> str:
+    missing = [name for name in ("scipy", "skimage", "sklearn") if find_spec(name) is None]
+    return f"not measured: {', '.join(missing)} not installed" if missing else ""
+
+
+def _by_hand(weight: Any, scsm: Any) -> dict[str, float]:
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    a = by_hand.off_diagonal(cosine_similarity(weight).astype(np.float64))
+    return by_hand.alignment(a, by_hand.off_diagonal(scsm.astype(np.float64)))

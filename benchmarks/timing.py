@@ -1,0 +1,84 @@
+"""Times of calls that take turns, and of processes with their peak memory.
+
+Turns (A B A B ...) let a busy moment of the machine fall on both sides; the median leaves out what falls on one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+CORE_TYPE = "OPENBLAS_CORETYPE"
+"""Makes OpenBLAS take kernels for another processor: removed, so that each machine is measured as it is."""
+_PEAK = """
+import pathlib as _p, re as _r
+_s = _p.Path("/proc/self/status")
+print("\\npeak", _r.search(r"VmHWM:\\s+(\\d+)", _s.read_text())[1] if _s.exists() else 0)
+"""
+
+
+class Process(NamedTuple):
+    """What a process took."""
+
+    seconds: float
+    peak: int
+    """Bytes of memory at most; 0 where the system does not say."""
+    said: str
+    """Its stdout."""
+
+
+def turns(calls: Mapping[str, Callable[[], Any]], rounds: int, *, warm_up: bool = True) -> dict[str, float]:
+    """Return the median seconds of each call over some rounds, in each of which every call has its turn."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(rounds + warm_up):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if number >= warm_up:
+                times[name].append(time.perf_counter() - began)
+    return {name: median(found) for name, found in times.items()}
+
+
+def command_turns(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, float]:
+    """Return the median wall seconds of whole processes, taking turns."""
+    return turns({name: lambda argv=argv: run(argv) for name, argv in commands.items()}, rounds, warm_up=rounds > 1)
+
+
+def run(argv: Sequence[str]) -> Process:
+    """Run a command to its end.
+
+    Raises
+    ------
+    RuntimeError
+        It failed; with the last line it wrote to stderr.
+    """
+    began = time.perf_counter()
+    done = subprocess.run(argv, capture_output=True, text=True, env=environment(), check=False)
+    took = time.perf_counter() - began
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, argv[:3]))} ended with {done.returncode}: {done.stderr.strip()[-300:]}")
+    return Process(took, 0, done.stdout)
+
+
+def python(code: str, *arguments: str) -> Process:
+    """Run a program in a fresh interpreter, and learn its peak memory."""
+    done = run([sys.executable, "-c", code + _PEAK, *arguments])
+    said, _, peak = done.said.rpartition("\npeak ")
+    return Process(done.seconds, int(peak) * 1024, said)
+
+
+def dsi(*arguments: str) -> list[str]:
+    """Return a call of the command: the installed script, else the package as a module."""
+    script = Path(sys.executable).with_name("dsi")
+    return [str(script), *arguments] if script.exists() else [sys.executable, "-m", "dsi_cli", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of measured processes."""
+    return {name: value for name, value in os.environ.items() if name != CORE_TYPE}

@@ -1,0 +1,438 @@
+"""What goes wrong is one clear line on stderr and an exit code; what can be done is done all the same."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import subprocess
+from contextlib import contextmanager
+
+import pandas as pd
+import pytest
+import torch
+from outputs import ANIMALS, contents, heads, save_head, tables
+
+from dsi_cli.store import output
+
+pytest_plugins = ("analysed",)
+
+QUICK = ("--draws", 0)
+NEXT_STEP = (
+    "\nSAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.\n"
+    "tables: {out} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)\n"
+    "notebook: from dsi_cli import open_run; run = open_run('{out}'); run.curves\n"
+)
+
+
+def failed(ended, code, line):
+    """Assert that a command printed one line on stderr, nothing on stdout, and ended with a code."""
+    assert ended == (code, "", f"dsi: {line}\n")
+
+
+def done(ended, code, out):
+    """Assert that a command printed its results up to the next step, and ended with a code."""
+    assert ended.code == code, ended.err
+    assert ended.out.endswith(NEXT_STEP.format(out=out))
+    assert "Traceback" not in ended.err
+
+
+def states(out):
+    """Return the status and reason of each checkpoint, by the file's name."""
+    rows = tables(out)["checkpoints"].astype(object)
+    rows = rows.where(rows.notna(), None)
+    return {path.rpartition("/")[2]: tuple(row) for path, *row in rows[["path", "status", "reason"]].to_numpy()}
+
+
+# Nothing to do
+
+
+def test_an_empty_folder(dsi, tmp_path):
+    (tmp_path / "empty").mkdir()
+    ended = dsi("analyze", tmp_path / "empty", "-o", tmp_path / "out")
+    expected = f"no checkpoints under {tmp_path}/empty (0 other files): expected torch.save or safetensors files"
+    failed(ended, 3, expected)
+    failed(dsi("scan", tmp_path / "empty"), 3, expected)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("names", "said"), [(["a.txt"], "1 other file"), (["a.txt", "b.png", "c"], "3 other files")])
+def test_a_folder_of_other_files(names, said, dsi, tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in names:
+        (tmp_path / "other" / name).write_text("nothing of interest to anybody", encoding="utf-8")
+    ended = dsi("analyze", tmp_path / "other", "-o", tmp_path / "out")
+    failed(ended, 3, f"no checkpoints under {tmp_path}/other ({said}): expected torch.save or safetensors files")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("verb", ["analyze", "scan"])
+def test_a_path_that_is_not_there(verb, dsi, make_run):
+    run = make_run()
+    wrong = run.with_name("ruin")
+    failed(dsi(verb, wrong), 2, f"no such file or folder: {wrong}; did you mean {run}?")
+    failed(dsi(verb, "/nowhere/at/all"), 2, "no such file or folder: /nowhere/at/all")
+    failed(dsi(verb, run / "*.ckpt"), 2, f"no file or folder fits the pattern {run}/*.ckpt")
+
+
+# Labels
+
+
+def test_labels_of_another_number_of_classes(dsi, make_run, tmp_path):
+    run = make_run()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\nhorse\nship\n", encoding="utf-8")
+    ended = dsi("analyze", run, "-o", tmp_path / "out", "--labels", labels)
+    what = "but the classifier of run 'run' has 8 classes: give the list that the model was trained with"
+    failed(ended, 2, f"labels.txt has 4 labels ('cat', 'dog', 'horse', ...), {what}")
+    ended = dsi("analyze", run, "-o", tmp_path / "out", "--labels", "cifar100")
+    failed(ended, 2, f"the preset cifar100 has 100 labels ('apple', 'aquarium_fish', 'baby', ...), {what}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
+    run, out = make_run(labels=ANIMALS[:5]), tmp_path / "out"
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 0, out)
+    assert "warning: run: classes.txt has 5 labels, the classifier 8 classes: not used\n" in ended.err
+    assert "  no alignment with WordNet: no labels: give them with --labels FILE or PRESET\n" in ended.err
+    sai = tables(out)["curves"].query("metric == 'sai'")
+    assert sai["value"].isna().all()
+    assert set(sai["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
+
+
+def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
+    labels = [f"qzx{number}" for number in range(8)]
+    run, out = make_run(labels=labels), tmp_path / "out"
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 0, out)
+    reason = "0 of 8 labels are known to WordNet: an alignment needs 4 or more"
+    assert ended.err.endswith(f"  no alignment with WordNet: {reason}\n")
+    assert "  warning: label 'qzx0' is left out of the alignment: 'qzx0' is no noun in WordNet 3.0" in ended.err
+    assert "  warning: and 3 more labels without a synset (classes.parquet names them)\n" in ended.err
+    sai = tables(out)["curves"].query("metric == 'sai'")
+    assert sai["value"].isna().all()
+    assert set(sai["reason"]) == {reason}
+    assert set(tables(out)["classes"]["resolved_by"]) == {"unresolved"}
+    monkeypatch.chdir(tmp_path)
+    ended = dsi("wordnet", run / "classes.txt")
+    assert (ended.code, ended.out) == (3, "")
+    assert ended.err.startswith("dsi: none of 8 labels is known to WordNet: 'qzx0' is no noun in WordNet 3.0")
+    assert ended.err.count("\n") == 1
+    assert list(tmp_path.glob("*.parquet")) == []
+
+
+def test_a_label_that_wordnet_does_not_know_is_left_out(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=1, labels=(*ANIMALS[:-1], "qzx")), tmp_path / "out"
+    done(dsi("analyze", run, "-o", out, *QUICK, "--measure", "cosine"), 0, out)
+    sai = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'")
+    assert set(sai["classes_used"]) == {7}
+    assert sai["value"].notna().all()
+
+
+def test_an_unknown_preset(dsi, make_run):
+    known = "imagenet1k, mini-imagenet, imagenet12k, imagenet22k, cifar10, cifar100, fashion-mnist, coco80"
+    expected = f"expected a label file or a preset ({known}), found neither at 'cifar1O'; did you mean cifar10?"
+    failed(dsi("wordnet", "cifar1O"), 2, expected)
+    run = make_run()
+    failed(dsi("analyze", run, "-o", run.with_name("out"), "-l", "cifar1O"), 2, expected)
+    assert not run.with_name("out").exists()
+
+
+# Checkpoints
+
+
+def two_heads(path):
+    weights = {f"{name}.head.weight": heads(1)[0] for name in ("left", "right")}
+    torch.save({"state_dict": weights, "epoch": 9}, path)
+
+
+TWO_HEADS = (
+    "2 tensors could be the classifier: left.head.weight (8, 8), right.head.weight (8, 8); choose one with --head NAME"
+)
+
+
+def test_two_candidate_heads(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    two_heads(run / "epoch_9.pt")
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 4, out)
+    assert f"  failed: {run}/epoch_9.pt: {TWO_HEADS}\n" in ended.err
+    assert states(out)["epoch_9.pt"] == ("failed", TWO_HEADS)
+    assert set(tables(out)["curves"]["epoch"]) == {0, 1}
+    assert dsi("scan", run).code == 4
+
+
+def test_two_candidate_heads_in_all_files(dsi, tmp_path):
+    (tmp_path / "run").mkdir()
+    two_heads(tmp_path / "run" / "epoch_0.pt")
+    ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK)
+    failed(ended, 3, f"no checkpoint can be used: epoch_0.pt: {TWO_HEADS}")
+    assert not (tmp_path / "out").exists()
+    ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK, "--head", "left.head.weight")
+    done(ended, 0, tmp_path / "out")
+
+
+def test_weights_that_are_not_finite(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=3), tmp_path / "out"
+    weight = heads(1)[0]
+    weight[2, 3], weight[5, 0] = torch.nan, torch.inf
+    save_head(run / "epoch_1.pt", weight, epoch=1)
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 4, out)
+    assert f"  failed: {run}/epoch_1.pt: NaN or infinite weights in class 2, 5 of 8\n" in ended.err
+    assert states(out) == {
+        "epoch_0.pt": ("ok", None),
+        "epoch_1.pt": ("failed", "NaN or infinite weights in class 2, 5 of 8"),
+        "epoch_2.pt": ("ok", None),
+    }
+    assert set(tables(out)["curves"]["epoch"]) == {0, 2}
+    quiet = dsi("analyze", run, "-o", out, *QUICK, "--quiet")
+    assert quiet.err == f"  failed: {run}/epoch_1.pt: NaN or infinite weights in class 2, 5 of 8\n"
+    assert quiet.code == 4
+
+
+def test_a_zero_row(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    weight = heads(1)[0]
+    weight[3] = 0
+    save_head(run / "epoch_1.pt", weight, epoch=1)
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 0, out)
+    warning = "warning: run: epoch 1: zero weights in class 'frog': without a direction its similarity to all others is 0\n"
+    assert ended.err.endswith(warning)
+    row = pd.read_parquet(out / "csms" / "run" / "ncsm" / "1.parquet")["similarity"][3]
+    assert list(row) == [0, 0, 0, 1, 0, 0, 0, 0]
+    assert dsi("analyze", run, "-o", out, *QUICK).err.endswith(warning), "told again though nothing is read again"
+
+
+@pytest.mark.parametrize(("age", "status", "code"), [(0, "pending", 0), (7200, "failed", 4)])
+def test_a_file_that_breaks_off(age, status, code, dsi, make_run, tmp_path):
+    run, out = make_run(epochs=3), tmp_path / "out"
+    path = run / "epoch_2.pt"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    then = path.stat().st_mtime - age
+    os.utime(path, (then, then))
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, code, out)
+    assert f"  other files: 1 {status}, 1 ignored\n  {status}: {path}: " in ended.err
+    found, reason = states(out)["epoch_2.pt"]
+    assert found == status
+    assert reason.startswith("a zip archive without its directory, which is written last: cut off")
+    path.write_bytes(whole)
+    done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
+    assert states(out)["epoch_2.pt"] == ("ok", None)
+
+
+class Evil:
+    """Runs a command where it is unpickled."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch '{self.marker}'",)
+
+
+@pytest.mark.parametrize("where", ["zip", "legacy"])
+def test_a_pickle_that_would_run_code(where, dsi, make_run, tmp_path):
+    run, out, marker = make_run(epochs=2), tmp_path / "out", tmp_path / "marker"
+    state = {"state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)}, "epoch": 2, "config": Evil(marker)}
+    torch.save(state, run / "epoch_2.pt", _use_new_zipfile_serialization=where == "zip")
+    (run / "epoch_3.pt").write_bytes(pickle.dumps(Evil(marker)))
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 4, out)
+    assert not marker.exists()
+    assert states(out)["epoch_2.pt"][0] == "ok", "its weights are read all the same"
+    assert states(out)["epoch_3.pt"][0] == "failed"
+    assert dsi("scan", run).code == 4
+    assert not marker.exists()
+    torch.load(run / "epoch_2.pt", weights_only=False)
+    assert marker.exists(), "torch runs it: the file is what it claims to be"
+
+
+# The output
+
+
+def test_an_output_that_is_a_file(dsi, make_run, tmp_path):
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out")
+    failed(ended, 2, f"the output {tmp_path}/out is a file; -o wants a folder")
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
+
+
+def test_an_output_that_holds_other_things(dsi, make_run, tmp_path):
+    run = make_run()
+    before = contents(run)
+    failed(
+        dsi("analyze", run, "-o", run),
+        2,
+        f"the output folder {run} holds other things; choose an empty or new one with -o",
+    )
+    assert contents(run) == before
+
+
+def test_an_output_that_may_not_be_written(dsi, make_run, tmp_path):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    out = tmp_path / "file" / "out"
+    expected = f"{out} could not be written: Not a directory; choose another output with -o"
+    failed(dsi("analyze", make_run(), "-o", out), 5, expected)
+    failed(dsi("wordnet", "cifar10", "-o", out / "x.parquet"), 5, expected.replace("out could", "out/x.parquet could"))
+
+
+@contextmanager
+def tiny_disk(folder, size):
+    """Mount a file system of that size for the time; skip where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    try:
+        allowed = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("may not mount a small file system here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_full_disk(dsi, make_run, tmp_path):
+    run, disk = make_run(epochs=12), tmp_path / "disk"
+    with tiny_disk(disk, "48k"):
+        out = disk / "out"
+        ended = dsi("analyze", run, "-o", out, *QUICK)
+        assert (ended.code, ended.out) == (5, "")
+        assert ended.err.startswith(f"dsi: {out}/csms/run/ncsm/")
+        full = "could not be written: the disk is full; free some space and run the same command again to go on\n"
+        assert ended.err.endswith(full)
+        assert ended.err.count("\n") == 1
+        written = list((out / "csms" / "run" / "ncsm").iterdir())
+        assert 0 < len(written) < 12
+        for path in written:
+            assert len(pd.read_parquet(path)) == 8
+        assert not (out / ".tmp").exists()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        again = dsi("analyze", run, "-o", out, *QUICK)
+        done(again, 0, out)
+        assert (
+            f"  {len(written)} of 12 epochs known from an earlier call; heads read now: {12 - len(written)}\n" in again.err
+        )
+
+
+def test_a_limit_on_the_size_of_files(dsi_process, make_run, tmp_path):
+    def limited():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    ended = dsi_process("analyze", make_run(), "-o", tmp_path / "out", *QUICK, preexec_fn=limited)
+    path = tmp_path / "out" / "references"
+    assert (ended.code, ended.out) == (5, "")
+    assert ended.err.startswith(f"dsi: {path}/wordnet3.0-path-")
+    assert ended.err.endswith(".parquet could not be written: File too large; choose another output with -o\n")
+    assert list((tmp_path / "out").rglob("*.parquet")) == []
+
+
+def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    with output.writing(out):
+        (out / "keep").touch()  # else the folder would go with the lock
+        ended = dsi_process("analyze", run, "-o", out, *QUICK)
+        failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")
+        (out / "keep").unlink()
+    done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
+
+
+def test_a_lock_that_nobody_holds_is_no_obstacle(dsi, make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    out.mkdir()
+    (out / ".lock").write_text("process 1", encoding="utf-8")
+    (out / ".tmp").mkdir()
+    (out / ".tmp" / "torn.parquet").write_bytes(b"PAR1")
+    done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
+    assert not (out / ".lock").exists()
+    assert not (out / ".tmp").exists()
+
+
+def test_a_run_of_the_same_name_from_another_place(dsi, make_run, tmp_path):
+    here, there, out = make_run("run"), make_run("elsewhere/run", seed=1), tmp_path / "out"
+    done(dsi("analyze", here, "-o", out, *QUICK), 0, out)
+    before = contents(out)
+    failed(
+        dsi("analyze", there, "-o", out, *QUICK),
+        2,
+        f"the output has a run 'run' from {here}, and {there} would be another of that name:"
+        " choose another output with -o, or rename a folder",
+    )
+    assert contents(out) == before
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--epochs", "a:b"), "--epochs wants first:last:step, for example 0:200:5; 'a:b' is not of that form"),
+        (("--epochs", ""), "--epochs wants first:last:step, for example 0:200:5; '' is not of that form"),
+        (("--epochs", "0:9:0"), "--epochs 0:9:0: a step of 0 never ends"),
+        (
+            ("--measure", "cosin"),
+            "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall",
+        ),
+        (("--wsi-quantile", "1"), "a WSI quantile lies between 0 and 1; 1.0 does not"),
+        (("--wsi-quantile", "nan"), "a WSI quantile lies between 0 and 1; nan does not"),
+        (("--permutations", "-1"), "--permutations takes 0 to 1,000,000; -1 is not in that range"),
+        (("--draws", "1000001"), "--draws takes 0 to 1,000,000; 1000001 is not in that range"),
+    ],
+)
+def test_options_that_cannot_be_right(options, line, dsi, make_run, tmp_path):
+    failed(dsi("analyze", make_run(epochs=1), "-o", tmp_path / "out", *options), 2, line)
+    assert not (tmp_path / "out").exists()
+
+
+def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
+    ended = dsi("analyze", make_run(epochs=2), "-o", tmp_path / "out", "--epochs", "50:")
+    reason = "epoch_0.pt: not among --epochs; epoch_1.pt: not among --epochs"
+    failed(ended, 3, f"no checkpoint can be used: {reason}")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("analyse",), "No such command 'analyse'. Did you mean 'analyze'?; dsi --help says more"),
+        (("analyze",), "Missing argument 'checkpoints'; dsi analyze --help says more"),
+        (("scan",), "nothing to scan: give checkpoint files or folders, or --tensors FILE"),
+        (("export", "/nowhere"), "no output folder /nowhere: run `dsi analyze CHECKPOINTS -o /nowhere` first"),
+    ],
+)
+def test_calls_that_cannot_be_right(arguments, line, dsi):
+    failed(dsi(*arguments), 2, line)
+
+
+@pytest.mark.parametrize("verb", ["analyze", "scan", "wordnet", "export", "demo"])
+def test_an_unknown_option(verb, dsi):
+    ended = dsi(verb, "x", "--foo-bar")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("dsi: No such option: --foo-bar")
+    assert ended.err.endswith(f"; dsi {verb} --help says more\n")
+    assert ended.err.count("\n") == 1
+
+
+# Names
+
+
+def test_names_are_printed_escaped(dsi, make_run, tmp_path):
+    name = "run\n\x1b[31mred\u202e"
+    shown = r"run\n\x1b[31mred\u202e"
+    run, out = make_run(name, epochs=2), tmp_path / f"out {name}"
+    save_head(run / f"epoch_2{name}.pt", torch.full((8, 8), torch.nan))
+    for ended in (dsi("analyze", run, "-o", out, *QUICK), dsi("scan", run)):
+        assert ended.code == 4
+        assert shown in ended.err
+        assert shown in ended.out.replace("\n", "")
+        assert not {"\x1b", "\u202e"} & set(ended.out + ended.err)
+    ended = dsi("export", out, "--run", "x")
+    failed(ended, 2, f"no run 'x': {tmp_path}/out {shown} holds {shown}")
+    assert dsi("export", out, "--run", name).code == 0

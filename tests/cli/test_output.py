@@ -1,0 +1,371 @@
+"""What the commands print: results on stdout, the rest on stderr; the same as the notebook's functions say."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pty
+import subprocess
+import sys
+import termios
+
+import numpy as np
+import pandas as pd
+import pytest
+from outputs import ANIMALS, assert_same_output, tables
+from pandas.testing import assert_frame_equal
+
+import dsi_cli
+from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.cli.verbs import VERBS
+from dsi_cli.pipeline.scanning import scan_paths
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+QUICK = ("--draws", 0)
+
+
+def on_terminal(*arguments, stream):
+    """Run the command with one stream on a terminal; return the code, the terminal's text and the other stream's."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, b"\x18\x00\x64\x00\x00\x00\x00\x00")
+    other = "stderr" if stream == "stdout" else "stdout"
+    command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
+    streams = {stream: theirs, other: subprocess.PIPE}
+    environment = {**os.environ, "TERM": "xterm"}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, **streams) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux's way to say that the other side has closed
+                break
+            if not part:
+                break
+            seen += part
+        rest = getattr(process, other).read()
+    os.close(ours)
+    return process.returncode, seen.decode(), rest.decode()
+
+
+def one_document(ended):
+    """Return the JSON document that is all of stdout, with nothing on stderr."""
+    assert ended.err == ""
+    return json.loads(ended.out)
+
+
+# The same as the notebook's functions
+
+
+def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
+    run = make_run()
+    ended = dsi(
+        *("analyze", run, "-o", tmp_path / "command", "--epochs", "1:3:2", "--centred", "--measure", "pearson"),
+        *("--measure", "mae", "--wsi-quantile", 0.8, "--permutations", 30, "--draws", 5),
+    )
+    assert ended.code == 0
+    found = dsi_cli.analyze(
+        run,
+        tmp_path / "function",
+        epochs="1:3:2",
+        centred=True,
+        measures=["pearson", "mae"],
+        quantiles=[0.8],
+        permutations=30,
+        draws=5,
+    )
+    assert_same_output(tmp_path / "command", tmp_path / "function")
+    assert set(found.curves["variant"].dropna()) == {"pearson", "mae", "mean", "max@0.8", "min@0.8"}
+    assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm"}
+
+
+def test_scan_says_what_the_function_says(dsi, shared):
+    folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+    found = one_document(dsi("scan", folder, "--json"))
+    ((run, records),) = scan_paths([folder], Choice())
+    assert [row["path"] for row in found] == [str(folder / f"epoch_{epoch:03}.pt") for epoch in range(16)]
+    for row, record in zip(found, records, strict=True):
+        assert row == {name: getattr(record, name) for name in row}
+        assert (row["run"], row["head"], row["classes"], row["status"]) == (run.name, "fc.weight", 10, "ok")
+    shown = dsi("scan", folder)
+    for epoch in range(16):
+        assert f"epoch_{epoch:03}.pt" in shown.out
+    assert shown.err == "fashion-mnist-tinycnn: 6 other files ignored\n"
+
+
+def test_wordnet_through_a_pipe(shared):
+    labels = shared / "data" / "runs" / "cifar100-cnn" / "classes.txt"
+    command = [sys.executable, "-m", "dsi_cli", "wordnet", str(labels), "-o", "-"]
+    ended = subprocess.run(command, capture_output=True, check=True)
+    found = pd.read_parquet(io.BytesIO(ended.stdout))
+    expected = dsi_cli.wordnet_csm(labels.read_text(encoding="utf-8").split())
+    assert list(found["name"]) == list(expected.index)
+    np.testing.assert_array_equal(np.stack(found["similarity"]), expected.to_numpy().astype(np.float32))
+    assert ended.stderr.decode().splitlines() == [
+        "these are the labels of the preset cifar100: its mapping is used",
+        "100 of 100 labels in WordNet 3.0, from classes.txt",
+    ]
+
+
+def test_wordnet_refuses_a_terminal():
+    code, seen, errors = on_terminal("wordnet", "cifar10", "-o", "-", stream="stdout")
+    assert (code, seen) == (2, "")
+    hint = "add -o FILE.parquet, or pipe it on"
+    assert errors == f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
+
+
+def test_wordnet_tells_what_was_taken(dsi, tmp_path):
+    labels, out, mapping = tmp_path / "labels.txt", tmp_path / "matrix.parquet", tmp_path / "map.csv"
+    labels.write_text("cat\nn02084071\nfrog.n.01\nqzx\n", encoding="utf-8")
+    ended = dsi("wordnet", labels, "-o", out, "--write-map", mapping)
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert [line.split()[:3] for line in lines[:4]] == [
+        ["0", "cat", "cat.n.01"],
+        ["1", "n02084071", "dog.n.01"],
+        ["2", "frog.n.01", "frog.n.01"],
+        ["3", "qzx", "unresolved"],
+    ]
+    assert "(or guy.n.01, " in lines[0]
+    assert lines[4:] == [f"matrix (4 x 4): {out}"]
+    first, second = ended.err.splitlines()
+    assert first == "3 of 4 labels in WordNet 3.0, from labels.txt"
+    assert second.startswith("warning: label 3 is left out: 'qzx' is no noun in WordNet 3.0")
+    rows = pd.read_csv(mapping)
+    assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
+    assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]
+    assert rows["reason"][:3].to_list() == ["first sense", "wnid", "synset"]
+    matrix = np.stack(pd.read_parquet(out)["similarity"])
+    expected = dsi_cli.wordnet_csm(["cat", "n02084071", "frog.n.01", "qzx"]).to_numpy().astype(np.float32)
+    np.testing.assert_array_equal(matrix, expected)
+    assert np.isnan(matrix[3]).all()
+
+
+# --json, --quiet
+
+
+def test_analyze_as_json(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=3), tmp_path / "out"
+    found = one_document(dsi("analyze", run, "-o", out, *QUICK, "--json"))
+    assert (found["out"], found["exit_code"], found["warnings"]) == (str(out), 0, [])
+    (told,) = found["runs"]
+    assert (told["name"], told["folder"], told["statuses"], told["read"]) == ("run", str(run), {"ok": 3}, 3)
+    assert [line["epoch"] for line in told["epochs"]] == [0, 1, 2]
+    curves = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    for line in told["epochs"]:
+        row = curves.loc[line["epoch"]]
+        expected = (row["value"], row["null_mean"], row["excess"], row["z"])
+        assert (line["value"], line["chance"], line["excess"], line["z"]) == expected
+
+
+def test_wordnet_as_json(dsi, tmp_path):
+    found = one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))
+    assert found["preset"] == "cifar10"
+    assert [label["wnid"] for label in found["labels"]][:2] == ["n02691156", "n02958343"]
+
+
+def test_tensors_of_a_file_as_json_and_as_text(dsi, make_run):
+    path = make_run(epochs=1) / "epoch_0.pt"
+    assert one_document(dsi("scan", "--tensors", path, "--json")) == [
+        {"name": "fc.weight", "shape": [8, 8], "dtype": "float32", "weights": "raw"},
+        {"name": "fc.bias", "shape": [8], "dtype": "float32", "weights": "raw"},
+    ]
+    assert [line.split(maxsplit=3) for line in dsi("scan", "--tensors", path).out.splitlines()] == [
+        ["fc.weight", "float32", "raw", "(8, 8)"],
+        ["fc.bias", "float32", "raw", "(8,)"],
+    ]
+
+
+def test_quiet_is_quiet(dsi, make_run, tmp_path):
+    run = make_run(epochs=2, labels=(*ANIMALS[:-3], "qzx", "qzy", "qzz"))
+    (run / "more").mkdir()
+    told = dsi("analyze", run, "-o", tmp_path / "told", *QUICK)
+    quiet = dsi("analyze", run, "-o", tmp_path / "quiet", *QUICK, "--quiet")
+    assert told.err.count("\n") > 4
+    assert (quiet.code, quiet.err) == (0, "")
+    assert quiet.out == told.out.replace("told", "quiet")
+    for arguments in (("scan", run), ("wordnet", run / "classes.txt", "-o", tmp_path / "x.parquet")):
+        told, quiet = dsi(*arguments), dsi(*arguments, "--quiet")
+        assert told.err != ""
+        assert quiet == told._replace(err="")
+
+
+# What a person reads
+
+
+def test_every_alignment_stands_beside_its_chance(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=3), tmp_path / "out"
+    shown = dsi("analyze", run, "-o", out, *QUICK).out.splitlines()
+    header = "epoch SAI excess z SAI (cosine) by chance Max WSI Min WSI"
+    assert shown[1].split() == header.split(), "no accuracy is known, so none is shown"
+    curves = tables(out)["curves"]
+    sai = curves.query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    wsi = curves.query("metric == 'wsi'").set_index(["epoch", "variant"])["value"]
+    for epoch, line in enumerate(shown[2:5]):
+        row = sai.loc[epoch]
+        numbers = (row["value"], row["null_mean"], wsi[epoch, "max"], wsi[epoch, "min"])
+        expected = [str(epoch), f"{row['excess']:.3f}", f"{row['z']:.1f}", *(f"{number:.3f}" for number in numbers)]
+        assert line.split() == expected
+
+
+def test_what_was_found_is_told(dsi, shared, tmp_path):
+    folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+    ended = dsi("analyze", folder, "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
+    assert ended.err.splitlines() == [
+        "fashion-mnist-tinycnn: 2 epochs, 10 classes, classifier fc.weight (raw)",
+        "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
+        "  losses and accuracies: log.csv",
+        "  other files: 14 skipped, 6 ignored",
+    ]
+
+
+def test_progress_is_drawn_on_a_terminal_alone(make_run, tmp_path):
+    run = make_run()
+    code, seen, out = on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK, stream="stderr")
+    assert code == 0
+    assert "reading classifiers" in seen
+    assert "comparing matrices" in seen
+    assert "4/4" in seen
+    assert "run: 4 epochs, 8 classes, classifier fc.weight (raw)" in seen
+    assert "\x1b" not in out
+    code, seen, again = on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK, "--quiet", stream="stderr")
+    assert (code, seen, again) == (0, "", out)
+
+
+def test_a_broken_pipe_is_no_failure(analysed):
+    command = [sys.executable, "-m", "dsi_cli", "export", str(analysed.out), "--table", "curves"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        first = process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert first.startswith(b"run,epoch,epochs_completed,step,metric,of,")
+    assert (process.returncode, errors) == (0, b"")
+
+
+def test_the_version(dsi):
+    assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
+
+
+@pytest.mark.parametrize("verb", [name for name, _ in VERBS])
+def test_the_help_of_each_verb(verb, dsi):
+    ended = dsi(verb, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"Usage: dsi {verb} " in ended.out
+    assert "\x1b" not in ended.out
+    assert verb in dsi("--help").out
+
+
+def test_without_a_verb_the_help_is_shown(dsi, dsi_process):
+    ended = dsi("--help")
+    assert ended == dsi()
+    assert (ended.code, ended.err) == (0, "")
+    assert dsi_process() == ended, "python -m dsi_cli is the command"
+
+
+# dsi export
+
+
+@pytest.fixture
+def exported(dsi, analysed, tmp_path):
+    """Return ``exported(format, *arguments)``: the file that the command wrote."""
+
+    def written(kind, *arguments):
+        path = tmp_path / f"matrix.{kind}"
+        ended = dsi("export", analysed.out, "-o", path, *arguments)
+        assert (ended.code, ended.out) == (0, "")
+        assert ended.err.endswith(f": {path}\n")
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("ranked", [False, True])
+@pytest.mark.parametrize("kind", ["ncsm", "scsm"])
+def test_export_of_a_matrix_in_each_format(kind, ranked, exported, analysed):
+    where = ("--run", "fashion-mnist-tinycnn", "--epoch", 3, "--kind", kind, *(("--sorted",) if ranked else ()))
+    one = analysed.run.sorted if ranked else analysed.run.csm
+    expected = one(kind, epoch=3, run="fashion-mnist-tinycnn")
+    for found in (
+        pd.read_parquet(exported("parquet", *where)).set_index("class"),
+        pd.read_csv(exported("csv", *where)).set_index("class").astype(int if ranked else np.float32),
+    ):
+        np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
+        assert list(found.index) == list(expected.index)
+        assert list(found.columns) == list(map(str, expected.columns))
+    found = np.load(exported("npy", *where), allow_pickle=False)
+    np.testing.assert_array_equal(found, expected.to_numpy())
+    assert found.dtype == expected.to_numpy().dtype
+
+
+@pytest.mark.parametrize("table", ["curves", "checkpoints", "classes"])
+def test_export_of_a_table(table, exported, analysed):
+    whole = pd.read_parquet(analysed.out / f"{table}.parquet")
+    found = pd.read_parquet(exported("parquet", "--table", table))
+    assert_frame_equal(found, whole, check_dtype=False)
+    found = pd.read_csv(exported("csv", "--table", table, "--run", "cifar100-vit"))
+    assert len(found) == (whole["run"] == "cifar100-vit").sum()
+    assert set(found["run"]) == {"cifar100-vit"}
+
+
+def test_export_to_stdout(dsi, analysed):
+    where = ("export", analysed.out, "--run", "fashion-mnist-tinycnn")
+    expected = analysed.run.csm(run="fashion-mnist-tinycnn")
+    ended = dsi(*where)
+    assert (ended.code, ended.err) == (0, "")
+    found = pd.read_csv(io.StringIO(ended.out)).set_index("class").astype(np.float32)
+    np.testing.assert_array_equal(found.to_numpy(), expected.to_numpy())
+    command = [sys.executable, "-m", "dsi_cli", *map(str, where), "--format", "npy"]
+    raw = subprocess.run(command, capture_output=True, check=True).stdout
+    np.testing.assert_array_equal(np.load(io.BytesIO(raw)), expected.to_numpy())
+
+
+def test_export_refuses_a_terminal_for_bytes(analysed):
+    code, seen, errors = on_terminal("export", analysed.out, "--format", "npy", stream="stdout")
+    assert (code, seen) == (2, "")
+    hint = "add -o FILE, or --format csv"
+    assert errors == f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
+
+
+ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((), f"say which run: {{out}} holds {ALL}"),
+        (("--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
+        (
+            ("--run", "cifar100-vit", "--epoch", 77),
+            "no ncsm of epoch 77 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+        ),
+        (
+            ("--run", "cifar100-vit", "--kind", "ccsm", "--split", "test"),
+            "no ccsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+        ),
+        (("--table", "phases"), "no table 'phases': expected one of curves, checkpoints, classes"),
+        (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
+        (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
+        (
+            ("-o", "nowhere/x.csv", "--table", "curves"),
+            "nowhere/x.csv could not be written: No such file or directory; choose another output with -o",
+        ),
+    ],
+)
+def test_exports_that_cannot_be(arguments, line, dsi, analysed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ended = dsi("export", analysed.out, *arguments)
+    code = 5 if "written" in line else 2
+    assert ended == (code, "", f"dsi: {line.format(out=analysed.out)}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_no_output(dsi, tmp_path):
+    (tmp_path / "x").mkdir()
+    ended = dsi("export", tmp_path / "x")
+    assert ended == (2, "", f"dsi: {tmp_path}/x holds no checkpoints.parquet: it is no output of dsi analyze\n")
+    with pytest.raises(dsi_cli.errors.UsageError, match=r"it is no output of dsi analyze$"):
+        Run(tmp_path / "x")

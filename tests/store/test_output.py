@@ -1,0 +1,117 @@
+"""The output folder: where things lie, and who may write."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.store import output
+from dsi_cli.store.schema import CHECKPOINTS, CURVES
+
+
+def test_where_matrices_lie():
+    assert output.csm_path(Path("o"), "a/b", "ncsm", None, 3) == Path("o/csms/a/b/ncsm/3.parquet")
+    assert output.csm_path(Path("o"), "a", "tncsm", "test", 3, 500) == Path("o/csms/a/tncsm-test/3-500.parquet")
+    assert output.reference_path(Path("o"), "wordnet3.0-path", "abc") == Path("o/references/wordnet3.0-path-abc.parquet")
+
+
+@pytest.mark.parametrize(
+    ("run", "folder"),
+    [
+        ("resnet18", "resnet18"),
+        ("sweep/lr=0.1", "sweep/lr%3D0.1"),
+        (".hidden/_private", "%2Ehidden/%5Fprivate"),
+        ("..", "%2E."),
+        ("a%3Db", "a%253Db"),
+        ("été: 1*2?", "%C3%A9t%C3%A9%3A 1%2A2%3F"),
+    ],
+)
+def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
+    assert output.folder_name(run) == folder
+    path = output.csm_path(tmp_path, run, "ncsm", None, 0)
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"a": [1]}).to_parquet(path)
+    assert list(pd.read_parquet(tmp_path / "csms").columns) == ["a"]
+
+
+def test_different_runs_lie_in_different_folders():
+    runs = ["a=b", "a%3Db", "a/b", "a b", "_a", "%5Fa", ".a"]
+    assert len({output.folder_name(run) for run in runs}) == len(runs)
+
+
+def test_an_empty_folder_is_left_as_little_as_it_was_made(tmp_path):
+    with output.writing(tmp_path / "out"):
+        assert (tmp_path / "out" / ".lock").read_text(encoding="utf-8") == f"process {os.getpid()}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_lock_goes_when_the_work_fails(tmp_path):
+    def fails():
+        with output.writing(tmp_path / "out"):
+            (tmp_path / "out" / ".tmp").mkdir()
+            (tmp_path / "out" / CHECKPOINTS.path).touch()
+            raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        fails()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [CHECKPOINTS.path]
+    with output.writing(tmp_path / "out"):
+        pass
+
+
+def test_a_second_writer_is_told_who_writes(tmp_path):
+    with (
+        output.writing(tmp_path / "out"),
+        pytest.raises(OutputError, match=rf"^another dsi \(process {os.getpid()}\) is writing to .*out: wait for it$"),
+        output.writing(tmp_path / "out"),
+    ):
+        pass
+
+
+def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch):
+    """Its lock would keep nobody out: the next process would make another."""
+    out, first = tmp_path / "out", ExitStack()
+    first.enter_context(output.writing(out))
+    (out / CHECKPOINTS.path).touch()
+    real = fcntl.flock
+
+    def late(file, operation):
+        first.close()
+        real(file, operation)
+
+    second = ExitStack()
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        second.enter_context(output.writing(out))
+    with second, pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
+        output.writing(out).__enter__()
+    assert [path.name for path in out.iterdir()] == [CHECKPOINTS.path]
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"^the output folder .* holds other things; choose an empty or new one with -o$"):
+        output.writing(tmp_path).__enter__()
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("left", [".lock", "csms", CHECKPOINTS.path])
+def test_what_a_killed_call_left_is_ours(left, tmp_path):
+    (tmp_path / left).mkdir() if left == "csms" else (tmp_path / left).touch()
+    with output.writing(tmp_path):
+        assert (tmp_path / ".lock").exists()
+
+
+def test_a_damaged_table_counts_as_none(tmp_path):
+    (tmp_path / CURVES.path).write_bytes(b"PAR1")
+    assert output.earlier_rows(tmp_path, CURVES) == []
+    assert output.earlier_options(tmp_path, CURVES) == {}
+    output.write_rows(tmp_path, CURVES, [{"run": "a", "epoch": 1}], {"a": 1})
+    assert [row["run"] for row in output.earlier_rows(tmp_path, CURVES)] == ["a"]
+    assert output.earlier_options(tmp_path, CURVES) == {"a": 1}

@@ -1,0 +1,129 @@
+"""One table in and out of one file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_array_equal
+
+import dsi_cli
+from dsi_cli.errors import OutputError
+from dsi_cli.store import parquet
+from dsi_cli.store.schema import CSMS, CURVES, SCHEMA_VERSION, TABLES
+
+
+def matrix_table(matrix):
+    constants = {"run": "r", "kind": "ncsm", "epoch": 1}
+    return parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
+
+
+@pytest.fixture
+def matrix():
+    values = np.random.default_rng(0).normal(size=(7, 7)).astype(np.float32)
+    values[2] = values[:, 2] = np.nan
+    return values
+
+
+def test_a_matrix_comes_back_bit_for_bit(matrix, tmp_path):
+    parquet.write(matrix_table(matrix), tmp_path / "deep" / "m.parquet", {}, tmp_path / ".tmp")
+    found = parquet.to_matrix(parquet.read(tmp_path / "deep" / "m.parquet"))
+    assert_array_equal(found, matrix)
+    assert found.dtype == np.float32
+    rows = pd.read_parquet(tmp_path / "deep" / "m.parquet")
+    assert list(rows.columns) == [column.name for column in CSMS.columns]
+    assert_array_equal(np.stack(rows["similarity"]).astype(np.float32), matrix)
+    assert np.isnan(rows["similarity"][0][2]), "null where a class is lacking"
+    assert list((tmp_path / ".tmp").iterdir()) == []
+
+
+def test_lists_are_of_any_length_compressed_as_promised(matrix, tmp_path):
+    parquet.write(matrix_table(matrix), tmp_path / "m.parquet", {}, tmp_path)
+    file = pq.ParquetFile(tmp_path / "m.parquet")
+    assert file.schema_arrow.field("similarity").type == pa.list_(pa.float32())
+    group = file.metadata.row_group(0)
+    columns = {group.column(at).path_in_schema: group.column(at) for at in range(group.num_columns)}
+    assert columns["similarity.list.element"].compression == "ZSTD"
+    assert "BYTE_STREAM_SPLIT" in columns["similarity.list.element"].encodings
+
+
+def test_the_rows_of_a_matrix_may_be_stored_in_any_order(matrix):
+    table = matrix_table(matrix)
+    assert_array_equal(parquet.to_matrix(table.take([6, 0, 3, 2, 5, 1, 4])), matrix)
+
+
+def test_what_is_no_square_is_refused(matrix):
+    with pytest.raises(OutputError, match=r"^6 rows with 42 values together are no square matrix$"):
+        parquet.to_matrix(matrix_table(matrix).slice(0, 6))
+
+
+def test_the_options_stand_beside_the_schemas_and_dsis_version(matrix, tmp_path):
+    options = {"shaping": {"head": None}, "list": [1, 2.5]}
+    parquet.write(matrix_table(matrix), tmp_path / "m.parquet", options, tmp_path)
+    assert parquet.options_of(tmp_path / "m.parquet") == options
+    raw = json.loads(pq.read_schema(tmp_path / "m.parquet").metadata[b"dsi"])
+    assert raw == {"schema": SCHEMA_VERSION, "dsi": dsi_cli.__version__, "options": options}
+
+
+@pytest.mark.parametrize(
+    "described", [b"{", b"[]", b'{"schema": 0, "options": {"a": 1}}', b'{"schema": 1, "options": 3}', None]
+)
+def test_options_of_another_origin_count_as_none(described, tmp_path):
+    table = pa.table({"a": [1]})
+    pq.write_table(table.replace_schema_metadata({b"dsi": described} if described else None), tmp_path / "m.parquet")
+    assert parquet.options_of(tmp_path / "m.parquet") == {}
+
+
+def test_options_of_what_is_missing_or_damaged_count_as_none(tmp_path):
+    assert parquet.options_of(tmp_path / "m.parquet") == {}
+    (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
+    assert parquet.options_of(tmp_path / "m.parquet") == {}
+
+
+def test_what_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "m.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(OutputError, match=r"^/.*/m\.parquet cannot be read: [^\n]+$"):
+        parquet.read(tmp_path / "m.parquet")
+
+
+def test_a_failed_write_leaves_the_old_file(matrix, tmp_path):
+    path = tmp_path / "m.parquet"
+    parquet.write(matrix_table(matrix), path, {"version": 1}, tmp_path / ".tmp")
+    blocked = tmp_path / "file"
+    blocked.touch()
+    with pytest.raises(OutputError, match=r"m\.parquet could not be written: .*; choose another output with -o$"):
+        parquet.write(matrix_table(-matrix), path, {"version": 2}, blocked)
+    assert parquet.options_of(path) == {"version": 1}
+    assert_array_equal(parquet.to_matrix(parquet.read(path)), matrix)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_that_lack_columns_are_null_there(table):
+    found = parquet.from_rows(table, [{}, {}])
+    assert found.schema.names == [column.name for column in table.columns]
+    assert [str(kind) for kind in found.schema.types] == [
+        {"list<string>": "list<item: string>", "list<float>": "list<item: float>"}.get(column.type, column.type)
+        for column in table.columns
+    ]
+    assert all(column.null_count == 2 for column in found.columns)
+
+
+def test_rows_come_back(tmp_path):
+    rows = [{"run": "a", "epoch": 3, "metric": "wsi", "value": 0.1 + 0.2}, {"run": "b", "epoch": None, "value": None}]
+    parquet.write(parquet.from_rows(CURVES, rows), tmp_path / "c.parquet", {}, tmp_path)
+    found = parquet.read(tmp_path / "c.parquet").to_pylist()
+    assert [{name: row[name] for name in ("run", "epoch", "metric", "value")} for row in found] == [
+        rows[0],
+        {"run": "b", "epoch": None, "metric": None, "value": None},
+    ]
+
+
+def test_every_column_has_a_meaning_and_a_type_of_its_own():
+    for table in TABLES:
+        names = [column.name for column in table.columns]
+        assert len(names) == len(set(names)), table.path
+        assert all(column.meaning and column.type for column in table.columns)

@@ -1,0 +1,61 @@
+"""The benchmarks run, on tiny files: every part gives rows, and the page keeps what stands around them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import rows
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    page = tmp_path_factory.mktemp("benchmarks") / "performance.md"
+    page.write_text(f"# Performance\n\nBefore.\n\n{rows.BEGIN}\nold\n{rows.END}\n\nAfter.\n")
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--page", str(page), "--scratch", str(page.parent)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return page.read_text()
+
+
+def test_the_page_keeps_what_stands_around_the_tables(page):
+    assert page.startswith("# Performance\n\nBefore.\n")
+    assert page.endswith("\n\nAfter.\n")
+    assert "\nold\n" not in page
+    assert re.search(r"Measured \d{4}-\d\d-\d\d by `python -m benchmarks` on .+, \d+ cores", page)
+
+
+@pytest.mark.parametrize(
+    ("title", "least"),
+    [
+        ("What a command costs", 2),
+        ("WordNet", 2),
+        ("The classifier out of", 1),
+        ("A whole analysis", 4),
+        ("Where the time", 5),
+    ],
+)
+def test_every_part_gives_rows(page, title, least):
+    section = page.partition(f"### {title}")[2].partition("###")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")][2:]
+    assert len(lines) >= least
+    assert all(line.count("|") >= 5 for line in lines)
+
+
+def test_no_part_failed(page):
+    reasons = re.findall(r"not measured: ([^|]*)", page)
+    expected = r"(no NLTK data|.* not installed|the folder of NLTK data)"
+    assert all(re.match(expected, reason) for reason in reasons), reasons
+
+
+def test_a_requirement_that_fails_is_seen():
+    assert (
+        rows.Row("a", "b", "1 s", "2 s", 2.0, "at least 3x", holds=False).line()
+        == "| b | 1 s | 2 s | 2x | at least 3x | **no** |"
+    )

@@ -1,0 +1,94 @@
+"""The runs that ship with the package, and the command that shows them."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from pandas.testing import assert_frame_equal
+from safetensors.numpy import load_file
+
+from dsi_cli.demo import runs_folder
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+DEMO = ("cifar100-cnn", "cifar100-vit")
+
+
+@pytest.fixture(scope="module")
+def shown(dsi_process, tmp_path_factory):
+    """Return how the command ended, and its output."""
+    folder = tmp_path_factory.mktemp("demo")
+    return dsi_process("demo", cwd=folder), folder / "dsi-demo"
+
+
+def test_the_demo_shows_the_papers_finding(shown):
+    ended, _ = shown
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    titles = [line.strip() for line in lines if line.strip() in DEMO]
+    assert titles == list(DEMO)
+    assert sum(line.startswith("epoch  SAI excess") for line in lines) == 2
+    surge = "half of its highest alignment with WordNet (excess over chance) is reached at epoch"
+    assert lines[-2:] == [f"cifar100-cnn: {surge} 1", f"cifar100-vit: {surge} 2"]
+    assert "tables: dsi-demo (curves.parquet, checkpoints.parquet, classes.parquet, csms/)" in lines
+    assert "notebook: from dsi_cli import open_run; run = open_run('dsi-demo'); run.curves" in lines
+
+
+def test_the_demo_gives_the_numbers_of_the_full_checkpoints(shown, analysed):
+    """The heads are the same; only what the files hold beside them differs."""
+    demo = Run(shown[1])
+    assert demo.names == list(DEMO)
+    expected = analysed.run.curves.query("run in @DEMO").reset_index(drop=True)
+    assert_frame_equal(demo.curves, expected)
+    fingerprints = analysed.run.checkpoints.query("run in @DEMO")["fingerprint"]
+    assert list(demo.checkpoints["fingerprint"]) == list(fingerprints)
+
+
+@pytest.mark.parametrize("run", DEMO)
+def test_the_heads_are_the_real_ones_bit_for_bit(run, real_heads):
+    with runs_folder() as folder:
+        for epoch, expected in enumerate(real_heads[run]):
+            (weight,) = load_file(folder / run / f"epoch_{epoch:03}.safetensors").values()
+            assert_array_equal(weight, expected)
+            assert weight.dtype == np.float32
+        assert len(list((folder / run).glob("*.safetensors"))) == len(real_heads[run]) == 31
+
+
+@pytest.mark.parametrize("run", DEMO)
+def test_the_predictions_are_as_right_as_the_log_says(run, shared):
+    with runs_folder() as folder:
+        predictions = np.load(folder / run / "preds.npy", allow_pickle=False)
+        targets = np.load(folder / run / "targets.npy", allow_pickle=False)
+        with (folder / run / "log.csv").open(newline="", encoding="utf-8") as file:
+            accuracy = [float(row["test_acc"]) for row in csv.DictReader(file)]
+        for name in ("log.csv", "classes.txt"):
+            assert (folder / run / name).read_bytes() == (shared / "data" / "runs" / run / name).read_bytes()
+    assert predictions.shape == (31, 10_000)
+    assert_array_equal((predictions == targets).mean(axis=1).round(4), accuracy)
+    for name, values in (("preds", predictions), ("targets", targets)):
+        assert_array_equal(values, np.load(shared / "data" / "runs" / run / f"{name}.npy"))
+
+
+def test_the_demo_is_small():
+    with runs_folder() as folder:
+        assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 6_000_000
+
+
+def test_the_demo_needs_no_network(tmp_path):
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_): raise AssertionError('the network was asked for')\n"
+        "socket.socket.connect = refuse\n"
+        "from dsi_cli.cli.verbs import run_safely\n"
+        "from dsi_cli.demo import runs_folder\n"
+        "with runs_folder() as folder:\n"
+        "    sys.exit(run_safely(['analyze', str(folder), '-o', sys.argv[1], '--epochs', '0', '-q', '--draws', '0']))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "out"], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -1,0 +1,55 @@
+"""What takes seconds to import is not imported where it is not needed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "torchvision", "timm", "nltk", "matplotlib")
+REPORT = """
+import json, sys
+from dsi_cli.cli.verbs import run_safely
+code = run_safely(sys.argv[2:])
+with open(sys.argv[1], "w") as file:
+    json.dump([code, sorted(sys.modules)], file)
+"""
+
+
+def modules_after(tmp_path, *arguments):
+    """Return the modules that a process has imported once a command is done."""
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-c", REPORT, report, *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+    code, modules = json.loads(report.read_text(encoding="utf-8"))
+    assert code == 0
+    return set(modules)
+
+
+def test_the_help(tmp_path):
+    modules = modules_after(tmp_path, "--help")
+    assert "dsi_cli.cli.analyze" in modules
+    assert not modules & {*HEAVY, "numpy", "scipy", "pandas", "pyarrow"}
+
+
+@pytest.mark.parametrize("verb", ["scan", "wordnet", "analyze"])
+def test_verbs_that_read_no_images(verb, shared, tmp_path):
+    run = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+    arguments = {
+        "scan": (run,),
+        "wordnet": ("cifar10", "-o", tmp_path / "x.parquet"),
+        "analyze": (run, "-o", tmp_path / "out", "--epochs", "0:1"),
+    }
+    modules = modules_after(tmp_path, verb, *arguments[verb])
+    assert "numpy" in modules
+    assert not modules & set(HEAVY)
+
+
+def test_the_package_alone_imports_nothing_heavy():
+    code = "import sys, dsi_cli; print(*sorted(sys.modules))"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    modules = set(ended.stdout.split())
+    assert "dsi_cli" in modules
+    assert not modules & {*HEAVY, "numpy", "pandas", "typer"}

@@ -1,0 +1,202 @@
+"""The functions that a notebook calls."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import oracles
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from outputs import ANIMALS, RUNS, heads, save_head
+from safetensors.torch import save_file
+
+import dsi_cli
+from dsi_cli.errors import CheckpointError, UsageError
+
+pytest_plugins = ("analysed",)
+
+
+@pytest.fixture(scope="module")
+def run(analysed):
+    return dsi_cli.open_run(analysed.out)
+
+
+def test_all_names_are_there_and_nothing_else():
+    for name in dsi_cli.__all__:
+        assert callable(getattr(dsi_cli, name)) or name == "__version__", name
+    assert set(dir(dsi_cli)) == {*dsi_cli.__all__, "__version__"}
+    with pytest.raises(AttributeError, match=r"^module 'dsi_cli' has no attribute 'analyse'$"):
+        _ = dsi_cli.analyse
+
+
+def test_a_run_says_what_it_holds(run, analysed):
+    assert run.names == list(RUNS)
+    assert run.epochs("cifar100-vit-collapsed") == list(range(16))
+    inner = ", ".join(f"{name} ({len(run.epochs(name))} epochs)" for name in RUNS)
+    assert repr(run) == f"Run({str(analysed.out)!r}: {inner})"
+
+
+def test_tables_are_frames_with_whole_numbers_whole(run):
+    for frame, columns in (
+        (run.curves, ("epoch", "epochs_completed", "step", "classes_used", "samples_used")),
+        (run.checkpoints, ("epoch", "epochs_completed", "step", "bytes", "classes", "features", "modified_ns")),
+        (run.classes, ("class_index", "display_order")),
+    ):
+        assert {str(frame[column].dtype) for column in columns} == {"Int64"}
+    assert (len(run.checkpoints), len(run.classes)) == (94, 310)
+    assert run.curves["value"].dtype == np.float64
+    assert run.checkpoints["step"].isna().all()
+    for name, classes in run.classes.groupby("run"):
+        count = 10 if name == "fashion-mnist-tinycnn" else 100
+        assert sorted(classes["class_index"]) == sorted(classes["display_order"]) == list(range(count))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_csm_is_square_labelled_and_exact(name, run, shared):
+    labels = (shared / "data" / "runs" / name / "classes.txt").read_text(encoding="utf-8").splitlines()
+    for kind in ("ncsm", "scsm"):
+        csm = run.csm(kind, run=name)
+        assert list(csm.index) == list(csm.columns) == labels
+        values = csm.to_numpy()
+        assert values.dtype == np.float32
+        assert_array_equal(values, values.T)
+        assert_array_equal(np.diagonal(values), 1)
+    last = run.epochs(name)[-1]
+    assert_array_equal(run.csm(run=name), run.csm("ncsm", epoch=last, run=name))
+    assert not np.array_equal(run.csm(run=name), run.csm(run=name, epoch=0))
+
+
+def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
+    name = "fashion-mnist-tinycnn"
+    for kind in ("ncsm", "scsm"):
+        found, csm = run.sorted(kind, run=name), run.csm(kind, run=name).to_numpy()
+        assert list(found.index) == list(run.csm(run=name).index)
+        assert found.columns.name == "rank"
+        assert_array_equal(found[0], range(10))
+        for i, row in enumerate(found.to_numpy()):
+            assert list(row[1:]) == sorted(set(range(10)) - {i}, key=lambda j, i=i: (-csm[i, j], j))
+
+
+def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
+    names = ", ".join(RUNS)
+    for call, message in (
+        (lambda: run.csm(), f"say which run: {analysed.out} holds {names}"),
+        (lambda: run.epochs("vit"), f"no run 'vit': {analysed.out} holds {names}"),
+        (
+            lambda: run.csm("tncsm", split="test", run="cifar100-vit"),
+            "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+        ),
+        (
+            lambda: run.sorted(epoch=31, run="cifar100-vit"),
+            "no ncsm of epoch 31 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+        ),
+        (
+            lambda: dsi_cli.open_run(tmp_path / "x"),
+            f"no output folder {tmp_path}/x: run `dsi analyze CHECKPOINTS -o {tmp_path}/x` first",
+        ),
+        (lambda: dsi_cli.open_run(tmp_path), f"{tmp_path} holds no checkpoints.parquet: it is no output of dsi analyze"),
+    ):
+        with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+            call()
+
+
+def test_a_run_without_labels_is_named_by_index(make_run, tmp_path):
+    run = dsi_cli.analyze([make_run(labels=None)], tmp_path / "out", draws=0)
+    assert list(run.csm().index) == list(range(8))
+    with pytest.raises(UsageError, match=r"^run 'run' has no reference matrix: no label of it was found in WordNet, or"):
+        run.csm("scsm")
+
+
+def test_the_reference_has_gaps_where_labels_mean_nothing(make_run, tmp_path):
+    run = dsi_cli.analyze(make_run(epochs=1, labels=("qzx", *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["mae"])
+    scsm = run.csm("scsm")
+    assert scsm.loc["qzx"].isna().all()
+    assert scsm["qzx"].isna().all()
+    assert scsm.loc["dog", "lion"] == np.float32(dsi_cli.wordnet_csm(["dog", "lion"]).loc["dog", "lion"])
+
+
+def test_read_head_of_a_file(shared, tmp_path):
+    path = shared / "data" / "runs" / "cifar100-vit" / "epoch_030.pt"
+    found = dsi_cli.read_head(path)
+    expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]["head.weight"].numpy()
+    assert found.dtype == np.float32
+    assert_array_equal(found, expected)
+    assert_array_equal(dsi_cli.read_head(str(path), head="head.weight"), expected)
+
+
+def test_read_head_of_a_hugging_face_folder(tmp_path):
+    folder, weight = tmp_path / "checkpoint-500", heads(1)[0]
+    folder.mkdir()
+    save_file({"vit.layer.weight": torch.ones(4, 4), "classifier.weight": weight}, folder / "model.safetensors")
+    labels = {str(index): name for index, name in enumerate(ANIMALS)}
+    (folder / "config.json").write_text(json.dumps({"id2label": labels}), encoding="utf-8")
+    assert_array_equal(dsi_cli.read_head(folder), weight)
+
+
+def test_read_head_says_what_is_wrong(make_run, tmp_path):
+    run = make_run(epochs=3)
+    (tmp_path / "empty").mkdir()
+    for path, message in (
+        (run, f"{run} holds 3 checkpoints: read_head wants one"),
+        (tmp_path / "empty", f"{tmp_path}/empty holds 0 checkpoints: read_head wants one"),
+        (run / "epoch_7.pt", f"no such file or folder: {run}/epoch_7.pt; did you mean {run}/epoch_2.pt?"),
+    ):
+        with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+            dsi_cli.read_head(path)
+    path = run / "epoch_0.pt"
+    message = f"{path}: no tensor is named fc2.weight; the matrices are fc.weight (8, 8)"
+    with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
+        dsi_cli.read_head(path, head="fc2.weight")
+    save_head(path, torch.full((8, 8), torch.nan))
+    with pytest.raises(
+        CheckpointError, match=r"epoch_0\.pt: NaN or infinite weights in class 0, 1, 2, 3, 4 and 3 more of 8$"
+    ):
+        dsi_cli.read_head(path)
+
+
+def test_wordnet_csm_of_a_list():
+    found = dsi_cli.wordnet_csm(["dog", "cat.n.01", "n02958343", "qzx"])
+    assert list(found.index) == list(found.columns) == ["dog", "cat.n.01", "n02958343", "qzx"]
+    assert found.index.name == "class"
+    assert found.dtypes.unique() == [np.float64]
+    assert found.loc["dog", "cat.n.01"] == 0.2
+    assert found.loc["qzx"].isna().all()
+    assert_array_equal(np.diagonal(found)[:3], 1)
+    pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(("dog", "cat")), dsi_cli.wordnet_csm(np.array(["dog", "cat"])))
+
+
+def test_wordnet_csm_of_a_file_and_a_preset(tmp_path, shared):
+    (tmp_path / "mine.txt").write_text("dog\ncat\n", encoding="utf-8")
+    pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(str(tmp_path / "mine.txt")), dsi_cli.wordnet_csm(["dog", "cat"]))
+    pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(tmp_path / "mine.txt"), dsi_cli.wordnet_csm(["dog", "cat"]))
+    wnids = (shared / "data" / "labels" / "cifar10.wnids.txt").read_text(encoding="utf-8").split()
+    assert_array_equal(dsi_cli.wordnet_csm("cifar10"), dsi_cli.wordnet_csm(wnids))
+    with pytest.raises(UsageError, match=r"found neither at 'cifar11'; did you mean cifar10\?$"):
+        dsi_cli.wordnet_csm("cifar11")
+
+
+def test_the_metrics_on_plain_arrays(real_heads):
+    weight = real_heads["fashion-mnist-tinycnn"][15]
+    ncsm, reference = dsi_cli.weight_similarity(weight), dsi_cli.wordnet_csm("fashion-mnist").to_numpy()
+    assert_allclose(ncsm, oracles.ncsm(weight), rtol=0, atol=1e-6)
+    assert_allclose(dsi_cli.centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)
+    assert_allclose(dsi_cli.mean_row_ratio(weight), oracles.mean_row(weight), rtol=1e-6)
+    assert_allclose(dsi_cli.sai(ncsm, reference), oracles.sai(ncsm, reference, "cosine"), rtol=1e-6)
+    found = dsi_cli.alignments(ncsm, reference, ["kendall", "cosine"], draws=0)
+    assert_allclose(found["kendall"].value, oracles.sai(ncsm, reference, "kendall"), rtol=1e-6)
+    assert isinstance(found["cosine"], dsi_cli.Alignment)
+    for variant, function in (("mean", dsi_cli.mean_wsi), ("max", dsi_cli.max_wsi), ("min", dsi_cli.min_wsi)):
+        assert_allclose(function(ncsm), oracles.wsi(ncsm, variant), rtol=1e-6)
+
+
+def test_analyze_takes_one_path_or_several(make_run, tmp_path):
+    one, two = make_run("one", epochs=1), make_run("two", epochs=1)
+    assert dsi_cli.analyze(one, tmp_path / "a", draws=0).names == ["one"]
+    assert dsi_cli.analyze(str(one), tmp_path / "b", draws=0).names == ["one"]
+    assert dsi_cli.analyze((one, str(two)), tmp_path / "c", draws=0).names == ["one", "two"]
+    with pytest.raises(UsageError, match=r"^unknown measure 'r2': expected one of cosine, ssim, "):
+        dsi_cli.analyze(one, tmp_path / "d", measures=["r2"])
