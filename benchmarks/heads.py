@@ -78,7 +78,7 @@ def _first_rows(setup: Setup, files: Large) -> list[Row]:
     ways = (("zip", _LOAD, OVER_LOAD), ("zip", _MMAP, OVER_MMAP), ("legacy", _LOAD, None))
     for container, other, required in ways[: 1 if setup.quick else None]:
         paths = (str(getattr(files, container)), str(getattr(small, container)))
-        ours, theirs = _alternating(setup.rounds(5), "read_head", other, paths)
+        ours, theirs = _alternating(setup.rounds(9), "read_head", other, paths)
         took = [median(float(one.said) for one in found) for found in (ours, theirs)]
         ratio = took[1] / took[0]
         needed = (f"at least {required:g}x", ratio >= required) if required else ("", None)

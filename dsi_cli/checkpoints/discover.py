@@ -12,7 +12,7 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
@@ -33,6 +33,8 @@ _NOT_CHECKPOINTS = (
     ".yaml", ".yml", ".toml", ".log", ".npy", ".html", ".parquet", ".xml", ".sh", ".pyc", ".lock", ".out", ".err",
     ".jsonl", ".gz",
 )  # fmt: skip
+STATE_FILES = ("trainer_state.json", "config.json")
+"""What a folder that is one checkpoint says beside the model's file."""
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -226,7 +228,9 @@ def _bytes(path: Path, found: os.stat_result) -> int:
 
 
 def _modified(path: Path, found: os.stat_result) -> int:
-    return max([found.st_mtime_ns, *(part.st_mtime_ns for part in _shards(path))])
+    """Return the time of the last change of all that a checkpoint's record is made from."""
+    said = [_stat(path.parent / name) for name in STATE_FILES] if path.name in MODEL_FILES else []
+    return max([found.st_mtime_ns, *(part.st_mtime_ns for part in [*_shards(path), *said] if part is not None)])
 
 
 def _shards(path: Path) -> list[os.stat_result]:
@@ -241,7 +245,7 @@ def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:
     names = {folder: there[printable(str(folder))] for folder in folders if printable(str(folder)) in there}
     new = [folder for folder in folders if folder not in names]
     for folder in new:
-        others = [other for other in new if other != folder]
+        others = [other for other in names | dict.fromkeys(new) if other != folder]
         names[folder] = _shortest(folder, others)
         if names[folder] in known:
             raise UsageError(
@@ -258,8 +262,3 @@ def _shortest(folder: Path, others: Sequence[Path]) -> str:
         if not any(other.parts[-length:] == suffix for other in others):
             return printable("/".join(suffix))
     return printable("/".join(parts[1:])) or "root"
-
-
-def renamed(run: Run, name: str) -> Run:
-    """Return the run under another name."""
-    return replace(run, name=name, checkpoints=tuple(replace(one, run=name) for one in run.checkpoints))

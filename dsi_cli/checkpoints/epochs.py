@@ -34,9 +34,9 @@ COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", 
 _SUFFIXES = re.compile(
     r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|keras|npz|onnx|msgpack|th|index|json|pt2))+$", re.IGNORECASE
 )
-_EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d+)(?!\d)", re.IGNORECASE)
-_GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d+)(?!\d)", re.IGNORECASE)
-_STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d+)(?!\d)", re.IGNORECASE)
+_EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
+_GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _NAMED_OTHERWISE = re.compile(
     r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
 )

@@ -34,6 +34,10 @@ _NOT_HEAD = re.compile(
 )
 _BODY = re.compile(r"^(blocks?|layers?|stages?|encoder|decoder|trunk|body|features)$", re.IGNORECASE)
 _NUMBERED_BODY = re.compile(r"^(layer|block|stage|denseblock)_?\d+$", re.IGNORECASE)
+_KINDS = ("weight", "weight_orig", "weight_v", "parametrizations.weight.original1")
+_GAINS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
+"""How a layer's weight is named: plain, under spectral norm, under weight norm (directions, beside their lengths)."""
+_COPY = re.compile(r"best", re.IGNORECASE)
 _HOLDS_A_LOSS = re.compile(r"loss|criterion|margin", re.IGNORECASE)
 _MOST_DIMENSIONS = 8
 _MOST_COMPARED = 500
@@ -47,8 +51,17 @@ class Head(NamedTuple):
     tensor: Tensor
     role: str
     """``raw`` or ``ema``: which of the weights in the file these are."""
-    others: tuple[str, ...]
+    others: tuple[str, ...] = ()
     """Other heads that were passed over (auxiliary, distilled)."""
+    path: tuple[str, ...] = ()
+    """The keys that lead to its state dict."""
+    gain: Tensor | None = None
+    """The lengths of its rows, where weight normalisation keeps them apart from the directions."""
+
+    @property
+    def full_name(self) -> str:
+        """The name with the keys that lead to it, which tells two models of one file apart."""
+        return ".".join((*self.path, self.name))
 
 
 class _Candidate(NamedTuple):
@@ -83,21 +96,17 @@ def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, 
     if not usable:
         raise NoHeadError(_nothing_there(groups, role))
     if wanted is not None:
-        return _named(usable, wanted)
+        return _named(usable, wanted, classes)
     chosen = [pick for group in usable if (pick := _of_one(group, classes)) is not None]
     if not chosen:
         raise NoHeadError(_no_classifier(usable))
     best = min(rank for rank, _ in chosen)
-    equal = list({head.name: head for rank, head in chosen if rank == best}.values())
+    equal = [head for rank, head in chosen if rank == best]
+    equal = [head for head in equal if not any(map(_COPY.search, head.path))] or equal
     if len(equal) > 1:
-        raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor) for head in equal]))
+        raise AmbiguousHeadError(_ambiguous([(head.full_name, head.tensor) for head in equal]))
     _require_last(equal[0], usable)
     return equal[0]
-
-
-def shape_of(tensor: Tensor) -> tuple[int, int]:
-    """Return (rows, features) of a head, a 1x1 convolution flattened."""
-    return tensor.shape[0], tensor.shape[1]
 
 
 def _require_last(head: Head, groups: list[StateDict]) -> None:
@@ -126,14 +135,30 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
         raise AmbiguousHeadError(_ambiguous([(one.name, one.tensor) for one in finalists]))
     head = finalists[0]
     others = tuple(one.name for one in named if one.name != head.name and one.tensor.shape[0] == head.tensor.shape[0])
-    return (0 if head in named else 1), Head(head.name, head.tensor, group.role, others)
+    _require_outermost(head, group)
+    return (0 if head in named else 1), _head(group, head.name, others)
+
+
+def _head(group: StateDict, name: str, others: tuple[str, ...] = ()) -> Head:
+    layer, kind = _split(name)
+    gain = group.tensors.get(f"{layer}.{_GAINS[kind]}") if kind in _GAINS else None
+    return Head(name, group.tensors[name], group.role, others, group.path, gain)
+
+
+def _require_outermost(head: _Candidate, group: StateDict) -> None:
+    """Raise where a later layer that is no candidate (quantised) takes the head's outputs: the head is a hidden layer."""
+    for name, tensor in list(group.tensors.items())[head.place + 1 :]:
+        if tensor.dtype not in FLOATS and _is_matrix(tensor) and tensor.shape[1] == head.tensor.shape[0] != tensor.shape[0]:
+            raise NoHeadError(f"{name} {tensor.shape} looks like the classifier, but {tensor.dtype} weights are not read")
 
 
 def _candidates(group: StateDict) -> list[_Candidate]:
     out = []
     entries = [(*_split(name), tensor) for name, tensor in group.tensors.items()]
     for place, (layer, kind, tensor) in enumerate(entries):
-        if kind not in ("weight", "weight_orig") or not _is_matrix(tensor) or tensor.dtype not in FLOATS:
+        if kind not in _KINDS or not _is_matrix(tensor) or tensor.dtype not in FLOATS:
+            continue
+        if kind in _GAINS and f"{layer}.{_GAINS[kind]}" not in group.tensors:
             continue
         beside = next((other for other, _, _ in entries[place + 1 : place + 3] if other != layer), layer)
         norm = [group.tensors.get(f"{beside}.{part}") for part in ("weight", "bias")]
@@ -145,6 +170,10 @@ def _candidates(group: StateDict) -> list[_Candidate]:
 
 
 def _split(name: str) -> tuple[str, str]:
+    """Return the layer that a parameter belongs to, and which of its parameters it is."""
+    layer, found, _ = name.partition(".parametrizations.")
+    if found:
+        return layer, name.removeprefix(f"{layer}.")
     parent, _, last = name.rpartition(".")
     return parent, last
 
@@ -198,23 +227,23 @@ def _feeds(one: _Candidate, other: _Candidate) -> bool:
     return other.place > one.place and features == one.tensor.shape[0] != rows
 
 
-def _named(groups: list[StateDict], wanted: str) -> Head:
-    found = {
-        name: Head(name, group.tensors[name], group.role, ())
-        for group in groups
-        for name in group.tensors
-        if _is_called(name, wanted)
-    }
-    exact = found.get(wanted)
-    if exact is None and len(found) == 1:
-        exact = next(iter(found.values()))
-    if exact is None and found:
-        raise AmbiguousHeadError(f"--head {wanted} fits {len(found)} tensors: " + ", ".join(sorted(found)[:_LISTED]))
-    if exact is None:
+def _named(groups: list[StateDict], wanted: str, classes: int | None) -> Head:
+    """Return the head that a person named, if it can be one."""
+    heads = [_head(group, name) for group in groups for name in group.tensors]
+    found = [head for head in heads if _is_called(head.full_name, wanted)]
+    exact = [head for head in found if wanted in (head.name, head.full_name)] or found
+    if not exact:
         raise NoHeadError(f"no tensor is named {wanted}; the matrices are {_matrices(groups)}")
-    if not _is_matrix(exact.tensor):
-        raise NoHeadError(f"{exact.name} has shape {exact.tensor.shape}; a classifier is a matrix of (classes, features)")
-    return exact
+    if len(exact) > 1:
+        listed = ", ".join(sorted(head.full_name for head in exact)[:_LISTED])
+        raise AmbiguousHeadError(f"--head {wanted} fits {len(exact)} tensors: {listed}")
+    head = exact[0]
+    if not _is_matrix(head.tensor) or head.tensor.dtype not in FLOATS:
+        what = f"{head.name} is {head.tensor.dtype} of shape {head.tensor.shape}"
+        raise NoHeadError(f"{what}; a classifier is a floating-point matrix of (classes, features)")
+    if classes is not None and head.tensor.shape[1] == classes != head.tensor.shape[0]:
+        raise NoHeadError(f"{head.name} {head.tensor.shape} looks transposed: {classes} classes stand in its columns")
+    return head
 
 
 def _is_called(name: str, wanted: str) -> bool:

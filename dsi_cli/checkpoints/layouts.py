@@ -50,9 +50,9 @@ def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
 
 def _is_mmengine(tree: dict[str, Any]) -> bool:
     meta = tree.get("meta")
-    return isinstance(meta, dict) and (
-        "mmengine_version" in meta or "mmcv_version" in meta or "mmengine" in str(meta.get("cfg", ""))[:2000]
-    )
+    config = meta.get("cfg") if isinstance(meta, dict) else None
+    named = isinstance(config, str) and "mmengine" in config
+    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or named)
 
 
 def _is_ignite(tree: dict[str, Any]) -> bool:
@@ -67,7 +67,7 @@ TRAINERS = (
     Trainer("ignite", _is_ignite, 1),
     Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
-    Trainer("fastai", _has("model", "opt"), 0),
+    Trainer("fastai", lambda tree: set(tree) == {"model", "opt"}, 0),
 )
 HUGGING_FACE, PLAIN = "transformers", "plain"
 

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _LARGEST = 64 << 20
+_LONGEST = 64
+"""Characters of a column's name or a number; longer ones are something else."""
+_OWN_ACCURACY = ("acc", "accuracy")
+"""In a checkpoint, the accuracy that decided whether to keep it: the test set's; in a log of Keras, the training's."""
 
 
 class Curve(NamedTuple):
@@ -100,7 +104,7 @@ def read_log(path: Path) -> Log | None:
     """Return a log file's curves, None where it has no epochs or cannot be read."""
     try:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
-        log = _joined(path, rows)
+        log = _joined(path, rows, is_fraction=path.suffix == ".json")
     except (OSError, ValueError, csv.Error, RecursionError):
         return None
     _make_shares(log)
@@ -119,16 +123,18 @@ def scalars_of(tree: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     for source in (tree, metadata if isinstance(metadata, dict) else {}):
         for key, value in source.items():
-            curve = _CURVE_OF.get(key.lower()) if isinstance(key, str) else None
-            number = _number(value)
+            name = key.lower() if isinstance(key, str) and len(key) <= _LONGEST else ""
+            curve = "test_accuracy" if name in _OWN_ACCURACY else _CURVE_OF.get(name)
+            number = _number(value) if curve is not None else None
             if curve is not None and number is not None:
                 found.setdefault(curve, number)
     return {curve: value / 100.0 if curve in _SHARES and value > 1.0 else value for curve, value in found.items()}
 
 
-def _csv_rows(path: Path) -> list[dict[str, Any]]:
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        return [{(key or "").strip().lower(): value for key, value in row.items()} for row in csv.DictReader(file)]
+        for row in csv.DictReader(file):
+            yield {(key or "").strip().lower(): value for key, value in row.items()}
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
@@ -137,15 +143,17 @@ def _json_rows(path: Path) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _joined(path: Path, rows: Iterable[dict[str, Any]]) -> Log:
+def _joined(path: Path, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> Log:
     log = Log(path)
     for row in rows:
         epoch = _number(row.get("epoch"))
         if epoch is None:
             continue
-        at = log.by_epoch.setdefault(int(epoch // 1), {})
+        # The Trainer's epochs are fractions, 1.0 at the end of the first: 0.3 and 1.0 both belong to the first.
+        at = log.by_epoch.setdefault(ceil(epoch) if is_fraction else int(epoch // 1), {})
         for key, value in row.items():
-            curve, number = _CURVE_OF.get(str(key)), _number(value)
+            curve = _CURVE_OF.get(key) if isinstance(key, str) else None
+            number = _number(value) if curve is not None else None
             if curve is not None and number is not None:
                 at[curve] = number
     return log
@@ -161,7 +169,11 @@ def _make_shares(log: Log) -> None:
 
 
 def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, str | int | float)
+        or (isinstance(value, str) and len(value) > _LONGEST)
+    ):
         return None
     try:
         number = float(value)

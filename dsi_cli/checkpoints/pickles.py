@@ -182,11 +182,13 @@ def _unknown(m: _Machine) -> None:
 
 
 def _proto(m: _Machine) -> None:
+    m.charge(_SMALL)
     if m.number(_U1) > 5:
         raise UnreadableError("a pickle of an unknown protocol")
 
 
 def _frame(m: _Machine) -> None:
+    m.charge(_SMALL)
     m.take(8)
 
 
@@ -277,6 +279,7 @@ def _mark(m: _Machine) -> None:
 
 
 def _pop(m: _Machine) -> None:
+    m.charge(_SMALL)
     if m.stack:
         m.stack.pop()
     else:
@@ -284,6 +287,7 @@ def _pop(m: _Machine) -> None:
 
 
 def _pop_mark(m: _Machine) -> None:
+    m.charge(_SMALL)
     m.pop_mark()
 
 
@@ -455,6 +459,7 @@ def _object(m: _Machine) -> None:
 
 
 def _build(m: _Machine) -> None:
+    m.charge(_SMALL)
     state = m.stack.pop()
     if isinstance(m.stack[-1], Stub):
         m.stack[-1].state = state
@@ -489,9 +494,16 @@ def called(of: Any, args: Any) -> Any:
 
 
 def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, *_rest: Any) -> Any:
-    if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
+    if not isinstance(storage, Storage) or not isinstance(offset, int) or not (_are_sizes(shape) and _are_sizes(strides)):
         return None
     return Tensor(storage.dtype, shape, strides, offset, storage)
+
+
+_MOST_DIMENSIONS = 32
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) <= _MOST_DIMENSIONS and all(isinstance(n, int) for n in value)
 
 
 def _strided_v3(

@@ -27,7 +27,7 @@ class Record:
     weights_used: str | None = None
     """``raw`` or ``ema``."""
     classes: int | None = None
-    """Rows of the head less ``extra_classes``."""
+    """Classes that are compared: rows of the head, less ``extra_classes`` unless these are kept."""
     features: int | None = None
     extra_classes: int | None = None
     """Rows for no object or background."""

@@ -76,6 +76,9 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) ->
         return Scanned(replace(record, status=FAILED, reason=str(error)))
     except (RecursionError, MemoryError) as error:
         return Scanned(replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})"))
+    except (OSError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+        # The last net: whatever a hostile file makes of the reader, the run goes on.
+        return Scanned(replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})"))
 
 
 def read_metadata(found: Found) -> Any:
@@ -138,18 +141,25 @@ def _with_head(record: Record, found: Found, content: Content, choice: Choice, c
         classes=told if told is not None else classes,
     )
     record = replace(record, head=picked.name, weights_used=picked.role, dtype=picked.tensor.dtype)
-    rows = _rows(content, picked.tensor)
+    rows = _rows(content, picked)
     record = replace(record, classes=len(rows), features=rows.shape[1], fingerprint=fingerprint(rows))
     record = replace(record, reason="; ".join(content.notes) or None)
     return _usable(record, rows, picked.name, told, choice)
 
 
-def _rows(content: Content, tensor: Tensor) -> NDArray[np.float32]:
-    values = content.read(tensor)
-    if tensor.dtype == "float64":
-        with np.errstate(over="ignore"):
-            values = values.astype(np.float32)
-    return np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
+def _rows(content: Content, picked: head.Head) -> NDArray[np.float32]:
+    """Return the head as (rows, features) float32; a weight-normed one composed of its directions and lengths."""
+    values = content.read(picked.tensor)
+    with np.errstate(over="ignore"):
+        rows = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
+    if picked.gain is None:
+        return rows
+    gain = content.read(picked.gain).reshape(-1).astype(np.float32)
+    if gain.shape != rows.shape[:1]:
+        raise UnreadableError(f"{picked.name} has {len(rows)} rows, the lengths beside it {len(gain)}")
+    length = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True).astype(np.float32)
+    scale: NDArray[np.float32] = np.divide(gain[:, None], length, out=np.zeros_like(length), where=length > 0)
+    return rows * scale
 
 
 def fingerprint(rows: NDArray[np.float32]) -> str:
@@ -160,10 +170,11 @@ def fingerprint(rows: NDArray[np.float32]) -> str:
 def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
     extra = int(bool(_HAS_BACKGROUND.search(name)) if told is None else len(rows) == told + 1)
-    record = replace(record, extra_classes=extra, classes=len(rows) - extra)
+    record = replace(record, extra_classes=extra)
     if extra and not choice.keep_extra:
         first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
         rows = rows[extra:] if first else rows[: len(rows) - extra]
+    record = replace(record, classes=len(rows))
     if len(rows) < 2:
         return Scanned(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
@@ -179,11 +190,20 @@ def _with_state_beside(record: Record, found: Found) -> Record:
         return record
     state = beside(found, "trainer_state.json")
     if not isinstance(state, dict):
-        return replace(record, trainer=layouts.HUGGING_FACE) if beside(found, "config.json") is not None else record
+        return _without_state(record, found)
     when = epochs.moment(state, ("",))
     return replace(
         record, trainer=layouts.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
     )
+
+
+def _without_state(record: Record, found: Found) -> Record:
+    """Return the record of a Hugging Face folder that has no ``trainer_state.json`` (yet): its number is a step."""
+    if found.step_folder is None or beside(found, "config.json") is None:
+        return record
+    step = re.fullmatch(r"checkpoint-(\d{1,12})", found.step_folder.name)
+    record = replace(record, trainer=layouts.HUGGING_FACE)
+    return replace(record, epoch=None, epoch_source=None, step=int(step[1])) if step else record
 
 
 def _is_before_training(tree: Any) -> bool:

@@ -74,7 +74,7 @@ def itemsize(dtype: str) -> int:
         The dtype is not one that is read.
     """
     if dtype not in NUMPY_DTYPES:
-        raise UnreadableError(f"elements of type {dtype!r} are not read")
+        raise UnreadableError(f"elements of type {dtype[:40]!r} are not read")
     return np.dtype(NUMPY_DTYPES[dtype]).itemsize
 
 

@@ -47,7 +47,7 @@ CHECKPOINTS = Table(
         Column("bytes", INTEGER, "size on disk, shards together"),
         Column("head", TEXT, "name of the classifier's weight"),
         Column("weights_used", TEXT, "raw or ema"),
-        Column("classes", INTEGER, "classes of the head, extra rows not counted"),
+        Column("classes", INTEGER, "classes that are compared: rows of the head, less extra_classes unless these are kept"),
         Column("features", INTEGER, "width of the head"),
         Column("extra_classes", INTEGER, "rows for no object or background"),
         Column("dtype", TEXT, "type of the stored weight"),

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.discover import discover, ignored_files, printable, renamed
+from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.scan import scan
 from dsi_cli.errors import UsageError
 
@@ -219,12 +219,13 @@ def test_odd_digits_in_names_are_no_crash(name, tmp_path):
     assert names(tmp_path) == {name: [f"{name}.pt"]}
 
 
-def test_a_run_may_be_renamed(tmp_path):
-    put(tmp_path / "run/1.pt")
-    (run,) = discover([tmp_path])
-    again = renamed(run, "mine")
-    assert again.name == again.checkpoints[0].run == "mine"
-    assert again.folder == run.folder
+def test_a_run_added_beside_a_known_one_gets_a_name_of_its_own(tmp_path):
+    put(tmp_path / "lr1/ckpt/1.pt")
+    put(tmp_path / "lr2/ckpt/1.pt")
+    known = {"ckpt": str(tmp_path / "lr1/ckpt")}
+    assert [run.name for run in discover([tmp_path], known)] == ["ckpt", "lr2/ckpt"]
+    with pytest.raises(UsageError, match="the output has a run 'ckpt' from"):
+        discover([tmp_path / "lr2"], known)
 
 
 def test_hostile_folders_are_walked(hostile):

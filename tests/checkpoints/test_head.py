@@ -9,7 +9,7 @@ import timm
 import torch
 import torchvision
 
-from dsi_cli.checkpoints.head import Head, choose, shape_of
+from dsi_cli.checkpoints.head import Head, choose
 from dsi_cli.checkpoints.layouts import EMA, RAW, StateDict
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
@@ -75,7 +75,7 @@ def test_torchvision_models(name, classes):
     state = of_torchvision(name, classes)
     found = choose([StateDict((), records(state), RAW)], RAW)
     assert found.name == TORCHVISION[name]
-    assert shape_of(found.tensor)[0] == classes
+    assert found.tensor.shape[:2][0] == classes
 
 
 @pytest.mark.parametrize("name", ["regnet_y_400mf", "regnet_x_400mf"])
@@ -180,8 +180,8 @@ def test_no_weights_at_all():
 def test_raw_and_averaged_weights_are_chosen_by_role():
     raw, ema = tensors(fc__weight=(10, 16)), tensors(module__fc__weight=(10, 16))
     groups = [StateDict(("model",), raw, RAW), StateDict(("model_ema",), ema, EMA)]
-    assert choose(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, ())
-    assert choose(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, ())
+    assert choose(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, path=("model",))
+    assert choose(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
 
 
 def test_averaged_weights_stand_in_where_they_are_alone():
@@ -209,7 +209,7 @@ def test_two_models_in_one_file_are_listed():
         StateDict(("d",), tensors(classifier__weight=(2, 8)), RAW),
     ]
     with pytest.raises(
-        AmbiguousHeadError, match=r"fc\.weight \(10, 16\), classifier\.weight \(2, 8\); choose one with --head"
+        AmbiguousHeadError, match=r"g\.fc\.weight \(10, 16\), d\.classifier\.weight \(2, 8\); choose one with --head"
     ):
         choose(groups, RAW)
 
@@ -255,7 +255,7 @@ def test_a_head_asked_for_may_be_any_matrix(wanted):
         (
             "head_a.head.bias",
             NoHeadError,
-            r"head_a\.head\.bias has shape \(10,\); a classifier is a matrix of \(classes, features\)",
+            r"head_a\.head\.bias is float32 of shape \(10,\); a classifier is a floating-point matrix",
         ),
     ],
 )

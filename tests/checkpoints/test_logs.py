@@ -44,7 +44,7 @@ def test_the_trainer_state_of_hugging_face(tmp_path):
         "no row",
     ]
     log = read_log(written(tmp_path / "trainer_state.json", json.dumps({"log_history": history})))
-    assert log.by_epoch[1] == {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75}
+    assert log.by_epoch[1] == {"train_loss": 1.5, "test_loss": 1.4, "test_accuracy": 0.75, "learning_rate": 0.1}
 
 
 def test_an_epoch_0_without_train_loss_is_before_training(tmp_path):

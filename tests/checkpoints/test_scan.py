@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -163,7 +164,7 @@ LABELS = {str(n): f"c{n}" for n in range(3)}
 def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})
     found = scan(only(tmp_path), Choice(keep_extra=keep))
-    assert (found.record.classes, found.record.extra_classes) == (rows - extra, extra)
+    assert (found.record.classes, found.record.extra_classes) == (len(read), extra)
     assert_array_equal(found.weight[:, 0], [4.0 * n for n in read])
     whole = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)
     assert found.record.fingerprint == fingerprint(whole), "the fingerprint is of all rows"
@@ -299,3 +300,45 @@ def test_scanning_imports_no_torch(state_dict, tmp_path):
     )
     where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     subprocess.run([sys.executable, "-c", code, tmp_path / "x.pt"], check=True, env=where, timeout=60)
+
+
+@pytest.mark.parametrize("new_style", [False, True])
+def test_a_weight_normed_head_is_composed_of_directions_and_lengths(new_style, tmp_path):
+    layer = torch.nn.Linear(16, 10)
+    if new_style:
+        layer = torch.nn.utils.parametrizations.weight_norm(layer)
+    else:
+        with warnings.catch_warnings(action="ignore"):
+            layer = torch.nn.utils.weight_norm(layer)
+    torch.save(torch.nn.ModuleDict({"fc1": torch.nn.Linear(8, 16), "fc": layer}).state_dict(), tmp_path / "epoch_1.pt")
+    found = scan(only(tmp_path))
+    np.testing.assert_allclose(found.weight, layer.weight.detach().numpy(), rtol=0, atol=1e-6)
+
+
+def test_a_quantised_last_layer_leaves_no_hidden_one_to_be_taken(tmp_path):
+    weights = {"fc1.weight": torch.ones(128, 32), "fc2.weight": torch.ones(10, 128, dtype=torch.int8)}
+    torch.save(weights, tmp_path / "epoch_1.pt")
+    record = scan(only(tmp_path)).record
+    assert record.status == "failed"
+    assert record.reason == "fc2.weight (10, 128) looks like the classifier, but int8 weights are not read"
+
+
+def test_two_models_of_one_name_are_told_apart_by_their_keys(tmp_path):
+    torch.save({"a": {"fc.weight": torch.ones(3, 4)}, "b": {"fc.weight": 2 * torch.ones(3, 4)}}, tmp_path / "epoch_1.pt")
+    record = scan(only(tmp_path)).record
+    assert record.reason.startswith("2 tensors could be the classifier: a.fc.weight (3, 4), b.fc.weight (3, 4)")
+    assert scan(only(tmp_path), Choice(head="b.fc.weight")).weight[0, 0] == 2
+
+
+def test_a_copy_of_the_best_weights_is_not_taken_for_the_model(tmp_path):
+    torch.save(
+        {"model": {"fc.weight": torch.ones(3, 4)}, "best_model": {"fc.weight": 2 * torch.ones(3, 4)}},
+        tmp_path / "epoch_1.pt",
+    )
+    assert scan(only(tmp_path)).weight[0, 0] == 1
+
+
+def test_a_transposed_matrix_is_not_taken_as_it_stands(tmp_path):
+    torch.save({"W": torch.ones(8, 5)}, tmp_path / "epoch_1.pt")
+    record = scan(only(tmp_path), Choice(head="W"), classes=5).record
+    assert record.reason == "W (8, 5) looks transposed: 5 classes stand in its columns"

@@ -92,6 +92,14 @@ def test_mantels_deviation_equals_full_enumeration(make_pair, kind, classes):
     assert_allclose(null.product_deviation(null.Moments.of(a), null.Moments.of(b)), expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_mantels_deviation_scales_with_the_values(make_pair, scale):
+    a, b = (oracles.scaled_square(matrix) for matrix in make_pair("asymmetric", 9))
+    expected = null.product_deviation(null.Moments.of(a), null.Moments.of(b))
+    found = null.product_deviation(null.Moments.of(scale * a), null.Moments.of(b))
+    assert_allclose(found, scale * expected, rtol=1e-9)
+
+
 @pytest.mark.parametrize("measure", SUMS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measure):

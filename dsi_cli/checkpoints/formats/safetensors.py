@@ -19,7 +19,8 @@ from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
-LARGEST_HEADER = 100_000_000
+LARGEST_HEADER = 25_000_000
+"""Bytes; the format allows 100 MB, but a JSON text of that size can take gigabytes once it is read."""
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -79,8 +80,8 @@ def open_sharded(index: Path, stack: ExitStack, sources: list[Source]) -> Conten
     for shard in sorted(set(names.values())):
         if Path(shard).name != shard:
             raise UnreadableError(f"the index names a shard outside its own folder: {shard!r}")
-        if not (index.parent / shard).exists():
-            raise PendingError(f"shard {shard!r} is not there")
+        if len(shard) > 255 or not (index.parent / shard).exists():
+            raise PendingError(f"shard {shard[:80]!r} is not there")
         sources.append(stack.enter_context(Source(index.parent / shard)))
         shards[shard] = open_content(sources[-1])
         for name, tensor in shards[shard].tree.items():
@@ -101,7 +102,7 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
         raise PendingError("breaks off in its first bytes")
     length = int.from_bytes(source.read_at(0, 8), "little")
     if length > LARGEST_HEADER:
-        raise UnreadableError(f"a header of {length} bytes; safetensors allows {LARGEST_HEADER}")
+        raise UnreadableError(f"a header of {length} bytes; up to {LARGEST_HEADER} are read")
     header = _json(source.read_at(8, length))
     if not isinstance(header, dict):
         raise UnreadableError("the safetensors header is no JSON object")
