@@ -89,6 +89,8 @@ def _where() -> str:
     libraries = ("torch", "numpy", "scipy", "pyarrow", "nltk", "scikit-learn", "scikit-image", "safetensors")
     versions = ", ".join(f"{name} {_version(name)}" for name in libraries)
     busy = f", load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    if hasattr(os, "nice") and os.nice(0):
+        busy += f", nice {os.nice(0)}"
     day = datetime.now(UTC).date().isoformat()
     return (
         f"Measured {day} by `python -m benchmarks` on {_processor()}, {os.cpu_count()} cores{busy}, {platform.system()}."

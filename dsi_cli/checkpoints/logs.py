@@ -89,9 +89,9 @@ class Log:
     """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
 
 
-def find_log(folder: Path) -> Log | None:
-    """Return the log beside a run's checkpoints (or in the folder above them), None where there is none that can be read."""
-    for place in (folder, folder.parent):
+def find_log(places: Iterable[Path]) -> Log | None:
+    """Return the log in the first of these folders that has one, None where there is none that can be read."""
+    for place in places:
         for name in LOG_FILES:
             path = place / name
             log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import epochs, head, layouts, logs
-from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.checkpoints.tensors import Tensor
@@ -28,6 +28,8 @@ FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
 _HAS_BACKGROUND = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """torchvision's detectors: row 0 is the background, always."""
+MOST_CLASSES = 46_340
+"""A matrix of more classes has more values than a Parquet list column can count."""
 _LARGEST_JSON = 16 << 20
 
 
@@ -140,7 +142,7 @@ def _with_head(record: Record, found: Found, content: Content, choice: Choice, c
         wanted=choice.head,
         classes=told if told is not None else classes,
     )
-    record = replace(record, head=picked.name, weights_used=picked.role, dtype=picked.tensor.dtype)
+    record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     rows = _rows(content, picked)
     record = replace(record, classes=len(rows), features=rows.shape[1], fingerprint=fingerprint(rows))
     record = replace(record, reason="; ".join(content.notes) or None)
@@ -175,6 +177,10 @@ def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | No
         first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
         rows = rows[extra:] if first else rows[: len(rows) - extra]
     record = replace(record, classes=len(rows))
+    if len(rows) > MOST_CLASSES:
+        return Scanned(
+            replace(record, status=FAILED, reason=f"{len(rows)} rows: more than {MOST_CLASSES} are not compared")
+        )
     if len(rows) < 2:
         return Scanned(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))

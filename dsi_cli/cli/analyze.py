@@ -42,7 +42,9 @@ def analyze(
     centred: Annotated[bool, typer.Option("--centred", help="Also the NCSM without the mean weight row.")] = False,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", help=f"SAI measure, repeatable: {', '.join(m.name for m in MEASURES)}."),
+        typer.Option(
+            "--measure", help=f"SAI measure, instead of the default, repeatable: {', '.join(m.name for m in MEASURES)}."
+        ),
     ] = None,
     wsi_quantile: Annotated[
         list[float] | None, typer.Option("--wsi-quantile", help="Of max and min WSI, repeatable; 0.95 by default.")
@@ -96,10 +98,12 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         return
     for run in summary.runs:
         _notes(run, quiet=quiet)
-        _print_lines(run, lines[run.name])
+        if lines[run.name]:
+            _print_lines(run, lines[run.name], quiet=quiet)
     for warning in summary.warnings:
         console.note(f"warning: {warning}", quiet=quiet)
-    _print_next_step(summary)
+    has_sai = any(line.value is not None for found in lines.values() for line in found)
+    _print_next_step(summary, has_sai=has_sai)
 
 
 def _notes(run: RunSummary, *, quiet: bool) -> None:
@@ -112,12 +116,16 @@ def _notes(run: RunSummary, *, quiet: bool) -> None:
 def _told(run: RunSummary) -> Iterator[str]:
     """Yield what a person should know of a run beside its numbers."""
     ok = run.statuses.get("ok", 0)
+    if not ok:
+        yield f"{run.name}: no checkpoint can be used"
+        return
     weights = " and ".join(run.weights_used)
     heads = ", ".join(run.heads) or "none"
-    what = f"{console.count(ok, 'epoch')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
+    what = f"{console.count(ok, 'checkpoint')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
     yield f"{run.name}: {what}"
     if run.labels:
-        preset = f", which are the preset {run.preset}" if run.preset else ""
+        is_said = run.preset is None or run.labels == f"the preset {run.preset}"
+        preset = "" if is_said else f", which are the preset {run.preset}"
         yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in WordNet 3.0"
     if run.log:
         yield f"  losses and accuracies: {run.log}"
@@ -141,7 +149,7 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
         yield f"  no alignment with WordNet: {run.no_reference}"
 
 
-def _print_lines(run: RunSummary, lines: list[Line]) -> None:
+def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -152,17 +160,23 @@ def _print_lines(run: RunSummary, lines: list[Line]) -> None:
         (name, digits, field) for name, digits, field in _COLUMNS if any(getattr(x, field) is not None for x in lines)
     ]
     for name, _, _ in columns:
-        table.add_column(name, justify="right")
-    for line in overview.thinned(lines):
+        table.add_column(name.format(measure=lines[0].measure), justify="right")
+    shown = overview.thinned(lines)
+    for line in shown:
         table.add_row(*(_number(getattr(line, field), digits) for _, digits, field in columns))
     console.print_table(table)
+    if len(shown) < len(lines):
+        console.note(f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all", quiet=quiet)
+    missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
+    if missing and not run.no_reference:
+        console.note(f"  no SAI: {missing}", quiet=quiet)
 
 
 _COLUMNS = (
     ("epoch", 0, "epoch"),
     ("SAI excess", 3, "excess"),
     ("z", 1, "z"),
-    ("SAI (cosine)", 3, "value"),
+    ("SAI ({measure})", 3, "value"),
     ("by chance", 3, "chance"),
     ("Max WSI", 3, "max_wsi"),
     ("Min WSI", 3, "min_wsi"),
@@ -171,11 +185,13 @@ _COLUMNS = (
 
 
 def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def _print_next_step(summary: Summary) -> None:
+def _print_next_step(summary: Summary, *, has_sai: bool) -> None:
     print()
-    print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.")
+    if has_sai:
+        print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance.")
+        print("A raw SAI alone says little.")
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -13,6 +14,13 @@ from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+def open_streams() -> None:
+    """Give the process streams to write to where it was started with closed ones."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def error(message: str) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.analyze import Ema, Head, Json, Quiet
-from dsi_cli.errors import DONE, PARTIAL, UsageError
+from dsi_cli.errors import DONE, NOTHING, PARTIAL, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.checkpoints.discover import Run
@@ -50,6 +50,8 @@ def scan(
         )
     else:
         _print_records(runs, quiet=quiet)
+    if not any(record.status == "ok" for record in records):
+        return NOTHING
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
 
 
@@ -74,7 +76,8 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
             if record.reason is not None:
                 print(console.shown(f"  {record.status}: {PurePath(record.path).name}: {record.reason}"))
         print(console.shown(_summary(records, shared)))
-        console.note(f"{run.name}: {console.count(run.ignored, 'other file')} ignored", quiet=quiet)
+        if run.ignored:
+            console.note(f"{run.name}: {console.count(run.ignored, 'other file')} ignored", quiet=quiet)
 
 
 def _summary(records: list[Record], shared: set[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dsi_cli.cli import analyze, console, demo, export, scan, wordnet
-from dsi_cli.errors import BUG, DONE, INTERRUPTED, USAGE, DsiError
+from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
     name="dsi",
@@ -71,6 +71,7 @@ def run_safely(arguments: list[str]) -> int:
 
     ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
     """
+    console.open_streams()
     try:
         return _ended(lambda: app(arguments or ["--help"], prog_name="dsi", standalone_mode=False))
     except DsiError as error:
@@ -83,6 +84,10 @@ def run_safely(arguments: list[str]) -> int:
         # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as error:
+        # Ours are OutputErrors by now: this one is stdout's (a full disk behind `>`).
+        console.error(f"the output could not be written: {error.strerror or error}")
+        return OUTPUT
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
         if os.environ.get("DSI_TRACEBACK"):
             traceback.print_exc()

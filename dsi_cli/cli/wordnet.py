@@ -11,7 +11,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.analyze import Json, Quiet
-from dsi_cli.errors import DONE
+from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -24,7 +24,10 @@ _CERTAIN = ("wnid", "synset", "preset")
 
 def wordnet(
     labels: Annotated[str, typer.Argument(help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")],
-    out: Annotated[str | None, typer.Option("--out", "-o", help="Parquet file for the matrix; - for stdout.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option("--out", "-o", help="Parquet file; - for stdout. Default: LABELS.wordnet.parquet."),
+    ] = None,
     write_map: Annotated[Path | None, typer.Option("--write-map", help="CSV of how each label was understood.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -41,6 +44,9 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     one = reference.of(labels)
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
+    for target in (path, write_map):
+        if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
+            raise UsageError(f"{target} is the label list itself: it would be overwritten")
     if write_map is not None:
         reference.write_map(one, write_map)
     if stream is not None:

@@ -118,9 +118,7 @@ def _bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)  # bounded, and no question to stat: it may be a pipe
     except FileNotFoundError:
-        raise UsageError(
-            f"{path}: expected {EXPECTED}, found nothing there; check the path, or name a preset"
-        ) from None
+        raise UsageError(f"{path}: expected {EXPECTED}, found nothing there; check the path, or name a preset") from None
     except OSError as error:
         raise UsageError(f"{path}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
     if len(data) > LARGEST:

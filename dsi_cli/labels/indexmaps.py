@@ -68,9 +68,7 @@ def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:
     missing = next((index for index in range(len(seen)) if index not in seen), None)
     if missing is not None:
         span = f"{_short(min(seen))} to {_short(max(seen))}"
-        raise ValueError(
-            f"found {len(seen)} indices from {span} without {missing}; they must start at 0 and have no gaps"
-        )
+        raise ValueError(f"found {len(seen)} indices from {span} without {missing}; they must start at 0 and have no gaps")
     return [seen[index] for index in range(len(seen))]
 
 

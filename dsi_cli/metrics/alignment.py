@@ -114,6 +114,11 @@ class Side:
         """Mantel's sums of the ranks."""
         return null.Moments.of(self.square(self.ranks))
 
+    def prepare(self) -> None:
+        """Compute all of it now, so that threads that share this side do not each do so."""
+        if not self.is_constant:
+            _ = self.scaled_sorted, self.ranks_sorted, self.value_moments, self.rank_moments
+
     def square(self, flat: Values) -> Values:
         """Return flat off-diagonal values as a ``(C, C)`` matrix with a diagonal of 0."""
         matrix = np.zeros_like(self.matrix)
@@ -204,7 +209,9 @@ class Pair:
     b: Side
     order: NDArray[np.intp]
 
-    def alignments(self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int) -> dict[str, Alignment]:
+    def alignments(
+        self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int
+    ) -> dict[str, Alignment]:
         """Return the measures ``which`` of this pair; parameters as for `alignments`."""
         missing = self._why_nothing()
         if missing:
@@ -227,7 +234,11 @@ class Pair:
         if name == "ssim":
             return self._exact_ssim(entry)
         x, y = self._inputs(name)
-        best = (self.a.ranks_sorted, self.b.ranks_sorted) if name == "spearman" else (self.a.scaled_sorted, self.b.scaled_sorted)
+        best = (
+            (self.a.ranks_sorted, self.b.ranks_sorted)
+            if name == "spearman"
+            else (self.a.scaled_sorted, self.b.scaled_sorted)
+        )
         measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
         entry = replace(entry, value=measure(x, y), ceiling=measure(*best))
         mean, std = _EXACT_NULLS[name](self) if name in _EXACT_NULLS else (None, None)
@@ -236,7 +247,9 @@ class Pair:
     def _exact_ssim(self, entry: Alignment) -> Alignment:
         if self.a.classes < structure.SMALLEST:
             return replace(entry, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {self.a.classes}")
-        return replace(entry, value=self._ssim(np.arange(self.a.classes)), reason="ssim has no ceiling: it depends on places")
+        return replace(
+            entry, value=self._ssim(np.arange(self.a.classes)), reason="ssim has no ceiling: it depends on places"
+        )
 
     def _inputs(self, name: str) -> tuple[Values, Values]:
         return (self.a.ranks, self.b.ranks) if name == "spearman" else (self.a.scaled, self.b.scaled)

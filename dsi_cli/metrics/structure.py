@@ -76,7 +76,11 @@ def _blocks(size: int, dtype: np.dtype[Any]) -> Iterator[tuple[slice, slice, Val
     left = size - 2 * RADIUS
     for first in range(0, left, _BLOCK):
         wide = min(_BLOCK, left - first)
-        yield slice(first, first + wide), slice(first, first + wide + 2 * RADIUS), _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS]
+        yield (
+            slice(first, first + wide),
+            slice(first, first + wide + 2 * RADIUS),
+            _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS],
+        )
 
 
 @cache

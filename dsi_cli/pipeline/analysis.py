@@ -7,13 +7,15 @@ it is made; compute curves from the stored matrices; write the tables. Whatever 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
 from dsi_cli.checkpoints import logs
-from dsi_cli.checkpoints.discover import discover, ignored_files
-from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.discover import discover, ignored_files, printable
+from dsi_cli.checkpoints.epochs import ORDER, natural
+from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
@@ -58,22 +60,36 @@ def analyze(
         tables = TopTables(Path(out), options)
         states = _found(paths, tables.folders)
         tables.begin({state.run.name for state in states})
-        trainers_logs = {state.run.name: logs.find_log(state.run.folder) for state in states}
+        trainers_logs = _logs(states)
         _scan(Path(out), states, trainers_logs, options, progress)
         labellings, warnings = _label(states, options)
         done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
         flushed = time.monotonic()
+        zeros: dict[str, list[int]] = {}
         for state in states:
-            for warning in _epochs(Path(out), state, labellings[state.run.name], trainers_logs, tables, options):
-                warnings += warning
+            for epoch, warning in _epochs(Path(out), state, labellings[state.run.name], trainers_logs, tables, options):
+                if warning is not None:
+                    zeros.setdefault(warning, []).append(epoch)
                 done = done._replace(done=done.done + 1)
                 progress(done)
                 if time.monotonic() - flushed > FLUSH_SECONDS:
-                    tables.write(states, labellings)
+                    tables.write(states, labellings, is_whole=False)
                     flushed = time.monotonic()
         tables.write(states, labellings)
     summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name]) for state in states]
-    return Summary(str(out), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
+    return Summary(printable(str(out)), summaries, [*dict.fromkeys(warnings), *_said_once(zeros)], time.monotonic() - began)
+
+
+def _logs(states: list[RunState]) -> dict[str, logs.Log | None]:
+    """Return the log of each run; one in the folder above counts only where a single run lies in that."""
+    parents = Counter(state.run.folder.parent for state in states)
+    found = {}
+    for state in states:
+        folder = state.run.folder
+        steps = sorted({one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural(s.name))
+        above = [folder.parent] if parents[folder.parent] == 1 else []
+        found[state.run.name] = logs.find_log([folder, *above, *steps[-1:]])
+    return found
 
 
 def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[RunState]:
@@ -121,15 +137,27 @@ def _label(states: list[RunState], options: Options) -> tuple[dict[str, Labellin
         usable = {record.path for record in state.usable}
         classes = next((record.classes or 0 for record in state.usable), 0)
         readable = [one for one in state.run.checkpoints if one.shown in usable]
-        labels, warning = labelling.labels_of(state.run, options.labels, readable) if classes else (None, None)
+        labels, told = labelling.labels_of(state.run, options.labels, readable, classes) if classes else (None, [])
         if labels is not None and options.labels is not None:
             reading.check_class_count(state, len(labels.names), labels.names, labels.source)
-        elif labels is not None and len(labels.names) != classes:
-            warning = f"{labels.source} has {len(labels.names)} labels, the classifier {classes} classes: not used"
-            labels = None
-        warnings += [f"{state.run.name}: {warning}"] if warning else []
+        if labels is not None and labels.duplicates:
+            twice = ", ".join(map(repr, labels.duplicates[:3]))
+            told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
+        warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes)
     return found, warnings
+
+
+def _left_out(state: RunState) -> Iterator[str]:
+    """Yield a warning for checkpoints that are skipped though they are no copies, and for epochs that are a guess."""
+    others = [
+        r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(("the same", "not among"))
+    ]
+    if others:
+        what = "checkpoints are" if len(others) > 1 else "checkpoint is"
+        yield f"{len(others)} {what} left out, {Path(others[0].path).name}: {others[0].reason}"
+    if any(r.epoch_source == ORDER for r in state.usable) and len(state.usable) > 1:
+        yield "no file says its epoch: they are numbered in the order of their names"
 
 
 def _epochs(
@@ -139,18 +167,24 @@ def _epochs(
     trainers_logs: dict[str, logs.Log | None],
     tables: TopTables,
     options: Options,
-) -> Iterator[list[str]]:
-    """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields the warnings of each."""
+) -> Iterator[tuple[int, str | None]]:
+    """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warning."""
     semantics = curves.Semantics(one)
     if one.labels is not None and one.resolved:
         path = output.reference_path(out, REFERENCE, one.labels.id)
-        if not parquet.options_of(path):
-            parquet.write(reference.table_of(one), path, {"reference": REFERENCE}, output.scratch(out))
+        described = {"reference": REFERENCE, "mapping": one.mapping_id}
+        if parquet.options_of(path) != described:
+            parquet.write(reference.table_of(one, semantics.matrix), path, described, output.scratch(out))
+    if one.why_no_reference() is None:
+        semantics.side.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
-    jobs = (_job(record, tables.still_holding(record, one.labels_id), matrices) for record in state.usable)
+    jobs = (_job(record, tables.still_holding(record, one), matrices) for record in state.usable)
     for record, rows, stored in local.map_in_order(lambda job: _with_rows(*job, semantics, options), jobs):
+        if not any(settled is record for settled in state.settled):  # it failed after all
+            yield record.epoch or 0, None
+            continue
         tables.add(record, rows + curves.trainer_rows(record, trainers_logs[record.run]))
-        yield _zero_rows(record.epoch, state, one, stored.zero_rows)
+        yield record.epoch or 0, _zero_rows(state, one, stored.zero_rows)
     output.remove(matrices.strays())
 
 
@@ -172,10 +206,20 @@ def _with_rows(
     return record, rows + made, stored
 
 
-def _zero_rows(epoch: int | None, state: RunState, one: Labelling, zero: list[int]) -> list[str]:
+def _zero_rows(state: RunState, one: Labelling, zero: list[int]) -> str | None:
+    """Return the warning about classes whose weights are zero at some epoch, None where there are none."""
     if not zero:
-        return []
+        return None
     names = [repr(one.labels.names[index]) if one.labels else str(index) for index in zero[:3]]
     more = f" and {len(zero) - 3} more" if len(zero) > 3 else ""
     what = f"zero weights in class {', '.join(names)}{more}"
-    return [f"{state.run.name}: epoch {epoch}: {what}: without a direction its similarity to all others is 0"]
+    return f"{state.run.name}: {what}: without a direction the similarity to all others is 0"
+
+
+def _said_once(zeros: dict[str, list[int]]) -> list[str]:
+    """Return one line for a warning of many epochs."""
+    lines = []
+    for text, at in zeros.items():
+        when = f"epoch {at[0]}" if len(at) == 1 else f"{len(at)} epochs from {at[0]} to {at[-1]}"
+        lines.append(f"{text} ({when})")
+    return lines

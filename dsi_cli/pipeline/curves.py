@@ -62,7 +62,8 @@ def trainer_rows(record: Record, log: Log | None) -> list[Row]:
     """Return the curves that the trainer wrote itself: from the log beside the checkpoint, else from its contents."""
     found = dict(record.scalars)
     if log is not None and record.epoch is not None:
-        found |= log.by_epoch.get(record.epoch, {})
+        # Ultralytics counts epochs from 1 in its log, from 0 in its checkpoints.
+        found |= log.by_epoch.get(record.epoch + (record.trainer == "ultralytics"), {})
     return [
         _point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
         for name, value in found.items()

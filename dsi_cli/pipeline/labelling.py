@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,14 @@ class Labelling:
     def labels_id(self) -> str | None:
         """The tables' name of the label list."""
         return self.labels.id if self.labels else None
+
+    @property
+    def mapping_id(self) -> str | None:
+        """Twelve hex digits that change with the labels and with what they were understood to mean; None without labels."""
+        if self.labels is None:
+            return None
+        meant = [self.labels.id, *(one.wnid or "" for one in self.resolutions)]
+        return hashlib.sha256("\n".join(meant).encode()).hexdigest()[:12]
 
     @property
     def resolved(self) -> int:
@@ -97,10 +106,11 @@ def without_labels(classes: int) -> Labelling:
     return Labelling(classes, None, (), np.arange(classes))
 
 
-def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> tuple[LabelList | None, str | None]:
-    """Return a run's labels, and a warning about a label file that could not be read.
+def labels_of(run: Run, asked: str | None, readable: Sequence[Found], classes: int) -> tuple[LabelList | None, list[str]]:
+    """Return a run's labels, and warnings about labels that were found but cannot be used.
 
-    They are those asked for, else what lies beside the checkpoints or in the folder above, else what a checkpoint says.
+    They are those asked for, else the first that fit the number of classes: beside the checkpoints, in the folder above,
+    in a checkpoint itself.
 
     Raises
     ------
@@ -108,17 +118,31 @@ def labels_of(run: Run, asked: str | None, readable: Sequence[Found]) -> tuple[L
         The labels that were asked for cannot be read.
     """
     if asked is not None:
-        return files.read(asked), None
-    warning = None
+        return files.read(asked), []
+    warnings = []
+    for found in _found_labels(run, readable):
+        if isinstance(found, str):
+            warnings.append(found)
+        elif len(found.names) == classes:
+            return found, warnings
+        else:
+            warnings.append(f"{found.source} has {len(found.names)} labels, the classifier {classes} classes: not used")
+    return None, warnings
+
+
+def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | str]:
+    """Yield the label lists that lie around a run, best first, and why others could not be read."""
     for folder in (run.folder, run.folder.parent):
         beside = files.find_beside(folder)
         if beside is not None:
             try:
-                return files.read_labels(beside), None
+                yield files.read_labels(beside)
             except UsageError as error:
-                warning = str(error)
-    told = (metadata.from_metadata(part) for one in readable[:1] for part in read_metadata(one) or ())
-    return next((found for found in told if found is not None), None), warning
+                yield str(error)
+    for part in (part for one in readable[:1] for part in read_metadata(one) or ()):
+        told = metadata.from_metadata(part)
+        if told is not None:
+            yield told
 
 
 def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:

@@ -32,7 +32,9 @@ class Options:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for what cannot be right, before anything is read."""
+        """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""
+        object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
+        object.__setattr__(self, "quantiles", tuple(dict.fromkeys(self.quantiles)))
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:

@@ -19,7 +19,7 @@ from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.scan import Choice, scan
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.pipeline.options import Options
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
@@ -45,6 +45,10 @@ class RunState:
     """Matrices of an earlier call that still hold."""
     gone: set[str] = field(default_factory=set)
     """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
+
+    def fail(self, record: Record, reason: str) -> None:
+        """Note that a checkpoint which could be scanned cannot be used after all."""
+        self.settled = [replace(one, status=FAILED, reason=reason) if one is record else one for one in self.settled]
 
     @property
     def usable(self) -> list[Record]:
@@ -104,7 +108,9 @@ def _left(state: RunState, known: Known) -> list[Record]:
     """Return the records of files that are gone, but for epochs that another file has now."""
     there = {found.shown for found in state.run.checkpoints}
     taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
-    return [r for path, r in known.with_matrix.items() if path not in there and (r.epoch, r.step) not in taken]
+    renamed = {r.fingerprint for r in state.records if r.epoch is None}
+    gone = [r for path, r in known.with_matrix.items() if path not in there and (r.epoch, r.step) not in taken]
+    return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]
 
 
 def settle(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
@@ -167,7 +173,12 @@ class Matrices:
         Raises
         ------
         OutputError
-            The output cannot be written, or the checkpoint changed since it was scanned.
+            The output cannot be written.
+
+        Notes
+        -----
+        A checkpoint that changed since it was scanned fails, with the reason; of one that is gone, a matrix that was never
+        made is left out.
         """
         found: dict[str, NDArray[np.float32]] = {}
         said: dict[str, Any] = {}
@@ -175,13 +186,18 @@ class Matrices:
         self._waiting.discard(record.path)
         for kind in self.kinds:
             path, described = self._path(record, kind), self._described(record)
-            self.paths.add(path)
             there = self._there.get(path, {})
             if output.canonical({name: there.get(name) for name in described}) != output.canonical(described):
                 reused = False
-                table, there = self._table(record, kind, described)
+                try:
+                    table, there = self._table(record, kind, described)
+                except CheckpointError as error:
+                    if record.path not in self.state.gone:
+                        self.state.fail(record, str(error))
+                    continue
                 self._keep_displaced(path, kind)
                 parquet.write(table, path, there, output.scratch(self.out))
+            self.paths.add(path)
             if wanted:
                 found[kind] = parquet.to_matrix(parquet.read(path))
             said = there
@@ -229,7 +245,7 @@ class Matrices:
             again = scan(place, self.options.choice, record.classes) if place else None
             self.state.heads_read.add(record.path)
             if again is None or again.weight is None or again.record.fingerprint != record.fingerprint:
-                raise OutputError(f"{record.path} changed while it was analysed: run the same command again")
+                raise UnreadableError("changed while it was analysed: run the same command again")
             weight = again.weight
         said = {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
         return KINDS[kind](weight), said
@@ -245,9 +261,15 @@ def _read_matrix(path: Path, said: Mapping[str, Any]) -> tuple[NDArray[np.float3
 
 
 def without_matrix(state: RunState) -> list[dict[str, Any]]:
-    """Return the records that no matrix's file remembers, as scanned."""
+    """Return the records that no matrix's file remembers, as scanned.
+
+    A failure counts only if the head was read (NaN weights): another may pass away with permissions, labels or a newer dsi.
+    """
     usable = {record.path for record in state.usable}
-    return [asdict(record) for record in state.records if record.path not in usable and record.status in (OK, FAILED)]
+    certain = [
+        record for record in state.records if record.status == OK or (record.status == FAILED and record.fingerprint)
+    ]
+    return [asdict(record) for record in certain if record.path not in usable]
 
 
 def why_nothing_usable(states: Sequence[RunState]) -> str | None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dsi_cli.errors import NothingToAnalyseError, OutputError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
@@ -68,15 +71,15 @@ def write_map(one: Labelling, path: Path) -> None:
         raise OutputError(parquet.cannot_write(path, error)) from None
 
 
-def table_of(one: Labelling) -> Any:
+def table_of(one: Labelling, matrix: NDArray[np.float32]) -> Any:
     """Return the matrix of a label list as a table of the schema."""
     assert one.labels is not None
     constants = {"reference": REFERENCE, "labels_id": one.labels.id}
     varying = {"class_index": range(one.classes), "name": list(one.labels.names)}
-    return parquet.from_matrix(REFERENCES, one.reference(), constants, varying)
+    return parquet.from_matrix(REFERENCES, matrix, constants, varying)
 
 
 def _known(one: Labelling) -> Any:
     if not one.resolved:
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return table_of(one)
+    return table_of(one, one.reference())

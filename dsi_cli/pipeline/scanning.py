@@ -38,7 +38,7 @@ def scan_paths(
             records.append(scan(found, choice).record)
             done += 1
             progress(done, total)
-        log = logs.find_log(run.folder)
+        log = logs.find_log([run.folder])
         before = log is not None and log.begins_before_training
         out.append((run, timeline.settle(records, begins_before_training=before)))
     return out

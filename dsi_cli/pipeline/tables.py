@@ -55,11 +55,11 @@ class TopTables:
             elif row["metric"] in FROM_MATRICES:
                 self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
 
-    def still_holding(self, record: Record, labels_id: str | None) -> list[curves.Row]:
+    def still_holding(self, record: Record, one: Labelling) -> list[curves.Row]:
         """Return the earlier rows made from a checkpoint's matrices; none if weights, labels or options changed."""
         key = f"{record.epoch}/{record.step}"
         same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == record.fingerprint
-        same_labels = self._curves.get("labels", {}).get(record.run, "") == labels_id
+        same_labels = self._curves.get("labels", {}).get(record.run, "") == one.mapping_id
         same_options = self._curves.get("shaping", {}).get(record.run) == self.options.shaping_curves
         if not (same_weights and same_labels and same_options):
             return []
@@ -71,8 +71,25 @@ class TopTables:
         self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = record.fingerprint or ""
         self._rows += rows
 
-    def write(self, states: Sequence[RunState], labellings: Mapping[str, Labelling]) -> None:
-        """Write the three tables with what is known so far, and remove reference matrices that no run uses."""
+    def _waiting(self, labellings: Mapping[str, Labelling]) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
+        """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
+        rows, made = list(self._rows), {run: dict(keys) for run, keys in self._made.items()}
+        for (run, key), kept in self._kept.items():
+            same = self._curves.get("shaping", {}).get(run) == self.options.shaping_curves
+            same &= self._curves.get("labels", {}).get(run, "") == labellings[run].mapping_id
+            if same and key not in self._made.get(run, {}):
+                rows += kept
+                made.setdefault(run, {})[key] = self._curves.get("made", {}).get(run, {}).get(key, "")
+        return rows, made
+
+    def write(self, states: Sequence[RunState], labellings: Mapping[str, Labelling], *, is_whole: bool = True) -> None:
+        """Write the three tables with what is known so far, and remove reference matrices that no run uses.
+
+        Parameters
+        ----------
+        is_whole : whether all checkpoints were reached; if not, earlier rows that may still hold stay in the table
+        """
+        rows, made = (self._rows, self._made) if is_whole else self._waiting(labellings)
         records = [vars(record) for state in states for record in state.settled]
         folders = self.folders | {state.run.name: printable(str(state.run.folder)) for state in states}
         without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
@@ -84,10 +101,10 @@ class TopTables:
         classes = self._with_others(CLASSES, classes)
         output.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
-        labels = self._curves.get("labels", {}) | {name: one.labels_id for name, one in labellings.items()}
+        labels = self._curves.get("labels", {}) | {name: one.mapping_id for name, one in labellings.items()}
         shaping = self._shaping(self._curves, self.options.shaping_curves)
-        options = {"shaping": shaping, "made": others | self._made, "labels": labels}
-        output.write_rows(self.out, CURVES, sorted(self._rows, key=curves.sort_key), options)
+        options = {"shaping": shaping, "made": others | made, "labels": labels}
+        output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
 
     def _shaping(self, earlier: Mapping[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:

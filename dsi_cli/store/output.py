@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import quote
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, TABLES, Table
 
 DEFAULT = "dsi-out"
+OUR_NAMES = frozenset({".lock", ".tmp", *(table.path for table in TABLES)})
+"""What an output holds; a folder with anything else and no tables is somebody's own."""
 
 
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int, step: int | None = None) -> Path:
@@ -45,7 +46,7 @@ def folder_name(run: str) -> str:
 
 
 def _part(part: str) -> str:
-    safe = quote(part, safe=" @+,()[]'~")
+    safe = "".join(f"%{ord(c):02X}" if c in "=%\\" or ord(c) < 32 or ord(c) == 127 else c for c in part)
     return f"%{ord(safe[0]):02X}{safe[1:]}" if safe[0] in "._" else safe
 
 
@@ -109,11 +110,7 @@ def _locked(out: Path) -> IO[bytes]:
 def _require_ours(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"the output {out} is a file; -o wants a folder")
-    if (
-        out.is_dir()
-        and any(out.iterdir())
-        and not (is_output(out) or (out / ".lock").exists() or (out / CSMS.path).is_dir())
-    ):
+    if out.is_dir() and not is_output(out) and not {entry.name for entry in out.iterdir()} <= OUR_NAMES:
         raise UsageError(f"the output folder {out} holds other things; choose an empty or new one with -o")
 
 

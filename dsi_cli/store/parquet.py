@@ -37,8 +37,20 @@ _TYPES = {
 
 def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Return rows (mappings by column name; what is lacking is null) as an Arrow table of the schema."""
-    columns = [pa.array([row.get(column.name) for row in rows], type=_TYPES[column.type]) for column in table.columns]
+    columns = [_column([row.get(column.name) for row in rows], column.type) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=_schema(table))
+
+
+def _column(values: Sequence[Any], kind: str) -> Any:
+    """Return a column; text that is no UTF-8 (lone surrogates out of a hostile file) is escaped."""
+    try:
+        return pa.array(values, type=_TYPES[kind])
+    except UnicodeEncodeError:
+        return pa.array([_utf8(value) for value in values], type=_TYPES[kind])
+
+
+def _utf8(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def from_matrix(
@@ -60,9 +72,9 @@ def from_matrix(
         if column.type == FLOATS:
             columns.append(pa.ListArray.from_arrays(offsets, values))
         elif column.name in varying:
-            columns.append(pa.array(varying[column.name], type=_TYPES[column.type]))
+            columns.append(_column(varying[column.name], column.type))
         else:
-            columns.append(pa.repeat(pa.scalar(constants.get(column.name), type=_TYPES[column.type]), size))
+            columns.append(pa.repeat(pa.scalar(_utf8(constants.get(column.name)), type=_TYPES[column.type]), size))
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
@@ -137,15 +149,24 @@ def read(path: Path) -> pa.Table:
         The file cannot be read.
     """
     try:
-        return pq.read_table(path, partitioning=None)
+        return pq.read_table(_source(path), partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _source(path: Path) -> Any:
+    """Return what Arrow reads a file from: its path, or its bytes where the path is no UTF-8, which Arrow does not take."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return pa.BufferReader(path.read_bytes())
+    return path
 
 
 def options_of(path: Path) -> dict[str, Any]:
     """Return the options that shaped a file; empty where it is not there, is damaged, or was not written by dsi."""
     try:
-        found = (pq.read_schema(path).metadata or {}).get(_KEY)
+        found = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
         described = json.loads(found) if found else {}
     except (OSError, ValueError, pa.ArrowException):
         return {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.metrics import MEASURES
 from dsi_cli.store import output
 from dsi_cli.store.schema import CURVES
 
@@ -18,16 +19,20 @@ class Line:
 
     epoch: int
     excess: float | None = None
-    """Of SAI(NCSM, SCSM), cosine: 0 at chance, 1 at identity."""
+    """Of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
     z: float | None = None
+    measure: str | None = None
+    """Of the SAI: cosine where it was asked for, else the first that was."""
     value: float | None = None
     chance: float | None = None
     max_wsi: float | None = None
     min_wsi: float | None = None
     accuracy: float | None = None
+    reason: str | None = None
+    """Why there is no SAI."""
 
 
-_SAI = {"value": "value", "null_mean": "chance", "excess": "excess", "z": "z"}
+_SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess": "excess", "z": "z", "reason": "reason"}
 
 
 def lines(out: Path, run: str) -> list[Line]:
@@ -40,11 +45,13 @@ def lines(out: Path, run: str) -> list[Line]:
     """
     from dsi_cli.store import parquet
 
-    table = parquet.read(output.table_path(out, CURVES))
+    rows = [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
+    there = {row["variant"] for row in rows if row["metric"] == "sai" and row["of"] == "ncsm,scsm"}
+    measure = next((one.name for one in MEASURES if one.name in there), None)
     by_epoch: dict[int, dict[str, Any]] = {}
-    for row in table.to_pylist():
-        if row["run"] == run and row["epoch"] is not None:
-            by_epoch.setdefault(row["epoch"], {}).update(_fields(row))
+    for row in rows:
+        if row["epoch"] is not None:
+            by_epoch.setdefault(row["epoch"], {}).update(_fields(row, measure))
     return [Line(epoch, **fields) for epoch, fields in sorted(by_epoch.items())]
 
 
@@ -60,8 +67,8 @@ def thinned(found: list[Line], most: int = MOST_LINES) -> list[Line]:
     return [found[place] for place in sorted(places)]
 
 
-def _fields(row: dict[str, Any]) -> dict[str, Any]:
-    if row["metric"] == "sai" and row["of"] == "ncsm,scsm" and row["variant"] == "cosine":
+def _fields(row: dict[str, Any], measure: str | None) -> dict[str, Any]:
+    if row["metric"] == "sai" and row["of"] == "ncsm,scsm" and row["variant"] == measure:
         return {field: row[column] for column, field in _SAI.items()}
     if row["metric"] == "wsi" and row["of"] == "ncsm" and row["variant"] in ("max", "min"):
         return {f"{row['variant']}_wsi": row["value"]}

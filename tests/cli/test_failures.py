@@ -19,7 +19,6 @@ pytest_plugins = ("analysed",)
 
 QUICK = ("--draws", 0)
 NEXT_STEP = (
-    "\nSAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.\n"
     "tables: {out} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)\n"
     "notebook: from dsi_cli import open_run; run = open_run('{out}'); run.curves\n"
 )
@@ -199,7 +198,9 @@ def test_a_zero_row(dsi, make_run, tmp_path):
     save_head(run / "epoch_1.pt", weight, epoch=1)
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
-    warning = "warning: run: epoch 1: zero weights in class 'frog': without a direction its similarity to all others is 0\n"
+    warning = (
+        "warning: run: zero weights in class 'frog': without a direction the similarity to all others is 0 (epoch 1)\n"
+    )
     assert ended.err.endswith(warning)
     row = pd.read_parquet(out / "csms" / "run" / "ncsm" / "1.parquet")["similarity"][3]
     assert list(row) == [0, 0, 0, 1, 0, 0, 0, 0]
@@ -336,10 +337,10 @@ def test_a_limit_on_the_size_of_files(dsi_process, make_run, tmp_path):
 def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     with output.writing(out):
-        (out / "keep").touch()  # else the folder would go with the lock
+        (out / "csms").mkdir()  # else the folder would go with the lock
         ended = dsi_process("analyze", run, "-o", out, *QUICK)
         failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")
-        (out / "keep").unlink()
+        (out / "csms").rmdir()
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
 
 

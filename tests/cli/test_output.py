@@ -216,7 +216,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
     folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
     ended = dsi("analyze", folder, "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
     assert ended.err.splitlines() == [
-        "fashion-mnist-tinycnn: 2 epochs, 10 classes, classifier fc.weight (raw)",
+        "fashion-mnist-tinycnn: 2 checkpoints, 10 classes, classifier fc.weight (raw)",
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
         "  other files: 14 skipped, 6 ignored",
@@ -226,11 +226,11 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
 def test_progress_is_drawn_on_a_terminal_alone(make_run, tmp_path):
     run = make_run()
     code, seen, out = on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK, stream="stderr")
-    assert code == 0
+    assert code == 0, seen[-2000:]
     assert "reading classifiers" in seen
     assert "comparing matrices" in seen
     assert "4/4" in seen
-    assert "run: 4 epochs, 8 classes, classifier fc.weight (raw)" in seen
+    assert "run: 4 checkpoints, 8 classes, classifier fc.weight (raw)" in seen
     assert "\x1b" not in out
     code, seen, again = on_terminal("analyze", run, "-o", tmp_path / "out", *QUICK, "--quiet", stream="stderr")
     assert (code, seen, again) == (0, "", out)

@@ -29,7 +29,8 @@ def test_where_matrices_lie():
         (".hidden/_private", "%2Ehidden/%5Fprivate"),
         ("..", "%2E."),
         ("a%3Db", "a%253Db"),
-        ("été: 1*2?", "%C3%A9t%C3%A9%3A 1%2A2%3F"),
+        ("été: 日本 1*2?", "été: 日本 1*2?"),
+        ("a\nb", "a%0Ab"),
     ],
 )
 def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):

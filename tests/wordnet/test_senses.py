@@ -94,9 +94,7 @@ def test_a_given_id_wins_and_the_words_stay_as_candidates():
     assert only("my own name", "n02012849").candidates == ("crane.n.05",)
 
 
-@pytest.mark.parametrize(
-    ("wnid", "reason"), [("n99999999", "not in WordNet 3.0"), ("crane", "'crane' is no id; expected")]
-)
+@pytest.mark.parametrize(("wnid", "reason"), [("n99999999", "not in WordNet 3.0"), ("crane", "'crane' is no id; expected")])
 def test_a_given_id_that_is_wrong_is_not_replaced_by_a_guess(wnid, reason):
     found = only("crane", wnid, "imagenet1k")
     assert (found.synset, found.resolved_by) == (None, "unresolved")
