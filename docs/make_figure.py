@@ -9,9 +9,9 @@ import matplotlib as mpl
 import numpy as np
 
 mpl.use("Agg")
-from matplotlib import pyplot as plt  # noqa: E402 (after the choice of backend)
+from matplotlib import pyplot as plt
 
-from dsi_cli import Run, open_run  # noqa: E402
+from dsi_cli import Run, open_run
 
 COLOURS = {"cifar100-cnn": "#0072b2", "cifar100-vit": "#d55e00"}
 NAMES = {"cifar100-cnn": "small CNN", "cifar100-vit": "tiny ViT"}

@@ -26,13 +26,32 @@ def tables_page() -> str:
         "earlier ones are `EPOCH-STEP.parquet`. A whole folder reads as one dataset. References: `references/ID.parquet`.",
     ]
     for table in TABLES:
-        lines += ["", f"## `{table.path}`", "", f"A row is {table.row}.", "", "| column | type | meaning |", "|---|---|---|"]
+        lines += [
+            "",
+            f"## `{table.path}`",
+            "",
+            f"A row is {table.row}.",
+            "",
+            "| column | type | meaning |",
+            "|---|---|---|",
+        ]
         lines += [f"| `{column.name}` | {column.type} | {column.meaning} |" for column in table.columns]
     return "\n".join(lines) + "\n"
 
 
 def cli_page() -> str:
-    command = [sys.executable, "-m", "typer", "dsi_cli.cli.verbs", "utils", "docs", "--name", "dsi", "--title", "Command line"]
+    command = [
+        sys.executable,
+        "-m",
+        "typer",
+        "dsi_cli.cli.verbs",
+        "utils",
+        "docs",
+        "--name",
+        "dsi",
+        "--title",
+        "Command line",
+    ]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return html.unescape(made).strip() + "\n"
 

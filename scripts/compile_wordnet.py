@@ -103,9 +103,7 @@ def lemma_table(wordnet: Any, graph: pa.Table) -> pa.Table:
     return pa.table(
         {
             "lemma": pa.array([lemma for lemma, _ in entries], pa.string()),
-            "synsets": pa.array(
-                [[row[int(offset)] for offset in senses] for _, senses in entries], pa.list_(pa.int32())
-            ),
+            "synsets": pa.array([[row[int(offset)] for offset in senses] for _, senses in entries], pa.list_(pa.int32())),
             "counts": pa.array(counts, pa.list_(pa.int32())),
         }
     )

@@ -1,4 +1,4 @@
-"""Make the demo runs out of full training runs: python scripts/make_demo.py RUNS
+"""Make the demo runs out of full training runs: python scripts/make_demo.py RUNS.
 
 RUNS holds the folders ``cifar100-cnn`` and ``cifar100-vit`` with ``epoch_NNN.pt``, ``log.csv``, ``classes.txt``, ``preds.npy`` and
 ``targets.npy``. Of each checkpoint the classifier's weight is kept, in float32 as it is stored.
@@ -21,6 +21,7 @@ HEADS = {"cifar100-cnn": "fc.weight", "cifar100-vit": "head.weight"}
 
 
 def main(source: Path, target: Path) -> None:
+    """Write the demo runs under ``target``."""
     for run in RUNS:
         folder = target / run
         folder.mkdir(parents=True, exist_ok=True)
