@@ -115,7 +115,7 @@ def read_head(
     found = [one for run in discover.discover([checkpoint]) for one in run.checkpoints]
     if len(found) != 1:
         raise UsageError(f"{checkpoint} holds {len(found)} checkpoints: read_head wants one")
-    scanned = scan.scan(found[0], scan.Choice(head, ema, keep_extra_classes))
+    scanned = scan.scan(found[0], scan.Choice(head, ema, keep_extra_classes), with_fingerprint=False)
     if scanned.weight is None:
         raise CheckpointError(f"{checkpoint}: {scanned.record.reason}")
     return scanned.weight

@@ -24,7 +24,7 @@ from dsi_cli.errors import UnreadableError
 
 BUDGET = 200_000_000
 """Bytes that one pickle may come to in memory, by a generous count."""
-_SMALL, _BIG = 64, 256
+_SMALL, _REMEMBERED, _BIG = 64, 128, 256
 _LONGEST_INTEGER = 64
 _LONGEST_LINE = 1 << 16
 _LONGEST_KEY = 4096
@@ -111,7 +111,7 @@ class _Machine:
             if code == _LONG_PUT:
                 memo[long(data, self.at)[0]] = self.stack[-1]
                 self.at += 4
-                self.budget -= _SMALL
+                self.budget -= _REMEMBERED
             elif code == _BYTE_GET:
                 self.stack.append(memo[data[self.at]])
                 self.at += 1
@@ -386,19 +386,19 @@ def _is_key(value: Any) -> bool:
 
 def _text_put(m: _Machine) -> None:
     index = _integer(m.line())
-    m.budget -= _SMALL
+    m.budget -= _REMEMBERED
     m.memo[index] = m.stack[-1]
 
 
 def _byte_put(m: _Machine) -> None:
     index = m.data[m.at]
     m.at += 1
-    m.budget -= _SMALL
+    m.budget -= _REMEMBERED
     m.memo[index] = m.stack[-1]
 
 
 def _memoize(m: _Machine) -> None:
-    m.budget -= _SMALL
+    m.budget -= _REMEMBERED
     m.memo[len(m.memo)] = m.stack[-1]
 
 
@@ -500,10 +500,11 @@ def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides
 
 
 _MOST_DIMENSIONS = 32
+_INTEGERS = frozenset({int})
 
 
 def _are_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= _MOST_DIMENSIONS and all(isinstance(n, int) for n in value)
+    return isinstance(value, tuple) and len(value) <= _MOST_DIMENSIONS and _INTEGERS.issuperset(map(type, value))
 
 
 def _strided_v3(

@@ -54,7 +54,7 @@ class Scanned:
     """``(classes, features)``; None where the record is not ``ok``."""
 
 
-def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) -> Scanned:
+def scan(found: Found, choice: Choice = Choice(), classes: int | None = None, *, with_fingerprint: bool = True) -> Scanned:
     """Return the record of one checkpoint and its classifier's weight.
 
     Parameters
@@ -62,6 +62,7 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) ->
     found : where the checkpoint lies
     choice : the head asked for, averaged or raw weights, extra rows
     classes : the number of classes if labels tell it; decides only between heads that are equally good
+    with_fingerprint : whether to hash the weights, which nobody needs who only wants them
     """
     record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
     names = (found.path.name, found.step_folder.name) if found.step_folder else (found.path.name,)
@@ -70,7 +71,7 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None) ->
         with ExitStack() as stack:
             kind, content, _sources = open_content(found.path, stack)
             record = _described(replace(record, format=kind), found, content.tree, names)
-            return _with_head(record, found, content, choice, classes)
+            return _with_head(record, found, content, choice, classes, with_fingerprint)
     except PendingError as error:
         fresh = time.time() - found.modified_ns / 1e9 < FRESH_SECONDS
         return Scanned(replace(record, status=PENDING if fresh else FAILED, reason=str(error)))
@@ -134,7 +135,9 @@ def _described(record: Record, found: Found, tree: Any, names: tuple[str, ...]) 
     return record
 
 
-def _with_head(record: Record, found: Found, content: Content, choice: Choice, classes: int | None) -> Scanned:
+def _with_head(
+    record: Record, found: Found, content: Content, choice: Choice, classes: int | None, with_fingerprint: bool
+) -> Scanned:
     told = _classes_told(found)
     picked = head.choose(
         layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name),
@@ -144,7 +147,7 @@ def _with_head(record: Record, found: Found, content: Content, choice: Choice, c
     )
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     rows = _rows(content, picked)
-    record = replace(record, classes=len(rows), features=rows.shape[1], fingerprint=fingerprint(rows))
+    record = replace(record, features=rows.shape[1], fingerprint=fingerprint(rows) if with_fingerprint else None)
     record = replace(record, reason="; ".join(content.notes) or None)
     return _usable(record, rows, picked.name, told, choice)
 

@@ -84,16 +84,22 @@ def test_values_that_are_no_numbers_are_left_out(tmp_path):
     assert log.by_epoch == {0: {"test_accuracy": 0.5}, 1: {}}
 
 
-def test_a_log_is_found_beside_the_checkpoints_or_above(tmp_path):
+def test_a_log_is_found_in_the_first_place_that_has_one(tmp_path):
     run = tmp_path / "run"
     run.mkdir()
-    assert find_log(run) is None
+    places = [run, tmp_path]
+    assert find_log(places) is None
     above = written(tmp_path / "log.csv", "epoch,train_loss\n0,3\n")
-    assert find_log(run).path == above
+    assert find_log([run]) is None
+    assert find_log(places).path == above
     written(run / "metrics.csv", "no,epochs\n1,2\n")
-    assert find_log(run).path == above
+    assert find_log(places).path == above
     beside = written(run / "summary.csv", "epoch,train_loss\n0,2\n")
-    assert find_log(run).path == beside
+    assert find_log(places).path == beside
+
+
+def test_an_accuracy_in_a_checkpoint_is_that_of_the_test_set():
+    assert scalars_of({"acc": 93.5, "net": {}, "epoch": 3}) == {"test_accuracy": 0.935}
 
 
 def test_logs_of_real_runs_are_read(shared):

@@ -330,7 +330,8 @@ def test_a_limit_on_the_size_of_files(dsi_process, make_run, tmp_path):
     path = tmp_path / "out" / "references"
     assert (ended.code, ended.out) == (5, "")
     assert ended.err.startswith(f"dsi: {path}/wordnet3.0-path-")
-    assert ended.err.endswith(".parquet could not be written: File too large; choose another output with -o\n")
+    first = ended.err.splitlines()[0]  # a coverage tool in the process may have more to say
+    assert first.endswith(".parquet could not be written: File too large; choose another output with -o")
     assert list((tmp_path / "out").rglob("*.parquet")) == []
 
 
