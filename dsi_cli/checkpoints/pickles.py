@@ -15,8 +15,10 @@ Source of the opcodes: Python's ``pickletools`` module.
 
 from __future__ import annotations
 
+import gc
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.tensors import Storage, Tensor
@@ -82,13 +84,26 @@ def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any]
     """
     machine = _Machine(data, start, persistent)
     try:
-        return machine.run(), machine.at
+        with _without_collection():
+            return machine.run(), machine.at
     except (IndexError, struct.error):
         if machine.at >= len(data) - 9:
             raise ExhaustedError("the pickle breaks off") from None
         raise UnreadableError("the pickle is damaged: an instruction finds too little on the stack") from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"the pickle is damaged ({type(error).__name__})") from None
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Hold the cycle collector still: thousands of new objects would set it off again and again, and none is garbage."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 class _Machine:
