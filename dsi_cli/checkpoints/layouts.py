@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.pickles import Global, Stub
+from dsi_cli.checkpoints.stand_ins import Global, Stub
 from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"

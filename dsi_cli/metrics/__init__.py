@@ -1,6 +1,7 @@
 """The metrics: numbers from class similarity matrices, on plain arrays.
 
 ``alignment``   SAI: how much two CSMs say the same, with everything that a value needs beside it
+``side``        one of its two matrices, prepared
 ``measures``    the measures of a SAI on two arrays of values, and its ceiling
 ``structure``   SSIM, the one measure that looks at a matrix as an image
 ``null``        the chance level: mean and deviation over random relabellings of the classes

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,12 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, measures, null, structure
 from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.side import Side
 
 Csm = NDArray[np.floating[Any]]
 
 SSIM_PERMUTATIONS = 20
 FEWEST_CLASSES = 4
-ROUNDING = 5e-7
-"""A spread of off-diagonal values below this share of the largest value is rounding, not a scale **[choice]**."""
 SAME_VALUE = 1e-12
 """Values of a measure over relabellings that differ by less are the same but for rounding."""
 
@@ -54,76 +52,6 @@ class Alignment:
     """The 95 % interval over bootstrap draws of classes."""
     classes_used: int = 0
     reason: str | None = None
-
-
-class Side:
-    """One of the two matrices of a SAI, with what is worth computing only once for many partners.
-
-    Parameters
-    ----------
-    csm : (C, C) float
-        NaN rows and columns mark classes that the matrix does not have; at least two classes must be left.
-    """
-
-    def __init__(self, csm: Csm) -> None:
-        self.matrix: Values = _square(csm)
-        self.classes = len(self.matrix)
-
-    @cached_property
-    def values(self) -> Values:
-        """The off-diagonal values, flat, row by row, unscaled."""
-        return measures.off_diagonal(self.matrix).ravel()
-
-    @cached_property
-    def is_constant(self) -> bool:
-        """Whether all off-diagonal values are the same but for float32's rounding, so that there is no scale."""
-        return bool(np.ptp(self.values) <= ROUNDING * np.abs(self.matrix).max())
-
-    @cached_property
-    def scaled(self) -> Values:
-        """The off-diagonal values scaled to [0, 1], flat."""
-        return measures.scaled(self.values)
-
-    @cached_property
-    def ranks(self) -> Values:
-        """The mid-ranks of the off-diagonal values, flat."""
-        return measures.ranks(self.values)
-
-    @cached_property
-    def scaled_sorted(self) -> Values:
-        """The scaled values in rising order."""
-        return np.sort(self.scaled)
-
-    @cached_property
-    def ranks_sorted(self) -> Values:
-        """The ranks in rising order."""
-        return np.sort(self.ranks)
-
-    @cached_property
-    def scaled_square(self) -> Values:
-        """The scaled values as a ``(C, C)`` matrix with a diagonal of 0."""
-        return self.square(self.scaled)
-
-    @cached_property
-    def value_moments(self) -> null.Moments:
-        """Mantel's sums of the scaled values."""
-        return null.Moments.of(self.scaled_square)
-
-    @cached_property
-    def rank_moments(self) -> null.Moments:
-        """Mantel's sums of the ranks."""
-        return null.Moments.of(self.square(self.ranks))
-
-    def prepare(self) -> None:
-        """Compute all of it now, so that threads that share this side do not each do so."""
-        if not self.is_constant:
-            _ = self.scaled_sorted, self.ranks_sorted, self.value_moments, self.rank_moments
-
-    def square(self, flat: Values) -> Values:
-        """Return flat off-diagonal values as a ``(C, C)`` matrix with a diagonal of 0."""
-        matrix = np.zeros_like(self.matrix)
-        matrix[~np.eye(self.classes, dtype=bool)] = flat
-        return matrix
 
 
 def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = None) -> float | None:
@@ -388,10 +316,3 @@ def _known(which: Iterable[str]) -> list[str]:
         if name not in known:
             raise UsageError(f"unknown measure {name!r}: expected one of {', '.join(known)}")
     return names
-
-
-def _square(csm: Csm) -> Values:
-    matrix: Values = np.asarray(csm, dtype=np.float64)
-    if not np.isfinite(matrix).all():
-        raise UsageError("a CSM holds NaN or infinite values in classes that it has; a lacking class is NaN throughout")
-    return matrix

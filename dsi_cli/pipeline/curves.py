@@ -14,6 +14,7 @@ from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics import WSI_QUANTILE, alignment
 from dsi_cli.metrics import weights as wsi
+from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import REFERENCE, Options
 
@@ -37,9 +38,9 @@ class Semantics:
         return np.flatnonzero(~np.isnan(np.diagonal(self.matrix)))
 
     @cached_property
-    def side(self) -> alignment.Side:
+    def side(self) -> Side:
         """The SCSM of these classes, prepared for many partners."""
-        return alignment.Side(self.matrix[np.ix_(self.known, self.known)])
+        return Side(self.matrix[np.ix_(self.known, self.known)])
 
 
 def matrix_rows(kind: str, csm: NDArray[np.float32], record: Record, semantics: Semantics, options: Options) -> list[Row]:
@@ -89,7 +90,7 @@ def _alignment_rows(
         ]
     known = semantics.known
     order = alignment.order_among(known, semantics.labelling.order)
-    pair = alignment.Pair(alignment.Side(csm[np.ix_(known, known)]), semantics.side, order)
+    pair = alignment.Pair(Side(csm[np.ix_(known, known)]), semantics.side, order)
     found = pair.alignments(options.measures, options.permutations, options.draws, options.seed)
     rows = []
     for measure, entry in found.items():

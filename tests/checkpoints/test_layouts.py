@@ -13,7 +13,8 @@ import torch
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.layouts import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
-from dsi_cli.checkpoints.pickles import Global, Stub, read_pickle
+from dsi_cli.checkpoints.pickles import read_pickle
+from dsi_cli.checkpoints.stand_ins import Global, Stub
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 
 WEIGHT = contiguous("float32", (3, 4), Storage("0", "float32", 12))

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.layouts import plain, state_dicts
-from dsi_cli.checkpoints.pickles import ExhaustedError, Global, Stub, read_pickle
+from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.stand_ins import Global, Stub
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, UnreadableError
 

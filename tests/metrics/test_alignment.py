@@ -11,7 +11,8 @@ from numpy.testing import assert_allclose
 
 import dsi_cli.metrics as metrics
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.alignment import Alignment, Side, alignments, order_among, sai
+from dsi_cli.metrics.alignment import Alignment, alignments, order_among, sai
+from dsi_cli.metrics.side import Side
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
 ALL = tuple(measure.name for measure in metrics.MEASURES)

@@ -15,8 +15,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.pickles import Global, read_pickle
+from dsi_cli.checkpoints.pickles import read_pickle
 from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.stand_ins import Global
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
 from dsi_cli.errors import PendingError, UnreadableError
 
