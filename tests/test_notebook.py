@@ -200,3 +200,10 @@ def test_analyze_takes_one_path_or_several(make_run, tmp_path):
     assert dsi_cli.analyze((one, str(two)), tmp_path / "c", draws=0).names == ["one", "two"]
     with pytest.raises(UsageError, match=r"^unknown measure 'r2': expected one of cosine, ssim, "):
         dsi_cli.analyze(one, tmp_path / "d", measures=["r2"])
+
+
+@pytest.mark.parametrize(("kind", "split"), [("../../x", None), ("ncsm", "../x"), ("", None)])
+def test_a_kind_is_a_name_and_no_path(kind, split, make_run, tmp_path):
+    run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out", draws=0)
+    with pytest.raises(UsageError, match="is no kind or split of a matrix"):
+        run.csm(kind, split=split)

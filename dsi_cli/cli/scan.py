@@ -35,6 +35,8 @@ def scan(
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.scanning import scan_paths
 
+    if tensors is not None and not tensors.exists():
+        raise UsageError(f"no such file: {tensors}")
     if tensors is not None:
         _print_tensors(tensors, as_json=as_json)
         return DONE

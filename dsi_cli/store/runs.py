@@ -84,6 +84,9 @@ class Run:
             There is no such run, epoch or matrix; the message says which there are.
         """
         name = self._run(run)
+        for word in (kind, split):
+            if word is not None and not word.isidentifier():
+                raise UsageError(f"{word!r} is no kind or split of a matrix: expected names like ncsm, scsm, test")
         labels = self._labels(name)
         if kind == "scsm":
             return self._reference(name, labels)

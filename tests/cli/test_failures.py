@@ -6,6 +6,7 @@ import os
 import pickle
 import resource
 import subprocess
+import sys
 from contextlib import contextmanager
 
 import pandas as pd
@@ -63,6 +64,27 @@ def test_a_folder_of_other_files(names, said, dsi, tmp_path):
     ended = dsi("analyze", tmp_path / "other", "-o", tmp_path / "out")
     failed(ended, 3, f"no checkpoints under {tmp_path}/other ({said}): expected torch.save or safetensors files")
     assert not (tmp_path / "out").exists()
+
+
+def test_tensors_of_a_file_that_is_not_there(dsi, tmp_path):
+    failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
+
+
+def test_a_label_list_is_not_overwritten(dsi, tmp_path):
+    labels = tmp_path / "labels.txt"
+    labels.write_text("dog\ncat\n", encoding="utf-8")
+    expected = f"{labels} is the label list itself: it would be overwritten"
+    failed(dsi("wordnet", labels, "-o", labels), 2, expected)
+    failed(dsi("wordnet", labels, "-o", tmp_path / "x.parquet", "--write-map", labels), 2, expected)
+    assert labels.read_text(encoding="utf-8") == "dog\ncat\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">/dev/full"])
+def test_streams_that_are_closed_or_full(closed, make_run):
+    command = f"{sys.executable} -m dsi_cli scan {make_run()} {closed}"
+    ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert ended.returncode == (5 if "full" in closed else 0)
 
 
 @pytest.mark.parametrize("verb", ["analyze", "scan"])
