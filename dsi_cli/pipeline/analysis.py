@@ -15,7 +15,7 @@ from pathlib import Path
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
-from dsi_cli.checkpoints.records import SKIPPED, Record
+from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
@@ -51,7 +51,7 @@ def analyze(
     UsageError
         A path, option or label list that cannot be right; nothing was written.
     NothingToAnalyseError
-        No checkpoint, or none that can be used.
+        No checkpoint, or none that can be used; a new output then holds the checkpoints table with the reasons.
     OutputError
         The output could not be written; what was finished is kept.
     """
@@ -62,6 +62,11 @@ def analyze(
         tables.begin({state.run.name for state in states})
         trainers_logs = _logs(states)
         _scan(Path(out), states, trainers_logs, options, progress)
+        missing = reading.why_nothing_usable(states)
+        if missing is not None:
+            if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
+                tables.write(states, {})  # the reasons; never over the tables of an earlier call
+            raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options)
         done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
         flushed = time.monotonic()
@@ -124,9 +129,6 @@ def _scan(
             progress(done)
         log = trainers_logs[state.run.name]
         reading.settle(state, chosen, log is not None and log.begins_before_training)
-    missing = reading.why_nothing_usable(states)
-    if missing is not None:
-        raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
 
 
 def _label(states: list[RunState], options: Options) -> tuple[dict[str, Labelling], list[str]]:

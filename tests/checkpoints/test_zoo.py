@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,12 @@ def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):
 def test_the_truth_is_there_whenever_the_corpus_is(truth):
     assert set(truth["corpus"]) == set(_cases())
     assert set(truth["corpus"]) >= LATER
+
+
+def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
+    check = [sys.executable, str(shared / "checks/zoo.py"), str(shared / "zoo/truth.json"), str(corpus)]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ended = subprocess.run(check, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
+    *wrong, told = ended.stdout.splitlines()
+    assert {line.split("/")[0] for line in wrong if line} <= LATER
+    assert int(told.split()[0]) >= 155, told

@@ -189,9 +189,12 @@ def test_two_candidate_heads_in_all_files(dsi, tmp_path):
     two_heads(tmp_path / "run" / "epoch_0.pt")
     ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK)
     failed(ended, 3, f"no checkpoint can be used: epoch_0.pt: {TWO_HEADS}")
-    assert not (tmp_path / "out").exists()
+    assert states(tmp_path / "out") == {"epoch_0.pt": ("failed", TWO_HEADS)}
     ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK, "--head", "left.head.weight")
     done(ended, 0, tmp_path / "out")
+    before = contents(tmp_path / "out")
+    assert dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK).code == 3
+    assert contents(tmp_path / "out") == before, "what an earlier call made is kept"
 
 
 def test_weights_that_are_not_finite(dsi, make_run, tmp_path):
