@@ -134,8 +134,7 @@ def _variant(variant: str, weights: tuple[Values, Values], rank: Values) -> Diss
 
 def _null_deviation(weight: Values, rank: Values) -> float:
     if len(rank) <= null.ENUMERATED:
-        off = np.where(np.eye(len(rank), dtype=bool), 0.0, weight)
-        sums = [float((off * rank[np.ix_(p, p)]).sum()) for p in null.every_relabelling(len(rank))]
+        sums = [float((weight * rank[np.ix_(p, p)]).sum()) for p in null.every_relabelling(len(rank))]
         return float(np.std(sums))
     return null.product_deviation(null.Moments.of(weight), null.Moments.of(rank))
 

@@ -151,3 +151,63 @@ def test_ranks_are_those_of_the_definition():
     csm = example(11, ties=True)[1]
     want = [[slow_rank(csm[i], i, j) for j in range(11)] for i in range(11)]
     assert_allclose(similarity_ranks(csm), want, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("variant", ["all", "errors", "macro"])
+@pytest.mark.parametrize("classes", [3, 7, 9])
+def test_what_stands_beside_a_value_follows_from_it(variant, classes):
+    counts, csm = example(classes, ties=True)
+    found = idm(counts, csm)[variant]
+    assert found.variant == variant
+    assert_allclose(found.z, (found.value - found.null_mean) / found.null_std)
+    assert_allclose(found.excess, (found.value - found.null_mean) / (1 - found.null_mean))
+    assert found.reason is None
+    wrong = counts.sum() - np.trace(counts)
+    assert (found.classes_used, found.samples_used) == (classes, wrong if variant == "errors" else counts.sum())
+
+
+@pytest.mark.parametrize("variant", ["all", "errors", "macro"])
+def test_the_ceiling_puts_each_mistake_in_its_classs_nearest_rank(variant):
+    counts, csm = example(9, ties=True)
+    best = np.diag(np.diagonal(counts)).astype(float)
+    rank = similarity_ranks(csm)
+    for i in range(9):
+        nearest = min((rank[i, j], j) for j in range(9) if j != i)[1]
+        best[i, nearest] += counts[i].sum() - counts[i, i]
+    assert_allclose(idm(counts, csm)[variant].ceiling, slow_idm(best, csm, variant))
+
+
+def test_a_class_with_a_single_sample_counts_as_a_class():
+    counts, csm = example(6, ties=False)
+    counts[2] = 0
+    counts[2, 4] = 1
+    assert_allclose(idm(counts, csm)["macro"].value, slow_idm(counts, csm, "macro"))
+
+
+def test_ties_are_those_of_the_stored_float32_values():
+    counts, csm = example(6, ties=True)
+    noisy = csm.astype(np.float64) + RNG.random((6, 6)) * 1e-12
+    assert idm(counts, noisy) == idm(counts, csm)
+
+
+def test_the_interval_of_macro_is_stratified():
+    counts = np.array([[900, 100, 0], [0, 1, 1], [0, 2, 2]])
+    csm = example(3, ties=False)[1]
+    found = idm(counts, csm)
+    errors = []
+    for row, rank in zip(counts, similarity_ranks(csm), strict=True):
+        values = np.repeat(rank, row)
+        errors.append(values.var() / len(values))
+    half = 1.959963984540054 * np.sqrt(sum(errors)) / 3 / 2
+    assert_allclose(found["macro"].high - found["macro"].value, half)
+    pooled = np.concatenate([np.repeat(rank, row) for row, rank in zip(counts, similarity_ranks(csm), strict=True)])
+    assert_allclose(found["all"].value - found["all"].low, 1.959963984540054 * pooled.std() / np.sqrt(len(pooled)) / 2)
+
+
+def test_nulls_keep_their_names_and_counts():
+    csm = example(3, ties=False)[1]
+    none = idm(np.zeros((3, 3), dtype=int), csm)
+    assert {
+        name: (entry.variant, entry.classes_used, entry.samples_used, entry.reason) for name, entry in none.items()
+    } == {name: (name, 3, 0, "no sample") for name in ("all", "errors", "macro")}
+    assert idm(np.eye(3, dtype=int), csm)["errors"].variant == "errors"

@@ -48,3 +48,11 @@ def test_what_is_no_class_is_refused(targets, predictions, message):
 def test_what_is_no_confusion_matrix_is_refused(counts):
     with pytest.raises(UsageError, match="square matrix of non-negative numbers"):
         confusion_similarity(counts)
+
+
+def test_a_class_with_one_sample_takes_part_and_types_are_stored_ones():
+    counts = np.array([[0, 1, 0], [0, 3, 1], [0, 0, 0]])
+    similarity = confusion_similarity(counts)
+    assert similarity.dtype == np.float32
+    assert_array_equal(similarity, [[1, 1, 0], [0, 1, 0.25], [0, 0, 1]])
+    assert_array_equal(classes_with_samples(counts), [0, 1])
