@@ -186,7 +186,7 @@ def test_a_class_with_a_single_sample_counts_as_a_class():
 
 def test_ties_are_those_of_the_stored_float32_values():
     counts, csm = example(6, ties=True)
-    noisy = csm.astype(np.float64) + RNG.random((6, 6)) * 1e-12
+    noisy = csm.astype(np.float64) * (1 + RNG.random((6, 6)) * 1e-12)
     assert idm(counts, noisy) == idm(counts, csm)
 
 
