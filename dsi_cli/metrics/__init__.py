@@ -38,5 +38,4 @@ MEASURES = (
 )
 DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
 DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
-WSI_VARIANTS = ("mean", "max", "min")
 WSI_QUANTILE = 0.95

@@ -68,21 +68,35 @@ def analyze(
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options)
-        done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
-        flushed = time.monotonic()
-        zeros: dict[str, list[int]] = {}
-        for state in states:
-            for epoch, warning in _epochs(Path(out), state, labellings[state.run.name], trainers_logs, tables, options):
-                if warning is not None:
-                    zeros.setdefault(warning, []).append(epoch)
-                done = done._replace(done=done.done + 1)
-                progress(done)
-                if time.monotonic() - flushed > FLUSH_SECONDS:
-                    tables.write(states, labellings, is_whole=False)
-                    flushed = time.monotonic()
-        tables.write(states, labellings)
+        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, progress)
     summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name]) for state in states]
-    return Summary(printable(str(out)), summaries, [*dict.fromkeys(warnings), *_said_once(zeros)], time.monotonic() - began)
+    return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
+
+
+def _compare(
+    out: Path,
+    states: list[RunState],
+    labellings: dict[str, Labelling],
+    trainers_logs: dict[str, logs.Log | None],
+    tables: TopTables,
+    options: Options,
+    progress: Callable[[Progress], None],
+) -> list[str]:
+    """Write all matrices and tables, the tables from time to time on the way; return the warnings."""
+    done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
+    flushed = time.monotonic()
+    zeros: dict[str, list[int]] = {}
+    for state in states:
+        for epoch, warning in _epochs(out, state, labellings[state.run.name], trainers_logs, tables, options):
+            if warning is not None:
+                zeros.setdefault(warning, []).append(epoch)
+            done = done._replace(done=done.done + 1)
+            progress(done)
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                tables.write(states, labellings, is_whole=False)
+                flushed = time.monotonic()
+    tables.write(states, labellings)
+    return _said_once(zeros)
 
 
 def _logs(states: list[RunState]) -> dict[str, logs.Log | None]:
