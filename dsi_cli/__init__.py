@@ -10,6 +10,9 @@ The notebook's names, each loaded on first use::
     alignments, sai    two CSMs -> how much they say the same, with the chance level
     mean_wsi, max_wsi, min_wsi  NCSM -> how similar its classes are
     confusion_similarity, idm   confusion counts -> CCSM; with a CSM: how near the mistakes fall
+    reliability        confusion counts -> how much of the CCSM is more than noise
+    template_similarity  sums of features by class -> TNCSM
+    Evaluation         for `analyze`: predictions, or data and the model
 """
 
 from __future__ import annotations
@@ -22,10 +25,12 @@ from dsi_cli.version import __version__
 if TYPE_CHECKING:
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.dissimilarity import idm
+    from dsi_cli.metrics.reliability import reliability
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
     from dsi_cli.notebook import analyze, open_run, read_head, wordnet_csm
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.similarity.confusion import confusion_similarity
+    from dsi_cli.similarity.templates import template_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
     from dsi_cli.store.runs import Run
 
@@ -36,6 +41,7 @@ _HOMES = {
     "wordnet_csm": "dsi_cli.notebook",
     "Run": "dsi_cli.store.runs",
     "Options": "dsi_cli.pipeline.options",
+    "Evaluation": "dsi_cli.pipeline.options",
     "weight_similarity": "dsi_cli.similarity.weights",
     "centred_weight_similarity": "dsi_cli.similarity.weights",
     "mean_row_ratio": "dsi_cli.similarity.weights",
@@ -43,7 +49,9 @@ _HOMES = {
     "alignments": "dsi_cli.metrics.alignment",
     "sai": "dsi_cli.metrics.alignment",
     "idm": "dsi_cli.metrics.dissimilarity",
+    "reliability": "dsi_cli.metrics.reliability",
     "confusion_similarity": "dsi_cli.similarity.confusion",
+    "template_similarity": "dsi_cli.similarity.templates",
     "mean_wsi": "dsi_cli.metrics.weights",
     "max_wsi": "dsi_cli.metrics.weights",
     "min_wsi": "dsi_cli.metrics.weights",
@@ -51,6 +59,7 @@ _HOMES = {
 
 __all__ = [
     "Alignment",
+    "Evaluation",
     "Options",
     "Run",
     "__version__",
@@ -65,7 +74,9 @@ __all__ = [
     "min_wsi",
     "open_run",
     "read_head",
+    "reliability",
     "sai",
+    "template_similarity",
     "weight_similarity",
     "wordnet_csm",
 ]

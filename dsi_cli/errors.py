@@ -10,6 +10,7 @@
         ├── PendingError          the file is still being written
         ├── UnreadableError       damaged, hostile, or of a kind that is not read
         ├── NoHeadError           whole, but without a classifier
+        │   └── BackboneError     weights of a network that has none
         ├── AmbiguousHeadError    several tensors could be the classifier
         └── NotFiniteError        NaN or infinite weights
 
@@ -62,6 +63,10 @@ class UnreadableError(CheckpointError):
 
 class NoHeadError(CheckpointError):
     """The file is whole, but no tensor in it is a classifier's weight."""
+
+
+class BackboneError(NoHeadError):
+    """The file holds a network's weights, and no classifier among them: features are all that it gives."""
 
 
 class AmbiguousHeadError(CheckpointError):

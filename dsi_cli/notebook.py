@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.pipeline.options import Evaluation
     from dsi_cli.store.runs import Run
 
 from dsi_cli.metrics import DEFAULT_MEASURES, WSI_QUANTILE
@@ -38,6 +39,7 @@ def analyze(
     quantiles: Iterable[float] = (WSI_QUANTILE,),
     permutations: int | None = None,
     draws: int | None = None,
+    evaluation: Evaluation | None = None,
 ) -> Run:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
 
@@ -54,6 +56,7 @@ def analyze(
     measures : of the SAI, names out of `dsi_cli.metrics.MEASURES`
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
+    evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
 
     Raises
     ------
@@ -62,7 +65,7 @@ def analyze(
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline import analysis
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.pipeline.options import Evaluation, Options
 
     options = Options(
         labels=None if labels is None else str(labels),
@@ -73,6 +76,7 @@ def analyze(
         quantiles=tuple(quantiles),
         permutations=permutations,
         draws=draws,
+        evaluation=evaluation or Evaluation(),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
     analysis.analyze(paths, out, options)

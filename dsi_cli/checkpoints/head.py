@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
-from dsi_cli.errors import AmbiguousHeadError, NoHeadError
+from dsi_cli.errors import AmbiguousHeadError, BackboneError, NoHeadError
 
 _WRAPPERS = frozenset(
     {"module", "_orig_mod", "model", "net", "network", "backbone_model", "student", "base_model", "timm_model"}
@@ -99,7 +99,7 @@ def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, 
         return _named(usable, wanted, classes)
     chosen = [pick for group in usable if (pick := _of_one(group, classes)) is not None]
     if not chosen:
-        raise NoHeadError(_no_classifier(usable))
+        raise BackboneError(_no_classifier(usable))
     best = min(rank for rank, _ in chosen)
     equal = [head for rank, head in chosen if rank == best]
     equal = [head for head in equal if not any(map(_COPY.search, head.path))] or equal

@@ -22,7 +22,7 @@ from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+from dsi_cli.errors import BackboneError, CheckpointError, PendingError, UnreadableError
 
 FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
@@ -54,7 +54,17 @@ class Scanned:
     """``(classes, features)``; None where the record is not ``ok``."""
 
 
-def scan(found: Found, choice: Choice = Choice(), classes: int | None = None, *, with_fingerprint: bool = True) -> Scanned:
+HEADLESS = "no classifier: the class templates of labelled data take its place"
+
+
+def scan(
+    found: Found,
+    choice: Choice = Choice(),
+    classes: int | None = None,
+    *,
+    with_fingerprint: bool = True,
+    may_lack_head: bool = False,
+) -> Scanned:
     """Return the record of one checkpoint and its classifier's weight.
 
     Parameters
@@ -63,6 +73,7 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None, *,
     choice : the head asked for, averaged or raw weights, extra rows
     classes : the number of classes if labels tell it; decides only between heads that are equally good
     with_fingerprint : whether to hash the weights, which nobody needs who only wants them
+    may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
     record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
     names = (found.path.name, found.step_folder.name) if found.step_folder else (found.path.name,)
@@ -71,7 +82,12 @@ def scan(found: Found, choice: Choice = Choice(), classes: int | None = None, *,
         with ExitStack() as stack:
             kind, content, _sources = open_content(found.path, stack)
             record = _described(replace(record, format=kind), found, content.tree, names)
-            return _with_head(record, found, content, choice, classes, with_fingerprint)
+            try:
+                return _with_head(record, found, content, choice, classes, with_fingerprint)
+            except BackboneError:
+                if not may_lack_head:
+                    raise
+                return Scanned(replace(record, weights_used=layouts.EMA if choice.ema else layouts.RAW, reason=HEADLESS))
     except PendingError as error:
         fresh = time.time() - found.modified_ns / 1e9 < FRESH_SECONDS
         return Scanned(replace(record, status=PENDING if fresh else FAILED, reason=str(error)))

@@ -58,7 +58,7 @@ def _with_one_class_count(records: Sequence[Record]) -> list[Record]:
     usual = counts.most_common(1)[0][0]
     reason = "has {} classes, the run's other checkpoints have {}"
     return [
-        replace(record, status=FAILED, reason=reason.format(record.classes, usual))
+        replace(record, status=FAILED, reason=reason.format(record.classes or "no", usual or "none"))
         if record.status == OK and record.classes != usual
         else record
         for record in records
@@ -113,7 +113,7 @@ def _of_one_epoch(group: list[Record]) -> list[tuple[Record, Record]]:
     for record in sorted(
         group, key=lambda r: (-(r.step if r.step is not None else -1), _is_copy(r), epochs.natural(r.path))
     ):
-        twin = next((other for other in kept if other.fingerprint == record.fingerprint), None)
+        twin = next((other for other in kept if _is_twin(other, record)), None)
         rival = next((other for other in kept if other.step == record.step or record.step is None), None)
         if twin is not None:
             record_now = replace(record, status=SKIPPED, reason=f"the same weights as {_name(twin)}")
@@ -131,9 +131,14 @@ def _of_one_epoch(group: list[Record]) -> list[tuple[Record, Record]]:
 def _without_epoch(record: Record, kept: Sequence[Record]) -> Record:
     if record.status != OK or record.epoch is not None:
         return record
-    twin = next((other for other in kept if other.fingerprint == record.fingerprint), None)
+    twin = next((other for other in kept if _is_twin(other, record)), None)
     reason = f"the same weights as {_name(twin)}" if twin else "neither its contents nor its name say which epoch it is"
     return replace(record, status=SKIPPED, reason=reason)
+
+
+def _is_twin(one: Record, other: Record) -> bool:
+    """Return whether two checkpoints have the same classifier; of those without one nothing is known."""
+    return one.fingerprint is not None and one.fingerprint == other.fingerprint
 
 
 def _is_copy(record: Record) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import console, data_options
 from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 
 if TYPE_CHECKING:
@@ -56,19 +56,69 @@ def analyze(
     draws: Annotated[
         int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
     ] = None,
+    predictions: data_options.Predictions = None,
+    targets: data_options.Targets = None,
+    truth: data_options.Truth = "rows",
+    predictions_split: data_options.PredictionsSplit = "test",
+    test: data_options.Test = None,
+    train: data_options.Train = None,
+    data_root: data_options.DataRoot = None,
+    download: data_options.Download = False,
+    label_column: data_options.LabelColumn = None,
+    model: data_options.Model = None,
+    model_arg: data_options.ModelArg = None,
+    templates: data_options.Templates = False,
+    image_size: data_options.ImageSize = None,
+    crop_pct: data_options.CropPct = None,
+    interpolation: data_options.Interpolation = None,
+    mean: data_options.Mean = None,
+    std: data_options.Std = None,
+    channels: data_options.Channels = None,
+    skip_bad_images: data_options.SkipBadImages = False,
+    device: data_options.Device = "auto",
+    batch_size: data_options.BatchSize = "auto",
+    autocast: data_options.Autocast = False,
+    cache: data_options.Cache = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Compare the classifiers of checkpoints with WordNet.
+    """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
     Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies.
+
+    With predictions, or test data and the model, also confusion counts, CCSMs, and how near the mistakes fall (IDM).
 
     Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.analysis import analyze as run_analysis
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.pipeline.options import Evaluation, Options
 
+    evaluation = Evaluation(
+        predictions=predictions,
+        targets=targets,
+        truth=truth,
+        predictions_split=predictions_split,
+        test=test,
+        train=train,
+        data_root=data_root,
+        download=download,
+        label_column=label_column,
+        model=model,
+        model_arguments=data_options.arguments(model_arg),
+        templates=templates,
+        image_size=image_size,
+        crop_pct=crop_pct,
+        interpolation=interpolation,
+        mean=data_options.numbers("--mean", mean),
+        std=data_options.numbers("--std", std),
+        channels=channels,
+        skip_bad_images=skip_bad_images,
+        device=device,
+        batch_size=data_options.batch(batch_size),
+        autocast=autocast,
+        cache=data_options.size(cache),
+    )
     options = Options(
         labels=labels,
         epochs=epochs,
@@ -78,9 +128,10 @@ def analyze(
         quantiles=tuple(wsi_quantile or (WSI_QUANTILE,)),
         permutations=permutations,
         draws=draws,
+        evaluation=evaluation,
     )
-    with console.progress(quiet=quiet or as_json) as update:
-        summary = run_analysis(checkpoints, out, options, lambda event: update(*event))
+    with console.progress(quiet=quiet or as_json) as watching:
+        summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code
 
@@ -111,6 +162,8 @@ def _notes(run: RunSummary, *, quiet: bool) -> None:
         console.note(line, quiet=quiet)
     for path, status, reason in run.problems:
         console.note(f"  {status}: {path}: {reason}")
+    for path, split, reason in run.unanswered:
+        console.note(f"  no answer on {split}: {path}: {reason}")
 
 
 def _told(run: RunSummary) -> Iterator[str]:
@@ -129,6 +182,8 @@ def _told(run: RunSummary) -> Iterator[str]:
         yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in WordNet 3.0"
     if run.log:
         yield f"  losses and accuracies: {run.log}"
+    for split, words in run.splits.items():
+        yield f"  {split}: {words}"
     other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"ignored": run.ignored}
     yield from (
         f"  other files: {told}" for told in [", ".join(f"{n} {status}" for status, n in other.items() if n)] if told

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.errors import UsageError
 
@@ -61,11 +61,20 @@ def print_table(table: Table) -> None:
     Console(width=width, highlight=False, soft_wrap=False).print(table)
 
 
+class Watching(NamedTuple):
+    """How a long call is told of while it goes on."""
+
+    update: Callable[[str, int, int], None]
+    """Takes (stage, done, total); draws a bar on stderr, where that is a terminal."""
+    say: Callable[[str], None]
+    """Takes a line that is not a result."""
+
+
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function of (stage, done, total) that draws a bar on stderr, where that is a terminal."""
+def progress(*, quiet: bool) -> Iterator[Watching]:
+    """Yield how to tell of a long call while it goes on."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _stage, _done, _total: None
+        yield Watching(lambda _stage, _done, _total: None, lambda text: note(text, quiet=quiet))
         return
     from rich.console import Console
     from rich.progress import (
@@ -92,7 +101,7 @@ def progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
-        yield update
+        yield Watching(update, lambda text: bars.console.print(shown(text), markup=False, highlight=False, soft_wrap=True))
 
 
 def binary_stdout(hint: str) -> IO[bytes]:

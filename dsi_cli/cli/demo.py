@@ -26,8 +26,8 @@ def demo(
     from dsi_cli.pipeline.analysis import analyze
     from dsi_cli.views import overview
 
-    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as update:
-        summary = analyze([folder], out, progress=lambda event: update(*event))
+    with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
+        summary = analyze([folder], out, progress=lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()

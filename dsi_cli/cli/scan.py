@@ -42,8 +42,10 @@ def scan(
         return DONE
     if not checkpoints:
         raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE")
-    with console.progress(quiet=quiet or as_json) as update:
-        runs = scan_paths(checkpoints, Choice(head, ema), lambda done, total: update("reading classifiers", done, total))
+    with console.progress(quiet=quiet or as_json) as watching:
+        runs = scan_paths(
+            checkpoints, Choice(head, ema), lambda done, total: watching.update("reading classifiers", done, total)
+        )
     records = [record for _, found in runs for record in found]
     if as_json:
         hidden = ("modified_ns", "counts_from", "scalars")

@@ -69,7 +69,8 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     counts : (C, C) int
         Rows are the truth, columns the prediction.
     csm : (C, C) float
-        A class whose diagonal is NaN does not take part; samples whose truth or prediction it is do not count.
+        A class whose diagonal is NaN does not take part, nor does one without a sample: ranks and ``C`` are taken among
+        the others, and samples whose truth or prediction is left out do not count.
 
     Raises
     ------
@@ -86,11 +87,11 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     """
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         raise UsageError(f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}")
-    kept = np.flatnonzero(~np.isnan(np.diagonal(csm)))
+    kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used_counts: Values = counts[np.ix_(kept, kept)].astype(np.float64)
     used = {"classes_used": len(kept), "samples_used": int(used_counts.sum())}
     if len(kept) < 3 or used_counts.sum() == 0:
-        reason = "no sample" if len(kept) >= 3 else f"{len(kept)} classes: ranks need three or more"
+        reason = "no sample" if used_counts.sum() == 0 else f"{len(kept)} classes: ranks need three or more"
         return {variant: Dissimilarity(variant, **used, reason=reason) for variant in VARIANTS}
     rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     found = {variant: _variant(variant, weights, rank) for variant, weights in _weights(used_counts).items()}

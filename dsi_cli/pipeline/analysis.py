@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files, printable
@@ -19,7 +20,9 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import curves, labelling, reading, reference
+from dsi_cli.pipeline import answering, curves, labelling, reading, reference
+from dsi_cli.pipeline.answering import Answering
+from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import REFERENCE, Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
@@ -36,6 +39,7 @@ def analyze(
     out: str | PathLike[str] = output.DEFAULT,
     options: Options = Options(),  # noqa: B008 (frozen)
     progress: Callable[[Progress], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
     """Analyse checkpoints and write or bring up to date the tables in ``out``.
 
@@ -45,6 +49,7 @@ def analyze(
     out : the output folder; made if it is not there
     options : what to compute
     progress : called with each step done
+    say : called with what a person should know before long work begins: the model, how images are prepared, memory
 
     Raises
     ------
@@ -56,9 +61,14 @@ def analyze(
         The output could not be written; what was finished is kept.
     """
     began = time.monotonic()
+
+    def tell(stage: str, done: int, total: int) -> None:
+        progress(Progress(stage, done, total))
+
     with output.writing(Path(out)):
         tables = TopTables(Path(out), options)
         states = _found(paths, tables.folders)
+        inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
         trainers_logs = _logs(states)
         _scan(Path(out), states, trainers_logs, options, progress)
@@ -67,9 +77,13 @@ def analyze(
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
-        labellings, warnings = _label(states, options)
-        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, progress)
-    summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name]) for state in states]
+        labellings, warnings = _label(states, options, inputs.class_names)
+        counter = answering.Counter(tell)
+        answers = answering.prepare(Path(out), states, labellings, options, inputs, counter)
+        answers.make(states, counter)
+        warnings += answers.warnings
+        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, progress)
+    summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers) for state in states]
     return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
 
 
@@ -80,23 +94,24 @@ def _compare(
     trainers_logs: dict[str, logs.Log | None],
     tables: TopTables,
     options: Options,
+    answers: Answering,
     progress: Callable[[Progress], None],
 ) -> list[str]:
     """Write all matrices and tables, the tables from time to time on the way; return the warnings."""
     done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
     flushed = time.monotonic()
-    zeros: dict[str, list[int]] = {}
+    at_epochs: dict[str, list[int]] = {}
     for state in states:
-        for epoch, warning in _epochs(out, state, labellings[state.run.name], trainers_logs, tables, options):
-            if warning is not None:
-                zeros.setdefault(warning, []).append(epoch)
+        for epoch, told in _epochs(out, state, labellings[state.run.name], trainers_logs, tables, options, answers):
+            for warning in told:
+                at_epochs.setdefault(warning, []).append(epoch)
             done = done._replace(done=done.done + 1)
             progress(done)
             if time.monotonic() - flushed > FLUSH_SECONDS:
                 tables.write(states, labellings, is_whole=False)
                 flushed = time.monotonic()
     tables.write(states, labellings)
-    return _said_once(zeros)
+    return _said_once(at_epochs)
 
 
 def _logs(states: list[RunState]) -> dict[str, logs.Log | None]:
@@ -138,29 +153,34 @@ def _scan(
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
     for state in states:
         known = reading.known_records(out, state.run.name, options.shaping_matrices)
-        for _ in reading.scan_run(state, known, options.choice, classes, chosen):
+        headless = bool(options.evaluation.data) and options.evaluation.templates
+        for _ in reading.scan_run(state, known, options.choice, classes, chosen, may_lack_head=headless):
             done = done._replace(done=done.done + 1)
             progress(done)
         log = trainers_logs[state.run.name]
         reading.settle(state, chosen, log is not None and log.begins_before_training)
 
 
-def _label(states: list[RunState], options: Options) -> tuple[dict[str, Labelling], list[str]]:
+def _label(
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None
+) -> tuple[dict[str, Labelling], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
     found: dict[str, Labelling] = {}
     warnings: list[str] = []
     for state in states:
         usable = {record.path for record in state.usable}
-        classes = next((record.classes or 0 for record in state.usable), 0)
+        classes = next((record.classes for record in state.usable), 0)
         readable = [one for one in state.run.checkpoints if one.shown in usable]
-        labels, told = labelling.labels_of(state.run, options.labels, readable, classes) if classes else (None, [])
+        labels, told = (
+            labelling.labels_of(state.run, options.labels, readable, classes, of_data) if classes != 0 else (None, [])
+        )
         if labels is not None and options.labels is not None:
             reading.check_class_count(state, len(labels.names), labels.names, labels.source)
         if labels is not None and labels.duplicates:
             twice = ", ".join(map(repr, labels.duplicates[:3]))
             told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
-        found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes)
+        found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes or 0)
     return found, warnings
 
 
@@ -183,43 +203,76 @@ def _epochs(
     trainers_logs: dict[str, logs.Log | None],
     tables: TopTables,
     options: Options,
-) -> Iterator[tuple[int, str | None]]:
-    """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warning."""
+    answers: Answering,
+) -> Iterator[tuple[int, list[str]]]:
+    """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
     semantics = curves.Semantics(one)
     if one.labels is not None and one.resolved:
         path = output.reference_path(out, REFERENCE, one.labels.id)
         described = {"reference": REFERENCE, "mapping": one.mapping_id}
         if parquet.options_of(path) != described:
             parquet.write(reference.table_of(one, semantics.matrix), path, described, output.scratch(out))
-    if one.why_no_reference() is None:
-        semantics.side.prepare()
+    semantics.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
-    jobs = (_job(record, tables.still_holding(record, one), matrices) for record in state.usable)
-    for record, rows, stored in local.map_in_order(lambda job: _with_rows(*job, semantics, options), jobs):
+    jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
+    for job in local.map_in_order(lambda job: _with_rows(job, semantics, options), jobs):
+        record = job.record
         if not any(settled is record for settled in state.settled):  # it failed after all
-            yield record.epoch or 0, None
+            yield record.epoch or 0, []
             continue
-        tables.add(record, rows + curves.trainer_rows(record, trainers_logs[record.run]))
-        yield record.epoch or 0, _zero_rows(state, one, stored.zero_rows)
+        written = curves.trainer_values(record, trainers_logs[record.run])
+        warnings = [_zero_rows(state, one, job.stored.zero_rows), _doubt(record, job.rows, written)]
+        rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
+        tables.add(record, rows, answers.identity(record))
+        for table, beside in answers.beside(record):
+            tables.add_beside(table, beside)
+        for split, counts in job.samples.items():
+            tables.add_samples(record.run, split, counts)
+        yield record.epoch or 0, [warning for warning in warnings if warning is not None]
     output.remove(matrices.strays())
 
 
-def _job(record: Record, rows: list[curves.Row], matrices: Matrices) -> tuple[Record, list[curves.Row], Stored]:
-    return record, rows, matrices.stored(record, wanted=not rows)
+class _Job(NamedTuple):
+    """One checkpoint: its rows so far, and what the output holds of it."""
+
+    record: Record
+    rows: list[curves.Row]
+    stored: Stored
+    answers: list[StoredAnswer]
+    samples: dict[str, list[int]]
+    """How many samples each class has, by split."""
 
 
-def _with_rows(
-    record: Record, rows: list[curves.Row], stored: Stored, semantics: curves.Semantics, options: Options
-) -> tuple[Record, list[curves.Row], Stored]:
-    """Return a job with the rows of its matrices, where they were not known already."""
-    made = [
-        row
-        for kind, matrix in stored.by_kind.items()
-        for row in curves.matrix_rows(kind, matrix, record, semantics, options)
-    ]
-    if stored.by_kind:
-        made.append(curves.mean_row(record, stored.mean_row))
-    return record, rows + made, stored
+def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
+    rows = tables.still_holding(record, one, answers.identity(record))
+    held = (
+        [found.stored(record) for found in answers.of_run[record.run]]
+        if not (rows and tables.has_samples(record.run))
+        else []
+    )
+    samples = {found.split: found.counts.sum(axis=1).tolist() for found in held if found.counts is not None}
+    stored = matrices.stored(record, wanted=not rows)
+    return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
+
+
+def _with_rows(job: _Job, semantics: curves.Semantics, options: Options) -> _Job:
+    """Return a job with the rows of its matrices and counts, where they were not known already."""
+    found = curves.matrices(job.stored.by_kind, job.answers, options)
+    rows = curves.rows_of(found, job.answers, job.record, semantics, options)
+    if job.stored.by_kind:
+        rows.append(curves.mean_row(job.record, job.stored.mean_row))
+    return job._replace(rows=job.rows + rows)
+
+
+def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:
+    """Return the warning about accuracies that were computed and are not those that the trainer wrote."""
+    splits = answering.disagreements(rows, written)
+    if not splits:
+        return None
+    return (
+        f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote: other images, or prepared in another"
+        " way (size, mean and std), or classes in another order?"
+    )
 
 
 def _zero_rows(state: RunState, one: Labelling, zero: list[int]) -> str | None:

@@ -1,10 +1,11 @@
-"""The rows of the curves table: from stored matrices, and from what a trainer wrote itself."""
+"""The rows of the curves table: from stored matrices and counts, and from what a trainer wrote itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,52 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics import WSI_QUANTILE, alignment
+from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity
 from dsi_cli.metrics import weights as wsi
+from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.reliability import Reliability, reliability
 from dsi_cli.metrics.side import Side
+from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import REFERENCE, Options
+from dsi_cli.similarity.confusion import classes_with_samples
 
 Row = dict[str, Any]
+Classes = NDArray[np.intp]
+SCSM = "scsm"
+ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
+"""Of the two matrices that a SAI names."""
 
 
 @dataclass(frozen=True)
+class Csm:
+    """One stored matrix of an epoch."""
+
+    name: str
+    """Its kind, and its split where it has one: out of `ORDER`."""
+    matrix: NDArray[np.float32]
+    classes: Classes
+    """Those that it has."""
+    reliability: Reliability | None = None
+    """Of a CCSM."""
+
+    @property
+    def kind(self) -> str:
+        """The kind alone."""
+        return self.name.partition("-")[0]
+
+    @property
+    def split(self) -> str | None:
+        """The split, None where it has none."""
+        return self.name.partition("-")[2] or None
+
+
 class Semantics:
     """The reference matrix of a run, prepared once for all its epochs."""
 
-    labelling: Labelling
+    def __init__(self, labelling: Labelling) -> None:
+        self.labelling = labelling
+        self._sides: dict[bytes, Side] = {}
 
     @cached_property
     def matrix(self) -> NDArray[np.float32]:
@@ -33,25 +66,58 @@ class Semantics:
         return self.labelling.reference()
 
     @cached_property
-    def known(self) -> NDArray[np.intp]:
-        """The classes that have a synset."""
-        return np.flatnonzero(~np.isnan(np.diagonal(self.matrix)))
+    def csm(self) -> Csm:
+        """The SCSM as one of the matrices of an epoch."""
+        return Csm(SCSM, self.matrix, np.flatnonzero(~np.isnan(np.diagonal(self.matrix))))
 
-    @cached_property
-    def side(self) -> Side:
-        """The SCSM of these classes, prepared for many partners."""
-        return Side(self.matrix[np.ix_(self.known, self.known)])
+    def side(self, kept: Classes) -> Side:
+        """Return the SCSM of some classes, prepared for many partners; that of all known classes is kept."""
+        key = kept.tobytes()
+        if key not in self._sides:
+            made = Side(self.matrix[np.ix_(kept, kept)])
+            made.prepare()
+            self._sides = {**self._sides, key: made} if len(self._sides) < 4 else {key: made}
+        return self._sides[key]
+
+    def prepare(self) -> None:
+        """Prepare it now, so that threads do not each do so."""
+        if self.labelling.why_no_reference() is None:
+            self.side(self.csm.classes)
 
 
-def matrix_rows(kind: str, csm: NDArray[np.float32], record: Record, semantics: Semantics, options: Options) -> list[Row]:
-    """Return the WSI and SAI rows of one stored matrix."""
-    rows = [_point(record, metric="wsi", of=kind, variant="mean", value=wsi.mean_wsi(csm), classes_used=len(csm))]
-    for quantile in options.quantiles:
-        suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
-        for name, function in (("max", wsi.max_wsi), ("min", wsi.min_wsi)):
-            value = function(csm, quantile)
-            rows.append(_point(record, metric="wsi", of=kind, variant=name + suffix, value=value, classes_used=len(csm)))
-    return rows + _alignment_rows(kind, csm, record, semantics, options)
+def matrices(by_kind: Mapping[str, NDArray[np.float32]], answers: Sequence[StoredAnswer], options: Options) -> list[Csm]:
+    """Return an epoch's matrices in the order in which a SAI names them."""
+    found = {kind: Csm(kind, matrix, np.arange(len(matrix))) for kind, matrix in by_kind.items()}
+    for answer in answers:
+        if answer.tncsm is not None:
+            name, present = f"tncsm-{answer.split}", np.flatnonzero(~np.isnan(np.diagonal(answer.tncsm)))
+            found[name] = Csm(name, answer.tncsm, present)
+        if answer.ccsm is not None and answer.counts is not None:
+            name, present = f"ccsm-{answer.split}", classes_with_samples(answer.counts)
+            found[name] = Csm(name, answer.ccsm, present, reliability(answer.counts, seed=options.seed))
+    return [found[name] for name in ORDER if name in found]
+
+
+def rows_of(
+    found: Sequence[Csm], answers: Sequence[StoredAnswer], record: Record, semantics: Semantics, options: Options
+) -> list[Row]:
+    """Return every row that an epoch's stored matrices and counts give."""
+    rows = [row for csm in found if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options)]
+    rows += _reliability_rows(found, record)
+    rows += _alignment_rows(found, record, semantics, options)
+    for answer in answers:
+        if answer.counts is not None:
+            rows += _answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
+    return rows
+
+
+def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
+    """Return the rows that say why a checkpoint has no answer on a split."""
+    place = {"split": split, "reason": reason}
+    return [
+        _point(record, metric="accuracy", **place),
+        *(_point(record, metric="idm", of="ncsm", variant=one, **place) for one in dissimilarity.VARIANTS),
+    ]
 
 
 def mean_row(record: Record, value: float) -> Row:
@@ -61,15 +127,26 @@ def mean_row(record: Record, value: float) -> Row:
 
 def trainer_rows(record: Record, log: Log | None) -> list[Row]:
     """Return the curves that the trainer wrote itself: from the log beside the checkpoint, else from its contents."""
+    return [
+        _point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
+        for name, value in trainer_values(record, log).items()
+        if name in CURVES
+    ]
+
+
+def trainer_values(record: Record, log: Log | None) -> dict[str, float]:
+    """Return what the trainer wrote of an epoch, by the names of `dsi_cli.checkpoints.logs.CURVES`."""
     found = dict(record.scalars)
     if log is not None and record.epoch is not None:
         # Ultralytics counts epochs from 1 in its log, from 0 in its checkpoints.
         found |= log.by_epoch.get(record.epoch + (record.trainer == "ultralytics"), {})
-    return [
-        _point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
-        for name, value in found.items()
-        if name in CURVES
-    ]
+    return found
+
+
+def without_repeats(computed: Sequence[Row], written: Sequence[Row]) -> list[Row]:
+    """Return both, but for curves that a trainer wrote and that were computed as well."""
+    known = {(row["metric"], row.get("split")) for row in computed if row.get("value") is not None}
+    return [*computed, *(row for row in written if (row["metric"], row.get("split")) not in known)]
 
 
 def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -78,26 +155,137 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((row.get(name) is not None, row.get(name)) for name in names)
 
 
-def _alignment_rows(
-    kind: str, csm: NDArray[np.float32], record: Record, semantics: Semantics, options: Options
-) -> list[Row]:
-    common = {"metric": "sai", "of": f"{kind},scsm", "reference": REFERENCE}
+def _wsi_rows(csm: Csm, record: Record, options: Options) -> list[Row]:
+    square = csm.matrix[np.ix_(csm.classes, csm.classes)]
+    common = {"metric": "wsi", "of": csm.kind, "split": csm.split, "classes_used": len(square)}
+    rows = [_point(record, **common, variant="mean", value=wsi.mean_wsi(square))]
+    for quantile in options.quantiles:
+        suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
+        for name, function in (("max", wsi.max_wsi), ("min", wsi.min_wsi)):
+            rows.append(_point(record, **common, variant=name + suffix, value=function(square, quantile)))
+    return rows
+
+
+def _reliability_rows(found: Sequence[Csm], record: Record) -> list[Row]:
+    return [
+        _point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
+        for csm in found
+        if csm.reliability is not None
+    ]
+
+
+def _alignment_rows(found: Sequence[Csm], record: Record, semantics: Semantics, options: Options) -> list[Row]:
+    """Return the SAI of every two matrices, the reference among them."""
+    rows: list[Row] = []
     missing = semantics.labelling.why_no_reference()
+    sides = _Sides(semantics)
+    every = [*found, *([semantics.csm] if missing is None else [])]
+    for place, first in enumerate(every):
+        for second in every[place + 1 :]:
+            rows += _pair_rows(first, second, sides, record, semantics, options)
     if missing is not None:
-        return [
-            _point(record, **common, variant=measure, reason=missing, classes_used=semantics.labelling.resolved)
+        common = {"reason": missing, "classes_used": semantics.labelling.resolved}
+        rows += [
+            _point(record, metric="sai", of=f"{csm.name},{SCSM}", reference=REFERENCE, variant=measure, **common)
+            for csm in found
             for measure in options.measures
         ]
-    known = semantics.known
-    order = alignment.order_among(known, semantics.labelling.order)
-    pair = alignment.Pair(Side(csm[np.ix_(known, known)]), semantics.side, order)
-    found = pair.alignments(options.measures, options.permutations, options.draws, options.seed)
-    rows = []
-    for measure, entry in found.items():
-        values = asdict(entry)
-        values.pop("measure")
-        rows.append(_point(record, **common, variant=measure, **values))
     return rows
+
+
+class _Sides:
+    """The matrices of one epoch, prepared once for all their partners that have the same classes."""
+
+    def __init__(self, semantics: Semantics) -> None:
+        self._semantics = semantics
+        self._made: dict[tuple[str, bytes], Side] = {}
+
+    def of(self, csm: Csm, kept: Classes) -> Side:
+        if csm.name == SCSM:
+            return self._semantics.side(kept)
+        key = (csm.name, kept.tobytes())
+        if key not in self._made:
+            self._made[key] = Side(csm.matrix[np.ix_(kept, kept)])
+        return self._made[key]
+
+
+def _pair_rows(first: Csm, second: Csm, sides: _Sides, record: Record, semantics: Semantics, options: Options) -> list[Row]:
+    kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
+    if len(kept) < alignment.FEWEST_CLASSES:
+        reason = f"{len(kept)} classes in both matrices: an alignment needs {alignment.FEWEST_CLASSES} or more"
+        entries = {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}
+    else:
+        order = alignment.order_among(kept, semantics.labelling.order)
+        pair = alignment.Pair(sides.of(first, kept), sides.of(second, kept), order)
+        entries = pair.alignments(options.measures, options.permutations, options.draws, options.seed)
+    corrected = _corrected(entries.get("pearson"), first, second)
+    common = {"metric": "sai", "of": f"{first.name},{second.name}"}
+    if second.name == SCSM:
+        common["reference"] = REFERENCE
+    rows = []
+    for entry in [*entries.values(), *([corrected] if corrected is not None else [])]:
+        values = asdict(entry)
+        rows.append(_point(record, **common, variant=values.pop("measure"), **values))
+    return rows
+
+
+def _corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment | None:
+    """Return Pearson's correlation corrected for the noise of CCSMs; None where it was not asked for, or none takes part."""
+    found = [csm.reliability for csm in (first, second) if csm.reliability is not None]
+    if pearson is None or not found:
+        return None
+    blank = Alignment("pearson_corrected", classes_used=pearson.classes_used)
+    if pearson.value is None:
+        return replace(blank, reason=pearson.reason)
+    unknown = next((one.reason for one in found if one.value is None), None)
+    values = [one.value for one in found if one.value is not None]
+    if unknown is not None or any(value <= 0 for value in values):
+        reason = unknown or "the CCSM has no reliability above 0: its mistakes are noise"
+        return replace(blank, reason=f"no correction: {reason}")
+    scale = sqrt(float(np.prod(values)))
+    over: dict[str, Any] = {
+        name: None if (value := getattr(pearson, name)) is None else value / scale
+        for name in ("value", "null_mean", "null_std", "ceiling", "low", "high")
+    }
+    entry = replace(pearson, measure=blank.measure, **over)
+    return replace(entry, excess=entry.value)
+
+
+def _answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
+    """Return accuracy and the like, from counts; loss and top-5 where the model was run."""
+    assert answer.counts is not None
+    counts = answer.counts
+    samples = counts.sum(axis=1)
+    right, total = np.diagonal(counts), int(samples.sum())
+    present = samples > 0
+    values = {
+        "accuracy": float(right.sum() / total),
+        "balanced_accuracy": float((right[present] / samples[present]).mean()),
+        "mistakes": float(total - right.sum()),
+        "loss": answer.said.get("loss"),
+        "accuracy_top5": None if answer.said.get("top5") is None else answer.said["top5"] / total,
+    }
+    used = {"split": answer.split, "classes_used": int(present.sum()), "samples_used": total}
+    return [_point(record, metric=name, value=value, **used) for name, value in values.items() if value is not None]
+
+
+def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Record, semantics: Semantics) -> list[Row]:
+    """Return the IDM of a split's counts by the NCSM, by the TNCSM of that split, and by the reference."""
+    assert answer.counts is not None
+    rows: list[Row] = []
+    for csm in found:
+        if csm.kind != "ccsm" and csm.split in (None, answer.split):
+            rows += _of_idm(record, answer, csm.kind, dissimilarity.idm(answer.counts, csm.matrix))
+    missing = semantics.labelling.why_no_reference()
+    if missing is None:
+        entries = dissimilarity.idm(answer.counts, semantics.matrix)
+    else:
+        entries = {one: dissimilarity.Dissimilarity(one, reason=missing) for one in dissimilarity.VARIANTS}
+    return rows + [row | {"reference": REFERENCE} for row in _of_idm(record, answer, SCSM, entries)]
+
+
+def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:
+    return [_point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
 
 
 def _point(record: Record, **values: Any) -> Row:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -77,13 +78,19 @@ class Labelling:
             matrix[np.ix_(at, at)] = paths.path_similarity([node for _, node in known if node is not None])
         return matrix
 
-    def class_rows(self, run: str) -> list[dict[str, Any]]:
-        """Return the rows of the classes table."""
+    def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
+        """Return the rows of the classes table.
+
+        Parameters
+        ----------
+        samples : how many samples each class has, by split
+        """
         place = np.empty(self.classes, dtype=np.intp)
         place[self.order] = np.arange(self.classes)
         rows: list[dict[str, Any]] = []
         for index in range(self.classes):
             row: dict[str, Any] = {"run": run, "class_index": index, "display_order": int(place[index])}
+            row |= {f"samples_{split}": int(numbers[index]) for split, numbers in samples.items()}
             if self.labels is not None:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
@@ -106,11 +113,17 @@ def without_labels(classes: int) -> Labelling:
     return Labelling(classes, None, (), np.arange(classes))
 
 
-def labels_of(run: Run, asked: str | None, readable: Sequence[Found], classes: int) -> tuple[LabelList | None, list[str]]:
+def labels_of(
+    run: Run,
+    asked: str | None,
+    readable: Sequence[Found],
+    classes: int | None,
+    of_data: tuple[str, ...] | None = None,
+) -> tuple[LabelList | None, list[str]]:
     """Return a run's labels, and warnings about labels that were found but cannot be used.
 
     They are those asked for, else the first that fit the number of classes: beside the checkpoints, in the folder above,
-    in a checkpoint itself.
+    in a checkpoint itself; else those of the labelled data. Without a classifier, and so a number, the data's come first.
 
     Raises
     ------
@@ -119,13 +132,16 @@ def labels_of(run: Run, asked: str | None, readable: Sequence[Found], classes: i
     """
     if asked is not None:
         return files.read(asked), []
-    warnings = []
-    for found in _found_labels(run, readable):
+    warnings: list[str] = []
+    told = None if of_data is None else presets.recognise(of_data, "the data's class names", None)
+    if classes is None:
+        return told, warnings
+    for found in chain(_found_labels(run, readable), [told] if told is not None else []):
         if isinstance(found, str):
             warnings.append(found)
         elif len(found.names) == classes:
             return found, warnings
-        else:
+        elif found is not told:
             warnings.append(f"{found.source} has {len(found.names)} labels, the classifier {classes} classes: not used")
     return None, warnings
 

@@ -11,6 +11,73 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 
 REFERENCE = "wordnet3.0-path"
+SPLITS = ("train", "test")
+TRUTH = ("rows", "columns")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How the answers on labelled data come to be: given in a file, or by running the model."""
+
+    predictions: str | None = None
+    """A file or folder of predictions made elsewhere."""
+    targets: str | None = None
+    """The truth, where that file lacks it."""
+    truth: str = "rows"
+    """The axis of a confusion matrix that is the truth: ``rows`` or ``columns``."""
+    predictions_split: str = "test"
+    test: str | None = None
+    """The data of the test split: a folder of class folders, Parquet, a tar, torchvision's name, ``module:function``."""
+    train: str | None = None
+    data_root: str | None = None
+    """Where torchvision's datasets lie."""
+    download: bool = False
+    label_column: str | None = None
+    """Of Parquet data, where it cannot be told."""
+    model: str | None = None
+    """``timm:NAME`` and so on; None: what the checkpoints' trainer recorded."""
+    model_arguments: tuple[tuple[str, Any], ...] = ()
+    templates: bool = False
+    """Also the TNCSM and typicality, from features."""
+    image_size: int | None = None
+    crop_pct: float | None = None
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int | None = None
+    skip_bad_images: bool = False
+    device: str = "auto"
+    batch_size: int | None = None
+    autocast: bool = False
+    """bfloat16 where the device gains by it; predictions near a tie may change."""
+    cache: int | None = None
+    """Bytes that decoded images may take; 0: decode for each checkpoint anew; None: half of what is free."""
+
+    def __post_init__(self) -> None:
+        """Raise `UsageError` for what cannot be right."""
+        for name, value, expected in (("truth", self.truth, TRUTH), ("predictions-split", self.predictions_split, SPLITS)):
+            if value not in expected:
+                raise UsageError(f"--{name} takes {' or '.join(expected)}; {value!r} is neither")
+        if self.predictions is not None and self.data.get(self.predictions_split) is not None:
+            raise UsageError(
+                f"both --predictions and --{self.predictions_split} are given: which is the {self.predictions_split} split?"
+            )
+        if self.targets is not None and self.predictions is None:
+            raise UsageError("--targets stands beside --predictions, which is not given")
+        if not self.data:
+            self._require_no_data_needed()
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(f"--batch-size takes 1 or more, or auto; {self.batch_size} is not")
+
+    def _require_no_data_needed(self) -> None:
+        for name in ("model", "templates", "download", "data_root"):
+            if getattr(self, name):
+                raise UsageError(f"--{name.replace('_', '-')} needs data: give --test DATA or --train DATA")
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The data of each split that is to be evaluated."""
+        return {split: spec for split in SPLITS if (spec := getattr(self, split)) is not None}
 
 
 @dataclass(frozen=True)
@@ -30,6 +97,7 @@ class Options:
     permutations: int | None = None
     draws: int | None = None
     seed: int = 0
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""

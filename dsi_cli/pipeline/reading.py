@@ -77,20 +77,29 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
             record = _record(row)
             if record is not None and record.run == run:
                 known.without_matrix[record.path] = record
-    for options in output.csm_files(out, run).values():
+    for path, options in output.files_of(out, CSMS, run).items():
         record = _record(options.get("record"))
-        if record is not None and options.get("shaping") == dict(shaping):
+        is_its_own = path.parent.name in KINDS or (record is not None and record.head is None)
+        if record is not None and is_its_own and options.get("shaping") == dict(shaping):
             known.with_matrix[record.path] = record
     return known
 
 
-def scan_run(state: RunState, known: Known, choice: Choice, classes: int | None, chosen: range | None) -> Iterator[Record]:
+def scan_run(
+    state: RunState,
+    known: Known,
+    choice: Choice,
+    classes: int | None,
+    chosen: range | None,
+    *,
+    may_lack_head: bool = False,
+) -> Iterator[Record]:
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     for found in state.run.checkpoints:
         record = known.get(found.shown)
         if record is None or not _is_current(record, found):
-            scanned = scan(found, choice, classes)
+            scanned = scan(found, choice, classes, may_lack_head=may_lack_head)
             record = scanned.record
             if record.fingerprint is not None:
                 state.heads_read.add(found.shown)
@@ -152,7 +161,7 @@ class Matrices:
         self._raw = {record.path: record for record in state.records}
         self._places = {found.shown: found for found in state.run.checkpoints}
         self._last = timeline.stands_for_epoch(state.usable)
-        self._there = output.csm_files(out, state.run.name)
+        self._there = {path: said for path, said in output.files_of(out, CSMS, state.run.name).items() if _is_ours(path)}
         self._waiting = {record.path for record in state.usable}
         self._displaced: dict[str, tuple[NDArray[np.float32], dict[str, Any]]] = {}
 
@@ -160,7 +169,8 @@ class Matrices:
         """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
         left = self.state.gone - {record.path for record in self.state.usable}
         kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
-        return set(output.csm_files(self.out, self.state.run.name)) - self.paths - kept
+        every = output.files_of(self.out, CSMS, self.state.run.name)
+        return {path for path in every if _is_ours(path)} - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
         """Return what the output holds of a checkpoint, after writing what it lacks.
@@ -184,7 +194,7 @@ class Matrices:
         said: dict[str, Any] = {}
         reused = True
         self._waiting.discard(record.path)
-        for kind in self.kinds:
+        for kind in self.kinds if record.head is not None else ():
             path, described = self._path(record, kind), self._described(record)
             there = self._there.get(path, {})
             if output.canonical({name: there.get(name) for name in described}) != output.canonical(described):
@@ -201,7 +211,7 @@ class Matrices:
             if wanted:
                 found[kind] = parquet.to_matrix(parquet.read(path))
             said = there
-        self.state.reused += reused
+        self.state.reused += reused and record.head is not None
         self.state.weights.pop(record.path, None)
         return Stored(found, float(said.get("mean_row", 0.0)), list(said.get("zero_rows", [])))
 
@@ -249,6 +259,11 @@ class Matrices:
             weight = again.weight
         said = {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
         return KINDS[kind](weight), said
+
+
+def _is_ours(path: Path) -> bool:
+    """Return whether a matrix was made from weights alone; those of a split are `dsi_cli.pipeline.answers`'."""
+    return path.parent.name in KINDS
 
 
 def _source(kind: str, said: Mapping[str, Any]) -> str:

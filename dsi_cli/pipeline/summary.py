@@ -10,6 +10,7 @@ from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.logs import Log
 from dsi_cli.checkpoints.records import FAILED, PENDING
 from dsi_cli.errors import DONE, PARTIAL
+from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.reading import RunState
 
@@ -52,6 +53,12 @@ class RunSummary:
     """Why there is no alignment with WordNet."""
     problems: list[tuple[str, str, str]]
     """Path, status and reason of each checkpoint that failed or is pending."""
+    splits: dict[str, str] = field(default_factory=dict)
+    """Where the answers on each split come from, in words."""
+    answered: int = 0
+    """Answers made in this call: an epoch on a split each."""
+    unanswered: list[tuple[str, str, str]] = field(default_factory=list)
+    """Path, split and reason of each answer that could not be had."""
 
 
 @dataclass
@@ -66,10 +73,10 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """0, or 4 if some checkpoints could not be used."""
-        return PARTIAL if any(run.statuses.get(FAILED) for run in self.runs) else DONE
+        return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 
 
-def summarise(state: RunState, one: Labelling, log: Log | None) -> RunSummary:
+def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering) -> RunSummary:
     """Return the summary of a run that was analysed."""
     usable = state.usable
     return RunSummary(
@@ -90,4 +97,7 @@ def summarise(state: RunState, one: Labelling, log: Log | None) -> RunSummary:
         gone=len(state.gone),
         no_reference=one.why_no_reference(),
         problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
+        splits=answers.sources[state.run.name],
+        answered=answers.made(state.run.name),
+        unanswered=answers.problems(state.run.name),
     )

@@ -1,7 +1,7 @@
 """The tables at the top of an output folder: what an earlier call left in them that still holds, and writing them anew.
 
-Rows of runs that a call does not touch are kept as they are. Rows that were made from a matrix are kept while the weights,
-the labels and the options that shape curves are the same.
+Rows of runs that a call does not touch are kept as they are. Rows that were made from matrices and counts are kept while the
+weights, the answers, the labels and the options that shape curves are the same.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.store import output
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-FROM_MATRICES = ("sai", "wsi", "mean_row")
+FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm")
 
 
 class TopTables:
-    """The three tables at the top while an analysis is under way.
+    """The tables at the top while an analysis is under way.
 
     Parameters
     ----------
@@ -39,6 +39,8 @@ class TopTables:
         self._rows: list[curves.Row] = []
         self._made: dict[str, dict[str, str]] = {}
         self._kept: dict[tuple[str, str], list[curves.Row]] = {}
+        self._samples: dict[str, dict[str, list[int]]] = {}
+        self._beside: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
 
     @property
     def folders(self) -> dict[str, str]:
@@ -52,13 +54,18 @@ class TopTables:
         for row in output.earlier_rows(self.out, CURVES):
             if row["run"] not in mine:
                 self._rows.append(row)
-            elif row["metric"] in FROM_MATRICES:
+            elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None:
                 self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
 
-    def still_holding(self, record: Record, one: Labelling) -> list[curves.Row]:
-        """Return the earlier rows made from a checkpoint's matrices; none if weights, labels or options changed."""
+    def still_holding(self, record: Record, one: Labelling, answers: str) -> list[curves.Row]:
+        """Return the earlier rows made from a checkpoint's matrices and counts; none if what they are made from changed.
+
+        Parameters
+        ----------
+        answers : text that changes when the answers on the splits do
+        """
         key = f"{record.epoch}/{record.step}"
-        same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == record.fingerprint
+        same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == _made_from(record, answers)
         same_labels = self._curves.get("labels", {}).get(record.run, "") == one.mapping_id
         same_options = self._curves.get("shaping", {}).get(record.run) == self.options.shaping_curves
         if not (same_weights and same_labels and same_options):
@@ -66,10 +73,22 @@ class TopTables:
         rows = self._kept.get((record.run, key), [])
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
-    def add(self, record: Record, rows: Iterable[curves.Row]) -> None:
-        """Take the rows of one checkpoint."""
-        self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = record.fingerprint or ""
+    def add(self, record: Record, rows: Iterable[curves.Row], answers: str = "") -> None:
+        """Take the rows of one checkpoint; ``answers`` as for `still_holding`."""
+        self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = _made_from(record, answers)
         self._rows += rows
+
+    def add_beside(self, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+        """Take rows of one of the typicality tables."""
+        self._beside[table] += rows
+
+    def add_samples(self, run: str, split: str, numbers: list[int]) -> None:
+        """Take how many samples each class of a run has in a split."""
+        self._samples.setdefault(run, {})[split] = numbers
+
+    def has_samples(self, run: str) -> bool:
+        """Return whether the samples of a run's classes are known."""
+        return run in self._samples
 
     def _waiting(self, labellings: Mapping[str, Labelling]) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
         """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
@@ -83,7 +102,7 @@ class TopTables:
         return rows, made
 
     def write(self, states: Sequence[RunState], labellings: Mapping[str, Labelling], *, is_whole: bool = True) -> None:
-        """Write the three tables with what is known so far, and remove reference matrices that no run uses.
+        """Write the tables with what is known so far, and remove reference matrices that no run uses.
 
         Parameters
         ----------
@@ -97,7 +116,7 @@ class TopTables:
         shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
         options = {"shaping": shaping, "folders": folders, "without_matrix": without}
         output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
-        classes = [row for name, one in labellings.items() for row in one.class_rows(name)]
+        classes = [row for name, one in labellings.items() for row in one.class_rows(name, self._samples.get(name, {}))]
         classes = self._with_others(CLASSES, classes)
         output.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
@@ -105,7 +124,17 @@ class TopTables:
         shaping = self._shaping(self._curves, self.options.shaping_curves)
         options = {"shaping": shaping, "made": others | made, "labels": labels}
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
+        self._write_beside()
         self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
+
+    def _write_beside(self) -> None:
+        """Write the typicality tables, where any run has templates."""
+        for table, mine in self._beside.items():
+            rows = self._with_others(table, mine)
+            if rows:
+                output.write_rows(self.out, table, rows, {})
+            else:
+                output.remove([output.table_path(self.out, table)])
 
     def _shaping(self, earlier: Mapping[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the options that shaped each run's rows: another call may have made those of other runs."""
@@ -120,3 +149,7 @@ class TopTables:
         for file in (self.out / REFERENCES.path).glob("*.parquet"):
             if file.stem.rpartition("-")[2] not in used:
                 file.unlink(missing_ok=True)
+
+
+def _made_from(record: Record, answers: str) -> str:
+    return f"{record.fingerprint or record.modified_ns} {answers}".rstrip()

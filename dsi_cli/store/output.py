@@ -22,8 +22,17 @@ OUR_NAMES = frozenset({".lock", ".tmp", *(table.path for table in TABLES)})
 
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int, step: int | None = None) -> Path:
     """Return where a matrix lies; ``step`` only for an earlier save of an epoch that has several."""
-    folder = out / CSMS.path / folder_name(run) / (f"{kind}-{split}" if split else kind)
-    return folder / (f"{epoch}.parquet" if step is None else f"{epoch}-{step}.parquet")
+    return _of_epoch(out, CSMS, run, f"{kind}-{split}" if split else kind, epoch, step)
+
+
+def split_path(out: Path, table: Table, run: str, split: str, epoch: int, step: int | None = None) -> Path:
+    """Return where the confusion counts or the predictions of a split lie; ``step`` as for `csm_path`."""
+    return _of_epoch(out, table, run, split, epoch, step)
+
+
+def _of_epoch(out: Path, table: Table, run: str, part: str, epoch: int, step: int | None) -> Path:
+    name = f"{epoch}.parquet" if step is None else f"{epoch}-{step}.parquet"
+    return out / table.path / folder_name(run) / part / name
 
 
 def reference_path(out: Path, reference: str, labels_id: str) -> Path:
@@ -149,9 +158,14 @@ def earlier_options(out: Path, table: Table) -> dict[str, Any]:
     return parquet.options_of(table_path(out, table))
 
 
-def csm_files(out: Path, run: str) -> dict[Path, dict[str, Any]]:
-    """Return each matrix file of a run with the options in it; damaged ones have none and so are made again."""
-    folder = out / CSMS.path / folder_name(run)
+def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
+    """Return each per-checkpoint file of a run with the options in it; damaged ones have none and so are made again.
+
+    Parameters
+    ----------
+    table : one that is a folder of a run's folders: the matrices, the confusion counts, the predictions
+    """
+    folder = out / table.path / folder_name(run)
     kinds = [kind for kind in sorted(folder.iterdir()) if kind.is_dir()] if folder.is_dir() else []
     return {file: parquet.options_of(file) for kind in kinds for file in sorted(kind.glob("*.parquet"))}
 

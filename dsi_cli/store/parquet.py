@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError
-from dsi_cli.store.schema import FLOATS, SCHEMA_VERSION, Table
+from dsi_cli.store.schema import FLOATS, INTEGERS, SCHEMA_VERSION, Table
 from dsi_cli.version import __version__
 
 _KEY = b"dsi"
@@ -30,9 +30,12 @@ _TYPES = {
     "string": pa.string(),
     "int64": pa.int64(),
     "double": pa.float64(),
+    "bool": pa.bool_(),
     "list<string>": pa.list_(pa.string()),
     "list<float>": pa.list_(pa.float32()),
+    "list<int64>": pa.list_(pa.int64()),
 }
+_VALUES = {FLOATS: np.float32, INTEGERS: np.int64}
 
 
 def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
@@ -41,8 +44,19 @@ def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
-def _column(values: Sequence[Any], kind: str) -> Any:
+def with_constants(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
+    """Return a table with other values, the same in every row, in some of its columns."""
+    for name, value in constants.items():
+        field = table.schema.field(name)
+        column = pa.repeat(pa.scalar(value, type=field.type), len(table))
+        table = table.set_column(table.schema.get_field_index(name), field, column)
+    return table
+
+
+def _column(values: Any, kind: str) -> Any:
     """Return a column; text that is no UTF-8 (lone surrogates out of a hostile file) is escaped."""
+    if isinstance(values, pa.Array):
+        return values
     try:
         return pa.array(values, type=_TYPES[kind])
     except UnicodeEncodeError:
@@ -65,30 +79,51 @@ def from_matrix(
     varying : columns of C values
     """
     size = len(matrix)
-    values = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).ravel(), from_pandas=True)
+    (listed,) = (column for column in table.columns if column.type in _VALUES)
+    values = pa.array(np.ascontiguousarray(matrix, dtype=_VALUES[listed.type]).ravel(), from_pandas=True)
     offsets = pa.array(np.arange(0, size * size + 1, size, dtype=np.int32))
+    return from_columns(table, size, constants, {**varying, listed.name: pa.ListArray.from_arrays(offsets, values)})
+
+
+def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying: Mapping[str, Any]) -> pa.Table:
+    """Return an Arrow table of ``size`` rows.
+
+    Parameters
+    ----------
+    constants : values that every row has; what neither this nor ``varying`` holds is null
+    varying : columns of ``size`` values: sequences, NumPy or Arrow arrays
+    """
     columns = []
     for column in table.columns:
-        if column.type == FLOATS:
-            columns.append(pa.ListArray.from_arrays(offsets, values))
-        elif column.name in varying:
+        if column.name in varying:
             columns.append(_column(varying[column.name], column.type))
         else:
             columns.append(pa.repeat(pa.scalar(_utf8(constants.get(column.name)), type=_TYPES[column.type]), size))
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
-def to_matrix(table: pa.Table, column: str = "similarity") -> NDArray[np.float32]:
-    """Return a list column as a square float32 matrix in order of ``class_index``, null as NaN.
+def to_counts(table: pa.Table) -> NDArray[np.int64]:
+    """Return the counts of a confusions table, ``(C, C)``; errors as for `to_matrix`."""
+    counts: NDArray[np.int64] = _square(table, "count").astype(np.int64)
+    return counts
+
+
+def to_matrix(table: pa.Table) -> NDArray[np.float32]:
+    """Return the similarities of a table as a square float32 matrix in order of ``class_index``, null as NaN.
 
     Raises
     ------
     OutputError
         The rows do not make a square matrix.
     """
+    matrix: NDArray[np.float32] = _square(table, "similarity").astype(np.float32, copy=False)
+    return matrix
+
+
+def _square(table: pa.Table, column: str) -> NDArray[Any]:
     table = table.sort_by("class_index")
     values = table.column(column).combine_chunks()
-    flat = np.asarray(values.flatten().to_numpy(zero_copy_only=False), dtype=np.float32)
+    flat: NDArray[Any] = values.flatten().to_numpy(zero_copy_only=False)
     if len(flat) != len(table) ** 2:
         raise OutputError(f"{len(table)} rows with {len(flat)} values together are no square matrix")
     return flat.reshape(len(table), len(table))

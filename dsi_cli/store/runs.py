@@ -10,7 +10,17 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, Table
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CONFUSIONS,
+    CURVES,
+    PREDICTIONS,
+    REFERENCES,
+    TYPICALITY,
+    TYPICALITY_HISTOGRAM,
+    Table,
+)
 
 
 class Run:
@@ -50,6 +60,16 @@ class Run:
         """The classes of each run, with the synset that each was understood as."""
         return self._table(CLASSES)
 
+    @cached_property
+    def typicality(self) -> pd.DataFrame:
+        """How near right and wrong samples lie to their class's template; empty without ``--templates``."""
+        return self._table(TYPICALITY)
+
+    @cached_property
+    def typicality_histogram(self) -> pd.DataFrame:
+        """How many right and wrong samples have which cosine with their class's template."""
+        return self._table(TYPICALITY_HISTOGRAM)
+
     @property
     def names(self) -> list[str]:
         """The names of the runs in the folder."""
@@ -72,7 +92,7 @@ class Run:
 
         Parameters
         ----------
-        kind : ``ncsm``, ``ncsm_centred``, or ``scsm`` for the reference matrix
+        kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix
         epoch : the trainer's own number; the last one if None
         split : ``train`` or ``test`` for matrices that have one
         run : needed only where the folder holds several
@@ -103,6 +123,41 @@ class Run:
         matrix = parquet.to_matrix(parquet.read(path))
         return pd.DataFrame(matrix, index=labels, columns=labels)
 
+    def confusion(
+        self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
+    ) -> pd.DataFrame:
+        """Return the confusion counts ``(C, C)`` of a split: rows are the truth, columns the prediction, named by class.
+
+        Parameters and errors as for `csm`.
+        """
+        name = self._run(run)
+        path = self._split_path(CONFUSIONS, name, epoch, split, step)
+        labels = self._labels(name)
+        return pd.DataFrame(parquet.to_counts(parquet.read(path)), index=labels, columns=labels)
+
+    def predictions(
+        self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
+    ) -> pd.DataFrame:
+        """Return the samples of a split with target, prediction and score, as class indices; parameters and errors as `csm`."""
+        path = self._split_path(PREDICTIONS, self._run(run), epoch, split, step)
+        frame: pd.DataFrame = parquet.read(path).to_pandas()
+        return frame
+
+    def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
+        if not split.isidentifier():
+            raise UsageError(f"{split!r} is no split: expected train or test")
+        known = self.epochs(run)
+        path = output.split_path(
+            self.path, table, run, split, int(epoch if epoch is not None else (known or [0])[-1]), step
+        )
+        if not path.is_file():
+            there = sorted(int(p.stem) for p in path.parent.glob("*.parquet") if p.stem.isdecimal())
+            raise UsageError(
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {_brief(there) or 'none'};"
+                " dsi analyze makes them with --predictions or --test"
+            )
+        return path
+
     def sorted(
         self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None
     ) -> pd.DataFrame:
@@ -117,7 +172,8 @@ class Run:
         return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(len(order), name="rank"))
 
     def _table(self, table: Table) -> pd.DataFrame:
-        frame = parquet.read(output.table_path(self.path, table)).to_pandas()
+        path = output.table_path(self.path, table)
+        frame = (parquet.read(path) if path.is_file() else parquet.from_rows(table, [])).to_pandas()
         whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
         typed: pd.DataFrame = frame.astype(dict.fromkeys(whole, "Int64"))
         return typed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 SCHEMA_VERSION = 1
-TEXT, INTEGER, FLOAT, TEXTS, FLOATS = "string", "int64", "double", "list<string>", "list<float>"
+TEXT, INTEGER, FLOAT, FLAG = "string", "int64", "double", "bool"
+TEXTS, FLOATS, INTEGERS = "list<string>", "list<float>", "list<int64>"
 
 
 class Column(NamedTuple):
@@ -27,6 +28,9 @@ class Table(NamedTuple):
 _RUN = Column("run", TEXT, "the run's name: the shortest path suffix of its folder that is unique; never null")
 _EPOCH = Column("epoch", INTEGER, "the trainer's own number")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, where there is evidence for how the trainer counts")
+_STEP = Column("step", INTEGER, "optimiser steps: tells saves within one epoch apart")
+_SPLIT = Column("split", TEXT, "train or test; never null")
+_OF_EPOCH = Column("epoch", INTEGER, "the trainer's own number; never null")
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
 _SIMILARITY = Column(
     "similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks"
@@ -77,6 +81,8 @@ CLASSES = Table(
         Column("candidates", TEXTS, "all synsets that the label could mean, WordNet's order"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
         Column("group", TEXT, "semantic group"),
+        Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
+        Column("samples_test", INTEGER, "samples of the class in the test split"),
     ),
 )
 CURVES = Table(
@@ -87,11 +93,19 @@ CURVES = Table(
         _EPOCH,
         _COMPLETED,
         Column("step", INTEGER, "optimiser steps"),
-        Column("metric", TEXT, "sai, wsi, mean_row, accuracy, accuracy_top5, loss, learning_rate"),
-        Column("of", TEXT, "the matrices: ncsm,scsm for a SAI, ncsm for a WSI"),
+        Column(
+            "metric",
+            TEXT,
+            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, mistakes, loss, learning_rate",
+        ),
+        Column("of", TEXT, "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM"),
         Column("reference", TEXT, "the reference matrix where scsm takes part, e.g. wordnet3.0-path"),
         Column("split", TEXT, "train or test, where the metric has one"),
-        Column("variant", TEXT, "the measure of a SAI; mean, max or min of a WSI (max@0.9 for another quantile)"),
+        Column(
+            "variant",
+            TEXT,
+            "the measure of a SAI; all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
+        ),
         Column("value", FLOAT, "the metric"),
         Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),
         Column("null_std", FLOAT, "its standard deviation"),
@@ -111,11 +125,11 @@ CSMS = Table(
     "a class's row of one matrix",
     (
         _RUN,
-        Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
+        Column("kind", TEXT, "ncsm, ncsm_centred, ccsm or tncsm; never null"),
         Column("split", TEXT, "train or test, where the matrix has one"),
-        Column("epoch", INTEGER, "the trainer's own number; never null"),
+        _OF_EPOCH,
         _COMPLETED,
-        Column("step", INTEGER, "optimiser steps: tells saves within one epoch apart"),
+        _STEP,
         _CLASS,
         _SIMILARITY,
     ),
@@ -131,4 +145,69 @@ REFERENCES = Table(
         _SIMILARITY,
     ),
 )
-TABLES = (CHECKPOINTS, CLASSES, CURVES, CSMS, REFERENCES)
+CONFUSIONS = Table(
+    "confusions",
+    "a class's row of counts",
+    (
+        _RUN,
+        _SPLIT,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        Column("class_index", INTEGER, "the truth: row of the head, from 0; never null"),
+        Column("count", INTEGERS, "samples of the class predicted as each class, in order of class_index"),
+    ),
+)
+PREDICTIONS = Table(
+    "predictions",
+    "a sample",
+    (
+        _RUN,
+        _SPLIT,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        Column("sample", INTEGER, "its number in the data, from 0; never null"),
+        Column("path", TEXT, "where its image lies"),
+        Column("target", INTEGER, "the truth, a class_index; never null"),
+        Column("prediction", INTEGER, "a class_index; never null"),
+        Column("score", FLOAT, "how sure the network was: the softmax of the prediction where the model was run"),
+    ),
+)
+TYPICALITY = Table(
+    "typicality.parquet",
+    "the right or the wrong samples of a class",
+    (
+        _RUN,
+        _SPLIT,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        _CLASS,
+        Column("correct", FLAG, "whether these are the samples predicted right; never null"),
+        Column("samples", INTEGER, "how many these are"),
+        Column("group_cosine", FLOAT, "cosine of their mean feature with the class's template; null without a sample"),
+        Column("null_mean", FLOAT, "what random subsets of as many of the class's samples give"),
+        Column(
+            "sample_cosine",
+            FLOAT,
+            "mean cosine of a sample with the template of the class's other samples; null without others",
+        ),
+    ),
+)
+TYPICALITY_HISTOGRAM = Table(
+    "typicality_histogram.parquet",
+    "a bin of the histogram of sample cosines of the right or the wrong samples of a split",
+    (
+        _RUN,
+        _SPLIT,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        Column("correct", FLAG, "whether these are the samples predicted right; never null"),
+        Column("low", FLOAT, "lower end of the bin, included"),
+        Column("high", FLOAT, "upper end"),
+        Column("samples", INTEGER, "samples in the bin"),
+    ),
+)
+TABLES = (CHECKPOINTS, CLASSES, CURVES, CSMS, REFERENCES, CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM)

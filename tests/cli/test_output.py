@@ -80,7 +80,7 @@ def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
     )
     assert_same_output(tmp_path / "command", tmp_path / "function")
     assert set(found.curves["variant"].dropna()) == {"pearson", "mae", "mean", "max@0.8", "min@0.8"}
-    assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm"}
+    assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm", "ncsm,ncsm_centred"}
 
 
 def test_scan_says_what_the_function_says(dsi, shared):

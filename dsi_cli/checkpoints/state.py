@@ -1,0 +1,63 @@
+"""All weights of one checkpoint's model, as arrays under their names: what a model of the user's own is filled with.
+
+The state dict is the one in which the classifier was found; without a classifier, the largest. Nothing is executed.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints import head, layouts
+from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints.formats import open_content
+from dsi_cli.checkpoints.layouts import StateDict
+from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import NoHeadError
+
+
+@dataclass(frozen=True)
+class State:
+    """The weights of a model."""
+
+    arrays: dict[str, NDArray[Any]]
+    head: str | None
+    """The classifier's weight among them."""
+
+
+def read(found: Found, choice: Choice, classes: int | None = None) -> State:
+    """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan`.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or holds no weights.
+    """
+    with ExitStack() as stack:
+        _, content, _ = open_content(found.path, stack)
+        group, name = _group(content.tree, choice, classes)
+        return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
+
+
+def shapes(found: Found, choice: Choice, classes: int | None = None) -> dict[str, Tensor]:
+    """Return what these weights are, without reading them; parameters and errors as for `read`."""
+    with ExitStack() as stack:
+        _, content, _ = open_content(found.path, stack)
+        return _group(content.tree, choice, classes)[0].tensors
+
+
+def _group(tree: Any, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:
+    groups = layouts.state_dicts(tree, layouts.trainer_of(tree).name)
+    role = layouts.EMA if choice.ema else layouts.RAW
+    try:
+        picked = head.choose(groups, role, wanted=choice.head, classes=classes)
+    except NoHeadError:
+        usable = [group for group in groups if group.role == role] or groups
+        if not usable or choice.head is not None:
+            raise
+        return max(usable, key=lambda group: len(group.tensors)), None
+    return next(g for g in groups if g.path == picked.path and g.tensors.get(picked.name) is picked.tensor), picked.name

@@ -1,0 +1,154 @@
+"""A data source as the user names it -> the samples of a labelled split.
+
+Tried in this order: a folder (of class folders, of Parquet or tar shards), a Parquet file or pattern, a tar or pattern, a name
+that torchvision knows, the user's own function.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL.Image import Image
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation import folders, images
+from dsi_cli.evaluation.functions import is_function
+from dsi_cli.evaluation.named import NAMED, find_named, open_named
+from dsi_cli.evaluation.samples import SPLITS, Samples, pick_split
+
+__all__ = ["Samples", "image_at", "open_samples"]
+
+SHARDS = (".parquet", ".tar")
+EXPECTED = (
+    "a data set: a folder of class folders, .parquet or .tar shards, a name ("
+    + ", ".join(row.name for row in NAMED)
+    + "), "
+    "or module:function"
+)
+_SPLIT = re.compile(rf"({'|'.join(sorted(SPLITS, key=len, reverse=True))})(?![a-z])", re.IGNORECASE)
+_ROW = re.compile(r"(?P<file>.+\.parquet)#(?P<row>\d+)", re.IGNORECASE)
+_MEMBER = re.compile(r"(?P<shard>.+?\.tar)/(?P<name>.+)", re.IGNORECASE)
+
+
+def open_samples(
+    spec: str, *, root: str | None = None, download: bool = False, train: bool = False, labels: str | None = None
+) -> Samples:
+    """Return the samples of a labelled split.
+
+    Parameters
+    ----------
+    spec
+        A folder of class folders, of Parquet or tar shards; a ``.parquet`` or ``.tar`` file, or a pattern of them; a name in
+        ``named.NAMED``; ``module:function`` or ``file.py:function``.
+    root
+        Where a data set by name lies.
+    download
+        Whether a data set by name may be fetched into ``root``.
+    train
+        The training split, where the source has splits; else the test split (or the validation split, if that is all).
+    labels
+        The label column of Parquet files; None to find it by its name.
+
+    Raises
+    ------
+    UsageError
+        There is nothing of that name, no image or no label in it, or it is not clear which split or column is meant.
+    """
+    path = Path(spec)
+    if _is_there(path):
+        return _open_folder(path, train, labels) if path.is_dir() else _open_shards(spec, [path], labels)
+    if glob.has_magic(spec):
+        return _open_shards(spec, [Path(found) for found in sorted(glob.glob(spec, recursive=True))], labels)  # noqa: PTH207
+    named = find_named(spec)
+    if named is not None:
+        return open_named(named, root, download, train)
+    if is_function(spec):
+        from dsi_cli.evaluation.own import open_own  # imports torch
+
+        return open_own(spec, train)
+    raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path")
+
+
+def image_at(path: str) -> Image:
+    """Return the image that lies where ``Samples.paths`` says: a file, ``FILE.parquet#ROW`` or ``FILE.tar/MEMBER``.
+
+    Raises
+    ------
+    UsageError
+        It is not there any more, or cannot be decoded.
+    """
+    try:
+        if not os.path.isfile(path):  # noqa: PTH113 (a text that is no path is no file)
+            if match := _ROW.fullmatch(path):
+                return images.open_bytes(_row(Path(match["file"]), int(match["row"])))
+            if match := _MEMBER.fullmatch(path):
+                return images.open_bytes(_member(Path(match["shard"]), match["name"]))
+        return images.open_file(path)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"{path}: expected an image, found none that can be read ({images.reason(error)}); check the file"
+        ) from error
+
+
+def _row(file: Path, row: int) -> bytes:
+    from dsi_cli.evaluation.parquet_images import row_bytes
+
+    return row_bytes(file, row)
+
+
+def _member(shard: Path, name: str) -> bytes:
+    from dsi_cli.evaluation.tars import members
+
+    found = next((member for member in members(shard) if member.name == name), None)
+    if found is None:
+        raise UsageError(f"{shard}: expected a member {name!a}, found none of that name; the file has changed")
+    return found.read()
+
+
+def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
+    folder = folders.split_folder(folder, train)
+    if not folders.has_images(folder):
+        for place in (folder, folder / "data"):
+            for suffix in SHARDS:
+                found = sorted(place.glob(f"[!.]*{suffix}"))
+                if found:
+                    return _open_shards(str(folder), _of_split(found, train, place), labels)
+    return folders.open_image_folder(folder)
+
+
+def _of_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
+    """Return the shards of a split, where names begin with one (``test-00000-of-00002.parquet``); else all."""
+    split_of = {file: match[1].lower() for file in files if (match := _SPLIT.match(file.name))}
+    if not split_of:
+        return list(files)
+    wanted = pick_split(split_of.values(), train, folder)
+    return [file for file, split in split_of.items() if split == wanted]
+
+
+def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
+    suffixes = {file.suffix.lower() for file in files}
+    if suffixes == {".parquet"}:
+        from dsi_cli.evaluation.parquet_images import open_parquet
+
+        return open_parquet(spec, files, labels)
+    if suffixes == {".tar"}:
+        from dsi_cli.evaluation.tars import open_tars
+
+        return open_tars(spec, files)
+    what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
+    raise UsageError(
+        f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"
+    )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False  # a text that the system takes for no path at all

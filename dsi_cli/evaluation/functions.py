@@ -1,0 +1,89 @@
+"""``file.py:NAME`` or ``module:NAME`` -> what the user's code has under that name. The user asked for it: it is run."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dsi_cli.errors import UsageError
+
+_SPEC = re.compile(r"(?P<place>.+):(?P<name>[^\W\d]\w*)")
+
+
+def is_function(spec: str) -> bool:
+    """Return whether a text is ``module:NAME`` or ``file.py:NAME``.
+
+    Examples
+    --------
+    >>> is_function("my.data:test_set"), is_function("data/test")
+    (True, False)
+    """
+    return _SPEC.fullmatch(spec) is not None
+
+
+def file_of(spec: str) -> Path | None:
+    """Return the file that a specification names, None where it names a module."""
+    place = _parts(spec)[0]
+    return Path(place) if place.endswith(".py") else None
+
+
+@contextlib.contextmanager
+def findable(spec: str) -> Iterator[None]:
+    """Let the user's code import what lies beside its file, or in the working folder."""
+    file = file_of(spec)
+    place = str((file.parent if file is not None else Path()).absolute())
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+
+
+def find(spec: str) -> Callable[..., Any]:
+    """Return the object that a specification names, something to call; within `findable`.
+
+    Raises
+    ------
+    UsageError
+        There is no such file, module or name, or importing it fails.
+    """
+    place, name = _parts(spec)
+    file = file_of(spec)
+    if file is not None and not file.is_file():
+        raise UsageError(f"{spec}: expected a Python file, found nothing at {place}; check the path")
+    try:
+        module = _from_file(file) if file is not None else importlib.import_module(place)
+    except (Exception, SystemExit) as error:
+        raise failed(spec, "a module that can be imported", error) from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise UsageError(f"{spec}: expected a function {name!a} in {place}, found none; check its name")
+    return function  # type: ignore[no-any-return]
+
+
+def failed(spec: str, wanted: str, error: BaseException) -> UsageError:
+    """Return the error for the user's code that raised something."""
+    text = " ".join(str(error).split())
+    return UsageError(f"{spec}: expected {wanted}, found that it fails ({type(error).__name__}: {text}); correct it")
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    match = _SPEC.fullmatch(spec)
+    assert match is not None
+    return match["place"], match["name"]
+
+
+def _from_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # dataclasses and pickles look their module up
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,188 @@
+"""A specification -> a model, and what a trainer recorded -> a specification.
+
+``timm:NAME``, ``torchvision:NAME``, ``transformers:FOLDER`` (its ``config.json``), ``torchscript:FILE`` (which runs the file's
+code), ``file.py:FUNCTION`` or ``module:FUNCTION``. Nothing is downloaded. A recorded architecture counts only if it is exactly a
+name that the library lists.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation import functions
+from dsi_cli.evaluation.preprocess import Preprocessing, told_by_processor
+from dsi_cli.evaluation.recorded import json_beside
+
+EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, file.py:FUNCTION or module:FUNCTION"
+_CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
+_CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a model is to be built for."""
+
+    classes: int | None
+    """Rows of the classifier; None without one."""
+    channels: int
+    size: tuple[int, int] | None = None
+    arguments: Mapping[str, Any] = ()  # type: ignore[assignment]
+    """Of the model's function, as a person gave them."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model, not yet filled with a checkpoint's weights."""
+
+    model: torch.nn.Module
+    usual: Preprocessing = field(default_factory=Preprocessing)
+    """What its library does to images."""
+
+
+def build(spec: str, wanted: Wanted) -> Built:
+    """Return the model that a specification names.
+
+    Raises
+    ------
+    UsageError
+        The specification is not of a known form, names nothing, or the function fails; the message says how.
+    """
+    kind, _, name = spec.partition(":")
+    maker = _MAKERS.get(kind)
+    if not (maker and name) and not functions.is_function(spec):
+        raise UsageError(f"--model wants {EXPECTED}; {spec!r} is not of that form")
+    try:
+        built = maker(name, wanted) if maker else _of_function(spec, wanted)
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
+        raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {_line(error)}") from None
+    built.model.eval()
+    return built
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:300]
+
+
+def _timm(name: str, wanted: Wanted) -> Built:
+    import timm
+
+    if not timm.is_model(name):
+        close = ", ".join(timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3])
+        raise UsageError(f"timm has no model {name!r}" + (f"; it has {close}, ..." if close else ""))
+    options: dict[str, Any] = {"num_classes": wanted.classes or 0, "in_chans": wanted.channels, **dict(wanted.arguments)}
+    model = None
+    if wanted.size is not None and "img_size" not in options:
+        try:
+            model = timm.create_model(name, pretrained=False, img_size=wanted.size, **options)
+        except TypeError:  # a model of any image size
+            model = None
+    model = model or timm.create_model(name, pretrained=False, **options)
+    config = timm.data.resolve_data_config({}, model=model)  # type: ignore[attr-defined,no-untyped-call]
+    usual = Preprocessing(
+        tuple(config["input_size"][-2:]),
+        config["crop_pct"],
+        config["crop_mode"],
+        config["interpolation"],
+        tuple(config["mean"]),
+        tuple(config["std"]),
+    )
+    return Built(model, usual)
+
+
+def _torchvision(name: str, wanted: Wanted) -> Built:
+    from torchvision import models
+
+    listed = models.list_models(module=models)
+    if name not in listed:
+        close = ", ".join([one for one in listed if one.startswith(name[:4])][:3])
+        raise UsageError(f"torchvision has no classifier {name!r}" + (f"; it has {close}, ..." if close else ""))
+    model = models.get_model(name, weights=None, num_classes=wanted.classes or 1000, **dict(wanted.arguments))
+    preset = next(iter(models.get_model_weights(name))).transforms()
+    size, resized = preset.crop_size[0], preset.resize_size[0]
+    usual = Preprocessing(
+        (size, size), size / resized, None, preset.interpolation.value, tuple(preset.mean), tuple(preset.std)
+    )
+    return Built(model, usual)
+
+
+def _transformers(name: str, wanted: Wanted) -> Built:
+    try:
+        import transformers
+    except ImportError:
+        raise UsageError(
+            "--model transformers:... needs the package transformers: pip install 'dsi-cli[transformers]'"
+        ) from None
+    folder = Path(name)
+    if not (folder / "config.json").is_file():
+        raise UsageError(f"--model transformers:{name} wants a folder with a config.json; there is none")
+    config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    for key, value in dict(wanted.arguments).items():
+        setattr(config, key, value)
+    auto: Any = transformers.AutoModel if wanted.classes is None else transformers.AutoModelForImageClassification
+    model = auto.from_config(config, trust_remote_code=False)
+    side = getattr(config, "image_size", None)
+    usual = told_by_processor(json_beside(folder, "preprocessor_config.json"))
+    return Built(model, usual.over(Preprocessing((side, side) if isinstance(side, int) else None)))
+
+
+def _torchscript(name: str, _wanted: Wanted) -> Built:
+    if not Path(name).is_file():
+        raise UsageError(f"--model torchscript:{name}: there is no such file")
+    return Built(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
+
+
+def _of_function(spec: str, wanted: Wanted) -> Built:
+    with functions.findable(spec):
+        found = functions.find(spec)
+        model = found if isinstance(found, torch.nn.Module) else _called(spec, found, wanted)
+    if not isinstance(model, torch.nn.Module):
+        raise UsageError(f"--model {spec} returned a {type(model).__name__}; expected a torch.nn.Module")
+    return Built(model)
+
+
+def _called(spec: str, function: Callable[..., Any], wanted: Wanted) -> Any:
+    arguments = _arguments(spec, function, wanted)
+    try:
+        return function(**arguments)
+    except (Exception, SystemExit) as error:
+        raise functions.failed(spec, "a function that returns a model", error) from error
+
+
+def _arguments(spec: str, function: Callable[..., Any], wanted: Wanted) -> dict[str, Any]:
+    """Return the arguments for the user's function: those given, and the number of classes and channels where it takes them."""
+    given = dict(wanted.arguments)
+    parameters = inspect.signature(function).parameters
+    takes_any = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    unknown = [name for name in given if name not in parameters and not takes_any]
+    if unknown:
+        raise UsageError(f"--model-arg {unknown[0]}: {spec} takes {', '.join(parameters) or 'no arguments'}")
+    for names, value in ((_CLASS_NAMES, wanted.classes), (_CHANNEL_NAMES, wanted.channels)):
+        name = next((one for one in names if one in parameters), None)
+        if name is not None and name not in given and value is not None:
+            given[name] = value
+    positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    lacking = [
+        name
+        for name, one in parameters.items()
+        if one.default is one.empty and one.kind in positional and name not in given
+    ]
+    if lacking:
+        raise UsageError(f"{spec} needs {', '.join(lacking)}: give {' '.join(f'--model-arg {n}=VALUE' for n in lacking)}")
+    return given
+
+
+_MAKERS: dict[str, Callable[[str, Wanted], Built]] = {
+    "timm": _timm,
+    "torchvision": _torchvision,
+    "transformers": _transformers,
+    "torchscript": _torchscript,
+}

@@ -1,0 +1,135 @@
+"""Data sets that torchvision knows by name -> samples. Nothing is downloaded, nor unpacked, unless asked."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.images import open_file
+from dsi_cli.evaluation.samples import Samples, counted, fingerprint, require_range
+
+
+@dataclass(frozen=True)
+class Named:
+    """A data set of torchvision: the class's ``name``, ``other`` spellings, and its word for the test split.
+
+    Attributes
+    ----------
+    test
+        None where the class takes ``train=`` in place of ``split=``.
+    is_fetched
+        Whether torchvision can download it.
+    """
+
+    name: str
+    other: tuple[str, ...] = ()
+    test: str | None = None
+    is_fetched: bool = True
+
+
+NAMED = (
+    Named("CIFAR10"),
+    Named("CIFAR100"),
+    Named("FashionMNIST"),
+    Named("MNIST"),
+    Named("STL10", test="test"),
+    Named("Flowers102", ("Flowers",), test="test"),
+    Named("Food101", ("Food",), test="test"),
+    Named("ImageNet", test="val", is_fetched=False),
+)
+"""What a data source may be called."""
+
+
+def find_named(spec: str) -> Named | None:
+    """Return the data set of that name, or None; case, hyphens and underscores do not matter.
+
+    Examples
+    --------
+    >>> find_named("cifar-100").name
+    'CIFAR100'
+    """
+    bare = spec.lower().replace("-", "").replace("_", "")
+    return next((row for row in NAMED if bare in (row.name.lower(), *(other.lower() for other in row.other))), None)
+
+
+def open_named(named: Named, root: str | None, download: bool, train: bool) -> Samples:
+    """Return the samples of a split of a torchvision data set.
+
+    Raises
+    ------
+    UsageError
+        The folder is not given, or does not hold the data set; a download was asked for and failed.
+    """
+    if root is None:
+        raise UsageError(
+            f"{named.name}: expected the folder that holds it (or, with --download, will), found none; give --data-root FOLDER"
+        )
+    split = "train" if train else named.test or "test"
+    dataset = _opened(named, root, download, split)
+    targets = _targets(dataset)
+    names, wnids = _names(dataset)
+    require_range(targets, names, lambda sample: f"{named.name}, sample {sample}")
+    files = file_paths(dataset)
+    return Samples(
+        source=f"{named.name} {split} split in {root} {counted(len(targets), len(names) if names else len(np.unique(targets)))}",
+        id=fingerprint("torchvision", named.name, split, targets.tolist()),
+        names=names,
+        targets=targets,
+        paths=files or (None,) * len(targets),
+        image=(lambda sample: open_file(files[sample])) if files else (lambda sample: dataset[sample][0]),
+        is_threadsafe=True,
+        wnids=wnids,
+    )
+
+
+def file_paths(dataset: Any) -> Sequence[str]:
+    """Return the images' absolute paths, where a torchvision data set has files; else nothing."""
+    from torchvision.datasets import DatasetFolder, Flowers102, Food101
+
+    if isinstance(dataset, DatasetFolder):
+        return [os.path.abspath(path) for path, _ in dataset.samples]  # noqa: PTH100 (links stay as they are)
+    if isinstance(dataset, Flowers102 | Food101):
+        return [os.path.abspath(path) for path in dataset._image_files]  # noqa: PTH100
+    return []
+
+
+def _opened(named: Named, root: str, download: bool, split: str) -> Any:
+    options: dict[str, Any] = {"train": split == "train"} if named.test is None else {"split": split}
+    if named.is_fetched:
+        options["download"] = download
+    elif not Path(root, split).is_dir():  # torchvision would unpack 150 GB of archives here
+        raise UsageError(
+            f"{named.name}: expected the unpacked folder {split} in {root}, found none; give another --data-root"
+        )
+    try:
+        return getattr(importlib.import_module("torchvision.datasets"), named.name)(root, **options)
+    except (RuntimeError, OSError, ValueError) as error:
+        wanted = "give another --data-root" + (", or --download to fetch it" if named.is_fetched and not download else "")
+        text = str(error).split("\n")[0].split(". You")[0]
+        raise UsageError(
+            f"{named.name}: expected the data set in {root}, found it missing or damaged ({text}); {wanted}"
+        ) from None
+
+
+def _targets(dataset: Any) -> NDArray[np.int64]:
+    """Return the targets, which torchvision keeps under one of three names, as a list, an array or a tensor."""
+    found = (getattr(dataset, name, None) for name in ("targets", "labels", "_labels"))
+    return np.fromiter(next(targets for targets in found if targets is not None), dtype=np.int64)
+
+
+def _names(dataset: Any) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Return the class names, and their WordNet ids where there are some; ImageNet's synonyms are joined by commas."""
+    names = getattr(dataset, "classes", None)
+    wnids = getattr(dataset, "wnids", None)
+    if names is None:
+        return None, None
+    joined = tuple(name if isinstance(name, str) else ", ".join(name) for name in names)
+    return joined, tuple(wnids) if wnids is not None else None

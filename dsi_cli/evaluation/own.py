@@ -1,0 +1,149 @@
+"""A data set from the user's own function, ``module:function`` or ``file.py:function``. It runs the user's code.
+
+The function returns a map-style data set of (image, target) pairs: a PIL image or a tensor that is ready for the model, and
+a class number. Its targets are taken from ``.targets``, if that holds a number for each item and nothing changes them
+afterwards; otherwise each item is read once to know its target, which decodes all images.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation import functions
+from dsi_cli.evaluation.named import file_paths
+from dsi_cli.evaluation.samples import Samples, counted, fingerprint, require_range, stamps
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EXPECTED = "a map-style data set of (image, target) pairs"
+
+
+def open_own(spec: str, train: bool) -> Samples:
+    """Return the samples of the data set that the user's function gives.
+
+    Parameters
+    ----------
+    spec
+        As ``functions.is_function``.
+    train
+        Passed on as ``train=``, or as ``split="train"`` or ``"test"``, where the function has such a parameter.
+
+    Raises
+    ------
+    UsageError
+        There is no such function; it fails, with its exception's type and message; what it gives is no map-style data set
+        of images or tensors with class numbers.
+    """
+    with functions.findable(spec):
+        dataset = _called(spec, functions.find(spec), train)
+    size = _size(spec, dataset)
+    targets = _targets(spec, dataset, size)
+    names = _names(spec, dataset)
+    require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
+    file = functions.file_of(spec)
+    code = stamps([file]) if file is not None else []
+    return Samples(
+        source=f"{spec} {counted(size, len(names) if names is not None else len(np.unique(targets)))}",
+        id=fingerprint("own", spec, train, code, names, targets.tolist()),
+        names=names,
+        targets=targets,
+        paths=file_paths(dataset) or (None,) * size,
+        image=lambda sample: _image(dataset[sample]),
+        is_threadsafe=False,
+    )
+
+
+def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
+    try:
+        known = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # a function of C says nothing of its parameters
+        known = {}  # type: ignore[assignment]
+    options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
+    chosen = next(({name: options[name]} for name in options if name in known), {})
+    try:
+        return function(**chosen)
+    except (Exception, SystemExit) as error:
+        raise functions.failed(spec, "a function that gives a data set", error) from error
+
+
+def _size(spec: str, dataset: Any) -> int:
+    from torch.utils.data import IterableDataset
+
+    kind = type(dataset).__name__
+    if isinstance(dataset, IterableDataset) or not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
+        raise UsageError(f"{spec}: expected {EXPECTED}, found {kind}, which has no numbered items; return one that has")
+    if not len(dataset):
+        raise UsageError(f"{spec}: expected {EXPECTED}, found an empty {kind}; return one with items")
+    return len(dataset)
+
+
+def _targets(spec: str, dataset: Any, size: int) -> NDArray[np.int64]:
+    first = _target(spec, dataset, 0)
+    stated = _stated(dataset, size)
+    if stated is not None and stated[0] == first and getattr(dataset, "target_transform", None) is None:
+        return stated
+    return np.array([first, *(_target(spec, dataset, number) for number in range(1, size))], dtype=np.int64)
+
+
+def _stated(dataset: Any, size: int) -> NDArray[np.int64] | None:
+    """Return ``.targets`` where it holds an integer for each item."""
+    targets = _integers(getattr(dataset, "targets", None))
+    return targets if targets is not None and targets.shape == (size,) else None
+
+
+def _target(spec: str, dataset: Any, number: int) -> int:
+    """Return an item's target; the item is checked on the way."""
+    try:
+        item = dataset[number]
+    except Exception as error:
+        raise functions.failed(f"{spec}, sample {number}", "an (image, target) pair", error) from error
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise UsageError(
+            f"{spec}, sample {number}: expected an (image, target) pair, found {type(item).__name__}; return a tuple of two"
+        )
+    _require_image(spec, number, item[0])
+    target = _integers(item[1])
+    if target is None or target.shape not in ((), (1,)):
+        raise UsageError(f"{spec}, sample {number}: expected a class number, found {str(item[1])[:40]!a}; return an int")
+    return int(target.item())
+
+
+def _integers(values: Any) -> NDArray[np.int64] | None:
+    """Return integers, a list of them, an array or a tensor as an array; None for anything else."""
+    try:
+        array = np.array(values.tolist() if hasattr(values, "tolist") else values)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return array.astype(np.int64) if array.dtype.kind in "iu" else None
+
+
+def _require_image(spec: str, number: int, image: Any) -> None:
+    import torch
+    from PIL import Image
+
+    if not isinstance(image, Image.Image | torch.Tensor):
+        kind = type(image).__name__
+        raise UsageError(f"{spec}, sample {number}: expected a PIL image or a tensor, found {kind}; convert it")
+
+
+def _names(spec: str, dataset: Any) -> tuple[str, ...] | None:
+    names = getattr(dataset, "classes", None)
+    if names is None:
+        return None
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UsageError(f"{spec}: expected a list of names in .classes, found {str(names)[:40]!a}; correct or remove it")
+    return tuple(names)
+
+
+def _image(item: Any) -> Any:
+    """Return an item's image, decoded: a lazy one would fail later, in the transform."""
+    image = item[0]
+    if hasattr(image, "load"):
+        image.load()
+    return image

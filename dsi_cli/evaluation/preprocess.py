@@ -1,0 +1,181 @@
+"""How an image becomes a model's input, and where that is known from: options, the checkpoint, files beside it, the library.
+
+An image is brought to its size by timm's own evaluation transform (shorter side resized, centre cropped), as 8-bit values;
+mean and standard deviation, of values in [0, 1], are applied to whole batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+_PILLOW_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic")
+"""By Pillow's numbers, which Hugging Face's processors write down."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What is done to an image; None where nothing says."""
+
+    size: tuple[int, int] | None = None
+    """Height and width of the input; None: images as they are."""
+    crop_pct: float | None = None
+    """The input's size relative to that which the shorter side is resized to; 1 if None."""
+    crop_mode: str | None = None
+    """``center``, or ``squash``: both sides resized, nothing cropped."""
+    interpolation: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    channels: int | None = None
+
+    def over(self, other: Preprocessing) -> Preprocessing:
+        """Return this, with what it leaves open taken from another."""
+        return replace(other, **{name: value for name, value in asdict(self).items() if value is not None})
+
+    def described(self) -> str:
+        """Return it in words, for a person."""
+        size = "images as they are" if self.size is None else f"{self.size[0]}x{self.size[1]}"
+        if self.size is not None:
+            crop = "squashed" if self.crop_mode == "squash" else f"crop {self.crop_pct or 1.0:g}"
+            size += f" ({self.interpolation or 'bilinear'}, {crop})"
+        mean, std = (" ".join(f"{v:.4g}" for v in values or ()) or "none" for values in (self.mean, self.std))
+        return f"{size}, {self.channels} channel{'s' if self.channels != 1 else ''}, mean {mean}, std {std}"
+
+    def fitted(self) -> Preprocessing:
+        """Return it with mean and deviation for each channel.
+
+        Raises
+        ------
+        UsageError
+            A number cannot be right, or there are neither one nor as many as channels.
+        """
+        channels = self.channels or 3
+        if channels not in _MODES:
+            raise UsageError(f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}")
+        if self.std is not None and not all(value > 0 for value in self.std):
+            raise UsageError(f"a standard deviation is above 0; {self.std} is not")
+        if self.size is not None and not all(1 <= side <= 8192 for side in self.size):
+            raise UsageError(f"an image size lies between 1 and 8,192; {self.size} does not")
+        if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
+            raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not")
+        return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
+
+    def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
+        """Return the function from an image to ``(channels, height, width)`` uint8."""
+        mode = _MODES[self.channels or 3]
+        sized = self._sized()
+
+        def transformed(image: Image) -> NDArray[np.uint8]:
+            pixels = np.asarray(sized(image if image.mode == mode else image.convert(mode)))
+            pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+            return np.ascontiguousarray(pixels, dtype=np.uint8)
+
+        return transformed
+
+    def _sized(self) -> Callable[[Any], Any]:
+        if self.size is None:
+            return lambda image: image
+        from timm.data import create_transform  # type: ignore[attr-defined]
+
+        made = create_transform(
+            (self.channels or 3, *self.size),
+            is_training=False,
+            use_prefetcher=True,
+            interpolation=self.interpolation or "bilinear",
+            crop_pct=self.crop_pct or 1.0,
+            crop_mode=self.crop_mode or "center",
+        )
+        resize_and_crop: list[Callable[[Any], Any]] = list(made.transforms[:-1])  # the last one makes a tensor
+
+        def sized(image: Any) -> Any:
+            for step in resize_and_crop:
+                image = step(image)
+            return image
+
+        return sized
+
+
+def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
+    """Return a value for each channel: one stands for all; for one channel, three are averaged."""
+    if values is None or len(values) == channels:
+        return values
+    if len(values) == 1:
+        return values * channels
+    if channels == 1:
+        return (sum(values) / len(values),)
+    raise UsageError(f"{len(values)} values of mean or std for {channels} channels: give one, or one a channel")
+
+
+def told(facts: Mapping[str, Any]) -> Preprocessing:
+    """Return what a trainer wrote down under the usual names: arguments of timm's or torchvision's script, an own config."""
+    size = _size(facts.get("val_crop_size")) or _size(facts.get("input_size"))
+    size = size or _size(facts.get("img_size")) or _size(facts.get("image_size"))
+    crop = _number(facts.get("crop_pct"))
+    resized = _number(facts.get("val_resize_size"))
+    if crop is None and size is not None and resized:
+        crop = min(size) / resized
+    interpolation = facts.get("interpolation")
+    return Preprocessing(
+        size,
+        crop,
+        "squash" if facts.get("crop_mode") == "squash" else None,
+        interpolation if interpolation in INTERPOLATIONS else None,
+        _values(facts.get("mean")),
+        _values(facts.get("std")),
+    )
+
+
+def told_by_processor(facts: Mapping[str, Any]) -> Preprocessing:
+    """Return what Hugging Face's ``preprocessor_config.json`` says."""
+    resize, crop = facts.get("size"), facts.get("crop_size")
+    shortest = _number(resize.get("shortest_edge")) if isinstance(resize, Mapping) else _number(resize)
+    is_cropped = facts.get("do_center_crop") is True
+    size = _size(crop) if is_cropped else _size(resize)
+    size = size or ((int(shortest), int(shortest)) if shortest else None)
+    resample = facts.get("resample")
+    known = dict(enumerate(_PILLOW_RESAMPLING))
+    is_normalised = facts.get("do_normalize") is not False
+    return Preprocessing(
+        size,
+        min(size) / shortest if size and shortest else None,
+        None if shortest else "squash",
+        known.get(resample) if isinstance(resample, int) else None,
+        _values(facts.get("image_mean")) if is_normalised else (0.0,),
+        _values(facts.get("image_std")) if is_normalised else (1.0,),
+    )
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    """Return height and width out of a number, ``[side]``, ``[height, width]``, ``[channels, height, width]`` or a mapping."""
+    if isinstance(value, Mapping):
+        value = [value.get("height"), value.get("width")]
+    sides = list(value)[-2:] if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    numbers = [number for number in map(_number, sides) if number is not None]
+    if not numbers or len(numbers) != len(sides) or not all(number >= 1 for number in numbers):
+        return None
+    return int(numbers[0]), int(numbers[-1])
+
+
+def _values(value: Any) -> tuple[float, ...] | None:
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        value = [value]
+    numbers = [number for number in map(_number, value) if number is not None]
+    return tuple(numbers) if numbers and len(numbers) == len(value) and len(numbers) <= 4 else None
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return float(value)

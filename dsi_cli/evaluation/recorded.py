@@ -1,0 +1,77 @@
+"""What a trainer recorded of its model: the architecture's name, the image size, mean and deviation.
+
+Metadata is not trusted: it gives plain numbers, and a name only where that is exactly one that the library lists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dsi_cli.checkpoints import layouts, scan
+from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints.tensors import Tensor
+
+_HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
+_LARGEST_JSON = 16 << 20
+
+
+def facts_of(found: Found) -> dict[str, Any]:
+    """Return the plain values that a checkpoint and the ``config.json`` of its run hold, by name; the checkpoint's own first."""
+    parts = scan.read_metadata(found) or []
+    merged: dict[str, Any] = {}
+    for part in (*parts, json_beside(found.folder, "config.json")):
+        if isinstance(part, Mapping):
+            for holder in (part, *(part.get(name) for name in _HOLDERS)):
+                if isinstance(holder, Mapping):
+                    merged = {**{k: v for k, v in holder.items() if isinstance(k, str) and v is not None}, **merged}
+    return merged
+
+
+def model_of(found: Found, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
+    """Return the specification of the model that a trainer recorded, None where nothing certain is recorded."""
+    folder = found.step_folder or found.folder
+    architectures = json_beside(folder, "config.json").get("architectures")
+    if isinstance(architectures, list) and any(str(name).endswith("ForImageClassification") for name in architectures):
+        return f"transformers:{folder}"
+    name = facts.get("model") if trainer == "torchvision" else facts.get("arch")
+    if not isinstance(name, str):
+        return None
+    in_order = ("timm", "torchvision") if trainer == "timm" else ("torchvision", "timm")
+    return next((f"{library}:{name}" for library in in_order if name in _LISTED[library]()), None)
+
+
+def _timm_names() -> list[str]:
+    import timm
+
+    names: list[str] = timm.list_models()
+    return names
+
+
+def _torchvision_names() -> list[str]:
+    from torchvision import models
+
+    names: list[str] = models.list_models(module=models)
+    return names
+
+
+_LISTED = {"timm": _timm_names, "torchvision": _torchvision_names}
+
+
+def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
+    """Return the channels that a model takes: the width of its first two-dimensional convolution; None without one."""
+    return next((tensor.shape[1] for tensor in tensors.values() if len(tensor.shape) == 4 and tensor.shape[2] > 1), None)
+
+
+def json_beside(folder: Path, name: str) -> dict[str, Any]:
+    """Return a JSON object in a folder; empty where there is none that can be read."""
+    path = folder / name
+    try:
+        if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
+            return {}
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return layouts.plain(found) if isinstance(found, dict) else {}

@@ -1,0 +1,175 @@
+"""A source by whatever it is called, and one image of it again."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+
+import numpy as np
+import pytest
+from evaluation.layouts import write_parquet, write_tar
+from PIL import Image
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.datasets import image_at, open_samples
+
+
+@pytest.fixture(params=["fashion-mnist", "cifar100"])
+def layouts(request, shared, tmp_path):
+    """Return the same images as a folder, as two Parquet shards, and as two tars."""
+    folder = tmp_path / "images"
+    for number, source in enumerate(sorted((shared / "data" / "images" / request.param).iterdir())[:4]):
+        (folder / source.name).mkdir(parents=True)
+        for file in sorted(source.iterdir())[: 4 + number]:
+            shutil.copy(file, folder / source.name)
+    names = sorted(path.name for path in folder.iterdir())
+    files = sorted(folder.glob("*/*.png"))
+    data, labels = [file.read_bytes() for file in files], [names.index(file.parent.name) for file in files]
+    for shard, part in enumerate((slice(0, 9), slice(9, None))):
+        rows = tmp_path / "parquet" / "data" / f"test-{shard:05d}-of-00002.parquet"
+        write_parquet(rows, data[part], labels[part], names=names, row_group_size=4)
+        content = [(f"{n:06d}.{kind}", body) for n, item in enumerate(zip(data[part], labels[part], strict=True))
+                   for kind, body in (("png", item[0]), ("txt", names[item[1]].encode()))]  # fmt: skip
+        write_tar(tmp_path / "tars" / f"{shard}.tar", content)
+    return {name: open_samples(str(tmp_path / name)) for name in ("images", "parquet", "tars")}
+
+
+def test_folder_parquet_and_tar_are_the_same_data(layouts):
+    folder = layouts["images"]
+    assert len(folder) == 22
+    for other in (layouts["parquet"], layouts["tars"]):
+        assert other.names == folder.names
+        np.testing.assert_array_equal(other.targets, folder.targets)
+        for number in range(len(folder)):
+            np.testing.assert_array_equal(np.asarray(other.image(number)), np.asarray(folder.image(number)))
+    assert len({samples.id for samples in layouts.values()}) == 3
+
+
+def test_every_image_is_found_again_where_it_lies(layouts):
+    for samples in layouts.values():
+        for number in range(len(samples)):
+            np.testing.assert_array_equal(np.asarray(image_at(samples.paths[number])), np.asarray(samples.image(number)))
+
+
+def _image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (2, 2)).save(path)
+
+
+def _png():
+    buffer = io.BytesIO()
+    Image.new("L", (2, 2)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(("train", "count"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize("test", ["test", "val", "valid", "validation"])
+def test_the_split_is_chosen_by_folder(tmp_path, train, count, test):
+    for name in ("train/a/1.png", "train/a/2.png", f"{test}/a/3.png"):
+        _image(tmp_path / name)
+    samples = open_samples(str(tmp_path), train=train)
+    assert len(samples) == count
+    assert f"image folder {tmp_path / ('train' if train else test)} (" in samples.source
+
+
+@pytest.mark.parametrize("place", ["", "data/"])
+@pytest.mark.parametrize(("train", "count"), [(True, 4), (False, 1)])
+def test_the_split_is_chosen_by_shard(tmp_path, place, train, count):
+    for name, rows in (("train-00000-of-00002", 2), ("train-00001-of-00002", 2), ("test-00000-of-00001", 1)):
+        write_parquet(tmp_path / f"{place}{name}.parquet", [_png()] * rows, [0] * rows)
+    assert len(open_samples(str(tmp_path), train=train)) == count
+
+
+def test_split_folders_may_hold_shards(tmp_path):
+    write_parquet(tmp_path / "train" / "0000.parquet", [_png()] * 2, [0, 1])
+    write_tar(tmp_path / "test" / "0.tar", [("0.png", _png()), ("0.cls", b"0")])
+    assert len(open_samples(str(tmp_path), train=True)) == 2
+    assert len(open_samples(str(tmp_path))) == 1
+
+
+def test_a_name_that_only_begins_like_a_split_is_none(tmp_path):
+    write_parquet(tmp_path / "training.parquet", [_png()], [0])
+    write_parquet(tmp_path / "testimony.parquet", [_png()], [0])
+    assert len(open_samples(str(tmp_path))) == 2
+
+
+def test_several_test_shards_are_named_and_a_pattern_decides(tmp_path):
+    for name in ("test", "validation"):
+        write_parquet(tmp_path / f"{name}-0.parquet", [_png()], [0])
+    with pytest.raises(UsageError, match=r"expected one test split, found test and validation; name one, such as"):
+        open_samples(str(tmp_path))
+    assert len(open_samples(str(tmp_path / "test-*.parquet"))) == 1
+    assert len(open_samples(str(tmp_path / "test-0.parquet"))) == 1
+
+
+def test_the_label_column_is_passed_on(tmp_path):
+    write_parquet(tmp_path / "a.parquet", [_png()], [3], column="kind")
+    assert open_samples(str(tmp_path / "a.parquet"), labels="kind").targets.tolist() == [3]
+
+
+def test_a_file_or_folder_comes_before_a_name(tmp_path, monkeypatch):
+    _image(tmp_path / "cifar10" / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    assert open_samples("cifar10").names == ("a",)
+    with pytest.raises(UsageError, match=r"^CIFAR100: expected the folder that holds it"):
+        open_samples("cifar100")
+
+
+def test_a_function_is_called(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from PIL import Image\ndef data(train): return [(Image.new('L', (2, 2)), 1)] * (1 + train)\n"
+    )
+    assert [len(open_samples(f"{tmp_path}/mine.py:data", train=train)) for train in (False, True)] == [1, 2]
+    sys.modules.pop("mine", None)
+
+
+@pytest.mark.parametrize("spec", ["gone", "gone/test", "", "x" * 10_000, "a\0b"])
+def test_nothing_of_that_name_is_one_line(spec, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UsageError, match=r"expected a (data set|folder of images).*found (nothing at|no folder).*; check the path$"
+    ):
+        open_samples(spec)
+
+
+@pytest.mark.parametrize(
+    ("files", "spec", "message"),
+    [
+        (
+            ["a.zip"],
+            "a.zip",
+            r"a.zip: expected .parquet files or uncompressed .tar files, all of one kind, found files of .zip; name others$",
+        ),
+        (["a.tar", "b.parquet"], "*", r"found files of .parquet, .tar; name others$"),
+        ([], "*.parquet", r"\*.parquet: expected .parquet files .*, found no file that fits; name others$"),
+        (["notes"], ".", r"expected a folder of images for each class \(.*\), found no folder in it; check the path$"),
+    ],
+)
+def test_files_of_another_kind_are_refused(tmp_path, files, spec, message):
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=message):
+        open_samples(str(tmp_path / spec))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (
+            "gone.png",
+            r"gone.png: expected an image, found none that can be read \(No such file or directory\); check the file$",
+        ),
+        ("a.parquet", r"a.parquet: expected an image, found none that can be read \(not an image that Pillow knows\)"),
+        ("a.parquet#1", r"a.parquet: expected a row 1, found 1 rows"),
+        ("gone.parquet#1", r"gone.parquet: expected a Parquet file"),
+        ("a.tar/1.png", r"a.tar: expected a member '1.png', found none of that name; the file has changed$"),
+        ("a.tar/0.cls", r"a.tar/0.cls: expected an image, found none that can be read \(not an image"),
+        ("a\0b", r"expected an image, found none that can be read \(ValueError: embedded null"),
+    ],
+)
+def test_an_image_that_is_gone_is_one_line(tmp_path, path, message):
+    write_parquet(tmp_path / "a.parquet", [_png()], [0])
+    write_tar(tmp_path / "a.tar", [("0.png", _png()), ("0.cls", b"0")])
+    with pytest.raises(UsageError, match=message):
+        image_at(str(tmp_path / path))

@@ -1,0 +1,133 @@
+"""Class folders: torchvision's order and classes, links, hidden things, splits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from torchvision.datasets import ImageFolder
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.folders import has_images, open_image_folder, split_folder, subfolders
+
+
+def _image(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("L", (2, 2)).save(path)
+    return path
+
+
+def _same_as_torchvision(folder):
+    ours, theirs = open_image_folder(folder), ImageFolder(str(folder), allow_empty=True)
+    assert list(ours.paths) == [path for path, _ in theirs.samples]
+    assert ours.targets.tolist() == theirs.targets
+    assert list(ours.names) == theirs.classes
+    return ours
+
+
+@pytest.mark.parametrize(("name", "images", "classes"), [("fashion-mnist", 1000, 10), ("cifar100", 1000, 100)])
+def test_the_shared_images_are_torchvisions(shared, name, images, classes):
+    samples = _same_as_torchvision(shared / "data" / "images" / name)
+    assert samples.source == f"image folder {shared / 'data' / 'images' / name} ({images:,} images, {classes} classes)"
+    assert (len(samples), samples.classes, samples.is_threadsafe) == (images, classes, True)
+    assert samples.image(0).size in ((28, 28), (32, 32))
+
+
+def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
+    for name in ("b/z.png", "b/a/1.PNG", "b/a-b/2.png", "b/a/c/3.png", "a/10.png", "a/9.png", "Z/1.png"):
+        _image(tmp_path / name)
+    (tmp_path / "b" / "notes.txt").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "classes.txt").touch()
+    assert _same_as_torchvision(tmp_path).names == ("Z", "a", "b", "empty")
+
+
+def test_hidden_folders_and_files_are_passed_over(tmp_path):
+    for name in (".cache/1.png", "a/1.png", "a/._1.png", "a/.thumbs/1.png"):
+        _image(tmp_path / name)
+    samples = open_image_folder(tmp_path)
+    assert samples.names == ("a",)
+    assert samples.paths == (str(tmp_path / "a" / "1.png"),)
+
+
+def test_links_are_followed_and_loops_end(tmp_path):
+    _image(tmp_path / "elsewhere" / "1.png")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "a").symlink_to(tmp_path / "elsewhere")
+    (data / "b").mkdir()
+    (data / "b" / "2.png").symlink_to(tmp_path / "elsewhere" / "1.png")
+    (data / "b" / "loop").symlink_to(data / "b")
+    samples = open_image_folder(data)
+    assert [os.path.relpath(path, data) for path in samples.paths] == ["a/1.png", "b/2.png"]
+    assert samples.targets.tolist() == [0, 1]
+
+
+def test_a_link_to_nothing_is_no_image(tmp_path):
+    _image(tmp_path / "a" / "1.png")
+    (tmp_path / "a" / "2.png").symlink_to(tmp_path / "gone.png")
+    assert len(open_image_folder(tmp_path)) == 1
+
+
+def test_the_id_is_of_names_sizes_and_times_wherever_the_folder_lies(tmp_path):
+    path = _image(tmp_path / "one" / "a" / "1.png")
+    first = open_image_folder(tmp_path / "one").id
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    assert open_image_folder(tmp_path / "two").id == first
+    os.utime(path, ns=(1, 1))
+    touched = open_image_folder(tmp_path / "one").id
+    (tmp_path / "one" / "b").mkdir()
+    assert len({first, touched, open_image_folder(tmp_path / "one").id}) == 3
+
+
+@pytest.mark.parametrize(
+    ("folders", "train", "expected"),
+    [
+        (["train", "val"], True, "train"),
+        (["train", "val"], False, "val"),
+        (["train", "valid"], False, "valid"),
+        (["test"], False, "test"),
+        (["train", "val", "test", "cat"], False, "."),
+        (["cat", "dog"], False, "."),
+        ([], False, "."),
+    ],
+)
+def test_split_folders_are_told_from_class_folders(tmp_path, folders, train, expected):
+    for name in folders:
+        (tmp_path / name).mkdir()
+    assert split_folder(tmp_path, train) == tmp_path / expected
+
+
+def test_several_test_folders_are_named(tmp_path):
+    for name in ("train", "val", "test"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=r"expected one test split, found test and val; name one"):
+        split_folder(tmp_path, False)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(
+        UsageError, match=r"expected a folder of images for each class \(.jpg, .*\), found no folder in it; check"
+    ):
+        open_image_folder(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(UsageError, match=r"found 2 folders without an image; check the path$"):
+        open_image_folder(tmp_path)
+    assert not has_images(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"gone: expected a folder that can be read, found none \(No such file"):
+        subfolders(tmp_path / "gone")
+
+
+def test_paths_are_absolute(tmp_path, monkeypatch):
+    _image(tmp_path / "data" / "a" / "1.png")
+    monkeypatch.chdir(tmp_path)
+    samples = open_image_folder(tmp_path.relative_to(tmp_path) / "data")
+    assert samples.paths == (str(tmp_path / "data" / "a" / "1.png"),)
+    np.testing.assert_array_equal(samples.targets, [0])

@@ -1,0 +1,153 @@
+"""The data's classes against the classifier's: each rule, what is never guessed, what a person is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.datasets import open_samples
+from dsi_cli.evaluation.matching import match_classes
+from dsi_cli.evaluation.samples import Samples
+from dsi_cli.labels.presets import load_preset
+
+
+def _samples(names, targets=None, wnids=None):
+    targets = np.arange(len(names)) if targets is None else np.array(targets)
+    return Samples("DATA", "0" * 12, names, targets, (None,) * len(targets), lambda _: None, True, wnids)
+
+
+@pytest.mark.parametrize(
+    ("data", "names", "wnids", "expected"),
+    [
+        (("a", "b"), ("b", "a"), None, [1, 0]),
+        (("T-shirt-top", "Bag"), ("Bag", "T-shirt/top"), None, [1, 0]),
+        (("maple tree", "ox"), ("ox", "maple_tree"), None, [1, 0]),
+        (("n00000002", "n00000001"), ("cat", "dog"), ("n00000001", "n00000002"), [1, 0]),
+        (("n00000002", "cat"), ("cat", "dog"), ("n00000001", "n00000002"), [1, 0]),
+        (("tench", "goldfish"), ("goldfish, Carassius auratus", "tench, Tinca tinca"), None, [1, 0]),
+        (("tench, Tinca tinca", "goldfish"), ("goldfish", "Tinca tinca"), None, [1, 0]),
+        (("0 - zero", "1 - one"), ("one", "zero"), None, [1, 0]),
+        (("0 - zero", "1 - one"), ("0", "1"), None, [0, 1]),
+        (("0", "1", "10", "2"), [str(n) for n in range(11)], None, [0, 1, 10, 2]),
+        (("Cat", "cat"), ("cat", "CAT"), None, [1, 0]),
+        (("maillot",), ("maillot, tank suit", "maillot"), None, [1]),
+        (("Katze", "日本"), ("日本", "katze"), None, [1, 0]),
+        (("+", "-"), ("-", "+"), None, [1, 0]),
+    ],
+)
+def test_classes_are_matched_by_what_they_are_called(data, names, wnids, expected):
+    targets, _ = match_classes(_samples(data), len(names), names, wnids)
+    assert targets.tolist() == expected
+
+
+@pytest.mark.parametrize("width", [0, 3])
+def test_names_that_are_numbers_are_class_numbers(width):
+    data = tuple(sorted(str(number).zfill(width) for number in range(12)))
+    targets, warnings = match_classes(_samples(data), 12, list("abcdefghijkl"), None)
+    assert targets.tolist() == [int(name) for name in data]
+    assert warnings == ["the class names of DATA are numbers: taken as the classifier's class numbers, from 0"]
+
+
+def test_ids_of_the_data_tell_two_classes_of_one_name_apart():
+    data = _samples(("crane", "crane"), wnids=("n03126707", "n02012849"))
+    targets, _ = match_classes(data, 2, ("crane", "crane"), ("n02012849", "n03126707"))
+    assert targets.tolist() == [0, 1]  # the same list: nothing to look for
+    targets, _ = match_classes(data, 3, ("crane", "dog", "crane"), ("n02012849", "n00000001", "n03126707"))
+    assert targets.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("by", ["names", "wnids", "first synonyms", "folders"])
+def test_imagenet_is_matched_by_its_names_ids_and_synonyms(by):
+    preset = load_preset("imagenet1k")
+    order = np.random.default_rng(0).permutation(1000)
+    words = {"names": preset.names, "wnids": preset.wnids, "first synonyms": [name.split(",")[0] for name in preset.names]}
+    data = tuple(words.get(by, preset.wnids)[number] for number in order)
+    ids = tuple(preset.wnids[number] for number in order) if by in ("names", "first synonyms") else None
+    targets, warnings = match_classes(_samples(data, wnids=ids), 1000, preset.names, preset.wnids)
+    assert targets.tolist() == order.tolist()
+    assert warnings == []
+
+
+@pytest.mark.parametrize(("name", "classes"), [("fashion-mnist", 10), ("cifar100", 100)])
+def test_the_shared_images_match_their_labels(shared, name, classes):
+    samples = open_samples(str(shared / "data" / "images" / name))
+    labels = load_preset(name)
+    targets, warnings = match_classes(samples, classes, labels.names, labels.wnids)
+    numbers = np.load(
+        shared / "data" / "runs" / {"cifar100": "cifar100-cnn"}.get(name, "fashion-mnist-tinycnn") / "targets.npy"
+    )
+    assert targets.tolist() == [numbers[int(path[-9:-4])] for path in samples.paths]
+    assert warnings == []
+
+
+@given(st.permutations(range(12)), st.lists(st.sampled_from(["a", "B", "c-d", "e, f"]), max_size=4))
+def test_the_order_of_the_classifiers_classes_changes_nothing(order, dropped):
+    names = ["a", "B", "c-d", "e, f", "1", "02", "n00000003", "x y", "Z", "q", "r", "s"]
+    data = tuple(name for name in names if name not in dropped)
+    targets, _ = match_classes(_samples(data), 12, [names[number] for number in order], None)
+    assert [names[order[target]] for target in targets] == list(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "names", "message"),
+    [
+        (("cat", "cow"), ("cat", "dog"), r"^DATA: expected a label .* for 'cow'; labels without data are 'dog'; give --labels"),
+        (tuple("vwxyz"), tuple("abcde"), r"for 'v', 'w', 'x', ...; labels without data are 'a', 'b', 'c', ...; give"),
+        (("crane",), ("crane", "crane"), r"for 'crane'; labels without data are 'crane', 'crane';"),
+        (("Cat", "cat", "c-at"), ("cat", "dog", "cow"), r"for 'Cat', 'c-at'; labels"),
+        (("cat", "dog"), ("cat",), r"for 'dog'; no label is left for them;"),
+        (("0", "cat"), ("a", "b"), r"for '0', 'cat'; labels"),
+        (("1", "2"), ("a", "b"), r"for '2'; labels without data are 'a';"),
+        (("1", "01"), ("a", "b"), r"for '1', '01'; labels"),
+        (("fin",), ("shark, fin", "whale, fin"), r"for 'fin'; labels"),
+    ],
+)  # fmt: skip
+def test_what_has_no_single_match_is_never_guessed(data, names, message):
+    with pytest.raises(UsageError, match=message):
+        match_classes(_samples(data), len(names), names, None)
+
+
+def test_classes_without_an_image_are_told():
+    names = ("ant", "bear", "cat", "dog", "eel", "fox")
+    _, warnings = match_classes(_samples(("fox", "ant"), [0, 0]), 6, names, None)
+    assert warnings == ["5 of the 6 classes have no image in DATA: 'ant', 'bear', 'cat', ..."]
+    _, warnings = match_classes(_samples(names, [0, 1, 2, 3, 5]), 6, names, None)
+    assert warnings == ["1 of the 6 classes has no image in DATA: 'eel'"]
+
+
+def test_numbers_alone_are_taken_as_they_are():
+    targets, warnings = match_classes(_samples(None, [1, 0, 2]), 3, ("a", "b", "c"), None)
+    assert (targets.tolist(), warnings) == ([1, 0, 2], [])
+    targets, warnings = match_classes(_samples(None, [1, 4]), 6, None, None)
+    assert targets.tolist() == [1, 4]
+    assert warnings == ["4 of the 6 classes have no image in DATA: numbers 0, 2, 3, ..."]
+
+
+def test_a_classifier_without_names_takes_the_datas_order():
+    targets, warnings = match_classes(_samples(("b", "a"), [1, 0, 1]), 2, None, None)
+    assert (targets.tolist(), warnings) == ([1, 0, 1], [])
+
+
+def test_numbers_in_the_order_of_their_spelling_are_told():
+    data = tuple(sorted(str(number) for number in range(11)))
+    targets, warnings = match_classes(_samples(data), 11, None, None)
+    assert targets.tolist() == list(range(11))
+    assert len(warnings) == 1
+    assert warnings[0].startswith("the class names of DATA are numbers in spelling's order (0, 1, 10, ...): so taken,")
+    assert match_classes(_samples(tuple(str(n).zfill(2) for n in range(11))), 11, None, None)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("data", "targets", "classes", "message"),
+    [
+        (("a", "b", "c"), [0, 1, 2], 2, r"^DATA: expected 2 classes, .*, found 3: more classes in the data than in the head; use"),
+        (("a", "b"), [0, 1], 1000, r"^DATA: expected 1,000 classes, .*, found 2: more classes in the head than in the data;"),
+        (None, [0, 1, 2], 2, r"found 3: more classes in the data than in the head"),
+    ],
+)  # fmt: skip
+def test_counts_that_differ_are_refused(data, targets, classes, message):
+    with pytest.raises(UsageError, match=message):
+        match_classes(_samples(data, targets), classes, None, None)

@@ -1,0 +1,202 @@
+"""The user's own function: how it is found, called, and what it may give."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.functions import is_function
+from dsi_cli.evaluation.own import open_own
+
+HEAD = """
+import torch
+from PIL import Image
+from torch.utils.data import Dataset, IterableDataset, Subset, TensorDataset
+
+
+class Images(Dataset):
+    def __init__(self, items, **fields):
+        self.items = items
+        self.reads = []
+        self.__dict__.update(fields)
+
+    def __len__(self):
+        return len(self.items)
+
+    def __getitem__(self, number):
+        self.reads.append(number)
+        return self.items[number]
+
+
+IMAGE = Image.new("RGB", (4, 4))
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(body, name="mine.py"):
+        (tmp_path / name).write_text(HEAD + textwrap.dedent(body))
+        return f"{tmp_path / name}:data"
+
+    yield write
+    sys.modules.pop("mine", None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ("a:b", True),
+        ("a.b:c", True),
+        ("./a b.py:c", True),
+        (r"C:\a.py:f", True),
+        ("a", False),
+        ("a:", False),
+        (":b", False),
+        ("a:1b", False),
+    ],
+)
+def test_a_function_is_told_by_its_colon(spec, expected):
+    assert is_function(spec) is expected
+
+
+def test_pairs_of_images_and_numbers_are_samples(write):
+    spec = write("def data(): return Images([(IMAGE, 1), (IMAGE, 0)], classes=['cat', 'dog'])")
+    samples = open_own(spec, False)
+    assert samples.source == f"{spec} (2 images, 2 classes)"
+    assert (samples.targets.tolist(), samples.names, samples.is_threadsafe) == ([1, 0], ("cat", "dog"), False)
+    assert samples.paths == (None, None)
+    assert samples.image(0).size == (4, 4)
+
+
+def test_tensors_and_tensor_targets_are_taken(write):
+    spec = write("def data(): return TensorDataset(torch.zeros(3, 1, 2, 2), torch.tensor([0, 2, 1]))")
+    samples = open_own(spec, False)
+    assert samples.targets.tolist() == [0, 2, 1]
+    assert samples.names is None
+    assert tuple(samples.image(2).shape) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reads"),
+    [
+        ("targets=[1, 0, 1]", [0]),
+        ("targets=torch.tensor([1, 0, 1])", [0]),
+        ("", [0, 1, 2]),
+        ("targets=[1, 0]", [0, 1, 2]),
+        ("targets=['b', 'a', 'b']", [0, 1, 2]),
+        ("targets=[[1], [0, 1], [1]]", [0, 1, 2]),
+        ("targets=[0, 0, 0]", [0, 1, 2]),
+        ("targets=[1, 1, 1], target_transform=abs", [0, 1, 2]),
+    ],
+)
+def test_targets_are_read_without_images_only_where_they_are_sure(write, fields, reads):
+    spec = write(f"""
+        DATA = Images([(IMAGE, 1), (IMAGE, 0), (IMAGE, 1)], {fields})
+        def data(): return DATA
+    """)
+    samples = open_own(spec, False)
+    assert samples.targets.tolist() == [1, 0, 1]
+    assert sys.modules["mine"].DATA.reads == reads
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expression", "targets"),
+    [("train", "int(train)", [0, 1]), ("split='x'", "['test', 'train'].index(split)", [0, 1]), ("", "5", [5, 5])],
+)
+def test_the_split_is_passed_where_it_is_asked_for(write, parameters, expression, targets):
+    spec = write(f"def data({parameters}): return Images([(IMAGE, {expression})])")
+    assert [int(open_own(spec, train).targets[0]) for train in (False, True)] == targets
+
+
+def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "neighbour_of_mine", raising=False)
+    (tmp_path / "neighbour_of_mine.py").write_text("TARGET = 3")
+    (tmp_path / "module_of_mine.py").write_text(
+        "import neighbour_of_mine\nfrom PIL import Image\n"
+        "class data(list):\n    def __init__(self): super().__init__([(Image.new('L', (2, 2)), neighbour_of_mine.TARGET)])\n"
+    )
+    before = list(sys.path)
+    assert open_own("module_of_mine:data", False).targets.tolist() == [3]
+    assert open_own(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
+    assert sys.path == before
+
+
+def test_an_image_folder_keeps_its_paths(write, shared):
+    folder = shared / "data" / "images" / "fashion-mnist"
+    spec = write(f"import torchvision\ndef data(): return torchvision.datasets.ImageFolder({str(folder)!r})")
+    samples = open_own(spec, False)
+    assert samples.paths[0].startswith(str(folder / "Ankle boot"))
+    assert samples.names[-1] == "Trouser"
+
+
+def test_the_id_is_of_the_split_the_targets_and_the_code(write):
+    spec = write("def data(): return Images([(IMAGE, 1)])")
+    first = open_own(spec, False).id
+    assert open_own(spec, True).id != first
+    write("def data(): return Images([(IMAGE, 0)])")
+    assert open_own(spec, False).id != first
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "raise KeyError('root')",
+            r"expected a module that can be imported, found that it fails \(KeyError: 'root'\); correct it$",
+        ),
+        ("data = 3", r"expected a function 'data' in .*mine.py, found none; check its name$"),
+        (
+            "def data(): raise OSError('no disk')",
+            r"expected a function that gives a data set, found that it fails \(OSError: no disk\)",
+        ),
+        ("def data(): raise SystemExit(3)", r"found that it fails \(SystemExit: 3\); correct it"),
+        ("def data(needed): pass", r"found that it fails \(TypeError: data\(\) missing 1 required"),
+        (
+            "def data(): return None",
+            r"expected a map-style data set .*, found NoneType, which has no numbered items; return one that has",
+        ),
+        ("class data(IterableDataset): __iter__ = None", r"found data, which has no numbered items"),
+        ("def data(): return Images([])", r"found an empty Images; return one with items$"),
+        (
+            "def data(): return Images([IMAGE])",
+            r"sample 0: expected an \(image, target\) pair, found Image; return a tuple of two$",
+        ),
+        (
+            "def data(): return Images([(IMAGE, 0), (IMAGE, 'cat')])",
+            r"sample 1: expected a class number, found 'cat'; return an int$",
+        ),
+        ("def data(): return Images([(IMAGE, [[1], [1, 2]])])", r"sample 0: expected a class number, found"),
+        ("def data(): return Images([(IMAGE, 0.5)])", r"sample 0: expected a class number, found '0.5'"),
+        ("def data(): return Images([(IMAGE, torch.zeros(2))])", r"sample 0: expected a class number, found"),
+        ("def data(): return Images([(3, 0)])", r"sample 0: expected a PIL image or a tensor, found int; convert it$"),
+        ("def data(): return Images([(IMAGE, -1)])", r"sample 0: expected a class number of 0 or more, found -1;"),
+        ("def data(): return Images([(IMAGE, 2)], classes=['a'])", r"sample 0: expected a class number of 0 to 0"),
+        (
+            "def data(): return Images([(IMAGE, 0)], classes=3)",
+            r"expected a list of names in .classes, found '3'; correct or remove it$",
+        ),
+        (
+            "def data(): return Subset([], [0])",
+            r"sample 0: expected an .* pair, found that it fails \(IndexError: .*\); correct it$",
+        ),
+    ],
+)
+def test_what_is_no_data_set_is_refused_in_one_line(write, body, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        open_own(write(body), False)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_or_module_is_refused():
+    with pytest.raises(
+        UsageError, match=r"^gone.py:data: expected a Python file, found nothing at gone.py; check the path$"
+    ):
+        open_own("gone.py:data", False)
+    with pytest.raises(
+        UsageError, match=r"^gone.module:data: expected a module that can be imported, .*ModuleNotFoundError"
+    ):
+        open_own("gone.module:data", False)

@@ -1,0 +1,98 @@
+"""What all sources share: numbering labels, choosing a split, fingerprints."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.samples import Samples, fingerprint, numbered, pick_split, require_range, stamps
+
+
+def _samples(names, targets):
+    return Samples("here", "0" * 12, names, np.array(targets), (None, "a.png", None), lambda _: None, True)
+
+
+def test_classes_are_counted_by_names_or_by_the_highest_target():
+    assert _samples(("a", "b", "c", "d"), [0, 2, 1]).classes == 4
+    assert _samples(None, [0, 2, 1]).classes == 3
+    assert len(_samples(None, [0, 2, 1])) == 3
+
+
+def test_a_sample_without_a_file_is_called_by_its_number():
+    assert [_samples(None, [0, 0, 0]).place(number) for number in range(2)] == ["sample 0", "a.png"]
+
+
+def test_names_are_numbered_in_sorted_order():
+    targets, names = numbered(["dog", "cat", "dog"], None, str)
+    assert names == ("cat", "dog")
+    assert targets.tolist() == [1, 0, 1]
+    assert targets.dtype == np.int64
+
+
+def test_numbers_stay_and_keep_the_stated_names():
+    targets, names = numbered([2, 0], ("a", "b", "c"), str)
+    assert (targets.tolist(), names) == ([2, 0], ("a", "b", "c"))
+    assert numbered([7], None, str)[1] is None
+
+
+def test_numbers_and_names_do_not_mix():
+    with pytest.raises(
+        UsageError, match=r"^row 2: expected every label to be a number, .*found 0 in row 0 and 'cat' here; make"
+    ):
+        numbered([0, 1, "cat"], None, "row {}".format)
+
+
+@pytest.mark.parametrize(
+    ("targets", "names", "message"),
+    [
+        ([0, -1], None, r"^row 1: expected a class number of 0 or more, found -1; use a split whose labels are public"),
+        ([0, 2], ("a", "b"), r"^row 1: expected a class number of 0 to 1 \(it has 2 names\), found 2;"),
+    ],
+)
+def test_a_number_without_a_class_is_refused(targets, names, message):
+    with pytest.raises(UsageError, match=message):
+        require_range(np.array(targets), names, "row {}".format)
+
+
+@pytest.mark.parametrize(
+    ("found", "train", "expected"),
+    [
+        (["train", "test"], True, "train"),
+        (["train", "test"], False, "test"),
+        (["validation", "train"], False, "validation"),
+        (["val", "val"], False, "val"),
+    ],
+)
+def test_the_split_that_is_there_is_picked(found, train, expected):
+    assert pick_split(found, train, "data") == expected
+
+
+def test_a_missing_split_is_refused():
+    with pytest.raises(UsageError, match=r"^data: expected a train split, found only test; name its folder or file$"):
+        pick_split(["test"], True, "data")
+    with pytest.raises(UsageError, match=r"^data: expected a test split, found only train; name"):
+        pick_split(["train"], False, "data")
+
+
+def test_several_test_splits_are_named():
+    with pytest.raises(
+        UsageError, match=r"^data: expected one test split, found test and val; name one, such as data.test$"
+    ):
+        pick_split(["train", "val", "test"], False, "data")
+
+
+def test_a_fingerprint_is_twelve_hex_digits_of_everything():
+    assert len(fingerprint("a")) == 12
+    assert len({fingerprint("a"), fingerprint("a", None), fingerprint(["a"]), fingerprint("b"), fingerprint("\udcff")}) == 5
+
+
+def test_stamps_change_with_size_and_time(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"1")
+    os.utime(file, ns=(0, 0))
+    assert stamps([file]) == [("a", 1, 0)]
+    os.utime(file, ns=(5, 5))
+    assert stamps([file]) == [("a", 1, 5)]
