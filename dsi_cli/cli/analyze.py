@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.summary import RunSummary, Summary
-    from dsi_cli.views.overview import Line
+    from dsi_cli.views.overview import Line, Mistakes
 
 NAMED = 5
 """Labels without a synset that are named one by one."""
@@ -140,21 +140,34 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print what an analysis did: tables and the next step, or one JSON document."""
     from dsi_cli.views import overview
 
-    lines = {run.name: overview.lines(Path(summary.out), run.name) for run in summary.runs}
+    found = {
+        run.name: (overview.lines(Path(summary.out), run.name), overview.mistakes(Path(summary.out), run.name))
+        for run in summary.runs
+    }
     if as_json:
-        epochs = {name: [asdict(line) for line in found] for name, found in lines.items()}
-        document = asdict(summary) | {"exit_code": summary.exit_code}
-        document["runs"] = [asdict(run) | {"epochs": epochs[run.name]} for run in summary.runs]
-        console.print_json(document)
+        console.print_json(_document(summary, found))
         return
     for run in summary.runs:
+        lines, mistakes = found[run.name]
         _notes(run, quiet=quiet)
-        if lines[run.name]:
-            _print_lines(run, lines[run.name], quiet=quiet)
+        if lines:
+            _print_lines(run, lines, quiet=quiet)
+        for split, answered in mistakes.items():
+            print()
+            _print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES, quiet=quiet)
     for warning in summary.warnings:
         console.note(f"warning: {warning}", quiet=quiet)
-    has_sai = any(line.value is not None for found in lines.values() for line in found)
-    _print_next_step(summary, has_sai=has_sai)
+    has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
+    _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
+
+
+def _document(summary: Summary, found: dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]) -> dict[str, object]:
+    runs = []
+    for run in summary.runs:
+        lines, mistakes = found[run.name]
+        answered = {split: [asdict(line) for line in of_split] for split, of_split in mistakes.items()}
+        runs.append(asdict(run) | {"epochs": [asdict(line) for line in lines], "mistakes": answered})
+    return asdict(summary) | {"exit_code": summary.exit_code, "runs": runs}
 
 
 def _notes(run: RunSummary, *, quiet: bool) -> None:
@@ -205,26 +218,32 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
 
 
 def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> None:
+    columns = [(name.format(measure=lines[0].measure), digits, field) for name, digits, field in _COLUMNS]
+    _print_table(run.name, lines, columns, quiet=quiet)
+    missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
+    if missing and not run.no_reference:
+        console.note(f"  no SAI: {missing}", quiet=quiet)
+
+
+def _print_table(
+    title: str, lines: Sequence[Line | Mistakes], columns: Sequence[tuple[str, int, str]], *, quiet: bool
+) -> None:
+    """Print a table of some epochs, without the columns that are empty throughout."""
     from rich.table import Table
     from rich.text import Text
 
     from dsi_cli.views import overview
 
-    table = Table(title=Text(console.shown(run.name)), title_justify="left", pad_edge=False, box=None, header_style="bold")
-    columns = [
-        (name, digits, field) for name, digits, field in _COLUMNS if any(getattr(x, field) is not None for x in lines)
-    ]
-    for name, _, _ in columns:
-        table.add_column(name.format(measure=lines[0].measure), justify="right")
-    shown = overview.thinned(lines)
+    table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
+    kept = [column for column in columns if any(getattr(line, column[2]) is not None for line in lines)]
+    for name, _, _ in kept:
+        table.add_column(name, justify="right")
+    shown = overview.thinned(list(lines))
     for line in shown:
-        table.add_row(*(_number(getattr(line, field), digits) for _, digits, field in columns))
+        table.add_row(*(_number(getattr(line, field), digits) for _, digits, field in kept))
     console.print_table(table)
     if len(shown) < len(lines):
         console.note(f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all", quiet=quiet)
-    missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
-    if missing and not run.no_reference:
-        console.note(f"  no SAI: {missing}", quiet=quiet)
 
 
 _COLUMNS = (
@@ -237,16 +256,32 @@ _COLUMNS = (
     ("Min WSI", 3, "min_wsi"),
     ("accuracy", 3, "accuracy"),
 )
+_MISTAKES = (
+    ("epoch", 0, "epoch"),
+    ("mistakes", 0, "mistakes"),
+    ("NIDM", 3, "nidm"),
+    ("z", 1, "nidm_z"),
+    ("WIDM", 3, "widm"),
+    ("z", 1, "widm_z"),
+    ("by chance", 3, "chance"),
+    ("CCSM", 3, "ccsm"),
+    ("z", 1, "ccsm_z"),
+    ("gap", 3, "gap"),
+)
 
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def _print_next_step(summary: Summary, *, has_sai: bool) -> None:
+def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:
     print()
     if has_sai:
         print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance.")
         print("A raw SAI alone says little.")
-    print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)")
+    if has_mistakes:
+        print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
+        print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
+    folders = "csms/, confusions/" if has_mistakes else "csms/"
+    print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

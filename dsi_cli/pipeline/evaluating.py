@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,7 @@ from dsi_cli.pipeline.reading import RunState
 from dsi_cli.predictions.outcome import Answer
 
 if TYPE_CHECKING:
-    from dsi_cli.evaluation.decoding import Decoded
-    from dsi_cli.evaluation.predict import Evaluator, Split
+    from dsi_cli.evaluation.predict import Batches, Evaluator, Split
     from dsi_cli.evaluation.samples import Samples
 
 Say = Callable[[str], None]
@@ -45,7 +44,7 @@ class Data:
     """Takes what a person should know, in words."""
     progress: Callable[[str, int, int], None]
     samples: dict[str, Samples] = field(default_factory=dict)
-    _decoded: dict[tuple[str, Preprocessing], Decoded | None] = field(default_factory=dict)
+    _ready: dict[tuple[str, Preprocessing], Ready] = field(default_factory=dict)
 
     def open(self) -> None:
         """Open the data of each split; `UsageError` where that cannot be done."""
@@ -69,38 +68,64 @@ class Data:
 
     def split(self, split: str, targets: NDArray[np.int64], prepared: Preprocessing) -> Split:
         """Return a split ready for the model: decoded, unless it is too large to keep."""
-        from dsi_cli.evaluation.decoding import decode
         from dsi_cli.evaluation.predict import Split
 
-        samples, transform = self.samples[split], prepared.transform()
-        key = (split, prepared)
-        if key not in self._decoded:
-            self.scratch.mkdir(parents=True, exist_ok=True)
-            in_memory, at_most = _room(self.evaluation.cache, self.scratch)
-            self._decoded[key] = decode(
-                samples,
-                transform,
-                scratch=self.scratch,
-                in_memory_below=in_memory,
-                at_most=at_most,
-                skip_bad=self.evaluation.skip_bad_images,
-                progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
-                announce=lambda text: self.say(f"{split}: {text}"),
-            )
-            self._tell(split, self._decoded[key])
-        decoded = self._decoded[key]
-        kept = decoded.kept if decoded is not None else np.arange(len(samples.targets))
-        batches = _from_rows(decoded.images) if decoded is not None else _anew(samples, transform)
-        return Split(targets[kept], batches, kept, [samples.paths[number] for number in kept])
+        key, samples = (split, prepared), self.samples[split]
+        if key not in self._ready:
+            self._ready[key] = self._made_ready(split, prepared)
+        ready = self._ready[key]
+        return Split(targets[ready.kept], ready.batches, ready.kept, [samples.paths[number] for number in ready.kept])
 
-    def _tell(self, split: str, decoded: Decoded | None) -> None:
-        if decoded is None:
-            self.say(f"{split}: too many images to keep (--cache): they are decoded anew for each checkpoint")
-        elif decoded.bad:
-            place, why = decoded.bad[0]
-            self.say(
-                f"warning: {split}: {len(decoded.bad)} images cannot be decoded and are left out, first {place}: {why}"
-            )
+    def _made_ready(self, split: str, prepared: Preprocessing) -> Ready:
+        from dsi_cli.evaluation.decoding import decode
+
+        samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        in_memory, at_most = _room(self.evaluation.cache, self.scratch)
+        decoded = decode(
+            samples,
+            transform,
+            scratch=self.scratch,
+            in_memory_below=in_memory,
+            at_most=at_most,
+            skip_bad=skip_bad,
+            progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
+            announce=lambda text: self.say(f"{split}: {text}"),
+        )
+        if decoded is not None:
+            self._tell_of_bad(split, decoded.bad)
+            return Ready(decoded.kept, _from_rows(decoded.images))
+        self.say(f"{split}: more images than --cache holds: they are decoded anew for each checkpoint")
+        kept = np.arange(len(samples))
+        if skip_bad:
+            bad = _bad(samples, transform)
+            self._tell_of_bad(split, [(samples.place(number), why) for number, why in bad.items()])
+            kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
+        return Ready(kept, _anew(samples, transform, kept))
+
+    def _tell_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
+        if bad:
+            place, why = bad[0]
+            self.say(f"warning: {split}: {len(bad)} images cannot be decoded and are left out, first {place}: {why}")
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A split's images as a model takes them."""
+
+    kept: NDArray[np.int64]
+    """The samples that can be decoded."""
+    batches: Batches
+
+
+def _bad(samples: Samples, transform: Any) -> dict[int, str]:
+    """Return the samples that cannot be decoded, and why: all are decoded once to know."""
+    from dsi_cli.evaluation.streaming import stream
+
+    found: dict[int, str] = {}
+    for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
+        pass
+    return found
 
 
 def _room(cache: int | None, scratch: Path) -> tuple[int, int]:
@@ -120,7 +145,7 @@ def free_memory() -> int:
         return 2 << 30
 
 
-def _from_rows(images: NDArray[Any]) -> Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]:
+def _from_rows(images: NDArray[Any]) -> Batches:
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         for start in range(0, len(order), size):
             rows = order[start : start + size]
@@ -130,13 +155,13 @@ def _from_rows(images: NDArray[Any]) -> Callable[[NDArray[np.int64], int], Itera
     return batches
 
 
-def _anew(samples: Samples, transform: Any) -> Callable[[NDArray[np.int64], int], Iterator[NDArray[Any]]]:
+def _anew(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
     from contextlib import closing
 
     from dsi_cli.evaluation.streaming import stream
 
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-        with closing(stream(samples, transform, [int(number) for number in order])) as rows:
+        with closing(stream(samples, transform, kept[order].tolist())) as rows:
             held: list[NDArray[Any]] = []
             for _, row in rows:
                 held.append(row)

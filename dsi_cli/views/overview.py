@@ -1,16 +1,19 @@
-"""A run at a glance: alignment with WordNet beside its chance level, WSI, accuracy; a line per few epochs."""
+"""A run at a glance, a line per few epochs: alignment with WordNet beside its chance level, WSI, accuracy; its mistakes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dsi_cli.metrics import MEASURES
 from dsi_cli.store import output
 from dsi_cli.store.schema import CURVES
 
 MOST_LINES = 12
+OWN = ("ncsm", "tncsm-test", "tncsm-train")
+"""The network's own similarity: the first of these that a run has."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,28 @@ class Line:
     """Why there is no SAI."""
 
 
+@dataclass(frozen=True)
+class Mistakes:
+    """The mistakes of one epoch on one split; None where the table has no value."""
+
+    epoch: int
+    mistakes: float | None = None
+    nidm: float | None = None
+    """IDM over mistakes alone, by the network's own similarity (by that of its templates, without a classifier)."""
+    nidm_z: float | None = None
+    widm: float | None = None
+    """The same by WordNet's."""
+    widm_z: float | None = None
+    chance: float | None = None
+    """What both are by chance."""
+    ccsm: float | None = None
+    """Excess of SAI(NCSM, CCSM) over chance, by the measure of the first table."""
+    ccsm_z: float | None = None
+    gap: float | None = None
+    """Excess of SAI(NCSM, TNCSM) on the train split less that on the test split: the paper's sign of overfitting."""
+
+
+Row = dict[str, Any]
 _SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess": "excess", "z": "z", "reason": "reason"}
 
 
@@ -43,19 +68,51 @@ def lines(out: Path, run: str) -> list[Line]:
     OutputError
         The curves cannot be read.
     """
+    rows = _rows(out, run)
+    own, measure = _own(rows), _measure(rows)
+    return [Line(epoch, **fields) for epoch, fields in _by_epoch(rows, lambda row: _fields(row, own, measure)).items()]
+
+
+def mistakes(out: Path, run: str) -> dict[str, list[Mistakes]]:
+    """Return, for each split with answers, every epoch's mistakes, in order; errors as for `lines`."""
+    rows = _rows(out, run)
+    own, measure = _own(rows), _measure(rows)
+    found = {}
+    for split in sorted({row["split"] for row in rows if row["metric"] == "mistakes"}, reverse=True):
+        by_epoch = _by_epoch(rows, lambda row, split=split: _mistake_fields(row, own, measure, split))  # type: ignore[misc]
+        found[split] = [_with_gap(epoch, fields) for epoch, fields in by_epoch.items() if "mistakes" in fields]
+    return found
+
+
+def _rows(out: Path, run: str) -> list[Row]:
     from dsi_cli.store import parquet
 
-    rows = [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
-    there = {row["variant"] for row in rows if row["metric"] == "sai" and row["of"] == "ncsm,scsm"}
-    measure = next((one.name for one in MEASURES if one.name in there), None)
-    by_epoch: dict[int, dict[str, Any]] = {}
+    return [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
+
+
+def _own(rows: list[Row]) -> str:
+    """Return the matrix that is the network's own similarity: the NCSM, or templates where it has no classifier."""
+    there = {row["of"] for row in rows if row["metric"] == "sai"}
+    return next((name for name in OWN if f"{name},scsm" in there), OWN[0])
+
+
+def _measure(rows: list[Row]) -> str | None:
+    there = {row["variant"] for row in rows if row["metric"] == "sai"}
+    return next((one.name for one in MEASURES if one.name in there), None)
+
+
+def _by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int, Row]:
+    found: dict[int, Row] = {}
     for row in rows:
         if row["epoch"] is not None:
-            by_epoch.setdefault(row["epoch"], {}).update(_fields(row, measure))
-    return [Line(epoch, **fields) for epoch, fields in sorted(by_epoch.items())]
+            found.setdefault(row["epoch"], {}).update(fields(row))
+    return dict(sorted(found.items()))
 
 
-def thinned(found: list[Line], most: int = MOST_LINES) -> list[Line]:
+AnyLine = TypeVar("AnyLine")
+
+
+def thinned(found: list[AnyLine], most: int = MOST_LINES) -> list[AnyLine]:
     """Return at most ``most`` lines, the first and the last among them, closer together where the curves begin.
 
     >>> [line.epoch for line in thinned([Line(epoch) for epoch in range(31)], 8)]
@@ -67,14 +124,41 @@ def thinned(found: list[Line], most: int = MOST_LINES) -> list[Line]:
     return [found[place] for place in sorted(places)]
 
 
-def _fields(row: dict[str, Any], measure: str | None) -> dict[str, Any]:
-    if row["metric"] == "sai" and row["of"] == "ncsm,scsm" and row["variant"] == measure:
+def _fields(row: Row, own: str, measure: str | None) -> Row:
+    kind, _, split = own.partition("-")
+    if row["metric"] == "sai" and row["of"] == f"{own},scsm" and row["variant"] == measure:
         return {field: row[column] for column, field in _SAI.items()}
-    if row["metric"] == "wsi" and row["of"] == "ncsm" and row["variant"] in ("max", "min"):
+    if (
+        row["metric"] == "wsi"
+        and row["of"] == kind
+        and row["split"] == (split or None)
+        and row["variant"] in ("max", "min")
+    ):
         return {f"{row['variant']}_wsi": row["value"]}
     if row["metric"] == "accuracy" and row["split"] == "test":
         return {"accuracy": row["value"]}
     return {}
+
+
+def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
+    if row["metric"] == "sai" and row["variant"] == measure:
+        if row["of"] == f"{own},ccsm-{split}":
+            return {"ccsm": row["excess"], "ccsm_z": row["z"]}
+        of_templates = {f"ncsm,tncsm-{one}": one for one in ("train", "test")}
+        return {of_templates[row["of"]]: row["excess"]} if row["of"] in of_templates else {}
+    if row["split"] != split:
+        return {}
+    if row["metric"] == "mistakes":
+        return {"mistakes": row["value"]}
+    name = {own.partition("-")[0]: "nidm", "scsm": "widm"}.get(row["of"])
+    if row["metric"] == "idm" and row["variant"] == "errors" and name is not None:
+        return {name: row["value"], f"{name}_z": row["z"]} | ({"chance": row["null_mean"]} if name == "nidm" else {})
+    return {}
+
+
+def _with_gap(epoch: int, fields: Row) -> Mistakes:
+    train, test = fields.pop("train", None), fields.pop("test", None)
+    return Mistakes(epoch, **fields, gap=train - test if None not in (train, test) else None)
 
 
 def surge_epoch(found: list[Line]) -> int | None:
