@@ -88,11 +88,11 @@ def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
         (lambda: run.epochs("vit"), f"no run 'vit': {analysed.out} holds {names}"),
         (
             lambda: run.csm("tncsm", split="test", run="cifar100-vit"),
-            "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+            "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
             lambda: run.sorted(epoch=31, run="cifar100-vit"),
-            "no ncsm of epoch 31 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+            "no ncsm of epoch 31 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
             lambda: dsi_cli.open_run(tmp_path / "x"),

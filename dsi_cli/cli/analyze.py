@@ -186,7 +186,7 @@ def _told(run: RunSummary) -> Iterator[str]:
         yield f"{run.name}: no checkpoint can be used"
         return
     weights = " and ".join(run.weights_used)
-    heads = ", ".join(run.heads) or "none"
+    heads = ", ".join(run.heads) or "none: text embeddings or class templates stand in its place"
     what = f"{console.count(ok, 'checkpoint')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
     yield f"{run.name}: {what}"
     if run.labels:

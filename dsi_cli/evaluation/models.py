@@ -8,7 +8,7 @@ name that the library lists.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import functions
+from dsi_cli.evaluation import functions, zero_shot
 from dsi_cli.evaluation.preprocess import Preprocessing, told_by_processor
 from dsi_cli.evaluation.recorded import json_beside
+from dsi_cli.evaluation.zero_shot import ZeroShot
 
 EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, file.py:FUNCTION or module:FUNCTION"
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
@@ -33,8 +34,10 @@ class Wanted:
     """Rows of the classifier; None without one."""
     channels: int
     size: tuple[int, int] | None = None
-    arguments: Mapping[str, Any] = ()  # type: ignore[assignment]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
     """Of the model's function, as a person gave them."""
+    names: Sequence[str] | None = None
+    """Of the classes, for a network with a text tower."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Built:
     model: torch.nn.Module
     usual: Preprocessing = field(default_factory=Preprocessing)
     """What its library does to images."""
+    zero_shot: ZeroShot | None = None
+    """The model with its text tower as the classifier: run in its place."""
 
 
 def build(spec: str, wanted: Wanted) -> Built:
@@ -64,7 +69,7 @@ def build(spec: str, wanted: Wanted) -> Built:
         raise
     except Exception as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
         raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {_line(error)}") from None
-    built.model.eval()
+    (built.zero_shot or built.model).eval()
     return built
 
 
@@ -78,7 +83,7 @@ def _timm(name: str, wanted: Wanted) -> Built:
     if not timm.is_model(name):
         close = ", ".join(timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3])
         raise UsageError(f"timm has no model {name!r}" + (f"; it has {close}, ..." if close else ""))
-    options: dict[str, Any] = {"num_classes": wanted.classes or 0, "in_chans": wanted.channels, **dict(wanted.arguments)}
+    options: dict[str, Any] = {"num_classes": wanted.classes or 0, "in_chans": wanted.channels, **wanted.arguments}
     model = None
     if wanted.size is not None and "img_size" not in options:
         try:
@@ -105,7 +110,7 @@ def _torchvision(name: str, wanted: Wanted) -> Built:
     if name not in listed:
         close = ", ".join([one for one in listed if one.startswith(name[:4])][:3])
         raise UsageError(f"torchvision has no classifier {name!r}" + (f"; it has {close}, ..." if close else ""))
-    model = models.get_model(name, weights=None, num_classes=wanted.classes or 1000, **dict(wanted.arguments))
+    model = models.get_model(name, weights=None, num_classes=wanted.classes or 1000, **wanted.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
     usual = Preprocessing(
@@ -125,13 +130,16 @@ def _transformers(name: str, wanted: Wanted) -> Built:
     if not (folder / "config.json").is_file():
         raise UsageError(f"--model transformers:{name} wants a folder with a config.json; there is none")
     config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    for key, value in dict(wanted.arguments).items():
+    for key, value in wanted.arguments.items():
         setattr(config, key, value)
     auto: Any = transformers.AutoModel if wanted.classes is None else transformers.AutoModelForImageClassification
     model = auto.from_config(config, trust_remote_code=False)
-    side = getattr(config, "image_size", None)
+    side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
     usual = told_by_processor(json_beside(folder, "preprocessor_config.json"))
-    return Built(model, usual.over(Preprocessing((side, side) if isinstance(side, int) else None)))
+    usual = usual.over(Preprocessing((side, side) if isinstance(side, int) else None))
+    if wanted.classes is None and zero_shot.has_towers(config):
+        return Built(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, wanted.names)))
+    return Built(model, usual)
 
 
 def _torchscript(name: str, _wanted: Wanted) -> Built:

@@ -6,6 +6,7 @@ Metadata is not trusted: it gives plain numbers, and a name only where that is e
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from dsi_cli.checkpoints.tensors import Tensor
 
 _HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
 _LARGEST_JSON = 16 << 20
+_OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
+"""Hugging Face's names of networks with a classifier of images, or without one."""
 
 
 def facts_of(found: Found) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def model_of(found: Found, trainer: str | None, facts: Mapping[str, Any]) -> str
     """Return the specification of the model that a trainer recorded, None where nothing certain is recorded."""
     folder = found.step_folder or found.folder
     architectures = json_beside(folder, "config.json").get("architectures")
-    if isinstance(architectures, list) and any(str(name).endswith("ForImageClassification") for name in architectures):
+    if isinstance(architectures, list) and any(map(_OF_IMAGES.fullmatch, map(str, architectures))):
         return f"transformers:{folder}"
     name = facts.get("model") if trainer == "torchvision" else facts.get("arch")
     if not isinstance(name, str):

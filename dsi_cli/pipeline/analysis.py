@@ -172,7 +172,9 @@ def _label(
         classes = next((record.classes for record in state.usable), 0)
         readable = [one for one in state.run.checkpoints if one.shown in usable]
         labels, told = (
-            labelling.labels_of(state.run, options.labels, readable, classes, of_data) if classes != 0 else (None, [])
+            labelling.labels_of(state.run, options.labels, readable, classes, of_data or state.names)
+            if classes != 0
+            else (None, [])
         )
         if labels is not None and options.labels is not None:
             reading.check_class_count(state, len(labels.names), labels.names, labels.source)
@@ -180,6 +182,7 @@ def _label(
             twice = ", ".join(map(repr, labels.duplicates[:3]))
             told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
+        state.names = labels.names if labels else None
         found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes or 0)
     return found, warnings
 

@@ -30,6 +30,7 @@ from dsi_cli.predictions.outcome import Answer
 if TYPE_CHECKING:
     from dsi_cli.evaluation.predict import Batches, Evaluator, Split
     from dsi_cli.evaluation.samples import Samples
+    from dsi_cli.evaluation.zero_shot import ZeroShot
 
 Say = Callable[[str], None]
 
@@ -193,11 +194,13 @@ class Model:
         self._loaded: str | None = None
         self._head: str | None = None
         self._has_loaded = False
+        self._zero_shot: ZeroShot | None = None
+        self._model: Any = None
 
     @property
     def has_classifier(self) -> bool:
-        """Whether the checkpoints have one."""
-        return self.record.head is not None
+        """Whether the checkpoints have one, or a text tower serves as one; known once the model is built."""
+        return self.record.head is not None or (self._zero_shot is not None and self._zero_shot.tokens is not None)
 
     def described(self) -> dict[str, Any]:
         """Return what shapes the answers, without building the model."""
@@ -209,6 +212,7 @@ class Model:
             "asked": asdict(self._asked()),
             "told": asdict(told(self.facts)),
             "autocast": asked.autocast,
+            "names": self.state.names if self.record.head is None else None,
         }
 
     def _asked(self) -> Preprocessing:
@@ -231,11 +235,13 @@ class Model:
         tensors = checkpoint_state.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
         known = self._asked().over(told(self.facts))
         channels = asked.channels or recorded.channels_of(tensors) or 3
-        built = models.build(self.spec, models.Wanted(self._rows(), channels, known.size, dict(asked.model_arguments)))
+        wanted = models.Wanted(self._rows(), channels, known.size, dict(asked.model_arguments), self.state.names)
+        built = models.build(self.spec, wanted)
         self.prepared = known.over(built.usual).over(Preprocessing(channels=channels)).fitted()
+        self._model, self._zero_shot = built.model, built.zero_shot
         self._tell(self.prepared)
         self._evaluator = predict.Evaluator(
-            built.model,
+            built.zero_shot or built.model,
             self.prepared.mean,
             self.prepared.std,
             predict.device_of(asked.device),
@@ -246,6 +252,11 @@ class Model:
 
     def _tell(self, prepared: Preprocessing) -> None:
         origin = " (recorded in its checkpoints)" if self.is_guessed else ""
+        if self._zero_shot is not None:
+            has = self._zero_shot.tokens is not None
+            origin += (
+                "; classifier: text embeddings of the class names" if has else "; no tokenizer beside it: features alone"
+            )
         self.say(f"{self.state.run.name}: model {self.spec}{origin}; images: {prepared.described()}")
         if prepared.mean is None or prepared.std is None:
             self.say(
@@ -260,9 +271,8 @@ class Model:
 
     def kept(self) -> slice:
         """Return which columns of the outputs are compared."""
-        extra = 0 if self.options.choice.keep_extra else self.record.extra_classes or 0
-        rows = self._rows() or 0
-        return slice(0, rows - extra)
+        rows = self._rows()
+        return slice(0, self.record.classes) if rows is not None else slice(None)
 
     def load(self, record: Record) -> str | None:
         """Put a checkpoint's weights into the model; return the name of its classifier's module.
@@ -278,17 +288,20 @@ class Model:
             return self._head
         from dsi_cli.evaluation import loading
 
-        evaluator, found = self.build(), self._places.get(record.path)
+        self.build()
+        found = self._places.get(record.path)
         if found is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run")
         weights = checkpoint_state.read(found, self.options.choice, record.classes)
         try:
             self._loaded = None
-            self._head = loading.load(evaluator.model, weights)
+            self._head = loading.load(self._model, weights)
         except UnreadableError as error:
             if not self._has_loaded:
                 raise UsageError(f"{found.path.name}: {error}") from None
             raise
+        if self._zero_shot is not None and (weight := self._zero_shot.embed_text()) is not None:
+            self._head, self.state.text_weights[record.path] = "head", weight
         self._loaded, self._has_loaded = record.path, True
         return self._head
 

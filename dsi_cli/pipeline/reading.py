@@ -43,6 +43,10 @@ class RunState:
     """Paths of the heads read in this call."""
     reused: int = 0
     """Matrices of an earlier call that still hold."""
+    names: tuple[str, ...] | None = None
+    """Of the classes, where they are known."""
+    text_weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    """By path, of networks with a text tower: the embeddings of the class names, which serve as the classifier."""
     gone: set[str] = field(default_factory=set)
     """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
 
@@ -62,6 +66,8 @@ class Known:
 
     without_matrix: dict[str, Record] = field(default_factory=dict)
     with_matrix: dict[str, Record] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """Of the classes, where the run's checkpoints have no classifier and so labelled data told them."""
 
     def get(self, path: str) -> Record | None:
         """Return the record of a path, None where there is none."""
@@ -82,6 +88,8 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
         is_its_own = path.parent.name in KINDS or (record is not None and record.head is None)
         if record is not None and is_its_own and options.get("shaping") == dict(shaping):
             known.with_matrix[record.path] = record
+            if record.head is None:
+                known.names[:] = options.get("names") or options.get("source", {}).get("names") or known.names
     return known
 
 
@@ -96,6 +104,7 @@ def scan_run(
 ) -> Iterator[Record]:
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
+    state.names = tuple(known.names) or None
     for found in state.run.checkpoints:
         record = known.get(found.shown)
         if record is None or not _is_current(record, found):
@@ -194,10 +203,10 @@ class Matrices:
         said: dict[str, Any] = {}
         reused = True
         self._waiting.discard(record.path)
-        for kind in self.kinds if record.head is not None else ():
+        for kind in self._kinds(record):
             path, described = self._path(record, kind), self._described(record)
             there = self._there.get(path, {})
-            if output.canonical({name: there.get(name) for name in described}) != output.canonical(described):
+            if not self._holds(record, kind):
                 reused = False
                 try:
                     table, there = self._table(record, kind, described)
@@ -211,9 +220,20 @@ class Matrices:
             if wanted:
                 found[kind] = parquet.to_matrix(parquet.read(path))
             said = there
-        self.state.reused += reused and record.head is not None
+        self.state.reused += reused and bool(said)
         self.state.weights.pop(record.path, None)
         return Stored(found, float(said.get("mean_row", 0.0)), list(said.get("zero_rows", [])))
+
+    def _kinds(self, record: Record) -> Sequence[str]:
+        """Return the kinds that a checkpoint can have: without a classifier, those of its text tower."""
+        if record.head is not None or record.path in self.state.text_weights:
+            return self.kinds
+        return [kind for kind in self.kinds if self._holds(record, kind)]
+
+    def _holds(self, record: Record, kind: str) -> bool:
+        """Return whether the output has this matrix of a checkpoint, made from the same weights and options."""
+        there, described = self._there.get(self._path(record, kind), {}), self._described(record)
+        return output.canonical({name: there.get(name) for name in described}) == output.canonical(described)
 
     def _path(self, record: Record, kind: str) -> Path:
         assert record.epoch is not None
@@ -222,7 +242,9 @@ class Matrices:
 
     def _described(self, record: Record) -> dict[str, Any]:
         """Return what must be in a matrix's file for it to be this checkpoint's."""
-        place = {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
+        place: dict[str, Any] = {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
+        if record.head is None:
+            place["names"] = self.state.names
         return {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices, **place}
 
     def _table(self, record: Record, kind: str, described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -249,7 +271,7 @@ class Matrices:
             self._displaced[_source(kind, there)] = _read_matrix(path, there)
 
     def _made(self, record: Record, kind: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        weight = self.state.weights.get(record.path)
+        weight = self.state.weights.get(record.path, self.state.text_weights.get(record.path))
         if weight is None:
             place = self._places.get(record.path)
             again = scan(place, self.options.choice, record.classes) if place else None

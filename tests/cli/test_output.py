@@ -219,6 +219,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
         "fashion-mnist-tinycnn: 2 checkpoints, 10 classes, classifier fc.weight (raw)",
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
+        "  test: preds.npy (16 epochs, 10,000 samples), truth from targets.npy",
         "  other files: 14 skipped, 6 ignored",
     ]
 
@@ -284,11 +285,12 @@ def exported(dsi, analysed, tmp_path):
 
 
 @pytest.mark.parametrize("ranked", [False, True])
-@pytest.mark.parametrize("kind", ["ncsm", "scsm"])
-def test_export_of_a_matrix_in_each_format(kind, ranked, exported, analysed):
-    where = ("--run", "fashion-mnist-tinycnn", "--epoch", 3, "--kind", kind, *(("--sorted",) if ranked else ()))
+@pytest.mark.parametrize(("kind", "split"), [("ncsm", None), ("scsm", None), ("ccsm", "test")])
+def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analysed):
+    where = ["--run", "fashion-mnist-tinycnn", "--epoch", 3, "--kind", kind]
+    where += ["--split", split] * (split is not None) + ["--sorted"] * ranked
     one = analysed.run.sorted if ranked else analysed.run.csm
-    expected = one(kind, epoch=3, run="fashion-mnist-tinycnn")
+    expected = one(kind, epoch=3, split=split, run="fashion-mnist-tinycnn")
     for found in (
         pd.read_parquet(exported("parquet", *where)).set_index("class"),
         pd.read_csv(exported("csv", *where)).set_index("class").astype(int if ranked else np.float32),
@@ -340,11 +342,11 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
         (("--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
         (
             ("--run", "cifar100-vit", "--epoch", 77),
-            "no ncsm of epoch 77 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+            "no ncsm of epoch 77 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
-            ("--run", "cifar100-vit", "--kind", "ccsm", "--split", "test"),
-            "no ccsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ncsm",
+            ("--run", "cifar100-vit", "--kind", "tncsm", "--split", "test"),
+            "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (("--table", "phases"), "no table 'phases': expected one of curves, checkpoints, classes"),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),

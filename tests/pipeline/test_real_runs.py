@@ -69,11 +69,12 @@ def test_the_published_table_comes_out(shared, analysed):
 
 
 def test_chance_is_told_from_learning(analysed):
-    z = {run: curve(analysed.run.curves, run, metric="sai", variant="cosine")["z"] for run in RUNS}
+    semantic = {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}
+    z = {run: curve(analysed.run.curves, run, **semantic)["z"] for run in RUNS}
     assert all(abs(z[run].loc[0]) < 3 for run in RUNS)
     assert z["cifar100-cnn"].loc[5] > 25
     assert z["cifar100-vit"].loc[5] > 25
-    collapsed = curve(analysed.run.curves, "cifar100-vit-collapsed", metric="sai", variant="cosine")
+    collapsed = curve(analysed.run.curves, "cifar100-vit-collapsed", **semantic)
     assert collapsed["z"].abs().round().max() == 2
     assert collapsed["value"].between(0.625, 0.745).all(), "as high as a raw cosine is by chance"
 
@@ -192,7 +193,7 @@ def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
 
 def test_the_null_of_ssim_is_sampled(analysed):
     """No exact value exists: ours must lie where 60 relabellings of another seed say."""
-    row = curve(analysed.run.curves, "cifar100-cnn", metric="sai", variant="ssim").loc[30]
+    row = curve(analysed.run.curves, "cifar100-cnn", metric="sai", of="ncsm,scsm", variant="ssim").loc[30]
     ncsm, (scsm, order) = stored(analysed.out, "cifar100-cnn", 30), stored_reference(analysed.out, "cifar100-cnn")
     shown = np.ix_(order, order)
     values = oracles.sampled_null(ncsm[shown], scsm[shown], "ssim", draws=60, seed=7)
@@ -204,7 +205,7 @@ def test_the_null_of_ssim_is_sampled(analysed):
 @pytest.mark.parametrize("measure", ["cosine", "mae", "mse", "pearson", "spearman"])
 def test_the_interval_is_the_oracles(measure, analysed):
     run = "fashion-mnist-tinycnn"
-    row = curve(analysed.run.curves, run, metric="sai", variant=measure).loc[15]
+    row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[15]
     pair = stored(analysed.out, run, 15), stored_reference(analysed.out, run)[0]
     assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*pair, measure, draws=200, seed=0), **CLOSE)
 

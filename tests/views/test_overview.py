@@ -19,7 +19,7 @@ def test_lines_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-cnn'")
     found = lines(analysed.out, "cifar100-cnn")
     assert [line.epoch for line in found] == list(range(31))
-    sai = curves.query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").set_index("epoch")
     for line in found:
         row = sai.loc[line.epoch]
         assert (line.value, line.chance, line.excess, line.z) == tuple(row[["value", "null_mean", "excess", "z"]])
