@@ -24,6 +24,7 @@ PARTS = (
     ("wordnet", "WordNet"),
     ("heads", "The classifier out of a large checkpoint"),
     ("analysis", "A whole analysis"),
+    ("evaluation", "Running a model on a test set at ten checkpoints"),
 )
 
 

@@ -6,6 +6,7 @@ Turns (A B A B ...) let a busy moment of the machine fall on both sides; the med
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,6 +72,13 @@ def python(code: str, *arguments: str) -> Process:
     done = run([sys.executable, "-c", code + _PEAK, *arguments])
     said, _, peak = done.said.rpartition("\npeak ")
     return Process(done.seconds, int(peak) * 1024, said)
+
+
+def peak() -> int:
+    """Return the most memory that this process has had, in bytes; 0 where the system does not say."""
+    status = Path("/proc/self/status")
+    found = re.search(r"VmHWM:\s+(\d+)", status.read_text()) if status.exists() else None
+    return int(found[1]) * 1024 if found else 0
 
 
 def dsi(*arguments: str) -> list[str]:

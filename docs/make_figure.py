@@ -18,7 +18,7 @@ NAMES = {"cifar100-cnn": "small CNN", "cifar100-vit": "tiny ViT"}
 
 
 def draw_curves(axes: plt.Axes, run: Run) -> None:
-    sai = run.curves.query("metric == 'sai' and variant == 'cosine'")
+    sai = run.curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'")
     for name, points in sai.groupby("run"):
         epochs = points["epochs_completed"].astype(int)
         band = 2 * points["null_std"] / (1 - points["null_mean"])

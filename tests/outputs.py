@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import torch
 
@@ -47,10 +49,36 @@ def contents(out: Path) -> dict[str, bytes]:
 
 
 def assert_same_output(out: Path, other: Path) -> None:
-    """Assert that two outputs hold the same tables and matrices, and nothing else."""
+    """Assert that two outputs hold the same tables, matrices and answers, and nothing else."""
     for name in TABLES:
         pd.testing.assert_frame_equal(tables(out)[name], tables(other)[name], obj=name)
     assert set(contents(out)) == set(contents(other))
     for name in contents(out):
-        if name.startswith(("csms", "references")):
+        if "/" in name:
             pd.testing.assert_frame_equal(pd.read_parquet(out / name), pd.read_parquet(other / name), obj=name)
+
+
+def curve(frame: pd.DataFrame, run: str, **where: object) -> pd.DataFrame:
+    """Return the rows of one run's curve that fit, by epoch."""
+    rows = frame[frame["run"] == run]
+    for column, value in where.items():
+        rows = rows[rows[column] == value]
+    return rows.set_index("epoch")
+
+
+def stored(out: Path, run: str, kind: str, epoch: int) -> npt.NDArray[np.float32]:
+    """Return a stored matrix of a kind (``ncsm``, ``ccsm-test``), read by pandas alone."""
+    return np.stack(pd.read_parquet(out / "csms" / run / kind / f"{epoch}.parquet")["similarity"])
+
+
+def stored_counts(out: Path, run: str, epoch: int, split: str = "test") -> npt.NDArray[np.int64]:
+    """Return stored confusion counts, read by pandas alone."""
+    return np.stack(pd.read_parquet(out / "confusions" / run / split / f"{epoch}.parquet")["count"])
+
+
+def stored_reference(out: Path, run: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
+    """Return a run's stored reference matrix, and its classes in display order."""
+    classes = pd.read_parquet(out / "classes.parquet").query("run == @run").sort_values("class_index")
+    (labels_id,) = classes["labels_id"].unique()
+    path = out / "references" / f"wordnet3.0-path-{labels_id}.parquet"
+    return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(classes["display_order"].to_numpy())

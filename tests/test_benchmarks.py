@@ -38,6 +38,7 @@ def test_the_page_keeps_what_stands_around_the_tables(page):
         ("WordNet", 2),
         ("The classifier out of", 1),
         ("A whole analysis", 4),
+        ("Running a model", 3),
         ("Where the time", 5),
     ],
 )

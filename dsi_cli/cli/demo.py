@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet, report
+from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.summary import report
 
 
 def demo(

@@ -15,12 +15,17 @@ from dsi_cli.errors import DONE
 
 def export(
     output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
-    kind: Annotated[str, typer.Option("--kind", help="ncsm, ncsm_centred, or scsm for the reference.")] = "ncsm",
+    kind: Annotated[
+        str, typer.Option("--kind", help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.")
+    ] = "ncsm",
     epoch: Annotated[int | None, typer.Option("--epoch", help="The trainer's own number; the last by default.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="train or test, for matrices that have one.")] = None,
     run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
     table: Annotated[
-        str | None, typer.Option("--table", help="curves, checkpoints or classes instead of a matrix.")
+        str | None,
+        typer.Option(
+            "--table", help="curves, checkpoints, classes, typicality or typicality_histogram instead of a matrix."
+        ),
     ] = None,
     ranked: Annotated[
         bool, typer.Option("--sorted", help="Class indices of each row by falling similarity (SoCSM).")

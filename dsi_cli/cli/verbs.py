@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, console, demo, export, scan, wordnet
+from dsi_cli.cli import analyze, console, demo, export, mistakes, scan, wordnet
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ VERBS = (
     ("analyze", analyze.analyze),
     ("scan", scan.scan),
     ("wordnet", wordnet.wordnet),
+    ("mistakes", mistakes.mistakes),
     ("export", export.export),
     ("demo", demo.demo),
 )

@@ -126,7 +126,10 @@ class Evaluator:
     def _forward(self, images: NDArray[Any]) -> torch.Tensor | None:
         """Return the model's outputs; None where the memory was not enough, after halving the batch."""
         try:
-            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.autocast):
+            with (
+                torch.inference_mode(),
+                torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
+            ):
                 return _tensor_of(self.model(self._input(images)))
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
@@ -137,7 +140,7 @@ class Evaluator:
         if len(images) == 1:
             raise UsageError("one image alone is too much for the memory: try --device cpu or a smaller --image-size")
         self._fitting = len(images) // 2
-        if self.device == "cuda":
+        if self.device.startswith("cuda"):
             torch.cuda.empty_cache()
         return None
 
@@ -233,7 +236,7 @@ class _Features:
         if found.dim() != 2 or len(found) != rows:
             shape = tuple(found.shape)
             raise UsageError(f"the features have shape {shape}; expected (batch, width), one a sample")
-        features: NDArray[np.float64] = found.double().cpu().numpy()
+        features: NDArray[np.float64] = found.cpu().double().numpy()
         if not np.isfinite(features).all():
             raise UnreadableError("the model's features are NaN or infinite")
         return features

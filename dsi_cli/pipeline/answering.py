@@ -88,8 +88,9 @@ class Answering:
         counter.total = sum(one.source.images for one, record in jobs if one.source is not None and one.needs(record))
         for one, record in jobs:
             one.make(record)
-        for one, _ in jobs:
-            output.remove(one.strays())
+        for answers in self.of_run.values():
+            for one in answers:
+                output.remove(one.strays())
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answers at a checkpoint do; empty without any."""

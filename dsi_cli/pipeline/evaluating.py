@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,8 +203,9 @@ class Model:
         """Whether the checkpoints have one, or a text tower serves as one; known once the model is built."""
         return self.record.head is not None or (self._zero_shot is not None and self._zero_shot.tokens is not None)
 
+    @cached_property
     def described(self) -> dict[str, Any]:
-        """Return what shapes the answers, without building the model."""
+        """What shapes the answers, without building the model."""
         asked = self.options.evaluation
         return {
             "model": self.spec,
@@ -330,8 +332,11 @@ class Evaluated:
 
     def described(self, _record: Record) -> dict[str, Any] | None:
         """Return what shapes the answers, the same at each checkpoint."""
-        targets = hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
-        return {"data": self.data.samples[self.split].id, "targets": targets, **self.model.described()}
+        return {"data": self.data.samples[self.split].id, "targets": self._digest, **self.model.described}
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
 
     def answer(self, record: Record) -> Answer:
         """Return what the network answers; errors as `Model.load` and `Evaluator.answer`."""

@@ -1,5 +1,10 @@
 """Tables -> answers: what a person asks of an output folder. Reads tables only.
 
 ``overview``   a run at a glance: a line per few epochs
+``typicality`` how typical right and wrong samples are, epoch by epoch
+``mistakes``   an epoch's most telling mistakes and confused pairs
+``nearness``   how far classes lie from each other, by rank
+``contact_sheet``  their images on one PNG
+``moved``      images found again by the ends of their paths
 ``exporting``  one matrix or table, wide and named, to a file or stdout
 """

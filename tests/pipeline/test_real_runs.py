@@ -10,9 +10,9 @@ import numpy as np
 import oracles
 import pandas as pd
 import pytest
+from exact import null_of_sai
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import RUNS
-from scipy.stats import rankdata
+from outputs import RUNS, curve, stored, stored_reference
 
 import dsi_cli
 from dsi_cli.metrics import DEFAULT_MEASURES
@@ -22,27 +22,6 @@ pytest_plugins = ("analysed",)
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "cifar100-vit-collapsed": 15, "fashion-mnist-tinycnn": 15}
 SAMPLED = [(run, epoch) for run in RUNS for epoch in (0, 5, LAST[run])]
-
-
-def curve(frame, run, **where):
-    """Return the rows of one run's curve that fit, by epoch."""
-    rows = frame[frame["run"] == run]
-    for column, value in where.items():
-        rows = rows[rows[column] == value]
-    return rows.set_index("epoch")
-
-
-def stored(out, run, epoch):
-    """Return a stored NCSM, read by pandas alone."""
-    return np.stack(pd.read_parquet(out / "csms" / run / "ncsm" / f"{epoch}.parquet")["similarity"])
-
-
-def stored_reference(out, run):
-    """Return a run's stored reference matrix, and its classes in display order."""
-    classes = pd.read_parquet(out / "classes.parquet").query("run == @run").sort_values("class_index")
-    (labels_id,) = classes["labels_id"].unique()
-    path = out / "references" / f"wordnet3.0-path-{labels_id}.parquet"
-    return np.stack(pd.read_parquet(path)["similarity"]), np.argsort(classes["display_order"].to_numpy())
 
 
 def table_of_readme(shared):
@@ -93,7 +72,7 @@ def test_heads_are_those_that_torch_loads(run, analysed, real_heads):
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 def test_the_ncsm_is_the_cosine_of_the_rows(run, epoch, analysed, real_heads):
-    found, weight = stored(analysed.out, run, epoch), real_heads[run][epoch]
+    found, weight = stored(analysed.out, run, "ncsm", epoch), real_heads[run][epoch]
     assert found.dtype == np.float32
     assert_allclose(found, oracles.ncsm(weight), rtol=0, atol=1e-6)
     assert_array_equal(found, found.T)
@@ -106,64 +85,14 @@ def test_the_ncsm_is_the_cosine_of_the_rows(run, epoch, analysed, real_heads):
 @pytest.mark.parametrize("variant", ["mean", "max", "min"])
 def test_the_wsi_is_the_oracles(run, epoch, variant, analysed):
     found = curve(analysed.run.curves, run, metric="wsi", variant=variant).loc[epoch, "value"]
-    assert_allclose(found, oracles.wsi(stored(analysed.out, run, epoch), variant), **CLOSE)
-
-
-def null_deviation(a, b):
-    """Return the deviation of ``sum a_ij b_p(i)p(j)`` over all relabellings p, pair by kind of pair.
-
-    Two positions (i, j) and (k, l) stand in one of seven relations (the same, mirrored, one class in common in one of four
-    ways, none); a relabelling sends them to every two positions in the same relation equally often.
-    """
-    n = len(a)
-    a, b = a - a[~np.eye(n, dtype=bool)].mean(), b - b[~np.eye(n, dtype=bool)].mean()
-    np.fill_diagonal(a, 0)
-    np.fill_diagonal(b, 0)
-    relations = np.array([_relations(a), _relations(b)])
-    triples = n * (n - 1) * (n - 2)
-    counts = np.array([n * (n - 1)] * 2 + [triples] * 4 + [triples * (n - 3)])
-    return float(np.sqrt(np.sum(relations[0] * relations[1] / counts)))
-
-
-def _relations(m):
-    same, mirrored = (m * m).sum(), (m * m.T).sum()
-    row = sum(np.outer(r, r).sum() - (r * r).sum() for r in m)
-    column = sum(np.outer(c, c).sum() - (c * c).sum() for c in m.T)
-    after = sum(np.outer(m[:, i], m[i]).sum() - (m[:, i] * m[i]).sum() for i in range(len(m)))
-    return [same, mirrored, row, column, after, after, m.sum() ** 2 - same - mirrored - row - column - 2 * after]
-
-
-def square(off):
-    """Return off-diagonal values as a square with a diagonal of 0."""
-    n = len(off)
-    out = np.zeros((n, n))
-    out[~np.eye(n, dtype=bool)] = np.ravel(off)
-    return out
-
-
-def exact_null(a, b, measure):
-    """Return the mean and deviation of a measure over all relabellings, float64."""
-    if measure == "mae":
-        return oracles.null_mean_mae(a, b), None
-    x, y = oracles.offdiagonal(a), oracles.offdiagonal(b)
-    if measure == "spearman":
-        x, y = rankdata(x).reshape(x.shape), rankdata(y).reshape(y.shape)
-    else:
-        x, y = oracles.minmax(x), oracles.minmax(y)
-    deviation = null_deviation(square(x), square(y))
-    if measure == "cosine":
-        lengths = np.sqrt((x**2).sum() * (y**2).sum())
-        return x.mean() * y.mean() * x.size / lengths, deviation / lengths
-    if measure == "mse":
-        return (x**2).mean() + (y**2).mean() - 2 * x.mean() * y.mean(), 2 * deviation / x.size
-    return 0.0, deviation / (x.std() * y.std() * x.size)
+    assert_allclose(found, oracles.wsi(stored(analysed.out, run, "ncsm", epoch), variant), **CLOSE)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("measure", DEFAULT_MEASURES)
 def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
     row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[epoch]
-    ncsm, (scsm, order) = stored(analysed.out, run, epoch), stored_reference(analysed.out, run)
+    ncsm, (scsm, order) = stored(analysed.out, run, "ncsm", epoch), stored_reference(analysed.out, run)
     assert row["classes_used"] == len(ncsm)
     if measure == "ssim" and len(ncsm) < oracles.SSIM_MIN_CLASSES:
         assert pd.isna(row["value"])
@@ -177,7 +106,7 @@ def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
     else:
         assert_allclose(row["value"], oracles.sai(ncsm, scsm, measure), **CLOSE)
         assert_allclose(row["ceiling"], oracles.ceiling(ncsm, scsm, measure), **CLOSE)
-        mean, deviation = exact_null(ncsm, scsm, measure)
+        mean, deviation = null_of_sai(ncsm, scsm, measure)
         assert_allclose(row["null_mean"], mean, **CLOSE)
         if deviation is None:
             assert pd.isna(row["null_std"])
@@ -194,7 +123,7 @@ def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
 def test_the_null_of_ssim_is_sampled(analysed):
     """No exact value exists: ours must lie where 60 relabellings of another seed say."""
     row = curve(analysed.run.curves, "cifar100-cnn", metric="sai", of="ncsm,scsm", variant="ssim").loc[30]
-    ncsm, (scsm, order) = stored(analysed.out, "cifar100-cnn", 30), stored_reference(analysed.out, "cifar100-cnn")
+    ncsm, (scsm, order) = stored(analysed.out, "cifar100-cnn", "ncsm", 30), stored_reference(analysed.out, "cifar100-cnn")
     shown = np.ix_(order, order)
     values = oracles.sampled_null(ncsm[shown], scsm[shown], "ssim", draws=60, seed=7)
     error = values.std(ddof=1) * np.sqrt(1 / 20 + 1 / 60)
@@ -206,7 +135,7 @@ def test_the_null_of_ssim_is_sampled(analysed):
 def test_the_interval_is_the_oracles(measure, analysed):
     run = "fashion-mnist-tinycnn"
     row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[15]
-    pair = stored(analysed.out, run, 15), stored_reference(analysed.out, run)[0]
+    pair = stored(analysed.out, run, "ncsm", 15), stored_reference(analysed.out, run)[0]
     assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*pair, measure, draws=200, seed=0), **CLOSE)
 
 

@@ -11,14 +11,28 @@ import pandas as pd
 import pytest
 
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store import output
-from dsi_cli.store.schema import CHECKPOINTS, CURVES
+from dsi_cli.store import output, parquet
+from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
 
 
 def test_where_matrices_lie():
     assert output.csm_path(Path("o"), "a/b", "ncsm", None, 3) == Path("o/csms/a/b/ncsm/3.parquet")
     assert output.csm_path(Path("o"), "a", "tncsm", "test", 3, 500) == Path("o/csms/a/tncsm-test/3-500.parquet")
     assert output.reference_path(Path("o"), "wordnet3.0-path", "abc") == Path("o/references/wordnet3.0-path-abc.parquet")
+
+
+@pytest.mark.parametrize(("table", "folder"), [(CONFUSIONS, "confusions"), (PREDICTIONS, "predictions")])
+def test_where_answers_lie(table, folder):
+    assert output.split_path(Path("o"), table, "a/lr=1", "test", 3) == Path(f"o/{folder}/a/lr%3D1/test/3.parquet")
+    assert output.split_path(Path("o"), table, "a", "train", 3, 500) == Path(f"o/{folder}/a/train/3-500.parquet")
+
+
+def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
+    for run in ("a", "a/test", "a/test/test", "b"):
+        path = output.split_path(tmp_path, CONFUSIONS, run, "test", 0)
+        parquet.write(parquet.from_rows(CONFUSIONS, []), path, {"of": run}, tmp_path / ".tmp")
+        assert output.files_of(tmp_path, CONFUSIONS, run) == {path: {"of": run}}
+    assert output.files_of(tmp_path, PREDICTIONS, "a") == {}
 
 
 @pytest.mark.parametrize(

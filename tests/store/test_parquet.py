@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 import dsi_cli
 from dsi_cli.errors import OutputError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CSMS, CURVES, SCHEMA_VERSION, TABLES
+from dsi_cli.store.schema import CONFUSIONS, CSMS, CURVES, PREDICTIONS, SCHEMA_VERSION, TABLES
 
 
 def matrix_table(matrix):
@@ -126,3 +126,50 @@ def test_every_column_has_a_meaning_and_a_type_of_its_own():
         names = [column.name for column in table.columns]
         assert len(names) == len(set(names)), table.path
         assert all(column.meaning and column.type for column in table.columns)
+
+
+# Counts and samples
+
+
+def test_counts_come_back_whole(tmp_path):
+    counts = np.random.default_rng(1).integers(0, 2**40, (6, 6))
+    table = parquet.from_matrix(CONFUSIONS, counts, {"run": "r", "split": "test", "epoch": 3}, {"class_index": range(6)})
+    parquet.write(table, tmp_path / "c.parquet", {}, tmp_path)
+    found = parquet.to_counts(parquet.read(tmp_path / "c.parquet"))
+    assert_array_equal(found, counts)
+    assert found.dtype == np.int64
+    assert_array_equal(parquet.to_counts(table.take([5, 0, 3, 2, 1, 4])), counts)
+    rows = pd.read_parquet(tmp_path / "c.parquet")
+    assert_array_equal(np.stack(rows["count"]), counts)
+    assert set(rows["split"]) == {"test"}
+    with pytest.raises(OutputError, match=r"^4 rows with 24 values together are no square matrix$"):
+        parquet.to_counts(table.slice(0, 4))
+
+
+def test_columns_of_samples_with_what_is_lacking_null():
+    varying = {"sample": np.arange(3), "target": np.array([2, 0, 1], dtype=np.uint8), "path": ["a", None, "c"]}
+    found = parquet.from_columns(PREDICTIONS, 3, {"run": "r", "split": "test", "epoch": 0, "step": None}, varying)
+    assert found.schema.names == [column.name for column in PREDICTIONS.columns]
+    assert found.column("target").to_pylist() == [2, 0, 1]
+    assert found.column("path").to_pylist() == ["a", None, "c"]
+    assert found.column("run").to_pylist() == ["r"] * 3
+    for name in ("prediction", "score", "step", "epochs_completed"):
+        assert found.column(name).null_count == 3
+
+
+def test_text_that_is_no_utf_8_is_escaped():
+    varying = {"sample": range(2), "path": ["caf\udce9.png", "plain.png"]}
+    found = parquet.from_columns(PREDICTIONS, 2, {"run": "caf\udce9"}, varying)
+    assert found.column("path").to_pylist() == ["caf\\udce9.png", "plain.png"]
+    assert found.column("run").to_pylist() == ["caf\\udce9"] * 2
+
+
+def test_other_constants_leave_the_rest(matrix):
+    table = matrix_table(matrix)
+    found = parquet.with_constants(table, {"epoch": 7, "step": None, "run": "other"})
+    assert found.schema == table.schema
+    assert found.column("epoch").to_pylist() == [7] * 7
+    assert found.column("step").null_count == 7
+    assert found.column("run").to_pylist() == ["other"] * 7
+    assert_array_equal(parquet.to_matrix(found), matrix)
+    assert table.column("epoch").to_pylist() == [1] * 7

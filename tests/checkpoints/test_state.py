@@ -1,0 +1,176 @@
+"""All weights of a checkpoint's model, as torch itself loads them, and nothing run."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from safetensors.torch import save_file
+
+from dsi_cli.checkpoints import state
+from dsi_cli.checkpoints.scan import Choice, require_file
+from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
+
+pytest_plugins = ("analysed", "trained")
+
+
+def assert_read(found, wanted):
+    assert all(array.flags.writeable for array in found.arrays.values())  # torch warns of others
+    assert set(found.arrays) == {name for name, value in wanted.items() if isinstance(value, torch.Tensor)}
+    for name, array in found.arrays.items():
+        tensor = wanted[name]
+        assert_array_equal(array, (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), err_msg=name)
+
+
+def read(path, *, classes=None, **choice):
+    return state.read(require_file(path), Choice(**choice), classes)
+
+
+@pytest.fixture(params=["zip", "legacy", "safetensors"])
+def write(request, tmp_path):
+    """Write a state dict in one of the containers."""
+
+    def written(tensors):
+        path = tmp_path / f"net.{'safetensors' if request.param == 'safetensors' else 'pt'}"
+        if request.param == "safetensors":
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        else:
+            torch.save(tensors, path, _use_new_zipfile_serialization=request.param == "zip")
+        return path
+
+    return written
+
+
+def test_every_tensor_is_read(write, state_dict):
+    more = {"steps": torch.tensor(3), "half": torch.randn(2, 3).half(), "brain": torch.randn(2).bfloat16()}
+    tensors = {**state_dict, **more, "flag": torch.tensor([True, False]), "double": torch.randn(1).double()}
+    found = read(write(tensors))
+    assert found.head == "fc.weight"
+    assert_read(found, tensors)
+
+
+def test_views_of_one_storage_are_read(tmp_path):
+    flat = torch.arange(80.0)
+    tensors = {"a.weight": flat[:20].view(4, 5).t(), "fc.weight": flat[20:50].view(5, 6), "fc.bias": flat[50:75:5]}
+    torch.save(tensors, tmp_path / "views.pt")
+    assert_read(read(tmp_path / "views.pt"), tensors)
+
+
+def test_a_whole_module_is_read_by_its_state_dicts_names(tmp_path):
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 3)
+    )
+    torch.save(module, tmp_path / "module.pt")
+    found = read(tmp_path / "module.pt")
+    assert found.head == "3.weight"
+    assert_read(found, module.state_dict())
+
+
+def test_a_buffer_that_is_not_saved_is_none_of_the_weights(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Linear(5, 3))
+    module[0].register_buffer("grid", torch.ones(2), persistent=False)
+    torch.save(module, tmp_path / "module.pt")
+    assert_read(read(tmp_path / "module.pt"), module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("which", "key", "ema"),
+    [("timm_run", "state_dict", False), ("timm_run", "state_dict_ema", True), ("torchvision_run", "model", False)],
+)
+def test_raw_and_averaged_weights_of_real_trainers(which, key, ema, request):
+    path = request.getfixturevalue(which).files[1]
+    wanted = torch.load(path, weights_only=False)[key]
+    found = read(path, ema=ema)
+    assert_read(found, wanted)
+    assert found.head in wanted
+
+
+def test_torchvisions_average_has_its_wrappers_names(torchvision_run):
+    wanted = torch.load(torchvision_run.files[1], weights_only=False)["model_ema"]
+    found = read(torchvision_run.files[1], ema=True)
+    assert found.head == "module.fc.weight"
+    assert_read(found, wanted)
+
+
+@pytest.mark.parametrize("run", ["cifar100-cnn", "cifar100-vit", "fashion-mnist-tinycnn"])
+def test_weights_of_the_real_runs(run, shared):
+    path = shared / "data" / "runs" / run / "epoch_002.pt"
+    assert_read(read(path), torch.load(path, weights_only=True)["state_dict"])
+
+
+def test_a_backbone_is_read_whole(tmp_path):
+    tensors = {"conv.weight": torch.randn(4, 3, 3, 3), "norm.weight": torch.ones(4), "norm.bias": torch.ones(4)}
+    torch.save({"state_dict": tensors, "optimizer": {"state": {}}, "epoch": 3}, tmp_path / "backbone.pt")
+    found = read(tmp_path / "backbone.pt")
+    assert found.head is None
+    assert_read(found, tensors)
+    with pytest.raises(NoHeadError, match=r"^no tensor is named fc\.weight; the matrices are"):
+        read(tmp_path / "backbone.pt", head="fc.weight")
+
+
+def test_shapes_are_told_without_reading(state_dict, tmp_path):
+    torch.save(state_dict, tmp_path / "net.pt")
+    found = state.shapes(require_file(tmp_path / "net.pt"), Choice())
+    assert {name: tensor.shape for name, tensor in found.items()} == {n: tuple(t.shape) for n, t in state_dict.items()}
+
+
+class Runs:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.mark}",)
+
+
+@pytest.mark.parametrize("where", ["weights", "args", "beside", "instead"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_malicious_pickle_never_runs(where, zipped, tmp_path, state_dict):
+    mark = tmp_path / "PWNED"
+    evil = Runs(mark)
+    held = {
+        "weights": {"state_dict": {**state_dict, "evil": evil}, "epoch": 1},
+        "args": {"state_dict": state_dict, "args": evil, "arch": "resnet18", "version": 2, "epoch": 1},
+        "beside": {"state_dict": state_dict, "epoch": evil},
+        "instead": evil,
+    }[where]
+    path = tmp_path / "net.pt"
+    torch.save(held, path, _use_new_zipfile_serialization=zipped)
+    for function in (state.read, state.shapes):
+        try:
+            function(require_file(path), Choice())
+        except CheckpointError:
+            assert where == "instead"
+    assert not mark.exists()
+    torch.load(path, weights_only=False)
+    assert mark.exists()
+
+
+def test_hostile_files_end_as_errors(hostile, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [
+        path for path in sorted(hostile.rglob("*")) if path.is_file() and path.suffix in (".pt", ".pth", ".bin", ".ckpt")
+    ]
+    assert len(files) > 10
+    refused = []
+    for path in files:
+        try:
+            read(path)
+        except CheckpointError as error:
+            refused.append(str(error))
+    assert 0 < len(refused) < len(files)
+    assert not any("\n" in reason for reason in refused)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_gone_or_holds_no_weights(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "empty.pt")
+    found = require_file(tmp_path / "empty.pt")
+    with pytest.raises(NoHeadError, match=r"no"):
+        state.read(found, Choice())
+    (tmp_path / "empty.pt").unlink()
+    with pytest.raises(UnreadableError, match=r"No such file"):
+        state.read(found, Choice())

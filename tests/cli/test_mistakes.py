@@ -1,0 +1,173 @@
+"""``dsi mistakes``: the same as the API says, as a table, as JSON, on a sheet."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from mistaken import write_counts, write_predictions
+from PIL import Image
+
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.options import Options
+from dsi_cli.store.runs import Run
+from dsi_cli.views.mistakes import Asked, most_telling, pairs
+
+pytest_plugins = ("analysed",)
+
+LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
+LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Four images, of a run's samples 0 to 3."""
+    folder = tmp_path / "images"
+    for sample in range(4):
+        path = folder / f"class{sample % 2}" / f"{sample}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (28, 28), (50 * sample, 100, 0)).save(path)
+    return folder
+
+
+@pytest.fixture
+def out(make_run, images, tmp_path):
+    out = tmp_path / "out"
+    analyze([make_run(epochs=2, labels=LABELS)], out, Options(draws=0))
+    paths = [str(images / f"class{sample % 2}" / f"{sample}.png") for sample in range(4)]
+    for epoch in (0, 1):
+        write_predictions(out, [0, 1, 2, 0], [1, 2, 4, 0], score=[0.25, 0.5, 0.75, 1.0], path=paths, epoch=epoch)
+        counts = np.zeros((8, 8), int)
+        np.add.at(counts, ([0, 1, 2, 0], [1, 2, 4, 0]), 1)
+        write_counts(out, counts, epoch=epoch)
+    return out
+
+
+@pytest.mark.parametrize(("option", "make"), [((), most_telling), (("--pairs",), pairs)])
+def test_json_is_what_the_api_says(out, dsi, option, make):
+    arguments = ("--epoch", 0, "-n", 2, "--sort", "reasonable", "--json")
+    ended = dsi("mistakes", out, *arguments, *option)
+    assert (ended.code, ended.err) == (0, "")
+    document = json.loads(ended.out)
+    listing = make(Run(out), Asked(epoch=0, most=2, order="reasonable"))
+    assert document.pop("rows") == [asdict(row) for row in listing.rows]
+    expected = asdict(listing)
+    assert document == {**expected.pop("asked"), **{key: value for key, value in expected.items() if key != "rows"}}
+
+
+def test_the_table(out, images, dsi):
+    ended = dsi("mistakes", out)
+    assert (ended.code, ended.err) == (0, "")
+    title, legend, *head, first, second, third, place = ended.out.splitlines()
+    assert title == "run, epoch 1, test: 3 of 3 mistakes"
+    assert legend.startswith("furthest from the truth first; ranks from 1, the most similar to the truth, to 7")
+    assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
+    assert place == f"images in {images}"
+    rows = most_telling(Run(out)).rows
+    assert [line.split()[0] for line in (first, second, third)] == [f"class{r.sample % 2}/{r.sample}.png" for r in rows]
+    for line, row in zip((first, second, third), rows, strict=True):
+        for value in (f"{row.score:.3f}", f"{row.rank:g}", row.truth):
+            assert value in line
+    assert "[red]horse" in ended.out
+    assert LONG[:40] + "..." in ended.out
+
+
+def test_the_table_of_pairs(out, dsi):
+    ended = dsi("mistakes", out, "--pairs", "--truth", "cat")
+    title, _, *head, line = ended.out.splitlines()
+    assert title == "run, epoch 1, test: 1 of 1 pairs of cat"
+    assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet truth prediction count share rank similarity rank"
+    assert line.split()[:4] == ["cat", "dog", "1", "0.500"]
+
+
+def test_without_paths_and_scores_samples_have_their_number(out, dsi):
+    write_predictions(out, [0, 0, 1], [0, 1, 1], epoch=1)
+    *_, line = dsi("mistakes", out).out.splitlines()
+    assert line.split()[:3] == ["1", "cat", "dog"]
+    assert "score" not in dsi("mistakes", out).out
+
+
+def test_paths_that_share_no_folder_are_whole(out, dsi):
+    write_predictions(out, [0, 0, 0], [1, 1, 1], path=["/a/x.png", "/b/y.png", None], epoch=1)
+    ended = dsi("mistakes", out)
+    assert [line.split()[0] for line in ended.out.splitlines()[-3:]] == ["/a/x.png", "/b/y.png", "2"]
+
+
+def test_no_mistake_is_an_answer(out, tmp_path, dsi):
+    ended = dsi("mistakes", out, "--truth", "bee", "--sheet", tmp_path / "bee.png")
+    assert ended.code == 0
+    assert ended.out == f"run, epoch 1, test: no mistakes of bee\nsheet: {tmp_path / 'bee.png'}\n"
+    assert Image.open(tmp_path / "bee.png").format == "PNG"
+
+
+def test_a_sheet(out, tmp_path, dsi):
+    sheet = tmp_path / "sheet.png"
+    ended = dsi("mistakes", out, "--sheet", sheet)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.endswith(f"sheet: {sheet}\n")
+    colours = {colour for _, colour in Image.open(sheet).getcolors(100_000)}
+    assert {(0, 100, 0), (50, 100, 0), (100, 100, 0)} <= colours
+    assert (150, 100, 0) not in colours, "the sample that was right"
+
+
+def test_images_that_have_moved(out, images, tmp_path, dsi):
+    sheet, moved = tmp_path / "sheet.png", tmp_path / "elsewhere" / "deep"
+    shutil.move(images, moved)
+    ended = dsi("mistakes", out, "--sheet", sheet)
+    assert ended.code == 0
+    assert ended.err.startswith("warning: 3 of 3 images could not be opened: expected an image, found none")
+    assert ended.err.endswith("; if they have moved, add --images FOLDER\n")
+    assert dsi("mistakes", out, "--sheet", sheet, "--quiet").err == ""
+    unopened = json.loads(dsi("mistakes", out, "--sheet", sheet, "--json").out)["unopened"]
+    assert set(unopened) == {"0", "1", "2"}
+    ended = dsi("mistakes", out, "--sheet", sheet, "--images", moved.parent)
+    assert (ended.code, ended.err) == (0, "")
+    assert (100, 100, 0) in {colour for _, colour in Image.open(sheet).getcolors(100_000)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--epoch", 7), 2, "there are 0, 1; dsi analyze makes them"),
+        (("--split", "train"), 2, "no predictions on train in run 'run': they are on test; ask for --split test"),
+        (("--split", "val"), 2, "no split 'val': expected test or train"),
+        (("--sort", "worst"), 2, "no order 'worst': expected unreasonable or reasonable"),
+        (("--truth", "dgo"), 2, "no class 'dgo': is it dog"),
+        (("--run", "walk"), 2, "no run 'walk'"),
+        (("-n", 0), 2, "Invalid value for '--most'"),
+        (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples: leave out --pairs, or --sheet"),
+        (("--images", "x"), 2, "add --sheet FILE.png"),
+        (("--sheet", "x.jpg"), 2, "expected a name that ends in .png, found 'x.jpg'"),
+        (("--sheet", "none/x.png"), 5, "none/x.png could not be written: No such file or directory"),
+        (("--sheet", "x.png", "--images", "none"), 2, "no folder none: --images wants"),
+    ],
+)
+def test_failures_are_one_line(out, dsi, arguments, code, words):
+    ended = dsi("mistakes", out, *arguments)
+    assert (ended.code, ended.out) == (code, "")
+    assert ended.err.startswith("dsi: ")
+    assert words in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_no_output_folder(tmp_path, dsi):
+    ended = dsi("mistakes", tmp_path / "none")
+    assert ended.code == 2
+    assert "run `dsi analyze CHECKPOINTS -o" in ended.err
+
+
+def test_without_a_sheet_no_image_library_is_imported(out, dsi_process):
+    ended = dsi_process("mistakes", out, env={"PYTHONVERBOSE": "1", "PATH": ""})
+    assert ended.code == 0
+    assert "import 'numpy'" in ended.err
+    for module in ("PIL", "matplotlib", "torch"):
+        assert f"import '{module}'" not in ended.err
+
+
+def test_real_mistakes(analysed, dsi):
+    ended = dsi("mistakes", analysed.out, "--run", "cifar100-cnn", "--pairs", "-n", 1)
+    (row,) = pairs(analysed.run, Asked("cifar100-cnn", most=1)).rows
+    assert ended.out.splitlines()[-1].split()[:3] == [row.truth, row.prediction, str(row.count)]

@@ -1,0 +1,270 @@
+"""A specification -> a model: what each form builds, with which arguments, and how it says that it cannot."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.models import Wanted, build
+from dsi_cli.evaluation.preprocess import Preprocessing
+
+pytest_plugins = ("analysed", "trained")
+
+NAMED = """
+from torch import nn
+
+def _net(classes, channels=3):
+    return nn.Sequential(nn.Conv2d(channels, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, classes))
+
+def n_classes(n_classes): return _net(n_classes)
+def nclasses(nclasses): return _net(nclasses)
+def num_labels(num_labels, channels): return _net(num_labels, channels)
+def classes(*, classes, in_channels=3): return _net(classes, in_channels)
+def any_(**options): return _net(options.get("num_classes", 7))
+def positional(num_classes, in_ch, /): return _net(num_classes, in_ch)
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write a user's file and return its path."""
+
+    def written(text, name="builders_of_mine.py"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    yield written
+    sys.modules.pop("builders_of_mine", None)
+
+
+def shape_of(model, channels=3, side=32):
+    with torch.inference_mode():
+        outputs = model(torch.zeros(2, channels, side, side))
+    return tuple(getattr(outputs, "logits", outputs).shape)
+
+
+# The libraries
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "size"), [("test_resnet", 1, None), ("test_resnet", 3, (48, 48)), ("test_vit", 3, (64, 64))]
+)
+def test_timm_builds_for_the_classes_channels_and_size(name, channels, size):
+    built = build(f"timm:{name}", Wanted(7, channels, size))
+    assert shape_of(built.model, channels, 160 if size is None else size[0]) == (2, 7)
+    assert not built.model.training
+    assert built.usual.crop_pct == 0.95
+    assert built.usual.interpolation == ("bilinear" if name == "test_resnet" else "bicubic")
+    assert built.usual.mean == built.usual.std == (0.5, 0.5, 0.5)
+
+
+def test_timm_without_a_classifier_gives_features():
+    model = build("timm:test_resnet", Wanted(None, 3)).model
+    assert shape_of(model) == (2, model.num_features)
+
+
+def test_timm_takes_arguments():
+    wanted = Wanted(7, 3, (64, 64), {"patch_size": 8, "class_token": False, "global_pool": "avg"})
+    assert build("timm:test_vit", wanted).model.pos_embed.shape[1] == 64
+
+
+def test_torchvision_builds_a_listed_classifier_and_tells_its_preset():
+    built = build("torchvision:shufflenet_v2_x0_5", Wanted(7, 3))
+    assert shape_of(built.model) == (2, 7)
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    assert built.usual == Preprocessing((224, 224), 224 / 256, None, "bilinear", mean, std)
+    assert build("torchvision:squeezenet1_1", Wanted(7, 3, None, {"dropout": 0.0})).model.classifier[0].p == 0.0
+
+
+def test_transformers_builds_what_a_config_says(hugging_face_run):
+    folder = hugging_face_run.files[0].parent
+    built = build(f"transformers:{folder}", Wanted(10, 3))
+    assert shape_of(built.model) == (2, 10)
+    assert type(built.model).__name__ == "ViTForImageClassification"
+    half = (0.5, 0.5, 0.5)
+    assert built.usual == Preprocessing((32, 32), None, "squash", "bilinear", half, half)
+    (folder.parent / "other").mkdir(exist_ok=True)
+    (folder.parent / "other" / "config.json").write_bytes((folder / "config.json").read_bytes())
+    wanted = Wanted(10, 3, None, {"hidden_size": 16})
+    other = build(f"transformers:{folder.parent / 'other'}", wanted)
+    assert other.model.classifier.in_features == 16
+    assert other.usual.size == (32, 32)
+
+
+def test_torchscript_is_loaded(tmp_path, own_net):
+    net = own_net(num_classes=4).eval()
+    torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(tmp_path / "net.pt")
+    built = build(f"torchscript:{tmp_path / 'net.pt'}", Wanted(4, 3))
+    images = torch.randn(3, 3, 32, 32)
+    assert torch.equal(built.model(images), net(images))
+
+
+# A function
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "expected"),
+    [
+        *[("n_classes", 3, 5), ("nclasses", 3, 5), ("num_labels", 1, 5), ("num_labels", 3, 5), ("classes", 1, 5)],
+        ("any_", 3, 7),
+    ],
+)
+def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, channels, expected, write):
+    built = build(f"{write(NAMED)}:{name}", Wanted(5, channels))
+    assert shape_of(built.model, channels) == (2, expected)
+
+
+def test_what_a_person_gives_wins(write):
+    path = write(NAMED)
+    assert shape_of(build(f"{path}:classes", Wanted(5, 3, None, {"classes": 6, "in_channels": 2})).model, 2) == (2, 6)
+    assert shape_of(build(f"{path}:any_", Wanted(5, 3, None, {"num_classes": 6})).model) == (2, 6)
+
+
+def test_a_module_that_is_there_already_or_a_class(nets):
+    assert shape_of(build(f"{nets}:NET", Wanted(10, 3)).model) == (2, 10)
+    assert shape_of(build(f"{nets}:Net", Wanted(4, 1)).model, 1) == (2, 4)
+
+
+def test_a_function_of_a_module_in_the_working_folder(write, monkeypatch):
+    monkeypatch.chdir(write(NAMED).parent)
+    assert shape_of(build("builders_of_mine:n_classes", Wanted(5, 3)).model) == (2, 5)
+
+
+def test_a_file_that_imports_its_neighbour(write):
+    write(NAMED, "neighbour_of_builders.py")
+    path = write("from neighbour_of_builders import n_classes as built")
+    before = list(sys.path)
+    assert shape_of(build(f"{path}:built", Wanted(5, 3)).model) == (2, 5)
+    assert sys.path == before
+    sys.modules.pop("neighbour_of_builders")
+
+
+def test_a_model_of_a_function_is_in_evaluation_mode(nets):
+    assert not any(module.training for module in build(f"{nets}:build", Wanted(10, 3)).model.modules())
+
+
+# What cannot be built
+
+
+@pytest.mark.parametrize(
+    ("spec", "arguments", "message"),
+    [
+        (
+            "resnet18",
+            {},
+            r"^--model wants timm:NAME, torchvision:NAME, .* or module:FUNCTION; 'resnet18' is not of that form$",
+        ),
+        ("timm:", {}, r"'timm:' is not of that form$"),
+        ("", {}, r"'' is not of that form$"),
+        ("timm:resnet18x", {}, r"^timm has no model 'resnet18x'"),
+        ("timm:test_resnets", {}, r"^timm has no model 'test_resnets'; it has test_byobnet, .*, \.\.\.$"),
+        ("timm:zzz", {}, r"^timm has no model 'zzz'$"),
+        ("timm:hf_hub:x/y", {}, r"^timm has no model 'hf_hub:x/y'"),
+        ("timm:hf-hub:timm/test_vit.r160_in1k", {}, r"^timm has no model 'hf-hub:timm/test_vit"),
+        ("timm:../evil", {}, r"^timm has no model '../evil'"),
+        ("timm:[a", {}, r"^timm has no model '\[a'"),
+        ("timm:test_resnet", {"depth": 3}, r"^--model timm:test_resnet could not be built: TypeError: .*depth"),
+        ("torchvision:resnet", {}, r"^torchvision has no classifier 'resnet'; it has resnet101, "),
+        ("torchvision:zzz", {}, r"^torchvision has no classifier 'zzz'$"),
+        ("torchvision:fcn_resnet50", {}, r"^torchvision has no classifier 'fcn_resnet50'"),
+        ("torchvision:resnet18", {"depth": 3}, r"^--model torchvision:resnet18 could not be built: TypeError: .*depth"),
+        ("torchvision:hub:x/y", {}, r"^torchvision has no classifier 'hub:x/y'$"),
+        (
+            "transformers:google/vit-base",
+            {},
+            r"^--model transformers:google/vit-base wants a folder with a config.json; there is",
+        ),
+        ("torchscript:gone.pt", {}, r"^--model torchscript:gone.pt: there is no such file$"),
+        ("gone.py:build", {}, r"^gone.py:build: expected a Python file, found nothing at gone.py; check the path$"),
+        ("gone.module:build", {}, r"^gone.module:build: expected a module that can be imported, .*ModuleNotFoundError"),
+        ("http://x.y:build", {}, r"^http://x.y:build: expected a module that can be imported"),
+    ],
+)
+def test_a_specification_that_names_nothing(spec, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message) as caught:
+        build(spec, Wanted(10, 3, None, arguments))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("absent", {}, r":absent: expected a function 'absent' in .*nets_of_mine.py, found none; check its name$"),
+        ("time", {}, r":time: expected a function 'time' in .*, found none; check its name$"),
+        ("nothing", {}, r":nothing returned a NoneType; expected a torch.nn.Module$"),
+        ("fails", {}, r":fails: expected a function that returns a model, .* fails \(ValueError: two lines\); correct it$"),
+        ("leaves", {}, r":leaves: expected a function that returns a model, .* fails \(SystemExit: 3\); correct it$"),
+        ("strict", {}, r":strict needs width: give --model-arg width=VALUE$"),
+        ("strict", {"depth": 2}, r"^--model-arg depth: .*:strict takes num_classes, width$"),
+        ("nothing", {"depth": 2}, r"^--model-arg depth: .*:nothing takes no arguments$"),
+        ("build", {"width": "wide"}, r":build: expected a function that returns a model, .* fails \(TypeError: "),
+        ("build", {"depth": 2}, r":build: expected a function that returns a model, .* fails \(TypeError: .*'depth'"),
+    ],
+)
+def test_a_function_that_gives_no_model(name, arguments, message, nets):
+    with pytest.raises(UsageError, match=message) as caught:
+        build(f"{nets}:{name}", Wanted(10, 3, None, arguments))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("int", r"^--model .*:int (returned a int; expected a torch.nn.Module|could not be built: ValueError)"),
+        ("positional", r":positional.*(needs num_classes, in_ch|fails \(TypeError)"),
+    ],
+)
+def test_a_function_that_cannot_be_called_by_name(name, message, write):
+    path = write(f"{NAMED}\nint = int\n")
+    with pytest.raises(UsageError, match=message):
+        build(f"{path}:{name}", Wanted(10, 3))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def build(:", r"expected a module that can be imported, found that it fails \(SyntaxError"),
+        ("import gone_for_ever", r"found that it fails \(ModuleNotFoundError: No module named 'gone_for_ever'\)"),
+        ("raise SystemExit", r"found that it fails \(SystemExit: \); correct it$"),
+    ],
+)
+def test_a_file_that_cannot_be_imported(text, message, write):
+    with pytest.raises(UsageError, match=message):
+        build(f"{write(text)}:build", Wanted(10, 3))
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
+def test_a_file_that_is_no_torchscript(content, tmp_path):
+    (tmp_path / "net.pt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"^--model torchscript:.*net.pt could not be built: \w+: .+") as caught:
+        build(f"torchscript:{tmp_path / 'net.pt'}", Wanted(10, 3))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("{", r"^--model transformers:.* could not be built: "),
+        ("{}", r"^--model transformers:.* could not be built: ValueError: "),
+        (
+            '{"model_type": "bert"}',
+            r"^--model transformers:.* could not be built: ValueError: Unrecognized configuration class",
+        ),
+        (
+            '{"model_type": "mine", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForImageClassification": "evil.Net"}}',
+            r"^--model transformers:.* could not be built: ",
+        ),
+    ],
+)
+def test_a_config_of_no_image_classifier(config, message, tmp_path):
+    pytest.importorskip("transformers")
+    (tmp_path / "config.json").write_text(config, encoding="utf-8")
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')", encoding="utf-8")
+    with pytest.raises(UsageError, match=message) as caught:
+        build(f"transformers:{tmp_path}", Wanted(10, 3))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "PWNED").exists()

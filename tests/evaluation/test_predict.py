@@ -1,0 +1,383 @@
+"""A model on decoded images: its answers by independent oracles, in batches of any size, and what it cannot be asked."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles_testset as oracles
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+
+from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.evaluation.predict import BATCH_BYTES, LARGEST_BATCH, Evaluator, Split, device_of
+from dsi_cli.similarity.templates import template_similarity
+
+pytest_plugins = ("analysed", "trained")
+
+CLASSES = 6
+SAMPLES = 53
+
+
+def split_of(images, targets):
+    """Return a split of images in memory."""
+
+    def batches(order, size):
+        for start in range(0, len(order), size):
+            yield images[order[start : start + size]]
+
+    count = len(targets)
+    return Split(targets, batches, np.arange(100, 100 + count), [f"{number}.png" for number in range(count)])
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (SAMPLES, 3, 12, 12), dtype=np.uint8)
+
+
+@pytest.fixture
+def targets():
+    """Unordered; class 4 has no sample, class 5 a single one."""
+    found = np.random.default_rng(1).integers(0, 4, SAMPLES)
+    found[17] = 5
+    return found
+
+
+@pytest.fixture
+def net(own_net):
+    """Return a classifier that is right at times."""
+    torch.manual_seed(3)
+    model = own_net(num_classes=CLASSES, width=8).eval()
+    with torch.no_grad():
+        model.classifier.weight.mul_(30)
+    return model
+
+
+def plain(model, images, head="classifier"):
+    """Return logits and the classifier's inputs, by a loop over single images."""
+    caught = []
+    hook = model.get_submodule(head).register_forward_hook(lambda _module, inputs, _out: caught.append(inputs[0]))
+    with torch.no_grad():
+        logits = torch.cat([model(torch.from_numpy(one).float()[None] / 255) for one in images])
+    hook.remove()
+    features = torch.cat([one.flatten(2).mean(2) if one.dim() == 4 else one for one in caught])
+    return logits.double().numpy(), features.double().numpy()
+
+
+def test_predictions_loss_and_top5(net, images, targets):
+    logits, _ = plain(net, images)
+    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
+    outcome = answer.outcome
+    assert len(np.unique(logits.argmax(axis=1))) > 3
+    assert_array_equal(outcome.predictions, logits.argmax(axis=1))
+    assert_array_equal(outcome.counts, oracles.confusion(targets, logits.argmax(axis=1), CLASSES))
+    exps = np.exp(logits - logits.max(axis=1, keepdims=True))
+    assert_allclose(outcome.scores, (exps / exps.sum(axis=1, keepdims=True)).max(axis=1), rtol=1e-4)
+    assert answer.loss == pytest.approx(oracles.cross_entropy(logits, targets), rel=1e-5)
+    assert answer.loss == pytest.approx(
+        nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(targets)).item(), rel=1e-5
+    )
+    assert answer.top5 == round(oracles.accuracy_top5(logits, targets) * SAMPLES)
+    assert (list(outcome.samples), outcome.paths[3]) == (list(range(100, 100 + SAMPLES)), "3.png")
+    assert answer.templates is None
+
+
+def test_mean_and_deviation_are_applied(net, images, targets):
+    mean, std = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
+    answer = Evaluator(net, mean, std).answer(split_of(images, targets), CLASSES, "classifier")
+    scaled = (torch.from_numpy(images).float() / 255 - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    with torch.no_grad():
+        wanted = net(scaled).argmax(1).numpy()
+    assert_array_equal(answer.outcome.predictions, wanted)
+
+
+def test_tensors_of_the_users_own_are_taken_as_they_are(net, images, targets):
+    ready = images.astype(np.float32) / 100
+    answer = Evaluator(net, (0.5,) * 3, (0.5,) * 3).answer(split_of(ready, targets), CLASSES, "classifier")
+    with torch.no_grad():
+        assert_array_equal(answer.outcome.predictions, net(torch.from_numpy(ready)).argmax(1).numpy())
+
+
+@pytest.mark.parametrize("conv_head", [False, True])
+def test_templates_and_typicality_are_the_oracles(conv_head, own_net, images, targets):
+    torch.manual_seed(3)
+    net = own_net(num_classes=CLASSES, width=8, conv_head=conv_head).eval()
+    with torch.no_grad():
+        net.classifier.weight.mul_(30)
+    logits, features = plain(net, images)
+    predictions = logits.argmax(axis=1)
+    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    assert_array_equal(answer.outcome.predictions, predictions)
+    assert_array_equal(answer.templates.samples, np.bincount(targets, minlength=CLASSES))
+    present = np.flatnonzero(answer.templates.samples)
+    tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
+    wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
+    assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
+    rows, right, wrong = oracles.typicality(features, list(targets), list(predictions), CLASSES)
+    found = {(row["class_index"], row["correct"]): row for row in answer.templates.typicality}
+    assert set(found) == {(row["class_index"], row["correct"]) for row in rows if row["class_index"] != 4}
+    for row in rows:
+        if row["class_index"] == 4:
+            continue
+        ours = found[row["class_index"], row["correct"]]
+        assert ours["samples"] == row["samples"]
+        for name in ("group_cosine", "sample_cosine"):
+            assert ours[name] == (None if row[name] is None else pytest.approx(row[name], abs=1e-6)), (row, name)
+    for counts, cosines in zip(answer.templates.histograms, (wrong, right), strict=True):
+        assert_array_equal(counts, np.histogram(cosines, bins=40, range=(-1, 1))[0])
+
+
+def test_the_chance_level_of_typicality_is_within_sampling_error(net, images, targets):
+    logits, features = plain(net, images)
+    right = logits.argmax(axis=1) == targets
+    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    compared = 0
+    for row in answer.templates.typicality:
+        members = features[targets == row["class_index"]]
+        if row["samples"] == 0:
+            assert row["null_mean"] is None
+            continue
+        drawn = [np.random.default_rng(n).permutation(len(members))[: row["samples"]] for n in range(2000)]
+        whole = members.mean(axis=0)
+        means = np.array([members[chosen].mean(axis=0) for chosen in drawn])
+        cosines = means @ whole / (np.linalg.norm(means, axis=1) * np.linalg.norm(whole))
+        error = 5 * cosines.std() / np.sqrt(200) + 1e-9
+        assert row["null_mean"] == pytest.approx(cosines.mean(), abs=error)
+        compared += 1
+    assert compared >= 6
+    assert right.any()
+
+
+@pytest.mark.parametrize("templates", [False, True])
+@pytest.mark.parametrize("size", [1, 7, 1000, None])
+def test_the_size_of_batches_changes_nothing(size, templates, net, images, targets):
+    wanted = Evaluator(net, batch_size=SAMPLES).answer(
+        split_of(images, targets), CLASSES, "classifier", templates=templates
+    )
+    seen = []
+    found = Evaluator(net, batch_size=size).answer(
+        split_of(images, targets), CLASSES, "classifier", templates=templates, progress=seen.append
+    )
+    assert sum(seen) == SAMPLES
+    assert max(seen) <= (size or SAMPLES)
+    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_allclose(found.outcome.scores, wanted.outcome.scores, rtol=1e-5)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
+    if templates:
+        assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
+        for one, other in zip(found.templates.typicality, wanted.templates.typicality, strict=True):
+            assert one == {
+                k: v if v is None or isinstance(v, int) else pytest.approx(v, abs=1e-6) for k, v in other.items()
+            }
+
+
+def test_the_automatic_size_is_what_fits(net):
+    def split(side, count=3):
+        return split_of(np.zeros((count, 3, side, side), dtype=np.uint8), np.zeros(count, dtype=np.int64))
+
+    for side in (8, 300):
+        evaluator = Evaluator(net)
+        evaluator.answer(split(side), CLASSES, "classifier")
+        assert evaluator.batch_size == min(LARGEST_BATCH, BATCH_BYTES // (3 * side * side * 4))
+
+
+@pytest.mark.parametrize("words", [None, "[enforce fail at alloc_cpu.cpp] not enough memory", "CUDA error: out of memory"])
+def test_batches_shrink_where_the_memory_is_short(words, own_net, images, targets):
+    torch.manual_seed(3)
+    net = own_net(num_classes=CLASSES, width=8)
+    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    net.limit, net.words = 9, words
+    evaluator, seen = Evaluator(net), []
+    found = evaluator.answer(split_of(images, targets), CLASSES, "classifier", templates=True, progress=seen.append)
+    assert (sum(seen), max(seen)) == (SAMPLES, 6)  # 53, 26, 13, 6
+    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
+    net.limit, seen = 6, []
+    evaluator.answer(split_of(images, targets), CLASSES, "classifier", progress=seen.append)
+    assert set(seen) == {6, 5}
+
+
+def test_shrinking_in_the_middle_counts_no_sample_twice(own_net, images, targets):
+    torch.manual_seed(3)
+    net = own_net(num_classes=CLASSES, width=8)
+    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    forward, calls = net.forward, []
+
+    def failing(x):
+        calls.append(len(x))
+        if len(calls) in (3, 5):
+            raise torch.OutOfMemoryError("others took it")
+        return forward(x)
+
+    net.forward = failing
+    found = Evaluator(net, batch_size=16).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    assert calls[:6] == [16, 16, 16, 8, 8, 4]
+    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=1e-5)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-6)
+
+
+def test_one_image_that_is_too_much(own_net, images, targets):
+    with pytest.raises(
+        UsageError, match=r"^one image alone is too much for the memory: try --device cpu or a smaller --image"
+    ):
+        Evaluator(own_net(num_classes=CLASSES, limit=0)).answer(split_of(images, targets), CLASSES, "classifier")
+
+
+def test_some_columns_alone_are_compared(own_net, images, targets):
+    torch.manual_seed(3)
+    net = own_net(num_classes=CLASSES + 1)
+    with torch.no_grad():
+        net.classifier.bias[0] = 100
+    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", kept=slice(1, None))
+    logits, _ = plain(net.eval(), images)
+    assert_array_equal(answer.outcome.predictions, logits[:, 1:].argmax(axis=1))
+    assert answer.loss == pytest.approx(oracles.cross_entropy(logits[:, 1:], targets), rel=1e-5)
+
+
+def test_five_classes_have_no_top5(own_net, images):
+    answer = Evaluator(own_net(num_classes=5)).answer(split_of(images, np.arange(SAMPLES) % 5), 5, "classifier")
+    assert answer.top5 is None
+
+
+def test_without_a_classifier_there_are_templates_alone(net, images, targets):
+    _, features = plain(net, images)
+    net.classifier = nn.Identity()
+    answer = Evaluator(net).answer(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
+    assert (answer.outcome, answer.loss, answer.top5) == (None, None, None)
+    assert list(answer.templates.typicality) == []
+    tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
+    wanted = np.asarray(oracles.template_similarity(features, targets, CLASSES), dtype=float)
+    present = np.flatnonzero(answer.templates.samples)
+    assert_allclose(tncsm[np.ix_(present, present)], wanted[np.ix_(present, present)], atol=1e-6)
+
+
+def test_the_hook_is_gone_afterwards(net, images, targets):
+    Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    assert not net.classifier._forward_pre_hooks
+
+
+def test_bfloat16_is_near(net, images, targets):
+    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    found = Evaluator(net, autocast=True).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+    assert (found.outcome.predictions == wanted.outcome.predictions).mean() > 0.9
+    assert_allclose(found.templates.sums, wanted.templates.sums, rtol=0.05, atol=0.5)
+
+
+# What a model may give
+
+
+class Gives(nn.Module):
+    """Gives what a function makes of the logits."""
+
+    def __init__(self, function, unused=False):
+        super().__init__()
+        self.fc = nn.Linear(3, CLASSES)
+        self.function, self.unused = function, unused
+
+    def forward(self, x):
+        x = x.mean((2, 3))
+        return self.function(x @ self.fc.weight.T if self.unused else self.fc(x))
+
+
+@pytest.mark.parametrize("function", [lambda x: (x, None), lambda x: [x], lambda x: type("Output", (), {"logits": x})()])
+def test_logits_are_found_in_what_a_model_returns(function, images, targets):
+    torch.manual_seed(0)
+    model = Gives(function)
+    answer = Evaluator(model).answer(split_of(images, targets), CLASSES, "fc")
+    with torch.no_grad():
+        wanted = model.fc(torch.from_numpy(images).float().div(255).mean((2, 3)))
+    assert_allclose(answer.outcome.predictions, wanted.argmax(1))
+
+
+@pytest.mark.parametrize(
+    ("function", "kind", "message"),
+    [
+        (lambda x: {"x": x}, UsageError, r"^the model returns a dict; expected a tensor of \(batch, classes\)$"),
+        (lambda _: None, UsageError, r"^the model returns a NoneType; expected a tensor"),
+        (lambda _: (), UsageError, r"^the model returns a tuple; expected a tensor"),
+        (
+            lambda x: x[:, :4],
+            UnreadableError,
+            r"^the model's outputs have shape \(53, 4\); expected \(batch, 6\), one a class$",
+        ),
+        (lambda x: x[:, :, None], UnreadableError, r"outputs have shape \(53, 6, 1\); expected \(batch, 6\)"),
+        (lambda x: x.sum(), UnreadableError, r"outputs have shape \(\); expected \(batch, 6\)"),
+        (lambda x: x[:1], (UsageError, UnreadableError), r"the model's outputs have shape \(1, 6\)"),
+        (lambda x: x * float("nan"), UnreadableError, r"^the model's outputs are NaN or infinite$"),
+        (lambda x: x / 0, UnreadableError, r"^the model's outputs are NaN or infinite$"),
+        (lambda x: x.view(7), UsageError, r"^the model cannot take these images: shape '\[7\]' is invalid"),
+        (lambda x: x.gone, UsageError, r"^the model cannot take these images: AttributeError: "),
+        (lambda _: int("x\ny"), UsageError, r"^the model cannot take these images: ValueError: "),
+    ],
+)
+def test_what_is_no_answer(function, kind, message, images, targets):
+    with pytest.raises(kind, match=message) as caught:
+        Evaluator(Gives(function)).answer(split_of(images, targets), CLASSES, "fc")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_classifier_that_is_never_called_has_no_features(images, targets):
+    with pytest.raises(UsageError, match=r"^the model does not call its classifier fc: its features cannot be had$"):
+        Evaluator(Gives(lambda x: x, unused=True)).answer(split_of(images, targets), CLASSES, "fc", templates=True)
+
+
+def test_torchscript_has_no_features(net, images, targets):
+    traced = torch.jit.trace(net, torch.zeros(1, 3, 12, 12))
+    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
+    found = Evaluator(traced).answer(split_of(images, targets), CLASSES, "classifier")
+    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+    with pytest.raises(UsageError, match=r"^features cannot be caught within TorchScript: give the model's own code with"):
+        Evaluator(traced).answer(split_of(images, targets), CLASSES, "classifier", templates=True)
+
+
+def test_features_that_are_not_one_a_sample(images, targets):
+    class Tokens(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(3, CLASSES)
+
+        def forward(self, x):
+            return self.fc(x.flatten(2).transpose(1, 2)).mean(1)
+
+    with pytest.raises(
+        UsageError, match=r"^the features have shape \(\d+, 144, 3\); expected \(batch, width\), one a sample$"
+    ):
+        Evaluator(Tokens()).answer(split_of(images, targets), CLASSES, "fc", templates=True)
+
+
+def test_features_that_are_not_finite(net, images, targets):
+    class Body(nn.Module):
+        def forward(self, x):
+            return torch.full((len(x), 4), torch.inf)
+
+    model = nn.Sequential(Body(), nn.Identity())
+    with pytest.raises(UnreadableError, match=r"^the model's features are NaN or infinite$"):
+        Evaluator(model).answer(split_of(images, targets), CLASSES, None, has_classifier=False, templates=True)
+
+
+# Devices
+
+
+def test_a_device_by_its_number(net, images, targets):
+    wanted = Evaluator(net).answer(split_of(images, targets), CLASSES, "classifier")
+    found = Evaluator(net, device=device_of("cpu:0")).answer(split_of(images, targets), CLASSES, "classifier")
+    assert_array_equal(found.outcome.predictions, wanted.outcome.predictions)
+
+
+def test_the_devices_that_are_there():
+    assert device_of("cpu") == "cpu"
+    assert device_of("auto") in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("asked", ["cuda:77", "tpu", "", "cpu:x", "gpu", "cuda:-1", "meta", "privateuseone"])
+def test_a_device_that_is_not_there(asked):
+    with pytest.raises(UsageError, match=rf"^--device {asked} is not there: .+; try auto or cpu$") as caught:
+        device_of(asked)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(UsageError, match=r"^--device cuda is not there: .+; try auto or cpu$"):
+        device_of("cuda")

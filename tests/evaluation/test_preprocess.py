@@ -1,0 +1,310 @@
+"""How an image becomes a model's input: to the last bit what the libraries do, and where that is known from."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.images import open_bytes
+from dsi_cli.evaluation.models import Wanted, build
+from dsi_cli.evaluation.predict import Evaluator
+from dsi_cli.evaluation.preprocess import INTERPOLATIONS, Preprocessing, told, told_by_processor
+
+SIZES = [(32, 32), (37, 53), (53, 37), (224, 224), (301, 200), (31, 400), (1, 1)]
+HALF = (0.5, 0.5, 0.5)
+
+
+def picture(size, mode="RGB", seed=0):
+    """Return an image of noise with some structure, ``size`` its width and height."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    noisy = np.clip(np.asarray(coarse, dtype=int) + rng.integers(-20, 21, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+    return Image.fromarray(noisy).convert(mode)
+
+
+def as_model_takes(prepared, image):
+    """Return what a model is given of an image: transformed here, scaled and normalised by the evaluator."""
+    row = prepared.transform()(image)
+    return Evaluator(torch.nn.Identity(), prepared.mean, prepared.std)._input(row[None])[0]
+
+
+# The libraries' own transforms
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize(
+    ("crop_pct", "crop_mode", "interpolation"),
+    [(0.875, "center", "bilinear"), (1.0, "center", "bicubic"), (0.95, "squash", "lanczos"), (0.5, "center", "nearest")],
+)
+def test_as_timm_does(size, crop_pct, crop_mode, interpolation):
+    from timm.data import create_transform
+
+    theirs = create_transform(
+        (3, 48, 48), crop_pct=crop_pct, crop_mode=crop_mode, interpolation=interpolation, mean=HALF, std=(0.2, 0.3, 0.4)
+    )
+    prepared = Preprocessing((48, 48), crop_pct, crop_mode, interpolation, HALF, (0.2, 0.3, 0.4), 3).fitted()
+    assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
+
+
+def test_as_timm_does_where_height_and_width_differ():
+    from timm.data import create_transform
+
+    theirs = create_transform((3, 48, 64), crop_pct=0.9, interpolation="bicubic", mean=HALF, std=HALF)
+    prepared = Preprocessing((48, 64), 0.9, None, "bicubic", HALF, HALF, 3).fitted()
+    assert torch.equal(as_model_takes(prepared, picture((90, 70))), theirs(picture((90, 70))))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_mambaout"])
+def test_a_timm_models_usual_preprocessing(name):
+    import timm
+    from timm.data import create_transform, resolve_data_config
+
+    theirs = create_transform(**resolve_data_config({}, model=timm.create_model(name)))
+    prepared = build(f"timm:{name}", Wanted(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    for size in SIZES[1:4]:
+        assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_1"])
+def test_a_torchvision_models_usual_preprocessing(name, size):
+    from torchvision import models
+
+    theirs = models.get_model_weights(name).DEFAULT.transforms()
+    prepared = build(f"torchvision:{name}", Wanted(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
+
+
+@pytest.mark.parametrize(("crop", "resize"), [(224, 232), (288, 320), (48, 55), (40, 41), (33, 57), (384, 384), (7, 9)])
+def test_as_torchvisions_presets_do_for_any_crop_and_size(crop, resize):
+    from torchvision.transforms._presets import ImageClassification
+
+    theirs = ImageClassification(crop_size=crop, resize_size=resize)
+    prepared = told({"val_crop_size": crop, "val_resize_size": resize, "interpolation": "bilinear"})
+    usual = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
+    for size in SIZES[:6]:
+        assert torch.equal(as_model_takes(prepared.over(usual).fitted(), picture(size)), theirs(picture(size)))
+
+
+@pytest.mark.parametrize("size", SIZES[:5])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": {"height": 40, "width": 40}, "resample": 2},
+        {"size": {"height": 48, "width": 40}, "resample": 3},
+        {"size": {"height": 40, "width": 40}, "resample": 3, "do_normalize": False},
+    ],
+)
+def test_as_a_vit_image_processor_does(size, options):
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.ViTImageProcessor(**options)
+    theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
+    prepared = told_by_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    found = as_model_takes(prepared, picture(size))
+    assert found.shape == theirs.shape
+    # Theirs resizes tensors, ours Pillow images: single values lie a few of 256 levels apart.
+    assert (found - theirs).abs().max() <= 4.01 / 255 / 0.5
+    assert (found - theirs).abs().mean() <= 0.5 / 255 / 0.5
+
+
+def test_as_a_clip_image_processor_does():
+    transformers = pytest.importorskip("transformers")
+    processor = transformers.CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 48, "width": 48})
+    prepared = told_by_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    for size in SIZES[:5]:
+        theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
+        assert (as_model_takes(prepared, picture(size)) - theirs).abs().max() <= 2.01 / 255 / 0.26
+
+
+def test_images_as_they_are_are_scaled_as_torchvision_does():
+    from torchvision import transforms
+
+    theirs = transforms.Compose([transforms.ToTensor(), transforms.Normalize(HALF, (0.1, 0.2, 0.3))])
+    prepared = Preprocessing(mean=HALF, std=(0.1, 0.2, 0.3), channels=3).fitted()
+    assert torch.equal(as_model_takes(prepared, picture((37, 53))), theirs(picture((37, 53))))
+
+
+# Colour modes
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I", "F"])
+def test_any_colour_mode_fits_any_number_of_channels(mode, channels):
+    image = picture((9, 7)).convert("L").convert("I").convert("I;16") if mode == "I;16" else picture((9, 7)).convert(mode)
+    row = Preprocessing(size=(5, 5), channels=channels).transform()(image)
+    assert (row.shape, row.dtype) == ((channels, 5, 5), np.uint8)
+
+
+def test_grey_images_for_a_coloured_model_and_the_reverse():
+    grey, coloured = picture((9, 7), "L"), picture((9, 7))
+    assert_array_equal(Preprocessing(channels=3).transform()(grey), np.stack([np.asarray(grey)] * 3))
+    assert_array_equal(Preprocessing(channels=1).transform()(coloured)[0], np.asarray(coloured.convert("L")))
+
+
+def stored(image, **options):
+    """Return an image as a PNG file gives it back."""
+    file = io.BytesIO()
+    image.save(file, "png", **options)
+    return open_bytes(file.getvalue())
+
+
+def test_a_palette_is_looked_up():
+    image = picture((9, 7)).quantize(16)
+    found = stored(image)
+    assert found.mode == "P"
+    assert_array_equal(Preprocessing(channels=3).transform()(found), np.asarray(image.convert("RGB")).transpose(2, 0, 1))
+
+
+def test_transparency_is_dropped():
+    image = picture((9, 7))
+    image.putalpha(77)
+    found = stored(image)
+    assert found.mode == "RGBA"
+    assert_array_equal(Preprocessing(channels=3).transform()(found), np.asarray(picture((9, 7))).transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_are_scaled_not_clipped(channels):
+    values = np.arange(0, 65536, 1040, dtype=np.uint16)[:63].reshape(7, 9)
+    found = stored(Image.fromarray(values))
+    assert found.mode == "I;16"
+    row = Preprocessing(channels=channels).transform()(found)
+    for channel in row:
+        assert np.abs(channel.astype(int) - values / 257).max() <= 1
+
+
+# Told
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, Preprocessing()),
+        ({"mean": [0.1, 0.2, 0.3], "std": (0.4,)}, Preprocessing(mean=(0.1, 0.2, 0.3), std=(0.4,))),
+        ({"mean": 0.1, "std": 1}, Preprocessing(mean=(0.1,), std=(1.0,))),
+        ({"mean": "0.1", "std": [True]}, Preprocessing()),
+        ({"mean": [], "std": [1, "2"]}, Preprocessing()),
+        ({"mean": [float("nan")], "std": [float("inf")]}, Preprocessing()),
+        ({"mean": [0.1] * 5}, Preprocessing()),
+        ({"img_size": 64}, Preprocessing((64, 64))),
+        ({"image_size": [48, 64]}, Preprocessing((48, 64))),
+        ({"image_size": {"height": 48, "width": 64}}, Preprocessing((48, 64))),
+        ({"input_size": [3, 48, 64], "img_size": 32}, Preprocessing((48, 64))),
+        ({"input_size": (224,)}, Preprocessing((224, 224))),
+        ({"input_size": "224"}, Preprocessing()),
+        ({"input_size": [None, 224]}, Preprocessing()),
+        ({"img_size": 0}, Preprocessing()),
+        ({"img_size": -3}, Preprocessing()),
+        ({"img_size": True}, Preprocessing()),
+        ({"img_size": None, "crop_pct": None, "interpolation": ""}, Preprocessing()),
+        ({"img_size": 64, "crop_pct": 0.9, "crop_mode": "squash"}, Preprocessing((64, 64), 0.9, "squash")),
+        ({"interpolation": "random"}, Preprocessing()),
+        ({"interpolation": ["bilinear"]}, Preprocessing()),
+        ({"interpolation": "lanczos"}, Preprocessing(interpolation="lanczos")),
+        (
+            {"val_crop_size": 40, "val_resize_size": 50, "train_crop_size": 36, "interpolation": "bicubic"},
+            Preprocessing((40, 40), 0.8, None, "bicubic"),
+        ),
+        ({"val_resize_size": 50}, Preprocessing()),
+        ({"val_crop_size": 40, "val_resize_size": 0}, Preprocessing((40, 40))),
+    ],
+)
+def test_what_a_trainer_wrote_down(facts, expected):
+    assert told(facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, Preprocessing(None, None, "squash")),
+        ({"size": 40, "do_resize": True}, Preprocessing((40, 40), 1.0)),
+        ({"size": {"height": 40, "width": 48}, "resample": 3}, Preprocessing((40, 48), None, "squash", "bicubic")),
+        (
+            {
+                "size": {"shortest_edge": 64},
+                "do_center_crop": True,
+                "crop_size": {"height": 48, "width": 48},
+                "resample": 2,
+            },
+            Preprocessing((48, 48), 0.75, None, "bilinear"),
+        ),
+        (
+            {"size": {"shortest_edge": 64}, "do_center_crop": False, "crop_size": {"height": 48, "width": 48}},
+            Preprocessing((64, 64), 1.0),
+        ),
+        ({"size": {"shortest_edge": 64}, "do_center_crop": True, "crop_size": 48}, Preprocessing((48, 48), 0.75)),
+        ({"resample": 0}, Preprocessing(None, None, "squash", "nearest")),
+        ({"resample": 1}, Preprocessing(None, None, "squash", "lanczos")),
+        ({"resample": 9}, Preprocessing(None, None, "squash")),
+        ({"resample": "bicubic"}, Preprocessing(None, None, "squash")),
+        (
+            {"image_mean": [0.1, 0.2, 0.3], "image_std": HALF},
+            Preprocessing(None, None, "squash", None, (0.1, 0.2, 0.3), HALF),
+        ),
+        (
+            {"image_mean": HALF, "image_std": HALF, "do_normalize": False},
+            Preprocessing(None, None, "squash", None, (0.0,), (1.0,)),
+        ),
+    ],
+)
+def test_what_a_processors_file_says(facts, expected):
+    assert told_by_processor(facts) == expected
+
+
+def test_what_is_asked_for_wins():
+    asked = Preprocessing(size=(8, 8), std=(0.1,))
+    assert asked.over(Preprocessing((4, 4), 0.9, mean=(0.2,))) == Preprocessing((8, 8), 0.9, None, None, (0.2,), (0.1,))
+
+
+@pytest.mark.parametrize(
+    ("prepared", "expected"),
+    [
+        (Preprocessing(channels=1), "images as they are, 1 channel, mean none, std none"),
+        (
+            Preprocessing((40, 48), 0.8, None, "bicubic", HALF, (0.22,), 3),
+            "40x48 (bicubic, crop 0.8), 3 channels, mean 0.5 0.5 0.5, std 0.22",
+        ),
+        (Preprocessing((4, 4), None, "squash", channels=3), "4x4 (bilinear, squashed), 3 channels, mean none, std none"),
+    ],
+)
+def test_it_is_described_in_words(prepared, expected):
+    assert prepared.described() == expected
+
+
+@pytest.mark.parametrize(
+    ("channels", "mean", "expected"), [(1, HALF, (0.5,)), (3, (0.2,), (0.2, 0.2, 0.2)), (None, (0.2,), (0.2, 0.2, 0.2))]
+)
+def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
+    assert Preprocessing(mean=mean, std=mean, channels=channels).fitted().mean == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("prepared", "message"),
+    [
+        (Preprocessing(channels=2), r"^images of 2 channels cannot be made: expected 1, 3, 4$"),
+        (Preprocessing(std=(0.1, 0.0, 0.2)), r"^a standard deviation is above 0; \(0\.1, 0\.0, 0\.2\) is not$"),
+        (Preprocessing(std=(float("nan"),)), r"^a standard deviation is above 0"),
+        (Preprocessing(size=(0, 4)), r"^an image size lies between 1 and 8,192; \(0, 4\) does not$"),
+        (Preprocessing(size=(4, 9000)), r"^an image size lies between 1 and 8,192"),
+        (Preprocessing(crop_pct=0.0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
+        (Preprocessing(crop_pct=float("nan")), r"^a crop share lies between 0 and 4; nan does not$"),
+        (Preprocessing(mean=(0.1, 0.2)), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
+        (Preprocessing(mean=()), r"^0 values of mean or std for 3 channels"),
+        (Preprocessing(size=(4, 4), interpolation="cubic"), r"interpolation.*nearest, bilinear, bicubic.* lanczos.*cubic"),
+        (Preprocessing(mean=(float("nan"),), std=(1.0,)), r"mean"),
+    ],
+)
+def test_what_cannot_be_right(prepared, message):
+    with pytest.raises(UsageError, match=message):
+        prepared.fitted()
+
+
+@pytest.mark.parametrize("name", INTERPOLATIONS)
+def test_every_interpolation_is_known_to_timm(name):
+    assert Preprocessing((5, 5), interpolation=name).transform()(picture((9, 7))).shape == (3, 5, 5)

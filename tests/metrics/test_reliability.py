@@ -1,0 +1,165 @@
+"""Reliability of a CCSM against a loop over samples, and the cases that have a known answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import oracles_testset
+import pytest
+from numpy.testing import assert_allclose
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics.reliability import reliability
+
+
+def mistaken(classes: int, samples: int, seed: int, *, noise: float = 0.0):
+    """Return counts whose mistakes follow a structure, a share of them none at all; half of the samples are right."""
+    rng = np.random.default_rng([classes, samples, seed])
+    structure = rng.random((classes, classes)) ** 4
+    np.fill_diagonal(structure, 0)
+    even = (1 - np.eye(classes)) / (classes - 1)
+    wrong = (1 - noise) * structure / structure.sum(axis=1, keepdims=True) + noise * even
+    return np.stack([rng.multinomial(samples, row) for row in 0.5 * (wrong + np.eye(classes))])
+
+
+def one_answer(doubt: tuple[int, int] = (1, 2)):
+    """Return counts of 5 classes that every deal halves alike, up to which half is which: one class alone is in doubt."""
+    counts = 2 * np.roll(np.eye(5, dtype=int), 1, axis=1)
+    counts[0] = 0
+    counts[0, doubt] = 1
+    return counts
+
+
+def slow(counts, deals: int, seed: int = 99):
+    """Return the oracle's value, and the standard error of such a value of as many deals."""
+    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(seed), deals)
+    value = oracles_testset.split_half_reliability(counts, halves)
+    parts = [halves[at::10] for at in range(10)]
+    spread = np.std([oracles_testset.split_half_reliability(counts, part) for part in parts], ddof=1)
+    return value, spread / np.sqrt(10)
+
+
+@pytest.mark.parametrize("doubt", [(1, 2), (3, 4), (0, 2), (2, 5), (2, 6)])
+@pytest.mark.parametrize("alone", [0, 1])
+def test_equals_the_oracle_where_all_deals_say_the_same(doubt, alone):
+    """Classes without samples, or with one, have no halves: they are left out, rows being normalised before."""
+    counts = np.zeros((7, 7), dtype=int)
+    counts[:5, :5] = one_answer()
+    counts[0] = 0
+    counts[0, doubt] = 1
+    counts[5, 1] = alone
+    found = reliability(counts, deals=3)
+    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(0), 4)
+    assert_allclose(found.value, oracles_testset.split_half_reliability(counts, halves), rtol=0, atol=1e-12)
+    assert (found.classes_used, found.reason) == (5, None)
+
+
+@pytest.mark.parametrize(("classes", "samples", "noise"), [(6, 30, 0.3), (10, 9, 0.0), (12, 51, 0.9)])
+@pytest.mark.parametrize("empty", [False, True])
+def test_equals_the_oracle_of_other_deals_within_sampling_error(classes, samples, noise, empty):
+    counts = mistaken(classes, samples, seed=1, noise=noise)
+    if empty:
+        counts[1], counts[4] = 0, 0
+        counts[4, 2] = 1
+    expected, error = slow(counts, deals=200)
+    found = reliability(counts, deals=1000)
+    assert abs(found.value - expected) < 4 * error * np.sqrt(1.2), (found.value, expected, error)
+    assert found.classes_used == classes - 2 * empty
+
+
+def test_the_default_deals_are_near_those_of_many():
+    counts = mistaken(20, 60, seed=2)
+    many = reliability(counts, deals=800).value
+    few = [reliability(counts, seed=seed).value for seed in range(40)]
+    assert len(set(few)) == 40, "another seed, other deals"
+    assert abs(np.mean(few) - many) < 4 * np.std(few) / np.sqrt(40) + 1e-3
+    assert np.std(few) < 0.02
+    assert reliability(counts, seed=3) == reliability(counts, seed=3)
+
+
+def test_many_samples_without_noise_are_wholly_reliable():
+    assert reliability(mistaken(15, 100_000, seed=3), deals=5).value > 0.999
+
+
+def test_halves_that_are_always_the_same_give_one():
+    counts = 6 * np.roll(np.eye(4, dtype=int), 1, axis=1)
+    assert_allclose(reliability(counts).value, 1.0, rtol=0, atol=1e-12)
+
+
+def test_mistakes_that_are_all_noise_are_about_0():
+    found = [reliability(mistaken(30, 100, seed=seed, noise=1.0)).value for seed in range(30)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / np.sqrt(30)
+    assert np.std(found) < 0.12
+    assert max(found) < 0.35
+
+
+def test_more_samples_of_the_same_network_are_more_reliable():
+    found = [reliability(mistaken(12, samples, seed=4, noise=0.3)).value for samples in (10, 100, 1000, 10_000)]
+    assert found == sorted(found)
+    assert found[0] < 0.6
+    assert found[-1] > 0.98
+
+
+def test_the_value_foretells_another_set_of_as_many_samples():
+    """Spearman and Brown: of the whole, though only halves were compared."""
+    rng, off = np.random.default_rng(8), ~np.eye(25, dtype=bool)
+    chances = mistaken(25, 1_000_000, seed=5, noise=0.5) / 1_000_000
+    correlations, foretold = [], []
+    for _ in range(40):
+        pair = [np.stack([rng.multinomial(80, row) for row in chances]) for _ in range(2)]
+        correlations.append(np.corrcoef(pair[0][off], pair[1][off])[0, 1])
+        foretold.append(np.mean([reliability(counts).value for counts in pair]))
+    assert 0.2 < np.mean(correlations) < 0.9
+    assert abs(np.mean(correlations) - np.mean(foretold)) < 0.02
+
+
+def test_permuting_the_classes_changes_nothing():
+    counts, order = one_answer(), np.array([3, 0, 4, 2, 1])
+    assert_allclose(reliability(counts[np.ix_(order, order)]).value, reliability(counts).value, rtol=0, atol=1e-12)
+    counts, order = mistaken(14, 40, seed=6), np.random.default_rng(6).permutation(14)
+    many = [reliability(one, deals=600).value for one in (counts, counts[np.ix_(order, order)])]
+    assert_allclose(many[0], many[1], rtol=0, atol=4 * slow(counts, deals=100)[1])
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.int64, np.uint16])
+def test_counts_of_any_integer_type(kind):
+    counts = mistaken(8, 30, seed=7)
+    assert reliability(counts.astype(kind)) == reliability(counts)
+
+
+def test_the_classes_and_samples_that_take_part_are_counted():
+    """As everywhere, a sample whose truth or prediction is left out does not count."""
+    counts = mistaken(6, 20, seed=8)
+    counts[5] = 0
+    counts[5, 0] = 1
+    counts[0, 5] = 3
+    found = reliability(counts)
+    assert (found.classes_used, found.samples_used) == (5, int(counts[:5, :5].sum()))
+
+
+@pytest.mark.parametrize(
+    ("counts", "classes", "samples", "reason"),
+    [
+        (np.zeros((5, 5), dtype=int), 0, 0, "0 classes with two samples or more: halves need three"),
+        (np.eye(4, dtype=int), 0, 0, "0 classes with two samples or more: halves need three"),
+        (np.diag([2, 3, 1]), 2, 5, "2 classes with two samples or more: halves need three"),
+        (np.diag([4, 4, 4]), 3, 12, "too few mistakes: in every deal a half has none"),
+        (np.array([[4, 1, 0], [0, 4, 0], [0, 0, 4]]), 3, 13, "too few mistakes: in every deal a half has none"),
+        (np.ones((3, 3), dtype=int) - np.eye(3, dtype=int), 3, 6, "the halves contradict each other"),
+    ],
+)
+def test_what_has_no_reliability_has_a_reason(counts, classes, samples, reason):
+    found = reliability(counts)
+    assert (found.value, found.classes_used, found.samples_used, found.reason) == (None, classes, samples, reason)
+
+
+@pytest.mark.parametrize(
+    ("counts", "deals", "message"),
+    [
+        (np.ones((2, 3), dtype=int), 5, r"needs square counts and a deal; these have shape \(2, 3\), 5 deals$"),
+        (np.ones(4, dtype=int), 5, r"needs square counts and a deal; these have shape \(4,\), 5 deals$"),
+        (np.ones((3, 3), dtype=int), 0, r"needs square counts and a deal; these have shape \(3, 3\), 0 deals$"),
+    ],
+)
+def test_what_cannot_be_is_refused(counts, deals, message):
+    with pytest.raises(UsageError, match=message):
+        reliability(counts, deals)

@@ -1,0 +1,596 @@
+"""Running the model of a run on labelled data: real trainers' checkpoints, what does not fit, and going on where it was."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import oracles_testset as oracles
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+from torch import nn
+
+from dsi_cli.evaluation.predict import Evaluator
+
+pytest_plugins = ("analysed", "trained")
+
+TRAINERS = ("timm_run", "torchvision_run", "hugging_face_run")
+
+
+@pytest.fixture
+def evaluations(monkeypatch):
+    """Return the list of evaluations that are done from now on: how many samples each."""
+    done = []
+    real = Evaluator.answer
+
+    def counted(self, split, *arguments, **options):
+        done.append(len(split.targets))
+        return real(self, split, *arguments, **options)
+
+    monkeypatch.setattr(Evaluator, "answer", counted)
+    return done
+
+
+def saved(run, epoch):
+    return torch.load(run.files[epoch], weights_only=False)
+
+
+# The real runs
+
+
+def model_of(shared, run, epoch, arch):
+    """Return the network of a real run with weights that torch loads, and its images' mean and deviation."""
+    folder = shared / "data" / "runs" / run
+    names: dict = {}
+    exec(compile((folder / "models.py").read_text(encoding="utf-8"), "models", "exec"), names)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    channels = len(config["mean"])
+    weights = torch.load(folder / f"epoch_{epoch:03}.pt", weights_only=True)["state_dict"]
+    net = names["build"](arch, 10 if channels == 1 else 100, channels)
+    net.load_state_dict(weights, strict=True)
+    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
+    return (
+        net.eval(),
+        lambda image: (
+            (
+                torch.from_numpy(np.array(image)).reshape(channels, *image.size[::-1])
+                if channels == 1
+                else torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            )
+            .float()
+            .div(255)
+            .sub(mean)
+            .div(std)
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("run", "images", "arch", "epochs", "looped"),
+    [
+        ("fashion-mnist-tinycnn", "fashion-mnist", "tinycnn", range(16), (0, 15)),
+        ("cifar100-cnn", "cifar100", "cnn", (2, 30), (30,)),
+        ("cifar100-vit", "cifar100", "vit", (2, 30), (30,)),
+    ],
+)
+def test_the_real_runs_give_their_stored_predictions(run, images, arch, epochs, looped, shared, evaluate, loop):
+    folder, data = shared / "data" / "runs" / run, shared / "data" / "images" / images
+    ran = evaluate(
+        *(folder, "--model", f"{folder / 'models.py'}:build", "--model-arg", f"arch={arch}"),
+        *("--epochs", f"{epochs[0]}:{epochs[-1]}:{epochs[1] - epochs[0]}"),
+        data=data,
+    )
+    assert ran.code == 0, ran.stderr
+    assert "is not what the trainer wrote" not in ran.stderr
+    stored, targets = np.load(folder / "preds.npy"), np.load(folder / "targets.npy")
+    for epoch in epochs:
+        found = ran.predictions(epoch)
+        number = found["path"].str.extract(r"(\d+)\.png$", expand=False).astype(int)
+        assert_array_equal(found["prediction"], stored[epoch][number])
+        assert_array_equal(found["target"], targets[number])
+        assert_array_equal(
+            ran.counts(epoch), oracles.confusion(targets[number], stored[epoch][number], len(ran.counts(epoch)))
+        )
+    for epoch in looped:
+        wanted = loop(*model_of(shared, run, epoch, arch), data)
+        order = np.array([targets[int(path.stem)] for path, _ in wanted_files(data)])
+        at = f"epoch == {epoch} and split == 'test' and metric =="
+        logits = torch.from_numpy(wanted.logits).double()
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(order).long()).item()
+        assert ran.value(f"{at} 'loss'") == pytest.approx(loss, rel=1e-5)
+        top5 = (logits.topk(5).indices == torch.from_numpy(order)[:, None]).any(1).double().mean().item()
+        assert ran.value(f"{at} 'accuracy_top5'") == pytest.approx(top5, abs=1e-9)
+
+
+def wanted_files(folder):
+    return [(path, path.parent.name) for place in sorted(folder.iterdir()) for path in sorted(place.iterdir())]
+
+
+# Real trainers' checkpoints
+
+
+@pytest.mark.parametrize("which", TRAINERS)
+def test_a_trainers_run_says_its_model_and_gives_every_table(which, request, evaluate, loop, few):
+    run = request.getfixturevalue(which)
+    ran = evaluate(run.folder, "--templates")
+    assert ran.code == 0, ran.stderr
+    assert "(recorded in its checkpoints)" in ran.stderr
+    epochs = sorted(ran.curves("metric == 'accuracy'")["epoch"])
+    assert len(epochs) == len(run.files)
+    for number, epoch in enumerate(epochs):
+        head = {"timm_run": "head", "torchvision_run": "fc", "hugging_face_run": "classifier"}[which]
+        wanted = loop(run.model(number), run.transform, few, head)
+        assert_answers(ran, epoch, wanted)
+    assert set(ran.curves("metric == 'sai'")["of"]) >= {
+        *("ncsm,scsm", "ncsm,ccsm-test", "ncsm,tncsm-test", "tncsm-test,ccsm-test", "ccsm-test,scsm", "tncsm-test,scsm")
+    }
+    assert set(ran.curves("metric == 'idm'")["of"]) == {"ncsm", "tncsm", "scsm"}
+    assert set(ran.curves("metric == 'wsi'")["of"]) == {"ncsm", "tncsm"}
+
+
+def assert_answers(ran, epoch, wanted):
+    """Assert that the tables at an epoch hold what a plain loop found."""
+    found, targets, classes = ran.predictions(epoch), wanted.targets, wanted.logits.shape[1]
+    assert_array_equal(found["prediction"], wanted.predictions)
+    assert_array_equal(found["target"], targets)
+    counts = oracles.confusion(targets, wanted.predictions, classes)
+    assert_array_equal(ran.counts(epoch), counts)
+    at = f"epoch == {epoch} and split == 'test' and metric =="
+    assert ran.value(f"{at} 'accuracy'") == pytest.approx(oracles.accuracy(counts))
+    assert ran.value(f"{at} 'accuracy_top5'") == pytest.approx(oracles.accuracy_top5(wanted.logits, targets))
+    assert ran.value(f"{at} 'loss'") == pytest.approx(oracles.cross_entropy(wanted.logits, targets), rel=1e-4)
+    assert_allclose(ran.matrix("ccsm-test", epoch), oracles.ccsm(counts), atol=1e-6)
+    assert_allclose(
+        ran.matrix("tncsm-test", epoch), oracles.template_similarity(wanted.features, targets, classes), atol=2e-6
+    )
+    assert_typicality(ran.typicality(epoch), wanted, classes)
+
+
+def assert_typicality(found, wanted, classes):
+    rows, _, _ = oracles.typicality(wanted.features, list(wanted.targets), list(wanted.predictions), classes)
+    expected = pd.DataFrame(rows).set_index(["class_index", "correct"]).astype(float)
+    ours = found.set_index(["class_index", "correct"])
+    for name in ("samples", "group_cosine", "sample_cosine"):
+        assert_allclose(ours[name].reindex(expected.index).astype(float), expected[name], atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("which", "options"),
+    [
+        ("torchvision_run", ("--model", "torchvision:shufflenet_v2_x0_5")),
+        ("timm_run", ("--model", "timm:test_vit", "--image-size", 64, "--std", "0.3")),
+    ],
+)
+def test_a_model_that_is_given_is_prepared_for_as_recorded(which, options, request, evaluate, loop, few):
+    run = request.getfixturevalue(which)
+    ran = evaluate(run.folder, *options, "--epochs", "1")
+    assert ran.code == 0, ran.stderr
+    wanted = loop(run.model(1), run.transform, few)
+    assert_array_equal(ran.predictions(1)["prediction"], wanted.predictions)
+
+
+def test_averaged_weights_are_run_on_demand(timm_run, evaluate, loop, few):
+    ran = evaluate(timm_run.folder, "--ema", "--epochs", "1")
+    assert ran.code == 0, ran.stderr
+    model = timm_run.model(1)
+    model.load_state_dict(saved(timm_run, 1)["state_dict_ema"])
+    averaged = loop(model.eval(), timm_run.transform, few)
+    assert_array_equal(ran.predictions(1)["prediction"], averaged.predictions)
+    at = "epoch == 1 and split == 'test' and metric == 'loss'"
+    assert ran.value(at) == pytest.approx(oracles.cross_entropy(averaged.logits, averaged.targets), rel=1e-4)
+    assert (averaged.predictions != loop(timm_run.model(1), timm_run.transform, few).predictions).any()
+
+
+def test_a_convolution_as_the_classifier(tmp_path, evaluate, loop, few):
+    from torchvision import models, transforms
+
+    torch.manual_seed(0)
+    model = models.squeezenet1_1(num_classes=10).eval()
+    (tmp_path / "squeezed").mkdir()
+    torch.save(
+        {"state_dict": model.state_dict(), "epoch": 3, "arch": "squeezenet1_1"}, tmp_path / "squeezed" / "net.pth.tar"
+    )
+    ran = evaluate(tmp_path / "squeezed", "--templates", "--image-size", 64, "--crop-pct", 0.875)
+    assert ran.code == 0, ran.stderr
+    preset = transforms.Compose(
+        [
+            *(transforms.Resize(73), transforms.CenterCrop(64), transforms.ToTensor()),
+            transforms.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    wanted = loop(model, preset, few, "classifier.1")
+    assert wanted.features.shape == (100, 512)
+    assert_answers(ran, 3, wanted)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "_orig_mod.", "module._orig_mod."])
+def test_a_wrappers_name_before_the_weights(prefix, own_run, tmp_path, evaluate, loop, few):
+    (tmp_path / "wrapped").mkdir()
+    state = {f"{prefix}{name}": tensor for name, tensor in saved(own_run, 1)["state_dict"].items()}
+    beside = {"criterion.weight": torch.ones(10)} if prefix == "model." else {}
+    torch.save({"epoch": 1, "state_dict": state | beside}, tmp_path / "wrapped" / "epoch_1.ckpt")
+    shutil.copy(own_run.folder / "config.json", tmp_path / "wrapped")
+    ran = evaluate(tmp_path / "wrapped", *own_run.options, "--templates")
+    assert ran.code == 0, ran.stderr
+    assert_answers(ran, 1, loop(own_run.model(1), own_run.transform, few, "classifier"))
+
+
+def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, evaluate, loop, few):
+    traced = torch.jit.trace(own_net().eval(), torch.zeros(2, 3, 32, 32))
+    traced.save(tmp_path / "net.torchscript")
+    ran = evaluate(own_run.folder, "--model", f"torchscript:{tmp_path / 'net.torchscript'}")
+    assert ran.code == 0, ran.stderr
+    for epoch in (0, 1):
+        wanted = loop(own_run.model(epoch), own_run.transform, few)
+        assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
+
+
+@pytest.mark.parametrize("name", ["../evil", "hf_hub:x/y", "hf-hub:timm/test_vit.r160_in1k", "Test_ViT", "test_vit.x"])
+def test_a_recorded_name_that_is_not_listed_is_not_used(name, timm_run, tmp_path, evaluate):
+    (tmp_path / "named").mkdir()
+    held = saved(timm_run, 0)
+    held["args"].model = name
+    torch.save(held | {"arch": name}, tmp_path / "named" / "checkpoint-0.pth.tar")
+    ran = evaluate(tmp_path / "named")
+    assert (ran.code, ran.stdout) == (2, "")
+    (error,) = ran.errors
+    assert error.startswith("run 'named': its checkpoints do not say which model they are of: give --model timm:NAME")
+    assert evaluate(tmp_path / "named", "--model", "timm:test_vit").code == 0
+
+
+def test_a_malicious_checkpoint_never_runs(own_run, tmp_path, evaluate):
+    class Runs:
+        def __reduce__(self):
+            return exec, (f"open({str(tmp_path / 'PWNED')!r}, 'w')",)
+
+    (tmp_path / "evil").mkdir()
+    held = saved(own_run, 1)
+    torch.save(held | {"args": Runs(), "arch": Runs()}, tmp_path / "evil" / "epoch_1.pt")
+    shutil.copy(own_run.folder / "config.json", tmp_path / "evil")
+    ran = evaluate(tmp_path / "evil", *own_run.options, "--templates")
+    assert ran.code == 0, ran.stderr
+    assert not (tmp_path / "PWNED").exists()
+    torch.load(tmp_path / "evil" / "epoch_1.pt", weights_only=False)
+    assert (tmp_path / "PWNED").exists()
+
+
+# What does not fit
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ("--model-arg", "width=8"),
+            r"6 of another shape \(conv\.weight \(12, 3, 3, 3\) for \(8, 3, 3, 3\), conv\.bias .*\.\.\.\)",
+        ),
+        (("--model", "timm:test_resnet"), r"\d+ missing \(.*\); 11 unexpected \(conv\.weight, .*\)"),
+    ],
+)
+def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evaluate):
+    ran = evaluate(own_run.folder, *(own_run.options if options[0] != "--model" else ()), *options)
+    assert (ran.code, ran.stdout) == (2, "")
+    (error,) = ran.errors
+    assert pd.Series([error]).str.contains(rf"^epoch_0\.pt: the weights do not fit the model: .*{message}").all(), error
+    assert error.endswith("; give the right one with --model")
+
+
+@pytest.fixture
+def uneven(make_own, tmp_path):
+    """Return a run of three epochs of which the second is broken in a way."""
+
+    def made(change):
+        run = make_own(tmp_path / "uneven", epochs=3)
+        held = torch.load(run.files[1])
+        change(held["state_dict"])
+        torch.save(held, run.files[1])
+        return run
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda state: state.pop("conv.bias"), "the weights do not fit the model: 1 missing (conv.bias); give"),
+        (lambda state: state.update(more=torch.ones(2)), "the weights do not fit the model: 1 unexpected (more); give"),
+        (
+            lambda state: state.update({"norm.bias": torch.ones(9)}),
+            "the weights do not fit the model: 1 of another shape (norm.bias (9,) for (12,)); give",
+        ),
+        (lambda state: state["body.weight"].fill_(torch.nan), "the model's outputs are NaN or infinite"),
+        (lambda state: state["norm.running_var"].fill_(torch.inf), None),
+    ],
+)
+def test_one_checkpoint_that_does_not_fit_is_named_and_the_rest_done(change, reason, uneven, evaluate, loop, few):
+    run = uneven(change)
+    ran = evaluate(run.folder, *run.options, "--templates")
+    if reason is None:  # everything becomes 0, which is an answer
+        assert ran.code == 0
+        return
+    assert ran.code == 4, ran.stderr
+    assert f"  no answer on test: {run.files[1]}: {reason}" in ran.stderr
+    for epoch in (0, 2):
+        assert_answers(ran, epoch, loop(run.model(epoch), run.transform, few, "classifier"))
+    rows = ran.curves("epoch == 1 and split == 'test' and metric in ('accuracy', 'idm')")
+    assert len(rows) == 4
+    assert rows["value"].isna().all()
+    assert rows["reason"].str.startswith(reason).all()
+    assert len(ran.curves("epoch == 1 and metric == 'sai' and of == 'ncsm,scsm' and value.notna()")) == 1
+    assert not (ran.out / "confusions" / ran.run / "test" / "1.parquet").exists()
+    assert set(ran.typicality(1)["class_index"]) == set()
+    again = evaluate(run.folder, *run.options, "--templates")
+    assert (again.code, again.stdout) == (4, ran.stdout)
+
+
+# Features, batches, memory
+
+
+@pytest.mark.parametrize("options", [("--batch-size", 1), ("--batch-size", 7), ("--batch-size", 1000), ("--cache", 0)])
+def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate):
+    ran = evaluate(own_run.folder, *own_run.options, "--templates")
+    other = evaluate(own_run.folder, *own_run.options, "--templates", *options, out="other")
+    assert ran.code == other.code == 0
+    assert_same_answers(ran, other)
+    assert ("decoded anew" in other.stderr) is (options[0] == "--cache")
+
+
+def assert_same_answers(ran, other):
+    for epoch in sorted(ran.curves("metric == 'accuracy'")["epoch"]):
+        pd.testing.assert_frame_equal(ran.predictions(epoch), other.predictions(epoch), rtol=1e-5)
+        assert_array_equal(ran.counts(epoch), other.counts(epoch))
+        for kind in ("tncsm-test", "ccsm-test"):
+            assert_allclose(ran.matrix(kind, epoch), other.matrix(kind, epoch), atol=1e-6)
+        pd.testing.assert_frame_equal(ran.typicality(epoch), other.typicality(epoch), atol=1e-6, rtol=0)
+    for name in ("curves", "classes", "typicality_histogram"):
+        one, two = (pd.read_parquet(place.out / f"{name}.parquet") for place in (ran, other))
+        pd.testing.assert_frame_equal(one, two, atol=1e-5, rtol=1e-5)
+
+
+def test_batches_shrink_where_the_memory_is_short(own_run, evaluate):
+    ran = evaluate(own_run.folder, *own_run.options, "--templates")
+    other = evaluate(own_run.folder, *own_run.options, "--templates", "--model-arg", "limit=9", out="other")
+    assert other.code == 0, other.stderr
+    assert_same_answers(ran, other)
+    failed = evaluate(own_run.folder, *own_run.options, "--model-arg", "limit=0", out="third")
+    assert failed.code == 2
+    assert failed.errors == ["one image alone is too much for the memory: try --device cpu or a smaller --image-size"]
+
+
+def test_train_and_test_data_stand_side_by_side(own_run, few, tmp_path, evaluate, loop):
+    (tmp_path / "train").mkdir()
+    for place in few.iterdir():
+        shutil.copytree(place, tmp_path / "train" / place.name)
+        sorted((tmp_path / "train" / place.name).iterdir())[0].unlink()
+    ran = evaluate(own_run.folder, *own_run.options, "--templates", "--train", tmp_path / "train")
+    assert ran.code == 0, ran.stderr
+    for folder, split in ((few, "test"), (tmp_path / "train", "train")):
+        wanted = loop(own_run.model(1), own_run.transform, folder, "classifier")
+        found = pd.read_parquet(ran.out / "predictions" / ran.run / split / "1.parquet")
+        assert_array_equal(found["prediction"], wanted.predictions)
+        tncsm = oracles.template_similarity(wanted.features, wanted.targets, 10)
+        assert_allclose(ran.matrix(f"tncsm-{split}", 1), tncsm, atol=2e-6)
+    assert "tncsm-train,tncsm-test" in set(ran.curves("metric == 'sai'")["of"])
+
+
+# Without a classifier
+
+
+def backbone(folder, kind):
+    """Write two epochs of a network without a classifier; return how to load one, its images, and options of the command."""
+    if kind == "timm":
+        import timm
+
+        torch.manual_seed(0)
+        folder.mkdir()
+        net = timm.create_model("test_resnet", num_classes=0)
+        for epoch in (0, 1):
+            held = {"state_dict": net.state_dict(), "arch": "test_resnet", "version": 2, "epoch": epoch}
+            torch.save(
+                held | {"args": {"img_size": 64, "crop_pct": 1.0, "mean": [0.5], "std": [0.5]}}, folder / f"{epoch}.pth"
+            )
+            net = net.apply(lambda module: module.reset_parameters() if isinstance(module, nn.Conv2d) else None)
+
+        def loaded(epoch):
+            model = timm.create_model("test_resnet", num_classes=0)
+            model.load_state_dict(torch.load(folder / f"{epoch}.pth")["state_dict"])
+            return model.eval()
+
+        return loaded, lambda image: as_tensor(image.resize((64, 64), Image.Resampling.BILINEAR))
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    for epoch in (0, 1):
+        torch.manual_seed(epoch)
+        place = folder / f"checkpoint-{epoch + 1}"
+        transformers.Dinov2Model(transformers.Dinov2Config(**sizes)).save_pretrained(place)
+        (place / "trainer_state.json").write_text(json.dumps({"epoch": float(epoch), "global_step": epoch + 1}))
+        processor = {
+            "do_resize": True,
+            "size": {"height": 28, "width": 28},
+            "image_mean": [0.5] * 3,
+            "image_std": [0.5] * 3,
+        }
+        (place / "preprocessor_config.json").write_text(json.dumps(processor | {"do_normalize": True, "resample": 2}))
+
+    def read(epoch):
+        model = transformers.Dinov2Model.from_pretrained(folder / f"checkpoint-{epoch + 1}").eval()
+
+        class Pooled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.model = model
+
+            def forward(self, x):
+                return self.model(pixel_values=x).pooler_output
+
+        return Pooled().eval()
+
+    return read, lambda image: as_tensor(image.resize((28, 28), Image.Resampling.BILINEAR))
+
+
+def as_tensor(image):
+    return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).float().div(255).sub(0.5).div(0.5)
+
+
+@pytest.mark.parametrize("kind", ["timm", "transformers"])
+def test_a_network_without_a_classifier_gives_templates(kind, tmp_path, evaluate, loop, few):
+    loaded, transform = backbone(tmp_path / "backbone", kind)
+    ran = evaluate(tmp_path / "backbone", "--templates")
+    assert ran.code == 0, ran.stderr
+    assert "classifier none: text embeddings or class templates stand in its place" in ran.stderr
+    for epoch in (0, 1):
+        wanted = loop(loaded(epoch), transform, few)
+        tncsm = oracles.template_similarity(wanted.logits, wanted.targets, 10)
+        assert_allclose(ran.matrix("tncsm-test", epoch), tncsm, atol=3e-6)
+    sai = ran.curves("metric == 'sai'")
+    assert set(sai["of"]) == {"tncsm-test,scsm"}
+    assert sai["value"].notna().all()
+    assert set(ran.curves("metric == 'wsi'")["of"]) == {"tncsm"}
+    assert not (ran.out / "csms" / "backbone" / "ncsm").exists()
+    assert ran.curves("metric in ('accuracy', 'idm', 'loss')")["value"].notna().sum() == 0
+    assert list(pd.read_parquet(ran.out / "classes.parquet").sort_values("class_index")["name"]) == sorted(
+        place.name for place in few.iterdir()
+    )
+    again = evaluate(tmp_path / "backbone", "--templates")
+    assert (again.code, again.stdout) == (0, ran.stdout)
+
+
+def test_labels_name_the_classes_of_a_network_without_a_classifier(tmp_path, evaluate, few):
+    backbone(tmp_path / "backbone", "timm")
+    names = sorted((place.name for place in few.iterdir()), reverse=True)
+    (tmp_path / "labels.txt").write_text("\n".join(names), encoding="utf-8")
+    ran = evaluate(tmp_path / "backbone", "--templates", "--labels", tmp_path / "labels.txt", "--epochs", 1)
+    assert ran.code == 0, ran.stderr
+    plain = evaluate(tmp_path / "backbone", "--templates", "--epochs", 1, out="plain")
+    assert_allclose(ran.matrix("tncsm-test", 1)[::-1, ::-1], plain.matrix("tncsm-test", 1), atol=1e-6)
+    at = "metric == 'sai' and epoch == 1"
+    assert ran.value(at) == pytest.approx(plain.value(at), abs=1e-6)
+
+
+@pytest.mark.parametrize("options", [(), ("--epochs", 0)])
+def test_without_templates_a_network_without_a_classifier_fails(options, tmp_path, evaluate):
+    backbone(tmp_path / "backbone", "timm")
+    for data in ({}, {"data": None}):
+        ran = evaluate(tmp_path / "backbone", *options, out=f"out{len(data)}", **data)
+        assert (ran.code, ran.stdout) == (3, "")
+        (error,) = ran.errors
+        assert error.startswith("no checkpoint can be used: ")
+        assert "no classifier" in error
+    states = pd.read_parquet(ran.out / "checkpoints.parquet")
+    assert set(states["status"]) == {"failed"}
+
+
+# Going on
+
+
+def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
+    ran = evaluate(own_run.folder, *own_run.options, "--templates")
+    assert evaluations == [100, 100]
+    before = pd.read_parquet(ran.out / "curves.parquet")
+    again = evaluate(own_run.folder, *own_run.options, "--templates")
+    assert (again.code, len(evaluations)) == (0, 2)
+    pd.testing.assert_frame_equal(pd.read_parquet(ran.out / "curves.parquet"), before)
+    assert again.stdout == ran.stdout
+    evaluate(own_run.folder, *own_run.options)  # templates are there, though they are not asked for
+    assert len(evaluations) == 2
+
+
+def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
+    script = "import sys; from dsi_cli.cli.verbs import run_safely; code = run_safely(sys.argv[1:]);"
+    script += "print(code, [name for name in ('torch', 'torchvision', 'timm', 'transformers') if name in sys.modules])"
+    arguments = ["analyze", own_run.folder, "-o", tmp_path / "out", "--test", few, "--draws", 0, *own_run.options]
+    ended = [
+        subprocess.run([sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert ended[0].stdout.splitlines()[-1].startswith("0 ['torch'")
+    assert ended[1].stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        (("--mean", "0.4,0.5,0.5"), 2),
+        (("--std", 0.3), 2),
+        (("--image-size", 24), 2),
+        (("--model-arg", "slow=0.0"), 2),
+        (("--templates",), 2),
+        (("--autocast",), 2),
+        (("--batch-size", 10), 0),
+        (("--cache", 0), 0),
+        (("--epochs", 1), 0),
+        (("--centred",), 0),
+    ],
+)
+def test_what_shapes_the_answers_makes_them_anew(options, count, own_run, evaluate, evaluations):
+    evaluate(own_run.folder, *own_run.options)
+    del evaluations[:]
+    ran = evaluate(own_run.folder, *own_run.options, *options)
+    assert (ran.code, len(evaluations)) == (0, count)
+    fresh = evaluate(own_run.folder, *own_run.options, *options, out="fresh")
+    pd.testing.assert_frame_equal(ran.predictions(1), fresh.predictions(1), rtol=1e-5)
+
+
+def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, evaluate, evaluations):
+    run = make_own(tmp_path / "own")
+    data, code = tmp_path / "images", tmp_path / "changing_nets.py"
+    shutil.copytree(few, data)
+    shutil.copy(nets, code)
+    spec = ("--model", f"{code}:build")
+    assert evaluate(run.folder, *spec, data=data).code == 0
+    Image.new("RGB", (32, 32)).save(data / "apple" / "more.png")
+    assert evaluate(run.folder, *spec, data=data).code == 0
+    assert evaluations == [100, 100, 101, 101]
+    code.write_text(code.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    assert evaluate(run.folder, *spec, data=data).code == 0
+    assert evaluations[4:] == [101, 101]
+    assert evaluate(run.folder, *spec, data=data).code == 0
+    assert len(evaluations) == 6
+
+
+def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evaluate, evaluations, loop, few):
+    run = make_own(tmp_path / "own", epochs=3)
+    evaluate(run.folder, *run.options)
+    held = torch.load(run.files[1])
+    held["state_dict"]["classifier.bias"] += torch.arange(10.0)
+    torch.save(held, run.files[1])
+    ran = evaluate(run.folder, *run.options)
+    assert len(evaluations) == 4
+    assert_array_equal(ran.predictions(1)["prediction"], loop(run.model(1), run.transform, few).predictions)
+
+
+@pytest.mark.parametrize("templates", [(), ("--templates",)])
+def test_a_call_that_was_killed_goes_on_where_it_was(templates, make_own, tmp_path, few, evaluate, evaluations):
+    run = make_own(tmp_path / "own", epochs=4)
+    out = tmp_path / "out"
+    options = (*run.options, *templates, "--draws", 0, "--permutations", 0, "--batch-size", 20)
+    command = [sys.executable, "-m", "dsi_cli", "analyze", run.folder, "-o", out, "--test", few, *options]
+    slow = ("--model-arg", "slow=0.1")
+    process = subprocess.Popen([*map(str, command), *slow], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = out / "confusions" / "own" / "test" / "0.parquet"
+    until = time.monotonic() + 60
+    while not first.exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    there = {path: path.stat().st_mtime_ns for path in (out / "confusions").rglob("*.parquet")}
+    assert 1 <= len(there) < 4
+    ran = evaluate(run.folder, *options[:-2], *slow)
+    assert ran.code == 0, ran.stderr
+    assert len(evaluations) == 4 - len(there)
+    assert all(path.stat().st_mtime_ns == when for path, when in there.items())
+    fresh = evaluate(run.folder, *options[:-2], *slow, out="fresh")
+    for epoch in range(4):
+        pd.testing.assert_frame_equal(ran.predictions(epoch), fresh.predictions(epoch), rtol=1e-5)
+    one, two = (pd.read_parquet(place.out / "curves.parquet") for place in (ran, fresh))
+    pd.testing.assert_frame_equal(one, two, rtol=1e-5, atol=1e-5)
+    left = {path.name for path in (out / ".tmp").rglob("*")} if (out / ".tmp").exists() else set()
+    assert left == set()

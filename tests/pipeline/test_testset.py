@@ -1,0 +1,452 @@
+"""What the networks of the real runs answer, from end to end: every number against slow float64 oracles on the stored tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from functools import cache
+
+import numpy as np
+import oracles
+import oracles_testset
+import pandas as pd
+import pytest
+from exact import null_deviation, null_of_sai
+from numpy.testing import assert_allclose, assert_array_equal
+from outputs import RUNS, assert_same_output, contents, curve, stored, stored_counts, stored_reference
+
+import dsi_cli
+from dsi_cli.metrics import DEFAULT_MEASURES
+from dsi_cli.metrics.dissimilarity import VARIANTS
+
+pytest_plugins = ("analysed",)
+
+CLOSE = {"rtol": 1e-6, "atol": 1e-6}
+CIFAR = ("cifar100-cnn", "cifar100-vit")
+FASHION = "fashion-mnist-tinycnn"
+SAMPLED = [
+    ("cifar100-cnn", 0),
+    ("cifar100-cnn", 30),
+    ("cifar100-vit", 12),
+    ("cifar100-vit-collapsed", 13),
+    (FASHION, 0),
+    (FASHION, 15),
+]
+PAIRS = ("ncsm,ccsm-test", "ccsm-test,scsm")
+CHANCE = 1 - (100 / 2) / 99
+
+
+def answers(shared, run):
+    """Return the predictions (epochs, samples) and the targets that lie beside a run."""
+    return [np.load(shared / "data" / "runs" / run / f"{name}.npy") for name in ("preds", "targets")]
+
+
+def stored_matrix(out, run, kind, epoch):
+    return stored_reference(out, run)[0] if kind == "scsm" else stored(out, run, kind, epoch)
+
+
+def stored_pair(out, run, pair, epoch):
+    return [stored_matrix(out, run, kind, epoch) for kind in pair.split(",")]
+
+
+def idm_of(analysed, run, of, variant):
+    return curve(analysed.run.curves, run, metric="idm", of=of, split="test", variant=variant)
+
+
+def table_of_readme(shared):
+    """Yield (epoch, run, of, text) of each errors-only IDM in the shared data's table of the CIFAR-100 runs."""
+    text = (shared / "data" / "README.md").read_text(encoding="utf-8")
+    for row in re.findall(r"^\| *(\d+) *\|(.+)\|$", text, re.MULTILINE):
+        cells = [cell.split(",") for cell in row[1].split("|")]
+        for run, numbers in zip(CIFAR, (cells[1], cells[3]), strict=True):
+            for of, number in zip(("ncsm", "scsm"), numbers, strict=True):
+                yield int(row[0]), run, of, number.strip()
+
+
+# Counts
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_accuracy_is_the_logs(run, shared, analysed):
+    with (shared / "data" / "runs" / run / "log.csv").open(newline="", encoding="utf-8") as file:
+        log = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
+    found = curve(analysed.run.curves, run, metric="accuracy", split="test")
+    assert list(found.index) == list(log)
+    assert_allclose(found["value"], list(log.values()), rtol=0, atol=1e-4)
+    assert set(found["samples_used"]) == {10_000}, "it was counted, not taken from the log"
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+def test_the_answers_are_those_of_the_files(run, epoch, shared, analysed):
+    predictions, targets = answers(shared, run)
+    counts = stored_counts(analysed.out, run, epoch)
+    assert_array_equal(counts, oracles_testset.confusion(targets, predictions[epoch], len(counts)))
+    samples = pd.read_parquet(analysed.out / "predictions" / run / "test" / f"{epoch}.parquet")
+    assert_array_equal(samples["prediction"], predictions[epoch])
+    assert_array_equal(samples["target"], targets)
+    assert_array_equal(samples["sample"], np.arange(10_000))
+    assert samples[["path", "score"]].isna().all(axis=None)
+    assert samples[["run", "split", "epoch", "epochs_completed"]].drop_duplicates().to_numpy().tolist() == [
+        [run, "test", epoch, epoch]
+    ]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_every_epoch_has_its_answers(run, shared, analysed):
+    predictions, targets = answers(shared, run)
+    for epoch, row in enumerate(predictions):
+        counts = stored_counts(analysed.out, run, epoch)
+        assert counts.sum() == 10_000
+        assert np.trace(counts) == (row == targets).sum(), epoch
+    classes = analysed.run.classes.query("run == @run").sort_values("class_index")
+    assert_array_equal(classes["samples_test"], np.bincount(targets))
+    assert classes["samples_train"].isna().all()
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+def test_the_ccsm_and_the_curves_of_counts_are_the_oracles(run, epoch, analysed):
+    counts = stored_counts(analysed.out, run, epoch)
+    found = stored(analysed.out, run, "ccsm-test", epoch)
+    assert found.dtype == np.float32
+    assert_allclose(found, oracles.ccsm(counts), rtol=0, atol=1e-6)
+    for metric, expected in (
+        ("accuracy", oracles_testset.accuracy(counts)),
+        ("balanced_accuracy", oracles_testset.balanced_accuracy(counts)),
+        ("mistakes", counts.sum() - np.trace(counts)),
+    ):
+        row = curve(analysed.run.curves, run, metric=metric, split="test").loc[epoch]
+        assert_allclose(row["value"], expected, rtol=1e-12)
+        assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
+
+
+# SAI with a CCSM
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+@pytest.mark.parametrize("measure", DEFAULT_MEASURES)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_sai_is_the_oracles(pair, measure, run, epoch, analysed):
+    row = curve(analysed.run.curves, run, metric="sai", of=pair, variant=measure).loc[epoch]
+    first, second = stored_pair(analysed.out, run, pair, epoch)
+    assert row["classes_used"] == len(first)
+    assert row["reference"] == "wordnet3.0-path" if pair.endswith("scsm") else pd.isna(row["reference"])
+    assert pd.isna(row["split"]), "the splits stand with the matrices"
+    if measure == "ssim" and len(first) < oracles.SSIM_MIN_CLASSES:
+        assert pd.isna(row["value"])
+        assert row["reason"] == "ssim's window needs 12 classes or more, not 10"
+        return
+    if measure == "ssim":
+        shown = np.ix_(*2 * [stored_reference(analysed.out, run)[1]])
+        first, second = first[shown], second[shown]
+        mean = row["null_mean"]
+    else:
+        mean, deviation = null_of_sai(first, second, measure)
+        assert_allclose(row["null_mean"], mean, **CLOSE)
+        assert_allclose(row["ceiling"], oracles.ceiling(first, second, measure), **CLOSE)
+        if deviation is not None:
+            assert_allclose(row["null_std"], deviation, **CLOSE)
+    assert_allclose(row["value"], oracles.sai(first, second, measure), **CLOSE)
+    assert_allclose(row["excess"], oracles.excess(row["value"], mean, measure), **CLOSE)
+    if measure != "mae":
+        sign = -1 if measure in oracles.DISTANCES else 1
+        assert_allclose(row["z"], sign * (row["value"] - mean) / row["null_std"], **CLOSE)
+    assert row["low"] < row["high"]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_null_of_ssim_is_sampled(pair, analysed):
+    row = curve(analysed.run.curves, "cifar100-vit", metric="sai", of=pair, variant="ssim").loc[12]
+    shown = np.ix_(*2 * [stored_reference(analysed.out, "cifar100-vit")[1]])
+    matrices = [matrix[shown] for matrix in stored_pair(analysed.out, "cifar100-vit", pair, 12)]
+    values = oracles.sampled_null(*matrices, "ssim", draws=60, seed=7)
+    assert abs(row["null_mean"] - values.mean()) < 4 * values.std(ddof=1) * np.sqrt(1 / 20 + 1 / 60)
+    assert 0.5 < row["null_std"] / values.std(ddof=1) < 1.6
+
+
+@pytest.mark.parametrize("measure", ["cosine", "mae", "mse", "pearson", "spearman"])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_interval_is_the_oracles(pair, measure, analysed):
+    row = curve(analysed.run.curves, FASHION, metric="sai", of=pair, variant=measure).loc[15]
+    matrices = stored_pair(analysed.out, FASHION, pair, 15)
+    assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*matrices, measure, draws=200, seed=0), **CLOSE)
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+def test_the_reliability_is_the_oracles_within_sampling_error(run, epoch, analysed):
+    row = curve(analysed.run.curves, run, metric="reliability", of="ccsm", split="test").loc[epoch]
+    counts = stored_counts(analysed.out, run, epoch)
+    halves = oracles_testset.sampled_halves(counts, np.random.default_rng(4), 20)
+    spread = np.std([oracles_testset.split_half_reliability(counts, [pair]) for pair in halves], ddof=1)
+    error = spread * np.sqrt(2 / 20)
+    assert abs(row["value"] - oracles_testset.split_half_reliability(counts, halves)) < 4 * error + 1e-9
+    assert (row["classes_used"], row["samples_used"]) == (len(counts), 10_000)
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+@pytest.mark.parametrize("pair", PAIRS)
+def test_the_corrected_correlation_is_the_oracles(pair, run, epoch, analysed):
+    curves = analysed.run.curves
+    row = curve(curves, run, metric="sai", of=pair, variant="pearson_corrected").loc[epoch]
+    plain = curve(curves, run, metric="sai", of=pair, variant="pearson").loc[epoch]
+    reliability = curve(curves, run, metric="reliability", of="ccsm", split="test").loc[epoch, "value"]
+    expected = oracles_testset.pearson_corrected(*stored_pair(analysed.out, run, pair, epoch), reliability)
+    assert_allclose(row["value"], expected, **CLOSE)
+    for name in ("null_mean", "null_std", "ceiling", "low", "high"):
+        assert_allclose(row[name], plain[name] / np.sqrt(reliability), **CLOSE)
+    assert_allclose(row["z"], plain["z"], **CLOSE)
+
+
+def test_sai_with_a_ccsm_tells_learning_from_chance(analysed):
+    for pair in PAIRS:
+        z = {run: curve(analysed.run.curves, run, metric="sai", of=pair, variant="cosine")["z"] for run in RUNS}
+        assert z["cifar100-cnn"].loc[30] > 20
+        assert z["cifar100-vit"].loc[30] > 20
+        assert z["cifar100-vit-collapsed"].abs().max() < 3.5
+
+
+# IDM
+
+
+@cache
+def idm_by_oracle(out, run, of, epoch):
+    counts, csm = stored_counts(out, run, epoch), stored_matrix(out, run, of, epoch)
+    return oracles_testset.idm(counts, csm), oracles_testset.idm_ceiling(counts, csm), oracles_testset.ranks(csm)
+
+
+def cell_weights(counts, variant):
+    """Return how much each cell of the counts weighs in a variant."""
+    if variant == "macro":
+        return counts / counts.sum(axis=1, keepdims=True) / len(counts)
+    used = counts if variant == "all" else counts - np.diag(np.diagonal(counts))
+    return used / used.sum()
+
+
+@pytest.mark.parametrize(("run", "epoch"), SAMPLED)
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("of", ["ncsm", "scsm"])
+def test_the_idm_is_the_oracles(of, variant, run, epoch, analysed):
+    row = idm_of(analysed, run, of, variant).loc[epoch]
+    counts = stored_counts(analysed.out, run, epoch)
+    value, ceiling, ranks = idm_by_oracle(analysed.out, run, of, epoch)
+    weights, classes = cell_weights(counts, variant), len(counts)
+    mean = 1 - (1 - np.trace(weights)) * classes / 2 / (classes - 1)
+    deviation = null_deviation(weights, ranks) / (classes - 1)
+    assert_allclose(row["value"], value[variant], **CLOSE)
+    assert_allclose(row["ceiling"], ceiling[variant], **CLOSE)
+    assert_allclose(row["null_mean"], mean, **CLOSE)
+    assert_allclose(row["null_std"], deviation, **CLOSE)
+    assert_allclose(row["z"], (value[variant] - mean) / deviation, rtol=1e-5, atol=1e-5)
+    assert_allclose(row["excess"], (value[variant] - mean) / (1 - mean), **CLOSE)
+    samples = 10_000 - (np.trace(counts) if variant == "errors" else 0)
+    assert (row["classes_used"], row["samples_used"]) == (classes, samples)
+    assert row["reference"] == "wordnet3.0-path" if of == "scsm" else pd.isna(row["reference"])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("of", ["ncsm", "scsm"])
+def test_the_null_of_the_idm_is_that_of_relabelling(of, variant, analysed):
+    row = idm_of(analysed, FASHION, of, variant).loc[15]
+    weights = cell_weights(stored_counts(analysed.out, FASHION, 15), variant)
+    ranks = idm_by_oracle(analysed.out, FASHION, of, 15)[2]
+    rng = np.random.default_rng(3)
+    values = [1 - (weights * ranks[np.ix_(order, order)]).sum() / 9 for order in (rng.permutation(10) for _ in range(3000))]
+    assert abs(row["null_mean"] - np.mean(values)) < 4 * np.std(values) / np.sqrt(3000)
+    assert_allclose(row["null_std"], np.std(values), rtol=0.06)
+
+
+@pytest.mark.parametrize("of", ["ncsm", "scsm"])
+def test_the_interval_is_that_of_the_samples_ranks(of, shared, analysed):
+    predictions, targets = answers(shared, "cifar100-vit")
+    ranks = idm_by_oracle(analysed.out, "cifar100-vit", of, 12)[2][targets, predictions[12]]
+    for variant, samples in (("all", ranks), ("errors", ranks[ranks > 0])):
+        row = idm_of(analysed, "cifar100-vit", of, variant).loc[12]
+        half = 1.959963984540054 * samples.std() / np.sqrt(len(samples)) / 99
+        assert_allclose((row["low"], row["high"]), (row["value"] - half, row["value"] + half), **CLOSE)
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("of", ["ncsm", "scsm"])
+def test_errors_and_all_differ_by_accuracy_at_every_epoch(of, run, analysed):
+    accuracy = curve(analysed.run.curves, run, metric="accuracy", split="test")["value"]
+    whole, errors = idm_of(analysed, run, of, "all"), idm_of(analysed, run, of, "errors")
+    assert list(whole.index) == list(errors.index) == list(accuracy.index)
+    assert_allclose(errors["value"], 1 - (1 - whole["value"]) / (1 - accuracy), rtol=1e-9)
+    assert_allclose(whole["null_mean"], 1 - (1 - accuracy) * (1 - errors["null_mean"]), rtol=1e-9)
+
+
+def test_the_published_table_comes_out(shared, analysed):
+    rows = list(table_of_readme(shared))
+    assert len(rows) == 6 * 2 * 2
+    for epoch, run, of, text in rows:
+        row = idm_of(analysed, run, of, "errors").loc[epoch]
+        assert abs(row["value"] - float(text)) <= 0.5e-3 + 1e-6, (epoch, run, of, text, row["value"])
+        assert_allclose(row["null_mean"], CHANCE, rtol=1e-9)
+
+
+def test_an_untrained_network_says_nothing_and_a_trained_one_much(analysed):
+    widm = idm_of(analysed, "cifar100-cnn", "scsm", "errors")
+    assert_allclose(widm.loc[0, ["value", "null_mean", "null_std", "z"]].to_list(), [0.576, 0.495, 0.138, 0.6], atol=0.05)
+    assert abs(widm.loc[0, "value"] - 0.576) < 0.0005
+    assert abs(widm.loc[30, "z"] - 21) < 0.5
+    assert_allclose(widm["ceiling"], 0.984, rtol=0, atol=0.0006)
+
+
+def test_a_collapsed_network_says_nothing_at_any_epoch(analysed):
+    widm = idm_of(analysed, "cifar100-vit-collapsed", "scsm", "errors")
+    assert len(widm) == 16
+    assert widm["z"].abs().round(1).max() <= 2
+    assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
+
+
+# Known answers, on the real matrices
+
+
+def drawn(rng, classes, samples, accuracy):
+    """Return counts of predictions that are right, or else wrong at random: any other class, equally often."""
+    truth = np.repeat(np.arange(classes), samples)
+    wrong = (truth + rng.integers(1, classes, len(truth))) % classes
+    counts = np.zeros((classes, classes), dtype=int)
+    np.add.at(counts, (truth, np.where(rng.random(len(truth)) < accuracy, truth, wrong)), 1)
+    return counts
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.6])
+@pytest.mark.parametrize("sizes", ["balanced", "unbalanced"])
+@pytest.mark.parametrize("of", ["ncsm", "scsm"])
+def test_mistakes_at_random_give_the_chance_level(of, sizes, accuracy, analysed):
+    csm = stored_matrix(analysed.out, "cifar100-cnn", of, 25)
+    rng = np.random.default_rng(11)
+    samples = np.full(100, 40) if sizes == "balanced" else np.geomspace(2, 400, 100).astype(int)
+    found = [dsi_cli.idm(drawn(rng, 100, samples, accuracy), csm) for _ in range(60)]
+    for variant in VARIANTS:
+        entries = [one[variant] for one in found]
+        assert abs(np.mean([one.z for one in entries])) < 4 / np.sqrt(60)
+        assert np.std([one.z for one in entries]) < 1.4
+        assert np.mean([one.low < one.null_mean < one.high for one in entries]) > 0.8
+    assert_allclose([one["errors"].null_mean for one in found], CHANCE, rtol=1e-12)
+
+
+def nearest(csm, samples):
+    """Return counts of predictions that are always wrong, and always the class most similar."""
+    others = np.where(np.eye(len(csm), dtype=bool), -np.inf, csm)
+    counts = np.zeros(csm.shape, dtype=int)
+    counts[np.arange(len(csm)), others.argmax(axis=1)] = samples
+    return counts
+
+
+@pytest.mark.parametrize("samples", [7, np.arange(1, 101)], ids=["balanced", "unbalanced"])
+def test_always_wrong_and_always_the_nearest_class(samples, analysed):
+    untied, tied = (stored_matrix(analysed.out, "cifar100-cnn", of, 25) for of in ("ncsm", "scsm"))
+    for variant in VARIANTS:
+        found = dsi_cli.idm(nearest(untied, samples), untied)[variant]
+        assert_allclose([found.value, found.ceiling], 1 - 1 / 99, rtol=1e-12)
+        found = dsi_cli.idm(nearest(tied, samples), tied)[variant]
+        assert found.value == found.ceiling
+        assert 0.9 < found.value < 1 - 1 / 99
+
+
+# Predictions that are named
+
+
+@pytest.fixture(scope="module")
+def beside(shared, tmp_path_factory):
+    """Return a folder with three checkpoints of the small run and its analysis; what lies beside them now is wrong."""
+    folder, real = tmp_path_factory.mktemp("named"), shared / "data" / "runs" / FASHION
+    (folder / "run").mkdir()
+    for name in ("classes.txt", "epoch_003.pt", "epoch_004.pt", "epoch_005.pt"):
+        (folder / "run" / name).write_bytes((real / name).read_bytes())
+    predictions, targets = answers(shared, FASHION)
+    np.save(folder / "run" / "preds.npy", predictions[3:6])
+    np.save(folder / "run" / "targets.npy", targets)
+    dsi_cli.analyze(folder / "run", folder / "out", draws=0)
+    np.save(folder / "run" / "preds.npy", (predictions[3:6] + 1) % 10)
+    return folder
+
+
+def long_table(shared, *, named):
+    """Return a row for each sample of all 16 epochs, in no order; classes by name or by number."""
+    predictions, targets = answers(shared, FASHION)
+    names = (shared / "data" / "runs" / FASHION / "classes.txt").read_text(encoding="utf-8").splitlines()
+    epochs, samples = (axis.ravel() for axis in np.indices(predictions.shape))
+    frame = pd.DataFrame({"epoch": epochs, "sample": samples, "y_true": targets[samples], "Pred": predictions.ravel()})
+    if named:
+        frame = frame.assign(**{column: np.array(names)[frame[column]] for column in ("y_true", "Pred")})
+    return frame.sample(frac=1, random_state=0)
+
+
+def as_parquet(shared, folder):
+    long_table(shared, named=False).to_parquet(folder / "answers.parquet")
+    return folder / "answers.parquet", None
+
+
+def as_csv(shared, folder):
+    long_table(shared, named=True).query("3 <= epoch <= 5").to_csv(folder / "answers.csv", index=False)
+    return folder / "answers.csv", None
+
+
+def as_npz(shared, folder):
+    predictions, targets = answers(shared, FASHION)
+    np.savez(folder / "answers.npz", predictions=predictions[::-1], targets=targets, epochs=np.arange(16)[::-1])
+    return folder / "answers.npz", None
+
+
+def as_npy(shared, folder):
+    predictions, targets = answers(shared, FASHION)
+    np.save(folder / "answers.npy", predictions[3:6])
+    np.save(folder / "truth.npy", targets)
+    return folder / "answers.npy", folder / "truth.npy"
+
+
+def as_folder(shared, folder):
+    predictions, targets = answers(shared, FASHION)
+    (folder / "answers").mkdir()
+    for epoch in (3, 4, 5, 9):
+        np.save(folder / "answers" / f"epoch{epoch}.npy", predictions[epoch])
+    np.save(folder / "answers" / "targets.npy", targets)
+    return folder / "answers", None
+
+
+@pytest.mark.parametrize("write", [as_parquet, as_csv, as_npz, as_npy, as_folder])
+def test_named_predictions_give_the_same_tables(write, beside, shared, tmp_path, dsi):
+    (tmp_path / "given").mkdir()
+    path, truth = write(shared, tmp_path / "given")
+    targets = ("--targets", truth) if truth is not None else ()
+    ended = dsi("analyze", beside / "run", "-o", tmp_path / "out", "--draws", 0, "--predictions", path, *targets, "--json")
+    assert ended.code == 0
+    assert path.name in json.loads(ended.out)["runs"][0]["splits"]["test"]
+    assert_same_output(tmp_path / "out", beside / "out")
+
+
+def test_named_predictions_win_over_those_beside(beside, shared, tmp_path):
+    path, _ = as_npz(shared, tmp_path)
+    wrong = dsi_cli.analyze(beside / "run", tmp_path / "wrong", draws=0)
+    assert wrong.curves.query("metric == 'accuracy'")["value"].max() < 0.2
+    dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=dsi_cli.Evaluation(predictions=str(path)))
+    assert_same_output(tmp_path / "out", beside / "out")
+
+
+@pytest.mark.parametrize("truth", ["rows", "columns"])
+def test_named_counts_give_the_same_curves(truth, beside, tmp_path):
+    counts = np.stack([stored_counts(beside / "out", "run", epoch) for epoch in (3, 4, 5)])
+    np.savez(tmp_path / "counts.npz", confusions=counts if truth == "rows" else counts.transpose(0, 2, 1))
+    evaluation = dsi_cli.Evaluation(predictions=str(tmp_path / "counts.npz"), truth=truth)
+    found = dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=evaluation)
+    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_run(beside / "out").curves)
+    lacking = set(contents(beside / "out")) - set(contents(tmp_path / "out"))
+    assert lacking == {f"predictions/run/test/{epoch}.parquet" for epoch in (3, 4, 5)}
+
+
+def test_predictions_of_the_train_split(beside, shared, tmp_path):
+    path, _ = as_npz(shared, tmp_path)
+    evaluation = dsi_cli.Evaluation(predictions=str(path), predictions_split="train")
+    found = dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=evaluation)
+    by_split = {
+        split: rows.set_index("epoch")["value"]
+        for split, rows in found.curves.query("metric == 'accuracy'").groupby("split")
+    }
+    right = dsi_cli.open_run(beside / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
+    assert_array_equal(by_split["train"], right)
+    assert set(found.curves.query("metric == 'sai'")["of"]) >= {"ncsm,ccsm-train", "ccsm-train,scsm"}
+    assert_array_equal(found.confusion(4, "train"), stored_counts(beside / "out", "run", 4))
+    assert found.classes["samples_train"].sum() == 10_000

@@ -1,0 +1,210 @@
+"""What a notebook reads of an output's answers: counts, samples, typicality."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from outputs import ANIMALS, heads, save_head
+
+import dsi_cli
+from dsi_cli.errors import UsageError
+from dsi_cli.store import output, parquet
+from dsi_cli.store.runs import Run
+from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM
+
+pytest_plugins = ("analysed",)
+
+LETTERS = ("a", "b", "c", "d")
+
+
+def answered(folder, classes, labels, *, epochs, answered_epochs, steps=(None,)):
+    """Make a run of a few checkpoints with predictions of some of its epochs; return where these lie, and both arrays."""
+    for epoch, weight in enumerate(heads(epochs, classes=classes)):
+        for step in steps:
+            named = {} if step is None else {"global_step": step + 100 * epoch}
+            save_head(folder / f"{epoch}-{step}.pt", weight + (step or 0), epoch=epoch, **named)
+    if labels is not None:
+        (folder / "classes.txt").write_text("\n".join(labels), encoding="utf-8")
+    rng = np.random.default_rng(classes)
+    predictions = rng.integers(0, classes, (len(answered_epochs), 50))
+    targets = np.concatenate([np.arange(classes), rng.integers(0, classes, 50 - classes)])
+    path = folder.with_suffix(".npz")
+    np.savez(path, predictions=predictions, targets=targets, epochs=np.array(answered_epochs))
+    return dsi_cli.Evaluation(predictions=str(path)), predictions, targets
+
+
+@pytest.fixture(scope="module")
+def of_two(tmp_path_factory):
+    """Return an output of a run of 8 classes and one of 4 without labels, and what each was given."""
+    folder, given = tmp_path_factory.mktemp("runs"), {}
+    for name, classes, labels in (("animals", 8, ANIMALS), ("letters", 4, None)):
+        evaluation, *arrays = answered(folder / name, classes, labels, epochs=4, answered_epochs=[0, 2])
+        given[name] = arrays
+        dsi_cli.analyze(folder / name, folder / "out", draws=0, evaluation=evaluation)
+    return Run(folder / "out"), given
+
+
+def counted(targets, predictions, classes):
+    return (
+        pd.crosstab(targets, predictions)
+        .reindex(range(classes), fill_value=0)
+        .reindex(columns=range(classes), fill_value=0)
+    )
+
+
+@pytest.mark.parametrize(("name", "classes", "labels"), [("animals", 8, ANIMALS), ("letters", 4, range(4))])
+@pytest.mark.parametrize(("row", "epoch"), [(0, 0), (1, 2)])
+def test_counts_are_square_labelled_and_exact(row, epoch, name, classes, labels, of_two):
+    run, given = of_two
+    predictions, targets = given[name]
+    found = run.confusion(epoch, run=name)
+    assert_array_equal(found, counted(targets, predictions[row], classes))
+    assert found.dtypes.unique() == [np.int64]
+    assert list(found.index) == list(found.columns) == list(labels)
+    assert found.index.name == "class"
+
+
+@pytest.mark.parametrize("name", ["animals", "letters"])
+@pytest.mark.parametrize(("row", "epoch"), [(0, 0), (1, 2)])
+def test_predictions_are_those_that_were_given(row, epoch, name, of_two):
+    run, given = of_two
+    predictions, targets = given[name]
+    found = run.predictions(epoch, run=name)
+    assert list(found.columns) == [column.name for column in PREDICTIONS.columns]
+    assert_array_equal(found["prediction"], predictions[row])
+    assert_array_equal(found["target"], targets)
+    assert_array_equal(found["sample"], np.arange(50))
+    assert set(found["run"]) == {name}
+    assert set(found["split"]) == {"test"}
+
+
+def test_the_ccsm_is_that_of_the_counts(of_two):
+    run, _ = of_two
+    counts = run.confusion(2, run="animals")
+    expected = (counts.div(counts.sum(axis=1), axis=0)).to_numpy(copy=True)
+    np.fill_diagonal(expected, 1)
+    np.testing.assert_allclose(run.csm("ccsm", 2, "test", run="animals"), expected, rtol=1e-6)
+
+
+def test_each_table_of_runs_with_other_classes_is_one_dataset(of_two):
+    run, _ = of_two
+    counts = pd.read_parquet(run.path / "confusions")
+    assert list(counts.columns) == [column.name for column in CONFUSIONS.columns]
+    assert counts.groupby("run")["count"].agg(lambda lists: {len(one) for one in lists}).to_dict() == {
+        "animals": {8},
+        "letters": {4},
+    }
+    assert counts.groupby(["run", "epoch"])["count"].agg(lambda lists: sum(one.sum() for one in lists)).to_dict() == {
+        (name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)
+    }
+    samples = pd.read_parquet(run.path / "predictions")
+    assert samples.groupby(["run", "epoch"]).size().to_dict() == {
+        (name, epoch): 50 for name in ("animals", "letters") for epoch in (0, 2)
+    }
+    kinds = pd.read_parquet(run.path / "csms").groupby(["run", "kind"])["epoch"].nunique().to_dict()
+    assert kinds == {(name, kind): count for name in ("animals", "letters") for kind, count in (("ncsm", 4), ("ccsm", 2))}
+    assert set(pd.read_parquet(run.path / "confusions", filters=[("run", "==", "letters")])["epoch"]) == {0, 2}
+
+
+def test_what_is_not_there_is_said_with_what_is(of_two):
+    run, _ = of_two
+    hint = "dsi analyze makes them with --predictions or --test"
+    for call, message in (
+        (lambda: run.confusion(0), f"say which run: {run.path} holds animals, letters"),
+        (lambda: run.predictions(0, run="cats"), f"no run 'cats': {run.path} holds animals, letters"),
+        (
+            lambda: run.confusion(run="animals"),
+            f"no confusions of epoch 3 on test in run 'animals': there are 0, 2; {hint}",
+        ),
+        (
+            lambda: run.predictions(1, run="letters"),
+            f"no predictions of epoch 1 on test in run 'letters': there are 0, 2; {hint}",
+        ),
+        (
+            lambda: run.confusion(0, "train", run="letters"),
+            f"no confusions of epoch 0 on train in run 'letters': there are none; {hint}",
+        ),
+        (
+            lambda: run.confusion(2, run="letters", step=7),
+            f"no confusions of epoch 2-7 on test in run 'letters': there are 0, 2; {hint}",
+        ),
+        (lambda: run.confusion(0, "../x", run="letters"), "'../x' is no split: expected train or test"),
+        (lambda: run.predictions(0, "", run="letters"), "'' is no split: expected train or test"),
+        (
+            lambda: run.csm("ccsm", 1, "test", run="letters"),
+            "no ccsm of epoch 1 in run 'letters': its epochs are 0, 1, 2, 3, its matrices ccsm-test, ncsm",
+        ),
+    ):
+        with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
+            call()
+
+
+def test_without_answers_there_are_none(make_run, tmp_path):
+    run = dsi_cli.analyze(make_run(), tmp_path / "out", draws=0)
+    with pytest.raises(
+        UsageError, match=r"^no confusions of epoch 3 on test in run 'run': there are none; dsi analyze makes"
+    ):
+        run.confusion()
+    with pytest.raises(UsageError, match=r"^no predictions of epoch 0 on train in run 'run': there are none; dsi analyze"):
+        run.predictions(0, "train")
+
+
+def test_of_many_epochs_a_few_are_named(tmp_path):
+    evaluation, *_ = answered(tmp_path / "run", 4, None, epochs=11, answered_epochs=list(range(10)))
+    run = dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, measures=["mae"], evaluation=evaluation)
+    with pytest.raises(UsageError, match=r"run 'run': there are 0, 1, \.\.\. 9; dsi analyze makes"):
+        run.confusion()
+    assert run.confusion(9).to_numpy().sum() == 50
+
+
+def test_an_epoch_may_be_a_numpy_number(of_two):
+    run, _ = of_two
+    for epoch in run.curves.query("metric == 'mistakes' and run == 'letters'")["epoch"]:
+        assert len(run.confusion(epoch, run="letters")) == 4
+    assert_array_equal(run.confusion(np.int64(2), run="letters"), run.confusion(2, run="letters"))
+
+
+# Typicality
+
+
+def test_without_templates_typicality_is_empty(of_two):
+    run, _ = of_two
+    for frame, table in ((run.typicality, TYPICALITY), (run.typicality_histogram, TYPICALITY_HISTOGRAM)):
+        assert len(frame) == 0
+        assert list(frame.columns) == [column.name for column in table.columns]
+        assert str(frame["samples"].dtype) == "Int64"
+        assert not (run.path / table.path).exists()
+
+
+def test_typicality_as_it_is_stored(of_two, tmp_path):
+    place = {"run": "animals", "split": "test", "epoch": 2, "epochs_completed": 2}
+    rows = [
+        place
+        | {"class_index": 0, "correct": True, "samples": 5, "group_cosine": 0.9, "null_mean": 0.8, "sample_cosine": 0.7},
+        place | {"class_index": 0, "correct": False, "samples": 0},
+    ]
+    run, _ = of_two
+    for name in ("checkpoints", "classes", "curves"):
+        (tmp_path / f"{name}.parquet").write_bytes((run.path / f"{name}.parquet").read_bytes())
+    parquet.write(parquet.from_rows(TYPICALITY, rows), output.table_path(tmp_path, TYPICALITY), {}, tmp_path / ".tmp")
+    found = Run(tmp_path).typicality
+    assert found["class_index"].to_list() == [0, 0]
+    assert found["correct"].to_list() == [True, False]
+    assert found["group_cosine"].isna().to_list() == [False, True]
+    assert {str(found[name].dtype) for name in ("epoch", "step", "class_index", "samples")} == {"Int64"}
+    assert found["step"].isna().all()
+
+
+# Saves within an epoch
+
+
+def test_the_answers_of_an_earlier_save_are_read_by_its_step(tmp_path):
+    evaluation, predictions, targets = answered(tmp_path / "run", 4, None, epochs=2, answered_epochs=[0, 1], steps=(10, 20))
+    run = dsi_cli.analyze(tmp_path / "run", tmp_path / "out", draws=0, measures=["mae"], evaluation=evaluation)
+    assert_array_equal(run.confusion(1), counted(targets, predictions[1], 4))
+    with pytest.raises(UsageError, match=r"^no confusions of epoch 1-77 on test in run 'run': there are 0, 1; dsi analyze"):
+        run.confusion(1, step=77)
