@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 FEW = ("apple", "bear", "bicycle", "cattle", "dolphin", "mouse", "oak_tree", "shark", "tank", "wolf")
+QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine")
 MEAN, STD = (0.5, 0.48, 0.44), (0.27, 0.26, 0.28)
 NETS = '''
 import time
@@ -48,7 +49,7 @@ class Net(nn.Module):
         time.sleep(self.slow)
         x = torch.relu(self.body(torch.relu(self.norm(self.conv(x)))))
         x = self.classifier(x).mean((2, 3)) if self.conv_head else self.classifier(x.mean((2, 3)))
-        return {"dict": {"x": x}, "tuple": (x, None), "wide": x[:, :, None]}.get(self.gives, x)
+        return {"dict": {"x": x}, "tuple": (x, None), "wide": x[:, :, None], "one": x[:1]}.get(self.gives, x)
 
 
 def build(num_classes, in_chans=3, **options):
@@ -151,6 +152,12 @@ Loop = Callable[..., Looped]
 Evaluate = Callable[..., Ran]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Keep torch to one thread: for networks this small more of them wait for one another, the longer the busier the cores."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def few(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of ten classes of ten images; do not write to it."""
@@ -196,7 +203,7 @@ def evaluate(dsi: Callable[..., Any], few: Path, tmp_path: Path) -> Evaluate:
 
     def called(run: Path, *options: object, data: Path | str | None = few, out: str = "out") -> Ran:
         given = () if data is None else ("--test", data)
-        ended = dsi("analyze", run, "-o", tmp_path / out, *given, "--draws", 0, "--permutations", 0, *options)
+        ended = dsi("analyze", run, "-o", tmp_path / out, *given, *QUICK, *options)
         assert "Traceback" not in ended.err
         errors = [line.removeprefix("dsi: ") for line in ended.err.splitlines() if line.startswith("dsi: ")]
         return Ran(ended.code, ended.out, ended.err, tmp_path / out, Path(run).name, errors)

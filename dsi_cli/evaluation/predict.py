@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.metrics import typicality
-from dsi_cli.predictions.outcome import Answer, Outcome, Templates
-from dsi_cli.similarity.confusion import confusion_counts
+from dsi_cli.evaluation.gathering import Gathered
+from dsi_cli.evaluation.outputs import Features, tensor_of
+from dsi_cli.predictions.outcome import Answer
 
 BATCH_BYTES = 32 << 20
 """Of one batch of float32 images, where the batch size is not given."""
@@ -96,8 +96,8 @@ class Evaluator:
             The features cannot be had, or one sample alone is too much for the memory.
         """
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
-        gathered = _Gathered(split, classes, seed, has_classifier=has_classifier)
-        with _Features(self.model, head if templates and has_classifier else None) as features:
+        gathered = Gathered(split, classes, seed, has_classifier=has_classifier)
+        with Features(self.model, head if templates and has_classifier else None) as features:
             for rows, outputs in self._passes(split, order):
                 logits = self._logits(outputs, classes, kept) if has_classifier else None
                 gathered.take(rows, logits, features.of(None if has_classifier else outputs, len(rows)))
@@ -130,7 +130,7 @@ class Evaluator:
                 torch.inference_mode(),
                 torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
             ):
-                return _tensor_of(self.model(self._input(images)))
+                return tensor_of(self.model(self._input(images)))
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
@@ -184,137 +184,3 @@ def device_of(asked: str) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300]
-
-
-def _tensor_of(outputs: Any) -> torch.Tensor:
-    """Return the logits, or the features, out of whatever a model returns."""
-    for name in ("logits", "pooler_output", "image_embeds", "last_hidden_state"):
-        found = getattr(outputs, name, None)
-        if isinstance(found, torch.Tensor):
-            return found[:, 0] if name == "last_hidden_state" else found
-    if isinstance(outputs, tuple | list) and outputs:
-        outputs = outputs[0]
-    if not isinstance(outputs, torch.Tensor):
-        raise UsageError(f"the model returns a {type(outputs).__name__}; expected a tensor of (batch, classes)")
-    return outputs
-
-
-class _Features:
-    """What the classifier's module takes in, caught by a hook while a model runs."""
-
-    def __init__(self, model: torch.nn.Module, head: str | None) -> None:
-        self.head = head
-        self._caught: torch.Tensor | None = None
-        self._hook: Any = None
-        if head is not None:
-            if isinstance(model, torch.jit.ScriptModule):
-                raise UsageError("features cannot be caught within TorchScript: give the model's own code with --model")
-            self._module = model.get_submodule(head)
-
-    def __enter__(self) -> _Features:
-        if self.head is not None:
-            self._hook = self._module.register_forward_pre_hook(self._catch, with_kwargs=True)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        if self._hook is not None:
-            self._hook.remove()
-
-    def _catch(self, _module: torch.nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:
-        self._caught = arguments[0] if arguments else next(iter(named.values()))
-
-    def of(self, outputs: torch.Tensor | None, rows: int) -> NDArray[np.float64] | None:
-        """Return the features ``(rows, d)`` of the batch that has just passed; None where they are not wanted."""
-        found = outputs if outputs is not None else self._caught
-        if found is None:
-            if self.head is not None:
-                raise UsageError(f"the model does not call its classifier {self.head}: its features cannot be had")
-            return None
-        self._caught = None
-        if found.dim() == 4:
-            found = found.mean((2, 3))
-        if found.dim() != 2 or len(found) != rows:
-            shape = tuple(found.shape)
-            raise UsageError(f"the features have shape {shape}; expected (batch, width), one a sample")
-        features: NDArray[np.float64] = found.cpu().double().numpy()
-        if not np.isfinite(features).all():
-            raise UnreadableError("the model's features are NaN or infinite")
-        return features
-
-
-class _Gathered:
-    """The answers of batch after batch; with features, of class after class."""
-
-    def __init__(self, split: Split, classes: int, seed: int, *, has_classifier: bool) -> None:
-        self.split, self.classes, self.seed, self.has_classifier = split, classes, seed, has_classifier
-        count = len(split.targets)
-        self.predictions = np.full(count, -1, dtype=np.int64)
-        self.scores = np.zeros(count, dtype=np.float32)
-        self.loss, self.top5 = 0.0, 0
-        self.sums: dict[int, NDArray[np.float64]] = {}
-        self.rows: list[dict[str, Any]] = []
-        self.histograms = np.zeros((2, typicality.BINS), dtype=np.int64)
-        self._class: int | None = None
-        self._held: list[NDArray[np.float64]] = []
-        self._right: list[NDArray[np.bool_]] = []
-
-    def take(
-        self, rows: NDArray[np.int64], logits: NDArray[np.float32] | None, features: NDArray[np.float64] | None
-    ) -> None:
-        """Take one batch."""
-        targets = self.split.targets[rows]
-        if logits is not None:
-            self._take_logits(rows, targets, logits)
-        if features is None:
-            return
-        is_right = self.predictions[rows] == targets
-        for number in np.unique(targets):
-            mine = targets == number
-            if number != self._class:
-                self._close()
-                self._class = int(number)
-            self._held.append(features[mine])
-            self._right.append(is_right[mine])
-
-    def _take_logits(self, rows: NDArray[np.int64], targets: NDArray[np.int64], logits: NDArray[np.float32]) -> None:
-        wide = logits.astype(np.float64)
-        largest = wide.max(axis=1)
-        self.predictions[rows] = logits.argmax(axis=1)
-        log_sum = largest + np.log(np.exp(wide - largest[:, None]).sum(axis=1))
-        self.scores[rows] = np.exp(largest - log_sum)
-        of_truth = wide[np.arange(len(rows)), targets]
-        self.loss += float((log_sum - of_truth).sum())
-        self.top5 += int(((wide > of_truth[:, None]).sum(axis=1) < 5).sum())
-
-    def _close(self) -> None:
-        """Reduce the features of the class that is complete."""
-        if self._class is None:
-            return
-        features, is_right = np.concatenate(self._held), np.concatenate(self._right)
-        self.sums[self._class] = features.sum(axis=0)
-        if self.has_classifier:
-            found = typicality.of_class(features, is_right, (self.seed, self._class))
-            for flag, group in ((True, found.right), (False, found.wrong)):
-                self.rows.append({"class_index": self._class, "correct": flag, **vars(group)})
-                self.histograms[int(flag)] += typicality.histogram(found.cosines[is_right == flag])
-        self._held, self._right, self._class = [], [], None
-
-    def answer(self) -> Answer:
-        """Return all that was gathered."""
-        self._close()
-        if not self.has_classifier:
-            return Answer(templates=self._templates())
-        targets, split = self.split.targets, self.split
-        counts = confusion_counts(targets, self.predictions, self.classes)
-        outcome = Outcome(counts, targets, self.predictions, self.scores, split.samples, split.paths)
-        top5 = self.top5 if self.classes > 5 else None
-        return Answer(outcome, self.loss / len(targets), top5, self._templates())
-
-    def _templates(self) -> Templates | None:
-        if not self.sums:
-            return None
-        sums = np.zeros((self.classes, len(next(iter(self.sums.values())))))
-        for number, total in self.sums.items():
-            sums[number] = total
-        numbers = np.bincount(self.split.targets, minlength=self.classes)
-        return Templates(sums, numbers, self.rows, self.histograms.tolist())

@@ -58,7 +58,7 @@ def reliability(counts: NDArray[np.integer[Any]], deals: int = DEALS, seed: int 
     if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or deals < 1:
         raise UsageError(f"a reliability needs square counts and a deal; these have shape {counts.shape}, {deals} deals")
     kept = np.flatnonzero(counts.sum(axis=1) >= 2)
-    empty = Reliability(None, len(kept), int(counts[kept].sum()))
+    empty = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:
         return replace(empty, reason=f"{len(kept)} classes with two samples or more: halves need three")
     rows = np.asarray(counts[kept], dtype=np.int64)

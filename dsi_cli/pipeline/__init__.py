@@ -3,6 +3,10 @@
 ``options``    what a call may ask for, and which tables each option shapes
 ``labelling``  a run's label list: where it was found, what WordNet says of it, the reference matrix
 ``reading``    a run's checkpoints: what an earlier call knows already, what must be read
+``answers``    what a run's networks answer on a split: stored, or made by a source
+``given``      a source: predictions made elsewhere
+``evaluating`` a source: the user's model, run on ``labelled_data``
+``answering``  the answers of all runs on all splits
 ``curves``     the rows of the curves table
 ``tables``     the tables at the top: what an earlier call left that holds, and writing them
 ``summary``    what a call did, and how far it is

@@ -248,11 +248,11 @@ class _Job(NamedTuple):
 
 def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
     rows = tables.still_holding(record, one, answers.identity(record))
-    held = (
-        [found.stored(record) for found in answers.of_run[record.run]]
-        if not (rows and tables.has_samples(record.run))
-        else []
-    )
+    held = [
+        found.stored(record)
+        for found in answers.of_run[record.run]
+        if not (rows and tables.has_samples(record.run, found.split))
+    ]
     samples = {found.split: found.counts.sum(axis=1).tolist() for found in held if found.counts is not None}
     stored = matrices.stored(record, wanted=not rows)
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)

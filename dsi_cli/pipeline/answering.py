@@ -15,8 +15,9 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.pipeline import curves, given
 from dsi_cli.pipeline.answers import Answers, Source
 from dsi_cli.pipeline.curves import Row
-from dsi_cli.pipeline.evaluating import Data, Evaluated, Say
+from dsi_cli.pipeline.evaluating import Evaluated
 from dsi_cli.pipeline.evaluating import of_run as evaluated_of_run
+from dsi_cli.pipeline.labelled_data import Data, Say
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import SPLITS, Options
 from dsi_cli.pipeline.reading import RunState
@@ -157,7 +158,7 @@ def _sources(
     state: RunState, one: Labelling, options: Options, inputs: Inputs, counter: Counter
 ) -> Iterator[tuple[str, Source | None, str | None]]:
     """Yield each split that has a source, the source, and a warning; options win over what lies beside the checkpoints."""
-    taken = set()
+    taken: set[str] = set()
     if inputs.data is not None:
         evaluated, warnings = evaluated_of_run(inputs.data, state, one, options, counter.add)
         yield from ((split, source, None) for split, source in evaluated.items())
@@ -165,7 +166,8 @@ def _sources(
         taken = set(evaluated)
     if inputs.predictions is not None:
         yield options.evaluation.predictions_split, given.of_run(inputs.predictions, state, one), None
-    elif "test" not in taken:
+        taken.add(options.evaluation.predictions_split)
+    if "test" not in taken:
         source, warning = given.beside(state, one)
         yield "test", source, warning
 

@@ -7,24 +7,27 @@ Without a source for a split, what an earlier call left there stays, as long as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
+from dsi_cli.pipeline.answer_files import AnswerFiles
 from dsi_cli.pipeline.options import Options
-from dsi_cli.pipeline.reading import RunState
+from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions.outcome import Answer, Outcome
 from dsi_cli.similarity.confusion import confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, Table
+from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
+
+Bundle = list[tuple[str, Any, dict[str, Any]]]
+"""The parts of an answer: name, table, what it remembers; the mark last."""
 
 
 class Source(Protocol):
@@ -69,17 +72,18 @@ class Answers:
     """
 
     def __init__(self, out: Path, state: RunState, split: str, source: Source | None, options: Options) -> None:
-        self.out, self.state, self.split, self.source, self.options = out, state, split, source, options
+        self.out, self.state, self.split, self.source = out, state, split, source
         self.missing: dict[str, str] = {}
         """Why there is no answer, by the path of the checkpoint."""
         self.made = 0
         """Those made in this call."""
-        self._raw = {record.path: record for record in state.records}
-        self._last = timeline.stands_for_epoch(state.usable)
-        self._part: dict[Path, str] = {}
-        self._there = {path: said for table in (CONFUSIONS, PREDICTIONS, CSMS) for path, said in self._files(table)}
-        self._held = {record.path: held for record in state.usable if (held := self._said(record)) is not None}
-        self._moved = self._found_elsewhere()
+        self._files = AnswerFiles(out, state, split, options.shaping_matrices)
+        self._held = {record.path: held for record in state.usable if (held := self._in_place(record)) is not None}
+        self._moved = {
+            record.path: bundle
+            for record in state.usable
+            if record.path not in self._held and (bundle := self._elsewhere(record)) is not None
+        }
 
     def needs(self, record: Record) -> bool:
         """Return whether a checkpoint's answer is still to be made."""
@@ -97,9 +101,7 @@ class Answers:
         if record.path in self._held:
             return
         if record.path in self._moved:
-            self._write(
-                record, [(place, _placed(table, record), said) for place, table, said in self._moved.pop(record.path)]
-            )
+            self._move(record)
         elif self.needs(record):
             assert self.source is not None
             try:
@@ -107,6 +109,7 @@ class Answers:
             except CheckpointError as error:
                 self.missing[record.path] = str(error)
                 return
+            self._make_room(record)
             self._write(record, bundle)
             self.made += 1
 
@@ -126,7 +129,7 @@ class Answers:
         said = self._held.get(record.path)
         if said is None:
             return Stored(self.split, None, None, None)
-        paths = {place: self._path(record, place) for place in said["parts"]}
+        paths = {part: self._files.path(record, part) for part in said["parts"]}
         counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path])) if CONFUSIONS.path in paths else None
         ccsm, tncsm = (
             parquet.to_matrix(parquet.read(paths[kind])) if kind in paths else None for kind in ("ccsm", "tncsm")
@@ -137,84 +140,64 @@ class Answers:
         """Return what is remembered beside the tables; empty without an answer."""
         return self._held.get(record.path, {})
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no checkpoint has an answer."""
-        return not self._held
+    def strays(self) -> list[Path]:
+        """Return the files that stand for no checkpoint now.
 
-    def strays(self) -> Iterator[Path]:
-        """Yield the files that stand for no checkpoint now; not those of checkpoints that are gone and not told of again."""
-        used = {self._path(record, part) for record in self.state.usable for part in self.said(record).get("parts", ())}
+        Those of checkpoints that are gone and not told of again stay, and those of epochs that are not among ``--epochs``.
+        """
         told = {record.path for record in self.state.usable}
-        left = self.state.gone - told
-        yield from (
-            path
-            for path, said in self._there.items()
-            if path not in used and said.get("record", {}).get("path") not in left
-        )
+        used = {
+            self._files.path(record, part) for record in self.state.usable for part in self.said(record).get("parts", ())
+        }
+        kept = self.state.gone - told | {record.path for record in self.state.settled if is_filtered(record)}
+        return [path for path, owner in self._files.owners.items() if path not in used and owner not in kept]
 
-    def _files(self, table: Table) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """Yield the files of this split in one of the tables, and note which part of an answer each is."""
-        parts = {f"{kind}-{self.split}": kind for kind in ("ccsm", "tncsm")} if table is CSMS else {self.split: table.path}
-        for path, said in output.files_of(self.out, table, self.state.run.name).items():
-            if path.parent.name in parts:
-                self._part[path] = parts[path.parent.name]
-                yield path, said
+    def _described(self, record: Record) -> tuple[bool, dict[str, Any] | None]:
+        """Return whether an answer may stand for this checkpoint at all, and what its source must say; None: anything."""
+        described = self.source.described(record) if self.source is not None else None
+        return self.source is None or described is not None, described
 
-    def _path(self, record: Record, part: str) -> Path:
-        assert record.epoch is not None
-        step = None if self._last[record.epoch, record.step] else record.step
-        if part in ("ccsm", "tncsm"):
-            return output.csm_path(self.out, record.run, part, self.split, record.epoch, step)
-        table = CONFUSIONS if part == CONFUSIONS.path else PREDICTIONS
-        return output.split_path(self.out, table, record.run, self.split, record.epoch, step)
+    def _is_enough(self, mark: dict[str, Any]) -> bool:
+        return self.source is None or not self.source.wants_templates or "tncsm" in mark["parts"]
 
-    def _wanted(self, record: Record) -> dict[str, Any] | None:
-        """Return what must be in the files for them to be this checkpoint's; None if the source has nothing for it."""
-        made_from = {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices}
-        if self.source is None:
-            return made_from
-        described = self.source.described(record)
-        return None if described is None else made_from | {"source": described}
-
-    def _said(self, record: Record) -> dict[str, Any] | None:
+    def _in_place(self, record: Record) -> dict[str, Any] | None:
         """Return what the mark of a checkpoint's answer says, if it is there, holds and stands with all its parts."""
-        wanted = self._wanted(record)
-        if wanted is None:
-            return None
-        wanted |= {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
-        said = self._mark(record)
-        if not said or not _is_same(wanted, said):
-            return None
-        if self.source is not None and self.source.wants_templates and "tncsm" not in said["parts"]:
-            return None
-        parts = [self._there.get(self._path(record, part), {}) for part in said["parts"]]
-        return said if all(_is_same(wanted, part) for part in parts) else None
+        may_be, described = self._described(record)
+        there = self._files.in_place(record, described) if may_be else {}
+        mark = next((said for said in there.values() if "parts" in said), None)
+        return mark if mark is not None and set(mark["parts"]) <= set(there) and self._is_enough(mark) else None
 
-    def _mark(self, record: Record) -> dict[str, Any]:
-        """Return what the last written file of an answer says; empty where there is none."""
-        places = [self._there.get(self._path(record, part), {}) for part in (CONFUSIONS.path, "tncsm")]
-        return next((said for said in places if "parts" in said), {})
+    def _elsewhere(self, record: Record) -> Bundle | None:
+        """Return the answer that lies under another epoch's or step's name, read; None where there is none."""
+        may_be, described = self._described(record)
+        files = self._files.made_from(record, described) if may_be else []
+        mark = next((said for _, _, said in files if "parts" in said), None)
+        if mark is None or not {part for part, _, _ in files} >= set(mark["parts"]) or not self._is_enough(mark):
+            return None
+        bundle = [(part, parquet.read(path), said) for part, path, said in files]
+        return sorted(bundle, key=lambda item: "parts" in item[2])
 
-    def _found_elsewhere(self) -> dict[str, list[tuple[str, Any, dict[str, Any]]]]:
-        """Return the answers that lie under another epoch's or step's name, by the path of their checkpoint, read."""
-        found: dict[str, list[tuple[str, Any, dict[str, Any]]]] = {}
-        for record in self.state.usable:
-            wanted = self._wanted(record)
-            if wanted is None or record.path in self._held:
-                continue
-            files = {path: said for path, said in self._there.items() if _is_same(wanted, said)}
-            mark = next((said for said in files.values() if "parts" in said), None)
-            if mark is not None and len(files) >= len(mark["parts"]):
-                bundle = [(self._part[path], parquet.read(path), said) for path, said in files.items()]
-                found[record.path] = sorted(bundle, key=lambda item: "parts" in item[2])
-        return found
+    def _move(self, record: Record) -> None:
+        self._make_room(record)
+        bundle = self._moved.pop(record.path)
+        self._write(record, [(part, _placed(table, record), said) for part, table, said in bundle])
+
+    def _make_room(self, record: Record) -> None:
+        """Move the answers that lie where this one is to lie, so that a call that dies has lost none.
+
+        Those that lie in a circle are in memory alone meanwhile.
+        """
+        by_path = {one.path: one for one in self.state.usable}
+        chain = [record]
+        while (owner := self._files.owner_at(chain[-1])) in self._moved and by_path[owner] not in chain:
+            chain.append(by_path[owner])
+        for one in reversed(chain[1:]):
+            self._write(one, [(part, _placed(table, one), said) for part, table, said in self._moved.pop(one.path)])
 
     def _bundle(self, record: Record, answer: Answer) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         """Yield each part of an answer: its name, its table, what it says; the mark last."""
-        wanted = self._wanted(record)
-        assert wanted is not None
         assert self.source is not None
+        wanted = self._files.made_from_this(record) | {"source": self.source.described(record)}
         mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": self.source.says()}
         made: list[tuple[str, Any]] = []
         if answer.templates is not None:
@@ -254,18 +237,14 @@ class Answers:
         names = ("run", "epoch", "epochs_completed", "step")
         return {name: getattr(record, name) for name in names} | {"split": self.split}
 
-    def _write(self, record: Record, bundle: list[tuple[str, Any, dict[str, Any]]]) -> None:
+    def _write(self, record: Record, bundle: Bundle) -> None:
         for part, table, said in bundle:
             placed = said | {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
-            path = self._path(record, part)
+            path = self._files.path(record, part)
             parquet.write(table, path, placed, output.scratch(self.out))
-            self._there[path] = placed
+            self._files.note(path, part, placed)
             if "parts" in placed:
                 self._held[record.path] = placed
-
-
-def _is_same(wanted: Mapping[str, Any], said: Mapping[str, Any]) -> bool:
-    return output.canonical({name: said.get(name) for name in wanted}) == output.canonical(wanted)
 
 
 def _placed(table: Any, record: Record) -> Any:

@@ -1,16 +1,14 @@
 """Running the user's model on labelled data as the source of a run's answers.
 
-The data are opened, and decoded, once for all runs that see the same images; a model is built once a run, and the weights of one
-checkpoint after another are put into it. Nothing of this, torch included, is loaded before an answer is needed.
+A model is built once a run, and the weights of one checkpoint after another are put into it. Nothing of this, torch included, is
+loaded before an answer is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,157 +21,15 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.evaluation import recorded
 from dsi_cli.evaluation.preprocess import Preprocessing, told
+from dsi_cli.pipeline.labelled_data import Data, Say
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import Evaluation, Options
+from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.predictions.outcome import Answer
 
 if TYPE_CHECKING:
-    from dsi_cli.evaluation.predict import Batches, Evaluator, Split
-    from dsi_cli.evaluation.samples import Samples
+    from dsi_cli.evaluation.predict import Evaluator, Split
     from dsi_cli.evaluation.zero_shot import ZeroShot
-
-Say = Callable[[str], None]
-
-
-@dataclass
-class Data:
-    """The splits that were asked for, opened; decoded once for each way to prepare images."""
-
-    evaluation: Evaluation
-    scratch: Path
-    say: Say
-    """Takes what a person should know, in words."""
-    progress: Callable[[str, int, int], None]
-    samples: dict[str, Samples] = field(default_factory=dict)
-    _ready: dict[tuple[str, Preprocessing], Ready] = field(default_factory=dict)
-
-    def open(self) -> None:
-        """Open the data of each split; `UsageError` where that cannot be done."""
-        from dsi_cli.evaluation.datasets import open_samples
-
-        asked = self.evaluation
-        for split, spec in asked.data.items():
-            self.samples[split] = open_samples(
-                spec,
-                root=asked.data_root,
-                download=asked.download,
-                train=split == "train",
-                labels=asked.label_column,
-            )
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The data's own class names, where all splits have the same."""
-        found = {one.names for one in self.samples.values()}
-        return found.pop() if len(found) == 1 else None
-
-    def split(self, split: str, targets: NDArray[np.int64], prepared: Preprocessing) -> Split:
-        """Return a split ready for the model: decoded, unless it is too large to keep."""
-        from dsi_cli.evaluation.predict import Split
-
-        key, samples = (split, prepared), self.samples[split]
-        if key not in self._ready:
-            self._ready[key] = self._made_ready(split, prepared)
-        ready = self._ready[key]
-        return Split(targets[ready.kept], ready.batches, ready.kept, [samples.paths[number] for number in ready.kept])
-
-    def _made_ready(self, split: str, prepared: Preprocessing) -> Ready:
-        from dsi_cli.evaluation.decoding import decode
-
-        samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
-        self.scratch.mkdir(parents=True, exist_ok=True)
-        in_memory, at_most = _room(self.evaluation.cache, self.scratch)
-        decoded = decode(
-            samples,
-            transform,
-            scratch=self.scratch,
-            in_memory_below=in_memory,
-            at_most=at_most,
-            skip_bad=skip_bad,
-            progress=lambda done, total: self.progress(f"decoding {split} images", done, total),
-            announce=lambda text: self.say(f"{split}: {text}"),
-        )
-        if decoded is not None:
-            self._tell_of_bad(split, decoded.bad)
-            return Ready(decoded.kept, _from_rows(decoded.images))
-        self.say(f"{split}: more images than --cache holds: they are decoded anew for each checkpoint")
-        kept = np.arange(len(samples))
-        if skip_bad:
-            bad = _bad(samples, transform)
-            self._tell_of_bad(split, [(samples.place(number), why) for number, why in bad.items()])
-            kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
-        return Ready(kept, _anew(samples, transform, kept))
-
-    def _tell_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
-        if bad:
-            place, why = bad[0]
-            self.say(f"warning: {split}: {len(bad)} images cannot be decoded and are left out, first {place}: {why}")
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A split's images as a model takes them."""
-
-    kept: NDArray[np.int64]
-    """The samples that can be decoded."""
-    batches: Batches
-
-
-def _bad(samples: Samples, transform: Any) -> dict[int, str]:
-    """Return the samples that cannot be decoded, and why: all are decoded once to know."""
-    from dsi_cli.evaluation.streaming import stream
-
-    found: dict[int, str] = {}
-    for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
-        pass
-    return found
-
-
-def _room(cache: int | None, scratch: Path) -> tuple[int, int]:
-    """Return how many bytes of images may be in memory, and how many in a file."""
-    in_memory, on_disk = free_memory() // 2, shutil.disk_usage(scratch).free // 2
-    return (in_memory, on_disk) if cache is None else (min(cache, in_memory), min(cache, on_disk))
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that are free, or could be made so; 2 GiB where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (OSError, ValueError):
-        return 2 << 30
-
-
-def _from_rows(images: NDArray[Any]) -> Batches:
-    def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-        for start in range(0, len(order), size):
-            rows = order[start : start + size]
-            is_run = rows[-1] - rows[0] + 1 == len(rows) and bool((np.diff(rows) == 1).all())
-            yield images[rows[0] : rows[-1] + 1] if is_run else images[rows]
-
-    return batches
-
-
-def _anew(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
-    from contextlib import closing
-
-    from dsi_cli.evaluation.streaming import stream
-
-    def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
-        with closing(stream(samples, transform, kept[order].tolist())) as rows:
-            held: list[NDArray[Any]] = []
-            for _, row in rows:
-                held.append(row)
-                if len(held) == size:
-                    yield np.stack(held)
-                    held = []
-            if held:
-                yield np.stack(held)
-
-    return batches
 
 
 class Model:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Evaluation
-from dsi_cli.pipeline.reading import RunState
+from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions
 from dsi_cli.predictions.outcome import Answer, Outcome
@@ -26,6 +27,8 @@ class Given:
     source: str
     outcomes: dict[int, Outcome]
     digests: dict[int, str]
+    last: frozenset[str]
+    """The paths of the checkpoints that stand for their epoch: predictions are those of its last save."""
 
     @property
     def wants_templates(self) -> bool:
@@ -39,7 +42,7 @@ class Given:
 
     def described(self, record: Record) -> dict[str, Any] | None:
         """Return what tells these predictions from others."""
-        digest = self.digests.get(-1 if record.epoch is None else record.epoch)
+        digest = self.digests.get(record.epoch) if record.epoch is not None and record.path in self.last else None
         return None if digest is None else {"predictions": digest}
 
     def answer(self, record: Record) -> Answer:
@@ -75,7 +78,9 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> Given:
         except UsageError as error:
             failed = failed or error
             continue
-        return Given(predictions.source, found, {epoch: _digest(outcome) for epoch, outcome in found.items()})
+        is_last = timeline.stands_for_epoch(state.usable)
+        last = frozenset(record.path for record in state.usable if is_last.get((record.epoch or 0, record.step)))
+        return Given(predictions.source, found, {epoch: _digest(outcome) for epoch, outcome in found.items()}, last)
     raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
 
 
@@ -92,13 +97,9 @@ def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
 
 def _epochs(state: RunState) -> list[Sequence[int]]:
     """Return which epochs the rows of a file may be: those of all checkpoints that say theirs, else of the usable ones alone."""
-    every = sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or _is_filtered(r))})
+    every = sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
     usable = sorted({record.epoch for record in state.usable if record.epoch is not None})
     return [epochs for epochs in (every, usable) if epochs]
-
-
-def _is_filtered(record: Record) -> bool:
-    return (record.reason or "").startswith("not among")
 
 
 def _digest(outcome: Outcome) -> str:

@@ -25,6 +25,7 @@ from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS
 
+NOT_ASKED = "not among --epochs"
 KEPT_BYTES = 128 << 20
 """Weights held between scanning and computing; beyond that they are read a second time."""
 
@@ -135,7 +136,7 @@ def settle(state: RunState, chosen: range | None, begins_before_training: bool) 
     """Settle the run's epochs and duplicates, and leave out the epochs that were not asked for."""
     settled = timeline.settle(state.records, begins_before_training=begins_before_training)
     state.settled = [
-        replace(record, status=SKIPPED, reason="not among --epochs")
+        replace(record, status=SKIPPED, reason=NOT_ASKED)
         if record.status == OK and not _is_chosen(record, chosen)
         else record
         for record in settled
@@ -331,6 +332,11 @@ def check_class_count(state: RunState, classes: int, names: tuple[str, ...], sou
             f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {heads[0]}"
             " classes: give the list that the model was trained with"
         )
+
+
+def is_filtered(record: Record) -> bool:
+    """Return whether a checkpoint is left out only because its epoch was not asked for."""
+    return record.status == SKIPPED and record.reason == NOT_ASKED
 
 
 def _is_chosen(record: Record, chosen: range | None) -> bool:

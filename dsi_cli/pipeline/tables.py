@@ -86,9 +86,9 @@ class TopTables:
         """Take how many samples each class of a run has in a split."""
         self._samples.setdefault(run, {})[split] = numbers
 
-    def has_samples(self, run: str) -> bool:
-        """Return whether the samples of a run's classes are known."""
-        return run in self._samples
+    def has_samples(self, run: str, split: str) -> bool:
+        """Return whether the samples of a run's classes in a split are known."""
+        return split in self._samples.get(run, {})
 
     def _waiting(self, labellings: Mapping[str, Labelling]) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
         """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
