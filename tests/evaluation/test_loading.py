@@ -58,8 +58,9 @@ def test_a_model_that_is_wrapped_itself(wrapped):
     torch.manual_seed(0)
     source, model = Net(), wrapped(Net())
     (name,) = (name for name in model.state_dict() if name.endswith("fc.weight"))
-    assert f"{load(model, state_of(wrapped(source), head=name))}.weight" == name
+    head = load(model, state_of(wrapped(source), head=name))
     assert_same(model, wrapped(source))
+    assert model.get_submodule(head).weight is dict(model.named_parameters())[name]
 
 
 def test_what_lies_beside_the_model_is_none_of_its():

@@ -96,7 +96,7 @@ def test_the_real_runs_give_their_stored_predictions(run, images, arch, epochs, 
     for epoch in looped:
         wanted = loop(*model_of(shared, run, epoch, arch), data)
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
-        order = ran.predictions(epoch)["target"].to_numpy()
+        order = ran.predictions(epoch)["target"].to_numpy(copy=True)
         at = f"epoch == {epoch} and split == 'test' and metric =="
         logits = torch.from_numpy(wanted.logits).double()
         loss = nn.functional.cross_entropy(logits, torch.from_numpy(order).long()).item()

@@ -10,7 +10,7 @@ from outputs import heads, save_head
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.store.runs import Run
-from dsi_cli.views.overview import Line, lines, surge_epoch, thinned
+from dsi_cli.views.overview import Line, lines, mistakes, surge_epoch, thinned
 
 pytest_plugins = ("analysed",)
 
@@ -75,3 +75,29 @@ def test_the_surge_is_where_half_of_the_highest_is_reached():
 @pytest.mark.parametrize("highest", [-0.1, 0.0])
 def test_a_run_that_is_never_above_chance_has_no_surge(highest):
     assert surge_epoch([Line(0, excess=-0.2), Line(1, excess=highest)]) is None
+
+
+def test_mistakes_are_the_curves(analysed):
+    curves = analysed.run.curves.query("run == 'cifar100-vit'")
+    found = mistakes(analysed.out, "cifar100-vit")
+    assert list(found) == ["test"]
+    assert [line.epoch for line in found["test"]] == list(range(31))
+    errors = curves.query("metric == 'idm' and variant == 'errors'")
+    for field, column, where in (
+        ("nidm", "value", "of == 'ncsm'"),
+        ("nidm_z", "z", "of == 'ncsm'"),
+        ("chance", "null_mean", "of == 'ncsm'"),
+        ("widm", "value", "of == 'scsm'"),
+        ("widm_z", "z", "of == 'scsm'"),
+    ):
+        assert [getattr(line, field) for line in found["test"]] == errors.query(where)[column].to_list()
+    followed = curves.query("of == 'ncsm,ccsm-test' and variant == 'cosine'")
+    assert [line.ccsm for line in found["test"]] == followed["excess"].to_list()
+    assert [line.ccsm_z for line in found["test"]] == followed["z"].to_list()
+    assert [line.mistakes for line in found["test"]] == curves.query("metric == 'mistakes'")["value"].to_list()
+    assert {line.gap for line in found["test"]} == {None}
+
+
+def test_a_run_without_answers_has_no_mistakes(make_run, tmp_path):
+    analyze([make_run(epochs=1)], tmp_path / "out", Options(draws=0))
+    assert mistakes(tmp_path / "out", "run") == {}
