@@ -160,17 +160,23 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
         if not isinstance(state, dict) or id(module) in seen or len(prefix) > _LONGEST_NAME:
             continue
         seen.add(id(module))
+        passing = state.get("_non_persistent_buffers_set")  # not in a state dict either
+        passing = passing if isinstance(passing, set | frozenset) else ()
         for kind in ("_parameters", "_buffers"):
             held = state.get(kind)
             visited += 1 + (len(held) if isinstance(held, dict) else 0)
             for name, tensor in held.items() if isinstance(held, dict) else ():
-                if isinstance(tensor, Tensor):
+                if isinstance(tensor, Tensor) and name not in passing:
                     found[f"{prefix}{name}"] = tensor
         children = state.get("_modules")
         pairs = list(children.items()) if isinstance(children, dict) else []
         visited += len(pairs)
         waiting += [(f"{prefix}{name}.", child) for name, child in reversed(pairs)]
     return found, visited
+
+
+def _is_metadata(key: str) -> bool:
+    return key == "hyper_parameters" or not _NOT_WEIGHTS.search(key)
 
 
 def plain(node: Any, depth: int = 4) -> Any:
@@ -189,7 +195,7 @@ def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:
     if isinstance(node, Tensor | Global) or depth < 0 or left[0] < 0:
         return None
     if isinstance(node, dict):
-        kept = [item for item in node.items() if depth < deepest or not _NOT_WEIGHTS.search(str(item[0]))]
+        kept = [item for item in node.items() if depth < deepest or _is_metadata(str(item[0]))]
         return {key: _plain(value, depth - 1, deepest, left) for key, value in kept[: max(0, left[0])]}
     if isinstance(node, list | tuple):
         return [_plain(value, depth - 1, deepest, left) for value in node[: max(0, left[0])]]

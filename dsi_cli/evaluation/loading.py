@@ -7,8 +7,8 @@ says which. What lies beside the model under another name (a criterion, a metric
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 import torch
 from numpy.typing import NDArray
@@ -29,16 +29,66 @@ def load(model: torch.nn.Module, state: State) -> str | None:
     UnreadableError
         A name is missing or unexpected, or a shape differs; the message lists them.
     """
-    own = model.state_dict()
     arrays = {_INNER.sub("", name): array for name, array in state.arrays.items()}
     head = _INNER.sub("", state.head) if state.head is not None else None
-    prefix = _prefix(own, arrays, head)
-    given = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-    _require_same(own, given)
+    fits = [_Fit(own, arrays, head) for own in _namings(model)]
+    best = min(fits, key=lambda fit: fit.problems)
+    best.require_none()
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(torch.from_numpy(given[name]))
-    return None if head is None else _PARTS_OF_WEIGHT.sub("", head.removeprefix(prefix))
+        for name, tensor in best.own.items():
+            tensor.copy_(torch.from_numpy(best.given[name]))
+    if head is None:
+        return None
+    weight = best.own[head.removeprefix(best.prefix)]
+    name = next(name for name, tensor in model.state_dict().items() if _is_same(tensor, weight))
+    return _PARTS_OF_WEIGHT.sub("", name)
+
+
+def _namings(model: torch.nn.Module) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the model's own weights by their names: as it has them, and as Hugging Face's library writes them to files."""
+    own = model.state_dict()
+    yield {_INNER.sub("", name): tensor for name, tensor in own.items()}
+    if type(model).__module__.startswith("transformers."):
+        try:
+            from transformers.core_model_loading import revert_weight_conversion
+        except ImportError:  # before version 5 the names were the same
+            return
+        written = revert_weight_conversion(cast(Any, model), own)
+        if len(written) == len(own) and all(any(_is_same(a, b) for b in own.values()) for a in written.values()):
+            yield dict(written)
+
+
+def _is_same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.data_ptr() == other.data_ptr() and one.shape == other.shape
+
+
+class _Fit:
+    """A checkpoint's weights beside a model's, under one naming of these."""
+
+    def __init__(self, own: dict[str, torch.Tensor], arrays: Mapping[str, NDArray[Any]], head: str | None) -> None:
+        self.own, self.prefix = own, _prefix(own, arrays, head)
+        self.given = {
+            name.removeprefix(self.prefix): array for name, array in arrays.items() if name.startswith(self.prefix)
+        }
+        self.missing = [name for name in own if name not in self.given]
+        self.unexpected = [name for name in self.given if name not in own]
+        self.shapes = [
+            f"{name} {tuple(self.given[name].shape)} for {tuple(tensor.shape)}"
+            for name, tensor in own.items()
+            if name in self.given and tuple(self.given[name].shape) != tuple(tensor.shape)
+        ]
+
+    @property
+    def problems(self) -> int:
+        """How many names or shapes do not fit."""
+        return len(self.missing) + len(self.unexpected) + len(self.shapes)
+
+    def require_none(self) -> None:
+        """Raise `UnreadableError` with what does not fit."""
+        found = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
+        told = [f"{len(names)} {what} ({_listed(names)})" for what, names in found if names]
+        if told:
+            raise UnreadableError(f"the weights do not fit the model: {'; '.join(told)}; give the right one with --model")
 
 
 def _prefix(own: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:
@@ -55,23 +105,5 @@ def _prefix(own: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: st
     return max(found, key=lambda prefix: (found[prefix], -len(prefix)), default="")
 
 
-def _require_same(own: Mapping[str, torch.Tensor], given: Mapping[str, NDArray[Any]]) -> None:
-    missing = [name for name in own if name not in given]
-    unexpected = [name for name in given if name not in own]
-    shapes = [
-        f"{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}"
-        for name in own
-        if name in given and tuple(given[name].shape) != tuple(own[name].shape)
-    ]
-    problems = [
-        f"{len(found)} {what} ({_listed(found)})"
-        for what, found in (("missing", missing), ("unexpected", unexpected), ("of another shape", shapes))
-        if found
-    ]
-    if problems:
-        raise UnreadableError(f"the weights do not fit the model: {'; '.join(problems)}; give the right one with --model")
-
-
-def _listed(names: Iterable[str]) -> str:
-    found = list(names)
-    return ", ".join(found[:_LISTED]) + (", ..." if len(found) > _LISTED else "")
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")

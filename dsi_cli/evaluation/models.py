@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def build(spec: str, wanted: Wanted) -> Built:
     return built
 
 
+def _close(name: str, listed: Sequence[str]) -> str:
+    close = get_close_matches(name, listed, 3, 0.7)
+    return f"; it has {', '.join(close)}" if close else ""
+
+
 def _line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300]
 
@@ -81,8 +87,7 @@ def _timm(name: str, wanted: Wanted) -> Built:
     import timm
 
     if not timm.is_model(name):
-        close = ", ".join(timm.list_models(f"*{name.split('.')[0].split('_')[0]}*")[:3])
-        raise UsageError(f"timm has no model {name!r}" + (f"; it has {close}, ..." if close else ""))
+        raise UsageError(f"timm has no model {name!r}{_close(name, timm.list_models())}")
     options: dict[str, Any] = {"num_classes": wanted.classes or 0, "in_chans": wanted.channels, **wanted.arguments}
     model = None
     if wanted.size is not None and "img_size" not in options:
@@ -108,8 +113,7 @@ def _torchvision(name: str, wanted: Wanted) -> Built:
 
     listed = models.list_models(module=models)
     if name not in listed:
-        close = ", ".join([one for one in listed if one.startswith(name[:4])][:3])
-        raise UsageError(f"torchvision has no classifier {name!r}" + (f"; it has {close}, ..." if close else ""))
+        raise UsageError(f"torchvision has no classifier {name!r}{_close(name, listed)}")
     model = models.get_model(name, weights=None, num_classes=wanted.classes or 1000, **wanted.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]

@@ -99,7 +99,7 @@ class Evaluator:
         gathered = Gathered(split, classes, seed, has_classifier=has_classifier)
         with Features(self.model, head if templates and has_classifier else None) as features:
             for rows, outputs in self._passes(split, order):
-                logits = self._logits(outputs, classes, kept) if has_classifier else None
+                logits = self._logits(outputs, (len(rows), classes), kept) if has_classifier else None
                 gathered.take(rows, logits, features.of(None if has_classifier else outputs, len(rows)))
                 progress(len(rows))
         return gathered.answer()
@@ -131,6 +131,8 @@ class Evaluator:
                 torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
             ):
                 return tensor_of(self.model(self._input(images)))
+        except UsageError:
+            raise
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
@@ -155,10 +157,10 @@ class Evaluator:
                 tensor.div_(self._std)
         return tensor.contiguous(memory_format=self._layout)
 
-    def _logits(self, outputs: torch.Tensor, classes: int, kept: slice) -> NDArray[np.float32]:
-        if outputs.dim() != 2 or outputs[:, kept].shape[1] != classes:
+    def _logits(self, outputs: torch.Tensor, expected: tuple[int, int], kept: slice) -> NDArray[np.float32]:
+        if outputs.dim() != 2 or outputs[:, kept].shape != expected:
             shape = tuple(outputs.shape)
-            raise UnreadableError(f"the model's outputs have shape {shape}; expected (batch, {classes}), one a class")
+            raise UnreadableError(f"the model's outputs have shape {shape}; expected {expected}: images, classes")
         logits: NDArray[np.float32] = outputs[:, kept].float().cpu().numpy()
         if not np.isfinite(logits).all():
             raise UnreadableError("the model's outputs are NaN or infinite")
@@ -177,7 +179,7 @@ def device_of(asked: str) -> str:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.zeros(1, device=asked)
-    except (RuntimeError, AssertionError) as error:
+    except Exception as error:  # noqa: BLE001 (each back end says in its own way that it is not there)
         raise UsageError(f"--device {asked} is not there: {_first_line(error)}; try auto or cpu") from None
     return asked
 

@@ -66,6 +66,8 @@ class Preprocessing:
             raise UsageError(f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}")
         if self.interpolation not in (None, *INTERPOLATIONS):
             raise UsageError(f"--interpolation takes {', '.join(INTERPOLATIONS)}; {self.interpolation!r} is none of them")
+        if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
+            raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not")
         if self.std is not None and not all(value > 0 for value in self.std):
             raise UsageError(f"a standard deviation is above 0; {self.std} is not")
         if self.size is not None and not all(1 <= side <= 8192 for side in self.size):

@@ -29,7 +29,8 @@ def facts_of(found: Found) -> dict[str, Any]:
         if isinstance(part, Mapping):
             for holder in (part, *(part.get(name) for name in _HOLDERS)):
                 if isinstance(holder, Mapping):
-                    merged = {**{k: v for k, v in holder.items() if isinstance(k, str) and v is not None}, **merged}
+                    plain = {k: v for k, v in holder.items() if isinstance(k, str) and not isinstance(v, Mapping | None)}
+                    merged = {**plain, **merged}
     return merged
 
 

@@ -150,6 +150,9 @@ def prepare(
                     sources[split] = source
                 found.warnings += [f"{name}: {warning}"] if warning else []
         found.of_run[name] = [Answers(out, state, split, sources.get(split), options) for split in SPLITS]
+        for answers in found.of_run[name]:
+            if isinstance(answers.source, Evaluated):
+                answers.source.model.has_fitted |= not answers.is_empty
         found.sources[name] = {one.split: words for one in found.of_run[name] if (words := _words(one, state)) is not None}
     return found
 

@@ -140,6 +140,11 @@ class Answers:
         """Return what is remembered beside the tables; empty without an answer."""
         return self._held.get(record.path, {})
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no checkpoint has an answer."""
+        return not self._held
+
     def strays(self) -> list[Path]:
         """Return the files that stand for no checkpoint now.
 

@@ -50,7 +50,8 @@ class Model:
         self._evaluator: Evaluator | None = None
         self._loaded: str | None = None
         self._head: str | None = None
-        self._has_loaded = False
+        self.has_fitted = False
+        """Whether the weights of some checkpoint fitted, in this call or an earlier one: then another may be at fault."""
         self._zero_shot: ZeroShot | None = None
         self._model: Any = None
 
@@ -95,7 +96,9 @@ class Model:
         channels = asked.channels or recorded.channels_of(tensors) or 3
         wanted = models.Wanted(self._rows(), channels, known.size, dict(asked.model_arguments), self.state.names)
         built = models.build(self.spec, wanted)
-        self.prepared = known.over(built.usual).over(Preprocessing(channels=channels)).fitted()
+        # Hugging Face's processor knows better than the config, which says what size the weights were begun with.
+        first, second = (built.usual, known) if self.spec.startswith("transformers:") else (known, built.usual)
+        self.prepared = self._asked().over(first).over(second).over(Preprocessing(channels=channels)).fitted()
         self._model, self._zero_shot = built.model, built.zero_shot
         self._tell(self.prepared)
         self._evaluator = predict.Evaluator(
@@ -155,12 +158,12 @@ class Model:
             self._loaded = None
             self._head = loading.load(self._model, weights)
         except UnreadableError as error:
-            if not self._has_loaded:
+            if not self.has_fitted:
                 raise UsageError(f"{found.path.name}: {error}") from None
             raise
         if self._zero_shot is not None and (weight := self._zero_shot.embed_text()) is not None:
             self._head, self.state.text_weights[record.path] = "head", weight
-        self._loaded, self._has_loaded = record.path, True
+        self._loaded, self.has_fitted = record.path, True
         return self._head
 
 
