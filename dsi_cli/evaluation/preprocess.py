@@ -82,6 +82,7 @@ class Preprocessing:
         sized = self._sized()
 
         def transformed(image: Image) -> NDArray[np.uint8]:
+            image = _of_eight_bits(image)
             pixels = np.asarray(sized(image if image.mode == mode else image.convert(mode)))
             pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
             return np.ascontiguousarray(pixels, dtype=np.uint8)
@@ -109,6 +110,17 @@ class Preprocessing:
             return image
 
         return sized
+
+
+def _of_eight_bits(image: Image) -> Image:
+    """Return an image of 16-bit grey values scaled to 8 bits, which Pillow would cut off at 255; others as they are."""
+    if not image.mode.startswith("I"):
+        return image
+    from PIL.Image import fromarray
+
+    values = np.asarray(image)
+    is_wide = image.mode != "I" or values.max(initial=0) > 255
+    return fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8)) if is_wide else image
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:

@@ -299,10 +299,10 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
         (
             lambda x: x[:, :4],
             UnreadableError,
-            r"^the model's outputs have shape \(53, 4\); expected \(batch, 6\), one a class$",
+            r"^the model's outputs have shape \(53, 4\); expected \(53, 6\): images, classes$",
         ),
-        (lambda x: x[:, :, None], UnreadableError, r"outputs have shape \(53, 6, 1\); expected \(batch, 6\)"),
-        (lambda x: x.sum(), UnreadableError, r"outputs have shape \(\); expected \(batch, 6\)"),
+        (lambda x: x[:, :, None], UnreadableError, r"outputs have shape \(53, 6, 1\); expected \(53, 6\)"),
+        (lambda x: x.sum(), UnreadableError, r"outputs have shape \(\); expected \(53, 6\)"),
         (lambda x: x[:1], (UsageError, UnreadableError), r"the model's outputs have shape \(1, 6\)"),
         (lambda x: x * float("nan"), UnreadableError, r"^the model's outputs are NaN or infinite$"),
         (lambda x: x / 0, UnreadableError, r"^the model's outputs are NaN or infinite$"),

@@ -289,7 +289,7 @@ def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
     [
         (Preprocessing(channels=2), r"^images of 2 channels cannot be made: expected 1, 3, 4$"),
         (Preprocessing(std=(0.1, 0.0, 0.2)), r"^a standard deviation is above 0; \(0\.1, 0\.0, 0\.2\) is not$"),
-        (Preprocessing(std=(float("nan"),)), r"^a standard deviation is above 0"),
+        (Preprocessing(std=(float("nan"),)), r"^mean and std are numbers; None and \(nan,\) are not$"),
         (Preprocessing(size=(0, 4)), r"^an image size lies between 1 and 8,192; \(0, 4\) does not$"),
         (Preprocessing(size=(4, 9000)), r"^an image size lies between 1 and 8,192"),
         (Preprocessing(crop_pct=0.0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
