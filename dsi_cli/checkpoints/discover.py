@@ -10,22 +10,27 @@ from __future__ import annotations
 import difflib
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
-from dsi_cli.checkpoints.formats import INDEX_SUFFIX, MAGICS, recognise
-from dsi_cli.errors import UsageError
+from dsi_cli.checkpoints.formats import MAGICS, WHOLE_FOLDERS, recognise
+from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import CheckpointError, UsageError
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2")
 MODEL_FILES = (
-    f"model{INDEX_SUFFIX}",
+    "model.safetensors.index.json",
     "model.safetensors",
     "adapter_model.safetensors",
+    "pytorch_model.bin.index.json",
     "pytorch_model.bin",
     "adapter_model.bin",
+    *WHOLE_FOLDERS,
 )
 """The files that make a folder one checkpoint, the best first."""
 _NOT_CHECKPOINTS = (
@@ -154,6 +159,8 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
         if OUR_TABLE in files:
             inner.clear()
             continue
+        if any(mark in files for mark in WHOLE_FOLDERS):
+            inner.clear()
         # Real folders before links to them: a run is not called "latest" after a link.
         inner[:] = sorted(set(inner) - _IGNORED_FOLDERS, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         _add_folder(folder, files, folders, is_top=folder == top)
@@ -162,17 +169,25 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
 def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *, is_top: bool) -> None:
     """Sort a folder's files into its run: its own, or its parent's where the folder is one checkpoint."""
     model = next((name for name in MODEL_FILES if name in files), None)
-    is_step = is_step_folder(folder.name) and not (is_top and model is None)
-    run = folder.parent if is_step else folder
+    is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
+    step = _outermost_step(folder) if is_step else folder
+    run = step.parent if is_step else folder
     if model is not None:
         found = _stat(folder / model)
         entry = folders.setdefault(run, _Folder())
         entry.ignored += len(files) - 1
         if found is not None:
-            entry.files.append((folder / model, found, folder))
+            entry.files.append((folder / model, found, step))
         return
     for name in files:
         _add_file(folder / name, run, folders, step_folder=folder if is_step else None)
+
+
+def _outermost_step(folder: Path) -> Path:
+    """Return the folder that is the checkpoint: ``checkpoint-500`` of ``checkpoint-500/global_step500``."""
+    while is_step_folder(folder.parent.name):
+        folder = folder.parent
+    return folder
 
 
 def _add_file(
@@ -201,6 +216,8 @@ def _is_candidate(path: Path, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
+    if suffix == ".npz":
+        return _holds_weights(path)
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
     try:
@@ -209,7 +226,16 @@ def _is_candidate(path: Path, found: os.stat_result) -> bool:
     except OSError:
         return False
     # A zip archive under any name may be a document: without a checkpoint's suffix it is opened only if it has none at all.
-    return recognise(head) is not None and not (head.startswith(MAGICS[0]) and suffix not in ("", ".model", ".weights"))
+    return recognise(head) and not (head.startswith(MAGICS[0]) and suffix not in ("", ".model", ".weights"))
+
+
+def _holds_weights(path: Path) -> bool:
+    """Return whether an archive of NumPy arrays is one of weights: predictions are kept in such files as well."""
+    try:
+        with Source(path) as source:
+            return any(re.search(r"(^|[./])(weight|kernel)\.npy$", name) for name in Archive(source).sizes)
+    except CheckpointError:
+        return False
 
 
 def _run(name: str, folder: Path, entry: _Folder) -> Run:
@@ -234,9 +260,12 @@ def _modified(path: Path, found: os.stat_result) -> int:
 
 
 def _shards(path: Path) -> list[os.stat_result]:
-    if not path.name.endswith(INDEX_SUFFIX):
+    patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin", ".metadata": "*.distcp"}
+    patterns |= dict.fromkeys(WHOLE_FOLDERS[1:], "*_states.pt")
+    pattern = next((pattern for end, pattern in patterns.items() if path.name.endswith(end)), None)
+    if pattern is None:
         return []
-    return [found for part in sorted(path.parent.glob("*.safetensors")) if (found := _stat(part)) is not None]
+    return [found for part in sorted(path.parent.glob(pattern)) if part != path and (found := _stat(part)) is not None]
 
 
 def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:

@@ -18,6 +18,8 @@ EPOCH_KEYS = (
     ("trainer", "epoch"),
     ("current_epoch",),
     ("epochs_completed",),
+    ("state", "timestamp", "Timestamp", "epoch"),
+    ("state", "timestamp", "epoch"),
     ("__metadata__", "epoch"),
 )
 STEP_KEYS = (
@@ -27,6 +29,8 @@ STEP_KEYS = (
     ("iteration",),
     ("meta", "iter"),
     ("trainer", "iteration"),
+    ("state", "timestamp", "Timestamp", "batch"),
+    ("state", "timestamp", "batch"),
     ("__metadata__", "step"),
 )
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
@@ -37,6 +41,9 @@ _SUFFIXES = re.compile(
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])(?:global_?steps?|steps?|iter(?:ation)?s?|it|batch)[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
+_STEP_FOLDER = re.compile(
+    r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+(-step=\d+(-v\d+)?)?", re.IGNORECASE
+)
 _NAMED_OTHERWISE = re.compile(
     r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
 )
@@ -128,10 +135,12 @@ def step_in_name(name: str) -> int | None:
 
 
 def is_step_folder(name: str) -> bool:
-    """Return whether a folder's name is that of one checkpoint (``checkpoint-500``, ``epoch_3``), not of a run."""
-    return bool(
-        re.fullmatch(r"(checkpoint|ckpt|epoch|ep|step|global_?step|iter)[ _=.-]?\d+", _plain_text(name), re.IGNORECASE)
-    )
+    """Return whether a folder's name is that of one checkpoint, not of a run.
+
+    >>> [is_step_folder(name) for name in ("checkpoint-500", "epoch_3", "epoch=3-step=80.ckpt", "resnet18_v2")]
+    [True, True, True, False]
+    """
+    return bool(_STEP_FOLDER.fullmatch(_plain_text(name)))
 
 
 def completed(epoch: int | None, counts_from: int | None) -> int | None:

@@ -25,7 +25,7 @@ _HEAD = re.compile(
     r"|(cls|class|mlp|linear|fc|decode)_head|cls_seg|conv_seg|to_logits|output_layer|final_layer)$",
     re.IGNORECASE,
 )
-_NUMBERED_HEAD = re.compile(r"^(fc|linear|lin|dense|fully_connected)_?\d+$", re.IGNORECASE)
+_NUMBERED_HEAD = re.compile(r"^((fc|linear|lin|fully_connected)_?\d+|dense(_?\d+)?)$", re.IGNORECASE)
 _NOT_HEAD = re.compile(
     r"aux|dist(?:$|_|ill)|embed|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
     r"|mask_head|rpn|criterion|confmat|proto|(?<!out_)proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative"
@@ -34,9 +34,12 @@ _NOT_HEAD = re.compile(
 )
 _BODY = re.compile(r"^(blocks?|layers?|stages?|encoder|decoder|trunk|body|features)$", re.IGNORECASE)
 _NUMBERED_BODY = re.compile(r"^(layer|block|stage|denseblock)_?\d+$", re.IGNORECASE)
-_KINDS = ("weight", "weight_orig", "weight_v", "parametrizations.weight.original1")
+_KINDS = ("weight", "weight_orig", "weight_v", "parametrizations.weight.original1", "_packed_params", "kernel")
 _GAINS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
-"""How a layer's weight is named: plain, under spectral norm, under weight norm (directions, beside their lengths)."""
+"""How a layer's weight is named: plain, under spectral norm, under weight norm (directions, beside their lengths), quantised,
+and as Keras and Flax have it, with a column a class."""
+_TURNED = re.compile(r"(^|\.)(kernel|W)$")
+"""Weights with a column for each class: those of Keras and Flax, and of pytorch-metric-learning's losses."""
 _COPY = re.compile(r"best", re.IGNORECASE)
 _HOLDS_A_LOSS = re.compile(r"loss|criterion|margin", re.IGNORECASE)
 _MOST_DIMENSIONS = 8
@@ -105,18 +108,31 @@ def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, 
     equal = [head for head in equal if not any(map(_COPY.search, head.path))] or equal
     if len(equal) > 1:
         raise AmbiguousHeadError(_ambiguous([(head.full_name, head.tensor) for head in equal]))
-    _require_last(equal[0], usable)
-    return equal[0]
+    return _in_loss(equal[0], usable) or equal[0]
 
 
-def _require_last(head: Head, groups: list[StateDict]) -> None:
-    """Raise where a loss has a matrix of its own on top of the head's outputs: the head may be an embedding."""
+def _in_loss(head: Head, groups: list[StateDict]) -> Head | None:
+    """Return the classifier that a loss has on top of the head's outputs, which are then an embedding (ArcFace); None without one.
+
+    Raises
+    ------
+    AmbiguousHeadError
+        It is not clear which side of the loss's matrix takes the embedding.
+    """
+    width = head.tensor.shape[0]
     for group in groups:
         if any(map(_HOLDS_A_LOSS.search, group.path)):
-            for name, tensor in group.tensors.items():
-                if _is_matrix(tensor) and head.tensor.shape[0] in tensor.shape[:2]:
+            for name, stored in group.tensors.items():
+                tensor = _rows_first(name, stored)
+                if not _is_matrix(tensor) or width not in tensor.shape[:2]:
+                    continue
+                if tensor.shape[1] != width:
+                    tensor = tensor.turned
+                if tensor.shape[0] == width:
                     path = ".".join((*group.path, name))
-                    raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor), (path, tensor)]))
+                    raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor), (path, stored)]))
+                return Head(name, tensor, group.role, (head.full_name,), group.path)
+    return None
 
 
 def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
@@ -142,7 +158,7 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
 def _head(group: StateDict, name: str, others: tuple[str, ...] = ()) -> Head:
     layer, kind = _split(name)
     gain = group.tensors.get(f"{layer}.{_GAINS[kind]}") if kind in _GAINS else None
-    return Head(name, group.tensors[name], group.role, others, group.path, gain)
+    return Head(name, _rows_first(name, group.tensors[name]), group.role, others, group.path, gain)
 
 
 def _require_outermost(head: _Candidate, group: StateDict) -> None:
@@ -154,8 +170,8 @@ def _require_outermost(head: _Candidate, group: StateDict) -> None:
 
 def _candidates(group: StateDict) -> list[_Candidate]:
     out = []
-    entries = [(*_split(name), tensor) for name, tensor in group.tensors.items()]
-    for place, (layer, kind, tensor) in enumerate(entries):
+    entries = [(*_split(name), _rows_first(name, tensor)) for name, tensor in group.tensors.items()]
+    for place, (name, (layer, kind, tensor)) in enumerate(zip(group.tensors, entries, strict=True)):
         if kind not in _KINDS or not _is_matrix(tensor) or tensor.dtype not in FLOATS:
             continue
         if kind in _GAINS and f"{layer}.{_GAINS[kind]}" not in group.tensors:
@@ -165,8 +181,13 @@ def _candidates(group: StateDict) -> list[_Candidate]:
         is_normalised = _split(beside)[0] == _split(layer)[0] and all(
             part is not None and part.shape == tensor.shape[:1] for part in norm
         )
-        out.append(_Candidate(f"{layer}.{kind}" if layer else kind, tensor, place, _unwrapped(layer), is_normalised))
+        out.append(_Candidate(name, tensor, place, _unwrapped(layer), is_normalised))
     return out
+
+
+def _rows_first(name: str, tensor: Tensor) -> Tensor:
+    """Return a weight with a row for each class: as it is, or turned where its name says that it has a column for each."""
+    return tensor.turned if _TURNED.search(name) else tensor
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -175,6 +196,8 @@ def _split(name: str) -> tuple[str, str]:
     if found:
         return layer, name.removeprefix(f"{layer}.")
     parent, _, last = name.rpartition(".")
+    if last == "_packed_params":
+        parent = parent.removesuffix("._packed_params")
     return parent, last
 
 
@@ -242,7 +265,7 @@ def _named(groups: list[StateDict], wanted: str, classes: int | None) -> Head:
         what = f"{head.name} is {head.tensor.dtype} of shape {head.tensor.shape}"
         raise NoHeadError(f"{what}; a classifier is a floating-point matrix of (classes, features)")
     if classes is not None and head.tensor.shape[1] == classes != head.tensor.shape[0]:
-        raise NoHeadError(f"{head.name} {head.tensor.shape} looks transposed: {classes} classes stand in its columns")
+        return head._replace(tensor=head.tensor.turned)
     return head
 
 

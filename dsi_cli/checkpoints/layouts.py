@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.stand_ins import Global, Stub, array_of
 from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"
@@ -60,13 +60,20 @@ def _is_ignite(tree: dict[str, Any]) -> bool:
     return isinstance(trainer, dict) and "epoch_length" in trainer
 
 
+def _is_composer(tree: dict[str, Any]) -> bool:
+    state = tree.get("state")
+    return isinstance(state, dict) and "model" in state and "timestamp" in state
+
+
 TRAINERS = (
+    Trainer("composer", _is_composer, 1),
     Trainer("lightning", _has("pytorch-lightning_version"), 0),
     Trainer("mmengine", _is_mmengine, 1),
     Trainer("ultralytics", _has("train_args", "ema", "updates"), 0),
     Trainer("ignite", _is_ignite, 1),
     Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
+    Trainer("deepspeed", _has("module", "ds_version"), None),
     Trainer("fastai", lambda tree: set(tree) == {"model", "opt"}, 0),
 )
 HUGGING_FACE, PLAIN = "transformers", "plain"
@@ -130,11 +137,22 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
             yield (*path, "<module>"), module
             continue
         items = _items(node)
-        tensors = {key: value for key, value in items if isinstance(key, str) and isinstance(value, Tensor)}
+        tensors = {
+            key: tensor for key, value in items if isinstance(key, str) and (tensor := _tensor(key, value)) is not None
+        }
         if tensors:
             yield path, tensors
         inner = [(key, value) for key, value in items if isinstance(value, dict | Stub)]
         waiting += [((*path, str(key)), value) for key, value in reversed(inner) if not _NOT_WEIGHTS.search(str(key))]
+
+
+def _tensor(key: str, value: Any) -> Tensor | None:
+    """Return the tensor that an entry of a state dict is: a NumPy array too, and the weight that a quantised layer packs."""
+    if isinstance(value, Stub):
+        return array_of(value)
+    if key.endswith("._packed_params") and isinstance(value, tuple) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None
 
 
 def _items(node: Any) -> list[tuple[Any, Any]]:
@@ -150,29 +168,39 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
     """
     found: dict[str, Tensor] = {}
     visited = 0
-    if not (isinstance(node, Stub) and isinstance(node.state, dict) and "_modules" in node.state):
+    if _parts_of_module(node) is None:
         return found, visited
     seen: set[int] = set()
     waiting: list[tuple[str, Any]] = [("", node)]
     while waiting and visited < left:
         prefix, module = waiting.pop()
-        state = module.state if isinstance(module, Stub) else None
-        if not isinstance(state, dict) or id(module) in seen or len(prefix) > _LONGEST_NAME:
+        parts = _parts_of_module(module)
+        if parts is None or id(module.state) in seen or len(prefix) > _LONGEST_NAME:
             continue
-        seen.add(id(module))
+        seen.add(id(module.state))
+        held, children = parts
+        visited += 1 + len(held) + len(children)
+        found |= {f"{prefix}{name}": one for name, one in held if isinstance(one, Tensor)}
+        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(children)]
+    return found, visited
+
+
+def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]] | None:
+    """Return what one pickled module holds, of Python or of TorchScript, and its children; None if it is none."""
+    state = node.state if isinstance(node, Stub) else None
+    if not isinstance(state, dict):
+        return None
+    if "_modules" in state:
         passing = state.get("_non_persistent_buffers_set")  # not in a state dict either
         passing = passing if isinstance(passing, set | frozenset) else ()
-        for kind in ("_parameters", "_buffers"):
-            held = state.get(kind)
-            visited += 1 + (len(held) if isinstance(held, dict) else 0)
-            for name, tensor in held.items() if isinstance(held, dict) else ():
-                if isinstance(tensor, Tensor) and name not in passing:
-                    found[f"{prefix}{name}"] = tensor
-        children = state.get("_modules")
-        pairs = list(children.items()) if isinstance(children, dict) else []
-        visited += len(pairs)
-        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(pairs)]
-    return found, visited
+        held = [state[kind] for kind in ("_parameters", "_buffers") if isinstance(state.get(kind), dict)]
+        children = state["_modules"] if isinstance(state["_modules"], dict) else {}
+        named = [item for group in held for item in group.items() if item[0] not in passing]
+    elif isinstance(node.of, Global) and node.of.module.startswith("__torch__"):
+        named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, Stub)}
+    else:
+        return None
+    return named, list(children.items())
 
 
 def _is_metadata(key: str) -> bool:
@@ -196,7 +224,8 @@ def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:
         return None
     if isinstance(node, dict):
         kept = [item for item in node.items() if depth < deepest or _is_metadata(str(item[0]))]
-        return {key: _plain(value, depth - 1, deepest, left) for key, value in kept[: max(0, left[0])]}
+        plain_keys = [item for item in kept[: max(0, left[0])] if not isinstance(item[0], Stub)]
+        return {key: _plain(value, depth - 1, deepest, left) for key, value in plain_keys}
     if isinstance(node, list | tuple):
         return [_plain(value, depth - 1, deepest, left) for value in node[: max(0, left[0])]]
     return node if node is None or isinstance(node, str | int | float) else None

@@ -21,12 +21,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dsi_cli.checkpoints.stand_ins import GROUPS, HARMLESS, TEXTS, Global, Stub, is_key
+from dsi_cli.checkpoints.stand_ins import GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
+from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.errors import UnreadableError
 
 BUDGET = 200_000_000
 """Bytes that one pickle may come to in memory, by a generous count."""
 _SMALL, _REMEMBERED, _BIG = 64, 128, 256
+_PACKED, _PACKED_HEAD = 1 << 15, 2048
+"""What a storage within the pickle is charged, since a small pickle is read for it; and how long that may be."""
+_LONG = 4096
+"""Bytes from which on a value is not copied."""
 _LONGEST_INTEGER = 64
 _LONGEST_LINE = 1 << 16
 
@@ -136,6 +141,14 @@ class _Machine:
         self.at = end
         return found
 
+    def view(self, size: int) -> memoryview:
+        """Return bytes as a part of the pickle's own, which costs no memory."""
+        self.at += size
+        if self.at > len(self.data):
+            self.at = len(self.data)
+            raise ExhaustedError("the pickle breaks off inside a value")
+        return memoryview(self.data)[self.at - size : self.at]
+
     def number(self, layout: struct.Struct) -> Any:
         value = layout.unpack_from(self.data, self.at)[0]
         self.at += layout.size
@@ -159,6 +172,7 @@ class _Machine:
 
 
 _Handler = Callable[[_Machine], None]
+_PACKED_STORAGE = Global("torch.storage", "_load_from_bytes")
 _STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
 _F8 = struct.Struct(">d")
@@ -229,7 +243,10 @@ def _text_float(m: _Machine) -> None:
 def _bytes(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
-        m.push(m.take(size), size + _SMALL)
+        if size < _LONG:
+            m.push(m.take(size), size + _SMALL)
+        else:
+            m.push(m.view(size))
 
     return handler
 
@@ -412,6 +429,10 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
+    if of == _PACKED_STORAGE and isinstance(args, tuple) and len(args) == 1:
+        m.charge(_PACKED)
+        m.stack.append(_unpacked(args[0]))
+        return
     maker = HARMLESS.get(of) if isinstance(of, Global) and isinstance(args, tuple) else None
     if maker is None:
         m.charge(_BIG)
@@ -420,6 +441,19 @@ def _reduce(m: _Machine) -> None:
     m.charge(_cost(args))
     made = maker(*args)
     m.stack.append(Stub(of, args) if made is None else made)
+
+
+def _unpacked(data: Any) -> Any:
+    """Return the storage that ``pickle.dump`` of a tensor packs into bytes: a whole legacy file of ``torch.save``."""
+    if not isinstance(data, bytes | memoryview):
+        raise TypeError
+    head, at, found = bytes(data[:_PACKED_HEAD]), 0, None
+    for _ in range(5):  # magic number, protocol, system, the storage, its key
+        value, at = read_pickle(head, at, persistent=storage_of)
+        found = value if isinstance(value, Storage) else found
+    if found is None or len(data) < at + 8 or int.from_bytes(data[at : at + 8], "little") != found.size:
+        raise UnreadableError("a storage within the pickle is damaged")
+    return found._replace(data=data[at + 8 :])
 
 
 def _new_object_with_names(m: _Machine) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import epochs, head, layouts, logs
 from dsi_cli.checkpoints.discover import Found, printable
-from dsi_cli.checkpoints.formats import Content, open_content
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import BackboneError, CheckpointError, PendingError, UnreadableError
@@ -76,7 +76,8 @@ def scan(
     may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
     record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
-    names = (found.path.name, found.step_folder.name) if found.step_folder else (found.path.name,)
+    file_name = "" if found.path.name in WHOLE_FOLDERS else found.path.name
+    names = (file_name, found.step_folder.name) if found.step_folder else (file_name,)
     record = replace(record, **_moment({}, names))
     try:
         with ExitStack() as stack:
@@ -178,9 +179,20 @@ def _rows(content: Content, picked: head.Head) -> NDArray[np.float32]:
     gain = content.read(picked.gain).reshape(-1).astype(np.float32)
     if gain.shape != rows.shape[:1]:
         raise UnreadableError(f"{picked.name} has {len(rows)} rows, the lengths beside it {len(gain)}")
-    length = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True).astype(np.float32)
-    scale: NDArray[np.float32] = np.divide(gain[:, None], length, out=np.zeros_like(length), where=length > 0)
-    return rows * scale
+    length = _lengths(rows)
+    scale: NDArray[np.float32] = np.divide(gain, length, out=np.zeros_like(length), where=length > 0)
+    return rows * scale[:, None]
+
+
+def _lengths(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the length of each row as torch computes it, in eight running sums: so the composed weight is torch's own."""
+    sums = np.zeros((len(rows), -(-rows.shape[1] // 8) * 8), dtype=np.float32)
+    sums[:, : rows.shape[1]] = rows
+    sums = np.square(sums).reshape(len(rows), -1, 8).sum(axis=1)
+    for half in (4, 2, 1):
+        sums = sums[:, :half] + sums[:, half:]
+    lengths: NDArray[np.float32] = np.sqrt(sums[:, 0])
+    return lengths
 
 
 def fingerprint(rows: NDArray[np.float32]) -> str:

@@ -17,6 +17,8 @@ _LARGEST_DIRECTORY = 32 << 20
 class Source:
     """One regular file, open for reading ranges; also a file object for the readers of the standard library.
 
+    `window` gives a part of it in the same form: a file that stands inside another.
+
     Attributes
     ----------
     path : Path
@@ -43,6 +45,22 @@ class Source:
         self.size = found.st_size
         self.asked = 0
         self._at = 0
+        self._whole: Source | None = None
+        self._begin = 0
+
+    def window(self, offset: int, size: int) -> Source:
+        """Return ``size`` bytes from ``offset`` on as a source of their own; it is closed with this one.
+
+        Raises
+        ------
+        PendingError
+            The file ends before them.
+        """
+        self._require(offset, size)
+        part = object.__new__(Source)
+        part.path, part.size, part.asked, part._at = self.path, size, 0, 0
+        part._file, part._begin, part._whole = self._file, self._begin + offset, self
+        return part
 
     def __enter__(self) -> Source:
         return self
@@ -59,6 +77,7 @@ class Source:
             The file ends before them: it was cut off, or shrank while it was read.
         """
         self._ask(offset, size)
+        offset += self._begin
         parts = []
         while size:
             try:
@@ -76,7 +95,7 @@ class Source:
         self._ask(offset, size)
         found = left = np.empty(size, dtype=np.uint8).data
         try:
-            self._file.seek(offset)
+            self._file.seek(self._begin + offset)
             while left:
                 count = self._file.readinto(left)
                 if not count:
@@ -87,9 +106,15 @@ class Source:
         return found
 
     def _ask(self, offset: int, size: int) -> None:
+        self._require(offset, size)
+        one: Source | None = self
+        while one is not None:
+            one.asked += size
+            one = one._whole
+
+    def _require(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
             raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
-        self.asked += size
 
     def head(self, size: int) -> bytes:
         """Return the first ``size`` bytes, or fewer if the file is shorter."""
@@ -118,3 +143,20 @@ class Source:
             raise UnreadableError(f"the zip directory would take {size} bytes; more than {_LARGEST_DIRECTORY} are not read")
         self._at += size
         return self.read_at(self._at - size, size)
+
+
+def beside(path: Path, name: str, what: str) -> Path:
+    """Return the file of a name that a container gives for a part of itself, which lies in the same folder.
+
+    Raises
+    ------
+    UnreadableError
+        The name leads out of the folder.
+    PendingError
+        It is not there, perhaps not yet.
+    """
+    if not name or Path(name).name != name or "\0" in name:
+        raise UnreadableError(f"names a {what} outside its own folder: {name[:80]!r}")
+    if len(name) > 255 or not (path.parent / name).exists():
+        raise PendingError(f"{what} {name[:80]!r} is not there")
+    return path.parent / name

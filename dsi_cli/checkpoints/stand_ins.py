@@ -10,7 +10,8 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.tensors import Storage, Tensor
+from dsi_cli.checkpoints.tensors import QUANTISED, Quantiser, Storage, Tensor, contiguous
+from dsi_cli.errors import UnreadableError
 
 TEXTS, GROUPS = (str, bytes), (list, tuple, set)
 _LISTS = (list, tuple)
@@ -41,12 +42,15 @@ class Stub:
 
 
 def is_key(value: Any) -> bool:
-    """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide."""
+    """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide.
+
+    A `Stub` is one by its identity.
+    """
     if isinstance(value, TEXTS):
         return len(value) <= _LONGEST_KEY
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
-    return value is None or isinstance(value, float)
+    return value is None or isinstance(value, float | Stub)
 
 
 def called(of: Any, args: Any) -> Any:
@@ -79,6 +83,51 @@ def _strided_v3(
 ) -> Any:
     found = _strided(storage, offset, shape, strides)
     return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, Global) else None
+
+
+def _quantised(
+    storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, how: Any = None, *_rest: Any
+) -> Any:
+    found = _strided(storage, offset, shape, strides)
+    if found is None or found.dtype not in QUANTISED or not isinstance(how, tuple) or len(how) < 3:
+        return None
+    scheme, scale, zero, *axis = how
+    kind = scheme.name if isinstance(scheme, Global) else ""
+    if kind == "per_tensor_affine" and isinstance(scale, float) and isinstance(zero, int):
+        return found._replace(quantiser=Quantiser(scale, zero))
+    if kind == "per_channel_affine" and isinstance(scale, Tensor) and isinstance(zero, Tensor) and type(axis[0]) is int:
+        return found._replace(quantiser=Quantiser(scale, zero, axis[0]))
+    return None
+
+
+def _buffer(data: Any = None, dtype: Any = None, shape: Any = None, order: Any = "C", *_rest: Any) -> Any:
+    """Return the array of pickle protocol 5, whose bytes stand within the pickle."""
+    return _array(shape, dtype, data, is_fortran=order == "F")
+
+
+def array_of(stub: Stub) -> Tensor | None:
+    """Return the NumPy array that a stand-in is for, None where it is for something else."""
+    if (
+        not isinstance(stub.of, Global)
+        or stub.of not in _ARRAYS
+        or not isinstance(stub.state, tuple)
+        or len(stub.state) != 5
+    ):
+        return None
+    _, shape, dtype, is_fortran, data = stub.state
+    found: Tensor | None = _array(shape, dtype, data, is_fortran=bool(is_fortran))
+    return found
+
+
+def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Any:
+    code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
+    name = _ARRAY_DTYPES.get(code) if isinstance(code, str) else None
+    big_endian = isinstance(dtype, Stub) and isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
+    if name is None or big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
+        return None
+    storage = Storage("", name, len(data) // int(code[1:]) if isinstance(code, str) else 0, data)
+    found = contiguous(name, shape[::-1] if is_fortran else shape, storage)
+    return found.turned if is_fortran else found
 
 
 def _first(first: Any = None, *_rest: Any) -> Any:
@@ -123,6 +172,19 @@ def _empty_bytes(*args: Any) -> Any:
     return None if args else b""
 
 
+_ARRAY_DTYPES = {
+    "f8": "float64",
+    "f4": "float32",
+    "f2": "float16",
+    "i8": "int64",
+    "i4": "int32",
+    "i2": "int16",
+    "i1": "int8",
+    "u1": "uint8",
+    "b1": "bool",
+}
+_ARRAYS = frozenset({Global("numpy.core.multiarray", "_reconstruct"), Global("numpy._core.multiarray", "_reconstruct")})
+
 _SCALARS = {
     "f8": "<d",
     "f4": "<f",
@@ -154,6 +216,9 @@ HARMLESS: dict[Global, Callable[..., Any]] = {
     Global("torch._utils", "_rebuild_tensor"): _strided,
     Global("torch._utils", "_rebuild_tensor_v2"): _strided,
     Global("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
+    Global("torch._utils", "_rebuild_qtensor"): _quantised,
+    Global("numpy.core.numeric", "_frombuffer"): _buffer,
+    Global("numpy._core.numeric", "_frombuffer"): _buffer,
     Global("torch._utils", "_rebuild_parameter"): _first,
     Global("torch._utils", "_rebuild_parameter_with_state"): _first,
     Global("torch._tensor", "_rebuild_from_type"): _from_type,
@@ -161,3 +226,32 @@ HARMLESS: dict[Global, Callable[..., Any]] = {
 }
 """The names whose calls give plain data; a maker that returns None leaves the call a `Stub`."""
 _QUICK = (_strided, _strided_v3, _first)
+
+_STORAGE_DTYPES = {
+    "DoubleStorage": "float64",
+    "FloatStorage": "float32",
+    "HalfStorage": "float16",
+    "BFloat16Storage": "bfloat16",
+    "LongStorage": "int64",
+    "IntStorage": "int32",
+    "ShortStorage": "int16",
+    "CharStorage": "int8",
+    "ByteStorage": "uint8",
+    "BoolStorage": "bool",
+    "UntypedStorage": "",
+    "ComplexFloatStorage": "complex64",
+    "ComplexDoubleStorage": "complex128",
+    "QInt8Storage": "qint8",
+    "QUInt8Storage": "quint8",
+    "QInt32Storage": "qint32",
+}
+
+
+def storage_of(pid: Any) -> Storage:
+    """Return the storage that a persistent id of ``torch.save`` names: ``('storage', type, key, location, size, ...)``."""
+    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[2], str):
+        raise UnreadableError("a reference to data outside the pickle that is no storage")
+    kind = pid[1].name if isinstance(pid[1], Global) else ""
+    if not isinstance(pid[4], int) or pid[4] < 0:
+        raise UnreadableError("a storage without a size")
+    return Storage(pid[2], _STORAGE_DTYPES.get(kind, kind), pid[4])

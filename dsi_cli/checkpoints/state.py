@@ -60,4 +60,6 @@ def _group(tree: Any, choice: Choice, classes: int | None) -> tuple[StateDict, s
         if not usable or choice.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)), None
-    return next(g for g in groups if g.path == picked.path and g.tensors.get(picked.name) is picked.tensor), picked.name
+    return next(
+        g for g in groups if (g.path, g.role) == (picked.path, picked.role) and picked.name in g.tensors
+    ), picked.name

@@ -6,6 +6,7 @@ dtypes go by torch's names without the prefix (``float32``, ``bfloat16``, ``floa
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
@@ -34,9 +35,14 @@ NUMPY_DTYPES = {
     "bool": "u1",
     "complex64": "c8",
     "complex128": "c16",
+    "qint8": "i1",
+    "quint8": "u1",
+    "qint32": "i4",
 }
+QUANTISED = frozenset({"qint8", "quint8", "qint32"})
 _MOST_DIMENSIONS = 32
-FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name)
+FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
+"""What a classifier's weight may be made of."""
 _FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
     "float8_e4m3fn": (4, 3, 7, False, False),
     "float8_e5m2": (5, 2, 15, True, False),
@@ -53,6 +59,17 @@ class Storage(NamedTuple):
     """Empty for an untyped storage, whose size is in bytes."""
     size: int
     """Elements."""
+    data: bytes | memoryview | None = None
+    """The bytes themselves, where they stand within a pickle."""
+
+
+class Quantiser(NamedTuple):
+    """How the integers of a quantised tensor become numbers: ``(integer - zero) * scale``, for all or along one axis."""
+
+    scale: float | Any
+    """A number; or a tensor, with a value for each place along ``axis``."""
+    zero: int | Any
+    axis: int | None = None
 
 
 class Tensor(NamedTuple):
@@ -63,6 +80,12 @@ class Tensor(NamedTuple):
     strides: tuple[int, ...]
     offset: int
     storage: Storage
+    quantiser: Quantiser | None = None
+
+    @property
+    def turned(self) -> Tensor:
+        """The same matrix with rows and columns exchanged, another view of the same bytes."""
+        return self._replace(shape=self.shape[::-1], strides=self.strides[::-1])
 
 
 def itemsize(dtype: str) -> int:
@@ -133,6 +156,28 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
     return native
 
 
+def dequantised(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the numbers that a quantised tensor's integers mean; ``read`` gives scales that are tensors themselves.
+
+    Raises
+    ------
+    UnreadableError
+        There is not one scale and zero for each place along the axis.
+    """
+    parts: list[Any] = []
+    for part in (quantiser.zero, quantiser.scale):
+        if isinstance(part, Tensor):
+            part = read(part).astype(np.float32)
+            axis = quantiser.axis if quantiser.axis is not None else -1
+            if part.ndim != 1 or not 0 <= axis < values.ndim or len(part) != values.shape[axis]:
+                raise UnreadableError(f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}")
+            part = part.reshape([-1 if place == axis else 1 for place in range(values.ndim)])
+        parts.append(np.float32(part))
+    zero, scale = parts
+    numbers: NDArray[np.float32] = (values.astype(np.float32) - zero) * scale
+    return numbers
+
+
 def _float8_values(dtype: str) -> NDArray[np.float32]:
     """Return the value of each of the 256 codes."""
     exponent_bits, mantissa_bits, bias, has_infinity, unsigned_zero = _FLOAT8[dtype]
@@ -150,3 +195,16 @@ def _float8_values(dtype: str) -> NDArray[np.float32]:
     if unsigned_zero:
         values[0x80] = np.nan
     return values
+
+
+def view_of(tensor: Tensor, whole: NDArray[Any]) -> NDArray[Any]:
+    """Return a tensor as a view of its storage's elements, put together in memory.
+
+    Raises
+    ------
+    UnreadableError
+        It does not lie within them.
+    """
+    span(tensor._replace(storage=Storage("", tensor.dtype, whole.size)))
+    flat = np.ascontiguousarray(whole).reshape(-1)[tensor.offset :]
+    return np.lib.stride_tricks.as_strided(flat, tensor.shape, [step * flat.itemsize for step in tensor.strides])

@@ -222,12 +222,40 @@ def test_the_number_of_classes_decides_between_equals():
         chosen(found, classes=99)
 
 
-def test_a_loss_with_a_matrix_of_its_own_makes_the_head_doubtful():
-    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(W=(12, 10)), RAW)]
-    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\.W \(12, 10\); choose one with --head"):
-        choose(groups, RAW)
-    groups[1] = StateDict(("loss",), tensors(weight=(12,)), RAW)
+@pytest.mark.parametrize(("name", "shape"), [("W", (12, 10)), ("weight", (12, 10)), ("weight", (10, 12)), ("W", (10, 12))])
+def test_a_matrix_of_the_loss_on_top_of_an_embedding_is_the_classifier(name, shape):
+    embedding = StateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
+    found = choose([embedding, StateDict(("loss",), tensors(**{name: shape}), RAW)], RAW)
+    assert (found.full_name, found.tensor.shape, found.others) == (f"loss.{name}", (10, 12), ("model.fc.weight",))
+
+
+@pytest.mark.parametrize("shape", [(12,), (7, 9)])
+def test_what_else_a_loss_holds_is_no_classifier(shape):
+    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(weight=shape), RAW)]
     assert choose(groups, RAW).name == "fc.weight"
+
+
+def test_a_square_matrix_of_the_loss_makes_the_head_doubtful():
+    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(W=(12, 12)), RAW)]
+    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\.W \(12, 12\); choose one with --head"):
+        choose(groups, RAW)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected", "shape"),
+    [
+        (
+            {"conv__kernel": (3, 3, 8, 16), "Dense_0__kernel": (16, 32), "Dense_1__kernel": (32, 10)},
+            "Dense_1.kernel",
+            (10, 32),
+        ),
+        ({"body__kernel": (16, 32), "head__kernel": (32, 10)}, "head.kernel", (10, 32)),
+        ({"classifier__kernel": (1, 1, 32, 10)}, "classifier.kernel", (10, 32, 1, 1)),
+    ],
+)
+def test_a_kernel_has_a_column_for_each_class(names, expected, shape):
+    found = choose([StateDict((), tensors(**names), RAW)], RAW)
+    assert (found.name, found.tensor.shape) == (expected, shape)
 
 
 def test_other_heads_of_as_many_classes_are_told():

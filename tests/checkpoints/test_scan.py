@@ -338,7 +338,8 @@ def test_a_copy_of_the_best_weights_is_not_taken_for_the_model(tmp_path):
     assert scan(only(tmp_path)).weight[0, 0] == 1
 
 
-def test_a_transposed_matrix_is_not_taken_as_it_stands(tmp_path):
-    torch.save({"W": torch.ones(8, 5)}, tmp_path / "epoch_1.pt")
-    record = scan(only(tmp_path), Choice(head="W"), classes=5).record
-    assert record.reason == "W (8, 5) looks transposed: 5 classes stand in its columns"
+def test_a_matrix_with_a_column_for_each_class_is_turned(tmp_path):
+    torch.save({"loss": {"weight": torch.arange(40.0).reshape(8, 5)}}, tmp_path / "epoch_1.pt")
+    found = scan(only(tmp_path), Choice(head="loss.weight"), classes=5)
+    assert_array_equal(found.weight, np.arange(40.0).reshape(8, 5).T)
+    assert (found.record.classes, found.record.features) == (5, 8)

@@ -14,11 +14,7 @@ from dsi_cli.checkpoints.discover import Found, discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.scan import Choice, scan
 
-LATER = {
-    "dcp_plain", "deepspeed_zero0", "deepspeed_zero2", "deepspeed_zero3", "flax_msgpack", "keras_h5_weights", "keras_v3",
-    "numpy_npz", "onnx_legacy", "orbax", "plain_pickle_dump", "torch_export_pt2", "torchscript",  # containers
-    "arcface_pml", "quantized_dynamic", "weightnorm_new",  # heads that are not one (rows, features) tensor of floats
-}  # fmt: skip
+LATER = {"flax_msgpack", "keras_h5_weights", "keras_v3", "onnx_legacy", "orbax"}
 """Cases that this version does not read yet: they may fail, but never with another tensor than the right one."""
 
 
@@ -49,7 +45,8 @@ def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
         assert record.classes + record.extra_classes == file["shape"][0]
         assert record.features == file["shape"][1]
         assert record.extra_classes == file["extra_rows"]
-        assert record.head == file["key"][-1]
+        names = [".".join(map(str, file["key"][place:])) for place in range(len(file["key"]))]
+        assert record.head in [*names, *file["key"]] or names[-1] == "fp32_flat_groups", "ZeRO-3 has no name for it"
         assert record.dtype == file["dtype"].removeprefix("torch.")
         assert record.status == ("ok" if record.classes > 1 else "failed")
 
@@ -59,8 +56,7 @@ def test_a_case_of_later_is_never_read_wrongly(case, corpus, truth):
     right = {file["sha256_f32"] for file in truth["corpus"][case]["files"]}
     for one in _found(corpus / case).values():
         record = scan(one).record
-        # A weight-normed head is composed here, so its bytes may differ from torch's in the last bit.
-        assert record.status != "ok" or record.fingerprint in right or "original1" in record.head
+        assert record.status != "ok" or record.fingerprint in right
         assert record.status == "ok" or record.reason
 
 

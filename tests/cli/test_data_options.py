@@ -115,7 +115,10 @@ def refused(ran, message, code=2):
         (("--model", "nets"), r"^--model wants timm:NAME, .*; 'nets' is not of that form$"),
         (("--model", "timm:resnet18x"), r"^timm has no model 'resnet18x'"),
         (("--model", "timm:hf_hub:x/y"), r"^timm has no model 'hf_hub:x/y'"),
-        (("--model", "torchvision:resnet"), r"^torchvision has no classifier 'resnet'; it has resnet\d+, resnet\d+, resnet\d+$"),
+        (
+            ("--model", "torchvision:resnet"),
+            r"^torchvision has no classifier 'resnet'; it has resnet\d+, resnet\d+, resnet\d+$",
+        ),
         (("--model", "transformers:google/vit"), r"wants a folder with a config.json; there is none$"),
         (("--model", "torchscript:gone.pt"), r"^--model torchscript:gone.pt: there is no such file$"),
         (("--model", "gone.py:build"), r"^gone.py:build: expected a Python file, found nothing at gone.py"),

@@ -1,13 +1,16 @@
-"""The containers that are read: one module each, all with one function ``open_content(source) -> Content``.
+"""The containers that are read: one module each, all giving a `Content`: tensors with shapes, and a way to read one.
 
-A container is recognised by its first bytes, not by its name. To add one: a module here, and a line in `FORMATS`.
+A file is recognised by its first bytes, a zip archive by the names of its entries, a folder that is one checkpoint by a file that
+marks it; never by a suffix. To add one: a module here, and a line in `FORMATS`. Its function is ``open_content(source)`` for files,
+``open_content(archive)`` for zip archives, and ``open_folder(mark, stack, sources)`` for folders.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +18,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.source import Source
-from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
 from dsi_cli.errors import PendingError, UnreadableError
 
 
@@ -31,37 +34,86 @@ class Content:
 
 
 class Format(NamedTuple):
-    """One container."""
+    """One container: a file, a zip archive or a folder."""
 
     name: str
     module: str
-    begins: Callable[[bytes], bool]
-    """Whether a file with these first bytes (16, or fewer if it is shorter) may be one."""
     title: str
+    begins: Callable[[bytes], bool] | None = None
+    """Whether a file with these first bytes (16, or fewer if it is shorter) may be one."""
+    holds: Callable[[Collection[str]], bool] | None = None
+    """Whether a zip archive with entries of these names is one."""
+    marks: tuple[str, ...] = ()
+    """Patterns of the names of the file that makes a folder one, the best first."""
 
 
+_ZIP = b"PK\x03\x04"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def _is_legacy(head: bytes) -> bool:
+    return head.startswith(_LEGACY)
 
 
 def _is_safetensors(head: bytes) -> bool:
     return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32
 
 
+def _is_pickle(head: bytes) -> bool:
+    return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and not head.startswith(_LEGACY[:4])
+
+
+def _ends(*names: str) -> Callable[[Collection[str]], bool]:
+    """Return whether entries of these names are there, in whatever folder of the archive."""
+    return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
+
+
+def _is_npz(entries: Collection[str]) -> bool:
+    return bool(entries) and all(entry.endswith(".npy") for entry in entries)
+
+
 FORMATS = (
-    Format("torch-zip", "torch_zip", lambda head: head[:4] == b"PK\x03\x04", "torch.save since PyTorch 1.6: a zip archive"),
+    Format("torch-export", "torch_export", "torch.export.save: .pt2", holds=_ends("archive_format")),
+    Format("torch-export", "torch_export", "torch.export.save before 2.8", holds=_ends("serialized_state_dict.pt")),
+    Format("torchscript", "torch_zip", "TorchScript: its parameters", holds=_ends("data.pkl", "constants.pkl")),
+    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", holds=_ends("data.pkl")),
+    Format("npz", "npz", "numpy.savez: arrays by name", holds=_is_npz),
     Format(
-        "torch-legacy", "torch_legacy", lambda head: head[:15] == _LEGACY, "torch.save before PyTorch 1.6: a row of pickles"
+        "torch-legacy",
+        "torch_legacy",
+        "torch.save before PyTorch 1.6: a row of pickles",
+        begins=_is_legacy,
     ),
-    Format("safetensors", "safetensors", _is_safetensors, "safetensors, one file"),
+    Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
+    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
+    Format("safetensors-sharded", "shards", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
+    Format("torch-sharded", "shards", "torch.save, shards under an index", marks=("*.bin.index.json",)),
+    Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", marks=(".metadata",)),
+    Format(
+        "deepspeed",
+        "deepspeed",
+        "DeepSpeed: a folder, ZeRO-3 put together from its ranks",
+        marks=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
+    ),
 )
-SHARDED = "safetensors-sharded"
-INDEX_SUFFIX = ".safetensors.index.json"
-MAGICS = (b"PK\x03\x04", _LEGACY)
+WHOLE_FOLDERS = tuple(mark for one in FORMATS if one.name in ("torch-distributed", "deepspeed") for mark in one.marks)
+"""The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
+MAGICS = (_ZIP, _LEGACY)
 
 
-def recognise(head: bytes) -> Format | None:
-    """Return the format of a file that begins with these bytes, or None."""
-    return next((format_ for format_ in FORMATS if format_.begins(head)), None)
+def recognise(head: bytes) -> bool:
+    """Return whether a file that begins with these bytes is likely a container; two bytes of a pickle are not enough."""
+    found = _of_bytes(head)
+    return head.startswith(_ZIP) or (found is not None and found.name != "pickle")
+
+
+def _of_bytes(head: bytes) -> Format | None:
+    return next((one for one in FORMATS if one.begins is not None and one.begins(head)), None)
+
+
+def of_mark(name: str) -> Format | None:
+    """Return the format of the folder that a file of this name marks, None where it marks none."""
+    return next((one for one in FORMATS if any(fnmatchcase(name, mark) for mark in one.marks)), None)
 
 
 def open_content(path: Path, stack: ExitStack) -> tuple[str, Content, list[Source]]:
@@ -74,16 +126,59 @@ def open_content(path: Path, stack: ExitStack) -> tuple[str, Content, list[Sourc
     PendingError
         It breaks off in the way of a file that is still being written.
     """
-    if path.name.endswith(INDEX_SUFFIX):
-        module = import_module("dsi_cli.checkpoints.formats.safetensors")
+    folder = of_mark(path.name)
+    if folder is not None:
         sources: list[Source] = []
-        return SHARDED, module.open_sharded(path, stack, sources), sources
+        return folder.name, _complete(_opened(folder).open_folder(path, stack, sources)), sources
     source = stack.enter_context(Source(path))
+    name, content = open_source(source)
+    return name, content, [source]
+
+
+def open_source(source: Source) -> tuple[str, Content]:
+    """Return the format's name and the content of one file, which may stand inside another; errors as `open_content`."""
     head = source.head(16)
-    found = recognise(head)
+    if head.startswith(_ZIP):
+        return _open_archive(source)
+    found = _of_bytes(head)
     if found is None:
         if any(magic.startswith(head) for magic in MAGICS):
             raise PendingError("empty, or breaks off in its first bytes")
-        raise UnreadableError("not a container that dsi reads: expected a torch.save or safetensors file")
-    module = import_module(f"dsi_cli.checkpoints.formats.{found.module}")
-    return found.name, module.open_content(source), [source]
+        raise UnreadableError(
+            "not a container that dsi reads: expected a torch.save or safetensors file, or another of its list"
+        )
+    return found.name, _complete(_opened(found).open_content(source))
+
+
+def _open_archive(source: Source) -> tuple[str, Content]:
+    from dsi_cli.checkpoints.formats.archives import Archive
+
+    archive = Archive(source)
+    found = next((one for one in FORMATS if one.holds is not None and one.holds(archive.sizes)), None)
+    if found is None:
+        listed = ", ".join(list(archive.sizes)[:3]) or "none"
+        raise UnreadableError(f"a zip archive, but no checkpoint that dsi reads: its entries are {listed[:200]}")
+    return found.name, _complete(_opened(found).open_content(archive))
+
+
+def _opened(one: Format) -> Any:
+    return import_module(f"dsi_cli.checkpoints.formats.{one.module}")
+
+
+def _complete(content: Content) -> Content:
+    """Return content that also reads tensors whose bytes stand within a pickle, and quantised ones as the numbers they mean."""
+
+    def stored(tensor: Tensor) -> NDArray[Any]:
+        held = tensor.storage.data
+        if held is None:
+            return content.read(tensor)
+        start, size = span(tensor)
+        if start + size > len(held):
+            raise UnreadableError(f"an array has {len(held)} bytes, {start + size} are needed")
+        return decode(tensor, held[start : start + size])
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        values = stored(tensor)
+        return values if tensor.quantiser is None else dequantised(values, tensor.quantiser, stored)
+
+    return replace(content, read=read)

@@ -1,4 +1,4 @@
-"""safetensors: eight bytes of length, a JSON header, then the tensors' bytes. Single files, and shards under an index.
+"""safetensors: eight bytes of length, a JSON header, then the tensors' bytes.
 
 The header is held to the format's own rules (offsets in order without holes, sizes that match the shapes, the end of the
 last tensor is the end of the file), so that a lying header is an error before anything is read or allocated.
@@ -7,9 +7,7 @@ last tensor is the end of the file), so that a lying header is an error before a
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -67,49 +65,20 @@ def open_content(source: Source) -> Content:
     return Content(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
 
 
-def open_sharded(index: Path, stack: ExitStack, sources: list[Source]) -> Content:
-    """Return the content of all shards that an index names; they lie beside it and are opened when they are needed."""
-    with Source(index) as source:
-        listed = _json(source.head(LARGEST_HEADER))
-    names = listed.get("weight_map") if isinstance(listed, dict) else None
-    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise UnreadableError("the index of shards has no weight_map")
-    shards: dict[str, Content] = {}
-    tree: dict[str, Any] = {}
-    homes: dict[str, str] = {}
-    for shard in sorted(set(names.values())):
-        if Path(shard).name != shard:
-            raise UnreadableError(f"the index names a shard outside its own folder: {shard!r}")
-        if len(shard) > 255 or not (index.parent / shard).exists():
-            raise PendingError(f"shard {shard[:80]!r} is not there")
-        sources.append(stack.enter_context(Source(index.parent / shard)))
-        shards[shard] = open_content(sources[-1])
-        for name, tensor in shards[shard].tree.items():
-            if isinstance(tensor, Tensor):
-                key = f"{shard}:{tensor.storage.key}"
-                homes[key] = shard
-                tree[name] = tensor._replace(storage=tensor.storage._replace(key=key))
-
-    def read(tensor: Tensor) -> NDArray[Any]:
-        key = tensor.storage.key
-        return shards[homes[key]].read(tensor._replace(storage=tensor.storage._replace(key=key.rpartition(":")[2])))
-
-    return Content(tree, read)
-
-
 def _header(source: Source) -> tuple[dict[str, Any], int]:
     if source.size < 8:
         raise PendingError("breaks off in its first bytes")
     length = int.from_bytes(source.read_at(0, 8), "little")
     if length > LARGEST_HEADER:
         raise UnreadableError(f"a header of {length} bytes; up to {LARGEST_HEADER} are read")
-    header = _json(source.read_at(8, length))
+    header = read_json(source.read_at(8, length))
     if not isinstance(header, dict):
         raise UnreadableError("the safetensors header is no JSON object")
     return header, 8 + length
 
 
-def _json(data: bytes) -> Any:
+def read_json(data: bytes) -> Any:
+    """Return what a JSON text says; `UnreadableError` where it is none."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -1,0 +1,47 @@
+"""Hugging Face's shards: files of tensors beside an index, ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.formats import Content, open_source
+from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
+from dsi_cli.checkpoints.source import Source, beside
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import UnreadableError
+
+
+def open_folder(index: Path, stack: ExitStack, sources: list[Source]) -> Content:
+    """Return the content of all shards that an index names; they lie beside it.
+
+    Raises
+    ------
+    UnreadableError
+        The index is damaged, or names a file elsewhere; or as for one file.
+    PendingError
+        A shard is not there, or breaks off.
+    """
+    with Source(index) as source:
+        listed = read_json(source.head(LARGEST_HEADER))
+    names = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
+        raise UnreadableError("the index of shards has no weight_map")
+    shards: dict[str, Content] = {}
+    tree: dict[str, Any] = {}
+    for shard in sorted(set(names.values())):
+        sources.append(stack.enter_context(Source(beside(index, shard, "shard"))))
+        _, shards[shard] = open_source(sources[-1])
+        held = shards[shard].tree
+        for name, tensor in held.items() if isinstance(held, dict) else ():
+            if isinstance(tensor, Tensor):
+                tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        shard, _, key = tensor.storage.key.rpartition(":")
+        return shards[shard].read(tensor._replace(storage=tensor.storage._replace(key=key)))
+
+    return Content(tree, read)

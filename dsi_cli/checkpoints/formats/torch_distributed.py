@@ -1,0 +1,142 @@
+"""``torch.distributed.checkpoint``: a folder of parts that many processes wrote, and ``.metadata``, which says where each lies.
+
+The metadata is a pickle: shapes, the names in the order of the state dict, and for each chunk of a tensor a file, an offset and a
+length, where a file of ``torch.save`` with that chunk stands. Chunks are put together when their tensor is read.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.formats import Content, open_source
+from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
+from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.source import Source, beside
+from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
+from dsi_cli.errors import PendingError, UnreadableError
+
+_MOST_FILES = 4096
+_WHERE = ("relative_path", "offset", "length")
+
+
+class _Chunk(NamedTuple):
+    """A part of a tensor: where it begins in it, and where it stands."""
+
+    place: tuple[int, ...]
+    file: str
+    offset: int
+    length: int
+
+
+def open_folder(metadata: Path, stack: ExitStack, sources: list[Source]) -> Content:
+    """Return the content of a folder; errors as for `dsi_cli.checkpoints.formats.open_content`.
+
+    Files are opened when a tensor in them is read; ``sources`` gets those that are open.
+    """
+    described = _described(metadata)
+    chunks = _chunks(described.get("storage_data"))
+    opened: dict[str, Source] = {}
+
+    def part(chunk: _Chunk) -> Content:
+        if chunk.file not in opened:
+            if len(opened) >= _MOST_FILES:
+                raise UnreadableError(f"more than {_MOST_FILES} files")
+            opened[chunk.file] = stack.enter_context(Source(beside(metadata, chunk.file, "file")))
+            sources.append(opened[chunk.file])
+        return open_source(opened[chunk.file].window(chunk.offset, chunk.length))[1]
+
+    def read(tensor: Tensor) -> NDArray[Any]:
+        name = tensor.storage.key
+        return view_of(tensor, _joined(tensors[name], chunks.get(name, []), part))
+
+    tensors = dict(_tensors(described))
+    return Content(tensors, read)
+
+
+def _described(metadata: Path) -> dict[str, Any]:
+    with Source(metadata) as source:
+        if source.size > LARGEST_PICKLE:
+            raise UnreadableError(f"metadata of {source.size} bytes; more than {LARGEST_PICKLE} are not read")
+        try:
+            tree, _ = read_pickle(source.read_at(0, source.size))
+        except ExhaustedError:
+            raise PendingError("its metadata break off: cut off, or still being written") from None
+    state = tree.state if isinstance(tree, Stub) else None
+    if not isinstance(state, dict) or not isinstance(state.get("state_dict_metadata"), dict):
+        raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint")
+    return state
+
+
+def _state(node: Any) -> dict[str, Any]:
+    state = node.state if isinstance(node, Stub) else None
+    return state if isinstance(state, dict) else {}
+
+
+def _chunks(storage: Any) -> dict[str, list[_Chunk]]:
+    """Return where the parts of each tensor, or the one of another value, stand."""
+    found: dict[str, list[_Chunk]] = {}
+    for key, info in storage.items() if isinstance(storage, dict) else ():
+        index, where = _state(key), _state(info)
+        name, chunk = index.get("fqn"), _Chunk(index.get("offset") or (), *(where.get(part) for part in _WHERE))  # type: ignore[arg-type]
+        is_plain = isinstance(name, str) and isinstance(chunk.file, str) and isinstance(chunk.place, tuple)
+        if not is_plain or {type(chunk.offset), type(chunk.length)} != {int} or where.get("transform_descriptors"):
+            raise UnreadableError("its .metadata say nothing that can be read of where a tensor stands")
+        found.setdefault(str(name), []).append(chunk)
+    return found
+
+
+def _tensors(described: dict[str, Any]) -> list[tuple[str, Tensor]]:
+    """Return the tensors without the optimiser's, in the state dict's own order, which the planner's data keep."""
+    shapes, paths = described["state_dict_metadata"], described.get("planner_data")
+    paths = paths if isinstance(paths, dict) else {}
+    found = []
+    for name in [*paths, *(name for name in shapes if name not in paths)]:
+        of = _state(shapes.get(name))
+        kind = _state(of.get("properties")).get("dtype")
+        if kind is None and isinstance(of.get("properties"), Stub):
+            kind = _first_dtype(of["properties"].state)
+        if not isinstance(name, str) or not isinstance(kind, Global) or not _are_sizes(of.get("size")):
+            continue
+        if not any("optim" in str(part).lower() for part in paths.get(name, (name,))):
+            storage = Storage(name, kind.name, int(np.prod(of["size"], dtype=object)))
+            found.append((name, contiguous(kind.name, of["size"], storage)))
+    return found
+
+
+def _first_dtype(state: Any) -> Global | None:
+    """Return the dtype of properties that are pickled as a tuple, where it comes first."""
+    return state[0] if isinstance(state, tuple) and state and isinstance(state[0], Global) else None
+
+
+def _are_sizes(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) <= 32 and all(type(one) is int and 0 <= one < 1 << 48 for one in value)
+
+
+def _joined(tensor: Tensor, chunks: list[_Chunk], part: Any) -> NDArray[Any]:
+    """Return a tensor put together of its parts, which must fill it."""
+    held = tensor.storage.size * itemsize(tensor.dtype)
+    if held > sum(chunk.length for chunk in chunks):
+        raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts")
+    pieces = []
+    for chunk in chunks:
+        content = part(chunk)
+        if not isinstance(content.tree, Tensor) or len(content.tree.shape) != len(tensor.shape):
+            raise UnreadableError("a part of a tensor is no tensor, or has other dimensions")
+        pieces.append((chunk.place or (0,) * len(tensor.shape), content.read(content.tree)))
+    whole = np.zeros(tensor.shape, dtype=pieces[0][1].dtype if pieces else np.float32)
+    filled = 0
+    for place, piece in pieces:
+        where = tuple(slice(at, at + size) for at, size in zip(place, piece.shape, strict=True))
+        if any(type(at) is not int or at < 0 for at in place) or whole[where].shape != piece.shape:
+            raise UnreadableError("a part of a tensor lies outside it")
+        whole[where] = piece
+        filled += piece.size
+    if filled != whole.size:
+        raise UnreadableError(f"the parts of a tensor of shape {tensor.shape} have {filled} elements: some are missing")
+    return whole

@@ -1,0 +1,422 @@
+"""Containers beside the usual files: what the real libraries write is read exactly, what is lacking or damaged is said."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed.checkpoint as dcp
+from numpy.testing import assert_array_equal
+from torch import nn
+
+from dsi_cli.checkpoints.discover import Found, discover
+from dsi_cli.checkpoints.scan import Choice, scan
+
+CLASSES, WIDTH = 5, 8
+
+
+class Net(nn.Module):
+    """A small classifier."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, WIDTH, 3)
+        self.fc = nn.Linear(WIDTH, CLASSES)
+
+    def forward(self, images):
+        return self.fc(torch.relu(self.conv(images)).mean((2, 3)))
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return Net().eval()
+
+
+@pytest.fixture
+def weight(net):
+    return net.fc.weight.detach().numpy().copy()
+
+
+def only(folder: Path) -> Found:
+    (run,) = discover([folder])
+    (found,) = run.checkpoints
+    return found
+
+
+def assert_head(found: Found, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
+    scanned = scan(found)
+    assert scanned.record.status == "ok", scanned.record.reason
+    assert_array_equal(scanned.weight, weight)
+    assert scanned.record.head == name
+    assert kind is None or scanned.record.format == kind
+
+
+def refused(found: Found) -> str:
+    record = scan(found).record
+    assert record.status in ("failed", "pending")
+    return record.reason
+
+
+# Plain pickles
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_a_pickled_state_dict(protocol, net, weight, tmp_path):
+    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps({"state_dict": net.state_dict(), "epoch": 1}, protocol))
+    assert_head(only(tmp_path), weight, kind="pickle")
+
+
+def test_a_pickled_module(net, weight, tmp_path):
+    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(net))
+    assert_head(only(tmp_path), weight)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("protocol", range(2, 6))
+@pytest.mark.parametrize("how", ["pickle", "torch"])
+def test_numpy_arrays_in_a_pickle(how, protocol, order, weight, tmp_path):
+    tree = {"model": {"conv.weight": np.ones((8, 3, 3, 3)), "fc.weight": np.array(weight, order=order)}, "epoch": 1}
+    if how == "pickle":
+        (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(tree, protocol))
+    else:
+        torch.save(tree, tmp_path / "epoch_1.pt", pickle_protocol=protocol)
+    assert_head(only(tmp_path), weight)
+
+
+def test_a_big_endian_array_is_no_weight(weight, tmp_path):
+    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps({"fc.weight": weight.astype(">f4")}))
+    assert refused(only(tmp_path)) == "no weights in this file (an optimiser or scheduler alone?)"
+
+
+def test_large_arrays_of_a_pickle_are_not_copied(tmp_path):
+    large = {"body.weight": np.zeros((6000, 10_000), dtype=np.float32), "fc.weight": np.ones((5, 8), dtype=np.float32)}
+    (tmp_path / "epoch_1.pkl").write_bytes(pickle.dumps(large, 4))
+    assert_head(only(tmp_path), large["fc.weight"])
+
+
+# Archives
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_archive_of_arrays(save, order, weight, tmp_path):
+    with (tmp_path / "epoch_1.npz").open("wb") as file:
+        save(file, **{"conv.weight": np.ones((8, 3, 3, 3)), "fc.weight": np.array(weight, order=order), "names": "abc"})
+    assert_head(only(tmp_path), weight, kind="npz")
+
+
+def test_an_archive_of_flax_names(weight, tmp_path):
+    np.savez(tmp_path / "epoch_1.npz", **{"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "step": 7})
+    assert_head(only(tmp_path), weight, "params.head.kernel")
+    assert scan(only(tmp_path)).record.step == 7
+
+
+def test_an_archive_of_objects_runs_nothing(tmp_path):
+    np.savez(tmp_path / "epoch_1.npz", **{"fc.weight": np.array([{"a": 1}], dtype=object)})
+    assert refused(only(tmp_path)) == "no weights in this file (an optimiser or scheduler alone?)"
+
+
+def test_predictions_are_no_checkpoint(net, weight, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "epoch_1.pt")
+    np.savez(tmp_path / "preds.npz", predictions=np.zeros((1, 10)), targets=np.zeros(10))
+    assert_head(only(tmp_path), weight)
+
+
+@pytest.mark.parametrize("made", ["scripted", "traced"])
+def test_torchscript(made, net, weight, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = torch.jit.script(net) if made == "scripted" else torch.jit.trace(net, torch.zeros(1, 3, 8, 8))
+        torch.jit.save(code, tmp_path / "epoch_1.pt")
+    assert_head(only(tmp_path), weight, kind="torchscript")
+
+
+def test_an_exported_program(net, weight, tmp_path):
+    torch.export.save(torch.export.export(net, (torch.zeros(1, 3, 8, 8),)), tmp_path / "epoch_1.pt2")
+    assert_head(only(tmp_path), weight, kind="torch-export")
+
+
+def test_an_exported_program_of_before(net, weight, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "inner.bin")
+    with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
+        archive.writestr("serialized_exported_program.json", "{}")
+        archive.write(tmp_path / "inner.bin", "serialized_state_dict.pt")
+    (tmp_path / "inner.bin").unlink()
+    assert_head(only(tmp_path), weight, kind="torch-export")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"config": 3}, "the list of weights is damaged"),
+        ({"config": {"fc.weight": {"path_name": "gone", "tensor_meta": {}}}}, "no weights in this file"),
+        ({"config": {"fc.weight": 3}}, "no weights in this file"),
+    ],
+)
+def test_a_damaged_list_of_an_exported_program(change, message, tmp_path):
+    with zipfile.ZipFile(tmp_path / "epoch_1.pt2", "w") as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/data/weights/model_weights_config.json", json.dumps(change))
+    assert message in refused(only(tmp_path))
+
+
+# Quantised
+
+
+@pytest.mark.parametrize("dtype", [torch.qint8, torch.quint8])
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel, weight, tmp_path):
+    values = torch.from_numpy(weight)
+    if per_channel:
+        zero = torch.full((CLASSES,), 3)
+        quantised = torch.quantize_per_channel(values, torch.linspace(0.004, 0.01, CLASSES), zero, 0, dtype)
+    else:
+        quantised = torch.quantize_per_tensor(values, 0.01, 7, dtype)
+    torch.save({"fc.weight": quantised}, tmp_path / "epoch_1.pt")
+    scanned = scan(only(tmp_path))
+    np.testing.assert_allclose(scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7)
+    assert scanned.record.dtype == str(dtype).removeprefix("torch.")
+
+
+# torch.distributed.checkpoint
+
+
+@pytest.fixture
+def distributed(net, tmp_path):
+    adam = torch.optim.Adam(net.parameters())
+    net(torch.zeros(1, 3, 8, 8)).sum().backward()
+    adam.step()
+    state = {"app": {"model": net.state_dict(), "optim": adam.state_dict()}, "epoch": 3}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dcp.save(state, checkpoint_id=tmp_path / "run" / "step-40", no_dist=True)
+    return tmp_path / "run" / "step-40"
+
+
+def test_a_distributed_checkpoint(net, distributed):
+    weight = net.fc.weight.detach().numpy()
+    (run,) = discover([distributed.parent])
+    (found,) = run.checkpoints
+    assert (run.name, found.place) == ("run", distributed)
+    assert found.bytes > weight.nbytes
+    assert_head(found, weight, "app.model.fc.weight", "torch-distributed")
+    assert scan(found).record.step == 40
+    assert_head(only(distributed), weight, "app.model.fc.weight")
+
+
+def changed(folder: Path, change) -> Found:
+    """Return a distributed checkpoint whose metadata were changed; by torch's own classes."""
+    path = folder / ".metadata"
+    metadata = pickle.loads(path.read_bytes())
+    change(metadata)
+    path.write_bytes(pickle.dumps(metadata))
+    return only(folder)
+
+
+def first(metadata):
+    return next(index for index in metadata.storage_data if index.fqn == "app.model.fc.weight")
+
+
+def elsewhere(metadata):
+    object.__setattr__(metadata.storage_data[first(metadata)], "relative_path", "../__0_0.distcp")
+
+
+def too_long(metadata):
+    object.__setattr__(metadata.storage_data[first(metadata)], "length", 1 << 40)
+
+
+def enormous(metadata):
+    object.__setattr__(metadata.state_dict_metadata["app.model.fc.weight"], "size", torch.Size((1 << 20, 1 << 20)))
+
+
+def larger(metadata):
+    object.__setattr__(metadata.state_dict_metadata["app.model.fc.weight"], "size", torch.Size((CLASSES + 1, WIDTH)))
+
+
+def outside(metadata):
+    index = first(metadata)
+    held = metadata.storage_data.pop(index)
+    metadata.storage_data[type(index)(index.fqn, torch.Size((3, 0)), 0)] = held
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (elsewhere, "names a file outside its own folder: '../__0_0.distcp'"),
+        (too_long, "but its contents go on to byte"),
+        (enormous, r"more bytes than its parts"),
+        (larger, "have 40 elements: some are missing"),
+        (outside, "a part of a tensor lies outside it"),
+    ],
+)
+def test_metadata_that_cannot_be_right(change, message, distributed):
+    assert message in refused(changed(distributed, change))
+
+
+def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
+    for file in distributed.glob("*.distcp"):
+        file.unlink()
+    record = scan(only(distributed)).record
+    assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' is not there")
+
+
+def test_metadata_cut_anywhere(distributed):
+    whole = (distributed / ".metadata").read_bytes()
+    for size in range(0, len(whole), 97):
+        (distributed / ".metadata").write_bytes(whole[:size])
+        assert refused(only(distributed))
+
+
+def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
+    from torch.distributed.checkpoint.filesystem import _StorageInfo
+    from torch.distributed.checkpoint.metadata import (
+        ChunkStorageMetadata,
+        Metadata,
+        MetadataIndex,
+        TensorProperties,
+        TensorStorageMetadata,
+    )
+
+    folder = tmp_path / "run" / "step_7"
+    folder.mkdir(parents=True)
+    storage, chunks = {}, []
+    for rank, (begin, end) in enumerate([(3, 5), (0, 3)]):
+        torch.save(torch.from_numpy(weight[begin:end].copy()), folder / f"__{rank}_0.distcp")
+        place = torch.Size((begin, 0))
+        chunks.append(ChunkStorageMetadata(place, torch.Size((end - begin, WIDTH))))
+        size = (folder / f"__{rank}_0.distcp").stat().st_size
+        storage[MetadataIndex("fc.weight", place, rank)] = _StorageInfo(f"__{rank}_0.distcp", 0, size)
+    tensor = TensorStorageMetadata(TensorProperties(torch.float32), torch.Size((CLASSES, WIDTH)), chunks)
+    metadata = Metadata({"fc.weight": tensor}, storage_data=storage)
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    assert_head(only(folder), weight)
+
+
+# DeepSpeed
+
+
+def write_zero3(folder: Path, state: dict[str, torch.Tensor], ranks: int, groups: int = 2) -> None:
+    """Write ZeRO-3's files as DeepSpeed lays them out: each rank an equal share of every parameter, in flat groups."""
+    folder.mkdir(parents=True)
+    shares: list[list[torch.Tensor]] = [[] for _ in range(ranks)]
+    for tensor in state.values():
+        size = -(-tensor.numel() // ranks)
+        padded = torch.zeros(size * ranks)
+        padded[: tensor.numel()] = tensor.reshape(-1)
+        for rank in range(ranks):
+            shares[rank].append(padded[rank * size : (rank + 1) * size])
+    for rank in range(ranks):
+        model = {
+            "module": {name: torch.empty(0) for name in state},
+            "param_shapes": [{name: tensor.shape for name, tensor in state.items()}],
+            "ds_version": "0.19.8",
+            "global_steps": 12,
+            "epoch": 2,
+        }
+        torch.save(model, folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
+        flat = torch.cat(shares[rank])
+        optimizer = {"fp32_flat_groups": list(flat.chunk(groups)), "partition_count": ranks, "zero_stage": 3}
+        torch.save({"optimizer_state_dict": optimizer}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 7, 11])
+def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_path):
+    write_zero3(tmp_path / "run" / "global_step12", dict(net.named_parameters()), ranks, groups)
+    found = only(tmp_path / "run")
+    assert_head(found, weight, kind="deepspeed")
+    record = scan(found).record
+    assert (record.epoch, record.step, record.trainer) == (2, 12, "deepspeed")
+
+
+@pytest.mark.parametrize(
+    ("gone", "message"),
+    [
+        (
+            "zero_pp_rank_1_mp_rank_00_optim_states.pt",
+            "they are not all there: zero_pp_rank_1_mp_rank_00_optim_states.pt",
+        ),
+        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "the optimiser states of 2 ranks are there, 3 wrote the checkpoint"),
+        ("zero_pp_rank_*_optim_states.pt", "they are not all there: 0 files"),
+    ],
+)
+def test_zero_3_without_a_rank(gone, message, net, tmp_path):
+    write_zero3(tmp_path / "run" / "global_step12", dict(net.named_parameters()), 3)
+    for path in (tmp_path / "run" / "global_step12").glob(gone):
+        path.unlink()
+    assert message in refused(only(tmp_path / "run"))
+
+
+def test_a_model_split_over_ranks_is_not_taken_in_part(net, tmp_path):
+    for rank in (0, 1):
+        (tmp_path / "run" / "epoch_1").mkdir(parents=True, exist_ok=True)
+        torch.save({"module": net.state_dict()}, tmp_path / "run" / "epoch_1" / f"mp_rank_0{rank}_model_states.pt")
+    assert "tensor parallelism" in refused(only(tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "place", "epoch", "step"),
+    [
+        ("epoch=3-step=80.ckpt/checkpoint", "epoch=3-step=80.ckpt", 3, 80),  # Lightning's strategy
+        ("checkpoint-500/global_step500", "checkpoint-500", 2, 500),  # Hugging Face's Trainer
+        ("tag_of_mine", "tag_of_mine", None, None),
+    ],
+)
+def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net, weight, tmp_path):
+    (tmp_path / "run" / folder).mkdir(parents=True)
+    torch.save({"module": net.state_dict(), "ds_version": "1"}, tmp_path / "run" / folder / "mp_rank_00_model_states.pt")
+    if place == "checkpoint-500":
+        (tmp_path / "run" / place / "trainer_state.json").write_text('{"epoch": 2.0, "global_step": 500}')
+    (run,) = discover([tmp_path / "run"])
+    (found,) = run.checkpoints
+    assert (run.name, found.place.name) == ("run", place)
+    assert_head(found, weight)
+    record = scan(found).record
+    assert (record.epoch, record.step) == (epoch, step)
+
+
+# Shards
+
+
+def test_shards_of_torch_files(net, weight, tmp_path):
+    state = net.state_dict()
+    folder = tmp_path / "run" / "checkpoint-8"
+    folder.mkdir(parents=True)
+    homes = {name: f"pytorch_model-0000{1 + (name > 'e')}-of-00002.bin" for name in state}
+    for home in set(homes.values()):
+        torch.save({name: tensor for name, tensor in state.items() if homes[name] == home}, folder / home)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": homes}))
+    found = only(tmp_path / "run")
+    assert found.place == folder
+    assert_head(found, weight, kind="torch-sharded")
+
+
+# Trainers
+
+
+def test_composers_epochs(net, weight, tmp_path):
+    state = {"model": net.state_dict(), "timestamp": {"iteration": 0, "epoch": 2, "batch": 64}, "optimizers": {}}
+    torch.save({"state": state, "rng": []}, tmp_path / "ep2-ba64-rank0.pt")
+    found = only(tmp_path)
+    assert_head(found, weight)
+    record = scan(found).record
+    assert (record.trainer, record.epoch, record.step, record.counts_from) == ("composer", 2, 64, 1)
+
+
+def test_a_part_of_a_model_that_many_ranks_wrote_is_not_taken_for_all_of_it(net, tmp_path):
+    """A DTensor as FSDP2 saves it on each rank: its local rows alone."""
+    state = {name: torch.zeros(0) for name in net.state_dict()}
+    torch.save({"state_dict": state, "epoch": 1}, tmp_path / "rank0.pt")
+    assert refused(only(tmp_path))
+
+
+def test_a_head_that_is_named_wins(net, tmp_path):
+    torch.save(net.state_dict() | {"other": torch.ones(4, 3)}, tmp_path / "epoch_1.pt")
+    assert scan(only(tmp_path), Choice(head="other")).record.classes == 4
