@@ -140,6 +140,9 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     everything = _candidates(group)
     named = [one for one in everything if _is_named(one.module)]
     likely = [one for one in named if not _is_ruled_out(one)]
+    if not likely and classes is not None:  # CLIP's pooling as timm has it: ``head.proj`` beside ``head.q``
+        exact = [one for one in named if one.tensor.shape[0] == classes]
+        likely = exact if len(exact) == 1 else []
     if not likely:
         likely = [one for one in everything if _is_plain_stack(one) and not one.is_normalised][-1:]
     if classes is not None:

@@ -5,7 +5,6 @@ Everything that can be wrong with a file ends as a record with a reason: nothing
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import time
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import epochs, head, layouts, logs
+from dsi_cli.checkpoints import adapters, composing, epochs, head, layouts, logs
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
@@ -156,48 +155,38 @@ def _with_head(
     record: Record, found: Found, content: Content, choice: Choice, classes: int | None, with_fingerprint: bool
 ) -> Scanned:
     told = _classes_told(found)
-    picked = head.choose(
-        layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name),
-        layouts.EMA if choice.ema else layouts.RAW,
-        wanted=choice.head,
-        classes=told if told is not None else classes,
-    )
+    expected = told if told is not None else classes
+    try:
+        picked = _pick(content, choice, expected)
+        rows = composing.rows(content, picked)
+    except BackboneError:
+        if not adapters.is_adapter(found.path):
+            raise
+        picked, rows = _of_adapter(found, content, choice, expected)
+        content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
-    rows = _rows(content, picked)
-    record = replace(record, features=rows.shape[1], fingerprint=fingerprint(rows) if with_fingerprint else None)
-    record = replace(record, reason="; ".join(content.notes) or None)
+    hashed = composing.fingerprint(rows) if with_fingerprint else None
+    record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
     return _usable(record, rows, picked.name, told, choice)
 
 
-def _rows(content: Content, picked: head.Head) -> NDArray[np.float32]:
-    """Return the head as (rows, features) float32; a weight-normed one composed of its directions and lengths."""
-    values = content.read(picked.tensor)
-    with np.errstate(over="ignore"):
-        rows = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
-    if picked.gain is None:
-        return rows
-    gain = content.read(picked.gain).reshape(-1).astype(np.float32)
-    if gain.shape != rows.shape[:1]:
-        raise UnreadableError(f"{picked.name} has {len(rows)} rows, the lengths beside it {len(gain)}")
-    length = _lengths(rows)
-    scale: NDArray[np.float32] = np.divide(gain, length, out=np.zeros_like(length), where=length > 0)
-    return rows * scale[:, None]
+def _pick(content: Content, choice: Choice, classes: int | None) -> head.Head:
+    groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
+    role = layouts.EMA if choice.ema else layouts.RAW
+    return head.choose(groups, role, wanted=choice.head, classes=classes)
 
 
-def _lengths(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the length of each row as torch computes it, in eight running sums: so the composed weight is torch's own."""
-    sums = np.zeros((len(rows), -(-rows.shape[1] // 8) * 8), dtype=np.float32)
-    sums[:, : rows.shape[1]] = rows
-    sums = np.square(sums).reshape(len(rows), -1, 8).sum(axis=1)
-    for half in (4, 2, 1):
-        sums = sums[:, :half] + sums[:, half:]
-    lengths: NDArray[np.float32] = np.sqrt(sums[:, 0])
-    return lengths
-
-
-def fingerprint(rows: NDArray[np.float32]) -> str:
-    """Return the SHA-256, in hex, of a head as (rows, features) little-endian float32."""
-    return hashlib.sha256(np.ascontiguousarray(rows, dtype="<f4").data).hexdigest()
+def _of_adapter(
+    found: Found, content: Content, choice: Choice, classes: int | None
+) -> tuple[head.Head, NDArray[np.float32]]:
+    """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
+    config = beside(found, adapters.CONFIG)
+    with ExitStack() as stack:
+        base = adapters.open_base(found.path, config, stack)
+        picked = _pick(base, choice, classes)
+        rows = composing.rows(base, picked)
+    change = adapters.change_of(content.tree, picked.name, config)
+    return picked, rows if change is None else adapters.changed(rows, change, content.read)
 
 
 def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:

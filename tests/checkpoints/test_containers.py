@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.distributed.checkpoint as dcp
 from numpy.testing import assert_array_equal
+from safetensors.torch import save_file
 from torch import nn
 
 from dsi_cli.checkpoints.discover import Found, discover
@@ -420,3 +421,62 @@ def test_a_part_of_a_model_that_many_ranks_wrote_is_not_taken_for_all_of_it(net,
 def test_a_head_that_is_named_wins(net, tmp_path):
     torch.save(net.state_dict() | {"other": torch.ones(4, 3)}, tmp_path / "epoch_1.pt")
     assert scan(only(tmp_path), Choice(head="other")).record.classes == 4
+
+
+# LoRA adapters
+
+
+@pytest.fixture
+def adapter(net, tmp_path):
+    """Return a run of one adapter beside its base model, which it changes at the classifier."""
+    (tmp_path / "base").mkdir()
+    save_file(net.state_dict(), tmp_path / "base" / "model.safetensors")
+    folder = tmp_path / "run" / "epoch_1"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(tmp_path / "base"), "lora_alpha": 6, "r": 3})
+    )
+    write_adapter(folder)
+    return folder
+
+
+def write_adapter(folder: Path, layer: str = "fc", rank: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    generator = torch.Generator().manual_seed(1)
+    up, down = (torch.randn(*shape, generator=generator) for shape in ((CLASSES, rank), (rank, WIDTH)))
+    parts = {f"base_model.model.{layer}.lora_A.weight": down, f"base_model.model.{layer}.lora_B.weight": up}
+    save_file(parts, folder / "adapter_model.safetensors")
+    return up.numpy(), down.numpy()
+
+
+def configured(folder: Path, **options: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | options))
+
+
+@pytest.mark.parametrize(("options", "scale"), [({}, 2.0), ({"use_rslora": True}, 6 / 3**0.5)])
+def test_an_adapter_is_merged_with_its_base(options, scale, adapter, weight):
+    configured(adapter, **options)
+    up, down = write_adapter(adapter)
+    scanned = scan(only(adapter.parent))
+    np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
+    assert scanned.record.head == "fc.weight"
+    assert scanned.record.reason == "an adapter: the classifier is that of its base model"
+
+
+def test_an_adapter_that_leaves_the_classifier_as_it_is(adapter, weight):
+    write_adapter(adapter, "conv")
+    assert_head(only(adapter.parent), weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"base_model_name_or_path": "org/name"}, "its base model 'org/name' is not here"),
+        ({"base_model_name_or_path": None}, "without the name of its base model"),
+        ({"use_dora": True}, "changes fc.weight in a way that is not put together"),
+        ({"lora_alpha": "x"}, "changes fc.weight in a way that is not put together"),
+    ],
+)
+def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
+    configured(adapter, **options)
+    assert message in refused(only(adapter.parent))

@@ -17,13 +17,13 @@ import torch
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
+from dsi_cli.checkpoints.composing import fingerprint
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import (
     FRESH_SECONDS,
     Choice,
     beside,
-    fingerprint,
     list_tensors,
     read_metadata,
     require_file,

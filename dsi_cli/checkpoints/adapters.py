@@ -1,0 +1,94 @@
+"""LoRA adapters: low-rank changes to a model that is stored elsewhere, put together with it where it is there.
+
+An adapter of PEFT's is ``adapter_model.safetensors`` beside ``adapter_config.json``, which names the base model. A classifier that
+was trained whole is in the adapter itself, and is found there as in any checkpoint. Else it is the base's, with the adapter's
+change, if it has one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). A base on a hub is not fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.formats import Content, open_content
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import NoHeadError
+
+BASES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+"""The files of a base model, the best first."""
+CONFIG = "adapter_config.json"
+_PREFIX = "base_model.model."
+
+
+class Change(NamedTuple):
+    """What an adapter adds to one layer's weight: ``scale * up @ down``."""
+
+    up: Tensor
+    down: Tensor
+    scale: float
+
+
+def is_adapter(path: Path) -> bool:
+    """Return whether a file is PEFT's adapter of a model, by its name and what lies beside it."""
+    return path.name.startswith("adapter_model.") and (path.parent / CONFIG).is_file()
+
+
+def open_base(adapter: Path, config: Any, stack: ExitStack) -> Content:
+    """Return the content of the model that an adapter belongs to.
+
+    Raises
+    ------
+    NoHeadError
+        The adapter does not say which, or it is not on this machine.
+    CheckpointError
+        It cannot be read.
+    """
+    name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
+        raise NoHeadError("an adapter (LoRA) without a classifier of its own, and without the name of its base model")
+    folders = [adapter.parent / name, adapter.parent.parent / name]
+    found = next((folder / file for folder in folders for file in BASES if (folder / file).is_file()), None)
+    if found is None:
+        raise NoHeadError(
+            f"an adapter (LoRA) without a classifier of its own, and its base model {name[:200]!r} is not here"
+        )
+    return open_content(found, stack)[1]
+
+
+def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> Change | None:
+    """Return what an adapter adds to a weight of its base, None where it leaves it as it is.
+
+    Raises
+    ------
+    NoHeadError
+        It changes it in a way that is not put together (DoRA, ranks of their own).
+    """
+    layer = f"{_PREFIX}{weight.removesuffix('.weight')}"
+    down, up = (tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
+    if down is None or up is None:
+        return None
+    told = config if isinstance(config, dict) else {}
+    rank, alpha = down.shape[0], told.get("lora_alpha")
+    if told.get("use_dora") or told.get("alpha_pattern") or not isinstance(alpha, int | float) or not rank:
+        raise NoHeadError(f"the adapter changes {weight} in a way that is not put together with its base model")
+    return Change(up, down, float(alpha) / (rank**0.5 if told.get("use_rslora") else rank))
+
+
+def changed(rows: NDArray[np.float32], change: Change, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+    """Return a weight ``(rows, features)`` with an adapter's change.
+
+    Raises
+    ------
+    NoHeadError
+        The shapes do not fit.
+    """
+    up, down = (read(one).astype(np.float32) for one in (change.up, change.down))
+    if up.ndim != 2 or down.ndim != 2 or (up.shape[0], down.shape[1]) != rows.shape or up.shape[1] != down.shape[0]:
+        raise NoHeadError(f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}")
+    merged: NDArray[np.float32] = rows + np.float32(change.scale) * (up @ down)
+    return merged
