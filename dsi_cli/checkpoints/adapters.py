@@ -50,13 +50,13 @@ def open_base(adapter: Path, config: Any, stack: ExitStack) -> Content:
     """
     name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
-        raise NoHeadError("an adapter (LoRA) without a classifier of its own, and without the name of its base model")
+        raise NoHeadError(
+            "no classifier in this adapter (LoRA), and it does not name its base model: keep the classifier with modules_to_save"
+        )
     folders = [adapter.parent / name, adapter.parent.parent / name]
     found = next((folder / file for folder in folders for file in BASES if (folder / file).is_file()), None)
     if found is None:
-        raise NoHeadError(
-            f"an adapter (LoRA) without a classifier of its own, and its base model {name[:200]!r} is not here"
-        )
+        raise NoHeadError(f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here")
     return open_content(found, stack)[1]
 
 

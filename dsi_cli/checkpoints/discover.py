@@ -184,8 +184,8 @@ def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *,
 
 
 def _outermost_step(folder: Path) -> Path:
-    """Return the folder that is the checkpoint: ``checkpoint-500`` of ``checkpoint-500/global_step500``."""
-    while is_step_folder(folder.parent.name):
+    """Return the folder that is the checkpoint: ``checkpoint-500`` of ``checkpoint-500/global_step500``, ``7`` of ``7/default``."""
+    while is_step_folder(folder.parent.name) or (folder.name == "default" and folder.parent.name.isdecimal()):
         folder = folder.parent
     return folder
 
@@ -260,12 +260,13 @@ def _modified(path: Path, found: os.stat_result) -> int:
 
 
 def _shards(path: Path) -> list[os.stat_result]:
-    patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin", ".metadata": "*.distcp"}
-    patterns |= dict.fromkeys(WHOLE_FOLDERS[1:], "*_states.pt")
+    patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
+    patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
     pattern = next((pattern for end, pattern in patterns.items() if path.name.endswith(end)), None)
     if pattern is None:
         return []
-    return [found for part in sorted(path.parent.glob(pattern)) if part != path and (found := _stat(part)) is not None]
+    found = [_stat(part) for part in sorted(path.parent.glob(pattern)) if part != path]
+    return [one for one in found if one is not None and stat.S_ISREG(one.st_mode)]
 
 
 def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:

@@ -15,7 +15,9 @@ from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"
 _AVERAGED = re.compile(r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema|ema$", re.IGNORECASE)
-_NOT_WEIGHTS = re.compile(r"optim|sched|^opt$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE)
+_NOT_WEIGHTS = re.compile(
+    r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE
+)
 _DEEPEST = 12
 _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024

@@ -14,7 +14,7 @@ from dsi_cli.checkpoints.discover import Found, discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.scan import Choice, scan
 
-LATER = {"flax_msgpack", "keras_h5_weights", "keras_v3", "onnx_legacy", "orbax"}
+LATER = {"flax_msgpack", "keras_h5_weights", "keras_v3", "onnx_legacy"}
 """Cases that this version does not read yet: they may fail, but never with another tensor than the right one."""
 
 

@@ -95,8 +95,11 @@ FORMATS = (
         "DeepSpeed: a folder, ZeRO-3 put together from its ranks",
         marks=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
     ),
+    Format(
+        "orbax", "orbax", "Orbax: a folder of Zarr arrays", marks=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
+    ),
 )
-WHOLE_FOLDERS = tuple(mark for one in FORMATS if one.name in ("torch-distributed", "deepspeed") for mark in one.marks)
+WHOLE_FOLDERS = tuple(mark for one in FORMATS for mark in one.marks if "*" not in mark)
 """The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
 MAGICS = (_ZIP, _LEGACY)
 
