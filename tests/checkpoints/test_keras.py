@@ -1,0 +1,381 @@
+"""Keras: what Keras 3 saves is read as the model has it; names and order are the model's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.epochs import completed
+from dsi_cli.checkpoints.formats import Content, open_content
+from dsi_cli.checkpoints.formats.keras import is_keras
+from dsi_cli.checkpoints.formats.keras_h5 import LARGEST_CONFIG, parsed
+from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+
+h5py = pytest.importorskip("h5py")
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras' own, with torch
+
+KINDS = ["x.keras", "x.weights.h5", "x.h5"]
+
+
+@pytest.fixture(scope="module")
+def keras():
+    """Return Keras, which computes with torch here."""
+    os.environ["KERAS_BACKEND"] = "torch"
+    module = pytest.importorskip("keras", minversion="3.0")
+    if module.backend.backend() != "torch":
+        pytest.skip("Keras was imported with another backend than torch")
+    return module
+
+
+def save(model: object, path: Path) -> Path:
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+def content_of(path: Path) -> tuple[str, Content, dict[str, np.ndarray]]:
+    with ExitStack() as stack:
+        kind, content, _ = open_content(path, stack)
+        return kind, content, {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
+
+
+def scanned(path: Path, **choice: object) -> Scanned:
+    return scan(require_file(path), Choice(**choice))
+
+
+def sequential(keras):
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(5),
+        ]
+    )
+
+
+def functional(keras):
+    """Return a model with a normalisation in front and twelve hidden layers: counts of two digits, which sort wrongly as text."""
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3))
+    x = layers.Normalization()(inputs)
+    x = layers.Flatten()(layers.Conv2D(4, 3)(x))
+    for _ in range(12):
+        x = layers.Dense(6, activation="relu")(x)
+    return keras.Model(inputs, layers.Dense(5)(x))
+
+
+def nested(keras):
+    layers = keras.layers
+    inputs = keras.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))
+    body = keras.Model(inputs, layers.Dense(7)(x), name="body")
+    outer = keras.Input((8, 8, 3))
+    x = layers.Dense(6, activation="relu")(body(outer))
+    return keras.Model(outer, layers.Dense(5)(x))
+
+
+def applications_like(keras):
+    """Return a net with squeeze-and-excitation by 1x1 convolutions, a last 1x1 convolution and a named Dense on top."""
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(8, 3, name="stem_conv")(x)
+    x = layers.BatchNormalization(name="stem_bn")(x)
+    for number in range(12):
+        gate = layers.GlobalAveragePooling2D(keepdims=True, name=f"block{number}_se_squeeze")(x)
+        gate = layers.Conv2D(2, 1, activation="relu", name=f"block{number}_se_reduce")(gate)
+        gate = layers.Conv2D(8, 1, activation="sigmoid", name=f"block{number}_se_expand")(gate)
+        x = layers.Multiply()([x, gate])
+        x = layers.DepthwiseConv2D(3, padding="same", name=f"block{number}_dwconv")(x)
+        x = layers.BatchNormalization(name=f"block{number}_bn")(x)
+    x = layers.Conv2D(12, 1, name="top_conv")(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(5, name="predictions")(layers.Dropout(0.1)(x)))
+
+
+MODELS = [sequential, functional, nested, applications_like]
+
+
+@pytest.mark.parametrize("file", KINDS)
+@pytest.mark.parametrize("build", MODELS)
+def test_the_last_dense_layer_is_the_classifier(build, file, keras, tmp_path):
+    model = build(keras)
+    model.compile("adam", "mse")
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.reason is None
+    assert_array_equal(found.weight, model.layers[-1].get_weights()[0].T)
+    assert (found.record.classes, found.record.trainer, found.record.counts_from) == (5, "keras", 1)
+    assert found.record.format == ("keras" if file == "x.keras" else "hdf5")
+
+
+@pytest.mark.parametrize("file", KINDS)
+@pytest.mark.parametrize("build", MODELS)
+def test_every_parameter_is_read_and_none_of_the_optimizer(build, file, keras, tmp_path):
+    model = build(keras)
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    _, content, found = content_of(save(model, tmp_path / file))
+    assert len(found) == len(model.weights)
+    left = list(found.values())
+    for wanted in model.get_weights():
+        place = next(at for at, array in enumerate(left) if array.shape == wanted.shape and np.array_equal(array, wanted))
+        left.pop(place)
+    assert "keras_version" in content.tree["__metadata__"]
+
+
+@pytest.mark.parametrize("file", ["x.keras", "x.h5"])
+@pytest.mark.parametrize("build", [sequential, functional, applications_like])
+def test_layers_stand_in_the_order_of_the_model(build, file, keras, tmp_path):
+    model = build(keras)
+    _, _, found = content_of(save(model, tmp_path / file))
+    wanted = [array for layer in model.layers for array in layer.get_weights()]
+    assert [array.shape for array in found.values()] == [array.shape for array in wanted]
+    for array, one in zip(found.values(), wanted, strict=True):
+        assert_array_equal(array, one)
+
+
+@pytest.mark.parametrize("build", [functional, nested])
+def test_layers_of_one_class_stand_in_order_without_a_configuration(build, keras, tmp_path):
+    model = build(keras)
+    _, _, found = content_of(save(model, tmp_path / "x.weights.h5"))
+    kernels = [array for name, array in found.items() if name.startswith("layers.dense") and name.endswith(".kernel")]
+    wanted = [layer.get_weights()[0] for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert len(kernels) == len(wanted)
+    for array, one in zip(kernels, wanted, strict=True):
+        assert_array_equal(array, one)
+
+
+NAMES = {
+    "x.keras": ["layers.conv2d.kernel", "layers.conv2d.bias", "layers.batch_normalization.gamma", "layers.batch_normalization.beta",
+                "layers.batch_normalization.moving_mean", "layers.batch_normalization.moving_variance", "layers.dense.kernel",
+                "layers.dense.bias"],
+    "x.h5": ["conv2d.kernel", "conv2d.bias", "batch_normalization.gamma", "batch_normalization.beta",
+             "batch_normalization.moving_mean", "batch_normalization.moving_variance", "dense.kernel", "dense.bias"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("file", NAMES)
+def test_names_are_like_those_of_a_state_dict(file, keras, tmp_path):
+    keras.utils.clear_session()  # Keras counts layers over a whole process
+    _, _, found = content_of(save(sequential(keras), tmp_path / file))
+    assert list(found) == NAMES[file]
+
+
+@pytest.mark.parametrize("file", KINDS)
+def test_a_name_that_a_person_chose_is_used(file, keras, tmp_path):
+    _, _, found = content_of(save(applications_like(keras), tmp_path / file))
+    assert list(found)[-2:] == [f"{'' if file == 'x.h5' else 'layers.'}predictions.{one}" for one in ("kernel", "bias")]
+
+
+def test_names_do_not_change_with_how_many_models_were_built_before(keras, tmp_path):
+    first = content_of(save(sequential(keras), tmp_path / "a.weights.h5"))[2]
+    second = content_of(save(sequential(keras), tmp_path / "b.weights.h5"))[2]
+    assert list(first) == list(second)
+
+
+def test_layers_within_a_nested_model_keep_its_name(keras, tmp_path):
+    for file, prefix in (("x.keras", "layers.body.layers."), ("x.weights.h5", "layers.body.layers."), ("x.h5", "body.")):
+        _, _, found = content_of(save(nested(keras), tmp_path / file))
+        assert [name.startswith(prefix) for name in found] == [True] * 4 + [False] * 4
+
+
+def test_a_model_of_ones_own_class_goes_by_its_attributes(keras, tmp_path):
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.body = [keras.layers.Dense(6), keras.layers.Dense(7)]
+            self.head = keras.layers.Dense(5)
+
+        def call(self, x):
+            for layer in self.body:
+                x = layer(x)
+            return self.head(x)
+
+    model = Own()
+    model(np.zeros((1, 4), "float32"))
+    path = save(model, tmp_path / "x.weights.h5")
+    assert {"body.dense.kernel", "body.dense_1.kernel", "head.kernel"} <= set(content_of(path)[2])
+    assert_array_equal(scanned(path).weight, model.head.get_weights()[0].T)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+@pytest.mark.parametrize("file", KINDS)
+def test_weights_of_other_types(file, dtype, keras, tmp_path):
+    layers = [keras.Input((4,)), keras.layers.Dense(6, dtype=dtype), keras.layers.Dense(5, dtype=dtype)]
+    model = keras.Sequential(layers)
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.dtype == dtype
+    assert_array_equal(found.weight, model.layers[-1].get_weights()[0].T.astype("float32"))
+
+
+def test_names_of_checkpoints_tell_epochs_from_one(keras, tmp_path):
+    model = sequential(keras)
+    for number in (1, 2, 10):
+        save(model, tmp_path / f"model_{number:02d}.keras")
+    (tmp_path / "other").mkdir()
+    save(model, tmp_path / "other" / "w_03.weights.h5")
+    runs = discover([tmp_path])
+    records = [scan(found).record for run in runs for found in run.checkpoints]
+    assert sorted(completed(record.epoch, record.counts_from) for record in records) == [1, 2, 3, 10]
+
+
+def keras_2(path: Path, top: str = "", layers: int = 12, split: bool = False) -> np.ndarray:
+    """Write a file as Keras 2 and tf.keras do, by their own layout; return the last kernel."""
+    generator = np.random.default_rng(0)
+    with h5py.File(path, "w") as file:
+        group = file.create_group(top) if top else file
+        names = ["input_1", *(f"dense_{number}" for number in range(1, layers + 1)), "softmax"]
+        encoded = [name.encode() for name in names]
+        if split:
+            group.attrs["layer_names0"], group.attrs["layer_names1"] = encoded[:5], encoded[5:]
+        else:
+            group.attrs["layer_names"] = encoded
+        group.attrs["backend"] = b"tensorflow"
+        group.attrs["keras_version"] = b"2.15.0"
+        for name in sorted(names):
+            inner = group.create_group(name)
+            weights = [f"{name}/kernel:0", f"{name}/bias:0"] if name.startswith("dense") else []
+            inner.attrs["weight_names"] = [one.encode() for one in weights]
+            for weight in weights:
+                width = 3 if name == f"dense_{layers}" else 4
+                inner[weight] = generator.normal(size=(4, width) if "kernel" in weight else (width,)).astype("f4")
+        if top:
+            file.create_group("optimizer_weights")["Adam/iteration:0"] = 3
+        return group[f"dense_{layers}/dense_{layers}/kernel:0"][()]
+
+
+@pytest.mark.parametrize("top", ["", "model_weights"])
+@pytest.mark.parametrize("split", [False, True])
+def test_files_of_keras_2(top, split, tmp_path):
+    last = keras_2(tmp_path / "x.h5", top, split=split)
+    _, content, found = content_of(tmp_path / "x.h5")
+    assert list(found) == [f"dense_{number}.{one}" for number in range(1, 13) for one in ("kernel", "bias")]
+    assert "keras_version" in content.tree["__metadata__"]
+    result = scanned(tmp_path / "x.h5")
+    assert result.record.trainer == "keras"
+    assert_array_equal(result.weight, last.T)
+
+
+def test_arrays_in_groups_that_keras_did_not_write(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["model/fc/weight"] = np.ones((5, 7), "f4")
+        file["model/fc/bias"] = np.ones(5, "f4")
+        file["optimizer/fc/weight"] = np.zeros((5, 7), "f4")
+    _, content, found = content_of(tmp_path / "x.h5")
+    assert set(found) == {"model.fc.weight", "model.fc.bias"}
+    assert "__metadata__" not in content.tree
+    assert scanned(tmp_path / "x.h5").record.trainer == "plain"
+
+
+# The archive.
+
+
+@pytest.fixture(scope="module")
+def saved(keras, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("keras") / "x.keras"
+    sequential(keras).save(path)
+    return path
+
+
+def repacked(path: Path, new: Path, change: dict[str, bytes | None] | None = None, compression: int = 0) -> Path:
+    """Return a copy of an archive with entries changed, left out (None) or deflated."""
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(new, "w", compression) as archive:
+        for entry in old.infolist():
+            data = (change or {}).get(entry.filename, old.read(entry))
+            if data is not None:
+                archive.writestr(entry.filename, data)
+    return new
+
+
+def test_a_deflated_archive_is_read(saved, tmp_path):
+    deflated = repacked(saved, tmp_path / "x.keras", compression=zipfile.ZIP_DEFLATED)
+    assert_array_equal(scanned(deflated).weight, scanned(saved).weight)
+
+
+def test_a_deflated_bomb_is_not_inflated(saved, tmp_path):
+    bomb = repacked(saved, tmp_path / "x.keras", {"model.weights.h5": bytes(70 << 20)}, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UnreadableError, match=r"model\.weights\.h5 has 73400320 bytes; more than 67108864 are not read"):
+        content_of(bomb)
+
+
+@pytest.mark.parametrize(
+    "config", [None, b"", b"{", b"[" * 100_000, b"[]", b'{"config": {"layers": [3, {"class_name": 4}]}}']
+)
+def test_a_damaged_configuration_costs_the_order_alone(config, saved, tmp_path):
+    found = scanned(repacked(saved, tmp_path / "x.keras", {"config.json": config, "metadata.json": config}))
+    assert_array_equal(found.weight, scanned(saved).weight)
+
+
+def test_configurations_have_bounds():
+    assert parsed(json.dumps({"a": 1})) == {"a": 1}
+    assert parsed(b" " * (LARGEST_CONFIG + 1)) is None
+    assert parsed(b"[" + b"[],[]," * 300_000 + b"1]") is None
+
+
+def test_an_archive_is_known_by_its_entries():
+    assert is_keras(["metadata.json", "config.json", "model.weights.h5"])
+    assert not is_keras(["archive/data.pkl", "archive/data/0"])
+
+
+def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):
+    model = keras.Sequential([keras.Input((2000,)), keras.layers.Dense(2000), keras.layers.Dense(5)])
+    path = save(model, tmp_path / "x.keras")
+    with ExitStack() as stack:
+        _, content, (source,) = open_content(path, stack)
+        content.read(content.tree["layers.dense_1.kernel"])
+        assert source.size > 16_000_000
+        assert source.asked < 100_000
+
+
+def test_an_archive_cut_anywhere_is_pending(saved, tmp_path):
+    data = saved.read_bytes()
+    for cut in range(50, len(data), 501):
+        (tmp_path / "x.keras").write_bytes(data[:cut])
+        with pytest.raises(PendingError, match="cut off, or still being written"):
+            content_of(tmp_path / "x.keras")
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 2**20), st.integers(0, 255)), min_size=1, max_size=6))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_are_read_or_a_checkpoint_error(saved, tmp_path, edits):
+    path = tmp_path / "x.keras"
+    data = bytearray(saved.read_bytes())
+    full = [at for at, byte in enumerate(data) if byte]
+    for place, value in edits:
+        data[full[place % len(full)]] = value
+    path.write_bytes(data)
+    with suppress(CheckpointError):
+        content_of(path)
+    record = scanned(path).record
+    assert record.status in ("ok", "failed", "pending")
+    assert "cannot be read (" not in (record.reason or "")
+
+
+@pytest.mark.parametrize("case", ["keras_v3", "keras_h5_weights"])
+def test_the_cases_of_the_zoo_are_read_as_the_truth_says(case, corpus, truth):
+    found = {one.path.name: one for run in discover([corpus / case]) for one in run.checkpoints}
+    for file in truth["corpus"][case]["files"]:
+        record = scan(found[file["path"]]).record
+        assert record.fingerprint == file["sha256_f32"], record.reason
+        assert (record.classes, record.features) == tuple(file["shape"])
+        assert record.epoch == file["epoch"]
+        assert completed(record.epoch, record.counts_from) == file["epochs_completed"]
