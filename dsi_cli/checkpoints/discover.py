@@ -22,7 +22,21 @@ from dsi_cli.checkpoints.formats.archives import Archive
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2")
+SUFFIXES = (
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".tar",
+    ".bin",
+    ".safetensors",
+    ".pkl",
+    ".pickle",
+    ".th",
+    ".pt2",
+    ".keras",
+    ".h5",
+    ".hdf5",
+)
 MODEL_FILES = (
     "model.safetensors.index.json",
     "model.safetensors",

@@ -17,7 +17,7 @@ from dsi_cli.errors import AmbiguousHeadError, BackboneError, NoHeadError
 
 _WRAPPERS = frozenset(
     {"module", "_orig_mod", "model", "net", "network", "backbone_model", "student", "base_model", "timm_model"}
-    | {"_forward_module", "_fsdp_wrapped_module"}
+    | {"_forward_module", "_fsdp_wrapped_module", "params", "functional", "sequential"}
 )
 _HEAD = re.compile(
     r"^(fc|classif\w*|cls|cls_classifier|heads?|linear|lin|logits?|out|output|last_linear|score|cls_score"
@@ -26,6 +26,9 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED_HEAD = re.compile(r"^((fc|linear|lin|fully_connected)_?\d+|dense(_?\d+)?)$", re.IGNORECASE)
+_KERAS_HEAD = re.compile(r"(^|_)(predictions|logits|probs|classifier|head|head_dense)$", re.IGNORECASE)
+"""Ends of the names of Keras' layers, which are all beside each other and carry the model's name."""
+_KERAS_DENSE = re.compile(r"^dense(_\d+)?$")
 _NOT_HEAD = re.compile(
     r"aux|dist(?:$|_|ill)|embed|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
     r"|mask_head|rpn|criterion|confmat|proto|(?<!out_)proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative"
@@ -40,6 +43,7 @@ _GAINS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametr
 and as Keras and Flax have it, with a column a class."""
 _TURNED = re.compile(r"(^|\.)(kernel|W)$")
 """Weights with a column for each class: those of Keras and Flax, and of pytorch-metric-learning's losses."""
+_NORMS = {"kernel": ("gamma", "beta")}
 _COPY = re.compile(r"best", re.IGNORECASE)
 _HOLDS_A_LOSS = re.compile(r"loss|criterion|margin", re.IGNORECASE)
 _MOST_DIMENSIONS = 8
@@ -138,7 +142,7 @@ def _in_loss(head: Head, groups: list[StateDict]) -> Head | None:
 def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     """Return the head of one state dict and how good its evidence is (0 is best), None if there is none."""
     everything = _candidates(group)
-    named = [one for one in everything if _is_named(one.module)]
+    named = [one for one in everything if _is_named(one.module, is_keras=_TURNED.search(one.name) is not None)]
     likely = [one for one in named if not _is_ruled_out(one)]
     if not likely and classes is not None:  # CLIP's pooling as timm has it: ``head.proj`` beside ``head.q``
         exact = [one for one in named if one.tensor.shape[0] == classes]
@@ -150,6 +154,8 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     if not likely:
         return None
     finalists = _feeds_nothing(likely)
+    if all(_KERAS_DENSE.match(one.module[-1]) for one in finalists):
+        finalists = finalists[-1:]  # counted by Keras, in the model's order
     if len(finalists) > 1:
         raise AmbiguousHeadError(_ambiguous([(one.name, one.tensor) for one in finalists]))
     head = finalists[0]
@@ -180,11 +186,14 @@ def _candidates(group: StateDict) -> list[_Candidate]:
         if kind in _GAINS and f"{layer}.{_GAINS[kind]}" not in group.tensors:
             continue
         beside = next((other for other, _, _ in entries[place + 1 : place + 3] if other != layer), layer)
-        norm = [group.tensors.get(f"{beside}.{part}") for part in ("weight", "bias")]
+        norm = [group.tensors.get(f"{beside}.{part}") for part in _NORMS.get(kind, ("weight", "bias"))]
         is_normalised = _split(beside)[0] == _split(layer)[0] and all(
             part is not None and part.shape == tensor.shape[:1] for part in norm
         )
-        out.append(_Candidate(name, tensor, place, _unwrapped(layer), is_normalised))
+        module = _unwrapped(layer)
+        if kind == "kernel":  # Keras writes "layers" between any two modules
+            module = tuple(part for part in module if part != "layers") or module
+        out.append(_Candidate(name, tensor, place, module, is_normalised))
     return out
 
 
@@ -216,11 +225,11 @@ def _unwrapped(layer: str) -> tuple[str, ...]:
     return tuple(parts)
 
 
-def _is_named(module: tuple[str, ...]) -> bool:
+def _is_named(module: tuple[str, ...], *, is_keras: bool = False) -> bool:
     """Whether a part of the layer's path means a classifier, and does not lie within a numbered block of the body."""
     first = next((place for place, part in enumerate(module) if _HEAD.match(part)), None)
     if first is None:
-        return bool(module) and bool(_NUMBERED_HEAD.match(module[0]))
+        return bool(module) and bool(_NUMBERED_HEAD.match(module[0]) or (is_keras and _KERAS_HEAD.search(module[-1])))
     before = module[:first]
     in_body = any(map(_BODY.match, before))
     if any(map(_NUMBERED_BODY.match, before)) or any(part.isdigit() for part in (before if in_body else before[1:])):
@@ -276,8 +285,8 @@ def _is_called(name: str, wanted: str) -> bool:
     return (
         name == wanted
         or name.endswith(f".{wanted}")
-        or name in (f"{wanted}.weight", f"{wanted}.weight_orig")
-        or name.endswith(f".{wanted}.weight")
+        or name in (f"{wanted}.weight", f"{wanted}.weight_orig", f"{wanted}.kernel")
+        or name.endswith((f".{wanted}.weight", f".{wanted}.kernel"))
     )
 
 

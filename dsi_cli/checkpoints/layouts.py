@@ -67,6 +67,11 @@ def _is_composer(tree: dict[str, Any]) -> bool:
     return isinstance(state, dict) and "model" in state and "timestamp" in state
 
 
+def _is_keras(tree: dict[str, Any]) -> bool:
+    meta = tree.get("__metadata__")
+    return isinstance(meta, dict) and "keras_version" in meta
+
+
 TRAINERS = (
     Trainer("composer", _is_composer, 1),
     Trainer("lightning", _has("pytorch-lightning_version"), 0),
@@ -76,6 +81,7 @@ TRAINERS = (
     Trainer("timm", _has("state_dict", "arch", "version", "epoch"), 0),
     Trainer("torchvision", _has("model", "optimizer", "lr_scheduler", "args", "epoch"), 0),
     Trainer("deepspeed", _has("module", "ds_version"), None),
+    Trainer("keras", _is_keras, 1),
     Trainer("fastai", lambda tree: set(tree) == {"model", "opt"}, 0),
 )
 HUGGING_FACE, PLAIN = "transformers", "plain"

@@ -48,6 +48,7 @@ class Format(NamedTuple):
 
 
 _ZIP = b"PK\x03\x04"
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -77,6 +78,7 @@ FORMATS = (
     Format("torch-export", "torch_export", "torch.export.save before 2.8", holds=_ends("serialized_state_dict.pt")),
     Format("torchscript", "torch_zip", "TorchScript: its parameters", holds=_ends("data.pkl", "constants.pkl")),
     Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", holds=_ends("data.pkl")),
+    Format("keras", "keras", "Keras 3: .keras", holds=_ends("model.weights.h5")),
     Format("npz", "npz", "numpy.savez: arrays by name", holds=_is_npz),
     Format(
         "torch-legacy",
@@ -85,6 +87,7 @@ FORMATS = (
         begins=_is_legacy,
     ),
     Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
+    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(_HDF5)),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
     Format("safetensors-sharded", "shards", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
     Format("torch-sharded", "shards", "torch.save, shards under an index", marks=("*.bin.index.json",)),
@@ -101,7 +104,7 @@ FORMATS = (
 )
 WHOLE_FOLDERS = tuple(mark for one in FORMATS for mark in one.marks if "*" not in mark)
 """The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
-MAGICS = (_ZIP, _LEGACY)
+MAGICS = (_ZIP, _LEGACY, _HDF5)
 
 
 def recognise(head: bytes) -> bool:
