@@ -165,7 +165,11 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
     seen: set[tuple[int, int]] = set()
     for here, inner, files in os.walk(top, followlinks=True, onerror=None):
         folder = Path(here)
-        identity = folder.stat()
+        try:
+            identity = folder.stat()
+        except OSError:  # gone since it was listed: a trainer that keeps the last few step folders removes them at any time
+            inner.clear()
+            continue
         if (identity.st_dev, identity.st_ino) in seen:
             inner.clear()
             continue

@@ -11,27 +11,34 @@ from dsi_cli.cli import console, data_options
 from dsi_cli.cli.summary import report
 from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 
+Checkpoints = Annotated[
+    list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The output folder; a second call brings it up to date.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 Head = Annotated[str | None, typer.Option("--head", help="Name of the classifier's weight, where it cannot be told.")]
 Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead of raw ones.")]
+Labels = Annotated[
+    str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+]
+KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
+Permutations = Annotated[
+    int | None, typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them.")
+]
+Draws = Annotated[
+    int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
+]
 
 
 def analyze(
-    checkpoints: Annotated[
-        list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
-    ],
+    checkpoints: Checkpoints,
     out: Out = Path("dsi-out"),
-    labels: Annotated[
-        str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
-    ] = None,
+    labels: Labels = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
     ema: Ema = False,
-    keep_extra_classes: Annotated[
-        bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")
-    ] = False,
+    keep_extra_classes: KeepExtraClasses = False,
     centred: Annotated[bool, typer.Option("--centred", help="Also the NCSM without the mean weight row.")] = False,
     measure: Annotated[
         list[str] | None,
@@ -42,13 +49,8 @@ def analyze(
     wsi_quantile: Annotated[
         list[float] | None, typer.Option("--wsi-quantile", help="Of max and min WSI, repeatable; 0.95 by default.")
     ] = None,
-    permutations: Annotated[
-        int | None,
-        typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them."),
-    ] = None,
-    draws: Annotated[
-        int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
-    ] = None,
+    permutations: Permutations = None,
+    draws: Draws = None,
     predictions: data_options.Predictions = None,
     targets: data_options.Targets = None,
     truth: data_options.Truth = "rows",

@@ -53,6 +53,11 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
 
 
+def print_json_line(document: Any) -> None:
+    """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
+    print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
+
+
 def print_table(table: Table) -> None:
     """Print a table on stdout; wide enough for all of it where stdout is no terminal."""
     from rich.console import Console

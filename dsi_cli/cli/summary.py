@@ -20,15 +20,12 @@ NAMED = 5
 
 def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print what an analysis did: tables and the next step, or one JSON document."""
-    from dsi_cli.views import overview, typicality
+    from dsi_cli.views import typicality
 
-    found = {
-        run.name: (overview.lines(Path(summary.out), run.name), overview.mistakes(Path(summary.out), run.name))
-        for run in summary.runs
-    }
     if as_json:
-        console.print_json(_document(summary, found))
+        console.print_json(document(summary))
         return
+    found = _found(summary)
     for run in summary.runs:
         lines, mistakes = found[run.name]
         _notes(run, quiet=quiet)
@@ -46,8 +43,16 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
 
 
-def _document(summary: Summary, found: dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]) -> dict[str, object]:
-    runs = []
+def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]:
+    from dsi_cli.views import overview
+
+    out = Path(summary.out)
+    return {run.name: (overview.lines(out, run.name), overview.mistakes(out, run.name)) for run in summary.runs}
+
+
+def document(summary: Summary) -> dict[str, object]:
+    """Return what an analysis did as ``--json`` prints it."""
+    found, runs = _found(summary), []
     for run in summary.runs:
         lines, mistakes = found[run.name]
         answered = {split: [asdict(line) for line in of_split] for split, of_split in mistakes.items()}
@@ -125,7 +130,7 @@ def _print_table(
         table.add_column(name, justify="right")
     shown = overview.thinned(list(lines))
     for line in shown:
-        table.add_row(*(_number(getattr(line, field), digits) for _, digits, field in kept))
+        table.add_row(*(number(getattr(line, field), digits) for _, digits, field in kept))
     console.print_table(table)
     if len(shown) < len(lines):
         console.note(f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all", quiet=quiet)
@@ -165,7 +170,8 @@ _TYPICALITY = (
 )
 
 
-def _number(value: float | None, digits: int) -> str:
+def number(value: float | None, digits: int) -> str:
+    """Return a number as it is shown: never ``-0.000``, and ``-`` for none."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, console, demo, export, mistakes, scan, wordnet
+from dsi_cli.cli import analyze, console, demo, export, mistakes, scan, watch, wordnet
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 VERBS = (
     ("analyze", analyze.analyze),
+    ("watch", watch.watch),
     ("scan", scan.scan),
     ("wordnet", wordnet.wordnet),
     ("mistakes", mistakes.mistakes),

@@ -11,6 +11,7 @@
 ``tables``     the tables at the top: what an earlier call left that holds, and writing them
 ``summary``    what a call did, and how far it is
 ``analysis``   the whole, with progress as plain events
+``watching``   the same again and again while training still writes
 ``scanning``   what an analysis would find, nothing written
 ``reference``  the reference matrix of a label list alone
 """

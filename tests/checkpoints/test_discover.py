@@ -34,6 +34,20 @@ def names(paths: object, **options: object) -> dict[str, list[str]]:
     return {run.name: [one.place.name for one in run.checkpoints] for run in found}
 
 
+def test_a_step_folder_that_is_removed_during_the_search_is_passed_over(tmp_path, monkeypatch):
+    for step in (1, 2):
+        put_step(tmp_path / "run" / f"checkpoint-{step}")
+    gone, real = tmp_path / "run" / "checkpoint-1", Path.stat
+
+    def stat(path, **options):
+        if path == gone:
+            raise FileNotFoundError(path)
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert names(tmp_path) == {"run": ["checkpoint-2"]}
+
+
 def test_a_run_is_the_nearest_folder_and_epochs_sort_as_numbers(tmp_path):
     for name in ("a/e10.pt", "a/e2.pt", "a/e1.pt", "b/deep/er/e1.pth"):
         put(tmp_path / name)

@@ -1,0 +1,230 @@
+"""``dsi watch``: the main job while training still writes."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsi_cli.cli import console, data_options
+from dsi_cli.cli.analyze import Checkpoints, Draws, Ema, Head, KeepExtraClasses, Labels, Out, Permutations, Quiet
+from dsi_cli.cli.summary import document, number, report
+from dsi_cli.errors import DONE, UsageError
+
+if TYPE_CHECKING:
+    from dsi_cli.pipeline.options import Options
+    from dsi_cli.pipeline.summary import Summary
+    from dsi_cli.pipeline.watching import Analyse, Event, Given
+    from dsi_cli.views.overview import Line
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+STOPPED = "stopped"
+"""Why watching ended, beside the reasons of `dsi_cli.pipeline.watching`: by Ctrl-C or SIGTERM."""
+
+
+def watch(
+    checkpoints: Checkpoints,
+    out: Out = Path("dsi-out"),
+    every: Annotated[str, typer.Option("--every", help="How often the files are listed: 10s, 1m.")] = "10s",
+    until_epoch: Annotated[
+        int | None,
+        typer.Option("--until-epoch", min=0, help="End once every run has this epoch (the trainer's own number)."),
+    ] = None,
+    idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
+    labels: Labels = None,
+    head: Head = None,
+    ema: Ema = False,
+    keep_extra_classes: KeepExtraClasses = False,
+    permutations: Permutations = None,
+    draws: Draws = None,
+    test: data_options.Test = None,
+    data_root: data_options.DataRoot = None,
+    model: data_options.Model = None,
+    model_arg: data_options.ModelArg = None,
+    templates: data_options.Templates = False,
+    image_size: data_options.ImageSize = None,
+    mean: data_options.Mean = None,
+    std: data_options.Std = None,
+    channels: data_options.Channels = None,
+    device: data_options.Device = "auto",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
+    ] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Do as dsi analyze while training still writes, each checkpoint once it is whole.
+
+    The folder need not be there yet. Prints a line per new epoch, and what dsi analyze prints when it ends: by Ctrl-C, by
+    --until-epoch or by --idle. The tables in the output are whole all the time.
+
+    Example: dsi watch runs/resnet18/checkpoints --until-epoch 90 --idle 2h
+    """
+    from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.pipeline import watching
+    from dsi_cli.pipeline.options import Evaluation, Options
+
+    pace, patience = seconds("--every", every), None if idle is None else seconds("--idle", idle)
+    if patience is not None and patience <= pace:
+        raise UsageError(f"--idle {idle} is no longer than --every {every}: nothing can be new in between")
+    evaluation = Evaluation(
+        test=test,
+        data_root=data_root,
+        model=model,
+        model_arguments=data_options.arguments(model_arg),
+        templates=templates,
+        image_size=image_size,
+        mean=data_options.numbers("--mean", mean),
+        std=data_options.numbers("--std", std),
+        channels=channels,
+        device=device,
+    )
+    choice = Choice(head, ema, keep_extra_classes)
+    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
+    shown = _Shown(out, as_json=as_json, quiet=quiet or as_json)
+    try:
+        with _sigterm_like_ctrl_c():
+            watching.check(out, options)
+            shown.note(f"watching {', '.join(checkpoints)} every {every}; Ctrl-C ends it")
+            analyse = _with_progress(out, options, shown)
+            for event in watching.watch(checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience):
+                shown.show(event)
+    except KeyboardInterrupt:
+        if shown.summary is None and not watching.usable(out):
+            raise
+        return shown.close(STOPPED, "stopped", DONE)
+    if event == watching.Ended(watching.REACHED):
+        return shown.close(watching.REACHED, f"epoch {until_epoch} is there")
+    return shown.close(watching.IDLE, f"nothing was new for {idle}")
+
+
+def seconds(option: str, text: str) -> float:
+    """Return seconds.
+
+    >>> seconds("--idle", "30m"), seconds("--every", "0.5s")
+    (1800.0, 0.5)
+
+    Raises
+    ------
+    UsageError
+        The text is no time, or none at all.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
+    if found is None or not float(found[1]):
+        raise UsageError(f"{option} wants a time, for example 90s, 30m or 2h; {text!r} is none")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM, by which a job's end or `kill` ends a process in the background, do meanwhile what Ctrl-C does."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
+    """Return the analysis of some paths, with bars while it is under way."""
+    from dsi_cli.pipeline.analysis import analyze as run_analysis
+
+    def analyse(paths: Sequence[Given]) -> Summary:
+        with console.progress(quiet=shown.quiet) as bars:
+            return run_analysis(
+                paths, out, options, lambda event: bars.update(*event), lambda text: shown.once(text, bars.say)
+            )
+
+    return analyse
+
+
+class _Shown:
+    """What was printed so far, and how the next is."""
+
+    def __init__(self, out: Path, *, as_json: bool, quiet: bool) -> None:
+        self.out = out
+        self.as_json = as_json
+        self.quiet = quiet
+        self.summary: Summary | None = None
+        """Of the last analysis."""
+        self._told: set[str] = set()
+
+    def note(self, text: str) -> None:
+        console.note(text, quiet=self.quiet)
+
+    def once(self, text: str, say: Callable[[str], None]) -> None:
+        """Say what each analysis says anew, but only the first time."""
+        if text not in self._told:
+            self._told.add(text)
+            say(text)
+
+    def show(self, event: Event) -> None:
+        """Print an event: new epochs on stdout, the rest on stderr."""
+        from dsi_cli.pipeline import watching
+
+        if isinstance(event, watching.Waiting):
+            self.note(f"waiting: {event.reason}")
+        elif isinstance(event, watching.Updated):
+            self.summary = event.summary
+            for problem in _problems(event.summary):
+                self.once(problem, self.note)
+            self._print(_lines(event.summary, event.new))
+
+    def _print(self, new: list[tuple[str, Line]]) -> None:
+        if not self.as_json:
+            for run, line in new:
+                print(console.shown(_text(run, line)), flush=True)
+        elif new:
+            console.print_json_line({"event": "updated", "epochs": [{"run": run, **asdict(line)} for run, line in new]})
+
+    def close(self, why: str, words: str, exit_code: int | None = None) -> int:
+        """Print why watching ended and what the last analysis came to; return the exit code, by default that analysis'."""
+        if self.summary is None:
+            self.note(f"{words}; {self.out} holds what was analysed before")
+            return DONE if exit_code is None else exit_code
+        self.note(words)
+        code = self.summary.exit_code if exit_code is None else exit_code
+        if self.as_json:
+            console.print_json_line({"event": "ended", "why": why, **document(self.summary), "exit_code": code})
+        else:
+            print()
+            report(self.summary, as_json=False, quiet=self.quiet)
+        return code
+
+
+def _problems(summary: Summary) -> Iterator[str]:
+    """Yield what is wrong with checkpoints; those that are still being written are no news."""
+    for run in summary.runs:
+        yield from (f"  {status}: {path}: {reason}" for path, status, reason in run.problems if status == "failed")
+        yield from (f"  no answer on {split}: {path}: {reason}" for path, split, reason in run.unanswered)
+
+
+def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, Line]]:
+    """Return run and numbers of new epochs, read from the tables."""
+    from dsi_cli.views import overview
+
+    return [
+        (run, line)
+        for run in sorted({run for run, _ in new})
+        for line in overview.lines(Path(summary.out), run)
+        if (run, line.epoch) in new
+    ]
+
+
+def _text(run: str, line: Line) -> str:
+    """Return the one line of an epoch: what is known, the alignment as its excess over chance."""
+    parts = [f"{run}  epoch {line.epoch:>3}"]
+    if line.excess is not None:
+        parts.append(f"SAI excess {number(line.excess, 3):>6}  z {number(line.z, 1):>5}")
+    if line.max_wsi is not None:
+        parts.append(f"WSI max {number(line.max_wsi, 3)} min {number(line.min_wsi, 3):>6}")
+    return "  ".join(parts)

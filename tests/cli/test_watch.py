@@ -1,0 +1,261 @@
+"""``dsi watch`` beside a real training, and how it ends; each in a process of its own, as a person has them."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from threading import Timer
+
+import pytest
+from outputs import ANIMALS, assert_same_output, heads, save_head, tables
+
+from dsi_cli.cli.watch import seconds
+from dsi_cli.errors import UsageError
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed", "trained")
+
+QUICK = ("--draws", 0)
+AT_MOST = 100
+"""Seconds that anything may take on a busy machine."""
+LINE = re.compile(r"run  epoch +(\d+)  SAI excess +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
+NEXT_STEP = "\nnotebook: from dsi_cli import open_run; run = open_run('{out}'); run.curves\n"
+TRAINING = '''
+"""A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
+import io, sys, time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+folder, epochs = Path(sys.argv[1]), int(sys.argv[2])
+torch.manual_seed(0)
+torch.set_num_threads(1)
+x, y = torch.randn(64, 12), torch.arange(64) % 8
+model = nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 8))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+folder.mkdir(parents=True)
+(folder / "classes.txt").write_text(sys.argv[3].replace(",", "\\n"))
+for epoch in range(1, epochs + 1):
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+    state = {"epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    if epoch == 2:
+        whole = io.BytesIO()
+        torch.save(state, whole)
+        half = len(whole.getvalue()) // 2
+        with (folder / "epoch_2.pt").open("wb", buffering=0) as file:
+            file.write(whole.getvalue()[:half])
+            time.sleep(1.5)
+            file.write(whole.getvalue()[half:])
+    else:
+        torch.save(state, folder / f"epoch_{epoch}.pt")
+    torch.save(state, folder / "last.pt")
+    with (folder / "log.csv").open("a") as log:
+        log.write("epoch,train_loss\\n" * (epoch == 1) + f"{epoch},{loss.item()}\\n")
+    time.sleep(0.4)
+'''
+
+
+@pytest.fixture
+def started():
+    """Return ``started(*arguments)``: the command as a process, which is ended with the test if it is still there."""
+    processes, watchdogs = [], []
+
+    def begin(*arguments):
+        command = [sys.executable, *map(str, arguments)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
+        watchdogs.append(Timer(AT_MOST, process.kill))
+        watchdogs[-1].start()
+        return process
+
+    yield begin
+    for watchdog in watchdogs:
+        watchdog.cancel()
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def watching(started):
+    """Return ``watching(*arguments)``: ``dsi watch`` as a process, which looks several times a second."""
+    return lambda *arguments: started("-m", "dsi_cli", "watch", *arguments, "--every", "0.2s")
+
+
+def wait_for(condition):
+    """Wait until something is so."""
+    deadline = time.monotonic() + AT_MOST
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def ended(process):
+    """Return the code, stdout and stderr of a process, once it has ended."""
+    out, err = process.communicate(timeout=AT_MOST)
+    assert "Traceback" not in err
+    return process.returncode, out, err
+
+
+def test_beside_a_training(started, watching, dsi, tmp_path):
+    run, out = tmp_path / "runs" / "run", tmp_path / "out"
+    watcher = watching(run, "-o", out, *QUICK, "--until-epoch", 5)
+    first = [watcher.stderr.readline() for _ in range(2)]
+    assert first == [f"watching {run} every 0.2s; Ctrl-C ends it\n", f"waiting: no such file or folder: {run}\n"]
+    training = started("-c", TRAINING, run, 5, ",".join(ANIMALS))
+    code, shown, notes = ended(watcher)
+    assert ended(training) == (0, "", "")
+    assert code == 0, notes
+    lines = [LINE.fullmatch(line) for line in shown.partition("\n\n")[0].splitlines()]
+    assert [int(line[1]) for line in lines] == [1, 2, 3, 4, 5]
+    assert "epoch 5 is there\n" in notes
+    assert "run: 5 checkpoints, 8 classes, classifier 2.weight (raw)\n" in notes
+    assert shown.endswith(NEXT_STEP.format(out=out))
+    curves = tables(out)["curves"].query("metric == 'sai' and variant == 'cosine'").set_index("epoch")
+    for line in lines:
+        row = curves.loc[int(line[1])]
+        assert (line[2], line[3]) == (f"{row['excess']:.3f}", f"{row['z']:.1f}")
+    assert dsi("analyze", run, "-o", out, *QUICK).code == 0, "the last row of the log may have come after the checkpoint"
+    assert dsi("analyze", run, "-o", tmp_path / "plain", *QUICK).code == 0
+    assert_same_output(out, tmp_path / "plain")
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_is_the_normal_way_to_end_it(how, make_run, watching, dsi, tmp_path):
+    run, out = make_run(epochs=3), tmp_path / "out"
+    watcher = watching(run, "-o", out, *QUICK)
+    assert [int(LINE.match(watcher.stdout.readline())[1]) for _ in range(3)] == [0, 1, 2]
+    watcher.send_signal(how)
+    code, shown, notes = ended(watcher)
+    assert code == 0, notes
+    assert "\nstopped\n" in notes
+    assert shown.endswith(NEXT_STEP.format(out=out))
+    assert not (out / ".lock").exists()
+    plain = dsi("analyze", run, "-o", tmp_path / "plain", *QUICK)
+    assert_same_output(out, tmp_path / "plain")
+    assert shown == "\n" + plain.out.replace("plain", "out"), "the same closing as that of dsi analyze"
+
+
+def test_stopping_before_anything_was_analysed(make_run, watching, dsi, tmp_path):
+    nowhere, out = tmp_path / "nowhere", tmp_path / "out"
+    stopped = "dsi: interrupted: what was finished is kept; run the same command again to go on\n"
+    for before, end in ((130, stopped), (0, f"stopped; {out} holds what was analysed before\n")):
+        watcher = watching(nowhere, "-o", out)
+        wait_for(lambda process=watcher: process.stderr.readline().startswith("waiting: "))
+        watcher.send_signal(signal.SIGINT)
+        assert ended(watcher) == (before, "", end)
+        assert dsi("analyze", make_run(f"run{before}"), "-o", out, *QUICK).code == 0
+
+
+def test_stopping_amid_an_analysis_loses_nothing(make_run, watching, dsi, tmp_path):
+    run, out = make_run(epochs=30), tmp_path / "out"
+    slow = ("--draws", 200)
+    watcher = watching(run, "-o", out, *slow)
+    wait_for(lambda: len(list(out.glob("csms/run/ncsm/*.parquet"))) >= 3)
+    watcher.send_signal(signal.SIGINT)
+    code, _, notes = ended(watcher)
+    assert code in (0, 130), notes
+    assert list(out.rglob("*.tmp")) == []
+    assert not (out / ".tmp").exists()
+    for folder in (out, tmp_path / "plain"):
+        assert dsi("analyze", run, "-o", folder, *slow).code == 0
+    assert_same_output(out, tmp_path / "plain")
+
+
+def test_json_is_a_document_a_line(make_run, dsi, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s", "--json")
+    assert (told.code, told.err) == (0, "")
+    updated, last = map(json.loads, told.out.splitlines())
+    assert updated["event"] == "updated"
+    plain = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
+    assert updated["epochs"] == [{"run": "run", **line} for line in plain["runs"][0]["epochs"]]
+    assert (last.pop("event"), last.pop("why")) == ("ended", "idle")
+    assert last | {"seconds": 0} == plain | {"seconds": 0}
+
+
+def test_what_fails_is_told_once_and_counts_in_the_end(make_run, dsi, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    (run / "epoch_2.pt").write_bytes(b"\xff" * 999)
+    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--idle", "0.3s")
+    assert told.code == 4
+    assert "nothing was new for 0.3s\n" in told.err
+    assert told.err.partition("nothing was new")[0].count(f"  failed: {run}/epoch_2.pt: ") == 1
+
+
+def test_without_labels_no_alignment_is_shown(make_run, dsi, tmp_path):
+    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
+    told = dsi("watch", run, "-o", out, *QUICK, "--every", "0.1s", "--until-epoch", 0, "--quiet")
+    assert (told.code, told.err) == (0, "")
+    assert re.fullmatch(r"run  epoch   0  WSI max \S+ min +\S+", told.out.splitlines()[0])
+
+
+def test_the_model_is_run_on_test_data(few, nets, make_own, dsi, tmp_path):
+    run = make_own(tmp_path / "run", epochs=2)
+    options = ("--test", few, "--templates", "--device", "cpu", *run.options, *QUICK, "--permutations", 0)
+    told = dsi("watch", run.folder, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 1)
+    assert told.code == 0, told.err
+    assert dsi("analyze", run.folder, "-o", tmp_path / "plain", *options).code == 0
+    assert_same_output(tmp_path / "out", tmp_path / "plain")
+    assert {"ncsm", "ccsm-test", "tncsm-test"} <= set(Run(tmp_path / "out").curves["of"].str.split(",").explode())
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (("--idle", 30), "--idle wants a time, for example 90s, 30m or 2h; '30' is none"),
+        (("--every", "soon"), "--every wants a time, for example 90s, 30m or 2h; 'soon' is none"),
+        (("--every", "0s"), "--every wants a time, for example 90s, 30m or 2h; '0s' is none"),
+        (("--idle", "10s"), "--idle 10s is no longer than --every 10s: nothing can be new in between"),
+        (("--model", "timm:resnet18"), "--model needs data: give --test DATA or --train DATA"),
+        (("--draws", -1), "--draws takes 0 to 1,000,000; -1 is not in that range"),
+    ],
+)
+def test_options_that_cannot_be_right(options, line, make_run, dsi, tmp_path):
+    assert dsi("watch", make_run(), "-o", tmp_path / "out", *options) == (2, "", f"dsi: {line}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_labels_that_cannot_be_right_are_refused_before_the_training_begins(dsi, tmp_path):
+    told = dsi("watch", tmp_path / "nowhere", "-o", tmp_path / "out", "--labels", "cifar1O")
+    assert (told.code, told.out) == (2, "")
+    assert told.err.endswith("found neither at 'cifar1O'; did you mean cifar10?\n")
+    assert told.err.count("\n") == 1
+
+
+def test_idle_with_nothing_is_nothing_to_analyse(dsi, tmp_path):
+    told = dsi("watch", tmp_path / "nowhere", "-o", tmp_path / "out", "--every", "0.1s", "--idle", "0.3s", "--quiet")
+    what = f"nothing could be analysed: no such file or folder: {tmp_path}/nowhere"
+    assert told == (3, "", f"dsi: nothing was new for 0.3 s, and {what}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("0.5 s", 0.5), ("1.5H", 5400), (" 1m ", 60)]
+)
+def test_times(text, expected):
+    assert seconds("--idle", text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "30", "m", "-5s", "1d", "1h30m", "0m", "nan s", "1e9s", "9999999s", "inf"])
+def test_what_is_no_time(text):
+    with pytest.raises(UsageError, match=r"^--idle wants a time, for example 90s, 30m or 2h; "):
+        seconds("--idle", text)
+
+
+def test_a_reader_that_has_enough(make_run, watching, tmp_path):
+    run = make_run(epochs=1)
+    watcher = watching(run, "-o", tmp_path / "out", *QUICK)
+    assert LINE.match(watcher.stdout.readline())
+    watcher.stdout.close()
+    save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
+    assert watcher.wait(AT_MOST) == 0
+    assert "Traceback" not in watcher.stderr.read()
