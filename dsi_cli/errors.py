@@ -6,6 +6,7 @@
     ├── UsageError            2   an option, path or label list that cannot be right
     ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable
     ├── OutputError           5   the output could not be written or read back
+    │   └── BusyError             another process writes to it now: a matter of waiting
     └── CheckpointError           one file's reason; becomes a row of the checkpoints table, never the end of a run
         ├── PendingError          the file is still being written
         ├── UnreadableError       damaged, hostile, or of a kind that is not read
@@ -45,6 +46,10 @@ class OutputError(DsiError):
     """The output folder could not be written, or does not hold what was asked for."""
 
     exit_code = OUTPUT
+
+
+class BusyError(OutputError):
+    """Another process writes to the output folder now."""
 
 
 class CheckpointError(DsiError):

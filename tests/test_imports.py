@@ -34,13 +34,14 @@ def test_the_help(tmp_path):
     assert not modules & {*HEAVY, "numpy", "scipy", "pandas", "pyarrow"}
 
 
-@pytest.mark.parametrize("verb", ["scan", "wordnet", "analyze"])
+@pytest.mark.parametrize("verb", ["scan", "wordnet", "analyze", "watch"])
 def test_verbs_that_read_no_images(verb, shared, tmp_path):
     run = shared / "data" / "runs" / "fashion-mnist-tinycnn"
     arguments = {
         "scan": (run,),
         "wordnet": ("cifar10", "-o", tmp_path / "x.parquet"),
         "analyze": (run, "-o", tmp_path / "out", "--epochs", "0:1"),
+        "watch": (run, "-o", tmp_path / "out", "--every", "0.1s", "--until-epoch", 15, "--draws", 0),
     }
     modules = modules_after(tmp_path, verb, *arguments[verb])
     assert "numpy" in modules

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import OK
-from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.errors import BusyError, NothingToAnalyseError, UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.pipeline import answering
 from dsi_cli.pipeline.options import Options
@@ -99,7 +99,8 @@ def watch(
     Raises
     ------
     UsageError, OutputError
-        As ``analyse``; but a path that is not there, or vanishes for a moment, is waited for.
+        As ``analyse``; but a path that is not there, or vanishes for a moment, is waited for, and so is another process that
+        writes to the output.
     NothingToAnalyseError
         Nothing was new for ``idle`` seconds, and nothing could be analysed until then.
     """
@@ -135,6 +136,8 @@ def _analysed(files: _Files, known: _Known, analyse: Analyse) -> Updated | Waiti
     """Return what an analysis of the files that are there gives."""
     try:
         summary = analyse(files.there)
+    except BusyError as error:
+        return Waiting(str(error))
     except NothingToAnalyseError as error:
         files.note_analysed()
         return Waiting(str(error))

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, TABLES, Table
 
@@ -72,8 +72,10 @@ def writing(out: Path) -> Iterator[None]:
     ------
     UsageError
         The place is a file, or a folder of something else.
+    BusyError
+        Another process writes there.
     OutputError
-        Another process writes there, or the folder cannot be made.
+        The folder cannot be made.
     """
     _require_ours(out)
     try:
@@ -103,7 +105,7 @@ def _locked(out: Path) -> IO[bytes]:
             file.seek(0)
             who = file.read(100).decode(errors="replace").strip() or "unknown process"
             file.close()
-            raise OutputError(f"another dsi ({who}) is writing to {out}: wait for it") from None
+            raise BusyError(f"another dsi ({who}) is writing to {out}: wait for it") from None
         try:
             # Between opening and locking, another process may have finished and removed the file.
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import ExitStack
 from itertools import count
 
 import pytest
@@ -259,11 +260,24 @@ def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
     wrong = Options(labels=str(labels))
     with pytest.raises(UsageError, match=r"^labels\.txt has 2 labels "):
         watched([run], nothing, analyse=lambda there: analyze(there, tmp_path / "out", wrong))
-    with (
-        output.writing(tmp_path / "out"),
-        pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing to "),
-    ):
+    (tmp_path / "out").write_text("no folder")
+    with pytest.raises(UsageError, match=r"/out is a file; -o wants a folder$"):
         watched([run], nothing)
+
+
+def test_an_output_that_cannot_be_written_ends_it(make_run, watched, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "file" / "out"
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match=r"/file/out could not be written: Not a directory"):
+        watched([run], nothing, analyse=lambda there: analyze(there, out, QUICK))
+
+
+def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
+    run, held = make_run(epochs=1), ExitStack()
+    held.enter_context(output.writing(tmp_path / "out"))
+    waiting, new = watched([run], nothing, nothing, held.close, nothing)
+    assert waiting == Waiting(f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it")
+    assert new == updated(("run", 0))
 
 
 def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_path):
