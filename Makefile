@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-slow check format docs bench clean
+.PHONY: demo test test-slow check format docs bench bench-heads clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -37,6 +37,9 @@ docs: $(DOCS_READY)  ## the documentation site, in site/
 
 bench: $(READY)  ## ours beside what a user would do otherwise; writes the table of docs/performance.md
 	$(BIN)/python -m benchmarks
+
+bench-heads: $(READY)  ## which classifier is taken out of every model of timm and torchvision; writes docs/formats.md
+	$(BIN)/python -m benchmarks.head_choice
 
 clean:
 	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache

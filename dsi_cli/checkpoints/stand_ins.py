@@ -134,8 +134,27 @@ def _first(first: Any = None, *_rest: Any) -> Any:
     return first
 
 
-def _from_type(of: Any = None, _type: Any = None, args: Any = None, *_rest: Any) -> Any:
-    return called(of, args) if isinstance(of, Global) and HARMLESS.get(of) in _QUICK else Stub(of, args)
+def _from_type(of: Any = None, _type: Any = None, args: Any = None, state: Any = None, *_rest: Any) -> Any:
+    if not isinstance(of, Global):
+        return None
+    if of == Global("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
+        return _wrapped(args, state)
+    return called(of, args) if HARMLESS.get(of) in _QUICK else Stub(of, args)
+
+
+def _wrapped(args: tuple[Any, ...], state: Any) -> Any:
+    """Return the tensor within one of another type: a DTensor's rows, where these are all; else one that says what it lacks."""
+    kind, dtype, shape = (*args, None, None, None)[:3]
+    if not isinstance(kind, Global) or not isinstance(dtype, Global) or not _are_sizes(shape):
+        return None
+    held = [part for part in (state if isinstance(state, tuple) else (state,)) if isinstance(part, dict)]
+    local = next((part["_local_tensor"] for part in held if "_local_tensor" in part), None)
+    if isinstance(local, Tensor) and local.shape == shape:
+        return local
+    lacking = f"its weights are of the type {kind.name[:40]}, which is not read"
+    if isinstance(local, Tensor):
+        lacking = f"it holds the part of one rank alone, {local.shape} of {shape}: gather the state dict before saving it"
+    return contiguous(dtype.name, shape, Storage("", dtype.name, 0, lacking=lacking))
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:

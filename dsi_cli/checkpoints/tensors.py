@@ -61,6 +61,8 @@ class Storage(NamedTuple):
     """Elements."""
     data: bytes | memoryview | None = None
     """The bytes themselves, where they stand within a pickle."""
+    lacking: str | None = None
+    """Why there are no bytes to read, though name and shape are known."""
 
 
 class Quantiser(NamedTuple):

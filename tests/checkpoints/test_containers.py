@@ -411,11 +411,34 @@ def test_composers_epochs(net, weight, tmp_path):
     assert (record.trainer, record.epoch, record.step, record.counts_from) == ("composer", 2, 64, 1)
 
 
-def test_a_part_of_a_model_that_many_ranks_wrote_is_not_taken_for_all_of_it(net, tmp_path):
-    """A DTensor as FSDP2 saves it on each rank: its local rows alone."""
-    state = {name: torch.zeros(0) for name in net.state_dict()}
-    torch.save({"state_dict": state, "epoch": 1}, tmp_path / "rank0.pt")
-    assert refused(only(tmp_path))
+@pytest.fixture
+def ranks():
+    """Let this process be the first of two, as far as DTensors are concerned."""
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield init_device_mesh("cpu", (2,))
+    distributed.destroy_process_group()
+
+
+def test_the_rows_of_one_rank_are_not_taken_for_all(ranks, net, tmp_path):
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    parts = {name: distribute_tensor(one, ranks, [Shard(0)]) for name, one in net.state_dict().items()}
+    torch.save({"state_dict": parts, "epoch": 1}, tmp_path / "rank0.pt")
+    assert refused(only(tmp_path)) == (
+        "it holds the part of one rank alone, (3, 8) of (5, 8): gather the state dict before saving it"
+    )
+
+
+def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
+    from torch.distributed.tensor import Replicate, distribute_tensor
+
+    whole = {name: distribute_tensor(one, ranks, [Replicate()]) for name, one in net.state_dict().items()}
+    torch.save({"state_dict": whole, "epoch": 1}, tmp_path / "rank0.pt")
+    assert_head(only(tmp_path), weight)
 
 
 def test_a_head_that_is_named_wins(net, tmp_path):

@@ -176,6 +176,8 @@ def _complete(content: Content) -> Content:
 
     def stored(tensor: Tensor) -> NDArray[Any]:
         held = tensor.storage.data
+        if tensor.storage.lacking is not None:
+            raise UnreadableError(tensor.storage.lacking)
         if held is None:
             return content.read(tensor)
         start, size = span(tensor)
