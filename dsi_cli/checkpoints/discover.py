@@ -23,20 +23,9 @@ from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError
 
 SUFFIXES = (
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".tar",
-    ".bin",
-    ".safetensors",
-    ".pkl",
-    ".pickle",
-    ".th",
-    ".pt2",
-    ".keras",
-    ".h5",
-    ".hdf5",
-)
+    ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
+    ".msgpack",
+)  # fmt: skip
 MODEL_FILES = (
     "model.safetensors.index.json",
     "model.safetensors",

@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.scan import Choice, scan
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""
-LATER = {"flax_msgpack", "onnx_legacy"}
+LATER = {"flax_msgpack"}
 """Cases that this version does not read yet: they may fail, but never with another tensor than the right one."""
 
 

@@ -47,6 +47,9 @@ class Format(NamedTuple):
     """Patterns of the names of the file that makes a folder one, the best first."""
 
 
+_LATEST_IR_VERSION = 31
+_ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
+_ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -62,6 +65,24 @@ def _is_safetensors(head: bytes) -> bool:
 
 def _is_pickle(head: bytes) -> bool:
     return head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and not head.startswith(_LEGACY[:4])
+
+
+def _is_onnx(head: bytes) -> bool:
+    """Whether these are the first fields of a model: a small version, then texts, numbers or the graph, in their order."""
+    if len(head) < 4 or head[0] != 0x08 or not 1 <= head[1] <= _LATEST_IR_VERSION:
+        return False
+    at, last = 2, 0x08
+    while at + 1 < len(head):
+        tag, size = head[at], head[at + 1]
+        if tag <= last or tag not in _ONNX_TAGS:
+            return False
+        if tag in _ONNX_MESSAGES:
+            return size > 0
+        size = 0 if tag == _ONNX_NUMBER else size
+        if size > 0x7F or not all(0x20 <= byte < 0x7F for byte in head[at + 2 : at + 2 + size]):
+            return False
+        at, last = at + 2 + size, tag
+    return True
 
 
 def _ends(*names: str) -> Callable[[Collection[str]], bool]:
@@ -88,6 +109,7 @@ FORMATS = (
     ),
     Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
     Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(_HDF5)),
+    Format("onnx", "onnx", "ONNX: initialisers", begins=_is_onnx),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
     Format("safetensors-sharded", "shards", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
     Format("torch-sharded", "shards", "torch.save, shards under an index", marks=("*.bin.index.json",)),

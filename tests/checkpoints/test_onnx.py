@@ -1,0 +1,513 @@
+"""ONNX models: weights of torch's exporters by their own names, every way to store elements, and what lies in a file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dsi_cli.checkpoints.composing import fingerprint
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.formats import FORMATS, open_content
+from dsi_cli.checkpoints.formats.protobuf import MOST_FIELDS, unpacked
+from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+
+onnx = pytest.importorskip("onnx")
+helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+
+class Tokens(torch.nn.Module):
+    """A body and a head on (batch, tokens, features): products, not Gemm."""
+
+    def __init__(self, bias: bool = True) -> None:
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(7, 7)])
+        self.head = torch.nn.Linear(7, 4, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.blocks[0](x)))
+
+
+class Pixels(torch.nn.Module):
+    """A head that is a convolution; a norm that exporters fold into the convolution before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = torch.nn.Conv2d(3, 7, 3, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(7)
+        self.head = torch.nn.Conv2d(7, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.bn1(self.conv1(x)))).mean((2, 3))
+
+
+MODELS = {
+    "gemm": (Tokens, (2, 7)),
+    "gemm-without-bias": (lambda: Tokens(bias=False), (2, 7)),
+    "product": (Tokens, (2, 3, 7)),
+    "product-without-bias": (lambda: Tokens(bias=False), (2, 3, 7)),
+    "convolution": (Pixels, (1, 3, 8, 8)),
+}
+
+
+def export(model: torch.nn.Module, shape: tuple[int, ...], path: Path, *, new: bool, **options: object) -> None:
+    if new:
+        pytest.importorskip("onnxscript")
+        options.setdefault("verbose", False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(model.eval(), (torch.randn(shape),), path, dynamo=new, **options)
+
+
+def kinds(head: bytes) -> list[str]:
+    """Return the formats that a file with these first bytes may be of."""
+    return [one.name for one in FORMATS if one.begins is not None and one.begins(head[:16])]
+
+
+def read_all(path: Path) -> dict[str, np.ndarray]:
+    with ExitStack() as stack:
+        _, content, _ = open_content(path, stack)
+        return {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
+
+
+def save(initialisers: list, nodes: list, path: Path, **options: object) -> Path:
+    """Write a model by onnx itself: the nodes' first input and last output are the graph's."""
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], initialisers)
+    onnx.save_model(helper.make_model(graph, producer_name="me"), path, **options)
+    return path
+
+
+@pytest.fixture
+def small(tmp_path) -> Path:
+    """Return a model with a head and little else."""
+    weight = numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(3, 4), "fc.weight")
+    bias = numpy_helper.from_array(np.ones(3, np.float32), "fc.bias")
+    return save(
+        [weight, bias], [helper.make_node("Gemm", ["x", "fc.weight", "fc.bias"], ["y"], transB=1)], tmp_path / "x.onnx"
+    )
+
+
+# What torch's exporters write.
+
+
+@pytest.mark.parametrize("new", [False, True], ids=["old", "new"])
+@pytest.mark.parametrize("name", MODELS)
+def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
+    make, shape = MODELS[name]
+    model = make()
+    export(model, shape, tmp_path / "m.onnx", new=new)
+    found = read_all(tmp_path / "m.onnx")
+    for weight in [key for key, value in model.state_dict().items() if key.endswith("weight") and value.ndim == 2]:
+        assert_array_equal(found[weight], model.state_dict()[weight].numpy(), err_msg=weight)
+    scanned = scan(require_file(tmp_path / "m.onnx"))
+    assert scanned.record.head == "head.weight"
+    assert scanned.record.fingerprint == fingerprint(model.head.weight.detach().numpy().reshape(4, 7))
+
+
+def test_a_folded_convolution_keeps_its_place_and_gets_its_name_back(tmp_path):
+    export(Pixels(), (1, 3, 8, 8), tmp_path / "m.onnx", new=False)
+    assert next(one.name for one in onnx.load(tmp_path / "m.onnx").graph.initializer) == "head.weight"
+    assert next(iter(read_all(tmp_path / "m.onnx"))) == "conv1.weight"
+
+
+def test_a_model_of_the_zoo_is_read_as_the_truth_says(corpus, truth):
+    for file in truth["corpus"]["onnx_legacy"]["files"]:
+        record = scan(require_file(corpus / "onnx_legacy" / file["path"])).record
+        assert (record.fingerprint, record.head, record.epoch) == (file["sha256_f32"], "fc.weight", file["epoch"])
+
+
+# Which way round, and by which name.
+
+WEIGHT = np.arange(12, dtype=np.float32).reshape(3, 4)
+"""(outputs, inputs)."""
+
+
+def turned(operator: str, **attributes: int) -> tuple[np.ndarray, list]:
+    return WEIGHT.T, [helper.make_node(operator, ["x", "W"], ["y"], **attributes)]
+
+
+WAYS = {
+    "matmul": turned("MatMul"),
+    "gemm": turned("Gemm"),
+    "gemm-trans": (WEIGHT, [helper.make_node("Gemm", ["x", "W"], ["y"], transB=1)]),
+    "transpose": (WEIGHT, [helper.make_node("Transpose", ["W"], ["t"]), helper.make_node("MatMul", ["x", "t"], ["y"])]),
+    "transpose-perm": (
+        WEIGHT,
+        [helper.make_node("Transpose", ["W"], ["t"], perm=[1, 0]), helper.make_node("MatMul", ["x", "t"], ["y"])],
+    ),
+    "transpose-none": (
+        WEIGHT.T,
+        [helper.make_node("Transpose", ["W"], ["t"], perm=[0, 1]), helper.make_node("MatMul", ["x", "t"], ["y"])],
+    ),
+    "twice": (
+        WEIGHT.T,
+        [
+            helper.make_node("Transpose", ["W"], ["t"]),
+            helper.make_node("Cast", ["t"], ["c"], to=1),
+            helper.make_node("Gemm", ["x", "c"], ["y"], transB=1),
+        ],
+    ),
+    "from-the-left": (WEIGHT, [helper.make_node("MatMul", ["W", "x"], ["y"])]),
+    "gemm-from-the-left": (WEIGHT.T, [helper.make_node("Gemm", ["W", "x"], ["y"], transA=1)]),
+    "not-a-product": (WEIGHT, [helper.make_node("Gather", ["W", "x"], ["y"])]),
+    "not-used": (WEIGHT, [helper.make_node("Relu", ["x"], ["y"])]),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_matrix_is_given_as_outputs_by_inputs(name, tmp_path):
+    stored, nodes = WAYS[name]
+    save([numpy_helper.from_array(np.ascontiguousarray(stored), "W")], nodes, tmp_path / "x.onnx")
+    assert_array_equal(read_all(tmp_path / "x.onnx")["W"], WEIGHT)
+
+
+def product(name: str, weight: str, bias: str | None = None, scopes: str | None = None) -> list:
+    node = helper.make_node("MatMul", ["x", weight], ["y" if bias is None else "p"], name=name)
+    if scopes is not None:
+        node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value=scopes)
+    return [node] if bias is None else [node, helper.make_node("Add", [bias, "p"], ["y"])]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weight", "expected"),
+    [
+        (product("/head/MatMul", "onnx::MatMul_12"), "onnx::MatMul_12", "head.weight"),
+        (product("/model/fc/MatMul_3", "val_12"), "val_12", "model.fc.weight"),
+        (product("/layers/layers.1/layers.1.0/lin/MatMul", "123"), "123", "layers.1.0.lin.weight"),
+        (product("/wrong/MatMul", "onnx::MatMul_12", "head.bias"), "onnx::MatMul_12", "head.weight"),
+        (product("node_3", "val_3", None, "['', 'net', 'net.fc', 'linear_1']"), "val_3", "net.fc.weight"),
+        (product("node_3", "val_3", None, "['', 'linear_1']"), "val_3", "val_3"),
+        (product("node_3", "val_3", None, "nonsense"), "val_3", "val_3"),
+        (product("/MatMul", "onnx::MatMul_12"), "onnx::MatMul_12", "onnx::MatMul_12"),
+        (product("/head/MatMul", "proj"), "proj", "proj"),
+        (product("/head/MatMul", "fc.weight", "other.bias"), "fc.weight", "fc.weight"),
+        (product("m/predictions/MatMul", "m/predictions/MatMul/ReadVariableOp:0"),
+         "m/predictions/MatMul/ReadVariableOp:0", "m.predictions.weight"),
+    ],
+)  # fmt: skip
+def test_a_made_up_name_gives_way_where_the_nodes_tell(nodes, weight, expected, tmp_path):
+    biases = [numpy_helper.from_array(np.zeros(3, np.float32), name) for name in ("head.bias", "other.bias")]
+    save([numpy_helper.from_array(WEIGHT.T.copy(), weight), *biases], nodes, tmp_path / "x.onnx")
+    assert_array_equal(read_all(tmp_path / "x.onnx")[expected], WEIGHT)
+
+
+def test_a_name_that_is_taken_is_not_given_again(tmp_path):
+    weights = [
+        numpy_helper.from_array(WEIGHT + place, name) for place, name in enumerate(["val_1", "val_2", "head.weight"])
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "val_1"], ["a"], name="/body/MatMul"),
+        helper.make_node("MatMul", ["a", "val_2"], ["b"], name="/body/MatMul_1"),
+        helper.make_node("MatMul", ["b", "head.weight"], ["y"], name="/head/MatMul"),
+    ]
+    found = read_all(save(weights, nodes, tmp_path / "x.onnx"))
+    assert list(found) == ["body.weight", "val_2", "head.weight"]
+
+
+# Every way to store elements.
+
+DTYPES = ["FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E5M2", "FLOAT8E4M3FNUZ", "FLOAT8E5M2FNUZ"]
+WHOLE = ["INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64", "BOOL"]
+
+
+@pytest.mark.parametrize("raw", [True, False], ids=["raw", "typed"])
+@pytest.mark.parametrize("dtype", DTYPES + WHOLE)
+def test_every_dtype_is_read_as_onnx_reads_it(dtype, raw, tmp_path):
+    kind = getattr(TensorProto, dtype)
+    signs = 1 if dtype.startswith("U") else -1
+    values = (
+        np.array([[0, 1, 2, 100], [0.5, signs * 3, signs * 64, 0.0625]])
+        if dtype in DTYPES
+        else np.array([[0, 1, 7, 100]] * 2)
+    )
+    values = values.astype(np.float32 if dtype in DTYPES else np.int64) * (1 if dtype in DTYPES else [1, 1, 1, signs])
+    stored = values.astype(helper.tensor_dtype_to_np_dtype(kind))
+    given = helper.make_tensor("x", kind, (2, 4), stored.tobytes() if raw else stored.flatten().tolist(), raw=raw)
+    found = read_all(save([given], [], tmp_path / "m.onnx"))["x"]
+    theirs = numpy_helper.to_array(given)
+    assert_array_equal(found, theirs.astype(np.float32) if "FLOAT8" in dtype or dtype == "BFLOAT16" else theirs)
+
+
+def test_elements_of_other_kinds_are_listed_but_not_read(tmp_path):
+    given = [
+        helper.make_tensor("s", TensorProto.STRING, (2,), [b"a", b"b"]),
+        helper.make_tensor("i", TensorProto.INT4, (2,), [1, 2]),
+    ]
+    with ExitStack() as stack:
+        _, content, _ = open_content(save(given, [], tmp_path / "m.onnx"), stack)
+        assert [content.tree[name].dtype for name in "si"] == ["string", "int4"]
+        with pytest.raises(UnreadableError, match="elements of type 'int4' are not read"):
+            content.read(content.tree["i"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 1000, 300_000])
+def test_packed_numbers_are_those_that_were_packed(count):
+    numbers = np.random.default_rng(0).integers(-(2**62), 2**62, count) >> np.arange(count) % 62
+    packed = TensorProto(int64_data=numbers.tolist()).SerializeToString()
+    data = packed[-sum(max(1, -(-(int(n) % 2**64).bit_length() // 7)) for n in numbers) :] if count else b""
+    assert_array_equal(np.frombuffer(unpacked(memoryview(data), count, 8), "<i8"), numbers)
+
+
+def test_scalars_and_empty_tensors(tmp_path):
+    given = [
+        numpy_helper.from_array(np.array(2.5, np.float32), "s"),
+        numpy_helper.from_array(np.zeros((0, 3), np.float32), "e"),
+    ]
+    found = read_all(save(given, [], tmp_path / "m.onnx"))
+    assert found["s"] == 2.5
+    assert found["e"].shape == (0, 3)
+
+
+def test_metadata_is_text(tmp_path):
+    path = save([], [], tmp_path / "m.onnx")
+    model = onnx.load(path)
+    helper.set_model_props(model, {"epoch": "7", "names": "{0: 'a'}", "producer_name": "another", "long": "x" * (2 << 20)})
+    onnx.save_model(model, path)
+    with ExitStack() as stack:
+        _, content, _ = open_content(path, stack)
+    assert content.tree["__metadata__"] == {"producer_name": "me", "epoch": "7", "names": "{0: 'a'}", "long": ""}
+
+
+# External data.
+
+
+def save_outside(path: Path, location: str = "w.bin", change: Callable[[object], None] | None = None) -> Path:
+    weights = [numpy_helper.from_array(WEIGHT, "fc.weight"), numpy_helper.from_array(WEIGHT + 1, "other")]
+    save(weights, [helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], path, save_as_external_data=True,
+         location=location, size_threshold=0)  # fmt: skip
+    if change is not None:
+        model = onnx.load(path, load_external_data=False)
+        change(model.graph.initializer[0])
+        path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_external_data_is_read(tmp_path):
+    found = read_all(save_outside(tmp_path / "x.onnx"))
+    assert_array_equal(found["fc.weight"], WEIGHT)
+    assert_array_equal(found["other"], WEIGHT + 1)
+
+
+def test_what_the_newer_exporter_puts_outside_is_read(tmp_path):
+    model = Tokens()
+    export(model, (2, 7), tmp_path / "m.onnx", new=True, external_data=True)
+    assert_array_equal(read_all(tmp_path / "m.onnx")["head.weight"], model.head.weight.detach().numpy())
+
+
+def test_external_data_that_is_not_there_yet_is_pending(tmp_path):
+    path = save_outside(tmp_path / "x.onnx")
+    data = (tmp_path / "w.bin").read_bytes()
+    (tmp_path / "w.bin").write_bytes(data[:-1])
+    with pytest.raises(PendingError, match=r"external data 'w\.bin' ends at byte \d+, too early"):
+        read_all(path)
+    (tmp_path / "w.bin").unlink()
+    with pytest.raises(PendingError, match=r"external data 'w\.bin' is not there"):
+        read_all(path)
+
+
+OUTSIDE = [
+    "../w.bin",
+    "/etc/passwd",
+    "sub/w.bin",
+    "..",
+    ".",
+    "",
+    "./../w.bin",
+    "a\\w.bin",
+    "w.bin\0",
+    "./",
+    ".//etc/passwd",
+]
+
+
+@pytest.mark.parametrize("location", OUTSIDE)
+def test_external_data_outside_the_folder_is_refused(location, tmp_path):
+    path = save_outside(tmp_path / "x.onnx", change=lambda one: setattr(one.external_data[0], "value", location))
+    with pytest.raises(UnreadableError, match="external data outside the model's own folder"):
+        read_all(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "error", "message"),
+    [
+        ("offset", "-4", UnreadableError, "no possible offset or length"),
+        ("offset", "1e3", UnreadableError, "no possible offset or length"),
+        ("offset", "9" * 19, PendingError, "too early"),
+        ("offset", "9" * 30, UnreadableError, "no possible offset or length"),
+        ("length", "47", UnreadableError, "'fc.weight' has 47 bytes, which do not fit the 48 of its shape"),
+        ("location", "x" * 300, PendingError, "is not there"),
+    ],
+)
+def test_external_data_with_lying_numbers_is_refused(key, value, error, message, tmp_path):
+    def change(one: object) -> None:
+        next(entry for entry in one.external_data if entry.key == key).value = value
+
+    with pytest.raises(error, match=message):
+        read_all(save_outside(tmp_path / "x.onnx", change=change))
+
+
+def test_external_data_is_no_pipe_or_folder(tmp_path):
+    path = save_outside(tmp_path / "x.onnx")
+    (tmp_path / "w.bin").unlink()
+    (tmp_path / "w.bin").mkdir()
+    with pytest.raises(UnreadableError, match="not a regular file"):
+        read_all(path)
+
+
+# Damage and lies.
+
+
+def varint(number: int) -> bytes:
+    out = b""
+    while number > 0x7F:
+        out, number = out + bytes([number & 0x7F | 0x80]), number >> 7
+    return out + bytes([number])
+
+
+def field(number: int, data: bytes) -> bytes:
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def raw_model(graph: bytes) -> bytes:
+    return b"\x08\x08\x12\x02me" + field(7, graph) + field(8, b"\x10\x0d")
+
+
+def tensor(*dims: int, dtype: int = 1, data: bytes = field(9, b"abcd")) -> bytes:
+    return field(5, b"".join(b"\x08" + varint(size) for size in dims) + b"\x10" + varint(dtype) + field(8, b"w") + data)
+
+
+def test_a_model_cut_anywhere_is_refused_or_still_right(small):
+    data = small.read_bytes()
+    weight = read_all(small)["fc.weight"]
+    refused = 0
+    for cut in range(len(data)):
+        small.write_bytes(data[:cut])
+        try:
+            assert_array_equal(read_all(small)["fc.weight"], weight)
+        except (PendingError, UnreadableError):
+            refused += 1
+    assert refused >= len(data) - 1
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_are_read_or_a_checkpoint_error(small, edits):
+    kept = small.with_name("kept")
+    if not kept.exists():
+        kept.write_bytes(small.read_bytes())
+    data = bytearray(kept.read_bytes())
+    for place, value in edits:
+        data[place % len(data)] = value
+    small.write_bytes(data)
+    with suppress(CheckpointError):
+        assert all(isinstance(array, np.ndarray) for array in read_all(small).values())
+    assert scan(require_file(small)).record.status in ("ok", "failed", "pending")
+
+
+HUGE = 1 << 62
+LIES = {
+    "graph-beyond": (b"\x08\x08\x12\x02me\x3a\xff\xff\xff\x7f", PendingError, "but its contents go on to byte"),
+    "no-graph": (b"\x08\x08\x12\x02me" + field(8, b"\x10\x0d"), PendingError, "breaks off before its graph"),
+    "no-opset": (b"\x08\x08\x12\x02me" + field(7, b""), PendingError, "breaks off behind its graph"),
+    "two-graphs": (raw_model(b"") + field(7, b""), UnreadableError, "the model has 2 graphs"),
+    "node-beyond": (raw_model(b"\x0a\x04\x00"), UnreadableError, "but its message ends at byte"),
+    "group": (raw_model(b"\x0b"), UnreadableError, "no protocol buffer"),
+    "field-0": (raw_model(b"\x02\x00"), UnreadableError, "no protocol buffer"),
+    "endless": (raw_model(b"\xff" * 20), UnreadableError, "no number at byte"),
+    "shape": (raw_model(tensor(2)), UnreadableError, "'w' has 4 bytes, which do not fit the 8 of its shape"),
+    "huge": (raw_model(tensor(HUGE, 4)), UnreadableError, "which do not fit"),
+    "huge-packed": (raw_model(tensor(HUGE, dtype=7, data=field(7, b"\1" * 9))), UnreadableError, "which do not fit"),
+    "negative": (raw_model(tensor((1 << 64) - 1)), UnreadableError, "no possible shape"),
+    "many-dims": (raw_model(tensor(*[1] * 100)), UnreadableError, "no possible shape"),
+    "packed-dims": (raw_model(field(5, field(1, b"\1" * 2000))), UnreadableError, "no list of up to 64 integers"),
+    "fewer": (raw_model(tensor(3, dtype=7, data=field(7, b"\1\xff\xff\1"))), UnreadableError, "expected to be 3, but are 2"),
+    "unfinished": (raw_model(tensor(1, dtype=7, data=field(7, b"\1\xff"))), UnreadableError, "packed numbers were expected"),
+    "long-number": (raw_model(tensor(1, dtype=7, data=field(7, b"\xff" * 30 + b"\1"))), UnreadableError, "longer than numbers"),
+    "longer-number": (raw_model(tensor(1, dtype=7, data=field(7, b"\xff" * 9**6 + b"\1"))), UnreadableError, "longer than"),
+    "unpacked": (raw_model(tensor(1, data=b"\x25abcd")), UnreadableError, "elements in several parts are not read"),
+    "twice": (raw_model(tensor(1, data=field(9, b"ab") * 2)), UnreadableError, "elements in several parts are not read"),
+    "no-data": (raw_model(tensor(1, data=b"")), UnreadableError, "'w' has 0 bytes"),
+    "same-name": (raw_model(tensor(1) * 2), UnreadableError, "two initialisers are named 'w'"),
+    "long-name": (raw_model(field(5, field(8, b"x" * 5000))), UnreadableError, "a text of 5000 bytes"),
+    "number-for-name": (raw_model(b"\x2a\x02\x40\x01"), UnreadableError, "a text of 1 bytes"),
+    "many-nodes": (raw_model(field(1, b"") * MOST_FIELDS), UnreadableError, "more than 300000 fields"),
+    "much-metadata": (raw_model(b"") + field(14, bytes(1)) * 9, UnreadableError, "no protocol buffer"),
+    "too-much-metadata": (
+        raw_model(b"") + field(14, field(2, bytes(1 << 20))) * 17, UnreadableError, "more than 16777216 bytes of metadata",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lying_model_is_refused(name, tmp_path):
+    data, error, message = LIES[name]
+    (tmp_path / "x.onnx").write_bytes(data.replace(b"\x3a\x00", b"\x3a\x03\x12\x01g"))
+    with pytest.raises(error, match=message):
+        read_all(tmp_path / "x.onnx")
+
+
+def test_long_metadata_takes_no_time_that_grows_with_its_square(tmp_path):
+    entries = b"".join(field(14, field(1, b"k%d" % place) + field(2, b"v")) for place in range(60_000))
+    (tmp_path / "x.onnx").write_bytes(raw_model(field(2, b"g")) + entries)
+    with ExitStack() as stack:
+        _, content, _ = open_content(tmp_path / "x.onnx", stack)
+    assert len(content.tree["__metadata__"]) == 60_001
+
+
+def test_subgraphs_however_deep_are_stepped_over(tmp_path):
+    inner = b""
+    for _ in range(3000):
+        inner = field(1, field(4, b"If") + field(5, field(6, inner)))
+    (tmp_path / "x.onnx").write_bytes(raw_model(inner + tensor(1)))
+    assert list(read_all(tmp_path / "x.onnx")) == ["w"]
+
+
+def test_a_transpose_of_its_own_output_ends(tmp_path):
+    nodes = [helper.make_node("Transpose", ["W"], ["W"]), helper.make_node("Identity", ["a"], ["a"])]
+    nodes += [helper.make_node("MatMul", ["x", "W"], ["y"])]
+    save([numpy_helper.from_array(WEIGHT, "W")], nodes, tmp_path / "x.onnx")
+    assert_array_equal(read_all(tmp_path / "x.onnx")["W"], WEIGHT)
+
+
+# Recognising, and reading little.
+
+
+def test_models_are_recognised_and_others_are_not(small, tmp_path):
+    assert kinds(small.read_bytes()[:16]) == ["onnx"]
+    assert kinds(raw_model(tensor(1))[:16]) == ["onnx"]
+    assert kinds(b"\x08\x03" + raw_model(tensor(1))[6:][:14]) == ["onnx"]  # no producer
+    others = [
+        b"\x08",
+        b"\x08\x08",
+        b"\x08\x01\x12\xa9\x8f\x04\x0a\xb0\x10\x0a",
+        b"\x08\x04\x12\x10\x0a\x05image",
+        b"\x08 text, of a kind",
+        bytes(16),
+    ]
+    assert [kinds(head) for head in others] == [[]] * len(others)
+    (tmp_path / "model_without_suffix").write_bytes(small.read_bytes())
+    assert len(discover([tmp_path])[0].checkpoints) == 2
+
+
+def test_little_of_a_large_model_is_asked_for(tmp_path):
+    weights = [np.zeros((1000, 5000), np.float32), np.ones((10, 64), np.float32)]
+    given = [
+        numpy_helper.from_array(array, name) for array, name in zip(weights, ["body.weight", "fc.weight"], strict=True)
+    ]
+    path = save(given, [helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], tmp_path / "x.onnx")
+    with ExitStack() as stack:
+        _, content, (source,) = open_content(path, stack)
+        assert_array_equal(content.read(content.tree["fc.weight"]), weights[1])
+        assert source.size > 20_000_000
+        assert source.asked < 50_000
