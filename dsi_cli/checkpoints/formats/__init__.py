@@ -50,6 +50,7 @@ class Format(NamedTuple):
 _LATEST_IR_VERSION = 31
 _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
+_MOST_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -85,6 +86,18 @@ def _is_onnx(head: bytes) -> bool:
     return True
 
 
+def _is_msgpack(head: bytes) -> bool:
+    """Whether these begin a mapping that is not empty, whose first key is a plain text, shorter than 256 bytes."""
+    at = {0xDE: 3, 0xDF: 5}.get(head[0], 1) if head else 1
+    is_map = 0x81 <= head[0] <= 0x8F if at == 1 and head else 0 < int.from_bytes(head[1:at], "big") < _MOST_KEYS
+    key = head[at : at + 1]
+    if not is_map or not key:
+        return False
+    begin, size = (at + 2, int.from_bytes(head[at + 1 : at + 2], "big")) if key == b"\xd9" else (at + 1, key[0] - 0xA0)
+    text = head[begin : begin + size]
+    return (key == b"\xd9" or 0xA1 <= key[0] <= 0xBF) and bool(text) and all(0x20 <= byte < 0x7F for byte in text)
+
+
 def _ends(*names: str) -> Callable[[Collection[str]], bool]:
     """Return whether entries of these names are there, in whatever folder of the archive."""
     return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
@@ -110,6 +123,7 @@ FORMATS = (
     Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
     Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(_HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", begins=_is_onnx),
+    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", begins=_is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
     Format("safetensors-sharded", "shards", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
     Format("torch-sharded", "shards", "torch.save, shards under an index", marks=("*.bin.index.json",)),

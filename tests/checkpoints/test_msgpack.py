@@ -1,0 +1,281 @@
+"""Flax's MessagePack: what Flax writes is read exactly and lazily, what is damaged or lies is refused."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.formats import FORMATS, open_content
+from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+
+msgpack = pytest.importorskip("msgpack")
+
+
+def packed(value: Any) -> msgpack.ExtType:
+    """Return an array or a NumPy scalar as Flax stores it."""
+    array = np.asarray(value)
+    parts = msgpack.packb((array.shape, array.dtype.name, array.tobytes()), use_bin_type=True)
+    return msgpack.ExtType(3 if isinstance(value, np.generic) else 1, parts)
+
+
+def by_hand(tree: Any) -> bytes:
+    return msgpack.packb(tree, default=packed, strict_types=True)
+
+
+def kinds(head: bytes) -> list[str]:
+    """Return the formats that a file with these first bytes may be of."""
+    return [one.name for one in FORMATS if one.begins is not None and one.begins(head[:16])]
+
+
+def read_tree(path: Path) -> Any:
+    """Return the tree with its tensors read."""
+
+    def read(node: Any) -> Any:
+        if isinstance(node, Tensor):
+            return content.read(node)
+        return {key: read(value) for key, value in node.items()} if isinstance(node, dict) else node
+
+    with ExitStack() as stack:
+        kind, content, _ = open_content(path, stack)
+        assert kind == "msgpack"
+        return read(content.tree)
+
+
+def written(data: bytes, folder: Path) -> Path:
+    path = folder / "x.msgpack"
+    path.write_bytes(data)
+    return path
+
+
+KERNEL = np.arange(12, dtype=np.float32).reshape(4, 3)
+TREE = {
+    "step": np.int32(7),
+    "params": {
+        "conv": {"kernel": np.ones((3, 3, 2, 4), np.float32)},
+        "head": {"bias": np.zeros(3, np.float32), "kernel": KERNEL},
+    },
+    "opt_state": {"0": {"count": np.array(9, np.int32)}, "1": {}},
+}
+
+
+# What Flax writes.
+
+
+def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
+    serialization = pytest.importorskip("flax.serialization")
+    jnp = pytest.importorskip("jax.numpy")
+    tree = {
+        **TREE,
+        "half": jnp.linspace(-3, 3, 8).astype(jnp.bfloat16).reshape(2, 4),
+        "eight": jnp.linspace(-3, 3, 8).astype(jnp.float8_e4m3fn),
+        "tuple": (jnp.ones(2), 3, 2.5, "text", True, None),
+        "complex": 1 + 2j,
+        "truth": np.array([True, False]),
+        "nothing": np.zeros((0, 3), np.float32),
+    }
+    data = serialization.to_bytes(tree)
+    found, theirs = read_tree(written(data, tmp_path)), serialization.msgpack_restore(data)
+    assert list(found) == list(theirs)
+    assert (found["step"], type(found["step"]), found["opt_state"]) == (7, int, {"0": {"count": 9}, "1": {}})
+    assert_array_equal(found["params"]["head"]["kernel"], theirs["params"]["head"]["kernel"])
+    assert_array_equal(found["params"]["conv"]["kernel"], theirs["params"]["conv"]["kernel"])
+    for name in ("half", "eight", "truth", "nothing"):
+        assert_array_equal(found[name], np.asarray(theirs[name], np.float32), err_msg=name)
+    assert_array_equal(found["tuple"].pop("0"), np.ones(2))
+    assert found["tuple"] == {"1": 3, "2": 2.5, "3": "text", "4": True, "5": None}
+    assert found["complex"] == 1 + 2j
+
+
+def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
+    serialization = pytest.importorskip("flax.serialization")
+    monkeypatch.setattr(serialization, "MAX_CHUNK_SIZE", 20)
+    data = serialization.to_bytes({"params": {"kernel": KERNEL, "bias": np.ones(3, np.float32)}})
+    assert data.count(b"float32") == 3 + 1
+    path = written(data, tmp_path)
+    assert_array_equal(read_tree(path)["params"]["kernel"], KERNEL)
+    with ExitStack() as stack:
+        _, content, _ = open_content(path, stack)
+        whole = content.tree["params"]["kernel"]
+        assert_array_equal(content.read(whole._replace(shape=(4,), strides=(2,), offset=4)), [4, 6, 8, 10])
+
+
+def test_a_state_of_the_zoo_has_its_step_and_its_kernels(corpus, truth):
+    for file in truth["corpus"]["flax_msgpack"]["files"]:
+        path = corpus / "flax_msgpack" / file["path"]
+        assert read_tree(path)["params"]["head"]["kernel"].shape == tuple(file["shape"][::-1])
+        record = scan(require_file(path)).record
+        assert (record.step, record.epoch) == (file["step"], file["epoch"])
+
+
+# Every kind of value, written by msgpack itself.
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"],
+)
+def test_every_dtype_is_read_exactly(dtype, tmp_path):
+    array = np.array([[0, 1, 2], [100, 7, 0]]).astype(dtype)
+    tree = read_tree(written(by_hand({"x": array, "scalar": array[1, 0], "without": np.array(array[1, 0])}), tmp_path))
+    assert_array_equal(tree["x"], array)
+    assert (tree["scalar"], tree["without"]) == (array[1, 0], array[1, 0])
+
+
+def test_every_plain_value_is_read(tmp_path):
+    numbers = [
+        0,
+        1,
+        127,
+        128,
+        255,
+        2**15,
+        2**16,
+        2**32,
+        2**64 - 1,
+        -1,
+        -32,
+        -33,
+        -128,
+        -129,
+        -(2**15) - 1,
+        -(2**31) - 1,
+        -(2**63),
+    ]
+    plain = {
+        "numbers": numbers,
+        "floats": [1.5, float("inf")],
+        "constants": [None, True, False],
+        "texts": ["", "a" * 31, "ö" * 100, "b" * 300, "c" * 70_000],
+        "nested": [[], {}, [{"k" * 300: [1] * 20}], {str(place): place for place in range(70_000)}],
+    }
+    data = msgpack.packb({**plain, "bytes": bytes(9), "other": msgpack.ExtType(99, b"abcd"), "long": "d" * (2 << 20)})
+    found = read_tree(written(data, tmp_path))
+    assert [found.pop(name) for name in ("bytes", "other", "long")] == [None] * 3
+    assert found == plain
+    single = msgpack.packb({"x": 1.5}, use_single_float=True)
+    assert read_tree(written(single, tmp_path)) == {"x": 1.5}
+
+
+def test_arrays_of_unknown_dtype_are_listed_but_not_read(tmp_path):
+    data = msgpack.packb({"a": msgpack.ExtType(1, msgpack.packb(((2,), "str32", bytes(8))))})
+    with ExitStack() as stack:
+        _, content, _ = open_content(written(data, tmp_path), stack)
+        with pytest.raises(UnreadableError, match="elements of type 'str32' are not read"):
+            content.read(content.tree["a"])
+
+
+# Damage and lies.
+
+
+def test_a_state_cut_anywhere_is_pending(tmp_path):
+    data = by_hand(TREE)
+    for cut in range(len(data)):
+        with pytest.raises(PendingError if cut > 2 else CheckpointError, match=r"ends at byte|breaks off|not a container"):
+            read_tree(written(data[:cut], tmp_path))
+
+
+@given(edits=st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=6))
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_changed_bytes_are_read_or_a_checkpoint_error(tmp_path, edits):
+    chunks = {"__msgpack_chunked_array__": True, "shape": {"0": 2, "1": 1}, "chunks": {"0": np.ones(1), "1": np.ones(1)}}
+    data = bytearray(by_hand({"chunked": chunks, "complex": msgpack.ExtType(2, b"\x92\x01\x02"), **TREE}))
+    for place, value in edits:
+        data[place % len(data)] = value
+    path = written(data, tmp_path)
+    with suppress(CheckpointError):
+        if kinds(bytes(data)) == ["msgpack"]:
+            assert isinstance(read_tree(path), dict)
+    assert scan(require_file(path)).record.status in ("ok", "failed", "pending")
+
+
+def array(parts: Any, kind: int = 1) -> bytes:
+    return msgpack.packb({"a": msgpack.ExtType(kind, parts if isinstance(parts, bytes) else msgpack.packb(parts)), "z": 1})
+
+
+def chunked(shape: Any, chunks: Any) -> bytes:
+    return by_hand({"a": {"__msgpack_chunked_array__": True, "shape": shape, "chunks": chunks}})
+
+
+ONE = np.ones(1, np.float32)
+LIES = {
+    "list-beyond": (b"\x81\xa1a\xdd\xff\xff\xff\xff\xc0", PendingError, "but its contents go on to byte"),
+    "map-beyond": (b"\x81\xa1a\xdf\xff\xff\xff\xff\xc0", PendingError, "but its contents go on to byte"),
+    "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "but its contents go on to byte"),
+    "bin-beyond": (b"\x81\xa1a\xc6\xff\xff\xff\xff\xc0", PendingError, "but its contents go on to byte"),
+    "ext-beyond": (b"\x81\xa1a\xc9\xff\xff\xff\xff\x01\xc0", PendingError, "but its contents go on to byte"),
+    "reserved": (b"\x81\xa1a\xc1", UnreadableError, "no MessagePack: byte 3 is 0xc1"),
+    "behind": (by_hand(TREE) + b"\0", UnreadableError, "1 bytes stand behind its contents"),
+    "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "is no text of up to 4096 bytes"),
+    "long-key": (msgpack.packb({"a": 1, "k" * 5000: 1}), UnreadableError, "is no text of up to 4096 bytes"),
+    "deep-lists": (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", UnreadableError, "nested more than 64 deep"),
+    "deep-maps": (b"\x81\xa1a" * 100_000 + b"\xc0", UnreadableError, "nested more than 64 deep"),
+    "many": (b"\x81\xa1a\xdd" + (300_000).to_bytes(4, "big") + bytes(300_000), UnreadableError, "more than 250000 values"),
+    "much-text": (msgpack.packb({"a": ["x" * (1 << 20)] * 17}), UnreadableError, "more than 16777216 bytes of text"),
+    "size": (array(((2,), "float32", bytes(4))), UnreadableError, r"an array of shape \(2,\) and float32 has 4 bytes"),
+    "huge": (array(((2**63, 2**63), "float32", bytes(4))), UnreadableError, "has 4 bytes"),
+    "negative": (array(((-1,), "float32", bytes(4))), UnreadableError, "no possible shape or dtype"),
+    "true": (array(((True,), "float32", bytes(4))), UnreadableError, "no possible shape or dtype"),
+    "text-shape": (array((("1",), "float32", bytes(4))), UnreadableError, "no possible shape or dtype"),
+    "no-dtype": (array(((1,), 3, bytes(4))), UnreadableError, "no possible shape or dtype"),
+    "many-dims": (array(((1,) * 50, "float32", bytes(4))), UnreadableError, "no array at byte"),
+    "no-bytes": (array(((1,), "float32", "abcd")), UnreadableError, "has no bytes, or some behind them"),
+    "no-row": (array({"a": 1}), UnreadableError, "no array at byte"),
+    "inner-beyond": (array(b"\x93\x91\x01\xa7float32\xc4\x40abcd"), UnreadableError, "but what it is part of ends at byte"),
+    "empty-array": (array(b""), UnreadableError, "but what it is part of ends at byte"),
+    "no-complex": (array(("a", "b"), 2), UnreadableError, "no complex number at byte"),
+    "one-for-complex": (array(b"\x01", 2), UnreadableError, "but what it is part of ends at byte"),
+    "no-chunks": (chunked({"0": 1}, {}), UnreadableError, "no possible shape, or no chunks"),
+    "chunk-names": (chunked({"0": 1}, {"1": ONE}), UnreadableError, "no possible shape, or no chunks"),
+    "chunk-shape": (chunked({"0": "a"}, {"0": ONE}), UnreadableError, "no possible shape, or no chunks"),
+    "chunk-kind": (chunked({"0": 1}, {"0": 3}), UnreadableError, "no flat arrays of one dtype"),
+    "chunk-dtypes": (chunked({"0": 2}, {"0": ONE, "1": np.ones(1)}), UnreadableError, "no flat arrays of one dtype"),
+    "chunk-size": (chunked({"0": 3}, {"0": ONE, "1": ONE}), UnreadableError, r"do not fit its shape \(3,\)"),
+}
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_lying_state_is_refused(name, tmp_path):
+    data, error, message = LIES[name]
+    with pytest.raises(error, match=message):
+        read_tree(written(data, tmp_path))
+
+
+# Recognising, and reading little.
+
+
+def test_states_are_recognised_and_others_are_not(tmp_path):
+    wide = {f"layer_{place}": 1 for place in range(20)}
+    for tree in (TREE, wide, {"params": {}}, {"k" * 40: {}}, {"target": {"x": 1}}):
+        assert kinds(by_hand(tree)[:16]) == ["msgpack"]
+    assert kinds(b"\xdf\0\0\0\2\xa6params\x80"[:16]) == ["msgpack"]
+    others = [b"\x80", b"\x81", b"\x81\xa0", b"\x81\xa1\n", b"\x80\xa6params",
+              b"\x80\x04\x95\x05\0\0\0\0\0\0\0}\x94.", b"\xde\xad be",
+              b"\xdf\xff\xff\xff\xff\xa1a", b"\x89PNG\r\n\x1a\n\0\0\0\r", b"\x89HDF\r\n\x1a\n\0\0\0\0", b"\x93NUMPY\x01\0",
+              "Þis is text".encode(), "Ž¡text".encode("cp1252")[:1] + b"text", b"\x81\xa5\0\0\0\0\0\0", bytes(16)]  # fmt: skip
+    assert {name for head in others for name in kinds(head)} <= {"pickle"}
+    safetensors = (0xA5A181).to_bytes(8, "little") + b'{"a":{}}'
+    assert kinds(safetensors)[0] == "safetensors"
+    (tmp_path / "checkpoint_7").write_bytes(by_hand(TREE))  # as flax.training.checkpoints calls it
+    assert len(discover([tmp_path])[0].checkpoints) == 1
+
+
+def test_little_of_a_large_state_is_asked_for(tmp_path):
+    head = np.ones((64, 10), np.float32)
+    path = written(
+        by_hand({"params": {"body": {"kernel": np.zeros((1000, 5000), np.float32)}, "head": {"kernel": head}}}), tmp_path
+    )
+    with ExitStack() as stack:
+        _, content, (source,) = open_content(path, stack)
+        assert_array_equal(content.read(content.tree["params"]["head"]["kernel"]), head)
+        assert source.size > 20_000_000
+        assert source.asked < 20_000
