@@ -16,8 +16,6 @@ from dsi_cli.checkpoints.scan import Choice, scan
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""
-LATER = {"flax_msgpack"}
-"""Cases that this version does not read yet: they may fail, but never with another tensor than the right one."""
 
 
 def _cases() -> list[str]:
@@ -30,7 +28,7 @@ def _found(folder: Path) -> dict[str, Found]:
     return {one.place.relative_to(folder).as_posix(): one for run in runs for one in run.checkpoints}
 
 
-@pytest.mark.parametrize("case", [case for case in _cases() if case not in LATER])
+@pytest.mark.parametrize("case", _cases())
 def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
     found = _found(corpus / case)
     for file in truth["corpus"][case]["files"]:
@@ -53,15 +51,6 @@ def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
         assert record.status == ("ok" if record.classes > 1 else "failed")
 
 
-@pytest.mark.parametrize("case", sorted(LATER & set(_cases())))
-def test_a_case_of_later_is_never_read_wrongly(case, corpus, truth):
-    right = {file["sha256_f32"] for file in truth["corpus"][case]["files"]}
-    for one in _found(corpus / case).values():
-        record = scan(one).record
-        assert record.status != "ok" or record.fingerprint in right
-        assert record.status == "ok" or record.reason
-
-
 @pytest.mark.parametrize("case", ["half_ema", "timm_train", "tv_reference"])
 def test_averaged_weights_are_read_on_demand(case, corpus, truth):
     found = _found(corpus / case)
@@ -80,13 +69,10 @@ def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):
 
 def test_the_truth_is_there_whenever_the_corpus_is(truth):
     assert set(truth["corpus"]) == set(_cases())
-    assert set(truth["corpus"]) >= LATER
 
 
 def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
     check = [sys.executable, str(shared / "checks/zoo.py"), str(shared / "zoo/truth.json"), str(corpus)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(check, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
-    *wrong, told = ended.stdout.splitlines()
-    assert {line.split("/")[0] for line in wrong if line} <= LATER
-    assert int(told.split()[0]) >= 155, told
+    assert ended.returncode == 0, ended.stdout

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats.jax_trees import flattened, grouped
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.checkpoints.window import Window
@@ -81,12 +82,12 @@ class _Part(NamedTuple):
 
 
 def open_content(source: Source) -> Content:
-    """Return the content of a file: nested dicts of tensors and numbers, as Flax's ``msgpack_restore`` gives them.
+    """Return the content of a file: what lies under each key at its top, by names joined with dots.
 
     Errors as for `dsi_cli.checkpoints.formats.open_content`.
     """
     walk = _Walk(source)
-    tree = walk.tree()
+    tree = grouped(flattened(walk.tree()))
 
     def read(tensor: Tensor) -> NDArray[Any]:
         start, size = span(tensor)

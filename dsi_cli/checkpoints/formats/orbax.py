@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.epochs import natural
 from dsi_cli.checkpoints.formats import Content, zarr
+from dsi_cli.checkpoints.formats.jax_trees import grouped
 from dsi_cli.checkpoints.formats.ocdbt import MANIFEST, MOST_ENTRIES, Entries, entries
 from dsi_cli.checkpoints.source import Block, Folder, Source
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, view_of
@@ -30,7 +31,6 @@ MARKS = (METADATA, "_METADATA", MANIFEST)
 """The files that tell a checkpoint, or one of the trees in it; Orbax before 0.6 writes no first one."""
 UNFINISHED = ".orbax-checkpoint-tmp"
 """What is in a folder's name until all of it is written."""
-_COLLECTIONS = frozenset({"params", "opt_state", "batch_stats", "ema_params", "model", "state", "optimizer", "model_state"})
 _LARGEST_TEXT = 64 << 10
 _LARGEST_ARRAY = 64 << 20
 _MOST_PACKED = 4
@@ -137,7 +137,8 @@ def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any
         home = homes[leaf.storage.key]
         return zarr.read(home.array, home.value, _LARGEST_TEXT).item()
 
-    return _grouped(leaves, number)
+    scalars = [name for name, leaf in leaves.items() if "." not in name and leaf.shape == () and leaf.dtype in NUMPY_DTYPES]
+    return grouped(leaves | {name: number(leaves[name]) for name in scalars[:_MOST_SCALARS]})
 
 
 def _files(root: Path, prefix: str) -> Entries:
@@ -161,21 +162,3 @@ def _value(folder: Folder, held: Entries, lead: str, is_store: bool, key: str, m
     if not isinstance(value, Block):
         return value
     return folder.read(*value, most=most) if is_store else folder.read(value.name, most=most)
-
-
-def _grouped(leaves: dict[str, Tensor], number: Callable[[Tensor], Any]) -> dict[str, Any]:
-    """Return arrays by their names under each key at the top, or all under their whole names where layers lie there."""
-    tops = {name.partition(".")[0] for name, leaf in leaves.items() if name.count(".") == 1 and len(leaf.shape) > 1}
-    has_layers = bool(tops - _COLLECTIONS)
-    tree: dict[str, Any] = {}
-    left = _MOST_SCALARS
-    for name, leaf in leaves.items():
-        top, dot, rest = name.partition(".")
-        if not dot and leaf.shape == () and leaf.dtype in NUMPY_DTYPES and left > 0:
-            left -= 1
-            tree[name] = number(leaf)
-        elif dot and (top in _COLLECTIONS or not has_layers) and isinstance(tree.setdefault(top, {}), dict):
-            tree[top][rest] = leaf
-        else:
-            tree[name] = leaf
-    return tree
