@@ -57,7 +57,8 @@ def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
     [[0.0, 1.5, 1.5], [2.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
     """
     out = np.zeros(csm.shape)
-    out[~np.eye(len(csm), dtype=bool)] = np.concatenate([ranks(-row) for row in off_diagonal(csm)])
+    rows = off_diagonal(csm).astype(np.float64)
+    out[~np.eye(len(csm), dtype=bool)] = ranks(-rows, axis=1).ravel()
     return out
 
 

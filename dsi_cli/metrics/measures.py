@@ -33,11 +33,11 @@ def scaled(values: Values) -> Values:
     return between
 
 
-def ranks(values: Values) -> Values:
-    """Return the rank of each value from 1, ties at their mid-rank."""
+def ranks(values: Values, axis: int | None = None) -> Values:
+    """Return the rank of each value from 1, among all or along an axis, ties at their mid-rank."""
     from scipy.stats import rankdata
 
-    found: Values = rankdata(values, method="average")
+    found: Values = rankdata(values, method="average", axis=axis)
     return found
 
 
