@@ -1,0 +1,97 @@
+"""The curves of a Hugging Face ``Trainer``, in its ``log_history`` and whatever it reports to.
+
+The callback holds the trainer, since ``Trainer.log`` is the one way into ``log_history`` and all reporters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+
+from dsi_cli.callbacks import counting
+from dsi_cli.callbacks.tracker import Tracker
+from dsi_cli.errors import UsageError
+from dsi_cli.labels import metadata
+
+try:
+    from transformers import TrainerCallback
+except ImportError:
+    raise ImportError("HuggingFaceCallback needs transformers: pip install 'dsi-cli[transformers]'") from None
+
+
+class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]
+    """`Tracker`'s values at the end of each epoch, by ``trainer.log``.
+
+    Parameters
+    ----------
+    trainer : the ``Trainer`` that the callback is added to
+    labels, head : as for `Tracker`; without labels, the names in the model's ``config.id2label``, if there are any
+    validation : bool
+        Also NIDM and WIDM, from a pass of its own over the (first) evaluation data, by ``trainer.prediction_step``.
+
+    Raises
+    ------
+    UsageError
+        As for `Tracker`; and when ``train`` begins: no classifier, another number of labels, no evaluation data.
+
+    Examples
+    --------
+    ``trainer.add_callback(HuggingFaceCallback(trainer, labels="cifar100", validation=True))``
+    """
+
+    def __init__(
+        self,
+        trainer: Any,
+        labels: str | PathLike[str] | Sequence[str] | None = None,
+        *,
+        head: str | None = None,
+        validation: bool = False,
+    ) -> None:
+        self.trainer = trainer
+        self.tracker = Tracker(_names(trainer.model) if labels is None else labels, head=head)
+        self.validation = validation
+        self._loader: Any = None
+
+    def on_train_begin(self, _args: Any, _state: Any, _control: Any, model: Any = None, **_rest: Any) -> None:
+        """Find the classifier, before anything is trained."""
+        self.tracker.start(model)
+        if self.validation and self.trainer.eval_dataset is None:
+            raise UsageError("validation=True needs the Trainer's eval_dataset; this one has none")
+
+    def on_epoch_end(self, _args: Any, _state: Any, control: Any, model: Any = None, **_rest: Any) -> None:
+        """Measure and log; every process does, as the trainer itself logs."""
+        counts = (lambda: self._counts(model)) if self.validation else None
+        values = self.tracker(model, counts)
+        is_due = control.should_log  # logging takes the flag down, and the trainer's own loss would not be logged
+        if values:
+            self.trainer.log(values)
+        control.should_log = is_due
+
+    def _counts(self, model: torch.nn.Module) -> torch.Tensor:
+        classes, trainer = self.tracker.classes, self.trainer
+        assert classes is not None
+
+        def answer(batch: Any) -> tuple[Any, torch.Tensor]:
+            _, logits, targets = trainer.prediction_step(model, batch, prediction_loss_only=False)
+            return logits, targets
+
+        def count() -> torch.Tensor:
+            if self._loader is None:
+                data = trainer.eval_dataset
+                self._loader = trainer.get_eval_dataloader(next(iter(data)) if isinstance(data, dict) else None)
+            return counting.confusion(model, self._loader, classes, answer)
+
+        def add(counts: torch.Tensor) -> Any:
+            return trainer.accelerator.reduce(counts.to(trainer.args.device), reduction="sum")
+
+        return counting.pooled(count, classes, add)
+
+
+def _names(model: Any) -> tuple[str, ...] | None:
+    """Return the class names in a model's config, where somebody gave any."""
+    to_dict = getattr(getattr(model, "config", None), "to_dict", None)
+    told = None if to_dict is None else metadata.from_metadata(to_dict())
+    return None if told is None else told.names

@@ -1,0 +1,277 @@
+"""A loop of one's own: values, errors at the first call, failures that end nothing."""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+from torch import nn
+from torch.utils.data import DataLoader
+from training import CLASSES, LABELS, counts_by_hand, expected, images, loader, network
+
+import dsi_cli
+from dsi_cli.callbacks import Tracker
+from dsi_cli.errors import UsageError
+
+
+def train(net, epochs, after_epoch, train_loader=None):
+    """A plain loop, seeded."""
+    torch.manual_seed(3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.3)
+    batches = train_loader or loader(shuffle=True)
+    for epoch in range(epochs):
+        net.train()
+        for inputs, targets in batches:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(inputs), targets).backward()
+            optimizer.step()
+        after_epoch(epoch, net)
+    return {name: value.clone() for name, value in net.state_dict().items()}
+
+
+def test_a_plain_loop_has_the_values_of_its_checkpoints(tmp_path):
+    track, found = Tracker(LABELS), []
+    validation = loader(80, seed=2)
+
+    def measure(epoch, net):
+        found.append(track(net, loader=validation))
+        torch.save(net.state_dict(), tmp_path / f"epoch_{epoch}.pt")
+
+    train(network(), 3, measure)
+    assert track.reasons == {}
+    for epoch, values in enumerate(found):
+        net = network()
+        net.load_state_dict(torch.load(tmp_path / f"epoch_{epoch}.pt", weights_only=True))
+        weight = dsi_cli.read_head(tmp_path / f"epoch_{epoch}.pt")
+        assert values == pytest.approx(expected(weight, counts_by_hand(net, images(80, seed=2))), abs=1e-6)
+    assert len({values["dsi/sai_z"] for values in found}) == 3
+
+
+def test_training_is_the_same_to_the_last_bit_with_and_without():
+    random.seed(5)
+    np.random.seed(5)
+    without = train(network(), 3, lambda *_: None)
+    drawn = random.random(), np.random.rand(), torch.rand(1)
+    random.seed(5)
+    np.random.seed(5)
+    track = Tracker(LABELS)
+    shuffled = DataLoader(Careless(), batch_size=24, shuffle=True)
+    with_it = train(network(), 3, lambda _, net: track(net, loader=shuffled))
+    assert all(torch.equal(without[name], with_it[name]) for name in without)
+    assert drawn == (random.random(), np.random.rand(), torch.rand(1))
+
+
+def test_a_generator_that_both_loaders_share_is_put_back():
+    def run(after_epoch):
+        shared = torch.Generator().manual_seed(9)
+        mine, theirs = (DataLoader(images(64, s), 24, shuffle=True, generator=shared) for s in (1, 2))
+        return train(network(), 2, lambda _, net: after_epoch(net, theirs), mine)
+
+    track = Tracker(LABELS)
+    without, with_it = run(lambda *_: None), run(lambda net, theirs: track(net, loader=theirs))
+    assert all(torch.equal(without[name], with_it[name]) for name in without)
+
+
+class Careless(torch.utils.data.Dataset):
+    """Validation images that draw from every global generator."""
+
+    def __init__(self):
+        self.data = images(64, seed=2)
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        image, target = self.data[index]
+        return image + 0.1 * random.random() + 0.1 * np.random.rand() + 0.1 * torch.rand(1), target
+
+
+def test_every_module_keeps_its_mode():
+    net = network().train()
+    net.bn.eval()
+    Tracker(LABELS)(net, loader=loader())
+    assert [name for name, module in net.named_modules() if not module.training] == ["bn"]
+    assert net.bn.num_batches_tracked == 0
+
+
+def test_a_module_that_keeps_a_tensor_can_still_be_trained():
+    class Keeps(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(192, CLASSES)
+            self.kept = None
+
+        def forward(self, inputs):
+            if self.kept is None:
+                self.kept = torch.ones(192) * 2
+            return self.fc(inputs.flatten(1) * self.kept)
+
+    net = Keeps()
+    Tracker(LABELS)(net, loader=loader())
+    net(torch.ones(2, 3, 8, 8)).sum().backward()
+    assert net.fc.weight.grad is not None
+
+
+def test_counts_of_ones_own_give_what_a_loader_gives():
+    net, track = network(), Tracker(LABELS)
+    counts = counts_by_hand(net, images(80, seed=2))
+    of_loader = track(net, loader=loader(80, seed=2))
+    assert track(net, counts) == of_loader
+    assert track(net, lambda: torch.from_numpy(counts)) == of_loader
+    with pytest.raises(UsageError, match=r"^counts and a loader are two ways to the same: give one of them$"):
+        track(net, counts, loader=loader())
+
+
+class Output(dict):
+    """What a model of transformers returns."""
+
+    __getattr__ = dict.__getitem__
+
+
+def test_batches_and_outputs_as_hugging_face_has_them():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = network()
+
+        def forward(self, pixel_values):
+            return Output(logits=self.net(pixel_values))
+
+    batches = [{"pixel_values": inputs, "labels": targets} for inputs, targets in loader(80, seed=2)]
+    track = Tracker(LABELS)
+    assert track(Model(), loader=batches) == track(network(), loader=loader(80, seed=2))
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile, lambda net: net.state_dict(), lambda net: net.fc.weight])
+def test_wrapped_or_bare_it_is_the_same_classifier(wrap):
+    net = network()
+    assert Tracker(LABELS)(wrap(net)) == pytest.approx(expected(net.fc.weight.detach().numpy()), abs=1e-6)
+
+
+@pytest.mark.parametrize("normed", [nn.utils.parametrizations.weight_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_weight_normed_classifier_is_composed(normed):
+    net = network()
+    net.fc = normed(net.fc)
+    assert Tracker(LABELS)(net) == pytest.approx(expected(net.fc.weight.detach().numpy()), abs=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_types(dtype):
+    net = network().to(dtype)
+    assert Tracker(LABELS)(net) == pytest.approx(expected(net.fc.weight.detach().float().numpy()), abs=1e-6)
+
+
+def test_the_weight_is_a_copy():
+    net, track = network(), Tracker()
+    weight = track.weight(net)
+    before = weight.copy()
+    with torch.no_grad():
+        net.fc.weight.zero_()
+    assert_array_equal(weight, before)
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.classifier = nn.Linear(6, CLASSES), nn.Linear(6, CLASSES)
+
+
+def test_wrong_usage_is_raised_at_the_first_call():
+    net = network()
+    with pytest.raises(UsageError, match=r"2 tensors could be the classifier: fc\.weight \(8, 6\).*one with head=NAME$"):
+        Tracker(LABELS)(TwoHeads())
+    assert "dsi/sai" in Tracker(LABELS, head="classifier")(TwoHeads())
+    with pytest.raises(UsageError, match=r"^no tensor is named nose; the matrices are .*fc\.weight \(8, 6\)"):
+        Tracker(head="nose")(net)
+    with pytest.raises(UsageError, match=r"^no classifier among 2 tensors .* name it with head=NAME: none$"):
+        Tracker()(nn.Sequential(nn.Conv2d(3, 4, 3)))
+    with pytest.raises(UsageError, match=r"^3 labels for 8 classes \(fc\.weight has shape \(8, 6\)\): one label a class"):
+        Tracker(["cat", "dog", "car"])(net)
+    with pytest.raises(UsageError, match=r"^expected a label file or a preset .*at 'cifar1000'"):
+        Tracker("cifar1000")
+    with pytest.raises(
+        UsageError, match=r"^expected a model, its state dict or a weight \(classes, features\), not a str$"
+    ):
+        Tracker()("net.pt")
+    with pytest.raises(UsageError, match=r"^the weight has shape \(1, 4\): similarity needs .* two classes or more$"):
+        Tracker()(np.ones((1, 4)))
+    with pytest.raises(UsageError, match=r"^an IDM needs counts and a CSM of one size; .*\(3, 3\) and \(8, 8\)$"):
+        Tracker(LABELS)(net, np.eye(3, dtype=int))
+    with pytest.raises(UsageError, match=r"^a validation batch is a Tensor; expected \(images, targets\) or a mapping"):
+        Tracker(LABELS)(net, loader=[torch.ones(2, 3, 8, 8)])
+    with pytest.raises(UsageError, match=r"^outputs \(2, 8\) and targets \(2, 8\); expected \(batch, 8\) and \(batch,\)"):
+        Tracker(LABELS)(net, loader=[(torch.ones(2, 3, 8, 8), torch.ones(2, 8))])
+    with pytest.raises(UsageError, match=r"^a pass over a loader needs the model itself, not a OrderedDict$"):
+        Tracker(LABELS)(net.state_dict(), loader=loader())
+
+
+def test_later_failures_are_warned_of_once_and_end_nothing(recwarn):
+    net, track = network(), Tracker(LABELS)
+    whole = track(net, loader=loader())
+    assert len(whole) == 15
+    with pytest.warns(UserWarning, match=r"^dsi leaves out nidm, widm of this epoch: OSError: disk gone"):
+        found = track(net, loader=broken())
+    assert found == {name: value for name, value in whole.items() if "idm" not in name}
+    assert track.reasons == {"nidm": "OSError: disk gone", "widm": "OSError: disk gone"}
+    assert all(module.training for module in net.modules())
+    with torch.no_grad():
+        net.fc.weight[2, 0] = math.nan
+    assert track(net) == {}
+    assert set(track.reasons) == {"sai", "wsi"}
+    assert track.reasons["wsi"].startswith("NaN or infinite weights in class 2 of 8")
+    assert not [warning for warning in recwarn if "dsi" in str(warning.message)]
+
+
+def broken():
+    yield from list(loader())[:1]
+    raise OSError("disk gone")
+
+
+@pytest.mark.parametrize("target", [-100, CLASSES])
+def test_a_sample_without_a_class_is_said(target):
+    batches = [(torch.ones(2, 3, 8, 8), torch.tensor([1, target]))]
+    track = Tracker(LABELS)
+    with pytest.warns(UserWarning, match="1 samples have a target outside 0 to 7, or NaN for an output"):
+        assert "dsi/nidm" not in track(network(), loader=batches)
+
+
+def test_what_does_not_exist_has_a_reason_and_no_key(caplog):
+    net, track = network(), Tracker()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            values = track(net, np.eye(CLASSES, dtype=int))
+    assert set(values) == {"dsi/wsi_max", "dsi/wsi_min", "dsi/wsi_mean"}
+    assert track.reasons == {
+        "sai": "no labels, and so nothing of WordNet: give them with labels=",
+        "widm": "no labels, and so nothing of WordNet: give them with labels=",
+        "nidm": "no mistake",
+    }
+    assert len(caplog.records) == 2
+    few = Tracker(["cat", "qzx1", "qzx2", "qzx3", "qzx4", "qzx5", "qzx6", "qzx7"])
+    few(net)
+    assert few.reasons["sai"].startswith("1 of 8 labels are known to WordNet")
+
+
+def test_classes_unknown_to_wordnet_are_left_out():
+    labels = ("qzx", *LABELS[1:])
+    net = network()
+    assert Tracker(labels)(net) == pytest.approx(expected(net.fc.weight.detach().numpy(), labels=labels), abs=1e-6)
+
+
+def test_the_package_is_light_until_a_name_is_used():
+    code = "import sys, dsi_cli.callbacks; print(*sorted(sys.modules))"
+    modules = set(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split())
+    assert not modules & {"torch", "numpy", "lightning", "transformers"}
+    import dsi_cli.callbacks
+
+    assert dir(dsi_cli.callbacks) == ["HuggingFaceCallback", "LightningCallback", "Tracker"]
+    with pytest.raises(AttributeError, match="has no attribute 'Callback'"):
+        _ = dsi_cli.callbacks.Callback
