@@ -39,6 +39,7 @@ def test_the_page_keeps_what_stands_around_the_tables(page):
         ("The classifier out of", 1),
         ("A whole analysis", 4),
         ("Running a model", 3),
+        ("The curves of a training", 5),
         ("Where the time", 5),
     ],
 )
