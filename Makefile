@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-slow check format docs bench bench-heads clean
+.PHONY: demo test test-slow check format docs bench bench-heads fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -40,6 +40,12 @@ bench: $(READY)  ## ours beside what a user would do otherwise; writes the table
 
 bench-heads: $(READY)  ## which classifier is taken out of every model of timm and torchvision; writes docs/formats.md
 	$(BIN)/python -m benchmarks.head_choice
+
+INPUTS ?= 20000
+SEED ?= 1
+
+fuzz: $(READY)  ## mutated real files against the reader; INPUTS and SEED choose how many and which
+	$(BIN)/python -m fuzz --inputs $(INPUTS) --seed $(SEED)
 
 clean:
 	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache

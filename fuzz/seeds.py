@@ -1,0 +1,131 @@
+"""The real files that are mutated.
+
+Two sources: the makers of `fuzz.makers`, and the corpus of trainers' files (``shared/zoo/corpus.tar.gz`` beside the
+checkout, where it is there). Both are kept in a scratch folder, so that a second run has the very same files: some libraries
+write memory addresses into theirs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dsi_cli.checkpoints.formats import recognise
+
+ROOT = Path(__file__).resolve().parent.parent
+CORPUS = ROOT.parent / "shared" / "zoo" / "corpus.tar.gz"
+_MISSING = "missing.txt"
+"""What the makers said of the libraries that are not there."""
+LARGEST = 300_000
+"""Bytes of a seed: a larger one adds no structure, and takes the time of a hundred inputs."""
+FOLDERS = {
+    "dcp_plain": "torch-dcp",
+    "orbax": "orbax",
+    "hf_sharded": "safetensors-sharded",
+    "hf_trainer_vit": "step-folder",
+    "lora_adapter_only": "step-folder",
+}
+"""The corpus's cases in which a folder is one checkpoint, and their formats."""
+KINDS = {
+    "flax_msgpack": "msgpack",
+    "keras_h5_weights": "hdf5",
+    "keras_v3": "keras",
+    "numpy_npz": "npz",
+    "onnx_legacy": "onnx",
+    "plain_pickle_dump": "pickle",
+    "torch_export_pt2": "pt2",
+    "torchscript": "torchscript",
+}
+"""The corpus's cases whose format their first bytes do not tell; of the others `recognise` does."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One real checkpoint."""
+
+    format: str
+    name: str
+    files: tuple[tuple[str, bytes], ...]
+    """Relative path and contents."""
+    is_folder: bool = False
+    """Whether all files together are one checkpoint."""
+
+
+def load(scratch: Path, corpus: Path = CORPUS, *, quick: bool = False) -> tuple[list[Seed], list[str]]:
+    """Return the seeds in a fixed order, made if the scratch folder has none yet, and a line for each that is missing.
+
+    Parameters
+    ----------
+    scratch : where they are kept
+    corpus : the archive of trainers' files
+    quick : whether to do without the makers whose libraries take seconds to load
+    """
+    lines = _fill(scratch, corpus, quick)
+    found = [*_made(scratch / "made"), *_collected(scratch / "corpus")]
+    return sorted(found, key=lambda seed: (seed.format, seed.name)), lines
+
+
+def digest(seeds: Sequence[Seed]) -> str:
+    """Return a short digest of all seeds: input i is the same wherever this is the same."""
+    state = hashlib.sha256()
+    for seed in seeds:
+        for name, data in seed.files:
+            state.update(f"{seed.format}/{seed.name}/{name}/{len(data)}\n".encode())
+            state.update(data)
+    return state.hexdigest()[:12]
+
+
+def _fill(scratch: Path, corpus: Path, quick: bool) -> list[str]:
+    if not (scratch / "made").exists():
+        part = scratch / "made.part"
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        command = [sys.executable, "-m", "fuzz.makers", str(part), *(["quick"] if quick else [])]
+        ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        (part / _MISSING).write_text(ended.stdout, encoding="utf-8")
+        part.rename(scratch / "made")
+    lines = [
+        line for line in (scratch / "made" / _MISSING).read_text(encoding="utf-8").splitlines() if line.startswith("no ")
+    ]
+    if not (scratch / "corpus").exists():
+        if not corpus.is_file() or shutil.which("tar") is None:
+            return [*lines, f"no corpus of trainers' files: {corpus} is not there"]
+        part = scratch / "corpus.part"
+        part.mkdir(exist_ok=True)
+        subprocess.run(["tar", "-xzf", corpus, "-C", part], check=True)
+        part.rename(scratch / "corpus")
+    return lines
+
+
+def _made(folder: Path) -> Iterator[Seed]:
+    for place in sorted(folder.glob("*/*")):
+        seed = _folder(place.parent.name, f"made/{place.name}", place)
+        if seed.files:
+            yield seed
+
+
+def _collected(folder: Path) -> Iterator[Seed]:
+    for case in sorted(folder.glob("*")):
+        if case.name in FOLDERS:
+            for place in sorted(path for path in case.glob("*") if path.is_dir()):
+                yield _folder(FOLDERS[case.name], f"{case.name}/{place.name}", place)
+            continue
+        for path in sorted(case.rglob("*")):
+            if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
+                data = path.read_bytes()
+                found = recognise(data[:16])
+                kind = KINDS.get(case.name, found.name if found else None)
+                if kind is not None:
+                    yield Seed(kind, path.relative_to(folder).as_posix(), ((path.name, data),))
+
+
+def _folder(kind: str, name: str, place: Path) -> Seed:
+    """Return the checkpoint that a folder holds or is; files that are too large are left out."""
+    paths = [path for path in sorted(place.rglob("*")) if path.is_file() and path.stat().st_size <= LARGEST]
+    files = tuple((path.relative_to(place).as_posix(), path.read_bytes()) for path in paths)
+    return Seed(kind, name, files, is_folder=len(files) != 1 or "/" in files[0][0])

@@ -1,0 +1,228 @@
+"""The fuzzer: a short run of it over the real reader, and that it sees what it is there to see."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+from dsi_cli.checkpoints.formats import FORMATS, recognise
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.scan import Scanned
+from fuzz import findings, seeds
+from fuzz.guard import Problem, Verdict
+from fuzz.inputs import Inputs
+from fuzz.makers import MAKERS
+from fuzz.mutations import STRUCTURES, pickles, plain, zips
+from fuzz.readers import WrongAnswerError, require_usable
+
+ROOT = Path(__file__).resolve().parents[2]
+SHORT = ("--inputs", "1500", "--seed", "20251125", "--workers", "2")
+
+
+def fuzz(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the fuzzer's command."""
+    command = [sys.executable, "-m", "fuzz", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the files that are mutated, made once."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    seeds.load(folder, quick=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(scratch) -> list[seeds.Seed]:
+    return seeds.load(scratch)[0]
+
+
+def test_a_short_run_finds_nothing(scratch, tmp_path):
+    ended = fuzz(*SHORT, "--scratch", scratch, "--findings", tmp_path / "found")
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    assert re.search(r"^\| all \| 1,500 \|", ended.stdout, re.MULTILINE)
+    assert "Findings: 0." in ended.stdout
+    assert not (tmp_path / "found").exists()
+    for kind in ("torch-zip", "torch-legacy", "safetensors", "safetensors-sharded", "step-folder", "pickle", "npz"):
+        numbers = re.search(rf"^\| {kind} \|(.*)\|$", ended.stdout, re.MULTILINE)
+        assert numbers is not None, f"no file of format {kind}"
+        assert int(numbers[1].split("|")[0]) > 20
+
+
+# The files
+
+
+def test_every_container_that_is_read_is_mutated(files, shared):
+    recognised = {found.name for one in files for _, data in one.files if (found := recognise(data[:16]))}
+    assert recognised >= {one.name for one in FORMATS}
+
+
+def test_every_makers_file_is_there_or_missed_aloud(scratch, tmp_path):
+    shutil.copytree(scratch / "made", tmp_path / "made")
+    made, missing = seeds.load(tmp_path, corpus=tmp_path / "none.tar.gz")
+    there = {(one.format, one.name.partition("/")[2]) for one in made}
+    for maker in MAKERS:
+        assert (maker.format, maker.name) in there or any(f"no {maker.format} seed {maker.name!r}" in m for m in missing)
+    assert missing[-1] == f"no corpus of trainers' files: {tmp_path}/none.tar.gz is not there"
+    assert {"torch-zip", "torch-legacy", "safetensors", "npz", "pickle"} <= {kind for kind, _ in there}
+
+
+def test_a_number_is_always_the_same_input(files):
+    one, other = Inputs(files, 5), Inputs(list(files), 5)
+    backwards = {number: other.make(number) for number in reversed(range(60))}
+    assert [one.make(number) for number in range(60)] == [backwards[number] for number in range(60)]
+    assert [one.make(number).files for number in range(20)] != [Inputs(files, 6).make(number).files for number in range(20)]
+
+
+def test_formats_can_be_chosen(files):
+    assert {Inputs(files, 1, ["npz"]).make(number).format for number in range(20)} == {"npz"}
+    with pytest.raises(ValueError, match="no files of format tar: there are hdf5, "):
+        Inputs(files, 1, ["tar"])
+
+
+# The mutations
+
+
+@pytest.mark.parametrize("structure", [name for name, _, _ in STRUCTURES])
+def test_every_mutation_changes_a_file_of_its_structure(structure, files):
+    _, fits, table = next(one for one in STRUCTURES if one[0] == structure)
+    every = [data for one in files for _, data in one.files] + [zips.parse(d)[0].data for d in npz(files)]
+    fitting = [data for data in every if data and next(name for name, is_one, _ in STRUCTURES if is_one(data)) == structure]
+    assert fitting
+    for name, change in (*table, *plain.MUTATIONS):
+        dice = Random(name)
+        chosen = [dice.choice(fitting) for _ in range(8)]
+        changed = [change(data, Random(number)) for number, data in enumerate(chosen)]
+        assert changed != chosen, name
+        assert changed == [change(data, Random(number)) for number, data in enumerate(chosen)], name
+        assert max(map(len, changed)) < 20_000_000
+    assert fits(fitting[0])
+
+
+def npz(files):
+    return [data for one in files if one.format == "npz" for _, data in one.files]
+
+
+def test_an_archive_is_written_as_it_was_read(files, tmp_path):
+    for data in npz(files)[:4]:
+        entries = zips.parse(data)
+        (tmp_path / "x.zip").write_bytes(zips.write(entries))
+        with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+            assert archive.testzip() is None
+            assert {name: archive.read(name) for name in archive.namelist()} == {one.name: one.data for one in entries}
+
+
+def test_pickles_are_taken_apart_without_loss(files):
+    for one in files:
+        for _, data in one.files:
+            if next(name for name, fits, _ in STRUCTURES if fits(data or b"\0")) == "pickle":
+                parts = pickles._split.__wrapped__(data)
+                assert b"".join(parts) == data
+                assert len(parts) > 2
+
+
+# What it is there to see
+
+
+@pytest.fixture(scope="module")
+def caught():
+    """Return what is found with each reader that misbehaves."""
+    command = [sys.executable, str(ROOT / "tests" / "misbehaving.py")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout)
+
+
+@pytest.mark.parametrize(
+    ("reader", "kind", "detail"),
+    [
+        ("raises", "exception", r"KeyError: 'x\.pt' \[misbehaving\.py:\d+ _raises < "),
+        ("hangs", "time", r"more than 0\.4 s$"),
+        ("hangs-without-signals", "time", r"stuck for \d s, where no signal reached it$"),
+        ("allocates", "memory", "asked for more than 100 MB$"),
+        ("executes", "action", "compile "),
+        ("runs-a-command", "action", r"os\.system \(b'true',\)"),
+        ("starts-a-process", "action", r"subprocess\.Popen "),
+        ("imports", "action", r"import \('this',\)"),
+        ("opens-elsewhere", "action", "open .*/etc/hostname.* outside$"),
+        ("writes", "action", "open .*/more'.* for writing$"),
+        ("writes-and-hides-it", "action", "open 'stray' for writing$"),
+        ("makes-a-folder", "action", r"os\.mkdir \('stray',\)"),
+        ("aborts", "died", "the process ended with exit code -6$"),
+    ],
+)
+def test_a_reader_that_misbehaves_is_caught(reader, kind, detail, caught):
+    inputs, ((number, found, told),) = caught[reader]
+    assert (inputs, number, found) == (12, 3, kind), "one finding, and all other inputs are judged as well"
+    assert re.match(detail, told)
+
+
+USABLE = Record("run", "x.pt", classes=2, features=3)
+
+
+@pytest.mark.parametrize(
+    ("record", "weight", "message"),
+    [
+        (replace(USABLE, status="fine"), None, "status 'fine'"),
+        (replace(USABLE, status="failed"), None, "failed without a reason"),
+        (replace(USABLE, status="failed", reason="why"), np.zeros((2, 3), "f4"), "or with a weight"),
+        (USABLE, None, "2 classes of 3 features, but another weight"),
+        (USABLE, np.zeros((3, 2), "f4"), "2 classes of 3 features, but another weight"),
+        (USABLE, np.zeros((2, 3)), "2 classes of 3 features, but another weight"),
+        (USABLE, np.full((2, 3), np.nan, "f4"), "a weight that is not finite"),
+        (replace(USABLE, head="x" * 5000), np.zeros((2, 3), "f4"), "head has 5000 characters"),
+        (replace(USABLE, epoch=1 << 63), np.zeros((2, 3), "f4"), "epoch has more than 64 bits"),
+    ],
+)
+def test_an_answer_that_nobody_can_use_is_caught(record, weight, message):
+    with pytest.raises(WrongAnswerError, match=message):
+        require_usable(Scanned(record, weight))
+
+
+def test_memory_that_ran_out_is_caught_though_it_ends_as_a_record():
+    require_usable(Scanned(USABLE, np.zeros((2, 3), "f4")))
+    with pytest.raises(MemoryError, match=r"^$"):
+        require_usable(Scanned(replace(USABLE, status="failed", reason="asks for too much (MemoryError)")))
+
+
+# Findings
+
+
+def test_a_finding_is_saved_and_repeated(scratch, tmp_path):
+    """With a limit of 50 microseconds there are findings enough."""
+    limited = ("--seconds", 0.00005)
+    ended = fuzz("--inputs", 40, "--seed", 3, "--workers", 1, "--scratch", scratch, "--findings", tmp_path, *limited)
+    assert ended.returncode == 1
+    saved = re.findall(r"^saved: (.*finding\.json)$", ended.stdout, re.MULTILINE)
+    told = json.loads(Path(saved[0]).read_text())
+    assert (told["seed"], told["kind"]) == (3, "time")
+    again = fuzz("--replay", saved[0], *limited)
+    assert again.returncode == 1
+    assert f"- input {told['number']}, {told['format']}: time: " in again.stdout
+    assert all(f"  {what}\n" in again.stdout for what in told["trace"])
+    assert fuzz("--replay", Path(saved[0]).parent).returncode == 0, "within the usual limits it is none"
+
+
+def test_a_finding_keeps_its_files(files, tmp_path):
+    one = next(made for number in range(100) if (made := Inputs(files, 1).make(number)).is_folder)
+    path = findings.save(tmp_path, one, Verdict(one.number, one.format, "ok", 0.1, 5, Problem("answer", "why")), 1, "abc")
+    assert findings.load(path) == findings.load(path.parent) == one
+
+
+def test_wrong_calls_say_what_was_expected(scratch):
+    ended = fuzz("--inputs", 5, "--only", "tar", "--scratch", scratch)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.endswith("torchscript\n")
+    assert "fuzz: no files of format tar: there are hdf5, " in ended.stderr
+    assert fuzz("--inputs", 0).returncode == 2

@@ -1,0 +1,124 @@
+"""Readers that misbehave, for the fuzzer to catch: ``python tests/misbehaving.py`` gives each a small campaign, prints JSON.
+
+A process of its own, without the threads of whoever calls it: the fuzzer forks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from fuzz import campaign
+from fuzz.guard import Limits
+from fuzz.inputs import Input
+from fuzz.readers import read
+
+BAD = 3
+"""The number of the input that each reader misbehaves on."""
+LIMITS = Limits(seconds=0.4, megabytes=100, grace=0.5)
+
+
+def _raises(path):
+    raise KeyError(path.name)
+
+
+def _hangs(path):
+    while True:
+        time.sleep(0.01)
+
+
+def _hangs_without_signals(path):
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    time.sleep(600)
+
+
+def _allocates(path):
+    bytearray(200 << 20)
+
+
+def _executes(path):
+    exec(compile("1 + 1", str(path), "exec"))
+
+
+def _runs_a_command(path):
+    os.system("true")
+
+
+def _starts_a_process(path):
+    subprocess.run(["true"], check=False)
+
+
+def _imports(path):
+    import this  # noqa: F401
+
+
+def _opens_elsewhere(path):
+    return Path("/etc/hostname").read_bytes()
+
+
+def _writes(path):
+    path.with_name("more").write_bytes(b"x")
+
+
+def _writes_and_hides_it(path):
+    try:
+        Path("stray").write_bytes(b"x")
+    except RuntimeError:
+        return "failed"
+
+
+def _makes_a_folder(path):
+    Path("stray").mkdir()
+
+
+def _aborts(path):
+    os.abort()
+
+
+READERS = {
+    "raises": _raises,
+    "hangs": _hangs,
+    "hangs-without-signals": _hangs_without_signals,
+    "allocates": _allocates,
+    "executes": _executes,
+    "runs-a-command": _runs_a_command,
+    "starts-a-process": _starts_a_process,
+    "imports": _imports,
+    "opens-elsewhere": _opens_elsewhere,
+    "writes": _writes,
+    "writes-and-hides-it": _writes_and_hides_it,
+    "makes-a-folder": _makes_a_folder,
+    "aborts": _aborts,
+}
+
+
+def campaign_with(misbehave):
+    """Give twelve plain files to a reader that misbehaves on one of them; return the outcome."""
+
+    def reader(path, is_folder, turn):
+        return (misbehave(path) or "ok") if turn == BAD else read(path, is_folder, turn)
+
+    return campaign.run(
+        lambda number: Input(number, "text", "text", (("x.pt", b"no checkpoint at all"),), ()),
+        range(12),
+        workers=2,
+        limits=LIMITS,
+        reader=reader,
+    )
+
+
+def main():
+    """Print, for each reader, how many inputs were judged and what was found."""
+    told = {}
+    for name, misbehave in READERS.items():
+        outcome = campaign_with(misbehave)
+        told[name] = [outcome.inputs, [[one.number, one.problem.kind, one.problem.detail] for one in outcome.findings]]
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
