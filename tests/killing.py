@@ -1,0 +1,170 @@
+"""Kill an analysis at random points, again and again: ``python tests/killing.py RUN OUT KILLS SEED`` prints what it came upon.
+
+The analysis is ``dsi analyze`` in a child of this process, which has loaded what it needs: so a kill falls into its work
+and not into its imports, and two hundred take minutes. Half of the moments are spread over the time from its first written
+file to its end, half over its files: most are written within a small part of that time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from dsi_cli.cli.verbs import run_safely
+from dsi_cli.store.output import OUR_NAMES
+
+ANEW = 0.3
+"""How often what was left is thrown away, so that beginnings are killed as often as ends."""
+QUICK = ("--draws", "0", "--permutations", "0", "--measure", "cosine", "--quiet")
+FINAL = OUR_NAMES - {".lock", ".tmp"}
+
+
+def arguments(run: Path, out: Path) -> list[str]:
+    """Return the command that is killed, and that is called once more in the end."""
+    return ["analyze", str(run), "-o", str(out), *QUICK]
+
+
+def started(run: Path, out: Path, then: Callable[[], None] = lambda: None) -> int:
+    """Return the number of a process that analyses, and calls a function when it has."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            code = run_safely(arguments(run, out))
+            then()
+        finally:
+            os._exit(code)
+    return child
+
+
+def preload(run: Path, out: Path) -> None:
+    """Load every module that an analysis loads, as a child tells that has done one."""
+    read, write = os.pipe()
+
+    def tell() -> None:
+        with os.fdopen(write, "w") as pipe:
+            pipe.write(json.dumps(list(sys.modules)))
+
+    child = started(run, out, tell)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        names = json.loads(pipe.read())
+    assert ended(child) == 0
+    for name in names:
+        with suppress(ImportError):  # made at run time, not found by name
+            import_module(name)
+
+
+def wait_for_first_write(child: int, out: Path) -> bool:
+    """Wait until a process has written its number into the lock; return whether it did before it ended."""
+    lock, told = out / ".lock", f"process {child}".encode()
+    while True:
+        try:
+            if lock.read_bytes() == told:
+                return True
+        except OSError:
+            pass  # not there yet
+        if is_over(child):
+            return False
+        time.sleep(0.0002)
+
+
+def is_over(child: int) -> bool:
+    """Return whether a process has ended; it can still be asked how."""
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def ended(child: int) -> int:
+    """Return how a process ended: its exit code, or the negative number of a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def torn(out: Path) -> list[str]:
+    """Return what is not as it must be: files with a final name that cannot be read, and names that do not belong there."""
+    wrong = []
+    for path in sorted(out.rglob("*")):
+        place = path.relative_to(out)
+        if place.parts[0] in (".tmp", ".lock") or path.is_dir():
+            continue
+        try:
+            pq.read_table(path, partitioning=None)
+        except Exception as error:  # noqa: BLE001 - whatever a reader says, the file is torn
+            wrong.append(f"{place}: {type(error).__name__}: {error}")
+        if place.parts[0] not in FINAL or path.suffix != ".parquet":
+            wrong.append(f"{place}: a stray")
+    return wrong
+
+
+def files(out: Path) -> int:
+    """Return how many tables there are."""
+    return sum(name.endswith(".parquet") for top, _, names in os.walk(out) if ".tmp" not in top for name in names)
+
+
+def duration(run: Path, out: Path) -> tuple[float, int]:
+    """Return the seconds from the first written file to the end of an undisturbed analysis, and the files that it leaves."""
+    found = []
+    for _ in range(3):
+        shutil.rmtree(out, ignore_errors=True)
+        child = started(run, out)
+        assert wait_for_first_write(child, out)
+        began = time.monotonic()
+        assert ended(child) == 0
+        found.append(time.monotonic() - began)
+    return sorted(found)[1], files(out)
+
+
+def wait_for_moment(child: int, out: Path, dice: random.Random, whole: float, most: int) -> str:
+    """Wait for a random moment; return what it was: a share of the whole time, or a number of files."""
+    if dice.random() < 0.5:
+        share = dice.random()
+        time.sleep(share * whole)
+        return f"time {share:.3f}"
+    wanted = dice.randrange(files(out), most + 1)
+    while files(out) < wanted and not is_over(child):
+        time.sleep(0.0002)
+    time.sleep(dice.random() * 0.005)
+    return f"files {wanted}"
+
+
+def main(run: Path, out: Path, kills: int, seed: int) -> None:
+    """Kill until it was done often enough; leave what the last one left."""
+    dice = random.Random(seed)
+    preload(run, out)
+    whole, most = duration(run, out)
+    shutil.rmtree(out)
+    moments: list[str] = []
+    left: list[int] = []
+    wrong: list[str] = []
+    finished = 0
+    while len(moments) < kills:
+        child = started(run, out)
+        if not wait_for_first_write(child, out):
+            raise RuntimeError(f"ended before it wrote anything: {ended(child)}")
+        moment = wait_for_moment(child, out, dice, whole, most)
+        os.kill(child, signal.SIGKILL)
+        was_killed = ended(child) == -signal.SIGKILL
+        wrong += torn(out)
+        if was_killed:
+            moments.append(moment)
+            left.append(files(out))
+        finished += not was_killed
+        if len(moments) < kills and (not was_killed or dice.random() < ANEW):
+            shutil.rmtree(out)
+    told = {"moments": moments, "files_left": left, "wrong": wrong, "finished": finished, "seconds": round(whole, 3)}
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

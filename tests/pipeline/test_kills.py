@@ -1,0 +1,71 @@
+"""``kill -9`` at two hundred random points of an analysis with predictions: nothing torn, and the same tables in the end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from killing import FINAL, arguments
+from outputs import ANIMALS, assert_same_output
+
+pytest_plugins = ("analysed",)
+
+EPOCHS, SAMPLES = 6, 160
+KILLING = Path(__file__).resolve().parents[1] / "killing.py"
+
+
+@pytest.fixture
+def answered_run(make_run):
+    """Return a run with predictions beside it, so that every kind of table is written."""
+    run = make_run(epochs=EPOCHS)
+    targets = np.arange(SAMPLES) % len(ANIMALS)
+    rng = np.random.default_rng(0)
+    is_right = rng.random((EPOCHS, SAMPLES)) < np.linspace(0.1, 0.6, EPOCHS)[:, None]
+    np.save(run / "preds.npy", np.where(is_right, targets, rng.integers(0, len(ANIMALS), (EPOCHS, SAMPLES))))
+    np.save(run / "targets.npy", targets)
+    return run
+
+
+def killed(run, out, kills, seed):
+    """Return what two hundred kills, or fewer, came upon."""
+    command = [sys.executable, str(KILLING), str(run), str(out), str(kills), str(seed)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False)
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def finish_and_compare(run, out, dsi_process, tmp_path):
+    """Assert that the same command ends what was killed, with the tables of an undisturbed run."""
+    again = dsi_process(*arguments(run, out))
+    assert again.code == 0, again.err
+    undisturbed = dsi_process(*arguments(run, tmp_path / "undisturbed"))
+    assert undisturbed.code == 0, undisturbed.err
+    assert_same_output(out, tmp_path / "undisturbed")
+    assert {path.name for path in out.iterdir()} <= FINAL, "neither a lock nor a scratch folder is left"
+    for name in ("checkpoints", "classes", "curves", "typicality"):
+        if (tmp_path / "undisturbed" / f"{name}.parquet").exists():
+            frames = [pd.read_parquet(place / f"{name}.parquet") for place in (out, tmp_path / "undisturbed")]
+            pd.testing.assert_frame_equal(*frames)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_tear_nothing(answered_run, dsi_process, tmp_path):
+    out = tmp_path / "out"
+    told = killed(answered_run, out, 200, 20251125)
+    assert told["wrong"] == []
+    assert len(told["moments"]) == 200
+    shares = [float(moment.split()[1]) for moment in told["moments"] if moment.startswith("time")]
+    assert np.histogram(shares, bins=4, range=(0, 1))[0].min() >= 5, "spread over the whole of its time"
+    assert len(set(told["files_left"])) >= 12, "and over its files"
+    finish_and_compare(answered_run, out, dsi_process, tmp_path)
+
+
+def test_a_few_kills_tear_nothing(answered_run, dsi_process, tmp_path):
+    told = killed(answered_run, tmp_path / "out", 10, 7)
+    assert (told["wrong"], len(told["moments"])) == ([], 10)
+    finish_and_compare(answered_run, tmp_path / "out", dsi_process, tmp_path)
