@@ -7,12 +7,13 @@ Trainer's ``trainer_state.json``. Several rows of one epoch are joined, the last
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dsi_cli.checkpoints import jsontext
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _LARGEST = 64 << 20
@@ -138,7 +139,7 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Path) -> list[dict[str, Any]]:
-    state = json.loads(path.read_bytes())
+    state = jsontext.parse(path.read_bytes())
     rows = state.get("log_history") if isinstance(state, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

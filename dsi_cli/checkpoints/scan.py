@@ -5,7 +5,6 @@ Everything that can be wrong with a file ends as a record with a reason: nothing
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import adapters, composing, epochs, head, layouts, logs
+from dsi_cli.checkpoints import adapters, composing, epochs, head, jsontext, layouts, logs
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
@@ -130,7 +129,7 @@ def beside(found: Found, name: str) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
             return None
-        return json.loads(path.read_bytes())
+        return jsontext.parse(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
 

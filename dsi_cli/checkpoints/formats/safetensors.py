@@ -6,12 +6,12 @@ last tensor is the end of the file), so that a lying header is an error before a
 
 from __future__ import annotations
 
-import json
 from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
 
+from dsi_cli.checkpoints import jsontext
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
@@ -80,7 +80,7 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
 def read_json(data: bytes) -> Any:
     """Return what a JSON text says; `UnreadableError` where it is none."""
     try:
-        return json.loads(data)
+        return jsontext.parse(data)
     except (ValueError, RecursionError):
         raise UnreadableError("its JSON cannot be read") from None
 

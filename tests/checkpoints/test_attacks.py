@@ -1,0 +1,250 @@
+"""Files that ask for much, lead elsewhere or change meanwhile: each ends as one record, soon and in little memory.
+
+Pickles by themselves are attacked in ``test_pickles.py``; here a whole file is, the way `dsi scan` meets it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from outputs import heads, save_head
+
+from dsi_cli.checkpoints import jsontext, state
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.scan import Choice, require_file, scan
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import CheckpointError
+from fuzz.mutations import zips
+
+pytest_plugins = ("analysed",)
+
+SIZE = 9_900_000
+"""Bytes: what is guaranteed of memory is guaranteed of files of less than 10 MB."""
+
+
+def filled(begin: bytes, unit: bytes, end: bytes) -> bytes:
+    return begin + unit * ((SIZE - len(begin) - len(end) - 8) // len(unit)) + end
+
+
+def safetensors(header: bytes) -> bytes:
+    return len(header).to_bytes(8, "little") + header
+
+
+def entries_of(tree: object, tmp_path: Path) -> list[zips.Entry]:
+    torch.save(tree, tmp_path / "made.pt")
+    return zips.parse((tmp_path / "made.pt").read_bytes())
+
+
+def deflated(tree: object, tmp_path: Path) -> bytes:
+    return zips.write([one._replace(method=zips.DEFLATED) for one in entries_of(tree, tmp_path)])
+
+
+def with_pickle(pickle: bytes, tmp_path: Path) -> bytes:
+    made = entries_of({"fc.weight": torch.ones(4, 4)}, tmp_path)
+    changed = [one._replace(method=zips.DEFLATED, data=pickle) if one.name.endswith("data.pkl") else one for one in made]
+    return zips.write(changed)
+
+
+def zeros(rows: int, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    return {"fc.weight": torch.zeros(rows, 1000).to(dtype), "fc.bias": torch.zeros(rows)}
+
+
+ATTACKS = {
+    "json-of-dicts": lambda _: safetensors(filled(b'{"a":[', b"{},", b"0]}")),
+    "json-of-lists-in-lists": lambda _: safetensors(filled(b'{"a":[', b"[[]],", b"0]}")),
+    "json-of-wide-characters": lambda _: safetensors(filled('{"a":["\U0001f600",'.encode(), b'{"":0},', b"0]}")),
+    "json-of-keys": lambda _: safetensors(b"{" + b",".join(b'"%x":{}' % n for n in range(900_000)) + b"}"),
+    "json-nested": lambda _: safetensors(filled(b'{"a":', b"[", b"")),
+    "index-of-dicts": lambda _: filled(b'{"weight_map":[', b"{},", b"0]}"),
+    "pickle-inflates-to-60-mb": lambda place: with_pickle(b"\x80\x02" + b"N0" * (30 << 20) + b"N.", place),
+    "pickle-inflates-to-60-mb-of-dicts": lambda place: with_pickle(b"\x80\x02(" + b"}" * (60 << 20) + b"l.", place),
+    "many-entries": lambda place: zips.write(
+        entries_of({"fc.weight": torch.ones(4, 4)}, place) + [zips.Entry(f"x/data/x{n:x}", b"") for n in range(65_000)]
+    ),
+    "legacy-without-end": lambda _: b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02K\x01." + b"N0" * (SIZE // 2 - 20),
+}
+NAMES = {"index-of-dicts": "model.safetensors.index.json"}
+_BOUND = textwrap.dedent(
+    """
+    import resource, sys
+    from pathlib import Path
+    from dsi_cli.checkpoints import state
+    from dsi_cli.checkpoints.formats import safetensors, torch_legacy, torch_zip
+    from dsi_cli.checkpoints.scan import Choice, list_tensors, read_metadata, require_file, scan
+    from dsi_cli.errors import CheckpointError
+    def peak():
+        return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) >> 10
+    base = peak()
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    found = require_file(Path(sys.argv[1]))
+    print(scan(found).record.status)
+    for look in (lambda: list_tensors(found.path), lambda: read_metadata(found), lambda: state.read(found, Choice())):
+        try:
+            look()
+        except CheckpointError:
+            pass
+    more = peak() - base
+    assert more < 300, f"{more} MiB"
+    """
+)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
+    path = tmp_path / NAMES.get(name, "x.pt")
+    path.write_bytes(ATTACKS[name](tmp_path))
+    assert path.stat().st_size < 10_000_000
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", _BOUND, path], capture_output=True, text=True, env=where, timeout=120, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert ended.stdout.strip() in (("ok",) if name == "many-entries" else ("failed", "pending"))
+
+
+def test_a_text_of_too_many_values_is_refused():
+    assert jsontext.parse(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
+    with pytest.raises(ValueError, match="a JSON text of more than 1000000 values"):
+        jsontext.parse(b"[" + b"0," * 1_000_000 + b"0]")
+
+
+# Links
+
+
+def test_links_that_lead_nowhere_or_in_circles(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=2), tmp_path / "out"
+    (run / "epoch_7.pt").symlink_to("gone.pt")
+    (run / "epoch_8.pt").symlink_to("epoch_9.pt")
+    (run / "epoch_9.pt").symlink_to("epoch_8.pt")
+    (run / "again").symlink_to(run)
+    (run / "up").symlink_to(tmp_path)
+    ended = dsi("analyze", run, "-o", out, "--draws", 0)
+    assert ended.code == 4
+    assert f"  failed: {run}/epoch_7.pt: cannot be opened: No such file or directory\n" in ended.err
+    assert f"  failed: {run}/epoch_8.pt: cannot be opened: Too many levels of symbolic links\n" in ended.err
+    assert f"  failed: {run}/epoch_9.pt: cannot be opened: Too many levels of symbolic links\n" in ended.err
+    found = [one.path.name for run_ in discover([run]) for one in run_.checkpoints]
+    assert sorted(found) == ["epoch_0.pt", "epoch_1.pt", "epoch_7.pt", "epoch_8.pt", "epoch_9.pt"], "each once"
+
+
+def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
+    """Names of runs and tensors that look like paths stay names."""
+    run = tmp_path / "..." / "%2e%2e"
+    save_head(run / "epoch_0.pt", heads(1)[0], epoch=0)
+    save_head(run / "epoch_1.pt", heads(2)[1], epoch=1)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    out = tmp_path / "out"
+    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
+    new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
+    assert new
+    assert all(path.is_relative_to(out) for path in new)
+
+
+# Files that change
+
+
+class _Changed(Source):
+    """A source whose file is changed once so many bytes were asked for."""
+
+    change, after = staticmethod(os.fspath), 0  # at first it changes nothing
+
+    def _ask(self, offset, size):
+        super()._ask(offset, size)
+        if self.asked >= self.after and not getattr(self, "was_changed", False):
+            self.was_changed = True
+            self.change(self.path)
+
+
+def _cut(path):
+    os.truncate(path, 40)
+
+
+def _emptied(path):
+    os.truncate(path, 0)
+
+
+def _garbled(path):
+    path.write_bytes(b"\xff" * path.stat().st_size)
+
+
+def _grown(path):
+    with path.open("ab") as file:
+        file.write(b"\0" * 5000)
+
+
+def _replaced(path):
+    save_head(path.with_name("other"), heads(2)[1], epoch=1)
+    path.with_name("other").replace(path)
+
+
+def _removed(path):
+    path.unlink()
+
+
+WRITERS = {
+    "zip": lambda tree, path: torch.save(tree, path),
+    "legacy": lambda tree, path: torch.save(tree, path, _use_new_zipfile_serialization=False),
+}
+
+
+@pytest.mark.parametrize("change", [_cut, _emptied, _garbled, _grown, _replaced, _removed])
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_file_that_changes_while_it_is_read_is_one_record(kind, change, tmp_path, monkeypatch):
+    """Whatever happens at whatever byte: the right weight, or a reason."""
+    path = tmp_path / "x.pt"
+    tree = {"state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)}, "epoch": 0}
+    monkeypatch.setattr("dsi_cli.checkpoints.formats.Source", _Changed)
+    WRITERS[kind](tree, path)
+    right = scan(require_file(path))
+    asked = path.stat().st_size + 200
+    monkeypatch.setattr(_Changed, "change", staticmethod(change))
+    statuses = set()
+    for after in range(0, asked, 90):
+        WRITERS[kind](tree, path)
+        monkeypatch.setattr(_Changed, "after", after)
+        found = scan(require_file(path))
+        statuses.add(found.record.status)
+        if found.record.status == "ok" and change is not _garbled and not found.record.reason:
+            assert found.record.fingerprint == right.record.fingerprint
+        assert found.record.status == "ok" or found.record.reason
+    assert statuses <= {"ok", "failed", "pending"}
+    assert change not in (_cut, _emptied) or statuses - {"ok"}, "the change came in time to matter"
+
+
+def test_a_file_that_is_written_over_and_over_meanwhile(tmp_path):
+    path, over = tmp_path / "x.pt", threading.Event()
+    trees = [{"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(8)}} for weight in heads(2)]
+
+    def write_on() -> None:
+        while not over.is_set():
+            for tree in trees:
+                torch.save(tree, path)
+
+    save_head(path, heads(1)[0])
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(200):
+            record = scan(require_file(path)).record
+            assert record.status in ("ok", "failed", "pending")
+            assert record.status == "ok" or record.reason
+    finally:
+        over.set()
+        writer.join()
+
+
+def test_a_file_that_is_gone_between_listing_and_reading(tmp_path):
+    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0])
+    ((found,),) = (run.checkpoints for run in discover([tmp_path / "run"]))
+    found.path.unlink()
+    record = scan(found).record
+    assert (record.status, record.reason) == ("failed", "cannot be opened: No such file or directory")
+    with pytest.raises(CheckpointError, match="No such file"):
+        state.read(found, Choice())
