@@ -11,6 +11,9 @@ from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import UnreadableError
 
+_ROWS_AT_ONCE = 4096
+"""Rows whose squares are in memory at a time."""
+
 
 def rows(content: Content, picked: Head) -> NDArray[np.float32]:
     """Return the head as (rows, features) float32; a weight-normed one composed of its directions and lengths.
@@ -28,9 +31,9 @@ def rows(content: Content, picked: Head) -> NDArray[np.float32]:
     gain = content.read(picked.gain).reshape(-1).astype(np.float32)
     if gain.shape != found.shape[:1]:
         raise UnreadableError(f"{picked.name} has {len(found)} rows, the lengths beside it {len(gain)}")
-    length = _lengths(found)
+    length = np.concatenate([_lengths(found[at : at + _ROWS_AT_ONCE]) for at in range(0, len(found), _ROWS_AT_ONCE)])
     scale: NDArray[np.float32] = np.divide(gain, length, out=np.zeros_like(length), where=length > 0)
-    return found * scale[:, None]
+    return np.multiply(found, scale[:, None], out=found)
 
 
 def _lengths(directions: NDArray[np.float32]) -> NDArray[np.float32]:

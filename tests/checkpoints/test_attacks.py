@@ -12,15 +12,17 @@ import textwrap
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from outputs import heads, save_head
 
 from dsi_cli.checkpoints import jsontext, state
 from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.formats import torch_zip
 from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.checkpoints.source import Source
-from dsi_cli.errors import CheckpointError
+from dsi_cli.errors import CheckpointError, UnreadableError
 from fuzz.mutations import zips
 
 pytest_plugins = ("analysed",)
@@ -63,6 +65,8 @@ ATTACKS = {
     "json-of-keys": lambda _: safetensors(b"{" + b",".join(b'"%x":{}' % n for n in range(900_000)) + b"}"),
     "json-nested": lambda _: safetensors(filled(b'{"a":', b"[", b"")),
     "index-of-dicts": lambda _: filled(b'{"weight_map":[', b"{},", b"0]}"),
+    "inflates-to-160-mb": lambda place: deflated(zeros(40_000), place),
+    "inflates-to-40-mb-of-8-bits": lambda place: deflated(zeros(40_000, torch.float8_e5m2), place),
     "pickle-inflates-to-60-mb": lambda place: with_pickle(b"\x80\x02" + b"N0" * (30 << 20) + b"N.", place),
     "pickle-inflates-to-60-mb-of-dicts": lambda place: with_pickle(b"\x80\x02(" + b"}" * (60 << 20) + b"l.", place),
     "many-entries": lambda place: zips.write(
@@ -113,6 +117,26 @@ def test_a_text_of_too_many_values_is_refused():
     assert jsontext.parse(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
     with pytest.raises(ValueError, match="a JSON text of more than 1000000 values"):
         jsontext.parse(b"[" + b"0," * 1_000_000 + b"0]")
+
+
+def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
+    path = tmp_path / "x.pt"
+    path.write_bytes(deflated({"fc.weight": torch.randn(40, 1000), "fc.bias": torch.zeros(40)}, tmp_path))
+    assert scan(require_file(path)).record.status == "ok"
+    path.write_bytes(deflated(zeros(40_000), tmp_path))
+    with Source(path) as source:
+        content = torch_zip.open_content(source)
+        with pytest.raises(UnreadableError, match="a deflated entry would take 160000000 bytes; more than 33554432"):
+            content.read(content.tree["fc.weight"])
+
+
+def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
+    layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(33, 50))
+    torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "x.pt")
+    whole = scan(require_file(tmp_path / "x.pt")).weight
+    monkeypatch.setattr("dsi_cli.checkpoints.scan._ROWS_AT_ONCE", 7)
+    np.testing.assert_array_equal(scan(require_file(tmp_path / "x.pt")).weight, whole)
+    np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 
 
 # Links

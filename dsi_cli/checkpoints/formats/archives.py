@@ -13,7 +13,8 @@ import zlib
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import PendingError, UnreadableError
 
-_LARGEST_INFLATED = 1 << 30
+_INFLATED_AT_LEAST, _MOST_TIMES = 32 << 20, 2
+"""What an entry may inflate to: so many bytes, or so many times its own size. Trained weights deflate by a tenth."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -93,9 +94,10 @@ def _directory(source: Source) -> dict[str, zipfile.ZipInfo]:
     return entries
 
 
-def _inflated(source: Source, at: int, packed: int, wanted: int) -> bytes:
-    if wanted > _LARGEST_INFLATED:
-        raise UnreadableError(f"a deflated entry would take {wanted} bytes; more than {_LARGEST_INFLATED} are not read")
+def _inflated(source: Source, at: int, packed: int, wanted: int) -> memoryview:
+    most = max(_INFLATED_AT_LEAST, _MOST_TIMES * min(packed, source.size))
+    if wanted > most:
+        raise UnreadableError(f"a deflated entry would take {wanted} bytes; more than {most} are not read")
     machine = zlib.decompressobj(-15)
     out = bytearray()
     end = at + packed
@@ -110,4 +112,4 @@ def _inflated(source: Source, at: int, packed: int, wanted: int) -> bytes:
         raise UnreadableError("a deflated entry of the zip archive is damaged") from None
     if len(out) < wanted:
         raise UnreadableError("a deflated entry of the zip archive is shorter than it says")
-    return bytes(out)
+    return memoryview(out)
