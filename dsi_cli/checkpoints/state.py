@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,8 +17,11 @@ from dsi_cli.checkpoints.discover import Found
 from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import NoHeadError
+from dsi_cli.checkpoints.tensors import Tensor, itemsize
+from dsi_cli.errors import NoHeadError, UnreadableError
+
+_SMALL, _MOST_TIMES = 32 << 20, 3
+"""What the weights may take: so many bytes more than so many times the file. Tied weights are shared once or twice."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,9 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
         The file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
-        _, content, _ = open_content(found.path, stack)
+        _, content, sources = open_content(found.path, stack)
         group, name = _group(content.tree, choice, classes)
+        _require_room(group, sum(source.size for source in sources))
         return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
 
@@ -48,6 +53,13 @@ def shapes(found: Found, choice: Choice, classes: int | None = None) -> dict[str
     with ExitStack() as stack:
         _, content, _ = open_content(found.path, stack)
         return _group(content.tree, choice, classes)[0].tensors
+
+
+def _require_room(group: StateDict, held: int) -> None:
+    """Refuse weights that are far more than the file holds: views of one storage, named again and again."""
+    wanted = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
+    if wanted > _SMALL + _MOST_TIMES * held:
+        raise UnreadableError(f"its tensors have {wanted} bytes, which is more than the file ({held}) can hold")
 
 
 def _group(tree: Any, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:

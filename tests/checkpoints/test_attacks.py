@@ -139,6 +139,16 @@ def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
     np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 
 
+def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
+    shared = torch.zeros(1000, 1000)
+    torch.save({f"layer{n}.weight": shared for n in range(200)}, tmp_path / "x.pt")
+    assert (tmp_path / "x.pt").stat().st_size < 10_000_000
+    with pytest.raises(
+        UnreadableError, match=r"its tensors have 800000000 bytes, which is more than the file \(\d+\) can hold"
+    ):
+        state.read(require_file(tmp_path / "x.pt"), Choice())
+
+
 # Links
 
 
