@@ -7,12 +7,14 @@ import pickle
 import resource
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
-from outputs import ANIMALS, contents, heads, save_head, tables
+from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
 from dsi_cli.store import output
 
@@ -345,19 +347,46 @@ def test_a_full_disk(dsi, make_run, tmp_path):
         assert (
             f"  {len(written)} of 12 epochs known from an earlier call; heads read now: {12 - len(written)}\n" in again.err
         )
+        done(dsi("analyze", run, "-o", tmp_path / "undisturbed", *QUICK), 0, tmp_path / "undisturbed")
+        assert_same_output(out, tmp_path / "undisturbed")
 
 
-def test_a_limit_on_the_size_of_files(dsi_process, make_run, tmp_path):
+def test_a_limit_on_the_size_of_files(dsi, dsi_process, make_run, tmp_path):
     def limited():
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
-    ended = dsi_process("analyze", make_run(), "-o", tmp_path / "out", *QUICK, preexec_fn=limited)
+    run, out, undisturbed = make_run(), tmp_path / "out", tmp_path / "undisturbed"
+    ended = dsi_process("analyze", run, "-o", out, *QUICK, preexec_fn=limited)
     path = tmp_path / "out" / "references"
     assert (ended.code, ended.out) == (5, "")
     assert ended.err.startswith(f"dsi: {path}/wordnet3.0-path-")
     first = ended.err.splitlines()[0]  # a coverage tool in the process may have more to say
     assert first.endswith(".parquet could not be written: File too large; choose another output with -o")
-    assert list((tmp_path / "out").rglob("*.parquet")) == []
+    assert list(out.rglob("*.parquet")) == []
+    for place in (out, undisturbed):
+        done(dsi("analyze", run, "-o", place, *QUICK), 0, place)
+    assert_same_output(out, undisturbed)
+
+
+@pytest.mark.parametrize("blocks", [3, 7, 11, 16, 24])
+def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_run, tmp_path):
+    """With answers, so that tables of every kind may be the one that has no room."""
+    run, disk, undisturbed = make_run(epochs=6), tmp_path / "disk", tmp_path / "undisturbed"
+    targets = np.arange(80) % 8
+    np.save(run / "targets.npy", targets)
+    np.save(run / "preds.npy", np.stack([np.roll(targets, epoch + 1) for epoch in range(6)]))
+    with tiny_disk(disk, f"{4 * blocks}k"):
+        out = disk / "out"
+        ended = dsi("analyze", run, "-o", out, *QUICK)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (5, "", 1), ended.err
+        assert "could not be written: the disk is full; free some space and run the same command again" in ended.err
+        for path in out.rglob("*.parquet"):
+            pd.read_parquet(path)
+        assert not (out / ".tmp").exists()
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        for place in (out, undisturbed):
+            assert dsi("analyze", run, "-o", place, *QUICK).code == 0
+        assert_same_output(out, undisturbed)
 
 
 def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_path):
@@ -368,6 +397,20 @@ def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_p
         failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")
         (out / "csms").rmdir()
     done(dsi("analyze", run, "-o", out, *QUICK), 0, out)
+
+
+def test_two_processes_that_write_to_one_output(dsi, make_run, tmp_path):
+    run, out, undisturbed = make_run(epochs=40), tmp_path / "out", tmp_path / "undisturbed"
+    done(dsi("analyze", run, "-o", undisturbed, *QUICK), 0, undisturbed)
+    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while first.poll() is None and not ((out / ".lock").exists() and (out / ".lock").read_text()):
+        time.sleep(0.001)
+    second = dsi("analyze", run, "-o", out, *QUICK)
+    failed(second, 5, f"another dsi (process {first.pid}) is writing to {out}: wait for it")
+    assert first.wait(timeout=120) == 0, first.communicate()
+    first.communicate()
+    assert_same_output(out, undisturbed)
 
 
 def test_a_lock_that_nobody_holds_is_no_obstacle(dsi, make_run, tmp_path):
