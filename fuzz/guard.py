@@ -25,9 +25,10 @@ from fuzz.inputs import Input
 from fuzz.readers import Reader
 
 PRELOADED = (
-    "encodings.cp437", "encodings.latin_1", "encodings.ascii", "encodings.utf_16", "encodings.raw_unicode_escape",
-    "encodings.unicode_escape", "difflib", "linecache", "traceback", "numpy.lib.format", "numpy._core._exceptions",
-)  # fmt: skip
+    *(f"encodings.{name}" for name in ("cp437", "latin_1", "ascii", "raw_unicode_escape", "unicode_escape", "utf_8_sig")),
+    *(f"encodings.utf_{width}{order}" for width in (16, 32) for order in ("", "_le", "_be")),
+    *("difflib", "linecache", "traceback", "numpy.lib.format", "numpy._core._exceptions"),
+)
 """Modules of Python and NumPy that are loaded on first use, by errors and by odd names; whatever else is, is a finding."""
 _FORBIDDEN = (
     "exec", "compile", "import", "os.system", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.kill",

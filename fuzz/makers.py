@@ -111,6 +111,17 @@ def _sharded(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
 
 
+def _torch_sharded(folder: Path) -> None:
+    """Write the shards of transformers before 5."""
+    import torch
+
+    names = {}
+    for number, (name, tensor) in enumerate(_weights().items(), 1):
+        names[name] = f"pytorch_model-{number:05}-of-00004.bin"
+        torch.save({name: tensor}, folder / names[name])
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+
+
 def _step_folder(folder: Path) -> None:
     """Write a Hugging Face step: the model, its config, and the trainer's state."""
     _safetensors(folder)
@@ -208,6 +219,7 @@ MAKERS = (
     Maker("torch-legacy", "weights", _legacy_weights),
     Maker("safetensors", "single", _safetensors),
     Maker("safetensors-sharded", "sharded", _sharded),
+    Maker("torch-sharded", "sharded", _torch_sharded),
     Maker("step-folder", "checkpoint-10", _step_folder),
     Maker("pickle", "arrays-2", _pickled_arrays),
     Maker("pickle", "arrays-4", _pickled_arrays_framed),
@@ -220,7 +232,7 @@ MAKERS = (
     Maker("msgpack", "flax", _msgpack),
     Maker("torchscript", "traced", _torchscript),
     Maker("pt2", "exported", _pt2, is_slow=True),
-    Maker("torch-dcp", "step-3", _distributed),
+    Maker("torch-distributed", "step-3", _distributed),
     Maker("orbax", "step", _orbax),
 )
 

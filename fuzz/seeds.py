@@ -15,8 +15,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsi_cli.checkpoints.formats import recognise
-
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT.parent / "shared" / "zoo" / "corpus.tar.gz"
 _MISSING = "missing.txt"
@@ -24,7 +22,10 @@ _MISSING = "missing.txt"
 LARGEST = 300_000
 """Bytes of a seed: a larger one adds no structure, and takes the time of a hundred inputs."""
 FOLDERS = {
-    "dcp_plain": "torch-dcp",
+    "dcp_plain": "torch-distributed",
+    "deepspeed_zero0": "deepspeed",
+    "deepspeed_zero2": "deepspeed",
+    "deepspeed_zero3": "deepspeed",
     "orbax": "orbax",
     "hf_sharded": "safetensors-sharded",
     "hf_trainer_vit": "step-folder",
@@ -41,7 +42,8 @@ KINDS = {
     "torch_export_pt2": "pt2",
     "torchscript": "torchscript",
 }
-"""The corpus's cases whose format their first bytes do not tell; of the others `recognise` does."""
+"""The corpus's cases whose format their first bytes do not tell."""
+_BEGINNINGS = ((b"PK\x03\x04", "torch-zip"), (b"\x80\x02\x8a\nl\xfc\x9c", "torch-legacy"))
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,16 @@ def _collected(folder: Path) -> Iterator[Seed]:
         for path in sorted(case.rglob("*")):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= LARGEST:
                 data = path.read_bytes()
-                found = recognise(data[:16])
-                kind = KINDS.get(case.name, found.name if found else None)
+                kind = KINDS.get(case.name, _kind(data))
                 if kind is not None:
                     yield Seed(kind, path.relative_to(folder).as_posix(), ((path.name, data),))
+
+
+def _kind(data: bytes) -> str | None:
+    """Return the format that a file's first bytes tell; None for what is no checkpoint."""
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return "safetensors"
+    return next((kind for beginning, kind in _BEGINNINGS if data.startswith(beginning)), None)
 
 
 def _folder(kind: str, name: str, place: Path) -> Seed:
