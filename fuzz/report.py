@@ -5,6 +5,8 @@ from __future__ import annotations
 from fuzz.campaign import Outcome
 from fuzz.guard import Verdict
 
+_ALIKE = 30
+"""Characters of a detail by which findings are told apart."""
 STATUSES = ("ok", "failed", "pending", "other", "finding")
 
 
@@ -20,8 +22,21 @@ def table(outcome: Outcome) -> str:
         lines.append(f"Slowest: {outcome.slowest.seconds:.2f} s ({_named(outcome.slowest)}).")
         lines.append(f"Highest memory: {outcome.largest.peak / 1e6:.0f} MB ({_named(outcome.largest)}).")
     lines.append(f"Findings: {len(outcome.findings)}.")
-    lines += [f"- {_named(one)}: {one.problem.kind}: {one.problem.detail}" for one in outcome.findings[:50] if one.problem]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_grouped(outcome.findings)])
+
+
+def _grouped(findings: list[Verdict]) -> list[str]:
+    """Return a line for each kind of finding that looks like another: the first, and how often it came."""
+    groups: dict[tuple[str, ...], list[Verdict]] = {}
+    for one in findings:
+        if one.problem is not None:
+            what, _, where = one.problem.detail.partition("[")
+            groups.setdefault((one.format, one.problem.kind, what[:_ALIKE], where), []).append(one)
+    return [
+        f"- {_named(first)}: {first.problem.kind}: {first.problem.detail}" + (f" ({1 + len(more)} times)" if more else "")
+        for first, *more in groups.values()
+        if first.problem is not None
+    ]
 
 
 def _named(verdict: Verdict) -> str:
