@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import io
+import re
+from math import prod
 from typing import Any
 
-import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.formats.archives import Archive
-from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, span
+from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import UnreadableError
 
 _LONGEST_HEADER = 4096
+_HEADER = re.compile(
+    rb"\{'descr': '[<|](?P<dtype>\w{2,3})', 'fortran_order': (?P<order>True|False), 'shape': \((?P<shape>[\d, ]{0,400})\), \}\s*"
+)
+"""As NumPy writes it: a Python literal, which is not evaluated here."""
+_MOST_DIMENSIONS = 32
 _MOST_ARRAYS = 100_000
 _NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 _DTYPES = {NUMPY_DTYPES[name]: name for name in _NAMES} | {"b1": "bool"}
@@ -38,21 +42,25 @@ def open_content(archive: Archive) -> Content:
 
 
 def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, int]:
-    """Return what an entry holds, a number where it has no dimensions, and where its elements begin."""
-    head = io.BytesIO(bytes(archive.part(entry, 0, min(_LONGEST_HEADER, archive.sizes[entry]))))
-    try:
-        version = npy.read_magic(head)
-        reader = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
-        shape, is_fortran, dtype = reader(head, _LONGEST_HEADER)
-    except (ValueError, KeyError, SyntaxError, TypeError, RecursionError, MemoryError):
-        raise UnreadableError(f"{entry[:80]!r} is no array that is read") from None
-    begin = head.tell()
+    """Return what an entry holds, a number where it has no dimensions, and where its elements begin.
+
+    None for arrays of text, of records and of objects, which are nothing for a classifier.
+    """
+    head = bytes(archive.part(entry, 0, min(_LONGEST_HEADER, archive.sizes[entry])))
+    width = {b"\x01": 2, b"\x02": 4, b"\x03": 4}.get(head[6:7])
+    if head[:6] != b"\x93NUMPY" or width is None:
+        raise UnreadableError(f"{entry[:80]!r} is no array of NumPy's")
+    begin = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
+    found = _HEADER.fullmatch(head[8 + width : begin])
+    name = _DTYPES.get(found["dtype"].decode()) if found is not None else None
+    if found is None or name is None:
+        return None, begin
+    shape = tuple(int(size) for size in found["shape"].replace(b",", b" ").split())
+    is_fortran = found["order"] == b"True"
     size = archive.sizes[entry] - begin
-    name = _DTYPES.get(dtype.str[1:]) if dtype.str[:1] in "<|" else None
-    if name is None or size != dtype.itemsize * int(np.prod(shape, dtype=object)):
-        return None, begin  # texts and the like: nothing for a classifier
-    storage = Storage(entry, name, size // dtype.itemsize)
-    found = contiguous(name, shape[::-1] if is_fortran else shape, storage)
-    if not shape and size:
-        return decode(found, archive.part(entry, begin, size)).item(), begin
-    return (found.turned if is_fortran else found), begin
+    if len(shape) > _MOST_DIMENSIONS or size != itemsize(name) * prod(shape):
+        raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape")
+    tensor = contiguous(name, shape[::-1] if is_fortran else shape, Storage(entry, name, size // itemsize(name)))
+    if not shape:
+        return decode(tensor, archive.part(entry, begin, size)).item(), begin
+    return (tensor.turned if is_fortran else tensor), begin
