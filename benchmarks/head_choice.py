@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import NamedTuple
@@ -42,16 +42,23 @@ def models(pattern: str) -> Iterator[Model]:
 
     for name in timm.list_models():
         if fnmatch(name, pattern):
-            with torch.device("meta"):
-                built = timm.create_model(name, pretrained=False)
+            built = _built(lambda name=name: timm.create_model(name, pretrained=False))
             stated = built.default_cfg.get("classifier") or ()
             classifiers = (stated,) if isinstance(stated, str) else tuple(stated)
             yield Model("timm", name, _state(built), classifiers if getattr(built, "num_classes", 0) else ())
     for name in torchvision_models.list_models(module=torchvision_models):
         if fnmatch(name, pattern):
-            with torch.device("meta"):
-                built = torchvision_models.get_model(name, weights=None)
+            built = _built(lambda name=name: torchvision_models.get_model(name, weights=None))
             yield Model("torchvision", name, _state(built), (_last_layer(built),))
+
+
+def _built(make: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """Return a model without numbers, or with them where its code computes some as it is built."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except (NotImplementedError, RuntimeError):
+        return make()
 
 
 def _state(model: torch.nn.Module) -> dict[str, tuple[tuple[int, ...], str]]:

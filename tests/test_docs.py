@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dsi_cli.checkpoints.formats import FORMATS
+from dsi_cli.checkpoints.layouts import TRAINERS
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -64,6 +67,12 @@ def test_the_readme_has_commands_and_an_example():
 def test_pages_made_from_the_code_are_up_to_date(name):
     made = runpy.run_path(str(ROOT / "docs/make_pages.py"))["PAGES"][name]()
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == made, "run python docs/make_pages.py"
+
+
+def test_every_container_and_trainer_is_on_the_page_of_what_is_read():
+    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
+    assert [one.name for one in FORMATS if f"`{one.name}`" not in page] == []
+    assert [one.name for one in TRAINERS if one.name not in page.lower()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
+from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
@@ -138,7 +139,7 @@ def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     asked = ", ".join(map(str, paths))
     others = ignored_files(paths)
     beside = f"{others} other file{'' if others == 1 else 's'}"
-    return f"no checkpoints under {asked} ({beside}): expected torch.save or safetensors files"
+    return f"no checkpoints under {asked} ({beside}): expected {EXPECTED}"
 
 
 def _scan(

@@ -16,6 +16,7 @@ import pytest
 import torch
 from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
+from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.store import output
 
 pytest_plugins = ("analysed",)
@@ -52,7 +53,7 @@ def states(out):
 def test_an_empty_folder(dsi, tmp_path):
     (tmp_path / "empty").mkdir()
     ended = dsi("analyze", tmp_path / "empty", "-o", tmp_path / "out")
-    expected = f"no checkpoints under {tmp_path}/empty (0 other files): expected torch.save or safetensors files"
+    expected = f"no checkpoints under {tmp_path}/empty (0 other files): expected {EXPECTED}"
     failed(ended, 3, expected)
     failed(dsi("scan", tmp_path / "empty"), 3, expected)
     assert not (tmp_path / "out").exists()
@@ -64,7 +65,11 @@ def test_a_folder_of_other_files(names, said, dsi, tmp_path):
     for name in names:
         (tmp_path / "other" / name).write_text("nothing of interest to anybody", encoding="utf-8")
     ended = dsi("analyze", tmp_path / "other", "-o", tmp_path / "out")
-    failed(ended, 3, f"no checkpoints under {tmp_path}/other ({said}): expected torch.save or safetensors files")
+    failed(
+        ended,
+        3,
+        f"no checkpoints under {tmp_path}/other ({said}): expected {EXPECTED}",
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -140,6 +140,7 @@ FORMATS = (
 )
 WHOLE_FOLDERS = tuple(mark for one in FORMATS for mark in one.marks if "*" not in mark)
 """The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
+EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 MAGICS = (_ZIP, _LEGACY, _HDF5)
 
 
@@ -186,9 +187,7 @@ def open_source(source: Source) -> tuple[str, Content]:
     if found is None:
         if any(magic.startswith(head) for magic in MAGICS):
             raise PendingError("empty, or breaks off in its first bytes")
-        raise UnreadableError(
-            "not a container that dsi reads: expected a torch.save or safetensors file, or another of its list"
-        )
+        raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}")
     return found.name, _complete(_opened(found).open_content(source))
 
 
