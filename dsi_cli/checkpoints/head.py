@@ -21,7 +21,7 @@ _WRAPPERS = frozenset(
 )
 _HEAD = re.compile(
     r"^(fc|classif\w*|cls|cls_classifier|heads?|linear|lin|logits?|out|output|last_linear|score|cls_score"
-    r"|class_predictor|class_labels_classifier|final|predictions?|fc_out|head_fc|fc_cls|predictor|box_predictor"
+    r"|class_predictor|class_labels_classifier|class_embed|final|predictions?|fc_out|head_fc|fc_cls|predictor|box_predictor"
     r"|(cls|class|mlp|linear|fc|decode)_head|cls_seg|conv_seg|to_logits|output_layer|final_layer)$",
     re.IGNORECASE,
 )
@@ -30,7 +30,7 @@ _KERAS_HEAD = re.compile(r"(^|_)(predictions|logits|probs|classifier|head|head_d
 """Ends of the names of Keras' layers, which are all beside each other and carry the model's name."""
 _KERAS_DENSE = re.compile(r"^dense(_\d+)?$")
 _NOT_HEAD = re.compile(
-    r"aux|dist(?:$|_|ill)|embed|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
+    r"aux|dist(?:$|_|ill)|(?<!class_)embed|^text(?:_|$)|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
     r"|mask_head|rpn|criterion|confmat|proto|(?<!out_)proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative"
     r"|teacher|^pre_|last_conv|^pool|^se$|squeeze",
     re.IGNORECASE,
@@ -153,7 +153,7 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
         likely = [one for one in likely if one.tensor.shape[0] in (classes, classes + 1)] or likely
     if not likely:
         return None
-    finalists = _feeds_nothing(likely)
+    finalists = list({one.tensor: one for one in _feeds_nothing(likely)}.values())  # tied ones are one
     if all(_KERAS_DENSE.match(one.module[-1]) for one in finalists):
         finalists = finalists[-1:]  # counted by Keras, in the model's order
     if len(finalists) > 1:
@@ -306,6 +306,19 @@ def _nothing_there(groups: list[StateDict], role: str) -> str:
     return "no weights in this file (an optimiser or scheduler alone?)"
 
 
+def _is_wide_predictor(name: str, tensor: Tensor) -> bool:
+    """Whether a weight is a detector's class predictor that looks at a neighbourhood (RetinaNet, FCOS, SSD)."""
+    return (
+        len(tensor.shape) == 4
+        and not _is_matrix(tensor)
+        and bool(re.search(r"cls_logits|cls_score|classification_head", name))
+    )
+
+
 def _no_classifier(groups: list[StateDict]) -> str:
     tensors = sum(len(group.tensors) for group in groups)
+    wide = [(name, one) for group in groups for name, one in group.tensors.items() if _is_wide_predictor(name, one)]
+    if wide:
+        name, last = wide[-1]
+        return f"no classifier: {name} {last.shape} predicts classes by a convolution that is no 1x1, so no row of it is a class"
     return f"no classifier among {tensors} tensors (a backbone, an adapter?); if one is, name it with --head: {_matrices(groups)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import pytest
 import timm
 import torch
@@ -293,7 +291,48 @@ def test_a_head_that_cannot_be_taken_says_why(wanted, error, message):
 
 
 def test_no_more_than_five_are_listed_and_many_take_no_time():
-    many = OrderedDict((f"a{n}.head.weight", one) for n in range(20_000) for one in tensors(x=(10, 16)).values())
+    many = tensors(**{f"a{n}__head__weight": (10, 16) for n in range(20_000)})
     with pytest.raises(AmbiguousHeadError, match="20000 tensors could be the classifier") as caught:
         chosen(many)
     assert str(caught.value).count("(10, 16)") == 5
+
+
+# Detectors, and networks with a text tower, by the libraries' own names
+
+CLASS_EMBED = tensors(class_embed__weight=(92, 256), bbox_embed__layers__2__weight=(4, 256))
+
+
+def test_the_original_detr_calls_it_class_embed():
+    assert chosen(CLASS_EMBED) == "class_embed.weight"
+
+
+def test_a_class_predictor_for_each_layer_is_asked_about_unless_they_are_one():
+    apart = tensors(**{f"class_embed__{layer}__weight": (13, 256) for layer in range(3)})
+    with pytest.raises(AmbiguousHeadError, match=r"3 tensors could be the classifier: class_embed\.0\.weight"):
+        chosen(apart)
+    one = next(iter(apart.values()))
+    assert chosen(dict.fromkeys(apart, one)).startswith("class_embed.")
+
+
+def test_a_class_predictor_that_is_no_1x1_convolution_is_named():
+    found = tensors(
+        head__classification_head__conv__0__weight=(256, 256, 3, 3),
+        head__classification_head__cls_logits__weight=(99, 256, 3, 3),
+    )
+    with pytest.raises(
+        NoHeadError, match=r"cls_logits\.weight \(99, 256, 3, 3\) predicts classes by a convolution that is no"
+    ):
+        chosen(found)
+
+
+def test_the_projection_of_a_text_tower_is_no_classifier():
+    found = tensors(text_model__head__weight=(768, 768), vision_model__encoder__layers__0__mlp__fc1__weight=(3072, 768))
+    with pytest.raises(NoHeadError, match="no classifier among 2 tensors"):
+        chosen(found)
+
+
+def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so():
+    found = tensors(**{f"head__{part}__weight": (64, 64) for part in "qkv"}, head__proj__weight=(10, 64))
+    with pytest.raises(NoHeadError, match="no classifier among 4 tensors"):
+        chosen(found)
+    assert chosen(found, classes=10) == "head.proj.weight"
