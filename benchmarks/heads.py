@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -16,6 +17,8 @@ from benchmarks.rows import Row, megabytes, seconds, skipped
 from benchmarks.scratch import Large, Setup, large
 
 PART = "heads"
+CORPUS = Path(__file__).resolve().parents[2] / "shared" / "zoo" / "corpus.tar.gz"
+LONGEST_SCAN = 10.0
 MOST_SHARE, OVER_LOAD, OVER_MMAP = 0.005, 40.0, 2.5
 _LOAD = "torch.load"
 _MMAP = "torch.load(mmap=True, weights_only=True)"
@@ -44,7 +47,23 @@ def measure(setup: Setup) -> list[Row]:
     if missing:
         return [skipped(PART, "the head of a large checkpoint", f"{' and '.join(missing)} is not installed")]
     files = large(setup)
-    return [*_bytes_rows(files), *_first_rows(setup, files), *_again_rows(setup, files), *_process_rows(setup, files)]
+    rows = [*_bytes_rows(files), *_first_rows(setup, files), *_again_rows(setup, files), *_process_rows(setup, files)]
+    return rows if setup.quick else [*rows, _corpus_row(setup)]
+
+
+def _corpus_row(setup: Setup) -> Row:
+    """Return what `dsi scan` of the corpus of real trainers' files takes, where that is there."""
+    what = "`dsi scan` of a corpus of some thirty trainers' files"
+    if not CORPUS.is_file():
+        return skipped(PART, what, f"{CORPUS.name} is not there")
+    folder = setup.folder / "corpus"
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["tar", "-xzf", CORPUS, "-C", folder], check=True)
+    took = timing.command_turns({"scan": timing.dsi("scan", str(folder))}, setup.rounds(3))["scan"]
+    files = sum(path.is_file() for path in folder.rglob("*"))
+    return Row(
+        PART, what, seconds(took), f"{files:,} files of all kinds", None, f"below {LONGEST_SCAN:g} s", took < LONGEST_SCAN
+    )
 
 
 def asked(path: Path) -> int:
