@@ -72,6 +72,11 @@ def leaves():
     raise SystemExit(3)
 
 
+class Leaves(Net):
+    def forward(self, x):
+        raise SystemExit(0)
+
+
 NET = Net()
 '''
 

@@ -83,6 +83,7 @@ def open_image_folder(folder: Path) -> Samples:
         paths=paths,
         image=lambda sample: open_file(paths[sample]),
         is_threadsafe=True,
+        is_sorted=True,
     )
 
 

@@ -57,14 +57,23 @@ def find(spec: str) -> Callable[..., Any]:
     file = file_of(spec)
     if file is not None and not file.is_file():
         raise UsageError(f"{spec}: expected a Python file, found nothing at {place}; check the path")
-    try:
+    with run(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
-    except (Exception, SystemExit) as error:
-        raise failed(spec, "a module that can be imported", error) from error
-    function = getattr(module, name, None)
+        function = getattr(module, name, None)
     if not callable(function):
         raise UsageError(f"{spec}: expected a function {name!a} in {place}, found none; check its name")
     return function  # type: ignore[no-any-return]
+
+
+@contextlib.contextmanager
+def run(spec: str, wanted: str) -> Iterator[None]:
+    """Run the user's code in this: whatever it raises, an exit included, is a `UsageError`, see `failed`."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise failed(spec, wanted, error) from error
 
 
 def failed(spec: str, wanted: str, error: BaseException) -> UsageError:

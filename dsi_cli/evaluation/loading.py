@@ -88,7 +88,7 @@ class _Fit:
         found = (("missing", self.missing), ("unexpected", self.unexpected), ("of another shape", self.shapes))
         told = [f"{len(names)} {what} ({_listed(names)})" for what, names in found if names]
         if told:
-            raise UnreadableError(f"the weights do not fit the model: {'; '.join(told)}; give the right one with --model")
+            raise UnreadableError(f"the weights do not fit the model: {'; '.join(told)}")
 
 
 def _prefix(own: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], head: str | None) -> str:

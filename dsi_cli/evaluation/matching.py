@@ -66,7 +66,8 @@ def match_classes(
     targets : (N,) int64
         In 0 to ``classes`` - 1.
     warnings : list of str
-        Classes without an image; names that are numbers and were taken for class numbers.
+        Classes without an image; names that are numbers and were taken for class numbers; names in an order that is no more
+        than sorted, where the classifier has none.
 
     Raises
     ------
@@ -170,8 +171,10 @@ def _by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64], list[
             "use the data it was trained on, or give --labels with the data's class names in the classifier's order"
         )
     warnings = _order_warning(samples)
+    if samples.names is not None:
+        return samples.targets, warnings + _without_image(samples, samples.targets, samples.names)
     empty = np.flatnonzero(np.bincount(samples.targets, minlength=classes) == 0)
-    if samples.names is None and len(empty):
+    if len(empty):
         numbers = ", ".join(map(str, empty[:_LISTED])) + (", ..." if len(empty) > _LISTED else "")
         warnings.append(
             f"{len(empty):,} of the {classes:,} classes {_have(len(empty))} no image in {samples.source}: numbers {numbers}"
@@ -180,9 +183,12 @@ def _by_number(samples: Samples, classes: int) -> tuple[NDArray[np.int64], list[
 
 
 def _order_warning(samples: Samples) -> list[str]:
-    """Return a warning where names are numbers that are not in their order: ``10`` before ``2``, as folders are sorted."""
+    """Return a warning where the order of the names is no one's, above all where it sorts numbers as text: ``10`` before ``2``."""
     names = samples.names or ()
-    if not all(_is_number(name) for name in names) or [int(name) for name in names] == sorted(map(int, names)):
+    if not all(_is_number(name) for name in names):
+        told = "the class names are those of the data, in sorted order: taken as the classifier's order; give --labels if it is"
+        return [f"{told} another"] if samples.is_sorted else []
+    if [int(name) for name in names] == sorted(map(int, names)):
         return []
     return [
         f"the class names of {samples.source} are numbers in spelling's order ({', '.join(names[:3])}, ...): so taken, as "

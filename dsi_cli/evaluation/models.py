@@ -66,11 +66,11 @@ def build(spec: str, wanted: Wanted) -> Built:
         raise UsageError(f"--model wants {EXPECTED}; {spec!r} is not of that form")
     try:
         built = maker(name, wanted) if maker else _of_function(spec, wanted)
+        (built.zero_shot or built.model).eval()
     except UsageError:
         raise
-    except Exception as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
         raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {_line(error)}") from None
-    (built.zero_shot or built.model).eval()
     return built
 
 
@@ -79,7 +79,7 @@ def _close(name: str, listed: Sequence[str]) -> str:
     return f"; it has {', '.join(close)}" if close else ""
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300]
 
 
@@ -149,7 +149,12 @@ def _transformers(name: str, wanted: Wanted) -> Built:
 def _torchscript(name: str, _wanted: Wanted) -> Built:
     if not Path(name).is_file():
         raise UsageError(f"--model torchscript:{name}: there is no such file")
-    return Built(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
+    try:
+        return Built(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        raise UsageError(
+            f"--model torchscript:{name} is no TorchScript archive that torch can load; torch.jit.save writes one"
+        ) from None
 
 
 def _of_function(spec: str, wanted: Wanted) -> Built:
@@ -163,10 +168,8 @@ def _of_function(spec: str, wanted: Wanted) -> Built:
 
 def _called(spec: str, function: Callable[..., Any], wanted: Wanted) -> Any:
     arguments = _arguments(spec, function, wanted)
-    try:
+    with functions.run(spec, "a function that returns a model"):
         return function(**arguments)
-    except (Exception, SystemExit) as error:
-        raise functions.failed(spec, "a function that returns a model", error) from error
 
 
 def _arguments(spec: str, function: Callable[..., Any], wanted: Wanted) -> dict[str, Any]:

@@ -42,9 +42,10 @@ def open_own(spec: str, train: bool) -> Samples:
     """
     with functions.findable(spec):
         dataset = _called(spec, functions.find(spec), train)
-    size = _size(spec, dataset)
-    targets = _targets(spec, dataset, size)
-    names = _names(spec, dataset)
+    with functions.run(spec, EXPECTED):
+        size = _size(spec, dataset)
+        targets = _targets(spec, dataset, size)
+        names = _names(spec, dataset)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
     file = functions.file_of(spec)
     code = stamps([file]) if file is not None else []
@@ -66,10 +67,8 @@ def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
         known = {}  # type: ignore[assignment]
     options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
     chosen = next(({name: options[name]} for name in options if name in known), {})
-    try:
+    with functions.run(spec, "a function that gives a data set"):
         return function(**chosen)
-    except (Exception, SystemExit) as error:
-        raise functions.failed(spec, "a function that gives a data set", error) from error
 
 
 def _size(spec: str, dataset: Any) -> int:
@@ -99,10 +98,8 @@ def _stated(dataset: Any, size: int) -> NDArray[np.int64] | None:
 
 def _target(spec: str, dataset: Any, number: int) -> int:
     """Return an item's target; the item is checked on the way."""
-    try:
+    with functions.run(f"{spec}, sample {number}", "an (image, target) pair"):
         item = dataset[number]
-    except Exception as error:
-        raise functions.failed(f"{spec}, sample {number}", "an (image, target) pair", error) from error
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise UsageError(
             f"{spec}, sample {number}: expected an (image, target) pair, found {type(item).__name__}; return a tuple of two"

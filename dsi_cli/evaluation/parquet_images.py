@@ -55,7 +55,8 @@ def open_parquet(shown: str, files: Sequence[Path], labels: str | None = None) -
     paths = [f"{file.absolute()}#{row}" for file, count in zip(files, rows.counts, strict=True) for row in range(count)]
     if not paths:
         raise UsageError(f"{shown}: expected a row for each image, found none; name another split")
-    targets, names = numbered(_labels(files, label), _names(schemas[0], label), paths.__getitem__)
+    labelled = _labels(files, label)
+    targets, names = numbered(labelled, _names(schemas[0], label), paths.__getitem__)
     return Samples(
         source=f"parquet {shown} {counted(len(paths), len(names) if names is not None else len(set(targets.tolist())))}",
         id=fingerprint("parquet", label, stamps(files)),
@@ -64,6 +65,7 @@ def open_parquet(shown: str, files: Sequence[Path], labels: str | None = None) -
         paths=paths,
         image=lambda sample: _decoded(rows[sample]),
         is_threadsafe=True,
+        is_sorted=isinstance(labelled[0], str),
     )
 
 
@@ -74,7 +76,7 @@ def row_bytes(file: Path, row: int) -> bytes:
     ------
     UsageError
         The file is damaged, has no image column, or not as many rows.
-    ValueError
+    OSError
         The row has no image.
     """
     rows = Rows([file], _image_column(file, _schema(file)))
@@ -90,7 +92,7 @@ def _decoded(cell: Any) -> Any:
 def _bytes(cell: Any) -> bytes:
     data = cell["bytes"] if isinstance(cell, dict) else cell
     if data is None:
-        raise ValueError("the row holds no image bytes")
+        raise OSError("the row holds no image bytes")
     assert isinstance(data, bytes)
     return data
 

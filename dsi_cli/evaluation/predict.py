@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.evaluation.gathering import Gathered
 from dsi_cli.evaluation.outputs import Features, tensor_of
+from dsi_cli.evaluation.precision import full_precision
 from dsi_cli.predictions.outcome import Answer
 
 BATCH_BYTES = 32 << 20
@@ -128,6 +129,7 @@ class Evaluator:
         try:
             with (
                 torch.inference_mode(),
+                full_precision(),
                 torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.autocast),
             ):
                 return tensor_of(self.model(self._input(images)))
@@ -137,7 +139,7 @@ class Evaluator:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
                 raise UsageError(f"the model cannot take these images: {_first_line(error)}") from None
-        except Exception as error:  # noqa: BLE001 (the user's code may raise anything)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
             raise UsageError(f"the model cannot take these images: {type(error).__name__}: {_first_line(error)}") from None
         if len(images) == 1:
             raise UsageError("one image alone is too much for the memory: try --device cpu or a smaller --image-size")

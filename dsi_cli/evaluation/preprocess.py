@@ -71,10 +71,18 @@ class Preprocessing:
         if self.std is not None and not all(value > 0 for value in self.std):
             raise UsageError(f"a standard deviation is above 0; {self.std} is not")
         if self.size is not None and not all(1 <= side <= 8192 for side in self.size):
-            raise UsageError(f"an image size lies between 1 and 8,192; {self.size} does not")
+            size = " x ".join(map(str, dict.fromkeys(self.size)))
+            raise UsageError(f"an image size lies between 1 and 8,192; {size} does not")
         if self.crop_pct is not None and not 0 < self.crop_pct <= 4:
             raise UsageError(f"a crop share lies between 0 and 4; {self.crop_pct} does not")
         return replace(self, mean=_each(self.mean, channels), std=_each(self.std, channels), channels=channels)
+
+    def averaged(self) -> Preprocessing:
+        """Return it with the values of three channels averaged where images have one: those of a library, for its RGB models."""
+        if self.channels != 1:
+            return self
+        mean, std = (None if values is None else (sum(values) / len(values),) for values in (self.mean, self.std))
+        return replace(self, mean=mean, std=std)
 
     def transform(self) -> Callable[[Image], NDArray[np.uint8]]:
         """Return the function from an image to ``(channels, height, width)`` uint8."""
@@ -124,14 +132,13 @@ def _of_eight_bits(image: Image) -> Image:
 
 
 def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] | None:
-    """Return a value for each channel: one stands for all; for one channel, three are averaged."""
+    """Return a value for each channel: one stands for all."""
     if values is None or len(values) == channels:
         return values
     if len(values) == 1:
         return values * channels
-    if channels == 1:
-        return (sum(values) / len(values),)
-    raise UsageError(f"{len(values)} values of mean or std for {channels} channels: give one, or one a channel")
+    what = f"{channels} channel{'s' * (channels != 1)}"
+    raise UsageError(f"{len(values)} values of mean or std for {what}: give one, or one a channel")
 
 
 def told(facts: Mapping[str, Any]) -> Preprocessing:

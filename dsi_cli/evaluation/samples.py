@@ -51,6 +51,8 @@ class Samples:
         Whether ``image`` may be called by several threads at once.
     wnids : tuple of (str or None), or None
         A WordNet id beside each class, where the source has them besides the names.
+    is_sorted : bool
+        Whether the source gives names without an order, so that their sorted order stands for it.
     """
 
     source: str
@@ -61,6 +63,7 @@ class Samples:
     image: Callable[[int], Image.Image | torch.Tensor]
     is_threadsafe: bool
     wnids: tuple[str | None, ...] | None = None
+    is_sorted: bool = False
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -97,7 +97,7 @@ def _results(samples: Samples, transform: Transform, order: Sequence[int], worke
 def _row(samples: Samples, number: int, transform: Transform) -> Row | str:
     try:
         image = samples.image(number)
-    except Exception as error:  # noqa: BLE001 (a decoder raises anything on damaged bytes, and so does a user's data set)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (a decoder raises anything on damaged bytes, and so does a user's data)
         return reason(error)
     return transform(image) if isinstance(image, Image) else _array(samples.place(number), image)
 

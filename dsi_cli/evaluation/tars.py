@@ -80,6 +80,7 @@ def open_tars(shown: str, files: Sequence[Path]) -> Samples:
         paths=paths,
         image=lambda sample: open_bytes(images[sample].read()),
         is_threadsafe=True,
+        is_sorted=names is not None,
     )
 
 

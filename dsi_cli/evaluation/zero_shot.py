@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from dsi_cli.evaluation.precision import full_precision
+
 PROMPT = "a photo of a {}."
 
 
@@ -38,7 +40,7 @@ class ZeroShot(torch.nn.Module):
             return None
         towers: Any = self.towers
         device = next(towers.parameters()).device
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision():
             found = _pooled(towers.get_text_features(**{name: ids.to(device) for name, ids in self.tokens.items()}))
             weight = torch.nn.functional.normalize(found.float(), dim=1).clone()
         self.head = torch.nn.Linear(weight.shape[1], len(weight), bias=False, device=device)

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import state as checkpoint_state
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.errors import UnreadableError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.evaluation import recorded
 from dsi_cli.evaluation.preprocess import Preprocessing, told
 from dsi_cli.pipeline.labelled_data import Data, Say
-from dsi_cli.pipeline.labelling import Labelling
+from dsi_cli.pipeline.labelling import OF_DATA, Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.predictions.outcome import Answer
@@ -92,13 +92,15 @@ class Model:
             )
         found = self._places.get(self.record.path)
         tensors = checkpoint_state.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
-        known = self._asked().over(told(self.facts))
+        known = told(self.facts)
         channels = asked.channels or recorded.channels_of(tensors) or 3
-        wanted = models.Wanted(self._rows(), channels, known.size, dict(asked.model_arguments), self.state.names)
+        size = self._asked().over(known).size
+        wanted = models.Wanted(self._rows(), channels, size, dict(asked.model_arguments), self.state.names)
         built = models.build(self.spec, wanted)
         # Hugging Face's processor knows better than the config, which says what size the weights were begun with.
         first, second = (built.usual, known) if self.spec.startswith("transformers:") else (known, built.usual)
-        self.prepared = self._asked().over(first).over(second).over(Preprocessing(channels=channels)).fitted()
+        usual = first.over(second).over(Preprocessing(channels=channels)).averaged()
+        self.prepared = self._asked().over(usual).fitted()
         self._model, self._zero_shot = built.model, built.zero_shot
         self._tell(self.prepared)
         self._evaluator = predict.Evaluator(
@@ -113,6 +115,7 @@ class Model:
 
     def _tell(self, prepared: Preprocessing) -> None:
         origin = " (recorded in its checkpoints)" if self.is_guessed else ""
+        origin += " (runs the file's own code)" if str(self.spec).startswith("torchscript:") else ""
         if self._zero_shot is not None:
             has = self._zero_shot.tokens is not None
             origin += (
@@ -143,7 +146,7 @@ class Model:
         UnreadableError
             The file is gone, has changed since it was scanned, or its weights do not fit.
         UsageError
-            The weights of the first one do not fit: the model is another.
+            The weights of no checkpoint of the run fit: the model is another.
         """
         if self._loaded == record.path:
             return self._head
@@ -158,13 +161,29 @@ class Model:
             self._loaded = None
             self._head = loading.load(self._model, weights)
         except UnreadableError as error:
+            self.has_fitted = self.has_fitted or any(self._fits(one) for one in self.state.usable if one is not record)
             if not self.has_fitted:
-                raise UsageError(f"{found.path.name}: {error}") from None
+                raise UsageError(
+                    f"run {self.state.run.name!r}, {found.path.name}: {error}; no other checkpoint fits either: give the right "
+                    "model with --model"
+                ) from None
             raise
         if self._zero_shot is not None and (weight := self._zero_shot.embed_text()) is not None:
             self._head, self.state.text_weights[record.path] = "head", weight
         self._loaded, self.has_fitted = record.path, True
         return self._head
+
+    def _fits(self, record: Record) -> bool:
+        found = self._places.get(record.path)
+        if found is None:
+            return False
+        from dsi_cli.evaluation import loading
+
+        try:
+            loading.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
+        except CheckpointError:
+            return False
+        return True
 
 
 @dataclass
@@ -175,6 +194,8 @@ class Evaluated:
     data: Data
     model: Model
     targets: NDArray[np.int64]
+    taken_for: str | None
+    """What the labels are, where no name says which of the classifier's classes each is."""
     progress: Callable[[int], None]
     """Takes the number of images done."""
     _ready: Split | None = None
@@ -192,6 +213,14 @@ class Evaluated:
     def described(self, _record: Record) -> dict[str, Any] | None:
         """Return what shapes the answers, the same at each checkpoint."""
         return {"data": self.data.samples[self.split].id, "targets": self._digest, **self.model.described}
+
+    def lacks(self, _record: Record) -> None:
+        """Return nothing: a model answers at each checkpoint."""
+
+    @property
+    def described_data(self) -> str:
+        """The data in words, and what their labels are taken for."""
+        return self.data.samples[self.split].source + (f"; {self.taken_for}" if self.taken_for else "")
 
     @cached_property
     def _digest(self) -> str:
@@ -238,12 +267,19 @@ def of_run(
     from dsi_cli.evaluation.matching import match_classes
 
     model = Model(state, one, options, data.say)
-    names, wnids = (one.labels.names, [r.wnid for r in one.resolutions]) if one.labels is not None else (None, None)
+    # Names that are the data's own say nothing of the classifier's order; without a classifier theirs is the order.
+    has_order = one.labels is not None and (one.labels.source != OF_DATA or model.record.head is None)
+    names, wnids = (one.labels.names, [r.wnid for r in one.resolutions]) if one.labels and has_order else (None, None)
     found, warnings = {}, []
     for split, samples in data.samples.items():
         targets, told_of = match_classes(samples, one.classes, names, wnids)
         warnings += told_of
-        found[split] = Evaluated(split, data, model, targets, progress)
+        taken_for = None
+        if samples.names is None:
+            taken_for = "labels are taken as class numbers"
+        elif names is None and not samples.is_sorted:
+            taken_for = "class names are taken to be in the classifier's order"
+        found[split] = Evaluated(split, data, model, targets, taken_for, progress)
     return found, warnings
 
 

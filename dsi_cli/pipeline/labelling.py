@@ -19,6 +19,8 @@ from dsi_cli.labels.lists import LabelList
 from dsi_cli.wordnet import paths, senses, taxonomy
 from dsi_cli.wordnet.senses import Resolution
 
+OF_DATA = "the data's class names"
+"""The source of labels that nothing but the labelled data gives."""
 FEWEST = 4
 """Resolved classes that an alignment with WordNet needs."""
 
@@ -133,7 +135,7 @@ def labels_of(
     if asked is not None:
         return files.read(asked), []
     warnings: list[str] = []
-    told = None if of_data is None else presets.recognise(of_data, "the data's class names", None)
+    told = None if of_data is None else presets.recognise(of_data, OF_DATA, None)
     if classes is None:
         return told, warnings
     for found in chain(_found_labels(run, readable), [told] if told is not None else []):

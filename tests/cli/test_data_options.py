@@ -124,6 +124,7 @@ def refused(ran, message, code=2):
         (("--model", "gone.py:build"), r"^gone.py:build: expected a Python file, found nothing at gone.py"),
         (("--model", "{nets}:gone"), r":gone: expected a function 'gone' in .*, found none; check its name$"),
         (("--model", "{nets}:fails"), r":fails: expected a function that returns a model, .*\(ValueError: two lines\)"),
+        (("--model", "{nets}:Leaves"), r"^the model cannot take these images: SystemExit: 0$"),
         (("--model", "{nets}:leaves"), r":leaves: expected a function that returns a model, .*\(SystemExit: 3\)"),
         (("--model", "{nets}:nothing"), r":nothing returned a NoneType; expected a torch.nn.Module$"),
         (("--model", "{nets}:strict"), r":strict needs width: give --model-arg width=VALUE$"),
@@ -133,15 +134,22 @@ def refused(ran, message, code=2):
         (("--mean", "a"), r"^--mean wants numbers, for example"),
         (("--mean", "0.1,0.2"), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
         (("--mean", "nan"), r"mean"),
+        (
+            ("--mean", "0.1,0.9,0.2", "--channels", 1),
+            r"^3 values of mean or std for 1 channel: give one, or one a channel$",
+        ),
         (("--std", "0"), r"^a standard deviation is above 0; \(0\.0,\) is not$"),
         (("--std", ""), r"^0 values of mean or std for 3 channels|--std wants numbers"),
-        (("--image-size", 0), r"^an image size lies between 1 and 8,192; \(0, 0\) does not$"),
+        (("--image-size", 0), r"^an image size lies between 1 and 8,192; 0 does not$"),
         (("--image-size", 10**6), r"^an image size lies between 1 and 8,192"),
         (("--image-size", "big"), r"--image-size"),
         (("--crop-pct", 0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
         (("--image-size", 24, "--interpolation", "cubic"), r"interpolation.*nearest, bilinear, bicubic.* lanczos.*cubic"),
         (("--channels", 2), r"^images of 2 channels cannot be made: expected 1, 3, 4$"),
-        (("--channels", 1), r"^epoch_0\.pt: the weights do not fit the model: 1 of another shape \(conv\.weight"),
+        (
+            ("--channels", 1),
+            r"^run 'own', epoch_0\.pt: the weights do not fit the model: 1 of another shape \(conv\.weight",
+        ),
         (("--batch-size", 0), r"^--batch-size takes 1 or more, or auto; 0 is not$"),
         (("--batch-size", "many"), r"^--batch-size takes a number or auto; 'many' is neither$"),
         (("--cache", "half"), r"^--cache wants a size, for example 8GB or 0; 'half' is none$"),
@@ -245,6 +253,42 @@ def test_another_number_of_classes_without_names(change, words, own_run, evaluat
     )
 
 
+ORDER = (
+    "warning: own: the class names are those of the data, in sorted order: taken as the classifier's order; give --labels"
+)
+
+
+def test_folders_in_the_place_of_labels_are_a_warning(own_run, evaluate, few, tmp_path):
+    """At each call: their order may be another than that which the network was trained with."""
+    for _ in range(2):
+        ran = evaluate(own_run.folder, *own_run.options, "--train", few)
+        assert ran.stderr.count(ORDER) == 1
+    (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
+    ran = evaluate(own_run.folder, *own_run.options, "--labels", tmp_path / "labels.txt")
+    assert "sorted order" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("None", "labels are taken as class numbers"),
+        ("[f'c{n}' for n in range(10)]", "class names are taken to be in the classifier's order"),
+    ],
+)
+def test_numbers_that_are_taken_as_class_numbers_are_told(names, said, own_run, evaluate, tmp_path):
+    (tmp_path / "numbered_data.py").write_text(
+        "from PIL import Image\n"
+        "class Data(list):\n"
+        f"    classes = {names}\n"
+        "def data(): return Data((Image.new('RGB', (8, 8), (9 * n, 0, 0)), n) for n in range(10))\n",
+        encoding="utf-8",
+    )
+    ran = evaluate(own_run.folder, *own_run.options, data=f"{tmp_path / 'numbered_data.py'}:data")
+    assert ran.code == 0, ran.stderr
+    assert f"data (10 images, 10 classes); {said}\n" in ran.stderr
+    assert "in sorted order" not in ran.stderr
+
+
 def test_a_class_without_an_image_is_a_warning(own_run, evaluate, data, few, tmp_path):
     shutil.rmtree(data / "bear")
     (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
@@ -311,7 +355,7 @@ def test_images_of_several_colour_modes(own_run, evaluate, data):
 
 def test_images_that_a_transformer_cannot_take(timm_run, evaluate):
     ran = evaluate(timm_run.folder, "--model", "timm:test_vit", "--image-size", 32)
-    refused(ran, r"^checkpoint-0\.pth\.tar: the weights do not fit the model: 1 of another shape \(pos_embed")
+    refused(ran, r"^run 'timm', checkpoint-0\.pth\.tar: the weights do not fit the model: 1 of another shape \(pos_embed")
 
 
 def test_a_model_that_takes_no_image_of_this_size(own_run, tmp_path, evaluate):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -129,6 +131,17 @@ def test_numbers_alone_are_taken_as_they_are():
 def test_a_classifier_without_names_takes_the_datas_order():
     targets, warnings = match_classes(_samples(("b", "a"), [1, 0, 1]), 2, None, None)
     assert (targets.tolist(), warnings) == ([1, 0, 1], [])
+
+
+def test_a_sorted_order_that_nobody_stated_is_told():
+    samples = replace(_samples(("a", "b"), [1, 0, 1]), is_sorted=True)
+    targets, warnings = match_classes(samples, 2, None, None)
+    assert targets.tolist() == [1, 0, 1]
+    assert warnings == [
+        "the class names are those of the data, in sorted order: taken as the classifier's order; give --labels if it is another"
+    ]
+    assert match_classes(samples, 2, ("b", "a"), None)[1] == []
+    assert match_classes(replace(_samples(("0", "1")), is_sorted=True), 2, None, None)[1] == []
 
 
 def test_numbers_in_the_order_of_their_spelling_are_told():

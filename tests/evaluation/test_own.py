@@ -154,6 +154,14 @@ def test_the_id_is_of_the_split_the_targets_and_the_code(write):
             r"expected a function that gives a data set, found that it fails \(OSError: no disk\)",
         ),
         ("def data(): raise SystemExit(3)", r"found that it fails \(SystemExit: 3\); correct it"),
+        (
+            "class Leaves(Images):\n    def __getitem__(self, number): raise SystemExit(0)\ndef data(): return Leaves([1])",
+            r"sample 0: expected an \(image, target\) pair, found that it fails \(SystemExit: 0\); correct it$",
+        ),
+        (
+            "class Leaves(Images):\n    def __len__(self): raise SystemExit(0)\ndef data(): return Leaves([1])",
+            r"expected a map-style data set of .* pairs, found that it fails \(SystemExit: 0\); correct it$",
+        ),
         ("def data(needed): pass", r"found that it fails \(TypeError: data\(\) missing 1 required"),
         (
             "def data(): return None",

@@ -11,6 +11,7 @@ import pytest
 from evaluation.layouts import write_parquet
 
 from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.images import reason
 from dsi_cli.evaluation.parquet_images import open_parquet, row_bytes
 
 
@@ -173,7 +174,8 @@ def test_a_row_without_bytes_is_a_bad_image(tmp_path, data):
     path = write_parquet(tmp_path / "a.parquet", [data[0], None], [0, 0])
     samples = open_parquet("a", [path])
     assert np.asarray(samples.image(0)).shape == (28, 28)
-    with pytest.raises(ValueError, match="the row holds no image bytes"):
+    with pytest.raises(OSError, match=r"^the row holds no image bytes$") as caught:
         samples.image(1)
+    assert reason(caught.value) == "the row holds no image bytes"
     with pytest.raises(UsageError, match=r"a.parquet: expected a row 2, found 2 rows; the file has changed"):
         row_bytes(path, 2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import oracles_testset as oracles
 import pytest
@@ -308,6 +310,7 @@ def test_logits_are_found_in_what_a_model_returns(function, images, targets):
         (lambda x: x / 0, UnreadableError, r"^the model's outputs are NaN or infinite$"),
         (lambda x: x.view(7), UsageError, r"^the model cannot take these images: shape '\[7\]' is invalid"),
         (lambda x: x.gone, UsageError, r"^the model cannot take these images: AttributeError: "),
+        (lambda _: sys.exit(0), UsageError, r"^the model cannot take these images: SystemExit: 0$"),
         (lambda _: int("x\ny"), UsageError, r"^the model cannot take these images: ValueError: "),
     ],
 )

@@ -278,10 +278,18 @@ def test_it_is_described_in_words(prepared, expected):
 
 
 @pytest.mark.parametrize(
-    ("channels", "mean", "expected"), [(1, HALF, (0.5,)), (3, (0.2,), (0.2, 0.2, 0.2)), (None, (0.2,), (0.2, 0.2, 0.2))]
+    ("channels", "mean", "expected"), [(1, (0.5,), (0.5,)), (3, (0.2,), (0.2, 0.2, 0.2)), (None, (0.2,), (0.2, 0.2, 0.2))]
 )
 def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
     assert Preprocessing(mean=mean, std=mean, channels=channels).fitted().mean == pytest.approx(expected)
+
+
+def test_a_librarys_values_are_averaged_for_one_channel():
+    usual = Preprocessing(mean=(0.1, 0.3, 0.8), std=(0.2, 0.2, 0.5))
+    averaged = usual.over(Preprocessing(channels=1)).averaged().fitted()
+    assert averaged.mean == pytest.approx((0.4,))
+    assert averaged.std == pytest.approx((0.3,))
+    assert usual.over(Preprocessing(channels=3)).averaged().mean == usual.mean
 
 
 @pytest.mark.parametrize(
@@ -290,12 +298,13 @@ def test_mean_and_deviation_fit_the_channels(channels, mean, expected):
         (Preprocessing(channels=2), r"^images of 2 channels cannot be made: expected 1, 3, 4$"),
         (Preprocessing(std=(0.1, 0.0, 0.2)), r"^a standard deviation is above 0; \(0\.1, 0\.0, 0\.2\) is not$"),
         (Preprocessing(std=(float("nan"),)), r"^mean and std are numbers; None and \(nan,\) are not$"),
-        (Preprocessing(size=(0, 4)), r"^an image size lies between 1 and 8,192; \(0, 4\) does not$"),
+        (Preprocessing(size=(0, 4)), r"^an image size lies between 1 and 8,192; 0 x 4 does not$"),
         (Preprocessing(size=(4, 9000)), r"^an image size lies between 1 and 8,192"),
         (Preprocessing(crop_pct=0.0), r"^a crop share lies between 0 and 4; 0\.0 does not$"),
         (Preprocessing(crop_pct=float("nan")), r"^a crop share lies between 0 and 4; nan does not$"),
         (Preprocessing(mean=(0.1, 0.2)), r"^2 values of mean or std for 3 channels: give one, or one a channel$"),
         (Preprocessing(mean=()), r"^0 values of mean or std for 3 channels"),
+        (Preprocessing(std=HALF, channels=1), r"^3 values of mean or std for 1 channel: give one, or one a channel$"),
         (Preprocessing(size=(4, 4), interpolation="cubic"), r"interpolation.*nearest, bilinear, bicubic.* lanczos.*cubic"),
         (Preprocessing(mean=(float("nan"),), std=(1.0,)), r"mean"),
     ],

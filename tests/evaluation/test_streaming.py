@@ -118,6 +118,15 @@ def test_what_cannot_be_decoded_is_an_error_or_told(workers):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
+def test_an_exit_in_a_users_data_set_is_no_exit_of_ours(workers):
+    def leaves(_number):
+        raise SystemExit(0)
+
+    with pytest.raises(UsageError, match=r"^sample 0 cannot be decoded: SystemExit: 0: --skip-bad-images leaves it out$"):
+        list(stream(_samples(leaves), _array, range(100), workers=workers))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
 def test_an_error_of_the_transform_comes_through(workers):
     def transform(image):
         raise ZeroDivisionError("a bug")

@@ -1,0 +1,55 @@
+"""Whether TF32 is allowed while a model runs; what torch was told before stays told afterwards."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dsi_cli.evaluation.precision import full_precision
+from dsi_cli.evaluation.predict import Evaluator, Split
+
+MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
+
+
+@pytest.fixture(autouse=True)
+def _as_before():
+    """Leave torch as it was."""
+    before = MATMUL.allow_tf32, CUDNN.allow_tf32
+    yield
+    MATMUL.allow_tf32, CUDNN.allow_tf32 = before
+
+
+class Seeing(nn.Linear):
+    """A classifier that notes what is allowed while it runs."""
+
+    def forward(self, images):
+        self.seen = MATMUL.allow_tf32, CUDNN.allow_tf32
+        return super().forward(images.flatten(1))
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_model_runs_without_tf32(is_allowed, recwarn):
+    MATMUL.allow_tf32 = CUDNN.allow_tf32 = is_allowed
+    model, images = Seeing(4, 2), np.ones((3, 1, 2, 2), dtype=np.uint8)
+    split = Split(np.array([0, 1, 0]), lambda order, _size: iter([images[order]]), np.arange(3), [None] * 3)
+    Evaluator(model).answer(split, 2, None)
+    assert model.seen == (False, False)
+    assert (MATMUL.allow_tf32, CUDNN.allow_tf32) == (is_allowed, is_allowed)
+    assert not recwarn.list
+
+
+def test_an_error_within_leaves_it_as_it_was():
+    MATMUL.allow_tf32 = True
+    with pytest.raises(ZeroDivisionError, match="within"), full_precision():
+        raise ZeroDivisionError("within")
+    assert MATMUL.allow_tf32
+
+
+@pytest.mark.skipif(not hasattr(MATMUL, "fp32_precision"), reason="torch has no newer name for it")
+def test_the_newer_name_may_have_been_set():
+    MATMUL.fp32_precision = "tf32"
+    with full_precision():
+        assert MATMUL.fp32_precision == "ieee"
+    assert MATMUL.fp32_precision == "tf32"
