@@ -6,8 +6,8 @@ and has ``parts``, the names of all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,18 @@ from dsi_cli.store import output
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, Table
 
 PARTS = (PREDICTIONS.path, "ccsm", "tncsm", CONFUSIONS.path)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """An answer with all its parts."""
+
+    mark: dict[str, Any]
+    """What its mark remembers."""
+    paths: dict[str, Path]
+    """Where each part lies."""
+    said: dict[str, dict[str, Any]]
+    """What each part remembers."""
 
 
 class AnswerFiles:
@@ -69,24 +81,24 @@ class AnswerFiles:
         """Return what the files of a checkpoint's answer remember, whatever its source."""
         return {"record": asdict(self._raw[record.path]), "shaping": self._shaping}
 
-    def made_from(self, record: Record, source: dict[str, Any] | None) -> list[tuple[str, Path, dict[str, Any]]]:
-        """Return part, place and memory of each file made from a checkpoint, by this source; None: by any."""
-        wanted = None if source is None else output.canonical(source)
-        found = [(path, *self._said[path]) for path in self._by_key.get(self._key(self.made_from_this(record)), [])]
-        return [
-            (part, path, said)
-            for path, part, said in found
-            if wanted is None or output.canonical(said.get("source") or {}) == wanted
-        ]
+    def whole(self, record: Record) -> Iterator[Whole]:
+        """Yield each answer made from a checkpoint that has all its parts, whatever its source and wherever it lies."""
+        together: dict[tuple[str, str], dict[str, Path]] = {}
+        for path in self._by_key.get(self._key(self.made_from_this(record)), []):
+            part, said = self._said[path]
+            together.setdefault((output.canonical(said.get("source") or {}), path.stem), {})[part] = path
+        for paths in together.values():
+            said = {part: self._said[path][1] for part, path in paths.items()}
+            mark = next((one for one in said.values() if "parts" in one), None)
+            if mark is not None and set(mark["parts"]) <= set(paths):
+                parts = mark["parts"]
+                yield Whole(mark, {part: paths[part] for part in parts}, {part: said[part] for part in parts})
 
-    def in_place(self, record: Record, source: dict[str, Any] | None) -> dict[str, dict[str, Any]]:
-        """Return what those of them remember that lie in their place, by part."""
+    def is_in_place(self, record: Record, one: Whole) -> bool:
+        """Return whether an answer lies where that of this checkpoint is to lie, under its epoch."""
         when = (record.epoch, record.epochs_completed)
-        return {
-            part: said
-            for part, path, said in self.made_from(record, source)
-            if path == self.path(record, part) and (said.get("epoch"), said.get("epochs_completed")) == when
-        }
+        is_named = all(path == self.path(record, part) for part, path in one.paths.items())
+        return is_named and all((said.get("epoch"), said.get("epochs_completed")) == when for said in one.said.values())
 
     @staticmethod
     def _key(said: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dsi_cli.checkpoints.logs import CURVES
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.evaluation.preprocess import Preprocessing
 from dsi_cli.pipeline import curves, given
 from dsi_cli.pipeline.answers import Answers, Source
 from dsi_cli.pipeline.curves import Row
@@ -22,6 +23,7 @@ from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import SPLITS, Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.predictions.files import Predictions
+from dsi_cli.predictions.selection import few
 from dsi_cli.store import output
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
@@ -95,7 +97,7 @@ class Answering:
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answers at a checkpoint do; empty without any."""
-        held = [one for one in self.of_run[record.run] if one.said(record) or record.path in one.missing]
+        held = [one for one in self.of_run[record.run] if one.said(record) or one.why_missing(record)]
         return " ".join(f"{one.split}:{one.identity(record)}" for one in held)
 
     def missing_rows(self, record: Record) -> list[Row]:
@@ -103,8 +105,8 @@ class Answering:
         return [
             row
             for one in self.of_run[record.run]
-            if record.path in one.missing
-            for row in curves.missing_rows(one.split, one.missing[record.path], record)
+            if (reason := one.why_missing(record)) is not None
+            for row in curves.missing_rows(one.split, reason, record)
         ]
 
     def beside(self, record: Record) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
@@ -118,7 +120,7 @@ class Answering:
 
     def problems(self, run: str) -> list[tuple[str, str, str]]:
         """Return path, split and reason of each answer that could not be had."""
-        return [(path, one.split, reason) for one in self.of_run[run] for path, reason in one.missing.items()]
+        return [(path, one.split, reason) for one in self.of_run[run] for path, reason in one.failed.items()]
 
     def made(self, run: str) -> int:
         """Return how many answers were made in this call."""
@@ -153,6 +155,7 @@ def prepare(
         for answers in found.of_run[name]:
             if isinstance(answers.source, Evaluated):
                 answers.source.model.has_fitted |= not answers.is_empty
+        found.warnings += [f"{name}: {mixed}" for one in found.of_run[name] if (mixed := _mixed(one, state)) is not None]
         found.sources[name] = {one.split: words for one in found.of_run[name] if (words := _words(one, state)) is not None}
     return found
 
@@ -168,7 +171,7 @@ def _sources(
         yield from (("test", None, warning) for warning in warnings)
         taken = set(evaluated)
     if inputs.predictions is not None:
-        yield options.evaluation.predictions_split, given.of_run(inputs.predictions, state, one), None
+        yield options.evaluation.predictions_split, *given.of_run(inputs.predictions, state, one)
         taken.add(options.evaluation.predictions_split)
     if "test" not in taken:
         source, warning = given.beside(state, one)
@@ -180,9 +183,43 @@ def _words(one: Answers, state: RunState) -> str | None:
     if isinstance(one.source, given.Given):
         return one.source.source
     if isinstance(one.source, Evaluated):
-        return one.source.data.samples[one.split].source
+        return one.source.described_data
     said = next((said for record in state.usable if (said := one.said(record))), None)
     return None if said is None else f"{said.get('from', {}).get('source', 'unknown')}, from an earlier call"
+
+
+SHOWN = 3
+"""Parts of a way that a person can read, see `_way`."""
+
+
+def _mixed(one: Answers, state: RunState) -> str | None:
+    """Return the warning about answers that were made in different ways; those of one source are alike."""
+    made: dict[tuple[str, ...], list[int]] = {}
+    for record in state.usable if one.source is None else ():
+        if said := one.said(record):
+            made.setdefault(_way(said), []).append(record.epoch or 0)
+    if len(made) < 2:
+        return None
+    differing = [place for place, parts in enumerate(zip(*made, strict=True)) if len(set(parts)) > 1]
+    shown = [place for place in differing if place < SHOWN] or [0]
+    listed = "; ".join(
+        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({few(epochs)}) by {', '.join(way[place] for place in shown)}"
+        for way, epochs in made.items()
+    )
+    what = "" if differing[0] < SHOWN else ", with data, code or arguments that differ"
+    return (
+        f"the curves on {one.split} join answers that were made in different ways: {listed}{what}; to make them alike, run again"
+        f" for all epochs with --{one.split} or --predictions"
+    )
+
+
+def _way(said: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return how an answer was made: data, model and images in words, and all that shaped it; of a file, that alone."""
+    told, source = said.get("from", {}), said.get("source", {})
+    prepared = told.get("preprocessing")
+    images = Preprocessing(**prepared).described() if prepared else ""
+    everything = "" if "predictions" in source else output.canonical(source)
+    return str(told.get("source", "unknown")), str(told.get("model") or ""), images, everything
 
 
 def _bins(histograms: Sequence[Sequence[int]]) -> Iterator[dict[str, Any]]:

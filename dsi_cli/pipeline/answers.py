@@ -2,7 +2,9 @@
 
 An answer is up to four files: predictions, confusion counts, CCSM, TNCSM. Each remembers the checkpoint and the source that it
 was made from; the last one written, which is the sign that all are whole, also the loss and what else has no table of its own.
-Without a source for a split, what an earlier call left there stays, as long as its checkpoint is the same.
+
+What an earlier call left stays until another answer of the same checkpoint takes its place, so nothing is lost to a source that
+fails. But a call that has a source for a split counts the answers of that source alone; without one, all that are there count.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
-from dsi_cli.pipeline.answer_files import AnswerFiles
+from dsi_cli.pipeline.answer_files import AnswerFiles, Whole
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions.outcome import Answer, Outcome
@@ -43,6 +45,9 @@ class Source(Protocol):
 
     def described(self, record: Record, /) -> dict[str, Any] | None:
         """Return what shapes the answer at a checkpoint, as JSON; None where the source has none for it."""
+
+    def lacks(self, record: Record, /) -> str | None:
+        """Return why the source has none, None where it has one or where none is expected."""
 
     def answer(self, record: Record, /) -> Answer:
         """Return the answer; `CheckpointError` where there is none for this checkpoint."""
@@ -73,50 +78,58 @@ class Answers:
 
     def __init__(self, out: Path, state: RunState, split: str, source: Source | None, options: Options) -> None:
         self.out, self.state, self.split, self.source = out, state, split, source
-        self.missing: dict[str, str] = {}
-        """Why there is no answer, by the path of the checkpoint."""
+        self.failed: dict[str, str] = {}
+        """Why an answer could not be made, by the path of the checkpoint."""
         self.made = 0
         """Those made in this call."""
         self._files = AnswerFiles(out, state, split, options.shaping_matrices)
-        self._held = {record.path: held for record in state.usable if (held := self._in_place(record)) is not None}
-        self._moved = {
-            record.path: bundle
-            for record in state.usable
-            if record.path not in self._held and (bundle := self._elsewhere(record)) is not None
-        }
+        self._held: dict[str, dict[str, Any]] = {}
+        """What the marks of the answers in the output say, of whatever source."""
+        self._moved: dict[str, Bundle] = {}
+        """Of these, the ones that lie under another epoch's or step's name, read."""
+        for record in state.usable:
+            self._find(record)
 
     def needs(self, record: Record) -> bool:
         """Return whether a checkpoint's answer is still to be made."""
-        wanted = self.source is not None and self.source.described(record) is not None
-        return wanted and record.path not in self._held and record.path not in self._moved
+        if self.source is None or self.source.described(record) is None:
+            return False
+        said = self.said(record)
+        return not said or not self._is_enough(said)
 
     def make(self, record: Record) -> None:
-        """Write what the output lacks of a checkpoint's answer; one that cannot be had is noted in `missing`.
+        """Write what the output lacks of a checkpoint's answer; one that cannot be had is noted in `failed`.
 
         Raises
         ------
         OutputError
             The output cannot be written.
         """
-        if record.path in self._held:
-            return
         if record.path in self._moved:
             self._move(record)
-        elif self.needs(record):
-            assert self.source is not None
-            try:
-                bundle = list(self._bundle(record, self.source.answer(record)))
-            except CheckpointError as error:
-                self.missing[record.path] = str(error)
-                return
-            self._make_room(record)
-            self._write(record, bundle)
-            self.made += 1
+        if not self.needs(record):
+            return
+        assert self.source is not None
+        try:
+            bundle = list(self._bundle(record, self.source.answer(record)))
+        except CheckpointError as error:
+            self.failed[record.path] = str(error)
+            return
+        self._make_room(record)
+        self._write(record, bundle)
+        self.made += 1
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answer does."""
-        said = self._held.get(record.path)
-        return output.canonical({"source": said.get("source") if said else self.missing.get(record.path)})
+        return output.canonical({"source": self.said(record).get("source") or self.why_missing(record)})
+
+    def why_missing(self, record: Record) -> str | None:
+        """Return why no answer counts at a checkpoint; None where one does, or where none is expected."""
+        if self.source is None or self.said(record):
+            return None
+        reason = self.failed.get(record.path) or self.source.lacks(record)
+        is_kept = reason is not None and record.path in self._held
+        return f"{reason}; the answer of another source is kept, and does not count" if is_kept else reason
 
     def stored(self, record: Record) -> Stored:
         """Return what the output holds of a checkpoint's answer.
@@ -126,8 +139,8 @@ class Answers:
         OutputError
             A file cannot be read.
         """
-        said = self._held.get(record.path)
-        if said is None:
+        said = self.said(record)
+        if not said:
             return Stored(self.split, None, None, None)
         paths = {part: self._files.path(record, part) for part in said["parts"]}
         counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path])) if CONFUSIONS.path in paths else None
@@ -137,13 +150,14 @@ class Answers:
         return Stored(self.split, counts, ccsm, tncsm, said)
 
     def said(self, record: Record) -> dict[str, Any]:
-        """Return what is remembered beside the tables; empty without an answer."""
-        return self._held.get(record.path, {})
+        """Return what is remembered beside the tables; empty without an answer that counts."""
+        said = self._held.get(record.path, {})
+        return said if self._is_ours(record, said) else {}
 
     @property
     def is_empty(self) -> bool:
-        """Whether no checkpoint has an answer."""
-        return not self._held
+        """Whether no checkpoint has an answer that counts."""
+        return not any(map(self.said, self.state.usable))
 
     def strays(self) -> list[Path]:
         """Return the files that stand for no checkpoint now.
@@ -152,35 +166,36 @@ class Answers:
         """
         told = {record.path for record in self.state.usable}
         used = {
-            self._files.path(record, part) for record in self.state.usable for part in self.said(record).get("parts", ())
+            self._files.path(record, part)
+            for record in self.state.usable
+            for part in self._held.get(record.path, {}).get("parts", ())
         }
         kept = self.state.gone - told | {record.path for record in self.state.settled if is_filtered(record)}
         return [path for path, owner in self._files.owners.items() if path not in used and owner not in kept]
 
-    def _described(self, record: Record) -> tuple[bool, dict[str, Any] | None]:
-        """Return whether an answer may stand for this checkpoint at all, and what its source must say; None: anything."""
-        described = self.source.described(record) if self.source is not None else None
-        return self.source is None or described is not None, described
+    def _is_ours(self, record: Record, mark: dict[str, Any]) -> bool:
+        """Return whether an answer is of the source of this call; without one any is."""
+        if self.source is None:
+            return True
+        described = self.source.described(record)
+        return described is not None and output.canonical(mark.get("source") or {}) == output.canonical(described)
 
     def _is_enough(self, mark: dict[str, Any]) -> bool:
         return self.source is None or not self.source.wants_templates or "tncsm" in mark["parts"]
 
-    def _in_place(self, record: Record) -> dict[str, Any] | None:
-        """Return what the mark of a checkpoint's answer says, if it is there, holds and stands with all its parts."""
-        may_be, described = self._described(record)
-        there = self._files.in_place(record, described) if may_be else {}
-        mark = next((said for said in there.values() if "parts" in said), None)
-        return mark if mark is not None and set(mark["parts"]) <= set(there) and self._is_enough(mark) else None
+    def _find(self, record: Record) -> None:
+        """Take the answer that the output has of a checkpoint: best one of this source, and one in its place."""
 
-    def _elsewhere(self, record: Record) -> Bundle | None:
-        """Return the answer that lies under another epoch's or step's name, read; None where there is none."""
-        may_be, described = self._described(record)
-        files = self._files.made_from(record, described) if may_be else []
-        mark = next((said for _, _, said in files if "parts" in said), None)
-        if mark is None or not {part for part, _, _ in files} >= set(mark["parts"]) or not self._is_enough(mark):
-            return None
-        bundle = [(part, parquet.read(path), said) for part, path, said in files]
-        return sorted(bundle, key=lambda item: "parts" in item[2])
+        def rank(one: Whole) -> tuple[bool, bool, bool]:
+            return self._is_ours(record, one.mark), self._is_enough(one.mark), self._files.is_in_place(record, one)
+
+        best = max(self._files.whole(record), key=rank, default=None)
+        if best is None:
+            return
+        self._held[record.path] = best.mark
+        if not self._files.is_in_place(record, best):
+            bundle = [(part, parquet.read(path), best.said[part]) for part, path in best.paths.items()]
+            self._moved[record.path] = sorted(bundle, key=lambda item: "parts" in item[2])
 
     def _move(self, record: Record) -> None:
         self._make_room(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,19 @@ from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions
 from dsi_cli.predictions.outcome import Answer, Outcome
+from dsi_cli.predictions.selection import few
 
 
 @dataclass(frozen=True)
 class Given:
     """The answers that a file holds for one run; a `dsi_cli.pipeline.answers.Source`."""
 
+    name: str
+    """The file's."""
     source: str
+    """It in words, with the epochs that are used."""
+    remembered: str
+    """The same without how many they are, which another call may use more of."""
     outcomes: dict[int, Outcome]
     digests: dict[int, str]
     last: frozenset[str]
@@ -45,6 +51,11 @@ class Given:
         digest = self.digests.get(record.epoch) if record.epoch is not None and record.path in self.last else None
         return None if digest is None else {"predictions": digest}
 
+    def lacks(self, record: Record) -> str | None:
+        """Return that the file has no predictions for an epoch, where that is so."""
+        is_lacking = record.path in self.last and record.epoch not in self.digests
+        return f"{self.name} has no predictions for epoch {record.epoch}" if is_lacking else None
+
     def answer(self, record: Record) -> Answer:
         """Return the answer at a checkpoint's epoch."""
         assert record.epoch is not None
@@ -52,7 +63,7 @@ class Given:
 
     def says(self) -> dict[str, Any]:
         """Return what is recorded beside the answers."""
-        return {"source": self.source}
+        return {"source": self.remembered}
 
 
 def asked(evaluation: Evaluation) -> Predictions | None:
@@ -62,25 +73,33 @@ def asked(evaluation: Evaluation) -> Predictions | None:
     return files.read(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
 
 
-def of_run(predictions: Predictions, state: RunState, one: Labelling) -> Given:
-    """Return the answers for one run.
+def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[Given, str | None]:
+    """Return the answers for one run, and a warning where they are not those of its epochs exactly.
 
     Raises
     ------
     UsageError
-        They do not fit the run's epochs or classes.
+        They do not fit the run's epochs or classes, or no epoch is the same.
     """
     names = one.labels.names if one.labels is not None else None
     failed: UsageError | None = None
     for epochs in _epochs(state):
         try:
             found = predictions.outcomes(epochs, one.classes, names, state.run.name)
+            used = predictions.used(epochs, _usable(state), state.run.name)
         except UsageError as error:
             failed = failed or error
             continue
         is_last = timeline.stands_for_epoch(state.usable)
-        last = frozenset(record.path for record in state.usable if is_last.get((record.epoch or 0, record.step)))
-        return Given(predictions.source, found, {epoch: _digest(outcome) for epoch, outcome in found.items()}, last)
+        given = Given(
+            predictions.name,
+            predictions.described(used),
+            predictions.described(used, counted=False),
+            found,
+            {epoch: _digest(outcome) for epoch, outcome in found.items()},
+            frozenset(record.path for record in state.usable if is_last.get((record.epoch or 0, record.step))),
+        )
+        return given, _mismatch(predictions, state, found)
     raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
 
 
@@ -90,7 +109,7 @@ def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
     if places is None:
         return None, None
     try:
-        return of_run(files.read(*places), state, one), None
+        return of_run(files.read(*places), state, one)
     except UsageError as error:
         return None, f"{places[0].name} beside the checkpoints is not used: {error}"
 
@@ -98,8 +117,25 @@ def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
 def _epochs(state: RunState) -> list[Sequence[int]]:
     """Return which epochs the rows of a file may be: those of all checkpoints that say theirs, else of the usable ones alone."""
     every = sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
-    usable = sorted({record.epoch for record in state.usable if record.epoch is not None})
-    return [epochs for epochs in (every, usable) if epochs]
+    return [epochs for epochs in (every, _usable(state)) if epochs]
+
+
+def _usable(state: RunState) -> list[int]:
+    return sorted({record.epoch for record in state.usable if record.epoch is not None})
+
+
+def _mismatch(predictions: Predictions, state: RunState, found: Collection[int]) -> str | None:
+    """Return the warning about epochs that the file lacks, and about those that the run lacks; None without any."""
+    usable = _usable(state)
+    lacking = [epoch for epoch in usable if epoch not in found]
+    others = predictions.others({record.epoch for record in state.settled if record.epoch is not None}, state.run.name)
+    told = [f"has no predictions for {_epoch(lacking)} (of {few(usable)})"] if lacking else []
+    told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
+    return f"{predictions.name} {'; it '.join(told)}" if told else None
+
+
+def _epoch(epochs: Sequence[int]) -> str:
+    return f"epoch{'s' * (len(epochs) > 1)} {few(epochs)}"
 
 
 def _digest(outcome: Outcome) -> str:

@@ -54,7 +54,7 @@ class TopTables:
         for row in output.earlier_rows(self.out, CURVES):
             if row["run"] not in mine:
                 self._rows.append(row)
-            elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None:
+            elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None or row["reason"] is not None:
                 self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
 
     def still_holding(self, record: Record, one: Labelling, answers: str) -> list[curves.Row]:

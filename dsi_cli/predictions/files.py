@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +28,7 @@ BESIDE = ("preds.npy", "targets.npy")
 """The files that are looked for beside checkpoints; both must be there."""
 
 EXPECTED = f"a file with predictions ({', '.join(SUFFIXES)}), or a folder with one an epoch"
+TARGETS = "a file with one target a sample"
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,38 @@ class Predictions:
 
     Attributes
     ----------
-    source : str
-        For a person: the file's name, what it holds, and where the truth comes from.
+    name, truth : str
+        Those of the file, and of the file with targets, None without one.
     """
 
-    source: str
+    name: str
+    truth: str | None
     sheets: tuple[Sheet, ...] = field(repr=False)
     targets: Labels | None = field(repr=False)
     axis: str
-    name: str
+
+    @property
+    def source(self) -> str:
+        """For a person: the file's name, what it holds, and where the truth comes from."""
+        return self.described(self.sheets)
+
+    def described(self, sheets: Sequence[Sheet], *, counted: bool = True) -> str:
+        """Return the same of some of its sheets; ``counted``: with how many epochs that are."""
+        parts = [_epochs(sheets)] * counted + [_contents(sheets, self.axis)]
+        return f"{self.name} ({', '.join(parts)})" + _origin(sheets, self.truth)
+
+    def sheets_of(self, epochs: Sequence[int], run: str | None = None) -> dict[int, Sheet]:
+        """Return the sheet of each of a run's epochs that has one; arguments and errors as for `outcomes`."""
+        return placed(of_run(self.sheets, run, self.name), epochs, self.name, run)
+
+    def used(self, epochs: Sequence[int], wanted: Sequence[int], run: str | None = None) -> list[Sheet]:
+        """Return the sheets of those epochs that are wanted; `UsageError` where there are none."""
+        found = self.sheets_of(epochs, run)
+        return [*placed([replace(sheet, epoch=epoch) for epoch, sheet in found.items()], wanted, self.name, run).values()]
+
+    def others(self, epochs: Collection[int], run: str | None = None) -> list[int]:
+        """Return the epochs that it says to have, and that are none of a run's."""
+        return sorted({one.epoch for one in of_run(self.sheets, run, self.name) if one.epoch is not None} - {*epochs})
 
     def outcomes(
         self, epochs: Sequence[int], classes: int, names: Sequence[str] | None = None, run: str | None = None
@@ -71,12 +95,13 @@ class Predictions:
             the truth looks as if it were on the other axis of the confusion matrices.
         """
         known = Classes(classes, None if names is None else tuple(names))
-        correct = None if self.targets is None else known.numbers(self.targets, "target", "targets, sample {}".format)
+        place = f"{self.truth}, sample {{}}".format
+        correct = None if self.targets is None else known.numbers(self.targets, "target", place)
         found: dict[int, tuple[Sheet, Outcome]] = {}
-        for epoch, sheet in placed(of_run(self.sheets, run, self.name), epochs, self.name).items():
-            found[epoch] = (sheet, outcome(sheet, known, correct))
+        for epoch, sheet in self.sheets_of(epochs, run).items():
+            found[epoch] = (sheet, outcome(sheet, known, correct, self.truth))
             if correct is not None:
-                require_sums(*found[epoch], correct, self.axis)
+                require_sums(*found[epoch], correct, self.axis, str(self.truth))
         require_axis(found, self.axis)
         return {epoch: made for epoch, (_, made) in found.items()}
 
@@ -115,15 +140,14 @@ def find_beside(folder: str | Path) -> tuple[Path, Path] | None:
 def _read(path: Path, targets: Path | None, axis: str) -> Predictions:
     given = None
     if targets is not None:
-        _require_file(targets, "a file with one target a sample")
-        with _told(targets):
+        _require_file(targets, TARGETS)
+        with _told(targets, TARGETS):
             given = read_targets(targets)
     with _told(path):
         sheets = _folder(path, given, axis) if _is_folder(path) else _file(path, given, axis)
-    require(sheets, given, targets.name if targets is not None else None)
-    name = path.name or str(path)
-    source = f"{name} ({_described(sheets, axis)})" + _origin(sheets, targets)
-    return Predictions(source, tuple(sheets), given, axis, name)
+    truth = targets.name if targets is not None else None
+    require(sheets, given, truth)
+    return Predictions(path.name or str(path), truth, tuple(sheets), given, axis)
 
 
 def _file(path: Path, targets: Labels | None, axis: str) -> list[Sheet]:
@@ -173,7 +197,7 @@ def _of_epoch(sheets: Sequence[Sheet], epoch: int, path: Path) -> list[Sheet]:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, expected: str = EXPECTED) -> Iterator[None]:
     """Say in one line what the system, the memory or Arrow (which reads text unchecked) has against a path."""
     from pyarrow import ArrowException
 
@@ -181,7 +205,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except (OSError, MemoryError, UnicodeDecodeError, ArrowException) as error:
         reason = getattr(error, "strerror", None) or (ascii(str(error))[1:-1][:120] or "not enough memory")
-        raise UsageError(f"{path}: expected {EXPECTED}, which could not be read ({reason})") from None
+        raise UsageError(f"{path}: expected {expected}, which could not be read ({reason})") from None
 
 
 def _is_folder(path: Path) -> bool:
@@ -208,20 +232,22 @@ def _require_file(path: Path, expected: str) -> None:
         raise UsageError(f"{path}: expected {expected}, found an empty file; write it again")
 
 
-def _described(sheets: Sequence[Sheet], axis: str) -> str:
-    """Return how many epochs, and of what, for a person."""
+def _epochs(sheets: Sequence[Sheet]) -> str:
     runs = len({sheet.run for sheet in sheets})
+    return f"{len(sheets)} epoch" + "s" * (len(sheets) > 1) + (f" of {runs} runs" if runs > 1 else "")
+
+
+def _contents(sheets: Sequence[Sheet], axis: str) -> str:
     sizes = [len(sheet.content.predictions) for sheet in sheets if isinstance(sheet.content, Answers)]
-    epochs = f"{len(sheets)} epoch" + "s" * (len(sheets) > 1) + (f" of {runs} runs" if runs > 1 else "")
     if len(sizes) < len(sheets):
         is_square = any(isinstance(sheet.content, Matrix) for sheet in sheets)
-        return f"{epochs}, confusion counts" + (f"; {axis} are the truth" if is_square else "")
+        return "confusion counts" + (f"; {axis} are the truth" if is_square else "")
     least = f"{min(sizes):,} to " if min(sizes) < max(sizes) else ""
-    return f"{epochs}, {least}{max(sizes):,} samples"
+    return f"{least}{max(sizes):,} samples"
 
 
-def _origin(sheets: Sequence[Sheet], targets: Path | None) -> str:
-    if targets is None:
+def _origin(sheets: Sequence[Sheet], truth: str | None) -> str:
+    if truth is None:
         return ""
     has_answers = any(isinstance(sheet.content, Answers) for sheet in sheets)
-    return f", truth from {targets.name}" if has_answers else f", checked against {targets.name}"
+    return f", truth from {truth}" if has_answers else f", checked against {truth}"

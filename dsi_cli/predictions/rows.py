@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.classes import NUMBERS, NUMBERS_REMEDY, Labels
 from dsi_cli.predictions.numbers import Ints, counts, row, whole
-from dsi_cli.predictions.sheets import Answers, Matrix, Sheet, Tally
+from dsi_cli.predictions.sheets import NO_EPOCH, Answers, Matrix, Sheet, Tally
 from dsi_cli.predictions.tables import Table, listed
 
 EXPECTED = (
@@ -135,7 +135,8 @@ def _matrices(columns: Columns, where: str, axis: str) -> list[Sheet]:
         if own.shape[0] != own.shape[1] or (classes[group.rows] != np.arange(len(own))).any():
             raise UsageError(
                 f"{_named(where, group)}: expected a row for each class_index from 0 to {own.shape[1] - 1} "
-                f"as a row has {own.shape[1]} counts, found {len(own)} rows that are not these; give each class one row"
+                f"as a row has {own.shape[1]} counts, found {len(own)} rows that are not these; "
+                + (NO_EPOCH if group.epoch is None and len(own) > own.shape[1] else "give each class one row")
             )
         found.append(_sheet(Matrix(own.T if axis == "columns" else own), where, group))
     return found
@@ -183,7 +184,7 @@ def _require_once(samples: Ints | None, where: str, group: _Group, what: str) ->
     if twice.any():
         raise UsageError(
             f"{_named(where, group)}: expected each {what} once, found {what} {samples[int(np.argmax(twice))]} twice; "
-            "keep one row a sample (a column 'run' keeps several runs apart)"
+            + (NO_EPOCH if group.epoch is None else "keep one row a sample (a column 'run' keeps several runs apart)")
         )
 
 

@@ -28,7 +28,7 @@ def of_run(sheets: Sequence[Sheet], run: str | None, name: str) -> list[Sheet]:
     return found
 
 
-def placed(sheets: Sequence[Sheet], epochs: Sequence[int], name: str) -> dict[int, Sheet]:
+def placed(sheets: Sequence[Sheet], epochs: Sequence[int], name: str, run: str | None = None) -> dict[int, Sheet]:
     """Return the sheets by the run's epochs, in the run's order.
 
     Sheets that do not say their epoch are the run's epochs in order.
@@ -40,7 +40,7 @@ def placed(sheets: Sequence[Sheet], epochs: Sequence[int], name: str) -> dict[in
     """
     if sheets[0].epoch is None:
         if len(sheets) != len(epochs):
-            raise UsageError(_wrong_number(sheets, len(epochs), name))
+            raise UsageError(_wrong_number(sheets, len(epochs), name, _called(run)))
         return dict(zip(epochs, sheets, strict=True))
     by_epoch: dict[int, Sheet] = {}
     for sheet in sheets:
@@ -52,13 +52,17 @@ def placed(sheets: Sequence[Sheet], epochs: Sequence[int], name: str) -> dict[in
     found = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
     if not found:
         raise UsageError(
-            f"{name}: expected epochs of the run ({_few(epochs)}), found {_few(list(by_epoch))}, none in common; "
+            f"{name}: expected epochs of {_called(run)} ({few(epochs)}), found {few(list(by_epoch))}, none in common; "
             "number the epochs as the run does"
         )
     return found
 
 
-def _wrong_number(sheets: Sequence[Sheet], epochs: int, name: str) -> str:
+def _called(run: str | None) -> str:
+    return "the run" if run is None else f"run {run!r}"
+
+
+def _wrong_number(sheets: Sequence[Sheet], epochs: int, name: str, run: str) -> str:
     content = sheets[0].content
     is_array = name.lower().endswith((".npy", ".npz")) or (isinstance(content, Answers) and content.rows is None)
     if is_array:
@@ -66,8 +70,15 @@ def _wrong_number(sheets: Sequence[Sheet], epochs: int, name: str) -> str:
         remedy = "give one row an epoch in the run's order, or give an NPZ with `epochs`"
     else:
         rows, remedy = "no epochs", "add a column 'epoch', or give a folder with the epoch in each file's name"
-    return f"{name} has {rows}, the run has {epochs} epoch{'s' * (epochs != 1)}: {remedy}"
+    return f"{name} has {rows}, {run} has {epochs} epoch{'s' * (epochs != 1)}: {remedy}"
 
 
-def _few(epochs: Sequence[int]) -> str:
+def few(epochs: Sequence[int]) -> str:
+    """Return epochs for a message, the first of many.
+
+    Examples
+    --------
+    >>> few([0, 5])
+    '0, 5'
+    """
     return ", ".join(map(str, epochs[:6])) + (", ..." if len(epochs) > 6 else "")

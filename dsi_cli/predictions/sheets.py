@@ -14,6 +14,9 @@ from dsi_cli.predictions.numbers import Ints
 from dsi_cli.predictions.outcome import Outcome
 from dsi_cli.similarity.confusion import confusion_counts
 
+NO_EPOCH = "the column 'epoch' is missing, which is the likely cause: add it"
+"""Of a table without it in which something comes twice."""
+
 
 @dataclass(frozen=True)
 class Answers:
@@ -60,13 +63,15 @@ class Sheet:
         return f"{self.where}, " + (f"sample {at}" if rows is None else f"row {int(rows[at]) + 1}")
 
 
-def outcome(sheet: Sheet, classes: Classes, truth: Ints | None) -> Outcome:
+def outcome(sheet: Sheet, classes: Classes, truth: Ints | None, name: str | None = None) -> Outcome:
     """Return the outcome that a sheet stands for.
 
     Parameters
     ----------
     truth : (N,) int, or None
         The class numbers of the file with targets. Answers must agree with it where they have targets of their own.
+    name
+        That file's.
 
     Raises
     ------
@@ -75,19 +80,19 @@ def outcome(sheet: Sheet, classes: Classes, truth: Ints | None) -> Outcome:
     """
     content = sheet.content
     if isinstance(content, Answers):
-        return _answered(sheet, content, classes, truth)
+        return _answered(sheet, content, classes, truth, name)
     counts = _spread(sheet, content, classes) if isinstance(content, Matrix) else _summed(sheet, content, classes)
     if not counts.any():
         raise UsageError(f"{sheet.where}: expected confusion counts, found only zeros; give an epoch that has samples")
     return Outcome(counts)
 
 
-def _answered(sheet: Sheet, answers: Answers, classes: Classes, truth: Ints | None) -> Outcome:
+def _answered(sheet: Sheet, answers: Answers, classes: Classes, truth: Ints | None, name: str | None) -> Outcome:
     predictions = classes.numbers(answers.predictions, "prediction", sheet.place)
     targets = truth
     if answers.targets is not None:
         targets = classes.numbers(answers.targets, "target", sheet.place)
-        _require_agreement(sheet, targets, truth)
+        _require_agreement(sheet, targets, truth, name)
     assert targets is not None  # `truth.require` saw to it when the file was read
     return Outcome(
         confusion_counts(targets, predictions, classes.size),
@@ -99,11 +104,11 @@ def _answered(sheet: Sheet, answers: Answers, classes: Classes, truth: Ints | No
     )
 
 
-def _require_agreement(sheet: Sheet, targets: Ints, truth: Ints | None) -> None:
+def _require_agreement(sheet: Sheet, targets: Ints, truth: Ints | None, name: str | None) -> None:
     if truth is not None and (targets != truth).any():
         at = int(np.argmax(targets != truth))
         raise UsageError(
-            f"{sheet.place(at)}: the target is {targets[at]}, and {truth[at]} in the file with the targets; "
+            f"{sheet.place(at)}: the target is {targets[at]}, and {truth[at]} in {name or 'the file with the targets'}; "
             "give the targets of these samples in this order, or none"
         )
 
@@ -133,9 +138,10 @@ def _summed(sheet: Sheet, tally: Tally, classes: Classes) -> NDArray[np.int64]:
     distinct, times = np.unique(pairs, return_counts=True)
     if len(distinct) < len(pairs):
         target, prediction = divmod(int(distinct[np.argmax(times)]), classes.size)
+        remedy = NO_EPOCH if sheet.epoch is None else "add them up, or keep one run and epoch"
         raise UsageError(
             f"{sheet.where}: expected one count a pair of classes, found several of target {target} "
-            f"and prediction {prediction}; add them up, or keep one run and epoch"
+            f"and prediction {prediction}; {remedy}"
         )
     counts = np.zeros(classes.size**2, dtype=np.int64)
     counts[pairs] = tally.counts

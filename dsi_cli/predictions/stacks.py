@@ -66,19 +66,17 @@ def sheets(path: Path, targets: Labels | None, axis: str) -> list[Sheet]:
 
 
 def _only(named: Arrays, where: str) -> NDArray[Any]:
-    """Return the one array that can be meant."""
+    """Return the one array that can be meant: whatever its name, where it is alone but for what stands beside predictions."""
     sides = {name for role in ("targets", "epochs", "scores") for name in NAMES[role]}
-    left = {name: array for name, array in named.items() if name not in sides}
-    if "" in left:
-        return left[""]
-    meant = [array for array in left.values() if array.ndim in (2, 3) and array.dtype.kind in "iu"]
-    if len(meant) != 1:
+    left = [array for name, array in named.items() if name not in sides]
+    if len(left) != 1:
         found = ", ".join(f"{name!a} {array.shape}" for name, array in list(named.items())[:6]) or "none"
+        names = ", ".join((*NAMES["predictions"], *NAMES["confusions"]))
         raise UsageError(
-            f"{where}: expected an array named predictions or confusions, or one alone of two axes and integers, "
-            f"found {found}; name the one that is meant 'predictions'"
+            f"{where}: expected one array beside targets, epochs and scores, or one named {names}, found {found}; "
+            "name the one that is meant 'predictions'"
         )
-    return meant[0]
+    return left[0]
 
 
 def _has_counts(array: NDArray[Any], samples: int | None) -> bool:

@@ -12,7 +12,7 @@ from dsi_cli.predictions import arrays, rows, tables
 from dsi_cli.predictions.classes import Labels, from_array
 from dsi_cli.predictions.numbers import Ints
 from dsi_cli.predictions.outcome import Outcome
-from dsi_cli.predictions.sheets import Answers, Matrix, Sheet
+from dsi_cli.predictions.sheets import NO_EPOCH, Answers, Matrix, Sheet
 from dsi_cli.predictions.stacks import NAMES
 
 AXES = ("rows", "columns")
@@ -109,14 +109,15 @@ def require(sheets: Sequence[Sheet], given: Labels | None, name: str | None) -> 
         if given is None and content.targets is None:
             raise UsageError(f"{sheet.where}: expected a target for each prediction, found none; give them with --targets")
         if given is not None and len(given) != len(content.predictions):
+            is_of_more = sheet.epoch is None and content.rows is not None and len(content.predictions) > len(given)
             raise UsageError(
                 f"{sheet.where}: expected {len(given):,} predictions, as {name} has targets, found "
-                f"{len(content.predictions):,}; give both for the same samples"
+                f"{len(content.predictions):,}; {NO_EPOCH if is_of_more else 'give both for the same samples'}"
             )
 
 
-def require_sums(sheet: Sheet, outcome: Outcome, truth: Ints, axis: str) -> None:
-    """Refuse confusion counts whose sums along the truth are not those of the targets.
+def require_sums(sheet: Sheet, outcome: Outcome, truth: Ints, axis: str, name: str) -> None:
+    """Refuse confusion counts whose sums along the truth are not those of the targets, which are in the file ``name``.
 
     Raises
     ------
@@ -133,7 +134,7 @@ def require_sums(sheet: Sheet, outcome: Outcome, truth: Ints, axis: str) -> None
         hint = "the other axis does not fit either: give the targets of this test set, or none"
     at = int(np.argmax(counts.sum(axis=1) != expected))
     raise UsageError(
-        f"{sheet.where}: expected {expected[at]:,} samples of class {at}, as the targets have, "
+        f"{sheet.where}: expected {expected[at]:,} samples of class {at}, as the targets in {name} have, "
         f"found {int(counts[at].sum()):,}; {hint}"
     )
 

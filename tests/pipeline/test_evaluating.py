@@ -222,6 +222,7 @@ def test_torchscript_is_run_where_it_is_asked_for(own_run, own_net, tmp_path, ev
     traced.save(tmp_path / "net.torchscript")
     ran = evaluate(own_run.folder, "--model", f"torchscript:{tmp_path / 'net.torchscript'}")
     assert ran.code == 0, ran.stderr
+    assert "net.torchscript (runs the file's own code); images: " in ran.stderr
     for epoch in (0, 1):
         wanted = loop(own_run.model(epoch), own_run.transform, few)
         assert_array_equal(ran.predictions(epoch)["prediction"], wanted.predictions)
@@ -273,8 +274,10 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
     ran = evaluate(own_run.folder, *(own_run.options if options[0] != "--model" else ()), *options)
     assert (ran.code, ran.stdout) == (2, "")
     (error,) = ran.errors
-    assert pd.Series([error]).str.contains(rf"^epoch_0\.pt: the weights do not fit the model: .*{message}").all(), error
-    assert error.endswith("; give the right one with --model")
+    assert (
+        pd.Series([error]).str.contains(rf"^run 'own', epoch_0\.pt: the weights do not fit the model: .*{message}").all()
+    ), error
+    assert error.endswith("; no other checkpoint fits either: give the right model with --model")
 
 
 @pytest.fixture
@@ -294,11 +297,11 @@ def uneven(make_own, tmp_path):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda state: state.pop("conv.bias"), "the weights do not fit the model: 1 missing (conv.bias); give"),
-        (lambda state: state.update(more=torch.ones(2)), "the weights do not fit the model: 1 unexpected (more); give"),
+        (lambda state: state.pop("conv.bias"), "the weights do not fit the model: 1 missing (conv.bias)"),
+        (lambda state: state.update(more=torch.ones(2)), "the weights do not fit the model: 1 unexpected (more)"),
         (
             lambda state: state.update({"norm.bias": torch.ones(9)}),
-            "the weights do not fit the model: 1 of another shape (norm.bias (9,) for (12,)); give",
+            "the weights do not fit the model: 1 of another shape (norm.bias (9,) for (12,))",
         ),
         (lambda state: state["body.weight"].fill_(torch.nan), "the model's outputs are NaN or infinite"),
         (lambda state: state["norm.running_var"].fill_(torch.inf), None),
@@ -321,8 +324,66 @@ def test_one_checkpoint_that_does_not_fit_is_named_and_the_rest_done(change, rea
     assert len(ran.curves("epoch == 1 and metric == 'sai' and of == 'ncsm,scsm' and value.notna()")) == 1
     assert not (ran.out / "confusions" / ran.run / "test" / "1.parquet").exists()
     assert set(ran.typicality(1)["class_index"]) == set()
+    before = ran.curves("run == run")
     again = evaluate(run.folder, *run.options, "--templates")
     assert (again.code, again.stdout) == (4, ran.stdout)
+    pd.testing.assert_frame_equal(again.curves("run == run"), before)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_first_checkpoint_that_does_not_fit_is_its_own_fault_where_another_fits(epochs, make_own, tmp_path, evaluate):
+    run = make_own(tmp_path / "uneven", epochs=epochs)
+    held = torch.load(run.files[0])
+    held["state_dict"].pop("conv.bias")
+    torch.save(held, run.files[0])
+    ran = evaluate(run.folder, *run.options)
+    reason = "the weights do not fit the model: 1 missing (conv.bias)"
+    if epochs == 1:
+        assert ran.code == 2
+        assert ran.errors[0].startswith(f"run 'uneven', epoch_0.pt: {reason}; no other")
+        return
+    assert ran.code == 4, ran.stderr
+    assert f"  no answer on test: {run.files[0]}: {reason}\n" in ran.stderr
+    assert list(ran.curves("metric == 'accuracy' and value.notna()")["epoch"]) == [1, 2]
+
+
+def test_an_answer_stays_where_another_way_to_make_it_fails(own_run, few, tmp_path, evaluate):
+    """Deviations as small as this make every value infinite."""
+    (tmp_path / "labels.txt").write_text("\n".join(sorted(place.name for place in few.iterdir())), encoding="utf-8")
+    labels = ("--labels", tmp_path / "labels.txt")
+    before = evaluate(own_run.folder, *own_run.options, *labels, "--templates")
+    places = [path for kind in ("confusions", "predictions", "csms") for path in (before.out / kind).rglob("*.parquet")]
+    held = {path: path.read_bytes() for path in places}
+    points = before.curves("split == 'test' or of.str.contains('test', na=False)")
+    failed = evaluate(own_run.folder, *own_run.options, *labels, "--templates", "--std", "1e-40")
+    assert failed.code == 4
+    assert failed.stderr.count(": the model's outputs are NaN or infinite\n") == 2
+    assert {path: path.read_bytes() for path in held} == held
+    rows = failed.curves("split == 'test' or of.str.contains('test', na=False)")
+    assert rows["value"].isna().all()
+    reason = "the model's outputs are NaN or infinite; the answer of another source is kept, and does not count"
+    assert set(rows["reason"]) == {reason}
+    assert not (failed.out / "typicality.parquet").exists()
+    again = evaluate(own_run.folder, *labels, data=None)
+    assert again.code == 0
+    pd.testing.assert_frame_equal(again.curves("split == 'test' or of.str.contains('test', na=False)"), points)
+
+
+def test_curves_of_answers_that_were_made_in_different_ways_are_told(own_run, nets, tmp_path, evaluate):
+    evaluate(own_run.folder, *own_run.options)
+    one = evaluate(own_run.folder, *own_run.options, "--mean", "0.5", "--epochs", "1")
+    assert "different ways" not in one.stderr
+    mixed = evaluate(own_run.folder, data=None)
+    way = "images as they are, 3 channels, mean {}, std 0.27 0.26 0.28"
+    assert (
+        "warning: own: the curves on test join answers that were made in different ways: 1 epoch (0) by "
+        f"{way.format('0.5 0.48 0.44')}; 1 epoch (1) by {way.format('0.5 0.5 0.5')}; to make them alike, run again for all "
+        "epochs with --test or --predictions\n"
+    ) in mixed.stderr
+    alike = evaluate(own_run.folder, *own_run.options)
+    assert "different ways" not in alike.stderr + evaluate(own_run.folder, data=None).stderr
+    evaluate(own_run.folder, *own_run.options, "--model-arg", "slow=0.0", "--epochs", "1")
+    assert ", with data, code or arguments that differ; to make" in evaluate(own_run.folder, data=None).stderr
 
 
 # Features, batches, memory

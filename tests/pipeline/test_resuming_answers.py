@@ -223,7 +223,7 @@ def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_pat
     for name in ("preds.npy", "targets.npy"):
         (run / name).unlink()
     (told,) = analyze([run], out, QUICK).runs
-    assert told.splits == {"test": "preds.npy (4 epochs, 160 samples), truth from targets.npy, from an earlier call"}
+    assert told.splits == {"test": "preds.npy (160 samples), truth from targets.npy, from an earlier call"}
     assert contents(out) == before
     assert changed(out, files) <= TOP
     analyze([run], out, Options(draws=0, measures=("pearson",)))
@@ -248,9 +248,7 @@ def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(mak
     before = contents(out)
     lay_beside(run, drawn(7))
     summary = analyze([run], out, QUICK)
-    reason = (
-        "preds.npy has 7 rows, the run has 4 epochs: give one row an epoch in the run's order, or give an NPZ with `epochs`"
-    )
+    reason = "preds.npy has 7 rows, run 'run' has 4 epochs: give one row an epoch in the run's order, or give an NPZ with `epochs`"
     assert summary.warnings == [f"run: preds.npy beside the checkpoints is not used: {reason}"]
     assert contents(out) == before
 
@@ -260,7 +258,7 @@ def test_named_predictions_that_do_not_fit_are_refused_and_what_is_there_stays(m
     analyze([run], out, written(tmp_path / "answers.npz", drawn(4)))
     before = contents(out)
     options = written(tmp_path / "more.npz", drawn(7))
-    with pytest.raises(UsageError, match=r"^more\.npz has 7 rows, the run has 4 epochs: give one row an epoch"):
+    with pytest.raises(UsageError, match=r"^more\.npz has 7 rows, run 'run' has 4 epochs: give one row an epoch"):
         analyze([run], out, options)
     assert contents(out) == before
 
@@ -292,14 +290,42 @@ def test_other_predictions_and_back(make_run, tmp_path):
     assert contents(out) == before
 
 
-def test_other_predictions_of_fewer_epochs_leave_no_answer_of_the_old_ones(make_run, tmp_path):
+def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_them(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
+    before = contents(out)
     fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
-    analyze([run], out, fewer)
-    assert_answers_are(out, {epoch: drawn(4, seed=1)[epoch] for epoch in (1, 3)})
-    analyze([run], tmp_path / "fresh", fewer)
-    assert_same_output(out, tmp_path / "fresh")
+    summary = analyze([run], out, fewer)
+    assert summary.warnings == ["run: two.npz has no predictions for epochs 0, 2 (of 0, 1, 2, 3)"]
+    assert {name: contents(out)[name] for epoch in (0, 2) for name in answers_of(epoch)} == {
+        name: before[name] for epoch in (0, 2) for name in answers_of(epoch)
+    }
+    assert_array_equal(stored_counts(out, "run", 1), counted(drawn(4, seed=1)[1]))
+    found = tables(out)["curves"].query("metric == 'accuracy'").set_index("epoch")
+    assert list(found["value"].dropna().index) == [1, 3]
+    reason = "two.npz has no predictions for epoch {}; the answer of another source is kept, and does not count"
+    assert list(found["reason"].dropna()) == [reason.format(0), reason.format(2)]
+    assert tables(out)["curves"].query("epoch == 0 and of.str.contains('ccsm', na=False)").empty
+    (warning,) = analyze([run], out, QUICK).warnings
+    assert warning == (
+        "run: the curves on test join answers that were made in different ways: 2 epochs (0, 2) by one.npz (160 samples); "
+        "2 epochs (1, 3) by two.npz (160 samples); to make them alike, run again for all epochs with --test or --predictions"
+    )
+    assert set(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == {0, 1, 2, 3}
+    summary = analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
+    assert (summary.warnings, contents(out)) == ([], before)
+
+
+def test_answers_that_do_not_count_move_along_with_their_checkpoints(make_run, tmp_path):
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(4), drawn(4)
+    numbered_by_order(run, "bcd", weights[1:])
+    analyze([run], out, written(tmp_path / "one.npz", predictions[1:]))
+    numbered_by_order(run, "a", weights[:1])
+    analyze([run], out, written(tmp_path / "two.npz", drawn(4, seed=1)[:1], [0]))
+    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in range(4)}
+    assert found[0] == counted(drawn(4, seed=1)[0]).tolist()
+    assert [found[epoch] for epoch in (1, 2, 3)] == [counted(row).tolist() for row in predictions[1:]]
+    assert list(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == [0]
 
 
 def test_counts_in_the_place_of_predictions_leave_no_samples(make_run, tmp_path):
@@ -364,12 +390,26 @@ def test_an_epoch_that_the_file_lacks_has_no_answer(make_run, tmp_path):
     run, out, predictions = make_run(), tmp_path / "out", drawn(4)
     options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
     summary = analyze([run], out, options)
-    assert (summary.exit_code, summary.warnings) == (0, [])
+    warning = "run: answers.npz has no predictions for epochs 1, 3 (of 0, 1, 2, 3); it has epoch 9, which the run has not: left out"
+    assert (summary.exit_code, summary.warnings) == (0, [warning])
+    assert summary.runs[0].splits == {"test": "answers.npz (2 epochs, 160 samples)"}
     assert_answers_are(out, {0: predictions[0], 2: predictions[2]})
+    lacking = tables(out)["curves"].query("split == 'test' and value.isna()")
+    assert set(zip(lacking["epoch"], lacking["reason"], strict=True)) == {
+        (epoch, f"answers.npz has no predictions for epoch {epoch}") for epoch in (1, 3)
+    }
     assert set(tables(out)["curves"].query("metric == 'sai' and of == 'ncsm,scsm'")["epoch"]) == {0, 1, 2, 3}
     before = contents(out)
     analyze([run], out, options)
     assert contents(out) == before
+
+
+@pytest.mark.parametrize("epochs", [None, "1:1"], ids=["all", "one"])
+def test_predictions_of_no_epoch_that_is_wanted_are_refused(epochs, make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    written(tmp_path / "answers.npz", drawn(2), [9, 3 if epochs else 8])
+    with pytest.raises(UsageError, match=r"^answers.npz: expected epochs of run 'run' \(.*\), found .*, none in common"):
+        analyze([run], out, with_answers(tmp_path / "answers.npz", epochs=epochs))
 
 
 @pytest.mark.parametrize("way", ["beside", "named"])

@@ -126,9 +126,7 @@ def test_a_truth_in_two_places_must_agree(write, save, counts_of, columns, targe
     assert_array_equal(counts_of(path, save("targets.npy", targets)), counts)
     targets = targets.copy()
     targets[3] = (targets[3] + 1) % 4
-    with pytest.raises(
-        UsageError, match=r"a.csv, epoch 0, row 4: the target is . and . in the file with the targets|, and"
-    ):
+    with pytest.raises(UsageError, match=r"a.csv, epoch 0, row 4: the target is ., and . in targets.npy; give the targets"):
         counts_of(path, save("targets.npy", targets))
 
 
@@ -155,6 +153,26 @@ def test_one_epoch_needs_no_column(write, counts_of, columns, counts, name):
     assert_array_equal(counts_of(path, epochs=[9]), counts[:1])
     with pytest.raises(UsageError, match="has no epochs, the run has 3 epochs: add a column 'epoch', or give a folder"):
         counts_of(path)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_table_of_several_epochs_without_the_column_says_so(write, save, columns, targets, counts, name):
+    """What comes twice then is not the fault."""
+    remedy = "the column 'epoch' is missing, which is the likely cause: add it$"
+    every = {what: values for what, values in columns.items() if what != "epoch"}
+    sample = np.tile(np.arange(SAMPLES), EPOCHS)
+    with pytest.raises(UsageError, match=f"expected each sample once, found sample 0 twice; {remedy}"):
+        read(write(name, every | {"sample": sample}))
+    with pytest.raises(UsageError, match=f"expected {SAMPLES} predictions, as t.npy has targets, found 120; {remedy}"):
+        read(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
+    _, target, prediction = np.nonzero(counts)
+    pairs = {"target": target, "prediction": prediction, "count": counts[counts > 0]}
+    with pytest.raises(UsageError, match=f"expected one count a pair of classes, found several of .*; {remedy}"):
+        read(write(name, pairs)).outcomes([0], 4, NAMES)
+    if name.endswith("parquet"):
+        rows = {"class_index": np.tile(np.arange(4), 3), "count": pa.array(counts.reshape(12, 4).tolist())}
+        with pytest.raises(UsageError, match=f"expected a row for each class_index .*, found 12 rows .*; {remedy}"):
+            read(write(name, rows))
 
 
 @pytest.mark.parametrize("name", FORMS)

@@ -94,7 +94,7 @@ def test_targets_and_the_sums_of_the_counts_must_agree(save, counts_of, targets,
     assert_array_equal(counts_of(turned, truth, "columns", epochs=[0]), counts[:1])
     assert read(right, truth).source == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
     with pytest.raises(
-        UsageError, match=r"row 0: expected .* samples of class ., .*; the other axis fits: give --truth columns"
+        UsageError, match=r"row 0: expected .* samples of class ., as the targets in t.npy have, .*: give --truth columns"
     ):
         counts_of(turned, truth, epochs=[0])
     with pytest.raises(UsageError, match="the other axis fits: give --truth rows"):
