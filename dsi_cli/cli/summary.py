@@ -29,14 +29,16 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     for run in summary.runs:
         lines, mistakes = found[run.name]
         _notes(run, quiet=quiet)
-        if lines:
-            _print_lines(run, lines, quiet=quiet)
+        left_out = [_print_lines(run, lines, quiet=quiet)] if lines else []
         for split, answered in mistakes.items():
             print()
-            _print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES, quiet=quiet)
+            left_out.append(_print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES))
         for split, typical in typicality.lines(Path(summary.out), run.name).items():
             print()
-            _print_table(f"{run.name}: cosine with the class template on {split}", typical, _TYPICALITY, quiet=quiet)
+            title = f"{run.name}: cosine with the class template on {split}"
+            left_out.append(_print_table(title, typical, _TYPICALITY))
+        for told in [told for told in left_out if told][:1]:
+            console.note(told, quiet=quiet)
     for warning in summary.warnings:
         console.note(f"warning: {warning}", quiet=quiet)
     has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
@@ -107,18 +109,19 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
         yield f"  no alignment with WordNet: {run.no_reference}"
 
 
-def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> None:
+def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:
     columns = [(name.format(measure=lines[0].measure), digits, field) for name, digits, field in _COLUMNS]
-    _print_table(run.name, lines, columns, quiet=quiet)
+    left_out = _print_table(run.name, lines, columns)
     missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
     if missing and not run.no_reference:
         console.note(f"  no SAI: {missing}", quiet=quiet)
+    return left_out
 
 
 def _print_table(
-    title: str, lines: Sequence[Line | Mistakes | TypicalityLine], columns: Sequence[tuple[str, int, str]], *, quiet: bool
-) -> None:
-    """Print a table of some epochs, without the columns that are empty throughout."""
+    title: str, lines: Sequence[Line | Mistakes | TypicalityLine], columns: Sequence[tuple[str, int, str]]
+) -> str | None:
+    """Print a table of some epochs, without the columns that are empty throughout; return how many are left out, in words."""
     from rich.table import Table
     from rich.text import Text
 
@@ -132,8 +135,8 @@ def _print_table(
     for line in shown:
         table.add_row(*(number(getattr(line, field), digits) for _, digits, field in kept))
     console.print_table(table)
-    if len(shown) < len(lines):
-        console.note(f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all", quiet=quiet)
+    is_all = len(shown) == len(lines)
+    return None if is_all else f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all"
 
 
 _COLUMNS = (

@@ -69,42 +69,49 @@ def _main(
 
 
 def run_safely(arguments: list[str]) -> int:
-    """Return the exit code of a call; whatever goes wrong is one line on stderr.
+    """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout.
 
     ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
     """
     console.open_streams()
+    code, error = _run(arguments)
+    if error is not None:
+        console.error(error)
+        if "--json" in arguments:
+            console.print_json({"error": error, "exit_code": code})
+    return code
+
+
+def _run(arguments: list[str]) -> tuple[int, str | None]:
+    """Return the exit code of a call, and what went wrong."""
     try:
         return _ended(lambda: app(arguments or ["--help"], prog_name="dsi", standalone_mode=False))
     except DsiError as error:
-        console.error(str(error))
-        return error.exit_code
+        return error.exit_code, str(error)
     except KeyboardInterrupt:
-        console.error("interrupted: what was finished is kept; run the same command again to go on")
-        return INTERRUPTED
+        return INTERRUPTED, "interrupted: what was finished is kept; run the same command again to go on"
     except BrokenPipeError:
         # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+        return DONE, None
     except OSError as error:
         # Ours are OutputErrors by now: this one is stdout's (a full disk behind `>`).
         console.error(f"the output could not be written: {error.strerror or error}")
-        return OUTPUT
+        return OUTPUT, None
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
         if os.environ.get("DSI_TRACEBACK"):
             traceback.print_exc()
-        console.error(f"this is a bug in dsi ({type(error).__name__}: {error}); please report it, with DSI_TRACEBACK=1 set")
-        return BUG
+        return BUG, f"this is a bug in dsi ({type(error).__name__}: {error}); please report it, with DSI_TRACEBACK=1 set"
 
 
-def _ended(call: object) -> int:
-    """Return the exit code of a Typer call, wrong usage included."""
+def _ended(call: object) -> tuple[int, str | None]:
+    """Return the exit code of a Typer call, and what was wrong with its usage."""
     assert callable(call)
     try:
         code = call()
         sys.stdout.flush()
     except typer.Exit as ended:
-        return int(ended.exit_code)
+        return int(ended.exit_code), None
     except _Stopped as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
@@ -112,6 +119,5 @@ def _ended(call: object) -> int:
         if not hasattr(error, "format_message"):
             raise
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "dsi"
-        console.error(f"{error.format_message().rstrip('.')}; {command} --help says more")
-        return USAGE
-    return code if isinstance(code, int) else DONE
+        return USAGE, f"{error.format_message().rstrip('.')}; {command} --help says more"
+    return code if isinstance(code, int) else DONE, None

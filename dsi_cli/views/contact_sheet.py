@@ -129,7 +129,8 @@ def _require_images(rows: list[Mistake]) -> None:
         raise UsageError(f"a contact sheet has room for {MOST} images, found {len(rows)}: ask for fewer with --most")
     if rows and not any(row.path for row in rows):
         raise UsageError(
-            "a contact sheet needs images, and these predictions name none: dsi analyze --test records where they lie"
+            "a contact sheet needs images, and these predictions name none: dsi analyze --test with image files (class folders, "
+            "Parquet, tars) records where they lie; predictions made elsewhere have a column 'path'"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
@@ -48,6 +49,27 @@ def states(out):
 
 
 # Nothing to do
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("analyze", "{folder}", "--json"), 3, "no checkpoints under {folder} (0 other files): expected"),
+        (("scan", "gone", "--json"), 2, "no such file or folder: gone"),
+        (("wordnet", "--json", "gone.txt"), 2, "gone.txt"),
+        (("mistakes", "{folder}", "--json"), 2, "{folder}"),
+        (("scan", "--json", "--no-such-option"), 2, "No such option: --no-such-option"),
+    ],
+)
+def test_a_document_says_what_went_wrong(arguments, code, message, dsi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    folder = str(tmp_path / "empty")
+    ended = dsi(*(argument.format(folder=folder) for argument in arguments))
+    document = json.loads(ended.out)
+    assert (ended.code, document["exit_code"]) == (code, code)
+    assert message.format(folder=folder) in document["error"]
+    assert ended.err == f"dsi: {document['error']}\n"
 
 
 def test_an_empty_folder(dsi, tmp_path):

@@ -212,6 +212,12 @@ def test_every_alignment_stands_beside_its_chance(dsi, make_run, tmp_path):
         assert line.split() == expected
 
 
+def test_how_many_epochs_are_shown_is_told_once(dsi, shared, tmp_path):
+    ended = dsi("analyze", shared / "data" / "runs" / "fashion-mnist-tinycnn", "-o", tmp_path / "out", *QUICK)
+    assert ended.out.count("mistakes on test") == 1
+    assert ended.err.count("  11 of 16 epochs are shown; curves.parquet has all\n") == 1
+
+
 def test_what_was_found_is_told(dsi, shared, tmp_path):
     folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
     ended = dsi("analyze", folder, "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
@@ -219,7 +225,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
         "fashion-mnist-tinycnn: 2 checkpoints, 10 classes, classifier fc.weight (raw)",
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
-        "  test: preds.npy (16 epochs, 10,000 samples), truth from targets.npy",
+        "  test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy",
         "  other files: 14 skipped, 6 ignored",
     ]
 

@@ -173,7 +173,8 @@ def test_more_than_a_sheet_holds():
 
 def test_predictions_without_a_path():
     with pytest.raises(
-        UsageError, match=r"^a contact sheet needs images, and these predictions name none: dsi analyze --test"
+        UsageError,
+        match=r"^a contact sheet needs images, and these predictions name none: dsi analyze --test with image files",
     ):
         draw(listing([None, None]), tiny)
 
