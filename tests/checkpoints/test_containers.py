@@ -247,6 +247,20 @@ def outside(metadata):
     metadata.storage_data[type(index)(index.fqn, torch.Size((3, 0)), 0)] = held
 
 
+def nowhere(metadata):
+    index = first(metadata)
+    held = metadata.storage_data.pop(index)
+    object.__setattr__(index, "offset", ((3,), 0))
+    metadata.storage_data[index] = held
+
+
+def test_names_without_a_path_are_taken_as_they_are(net, distributed):
+    def pathless(metadata):
+        metadata.planner_data = dict.fromkeys(metadata.planner_data)
+
+    assert_head(changed(distributed, pathless), net.fc.weight.detach().numpy(), "app.model.fc.weight")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -255,6 +269,7 @@ def outside(metadata):
         (enormous, r"more bytes than its parts"),
         (larger, "have 40 elements: some are missing"),
         (outside, "a part of a tensor lies outside it"),
+        (nowhere, "a part of a tensor lies outside it"),
     ],
 )
 def test_metadata_that_cannot_be_right(change, message, distributed):

@@ -103,7 +103,8 @@ def _tensors(described: dict[str, Any]) -> list[tuple[str, Tensor]]:
             kind = _first_dtype(of["properties"].state)
         if not isinstance(name, str) or not isinstance(kind, Global) or not _are_sizes(of.get("size")):
             continue
-        if not any("optim" in str(part).lower() for part in paths.get(name, (name,))):
+        path = paths.get(name)
+        if not any("optim" in str(part).lower() for part in (path if isinstance(path, tuple) else (name,))):
             storage = Storage(name, kind.name, int(np.prod(of["size"], dtype=object)))
             found.append((name, contiguous(kind.name, of["size"], storage)))
     return found
@@ -132,8 +133,9 @@ def _joined(tensor: Tensor, chunks: list[_Chunk], part: Any) -> NDArray[Any]:
     whole = np.zeros(tensor.shape, dtype=pieces[0][1].dtype if pieces else np.float32)
     filled = 0
     for place, piece in pieces:
-        where = tuple(slice(at, at + size) for at, size in zip(place, piece.shape, strict=True))
-        if any(type(at) is not int or at < 0 for at in place) or whole[where].shape != piece.shape:
+        fits = _are_sizes(place) and len(place) == whole.ndim
+        where = tuple(slice(at, at + size) for at, size in zip(place, piece.shape, strict=True)) if fits else ()
+        if not fits or whole[where].shape != piece.shape:
             raise UnreadableError("a part of a tensor lies outside it")
         whole[where] = piece
         filled += piece.size
