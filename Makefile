@@ -8,12 +8,15 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-slow check format docs bench bench-heads fuzz clean
+.PHONY: demo test coverage test-slow check format docs bench bench-heads fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
 
-test: $(READY)  ## all tests, doctests and examples, with coverage
+test: $(READY)  ## all tests, doctests and examples, a process a core
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+coverage: $(READY)  ## the same in one process, which lines they reach; takes twice as long
 	$(BIN)/python -m coverage erase
 	$(BIN)/python -m coverage run -m pytest -m "not slow"
 	$(BIN)/python -m coverage combine --quiet

@@ -231,7 +231,7 @@ MAKERS = (
     Maker("onnx", "model", _onnx),
     Maker("msgpack", "flax", _msgpack),
     Maker("torchscript", "traced", _torchscript),
-    Maker("pt2", "exported", _pt2, is_slow=True),
+    Maker("torch-export", "exported", _pt2, is_slow=True),
     Maker("torch-distributed", "step-3", _distributed),
     Maker("orbax", "step", _orbax),
 )

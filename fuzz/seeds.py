@@ -39,7 +39,7 @@ KINDS = {
     "numpy_npz": "npz",
     "onnx_legacy": "onnx",
     "plain_pickle_dump": "pickle",
-    "torch_export_pt2": "pt2",
+    "torch_export_pt2": "torch-export",
     "torchscript": "torchscript",
 }
 """The corpus's cases whose format their first bytes do not tell."""

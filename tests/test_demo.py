@@ -36,7 +36,7 @@ def test_the_demo_shows_the_papers_finding(shown):
     assert sum(line.startswith("epoch  SAI excess") for line in lines) == 2
     surge = "half of its highest alignment with WordNet (excess over chance) is reached at epoch"
     assert lines[-2:] == [f"cifar100-cnn: {surge} 1", f"cifar100-vit: {surge} 2"]
-    assert "tables: dsi-demo (curves.parquet, checkpoints.parquet, classes.parquet, csms/)" in lines
+    assert "tables: dsi-demo (curves.parquet, checkpoints.parquet, classes.parquet, csms/, confusions/)" in lines
     assert "notebook: from dsi_cli import open_run; run = open_run('dsi-demo'); run.curves" in lines
 
 

@@ -20,6 +20,7 @@ from outputs import heads, save_head
 from dsi_cli.checkpoints import jsontext, state
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.formats import torch_zip
+from dsi_cli.checkpoints.formats.archives import Archive
 from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UnreadableError
@@ -125,7 +126,7 @@ def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
     assert scan(require_file(path)).record.status == "ok"
     path.write_bytes(deflated(zeros(40_000), tmp_path))
     with Source(path) as source:
-        content = torch_zip.open_content(source)
+        content = torch_zip.open_content(Archive(source))
         with pytest.raises(UnreadableError, match="a deflated entry would take 160000000 bytes; more than 33554432"):
             content.read(content.tree["fc.weight"])
 
@@ -134,7 +135,7 @@ def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
     layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(33, 50))
     torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "x.pt")
     whole = scan(require_file(tmp_path / "x.pt")).weight
-    monkeypatch.setattr("dsi_cli.checkpoints.scan._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("dsi_cli.checkpoints.composing._ROWS_AT_ONCE", 7)
     np.testing.assert_array_equal(scan(require_file(tmp_path / "x.pt")).weight, whole)
     np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 

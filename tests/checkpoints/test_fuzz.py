@@ -74,7 +74,8 @@ def test_every_container_that_is_read_is_mutated(files, shared, tmp_path):
             (home / name).write_bytes(data)
         found = [f for run in discover([home.parent]) for f in run.checkpoints] if one.is_folder else []
         read |= {scan(f).record.format for f in found or [require_file(home / name) for name, _ in one.files]}
-    assert read >= {one.name for one in FORMATS}
+    left_out = {maker.format for maker in MAKERS if maker.is_slow}
+    assert read | left_out >= {one.name for one in FORMATS}
 
 
 def test_every_makers_file_is_there_or_missed_aloud(scratch, tmp_path):
