@@ -12,8 +12,9 @@ import glob
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
@@ -46,6 +47,9 @@ STATE_FILES = ("trainer_state.json", "config.json")
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
+
+_OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
+"""Accelerate's, beside the folder with the model's parts."""
 
 
 @dataclass(frozen=True)
@@ -166,16 +170,17 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
         if OUR_TABLE in files:
             inner.clear()
             continue
-        if any(mark in files for mark in WHOLE_FOLDERS):
+        if any(mark in files and _marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
             inner.clear()
         # Real folders before links to them: a run is not called "latest" after a link.
-        inner[:] = sorted(set(inner) - _IGNORED_FOLDERS, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
+        searched = (name for name in set(inner) - _IGNORED_FOLDERS if not _OPTIMISER_FOLDER.fullmatch(name))
+        inner[:] = sorted(searched, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
         _add_folder(folder, files, folders, is_top=folder == top)
 
 
 def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *, is_top: bool) -> None:
     """Sort a folder's files into its run: its own, or its parent's where the folder is one checkpoint."""
-    model = next((name for name in MODEL_FILES if name in files), None)
+    model = next((name for name in MODEL_FILES if name in files and _marks_a_checkpoint(name, files)), None)
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
     step = _outermost_step(folder) if is_step else folder
     run = step.parent if is_step else folder
@@ -188,6 +193,11 @@ def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *,
         return
     for name in files:
         _add_file(folder / name, run, folders, step_folder=folder if is_step else None)
+
+
+def _marks_a_checkpoint(name: str, files: list[str]) -> bool:
+    """Whether a file of that name marks a checkpoint: ``.metadata`` is a common name, and torch's stands beside its parts."""
+    return name != ".metadata" or any(file.endswith(".distcp") for file in files)
 
 
 def _outermost_step(folder: Path) -> Path:
@@ -253,7 +263,9 @@ def _run(name: str, folder: Path, entry: _Folder) -> Run:
     checkpoints = [
         Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
     ]
-    return Run(name, folder, tuple({one.path: one for one in checkpoints}.values()), entry.ignored)
+    often = Counter(one.shown for one in checkpoints)  # two models in one step folder are two checkpoints
+    apart = (replace(one, step_folder=one.path.parent) if often[one.shown] > 1 else one for one in checkpoints)
+    return Run(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
 
 
 def _bytes(path: Path, found: os.stat_result) -> int:

@@ -8,7 +8,7 @@ what lies in a numbered block of the body are no candidates. Where two are equal
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from dsi_cli.checkpoints.layouts import StateDict
@@ -30,7 +30,7 @@ _KERAS_HEAD = re.compile(r"(^|_)(predictions|logits|probs|classifier|head|head_d
 """Ends of the names of Keras' layers, which are all beside each other and carry the model's name."""
 _KERAS_DENSE = re.compile(r"^dense(_\d+)?$")
 _NOT_HEAD = re.compile(
-    r"aux|dist(?:$|_|ill)|(?<!class_)embed|^text(?:_|$)|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox"
+    r"aux|dist(?:$|_|ill)|(?<!class_)embed|^text(?:_|$)|attn|attention|position|token|lora_|mlp(?!_head)|qkv|^[qkv]$|downsample|shortcut|bbox(?!_head)"
     r"|mask_head|rpn|criterion|confmat|proto|(?<!out_)proj|query|key|value|pooler|reduction|conv_stem|conv_dw|conv_pw|relative"
     r"|teacher|^pre_|last_conv|^pool|^se$|squeeze",
     re.IGNORECASE,
@@ -41,8 +41,10 @@ _KINDS = ("weight", "weight_orig", "weight_v", "parametrizations.weight.original
 _GAINS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
 """How a layer's weight is named: plain, under spectral norm, under weight norm (directions, beside their lengths), quantised,
 and as Keras and Flax have it, with a column a class."""
-_TURNED = re.compile(r"(^|\.)(kernel|W)$")
-"""Weights with a column for each class: those of Keras and Flax, and of pytorch-metric-learning's losses."""
+_TURNED = re.compile(r"(^|\.)kernel$")
+"""Weights with a column for each class: those of Keras and Flax."""
+_OF_LOSS = re.compile(r"(^|\.)(weight|W|kernel|proxies)$")
+"""What a loss calls a weight of its own; its ``W``, in pytorch-metric-learning, has a column for each class."""
 _NORMS = {"kernel": ("gamma", "beta")}
 _COPY = re.compile(r"best", re.IGNORECASE)
 _HOLDS_A_LOSS = re.compile(r"loss|criterion|margin", re.IGNORECASE)
@@ -112,31 +114,38 @@ def choose(found: Iterable[StateDict], role: str, *, wanted: str | None = None, 
     equal = [head for head in equal if not any(map(_COPY.search, head.path))] or equal
     if len(equal) > 1:
         raise AmbiguousHeadError(_ambiguous([(head.full_name, head.tensor) for head in equal]))
-    return _in_loss(equal[0], usable) or equal[0]
+    return _in_loss(equal[0], groups) or equal[0]
 
 
 def _in_loss(head: Head, groups: list[StateDict]) -> Head | None:
     """Return the classifier that a loss has on top of the head's outputs, which are then an embedding (ArcFace); None without one.
 
+    A matrix with a row for each of the head's rows and the head's own width (centres, prototypes) lies beside it.
+
     Raises
     ------
     AmbiguousHeadError
-        It is not clear which side of the loss's matrix takes the embedding.
+        It is not clear whether the loss's matrix takes the head's outputs, and with which side.
     """
     width = head.tensor.shape[0]
-    for group in groups:
-        if any(map(_HOLDS_A_LOSS.search, group.path)):
-            for name, stored in group.tensors.items():
-                tensor = _rows_first(name, stored)
-                if not _is_matrix(tensor) or width not in tensor.shape[:2]:
-                    continue
-                if tensor.shape[1] != width:
-                    tensor = tensor.turned
-                if tensor.shape[0] == width:
-                    path = ".".join((*group.path, name))
-                    raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor), (path, stored)]))
-                return Head(name, tensor, group.role, (head.full_name,), group.path)
+    for group, name, stored in _weights_of_losses(groups):
+        tensor = stored.turned if name.rpartition(".")[2] in ("W", "kernel") else stored
+        if width not in tensor.shape[:2] or stored.shape == head.tensor.shape:
+            continue
+        if tensor.shape[1] != width or tensor.shape[0] == width:
+            path = ".".join((*group.path, name))
+            raise AmbiguousHeadError(_ambiguous([(head.name, head.tensor), (path, stored)]))
+        return Head(name, tensor, group.role, (head.full_name,), group.path)
     return None
+
+
+def _weights_of_losses(groups: list[StateDict]) -> Iterator[tuple[StateDict, str, Tensor]]:
+    """Yield the matrices that losses have of their own, in state dicts of theirs or within the model's."""
+    for group in groups:
+        for name, tensor in group.tensors.items():
+            parts = (*group.path, *name.split(".")[:-1])
+            if _OF_LOSS.search(name) and _is_matrix(tensor) and any(map(_HOLDS_A_LOSS.search, parts)):
+                yield group, name, tensor
 
 
 def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
@@ -154,7 +163,7 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     if not likely:
         return None
     finalists = list({one.tensor: one for one in _feeds_nothing(likely)}.values())  # tied ones are one
-    if all(_KERAS_DENSE.match(one.module[-1]) for one in finalists):
+    if len({one.module[:-1] for one in finalists}) == 1 and all(map(_is_counted_by_keras, finalists)):
         finalists = finalists[-1:]  # counted by Keras, in the model's order
     if len(finalists) > 1:
         raise AmbiguousHeadError(_ambiguous([(one.name, one.tensor) for one in finalists]))
@@ -162,6 +171,10 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     others = tuple(one.name for one in named if one.name != head.name and one.tensor.shape[0] == head.tensor.shape[0])
     _require_outermost(head, group)
     return (0 if head in named else 1), _head(group, head.name, others)
+
+
+def _is_counted_by_keras(one: _Candidate) -> bool:
+    return bool(_TURNED.search(one.name) and _KERAS_DENSE.match(one.module[-1]))
 
 
 def _head(group: StateDict, name: str, others: tuple[str, ...] = ()) -> Head:
@@ -273,6 +286,8 @@ def _named(groups: list[StateDict], wanted: str, classes: int | None) -> Head:
         listed = ", ".join(sorted(head.full_name for head in exact)[:_LISTED])
         raise AmbiguousHeadError(f"--head {wanted} fits {len(exact)} tensors: {listed}")
     head = exact[0]
+    if head.name.rpartition(".")[2] == "W" and any(map(_HOLDS_A_LOSS.search, head.full_name.split("."))):
+        head = head._replace(tensor=head.tensor.turned)
     if not _is_matrix(head.tensor) or head.tensor.dtype not in FLOATS:
         what = f"{head.name} is {head.tensor.dtype} of shape {head.tensor.shape}"
         raise NoHeadError(f"{what}; a classifier is a floating-point matrix of (classes, features)")

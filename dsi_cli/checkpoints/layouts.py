@@ -21,6 +21,8 @@ _NOT_WEIGHTS = re.compile(
 _DEEPEST = 12
 _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024
+_TEXT_OF_A_NODE = 64
+"""Characters of names that count as one more of them."""
 _MOST_NODES = 200_000
 """Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
 
@@ -187,7 +189,10 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
             continue
         seen.add(id(module.state))
         held, children = parts
-        visited += 1 + len(held) + len(children)
+        names = [name for name, _ in (*held, *children) if isinstance(name, str)]
+        visited += 1 + len(names) + sum(len(prefix) + len(name) for name in names) // _TEXT_OF_A_NODE
+        if visited > left:
+            break
         found |= {f"{prefix}{name}": one for name, one in held if isinstance(one, Tensor)}
         waiting += [(f"{prefix}{name}.", child) for name, child in reversed(children)]
     return found, visited

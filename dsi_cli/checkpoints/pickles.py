@@ -40,7 +40,9 @@ class ExhaustedError(UnreadableError):
     """The pickle goes on beyond the bytes at hand."""
 
 
-def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any] | None = None) -> tuple[Any, int]:
+def read_pickle(
+    data: bytes, start: int = 0, *, persistent: Callable[[Any], Any] | None = None, is_packed: bool = False
+) -> tuple[Any, int]:
     r"""Return what the pickle at ``start`` describes, as inert data, and where it ends.
 
     Parameters
@@ -49,6 +51,9 @@ def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any]
         May go on behind the pickle.
     persistent : callable, optional
         Turns a persistent id (inert data) into the object that it stands for; without it a pickle with such ids is refused.
+
+    is_packed : bool
+        Whether it stands within a pickle itself: in it no further one is read.
 
     Raises
     ------
@@ -62,7 +67,7 @@ def read_pickle(data: bytes, start: int = 0, *, persistent: Callable[[Any], Any]
     >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].of
     Global(module='os', name='system')
     """
-    machine = _Machine(data, start, persistent)
+    machine = _Machine(data, start, persistent, is_packed=is_packed)
     try:
         with _without_collection():
             return machine.run(), machine.at
@@ -87,9 +92,10 @@ def _without_collection() -> Iterator[None]:
 
 
 class _Machine:
-    __slots__ = ("at", "budget", "data", "marks", "memo", "persistent", "stack")
+    __slots__ = ("at", "budget", "data", "is_packed", "marks", "memo", "persistent", "stack")
 
-    def __init__(self, data: bytes, start: int, persistent: Callable[[Any], Any] | None) -> None:
+    def __init__(self, data: bytes, start: int, persistent: Callable[[Any], Any] | None, *, is_packed: bool) -> None:
+        self.is_packed = is_packed
         self.data = data
         self.at = start
         self.persistent = persistent
@@ -429,7 +435,7 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
-    if of == _PACKED_STORAGE and isinstance(args, tuple) and len(args) == 1:
+    if of == _PACKED_STORAGE and not m.is_packed and isinstance(args, tuple) and len(args) == 1:
         m.charge(_PACKED)
         m.stack.append(_unpacked(args[0]))
         return
@@ -449,7 +455,7 @@ def _unpacked(data: Any) -> Any:
         raise TypeError
     head, at, found = bytes(data[:_PACKED_HEAD]), 0, None
     for _ in range(5):  # magic number, protocol, system, the storage, its key
-        value, at = read_pickle(head, at, persistent=storage_of)
+        value, at = read_pickle(head, at, persistent=storage_of, is_packed=True)
         found = value if isinstance(value, Storage) else found
     if found is None or len(data) < at + 8 or int.from_bytes(data[at : at + 8], "little") != found.size:
         raise UnreadableError("a storage within the pickle is damaged")
@@ -488,10 +494,9 @@ def _persistent_id(m: _Machine) -> None:
 
 def _cost(args: tuple[Any, ...]) -> int:
     """Return what a harmless call is charged, before it is made: by what it goes through, however often that is shared."""
-    longest = args[0] if args else None
-    if isinstance(longest, GROUPS):
-        return _BIG + 8 * len(args) + 64 * len(longest)
-    return _BIG + 8 * len(args) + (len(longest) if isinstance(longest, TEXTS) else 0)
+    groups = sum(len(one) for one in args if isinstance(one, GROUPS))
+    texts = sum(len(one) for one in args if isinstance(one, TEXTS))
+    return _BIG + 8 * len(args) + 64 * groups + texts
 
 
 _BY_CODE: dict[str, _Handler] = {

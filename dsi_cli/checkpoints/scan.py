@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import adapters, composing, epochs, head, jsontext, layouts, logs
+from dsi_cli.checkpoints import adapters, composing, epochs, extra_rows, head, jsontext, layouts, logs
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
@@ -24,8 +24,6 @@ from dsi_cli.errors import BackboneError, CheckpointError, PendingError, Unreada
 
 FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
-_HAS_BACKGROUND = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
-"""torchvision's detectors: row 0 is the background, always."""
 MOST_CLASSES = 46_340
 """A matrix of more classes has more values than a Parquet list column can count."""
 _LARGEST_JSON = 16 << 20
@@ -153,7 +151,7 @@ def _described(record: Record, found: Found, tree: Any, names: tuple[str, ...]) 
 def _with_head(
     record: Record, found: Found, content: Content, choice: Choice, classes: int | None, with_fingerprint: bool
 ) -> Scanned:
-    told = _classes_told(found)
+    told = _classes_told(found, content.tree)
     expected = told if told is not None else classes
     try:
         picked = _pick(content, choice, expected)
@@ -166,13 +164,18 @@ def _with_head(
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     hashed = composing.fingerprint(rows) if with_fingerprint else None
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
-    return _usable(record, rows, picked.name, told, choice)
+    names = [name for group in _groups(content) if group.path == picked.path for name in group.tensors]
+    extra = extra_rows.found(picked.name, len(rows), names, told, classes)
+    return _usable(record, rows, extra, choice)
 
 
 def _pick(content: Content, choice: Choice, classes: int | None) -> head.Head:
-    groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
     role = layouts.EMA if choice.ema else layouts.RAW
-    return head.choose(groups, role, wanted=choice.head, classes=classes)
+    return head.choose(_groups(content), role, wanted=choice.head, classes=classes)
+
+
+def _groups(content: Content) -> list[layouts.StateDict]:
+    return layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
 
 
 def _of_adapter(
@@ -188,13 +191,11 @@ def _of_adapter(
     return picked, rows if change is None else adapters.changed(rows, change, content.read)
 
 
-def _usable(record: Record, rows: NDArray[np.float32], name: str, told: int | None, choice: Choice) -> Scanned:
+def _usable(record: Record, rows: NDArray[np.float32], extra: extra_rows.Extra, choice: Choice) -> Scanned:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
-    extra = int(bool(_HAS_BACKGROUND.search(name)) if told is None else len(rows) == told + 1)
-    record = replace(record, extra_classes=extra)
-    if extra and not choice.keep_extra:
-        first = bool(re.search(r"box_predictor|cls_score|roi_heads", name))
-        rows = rows[extra:] if first else rows[: len(rows) - extra]
+    record = replace(record, extra_classes=extra.number)
+    if extra.number and not choice.keep_extra:
+        rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
     record = replace(record, classes=len(rows))
     if len(rows) > MOST_CLASSES:
         return Scanned(
@@ -245,8 +246,13 @@ def _is_before_training(tree: Any) -> bool:
     return keeps_state or any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
 
 
-def _classes_told(found: Found) -> int | None:
-    """Return the number of classes that a Hugging Face config states."""
+def _classes_told(found: Found, tree: Any) -> int | None:
+    """Return the number of classes that a Hugging Face config, or MMEngine's metadata, states."""
+    meta = tree.get("meta") if isinstance(tree, dict) else None
+    data = meta.get("dataset_meta") if isinstance(meta, dict) else None
+    listed = data.get("classes", data.get("CLASSES")) if isinstance(data, dict) else None
+    if isinstance(listed, list | tuple) and len(listed) > 1:
+        return len(listed)
     config = beside(found, "config.json") if found.step_folder is not None else None
     names = config.get("id2label") if isinstance(config, dict) else None
     if isinstance(names, dict) and names:

@@ -44,7 +44,7 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
     with ExitStack() as stack:
         _, content, sources = open_content(found.path, stack)
         group, name = _group(content.tree, choice, classes)
-        _require_room(group, sum(source.size for source in sources))
+        _require_room(group, max(found.bytes, sum(source.size for source in sources)))
         return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import warnings
 import zipfile
 from pathlib import Path
@@ -254,6 +255,12 @@ def nowhere(metadata):
     metadata.storage_data[index] = held
 
 
+def twice(metadata):
+    index = first(metadata)
+    other = type(index)(index.fqn, torch.Size((3, 0)), 1)
+    metadata.storage_data[other] = metadata.storage_data[index]
+
+
 def test_names_without_a_path_are_taken_as_they_are(net, distributed):
     def pathless(metadata):
         metadata.planner_data = dict.fromkeys(metadata.planner_data)
@@ -267,9 +274,10 @@ def test_names_without_a_path_are_taken_as_they_are(net, distributed):
         (elsewhere, "names a file outside its own folder: '../__0_0.distcp'"),
         (too_long, "but its contents go on to byte"),
         (enormous, r"more bytes than its parts"),
-        (larger, "have 40 elements: some are missing"),
+        (larger, "parts of a tensor of shape (6, 8) are missing: 40 elements are there"),
         (outside, "a part of a tensor lies outside it"),
         (nowhere, "a part of a tensor lies outside it"),
+        (twice, "two parts of a tensor stand on the same bytes"),
     ],
 )
 def test_metadata_that_cannot_be_right(change, message, distributed):
@@ -277,8 +285,7 @@ def test_metadata_that_cannot_be_right(change, message, distributed):
 
 
 def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
-    for file in distributed.glob("*.distcp"):
-        file.unlink()
+    (distributed / "__0_0.distcp").rename(distributed / "__1_0.distcp")
     record = scan(only(distributed)).record
     assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' is not there")
 
@@ -518,3 +525,64 @@ def test_an_adapter_that_leaves_the_classifier_as_it_is(adapter, weight):
 def test_an_adapter_that_cannot_be_merged_says_why(options, message, adapter):
     configured(adapter, **options)
     assert message in refused(only(adapter.parent))
+
+
+def test_accelerates_folders_of_fsdp(distributed, net):
+    step = distributed.parent / "checkpoint_3"
+    step.mkdir()
+    distributed.rename(step / "pytorch_model_fsdp_0")
+    shutil.copytree(step / "pytorch_model_fsdp_0", step / "optimizer_0")
+    found = only(step.parent)
+    assert found.place == step
+    assert_head(found, net.fc.weight.detach().numpy(), "app.model.fc.weight")
+    assert scan(found).record.epoch == 3
+    shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
+    (run,) = discover([step.parent])
+    assert [one.place.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
+
+
+def test_a_hidden_metadata_file_alone_is_no_checkpoint(net, tmp_path):
+    torch.save(net.state_dict(), tmp_path / "epoch_1.pt")
+    (tmp_path / ".metadata").write_text("something of an editor's")
+    assert only(tmp_path).path.name == "epoch_1.pt"
+
+
+# Extra rows
+
+
+def saved(tmp_path: Path, rows: int, name: str, **others: object) -> Found:
+    """Return a checkpoint whose classifier's rows are numbered."""
+    head = torch.arange(1.0, rows + 1)[:, None].repeat(1, 3)
+    torch.save({"state_dict": {**others.pop("beside", {}), name: head}, **others}, tmp_path / "epoch_1.pth")
+    return only(tmp_path)
+
+
+def rows_kept(found: Found, labels: int | None = None) -> list[int]:
+    return scan(found, classes=labels).weight[:, 0].astype(int).tolist()
+
+
+RPN = {"rpn.head.conv.0.0.weight": torch.zeros(8, 8, 3, 3)}
+D2 = {"proposal_generator.rpn_head.conv.weight": torch.zeros(8, 8, 3, 3)}
+RCNN = "roi_heads.box_predictor.cls_score.weight"
+
+
+def test_the_background_is_first_for_torchvision_and_last_for_detectron2(tmp_path):
+    assert rows_kept(saved(tmp_path, 4, RCNN, beside=RPN)) == [2, 3, 4]
+    assert rows_kept(saved(tmp_path, 4, RCNN, beside=D2)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["class_embed.weight", "class_labels_classifier.weight", "bbox_head.fc_cls.weight"])
+def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
+    assert rows_kept(saved(tmp_path, 4, name), labels=3) == [1, 2, 3]
+    assert rows_kept(saved(tmp_path, 4, name), labels=4) == [1, 2, 3, 4]
+    assert rows_kept(saved(tmp_path, 4, name)) == [1, 2, 3, 4]
+
+
+def test_labels_that_are_one_short_are_a_mistake_elsewhere(tmp_path):
+    assert rows_kept(saved(tmp_path, 4, "fc.weight"), labels=3) == [1, 2, 3, 4]
+
+
+def test_the_metadata_of_mmengine_tell_of_it(tmp_path):
+    meta = {"mmengine_version": "0.10", "dataset_meta": {"classes": ("a", "b", "c")}, "epoch": 1}
+    assert rows_kept(saved(tmp_path, 4, "bbox_head.fc_cls.weight", meta=meta)) == [1, 2, 3]
+    assert rows_kept(saved(tmp_path, 3, "head.fc.weight", meta=meta)) == [1, 2, 3]

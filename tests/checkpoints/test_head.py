@@ -220,23 +220,46 @@ def test_the_number_of_classes_decides_between_equals():
         chosen(found, classes=99)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("W", (12, 10)), ("weight", (12, 10)), ("weight", (10, 12)), ("W", (10, 12))])
+@pytest.mark.parametrize(("name", "shape"), [("W", (12, 10)), ("weight", (10, 12)), ("proxies", (10, 12))])
 def test_a_matrix_of_the_loss_on_top_of_an_embedding_is_the_classifier(name, shape):
     embedding = StateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
     found = choose([embedding, StateDict(("loss",), tensors(**{name: shape}), RAW)], RAW)
     assert (found.full_name, found.tensor.shape, found.others) == (f"loss.{name}", (10, 12), ("model.fc.weight",))
 
 
-@pytest.mark.parametrize("shape", [(12,), (7, 9)])
-def test_what_else_a_loss_holds_is_no_classifier(shape):
-    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(weight=shape), RAW)]
+def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
+    found = tensors(model__fc__weight=(12, 16), loss__W=(12, 10))
+    assert choose([StateDict((), found, RAW)], RAW).name == "loss.W"
+    averaged = StateDict(("ema",), tensors(fc__weight=(12, 16)), EMA)
+    assert choose([averaged, StateDict(("loss",), tensors(W=(12, 10)), RAW)], EMA).name == "W"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("weight", (12,)), ("weight", (7, 9)), ("weight", (12, 16)), ("centers", (12, 512)), ("centers", (10, 12))],
+)
+def test_what_else_a_loss_holds_is_no_classifier(name, shape):
+    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(**{name: shape}), RAW)]
     assert choose(groups, RAW).name == "fc.weight"
 
 
-def test_a_square_matrix_of_the_loss_makes_the_head_doubtful():
-    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(W=(12, 12)), RAW)]
-    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\.W \(12, 12\); choose one with --head"):
+@pytest.mark.parametrize(("name", "shape"), [("W", (12, 12)), ("weight", (12, 10)), ("W", (10, 12)), ("proxies", (12, 64))])
+def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(name, shape):
+    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(**{name: shape}), RAW)]
+    with pytest.raises(AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\..*; choose one with --head"):
         choose(groups, RAW)
+
+
+def test_a_matrix_called_w_has_a_column_for_each_class_only_within_a_loss():
+    groups = [StateDict(("loss",), tensors(W=(12, 10)), RAW), StateDict((), tensors(head__W=(10, 12)), RAW)]
+    assert choose(groups, RAW, wanted="loss.W").tensor.shape == (10, 12)
+    assert choose(groups, RAW, wanted="head.W").tensor.shape == (10, 12)
+
+
+def test_two_outputs_that_are_called_dense_are_asked_about():
+    for kind, shapes in (("weight", ((7, 5), (3, 5))), ("kernel", ((5, 7), (5, 3)))):
+        with pytest.raises(AmbiguousHeadError, match="2 tensors could be the classifier"):
+            chosen(tensors(**{f"heads__{task}__dense__{kind}": shape for task, shape in zip("ab", shapes, strict=True)}))
 
 
 @pytest.mark.parametrize(

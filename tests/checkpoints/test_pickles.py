@@ -214,6 +214,15 @@ def _text(value: str) -> bytes:
     return b"X" + len(value).to_bytes(4, "little") + value.encode()
 
 
+def _calls(packed: bytes, times: int) -> bytes:
+    """Return a pickle that unpacks a storage within it again and again."""
+    whole = packed + b"N.N." + _PACKED + bytes(8)
+    call = b"ctorch.storage\n_load_from_bytes\nq\x000B" + len(whole).to_bytes(4, "little") + whole + b"q\x010"
+    return call + b"h\x00h\x01\x85R0" * times + b"N."
+
+
+_PACKED = b"(Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nK\x00tQ.]."
+"""A storage of nothing, and the list of its key, as a legacy file has them."""
 HUGE = (2**31 - 1).to_bytes(4, "little")
 ATTACKS = {
     "long-binput": b"\x80\x02Nr" + HUGE + b".",
@@ -305,6 +314,22 @@ ATTACKS = {
     + b"h\x00ubq\x010}("
     + b"".join(_text(f"m{n}") + b"cx\ny\n)R}(" + _text("_modules") + b"}" + _text("c") + b"h\x01sub" for n in range(20_000))
     + b"u.",
+    "module-of-a-million-children": b"cx\ny\n)R}("
+    + _text("_modules")
+    + b"}"
+    + _text("a" * 1000)
+    + b"cx\ny\n)R}("
+    + _text("_modules")
+    + b"}("
+    + b"".join(_text(f"{n:x}") + b"N" for n in range(900_000))
+    + b"uubsub.",
+    "packed-within-packed": _calls(_calls(_calls(b"N.", 60), 70), 400_000),
+    "wrapper-of-a-shared-state": b"ctorch._tensor\n_rebuild_from_type_v2\nq\x000"
+    + b"(ctorch._utils\n_rebuild_wrapper_subclass\ncx\ny\n(cx\ny\nctorch\nfloat32\n)t("
+    + b"N" * 1_000_000
+    + b"ttq\x010"
+    + b"h\x00h\x01R0" * 400_000
+    + b"N.",
 }
 _BOUND = textwrap.dedent(
     """
@@ -337,6 +362,7 @@ READ = {
     "tower-behind-from-type", "tower-as-a-numpy-dtype", "list-that-holds-itself-twice", "deep-stubs",
     "deep-from-type", "deep-tuples", "colliding-integers", "equal-long-keys", "list-of-itself-many-times",
     "stubs-of-one-state", "dict-of-stubs-of-one-state", "modules-of-one-child",
+    "module-of-a-million-children",
 }  # fmt: skip
 """The attacks that end as harmless data; all others are refused."""
 

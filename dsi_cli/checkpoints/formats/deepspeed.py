@@ -47,6 +47,8 @@ def open_folder(states: Path, stack: ExitStack, sources: list[Source]) -> Conten
         if not key.startswith("zero:"):
             return content.read(tensor)
         size = prod(shapes[key[5:]])
+        if 4 * size > sum(source.size for source in sources):
+            raise UnreadableError(f"{key[5:]} has {4 * size} bytes, which is more than the files hold")
         share = -(-size // len(ranks))
         parts = [_share(one, groups, begins[key[5:]], share, total) for one, groups in ranks]
         return view_of(tensor, np.concatenate(parts)[:size])

@@ -6,7 +6,9 @@ length, where a file of ``torch.save`` with that chunk stands. Chunks are put to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,26 +121,35 @@ def _are_sizes(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= 32 and all(type(one) is int and 0 <= one < 1 << 48 for one in value)
 
 
-def _joined(tensor: Tensor, chunks: list[_Chunk], part: Any) -> NDArray[Any]:
-    """Return a tensor put together of its parts, which must fill it."""
-    held = tensor.storage.size * itemsize(tensor.dtype)
-    if held > sum(chunk.length for chunk in chunks):
+def _joined(tensor: Tensor, chunks: list[_Chunk], part: Callable[[_Chunk], Content]) -> NDArray[Any]:
+    """Return a tensor put together of its parts, which must fill it without overlap, each from bytes of its own."""
+    _require_apart(chunks)
+    if tensor.storage.size * itemsize(tensor.dtype) > sum(chunk.length for chunk in chunks):
         raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts")
-    pieces = []
+    whole: NDArray[Any] | None = None
+    filled = np.zeros(tensor.shape, dtype=bool)
     for chunk in chunks:
         content = part(chunk)
-        if not isinstance(content.tree, Tensor) or len(content.tree.shape) != len(tensor.shape):
+        place = chunk.place or (0,) * filled.ndim
+        if not isinstance(content.tree, Tensor) or len(content.tree.shape) != filled.ndim:
             raise UnreadableError("a part of a tensor is no tensor, or has other dimensions")
-        pieces.append((chunk.place or (0,) * len(tensor.shape), content.read(content.tree)))
-    whole = np.zeros(tensor.shape, dtype=pieces[0][1].dtype if pieces else np.float32)
-    filled = 0
-    for place, piece in pieces:
-        fits = _are_sizes(place) and len(place) == whole.ndim
-        where = tuple(slice(at, at + size) for at, size in zip(place, piece.shape, strict=True)) if fits else ()
-        if not fits or whole[where].shape != piece.shape:
-            raise UnreadableError("a part of a tensor lies outside it")
-        whole[where] = piece
-        filled += piece.size
-    if filled != whole.size:
-        raise UnreadableError(f"the parts of a tensor of shape {tensor.shape} have {filled} elements: some are missing")
+        fits = _are_sizes(place) and len(place) == filled.ndim
+        where = tuple(slice(at, at + size) for at, size in zip(place, content.tree.shape, strict=True)) if fits else ()
+        if not fits or filled[where].shape != content.tree.shape or filled[where].any():
+            raise UnreadableError("a part of a tensor lies outside it, or on another")
+        piece = content.read(content.tree)
+        whole = np.zeros(tensor.shape, dtype=piece.dtype) if whole is None else whole
+        whole[where], filled[where] = piece, True
+    if whole is None or not filled.all():
+        raise UnreadableError(
+            f"parts of a tensor of shape {tensor.shape} are missing: {int(filled.sum())} elements are there"
+        )
     return whole
+
+
+def _require_apart(chunks: list[_Chunk]) -> None:
+    """Raise where two parts stand on the same bytes: so that a small file cannot be read a thousand times."""
+    ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
+    for (file, begin, size), (other, after, _) in pairwise(ranges):
+        if file == other and begin + size > after:
+            raise UnreadableError("two parts of a tensor stand on the same bytes")
