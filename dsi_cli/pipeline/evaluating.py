@@ -146,7 +146,8 @@ class Model:
         UnreadableError
             The file is gone, has changed since it was scanned, or its weights do not fit.
         UsageError
-            The weights of no checkpoint of the run fit: the model is another.
+            Nor do those of the run's first, last and middle checkpoint fit: the model is another. No more are tried, since each
+            is read whole.
         """
         if self._loaded == record.path:
             return self._head
@@ -161,11 +162,11 @@ class Model:
             self._loaded = None
             self._head = loading.load(self._model, weights)
         except UnreadableError as error:
-            self.has_fitted = self.has_fitted or any(self._fits(one) for one in self.state.usable if one is not record)
+            self.has_fitted = self.has_fitted or any(self._fits(one) for one in self._others(record))
             if not self.has_fitted:
                 raise UsageError(
-                    f"run {self.state.run.name!r}, {found.path.name}: {error}; no other checkpoint fits either: give the right "
-                    "model with --model"
+                    f"run {self.state.run.name!r}, {found.path.name}: {error}; no other that was tried fits either: give the "
+                    "right model with --model"
                 ) from None
             raise
         if self._zero_shot is not None and (weight := self._zero_shot.embed_text()) is not None:
@@ -180,6 +181,12 @@ class Model:
         from dsi_cli.evaluation import loading
 
         try:
+    def _others(self, record: Record) -> list[Record]:
+        """Return the first, the last and the middle checkpoint of the run, but not this one."""
+        usable = self.state.usable
+        places = dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
+        return [usable[place] for place in places if usable[place] is not record]
+
             loading.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
         except CheckpointError:
             return False

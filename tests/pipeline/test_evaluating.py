@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dsi_cli.evaluation.predict import Evaluator
+from dsi_cli.checkpoints import state as checkpoint_state
 
 pytest_plugins = ("analysed", "trained")
 
@@ -277,7 +278,17 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
     assert (
         pd.Series([error]).str.contains(rf"^run 'own', epoch_0\.pt: the weights do not fit the model: .*{message}").all()
     ), error
-    assert error.endswith("; no other checkpoint fits either: give the right model with --model")
+    assert error.endswith("; no other that was tried fits either: give the right model with --model")
+
+
+def test_a_wrong_model_is_told_after_a_few_checkpoints(make_own, tmp_path, evaluate, monkeypatch):
+    run, read = make_own(tmp_path / "own", epochs=9), []
+    real = checkpoint_state.read
+    monkeypatch.setattr(
+        checkpoint_state, "read", lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1]
+    )
+    assert evaluate(run.folder, *run.options, "--model-arg", "width=8").code == 2
+    assert read == [f"epoch_{epoch}.pt" for epoch in (0, 8, 4)]
 
 
 @pytest.fixture
