@@ -66,6 +66,7 @@ def open_parquet(shown: str, files: Sequence[Path], labels: str | None = None) -
         image=lambda sample: _decoded(rows[sample]),
         is_threadsafe=True,
         is_sorted=isinstance(labelled[0], str),
+        is_sequential=True,
     )
 
 
