@@ -8,6 +8,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,26 @@ def file_of(spec: str) -> Path | None:
     """Return the file that a specification names, None where it names a module."""
     place = _parts(spec)[0]
     return Path(place) if place.endswith(".py") else None
+
+
+def code_of(spec: str) -> Path | None:
+    """Return the file whose code a specification names; None where there is none that can be found. Within `findable`.
+
+    Nothing is run, the packages that a module lies in included: ``importlib.util.find_spec`` alone would import these.
+    """
+    file = file_of(spec)
+    if file is None:
+        first, *rest = _parts(spec)[0].split(".")
+        try:
+            found, name = importlib.util.find_spec(first), first
+            for part in rest:
+                name = f"{name}.{part}"
+                folders = None if found is None else found.submodule_search_locations
+                found = None if folders is None else PathFinder.find_spec(name, [*folders])
+        except (ImportError, ValueError):  # an empty part, or a module that was made by hand
+            return None
+        file = Path(found.origin) if found is not None and found.origin is not None else None
+    return file if file is not None and file.is_file() else None
 
 
 @contextlib.contextmanager

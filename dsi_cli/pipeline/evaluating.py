@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import state as checkpoint_state
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
-from dsi_cli.evaluation import recorded
+from dsi_cli.evaluation import functions, recorded
 from dsi_cli.evaluation.preprocess import Preprocessing, told
 from dsi_cli.pipeline.labelled_data import Data, Say
 from dsi_cli.pipeline.labelling import OF_DATA, Labelling
@@ -30,6 +30,13 @@ from dsi_cli.predictions.outcome import Answer
 if TYPE_CHECKING:
     from dsi_cli.evaluation.predict import Evaluator, Split
     from dsi_cli.evaluation.zero_shot import ZeroShot
+
+_LIBRARIES = ("timm", "torchvision")
+_OF_FOLDER = (
+    *("config.json", "preprocessor_config.json", "tokenizer_config.json"),
+    *("tokenizer.json", "vocab.json", "merges.txt", "spiece.model"),
+)
+"""What shapes the answers of Hugging Face's folder: the network, its images, and the words of its text tower."""
 
 
 class Model:
@@ -174,6 +181,12 @@ class Model:
         self._loaded, self.has_fitted = record.path, True
         return self._head
 
+    def _others(self, record: Record) -> list[Record]:
+        """Return the first, the last and the middle checkpoint of the run, but not this one."""
+        usable = self.state.usable
+        places = dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
+        return [usable[place] for place in places if usable[place] is not record]
+
     def _fits(self, record: Record) -> bool:
         found = self._places.get(record.path)
         if found is None:
@@ -181,12 +194,6 @@ class Model:
         from dsi_cli.evaluation import loading
 
         try:
-    def _others(self, record: Record) -> list[Record]:
-        """Return the first, the last and the middle checkpoint of the run, but not this one."""
-        usable = self.state.usable
-        places = dict.fromkeys((0, len(usable) - 1, len(usable) // 2))
-        return [usable[place] for place in places if usable[place] is not record]
-
             loading.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
         except CheckpointError:
             return False
@@ -291,11 +298,25 @@ def of_run(
 
 
 def _digest_of_code(spec: str) -> str | None:
-    """Return what changes when the file changes that a model comes from; None where it comes from a library."""
-    kind, _, name = spec.partition(":")
-    place = {"transformers": Path(name) / "config.json", "torchscript": Path(name)}.get(kind)
-    if place is None and kind.endswith(".py"):
-        place = Path(kind)
-    if place is None or not place.is_file():
+    """Return what changes when the files change that a model comes from; None where it comes from a library."""
+    files = [file for file in _code(spec) if file.is_file()]
+    if not files:
         return None
-    return hashlib.sha256(place.read_bytes()).hexdigest()[:16]
+    made = hashlib.sha256()
+    for file in files:
+        made.update(file.name.encode(errors="backslashreplace") + hashlib.sha256(file.read_bytes()).digest())
+    return made.hexdigest()[:16]
+
+
+def _code(spec: str) -> list[Path]:
+    """Return the files that a model comes from, whether they are there or not; nothing is run."""
+    kind, _, name = spec.partition(":")
+    if kind == "transformers":
+        return [Path(name) / file for file in _OF_FOLDER]
+    if kind == "torchscript":
+        return [Path(name)]
+    if kind in _LIBRARIES or not functions.is_function(spec):
+        return []
+    with functions.findable(spec):
+        file = functions.code_of(spec)
+    return [] if file is None else [file]

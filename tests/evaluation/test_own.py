@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.functions import is_function
+from dsi_cli.evaluation.functions import code_of, findable, is_function
 from dsi_cli.evaluation.own import open_own
 
 HEAD = """
@@ -139,6 +140,44 @@ def test_the_id_is_of_the_split_the_targets_and_the_code(write):
     assert open_own(spec, True).id != first
     write("def data(): return Images([(IMAGE, 0)])")
     assert open_own(spec, False).id != first
+
+
+def test_the_id_is_of_the_code_of_a_module_too(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "space_of_mine").mkdir()  # a package without a file of its own
+    ids = []
+    for more in ("", "", "\n# changed"):
+        write(f"def data(): return Images([(IMAGE, 1)]){more}", "space_of_mine/part.py")
+        os.utime(tmp_path / "space_of_mine" / "part.py", ns=(0, 0))
+        for name in ("space_of_mine", "space_of_mine.part"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        ids.append(open_own("space_of_mine.part:data", False).id)
+    assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "place", ["missing_of_mine", "pack_of_mine.gone", "pack_of_mine.part.deeper", "pack_of_mine..part", "sys"]
+)
+def test_a_module_that_is_not_there_has_no_code(place, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _package(tmp_path)
+    with findable(f"{place}:data"):
+        assert code_of(f"{place}:data") is None
+
+
+def test_code_is_found_without_running_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _package(tmp_path)
+    with findable("pack_of_mine.part:data"):
+        assert code_of("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
+        assert code_of("pack_of_mine:data") == tmp_path / "pack_of_mine" / "__init__.py"
+    assert "pack_of_mine" not in sys.modules
+
+
+def _package(folder):
+    (folder / "pack_of_mine").mkdir()
+    for name in ("__init__", "part"):
+        (folder / "pack_of_mine" / f"{name}.py").write_text("raise SystemExit('run')")
 
 
 @pytest.mark.parametrize(

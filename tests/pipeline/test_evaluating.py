@@ -20,8 +20,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dsi_cli.evaluation.predict import Evaluator
 from dsi_cli.checkpoints import state as checkpoint_state
+from dsi_cli.evaluation.predict import Evaluator
 
 pytest_plugins = ("analysed", "trained")
 
@@ -661,6 +661,34 @@ def test_changed_data_or_code_make_them_anew(make_own, few, nets, tmp_path, eval
     assert evaluations[4:] == [101, 101]
     assert evaluate(run.folder, *spec, data=data).code == 0
     assert len(evaluations) == 6
+
+
+def test_changed_code_of_a_module_makes_them_anew(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
+    run = make_own(tmp_path / "own")
+    code = tmp_path / "pack_of_mine" / "nets.py"
+    code.parent.mkdir()
+    (code.parent / "__init__.py").touch()
+    shutil.copy(nets, code)
+    monkeypatch.chdir(tmp_path)
+    for count in (2, 2, 4, 4):
+        if count > len(evaluations):
+            code.write_text(code.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+        for name in ("pack_of_mine", "pack_of_mine.nets"):
+            monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
+        ran = evaluate(run.folder, "--model", "pack_of_mine.nets:build")
+        assert (ran.code, len(evaluations)) == (0, count)
+
+
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json", "vocab.json", "merges.txt", "spiece.model"])
+def test_changed_files_of_a_hugging_face_folder_make_them_anew(name, tmp_path, evaluate, evaluations):
+    backbone(tmp_path / "backbone", "transformers")
+    spec = ("--model", f"transformers:{tmp_path / 'backbone' / 'checkpoint-1'}", "--templates")
+    assert evaluate(tmp_path / "backbone", *spec).code == 0
+    with (tmp_path / "backbone" / "checkpoint-1" / name).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    for _ in range(2):
+        assert evaluate(tmp_path / "backbone", *spec).code == 0
+        assert evaluations == [100] * 4
 
 
 def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evaluate, evaluations, loop, few):
