@@ -1,7 +1,8 @@
 """A data source as the user names it -> the samples of a labelled split.
 
 Tried in this order: a folder (of class folders, of Parquet or tar shards), a Parquet file or pattern, a tar or pattern, a name
-that torchvision knows, the user's own function.
+that torchvision knows, the user's own function. Where ``root`` says that such a name is meant, the name comes first:
+torchvision keeps a set in a folder called as the set.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def open_samples(
         A folder of class folders, of Parquet or tar shards; a ``.parquet`` or ``.tar`` file, or a pattern of them; a name in
         ``named.NAMED``; ``module:function`` or ``file.py:function``.
     root
-        Where a data set by name lies.
+        Where a data set by name lies; with it a name wins over a folder of that name (``./MNIST`` is the folder).
     download
         Whether a data set by name may be fetched into ``root``.
     train
@@ -58,12 +59,14 @@ def open_samples(
     UsageError
         There is nothing of that name, no image or no label in it, or it is not clear which split or column is meant.
     """
+    named = find_named(spec)
+    if named is not None and root is not None:
+        return open_named(named, root, download, train)
     path = Path(spec)
     if _is_there(path):
         return _open_folder(path, train, labels) if path.is_dir() else _open_shards(spec, [path], labels)
     if glob.has_magic(spec):
         return _open_shards(spec, [Path(found) for found in sorted(glob.glob(spec, recursive=True))], labels)  # noqa: PTH207
-    named = find_named(spec)
     if named is not None:
         return open_named(named, root, download, train)
     if is_function(spec):

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.datasets import open_samples
 from dsi_cli.evaluation.images import open_file
 from dsi_cli.evaluation.named import NAMED, find_named, open_named
 
@@ -46,6 +47,15 @@ def test_mnist_is_read_from_its_own_files(mnist, name):
     assert test.paths == (None,) * 6
     pixels = np.random.default_rng(6).integers(0, 256, (6, 28, 28), dtype=np.uint8)
     np.testing.assert_array_equal([np.asarray(test.image(number)) for number in range(6)], pixels)
+
+
+def test_with_its_folder_a_name_wins_over_a_folder_of_that_name(mnist, tmp_path, monkeypatch):
+    mnist("MNIST")
+    monkeypatch.chdir(tmp_path)
+    assert open_samples("MNIST", root=".").source == "MNIST test split in . (6 images, 10 classes)"
+    for place, root in (("MNIST", None), ("./MNIST", ".")):
+        with pytest.raises(UsageError, match=r"expected a folder of images for each class"):
+            open_samples(place, root=root)
 
 
 def test_names_are_torchvisions(mnist):
