@@ -83,7 +83,8 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
     """
     names = one.labels.names if one.labels is not None else None
     failed: UsageError | None = None
-    for epochs in _epochs(state):
+    every = _every(state)
+    for epochs in filter(None, (every, _usable(state))):
         try:
             found = predictions.outcomes(epochs, one.classes, names, state.run.name)
             used = predictions.used(epochs, _usable(state), state.run.name)
@@ -99,6 +100,8 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
             {epoch: _digest(outcome) for epoch, outcome in found.items()},
             frozenset(record.path for record in state.usable if is_last.get((record.epoch or 0, record.step))),
         )
+        if epochs is not every and predictions.is_in_order:
+            return given, _assumed(predictions, every, epochs)
         return given, _mismatch(predictions, state, found)
     raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
 
@@ -114,10 +117,9 @@ def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
         return None, f"{places[0].name} beside the checkpoints is not used: {error}"
 
 
-def _epochs(state: RunState) -> list[Sequence[int]]:
-    """Return which epochs the rows of a file may be: those of all checkpoints that say theirs, else of the usable ones alone."""
-    every = sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
-    return [epochs for epochs in (every, _usable(state)) if epochs]
+def _every(state: RunState) -> list[int]:
+    """Return the epochs of all checkpoints that say theirs: what the rows of a file are, or else the usable ones alone."""
+    return sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
 def _usable(state: RunState) -> list[int]:
@@ -132,6 +134,15 @@ def _mismatch(predictions: Predictions, state: RunState, found: Collection[int])
     told = [f"has no predictions for {_epoch(lacking)} (of {few(usable)})"] if lacking else []
     told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
     return f"{predictions.name} {'; it '.join(told)}" if told else None
+
+
+def _assumed(predictions: Predictions, every: Sequence[int], usable: Sequence[int]) -> str:
+    """Return the warning that rows are taken for the usable epochs, since there are not as many as epochs."""
+    left_out = [epoch for epoch in every if epoch not in usable]
+    return (
+        f"{predictions.name} has {len(usable)} rows, the run has {len(every)} epochs: the rows are taken for {_epoch(usable)}, "
+        f"without {_epoch(left_out)}, whose checkpoints are not used; if they are others, give an NPZ with `epochs`"
+    )
 
 
 def _epoch(epochs: Sequence[int]) -> str:

@@ -48,6 +48,11 @@ class Predictions:
     axis: str
 
     @property
+    def is_in_order(self) -> bool:
+        """Whether it does not say epochs, so that a run's are taken in order."""
+        return self.sheets[0].epoch is None
+
+    @property
     def source(self) -> str:
         """For a person: the file's name, what it holds, and where the truth comes from."""
         return self.described(self.sheets)

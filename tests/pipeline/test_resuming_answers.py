@@ -212,6 +212,22 @@ def test_other_labels_leave_the_answers(make_run, tmp_path):
     assert_same_output(out, tmp_path / "fresh")
 
 
+def test_rows_for_the_usable_epochs_alone_are_told(make_run, tmp_path):
+    run, predictions = make_run(), drawn(4)
+    (run / "epoch_1.pt").write_bytes(b"damaged")
+    lay_beside(run, predictions)
+    told = analyze([run], tmp_path / "all", QUICK)
+    assert not any("preds.npy" in warning for warning in told.warnings)
+    assert_answers_are(tmp_path / "all", {epoch: predictions[epoch] for epoch in (0, 2, 3)})
+    lay_beside(run, predictions[:3])
+    told = analyze([run], tmp_path / "out", QUICK)
+    assert [warning for warning in told.warnings if "preds.npy" in warning] == [
+        "run: preds.npy has 3 rows, the run has 4 epochs: the rows are taken for epochs 0, 2, 3, without epoch 1, whose "
+        "checkpoints are not used; if they are others, give an NPZ with `epochs`"
+    ]
+    assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
+
+
 # No longer given
 
 
