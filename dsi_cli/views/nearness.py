@@ -1,7 +1,10 @@
 """How far each class lies from each other at an epoch, by rank: in the network's own similarity, and in WordNet's.
 
-The network's own is its NCSM; without a classifier the TNCSM of the split. Ranks are those of the IDM: from 1, the most similar
+The network's own is its NCSM; without a classifier the TNCSM of the split. Ranks are made as for the IDM: from 1, the most similar
 class, to C-1, ties at their mid-rank, as seen from the first class. A class that a matrix lacks has none, and C counts the others.
+
+A class without a sample in the split has ranks, other than in the IDM, which also asks for counts: it can still be what a sample
+was taken for, and that mistake is to be judged. Where each class has a sample, the two are the same.
 """
 
 from __future__ import annotations

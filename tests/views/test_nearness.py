@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from dsi_cli.metrics.dissimilarity import idm
 from dsi_cli.views.nearness import Nearness, ranked
 
 
@@ -32,3 +33,16 @@ def test_permuting_the_classes_permutes_the_ranks():
     csm[4] = csm[:, 4] = np.nan
     order = rng.permutation(9)
     assert_array_equal(ranked(csm[np.ix_(order, order)])[0], ranked(csm)[0][np.ix_(order, order)])
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_ranks_are_the_idms_where_each_class_has_a_sample(empty):
+    rng = np.random.default_rng(0)
+    counts, csm = rng.integers(1, 5, (6, 6)), rng.random((6, 6))
+    np.fill_diagonal(csm, 1.0)
+    if empty:
+        counts[2] = 0
+    ranks, furthest = ranked(csm)
+    mean = (counts * np.nan_to_num(ranks)).sum() / counts.sum()
+    assert (1 - mean / furthest == pytest.approx(idm(counts, csm)["all"].value)) is not empty
+    assert np.isfinite(ranks[0, 2])
