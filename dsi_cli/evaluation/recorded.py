@@ -5,7 +5,6 @@ Metadata is not trusted: it gives plain numbers, and a name only where that is e
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from dsi_cli.checkpoints.discover import Found
 from dsi_cli.checkpoints.tensors import Tensor
 
 _HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
-_LARGEST_JSON = 16 << 20
 _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 """Hugging Face's names of networks with a classifier of images, or without one."""
 
@@ -71,11 +69,5 @@ def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
 
 def json_beside(folder: Path, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; empty where there is none that can be read."""
-    path = folder / name
-    try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
-            return {}
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
+    found = scan.beside(Found("", folder, folder / name, None, 0, 0), name)
     return layouts.plain(found) if isinstance(found, dict) else {}

@@ -135,7 +135,18 @@ def test_a_file_that_cannot_be_read_says_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[1]", b"3", b"null", b"\xff\xfe", b"[" * 100_000, b'{"architectures": 3}', b'{"architectures": [3]}'],
+    [
+        b"",
+        b"{",
+        b"[1]",
+        b"3",
+        b"null",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"architectures": 3}',
+        b'{"architectures": [3]}',
+        b'{"arch": [' + b"1," * 1_000_000 + b"1]}",
+    ],
 )
 def test_a_json_file_that_says_nothing(content, tmp_path, found):
     (tmp_path / "config.json").write_bytes(content)
