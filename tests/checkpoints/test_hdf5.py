@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.formats.hdf5 import SIGNATURE
 from dsi_cli.checkpoints.formats.hdf5.file import File, Group
 from dsi_cli.checkpoints.formats.hdf5.groups import links
 from dsi_cli.checkpoints.formats.hdf5.headers import Message, read_header
@@ -467,7 +466,7 @@ def hostile_header(count: int) -> bytes:
     block = struct.pack("<HHB3xQQ", 0x10, 16, 0, 136, len(messages))
     end = 136 + len(messages)
     begin = (
-        SIGNATURE
+        b"\x89HDF\r\n\x1a\n"
         + struct.pack("<8B", 0, 0, 0, 0, 0, 8, 8, 0)
         + struct.pack("<HHI4Q", 4, 16, 0, 0, 2**64 - 1, end, 2**64 - 1)
     )

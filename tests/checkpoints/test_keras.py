@@ -17,7 +17,6 @@ from numpy.testing import assert_array_equal
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.formats import Content, open_content
-from dsi_cli.checkpoints.formats.keras import is_keras
 from dsi_cli.checkpoints.formats.keras_h5 import LARGEST_CONFIG, parsed
 from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
@@ -329,11 +328,6 @@ def test_configurations_have_bounds():
     assert parsed(json.dumps({"a": 1})) == {"a": 1}
     assert parsed(b" " * (LARGEST_CONFIG + 1)) is None
     assert parsed(b"[" + b"[],[]," * 300_000 + b"1]") is None
-
-
-def test_an_archive_is_known_by_its_entries():
-    assert is_keras(["metadata.json", "config.json", "model.weights.h5"])
-    assert not is_keras(["archive/data.pkl", "archive/data/0"])
 
 
 def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from dsi_cli.checkpoints.formats import Content
@@ -30,11 +29,6 @@ class _Held:
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         return memoryview(bytearray(self.read_at(offset, size)))
-
-
-def is_keras(names: Collection[str]) -> bool:
-    """Return whether a zip archive with entries of these names is a model of Keras."""
-    return _WEIGHTS in names
 
 
 def open_content(archive: Archive) -> Content:

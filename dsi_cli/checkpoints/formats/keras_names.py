@@ -36,6 +36,8 @@ _VARIABLES = {
 _COUNT = re.compile(r"_(\d{1,9})$")
 _NUMBER = re.compile(r":\d+$")
 _LONGEST_NAME = 1024
+_MOST_LETTERS = 4 << 20
+"""Of the names of all parameters in one file; the largest networks of keras.applications have 100,000."""
 _DEEPEST = 32
 _MOST_LAYERS = 20_000
 
@@ -60,11 +62,21 @@ def parameters(file: File, config: Any = None) -> dict[str, Tensor]:
     top = top if isinstance(top, Group) else file.root
     named = _of_keras_2(file, top) if _listed(file, top, "layer_names") else _Namer(file).of_model(top, _plan(config))
     found: dict[str, Tensor] = {}
+    left = _MOST_LETTERS
     for name, path, tensor in named:
-        if max(len(name), len(path)) > _LONGEST_NAME:
-            raise UnreadableError(f"a parameter with a name of {len(name)} letters; up to {_LONGEST_NAME} are read")
+        _require_short(name, path)
+        left -= max(len(name), len(path))
+        if left < 0:
+            raise UnreadableError(f"names of more than {_MOST_LETTERS} letters in all, which are not read")
         found.setdefault(path if name in found else name, tensor)
     return found
+
+
+def _require_short(*names: str) -> None:
+    """Raise where a name is too long: whatever lies below it would repeat it."""
+    longest = max(map(len, names))
+    if longest > _LONGEST_NAME:
+        raise UnreadableError(f"a parameter with a name of {longest} letters; up to {_LONGEST_NAME} are read")
 
 
 def is_keras(file: File) -> bool:
@@ -85,7 +97,8 @@ def _listed(file: File, group: Group, name: str) -> list[str]:
         more = file.text(group, f"{name}{part}")
         if not more:
             break
-        found, part = found + more, part + 1
+        found.extend(more)
+        part += 1
     return found
 
 
@@ -128,6 +141,7 @@ class _Namer:
         self, group: Group, plan: dict[str, _Planned], name: str = "", path: str = "", kind: str = ""
     ) -> Iterator[tuple[str, str, Tensor]]:
         """Yield name, path and tensor of all below a layer or model; as deep as `File` goes."""
+        _require_short(name, path)
         for key, node in self._ordered(group, {}):
             here = f"{path}{_dotted(key)}"
             if isinstance(node, Tensor):

@@ -8,14 +8,15 @@ values that a leaf does not hold itself. Every part that is decoded has a checks
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import isqrt
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.source import Block, Folder
+from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import PendingError, UnreadableError
 
 MANIFEST = "manifest.ocdbt"
@@ -27,6 +28,74 @@ _MOST_NODES = 2000
 _OVERHEAD = 64
 """What a key or name takes in memory beside its own bytes, about."""
 _CRC32C = 0x82F63B78
+_LONGEST_NAME = 1024
+"""Bytes of a key, and of a file's place in its folder."""
+_LARGEST_PART = 48 << 20
+
+
+class Block(NamedTuple):
+    """A range of a file, which is named relative to the checkpoint's folder."""
+
+    name: str
+    offset: int
+    size: int
+
+
+class Folder:
+    """The files of a checkpoint's folder, each opened while it is read.
+
+    A name that leads out of the folder is refused, for it is the checkpoint that says it. Links are followed: whoever keeps the
+    folder made them (Hugging Face's cache holds nothing else).
+
+    Parameters
+    ----------
+    root : the folder
+    sources : where each file that is met is noted once, closed, with what was asked of it
+    """
+
+    def __init__(self, root: Path, sources: list[Source]) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._sources = sources
+        self._met: dict[str, Source] = {}
+        self._by_place: dict[str, Source] = {}
+
+    def read(self, name: str, offset: int = 0, size: int | None = None, most: int = _LARGEST_PART) -> bytes:
+        """Return a range of a file, or all of it; it may not be larger than ``most``.
+
+        Raises
+        ------
+        UnreadableError
+            Its name leads elsewhere, or it asks for too much.
+        PendingError
+            It is not there (yet), or ends before the range does.
+        """
+        noted = self._noted(name)
+        with Source(noted.path) as source:
+            size = source.size if size is None else size
+            if size > most:
+                raise UnreadableError(f"{name[:80]!r} holds {size} bytes where up to {most} can be")
+            noted.asked += size
+            return source.read_at(offset, size)
+
+    def size(self, names: Iterable[str]) -> int:
+        """Return the bytes of some files, one that has several names counted once; errors as in `read`."""
+        found = map(self._noted, names)
+        return sum({source.path: source.size for source in found}.values())
+
+    def _noted(self, name: str) -> Source:
+        if name not in self._met:
+            parts = name.split("/")
+            if len(name) > _LONGEST_NAME or "\0" in name or any(part in ("", ".", "..") for part in parts):
+                raise UnreadableError(f"it names a file that cannot be in its folder: {name[:80]!r}")
+            place = os.path.realpath(self.root.joinpath(*parts))
+            if not os.path.lexists(place):
+                raise PendingError(f"file {name[:80]!r} is not there")
+            if place not in self._by_place:
+                with Source(Path(place)) as source:
+                    self._by_place[place] = source
+                self._sources.append(source)
+            self._met[name] = self._by_place[place]
+        return self._met[name]
 
 
 Entries = dict[str, bytes | Block]
@@ -154,6 +223,8 @@ class _Body:
         for shared, size in zip([0, *prefixes], suffixes, strict=False):
             if shared > len(text):
                 raise UnreadableError("the OCDBT store is damaged: a key shares more than there is")
+            if shared + size > _LONGEST_NAME:
+                raise UnreadableError(f"a key or a file's name of {shared + size} bytes; up to {_LONGEST_NAME} are read")
             text = text[:shared] + self.take(size)
             self._store.spend(len(text))
             out.append(text)

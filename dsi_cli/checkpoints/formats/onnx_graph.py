@@ -29,6 +29,8 @@ _GENERIC = re.compile(
     re.DOTALL,
 )
 """Names that an exporter makes up."""
+_LONGEST_NAME = 1024
+"""Letters of a name that is made out of another one's: nodes may ask for many."""
 _LAYER_PATH = re.compile(r"/?(.+)/(MatMul|Gemm|Conv\w*)(_\d+)?", re.DOTALL)
 
 
@@ -180,7 +182,7 @@ def _name_by_bias(found: _Found, weight: str, bias: _Value | None) -> None:
     if bias is None or len(found.initialisers[bias.initialiser].shape) != 1:
         return
     layer, dot, last = bias.initialiser.rpartition(".")
-    if last == "bias":
+    if last == "bias" and len(layer) <= _LONGEST_NAME:
         found.by_bias.setdefault(weight, f"{layer}{dot}weight")
 
 

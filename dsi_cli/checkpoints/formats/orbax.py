@@ -19,16 +19,16 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.epochs import natural
-from dsi_cli.checkpoints.formats import Content, zarr
+from dsi_cli.checkpoints.formats import FORMATS, Content, zarr
 from dsi_cli.checkpoints.formats.jax_trees import grouped
-from dsi_cli.checkpoints.formats.ocdbt import MANIFEST, MOST_ENTRIES, Entries, entries
-from dsi_cli.checkpoints.source import Block, Folder, Source
+from dsi_cli.checkpoints.formats.ocdbt import MANIFEST, MOST_ENTRIES, Block, Entries, Folder, entries
+from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 
-METADATA, COMMITTED = "_CHECKPOINT_METADATA", "commit_success.txt"
-MARKS = (METADATA, "_METADATA", MANIFEST)
-"""The files that tell a checkpoint, or one of the trees in it; Orbax before 0.6 writes no first one."""
+METADATA, *TREES = next(one.marks for one in FORMATS if one.name == "orbax")
+"""The file that tells a checkpoint (Orbax before 0.6 writes none), and those that tell one of the trees in it."""
+COMMITTED = "commit_success.txt"
 UNFINISHED = ".orbax-checkpoint-tmp"
 """What is in a folder's name until all of it is written."""
 _LARGEST_TEXT = 64 << 10
@@ -36,6 +36,9 @@ _LARGEST_ARRAY = 64 << 20
 _MOST_PACKED = 4
 """An array may be as large as this many times the checkpoint's files, or as `_LARGEST_ARRAY` bytes: packed zeros take few."""
 _MOST_ARRAYS = 25_000
+_LONGEST_NAME = 1024
+_MOST_LETTERS = 1_500_000
+"""Of all arrays' names, which take a hundred times as much while they are sorted; 25,000 of 60 letters."""
 _MOST_TEXT = 16 << 20
 _MOST_TREES = 32
 _MOST_SCALARS = 64
@@ -55,7 +58,7 @@ class _Home(NamedTuple):
 
 
 def open_folder(main: Path, _stack: ExitStack, sources: list[Source]) -> Content:
-    """Return the content of the checkpoint in whose folder ``main`` (one of `MARKS`) lies; no file of it stays open.
+    """Return the content of the checkpoint in whose folder ``main`` (one of the format's marks) lies; no file of it stays open.
 
     The tree holds a mapping of arrays by their names for every key at its top (``params``), or one for all where layers lie
     there; numbers at its top are read at once. A checkpoint of several trees has them under their names.
@@ -108,7 +111,7 @@ def _prefixes(root: Path) -> list[str]:
 
 
 def _is_tree(folder: Path) -> bool:
-    return any((folder / mark).is_file() for mark in MARKS[1:])
+    return any((folder / mark).is_file() for mark in TREES)
 
 
 def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any]:
@@ -120,6 +123,8 @@ def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any
     names = [key.rpartition("/")[0] for key in held if key.endswith(f"/{zarr.DESCRIPTION}")]
     if len(names) > _MOST_ARRAYS:
         raise UnreadableError(f"{len(names)} arrays; up to {_MOST_ARRAYS} are read")
+    if max(map(len, names), default=0) > _LONGEST_NAME or sum(map(len, names)) > _MOST_LETTERS:
+        raise UnreadableError(f"names of more than {_LONGEST_NAME} letters, or of {_MOST_LETTERS} in all, are not read")
     files = {value.name for value in held.values() if isinstance(value, Block)}
     most = max(_LARGEST_ARRAY, _MOST_PACKED * folder.size(files))
     leaves: dict[str, Tensor] = {}
@@ -144,12 +149,12 @@ def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any
 def _files(root: Path, prefix: str) -> Entries:
     """Return the files of a tree that is no store, as the store's keys would be."""
     found: Entries = {}
-    for here, _, names in os.walk(root / prefix):
+    # Links are followed as in a store; the bound on folders is what ends circles of them.
+    for folders, (here, _, names) in enumerate(os.walk(root / prefix, followlinks=True)):
         for name in names:
-            path = Path(here, name)
-            place = path.relative_to(root).as_posix()
-            found[place.removeprefix(prefix)] = Block(place, 0, path.lstat().st_size)
-        if len(found) > MOST_ENTRIES:
+            place = Path(here, name).relative_to(root).as_posix()
+            found[place.removeprefix(prefix)] = Block(place, 0, 0)
+        if len(found) + folders > MOST_ENTRIES:
             raise UnreadableError(f"more than {MOST_ENTRIES} files")
     return found
 

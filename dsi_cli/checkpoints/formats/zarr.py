@@ -22,6 +22,7 @@ DESCRIPTION, DESCRIPTION_3 = ".zarray", "zarr.json"
 """The key, under an array's name, of the text that describes it: version 2, and version 3, which is not read."""
 _MOST_CHUNKS = 16_384
 _MOST_DIMENSIONS = 32
+_SEPARATORS = (".", "/")
 _KINDS = {"f": "float", "i": "int", "u": "uint", "c": "complex"}
 
 
@@ -58,7 +59,9 @@ def described(data: bytes) -> Array:
         dtype, separator = _dtype(str(text["dtype"])), str(text.get("dimension_separator", "."))
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise UnreadableError("the text of a Zarr array does not say what it should") from None
-    if len(shape) != len(chunk) or len(shape) > _MOST_DIMENSIONS:
+    if separator not in _SEPARATORS:
+        raise UnreadableError(f"a Zarr array whose chunks' keys are joined with {separator[:8]!r} is not read")
+    if len(shape) != len(chunk) or len(shape) > _MOST_DIMENSIONS or prod(size or 1 for size in shape) >= 1 << 63:
         raise UnreadableError(f"a Zarr array of shape {shape[:8]} in chunks of {chunk[:8]} cannot be")
     return Array(dtype, shape, chunk, str(packing) if is_plain else "filters", separator, text.get("fill_value"))
 

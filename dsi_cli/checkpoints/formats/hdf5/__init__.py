@@ -15,5 +15,3 @@ no numbers; each is an error that says so, where it is met.
 
 Source: HDF5 File Format Specification Version 3.0, The HDF Group. Section numbers in the modules are its own.
 """
-
-SIGNATURE = b"\x89HDF\r\n\x1a\n"

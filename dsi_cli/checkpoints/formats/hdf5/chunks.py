@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats.hdf5.groups import entries
 from dsi_cli.checkpoints.formats.hdf5.messages import Layout
-from dsi_cli.checkpoints.formats.hdf5.ranges import Ranges
+from dsi_cli.checkpoints.formats.hdf5.ranges import READ_COSTS, Ranges
 from dsi_cli.errors import UnreadableError
 
 _LARGEST = 64 << 20
 """Bytes of an array, whole chunks counted: nobody stores a classifier so, and what is deflated may be a thousand times larger."""
 _MOST_CHUNKS = 20_000
+_WIDEST = 4
+"""Bytes that an element takes once it is read: 16-bit floats become 32 bits wide."""
 _DEFLATE, _SHUFFLE, _CHECKSUM = 1, 2, 3
 
 
@@ -36,9 +38,11 @@ def read_chunks(ranges: Ranges, layout: Layout, filters: tuple[int, ...], shape:
     Raises
     ------
     UnreadableError
-        A chunk is missing or damaged, or a filter is not one that is read.
+        A chunk is missing or damaged, chunks name the same bytes, or a filter is not one that is read.
     """
     grid = _require_bounded(layout.chunk, shape, width)
+    if len(set(filters)) < len(filters):
+        raise UnreadableError("damaged: an array that was put through one filter twice")
     unknown = sorted(set(filters) - {_DEFLATE, _SHUFFLE, _CHECKSUM})
     if unknown:
         raise UnreadableError(
@@ -46,11 +50,15 @@ def read_chunks(ranges: Ranges, layout: Layout, filters: tuple[int, ...], shape:
         )
     whole = np.zeros((*shape, width), dtype=np.uint8)
     met: set[tuple[int, ...]] = set()
+    left = ranges.end
     for chunk in _listed(ranges, layout):
         step = [at // size for at, size in zip(chunk.place, layout.chunk, strict=True)]
         if chunk.place in met or any(one >= most for one, most in zip(step, grid, strict=True)):
             raise UnreadableError("damaged: a chunk of an array lies outside it, or twice at one place")
         met.add(chunk.place)
+        left -= chunk.size
+        if left < 0:
+            raise UnreadableError("damaged: the chunks of an array have more bytes than the file")
         values = _unpacked(ranges, chunk, filters, layout.chunk, width)
         inside = tuple(slice(at, at + size) for at, size in zip(chunk.place, layout.chunk, strict=True))
         target = whole[inside]
@@ -65,7 +73,7 @@ def _require_bounded(chunk: tuple[int, ...], shape: tuple[int, ...], width: int)
     if len(chunk) != len(shape) or 0 in chunk:
         raise UnreadableError(f"damaged: an array of shape {shape} in chunks of shape {chunk}")
     grid = [ceil(size / part) if size < _LARGEST else _LARGEST for size, part in zip(shape, chunk, strict=True)]
-    if prod(grid) > _MOST_CHUNKS or max(prod(shape), prod(chunk)) * width > _LARGEST:
+    if prod(grid) > _MOST_CHUNKS or max(prod(shape), prod(chunk)) * max(width, _WIDEST) > _LARGEST:
         raise UnreadableError(
             f"an array of shape {shape} in chunks of {chunk}; up to {_MOST_CHUNKS} chunks and {_LARGEST >> 20} MB are read"
         )
@@ -89,6 +97,9 @@ def _unpacked(
 ) -> NDArray[np.uint8]:
     size = prod(shape) * width
     ranges.require(chunk.address, chunk.size)
+    if chunk.size > 2 * size + 1024:
+        raise UnreadableError(f"damaged: a chunk of {size} bytes that takes {chunk.size} in the file")
+    ranges.spend(READ_COSTS)
     data = ranges.source.read_at(chunk.address, chunk.size)
     for number in reversed(range(len(filters))):
         if chunk.mask >> number & 1:

@@ -32,7 +32,7 @@ from dsi_cli.checkpoints.formats.hdf5.messages import (
     shape_of,
 )
 from dsi_cli.checkpoints.formats.hdf5.ranges import NOWHERE, Ranges, Readable, damage_named
-from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
+from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span, view_of
 from dsi_cli.errors import UnreadableError
 
 _DEEPEST = 32
@@ -51,6 +51,8 @@ class Group:
 
 
 class _Array(NamedTuple):
+    shape: tuple[int, ...]
+    """As it is stored; a tensor may be another view of it."""
     layout: Layout
     filters: tuple[int, ...]
     is_big_endian: bool
@@ -89,7 +91,9 @@ class File:
         start, size = span(tensor)
         array = self._arrays[tensor.storage.key]
         with damage_named():
-            data = self._bytes(array, tensor, start, size) if size else b""
+            if size and array.layout.chunk:
+                return view_of(tensor, self._put_together(array, tensor))
+            data = self._bytes(array.layout, start, size) if size else b""
         return decode(tensor, data, big_endian=array.is_big_endian)
 
     def text(self, group: Group, name: str) -> list[str]:
@@ -136,18 +140,20 @@ class File:
         kind = kind_of(bodies[DATATYPE].body)
         layout = layout_of(bodies[LAYOUT].body, shape, kind.size)
         filters = filters_of(bodies[FILTERS].body) if FILTERS in bodies else ()
-        self._arrays[key] = _Array(layout, filters, kind.is_big_endian)
+        self._arrays[key] = _Array(shape, layout, filters, kind.is_big_endian)
         held = prod(shape) if layout.chunk else elements(kind.dtype, layout.size)
         return contiguous(kind.dtype, shape, Storage(key, kind.dtype, held))
 
-    def _bytes(self, array: _Array, tensor: Tensor, start: int, size: int) -> bytes | memoryview:
-        layout = array.layout
+    def _put_together(self, array: _Array, tensor: Tensor) -> NDArray[Any]:
+        """Return all elements of an array that lies in chunks, in its stored shape."""
+        _require_written(array.layout)
+        data = read_chunks(self._ranges, array.layout, array.filters, array.shape, itemsize(tensor.dtype))
+        return decode(contiguous(tensor.dtype, array.shape, tensor.storage), data, big_endian=array.is_big_endian)
+
+    def _bytes(self, layout: Layout, start: int, size: int) -> bytes | memoryview:
         if layout.held is not None:
             return layout.held[start : start + size]
-        if layout.address == NOWHERE:
-            raise UnreadableError("an array whose elements were never written, or lie in another file")
-        if layout.chunk:
-            return read_chunks(self._ranges, layout, array.filters, tensor.shape, itemsize(tensor.dtype))
+        _require_written(layout)
         self._ranges.require(layout.address + start, size)
         return self._ranges.source.memory_at(layout.address + start, size)
 
@@ -180,6 +186,11 @@ class File:
                 at += 16 + -(-length // 8) * 8
             self._heaps[address] = found
         return self._heaps[address]
+
+
+def _require_written(layout: Layout) -> None:
+    if layout.address == NOWHERE:
+        raise UnreadableError("an array whose elements were never written, or lie in another file")
 
 
 def _attributes(header: list[Message]) -> Iterator[tuple[str, Attribute]]:

@@ -13,10 +13,18 @@ from dsi_cli.errors import UnreadableError
 _ENTRY = struct.Struct("<QQI20x")
 _SYMBOLIC = 2
 _LONGEST_NAME = 1024
+_LETTER_COSTS = 32
+"""Bytes that a letter of a name is counted as: names may share their letters in the file, and are taken apart to be sorted."""
 
 
 def links(ranges: Ranges, header: list[Message]) -> Iterator[Link]:
-    """Yield the hard links of a group, in the file's order; nothing for what is no group."""
+    """Yield the hard links of a group, in the file's order; nothing for what is no group. Their names are counted."""
+    for link in _links(ranges, header):
+        ranges.spend(_LETTER_COSTS * len(link.name))
+        yield link
+
+
+def _links(ranges: Ranges, header: list[Message]) -> Iterator[Link]:
     found = []
     for message in header:
         if message.kind == SYMBOL_TABLE:
@@ -60,9 +68,13 @@ def entries(ranges: Ranges, root: int, *, kind: int, key: int) -> Iterator[tuple
     key : bytes of a key
     """
     waiting: list[tuple[int, int | None]] = [(root, None)]
+    met: set[int] = set()
     while waiting:
         node, expected = waiting.pop()
-        mark, type_, level, count = struct.unpack("<4sBBH", ranges.at(ranges.once(node), 8))
+        if node in met:
+            raise UnreadableError(f"damaged: what stands at byte {node} is reached in two ways")
+        met.add(node)
+        mark, type_, level, count = struct.unpack("<4sBBH", ranges.at(node, 8))
         if mark != b"TREE" or type_ != kind or (expected is not None and level != expected):
             raise UnreadableError(f"damaged: no node of a B-tree stands at byte {node}")
         block = ranges.at(node + 24, count * (key + 8))

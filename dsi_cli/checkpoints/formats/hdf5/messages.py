@@ -86,7 +86,10 @@ def shape_of(body: bytes) -> tuple[int, ...]:
         raise UnreadableError(f"an array of {rank} dimensions (dataspace version {version}) is not read")
     if version == 2 and is_null == 2:
         return (0,)
-    return struct.unpack_from(f"<{rank}Q", body, 8 if version == 1 else 4)
+    shape = struct.unpack_from(f"<{rank}Q", body, 8 if version == 1 else 4)
+    if prod(size or 1 for size in shape) >= 1 << 63:
+        raise UnreadableError(f"an array of shape {shape[:8]} cannot be")
+    return shape
 
 
 def kind_of(body: bytes) -> Kind:

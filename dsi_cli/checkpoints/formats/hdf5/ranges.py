@@ -13,7 +13,7 @@ NOWHERE = 0xFFFF_FFFF_FFFF_FFFF
 """The address of what does not exist."""
 _MOST_METADATA = 32 << 20
 """Bytes of headers, names and attributes; the largest networks of keras.applications have 3 MB."""
-_READ_COSTS = 64
+READ_COSTS = 64
 """Bytes that a read is counted as beside its own: what bounds the time for many small ones."""
 
 
@@ -53,7 +53,7 @@ class Ranges:
     def at(self, address: int, size: int) -> bytes:
         """Return a range of what describes the arrays; counted."""
         self.require(address, size)
-        self.spend(size + _READ_COSTS)
+        self.spend(size + READ_COSTS)
         return self.source.read_at(address, size)
 
     def spend(self, cost: int) -> None:
