@@ -5,11 +5,13 @@ from __future__ import annotations
 import struct
 import time
 import tracemalloc
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bounded import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -499,3 +501,130 @@ def test_groups_in_groups_have_a_bound(tmp_path):
         file["/".join("g" * 40) + "/x"] = values("f4")
     with pytest.raises(UnreadableError, match="groups in groups 32 deep"):
         read_all(tmp_path / "x.h5")
+
+
+@pytest.mark.parametrize("options", [{"compression": "gzip"}, {"chunks": (3, 4)}, {"chunks": (12, 12), "maxshape": (None, None)},
+    {"compression": "gzip", "shuffle": True, "chunks": (4, 4), "maxshape": (None, None)}, {}])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["f4", ">f8"])
+def test_a_kernel_is_turned_however_it_is_stored(dtype, options, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("layers/dense/vars/0", data=values(dtype, (9, 5)), **options)
+        file["layers/dense/vars/1"] = values(dtype, (5,))
+    found = scan(require_file(tmp_path / "x.h5"))
+    assert found.record.reason is None
+    with h5py.File(tmp_path / "x.h5") as file:
+        assert_array_equal(found.weight, file["layers/dense/vars/0"][()].T)
+
+
+def test_a_compact_kernel_is_turned(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        compact = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        compact.set_layout(h5py.h5d.COMPACT)
+        group = file.create_group("layers/dense/vars")
+        one = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((9, 5)), compact)
+        one.write(h5py.h5s.ALL, h5py.h5s.ALL, values("f4", (9, 5)))
+    assert_array_equal(scan(require_file(tmp_path / "x.h5")).weight, values("f4", (9, 5)).T)
+
+
+def test_an_array_in_chunks_is_read_again_and_in_part(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("x", data=values("f4"), chunks=(2, 3))
+    with Source(tmp_path / "x.h5") as source:
+        file = File(source)
+        whole = file.root.members["x"]
+        for _ in range(2):
+            assert_array_equal(file.read(whole), values("f4"))
+        assert_array_equal(file.read(whole._replace(shape=(5,), strides=(7,), offset=2)), values("f4")[:, 2])
+
+
+# Little that asks for much.
+
+
+def chunks_of_one_stream(path: Path, size: int, count: int, width: int, real: int | None = None) -> Path:
+    """Write chunks of one dataset and then let the entries of all of them name the first one's bytes."""
+    stream = zlib.compress(bytes(width * 4)) + bytes(size)
+    with h5py.File(path, "w") as file:
+        made = file.create_dataset("layers/dense/vars/0", (count, width), "f4", chunks=(1, width), compression="gzip")
+        made.id.write_direct_chunk((0, 0), stream)
+        first = made.id.get_chunk_info(0)
+        for row in range(1, count):
+            made.id.write_direct_chunk((row, 0), b"x" * 20)
+        places = {made.id.get_chunk_info_by_coord((row, 0)).byte_offset for row in range(1, count)}
+    data = bytearray(path.read_bytes())
+    at = data.find(b"TREE\1")
+    while at >= 0:
+        if data[at + 5] == 0:
+            for entry in range(int.from_bytes(data[at + 6 : at + 8], "little")):
+                key = at + 24 + entry * 40
+                if int.from_bytes(data[key + 32 : key + 40], "little") in places:
+                    data[key : key + 4] = (real or first.size).to_bytes(4, "little")
+                    data[key + 32 : key + 40] = first.byte_offset.to_bytes(8, "little")
+        at = data.find(b"TREE\1", at + 1)
+    path.write_bytes(data)
+    return path
+
+
+def test_chunks_that_all_name_one_stream_are_not_all_read(tmp_path):
+    path = chunks_of_one_stream(tmp_path / "x.h5", 7_000_000, 19_000, 2)
+    assert "a chunk of 8 bytes that takes 70000" in scanned(path)[1]
+    path = chunks_of_one_stream(tmp_path / "y.h5", 1000, 19_000, 2)
+    assert "the chunks of an array have more bytes than the file" in scanned(path)[1]
+
+
+def test_a_filter_many_times_is_refused(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_chunk((4000, 4000))
+        for _ in range(30):
+            made.set_shuffle()
+        made.set_deflate(9)
+        group = file.create_group("layers/dense/vars")
+        one = h5py.h5d.create(group.id, b"0", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((4000, 4000)), made)
+        one.write(h5py.h5s.ALL, h5py.h5s.ALL, np.zeros((4000, 4000), "f4"))
+    assert "through one filter twice" in scanned(tmp_path / "x.h5")[1]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f2", "f8", "V2"])
+def test_the_largest_array_in_one_chunk_stays_within_bounds(dtype, tmp_path):
+    side = 2890 if dtype == "f8" else 4090
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_dataset("layers/dense/vars/0", data=np.zeros((side, side), dtype), chunks=(side, side),
+                            compression="gzip", shuffle=True)  # fmt: skip
+    assert scanned(tmp_path / "x.h5")[0] == "ok"
+
+
+def test_names_that_share_their_letters_are_counted(tmp_path):
+    """Fifty thousand names of a thousand letters out of one heap of fifty thousand."""
+    path = tmp_path / "x.h5"
+    with h5py.File(path, "w") as file:
+        for number in range(40_000):
+            file[f"{number:05d}"] = file["00000"] if number else values("f4")
+    data = bytearray(path.read_bytes())
+    text = b"1a" * 30_000
+    heap = len(data)
+    data += text + b"\0"
+    data = data.replace(struct.pack("<Q", len(path.read_bytes())), struct.pack("<Q", len(data)))
+    at = data.find(b"HEAP")
+    data[at + 8 : at + 16], data[at + 24 : at + 32] = struct.pack("<Q", len(text) + 1), struct.pack("<Q", heap)
+    at, place = data.find(b"SNOD"), 0
+    while at >= 0:
+        for entry in range(int.from_bytes(data[at + 6 : at + 8], "little")):
+            struct.pack_into("<Q", data, at + 8 + 40 * entry, len(text) - 2 - place % 1000)
+            place += 1
+        at = data.find(b"SNOD", at + 4)
+    path.write_bytes(data)
+    assert "more than 32 MB" in scanned(path)[1]
+
+
+def test_a_long_name_of_a_layer_is_not_repeated_by_what_lies_below(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_group("layers/dense/vars").attrs["name"] = "y" * 4_000_000
+        for number in range(2500):
+            file.create_group(f"layers/dense/g{number}")
+        file["layers/dense/vars/0"] = values("f4")
+    assert "a parameter with a name of 4000008 letters" in scanned(tmp_path / "x.h5")[1]
+
+
+def test_shapes_that_cannot_be_are_refused():
+    with pytest.raises(UnreadableError, match="cannot be"):
+        shape_of(struct.pack("<BBBB3Q", 2, 3, 0, 1, 1 << 40, 1 << 40, 0))

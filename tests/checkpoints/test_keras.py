@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bounded import scanned as scanned_in_bounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -373,3 +374,39 @@ def test_the_cases_of_the_zoo_are_read_as_the_truth_says(case, corpus, truth):
         assert (record.classes, record.features) == tuple(file["shape"])
         assert record.epoch == file["epoch"]
         assert completed(record.epoch, record.counts_from) == file["epochs_completed"]
+
+
+# Little that asks for much.
+
+
+def test_a_configuration_of_small_values_stays_within_bounds(tmp_path):
+    config = b'{"config": {' + b",".join(b'"%x":.5'.replace(b".5", b"0.5") % n for n in range(640_000)) + b"}}"
+    weights = tmp_path / "x.h5"
+    with h5py.File(weights, "w") as file:
+        file["layers/dense/vars/0"] = np.ones((4, 3), "f4")
+    with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", config)
+        archive.writestr("metadata.json", config)
+        archive.write(weights, "model.weights.h5")
+    assert scanned_in_bounds(tmp_path / "x.keras") == ("ok", "None")
+
+
+def test_long_names_of_many_layers_are_refused(tmp_path):
+    """Each layer's own name stands in the configuration once, and before each of its variables."""
+    layers = [{"class_name": "Dense", "config": {"name": "\U0001f600" + "n" * 990}} for _ in range(1000)]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["model_config"] = json.dumps({"config": {"layers": layers}})
+        for number in range(1000):
+            for variable in range(40):
+                file[f"layers/dense{f'_{number}' * bool(number)}/vars/{variable}"] = (
+                    file["layers/dense/vars/0"] if number or variable else np.ones((4, 3), "f4")
+                )
+    assert "names of more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
+
+
+def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for part in range(20_000):
+            file.attrs[f"layer_names{part}"] = [b"x"]
+        file["x"] = np.ones((4, 3), "f4")
+    scanned_in_bounds(tmp_path / "x.h5")

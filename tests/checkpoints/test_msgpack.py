@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bounded import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -279,3 +280,29 @@ def test_little_of_a_large_state_is_asked_for(tmp_path):
         assert_array_equal(content.read(content.tree["params"]["head.kernel"]), head)
         assert source.size > 20_000_000
         assert source.asked < 20_000
+
+
+# Names that cost more than their bytes.
+
+
+def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes:
+    """Return mappings within mappings, each under a long key, and many leaves in the innermost."""
+    tree = {str(place): place % 100 for place in range(leaves)}
+    for place in range(depth):
+        tree = {letter * size: tree} if place else {letter * size: tree, "x": 1}
+    return msgpack.packb({"params": tree})
+
+
+@pytest.mark.parametrize(("leaves", "depth", "size"), [(100_000, 60, 4090), (100_000, 4, 250), (20_000, 1, 1010)])
+@pytest.mark.parametrize("letter", ["k", "\U0001f600"])
+def test_names_that_repeat_long_keys_are_refused(leaves, depth, size, letter, tmp_path):
+    path = written(nested_names(leaves, depth, size // len(letter.encode()), letter), tmp_path)
+    _, reason = scanned(path)
+    assert "names of up to 1024 letters, and 8388608 in all, are read" in reason or letter != "k"
+
+
+def test_a_name_of_a_thousand_letters_is_read(tmp_path):
+    assert set(read_tree(written(nested_names(3, 1, 1000), tmp_path))["params"]) == {
+        "x",
+        *(f"{'k' * 1000}.{n}" for n in range(3)),
+    }

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bounded import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -511,3 +512,49 @@ def test_little_of_a_large_model_is_asked_for(tmp_path):
         assert_array_equal(content.read(content.tree["fc.weight"]), weights[1])
         assert source.size > 20_000_000
         assert source.asked < 50_000
+
+
+# Little that asks for much.
+
+
+def node(operator: bytes, inputs: list[bytes], output: bytes) -> bytes:
+    return field(1, b"".join(field(1, one) for one in inputs) + field(2, output) + field(4, operator))
+
+
+def weights(count: int, bias: bytes) -> bytes:
+    """Return as many weights, each with a Gemm that adds one bias, whose name is long."""
+    made = [field(5, b"\x08\x01\x08\x01\x10\x01" + field(8, b"val_%d" % n) + field(9, b"abcd")) for n in range(count)]
+    used = [node(b"Gemm", [b"x", b"val_%d" % n, b"b"], b"y") for n in range(count)]
+    first = field(5, b"\x08\x01\x10\x01" + field(8, bias) + field(9, b"abcd"))
+    return raw_model(first + b"".join(made) + node(b"Identity", [bias], b"b") + b"".join(used))
+
+
+def numbers(count: int) -> bytes:
+    """Return a Gemm with as many numbers in its attributes."""
+    parts = field(1, b"transB") + field(8, b"\1" * 600) * (count // 600)
+    gemm = field(1, b"x") + field(1, b"w") + field(2, b"y") + field(4, b"Gemm") + field(5, parts)
+    return raw_model(tensor(1) + field(1, gemm))
+
+
+COSTLY = {
+    "one-long-bias": (lambda: weights(23_000, "\U0001f600".encode() + b"b" * 4080 + b".bias"), "no classifier among 23001"),
+    "numbers": (lambda: numbers(9_600_000), "more than 300000 fields"),
+    "dims": (lambda: raw_model(b"".join(
+        field(5, field(1, (b"\xff" * 8 + b"\x7f") * 32) + field(8, b"%d" % n)) for n in range(31_000))), "more than 300000 fields"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
+    make, message = COSTLY[name]
+    (tmp_path / "x.onnx").write_bytes(make())
+    assert message in scanned(tmp_path / "x.onnx")[1]
+
+
+def test_external_data_may_be_a_link(tmp_path):
+    """As in Hugging Face's cache, where every file is a link out of its folder."""
+    path = save_outside(tmp_path / "x.onnx")
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "w.bin").rename(tmp_path / "blobs/w")
+    (tmp_path / "w.bin").symlink_to("blobs/w")
+    assert_array_equal(read_all(path)["fc.weight"], WEIGHT)

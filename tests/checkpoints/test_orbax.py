@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -14,13 +15,16 @@ from typing import Any
 import numpy as np
 import ocdbt_writer as write
 import pytest
+from bounded import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
+from dsi_cli.checkpoints import state
 from dsi_cli.checkpoints.composing import fingerprint
 from dsi_cli.checkpoints.formats import Content, ocdbt
 from dsi_cli.checkpoints.formats.orbax import open_folder
+from dsi_cli.checkpoints.scan import Choice, require_file
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
@@ -359,13 +363,9 @@ def test_links_in_a_folder_an_array_are_followed_and_pipes_refused(tmp_path):
         arrays(main)
 
 
-def test_a_folder_of_an_array_may_be_a_link_and_circles_end(tmp_path):
-    (tmp_path / "in").mkdir()
-    main = folders(tmp_path / "in", ARRAY)
-    (tmp_path / "in" / NAME).rename(tmp_path / "elsewhere")
-    (tmp_path / "in" / NAME).symlink_to(tmp_path / "elsewhere")
-    assert_array_equal(arrays(main)[NAME], KERNEL)
-    (tmp_path / "in" / "circle").symlink_to(tmp_path / "in")
+def test_a_folder_that_is_linked_into_itself_ends(tmp_path):
+    main = folders(tmp_path, ARRAY)
+    (tmp_path / "circle").symlink_to(tmp_path)
     assert_array_equal(arrays(main)[NAME], KERNEL)
 
 
@@ -419,3 +419,67 @@ def test_little_that_asks_for_much_takes_little(kind, tmp_path):
     tracemalloc.stop()
     assert most < 200 << 20
     assert took < 10  # traced: a few times what it takes otherwise
+
+
+def many(names: Iterator[str], **said: object) -> dict[str, tuple[int, int, int]]:
+    """Return keys of arrays that all name one text and one chunk in a second file, made by `shared`."""
+    text, chunk = shared(**said)
+    return {
+        key: place
+        for name in names
+        for key, place in ((f"{name}/.zarray", (1, 0, len(text))), (f"{name}/0.0", (1, len(text), len(chunk))))
+    }
+
+
+def shared(**said: object) -> tuple[bytes, bytes]:
+    held = write.array(np.zeros((4000, 4000), dtype=np.float32), (4000, 4000), "x")
+    text = json.loads(held["x/.zarray"]) | said
+    return json.dumps(text).encode(), held["x/0.0"]
+
+
+def letters(number: int, size: int) -> str:
+    return f"{number:05d}" + "1a" * (size // 2)
+
+
+SHARED = {
+    "one-chunk": ((f"params.l{n:03d}.kernel" for n in range(400)), {}, None),
+    "long-names": ((letters(n, 1000) for n in range(5000)), {}, "names of more than 1024 letters, or of 1500000 in all"),
+    "names-of-60": ((letters(n, 52) for n in range(24_900)), {}, None),
+    "longer-names": ((letters(n, 100_000) for n in range(40)), {}, "1024 are read"),
+    "separator": ((f"{n}" for n in range(20)), {"dimension_separator": "x" * 60_000}, "are joined with 'xxxxxxxx'"),
+    "wide-shapes": (
+        (f"{n:05d}" for n in range(24_000)), {"shape": [(1 << 48) - 1] * 32, "chunks": [1] * 32}, "cannot be",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SHARED)
+def test_many_names_for_the_same_bytes_stay_within_bounds(kind, tmp_path):
+    names, said, message = SHARED[kind]
+    held = dict(sorted(many(names, **said).items()))
+    main = write.store(tmp_path, write.part(write.NODE, write.leaf(held, [write.DATA, "d/shared"]), checksum=ocdbt.crc32c))
+    (tmp_path / "d/shared").write_bytes(b"".join(shared(**said)))
+    _, reason = scanned(main)
+    assert message is None or message in reason
+
+
+def test_arrays_that_share_one_chunk_are_not_all_read(tmp_path):
+    held = dict(sorted(many(f"params.l{n}.kernel" for n in range(4)).items()))
+    main = write.store(tmp_path, write.leaf(held, [write.DATA, "d/shared"]))
+    (tmp_path / "d/shared").write_bytes(b"".join(shared()))
+    with pytest.raises(UnreadableError, match=r"its tensors have 256000000 bytes, which is more than the file \(\d+\) can"):
+        state.read(require_file(main), Choice())
+
+
+def test_the_files_of_a_checkpoint_count_once_however_often_they_are_read(tmp_path):
+    held = write.array(np.random.default_rng(0).random((500, 500)), (100, 500))
+    apart = {key: value for key, value in held.items() if not key.endswith(".zarray")}
+    at = np.cumsum([0, *map(len, apart.values())]).tolist()
+    places = {key: (1, at[n], len(apart[key])) for n, key in enumerate(apart)}
+    main = write.store(tmp_path, write.leaf(dict(sorted((held | places).items())), [write.DATA, "d/large"]))
+    (tmp_path / "d/large").write_bytes(b"".join(apart.values()))
+    content, sources = opened(main)
+    content.read(content.tree["params"]["head.kernel"])
+    assert sum(source.size for source in sources) == sum(
+        path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()
+    )

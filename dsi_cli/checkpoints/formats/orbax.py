@@ -147,14 +147,13 @@ def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any
 
 
 def _files(root: Path, prefix: str) -> Entries:
-    """Return the files of a tree that is no store, as the store's keys would be."""
+    """Return the files of a tree that is no store, as the store's keys would be; folders that are links are not walked into."""
     found: Entries = {}
-    # Links are followed as in a store; the bound on folders is what ends circles of them.
-    for folders, (here, _, names) in enumerate(os.walk(root / prefix, followlinks=True)):
+    for here, _, names in os.walk(root / prefix):
         for name in names:
             place = Path(here, name).relative_to(root).as_posix()
             found[place.removeprefix(prefix)] = Block(place, 0, 0)
-        if len(found) + folders > MOST_ENTRIES:
+        if len(found) > MOST_ENTRIES:
             raise UnreadableError(f"more than {MOST_ENTRIES} files")
     return found
 
