@@ -1,21 +1,17 @@
-"""A file that is read in a few exact ranges, and counts what was asked of it; a folder whose files are read so."""
+"""A file that is read in a few exact ranges, and counts what was asked of it."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 import numpy as np
 
 from dsi_cli.errors import PendingError, UnreadableError
 
 _LARGEST_DIRECTORY = 32 << 20
-_LARGEST_PART = 48 << 20
-_LONGEST_NAME = 1024
 
 
 class Source:
@@ -164,55 +160,3 @@ def beside(path: Path, name: str, what: str) -> Path:
     if len(name) > 255 or not (path.parent / name).exists():
         raise PendingError(f"{what} {name[:80]!r} is not there")
     return path.parent / name
-
-
-class Block(NamedTuple):
-    """A range of a file, which is named relative to the checkpoint's folder."""
-
-    name: str
-    offset: int
-    size: int
-
-
-class Folder:
-    """The files of a folder, each opened while it is read; what lies outside, by its name or by a link, is refused."""
-
-    def __init__(self, root: Path, sources: list[Source]) -> None:
-        self.root = Path(os.path.realpath(root))
-        self._sources = sources
-        self._places: dict[str, Path] = {}
-
-    def read(self, name: str, offset: int = 0, size: int | None = None, most: int = _LARGEST_PART) -> bytes:
-        """Return a range of a file, or all of it; it may not be larger than ``most``.
-
-        Raises
-        ------
-        UnreadableError
-            It lies elsewhere, or asks for too much.
-        PendingError
-            It is not there (yet), or ends before the range does.
-        """
-        with Source(self._place(name)) as source:
-            self._sources.append(source)
-            size = source.size if size is None else size
-            if size > most:
-                raise UnreadableError(f"{name[:80]!r} holds {size} bytes where up to {most} can be")
-            return source.read_at(offset, size)
-
-    def size(self, names: Iterable[str]) -> int:
-        """Return the bytes of some files, one that has several names counted once; errors as in `read`."""
-        found = [self._place(name).stat() for name in names]
-        return sum({(one.st_dev, one.st_ino): one.st_size for one in found}.values())
-
-    def _place(self, name: str) -> Path:
-        if name not in self._places:
-            parts = name.split("/")
-            if len(name) > _LONGEST_NAME or "\0" in name or any(part in ("", ".", "..") for part in parts):
-                raise UnreadableError(f"it names a file that cannot be in its folder: {name[:80]!r}")
-            place = Path(os.path.realpath(self.root.joinpath(*parts)))
-            if not place.is_relative_to(self.root):
-                raise UnreadableError(f"{name[:80]!r} leads out of the checkpoint's folder")
-            if not os.path.lexists(place):
-                raise PendingError(f"file {name[:80]!r} is not there")
-            self._places[name] = place
-        return self._places[name]

@@ -52,7 +52,7 @@ _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
 _MOST_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
@@ -121,7 +121,7 @@ FORMATS = (
         begins=_is_legacy,
     ),
     Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
-    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(_HDF5)),
+    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(HDF5)),
     Format("onnx", "onnx", "ONNX: initialisers", begins=_is_onnx),
     Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", begins=_is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
@@ -141,7 +141,7 @@ FORMATS = (
 WHOLE_FOLDERS = tuple(mark for one in FORMATS for mark in one.marks if "*" not in mark)
 """The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
 EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
-MAGICS = (_ZIP, _LEGACY, _HDF5)
+MAGICS = (_ZIP, _LEGACY, HDF5)
 
 
 def recognise(head: bytes) -> bool:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.formats import _HDF5 as SIGNATURE
+from dsi_cli.checkpoints.formats import HDF5 as SIGNATURE
 from dsi_cli.checkpoints.formats.hdf5.ranges import Ranges
 from dsi_cli.errors import PendingError, UnreadableError
 
