@@ -41,9 +41,9 @@ _KINDS = ("weight", "weight_orig", "weight_v", "parametrizations.weight.original
 _GAINS = {"weight_v": "weight_g", "parametrizations.weight.original1": "parametrizations.weight.original0"}
 """How a layer's weight is named: plain, under spectral norm, under weight norm (directions, beside their lengths), quantised,
 and as Keras and Flax have it, with a column a class."""
-_TURNED = re.compile(r"(^|\.)kernel$")
-"""Weights with a column for each class: those of Keras and Flax."""
-_OF_LOSS = re.compile(r"(^|\.)(weight|W|kernel|proxies)$")
+_TURNED = "kernel"
+"""The last part of names of weights with a column for each class: Keras' and Flax's."""
+_OF_LOSS = frozenset({"weight", "W", "kernel", "proxies"})
 """What a loss calls a weight of its own; its ``W``, in pytorch-metric-learning, has a column for each class."""
 _NORMS = {"kernel": ("gamma", "beta")}
 _COPY = re.compile(r"best", re.IGNORECASE)
@@ -144,14 +144,14 @@ def _weights_of_losses(groups: list[StateDict]) -> Iterator[tuple[StateDict, str
     for group in groups:
         for name, tensor in group.tensors.items():
             parts = (*group.path, *name.split(".")[:-1])
-            if _OF_LOSS.search(name) and _is_matrix(tensor) and any(map(_HOLDS_A_LOSS.search, parts)):
+            if name.rpartition(".")[2] in _OF_LOSS and _is_matrix(tensor) and any(map(_HOLDS_A_LOSS.search, parts)):
                 yield group, name, tensor
 
 
 def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
     """Return the head of one state dict and how good its evidence is (0 is best), None if there is none."""
     everything = _candidates(group)
-    named = [one for one in everything if _is_named(one.module, is_keras=_TURNED.search(one.name) is not None)]
+    named = [one for one in everything if _is_named(one.module, is_keras=_is_turned(one.name))]
     likely = [one for one in named if not _is_ruled_out(one)]
     if not likely and classes is not None:  # CLIP's pooling as timm has it: ``head.proj`` beside ``head.q``
         exact = [one for one in named if one.tensor.shape[0] == classes]
@@ -174,7 +174,7 @@ def _of_one(group: StateDict, classes: int | None) -> tuple[int, Head] | None:
 
 
 def _is_counted_by_keras(one: _Candidate) -> bool:
-    return bool(_TURNED.search(one.name) and _KERAS_DENSE.match(one.module[-1]))
+    return _is_turned(one.name) and _KERAS_DENSE.match(one.module[-1]) is not None
 
 
 def _head(group: StateDict, name: str, others: tuple[str, ...] = ()) -> Head:
@@ -210,9 +210,13 @@ def _candidates(group: StateDict) -> list[_Candidate]:
     return out
 
 
+def _is_turned(name: str) -> bool:
+    return name.endswith(_TURNED) and name.rpartition(".")[2] == _TURNED
+
+
 def _rows_first(name: str, tensor: Tensor) -> Tensor:
     """Return a weight with a row for each class: as it is, or turned where its name says that it has a column for each."""
-    return tensor.turned if _TURNED.search(name) else tensor
+    return tensor.turned if _is_turned(name) else tensor
 
 
 def _split(name: str) -> tuple[str, str]:

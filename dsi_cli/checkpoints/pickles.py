@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dsi_cli.checkpoints.stand_ins import GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
+from dsi_cli.checkpoints.stand_ins import FLAT, GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
 from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.errors import UnreadableError
 
@@ -435,16 +435,19 @@ def _stack_global(m: _Machine) -> None:
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
-    if of == _PACKED_STORAGE and not m.is_packed and isinstance(args, tuple) and len(args) == 1:
+    maker = HARMLESS.get(of) if isinstance(of, Global) and isinstance(args, tuple) else None
+    if maker in FLAT:
+        m.budget -= _BIG + 8 * len(args)
+    elif maker is not None:
+        m.charge(_cost(args))
+    elif of == _PACKED_STORAGE and not m.is_packed and isinstance(args, tuple) and len(args) == 1:
         m.charge(_PACKED)
         m.stack.append(_unpacked(args[0]))
         return
-    maker = HARMLESS.get(of) if isinstance(of, Global) and isinstance(args, tuple) else None
-    if maker is None:
+    else:
         m.charge(_BIG)
         m.stack.append(Stub(of, args))
         return
-    m.charge(_cost(args))
     made = maker(*args)
     m.stack.append(Stub(of, args) if made is None else made)
 
@@ -494,9 +497,13 @@ def _persistent_id(m: _Machine) -> None:
 
 def _cost(args: tuple[Any, ...]) -> int:
     """Return what a harmless call is charged, before it is made: by what it goes through, however often that is shared."""
-    groups = sum(len(one) for one in args if isinstance(one, GROUPS))
-    texts = sum(len(one) for one in args if isinstance(one, TEXTS))
-    return _BIG + 8 * len(args) + 64 * groups + texts
+    cost = _BIG + 8 * len(args)
+    for one in args:
+        if isinstance(one, GROUPS):
+            cost += 64 * len(one)
+        elif isinstance(one, TEXTS):
+            cost += len(one)
+    return cost
 
 
 _BY_CODE: dict[str, _Handler] = {

@@ -153,8 +153,9 @@ def _with_head(
 ) -> Scanned:
     told = _classes_told(found, content.tree)
     expected = told if told is not None else classes
+    groups = _groups(content)
     try:
-        picked = _pick(content, choice, expected)
+        picked = _pick(groups, choice, expected)
         rows = composing.rows(content, picked)
     except BackboneError:
         if not adapters.is_adapter(found.path):
@@ -164,14 +165,14 @@ def _with_head(
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     hashed = composing.fingerprint(rows) if with_fingerprint else None
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
-    names = [name for group in _groups(content) if group.path == picked.path for name in group.tensors]
+    names = [name for group in groups if group.path == picked.path for name in group.tensors]
     extra = extra_rows.found(picked.name, len(rows), names, told, classes)
     return _usable(record, rows, extra, choice)
 
 
-def _pick(content: Content, choice: Choice, classes: int | None) -> head.Head:
+def _pick(groups: list[layouts.StateDict], choice: Choice, classes: int | None) -> head.Head:
     role = layouts.EMA if choice.ema else layouts.RAW
-    return head.choose(_groups(content), role, wanted=choice.head, classes=classes)
+    return head.choose(groups, role, wanted=choice.head, classes=classes)
 
 
 def _groups(content: Content) -> list[layouts.StateDict]:
@@ -185,7 +186,7 @@ def _of_adapter(
     config = beside(found, adapters.CONFIG)
     with ExitStack() as stack:
         base = adapters.open_base(found.path, config, stack)
-        picked = _pick(base, choice, classes)
+        picked = _pick(_groups(base), choice, classes)
         rows = composing.rows(base, picked)
     change = adapters.change_of(content.tree, picked.name, config)
     return picked, rows if change is None else adapters.changed(rows, change, content.read)

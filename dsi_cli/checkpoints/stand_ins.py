@@ -139,7 +139,7 @@ def _from_type(of: Any = None, _type: Any = None, args: Any = None, state: Any =
         return None
     if of == Global("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
         return _wrapped(args, state)
-    return called(of, args) if HARMLESS.get(of) in _QUICK else Stub(of, args)
+    return called(of, args) if HARMLESS.get(of) in FLAT else Stub(of, args)
 
 
 def _wrapped(args: tuple[Any, ...], state: Any) -> Any:
@@ -244,7 +244,8 @@ HARMLESS: dict[Global, Callable[..., Any]] = {
     Global("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
 """The names whose calls give plain data; a maker that returns None leaves the call a `Stub`."""
-_QUICK = (_strided, _strided_v3, _first)
+FLAT = frozenset({_strided, _strided_v3, _first})
+"""The makers that look at no more than a few numbers, whatever they are given."""
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "float64",
