@@ -13,7 +13,7 @@ _LIMITED = textwrap.dedent(
     import resource, sys
     from pathlib import Path
     from dsi_cli.checkpoints import state
-    from dsi_cli.checkpoints.formats import keras, keras_h5, msgpack, onnx, orbax
+    from dsi_cli.checkpoints.formats import keras, keras_h5, msgpack, onnx, orbax, safetensors, torch_legacy, torch_zip
     from dsi_cli.checkpoints.scan import Choice, list_tensors, read_metadata, require_file, scan
     from dsi_cli.errors import CheckpointError
     import pyarrow
