@@ -28,7 +28,6 @@ from dsi_cli.pipeline import reference
 from dsi_cli.similarity.weights import weight_similarity
 
 PREFIX = "dsi/"
-QUANTITIES = ("sai", "wsi", "nidm", "widm")
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
 _NO_LABELS = "no labels, and so nothing of WordNet: give them with labels="
 Entry = Alignment | Dissimilarity
