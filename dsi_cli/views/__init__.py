@@ -1,5 +1,7 @@
 """Tables -> answers: what a person asks of an output folder. Reads tables only.
 
+``series``     the curves that figures and the report draw, panel by panel
+``ordering``   in which order classes are shown, and their groups
 ``overview``   a run at a glance: a line per few epochs
 ``typicality`` how typical right and wrong samples are, epoch by epoch
 ``mistakes``   an epoch's most telling mistakes and confused pairs

@@ -1,0 +1,1 @@
+"""Tables -> one self-contained HTML file."""
