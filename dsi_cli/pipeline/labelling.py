@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.wordnet import paths, senses, taxonomy
+from dsi_cli.wordnet import groups, paths, senses, taxonomy
 from dsi_cli.wordnet.senses import Resolution
 
 OF_DATA = "the data's class names"
@@ -34,6 +34,8 @@ class Labelling:
     resolutions: tuple[Resolution, ...]
     order: NDArray[np.intp]
     """The classes in display order: taxonomy where labels are resolved, the others behind; else as given."""
+    groups: tuple[str | None, ...] = ()
+    """The synset of the hypernym that groups each class; None for classes that no group holds, empty without labels."""
 
     @property
     def labels_id(self) -> str | None:
@@ -73,11 +75,10 @@ class Labelling:
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
         matrix = np.full((self.classes, self.classes), np.nan)
-        graph = taxonomy.load()
-        known = [(one.index, graph.node(one.wnid)) for one in self.resolutions if one.wnid is not None]
+        known = _known(self.resolutions)
         if known:
-            at = np.array([index for index, _ in known])
-            matrix[np.ix_(at, at)] = paths.path_similarity([node for _, node in known if node is not None])
+            at = np.array(list(known))
+            matrix[np.ix_(at, at)] = paths.path_similarity(list(known.values()))
         return matrix
 
     def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
@@ -97,7 +98,7 @@ class Labelling:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
-                row |= {"candidates": list(one.candidates)}
+                row |= {"candidates": list(one.candidates), "group": self.groups[index]}
             rows.append(row)
         return rows
 
@@ -107,7 +108,7 @@ def label(labels: LabelList) -> Labelling:
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
     resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
-    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions))
+    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
 
 
 def without_labels(classes: int) -> Labelling:
@@ -163,10 +164,23 @@ def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | s
             yield told
 
 
-def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
+def _known(resolutions: Sequence[Resolution]) -> dict[int, int]:
+    """Return the node of each class that has a synset."""
     graph = taxonomy.load()
-    known = [(one.index, graph.node(one.wnid)) for one in resolutions if one.wnid is not None]
-    shown = taxonomy.taxonomy_order([node for _, node in known if node is not None]) if known else ()
-    first = [known[place][0] for place in shown]
+    nodes = {one.index: graph.node(one.wnid) for one in resolutions if one.wnid is not None}
+    return {index: node for index, node in nodes.items() if node is not None}
+
+
+def _groups(resolutions: Sequence[Resolution]) -> tuple[str | None, ...]:
+    names = taxonomy.load().names
+    known = _known(resolutions)
+    found = dict(zip(known, groups.groups(list(known.values())), strict=True))
+    return tuple(None if (group := found.get(one.index)) is None else names[group] for one in resolutions)
+
+
+def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
+    known = _known(resolutions)
+    indices = list(known)
+    first = [indices[place] for place in taxonomy.taxonomy_order(list(known.values()))]
     rest = [one.index for one in resolutions if one.wnid is None]
     return np.array([*first, *rest], dtype=np.intp)

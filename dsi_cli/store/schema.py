@@ -80,7 +80,7 @@ CLASSES = Table(
         Column("confidence", FLOAT, "0 to 1; null where nothing was weighed"),
         Column("candidates", TEXTS, "all synsets that the label could mean, WordNet's order"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
-        Column("group", TEXT, "semantic group"),
+        Column("group", TEXT, "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01"),
         Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
         Column("samples_test", INTEGER, "samples of the class in the test split"),
     ),

@@ -6,6 +6,8 @@ taxonomy
     The graph of hypernyms: nodes by id and by name, glosses, ancestors, the order of classes.
 paths
     Shortest paths and path similarity of all pairs of labels (the SCSM).
+groups
+    The hypernyms that group the classes of a list: brackets, blocks, superclasses.
 lexicon
     Words: the lemmas in sense order, plurals to base forms, nearest spellings.
 senses
