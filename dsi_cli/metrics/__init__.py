@@ -6,6 +6,7 @@
 ``structure``   SSIM, the one measure that looks at a matrix as an image
 ``null``        the chance level: mean and deviation over random relabellings of the classes
 ``bootstrap``   the interval of a SAI: resampled classes
+``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
 ``weights``     WSI: how similar the classifier's rows are to each other
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
 

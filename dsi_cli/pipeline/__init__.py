@@ -7,7 +7,9 @@
 ``given``      a source: predictions made elsewhere
 ``evaluating`` a source: the user's model, run on ``labelled_data``
 ``answering``  the answers of all runs on all splits
+``semantics``  the reference matrices of a run, prepared for all its epochs
 ``curves``     the rows of the curves table
+``by_class``   the table of alignments by class and by group
 ``tables``     the tables at the top: what an earlier call left that holds, and writing them
 ``summary``    what a call did, and how far it is
 ``analysis``   the whole, with progress as plain events

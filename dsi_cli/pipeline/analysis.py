@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
@@ -21,12 +23,13 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, curves, labelling, reading, reference
+from dsi_cli.pipeline import answering, by_class, curves, labelling, reading, reference
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import REFERENCE, Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
+from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.store import output, parquet
@@ -210,12 +213,13 @@ def _epochs(
     answers: Answering,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    semantics = curves.Semantics(one)
+    semantics = Semantics(one)
     if one.labels is not None and one.resolved:
         path = output.reference_path(out, REFERENCE, one.labels.id)
         described = {"reference": REFERENCE, "mapping": one.mapping_id}
         if parquet.options_of(path) != described:
-            parquet.write(reference.table_of(one, semantics.matrix), path, described, output.scratch(out))
+            matrix = semantics.references[0].matrix
+            parquet.write(reference.table_of(one, matrix), path, described, output.scratch(out))
     semantics.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
@@ -227,7 +231,7 @@ def _epochs(
         written = curves.trainer_values(record, trainers_logs[record.run])
         warnings = [_zero_rows(state, one, job.stored.zero_rows), _doubt(record, job.rows, written)]
         rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
-        tables.add(record, rows, answers.identity(record))
+        tables.add(record, rows, answers.identity(record), job.by_class)
         for table, beside in answers.beside(record):
             tables.add_beside(table, beside)
         for split, counts in job.samples.items():
@@ -245,6 +249,8 @@ class _Job(NamedTuple):
     answers: list[StoredAnswer]
     samples: dict[str, list[int]]
     """How many samples each class has, by split."""
+    by_class: pa.Table | None = None
+    """Its rows of the table by class, where they were not known already."""
 
 
 def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
@@ -259,13 +265,13 @@ def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, 
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
 
 
-def _with_rows(job: _Job, semantics: curves.Semantics, options: Options) -> _Job:
+def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     """Return a job with the rows of its matrices and counts, where they were not known already."""
     found = curves.matrices(job.stored.by_kind, job.answers, options)
     rows = curves.rows_of(found, job.answers, job.record, semantics, options)
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    return job._replace(rows=job.rows + rows)
+    return job._replace(rows=job.rows + rows, by_class=by_class.table_of(found, job.record, semantics))
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

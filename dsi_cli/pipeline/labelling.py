@@ -60,6 +60,10 @@ class Labelling:
         """The labels without a synset."""
         return [resolution for resolution in self.resolutions if resolution.synset is None]
 
+    def group_of(self, index: int) -> str | None:
+        """Return the synset that groups a class, None where there is none."""
+        return self.groups[index] if self.groups else None
+
     def why_no_reference(self) -> str | None:
         """Return why there is no alignment with WordNet, None if there is one."""
         if self.labels is None:

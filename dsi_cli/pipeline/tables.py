@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.pipeline import curves, reading
+from dsi_cli.pipeline.by_class import OWN, ByClass
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
@@ -40,6 +43,7 @@ class TopTables:
         self._made: dict[str, dict[str, str]] = {}
         self._kept: dict[tuple[str, str], list[curves.Row]] = {}
         self._samples: dict[str, dict[str, list[int]]] = {}
+        self._by_class = ByClass(out)
         self._beside: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
 
     @property
@@ -71,10 +75,19 @@ class TopTables:
         if not (same_weights and same_labels and same_options):
             return []
         rows = self._kept.get((record.run, key), [])
+        if any(map(_is_of_reference, rows)) and not self._by_class.has((record.run, key)):
+            return []  # the output is of a dsi that did not write that table, or the table is lost
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
-    def add(self, record: Record, rows: Iterable[curves.Row], answers: str = "") -> None:
-        """Take the rows of one checkpoint; ``answers`` as for `still_holding`."""
+    def add(self, record: Record, rows: Iterable[curves.Row], answers: str = "", by_class: pa.Table | None = None) -> None:
+        """Take the rows of one checkpoint.
+
+        Parameters
+        ----------
+        answers : as for `still_holding`
+        by_class : its rows of the table by class; None: the earlier ones hold
+        """
+        self._by_class.add(record, by_class)
         self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = _made_from(record, answers)
         self._rows += rows
 
@@ -123,6 +136,8 @@ class TopTables:
         labels = self._curves.get("labels", {}) | {name: one.mapping_id for name, one in labellings.items()}
         shaping = self._shaping(self._curves, self.options.shaping_curves)
         options = {"shaping": shaping, "made": others | made, "labels": labels}
+        # Before the curves, which say what holds: a call that dies between the two leaves no rows that count wrongly.
+        self._by_class.write(self._mine, made)
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         self._write_beside()
         self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
@@ -149,6 +164,12 @@ class TopTables:
         for file in (self.out / REFERENCES.path).glob("*.parquet"):
             if file.stem.rpartition("-")[2] not in used:
                 file.unlink(missing_ok=True)
+
+
+def _is_of_reference(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is the alignment of the network's own similarity with a reference."""
+    is_own = row["of"] in {f"{name},scsm" for name in OWN}
+    return row["metric"] == "sai" and is_own and row["value"] is not None
 
 
 def _made_from(record: Record, answers: str) -> str:

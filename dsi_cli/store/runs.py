@@ -11,6 +11,7 @@ import pandas as pd
 from dsi_cli.errors import UsageError
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import (
+    ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
     CLASSES,
     CONFUSIONS,
@@ -59,6 +60,14 @@ class Run:
     def classes(self) -> pd.DataFrame:
         """The classes of each run, with the synset that each was understood as."""
         return self._table(CLASSES)
+
+    @cached_property
+    def alignment_by_class(self) -> pd.DataFrame:
+        """How much each class's row, and each group of classes, agrees with the reference; empty without one.
+
+        A row without ``class_index`` is that of a group.
+        """
+        return self._table(ALIGNMENT_BY_CLASS)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:

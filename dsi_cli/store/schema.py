@@ -210,4 +210,37 @@ TYPICALITY_HISTOGRAM = Table(
         Column("samples", INTEGER, "samples in the bin"),
     ),
 )
-TABLES = (CHECKPOINTS, CLASSES, CURVES, CSMS, REFERENCES, CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM)
+ALIGNMENT_BY_CLASS = Table(
+    "alignment_by_class.parquet",
+    "a class at an epoch, or a group of classes: then class_index is null",
+    (
+        _RUN,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        Column("of", TEXT, "the network's own similarity: ncsm; tncsm-test or tncsm-train without a classifier"),
+        Column("reference", TEXT, "the reference matrix, e.g. wordnet3.0-path; never null"),
+        Column("class_index", INTEGER, "row of the head, from 0; null in the row of a group"),
+        Column("group", TEXT, "semantic group; null where the class has none"),
+        Column(
+            "pearson",
+            FLOAT,
+            "of a class: correlation of its row with its row in the reference; of a group: SAI of its classes among themselves",
+        ),
+        Column("z", FLOAT, "deviations above chance, positive where more alike"),
+        Column("classes_used", INTEGER, "classes that took part"),
+        Column("reason", TEXT, "why something is null"),
+    ),
+)
+TABLES = (
+    CHECKPOINTS,
+    CLASSES,
+    CURVES,
+    ALIGNMENT_BY_CLASS,
+    CSMS,
+    REFERENCES,
+    CONFUSIONS,
+    PREDICTIONS,
+    TYPICALITY,
+    TYPICALITY_HISTOGRAM,
+)

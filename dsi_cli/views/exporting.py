@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.runs import Run
 
-TABLES = ("curves", "checkpoints", "classes", "typicality", "typicality_histogram")
+TABLES = ("curves", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
 FORMATS = ("parquet", "csv", "npy")
 
 
