@@ -9,6 +9,7 @@
 ``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
 ``weights``     WSI: how similar the classifier's rows are to each other
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
+``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
 
 This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
 """

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity
+from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy
 from dsi_cli.metrics import weights as wsi
 from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.hierarchy import Judgement
 from dsi_cli.metrics.reliability import reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
-from dsi_cli.pipeline.options import Options
+from dsi_cli.pipeline.options import TAXONOMY, Options
 from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics
 from dsi_cli.similarity.confusion import classes_with_samples
 
@@ -50,6 +51,7 @@ def rows_of(
     for answer in answers:
         if answer.counts is not None:
             rows += _answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
+            rows += _hierarchy_rows(answer, record, semantics)
     return rows
 
 
@@ -236,6 +238,21 @@ def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Reco
             entries = {one: dissimilarity.Dissimilarity(one, reason=reference.missing) for one in dissimilarity.VARIANTS}
         rows += [row | {"reference": reference.name} for row in _of_idm(record, answer, SCSM, entries)]
     return rows
+
+
+def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
+    """Return the severity of a split's mistakes and the superclass accuracy, by the taxonomy."""
+    assert answer.counts is not None
+    counts, unknown = answer.counts, semantics.labelling.why_no_reference()
+    lone = semantics.why_no_superclasses()
+    found = {
+        "severity": Judgement(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
+        "superclass_accuracy": Judgement(reason=lone)
+        if lone
+        else hierarchy.superclass_accuracy(counts, semantics.superclasses),
+    }
+    place = {"split": answer.split, "reference": TAXONOMY}
+    return [_point(record, metric=metric, **place, **asdict(entry)) for metric, entry in found.items()]
 
 
 def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:

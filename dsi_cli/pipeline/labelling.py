@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.wordnet import groups, paths, senses, taxonomy
+from dsi_cli.wordnet import groups, paths, senses, subsumers, taxonomy
 from dsi_cli.wordnet.senses import Resolution
 
 OF_DATA = "the data's class names"
@@ -84,6 +84,24 @@ class Labelling:
             at = np.array(list(known))
             matrix[np.ix_(at, at)] = paths.path_similarity(list(known.values()))
         return matrix
+
+    def heights(self) -> NDArray[np.float32]:
+        """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
+        matrix = np.full((self.classes, self.classes), np.nan, dtype=np.float32)
+        known = _known(self.resolutions)
+        at = np.array(list(known), dtype=np.intp)
+        matrix[np.ix_(at, at)] = subsumers.common_heights(list(known.values()))
+        return matrix
+
+    def superclasses(self) -> NDArray[np.intp]:
+        """Return a number for each class that is the same for those of a group; a class without one is alone."""
+        numbers: dict[str, int] = {}
+        alone = range(self.classes, 2 * self.classes)
+        named = [self.group_of(index) for index in range(self.classes)]
+        found = [
+            one if name is None else numbers.setdefault(name, len(numbers)) for name, one in zip(named, alone, strict=True)
+        ]
+        return np.array(found, dtype=np.intp)
 
     def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
         """Return the rows of the classes table.

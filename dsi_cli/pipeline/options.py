@@ -10,7 +10,8 @@ from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 
-REFERENCE = "wordnet3.0-path"
+TAXONOMY = "wordnet3.0"
+REFERENCE = f"{TAXONOMY}-path"
 SPLITS = ("train", "test")
 TRUTH = ("rows", "columns")
 
@@ -132,6 +133,7 @@ class Options:
             "draws": self.draws,
             "seed": self.seed,
             "reference": REFERENCE,
+            "hierarchy": "height in the taxonomy that the classes span; superclasses are the groups of classes.parquet",
             "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }

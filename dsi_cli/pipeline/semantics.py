@@ -89,6 +89,22 @@ class Semantics:
         self.labelling = labelling
         self.references = [Prepared(Reference(REFERENCE, labelling.reference(), labelling.why_no_reference()))]
 
+    @cached_property
+    def heights(self) -> NDArray[np.float32]:
+        """The height of the lowest common hypernym of every two classes."""
+        return self.labelling.heights()
+
+    @cached_property
+    def superclasses(self) -> NDArray[np.intp]:
+        """The group of each class as a number, see `Labelling.superclasses`."""
+        return self.labelling.superclasses()
+
+    def why_no_superclasses(self) -> str | None:
+        """Return why there is no superclass accuracy, None where there is one."""
+        if self.labelling.why_no_reference() is not None or any(self.labelling.groups):
+            return self.labelling.why_no_reference()
+        return "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+
     def prepare(self) -> None:
         """Prepare all references now."""
         for reference in self.references:

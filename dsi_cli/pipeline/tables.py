@@ -22,7 +22,7 @@ from dsi_cli.pipeline.reading import RunState
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm")
+FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
 
 
 class TopTables:

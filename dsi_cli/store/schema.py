@@ -96,10 +96,15 @@ CURVES = Table(
         Column(
             "metric",
             TEXT,
-            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, mistakes, loss, learning_rate",
+            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, superclass_accuracy, mistakes,"
+            " severity, loss, learning_rate",
         ),
         Column("of", TEXT, "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM"),
-        Column("reference", TEXT, "the reference matrix where scsm takes part, e.g. wordnet3.0-path"),
+        Column(
+            "reference",
+            TEXT,
+            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; of severity and superclass_accuracy the taxonomy",
+        ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(
             "variant",
