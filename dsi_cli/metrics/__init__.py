@@ -10,6 +10,8 @@
 ``weights``     WSI: how similar the classifier's rows are to each other
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
 ``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
+``phases``      surge, refinement and stabilisation of a run, from one of its curves
+``changes``     where a curve changes its pace, which they rest on
 
 This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
 """

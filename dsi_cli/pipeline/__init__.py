@@ -10,6 +10,7 @@
 ``semantics``  the reference matrices of a run, prepared for all its epochs
 ``curves``     the rows of the curves table
 ``by_class``   the table of alignments by class and by group
+``phases``     the rows of the phases table, from those
 ``tables``     the tables at the top: what an earlier call left that holds, and writing them
 ``summary``    what a call did, and how far it is
 ``analysis``   the whole, with progress as plain events

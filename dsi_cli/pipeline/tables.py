@@ -14,13 +14,22 @@ import pyarrow as pa
 
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.pipeline import curves, reading
+from dsi_cli.pipeline import curves, phases, reading
 from dsi_cli.pipeline.by_class import OWN, ByClass
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.store import output
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, TYPICALITY, TYPICALITY_HISTOGRAM, Table
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CURVES,
+    PHASES,
+    REFERENCES,
+    TYPICALITY,
+    TYPICALITY_HISTOGRAM,
+    Table,
+)
 
 FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
 
@@ -139,11 +148,13 @@ class TopTables:
         # Before the curves, which say what holds: a call that dies between the two leaves no rows that count wrongly.
         self._by_class.write(self._mine, made)
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
+        if is_whole:
+            self._beside[PHASES] = phases.rows([row for row in rows if row["run"] in self._mine])
         self._write_beside()
         self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
 
     def _write_beside(self) -> None:
-        """Write the typicality tables, where any run has templates."""
+        """Write the typicality tables, where any run has templates, and the phases, where all curves are known."""
         for table, mine in self._beside.items():
             rows = self._with_others(table, mine)
             if rows:

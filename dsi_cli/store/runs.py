@@ -16,6 +16,7 @@ from dsi_cli.store.schema import (
     CLASSES,
     CONFUSIONS,
     CURVES,
+    PHASES,
     PREDICTIONS,
     REFERENCES,
     TYPICALITY,
@@ -50,6 +51,11 @@ class Run:
     def curves(self) -> pd.DataFrame:
         """All curves; a row a point, columns as ``docs/tables.md`` says."""
         return self._table(CURVES)
+
+    @cached_property
+    def phases(self) -> pd.DataFrame:
+        """The phases of each run on its alignment and WSI curves, or why there are none."""
+        return self._table(PHASES)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:

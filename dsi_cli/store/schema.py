@@ -125,6 +125,32 @@ CURVES = Table(
         Column("reason", TEXT, "why something is null"),
     ),
 )
+PHASES = Table(
+    "phases.parquet",
+    "a phase of a run on one of its curves, or a curve without phases",
+    (
+        _RUN,
+        Column(
+            "curve", TEXT, "sai excess ncsm,scsm (tncsm-test where there is no classifier), wsi max or wsi min; never null"
+        ),
+        Column(
+            "phase",
+            TEXT,
+            "surge, refinement or stabilisation; drop or growth in a run that hardly learns; null where none is found",
+        ),
+        Column("first_epoch", INTEGER, "where it begins"),
+        Column("last_epoch", INTEGER, "where it ends and the next one begins"),
+        Column("slope", FLOAT, "mean change of the curve per epoch"),
+        Column(
+            "confidence",
+            FLOAT,
+            "probability that there is such a phase, each end off by at most a twentieth of the run or an epoch",
+        ),
+        Column("low", INTEGER, "lower end of the 95 % interval of last_epoch"),
+        Column("high", INTEGER, "upper end"),
+        Column("reason", TEXT, "why no phase is found"),
+    ),
+)
 CSMS = Table(
     "csms",
     "a class's row of one matrix",
@@ -242,6 +268,7 @@ TABLES = (
     CLASSES,
     CURVES,
     ALIGNMENT_BY_CLASS,
+    PHASES,
     CSMS,
     REFERENCES,
     CONFUSIONS,

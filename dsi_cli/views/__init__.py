@@ -3,6 +3,7 @@
 ``series``     the curves that figures and the report draw, panel by panel
 ``ordering``   in which order classes are shown, and their groups
 ``overview``   a run at a glance: a line per few epochs
+``phases``     the phases of a run in words, and what they hint at
 ``typicality`` how typical right and wrong samples are, epoch by epoch
 ``mistakes``   an epoch's most telling mistakes and confused pairs
 ``nearness``   how far classes lie from each other, by rank

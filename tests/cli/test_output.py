@@ -355,8 +355,8 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
             "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
-            ("--table", "phases"),
-            "no table 'phases': expected one of curves, checkpoints, classes, typicality, typicality_histogram",
+            ("--table", "stages"),
+            "no table 'stages': expected one of curves, phases, checkpoints, classes, typicality, typicality_histogram",
         ),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
