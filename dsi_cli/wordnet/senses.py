@@ -87,7 +87,8 @@ def resolve(
     wnids
         Beside each label an id or synset name that wins over it, or None.
     preset
-        Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``.
+        Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``, and one
+        without an id stays unresolved.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def resolve(
     hints_left = SUGGESTIONS
     meanings = []
     for label, wnid in zip(labels, wnids or [None] * len(labels), strict=True):
-        meaning = _given(label, wnid, preset) if wnid and wnid.strip() else _meaning(label)
+        meaning = _given(label, wnid, preset) if wnid and wnid.strip() else _alone(label, preset)
         if meaning.how == "unresolved" and meaning.reason is None:
             meaning = _Meaning("unresolved", reason=_unknown(label, with_hints=hints_left > 0))
             hints_left -= 1
@@ -145,6 +146,13 @@ def _given(label: str, wnid: str, preset: str | None) -> _Meaning:
         return _Meaning("unresolved", None, words, f"{_shown(wnid)} is no id; expected {HOW_TO_NAME}")
     how = "preset" if preset and named.node is not None else named.how
     return _Meaning(how, named.node, words or named.candidates, named.reason)
+
+
+def _alone(label: str, preset: str | None) -> _Meaning:
+    """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
+    if preset:
+        return _Meaning("unresolved", reason=f"{_shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it")
+    return _meaning(label)
 
 
 def _meaning(label: str) -> _Meaning:
