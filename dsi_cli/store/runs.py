@@ -132,7 +132,7 @@ class Run:
         if not path.is_file():
             kinds = sorted(path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             raise UsageError(
-                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {_brief(known)},"
+                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
                 f" its matrices {', '.join(k.name for k in kinds) or 'none'}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
@@ -168,7 +168,7 @@ class Run:
         if not path.is_file():
             there = sorted(int(p.stem) for p in path.parent.glob("*.parquet") if p.stem.isdecimal())
             raise UsageError(
-                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {_brief(there) or 'none'};"
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief(there) or 'none'};"
                 " dsi analyze makes them with --predictions or --test"
             )
         return path
@@ -217,5 +217,6 @@ class Run:
         return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
 
 
-def _brief(epochs: list[int]) -> str:
+def brief(epochs: list[int]) -> str:
+    """Return epochs as a message names them, the first and the last where there are many."""
     return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"

@@ -55,7 +55,7 @@ def the_one_called(name: str, names: Sequence[str]) -> int:
     found = np.flatnonzero(is_called(name, names))
     if len(found) > 1:
         raise UsageError(
-            f"{len(found)} classes are called {name!r}: say which, {' or '.join(repr(names[i]) for i in found)}"
+            f"{len(found)} classes are called {name!r}: say which, {' or '.join(repr(names[int(i)]) for i in found)}"
         )
     return int(found[0])
 
