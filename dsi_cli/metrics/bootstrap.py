@@ -52,12 +52,16 @@ def intervals(
     """
     times = _times(a.classes, draws, seed)
     sums = _weighted_sums(a.scaled_square, b.scaled_square, times)
+    drawn = draws_of_classes(len(x), draws, seed)
+    times = multiplicities(drawn)
+    sums = weighted_sums(x, y, times)
     found: dict[str, Values] = {}
     for measure in measures:
         if measure == "ssim":
             found[measure] = np.concatenate(list(_ssim(a, b, draws, seed, order)))
         elif measure == "spearman":
             found[measure] = np.concatenate(list(_spearman(a, b, draws, seed)))
+            found[measure] = spearman(x, y, times)
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[measure] = _FROM_SUMS[measure](*sums)
@@ -81,6 +85,29 @@ def _times(classes: int, draws: int, seed: int) -> Values:
 
 def _weighted_sums(x: Values, y: Values, times: Values) -> tuple[Values, ...]:
     """Return, a value per draw, the weights' total and the weighted sums of x, y, xx, yy, xy and ``|x - y|``."""
+
+
+def draws_of_classes(classes: int, draws: int, seed: int) -> list[Indices]:
+    """Return the classes of each draw, each as often as it was drawn."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(0, classes, classes) for _ in range(draws)]
+
+
+def multiplicities(drawn: Sequence[Indices]) -> Values:
+    """Return how often each draw holds each class, ``(draws, C)``."""
+    return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
+
+
+def weighted_sums(x: Values, y: Values, times: Values) -> tuple[Values, ...]:
+    """Return, a value per draw, the weights' total and the weighted sums of x, y, xx, yy, xy and ``|x - y|``.
+
+    Parameters
+    ----------
+    x, y : (C, C)
+        The diagonal plays no part.
+    times : (draws, C)
+        How often each draw holds each class.
+    """
     ones = 1.0 - np.eye(len(x))
     parts = (ones, ones * x, ones * y, ones * x * x, ones * y * y, ones * x * y, ones * np.abs(x - y))
     return tuple(np.einsum("di,di->d", times @ part, times) for part in parts)
@@ -98,7 +125,8 @@ def _mse(n: Values, _x: Values, _y: Values, xx: Values, yy: Values, xy: Values, 
     return np.maximum(xx + yy - 2 * xy, 0.0) / n
 
 
-def _pearson(n: Values, x: Values, y: Values, xx: Values, yy: Values, xy: Values, _d: Values) -> Values:
+def pearson(n: Values, x: Values, y: Values, xx: Values, yy: Values, xy: Values, _d: Values) -> Values:
+    """Return Pearson's correlation per draw from `weighted_sums`, NaN where a draw has no variation."""
     value = (xy - x * y / n) / np.sqrt(_spread(n, x, xx) * _spread(n, y, yy))
     return np.clip(value, -1.0, 1.0)
 
@@ -113,7 +141,7 @@ _FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, 
     "cosine": _cosine,
     "mae": _mae,
     "mse": _mse,
-    "pearson": _pearson,
+    "pearson": pearson,
 }
 
 
@@ -121,6 +149,14 @@ def _batches(classes: int, draws: int) -> Iterator[slice]:
     """Yield which draws are looked at together."""
     step = max(1, _AT_ONCE // classes**2)
     return (slice(first, first + step) for first in range(0, draws, step))
+
+
+def spearman(x: Values, y: Values, times: Values) -> Values:
+    """Return Spearman's correlation per draw, of weighted mid-ranks; each value's place is sorted once, not once per draw."""
+    symmetric = np.array_equal(x, x.T) and np.array_equal(y, y.T)
+    at = np.triu_indices(len(x), 1) if symmetric else np.nonzero(~np.eye(len(x), dtype=bool))
+    places_x, places_y = (np.unique(matrix[at], return_inverse=True)[1] for matrix in (x, y))
+    return np.array([_rank_correlation(places_x, places_y, m[at[0]] * m[at[1]]) for m in times])
 
 
 def _spearman(a: Side, b: Side, draws: int, seed: int) -> Iterator[Values]:

@@ -63,11 +63,19 @@ class History:
     @property
     def shown(self) -> list[int]:
         """Indices of a few epochs, more of the early ones, in which most changes."""
-        many = len(self.epochs)
-        if many <= MOST_EPOCHS:
-            return list(range(many))
-        steps = np.geomspace(1, many, MOST_EPOCHS).round().astype(int) - 1
-        return [int(step) for step in np.unique(steps)]
+        return a_few(len(self.epochs))
+
+
+def a_few(many: int, most: int = MOST_EPOCHS) -> list[int]:
+    """Return places out of ``many``, the first and the last among them, more of the early ones.
+
+    >>> a_few(31), a_few(3)
+    ([0, 1, 3, 7, 15, 30], [0, 1, 2])
+    """
+    if many <= most:
+        return list(range(many))
+    steps = np.geomspace(1, many, most).round().astype(int) - 1
+    return [int(step) for step in np.unique(steps)]
 
 
 def over_epochs(run: Run, of: str, asked: Asked | None = None) -> History:
