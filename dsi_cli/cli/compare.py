@@ -183,9 +183,12 @@ def _print_equal(equal: Equal) -> None:
         for row in equal.rows
     ]
     console.print_columns(titles, rows)
+    why: dict[str, list[str]] = {}
     for row in equal.rows:
         if row.is_real is None:
-            print(console.shown(f"{row.title}: {row.reason}"))
+            why.setdefault(row.reason or "", []).append(row.title)
+    for reason, names in why.items():
+        print(console.shown(f"{'; '.join(names)}: {reason}"))
 
 
 def _places(chosen: list[Chosen]) -> str:

@@ -64,16 +64,16 @@ def reason(equal: Equal, row: Row) -> str:
 def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple[str, str | None, str]:
     """Return the answer, the network that is preferred, and a sentence; ``speaking`` are (what, for whom)."""
     place = _place(equal)
-    winners = {who for _, who in speaking}
-    if len(winners) == 1:
-        (winner,) = winners
-        whats = " and ".join(what for what, _ in speaking)
-        if equal.basis != EQUAL:
-            return UNDECIDED, None, f"{place}, {winner} has more {whats}, but that may be its accuracy: no preference"
-        return PREFERRED, winner, f"{place}, {winner} is to be preferred: it has more {whats}"
-    if winners:
-        says = "; ".join(f"{who} has more {what}" for what, who in speaking)
-        return MIXED, None, f"{place}, the criteria disagree: {says}"
+    by_winner: dict[str, list[str]] = {}
+    for what, who in speaking:
+        by_winner.setdefault(who, []).append(what)
+    says = [f"{who} has higher {' and '.join(whats)}" for who, whats in by_winner.items()]
+    if len(by_winner) == 1 and equal.basis != EQUAL:
+        return UNDECIDED, None, f"{place}, {says[0]}, but that may be its accuracy: no preference"
+    if len(by_winner) == 1:
+        return PREFERRED, speaking[0][1], f"{place}, {speaking[0][1]} is to be preferred: {says[0]}"
+    if by_winner:
+        return MIXED, None, f"{place}, the criteria disagree: {'; '.join(says)}"
     if not known:
         return UNDECIDED, None, f"{place}, none of the criteria could be compared with an interval"
     return NO_DIFFERENCE, None, f"{place}, no criterion tells them apart{_doubt(equal)}: choose by something else"

@@ -110,7 +110,9 @@ def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Compar
         split=split,
         measures=list(asked.measures),
         runs=[_line(one, group.name, split, measure, completed_known(every)) for group in groups for one in group.runs],
-        between=[between(a, b, match_classes(a, b), match_epochs(a, b), asked.measures) for a, b in combinations(every, 2)],
+        between=[
+            between(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1]) for a, b in combinations(every, 2)
+        ],
         equal=pairs,
         verdicts=verdicts,
         preferred=preferred,
