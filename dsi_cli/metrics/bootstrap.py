@@ -8,7 +8,7 @@ For ``ssim`` the drawn classes stand in display order and the dropped pairs are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -50,18 +50,14 @@ def intervals(
     -----
     A draw in which a measure does not exist (one class only, no variation) is left out of its percentiles.
     """
-    times = _times(a.classes, draws, seed)
-    sums = _weighted_sums(a.scaled_square, b.scaled_square, times)
-    drawn = draws_of_classes(len(x), draws, seed)
-    times = multiplicities(drawn)
-    sums = weighted_sums(x, y, times)
+    times = multiplicities(draws_of_classes(a.classes, draws, seed))
+    sums = weighted_sums(a.scaled_square, b.scaled_square, times)
     found: dict[str, Values] = {}
     for measure in measures:
         if measure == "ssim":
             found[measure] = np.concatenate(list(_ssim(a, b, draws, seed, order)))
         elif measure == "spearman":
-            found[measure] = np.concatenate(list(_spearman(a, b, draws, seed)))
-            found[measure] = spearman(x, y, times)
+            found[measure] = spearman(a, b, times, (draws, seed))
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[measure] = _FROM_SUMS[measure](*sums)
@@ -71,30 +67,14 @@ def intervals(
 
 
 @lru_cache(maxsize=2)
-def _drawn(classes: int, draws: int, seed: int) -> Indices:
-    """Return the classes of each draw ``(draws, C)``."""
+def draws_of_classes(classes: int, draws: int, seed: int) -> Indices:
+    """Return the classes of each draw ``(draws, C)``, each as often as it was drawn."""
     rng = np.random.default_rng(seed)
-    return np.stack([rng.integers(0, classes, classes) for _ in range(draws)])
+    return np.array([rng.integers(0, classes, classes) for _ in range(draws)])
 
 
-@lru_cache(maxsize=2)
-def _times(classes: int, draws: int, seed: int) -> Values:
-    """Return how often each class is in each draw ``(draws, C)``."""
-    return np.stack([np.bincount(draw, minlength=classes) for draw in _drawn(classes, draws, seed)]).astype(np.float64)
-
-
-def _weighted_sums(x: Values, y: Values, times: Values) -> tuple[Values, ...]:
-    """Return, a value per draw, the weights' total and the weighted sums of x, y, xx, yy, xy and ``|x - y|``."""
-
-
-def draws_of_classes(classes: int, draws: int, seed: int) -> list[Indices]:
-    """Return the classes of each draw, each as often as it was drawn."""
-    rng = np.random.default_rng(seed)
-    return [rng.integers(0, classes, classes) for _ in range(draws)]
-
-
-def multiplicities(drawn: Sequence[Indices]) -> Values:
-    """Return how often each draw holds each class, ``(draws, C)``."""
+def multiplicities(drawn: Indices) -> Values:
+    """Return how often each draw holds each class ``(draws, C)``."""
     return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
 
 
@@ -151,22 +131,25 @@ def _batches(classes: int, draws: int) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, draws, step))
 
 
-def spearman(x: Values, y: Values, times: Values) -> Values:
-    """Return Spearman's correlation per draw, of weighted mid-ranks; each value's place is sorted once, not once per draw."""
-    symmetric = np.array_equal(x, x.T) and np.array_equal(y, y.T)
-    at = np.triu_indices(len(x), 1) if symmetric else np.nonzero(~np.eye(len(x), dtype=bool))
-    places_x, places_y = (np.unique(matrix[at], return_inverse=True)[1] for matrix in (x, y))
-    return np.array([_rank_correlation(places_x, places_y, m[at[0]] * m[at[1]]) for m in times])
+def spearman(a: Side, b: Side, times: Values, key: tuple[Hashable, ...] = ()) -> Values:
+    """Return Spearman's correlation per draw, of weighted mid-ranks; each value's place is sorted once, not once per draw.
+
+    Parameters
+    ----------
+    times : (draws, C)
+        How often each draw holds each class.
+    key : says which draws these are, for a side that is prepared
+    """
+    return np.concatenate(list(_correlations(a, b, times, key)))
 
 
-def _spearman(a: Side, b: Side, draws: int, seed: int) -> Iterator[Values]:
-    """Yield a correlation of weighted mid-ranks per draw, for some draws at a time."""
+def _correlations(a: Side, b: Side, times: Values, draws: tuple[Hashable, ...]) -> Iterator[Values]:
     once = a.is_symmetric and b.is_symmetric
     pairs: Any = np.triu_indices(a.classes, 1) if once else np.nonzero(~np.eye(a.classes, dtype=bool))
     places = [np.unique(side.scaled_square[pairs], return_inverse=True)[1] for side in (a, b)]
-    for some in _batches(a.classes, draws):
-        key = (draws, seed, once, some.start)
-        (weight,) = b.lasting(("weight", *key), partial(_pair_weights, _times(a.classes, draws, seed)[some], *pairs))
+    for some in _batches(a.classes, len(times)):
+        key = (*draws, once, some.start)
+        (weight,) = b.lasting(("weight", *key), partial(_pair_weights, times[some], *pairs))
         (x, xx), (y, yy) = (
             side.lasting(("ranks", *key), partial(_centred_ranks, at, weight))
             for side, at in zip((a, b), places, strict=True)
@@ -200,7 +183,7 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
     """Yield the SSIM per draw, for some draws at a time; the drawn classes stand in display order."""
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    drawn = _drawn(a.classes, draws, seed)
+    drawn = draws_of_classes(a.classes, draws, seed)
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
     for some in _batches(a.classes, draws):
         key = (draws, seed, order.tobytes(), some.start)

@@ -214,7 +214,7 @@ _EXCESS: dict[str, Callable[[Values, Values, Values], Values]] = {
     "cosine": _cosine_excess,
     "mse": _mse_excess,
     "pearson": _pearson,
-    "spearman": bootstrap.spearman,
+    "spearman": lambda x, y, times: bootstrap.spearman(Side(x), Side(y), times),
 }
 MEASURES = tuple(_EXCESS)
 """Those whose chance level is exact in each draw."""

@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.runs import Run
 
-<<<<<<< HEAD
-TABLES = ("curves", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
-=======
-TABLES = ("curves", "phases", "checkpoints", "classes", "typicality", "typicality_histogram")
->>>>>>> 911d783 (Phases: surge, refinement and stabilisation of a run from its curves, in phases.parquet, the summary and Run.phases)
+TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
 FORMATS = ("parquet", "csv", "npy")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import oracles
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-import oracles
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import (
