@@ -1,23 +1,34 @@
-"""The reference matrix of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give."""
+"""The reference of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give.
+
+A matrix is made and written by blocks of rows, so that its size is a matter of the disk alone. Of lists above `LARGEST_WHOLE`
+labels the nearest classes are given instead, unless the whole matrix is asked for.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import NothingToAnalyseError, OutputError
+from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import REFERENCES
+from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
+from dsi_cli.wordnet import blocks, taxonomy
 
+LARGEST_WHOLE = 4096
+"""Labels; of longer lists the nearest classes are given unless the whole matrix is asked for."""
+NEIGHBORS = 10
+"""Nearest classes of each, unless another number is asked for."""
+BLOCK = 512
+"""Rows at a time; they stay in the processor's cache."""
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
@@ -32,22 +43,44 @@ def of(labels: str | Sequence[str]) -> Labelling:
     return label(files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels"))
 
 
-def write(one: Labelling, path: Path) -> None:
-    """Write the matrix as ``references`` table rows.
+def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:
+    """Return how many nearest classes of each are to be given, None for the whole matrix.
+
+    Raises
+    ------
+    UsageError
+        Both were asked for.
+    """
+    if whole and asked is not None:
+        raise UsageError(f"expected --whole or --neighbors, found --whole and --neighbors {asked}: leave one out")
+    return NEIGHBORS if asked is None and not whole and one.classes > LARGEST_WHOLE else asked
+
+
+def tables(one: Labelling, neighbors: int | None = None) -> Iterator[Any]:
+    """Yield the reference by blocks: rows of ``references``, or of ``reference_neighbors`` if ``neighbors`` are asked for.
 
     Raises
     ------
     NothingToAnalyseError
         No label is known to WordNet.
+    """
+    if not one.resolved:
+        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
+    return _rows(one) if neighbors is None else _neighbors(one, neighbors)
+
+
+def write(rows: Iterator[Any], place: Path | IO[bytes]) -> None:
+    """Write what `tables` yields to a file, or to an open file or pipe.
+
+    Raises
+    ------
     OutputError
         The place may not be written.
     """
-    parquet.write(_known(one), path, {"reference": REFERENCE}, path.parent)
-
-
-def write_stream(one: Labelling, file: IO[bytes]) -> None:
-    """Write the matrix to an open file or pipe; errors as for `write`."""
-    parquet.write_stream(_known(one), file, {"reference": REFERENCE})
+    if isinstance(place, Path):
+        parquet.write_blocks(rows, place, {"reference": REFERENCE}, place.parent)
+    else:
+        parquet.write_stream(rows, place, {"reference": REFERENCE})
 
 
 def write_map(one: Labelling, path: Path) -> None:
@@ -73,13 +106,45 @@ def write_map(one: Labelling, path: Path) -> None:
 
 def table_of(one: Labelling, matrix: NDArray[np.float32]) -> Any:
     """Return the matrix of a label list as a table of the schema."""
+    return _table(one, matrix, 0)
+
+
+def _rows(one: Labelling) -> Iterator[Any]:
+    """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
+    known, nodes = _known(one)
+    for rows, similar in blocks.similarity_rows(nodes, block=BLOCK):
+        first = int(known[rows.start]) if rows.start else 0
+        last = int(known[rows.stop]) if rows.stop < len(known) else one.classes
+        for start in range(first, last, BLOCK):  # once, unless classes without a synset lie between
+            matrix = np.full((min(BLOCK, last - start), one.classes), np.nan, dtype=np.float32)
+            here = (known[rows] >= start) & (known[rows] < start + BLOCK)
+            matrix[np.ix_(known[rows][here] - start, known)] = similar[here]
+            yield _table(one, matrix, start)
+
+
+def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
+    assert one.labels is not None
+    known, nodes = _known(one)
+    names = np.array(one.labels.names, dtype=object)
+    constants = {"reference": REFERENCE, "labels_id": one.labels.id}
+    for found in blocks.nearest(nodes, count, block=BLOCK):
+        label, neighbor = known[found.label], known[found.neighbor]
+        varying = {"class_index": label, "name": names[label].tolist(), "neighbor": neighbor}
+        varying |= {"neighbor_name": names[neighbor].tolist(), "rank": found.rank, "ties": found.ties}
+        varying["similarity"] = found.similarity
+        yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
+
+
+def _known(one: Labelling) -> tuple[NDArray[np.intp], list[int]]:
+    """Return the classes that have a synset, and its node for each."""
+    graph = taxonomy.load()
+    known = [(r.index, graph.node(r.wnid)) for r in one.resolutions if r.wnid is not None]
+    return np.array([index for index, _ in known]), [node for _, node in known if node is not None]
+
+
+def _table(one: Labelling, matrix: NDArray[np.float32], start: int) -> Any:
     assert one.labels is not None
     constants = {"reference": REFERENCE, "labels_id": one.labels.id}
-    varying = {"class_index": range(one.classes), "name": list(one.labels.names)}
+    rows = range(start, start + len(matrix))
+    varying = {"class_index": rows, "name": list(one.labels.names[rows.start : rows.stop])}
     return parquet.from_matrix(REFERENCES, matrix, constants, varying)
-
-
-def _known(one: Labelling) -> Any:
-    if not one.resolved:
-        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return table_of(one, one.reference())

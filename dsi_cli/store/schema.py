@@ -176,6 +176,29 @@ REFERENCES = Table(
         _SIMILARITY,
     ),
 )
+REFERENCE_NEIGHBORS = Table(
+    "reference_neighbors",
+    "a class and one of its nearest in a reference, from the nearest on (`dsi wordnet`, in place of a large matrix)",
+    (
+        Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
+        Column("labels_id", TEXT, "the label list; never null"),
+        _CLASS,
+        Column("name", TEXT, "the label"),
+        Column("neighbor", INTEGER, "class_index of the near class; never null"),
+        Column("neighbor_name", TEXT, "its label"),
+        Column(
+            "rank",
+            FLOAT,
+            "its rank among the classes with a synset, from 1; classes that are as similar share the mid-rank",
+        ),
+        Column(
+            "ties",
+            INTEGER,
+            "classes that are exactly as similar, this one included: more than are listed if cut within them",
+        ),
+        Column("similarity", FLOAT, "similarity of the two"),
+    ),
+)
 CONFUSIONS = Table(
     "confusions",
     "a class's row of counts",
@@ -271,6 +294,9 @@ TABLES = (
     PHASES,
     CSMS,
     REFERENCES,
+    CSMS,
+    REFERENCES,
+    REFERENCE_NEIGHBORS,
     CONFUSIONS,
     PREDICTIONS,
     TYPICALITY,
