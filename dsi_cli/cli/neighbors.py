@@ -86,7 +86,7 @@ def _print_history(history: History, *, as_json: bool) -> None:
         return
     print(console.shown(history.title))
     shown = history.shown
-    print("place at an epoch, in brackets beyond them; the epochs at which it was among them")
+    print("place at an epoch, in brackets where not among them; when it was among them")
     rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]
     semantic = history.wordnet_furthest is not None
     titles = [("class", False), *((str(history.epochs[at]), True) for at in shown)]
