@@ -104,7 +104,7 @@ def _print_runs(comparison: Comparison) -> None:
         ("best\naccuracy", True),
         ("at\nepoch", True),
         ("SAI excess\nat the end", True),
-        ("nine tenths\nafter", True),
+        ("half of its\nbest at", True),
     ]
     rows = [
         [

@@ -6,11 +6,11 @@ import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
+import oracles
 import pytest
 from compared import write_output, write_run
 from outputs import ANIMALS, curve, stored, stored_counts, stored_reference
 
-import oracles
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import Sides, alignment_difference, idm_difference, max_wsi_difference
@@ -284,11 +284,11 @@ def test_a_run_without_the_pattern_is_alone(two):
 
 
 def test_groups_that_cannot_be(two):
-    with pytest.raises(UsageError, match="is no regular expression: .*; `seed` stands for"):
+    with pytest.raises(UsageError, match=r"is no regular expression: .*; `seed` stands for"):
         grouped(entrants([two]), "(")
     with pytest.raises(UsageError, match="the group is what parentheses capture, and 'fast' has none"):
         grouped(entrants([two]), "fast")
-    with pytest.raises(UsageError, match="all runs are in one group, 'x': .* the runs are x_seed0, x_seed1"):
+    with pytest.raises(UsageError, match=r"all runs are in one group, 'x': .* the runs are x_seed0, x_seed1"):
         grouped([replace(one, label=f"x_seed{at}") for at, one in enumerate(entrants([two]))], "seed")
 
 

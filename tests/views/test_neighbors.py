@@ -197,7 +197,9 @@ def test_a_wrong_class_suggests_the_right_one(made):
 def test_classes_of_one_name_are_told_apart(made):
     labels = ("crane", "crane", *ANIMALS[2:])
     out = made(labels=labels)
-    with pytest.raises(UsageError, match=r"2 classes are called 'crane': say which, 'crane \(class 0\)' or 'crane \(class 1\)'"):
+    with pytest.raises(
+        UsageError, match=r"2 classes are called 'crane': say which, 'crane \(class 0\)' or 'crane \(class 1\)'"
+    ):
         nearest(Run(out), "crane")
     found = nearest(Run(out), "crane (class 1)")
     assert found.of == "crane (class 1)"

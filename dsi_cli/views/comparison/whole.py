@@ -23,7 +23,8 @@ MEASURES = ("cosine", "spearman")
 """Of the SAI, unless others are asked for: the paper's main one, and one that does not depend on a matrix's scale **[choice]**."""
 DRAWS_ABOVE = 200
 """By default, where there are more classes than `dsi_cli.metrics.bootstrap.LARGEST`."""
-NEARLY = 0.9
+RISEN = 0.5
+"""Of its largest, as the demo says it of the surge."""
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
@@ -61,7 +62,7 @@ class Line:
     alignment: float | None
     """The last epoch's SAI excess with WordNet, by the first measure."""
     aligned_at: int | None
-    """The first epoch (finished epochs where all know them) at which that excess was nine tenths of its largest."""
+    """The first epoch (finished epochs where all know them) at which that excess was half of its largest."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool
     accuracy = one.curve("accuracy", split=split)["value"].dropna()
     rows = one.curve("sai", f"{one.own},scsm", None, measure)
     excess = rows["excess"].dropna()
-    reached = excess[excess >= NEARLY * excess.max()] if len(excess) and excess.max() > 0 else excess[:0]
+    reached = excess[excess >= RISEN * excess.max()] if len(excess) and excess.max() > 0 else excess[:0]
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     best = (
         None
