@@ -64,7 +64,7 @@ def compare(
     if as_json:
         console.print_json({**asdict(comparison), "figures": figures})
         return DONE
-    _print(comparison)
+    _print(comparison, quiet=quiet)
     for note in comparison.notes:
         console.note(f"note: {note}", quiet=quiet)
     for path in figures:
@@ -81,7 +81,7 @@ def _require_figures(out: Path | None, as_format: str) -> None:
         raise UsageError(f"figures go into a folder, and {out} is a file")
 
 
-def _print(comparison: Comparison) -> None:
+def _print(comparison: Comparison, *, quiet: bool) -> None:
     _print_runs(comparison)
     print()
     _print_between(comparison)
@@ -91,8 +91,8 @@ def _print(comparison: Comparison) -> None:
     print()
     for verdict in comparison.verdicts[:MOST_PAIRS]:
         print(console.shown(verdict.sentence))
-    if len(comparison.verdicts) > MOST_PAIRS:
-        print(f"not shown: {len(comparison.verdicts) - MOST_PAIRS} more pairs; --json has all")
+    if max(len(comparison.verdicts), len(comparison.between)) > MOST_TABLES:
+        console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
     if len(comparison.verdicts) > 1:
         print(console.shown(comparison.recommendation))
 
@@ -140,8 +140,6 @@ def _print_between(comparison: Comparison) -> None:
         rows = [_pair(one, measure) for one in comparison.between[:MOST_PAIRS] if one.reason is None]
         titles = [("first", False), ("second", False), ("epoch", True), ("SAI", True), ("chance", True), ("excess", True)]
         console.print_columns([*titles, ("z", True)], rows)
-        if len(comparison.between) > MOST_PAIRS:
-            print(f"not shown: {len(comparison.between) - MOST_PAIRS} more pairs; --json has all")
     for one in comparison.between[:MOST_PAIRS]:
         if one.reason is not None and one.classes_by is not None:  # of other classes, the last lines tell
             print(console.shown(f"no SAI between {one.first} and {one.second}: {one.reason}"))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json
+from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def neighbors(
         bool, typer.Option("--over-epochs", help="How the class's neighbours changed: when each came and went.")
     ] = False,
     as_json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """List the classes most similar to a class, or the closest pairs, beside what WordNet says of them.
 
@@ -58,7 +59,7 @@ def neighbors(
         raise UsageError("--over-epochs shows how the neighbours of one class changed: add --class NAME")
     found, asked = Run(output), Asked(kind, epoch, split, run, most)
     if over_epochs and of is not None:
-        _print_history(history_of(found, of, asked), as_json=as_json)
+        _print_history(history_of(found, of, asked), as_json=as_json, quiet=quiet)
     else:
         _print_listing(closest_pairs(found, asked) if of is None else nearest(found, of, asked), as_json=as_json)
     return DONE
@@ -79,7 +80,7 @@ def _print_listing(listing: Listing, *, as_json: bool) -> None:
     console.print_columns([(title, name in form) for title, name in columns], cells)
 
 
-def _print_history(history: History, *, as_json: bool) -> None:
+def _print_history(history: History, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = asdict(history)
         console.print_json({**document.pop("asked"), **document})
@@ -98,7 +99,8 @@ def _print_history(history: History, *, as_json: bool) -> None:
         cells.append([*line, *([rank] * semantic), _spans(row.stays)])
     console.print_columns(titles, cells)
     if len(rows) < len(history.rows):
-        print(f"not shown: {len(history.rows) - len(rows)} that were among them at other epochs only; --json has all")
+        left_out = len(history.rows) - len(rows)
+        console.note(f"not shown: {left_out} that were among them at other epochs only; --json has all", quiet=quiet)
 
 
 def _bracketed(place: int, most: int) -> str:

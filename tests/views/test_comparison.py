@@ -9,13 +9,16 @@ import numpy as np
 import oracles
 import pytest
 from compared import write_output, write_run
+from mistaken import write_csm
 from outputs import ANIMALS, curve, stored, stored_counts, stored_reference
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import Sides, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.weights import max_wsi
 from dsi_cli.store.runs import Run
-from dsi_cli.views.comparison.entrants import entrants
+from dsi_cli.views.comparison.between import between
+from dsi_cli.views.comparison.entrants import Entrant, entrants
 from dsi_cli.views.comparison.equal import EQUAL, LAST, Equal, Row, common_level
 from dsi_cli.views.comparison.groups import grouped
 from dsi_cli.views.comparison.matching import match_classes, match_epochs
@@ -435,3 +438,33 @@ def test_the_two_real_networks_at_equal_accuracy(analysed):
     points = found.between[0].points
     assert (points[0].z < 2, points[-1].z > 50, found.between[0].matched_by) == (True, True, "epochs completed")
     assert asdict(found)["epochs"] == "epochs completed"
+
+
+def test_networks_without_a_classifier_are_compared_by_their_templates(two, monkeypatch):
+    rng = np.random.default_rng(0)
+    csms = {run: np.corrcoef(rng.normal(size=(8, 12))).astype(np.float32) for run in ("fast", "slow")}
+    for run, csm in csms.items():
+        for epoch in range(3):
+            write_csm(two, csm, "tncsm", "test", epoch=epoch, run=run)
+    monkeypatch.setattr(Entrant, "own", "tncsm-test")
+    found = compare([two], Asked(draws=FEW))
+    assert found.between[0].of == "tncsm-test,tncsm-test"
+    assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "cosine"), abs=1e-9)
+    rows = {row.quantity: row for row in found.equal[0].rows}
+    assert rows["max_wsi"].first == max_wsi(csms["fast"])
+    assert [band.curve for band in found.curves if band.curve == "nidm"] == [], "the curves table has none"
+
+
+def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
+    one = entrants([two])[0]
+    assert one.own == "ncsm"
+    vars(one).pop("own")
+    curves = one.curves.copy()
+    curves.loc[curves["metric"] == "wsi", ["of", "split"]] = ["tncsm", "train"]
+    vars(one)["curves"] = curves
+    assert one.own == "tncsm-train"
+    vars(one).pop("own")
+    vars(one)["curves"] = curves[curves["metric"] != "wsi"]
+    assert one.own is None
+    found = between(one, entrants([two])[1], match_classes(one, one), match_epochs(one, one), ("cosine",))
+    assert (found.points, found.reason) == ([], "fast has neither an NCSM nor a TNCSM")

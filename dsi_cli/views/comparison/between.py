@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.views.comparison.entrants import Entrant
 from dsi_cli.views.comparison.matching import Classes, Epochs
+from dsi_cli.views.neighbor_history import a_few
+
+LARGEST, MOST_EPOCHS = 256, 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,8 @@ class Between:
 def between(first: Entrant, second: Entrant, classes: Classes, epochs: Epochs, measures: Sequence[str]) -> Between:
     """Return the SAI of two networks' own matrices at the epochs that they share.
 
-    Without intervals: those of differences are `dsi_cli.views.comparison.equal`'s.
+    Above `LARGEST` classes at `MOST_EPOCHS` of them, the first and the last among them. Without intervals: those of differences
+    are `dsi_cli.views.comparison.equal`'s.
     """
     found = Between(first.label, second.label, None, epochs.by, classes.common, classes.by)
     for one in (first, second):
@@ -61,7 +65,8 @@ def between(first: Entrant, second: Entrant, classes: Classes, epochs: Epochs, m
         return replace(found, reason=classes.reason)
     if not epochs.pairs:
         return replace(found, reason=f"no epoch in common, by {epochs.by}")
-    points = [point for at in epochs.pairs for point in _points(first, second, at, classes.order, measures)]
+    taken = [epochs.pairs[at] for at in a_few(len(epochs.pairs), MOST_EPOCHS)] if classes.common > LARGEST else epochs.pairs
+    points = [point for at in taken for point in _points(first, second, at, classes.order, measures)]
     return replace(found, of=f"{first.own},{second.own}", points=points)
 
 
