@@ -135,6 +135,8 @@ def _print_between(comparison: Comparison) -> None:
             )
             _print_points(only, measure)
             return
+    elif any(line.group != line.label for line in comparison.runs):
+        _print_bands(comparison)
     else:
         print(f"SAI between the networks at their last common epoch, {measure}")
         rows = [_pair(one, measure) for one in comparison.between[:MOST_PAIRS] if one.reason is None]
@@ -152,6 +154,26 @@ def _print_points(between: Between, measure: str) -> None:
     shown = [points[at] for at in a_few(len(points))]
     titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
     rows = [[str(p.at), _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")] for p in shown]
+    console.print_columns(titles, rows)
+
+
+def _print_bands(comparison: Comparison) -> None:
+    """Print how alike the networks of groups are: the mean over pairs of runs, and from where to where they are."""
+    from dsi_cli.views.comparison.groups import BAND, NETWORKS
+
+    print(f"SAI excess between the networks at their last common epoch, {comparison.measures[0]}")
+    titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
+    rows = [
+        [
+            band.group,
+            str(len(band.runs)),
+            str(band.x[-1]),
+            _number(band.mean[-1]),
+            f"{band.low[-1]:.3f} to {band.high[-1]:.3f}",
+        ]
+        for band in comparison.curves
+        if band.curve == NETWORKS
+    ]
     console.print_columns(titles, rows)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dsi_cli.errors import OutputError
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style, using
 from dsi_cli.store import parquet
-from dsi_cli.views.comparison.groups import BAND, CURVES
+from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,16 +96,13 @@ def _curve_plan(comparison: Comparison, at: int) -> Plan:
 
 
 def _between_plan(comparison: Comparison) -> Plan:
-    """Return the figure of how alike the networks are: a line a pair."""
-    lines = []
-    for one in comparison.between:
-        points = [p for p in one.points if p.measure == comparison.measures[0] and p.excess is not None]
-        y = [p.excess for p in points if p.excess is not None]
-        if points:
-            label = _label(one.first) + " – " + _label(one.second)
-            lines.append(Drawn(label, [p.at for p in points], y, y, y, [None] * len(y)))
+    """Return the figure of how alike the networks are: a line a pair of runs or groups."""
+    bands = [band for band in comparison.curves if band.curve == NETWORKS]
+    lines = [
+        Drawn(_label(band.group, len(band.runs)), band.x, band.mean, band.low, band.high, band.chance) for band in bands
+    ]
     axis = f"SAI excess, {comparison.measures[0]}"
-    return Plan("networks", "How alike the networks see the classes", axis, lines, True, False)
+    return Plan(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
 
 
 def _draw(axes: Axes, plan: Plan, epochs: str) -> None:

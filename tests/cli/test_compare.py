@@ -77,6 +77,10 @@ def test_groups(tmp_path, dsi):
     ended = dsi("compare", out, "--group", "seed", "-o", tmp_path / "figures", "--format", "svg")
     assert ended.code == 0
     assert "first:  a, epochs 2, 2" in ended.out
+    assert [line.split()[:3] for line in ended.out.splitlines() if "within" in line] == [
+        ["within", "a", "1"],
+        ["within", "b", "1"],
+    ]
     assert ended.out.splitlines()[-1] == f"figure: {tmp_path / 'figures' / 'compare-networks.svg'}"
     assert "<svg" in (tmp_path / "figures" / "compare-accuracy.svg").read_text()
     assert len(json.loads(dsi("compare", out, "--json", "-o", tmp_path / "figures").out)["figures"]) == 7

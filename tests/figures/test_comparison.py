@@ -24,7 +24,7 @@ def test_each_figure_has_a_line_a_group(repeated):
     for name, figure in figures.items():
         (axes,) = figure.axes
         lines = [line for line in axes.lines if line.get_label() != "chance" and len(line.get_xdata()) > 2]
-        assert len(lines) == (6 if name == "networks" else 2), name
+        assert len(lines) == (3 if name == "networks" else 2), name
         assert axes.get_xlabel() == repeated.epochs
         assert axes.get_ylabel()
 

@@ -327,6 +327,25 @@ def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
         assert band.high == values.max(axis=0).tolist()
 
 
+def test_networks_of_groups_are_alike_within_and_between(tmp_path):
+    found = compare([seeds(tmp_path)], Asked(group="seed"))
+    bands = {band.group: band for band in found.curves if band.curve == "networks"}
+    assert {name: len(band.runs) for name, band in bands.items()} == {"within a": 3, "a – b": 9, "within b": 3}
+    of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
+    values = np.array([[point.excess for point in one.points] for one in of])
+    assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
+    assert bands["a – b"].low == values.min(axis=0).tolist()
+    assert bands["a – b"].high == values.max(axis=0).tolist()
+
+
+def test_an_alignment_that_is_none_has_no_first_epoch(two):
+    for line in compare([two], Asked(draws=FEW)).runs:
+        rows = curve(Run(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
+        best = rows["excess"].idxmax()
+        half = rows.index[rows["excess"] >= rows["excess"].max() / 2][0]
+        assert line.aligned_at == (half if rows["z"][best] > 3 else None)
+
+
 def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
     runs = [write_run(tmp_path / f"a_seed{i}", [0.2, 0.5, 0.8, 0.9][: 3 + i], seed=i) for i in range(2)]
     out = write_output(tmp_path / "out", *runs, write_run(tmp_path / "b", seed=5))

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
+from dsi_cli.views.comparison.between import Between
 from dsi_cli.views.comparison.entrants import Entrant
 
 SEED = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """What ``--group seed`` stands for: what comes before the usual suffixes of a repetition."""
 BAND = "lowest to highest"
+NETWORKS = "networks"
+"""The curve of how alike two networks are."""
 
 
 class Group(NamedTuple):
@@ -127,20 +130,40 @@ def bands(groups: Sequence[Group], split: str, measure: str) -> list[Band]:
     return [band for band in found if band.x]
 
 
-def _band(curve: Curve, group: Group, split: str, measure: str, by_completed: bool) -> Band:
-    points = {one.label: _points(curve, one, split, measure, by_completed) for one in group.runs}
-    frame = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
-    chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(frame.index).mean(axis=1)
+def network_bands(groups: Sequence[Group], every: Sequence[Between], measure: str) -> list[Band]:
+    """Return how alike the networks are, as SAI excess: for every two groups over all their pairs of runs, and within a group."""
+    of_run = {one.label: group.name for group in groups for one in group.runs}
+    pairs: dict[str, dict[str, pd.Series]] = {}
+    for one in every:
+        first, second = of_run[one.first], of_run[one.second]
+        name = f"within {first}" if first == second else f"{first} – {second}"
+        points = {p.at: p.excess for p in one.points if p.measure == measure and p.excess is not None}
+        if points:
+            pairs.setdefault(name, {})[f"{one.first} – {one.second}"] = pd.Series(points)
+    found = [_band_of(NETWORKS, name, pd.DataFrame(series).dropna().sort_index()) for name, series in pairs.items()]
+    return [band for band in found if band.x]
+
+
+def _band_of(curve: str, group: str, frame: pd.DataFrame) -> Band:
+    """Return the band of values, a column a run or pair of runs, without chance level."""
     return Band(
-        curve=curve.name,
-        group=group.name,
-        runs=list(points),
+        curve=curve,
+        group=group,
+        runs=[str(name) for name in frame],
         x=[int(at) for at in frame.index],
         mean=frame.mean(axis=1).tolist(),
         low=frame.min(axis=1).tolist(),
         high=frame.max(axis=1).tolist(),
-        chance=[None if np.isnan(one) else float(one) for one in chance],
+        chance=[None] * len(frame),
     )
+
+
+def _band(curve: Curve, group: Group, split: str, measure: str, by_completed: bool) -> Band:
+    points = {one.label: _points(curve, one, split, measure, by_completed) for one in group.runs}
+    frame = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
+    chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(frame.index).mean(axis=1)
+    levels = [None if np.isnan(one) else float(one) for one in chance]
+    return replace(_band_of(curve.name, group.name, frame), chance=levels)
 
 
 def _points(curve: Curve, one: Entrant, split: str, measure: str, by_completed: bool) -> pd.DataFrame:

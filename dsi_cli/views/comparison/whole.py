@@ -14,7 +14,7 @@ from dsi_cli.metrics import bootstrap, differences
 from dsi_cli.views.comparison.between import Between, between
 from dsi_cli.views.comparison.entrants import SHAPING, SPLITS, Entrant, entrants
 from dsi_cli.views.comparison.equal import Equal, at_equal_accuracy
-from dsi_cli.views.comparison.groups import Band, Group, bands, completed_known, grouped
+from dsi_cli.views.comparison.groups import Band, Group, bands, completed_known, grouped, network_bands
 from dsi_cli.views.comparison.matching import match_classes, match_epochs
 from dsi_cli.views.comparison.quantities import Draws, quantities
 from dsi_cli.views.comparison.verdict import PREFERRED, Verdict, verdict
@@ -25,6 +25,8 @@ DRAWS_ABOVE = 200
 """By default, where there are more classes than `dsi_cli.metrics.bootstrap.LARGEST`."""
 RISEN = 0.5
 """Of its largest, as the demo says it of the surge."""
+CLEAR = 3.0
+"""Standard deviations above chance from which an alignment is one."""
 FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
@@ -62,7 +64,8 @@ class Line:
     alignment: float | None
     """The last epoch's SAI excess with WordNet, by the first measure."""
     aligned_at: int | None
-    """The first epoch (finished epochs where all know them) at which that excess was half of its largest."""
+    """The first epoch (finished epochs where all know them) at which that excess was half of its largest; None where that
+    is not 3 standard deviations above chance."""
 
 
 @dataclass(frozen=True)
@@ -106,19 +109,18 @@ def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Compar
     ]
     verdicts = [verdict(one) for one in pairs]
     preferred = _preferred(groups, verdicts)
+    alike = [between(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1]) for a, b in combinations(every, 2)]
     return Comparison(
         epochs="epochs completed" if completed_known(every) else "epoch",
         split=split,
         measures=list(asked.measures),
         runs=[_line(one, group.name, split, measure, completed_known(every)) for group in groups for one in group.runs],
-        between=[
-            between(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1]) for a, b in combinations(every, 2)
-        ],
+        between=alike,
         equal=pairs,
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
-        curves=bands(groups, split, measure),
+        curves=bands(groups, split, measure) + network_bands(groups, alike, measure),
         notes=_notes(every, split),
     )
 
@@ -144,7 +146,8 @@ def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool
     accuracy = one.curve("accuracy", split=split)["value"].dropna()
     rows = one.curve("sai", f"{one.own},scsm", None, measure)
     excess = rows["excess"].dropna()
-    reached = excess[excess >= RISEN * excess.max()] if len(excess) and excess.max() > 0 else excess[:0]
+    is_alignment = len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > CLEAR
+    reached = excess[excess >= RISEN * excess.max()] if is_alignment else excess[:0]
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     best = (
         None
