@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, compare, console, demo, export, mistakes, neighbors, scan, watch, wordnet
+from dsi_cli.cli import analyze, compare, console, demo, export, mistakes, neighbors, plot, scan, watch, wordnet
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ VERBS = (
     ("neighbors", neighbors.neighbors),
     ("mistakes", mistakes.mistakes),
     ("compare", compare.compare),
+    ("plot", plot.plot),
     ("export", export.export),
     ("demo", demo.demo),
 )
