@@ -10,7 +10,7 @@ import typer
 from dsi_cli.cli import console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.asked import FORMATS
+from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
 
 
@@ -18,11 +18,19 @@ def plot(
     output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
     figures: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FIGURE]...", help="Names out of --list; all that there is data for by default."),
+        typer.Argument(
+            metavar="[FIGURE]...",
+            help=f"Names out of --list, or {ANIMATION}; all figures that there is data for by default.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: OUTPUT/figures.")] = None,
     form: Annotated[
-        list[str] | None, typer.Option("--format", "-f", help=f"{', '.join(FORMATS)}; repeatable. Default: png.")
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
+        ),
     ] = None,
     style: Annotated[str, typer.Option("--style", help=" or ".join(STYLES) + ".")] = "screen",
     columns: Annotated[int, typer.Option("--columns", min=1, max=2, help="Columns of a page that a figure spans.")] = 1,
@@ -53,15 +61,22 @@ def plot(
         _list(as_json=as_json)
         return DONE
     opened = Run(output)
-    formats = tuple(dict.fromkeys(form or ["png"]))
+    formats = tuple(dict.fromkeys(form or ()))
     asked = drawing.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
     with console.progress(quiet=quiet or as_json) as watching:
         done = drawing.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
     if as_json:
         console.print_json(
-            {"files": [str(path) for path in done.files], "without_data": list(done.without_data), "out": str(done.folder)}
+            {
+                "files": [str(path) for path in done.files],
+                "without_data": list(done.without_data),
+                "out": str(done.folder),
+                "films": [{**film._asdict(), "path": str(film.path)} for film in done.films],
+            }
         )
         return DONE
+    for film in done.films:
+        console.note(str(film), quiet=quiet)
     for path in done.files:
         print(console.shown(str(path)))
     if done.without_data and figures:
@@ -78,3 +93,4 @@ def _list(*, as_json: bool) -> None:
     wide = max(len(one.name) for one in FIGURES)
     for one in FIGURES:
         print(f"{one.name:<{wide}}  {one.title}")
+    print(f"{ANIMATION:<{wide}}  a similarity matrix epoch by epoch, its SAI beside it; drawn only where it is named")

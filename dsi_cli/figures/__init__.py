@@ -7,4 +7,8 @@
 ``typicality`` how typical right and wrong samples are: curves, a table, histograms
 ``contact_sheet``  the most telling mistakes as images
 ``style``      sizes, fonts and colours of a figure, for paper and screen
+``heatmaps``   matrices at chosen epochs side by side
+``dendrogram`` a clustering beside its matrix
+``animation``  a matrix over the epochs, its SAI beside it; ``films`` writes it
+``sheet``      a figure laid out in inches; ``sides`` what stands beside a map's rows, ``scales`` its colours
 """

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Opener = Callable[[str], "Image"]
 SCREEN = Style("screen")
 FORMATS = ("png", "svg", "pdf")
+ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
+"""The one figure that moves, drawn only where it is named since it takes long, and its formats."""
 
 
 @dataclass(frozen=True)

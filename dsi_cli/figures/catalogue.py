@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures import contact_sheet, curves, training, typicality
+from dsi_cli.figures import contact_sheet, curves, dendrogram, heatmaps, training, typicality
 from dsi_cli.figures.asked import Asked
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ FIGURES = (
     Entry("typicality_table", "the same as a table", typicality.table),
     Entry("typicality_histograms", "the same, sample by sample", typicality.histograms),
     Entry("contact_sheet", "the most telling mistakes of the last epoch, as images", contact_sheet.draw),
+    Entry("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure),
+    Entry("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure),
 )
 
 

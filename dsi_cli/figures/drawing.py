@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.asked import FORMATS, Asked, Opener
+from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS, Asked, Opener
 from dsi_cli.figures.catalogue import FIGURES, Entry, entry
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store import whole
@@ -20,6 +20,7 @@ from dsi_cli.views.ordering import ORDERS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from dsi_cli.figures.animation import Film
     from dsi_cli.store.runs import Run
 
 
@@ -30,6 +31,8 @@ class Drawn(NamedTuple):
     files: tuple[Path, ...]
     without_data: tuple[str, ...]
     """Names of figures that the output has nothing for."""
+    films: tuple[Film, ...] = ()
+    """The animations among the files."""
 
 
 def asked(
@@ -88,7 +91,8 @@ def write(
 
     Parameters
     ----------
-    names : of `FIGURES`; all if empty
+    names : of `FIGURES`, or the animation; all figures if empty
+    formats : png for figures and gif for the animation if there is none of theirs
     folder : made if it is not there
     progress : called with (stage, done, total)
 
@@ -99,20 +103,43 @@ def write(
     OutputError
         A file could not be written.
     """
-    for form in formats:
-        if form not in FORMATS:
-            raise UsageError(f"no format {form!r}: expected {', '.join(FORMATS)}")
-    wanted = [entry(name) for name in dict.fromkeys(names)] or list(FIGURES)
+    stills, moving = sorted_out(names, formats)
+    wanted = [entry(name) for name in dict.fromkeys(names) if name != ANIMATION] or ([] if names else list(FIGURES))
     files: list[Path] = []
     without: list[str] = []
     for done, one in enumerate(wanted):
         progress("drawing figures", done, len(wanted))
-        made = _written(run, one, request, formats, folder)
+        made = _written(run, one, request, stills, folder)
         files += made
         if not made:
             without.append(one.name)
     progress("drawing figures", len(wanted), len(wanted))
-    return Drawn(folder, tuple(files), tuple(without))
+    if ANIMATION not in names:
+        return Drawn(folder, tuple(files), tuple(without))
+    from dsi_cli.figures import animation
+
+    films = animation.films(run, request, folder, moving, progress)
+    without += [] if films else [ANIMATION]
+    return Drawn(folder, (*files, *(film.path for film in films)), tuple(without), tuple(films))
+
+
+def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the formats of figures and of the animation.
+
+    Raises
+    ------
+    UsageError
+        One is none, or is of no use for what is drawn.
+    """
+    stills, moving = ([form for form in formats if form in known] for known in (FORMATS, FILMS))
+    for form in formats:
+        if form not in (*FORMATS, *FILMS):
+            raise UsageError(f"no format {form!r}: expected {', '.join(FORMATS)}; for the animation {', '.join(FILMS)}")
+    if moving and ANIMATION not in names:
+        raise UsageError(f"{moving[0]} is for the animation: dsi plot OUT {ANIMATION} --format {moving[0]}")
+    if stills and set(names) == {ANIMATION}:
+        raise UsageError(f"the {ANIMATION} is written as {', '.join(FILMS)}, not as {stills[0]}: choose one of these")
+    return stills or ["png"], moving or ["gif"]
 
 
 def _written(run: Run, one: Entry, request: Asked, formats: Sequence[str], folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 ``series``     the curves that figures and the report draw, panel by panel
 ``ordering``   in which order classes are shown, and their groups
+``matrices``   the matrices of a run, and at which epochs change is seen
 ``overview``   a run at a glance: a line per few epochs
 ``phases``     the phases of a run in words, and what they hint at
 ``typicality`` how typical right and wrong samples are, epoch by epoch
