@@ -18,7 +18,7 @@ from dsi_cli.figures import scales, sheet, sides
 from dsi_cli.figures.asked import ANIMATION
 from dsi_cli.figures.films import Pixels, require_format, write
 from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted
-from dsi_cli.figures.style import Style, using
+from dsi_cli.figures.style import CHANCE, COLOURS, Style, using
 from dsi_cli.store import output
 from dsi_cli.views import matrices, series
 from dsi_cli.views.matrices import Frames
