@@ -51,6 +51,10 @@ def analyze(
     ] = None,
     permutations: Permutations = None,
     draws: Draws = None,
+    log: Annotated[
+        str | None,
+        typer.Option("--log", help="Training log (CSV, trainer_state.json, TensorBoard's files), not what lies beside."),
+    ] = None,
     predictions: data_options.Predictions = None,
     targets: data_options.Targets = None,
     truth: data_options.Truth = "rows",
@@ -123,6 +127,7 @@ def analyze(
         quantiles=tuple(wsi_quantile or (WSI_QUANTILE,)),
         permutations=permutations,
         draws=draws,
+        log=log,
         evaluation=evaluation,
     )
     with console.progress(quiet=quiet or as_json) as watching:

@@ -74,7 +74,7 @@ def analyze(
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
-        trainers_logs = _logs(states)
+        trainers_logs = _logs(states, options.log)
         _scan(Path(out), states, trainers_logs, options, progress)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
@@ -118,8 +118,10 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def _logs(states: list[RunState]) -> dict[str, logs.Log | None]:
-    """Return the log of each run; one in the folder above counts only where a single run lies in that."""
+def _logs(states: list[RunState], named: str | None) -> dict[str, logs.Log | None]:
+    """Return the log of each run; one in the folder above counts only where a single run lies in that; a named one wins."""
+    if named is not None:
+        return dict.fromkeys((state.run.name for state in states), logs.named_log(Path(named)))
     parents = Counter(state.run.folder.parent for state in states)
     found = {}
     for state in states:

@@ -98,6 +98,8 @@ class Options:
     permutations: int | None = None
     draws: int | None = None
     seed: int = 0
+    log: str | None = None
+    """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
