@@ -6,12 +6,12 @@ wanders is one of the explanations that compete. Every set of bends is fitted by
 
 A set of ``K`` bends with residual sum ``S`` has the evidence (up to a constant, as a logarithm)
 
-    log|L| - (n - K - 2)/2 log S - K/2 log n + log P
+    log|L| - (n - 2)/2 log S - K/2 log n + log P
 
 where ``|L|`` is the density's scale under that ``rho`` (its Jacobian, and the level, which has a flat prior). Each bend pays
 ``1/2 log n`` for its change of slope, which is BIC's price (a prior worth one point; Schwarz 1978, Kass and Wasserman 1995), and
 a set of bends by its share ``P`` of all places that ``K`` of them could have, which BIC forgets for change points (Zhang and
-Siegmund 2007). Variance and slopes are integrated out, hence the degrees of freedom in place of ``n``. All numbers of bends and
+Siegmund 2007). Variance, level and the first slope are integrated out under flat priors, hence ``n - 2``. All numbers of bends and
 all ``rho`` are equally probable beforehand.
 """
 
@@ -32,7 +32,7 @@ MOST_BENDS = 3
 MOST_PLACES = 28
 """Of a longer curve fewer points are tried as bends at first, closer together where it begins; all points count in every fit."""
 LIKELY, FINER = 4, (-0.75, -0.5, -0.25, 0.25, 0.5, 0.75)
-"""Then the so many likeliest places are looked at closely: also at these shares of the way to their neighbours, between points too."""
+"""Then so many likeliest places are looked at closely: also at these shares of the way to their neighbours, off the points."""
 DRAWS = 400
 LAST_INTERVALS, MIDDLE_INTERVALS = 3, 2
 """Fewest intervals of the last line and of one between bends: else a single odd point would be a phase. The first may have one."""
@@ -101,7 +101,7 @@ def _weighed(time: Values, values: Values, positions: Values) -> tuple[_Sums, li
     logs = []
     for bends, of_number in enumerate(sets):
         left = np.maximum(sums.total[:, None] - _explained(sums, of_number), least)
-        evidence = sums.scale[:, None] - (n - bends - 2) / 2 * np.log(left) - bends / 2 * np.log(n)
+        evidence = sums.scale[:, None] - (n - 2) / 2 * np.log(left) - bends / 2 * np.log(n)
         logs.append(evidence + _prior(positions, of_number))
     top = max(float(table.max()) for table in logs)
     return sums, sets, [np.exp(table - top) for table in logs]

@@ -6,7 +6,7 @@ one rule, and what most of them say is the answer. Slopes count as positive in t
 - **surge**: the steepest rise, at the start, or after one slow line during which nothing happens yet. Neighbouring lines at least
   `AS_STEEP` as steep are part of it. Every other line, whichever way it goes, is less steep than that: else it is no surge.
 - **refinement**: what moves more slowly, up or down, between the surge and
-- **stabilisation**: lines at the end so flat that over a whole run they would change the curve by `FLAT` of the surge's rise or less.
+- **stabilisation**: lines at the end so flat that over a whole run they would change the curve by at most `FLAT` of the surge.
 - **drop** and **growth** (Appendix E, a run that hardly learns): the first line falls, all that follows is less steep than
   `AS_STEEP` of it, and in the end it rises.
 
