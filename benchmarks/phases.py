@@ -23,7 +23,7 @@ Values = NDArray[np.float64]
 Make = Callable[[np.random.Generator, int], Values]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-TRIALS, FEWER = 1000, 300
+TRIALS, FEWER = 1000, 200
 WITHIN = {31: 2, 100: 5}
 REQUIRED = {31: 0.80, 100: 0.95}
 THRESHOLDS = np.arange(0.0, 12.01, 0.5)

@@ -3,7 +3,7 @@
 `dsi_cli.metrics.changes` draws piecewise-linear curves from the posterior given the points. Here each of them is put into words by
 one rule, and what most of them say is the answer. Slopes count as positive in the direction that learning takes (``direction``).
 
-- **surge**: the steepest rise, at the start, or after one slow line during which nothing happens yet. Neighbouring lines at least
+- **surge**: the steepest rise, mostly at the start, else after lines during which nothing happens yet. Neighbouring lines at least
   `AS_STEEP` as steep are part of it. Every other line, whichever way it goes, is less steep than that: else it is no surge.
 - **refinement**: what moves more slowly, up or down, between the surge and
 - **stabilisation**: lines at the end so flat that over a whole run they would change the curve by at most `FLAT` of the surge.
@@ -81,7 +81,7 @@ class _Part(NamedTuple):
 _Reading = tuple[_Part, ...]
 _Cuts = tuple[tuple[str, int, int], ...]
 _NO_BEND = "a steady pace or aimless wandering would look the same (log odds {odds:.1f}, {needed:g} needed)"
-_OTHER_SHAPE = "the curve changes its pace, but does not move steeply at the start and then slow down"
+_OTHER_SHAPE = "the curve changes its pace, but has no one steep part beside which all else is slow"
 _TOO_SMALL = "its steepest part moves it by less than {least:.3g}, which is within chance"
 
 
@@ -172,7 +172,7 @@ def _surge(slopes: Values, rises: Values, ends: Values, least_rise: float) -> _C
         end += 1
     others = np.abs(np.concatenate([slopes[:begin], slopes[end:]]))
     rise = rises[begin:end].sum()
-    if rise <= 0 or begin > 1 or rise < least_rise or len(others) == 0 or others.max() >= AS_STEEP * slopes[top]:
+    if rise <= 0 or rise < least_rise or len(others) == 0 or others.max() >= AS_STEEP * slopes[top]:
         return ()
     still = len(slopes)
     while still > end and abs(slopes[still - 1]) * (ends[-1] - ends[0]) <= FLAT * rise:

@@ -135,7 +135,7 @@ def test_other_shapes(shape, expected):
 def test_a_change_of_pace_alone_is_no_phase(shape):
     found = phases(*curve(shape=shape))
     assert found.found == ()
-    assert found.reason == "the curve changes its pace, but does not move steeply at the start and then slow down"
+    assert found.reason == "the curve changes its pace, but has no one steep part beside which all else is slow"
     assert found.log_odds > LOG_ODDS
 
 
