@@ -63,10 +63,11 @@ def told(out: Path, run: str) -> Told:
 def phases_line(rows: Sequence[Row]) -> str:
     """Return the phases of the first curve that has any: the alignment, Max WSI, Min WSI; else why the first has none.
 
-    >>> common = {"curve": "wsi max", "confidence": 0.9}
-    >>> phases_line([common | {"phase": "surge", "first_epoch": 0, "last_epoch": 3},
-    ...              common | {"phase": "refinement", "first_epoch": 3, "last_epoch": 30}])
-    'phases of Max WSI: surge to epoch 3 (90 %), then refinement (90 %)'
+    The interval of an end stands in brackets.
+
+    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 3, "low": 2, "high": 4}
+    >>> phases_line([surge, surge | {"phase": "refinement", "first_epoch": 3, "last_epoch": 30}])
+    'phases of Max WSI: surge to epoch 3 (2 to 4), then refinement'
     """
     curve = next((row["curve"] for row in rows if row["phase"]), None)
     if curve is None:
@@ -78,10 +79,14 @@ def phases_line(rows: Sequence[Row]) -> str:
 
 
 def _said(row: Row, *, is_last: bool, begins: bool) -> str:
-    sure = f"({min(round(100 * row['confidence']), 99)} %)"
     if begins or (is_last and row["phase"] == "surge"):
-        return f"{row['phase']} from epoch {row['first_epoch']} to {row['last_epoch']} {sure}"
-    return f"then {row['phase']} {sure}" if is_last else f"{row['phase']} to epoch {row['last_epoch']} {sure}"
+        return f"{row['phase']} from epoch {row['first_epoch']} to {row['last_epoch']}{_interval(row)}"
+    return f"then {row['phase']}" if is_last else f"{row['phase']} to epoch {row['last_epoch']}{_interval(row)}"
+
+
+def _interval(row: Row) -> str:
+    """Return the 95 % interval of the end, where it is more than an epoch."""
+    return "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
 
 
 def _title(curve: str) -> str:
@@ -117,10 +122,7 @@ def _of_last(mine: Sequence[Row]) -> str:
     if last["phase"] == "growth":
         return f"alignment with WordNet dropped at first and has grown slowly {since}, as in appendix E of the paper"
     if last["phase"] == "stabilisation":
-        is_sharp = before["low"] == before["high"]
-        return f"alignment with WordNet has been flat {since}" + (
-            "" if is_sharp else f" (95 %: {before['low']} to {before['high']})"
-        )
+        return f"alignment with WordNet has been flat {since}{_interval(before)}"
     goes = "risen" if last["slope"] > 0 else "fallen"
     still = ", and is not flat yet" if last["confidence"] >= SURE else ""
     return f"alignment with WordNet has {goes} slowly {since}{still}"
