@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Evaluation
     from dsi_cli.store.runs import Run
 
-from dsi_cli.metrics import DEFAULT_MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -30,6 +30,8 @@ def analyze(
     out: _Path = output.DEFAULT,
     *,
     labels: str | PathLike[str] | None = None,
+    references: Iterable[str] = DEFAULT_REFERENCES,
+    taxonomy: _Path | None = None,
     epochs: str | None = None,
     head: str | None = None,
     ema: bool = False,
@@ -48,6 +50,9 @@ def analyze(
     checkpoints : one or several files, folders or glob patterns
     out : the output folder; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
+    references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
+        ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
+    taxonomy : a CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``
     epochs : ``first:last:step``, ``last`` included
     head : the name of the classifier's weight, where it cannot be told
     ema : averaged weights instead of raw ones
@@ -69,6 +74,8 @@ def analyze(
 
     options = Options(
         labels=None if labels is None else str(labels),
+        references=tuple(references),
+        taxonomy=None if taxonomy is None else str(taxonomy),
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
@@ -125,12 +132,16 @@ def read_head(
     return scanned.weight
 
 
-def wordnet_csm(labels: _Path | Sequence[str]) -> pd.DataFrame:
-    """Return WordNet 3.0's path similarity of labels ``(C, C)``, float64, in (0, 1]; NaN for labels without a synset.
+def wordnet_csm(
+    labels: _Path | Sequence[str], measure: str = DEFAULT_REFERENCES[0], taxonomy: _Path | None = None
+) -> pd.DataFrame:
+    """Return WordNet 3.0's similarity of labels ``(C, C)``, float64; NaN for labels without a synset.
 
     Parameters
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
+    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, as NLTK has them
+    taxonomy : a CSV file of child and parent in place of WordNet
 
     Raises
     ------
@@ -144,8 +155,9 @@ def wordnet_csm(labels: _Path | Sequence[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from dsi_cli.pipeline import reference
+    from dsi_cli.pipeline import reference, references
 
+    (opened,) = references.open_all([measure], None if taxonomy is None else str(taxonomy))
     one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
-    return pd.DataFrame(one.similarity(), index=names, columns=names)
+    return pd.DataFrame(opened.similarity(one), index=names, columns=names)

@@ -9,7 +9,7 @@ import typer
 
 from dsi_cli.cli import console, data_options
 from dsi_cli.cli.summary import report
-from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
 Checkpoints = Annotated[
     list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
@@ -21,6 +21,18 @@ Head = Annotated[str | None, typer.Option("--head", help="Name of the classifier
 Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead of raw ones.")]
 Labels = Annotated[
     str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        help="What the networks are compared with, repeatable, the main one first: path (default), wup, lch, res:FILE, lin:FILE,"
+        " jcn:FILE, or a matrix (.csv, .parquet, .npy).",
+    ),
+]
+TaxonomyFile = Annotated[
+    str | None,
+    typer.Option("--taxonomy", help="CSV of child,parent in place of WordNet, for path, wup and lch."),
 ]
 KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
 Permutations = Annotated[
@@ -35,6 +47,8 @@ def analyze(
     checkpoints: Checkpoints,
     out: Out = Path("dsi-out"),
     labels: Labels = None,
+    reference: References = None,
+    taxonomy: TaxonomyFile = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
     ema: Ema = False,
@@ -120,6 +134,8 @@ def analyze(
     )
     options = Options(
         labels=labels,
+        references=tuple(reference or DEFAULT_REFERENCES),
+        taxonomy=taxonomy,
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,

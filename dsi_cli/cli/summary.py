@@ -111,7 +111,9 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
     if len(run.unresolved) > NAMED:
         yield f"  warning: and {len(run.unresolved) - NAMED} more labels without a synset (classes.parquet names them)"
     if run.no_reference:
-        yield f"  no alignment with WordNet: {run.no_reference}"
+        yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
+    if len(run.references) > 1:
+        yield f"  references: {', '.join(run.references)}; the tables here are of the first"
 
 
 def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:

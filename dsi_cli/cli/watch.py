@@ -13,9 +13,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console, data_options
-from dsi_cli.cli.analyze import Checkpoints, Draws, Ema, Head, KeepExtraClasses, Labels, Out, Permutations, Quiet
+from dsi_cli.cli.analyze import (
+    Checkpoints,
+    Draws,
+    Ema,
+    Head,
+    KeepExtraClasses,
+    Labels,
+    Out,
+    Permutations,
+    Quiet,
+    References,
+    TaxonomyFile,
+)
 from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Options
@@ -38,6 +51,8 @@ def watch(
     ] = None,
     idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
     labels: Labels = None,
+    reference: References = None,
+    taxonomy: TaxonomyFile = None,
     head: Head = None,
     ema: Ema = False,
     keep_extra_classes: KeepExtraClasses = False,
@@ -85,7 +100,15 @@ def watch(
         device=device,
     )
     choice = Choice(head, ema, keep_extra_classes)
-    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
+    options = Options(
+        labels=labels,
+        references=tuple(reference or DEFAULT_REFERENCES),
+        taxonomy=taxonomy,
+        choice=choice,
+        permutations=permutations,
+        draws=draws,
+        evaluation=evaluation,
+    )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json)
     try:
         with _sigterm_like_ctrl_c():

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.analyze import Json, Quiet, TaxonomyFile
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -36,6 +37,10 @@ def wordnet(
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="The whole matrix, even of more than 4,096 labels.")] = False,
     write_map: Annotated[Path | None, typer.Option("--write-map", help="CSV of how each label was understood.")] = None,
+    measure: Annotated[
+        str, typer.Option("--measure", help="path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
+    ] = DEFAULT_REFERENCES[0],
+    taxonomy: TaxonomyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -46,8 +51,9 @@ def wordnet(
 
     Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
     """
-    from dsi_cli.pipeline import reference
+    from dsi_cli.pipeline import reference, references
 
+    (opened,) = references.open_all([measure], taxonomy)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     one = reference.of(labels)
@@ -56,7 +62,7 @@ def wordnet(
     _keep_labels(labels, path, write_map)
     if write_map is not None:
         reference.write_map(one, write_map)
-    reference.write(reference.tables(one, neighbors), stream or path)
+    reference.write(reference.tables(one, neighbors, opened), stream or path, opened)
     if as_json and not to_stdout:
         assert one.labels is not None
         console.print_json(

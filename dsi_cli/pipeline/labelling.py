@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -72,26 +72,22 @@ class Labelling:
             return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
         return None
 
+    @property
+    def nodes(self) -> dict[int, int]:
+        """The node in WordNet of each class that has a synset."""
+        return _known(self.resolutions)
+
     def reference(self) -> NDArray[np.float32]:
         """Return the matrix as it is stored: `similarity` in float32."""
         return self.similarity().astype(np.float32)
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        matrix = np.full((self.classes, self.classes), np.nan)
-        known = _known(self.resolutions)
-        if known:
-            at = np.array(list(known))
-            matrix[np.ix_(at, at)] = paths.path_similarity(list(known.values()))
-        return matrix
+        return placed(self.nodes, self.classes, paths.path_similarity)
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
-        matrix = np.full((self.classes, self.classes), np.nan, dtype=np.float32)
-        known = _known(self.resolutions)
-        at = np.array(list(known), dtype=np.intp)
-        matrix[np.ix_(at, at)] = subsumers.common_heights(list(known.values()))
-        return matrix
+        return placed(self.nodes, self.classes, subsumers.common_heights, np.float32)
 
     def superclasses(self) -> NDArray[np.intp]:
         """Return a number for each class that is the same for those of a group; a class without one is alone."""
@@ -123,6 +119,20 @@ class Labelling:
                 row |= {"candidates": list(one.candidates), "group": self.groups[index]}
             rows.append(row)
         return rows
+
+
+def placed(
+    nodes: Mapping[int, int],
+    classes: int,
+    between: Callable[[Sequence[int]], NDArray[Any]],
+    dtype: type[np.floating[Any]] = np.float64,
+) -> NDArray[Any]:
+    """Return what a measure gives between the nodes of classes ``(C, C)``, NaN for classes without one."""
+    matrix = np.full((classes, classes), np.nan, dtype=dtype)
+    if nodes:
+        at = np.array(list(nodes))
+        matrix[np.ix_(at, at)] = between(list(nodes.values()))
+    return matrix
 
 
 def label(labels: LabelList) -> Labelling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.reliability import Reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import REFERENCE
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
 KEPT_SIDES = 4
+OWN = ("ncsm", "tncsm-test", "tncsm-train")
+"""The network's own similarity: the first of these that an epoch has."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Csm:
     def split(self) -> str | None:
         """The split, None where it has none."""
         return self.name.partition("-")[2] or None
+
+
+def own_of(found: Sequence[Csm]) -> Csm | None:
+    """Return the network's own similarity among an epoch's matrices, None where there is none."""
+    return next((csm for name in OWN for csm in found if csm.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -85,9 +92,9 @@ class Prepared:
 class Semantics:
     """The labels of a run and the reference matrices that they give, the main one first."""
 
-    def __init__(self, labelling: Labelling) -> None:
+    def __init__(self, labelling: Labelling, references: Sequence[Reference]) -> None:
         self.labelling = labelling
-        self.references = [Prepared(Reference(REFERENCE, labelling.reference(), labelling.why_no_reference()))]
+        self.references = [Prepared(reference) for reference in references]
 
     @cached_property
     def heights(self) -> NDArray[np.float32]:

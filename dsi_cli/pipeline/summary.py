@@ -50,7 +50,7 @@ class RunSummary:
     gone: int
     """Checkpoints of an earlier call that are kept though this call did not find them."""
     no_reference: str | None
-    """Why there is no alignment with WordNet."""
+    """Why there is no alignment with the main reference."""
     problems: list[tuple[str, str, str]]
     """Path, status and reason of each checkpoint that failed or is pending."""
     splits: dict[str, str] = field(default_factory=dict)
@@ -59,6 +59,8 @@ class RunSummary:
     """Answers made in this call: an epoch on a split each."""
     unanswered: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each answer that could not be had."""
+    references: list[str] = field(default_factory=list)
+    """The names of the reference matrices, the main one first."""
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Summary:
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 
 
-def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering) -> RunSummary:
+def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering, references: list[str]) -> RunSummary:
     """Return the summary of a run that was analysed."""
     usable = state.usable
     return RunSummary(
@@ -95,7 +97,8 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         read=len(state.heads_read),
         reused=state.reused,
         gone=len(state.gone),
-        no_reference=one.why_no_reference(),
+        no_reference=state.no_reference,
+        references=references,
         problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
         splits=answers.sources[state.run.name],
         answered=answers.made(state.run.name),

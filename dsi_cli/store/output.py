@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, TABLES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, REFERENCES, TABLES, Table
 
 DEFAULT = "dsi-out"
 OUR_NAMES = frozenset({".lock", ".tmp", *(table.path for table in TABLES)})
@@ -38,6 +38,21 @@ def _of_epoch(out: Path, table: Table, run: str, part: str, epoch: int, step: in
 def reference_path(out: Path, reference: str, labels_id: str) -> Path:
     """Return where a reference matrix lies."""
     return out / REFERENCES.path / f"{reference}-{labels_id}.parquet"
+
+
+def references_of(out: Path, run: str) -> list[str]:
+    """Return the names of the references that a run was compared with, the main one first."""
+    return reference_names(earlier_options(out, CURVES).get("shaping", {}).get(run, {}))
+
+
+def reference_names(shaping: Mapping[str, Any]) -> list[str]:
+    """Return the names of the references among the options that shaped a run's curves, the main one first.
+
+    An output of a dsi that knew one reference alone has it under ``reference``.
+    """
+    if "references" in shaping:
+        return [str(one["reference"]) for one in shaping["references"]]
+    return [str(shaping["reference"])] if "reference" in shaping else []
 
 
 def table_path(out: Path, table: Table) -> Path:

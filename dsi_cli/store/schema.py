@@ -103,13 +103,14 @@ CURVES = Table(
         Column(
             "reference",
             TEXT,
-            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; of severity and superclass_accuracy the taxonomy",
+            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
+            " the taxonomy",
         ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI; all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
+            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
         Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),

@@ -10,6 +10,8 @@ measures
     The other similarities: Wu-Palmer, Leacock-Chodorow, and those by information content.
 information
     Information content files in NLTK's format.
+own
+    A taxonomy of one's own in place of WordNet, as CSV.
 subsumers
     What two labels have in common: the height of their lowest common hypernym, and the like.
 groups

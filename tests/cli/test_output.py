@@ -371,7 +371,8 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
         ),
         (
             ("--table", "stages"),
-            "no table 'stages': expected one of curves, phases, checkpoints, classes, typicality, typicality_histogram",
+            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, typicality,"
+            " typicality_histogram",
         ),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),
