@@ -110,7 +110,8 @@ CURVES = Table(
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
+            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM;"
+            " mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
         Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),
