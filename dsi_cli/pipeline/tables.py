@@ -154,7 +154,8 @@ class TopTables:
         self._by_class.write(self._mine, made)
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         if is_whole:
-            self._beside[PHASES] = phases.rows([row for row in rows if row["run"] in self._mine])
+            mine = [row for row in rows if row["run"] in self._mine]
+            self._beside[PHASES] = phases.rows(mine, self.references[0].name)
         self._write_beside()
         names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
         self._remove_references(

@@ -94,6 +94,14 @@ class Run:
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
         return sorted({int(epoch) for epoch in rows["epoch"]})
 
+    def curves_of(self, run: str | None = None) -> pd.DataFrame:
+        """Return a run's rows of the curves, of several references those of the main one alone."""
+        name = self._run(run)
+        others = self.references(name)[1:]
+        rows = self.curves[self.curves["run"] == name]
+        is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
+        return rows[~is_other]
+
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices that a run was compared with, the main one first."""
         return output.references_of(self.path, self._run(run))

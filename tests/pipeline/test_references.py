@@ -294,3 +294,14 @@ def test_dsi_wordnet_says_that_a_taxonomy_knows_no_label(dsi, tree, tmp_path):
     ended = dsi("wordnet", tmp_path / "l.txt", "--taxonomy", tree, "-o", tmp_path / "m.parquet")
     assert ended.code == 3
     assert "none of 2 labels is known to zoo.csv" in ended.err
+
+
+def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
+    out = tmp_path / "out"
+    run = make_run()
+    analyze([run], out, quick(str(human[0]), "path"))
+    analyze([run], tmp_path / "alone", quick(str(human[0])))
+    rows = Run(out).curves_of("run")
+    assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
+    assert len(rows) == len(Run(tmp_path / "alone").curves)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
