@@ -42,6 +42,7 @@ def analyze(
     permutations: int | None = None,
     draws: int | None = None,
     evaluation: Evaluation | None = None,
+    report: bool = True,
 ) -> Run:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
 
@@ -62,6 +63,7 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
+    report : also write ``report.html`` into the output folder
 
     Raises
     ------
@@ -69,7 +71,8 @@ def analyze(
         As `dsi_cli.pipeline.analysis.analyze`.
     """
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.pipeline import analysis
+    from dsi_cli.errors import OutputError
+    from dsi_cli.pipeline import analysis, reporting
     from dsi_cli.pipeline.options import Evaluation, Options
 
     options = Options(
@@ -86,7 +89,11 @@ def analyze(
         evaluation=evaluation or Evaluation(),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    analysis.analyze(paths, out, options)
+    summary = analysis.analyze(paths, out, options)
+    if report:
+        reporting.add(summary)
+        if summary.report_problem is not None:
+            raise OutputError(summary.report_problem)
     return open_run(out)
 
 

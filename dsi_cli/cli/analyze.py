@@ -42,6 +42,8 @@ Draws = Annotated[
     int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
 ]
 
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, one page that shows all of it.")]
+
 
 def analyze(
     checkpoints: Checkpoints,
@@ -92,18 +94,21 @@ def analyze(
     batch_size: data_options.BatchSize = "auto",
     autocast: data_options.Autocast = False,
     cache: data_options.Cache = None,
+    html: Report = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
-    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies.
+    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies;
+    and report.html, one page that shows them.
 
     With predictions, or test data and the model, also confusion counts, CCSMs, and how near the mistakes fall (IDM).
 
     Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
     """
     from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.pipeline import reporting
     from dsi_cli.pipeline.analysis import analyze as run_analysis
     from dsi_cli.pipeline.options import Evaluation, Options
 
@@ -148,5 +153,7 @@ def analyze(
     )
     with console.progress(quiet=quiet or as_json) as watching:
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
+        if html:
+            reporting.add(summary, lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

@@ -203,5 +203,9 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
         print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
     folders = "csms/, confusions/" if has_mistakes else "csms/"
+    if summary.report_problem is not None:
+        console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
+    elif summary.report is not None:
+        print(f"report: {console.shown(summary.report)} (open it in a browser)")
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

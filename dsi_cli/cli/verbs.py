@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, compare, console, demo, export, mistakes, neighbors, plot, scan, watch, wordnet
+from dsi_cli.cli import analyze, compare, console, demo, export, mistakes, neighbors, plot, report, scan, watch, wordnet
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ VERBS = (
     ("mistakes", mistakes.mistakes),
     ("compare", compare.compare),
     ("plot", plot.plot),
+    ("report", report.report),
     ("export", export.export),
     ("demo", demo.demo),
 )

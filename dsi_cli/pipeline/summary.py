@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.logs import Log
 from dsi_cli.checkpoints.records import FAILED, PENDING
-from dsi_cli.errors import DONE, PARTIAL
+from dsi_cli.errors import DONE, OUTPUT, PARTIAL
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.reading import RunState
@@ -71,10 +71,16 @@ class Summary:
     runs: list[RunSummary]
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    report: str | None = None
+    """The HTML report; None where none was asked for or it could not be written."""
+    report_problem: str | None = None
+    """Why it could not be written; the tables are whole all the same."""
 
     @property
     def exit_code(self) -> int:
-        """0, or 4 if some checkpoints could not be used."""
+        """0; 4 if some checkpoints could not be used; 5 if the report could not be written."""
+        if self.report_problem is not None:
+            return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 
 
