@@ -25,6 +25,8 @@ class Contents:
 
     summary: list[dict[str, Any]]
     """A run each: name, sentences, warnings, best epochs, files with a problem, options."""
+    overview: tuple[list[str], list[tuple[str, list[best.Best | None]]]]
+    """The runs beside each other, as `best.beside_each_other`."""
     data: dict[str, Any]
     lines: matrices.Lines
 
@@ -56,7 +58,9 @@ def of_output(run: Run, open_image: Opener | None = None, tell: Tell = lambda *_
         runs.append(_run(run, one, found, share, place, tables, lines, open_image))
         tell(len(run.names) + place + 1, steps)
     data = {"runs": runs, "classes": tables, "curves": drawn.curves(run)}
-    return Contents([_summary(run, name) for name in run.names], data, lines)
+    summary = [_summary(run, name) for name in run.names]
+    overview = best.beside_each_other({one["name"]: one["best"] for one in summary})
+    return Contents(summary, overview, data, lines)
 
 
 def _orders(run: Run, surveyed: matrices.Surveyed) -> classes.Orders:

@@ -73,6 +73,7 @@ def render(contents: Contents, title: str, digest: str) -> str:
         style=Markup(style),  # noqa: S704 (ours)
         script=Markup(code),  # noqa: S704 (ours)
         runs=contents.summary,
+        overview=contents.overview,
         data=Markup(escaped(contents.data)),  # noqa: S704 (escaped)
         lines={name: Markup("\n".join(packed)) for name, packed in contents.lines.items()},  # noqa: S704 (base64)
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.store import parquet
 from dsi_cli.views.series import PANELS, Panel, Series, measures_of, panels
 
 if TYPE_CHECKING:
@@ -59,22 +60,26 @@ def numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 
 def phases(run: Run) -> list[dict[str, Any]]:
-    """Return the rows of the phases table; none where the output has none."""
-    table: pd.DataFrame | None = getattr(run, "phases", None)
-    if table is None:
-        table = _phases_file(run)
-    if table is None:
+    """Return the phases that were found, with the run's place; none where the output has no such table."""
+    rows = phases_table(run)
+    if rows is None:
         return []
-    columns = ("run", "curve", "phase", "first_epoch", "last_epoch", "slope", "confidence", "reason")
-    found = [{name: row.get(name) for name in columns} for row in table.to_dict("records")]
+    found = rows.dropna(subset=["phase", "first_epoch", "last_epoch"])
+    found = found[found["run"].isin(run.names)]
     return [
-        {name: None if value != value or str(value) == "<NA>" else value for name, value in row.items()} for row in found
+        {
+            "place": run.names.index(row["run"]),
+            "curve": row["curve"],
+            "phase": row["phase"],
+            "first_epoch": int(row["first_epoch"]),
+            "last_epoch": int(row["last_epoch"]),
+        }
+        for row in found.to_dict("records")
     ]
 
 
-def _phases_file(run: Run) -> pd.DataFrame | None:
-    from dsi_cli.store import parquet
-
+def phases_table(run: Run) -> pd.DataFrame | None:
+    """Return the phases table; None where the output has none."""
     path = run.path / "phases.parquet"
     frame: pd.DataFrame | None = parquet.read(path).to_pandas() if path.is_file() else None
     return frame

@@ -23,29 +23,39 @@ Opener = Callable[[str], "Image"]
 
 
 def of_run(run: Run, name: str, open_image: Opener | None) -> dict[str, Any]:
-    """Return, for each split with answers, the confused pairs and the mistakes of the last epoch that has any."""
+    """Return, for each split with answers, the confused pairs and the mistakes of the last epoch with a mistake."""
     found: dict[str, Any] = {}
     for split in ("test", "train"):
         try:
-            listing = pairs(run, Asked(name, split=split, most=PAIRS))
+            epoch, is_last = _epoch(run, name, split)
+            listing = pairs(run, Asked(name, epoch, split, most=PAIRS))
         except UsageError:
             continue  # no answers on this split
         found[split] = {
             "epoch": listing.asked.epoch,
+            "is_last": is_last,
             "own": listing.own,
             "furthest": listing.furthest,
             "wordnet_furthest": listing.wordnet_furthest,
             "found": listing.found,
             "legend": listing.legend,
             "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": _mistakes(run, name, split, open_image),
+            "mistakes": _mistakes(run, Asked(name, listing.asked.epoch, split, most=MISTAKES), open_image),
         }
     return found
 
 
-def _mistakes(run: Run, name: str, split: str, open_image: Opener | None) -> dict[str, Any] | None:
+def _epoch(run: Run, name: str, split: str) -> tuple[int | None, bool]:
+    """Return the last epoch with a mistake, and whether it is the last with answers; None for the latter where none has one."""
+    rows = run.curves[(run.curves["run"] == name) & (run.curves["metric"] == "mistakes") & (run.curves["split"] == split)]
+    wrong = rows.loc[rows["value"] > 0, "epoch"].dropna()
+    last = rows.loc[rows["value"].notna(), "epoch"].max()
+    return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)
+
+
+def _mistakes(run: Run, asked: Asked, open_image: Opener | None) -> dict[str, Any] | None:
     try:
-        listing = most_telling(run, Asked(name, split=split, most=MISTAKES))
+        listing = most_telling(run, asked)
     except UsageError:
         return None  # confusion counts alone
     rows = [asdict(row) | {"image": _image(row.path, open_image)} for row in listing.rows]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsi_cli.report.best import first_measure
+from dsi_cli.report.best import SURE, first_measure
 from dsi_cli.report.classes import rows as classes_of
+from dsi_cli.report.drawn import phases_table
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CONFUSIONS
 from dsi_cli.views.series import PANELS
@@ -24,14 +25,18 @@ NAMED = 5
 """Labels and files that are named one by one in a sentence."""
 DOUBTFUL = 0.5
 """A label's confidence below which the page says so."""
-SURE = 3.0
-"""Deviations above chance from which an alignment is called one."""
 
 
 def sentences(run: Run, name: str) -> list[str]:
     """Return what was analysed and found in a run."""
     curves = run.curves[run.curves["run"] == name]
-    return [*_analysed(run, name), *_labels(classes_of(run, name)), *_answers(run, name), *_alignment(curves)]
+    return [
+        *_analysed(run, name),
+        *_labels(classes_of(run, name)),
+        *_answers(run, name),
+        *_alignment(curves),
+        *_phases(run, name),
+    ]
 
 
 def _analysed(run: Run, name: str) -> Iterator[str]:
@@ -101,6 +106,25 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
         f"{one.label} is highest at epoch {one.epochs[place]}: {value:.3f} of the way from chance to identity{sure}. "
         f"Half of that was reached by epoch {half}."
     )
+
+
+def _phases(run: Run, name: str) -> Iterator[str]:
+    """Yield the phases of each curve that has any, or why the first has none."""
+    table = phases_table(run)
+    rows = [] if table is None else table[table["run"] == name].to_dict("records")
+    by_curve: dict[str, list[str]] = {}
+    for row in rows:
+        if not _missing(row["phase"]):
+            sure = "" if _missing(row["confidence"]) else f" ({min(99, round(100 * row['confidence']))} % sure)"
+            phase = f"{row['phase']} from epoch {int(row['first_epoch'])} to {int(row['last_epoch'])}{sure}"
+            by_curve.setdefault(row["curve"], []).append(phase)
+    for curve, phases in by_curve.items():
+        title = (
+            "alignment" if curve.startswith("sai") else curve.replace("wsi max", "Max WSI").replace("wsi min", "Min WSI")
+        )
+        yield f"Phases of {title}: {', '.join(phases)}."
+    if rows and not by_curve:
+        yield f"No phases were found: {rows[0]['reason']}."
 
 
 def warnings(run: Run, name: str) -> list[str]:

@@ -50,12 +50,13 @@ function inWords(panel) {
 function reading(line) {
   const value = element("td", { class: "number" });
   const chance = element("td", { class: "number faint" });
+  const digits = line.value.every((one) => one == null || Number.isInteger(one)) ? 0 : 3;
   const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance ? chance : null);
   return {
     row,
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
-      value.textContent = k < 0 ? "–" : shown(line.value[k]);
+      value.textContent = k < 0 ? "–" : shown(line.value[k], digits);
       if (!line.chance) return;
       const z = line.z && k >= 0 && line.z[k] != null ? `, z ${shown(line.z[k], 1)}` : "";
       const level = line.isExcess ? "" : `chance ${shown(line.chance[k])}`;
@@ -79,15 +80,18 @@ function scales(panel, width) {
   const epochs = panel.lines.flatMap((line) => [line.epochs[0], line.epochs[line.epochs.length - 1]]);
   const [first, last] = [Math.min(...epochs), Math.max(...epochs)];
   let [low, high] = [Infinity, -Infinity];
-  for (const line of panel.lines) {
-    line.value.forEach((value, k) => {
-      for (const one of [value, line.low?.[k], line.high?.[k], ...band(line, k)]) {
-        if (one == null) continue;
-        low = Math.min(low, one);
-        high = Math.max(high, one);
-      }
-    });
-  }
+  const reach = (find, least, most) => {
+    for (const line of panel.lines) {
+      line.epochs.forEach((_, k) => find(line, k).filter((one) => one != null).forEach((one) => {
+        low = Math.min(low, Math.max(one, least));
+        high = Math.max(high, Math.min(one, most));
+      }));
+    }
+  };
+  reach((line, k) => [line.value[k], line.low?.[k], line.high?.[k], line.chance?.[k]], -Infinity, Infinity);
+  // A wide chance band, as where hardly a mistake is left, may take a part of the plot, but not most of it.
+  const [least, most] = [low - (high - low) / 4, high + (high - low) / 4];
+  reach(band, least, most);
   const room = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - room, high + room];
   const [left, right] = [MARGIN.left, width - MARGIN.right];
@@ -95,7 +99,7 @@ function scales(panel, width) {
   return {
     width, first, last, low, high, left, right, top, bottom,
     x: (epoch) => (last === first ? (left + right) / 2 : left + ((epoch - first) / (last - first)) * (right - left)),
-    y: (value) => bottom - ((value - low) / (high - low)) * (bottom - top),
+    y: (value) => Math.min(bottom, Math.max(top, bottom - ((value - low) / (high - low)) * (bottom - top))),
     epoch: (x) => first + ((x - left) / (right - left)) * (last - first),
   };
 }
@@ -111,7 +115,7 @@ function axes(scale) {
   const rows = ticks(scale.low, scale.high, 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
   const digits = decimals(step);
-  const columns = ticks(scale.first, scale.last, Math.max(2, Math.floor((scale.right - scale.left) / 70))).filter(Number.isInteger);
+  const columns = ticks(scale.first, scale.last, Math.max(2, Math.floor((scale.right - scale.left) / 50))).filter(Number.isInteger);
   return [
     ...rows.flatMap((value) => [
       drawn("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
@@ -188,13 +192,19 @@ function panelsOfRun(curves, run, measure) {
   const sai = curves.sai[measure];
   const found = [];
   if (sai && mine(sai).length) {
-    found.push({ title: curves.excess.title, axis: curves.excess.axis, lines: mine(sai).map((one, k) => excessLine(one, k, one.label, sai.lower)) });
-    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), lines: [line(one, k, sai.axis)] }));
+    found.push({ title: curves.excess.title, axis: curves.excess.axis, phasesOf: alignment(curves, run), lines: mine(sai).map((one, k) => excessLine(one, k, one.label, sai.lower)) });
+    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), phasesOf: `sai excess ${one.of}`, lines: [line(one, k, sai.axis)] }));
   }
   for (const panel of curves.others) {
-    if (mine(panel).length) found.push({ title: panel.title, axis: panel.axis, lines: mine(panel).map((one, k) => line(one, k, one.label)) });
+    if (mine(panel).length) found.push({ title: panel.title, axis: panel.axis, phasesOf: panel.name === "wsi" ? "wsi max" : null, lines: mine(panel).map((one, k) => line(one, k, one.label)) });
   }
   return found;
+}
+
+/** Return the name of the curve of a run whose phases its alignment has. */
+function alignment(curves, run) {
+  const mine = curves.phases.find((phase) => phase.place === run && phase.curve.startsWith("sai excess"));
+  return mine ? mine.curve : null;
 }
 
 /** Return the panels of all runs: one for each curve, with a line a run. */

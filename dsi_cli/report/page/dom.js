@@ -30,7 +30,7 @@ function byId(id) {
 function shown(value, digits = 3) {
   if (value == null || Number.isNaN(value)) return "–";
   if (Number.isInteger(value) && Math.abs(value) >= 100) return value.toLocaleString("en");
-  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits) return value.toExponential(1);
+  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits) return value.toExponential(1).replace(/-/g, "−");
   if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
   const text = value.toFixed(digits);
   return Number(text) === 0 ? (0).toFixed(digits) : text.replace("-", "−");

@@ -55,7 +55,7 @@ function picture(matrix, frame, order, theme) {
   const pixels = new Uint32Array(image.data.buffer);
   const table = colourTable(matrix, frame.scale, theme);
   if (frame.side) frame.codes.forEach((code, k) => { pixels[k] = table[code]; });
-  else fillWhole(pixels, matrix, frame.codes, order.order, table, pixel(theme === "dark" ? [38, 39, 44] : [228, 228, 232]));
+  else fillWhole(pixels, matrix, frame.codes, order.order, table, pixel(theme === "dark" ? [38, 39, 44] : [212, 212, 219]));
   context.putImageData(image, 0, 0);
   return canvas;
 }

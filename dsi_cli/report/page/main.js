@@ -19,13 +19,15 @@ function theme() {
 }
 
 function phasesOf(index) {
-  return DATA.curves.phases.filter((phase) => phase.run === DATA.runs[index].name && phase.first_epoch != null && phase.last_epoch != null)
+  return DATA.curves.phases.filter((phase) => phase.place === index)
     .map((phase) => ({ name: phase.phase, curve: phase.curve, first: phase.first_epoch, last: phase.last_epoch }));
 }
 
 function setRun(index) {
   const before = state.epoch;
   state.run = index;
+  byId("run").value = index;
+  document.querySelectorAll(".go-run").forEach((button) => button.closest("tr").classList.toggle("chosen", Number(button.dataset.run) === index));
   state.chosen = 0;
   const { epochs } = run();
   slider.max = Math.max(0, epochs.length - 1);
@@ -69,7 +71,7 @@ function drawControls() {
 function drawPanels() {
   const made = state.all ? panelsOfAll(DATA.curves, DATA.runs.map((one) => one.name), state.measure) : panelsOfRun(DATA.curves, state.run, state.measure);
   const phases = state.all ? [] : phasesOf(state.run);
-  panels = made.map((panel) => curvePanel({ ...panel, phases: phases.filter((one) => one.curve === phases[0].curve) }, { point: setCursor, pick: setEpoch }));
+  panels = made.map((panel) => curvePanel({ ...panel, phases: phases.filter((one) => one.curve === panel.phasesOf) }, { point: setCursor, pick: setEpoch }));
   byId("panels").replaceChildren(...panels.map((panel) => panel.node));
   panels.forEach((panel) => panel.draw());
 }
@@ -174,6 +176,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (state.epoch != null) showMatrices();
 });
 document.querySelectorAll(".go-epoch").forEach((button) => button.addEventListener("click", () => setEpoch(Number(button.dataset.epoch))));
+document.querySelectorAll(".go-run").forEach((button) => button.addEventListener("click", () => setRun(Number(button.dataset.run))));
 byId("run-switch").hidden = DATA.runs.length < 2;
 byId("run").replaceChildren(...DATA.runs.map((one, index) => element("option", { value: index }, one.name)));
 byId("run").addEventListener("change", (event) => setRun(Number(event.target.value)));

@@ -35,10 +35,11 @@ function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS }
     if (wanted) found = found.filter((row) => columns.some((column) => String(textOf(column, row)).toLowerCase().includes(wanted)));
     if (sorting.column) found = [...found].sort((a, b) => compared(sorting.column.value(a), sorting.column.value(b), sorting.isFalling));
     const shownRows = all ? found : found.slice(0, first);
-    body.replaceChildren(...shownRows.map((row) => element("tr", {}, columns.map((column) => cell(column, row)))));
     count.textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
     more.hidden = shownRows.length === found.length;
     more.textContent = `Show all ${found.length.toLocaleString("en")}`;
+    if (!found.length) return body.replaceChildren(element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "none")));
+    body.replaceChildren(...shownRows.map((row) => element("tr", {}, columns.map((column) => cell(column, row)))));
   }
 
   function cell(column, row) {
