@@ -15,6 +15,8 @@ from dsi_cli.report.frames import LEVELS, Scale, packed
 
 SCALE = Scale(-1.0, 1.0, LEVELS[0])
 PAIRS = 20
+MISSING = -9.0
+"""Less similar than any other, but not the class itself."""
 
 
 def neighbours_shown(classes: int) -> int:
@@ -25,7 +27,7 @@ def neighbours_shown(classes: int) -> int:
 def line(matrix: NDArray[Any]) -> str:
     """Return the nearest classes and the closest pairs of one symmetric matrix; ties by class index, missing values last."""
     size, most = len(matrix), neighbours_shown(len(matrix))
-    values = np.where(np.isnan(matrix), -np.inf, matrix.astype(np.float64))
+    values = np.where(np.isnan(matrix), MISSING, matrix.astype(np.float64))
     np.fill_diagonal(values, -np.inf)
     near = _first(-values, most)
     first, second = np.triu_indices(size, 1)
@@ -47,4 +49,4 @@ def _first(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.uint16]:
-    return SCALE.codes(np.where(np.isinf(values), np.nan, values))
+    return SCALE.codes(np.where(values <= MISSING, np.nan, values))
