@@ -64,6 +64,8 @@ class Best(NamedTuple):
     chance: str
     """What chance gives, and how far above it the value is; empty where chance has no say."""
     last: str
+    within_chance: bool = False
+    """Whether chance may have given all values."""
 
 
 def best_epochs(curves: pd.DataFrame) -> list[Best]:
@@ -111,6 +113,7 @@ def _best(criterion: Criterion, one: Series) -> Best:
         _number(values[place]),
         _chance(criterion, one, place),
         _number(every[last]),
+        within_chance=not np.isnan(one.z).all() and bool(np.nanmax(one.z) < SURE),
     )
 
 
@@ -129,4 +132,5 @@ def _chance(criterion: Criterion, one: Series, place: int) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    text = f"{round(value, 3) + 0.0:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return text.replace("-", "−")

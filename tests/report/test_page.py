@@ -284,6 +284,6 @@ def test_between_whole_epochs_it_shows_means_of_blocks_and_says_so(open_page, ou
     for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
         matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]
         text = point_at(page, 0, 0, 3)[1][title]
-        assert text.startswith("block mean ")
+        assert text.startswith("mean of its block ")
         value, error = number(text)
         assert value == pytest.approx(matrix[0:2, 2:4].mean(), abs=error)

@@ -45,7 +45,7 @@ def test_warnings_name_what_is_missing(run):
 def test_without_labels(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
     told = words.sentences(Run(tmp_path / "out"), "run")
-    assert "Without labels there is no comparison with WordNet: name them with --labels." in told
+    assert len(told) == 2
     assert told[-1].startswith("There is no alignment with WordNet: ")
 
 

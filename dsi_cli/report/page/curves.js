@@ -213,8 +213,7 @@ function panelsOfAll(curves, names, measure) {
   const add = (panel, axis, make) => {
     for (const label of new Set(panel.series.map((one) => one.label))) {
       const lines = panel.series.filter((one) => one.label === label).map((one) => make(one, one.run, names[one.run], panel.lower));
-      const title = label.length > 8 ? label : `${label}: ${panel.title.toLowerCase()}`;
-      found.push({ title: axis === curves.excess.axis ? `${label} above chance` : title, axis, lines });
+      found.push({ title: axis === curves.excess.axis ? `${label} above chance` : titleOf(panel, label), axis, lines });
     }
   };
   const sai = curves.sai[measure];
@@ -224,6 +223,12 @@ function panelsOfAll(curves, names, measure) {
   }
   curves.others.forEach((panel) => add(panel, panel.axis, line));
   return found;
+}
+
+/** Return what a panel of one curve is called. */
+function titleOf(panel, label) {
+  if (panel.name === "wsi") return `${label[0].toUpperCase()}${label.slice(1)} WSI`;
+  return panel.series.every((one) => one.label === label) && panel.name !== "sai" ? panel.title : label;
 }
 
 function saiAxis(sai) {

@@ -77,7 +77,7 @@ function fillWhole(pixels, matrix, codes, order, table, diagonal) {
   }
 }
 
-/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `zoom(factor)`, `reset()`. */
+/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `zoom(factor)`, `reset()`. */
 function heatMaps(run, names, { tell, chosen }) {
   const size = names.length;
   const view = { x: 0, y: 0, size };
@@ -107,12 +107,19 @@ function heatMaps(run, names, { tell, chosen }) {
     now.order = order;
     maps.forEach((map, k) => {
       map.frame = found[k];
-      map.picture = found[k] ? picture(map.matrix, found[k], order, theme) : null;
       map.note.textContent = noteOf(map, epoch);
+    });
+    paint(theme);
+    if (now.cell) tell(readingOf(now.cell));
+  }
+
+  /** Colour what is shown, at once. */
+  function paint(theme) {
+    maps.forEach((map) => {
+      map.picture = map.frame ? picture(map.matrix, map.frame, now.order, theme) : null;
       drawBar(map, theme);
     });
     draw();
-    if (now.cell) tell(readingOf(now.cell));
   }
 
   function noteOf({ matrix, frame }, epoch) {
@@ -252,7 +259,7 @@ function heatMaps(run, names, { tell, chosen }) {
     if (frame.side) {
       const [a, b] = [row, column].map((at) => Math.floor(((at + 0.5) * frame.side) / size));
       const value = valueOf(frame.scale, frame.codes[a * frame.side + b]);
-      return `block mean ${scaled(value, frame.scale)}`;
+      return `mean of its block ${scaled(value, frame.scale)}`;
     }
     if (i === j) return "1 (itself)";
     return scaled(valueOf(matrix, frame.codes[frameIndex(matrix, size, i, j)]), matrix);
@@ -359,7 +366,7 @@ function heatMaps(run, names, { tell, chosen }) {
     look(0, 0, size);
   }
 
-  return { node, show, draw, zoom, reset };
+  return { node, show, paint, draw, zoom, reset };
 }
 
 /** Return text that is no wider than a room, its end cut off where it must. */

@@ -34,6 +34,7 @@ function setRun(index) {
   document.querySelectorAll(".run-summary").forEach((node) => { node.hidden = Number(node.dataset.run) !== index; });
   const names = namesOf(run());
   maps = heatMaps(run(), names, { tell, chosen: choose });
+  byId("maps").dataset.count = maps.node.length;
   byId("maps").replaceChildren(...maps.node);
   byId("matrices").hidden = !run().matrices.length;
   byId("closest").hidden = !run().near;
@@ -166,6 +167,21 @@ function setTheme(name) {
   if (state.epoch != null) showMatrices();
 }
 
+let themeBeforePrint = null;
+
+/** Paper is light, whatever the screen is. */
+function printed(isBefore) {
+  const root = document.documentElement;
+  if (isBefore) {
+    themeBeforePrint = root.dataset.theme ?? "";
+    root.dataset.theme = "light";
+  } else if (themeBeforePrint) root.dataset.theme = themeBeforePrint;
+  else delete root.dataset.theme;
+  maps?.paint(theme());
+}
+
+addEventListener("beforeprint", () => printed(true));
+addEventListener("afterprint", () => printed(false));
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 byId("play").addEventListener("click", play);
 byId("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));

@@ -112,6 +112,7 @@ const CLASS_COLUMNS = ["name", "synset", "definition", "resolved_by", "confidenc
 
 function classesSection(run) {
   const rows = DATA.classes[run.classes].map((values, index) => ({ index, ...Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, values[k]])) }));
+  if (rows.every((row) => row.name == null)) return element("p", {}, `The ${rows.length} classes have no names. Give them with --labels FILE or PRESET.`);
   const has = (name) => rows.some((row) => row[name] != null);
   const others = (row) => (row.candidates || []).filter((one) => one !== row.synset);
   return dataTable("Every class, and how its label was understood", [
