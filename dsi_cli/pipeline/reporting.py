@@ -7,12 +7,11 @@ import os
 import re
 import time
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.discover import printable
-from dsi_cli.errors import OutputError
+from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.pipeline.summary import Progress, Summary
 from dsi_cli.report import contents, document
 from dsi_cli.store import output
@@ -99,6 +98,10 @@ def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
 
 
 def _open_image(path: str) -> Image:
+    """Return a sample's image; predictions that others made may name a pipe or a device, which would never end."""
+    places = [Path(path), Path(path.rpartition("#")[0] or path), *Path(path).parents]
+    if any(place.exists() and not (place.is_file() or place.is_dir()) for place in places):
+        raise UsageError(f"{path}: expected an image, found no regular file")
     from dsi_cli.evaluation.datasets import image_at
 
     return image_at(path)
@@ -110,8 +113,8 @@ def digest_of(out: Path) -> str:
     The tables at the top are read; of the files of an epoch the names count, since the curves table says what they were made from.
     """
     found = hashlib.sha256(__version__.encode())
-    for name in ("page.html", "style.css", *document.SCRIPTS):
-        found.update((files("dsi_cli.report") / "page" / name).read_bytes())
+    for name in document.PARTS:
+        found.update(document.part(name).encode())
     for path in sorted(out.glob("*.parquet")):
         found.update(path.read_bytes())
     for table in TABLES:

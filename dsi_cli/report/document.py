@@ -10,14 +10,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 from dsi_cli.report.contents import Contents
 from dsi_cli.version import __version__
 
-SCRIPTS = ("dom.js", "data.js", "curves.js", "heatmaps.js", "tables.js", "sections.js", "main.js")
+SCRIPTS = ("dom.js", "frame.js", "data.js", "curves.js", "heatmaps.js", "tables.js", "sections.js", "main.js")
 """In the order in which they are put together."""
+PARTS = ("frame.html", "page.html", "style.css", *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element that says which tables a page was made from."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -28,9 +30,9 @@ def part(name: str) -> str:
     return (files("dsi_cli.report") / "page" / name).read_text(encoding="utf-8")
 
 
-def script() -> str:
-    """Return the page's scripts as one, which leaves no name behind."""
-    return '(() => {\n"use strict";\n' + "\n".join(part(name) for name in SCRIPTS) + "\n})();\n"
+def script(names: Sequence[str] = SCRIPTS) -> str:
+    """Return scripts as one, which leaves no name behind."""
+    return '(() => {\n"use strict";\n' + "\n".join(map(part, names)) + "\n})();\n"
 
 
 def escaped(data: Any) -> str:
@@ -52,28 +54,49 @@ def policy(style: str, code: str) -> str:
 
 
 def render(contents: Contents, title: str, digest: str) -> str:
-    """Return the page.
+    """Return the page of an output.
 
     Parameters
     ----------
     title : the output's name
     digest : of the tables that it was made from
     """
-    from jinja2 import Environment
+    shown = {"title": title, "runs": contents.summary, "overview": contents.overview}
+    return assembled("page.html", SCRIPTS, shown, contents.data, contents.lines, digest)
+
+
+def assembled(
+    template: str,
+    scripts: Sequence[str],
+    shown: Mapping[str, Any],
+    data: Any,
+    lines: Mapping[str, Sequence[str]],
+    digest: str,
+) -> str:
+    """Return a page of any kind.
+
+    Parameters
+    ----------
+    template : a file of the page that extends ``frame.html``
+    scripts : files of the page, put together in this order
+    shown : what the template prints, by name; it is escaped
+    data : what the scripts read as JSON
+    lines : packed frames by name
+    digest : of the tables that the page was made from
+    """
+    from jinja2 import Environment, FunctionLoader
     from markupsafe import Markup
 
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    style, code = part("style.css"), script()
-    return environment.from_string(part("page.html")).render(
-        title=title,
+    environment = Environment(loader=FunctionLoader(part), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    style, code = part("style.css"), script(scripts)
+    return environment.get_template(template).render(
+        **shown,
         version=__version__,
         digest_name=DIGEST,
         digest=digest,
         policy=policy(style, code),
         style=Markup(style),  # noqa: S704 (ours)
         script=Markup(code),  # noqa: S704 (ours)
-        runs=contents.summary,
-        overview=contents.overview,
-        data=Markup(escaped(contents.data)),  # noqa: S704 (escaped)
-        lines={name: Markup("\n".join(packed)) for name, packed in contents.lines.items()},  # noqa: S704 (base64)
+        data=Markup(escaped(data)),  # noqa: S704 (escaped)
+        lines={name: Markup("\n".join(packed)) for name, packed in lines.items()},  # noqa: S704 (base64)
     )

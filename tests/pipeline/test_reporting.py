@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+import numpy as np
 import pytest
+from mistaken import write_counts, write_predictions
 from outputs import heads, save_head, tables
 
 import dsi_cli
@@ -75,6 +79,16 @@ def test_a_damaged_matrix_is_told(summary, tmp_path):
     (tmp_path / "out" / "csms" / "run" / "ncsm" / "1.parquet").write_bytes(b"damaged")
     reporting.add(summary)
     assert "1.parquet cannot be read" in summary.report_problem
+
+
+def test_predictions_that_name_a_pipe_hold_nothing_up(summary, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    paths = [str(tmp_path / "pipe"), f"{tmp_path}/pipe#1", f"{tmp_path}/pipe/x.png", "/dev/zero", "a\0b"]
+    write_predictions(tmp_path / "out", [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], path=paths, epoch=3)
+    write_counts(tmp_path / "out", np.eye(8, k=1, dtype=int), epoch=3)
+    page = reporting.write(tmp_path / "out").read_text(encoding="utf-8")
+    assert '"sample":4' in page
+    assert "data:image" not in page
 
 
 def test_the_notebook_writes_it_unless_told_not_to(make_run, tmp_path):

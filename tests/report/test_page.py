@@ -198,7 +198,7 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page):
     assert nameless == 0
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
-    assert page.evaluate("[...document.querySelectorAll('[tabindex]')].every(node => node.tabIndex === 0)")
+    assert page.evaluate("[...document.querySelectorAll('[tabindex]:not(main)')].every(node => node.tabIndex === 0)")
 
 
 def test_no_raw_sai_without_its_chance_level(page):
@@ -217,6 +217,7 @@ def test_no_raw_sai_without_its_chance_level(page):
 def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):
     curves = Run(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
     plot = page.locator("svg.plot").first
+    plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
     page.mouse.move(box["x"] + 46, box["y"] + 60)
     wsi = page.locator(".panel", has=page.locator("h3", has_text="Weights similarity index"))
@@ -231,7 +232,10 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
     np.fill_diagonal(ncsm, -np.inf)
     page.get_by_label("Class", exact=True).select_option("3")
     page.wait_for_timeout(100)
-    near, pairs = page.locator("#closest table").all()
+    near, history, pairs = page.locator("#closest table").all()
+    nearest = np.argsort(-ncsm[3], kind="stable")[:5]
+    assert history.locator("th").all_inner_texts() == [LABELS[k] for k in nearest]
+    assert history.locator("td").all_inner_texts() == [f"{ncsm[3, k]:.3f}".replace("-", "−") for k in nearest]
     assert near.locator("tbody td:nth-child(2)").all_inner_texts() == [
         LABELS[k] for k in np.argsort(-ncsm[3], kind="stable")[:-1]
     ]

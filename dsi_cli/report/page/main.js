@@ -14,10 +14,6 @@ function order() {
   return run().orders.find((one) => one.name === state.order) || run().orders[0];
 }
 
-function theme() {
-  return document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-}
-
 function phasesOf(index) {
   return DATA.curves.phases.filter((phase) => phase.place === index)
     .map((phase) => ({ name: phase.phase, curve: phase.curve, first: phase.first_epoch, last: phase.last_epoch }));
@@ -78,7 +74,7 @@ function drawPanels() {
 }
 
 function markPanels() {
-  panels.forEach((panel) => panel.mark(state.cursor ?? state.epoch));
+  [...panels, nearestPanel].forEach((panel) => panel?.mark(state.cursor ?? state.epoch));
 }
 
 function setCursor(epoch) {
@@ -121,11 +117,16 @@ function showMatrices() {
 }
 
 let closestToken = 0;
+let nearestPanel = null;
 
 async function showClosest() {
   const mine = ++closestToken;
-  const parts = await closestSection(run(), namesOf(run()), state.epoch, state.chosen, choose);
-  if (mine === closestToken) byId("closest-body").replaceChildren(...parts);
+  const { parts, panel } = await closestSection(run(), namesOf(run()), state.epoch, state.chosen, choose, { point: setCursor, pick: setEpoch });
+  if (mine !== closestToken) return;
+  byId("closest-body").replaceChildren(...parts);
+  nearestPanel = panel;
+  nearestPanel?.draw();
+  nearestPanel?.mark(state.epoch);
 }
 
 function choose(index) {
@@ -161,36 +162,9 @@ function play() {
   }, Math.max(120, Math.min(500, 12000 / epochs.length)));
 }
 
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  byId("theme").textContent = name === "dark" ? "Light" : "Dark";
-  if (state.epoch != null) showMatrices();
-}
-
-let themeBeforePrint = null;
-
-/** Paper is light, whatever the screen is. */
-function printed(isBefore) {
-  const root = document.documentElement;
-  if (isBefore) {
-    themeBeforePrint = root.dataset.theme ?? "";
-    root.dataset.theme = "light";
-  } else if (themeBeforePrint) root.dataset.theme = themeBeforePrint;
-  else delete root.dataset.theme;
-  maps?.paint(theme());
-}
-
-addEventListener("beforeprint", () => printed(true));
-addEventListener("afterprint", () => printed(false));
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
 byId("play").addEventListener("click", play);
-byId("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));
-byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (document.documentElement.dataset.theme) return;
-  byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-  if (state.epoch != null) showMatrices();
-});
+whenThemeChanges(() => maps?.paint(theme()));
 document.querySelectorAll(".go-epoch").forEach((button) => button.addEventListener("click", () => setEpoch(Number(button.dataset.epoch))));
 document.querySelectorAll(".go-run").forEach((button) => button.addEventListener("click", () => setRun(Number(button.dataset.run))));
 byId("run-switch").hidden = DATA.runs.length < 2;
@@ -199,6 +173,6 @@ byId("run").addEventListener("change", (event) => setRun(Number(event.target.val
 let resized = null;
 addEventListener("resize", () => {
   cancelAnimationFrame(resized);
-  resized = requestAnimationFrame(() => { panels.forEach((panel) => panel.draw()); markPanels(); maps?.draw(); });
+  resized = requestAnimationFrame(() => { [...panels, nearestPanel].forEach((panel) => panel?.draw()); markPanels(); maps?.draw(); });
 });
 if (DATA.runs.length) setRun(0);

@@ -1,11 +1,15 @@
 // What stands below the matrices: neighbours, closest pairs, mistakes, classes.
 
+const nearest = new Map();
+
 /** Return the neighbours of every class and the closest pairs at an epoch, as `closest.py` packed them; null where there are none. */
 async function nearestAt(run, epoch) {
   const near = run.near;
   const at = near ? near.epochs.indexOf(epoch) : -1;
   if (at < 0) return null;
-  const numbers = await unpacked(near.lines, at, near.levels);
+  const key = `${near.lines}/${at}`;
+  if (!nearest.has(key)) nearest.set(key, await unpacked(near.lines, at, near.levels));
+  const numbers = nearest.get(key);
   const size = DATA.classes[run.classes].length;
   const part = (start, count) => numbers.subarray(start, start + count);
   const many = size * near.count;
@@ -17,6 +21,17 @@ async function nearestAt(run, epoch) {
   };
 }
 
+/** Return a panel of how similar a class was to some others, at the epochs at which these were among its nearest. */
+async function historyPanel(run, names, chosen, others) {
+  const { epochs, of, count } = run.near;
+  const found = (await Promise.all(epochs.map((epoch) => nearestAt(run, epoch)))).map((near) => near.neighbours(chosen));
+  const lines = others.map((other, k) => ({
+    label: names[other], colour: `c${k % COLOURS}`, epochs,
+    value: found.map((near) => near.find((one) => one.other === other)?.value ?? null),
+  }));
+  return { title: `How the nearest to ${names[chosen]} came about`, axis: `${of.toUpperCase()}, while among the ${count} nearest`, lines };
+}
+
 /** Return a function (i, j) -> similarity in the reference matrix, null where there is none. */
 async function referenceOf(run) {
   const matrix = run.matrices.find((one) => one.name === "scsm");
@@ -26,9 +41,10 @@ async function referenceOf(run) {
   return (i, j) => (i === j ? 1 : valueOf(matrix, codes[frameIndex(matrix, size, i, j)]));
 }
 
-async function closestSection(run, names, epoch, chosen, choose) {
+/** Return what the section shows, and the panel in it. */
+async function closestSection(run, names, epoch, chosen, choose, actions) {
   const [near, reference] = await Promise.all([nearestAt(run, epoch), referenceOf(run)]);
-  if (!near) return [element("p", {}, "There is no similarity of the network's own at this epoch.")];
+  if (!near) return { parts: [element("p", {}, "There is no similarity of the network's own at this epoch.")], panel: null };
   const own = run.near.of.toUpperCase();
   const wordnet = (pair) => (reference ? reference(...pair) : null);
   const classButton = (index) => element("button", { type: "button", class: "link", onclick: () => choose(index) }, names[index]);
@@ -37,21 +53,24 @@ async function closestSection(run, names, epoch, chosen, choose) {
     ...(reference ? [{ title: "WordNet", number: true, value: (row) => wordnet(pair(row)) }] : []),
   ];
   const neighbours = near.neighbours(chosen);
-  const changed = neighbours.map((row, k) => ({ ...row, rank: k + 1 }));
-  return [
+  const ranked = neighbours.map((row, k) => ({ ...row, rank: k + 1 }));
+  const panel = curvePanel(await historyPanel(run, names, chosen, neighbours.slice(0, 5).map((row) => row.other)), actions);
+  const parts = [
     element("div", {},
       classPicker(names, chosen, choose),
       dataTable(`Nearest to ${names[chosen]}`, [
         { title: "rank", number: true, digits: 0, value: (row) => row.rank },
         { title: "class", value: (row) => names[row.other], node: (row) => classButton(row.other) },
         ...similarities((row) => [chosen, row.other]),
-      ], changed)),
+      ], ranked),
+      run.near.epochs.length > 1 ? panel.node : null),
     dataTable(`Closest pairs of all classes by ${own}`, [
       { title: "class", value: (row) => names[row.first], node: (row) => classButton(row.first) },
       { title: "and", value: (row) => names[row.second], node: (row) => classButton(row.second) },
       ...similarities((row) => [row.first, row.second]),
     ], near.pairs),
   ];
+  return { parts, panel };
 }
 
 function classPicker(names, chosen, choose) {
