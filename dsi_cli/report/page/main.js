@@ -51,6 +51,7 @@ function wholeNote({ whole, epochs, matrices }) {
 
 function drawControls() {
   const names = run().orders.map((one) => [one.name, one.title]);
+  byId("closest-controls").replaceChildren(classPicker(namesOf(run()), state.chosen, choose));
   byId("matrix-controls").replaceChildren(
     choice("Order", names, order().name, (name) => { state.order = name; showMatrices(); }),
     element("span", { class: "buttons" },
@@ -130,6 +131,9 @@ async function showClosest() {
 }
 
 function choose(index) {
+  const picker = byId("choice-class");
+  if (byId("closest-body").contains(document.activeElement)) picker.focus({ preventScroll: true }); // what had the focus is drawn anew
+  picker.value = index;
   state.chosen = index;
   showClosest();
 }

@@ -57,7 +57,6 @@ async function closestSection(run, names, epoch, chosen, choose, actions) {
   const panel = curvePanel(await historyPanel(run, names, chosen, neighbours.slice(0, 5).map((row) => row.other)), actions);
   const parts = [
     element("div", {},
-      classPicker(names, chosen, choose),
       dataTable(`Nearest to ${names[chosen]}`, [
         { title: "rank", number: true, digits: 0, value: (row) => row.rank },
         { title: "class", value: (row) => names[row.other], node: (row) => classButton(row.other) },
@@ -73,9 +72,10 @@ async function closestSection(run, names, epoch, chosen, choose, actions) {
   return { parts, panel };
 }
 
+/** Return the list that a class is chosen from; it stays where it is while what it rules is drawn anew. */
 function classPicker(names, chosen, choose) {
   const sorted = names.map((name, index) => [index, name]).sort((a, b) => String(a[1]).localeCompare(b[1], "en"));
-  return element("div", { class: "controls" }, choice("Class", sorted, chosen, (index) => choose(Number(index))));
+  return choice("Class", sorted, chosen, (index) => choose(Number(index)));
 }
 
 function mistakesSection(run) {
@@ -121,7 +121,7 @@ function gallery(mistakes, own) {
       { title: "rank in WordNet", number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
     ], mistakes.rows);
   }
-  return element("figure", {}, element("figcaption", {}, told), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>
+  return element("figure", {}, element("figcaption", { class: "caption" }, `${told}: the truth, what it was taken for, its ranks`), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>
     element("li", {},
       row.image ? element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }) : element("span", { class: "no-image" }, "no image"),
       element("b", {}, row.truth), element("span", {}, `→ ${row.prediction}`), element("span", { class: "faint" }, ranksOf(row))))));
