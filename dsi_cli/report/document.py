@@ -17,7 +17,18 @@ from typing import Any
 from dsi_cli.report.contents import Contents
 from dsi_cli.version import __version__
 
-SCRIPTS = ("dom.js", "frame.js", "data.js", "curves.js", "heatmaps.js", "tables.js", "sections.js", "main.js")
+SCRIPTS = (
+    "dom.js",
+    "frame.js",
+    "data.js",
+    "curves.js",
+    "colours.js",
+    "sides.js",
+    "heatmaps.js",
+    "tables.js",
+    "sections.js",
+    "main.js",
+)
 """In the order in which they are put together."""
 PARTS = ("frame.html", "page.html", "style.css", *SCRIPTS)
 DIGEST = "dsi-tables"

@@ -1,39 +1,6 @@
 // Heat maps of all matrices of a run at an epoch, side by side: one order, one view, one pointer for all of them.
 
-const GUTTER = { left: 92, top: 64 };
-const VIRIDIS = ["#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725"];
-const DIVERGING = {
-  light: ["#053061", "#2166ac", "#4393c3", "#92c5de", "#f7f7f7", "#f4a582", "#d6604d", "#b2182b", "#67001f"],
-  dark: ["#a6d8ff", "#5aa9e6", "#2f77b8", "#1d4470", "#16181c", "#6b2a20", "#b4472f", "#ea7a50", "#ffc9a3"],
-};
 const LEAST_CELLS = 4;
-
-/** Return colours as packed pixels, one for each code of a matrix; code 0 is a missing value. */
-function colourTable(matrix, scale, theme) {
-  const [from, to] = matrix.shown;
-  const stops = (from < 0 && to > 0 ? DIVERGING[theme] : VIRIDIS).map(rgb);
-  const table = new Uint32Array(scale.levels + 1);
-  for (let code = 1; code <= scale.levels; code++) {
-    const share = (scale.low + (code - 1) * scale.step - from) / (to - from || 1);
-    table[code] = pixel(mixed(stops, Math.min(1, Math.max(0, share))));
-  }
-  table[0] = pixel(theme === "dark" ? [70, 70, 76] : [205, 205, 210]);
-  return table;
-}
-
-function rgb(hex) {
-  return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
-}
-
-function mixed(stops, share) {
-  const place = share * (stops.length - 1);
-  const k = Math.min(stops.length - 2, Math.floor(place));
-  return stops[k].map((one, channel) => Math.round(one + (stops[k + 1][channel] - one) * (place - k)));
-}
-
-function pixel([red, green, blue]) {
-  return (255 << 24) | (blue << 16) | (green << 8) | red;
-}
 
 /** Return what there is of a matrix at an epoch: the whole, the means of blocks, or null. */
 async function frameOf(matrix, epoch, order) {
@@ -44,37 +11,6 @@ async function frameOf(matrix, epoch, order) {
   if (between < 0) return null;
   const line = between * blocks.orders.length + blocks.orders.indexOf(order.name);
   return { codes: await unpacked(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
-}
-
-/** Return a canvas with a pixel a cell: of a whole matrix in an order, or of blocks, which have theirs already. */
-function picture(matrix, frame, order, theme) {
-  const size = frame.side || order.order.length;
-  const canvas = element("canvas", { width: size, height: size });
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(size, size);
-  const pixels = new Uint32Array(image.data.buffer);
-  const table = colourTable(matrix, frame.scale, theme);
-  if (frame.side) frame.codes.forEach((code, k) => { pixels[k] = table[code]; });
-  else fillWhole(pixels, matrix, frame.codes, order.order, table, pixel(theme === "dark" ? [38, 39, 44] : [212, 212, 219]));
-  context.putImageData(image, 0, 0);
-  return canvas;
-}
-
-function fillWhole(pixels, matrix, codes, order, table, diagonal) {
-  const size = order.length;
-  const place = new Uint32Array(size);
-  order.forEach((index, at) => { place[index] = at; });
-  let k = 0;
-  for (let i = 0; i < size; i++) {
-    const row = place[i] * size;
-    pixels[row + place[i]] = diagonal;
-    for (let j = matrix.symmetric ? i + 1 : 0; j < size; j++) {
-      if (j === i) continue;
-      const colour = table[codes[k++]];
-      pixels[row + place[j]] = colour;
-      if (matrix.symmetric) pixels[place[j] * size + place[i]] = colour;
-    }
-  }
 }
 
 /** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `zoom(factor)`, `reset()`. */
@@ -165,65 +101,8 @@ function heatMaps(run, names, { tell, chosen }) {
       context.imageSmoothingQuality = "high";
       context.drawImage(map.picture, view.x * scale, view.y * scale, view.size * scale, view.size * scale, GUTTER.left, GUTTER.top, plot, plot);
     }
-    drawNames(context, plot);
+    drawSides(context, plot, view, now.order, names);
     drawPointer(context, plot);
-  }
-
-  /** Draw the names at the sides: of all classes in view where there is room, else of the groups, else of some classes. */
-  function drawNames(context, plot) {
-    const style = getComputedStyle(document.body);
-    const cell = plot / view.size;
-    context.font = "11px system-ui, sans-serif";
-    context.fillStyle = style.getPropertyValue("--ink");
-    context.strokeStyle = style.getPropertyValue("--faint");
-    const groups = now.order.groups;
-    const inGroups = cell < 11 && groups.length > 0;
-    const marks = inGroups ? groups.map(([name, first, last]) => ({ name, from: first, to: last + 1 })) : classMarks(cell);
-    for (const isRow of [true, false]) {
-      const start = isRow ? view.y : view.x;
-      let free = -Infinity;
-      for (const mark of marks) {
-        const from = Math.max(0, (mark.from - start) * cell);
-        const to = Math.min(plot, (mark.to - start) * cell);
-        if (to <= from) continue;
-        const middle = (from + to) / 2;
-        if (inGroups) bracket(context, isRow, from, to);
-        if (middle - free < 12) continue;
-        sideName(context, isRow, middle, mark.name, inGroups ? 12 : 4);
-        free = middle;
-      }
-    }
-  }
-
-  function classMarks(cell) {
-    const step = Math.max(1, Math.ceil(13 / cell));
-    return now.order.order.map((index, at) => ({ name: names[index], from: at, to: at + 1 })).filter((_, at) => at % step === 0);
-  }
-
-  function bracket(context, isRow, from, to) {
-    const edge = (isRow ? GUTTER.left : GUTTER.top) - 4;
-    const side = isRow ? GUTTER.top : GUTTER.left;
-    context.beginPath();
-    for (const [depth, along] of [[edge, from + 1], [edge - 4, from + 1], [edge - 4, to - 1], [edge, to - 1]]) {
-      if (isRow) context.lineTo(depth, side + along);
-      else context.lineTo(side + along, depth);
-    }
-    context.stroke();
-  }
-
-  function sideName(context, isRow, middle, name, gap) {
-    const room = (isRow ? GUTTER.left : GUTTER.top) - gap - 4;
-    const text = fitting(context, name, room);
-    context.save();
-    if (isRow) context.translate(GUTTER.left - gap, GUTTER.top + middle);
-    else {
-      context.translate(GUTTER.left + middle, GUTTER.top - gap);
-      context.rotate(-Math.PI / 2);
-    }
-    context.textAlign = isRow ? "right" : "left";
-    context.textBaseline = "middle";
-    context.fillText(text, 0, 0);
-    context.restore();
   }
 
   function drawPointer(context, plot) {
@@ -367,12 +246,4 @@ function heatMaps(run, names, { tell, chosen }) {
   }
 
   return { node, show, paint, draw, zoom, reset };
-}
-
-/** Return text that is no wider than a room, its end cut off where it must. */
-function fitting(context, text, room) {
-  if (context.measureText(text).width <= room) return text;
-  let end = Math.min(text.length, 40);
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > room) end--;
-  return `${text.slice(0, end)}…`;
 }
