@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -78,6 +78,8 @@ def curves(time: Values, values: Values) -> Curves:
     values : (n,) finite, not all on one line
     """
     n, start, span = len(time), time[0], time[-1] - time[0]
+    reach = np.ptp(values)
+    values = values / reach
     scaled = (time - start) / span
     positions = _places(n)
     sums, sets, weights = _weighed(scaled, values, positions)
@@ -88,7 +90,7 @@ def curves(time: Values, values: Values) -> Curves:
     log_odds = float(np.log(max(some, 1e-300)) - np.log(max(none, 1e-300)))
     drawn = _drawn(weights, sets)
     bends = np.concatenate([start + span * _padded(places[which], MOST_BENDS) for _, which, _ in drawn])
-    slopes = np.concatenate([_padded(_slopes(sums, memory, which), MOST_BENDS + 1) for memory, which, _ in drawn]) / span
+    slopes = np.concatenate([_padded(_slopes(sums, memory, which), MOST_BENDS + 1) for memory, which, _ in drawn]) * reach / span
     weight = np.concatenate([counts for _, _, counts in drawn])
     return Curves(log_odds, bends, slopes, weight / weight.sum())
 
@@ -100,8 +102,11 @@ def _weighed(time: Values, values: Values, positions: Values) -> tuple[_Sums, li
     least = np.maximum(sums.total * _EXACT, np.finfo(float).tiny)[:, None]
     logs = []
     for bends, of_number in enumerate(sets):
-        left = np.maximum(sums.total[:, None] - _explained(sums, of_number), least)
-        evidence = sums.scale[:, None] - (n - 2) / 2 * np.log(left) - bends / 2 * np.log(n)
+        explained, information, tails = _fitted(sums, of_number)
+        left = np.maximum(sums.total[:, None] - explained, least)
+        freedom = n - 2 - bends
+        price = np.log(information * tails**2) / 2 + bends / 2 * np.log(np.pi / 2)
+        evidence = sums.scale[:, None] + gammaln(freedom / 2) - freedom / 2 * np.log(left / 2) - price
         logs.append(evidence + _prior(positions, of_number))
     top = max(float(table.max()) for table in logs)
     return sums, sets, [np.exp(table - top) for table in logs]
@@ -172,27 +177,41 @@ def _of_memory(columns: Values, gaps: Values, memory: float) -> tuple[Values, ..
     return products[inner, inner], products[inner, -1], line[inner], line[-1], products[-1, -1], np.asarray(scale)
 
 
-def _explained(sums: _Sums, sets: Indices) -> Values:
-    """Return by how much each set of bends lowers the residual sum, ``(R, M)``: Gram-Schmidt, bend after bend."""
-    explained = np.zeros((len(sums.total), len(sets)))
-    if sets.shape[1] == 0:
-        return explained
+def _fitted(sums: _Sums, sets: Indices) -> tuple[Values, Values, Values]:
+    """Return for each set of bends, ``(R, M)`` each: by how much they lower the residual sum, the determinant of their
+
+    products, and the product of ``1 + c^2`` over their changes of slope. Gram-Schmidt, bend after bend.
+    """
+    number = sets.shape[1]
+    if number == 0:
+        zero = np.zeros((len(sums.total), 1))
+        return zero, zero + 1, zero + 1
     own = np.diagonal(sums.bends, axis1=1, axis2=2)
-    if sets.shape[1] == 1:
-        return sums.values**2 / own
-    first, second = sets[:, 0], sets[:, 1]
+    first = sets[:, 0]
+    alone = sums.values / own
+    if number == 1:
+        return (sums.values * alone)[:, first], own[:, first], 1 + alone[:, first] ** 2
+    second = sets[:, 1]
     shared = sums.bends / own[:, :, None]
     left = own[:, None, :] - shared * sums.bends  # [i, j]: what is left of hinge j once i is taken out
     fitted = sums.values[:, None, :] - shared * sums.values[:, :, None]
     with np.errstate(divide="ignore", invalid="ignore"):
-        pairs = (sums.values**2 / own)[:, :, None] + fitted**2 / left
-        if sets.shape[1] == 2:
-            return pairs[:, first, second]
-        third = sets[:, 2]
-        cross = sums.bends[:, second, third] - shared[:, first, second] * sums.bends[:, first, third]
-        ratio = cross / left[:, first, second]
-        rest = fitted[:, first, third] - ratio * fitted[:, first, second]
-        return pairs[:, first, second] + rest**2 / (left[:, first, third] - ratio * cross)
+        change = fitted / left
+        explained = (sums.values * alone)[:, :, None] + fitted * change
+        information = own[:, :, None] * left
+    if number == 2:
+        tails = (1 + (alone[:, :, None] - shared * change) ** 2) * (1 + change**2)
+        return explained[:, first, second], information[:, first, second], tails[:, first, second]
+    third = sets[:, 2]
+    cross = sums.bends[:, second, third] - shared[:, first, second] * sums.bends[:, first, third]
+    of_second = left[:, first, second]
+    ratio = cross / of_second
+    rest = fitted[:, first, third] - ratio * fitted[:, first, second]
+    remains = left[:, first, third] - ratio * cross
+    c = rest / remains
+    b = change[:, first, second] - ratio * c
+    a = alone[:, first] - shared[:, first, second] * b - shared[:, first, third] * c
+    return explained[:, first, second] + rest * c, information[:, first, second] * remains, (1 + a**2) * (1 + b**2) * (1 + c**2)
 
 
 def _drawn(weights: list[Values], sets: list[Indices]) -> list[tuple[Indices, Indices, Values]]:
