@@ -305,3 +305,12 @@ def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
     assert len(rows) == len(Run(tmp_path / "alone").curves)
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
+
+
+def test_dsi_wordnet_has_nearest_labels_by_path_similarity_alone(dsi, tmp_path):
+    (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
+    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "--neighbors", 1, "-o", tmp_path / "m.parquet")
+    assert ended.code == 2
+    assert (
+        "the nearest labels are by WordNet's path similarity, not wordnet3.0-wup: add --whole for its matrix" in ended.err
+    )
