@@ -111,7 +111,6 @@ def watch(
         draws=draws,
         evaluation=evaluation,
     )
-    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
         with _sigterm_like_ctrl_c():

@@ -104,7 +104,7 @@ CURVES = Table(
             "reference",
             TEXT,
             "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
-            " the taxonomy",
+            " the taxonomy, or cifar100-superclasses",
         ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(

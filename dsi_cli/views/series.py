@@ -179,7 +179,8 @@ def label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
     name, reference = _unreferenced(key), key["reference"]
-    return name if reference in (None, *_UNSAID) else f"{name}, {reference}"
+    is_usual = reference in (None, *_UNSAID) or key["metric"] == "superclass_accuracy"
+    return name if is_usual else f"{name}, {reference}"
 
 
 _UNSAID = ("wordnet3.0-path", "wordnet3.0")
