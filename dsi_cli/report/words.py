@@ -29,7 +29,7 @@ DOUBTFUL = 0.5
 
 def sentences(run: Run, name: str) -> list[str]:
     """Return what was analysed and found in a run."""
-    curves = run.curves[run.curves["run"] == name]
+    curves = run.curves_of(name)
     return [
         *_analysed(run, name),
         *_labels(classes_of(run, name)),
