@@ -97,7 +97,7 @@ class Labelling:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
-                row |= {"candidates": list(one.candidates)}
+                row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
             rows.append(row)
         return rows
 

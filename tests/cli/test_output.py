@@ -130,7 +130,7 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
         ["2", "frog.n.01", "frog.n.01"],
         ["3", "qzx", "unresolved"],
     ]
-    assert "(or guy.n.01, " in lines[0]
+    assert "(or big_cat.n.01, " in lines[0]
     assert lines[4:] == [f"matrix (4 x 4): {out}"]
     first, second = ended.err.splitlines()
     assert first == "3 of 4 labels in WordNet 3.0, from labels.txt"
