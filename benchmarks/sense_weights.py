@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sense_weights LISTS``: fit the weights of `dsi_cli.wordnet.choosing`, and print them.
+"""``python -m benchmarks.sense_weights``: fit the weights of `dsi_cli.wordnet.choosing`, and print them.
 
 They are fitted by the likelihood of the right senses (a conditional logit, L2), first for labels alone, then in rounds
 for the list's chances that the weights of the last round give. The lists, each label with the synset that it means:
@@ -8,7 +8,7 @@ for the list's chances that the weights of the last round give. The lists, each 
 - the hypernyms of ImageNet-1k's classes by their own first names, and together with the classes
 - ImageNet-1k in 25 pieces of 40 neighbours, and 25 random samples of 40: a list need not be long
 
-LISTS is the folder of tables (WordNet id, name, synset). Tiny-ImageNet is not among them, nor any other list.
+The truth is that of the presets of these names. No other list is among them.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet import candidates, choosing, lexicon, taxonomy
 from dsi_cli.wordnet.choosing import Weights
 from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, kinds, together
@@ -58,23 +58,19 @@ def known(name: str, labels: Sequence[str], nodes: Sequence[int], keys: Sequence
     return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, readings, gather(labels, readings))
 
 
-def table(folder: Path, name: str) -> list[tuple[int, str]]:
-    """Return the nodes and labels of a list."""
-    graph, found = taxonomy.load(), []
-    for line in (folder / f"{name}.tsv").read_text(encoding="utf-8").splitlines():
-        wnid, label, _ = line.split("\t")
-        node = graph.node(wnid)
-        assert node is not None, wnid
-        found.append((node, label))
-    return found
+def table(name: str) -> list[tuple[int, str]]:
+    """Return the nodes and labels of a preset."""
+    graph, preset = taxonomy.load(), load_preset(name)
+    nodes = [graph.node(wnid or "") for wnid in preset.wnids or ()]
+    return [(node, label) for node, label in zip(nodes, preset.names, strict=True) if node is not None]
 
 
-def lists(folder: Path) -> list[Known]:
+def lists() -> list[Known]:
     """Return all lists that the weights are fitted on."""
-    rows = table(folder, "imagenet1k")
+    rows = table("imagenet1k")
     made = [*_of_imagenet(rows), *_pieces(rows)]
     for name, weight in (("cifar100", 2.0), ("cifar10", 1.0), ("coco80", 2.0), ("fashion-mnist", 1.0)):
-        these = table(folder, name)
+        these = table(name)
         nodes = [node for node, _ in these]
         made.append(known(name, [label for _, label in these], nodes, range(len(these)), weight))
         if name == "cifar100":
@@ -173,11 +169,10 @@ def folds(one: Known) -> NDArray[np.intp]:
     return np.random.default_rng(0).integers(0, FOLDS, 10_000)[np.array(one.keys) % 10_000].astype(np.intp)
 
 
-def held_out(some: Sequence[Known]) -> list[list[tuple[int, float]]]:
-    """Return for each list the node and confidence of each label, by weights that were fitted without its fold."""
+def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[tuple[int, float]]]:
+    """Return for each list the node and confidence of each label, by weights that were fitted without its fold; -1 for none."""
     found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
-    for turn in range(FOLDS):
-        weights = fit(some, [folds(one) != turn for one in some])
+    for turn, weights in enumerate(weights_of):
         for one, row in zip(some, found, strict=True):
             choices = choosing.chosen(one.field, one.labels, one.readings, weights)
             for k in np.flatnonzero(folds(one) == turn):
@@ -187,9 +182,14 @@ def held_out(some: Sequence[Known]) -> list[list[tuple[int, float]]]:
     return found
 
 
-def main(folder: Path) -> int:
+def fit_without_each_fold(some: Sequence[Known]) -> list[Weights]:
+    """Return the weights fitted without the first fold, without the second, and so on."""
+    return [fit(some, [folds(one) != turn for one in some]) for turn in range(FOLDS)]
+
+
+def main() -> int:
     """Fit on everything and print the literal table."""
-    some = lists(folder)
+    some = lists()
     weights = fit(some, [np.ones(len(one.labels), dtype=bool) for one in some])
     first = dict(zip(ALONE, weights.first, strict=True))
     print("WEIGHTS: dict[str, tuple[float, float]] = {")
@@ -200,4 +200,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main())

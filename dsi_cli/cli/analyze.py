@@ -22,6 +22,10 @@ Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead
 Labels = Annotated[
     str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
 ]
+MapFile = Annotated[
+    str | None,
+    typer.Option("--map", help="CSV of what labels mean (dsi labels --write-map), edited; comes before all else."),
+]
 KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
 Permutations = Annotated[
     int | None, typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them.")
@@ -35,6 +39,7 @@ def analyze(
     checkpoints: Checkpoints,
     out: Out = Path("dsi-out"),
     labels: Labels = None,
+    map_file: MapFile = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
     ema: Ema = False,
@@ -116,6 +121,7 @@ def analyze(
     )
     options = Options(
         labels=labels,
+        mapping=map_file,
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, console, demo, export, mistakes, scan, watch, wordnet
+from dsi_cli.cli import analyze, console, demo, export, labels, mistakes, scan, watch, wordnet
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ VERBS = (
     ("watch", watch.watch),
     ("scan", scan.scan),
     ("wordnet", wordnet.wordnet),
+    ("labels", labels.labels),
     ("mistakes", mistakes.mistakes),
     ("export", export.export),
     ("demo", demo.demo),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console, data_options
-from dsi_cli.cli.analyze import Checkpoints, Draws, Ema, Head, KeepExtraClasses, Labels, Out, Permutations, Quiet
+from dsi_cli.cli.analyze import Checkpoints, Draws, Ema, Head, KeepExtraClasses, Labels, MapFile, Out, Permutations, Quiet
 from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
 
@@ -38,6 +38,7 @@ def watch(
     ] = None,
     idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
     labels: Labels = None,
+    map_file: MapFile = None,
     head: Head = None,
     ema: Ema = False,
     keep_extra_classes: KeepExtraClasses = False,
@@ -85,7 +86,9 @@ def watch(
         device=device,
     )
     choice = Choice(head, ema, keep_extra_classes)
-    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
+    options = Options(
+        labels=labels, mapping=map_file, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation
+    )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json)
     try:
         with _sigterm_like_ctrl_c():

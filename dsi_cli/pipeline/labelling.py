@@ -102,11 +102,11 @@ class Labelling:
         return rows
 
 
-def label(labels: LabelList) -> Labelling:
-    """Return what WordNet says of a label list."""
+def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
+    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first."""
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
-    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
+    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
     return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions))
 
 

@@ -53,7 +53,7 @@ def reasons(
 
 def _how_found(how: str, word: str, reading: Reading) -> list[str]:
     if how == HEAD:
-        beside = " ".join(reading.context)
+        beside = " ".join(one for one in reading.context if one.lower().replace(" ", "_") != word)
         return [f"WordNet lacks the whole: taken for its head, {word}" + (f" (beside it: {beside})" if beside else "")]
     return [f"spelled {word} in WordNet"] if how == SPELLED else []
 
