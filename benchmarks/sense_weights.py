@@ -27,7 +27,7 @@ from dsi_cli.wordnet import candidates, choosing, lexicon, taxonomy
 from dsi_cli.wordnet.choosing import Weights
 from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, kinds, together
 
-PENALTY = 2.0
+PENALTY = 1.0
 """L2 on each weight, where a label of ImageNet-1k counts 1."""
 ROUNDS = 3
 FOLDS = 5
