@@ -25,6 +25,10 @@ Interactive = Annotated[
 WriteMap = Annotated[
     Path | None, typer.Option("--write-map", help="CSV of how each label was understood: edit it, then give it to --map.")
 ]
+LONGEST_TABLE = 2000
+"""Rows; what is longer comes as plain lines, since measuring columns takes minutes."""
+LONGEST_SHOWN = 40
+"""Characters of a label."""
 SHOWN = 9
 """Alternatives that are shown of a label."""
 
@@ -84,6 +88,10 @@ def _print(rows: Sequence[Resolution]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    if len(rows) > LONGEST_TABLE:
+        for row in rows:
+            print(console.shown("  ".join(_cells(row))))
+        return
     if not rows:
         return
     table = Table(box=None, pad_edge=False)
@@ -97,10 +105,14 @@ def _print(rows: Sequence[Resolution]) -> None:
     ):
         table.add_column(name, justify="right" if right else "left", overflow="fold" if fold else "crop", no_wrap=not fold)
     for row in rows:
-        cells = ("?" if row.is_uncertain else "", str(row.index), shorten(row.label, 40, placeholder="..."))
-        sure = "" if row.confidence is None else f"{row.confidence:.2f}"
-        table.add_row(*(Text(console.shown(cell)) for cell in (*cells, row.synset or "-", sure, _meaning(row))))
+        table.add_row(*(Text(console.shown(cell)) for cell in _cells(row)))
     console.print_table(table)
+
+
+def _cells(row: Resolution) -> tuple[str, ...]:
+    label = row.label if len(row.label) <= LONGEST_SHOWN else f"{row.label[: LONGEST_SHOWN - 3]}..."
+    sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+    return "?" if row.is_uncertain else " ", str(row.index), label, row.synset or "-", sure, _meaning(row)
 
 
 def _meaning(row: Resolution) -> str:

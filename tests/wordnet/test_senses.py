@@ -209,7 +209,7 @@ def test_what_a_person_decided_wins():
 def test_a_head_noun_is_always_uncertain_and_says_so():
     found = only("aquarium_fish")
     assert found.is_uncertain
-    assert found.reason.startswith("WordNet lacks the whole: taken for its head, fish (beside it: aquarium fish)")
+    assert found.reason.startswith("WordNet lacks the whole: taken for its head, fish (beside it: aquarium)")
 
 
 def test_a_word_that_does_not_fit_a_list_is_uncertain_though_it_has_one_sense():
