@@ -4,6 +4,7 @@
 ``wordnet``   path similarity of a label list: ours beside NLTK's loop over pairs
 ``analysis``  a whole ``dsi analyze`` beside the way by hand (``by_hand``), and how its time grows
 ``callbacks`` what the curves of a running training cost it
+``phases``    how well phases are found on made-up curves (``python -m benchmarks.phases``)
 ``startup``   what a command costs before it does anything
 ``rows``      a line of the table, and the page that holds it
 ``timing``    calls in turns, and processes with their peak memory

@@ -15,6 +15,7 @@ import pytest
 
 from dsi_cli.checkpoints.formats import FORMATS
 from dsi_cli.checkpoints.layouts import TRAINERS
+from dsi_cli.labels.presets import PRESETS, load_preset
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -86,3 +87,14 @@ def test_the_makefile_shows_what_the_continuous_check_runs():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "make check" in script
     assert "make test" in script
+
+
+def test_the_page_on_labels_has_every_preset_and_every_class_without_a_synset():
+    page = " ".join((ROOT / "docs/labels.md").read_text(encoding="utf-8").split())
+    for preset in PRESETS:
+        labels = load_preset(preset.name)
+        left_out = [name for name, wnid in zip(labels.names, labels.wnids, strict=True) if wnid is None]
+        row = f"| `{preset.name}` | {preset.title} | {preset.classes:,} | {len(left_out) or ''} | {preset.source} |"
+        assert " ".join(row.split()) in page
+        for name in left_out:
+            assert name in page

@@ -48,6 +48,14 @@ def test_verbs_that_read_no_images(verb, shared, tmp_path):
     assert not modules & set(HEAVY)
 
 
+def test_figures_are_drawn_without_torch(shared, tmp_path):
+    out = tmp_path / "out"
+    assert modules_after(tmp_path, "analyze", shared / "data" / "runs" / "fashion-mnist-tinycnn", "-o", out, "--draws", 0)
+    modules = modules_after(tmp_path, "plot", out, "sai", "training", "-o", tmp_path / "figures")
+    assert "matplotlib" in modules
+    assert not modules & {"torch", "torchvision", "timm", "nltk"}
+
+
 def test_the_package_alone_imports_nothing_heavy():
     code = "import sys, dsi_cli; print(*sorted(sys.modules))"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,19 +1,21 @@
 """Curves that a trainer wrote itself: losses, accuracies, learning rate; from a file beside the checkpoints, or inside them.
 
 Read are CSV files with an ``epoch`` column (own loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging Face
-Trainer's ``trainer_state.json``. Several rows of one epoch are joined, the last value counts. Percent become shares.
+Trainer's ``trainer_state.json``; and, where there is no other log, TensorBoard's event files
+(`dsi_cli.checkpoints.event_files`). Several rows of one epoch are joined, the last value counts. Percent become shares.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints import jsontext
+from dsi_cli.checkpoints import event_files, jsontext
+from dsi_cli.errors import CheckpointError, UsageError
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _LARGEST = 64 << 20
@@ -55,7 +57,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "loss/test",
         "loss/val",
     ),
-    "learning_rate": ("lr", "learning_rate", "lr-sgd", "lr-adam", "lr-adamw", "lr/pg0", "train/lr"),
+    "learning_rate": ("lr", "learning_rate", "lr-sgd", "lr-adam", "lr-adamw", "lr/pg0", "train/lr", "train/learning_rate"),
     "train_accuracy": ("train_acc", "train_accuracy", "train/acc", "train_acc1", "train_top1", "acc", "accuracy"),
     "test_accuracy": (
         "test_acc",
@@ -65,6 +67,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
         "valid_acc",
         "eval_acc",
         "eval_accuracy",
+        "eval/accuracy",
         "eval_top1",
         "val_acc1",
         "test_acc1",
@@ -90,7 +93,7 @@ class Log:
     """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
 
 
-def find_log(places: Iterable[Path]) -> Log | None:
+def find_log(places: Sequence[Path]) -> Log | None:
     """Return the log in the first of these folders that has one, None where there is none that can be read."""
     for place in places:
         for name in LOG_FILES:
@@ -98,16 +101,48 @@ def find_log(places: Iterable[Path]) -> Log | None:
             log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None
             if log is not None and log.by_epoch:
                 return log
-    return None
+    with_events = (place for place in places if place.is_dir() and event_files.files_of(place))
+    found = (read_log(place) for place in with_events)
+    return next((log for log in found if log is not None), None)
+
+
+def named_log(path: Path) -> Log:
+    """Return the curves of a log that was named: a CSV file, a trainer's state, an event file or a folder of these.
+
+    Raises
+    ------
+    UsageError
+        It is not there, cannot be read, or has no epochs.
+    """
+    expected = "expected a CSV file with an epoch column, trainer_state.json, a TensorBoard event file or a folder of these"
+    if not (path.is_file() or path.is_dir()):
+        raise UsageError(f"no log {path}: {expected}")
+    try:
+        log = _read(path)
+    except (OSError, ValueError, csv.Error, RecursionError, CheckpointError) as error:
+        raise UsageError(f"the log {path} cannot be read: {str(error).splitlines()[0]}; {expected}") from None
+    if not any(log.by_epoch.values()):
+        raise UsageError(f"the log {path} has no curve by epochs: {expected}")
+    return log
 
 
 def read_log(path: Path) -> Log | None:
-    """Return a log file's curves, None where it has no epochs or cannot be read."""
+    """Return a log's curves, None where it has no epochs or cannot be read; a folder is one of event files."""
     try:
+        return _read(path)
+    except (OSError, ValueError, csv.Error, RecursionError, CheckpointError):
+        return None
+
+
+def _read(path: Path) -> Log:
+    if path.is_dir() or path.name.startswith(event_files.PATTERN[:-1]):
+        of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
+        log = _joined(path, event_files.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
+    elif path.stat().st_size > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST >> 20} MB")
+    else:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
         log = _joined(path, rows, is_fraction=path.suffix == ".json")
-    except (OSError, ValueError, csv.Error, RecursionError):
-        return None
     _make_shares(log)
     first, rest = log.by_epoch.get(0), [row for epoch, row in log.by_epoch.items() if epoch > 0]
     log.begins_before_training = (

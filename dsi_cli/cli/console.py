@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -64,6 +64,19 @@ def print_table(table: Table) -> None:
 
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, soft_wrap=False).print(table)
+
+
+def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> None:
+    """Print plain columns on stdout, each under its title; those marked True hold numbers, which stand at the right, unbroken."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(pad_edge=False, box=None, header_style="bold")
+    for title, is_number in titles:
+        table.add_column(title, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(shown(cell)) for cell in row))
+    print_table(table)
 
 
 class Watching(NamedTuple):

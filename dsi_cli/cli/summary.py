@@ -30,6 +30,7 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         lines, mistakes = found[run.name]
         _notes(run, quiet=quiet)
         left_out = [_print_lines(run, lines, quiet=quiet)] if lines else []
+        _print_phases(summary, run)
         for split, answered in mistakes.items():
             print()
             left_out.append(_print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES))
@@ -54,11 +55,15 @@ def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mista
 
 def document(summary: Summary) -> dict[str, object]:
     """Return what an analysis did as ``--json`` prints it."""
+    from dsi_cli.views.phases import told
+
     found, runs = _found(summary), []
     for run in summary.runs:
         lines, mistakes = found[run.name]
         answered = {split: [asdict(line) for line in of_split] for split, of_split in mistakes.items()}
-        runs.append(asdict(run) | {"epochs": [asdict(line) for line in lines], "mistakes": answered})
+        phases = told(Path(summary.out), run.name)
+        beside = {"mistakes": answered, "phases": phases.rows, "hints": phases.hints}
+        runs.append(asdict(run) | {"epochs": [asdict(line) for line in lines], **beside})
     return asdict(summary) | {"exit_code": summary.exit_code, "runs": runs}
 
 
@@ -106,7 +111,9 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
     if len(run.unresolved) > NAMED:
         yield f"  warning: and {len(run.unresolved) - NAMED} more labels without a synset (classes.parquet names them)"
     if run.no_reference:
-        yield f"  no alignment with WordNet: {run.no_reference}"
+        yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
+    if len(run.references) > 1:
+        yield f"  references: {', '.join(run.references)}; the tables here are of the first"
 
 
 def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:
@@ -116,6 +123,15 @@ def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | No
     if missing and not run.no_reference:
         console.note(f"  no SAI: {missing}", quiet=quiet)
     return left_out
+
+
+def _print_phases(summary: Summary, run: RunSummary) -> None:
+    from dsi_cli.views.phases import told
+
+    phases = told(Path(summary.out), run.name)
+    for line in [phases.phases, *phases.hints]:
+        if line is not None:
+            print(f"  {console.shown(line)}")
 
 
 def _print_table(
@@ -187,5 +203,9 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
         print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
     folders = "csms/, confusions/" if has_mistakes else "csms/"
+    if summary.report_problem is not None:
+        console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
+    elif summary.report is not None:
+        print(f"report: {console.shown(summary.report)} (open it in a browser)")
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, MapFile, Quiet
+from dsi_cli.cli.analyze import Json, MapFile, Quiet, TaxonomyFile
 from dsi_cli.cli.labels import Interactive, WriteMap, asked, document, require_other
 from dsi_cli.errors import DONE
+from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -31,30 +32,41 @@ def wordnet(
     map_file: MapFile = None,
     write_map: WriteMap = None,
     interactive: Interactive = False,
+    neighbors: Annotated[
+        int | None,
+        typer.Option(
+            "--neighbors", min=1, help="This many nearest labels of each, not the matrix. Above 4,096 labels: 10."
+        ),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="The whole matrix, even of more than 4,096 labels.")] = False,
+    measure: Annotated[
+        str, typer.Option("--measure", help="path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
+    ] = DEFAULT_REFERENCES[0],
+    taxonomy: TaxonomyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Build WordNet's similarity matrix of a label list.
 
-    Says how each label was understood, and what else it could mean.
+    Says how each label was understood, and what else it could mean. Of more than 4,096 labels the nearest of each are given instead
+    (ranks with ties at their mid-rank), unless the whole matrix is asked for: it is written by blocks of rows.
 
     Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
     """
-    from dsi_cli.pipeline import reference
+    from dsi_cli.pipeline import reference, references
 
+    (opened,) = references.open_all([measure], taxonomy)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     one = reference.of(labels, map_file)
     if interactive:
         one = asked(one)
+    neighbors = reference.neighbors_of(one, neighbors, whole=whole)
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
     if write_map is not None:
         reference.write_map(one, write_map)
-    if stream is not None:
-        reference.write_stream(one, stream)
-    else:
-        reference.write(one, path)
+    reference.write(reference.tables(one, neighbors, opened), stream or path, opened)
     if as_json and not to_stdout:
         assert one.labels is not None
         console.print_json(
@@ -62,14 +74,26 @@ def wordnet(
                 "labels_id": one.labels_id,
                 "preset": one.labels.preset,
                 "out": str(path),
+                "neighbors": neighbors,
                 "labels": [document(r) for r in one.resolutions],
             }
         )
         return DONE
     _say(one, quiet=quiet, on_stdout=not to_stdout)
     if stream is None:
-        print(f"matrix ({one.classes} x {one.classes}): {console.shown(str(path))}")
+        _say_where(one.classes, neighbors, path)
+        if one.classes > reference.LARGEST_WHOLE and not whole:
+            console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
+
+
+def _say_where(classes: int, neighbors: int | None, path: Path) -> None:
+    what = _matrix(classes) if neighbors is None else f"the nearest {neighbors} of each of {classes} labels"
+    print(f"{what}: {console.shown(str(path))}")
+
+
+def _matrix(classes: int) -> str:
+    return f"matrix ({classes} x {classes})"
 
 
 def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:

@@ -12,7 +12,10 @@ from typing import Any, NamedTuple
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, dark before light."""
-LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), "-")
+LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)))
+"""None of them dotted: dots are a chance level's."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+"""Tell the curves of runs apart in grey."""
 CHANCE = "#6b6b6b"
 """Of chance levels and their bands."""
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
@@ -57,6 +60,7 @@ class Style(NamedTuple):
             "figure.dpi": 300 if self.name == "paper" else 144,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
+            "hatch.linewidth": 0.4,
             "svg.hashsalt": "dsi",
             "figure.constrained_layout.use": True,
         }

@@ -6,6 +6,10 @@ lists
     ``LabelList``, the one record that all others return.
 presets
     The lists that ship with the package, and how a given list is recognised as one of them.
+matching
+    Whether two lists are the same classes, whatever the spelling and the order.
+variants
+    Other names in wide use for the presets' classes.
 files
     Label files, found beside checkpoints or named by the user (``read``: a file or a preset).
 parsers

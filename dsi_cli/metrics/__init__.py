@@ -6,8 +6,16 @@
 ``structure``   SSIM, the one measure that looks at a matrix as an image
 ``null``        the chance level: mean and deviation over random relabellings of the classes
 ``bootstrap``   the interval of a SAI: resampled classes
+``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
+``partial``     partial Mantel correlation: what two CSMs share beyond a third
 ``weights``     WSI: how similar the classifier's rows are to each other
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
+``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
+``phases``      surge, refinement and stabilisation of a run, from one of its curves
+``changes``     where a curve changes its pace, which they rest on
+``reliability``  how much of a CCSM is more than noise
+``typicality``   how typical right and wrong samples are
+``differences``  whether two networks differ in a metric: the difference and its interval
 
 This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
 """
@@ -39,3 +47,4 @@ MEASURES = (
 DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
 DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
 WSI_QUANTILE = 0.95
+DEFAULT_REFERENCES = ("path",)

@@ -183,19 +183,33 @@ class Pair:
         return (self.a.ranks, self.b.ranks) if name == "spearman" else (self.a.scaled, self.b.scaled)
 
     def _ssim(self, relabelling: NDArray[np.intp]) -> float:
-        x = self.a.scaled_square[np.ix_(self.order, self.order)]
-        there = relabelling[self.order]
-        y = self.b.scaled_square[np.ix_(there, there)]
-        return structure.ssim(measures.off_diagonal(x), measures.off_diagonal(y))
+        own, other = self._image(self.a, self.order), self._image(self.b, relabelling[self.order])
+        return structure.ssim(own, other)
+
+    def _image(self, side: Side, shown: NDArray[np.intp]) -> Values:
+        return measures.off_diagonal(side.scaled_square[np.ix_(shown, shown)])
 
     def _relabelled(self, name: str) -> Callable[[NDArray[np.intp]], float]:
         """Return the measure as a function of a relabelling of the second matrix."""
         if name == "ssim":
-            return self._ssim
+            return self._relabelled_ssim()
         x, y = self._inputs(name)
         square, off = self.b.square(y), ~np.eye(self.b.classes, dtype=bool)
         measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
         return lambda relabelling: measure(x, square[np.ix_(relabelling, relabelling)][off])
+
+    def _relabelled_ssim(self) -> Callable[[NDArray[np.intp]], float]:
+        """Return the same for ``ssim``; what a relabelled image has of its own lasts, for a second matrix that does."""
+        own = self._image(self.a, self.order)
+        x = structure.means(own)
+
+        def relabelled(relabelling: NDArray[np.intp]) -> float:
+            shown = relabelling[self.order]
+            image = self._image(self.b, shown)
+            y = self.b.lasting(("relabelled", shown.tobytes()), lambda: structure.means(image))
+            return float(structure.index(x, y, structure.window_means(own * image)).mean())
+
+        return relabelled
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
         classes = self.a.classes
@@ -217,7 +231,7 @@ class Pair:
         able = [name for name, entry in found.items() if entry.value is not None and name != "kendall"]
         if not count or not able:
             return found
-        intervals = bootstrap.intervals(self.a.scaled_square, self.b.scaled_square, able, count, seed, self.order)
+        intervals = bootstrap.intervals(self.a, self.b, able, count, seed, self.order)
         return found | {name: replace(found[name], low=low, high=high) for name, (low, high) in intervals.items()}
 
 

@@ -8,13 +8,16 @@ For ``ssim`` the drawn classes stand in display order and the dropped pairs are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.metrics import structure
 from dsi_cli.metrics.measures import Values, off_diagonal
-from dsi_cli.metrics.structure import ssim
+from dsi_cli.metrics.side import Side
 
 DRAWS = 200
 LARGEST = 256
@@ -22,18 +25,21 @@ LARGEST = 256
 ROUNDING = 1e-12
 """Drawn values that vary by less than this share of their sum of squares are all the same."""
 
+_AT_ONCE = 1 << 17
+"""Pixels whose SSIM is computed in one go: what the caches hold."""
+
 Indices = NDArray[np.intp]
+Images = NDArray[np.float32]
 
 
 def intervals(
-    x: Values, y: Values, measures: Sequence[str], draws: int, seed: int, order: Indices
+    a: Side, b: Side, measures: Sequence[str], draws: int, seed: int, order: Indices
 ) -> dict[str, tuple[float, float]]:
     """Return the 2.5 and 97.5 percentile of each measure over bootstrap draws.
 
     Parameters
     ----------
-    x, y : (C, C) float64
-        Two CSMs scaled to [0, 1]; the diagonal plays no part.
+    a, b : two CSMs of the same classes
     measures : names out of `dsi_cli.metrics.MEASURES`, without ``kendall``
     draws, seed : int
         Each draw is one call ``rng.integers(0, C, C)``.
@@ -44,17 +50,14 @@ def intervals(
     -----
     A draw in which a measure does not exist (one class only, no variation) is left out of its percentiles.
     """
-    rng = np.random.default_rng(seed)
-    drawn = [rng.integers(0, len(x), len(x)) for _ in range(draws)]
-    times = np.stack([np.bincount(draw, minlength=len(x)) for draw in drawn]).astype(np.float64)
-    sums = _weighted_sums(x, y, times)
+    times = multiplicities(draws_of_classes(a.classes, draws, seed))
+    sums = weighted_sums(a.scaled_square, b.scaled_square, times)
     found: dict[str, Values] = {}
     for measure in measures:
         if measure == "ssim":
-            small_x, small_y = x.astype(np.float32), y.astype(np.float32)
-            found[measure] = np.array([_ssim(small_x, small_y, draw, order) for draw in drawn])
+            found[measure] = np.concatenate(list(_ssim(a, b, draws, seed, order)))
         elif measure == "spearman":
-            found[measure] = _spearman(x, y, times)
+            found[measure] = spearman(a, b, times, (draws, seed))
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[measure] = _FROM_SUMS[measure](*sums)
@@ -63,8 +66,28 @@ def intervals(
     return {measure: (float(low), float(high)) for measure, (low, high) in percentiles.items()}
 
 
-def _weighted_sums(x: Values, y: Values, times: Values) -> tuple[Values, ...]:
-    """Return, a value per draw, the weights' total and the weighted sums of x, y, xx, yy, xy and ``|x - y|``."""
+@lru_cache(maxsize=2)
+def draws_of_classes(classes: int, draws: int, seed: int) -> Indices:
+    """Return the classes of each draw ``(draws, C)``, each as often as it was drawn."""
+    rng = np.random.default_rng(seed)
+    return np.array([rng.integers(0, classes, classes) for _ in range(draws)])
+
+
+def multiplicities(drawn: Indices) -> Values:
+    """Return how often each draw holds each class ``(draws, C)``."""
+    return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
+
+
+def weighted_sums(x: Values, y: Values, times: Values) -> tuple[Values, ...]:
+    """Return, a value per draw, the weights' total and the weighted sums of x, y, xx, yy, xy and ``|x - y|``.
+
+    Parameters
+    ----------
+    x, y : (C, C)
+        The diagonal plays no part.
+    times : (draws, C)
+        How often each draw holds each class.
+    """
     ones = 1.0 - np.eye(len(x))
     parts = (ones, ones * x, ones * y, ones * x * x, ones * y * y, ones * x * y, ones * np.abs(x - y))
     return tuple(np.einsum("di,di->d", times @ part, times) for part in parts)
@@ -82,7 +105,8 @@ def _mse(n: Values, _x: Values, _y: Values, xx: Values, yy: Values, xy: Values, 
     return np.maximum(xx + yy - 2 * xy, 0.0) / n
 
 
-def _pearson(n: Values, x: Values, y: Values, xx: Values, yy: Values, xy: Values, _d: Values) -> Values:
+def pearson(n: Values, x: Values, y: Values, xx: Values, yy: Values, xy: Values, _d: Values) -> Values:
+    """Return Pearson's correlation per draw from `weighted_sums`, NaN where a draw has no variation."""
     value = (xy - x * y / n) / np.sqrt(_spread(n, x, xx) * _spread(n, y, yy))
     return np.clip(value, -1.0, 1.0)
 
@@ -97,26 +121,52 @@ _FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, 
     "cosine": _cosine,
     "mae": _mae,
     "mse": _mse,
-    "pearson": _pearson,
+    "pearson": pearson,
 }
 
 
-def _spearman(x: Values, y: Values, times: Values) -> Values:
-    """Return a correlation of weighted mid-ranks per draw; each value's place is sorted once, not once per draw."""
-    symmetric = np.array_equal(x, x.T) and np.array_equal(y, y.T)
-    at = np.triu_indices(len(x), 1) if symmetric else np.nonzero(~np.eye(len(x), dtype=bool))
-    places_x, places_y = (np.unique(matrix[at], return_inverse=True)[1] for matrix in (x, y))
-    return np.array([_rank_correlation(places_x, places_y, m[at[0]] * m[at[1]]) for m in times])
+def _batches(classes: int, draws: int) -> Iterator[slice]:
+    """Yield which draws are looked at together."""
+    step = max(1, _AT_ONCE // classes**2)
+    return (slice(first, first + step) for first in range(0, draws, step))
 
 
-def _rank_correlation(places_x: Indices, places_y: Indices, weight: Values) -> float:
-    total = weight.sum()
-    if total == 0.0:
-        return float("nan")
-    x, y = (_weighted_ranks(places, weight) - total / 2 for places in (places_x, places_y))
-    wx, wy = weight * x, weight * y
-    scale = float((wx @ x) * (wy @ y))
-    return float(wx @ y) / scale**0.5 if scale > 0 else float("nan")
+def spearman(a: Side, b: Side, times: Values, key: tuple[Hashable, ...] = ()) -> Values:
+    """Return Spearman's correlation per draw, of weighted mid-ranks; each value's place is sorted once, not once per draw.
+
+    Parameters
+    ----------
+    times : (draws, C)
+        How often each draw holds each class.
+    key : says which draws these are, for a side that is prepared
+    """
+    return np.concatenate(list(_correlations(a, b, times, key)))
+
+
+def _correlations(a: Side, b: Side, times: Values, draws: tuple[Hashable, ...]) -> Iterator[Values]:
+    once = a.is_symmetric and b.is_symmetric
+    pairs: Any = np.triu_indices(a.classes, 1) if once else np.nonzero(~np.eye(a.classes, dtype=bool))
+    places = [np.unique(side.scaled_square[pairs], return_inverse=True)[1] for side in (a, b)]
+    for some in _batches(a.classes, len(times)):
+        key = (*draws, once, some.start)
+        (weight,) = b.lasting(("weight", *key), partial(_pair_weights, times[some], *pairs))
+        (x, xx), (y, yy) = (
+            side.lasting(("ranks", *key), partial(_centred_ranks, at, weight))
+            for side, at in zip((a, b), places, strict=True)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            yield _products(weight, x, y) / np.sqrt(xx * yy)
+
+
+def _pair_weights(times: Values, first: Indices, second: Indices) -> tuple[Values]:
+    """Return how often each pair of classes is in each draw ``(draws, pairs)``."""
+    return (times.take(first, axis=1) * times.take(second, axis=1),)
+
+
+def _centred_ranks(places: Indices, weight: Values) -> tuple[Values, Values]:
+    """Return each pair's mid-rank among the drawn pairs, less the mean of all ``(draws, pairs)``, and its sum of squares."""
+    ranks = np.stack([_weighted_ranks(places, row) - row.sum() / 2 for row in weight])
+    return ranks, _products(weight, ranks, ranks)
 
 
 def _weighted_ranks(places: Indices, weight: Values) -> Values:
@@ -125,10 +175,36 @@ def _weighted_ranks(places: Indices, weight: Values) -> Values:
     return middle[places]
 
 
-def _ssim(x: NDArray[np.float32], y: NDArray[np.float32], drawn: Indices, order: Indices) -> float:
+def _products(weight: Values, x: Values, y: Values) -> Values:
+    return np.array([(w * u) @ v for w, u, v in zip(weight, x, y, strict=True)])
+
+
+def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[Values]:
+    """Yield the SSIM per draw, for some draws at a time; the drawn classes stand in display order."""
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    shown = drawn[np.argsort(place[drawn], kind="stable")]
-    valid = off_diagonal(np.not_equal.outer(shown, shown))
-    x_image, y_image = (off_diagonal(matrix[np.ix_(shown, shown)]) for matrix in (x, y))
-    return ssim(x_image, y_image, valid)
+    drawn = draws_of_classes(a.classes, draws, seed)
+    shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
+    for some in _batches(a.classes, draws):
+        key = (draws, seed, order.tobytes(), some.start)
+        mask, weight = b.lasting(("mask", *key), partial(_mask, shown[some]))
+        images = _images(a, shown[some]), _images(b, shown[some])
+        x, y = (
+            side.lasting(("means", *key), partial(structure.means, image, weight))
+            for side, image in zip((a, b), images, strict=True)
+        )
+        index = structure.index(x, y, structure.window_means(images[0] * images[1]) / weight)
+        total, number = (mask * index).sum(axis=(1, 2), dtype=np.float64), mask.sum(axis=(1, 2))
+        yield np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+
+
+def _mask(shown: Indices) -> tuple[NDArray[np.bool_], Images]:
+    """Return which windows count, and how much of each: a pair of a class with its own copy does not."""
+    mask = off_diagonal(shown[:, :, None] != shown[:, None, :])
+    return mask[structure.INNER], structure.window_weights(mask.astype(np.float32))
+
+
+def _images(side: Side, shown: Indices) -> Images:
+    """Return a matrix as some draws show it ``(some, C, C-1)``, 0 where a class meets its own copy."""
+    # A class and its copy meet on the matrix's own diagonal, which is 0.
+    return off_diagonal(side.scaled_single.take(shown[:, :, None] * side.classes + shown[:, None, :]))

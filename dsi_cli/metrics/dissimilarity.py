@@ -123,8 +123,8 @@ def _variant(variant: str, weights: tuple[Values, Values], rank: Values) -> Diss
     chance = 1 - wrong * (classes / 2) / scale
     nearest = np.where(np.eye(classes, dtype=bool), np.inf, rank).min(axis=1)
     ceiling = 1 - float(((weight.sum(axis=1) - np.diagonal(weight)) * nearest).sum()) / scale
-    std = _null_deviation(weight, rank) / scale
-    error = _stratified_error(counts, rank) if variant == "macro" else _pooled_error(counts, rank)
+    std = null_deviation(weight, rank) / scale
+    error = _stratified_error(counts, rank) if variant == "macro" else pooled_error(counts, rank)
     half = NORMAL_95 * error / scale
     entry = Dissimilarity(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
     if wrong == 0.0:
@@ -134,15 +134,16 @@ def _variant(variant: str, weights: tuple[Values, Values], rank: Values) -> Diss
     return replace(entry, z=z, excess=(value - chance) / (1 - chance), reason=reason)
 
 
-def _null_deviation(weight: Values, rank: Values) -> float:
+def null_deviation(weight: Values, rank: Values) -> float:
+    """Return the deviation of ``sum_ij weight_ij rank_ij`` over all relabellings of the classes of ``rank``, exact."""
     if len(rank) <= null.ENUMERATED:
         sums = [float((weight * rank[np.ix_(p, p)]).sum()) for p in null.every_relabelling(len(rank))]
         return float(np.std(sums))
     return null.product_deviation(null.Moments.of(weight), null.Moments.of(rank))
 
 
-def _pooled_error(counts: Values, rank: Values) -> float:
-    """Return the standard error of the mean rank over samples."""
+def pooled_error(counts: Values, rank: Values) -> float:
+    """Return the standard error of the mean over samples of what ``rank`` gives each."""
     total = counts.sum()
     mean = (counts * rank).sum() / total
     return float(np.sqrt((counts * (rank - mean) ** 2).sum()) / total)

@@ -17,13 +17,15 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Return the ``(C, C-1)`` array that is left of a ``(C, C)`` one when each row drops its diagonal value.
+    """Return the ``(..., C, C-1)`` array that is left of a ``(..., C, C)`` one when each row drops its diagonal value.
 
     >>> off_diagonal(np.arange(9.0).reshape(3, 3)).tolist()
     [[1.0, 2.0], [3.0, 5.0], [6.0, 7.0]]
     """
-    size = len(matrix)
-    return matrix[~np.eye(size, dtype=bool)].reshape(size, size - 1)
+    *more, size, _ = matrix.shape
+    # Without the first value, every (C+1)-th is a diagonal one.
+    between = matrix.reshape(*more, size * size)[..., 1:].reshape(*more, size - 1, size + 1)[..., :-1]
+    return between.reshape(*more, size, size - 1)
 
 
 def scaled(values: Values) -> Values:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,16 @@ Values = NDArray[np.floating[Any]]
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 SMALLEST = 2 * RADIUS + 2
 """The least number of classes: the image is ``(C, C-1)`` and must hold one window."""
-_BLOCK = 128
+INNER = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+"""Where windows have their middle."""
+_BLOCK = 32
+
+
+class Means(NamedTuple):
+    """The windows' means of an image ``(..., rows-10, columns-10)`` and of its squares: what SSIM needs of one side alone."""
+
+    value: Values
+    square: Values
 
 
 def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
@@ -34,41 +43,49 @@ def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
         (for the bootstrap, where a class may meet its own copy). NaN where no window is left.
     """
     if valid is None:
-        means = _blur(np.stack([x, y, x * x, y * y, x * y], axis=1))
-        return float(_index(means).mean())
-    weight = valid.astype(x.dtype)
-    x, y = weight * x, weight * y
-    blurred = _blur(np.stack([x, y, x * x, y * y, x * y, weight], axis=1))
-    means = blurred[:, :-1] / np.maximum(blurred[:, -1:], 1e-12)
-    counted = _index(means)[valid[RADIUS:-RADIUS, RADIUS:-RADIUS]]
+        return float(index(means(x), means(y), window_means(x * y)).mean())
+    mask = valid.astype(x.dtype)
+    x, y, weight = mask * x, mask * y, window_weights(mask)
+    counted = index(means(x, weight), means(y, weight), window_means(x * y) / weight)[valid[INNER]]
     return float(counted.mean()) if counted.size else float("nan")
 
 
-def _index(means: Values) -> Values:
-    mean_x, mean_y, mean_xx, mean_yy, mean_xy = means.swapaxes(0, 1)
-    both = mean_x * mean_y
-    squares = mean_x**2 + mean_y**2
+def index(x: Means, y: Means, product: Values) -> Values:
+    """Return the structural similarity of each window from the means of two images, and those of their product."""
+    both = x.value * y.value
+    squares = x.value**2 + y.value**2
     c1, c2 = K1**2, K2**2
-    index: Values = (2 * both + c1) * (2 * (mean_xy - both) + c2)
-    index /= (squares + c1) * (mean_xx + mean_yy - squares + c2)
-    return index
+    found: Values = (2 * both + c1) * (2 * (product - both) + c2)
+    found /= (squares + c1) * (x.square + y.square - squares + c2)
+    return found
 
 
-def _blur(images: Values) -> Values:
-    """Return the windows' means ``(rows-10, k, columns-10)`` of ``k`` images ``(rows, k, columns)``.
+def means(image: Values, weight: Values | float = 1.0) -> Means:
+    """Return the windows' means of an image and of its squares.
 
-    With the images side by side, each direction is one product of two matrices a block.
+    Parameters
+    ----------
+    image : (..., rows, columns), 0 where it does not count
+    weight : of the pixels that count in each window: `window_weights`
     """
-    rows, count, columns = images.shape
-    flat = images.reshape(rows, count * columns)
-    down = np.empty((rows - 2 * RADIUS, count * columns), dtype=images.dtype)
+    return Means(window_means(image) / weight, window_means(image * image) / weight)
+
+
+def window_weights(mask: Values) -> Values:
+    """Return how much of each window counts, never quite 0, for a mask of zeros and ones."""
+    return np.maximum(window_means(mask), np.asarray(1e-12, dtype=mask.dtype))
+
+
+def window_means(images: Values) -> Values:
+    """Return the windows' means ``(..., rows-10, columns-10)`` of images ``(..., rows, columns)``."""
+    rows, columns = images.shape[-2:]
+    down = np.empty((*images.shape[:-2], rows - 2 * RADIUS, columns), dtype=images.dtype)
     for here, reach, band in _blocks(rows, images.dtype):
-        np.matmul(band, flat[reach], out=down[here])
-    flat = down.reshape(-1, columns)
-    across = np.empty((len(flat), columns - 2 * RADIUS), dtype=images.dtype)
+        np.matmul(band, images[..., reach, :], out=down[..., here, :])
+    across = np.empty((*down.shape[:-1], columns - 2 * RADIUS), dtype=images.dtype)
     for here, reach, band in _blocks(columns, images.dtype):
-        across[:, here] = flat[:, reach] @ band.T
-    return across.reshape(rows - 2 * RADIUS, count, -1)
+        across[..., here] = down[..., reach] @ band.T
+    return across
 
 
 def _blocks(size: int, dtype: np.dtype[Any]) -> Iterator[tuple[slice, slice, Values]]:

@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow as pa
+
 from dsi_cli.checkpoints import logs
 from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
@@ -21,12 +23,14 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, curves, labelling, mapped, reading, reference
+from dsi_cli.pipeline import answering, by_class, curves, labelling, mapped, reading, reference, references
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import REFERENCE, Options, epoch_filter
+from dsi_cli.pipeline.options import Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
+from dsi_cli.pipeline.references import Opened
+from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.store import output, parquet
@@ -67,11 +71,12 @@ def analyze(
         progress(Progress(stage, done, total))
 
     with output.writing(Path(out)):
-        tables = TopTables(Path(out), options)
+        opened = references.open_all(options.references, options.taxonomy)
+        tables = TopTables(Path(out), options, opened)
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
-        trainers_logs = _logs(states)
+        trainers_logs = _logs(states, options.log)
         _scan(Path(out), states, trainers_logs, options, progress)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
@@ -79,12 +84,16 @@ def analyze(
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options, inputs.class_names)
+        references.check(opened, labellings.values())
         counter = answering.Counter(tell)
         answers = answering.prepare(Path(out), states, labellings, options, inputs, counter)
         answers.make(states, counter)
         warnings += answers.warnings
         warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, progress)
-    summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers) for state in states]
+    names = [one.name for one in opened]
+    summaries = [
+        summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers, names) for state in states
+    ]
     return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
 
 
@@ -115,8 +124,10 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def _logs(states: list[RunState]) -> dict[str, logs.Log | None]:
-    """Return the log of each run; one in the folder above counts only where a single run lies in that."""
+def _logs(states: list[RunState], named: str | None) -> dict[str, logs.Log | None]:
+    """Return the log of each run; one in the folder above counts only where a single run lies in that; a named one wins."""
+    if named is not None:
+        return dict.fromkeys((state.run.name for state in states), logs.named_log(Path(named)))
     parents = Counter(state.run.folder.parent for state in states)
     found = {}
     for state in states:
@@ -214,12 +225,9 @@ def _epochs(
     answers: Answering,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    semantics = curves.Semantics(one)
-    if one.labels is not None and one.resolved:
-        path = output.reference_path(out, REFERENCE, one.labels.id)
-        described = {"reference": REFERENCE, "mapping": one.mapping_id}
-        if parquet.options_of(path) != described:
-            parquet.write(reference.table_of(one, semantics.matrix), path, described, output.scratch(out))
+    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
+    state.no_reference = semantics.references[0].missing
+    _write_references(out, one, semantics, tables.references)
     semantics.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
@@ -231,13 +239,25 @@ def _epochs(
         written = curves.trainer_values(record, trainers_logs[record.run])
         warnings = [_zero_rows(state, one, job.stored.zero_rows), _doubt(record, job.rows, written)]
         rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
-        tables.add(record, rows, answers.identity(record))
+        tables.add(record, rows, answers.identity(record), job.by_class)
         for table, beside in answers.beside(record):
             tables.add_beside(table, beside)
         for split, counts in job.samples.items():
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
     output.remove(matrices.strays())
+
+
+def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
+    """Write the reference matrices that the output lacks; not those that know none of the classes."""
+    for source, prepared in zip(opened, semantics.references, strict=True):
+        if one.labels is None or not len(prepared.csm.classes):
+            continue
+        path = output.reference_path(out, prepared.name, one.labels.id)
+        described = source.described | {"mapping": one.mapping_id}
+        if parquet.options_of(path) != described:
+            table = reference.table_of(one, prepared.matrix, prepared.name)
+            parquet.write(table, path, described, output.scratch(out))
 
 
 class _Job(NamedTuple):
@@ -249,6 +269,8 @@ class _Job(NamedTuple):
     answers: list[StoredAnswer]
     samples: dict[str, list[int]]
     """How many samples each class has, by split."""
+    by_class: pa.Table | None = None
+    """Its rows of the table by class, where they were not known already."""
 
 
 def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
@@ -263,13 +285,13 @@ def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, 
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
 
 
-def _with_rows(job: _Job, semantics: curves.Semantics, options: Options) -> _Job:
+def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     """Return a job with the rows of its matrices and counts, where they were not known already."""
     found = curves.matrices(job.stored.by_kind, job.answers, options)
     rows = curves.rows_of(found, job.answers, job.record, semantics, options)
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    return job._replace(rows=job.rows + rows)
+    return job._replace(rows=job.rows + rows, by_class=by_class.table_of(found, job.record, semantics))
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

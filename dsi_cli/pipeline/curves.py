@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from dataclasses import asdict, replace
+from functools import reduce
+from itertools import permutations
 from math import sqrt
 from typing import Any
 
@@ -13,76 +14,20 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity
+from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, partial
 from dsi_cli.metrics import weights as wsi
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.reliability import Reliability, reliability
+from dsi_cli.metrics.hierarchy import Judgement
+from dsi_cli.metrics.reliability import reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
-from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import REFERENCE, Options
+from dsi_cli.pipeline.options import TAXONOMY, Options
+from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics, own_of
 from dsi_cli.similarity.confusion import classes_with_samples
 
 Row = dict[str, Any]
-Classes = NDArray[np.intp]
-SCSM = "scsm"
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """Of the two matrices that a SAI names."""
-
-
-@dataclass(frozen=True)
-class Csm:
-    """One stored matrix of an epoch."""
-
-    name: str
-    """Its kind, and its split where it has one: out of `ORDER`."""
-    matrix: NDArray[np.float32]
-    classes: Classes
-    """Those that it has."""
-    reliability: Reliability | None = None
-    """Of a CCSM."""
-
-    @property
-    def kind(self) -> str:
-        """The kind alone."""
-        return self.name.partition("-")[0]
-
-    @property
-    def split(self) -> str | None:
-        """The split, None where it has none."""
-        return self.name.partition("-")[2] or None
-
-
-class Semantics:
-    """The reference matrix of a run, prepared once for all its epochs."""
-
-    def __init__(self, labelling: Labelling) -> None:
-        self.labelling = labelling
-        self._sides: dict[bytes, Side] = {}
-
-    @cached_property
-    def matrix(self) -> NDArray[np.float32]:
-        """The SCSM, NaN for classes without a synset."""
-        return self.labelling.reference()
-
-    @cached_property
-    def csm(self) -> Csm:
-        """The SCSM as one of the matrices of an epoch."""
-        return Csm(SCSM, self.matrix, np.flatnonzero(~np.isnan(np.diagonal(self.matrix))))
-
-    def side(self, kept: Classes) -> Side:
-        """Return the SCSM of some classes, prepared for many partners; that of all known classes is kept."""
-        key = kept.tobytes()
-        if key not in self._sides:
-            made = Side(self.matrix[np.ix_(kept, kept)])
-            made.prepare()
-            self._sides = {**self._sides, key: made} if len(self._sides) < 4 else {key: made}
-        return self._sides[key]
-
-    def prepare(self) -> None:
-        """Prepare it now, so that threads do not each do so."""
-        if self.labelling.why_no_reference() is None:
-            self.side(self.csm.classes)
 
 
 def matrices(by_kind: Mapping[str, NDArray[np.float32]], answers: Sequence[StoredAnswer], options: Options) -> list[Csm]:
@@ -104,10 +49,11 @@ def rows_of(
     """Return every row that an epoch's stored matrices and counts give."""
     rows = [row for csm in found if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options)]
     rows += _reliability_rows(found, record)
-    rows += _alignment_rows(found, record, semantics, options)
+    rows += _alignment_rows(found, record, semantics, options) + _partial_rows(found, record, semantics, options)
     for answer in answers:
         if answer.counts is not None:
             rows += _answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
+            rows += _hierarchy_rows(answer, record, semantics)
     return rows
 
 
@@ -175,53 +121,88 @@ def _reliability_rows(found: Sequence[Csm], record: Record) -> list[Row]:
 
 
 def _alignment_rows(found: Sequence[Csm], record: Record, semantics: Semantics, options: Options) -> list[Row]:
-    """Return the SAI of every two matrices, the reference among them."""
+    """Return the SAI of every two matrices, the references among them."""
+    sides = _Sides()
     rows: list[Row] = []
-    missing = semantics.labelling.why_no_reference()
-    sides = _Sides(semantics)
-    every = [*found, *([semantics.csm] if missing is None else [])]
-    for place, first in enumerate(every):
-        for second in every[place + 1 :]:
-            rows += _pair_rows(first, second, sides, record, semantics, options)
-    if missing is not None:
-        common = {"reason": missing, "classes_used": semantics.labelling.resolved}
-        rows += [
-            _point(record, metric="sai", of=f"{csm.name},{SCSM}", reference=REFERENCE, variant=measure, **common)
-            for csm in found
-            for measure in options.measures
-        ]
+    for place, first in enumerate(found):
+        for second in found[place + 1 :]:
+            rows += _pair_rows(first, second, None, sides, record, semantics, options)
+    for reference in semantics.references:
+        for csm in found:
+            if reference.missing is None:
+                rows += _pair_rows(csm, reference.csm, reference, sides, record, semantics, options)
+            else:
+                rows += _missing_reference(csm, reference, record, options)
     return rows
+
+
+def _missing_reference(csm: Csm, reference: Prepared, record: Record, options: Options) -> list[Row]:
+    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
+    of = f"{csm.name},{SCSM}"
+    return [_point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
+
+
+def _partial_rows(found: Sequence[Csm], record: Record, semantics: Semantics, options: Options) -> list[Row]:
+    """Return the partial correlation of the network's own similarity with each reference given each other one."""
+    own = own_of(found)
+    rows = []
+    for first, given in permutations([] if own is None else semantics.references, 2):
+        assert own is not None
+        entry = _partial(own, first, given, options)
+        place = {"of": f"{own.name},{SCSM}", "reference": f"{first.name}|{given.name}"}
+        values = asdict(entry)
+        rows.append(_point(record, metric="sai", **place, variant=values.pop("measure"), **values))
+    return rows
+
+
+def _partial(own: Csm, first: Prepared, given: Prepared, options: Options) -> Alignment:
+    kept = reduce(np.intersect1d, [own.classes, first.csm.classes, given.csm.classes])
+    missing = first.missing or given.missing
+    if missing is None and len(kept) < alignment.FEWEST_CLASSES:
+        missing = f"{len(kept)} classes in all three: an alignment needs {alignment.FEWEST_CLASSES} or more"
+    if missing is not None:
+        return Alignment(partial.NAME, classes_used=len(kept), reason=missing)
+    a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, given.csm))
+    return partial.partial(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
 
 
 class _Sides:
     """The matrices of one epoch, prepared once for all their partners that have the same classes."""
 
-    def __init__(self, semantics: Semantics) -> None:
-        self._semantics = semantics
+    def __init__(self) -> None:
         self._made: dict[tuple[str, bytes], Side] = {}
 
     def of(self, csm: Csm, kept: Classes) -> Side:
-        if csm.name == SCSM:
-            return self._semantics.side(kept)
         key = (csm.name, kept.tobytes())
         if key not in self._made:
             self._made[key] = Side(csm.matrix[np.ix_(kept, kept)])
         return self._made[key]
 
 
-def _pair_rows(first: Csm, second: Csm, sides: _Sides, record: Record, semantics: Semantics, options: Options) -> list[Row]:
+def _pair_rows(
+    first: Csm,
+    second: Csm,
+    reference: Prepared | None,
+    sides: _Sides,
+    record: Record,
+    semantics: Semantics,
+    options: Options,
+) -> list[Row]:
+    """Return the SAI of two matrices; ``reference`` is the second one, where it is one."""
     kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
     if len(kept) < alignment.FEWEST_CLASSES:
         reason = f"{len(kept)} classes in both matrices: an alignment needs {alignment.FEWEST_CLASSES} or more"
         entries = {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}
     else:
         order = alignment.order_among(kept, semantics.labelling.order)
-        pair = alignment.Pair(sides.of(first, kept), sides.of(second, kept), order)
-        entries = pair.alignments(options.measures, options.permutations, options.draws, options.seed)
+        other = sides.of(second, kept) if reference is None else reference.side(kept)
+        entries = alignment.Pair(sides.of(first, kept), other, order).alignments(
+            options.measures, options.permutations, options.draws, options.seed
+        )
     corrected = _corrected(entries.get("pearson"), first, second)
     common = {"metric": "sai", "of": f"{first.name},{second.name}"}
-    if second.name == SCSM:
-        common["reference"] = REFERENCE
+    if reference is not None:
+        common["reference"] = reference.name
     rows = []
     for entry in [*entries.values(), *([corrected] if corrected is not None else [])]:
         values = asdict(entry)
@@ -270,18 +251,34 @@ def _answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
 
 
 def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Record, semantics: Semantics) -> list[Row]:
-    """Return the IDM of a split's counts by the NCSM, by the TNCSM of that split, and by the reference."""
+    """Return the IDM of a split's counts by the NCSM, by the TNCSM of that split, and by the references."""
     assert answer.counts is not None
     rows: list[Row] = []
     for csm in found:
         if csm.kind != "ccsm" and csm.split in (None, answer.split):
             rows += _of_idm(record, answer, csm.kind, dissimilarity.idm(answer.counts, csm.matrix))
-    missing = semantics.labelling.why_no_reference()
-    if missing is None:
-        entries = dissimilarity.idm(answer.counts, semantics.matrix)
-    else:
-        entries = {one: dissimilarity.Dissimilarity(one, reason=missing) for one in dissimilarity.VARIANTS}
-    return rows + [row | {"reference": REFERENCE} for row in _of_idm(record, answer, SCSM, entries)]
+    for reference in semantics.references:
+        if reference.missing is None:
+            entries = dissimilarity.idm(answer.counts, reference.matrix)
+        else:
+            entries = {one: dissimilarity.Dissimilarity(one, reason=reference.missing) for one in dissimilarity.VARIANTS}
+        rows += [row | {"reference": reference.name} for row in _of_idm(record, answer, SCSM, entries)]
+    return rows
+
+
+def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
+    """Return the severity of a split's mistakes and the superclass accuracy, by the taxonomy."""
+    assert answer.counts is not None
+    counts, unknown = answer.counts, semantics.labelling.why_no_reference()
+    lone = semantics.why_no_superclasses()
+    found = {
+        "severity": Judgement(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
+        "superclass_accuracy": Judgement(reason=lone)
+        if lone
+        else hierarchy.superclass_accuracy(counts, semantics.superclasses),
+    }
+    place = {"split": answer.split, "reference": TAXONOMY}
+    return [_point(record, metric=metric, **place, **asdict(entry)) for metric, entry in found.items()]
 
 
 def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.wordnet import paths, senses, taxonomy
+from dsi_cli.wordnet import groups, paths, senses, subsumers, taxonomy
 from dsi_cli.wordnet.senses import Resolution
 
 OF_DATA = "the data's class names"
@@ -34,6 +34,8 @@ class Labelling:
     resolutions: tuple[Resolution, ...]
     order: NDArray[np.intp]
     """The classes in display order: taxonomy where labels are resolved, the others behind; else as given."""
+    groups: tuple[str | None, ...] = ()
+    """The synset of the hypernym that groups each class; None for classes that no group holds, empty without labels."""
 
     @property
     def labels_id(self) -> str | None:
@@ -58,6 +60,10 @@ class Labelling:
         """The labels without a synset."""
         return [resolution for resolution in self.resolutions if resolution.synset is None]
 
+    def group_of(self, index: int) -> str | None:
+        """Return the synset that groups a class, None where there is none."""
+        return self.groups[index] if self.groups else None
+
     def why_no_reference(self) -> str | None:
         """Return why there is no alignment with WordNet, None if there is one."""
         if self.labels is None:
@@ -66,19 +72,32 @@ class Labelling:
             return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
         return None
 
+    @property
+    def nodes(self) -> dict[int, int]:
+        """The node in WordNet of each class that has a synset."""
+        return _known(self.resolutions)
+
     def reference(self) -> NDArray[np.float32]:
         """Return the matrix as it is stored: `similarity` in float32."""
         return self.similarity().astype(np.float32)
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        matrix = np.full((self.classes, self.classes), np.nan)
-        graph = taxonomy.load()
-        known = [(one.index, graph.node(one.wnid)) for one in self.resolutions if one.wnid is not None]
-        if known:
-            at = np.array([index for index, _ in known])
-            matrix[np.ix_(at, at)] = paths.path_similarity([node for _, node in known if node is not None])
-        return matrix
+        return placed(self.nodes, self.classes, paths.path_similarity)
+
+    def heights(self) -> NDArray[np.float32]:
+        """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
+        return placed(self.nodes, self.classes, subsumers.common_heights, np.float32)
+
+    def superclasses(self) -> NDArray[np.intp]:
+        """Return a number for each class that is the same for those of a group; a class without one is alone."""
+        numbers: dict[str, int] = {}
+        alone = range(self.classes, 2 * self.classes)
+        named = [self.group_of(index) for index in range(self.classes)]
+        found = [
+            one if name is None else numbers.setdefault(name, len(numbers)) for name, one in zip(named, alone, strict=True)
+        ]
+        return np.array(found, dtype=np.intp)
 
     def class_rows(self, run: str, samples: Mapping[str, Sequence[int]] = {}) -> list[dict[str, Any]]:
         """Return the rows of the classes table.
@@ -98,8 +117,23 @@ class Labelling:
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
                 row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
+                row |= {"group": self.groups[index]}
             rows.append(row)
         return rows
+
+
+def placed(
+    nodes: Mapping[int, int],
+    classes: int,
+    between: Callable[[Sequence[int]], NDArray[Any]],
+    dtype: type[np.floating[Any]] = np.float64,
+) -> NDArray[Any]:
+    """Return what a measure gives between the nodes of classes ``(C, C)``, NaN for classes without one."""
+    matrix = np.full((classes, classes), np.nan, dtype=dtype)
+    if nodes:
+        at = np.array(list(nodes))
+        matrix[np.ix_(at, at)] = between(list(nodes.values()))
+    return matrix
 
 
 def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
@@ -107,7 +141,7 @@ def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelli
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
     resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
-    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions))
+    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
 
 
 def without_labels(classes: int) -> Labelling:
@@ -163,10 +197,23 @@ def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | s
             yield told
 
 
-def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
+def _known(resolutions: Sequence[Resolution]) -> dict[int, int]:
+    """Return the node of each class that has a synset."""
     graph = taxonomy.load()
-    known = [(one.index, graph.node(one.wnid)) for one in resolutions if one.wnid is not None]
-    shown = taxonomy.taxonomy_order([node for _, node in known if node is not None]) if known else ()
-    first = [known[place][0] for place in shown]
+    nodes = {one.index: graph.node(one.wnid) for one in resolutions if one.wnid is not None}
+    return {index: node for index, node in nodes.items() if node is not None}
+
+
+def _groups(resolutions: Sequence[Resolution]) -> tuple[str | None, ...]:
+    names = taxonomy.load().names
+    known = _known(resolutions)
+    found = dict(zip(known, groups.groups(list(known.values())), strict=True))
+    return tuple(None if (group := found.get(one.index)) is None else names[group] for one in resolutions)
+
+
+def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
+    known = _known(resolutions)
+    indices = list(known)
+    first = [indices[place] for place in taxonomy.taxonomy_order(list(known.values()))]
     rest = [one.index for one in resolutions if one.wnid is None]
     return np.array([*first, *rest], dtype=np.intp)

@@ -8,9 +8,10 @@ from typing import Any
 
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
-REFERENCE = "wordnet3.0-path"
+TAXONOMY = "wordnet3.0"
+REFERENCE = f"{TAXONOMY}-path"
 SPLITS = ("train", "test")
 TRUTH = ("rows", "columns")
 
@@ -93,18 +94,27 @@ class Options:
     choice: Choice = field(default_factory=Choice)
     centred: bool = False
     """Also the NCSM without the mean weight row."""
+    references: tuple[str, ...] = DEFAULT_REFERENCES
+    """As ``--reference`` takes them, see `dsi_cli.pipeline.references`; the first is the main one."""
+    taxonomy: str | None = None
+    """A CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``."""
     measures: tuple[str, ...] = DEFAULT_MEASURES
     quantiles: tuple[float, ...] = (WSI_QUANTILE,)
     """Of the max and min WSI."""
     permutations: int | None = None
     draws: int | None = None
     seed: int = 0
+    log: str | None = None
+    """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""
         object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
         object.__setattr__(self, "quantiles", tuple(dict.fromkeys(self.quantiles)))
+        object.__setattr__(self, "references", tuple(dict.fromkeys(self.references)))
+        if not self.references:
+            raise UsageError("no reference: leave --reference out for WordNet's path similarity")
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:
@@ -124,7 +134,7 @@ class Options:
 
     @property
     def shaping_curves(self) -> dict[str, Any]:
-        """The options that shape the curves, those of the matrices included."""
+        """The options that shape the curves, those of the matrices included, but for the references (their files count)."""
         return {
             **self.shaping_matrices,
             "centred": self.centred,
@@ -133,7 +143,7 @@ class Options:
             "permutations": self.permutations,
             "draws": self.draws,
             "seed": self.seed,
-            "reference": REFERENCE,
+            "hierarchy": "height in the taxonomy that the classes span; superclasses are the groups of classes.parquet",
             "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }

@@ -1,24 +1,36 @@
-"""The reference matrix of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give."""
+"""The reference of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give.
+
+A matrix is made and written by blocks of rows, so that its size is a matter of the disk alone. Of lists above `LARGEST_WHOLE`
+labels the nearest classes are given instead, unless the whole matrix is asked for.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import NothingToAnalyseError, OutputError
+from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
+from dsi_cli.pipeline.references import Opened
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import REFERENCES
+from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
+from dsi_cli.wordnet import blocks
 
+LARGEST_WHOLE = 4096
+"""Labels; of longer lists the nearest classes are given unless the whole matrix is asked for."""
+NEIGHBORS = 10
+"""Nearest classes of each, unless another number is asked for."""
+BLOCK = 512
+"""Rows at a time; they stay in the processor's cache."""
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
@@ -34,22 +46,57 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None) -> Labell
     return label(found, None if mapping is None else mapped.chosen(mapping, found))
 
 
-def write(one: Labelling, path: Path) -> None:
-    """Write the matrix as ``references`` table rows.
+def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:
+    """Return how many nearest classes of each are to be given, None for the whole matrix.
+
+    Raises
+    ------
+    UsageError
+        Both were asked for.
+    """
+    if whole and asked is not None:
+        raise UsageError(f"expected --whole or --neighbors, found --whole and --neighbors {asked}: leave one out")
+    return NEIGHBORS if asked is None and not whole and one.classes > LARGEST_WHOLE else asked
+
+
+def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None = None) -> Iterator[Any]:
+    """Yield the reference by blocks: rows of ``references``, or of ``reference_neighbors`` if ``neighbors`` are asked for.
+
+    Parameters
+    ----------
+    opened : another reference than WordNet's path similarity; its whole matrix is one block
 
     Raises
     ------
     NothingToAnalyseError
-        No label is known to WordNet.
+        No label is known to the reference.
+    UsageError
+        Neighbours were asked for, which are those by path similarity, of another reference.
+    """
+    if opened is not None and opened.name != REFERENCE:
+        if neighbors is not None:
+            raise UsageError(
+                f"the nearest labels are by WordNet's path similarity, not {opened.name}: add --whole for its matrix"
+            )
+        return iter([_whole(one, opened)])
+    if not one.resolved:
+        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
+    return _rows(one) if neighbors is None else _neighbors(one, neighbors)
+
+
+def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = None) -> None:
+    """Write what `tables` yields to a file, or to an open file or pipe; ``opened`` as for that.
+
+    Raises
+    ------
     OutputError
         The place may not be written.
     """
-    parquet.write(_known(one), path, {"reference": REFERENCE}, path.parent)
-
-
-def write_stream(one: Labelling, file: IO[bytes]) -> None:
-    """Write the matrix to an open file or pipe; errors as for `write`."""
-    parquet.write_stream(_known(one), file, {"reference": REFERENCE})
+    described = {"reference": REFERENCE} if opened is None else opened.described
+    if isinstance(place, Path):
+        parquet.write_blocks(rows, place, described, place.parent)
+    else:
+        parquet.write_stream(rows, place, described)
 
 
 def write_map(one: Labelling, path: Path) -> None:
@@ -73,15 +120,53 @@ def write_map(one: Labelling, path: Path) -> None:
         raise OutputError(parquet.cannot_write(path, error)) from None
 
 
-def table_of(one: Labelling, matrix: NDArray[np.float32]) -> Any:
-    """Return the matrix of a label list as a table of the schema."""
+def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:
+    """Return the matrix of a label list as a table of the schema; ``name`` is the reference's."""
+    return _table(one, matrix, 0, name)
+
+
+def _whole(one: Labelling, opened: Opened) -> Any:
+    matrix = opened.of(one).matrix
+    if np.isnan(np.diagonal(matrix)).all():
+        why = f": {one.unresolved[0].reason}" if one.unresolved else ""
+        raise NothingToAnalyseError(f"none of {one.classes} labels is known to {opened.source}{why}")
+    return table_of(one, matrix, opened.name)
+
+
+def _rows(one: Labelling) -> Iterator[Any]:
+    """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
+    known, nodes = _known(one)
+    for rows, similar in blocks.similarity_rows(nodes, block=BLOCK):
+        first = int(known[rows.start]) if rows.start else 0
+        last = int(known[rows.stop]) if rows.stop < len(known) else one.classes
+        for start in range(first, last, BLOCK):  # once, unless classes without a synset lie between
+            matrix = np.full((min(BLOCK, last - start), one.classes), np.nan, dtype=np.float32)
+            here = (known[rows] >= start) & (known[rows] < start + BLOCK)
+            matrix[np.ix_(known[rows][here] - start, known)] = similar[here]
+            yield _table(one, matrix, start)
+
+
+def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
     assert one.labels is not None
+    known, nodes = _known(one)
+    names = np.array(one.labels.names, dtype=object)
     constants = {"reference": REFERENCE, "labels_id": one.labels.id}
-    varying = {"class_index": range(one.classes), "name": list(one.labels.names)}
+    for found in blocks.nearest(nodes, count, block=BLOCK):
+        label, neighbor = known[found.label], known[found.neighbor]
+        varying = {"class_index": label, "name": names[label].tolist(), "neighbor": neighbor}
+        varying |= {"neighbor_name": names[neighbor].tolist(), "rank": found.rank, "ties": found.ties}
+        varying["similarity"] = found.similarity
+        yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
+
+
+def _known(one: Labelling) -> tuple[NDArray[np.intp], list[int]]:
+    """Return the classes that have a synset, and its node for each."""
+    return np.array(list(one.nodes)), list(one.nodes.values())
+
+
+def _table(one: Labelling, matrix: NDArray[np.float32], start: int, name: str = REFERENCE) -> Any:
+    assert one.labels is not None
+    constants = {"reference": name, "labels_id": one.labels.id}
+    rows = range(start, start + len(matrix))
+    varying = {"class_index": rows, "name": list(one.labels.names[rows.start : rows.stop])}
     return parquet.from_matrix(REFERENCES, matrix, constants, varying)
-
-
-def _known(one: Labelling) -> Any:
-    if not one.resolved:
-        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return table_of(one, one.reference())

@@ -10,16 +10,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.pipeline import curves, reading
+from dsi_cli.pipeline import curves, phases, reading
+from dsi_cli.pipeline.by_class import ByClass
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
+from dsi_cli.pipeline.references import Opened
+from dsi_cli.pipeline.semantics import OWN
 from dsi_cli.store import output
-from dsi_cli.store.schema import CHECKPOINTS, CLASSES, CURVES, REFERENCES, TYPICALITY, TYPICALITY_HISTOGRAM, Table
+from dsi_cli.store.schema import (
+    CHECKPOINTS,
+    CLASSES,
+    CURVES,
+    PHASES,
+    REFERENCES,
+    TYPICALITY,
+    TYPICALITY_HISTOGRAM,
+    Table,
+)
 
-FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm")
+FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
 
 
 class TopTables:
@@ -29,17 +43,21 @@ class TopTables:
     ----------
     out : the output folder, locked
     options : of this call
+    references : those that the options name, opened
     """
 
-    def __init__(self, out: Path, options: Options) -> None:
+    def __init__(self, out: Path, options: Options, references: Sequence[Opened]) -> None:
         self.out = out
         self.options = options
+        self.references = references
+        self._shaping_curves = options.shaping_curves | {"references": [one.described for one in references]}
         self._checkpoints = output.earlier_options(out, CHECKPOINTS)
         self._curves = output.earlier_options(out, CURVES)
         self._rows: list[curves.Row] = []
         self._made: dict[str, dict[str, str]] = {}
         self._kept: dict[tuple[str, str], list[curves.Row]] = {}
         self._samples: dict[str, dict[str, list[int]]] = {}
+        self._by_class = ByClass(out)
         self._beside: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
 
     @property
@@ -67,14 +85,23 @@ class TopTables:
         key = f"{record.epoch}/{record.step}"
         same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == _made_from(record, answers)
         same_labels = self._curves.get("labels", {}).get(record.run, "") == one.mapping_id
-        same_options = self._curves.get("shaping", {}).get(record.run) == self.options.shaping_curves
+        same_options = self._curves.get("shaping", {}).get(record.run) == self._shaping_curves
         if not (same_weights and same_labels and same_options):
             return []
         rows = self._kept.get((record.run, key), [])
+        if any(map(_is_of_reference, rows)) and not self._by_class.has((record.run, key)):
+            return []  # the output is of a dsi that did not write that table, or the table is lost
         return [row | {"epochs_completed": record.epochs_completed} for row in rows]
 
-    def add(self, record: Record, rows: Iterable[curves.Row], answers: str = "") -> None:
-        """Take the rows of one checkpoint; ``answers`` as for `still_holding`."""
+    def add(self, record: Record, rows: Iterable[curves.Row], answers: str = "", by_class: pa.Table | None = None) -> None:
+        """Take the rows of one checkpoint.
+
+        Parameters
+        ----------
+        answers : as for `still_holding`
+        by_class : its rows of the table by class; None: the earlier ones hold
+        """
+        self._by_class.add(record, by_class)
         self._made.setdefault(record.run, {})[f"{record.epoch}/{record.step}"] = _made_from(record, answers)
         self._rows += rows
 
@@ -94,7 +121,7 @@ class TopTables:
         """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
         rows, made = list(self._rows), {run: dict(keys) for run, keys in self._made.items()}
         for (run, key), kept in self._kept.items():
-            same = self._curves.get("shaping", {}).get(run) == self.options.shaping_curves
+            same = self._curves.get("shaping", {}).get(run) == self._shaping_curves
             same &= self._curves.get("labels", {}).get(run, "") == labellings[run].mapping_id
             if same and key not in self._made.get(run, {}):
                 rows += kept
@@ -121,14 +148,22 @@ class TopTables:
         output.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
         labels = self._curves.get("labels", {}) | {name: one.mapping_id for name, one in labellings.items()}
-        shaping = self._shaping(self._curves, self.options.shaping_curves)
+        shaping = self._shaping(self._curves, self._shaping_curves)
         options = {"shaping": shaping, "made": others | made, "labels": labels}
+        # Before the curves, which say what holds: a call that dies between the two leaves no rows that count wrongly.
+        self._by_class.write(self._mine, made)
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
+        if is_whole:
+            mine = [row for row in rows if row["run"] in self._mine]
+            self._beside[PHASES] = phases.rows(mine, self.references[0].name)
         self._write_beside()
-        self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
+        names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
+        self._remove_references(
+            {(one, labels) for run, labels in names for one in output.reference_names(shaping.get(run, {}))}
+        )
 
     def _write_beside(self) -> None:
-        """Write the typicality tables, where any run has templates."""
+        """Write the typicality tables, where any run has templates, and the phases, where all curves are known."""
         for table, mine in self._beside.items():
             rows = self._with_others(table, mine)
             if rows:
@@ -145,10 +180,15 @@ class TopTables:
         others = [row for row in output.earlier_rows(self.out, table) if row["run"] not in self._mine]
         return sorted(others + rows, key=lambda row: str(row["run"]))
 
-    def _remove_references(self, used: set[str]) -> None:
-        for file in (self.out / REFERENCES.path).glob("*.parquet"):
-            if file.stem.rpartition("-")[2] not in used:
-                file.unlink(missing_ok=True)
+    def _remove_references(self, used: set[tuple[str, str]]) -> None:
+        kept = {output.reference_path(self.out, name, labels_id) for name, labels_id in used}
+        output.remove(set((self.out / REFERENCES.path).glob("*.parquet")) - kept)
+
+
+def _is_of_reference(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is the alignment of the network's own similarity with a reference."""
+    is_own = row["of"] in {f"{name},scsm" for name in OWN}
+    return row["metric"] == "sai" and is_own and row["value"] is not None
 
 
 def _made_from(record: Record, answers: str) -> str:

@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -70,18 +71,18 @@ def _utf8(value: Any) -> Any:
 def from_matrix(
     table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]
 ) -> pa.Table:
-    """Return a square matrix as an Arrow table: a row per class, its values in the table's list column.
+    """Return a matrix, or some of its rows, as an Arrow table: a row per class, its values in the table's list column.
 
     Parameters
     ----------
-    matrix : (C, C); NaN becomes null
+    matrix : (R, C); NaN becomes null
     constants : values that every row has
-    varying : columns of C values
+    varying : columns of R values
     """
-    size = len(matrix)
+    size, width = matrix.shape
     (listed,) = (column for column in table.columns if column.type in _VALUES)
     values = pa.array(np.ascontiguousarray(matrix, dtype=_VALUES[listed.type]).ravel(), from_pandas=True)
-    offsets = pa.array(np.arange(0, size * size + 1, size, dtype=np.int32))
+    offsets = pa.array(np.arange(size + 1, dtype=np.int32) * np.int32(width))
     return from_columns(table, size, constants, {**varying, listed.name: pa.ListArray.from_arrays(offsets, values)})
 
 
@@ -130,10 +131,16 @@ def _square(table: pa.Table, column: str) -> NDArray[Any]:
 
 
 def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path) -> None:
-    """Write a table to ``path`` in one step; its folder is made.
+    """Write a table to ``path`` in one step; parameters and errors as for `write_blocks`."""
+    write_blocks([table], path, options, scratch)
+
+
+def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path) -> None:
+    """Write the rows of one or more tables of one schema to ``path`` in one step, as they come; its folder is made.
 
     Parameters
     ----------
+    blocks : at least one; each is a row group, so one at a time is in memory
     options : what shaped the table; JSON
     scratch : a folder on the same disk for the file while it is not whole
 
@@ -147,13 +154,14 @@ def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
-            write_stream(table, file, options)
+            write_stream(blocks, file, options)
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        discard(part)
         raise OutputError(cannot_write(path, error)) from None
+    finally:
+        discard(part)  # gone already if all went well
 
 
 def discard(part: Path) -> None:
@@ -162,17 +170,21 @@ def discard(part: Path) -> None:
         part.unlink()
 
 
-def write_stream(table: pa.Table, file: IO[bytes], options: Mapping[str, Any]) -> None:
-    """Write a table to an open file or pipe."""
-    described = table.replace_schema_metadata({_KEY: json.dumps(_described(options), sort_keys=True)})
-    lists = [field.name for field in table.schema if field.type == _TYPES[FLOATS]]
-    pq.write_table(
-        described,
+def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[str, Any]) -> None:
+    """Write the rows of one or more tables of one schema to an open file or pipe, a row group each."""
+    rest = iter(blocks)
+    first = next(rest)
+    schema = first.schema.with_metadata({_KEY: json.dumps(_described(options), sort_keys=True)})
+    lists = [field.name for field in schema if field.type == _TYPES[FLOATS]]
+    with pq.ParquetWriter(
         file,
+        schema,
         compression="zstd",
-        use_dictionary=[field.name for field in table.schema if field.type == pa.string()],
+        use_dictionary=[field.name for field in schema if field.type == pa.string()],
         use_byte_stream_split=[f"{name}.list.element" for name in lists],
-    )
+    ) as writer:
+        for table in chain([first], rest):
+            writer.write_table(table.replace_schema_metadata(schema.metadata))
 
 
 def read(path: Path) -> pa.Table:

@@ -11,12 +11,13 @@ import pandas as pd
 from dsi_cli.errors import UsageError
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import (
+    ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
     CLASSES,
     CONFUSIONS,
     CURVES,
+    PHASES,
     PREDICTIONS,
-    REFERENCES,
     TYPICALITY,
     TYPICALITY_HISTOGRAM,
     Table,
@@ -51,6 +52,11 @@ class Run:
         return self._table(CURVES)
 
     @cached_property
+    def phases(self) -> pd.DataFrame:
+        """The phases of each run on its alignment and WSI curves, or why there are none."""
+        return self._table(PHASES)
+
+    @cached_property
     def checkpoints(self) -> pd.DataFrame:
         """All files that were found, with status and reason."""
         return self._table(CHECKPOINTS)
@@ -59,6 +65,14 @@ class Run:
     def classes(self) -> pd.DataFrame:
         """The classes of each run, with the synset that each was understood as."""
         return self._table(CLASSES)
+
+    @cached_property
+    def alignment_by_class(self) -> pd.DataFrame:
+        """How much each class's row, and each group of classes, agrees with the reference; empty without one.
+
+        A row without ``class_index`` is that of a group.
+        """
+        return self._table(ALIGNMENT_BY_CLASS)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:
@@ -80,6 +94,18 @@ class Run:
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
         return sorted({int(epoch) for epoch in rows["epoch"]})
 
+    def curves_of(self, run: str | None = None) -> pd.DataFrame:
+        """Return a run's rows of the curves, of several references those of the main one alone."""
+        name = self._run(run)
+        others = self.references(name)[1:]
+        rows = self.curves[self.curves["run"] == name]
+        is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
+        return rows[~is_other]
+
+    def references(self, run: str | None = None) -> list[str]:
+        """Return the names of the reference matrices that a run was compared with, the main one first."""
+        return output.references_of(self.path, self._run(run))
+
     def csm(
         self,
         kind: str = "ncsm",
@@ -87,6 +113,7 @@ class Run:
         split: str | None = None,
         run: str | None = None,
         step: int | None = None,
+        reference: str | None = None,
     ) -> pd.DataFrame:
         """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class.
 
@@ -97,6 +124,7 @@ class Run:
         split : ``train`` or ``test`` for matrices that have one
         run : needed only where the folder holds several
         step : of an earlier save within the epoch
+        reference : which one, for ``scsm``; a name out of `references`, the main one if None
 
         Raises
         ------
@@ -109,7 +137,7 @@ class Run:
                 raise UsageError(f"{word!r} is no kind or split of a matrix: expected names like ncsm, scsm, test")
         labels = self._labels(name)
         if kind == "scsm":
-            return self._reference(name, labels)
+            return self._reference(name, labels, reference)
         known = self.epochs(name)
         if epoch is None:
             epoch = known[-1] if known else 0
@@ -117,7 +145,7 @@ class Run:
         if not path.is_file():
             kinds = sorted(path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             raise UsageError(
-                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {_brief(known)},"
+                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
                 f" its matrices {', '.join(k.name for k in kinds) or 'none'}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
@@ -153,19 +181,24 @@ class Run:
         if not path.is_file():
             there = sorted(int(p.stem) for p in path.parent.glob("*.parquet") if p.stem.isdecimal())
             raise UsageError(
-                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {_brief(there) or 'none'};"
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief(there) or 'none'};"
                 " dsi analyze makes them with --predictions or --test"
             )
         return path
 
     def sorted(
-        self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None
+        self,
+        kind: str = "ncsm",
+        epoch: int | None = None,
+        split: str | None = None,
+        run: str | None = None,
+        reference: str | None = None,
     ) -> pd.DataFrame:
         """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
 
         Ties keep the order of the class index. Parameters and errors as for `csm`.
         """
-        matrix = self.csm(kind, epoch, split, run)
+        matrix = self.csm(kind, epoch, split, run, reference=reference)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
         np.fill_diagonal(values, np.inf)
         order = np.argsort(-values, axis=1, kind="stable")
@@ -192,9 +225,13 @@ class Run:
         index: pd.Index = pd.Index(names, name="class")
         return index
 
-    def _reference(self, run: str, labels: pd.Index) -> pd.DataFrame:
+    def _reference(self, run: str, labels: pd.Index, asked: str | None) -> pd.DataFrame:
+        known = self.references(run)
+        if asked is not None and asked not in known:
+            raise UsageError(f"run {run!r} has no reference {asked!r}: expected one of {', '.join(known) or 'none'}")
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
-        found = [file for one in ids for file in sorted((self.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
+        paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
+        found = [path for path in paths if path.is_file()]
         if not found:
             raise UsageError(
                 f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"
@@ -202,5 +239,6 @@ class Run:
         return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
 
 
-def _brief(epochs: list[int]) -> str:
+def brief(epochs: list[int]) -> str:
+    """Return epochs as a message names them, the first and the last where there are many."""
     return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"

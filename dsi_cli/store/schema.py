@@ -86,7 +86,7 @@ CLASSES = Table(
         Column("candidate_scores", FLOATS, "their chances; empty where an id decides"),
         Column("reason", TEXT, "why this synset, or why none; null where an id decides"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
-        Column("group", TEXT, "semantic group"),
+        Column("group", TEXT, "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01"),
         Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
         Column("samples_test", INTEGER, "samples of the class in the test split"),
     ),
@@ -102,15 +102,22 @@ CURVES = Table(
         Column(
             "metric",
             TEXT,
-            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, mistakes, loss, learning_rate",
+            "sai, idm, wsi, mean_row, reliability, accuracy, accuracy_top5, balanced_accuracy, superclass_accuracy, mistakes,"
+            " severity, loss, learning_rate",
         ),
         Column("of", TEXT, "the matrices: ncsm,scsm or ncsm,ccsm-test for a SAI, ncsm for a WSI or an IDM"),
-        Column("reference", TEXT, "the reference matrix where scsm takes part, e.g. wordnet3.0-path"),
+        Column(
+            "reference",
+            TEXT,
+            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
+            " the taxonomy",
+        ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI; all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
+            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM;"
+            " mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
         Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),
@@ -124,6 +131,32 @@ CURVES = Table(
         Column("classes_used", INTEGER, "classes that took part"),
         Column("samples_used", INTEGER, "samples that took part"),
         Column("reason", TEXT, "why something is null"),
+    ),
+)
+PHASES = Table(
+    "phases.parquet",
+    "a phase of a run on one of its curves, or a curve without phases",
+    (
+        _RUN,
+        Column(
+            "curve", TEXT, "sai excess ncsm,scsm (tncsm-test where there is no classifier), wsi max or wsi min; never null"
+        ),
+        Column(
+            "phase",
+            TEXT,
+            "surge, refinement or stabilisation; drop or growth in a run that hardly learns; null where none is found",
+        ),
+        Column("first_epoch", INTEGER, "where it begins"),
+        Column("last_epoch", INTEGER, "where it ends and the next one begins"),
+        Column("slope", FLOAT, "mean change of the curve per epoch"),
+        Column(
+            "confidence",
+            FLOAT,
+            "probability that there is such a phase, each end off by at most a twentieth of the run or an epoch",
+        ),
+        Column("low", INTEGER, "lower end of the 95 % interval of last_epoch"),
+        Column("high", INTEGER, "upper end"),
+        Column("reason", TEXT, "why no phase is found"),
     ),
 )
 CSMS = Table(
@@ -149,6 +182,29 @@ REFERENCES = Table(
         _CLASS,
         Column("name", TEXT, "the label"),
         _SIMILARITY,
+    ),
+)
+REFERENCE_NEIGHBORS = Table(
+    "reference_neighbors",
+    "a class and one of its nearest in a reference, from the nearest on (`dsi wordnet`, in place of a large matrix)",
+    (
+        Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
+        Column("labels_id", TEXT, "the label list; never null"),
+        _CLASS,
+        Column("name", TEXT, "the label"),
+        Column("neighbor", INTEGER, "class_index of the near class; never null"),
+        Column("neighbor_name", TEXT, "its label"),
+        Column(
+            "rank",
+            FLOAT,
+            "its rank among the classes with a synset, from 1; classes that are as similar share the mid-rank",
+        ),
+        Column(
+            "ties",
+            INTEGER,
+            "classes that are exactly as similar, this one included: more than are listed if cut within them",
+        ),
+        Column("similarity", FLOAT, "similarity of the two"),
     ),
 )
 CONFUSIONS = Table(
@@ -216,4 +272,41 @@ TYPICALITY_HISTOGRAM = Table(
         Column("samples", INTEGER, "samples in the bin"),
     ),
 )
-TABLES = (CHECKPOINTS, CLASSES, CURVES, CSMS, REFERENCES, CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM)
+ALIGNMENT_BY_CLASS = Table(
+    "alignment_by_class.parquet",
+    "a class at an epoch, or a group of classes: then class_index is null",
+    (
+        _RUN,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        Column("of", TEXT, "the network's own similarity: ncsm; tncsm-test or tncsm-train without a classifier"),
+        Column("reference", TEXT, "the reference matrix, e.g. wordnet3.0-path; never null"),
+        Column("class_index", INTEGER, "row of the head, from 0; null in the row of a group"),
+        Column("group", TEXT, "semantic group; null where the class has none"),
+        Column(
+            "pearson",
+            FLOAT,
+            "of a class: correlation of its row with its row in the reference; of a group: SAI of its classes among themselves",
+        ),
+        Column("z", FLOAT, "deviations above chance, positive where more alike"),
+        Column("classes_used", INTEGER, "classes that took part"),
+        Column("reason", TEXT, "why something is null"),
+    ),
+)
+TABLES = (
+    CHECKPOINTS,
+    CLASSES,
+    CURVES,
+    ALIGNMENT_BY_CLASS,
+    PHASES,
+    CSMS,
+    REFERENCES,
+    CSMS,
+    REFERENCES,
+    REFERENCE_NEIGHBORS,
+    CONFUSIONS,
+    PREDICTIONS,
+    TYPICALITY,
+    TYPICALITY_HISTOGRAM,
+)

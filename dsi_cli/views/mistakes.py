@@ -6,9 +6,7 @@ in the network's own similarity at that epoch, and in WordNet's. The order's key
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.store import output
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
+from dsi_cli.views.naming import class_names, is_called
 from dsi_cli.views.nearness import Values, nearness, number
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "neares
 SPLITS = ("test", "train")
 DIGITS = 12
 """Of the farness in comparisons: what is equal in exact arithmetic is equal."""
-_INDEX = " (class {})"
-"""Tells classes of one name apart."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def most_telling(run: Run, asked: Asked | None = None) -> Listing[Mistake]:
     """
     asked = _settled(run, asked or Asked(), PREDICTIONS)
     frame = run.predictions(asked.epoch, asked.split, asked.run)
-    names, near = _names(run, asked), nearness(run, asked.epoch, asked.split, asked.run)
+    names, near = class_names(run, asked.run), nearness(run, asked.epoch, asked.split, asked.run)
     wrong = frame[_chosen(names, asked)[frame["target"], frame["prediction"]]]
     farness, score = near.farness[wrong["target"], wrong["prediction"]], wrong["score"].to_numpy(dtype=np.float64)
     order = np.lexsort((wrong["sample"], _last(-score), _by_farness(farness, asked)))[: asked.most]
@@ -159,7 +156,7 @@ def pairs(run: Run, asked: Asked | None = None) -> Listing[Pair]:
     """
     asked = _settled(run, asked or Asked(), CONFUSIONS)
     counts = run.confusion(asked.epoch, asked.split, asked.run).to_numpy()
-    names, near = _names(run, asked), nearness(run, asked.epoch, asked.split, asked.run)
+    names, near = class_names(run, asked.run), nearness(run, asked.epoch, asked.split, asked.run)
     samples, farness = counts.sum(axis=1), near.farness
     truth, prediction = np.nonzero(_chosen(names, asked) & (counts > 0))
     keys = (prediction, truth, _by_farness(farness[truth, prediction], asked), -counts[truth, prediction])
@@ -209,36 +206,10 @@ def _instead(run: Run, table: Table, name: str, split: str) -> str:
     return f"dsi analyze makes them with --{split} DATA and --model, or with --predictions"
 
 
-def _names(run: Run, asked: Asked) -> list[str]:
-    """Return a name for each class; where several share one, each with its index."""
-    rows = run.classes[run.classes["run"] == asked.run].sort_values("class_index")
-    plain = [name if isinstance(name, str) else str(index) for index, name in enumerate(rows["name"])]
-    uses = Counter(plain)
-    return [f"{name}{_INDEX.format(index)}" if uses[name] > 1 else name for index, name in enumerate(plain)]
-
-
 def _chosen(names: list[str], asked: Asked) -> NDArray[np.bool_]:
     """Return which pairs (truth, prediction) are asked for; never a class with itself."""
-    truth, prediction = (_is_called(name, names) for name in (asked.truth, asked.prediction))
+    truth, prediction = (is_called(name, names) for name in (asked.truth, asked.prediction))
     return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
-
-
-def _is_called(name: str | None, names: list[str]) -> NDArray[np.bool_]:
-    """Return which classes have a name; all where it is None."""
-    if name is None:
-        return np.ones(len(names), dtype=bool)
-    found = np.array([one in (name, name + _INDEX.format(index)) for index, one in enumerate(names)])
-    if not found.any():
-        near = _similar(name, names)
-        raise UsageError(f"no class {name!r}: {f'is it {near}?' if near else 'dsi export OUT --table classes lists them'}")
-    return found
-
-
-def _similar(name: str, names: list[str]) -> str:
-    """Return the names that are most like one, or one of whose synonyms is."""
-    called = [(part.lower(), one) for one in names for part in (one, *one.partition(" (class ")[0].split(", "))]
-    close = get_close_matches(name.lower(), dict(called), n=3)
-    return " or ".join(dict.fromkeys(one for part in close for word, one in called if word == part))
 
 
 def _by_farness(farness: Values, asked: Asked) -> Values:

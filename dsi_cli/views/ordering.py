@@ -64,13 +64,16 @@ def clustering(similarity: NDArray[Any]) -> NDArray[np.float64]:
     return tree
 
 
-def cluster(similarity: NDArray[Any]) -> Order:
-    """Return the order of the leaves of `clustering`."""
+def leaves(tree: NDArray[Any]) -> Order:
+    """Return the order of the leaves of a linkage."""
     from scipy.cluster.hierarchy import leaves_list
 
-    if len(similarity) < 2:
-        return given(len(similarity))
-    return np.asarray(leaves_list(clustering(similarity)), dtype=np.intp)
+    return np.asarray(leaves_list(tree), dtype=np.intp)
+
+
+def cluster(similarity: NDArray[Any]) -> Order:
+    """Return the order of the leaves of `clustering`; a single class has only one."""
+    return given(len(similarity)) if len(similarity) < 2 else leaves(clustering(similarity))
 
 
 def groups(classes: pd.DataFrame, order: Order) -> list[Group]:

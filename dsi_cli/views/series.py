@@ -175,7 +175,18 @@ def label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, CCSM test)'
     >>> label({"metric": "idm", "of": "scsm", "split": "test", "variant": "errors", "reference": "wordnet3.0-path"})
     'WIDM, test'
+    >>> label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
+    'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
+    name, reference = _unreferenced(key), key["reference"]
+    return name if reference in (None, *_UNSAID) else f"{name}, {reference}"
+
+
+_UNSAID = ("wordnet3.0-path", "wordnet3.0")
+"""The references that a legend need not name: the usual one, and the taxonomy of severity."""
+
+
+def _unreferenced(key: dict[str, str | None]) -> str:
     of, split = key["of"] or "", key["split"]
     if key["metric"] == "sai":
         return f"SAI({', '.join(part.upper().replace('-TEST', ' test').replace('-TRAIN', ' train') for part in of.split(','))})"

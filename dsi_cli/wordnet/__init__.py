@@ -6,6 +6,18 @@ taxonomy
     The graph of hypernyms: nodes by id and by name, glosses, ancestors, the order of classes.
 paths
     Shortest paths and path similarity of all pairs of labels (the SCSM).
+measures
+    The other similarities: Wu-Palmer, Leacock-Chodorow, and those by information content.
+information
+    Information content files in NLTK's format.
+own
+    A taxonomy of one's own in place of WordNet, as CSV.
+subsumers
+    What two labels have in common: the height of their lowest common hypernym, and the like.
+groups
+    The hypernyms that group the classes of a list: brackets, blocks, superclasses.
+blocks
+    The same by blocks of rows, and each label's nearest alone, for long lists.
 lexicon
     Words: the lemmas in sense order, plurals to base forms, nearest spellings.
 senses

@@ -120,28 +120,31 @@ def distance_blocks(nodes: Nodes, taxonomy: Taxonomy | None = None, block: int =
         A number is no node of the taxonomy.
     """
     taxonomy = taxonomy or load()
-    levels = _levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
-    for start in range(0, len(levels.labels), block):
-        columns = slice(start, min(start + block, len(levels.labels)))
-        rows = _up(levels, levels.labels[columns])
-        _down(levels, rows)
-        yield columns, rows[levels.labels]
+    above = levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+    for start in range(0, len(above.labels), block):
+        columns = slice(start, min(start + block, len(above.labels)))
+        rows = up(above, above.labels[columns])
+        down(above, rows)
+        yield columns, rows[above.labels]
 
 
 @dataclass(frozen=True)
-class _Levels:
+class Levels:
     """The labels' ancestors as rows, by rising depth (the longest way to a root), so that parents come before children.
 
-    ``graph`` holds the rows' parents as row numbers. A step ``(first, last, above)`` says that ``above`` are the k-th
-    parents of the rows from ``first`` to ``last``: within a depth the rows with most parents come first.
+    ``nodes`` says which node each row is, ``labels`` in which row each label is. ``graph`` holds the rows' parents as row
+    numbers. A step ``(first, last, above)`` says that ``above`` are the k-th parents of the rows from ``first`` to ``last``:
+    within a depth the rows with most parents come first.
     """
 
+    nodes: Rows
     labels: Rows
     graph: Taxonomy
     steps: tuple[tuple[int, int, npt.NDArray[np.int32]], ...]
 
 
-def _levels(taxonomy: Taxonomy, labels: Rows) -> _Levels:
+def levels(taxonomy: Taxonomy, labels: Rows) -> Levels:
+    """Return the labels' ancestors in the order in which what is known of them is handed on."""
     nodes = ancestors(taxonomy, labels)
     count = np.diff(taxonomy.starts)[nodes]
     depth = taxonomy.depths[nodes]
@@ -157,10 +160,10 @@ def _levels(taxonomy: Taxonomy, labels: Rows) -> _Levels:
             last = first + np.count_nonzero((depth == depth[first]) & (count > k))
             steps.append((int(first), int(last), above[starts[first:last] + k]))
     graph = Taxonomy(taxonomy.offsets[nodes], (), depth, starts, above)
-    return _Levels(row[labels], graph, tuple(steps))
+    return Levels(nodes, row[labels], graph, tuple(steps))
 
 
-def _up(levels: _Levels, labels: Rows) -> Bytes:
+def up(levels: Levels, labels: Rows) -> Bytes:
     """Return the edges from each label (columns) up to each of its ancestors (rows), ``FAR`` for other rows.
 
     A wave that starts at every label at once; a label has some ten ancestors, so it touches little of the array.
@@ -176,7 +179,7 @@ def _up(levels: _Levels, labels: Rows) -> Bytes:
     return rows
 
 
-def _down(levels: _Levels, rows: Bytes) -> None:
+def down(levels: Levels, rows: Bytes) -> None:
     """Shorten, in place, each row by the way over its parents, from the root down."""
     for first, last, above in levels.steps:
         over_parent = rows[above]

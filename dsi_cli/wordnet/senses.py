@@ -119,7 +119,8 @@ def resolve(
     wnids
         Beside each label an id or synset name that wins over it, or None.
     preset
-        Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``.
+        Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``, and one
+        without an id stays unresolved.
     chosen
         What a person chose for some labels, by index: an id or a synset name; an empty text leaves the label out.
 
@@ -145,7 +146,7 @@ def resolve(
         if chosen is not None and index in chosen:
             meanings.append(_mapped(label, chosen[index]))
         else:
-            meanings.append(_given(label, wnid, preset) if wnid and wnid.strip() else _meaning(label, shared))
+            meanings.append(_given(label, wnid, preset) if wnid and wnid.strip() else _alone(label, preset, shared))
     if any(meaning.is_open for meaning in meanings):
         return _described(_chosen(labels, meanings))
     return _described([_certain(index, *row) for index, row in enumerate(zip(labels, meanings, strict=True))])
@@ -168,6 +169,14 @@ def _mapped(label: str, key: str) -> _Meaning:
         return _Meaning("map", None, Reading(), "left out by the mapping")
     meaning = _given(label, key, None)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
+
+
+def _alone(label: str, preset: str | None, shared: frozenset[str]) -> _Meaning:
+    """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
+    if preset:
+        reason = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+        return _Meaning("unresolved", None, Reading(), reason)
+    return _meaning(label, shared)
 
 
 def _meaning(label: str, shared: frozenset[str]) -> _Meaning:

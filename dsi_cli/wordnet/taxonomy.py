@@ -79,6 +79,18 @@ class Taxonomy:
         return [int(parent) for parent in self.parents[self.starts[node] : self.starts[node + 1]]]
 
     @cached_property
+    def shortest_depths(self) -> npt.NDArray[np.int16]:
+        """Edges of the shortest way to a root ``(M,)``; ``depths`` has the longest."""
+        shortest = np.zeros(len(self.offsets), dtype=np.int16)
+        for depth in range(1, int(self.depths.max(initial=0)) + 1):
+            nodes = np.flatnonzero(self.depths == depth)
+            child, above = parents_of_all(self, nodes)
+            least = np.full(len(nodes), np.iinfo(np.int16).max, dtype=np.int16)
+            np.minimum.at(least, child, shortest[above])
+            shortest[nodes] = least + 1
+        return shortest
+
+    @cached_property
     def _by_name(self) -> dict[str, int]:
         return {name: node for node, name in enumerate(self.names)}
 
@@ -158,6 +170,17 @@ def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
     return np.flatnonzero(seen)
 
 
+def display_parents(taxonomy: Taxonomy, nodes: Rows) -> dict[int, int]:
+    """Return the tree in which classes are shown: of nodes and all that lies above, rising, each one's only parent.
+
+    That is the deepest parent, which says most, and WordNet's first of equals; -1 stands above the roots.
+    """
+    return {
+        int(node): max(taxonomy.parents_of(int(node)), key=lambda above: taxonomy.depths[above], default=-1)
+        for node in ancestors(taxonomy, nodes)
+    }
+
+
 def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     """Return the order in which classes of one group stand together: depth-first through their hypernyms.
 
@@ -194,9 +217,8 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     taxonomy = taxonomy or load()
     labels = checked(nodes, len(taxonomy.offsets))
     below: dict[int, list[int]] = {}
-    for node in ancestors(taxonomy, labels)[::-1]:
-        parent = max(taxonomy.parents_of(int(node)), key=lambda above: taxonomy.depths[above], default=-1)
-        below.setdefault(parent, []).append(int(node))
+    for node, parent in reversed(display_parents(taxonomy, labels).items()):
+        below.setdefault(parent, []).append(node)
     rank = np.zeros(len(taxonomy.offsets) + 1, dtype=np.intp)  # the last is of -1, which stands above the roots
     stack = [-1]
     for visited in range(1 + sum(map(len, below.values()))):

@@ -18,6 +18,7 @@ import torch
 from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
 from dsi_cli.checkpoints.formats import EXPECTED
+from dsi_cli.labels.presets import PRESETS
 from dsi_cli.store import output
 
 pytest_plugins = ("analysed",)
@@ -181,7 +182,7 @@ def test_a_label_that_wordnet_does_not_know_is_left_out(dsi, make_run, tmp_path)
 
 
 def test_an_unknown_preset(dsi, make_run):
-    known = "imagenet1k, mini-imagenet, imagenet12k, imagenet22k, cifar10, cifar100, fashion-mnist, coco80"
+    known = ", ".join(preset.name for preset in PRESETS)
     expected = f"expected a label file or a preset ({known}), found neither at 'cifar1O'; did you mean cifar10?"
     failed(dsi("wordnet", "cifar1O"), 2, expected)
     run = make_run()

@@ -146,6 +146,21 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     assert np.isnan(matrix[3]).all()
 
 
+def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
+    ended = dsi("wordnet", "cifar10", "--neighbors", "2", "-o", tmp_path / "x.parquet")
+    assert ended.code == 0
+    assert ended.out.splitlines()[-1] == f"the nearest 2 of each of 10 labels: {tmp_path / 'x.parquet'}"
+    row = dsi_cli.wordnet_csm("cifar10").loc["cat"].drop("cat").sort_values(ascending=False, kind="stable")
+    rows = pd.read_parquet(tmp_path / "x.parquet").query("name == 'cat'")
+    assert rows["neighbor_name"].to_list() == list(row.index[:2])
+    assert rows["similarity"].to_list() == list(row[:2])
+    ended = dsi("wordnet", "cifar10", "--neighbors", "2", "--whole", "-o", tmp_path / "y.parquet")
+    message = "expected --whole or --neighbors, found --whole and --neighbors 2: leave one out"
+    assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
+    assert not (tmp_path / "y.parquet").exists()
+    assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
+
+
 # --json, --quiet
 
 
@@ -356,8 +371,9 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
             "no tncsm of epoch 30 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
-            ("--table", "phases"),
-            "no table 'phases': expected one of curves, checkpoints, classes, typicality, typicality_histogram",
+            ("--table", "stages"),
+            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, typicality,"
+            " typicality_histogram",
         ),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),

@@ -1,32 +1,72 @@
-"""The presets, and the recognition of given lists."""
+"""The lists themselves: counts, ids, orders, superclasses."""
 
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.files import read_labels
-from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise
+from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, superclasses, superclasses_of
+from dsi_cli.labels.presets import recognise as recognised
+from dsi_cli.wordnet import taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dsi_cli" / "labels" / "data"
 NAMES = [preset.name for preset in PRESETS]
 
 
+UNRESOLVED = {
+    "caltech101": 2,
+    "caltech101-background": 3,
+    "oxford-pets": 8,
+    "flowers102": 7,
+    "food101": 25,
+    "voc21": 1,
+    "coco91": 11,
+    "places365": 30,
+}
+REPEATED = {"crane": 2, "N/A": 10}
+"""Names that come more than once in a short list: ImageNet-1k has a bird and a machine."""
+
+
 @pytest.mark.parametrize("preset", PRESETS, ids=NAMES)
-def test_a_preset_has_a_name_and_an_id_for_each_class(preset):
+def test_a_preset_has_a_name_for_each_class_and_an_id_or_none(preset):
     labels = load_preset(preset.name)
     assert len(labels.names) == len(labels.wnids) == preset.classes
     assert labels.preset == preset.name
-    assert all(labels.names)
-    assert all(labels.wnids)
+    assert all(name == name.strip() and name for name in labels.names)
+    assert labels.wnids.count(None) == UNRESOLVED.get(preset.name, 0)
+    assert None not in [taxonomy.load().node(wnid) for wnid in labels.wnids if wnid]
+
+
+@pytest.mark.parametrize("preset", [preset for preset in PRESETS if preset.classes <= 1000], ids=lambda preset: preset.name)
+def test_a_name_comes_once(preset):
+    repeated = {name: count for name, count in Counter(load_preset(preset.name).names).items() if count > 1}
+    assert repeated.items() <= REPEATED.items()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "imagenet" in name])
+def test_ids_of_imagenet_come_once(name):
+    wnids = load_preset(name).wnids
+    assert len(set(wnids)) == len(wnids)
 
 
 def test_the_table_and_the_files_agree():
-    assert sorted(path.stem for path in DATA.glob("*.tsv")) == sorted(NAMES)
+    found = {path.stem for path in DATA.glob("*.tsv")} | set(pq.read_schema(DATA / "imagenet.parquet").names[2:])
+    assert found == set(NAMES)
+    assert len(found) == len(PRESETS)
+
+
+def test_a_synset_is_named_beside_each_id():
+    graph = taxonomy.load()
+    for path in DATA.glob("*.tsv"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            wnid, _, synset = line.split("\t")
+            assert synset == (graph.names[graph.node(wnid)] if wnid else "")
 
 
 def test_presets_are_those_of_the_shared_tables(shared):
@@ -43,7 +83,13 @@ def test_compiling_again_gives_the_same_files(shared, tmp_path):
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     script.compile_presets(shared / "data" / "labels", tmp_path)
-    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {p.name: p.read_bytes() for p in DATA.iterdir()}
+    made = sorted(path.name for path in tmp_path.iterdir())
+    assert made == sorted(path.name for path in DATA.iterdir() if path.is_file())
+    for name in made:
+        if name.endswith(".tsv"):
+            assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes()
+        else:  # its bytes depend on pyarrow's version, its contents on timm's lists
+            assert pq.read_table(tmp_path / name).equals(pq.read_table(DATA / name))
 
 
 @pytest.mark.parametrize("name", ["ImageNet-1k", "imagenet_1k", "IMAGENET1K"])
@@ -53,41 +99,118 @@ def test_a_name_may_be_spelled_freely(name):
 
 def test_an_unknown_preset_is_told_the_others_and_the_nearest():
     with pytest.raises(
-        UsageError, match=r"expected a preset \(imagenet1k, .*coco80\), found 'cifar1000'; did you mean cifar100\?"
+        UsageError, match=r"expected a preset \(imagenet1k, .*places365\), found 'cifar1000'; did you mean cifar100\?"
     ):
         load_preset("cifar1000")
-    with pytest.raises(UsageError, match=r"coco80\), found 'zzz'$"):
+    with pytest.raises(UsageError, match=r"places365\), found 'zzz'$"):
         load_preset("zzz")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_names_and_ids_are_recognised(name):
-    labels = load_preset(name)
-    by_name, by_id = recognise(labels.names, "x"), recognise(labels.wnids, "y")
-    assert (by_name.preset, by_name.wnids, by_name.source) == (name, labels.wnids, "x")
-    assert (by_id.preset, by_id.wnids, by_id.names) == (name, labels.wnids, labels.names)
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [("imagnet1k", "imagenet1k"), ("flowers-102", None), ("flower102", "flowers102"), ("places356", "places365")],
+)
+def test_a_misspelt_preset_is_suggested(misspelt, meant):
+    if meant is None:
+        assert find_preset(misspelt) is not None
+        return
+    with pytest.raises(UsageError, match=rf"did you mean {meant}\?$"):
+        load_preset(misspelt)
 
 
-def test_first_synonyms_in_another_spelling_are_recognised():
-    labels = load_preset("imagenet1k")
-    spelled = [name.split(",")[0].replace(" ", "_").upper() for name in labels.names]
-    found = recognise(spelled)
-    assert (found.preset, found.names, found.wnids) == ("imagenet1k", tuple(spelled), labels.wnids)
+def test_orders_are_those_of_torchvision():
+    pytest.importorskip("torchvision", reason="the orders are compared with torchvision's own lists")
+    from torchvision.datasets import FashionMNIST, Flowers102
+    from torchvision.models import ResNet50_Weights
+    from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
+    from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
+
+    assert list(load_preset("flowers102").names) == getattr(Flowers102, "classes", list(load_preset("flowers102").names))
+    assert list(load_preset("fashion-mnist").names) == FashionMNIST.classes
+    assert list(load_preset("coco91").names) == FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
+    assert list(load_preset("voc21").names) == DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
+    imagenet = recognised(ResNet50_Weights.DEFAULT.meta["categories"])
+    assert (imagenet.preset, imagenet.wnids) == ("imagenet1k", load_preset("imagenet1k").wnids)
 
 
-def test_the_order_and_every_name_count():
-    names = load_preset("cifar10").names
-    assert recognise(names[::-1]).preset is None
-    assert recognise((*names[:-1], "lorry")).preset is None
-    assert recognise([f"class {k}" for k in range(1000)]).preset is None
-    assert recognise(names[:-1]).preset is None
-    assert recognise([]).preset is None
+def test_orders_are_those_of_timm():
+    pytest.importorskip("timm", reason="the orders are compared with timm's own lists")
+    from timm.data import ImageNetInfo
+
+    for name, subset in [
+        ("imagenet1k", "imagenet-1k"),
+        ("imagenet12k", "imagenet-12k"),
+        ("imagenet21k", "imagenet-21k-goog"),
+        ("imagenet21k-miil", "imagenet-21k-miil"),
+        ("imagenet22k", "imagenet-22k"),
+        ("imagenet22k-ms", "imagenet-22k-ms"),
+    ]:
+        info = ImageNetInfo(subset)
+        assert list(load_preset(name).wnids) == [info.index_to_label_name(k) for k in range(info.num_classes())]
 
 
-def test_ids_that_differ_from_the_presets_are_kept(shared):
-    wrong_senses = read_labels(shared / "data" / "labels" / "cifar100-nbdt.tsv")
-    assert wrong_senses.names == load_preset("cifar100").names
-    assert wrong_senses.preset is None
-    assert wrong_senses.wnids != load_preset("cifar100").wnids
-    right = load_preset("cifar100")
-    assert recognise(right.names, wnids=right.wnids).preset == "cifar100"
+@pytest.mark.parametrize("name", ["food101", "caltech101", "caltech101-background"])
+def test_folders_are_in_the_order_of_their_names(name):
+    assert list(load_preset(name).names) == sorted(load_preset(name).names)
+
+
+def test_other_orders_in_places():
+    assert list(load_preset("tiny-imagenet").wnids) == sorted(load_preset("tiny-imagenet").wnids)
+    assert set(load_preset("tiny-imagenet").wnids) < set(load_preset("imagenet1k").wnids)
+    pets = load_preset("oxford-pets").names
+    assert list(pets) == sorted(pets, key=str.lower)
+    assert load_preset("voc21").names[1:] == load_preset("voc20").names
+    assert tuple(name for name in load_preset("coco91").names[1:] if name != "N/A") == load_preset("coco80").names
+    assert [load_preset("ade20k").names.index(name) for name in ("wall", "sky", "clock", "flag")] == [0, 2, 148, 149]
+    places = load_preset("places365").names
+    assert [places.index(name) for name in ("airfield", "bar", "gazebo/exterior", "zen_garden")] == [0, 39, 159, 364]
+    assert load_preset("stl10").names == tuple(sorted(load_preset("stl10").names))
+
+
+def test_two_classes_share_a_synset_only_where_they_are_one_thing():
+    for name in ("oxford-pets", "food101", "stl10", "voc20", "ade20k", "cifar100", "coco80"):
+        wnids = [wnid for wnid in load_preset(name).wnids if wnid]
+        assert len(wnids) == len(set(wnids)), name
+    flowers = load_preset("flowers102")
+    shared = {wnid for wnid, count in Counter(flowers.wnids).items() if wnid and count > 1}
+    assert {name for name, wnid in zip(flowers.names, flowers.wnids, strict=True) if wnid in shared} == {
+        "bishop of llandaff",  # a cultivar
+        "orange dahlia",
+        "pink-yellow dahlia?",
+    }
+
+
+def test_cifar100_has_twenty_superclasses_of_five():
+    above = superclasses("cifar100")
+    assert tuple(above) == load_preset("cifar100").names
+    assert len(Counter(above.values())) == 20
+    assert set(Counter(above.values()).values()) == {5}
+    assert {above[name] for name in ("beaver", "dolphin", "otter", "seal", "whale")} == {"aquatic_mammals"}
+    assert above["streetcar"] == above["tank"] == "vehicles_2"
+
+
+@pytest.mark.parametrize(("name", "count"), [("coco80", 12), ("oxford-pets", 2)])
+def test_other_superclasses(name, count):
+    above = superclasses(name)
+    assert tuple(above) == load_preset(name).names
+    assert len(set(above.values())) == count
+
+
+def test_species_of_pets_are_those_of_wordnet():
+    labels, graph = load_preset("oxford-pets"), taxonomy.load()
+    for name, wnid in zip(labels.names, labels.wnids, strict=True):
+        if wnid:
+            above = {graph.names[node] for node in taxonomy.ancestors(graph, [graph.node(wnid)])}
+            assert ("dog.n.01" in above) == (superclasses("oxford-pets")[name] == "Dog")
+            assert ("domestic_cat.n.01" in above) == (superclasses("oxford-pets")[name] == "Cat")
+
+
+def test_superclasses_follow_the_names():
+    names = load_preset("cifar100").names
+    backwards = superclasses_of(recognised([name.upper() for name in names[::-1]]))
+    assert backwards == tuple(superclasses("cifar100").values())[::-1]
+    assert superclasses_of(load_preset("cifar10")) is None
+    assert superclasses_of(recognised(["cat", "dog"])) is None
+    assert superclasses("cifar10") is None
+    with pytest.raises(UsageError, match=r"found 'cifar1000'; did you mean cifar100\?"):
+        superclasses("cifar1000")

@@ -41,6 +41,25 @@ def test_a_matrix_comes_back_bit_for_bit(matrix, tmp_path):
     assert list((tmp_path / ".tmp").iterdir()) == []
 
 
+def test_blocks_are_row_groups_of_one_file(matrix, tmp_path):
+    table = matrix_table(matrix)
+    blocks = (table.slice(start, 3) for start in range(0, 7, 3))
+    parquet.write_blocks(blocks, tmp_path / "m.parquet", {"a": 1}, tmp_path)
+    assert pq.ParquetFile(tmp_path / "m.parquet").num_row_groups == 3
+    assert parquet.read(tmp_path / "m.parquet").equals(table)
+    assert parquet.options_of(tmp_path / "m.parquet") == {"a": 1}
+
+
+def test_a_block_that_fails_leaves_nothing(matrix, tmp_path):
+    def blocks():
+        yield matrix_table(matrix)
+        raise KeyError("the second")
+
+    with pytest.raises(KeyError, match="the second"):
+        parquet.write_blocks(blocks(), tmp_path / "m.parquet", {}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_lists_are_of_any_length_compressed_as_promised(matrix, tmp_path):
     parquet.write(matrix_table(matrix), tmp_path / "m.parquet", {}, tmp_path)
     file = pq.ParquetFile(tmp_path / "m.parquet")

@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
@@ -14,22 +15,6 @@ from dsi_cli.wordnet.paths import FAR, NO_PATH, distance_blocks, path_distances,
 from dsi_cli.wordnet.taxonomy import Taxonomy, load
 
 SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "person.n.01", "paris.n.01", "abstraction.n.06", "thing.n.08"]
-
-
-def preset_nodes(name):
-    return np.array([load().node(wnid) for wnid in load_preset(name).wnids])
-
-
-def random_taxonomy(rng, size):
-    """Return a taxonomy in which each node has up to three parents among the nodes before it."""
-    above = [rng.choice(v, min(v, int(rng.integers(0, 4))), replace=False) if v else [] for v in range(size)]
-    depths = []
-    for parents in above:
-        depths.append(max((depths[p] + 1 for p in parents), default=0))
-    starts = np.cumsum([0, *map(len, above)]).astype(np.int32)
-    flat = np.array([p for parents in above for p in parents], dtype=np.int32)
-    names = tuple(f"x{v}.n.01" for v in range(size))
-    return Taxonomy(np.arange(size, dtype=np.int32), names, np.array(depths, dtype=np.uint8), starts, flat)
 
 
 def slow_distance(taxonomy, a, b):

@@ -44,9 +44,9 @@ class Field(NamedTuple):
 class Wire:
     """A file of protocol buffers, with a budget of fields for all that is looked at."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, most: int = MOST_FIELDS) -> None:
         self._window = Window(source)
-        self._left = MOST_FIELDS
+        self._left = self._most = most
         self.size = source.size
 
     def fields(self, begin: int, end: int) -> Iterator[Field]:
@@ -122,7 +122,7 @@ class Wire:
     def _spend(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise UnreadableError(f"more than {MOST_FIELDS} fields")
+            raise UnreadableError(f"more than {self._most} fields")
 
     def _varint(self, at: int, end: int) -> tuple[int, int]:
         """Return the number at a place, 64 bits and unsigned, and where the next thing begins."""

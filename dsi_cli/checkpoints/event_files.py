@@ -1,0 +1,123 @@
+"""TensorBoard's event files: the scalars of a training, by step, and from steps to epochs.
+
+A file is a row of records (length, checksum, bytes, checksum), each a protocol buffer: an event with a step and a summary of named
+numbers. Images and histograms are stepped over. Which epoch a step belongs to:
+
+1. by the tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face): the value logged last at or before the step, rounded up;
+2. without it a step is an epoch where each curve has the same steps, one after the other from 0 or 1, and one of them is the test
+   split's: nobody evaluates after each optimiser step. A first step may lack some curves.
+
+Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections.abc import Collection, Iterator
+from math import ceil, isfinite
+from pathlib import Path
+from typing import Any
+
+from dsi_cli.checkpoints.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire, signed
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import UnreadableError
+
+PATTERN = "events.out.tfevents.*"
+MOST_FILES = 64
+MOST_FIELDS = 2_000_000
+"""Of one file: a quarter of a million scalars."""
+_STEP, _VERSION, _SUMMARY, _VALUE, _TAG, _NUMBER = 2, 3, 5, 1, 1, 2
+_HEAD, _TAIL = 12, 4
+_LONGEST_TAG = 256
+_EPOCH_TAGS = ("epoch", "train/epoch")
+Scalars = dict[str, dict[int, float]]
+"""By tag in small letters, then by step; the value that was written last."""
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the event files that a path means: itself, or those right in the folder."""
+    return sorted(path.glob(PATTERN))[:MOST_FILES] if path.is_dir() else [path]
+
+
+def rows(path: Path, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
+    """Return rows with an epoch and the values of one step each, in order.
+
+    Parameters
+    ----------
+    path : an event file, or a folder of them
+    curves : the tags that count, in small letters
+    of_test : those of them that are the test split's
+
+    Raises
+    ------
+    UnreadableError
+        It is no event file, or its steps cannot be told as epochs.
+    """
+    scalars: Scalars = {}
+    for file in files_of(path):
+        for step, tag, value in _scalars(file):
+            if tag in curves or tag in _EPOCH_TAGS:
+                scalars.setdefault(tag, {})[step] = value
+    epochs = next((scalars[tag] for tag in _EPOCH_TAGS if tag in scalars), None)
+    found = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
+    if not found:
+        raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known")
+    if epochs is None:
+        _require_epochs(found, of_test)
+    steps = sorted({step for values in found.values() for step in values})
+    scale = None if epochs is None else sorted(epochs.items())
+    return [
+        {"epoch": step if scale is None else _epoch(step, scale)}
+        | {tag: values[step] for tag, values in found.items() if step in values}
+        for step in steps
+    ]
+
+
+def _epoch(step: int, scale: list[tuple[int, float]]) -> int:
+    return ceil(scale[max(0, bisect_right(scale, step, key=lambda pair: pair[0]) - 1)][1])
+
+
+def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
+    every = sorted({step for values in found.values() for step in values})
+    is_row = every[0] in (0, 1) and every == list(range(every[0], every[-1] + 1))
+    if not is_row or not any(set(every[1:]) <= set(values) for tag, values in found.items() if tag in of_test):
+        raise UnreadableError("its steps are not epochs, and no tag 'epoch' says which epoch a step belongs to")
+    if not all(set(every[1:]) <= set(values) for values in found.values()):
+        raise UnreadableError("its curves have different steps, and no tag 'epoch' says which epoch a step belongs to")
+
+
+def _scalars(path: Path) -> Iterator[tuple[int, str, float]]:
+    """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
+    with Source(path) as source:
+        wire = Wire(source, MOST_FIELDS)
+        at, is_first = 0, True
+        while at + _HEAD <= source.size:
+            (length,) = struct.unpack("<Q", source.read_at(at, 8))
+            begin, end = at + _HEAD, at + _HEAD + length
+            if end + _TAIL > source.size:
+                break
+            if not length:
+                raise UnreadableError(f"no event file: an empty record at byte {at}")
+            fields = list(wire.fields(begin, end))
+            if is_first and not any(one.number == _VERSION for one in fields):
+                raise UnreadableError("no event file: its first record has no version")
+            is_first, at = False, end + _TAIL
+            yield from _event(wire, source, fields)
+        if is_first:
+            raise UnreadableError("no event file: it has no whole record")
+
+
+def _event(wire: Wire, source: Source, fields: list[Field]) -> Iterator[tuple[int, str, float]]:
+    step = next((signed(one.value) for one in fields if one.number == _STEP and one.wire == VARINT), 0)
+    for summary in (one for one in fields if one.number == _SUMMARY and one.wire == BYTES):
+        for value in wire.fields(summary.begin, summary.end):
+            if value.number != _VALUE or value.wire != BYTES:
+                continue
+            parts = wire.grouped(value.begin, value.end, (_TAG, _NUMBER))
+            numbers = [one for one in parts[_NUMBER] if one.wire == FIXED32]
+            tags = [one for one in parts[_TAG] if one.end - one.begin <= _LONGEST_TAG]
+            if numbers and tags and step >= 0:
+                (number,) = struct.unpack("<f", source.read_at(numbers[-1].begin, 4))
+                if isfinite(number):
+                    yield step, wire.text(tags[-1]).lower(), number

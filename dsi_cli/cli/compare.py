@@ -1,0 +1,226 @@
+"""``dsi compare``: runs side by side, and which to pick at equal accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.errors import DONE, UsageError
+
+if TYPE_CHECKING:
+    from dsi_cli.views.comparison.between import Between
+    from dsi_cli.views.comparison.equal import Chosen, Equal
+    from dsi_cli.views.comparison.whole import Comparison
+
+MOST_TABLES = 6
+"""Pairs of runs whose differences are shown in full."""
+MOST_PAIRS = 15
+"""Pairs of runs that have a line."""
+
+
+def compare(
+    outputs: Annotated[list[Path], typer.Argument(help="Output folders of dsi analyze, one or several.")],
+    run: Annotated[list[str] | None, typer.Option("--run", help="Only this run (may be repeated); all by default.")] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", help="Repetitions: a regular expression whose parentheses name the group, or seed."),
+    ] = None,
+    tolerance: Annotated[float, typer.Option("--tolerance", help="How far accuracies may differ to be equal.")] = 0.01,
+    split: Annotated[str | None, typer.Option("--split", help="test or train, of accuracy and mistakes.")] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option("--measure", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
+    ] = None,
+    draws: Annotated[
+        int | None, typer.Option("--draws", help="Bootstrap draws of an interval; 1000, above 256 classes 200.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to draw the curves into.")] = None,
+    as_format: Annotated[str, typer.Option("--format", help="png, svg or pdf, of the figures.")] = "png",
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Put runs side by side: how alike they see the classes, what differs at equal accuracy, and which to prefer.
+
+    A difference is real where its 95 % interval leaves out 0.
+
+    Example: dsi compare cnn-out vit-out --tolerance 0.01
+    """
+    from dsi_cli.views.comparison.whole import MEASURES, Asked
+    from dsi_cli.views.comparison.whole import compare as compared
+
+    asked = Asked(run or (), group, tolerance, split, measure or MEASURES, draws)
+    _require_figures(out, as_format)
+    comparison = compared(outputs, asked)
+    figures = []
+    if out is not None:
+        from dsi_cli.figures import comparison as drawing
+
+        figures = [str(path) for path in drawing.save(comparison, out, as_format)]
+    if as_json:
+        console.print_json({**asdict(comparison), "figures": figures})
+        return DONE
+    _print(comparison, quiet=quiet)
+    for note in comparison.notes:
+        console.note(f"note: {note}", quiet=quiet)
+    for path in figures:
+        print(f"figure: {console.shown(path)}")
+    return DONE
+
+
+def _require_figures(out: Path | None, as_format: str) -> None:
+    from dsi_cli.views.comparison.whole import FIGURE_FORMATS
+
+    if as_format not in FIGURE_FORMATS:
+        raise UsageError(f"no format {as_format!r}: expected one of {', '.join(FIGURE_FORMATS)}")
+    if out is not None and out.exists() and not out.is_dir():
+        raise UsageError(f"figures go into a folder, and {out} is a file")
+
+
+def _print(comparison: Comparison, *, quiet: bool) -> None:
+    _print_runs(comparison)
+    print()
+    _print_between(comparison)
+    for equal in [one for one in comparison.equal if one.rows][:MOST_TABLES]:
+        print()
+        _print_equal(equal)
+    print()
+    for verdict in comparison.verdicts[:MOST_PAIRS]:
+        print(console.shown(verdict.sentence))
+    if max(len(comparison.verdicts), len(comparison.between)) > MOST_TABLES:
+        console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
+    if len(comparison.verdicts) > 1:
+        print(console.shown(comparison.recommendation))
+
+
+def _print_runs(comparison: Comparison) -> None:
+    with_groups = any(line.group != line.label for line in comparison.runs)
+    titles = [("run", False), *([("group", False)] if with_groups else []), ("classes", True), ("epochs", True)]
+    titles += [
+        ("best\naccuracy", True),
+        ("at\nepoch", True),
+        ("SAI excess\nat the end", True),
+        ("half of its\nbest at", True),
+    ]
+    rows = [
+        [
+            line.label,
+            *([line.group] if with_groups else []),
+            str(line.classes),
+            f"{line.first_epoch}-{line.last_epoch}",
+            _number(line.best_accuracy),
+            "-" if line.best_epoch is None else str(line.best_epoch),
+            _number(line.alignment),
+            "-" if line.aligned_at is None else str(line.aligned_at),
+        ]
+        for line in comparison.runs
+    ]
+    console.print_columns(titles, rows)
+
+
+def _print_between(comparison: Comparison) -> None:
+    """Print how alike two networks are at a few epochs, or each pair of more networks at the last one."""
+    measure = comparison.measures[0]
+    if len(comparison.between) == 1:
+        (only,) = comparison.between
+        if only.reason is None:
+            print(
+                console.shown(
+                    f"SAI({(only.of or '').upper().replace(',', ', ')}) of {only.first} and {only.second}, {measure}"
+                )
+            )
+            _print_points(only, measure)
+            return
+    elif any(line.group != line.label for line in comparison.runs):
+        _print_bands(comparison)
+    else:
+        print(f"SAI between the networks at their last common epoch, {measure}")
+        rows = [_pair(one, measure) for one in comparison.between[:MOST_PAIRS] if one.reason is None]
+        titles = [("first", False), ("second", False), ("epoch", True), ("SAI", True), ("chance", True), ("excess", True)]
+        console.print_columns([*titles, ("z", True)], rows)
+    for one in comparison.between[:MOST_PAIRS]:
+        if one.reason is not None and one.classes_by is not None:  # of other classes, the last lines tell
+            print(console.shown(f"no SAI between {one.first} and {one.second}: {one.reason}"))
+
+
+def _print_points(between: Between, measure: str) -> None:
+    from dsi_cli.views.neighbor_history import a_few
+
+    points = [point for point in between.points if point.measure == measure]
+    shown = [points[at] for at in a_few(len(points))]
+    titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
+    rows = [[str(p.at), _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")] for p in shown]
+    console.print_columns(titles, rows)
+
+
+def _print_bands(comparison: Comparison) -> None:
+    """Print how alike the networks of groups are: the mean over pairs of runs, and from where to where they are."""
+    from dsi_cli.views.comparison.groups import BAND, NETWORKS
+
+    print(f"SAI excess between the networks at their last common epoch, {comparison.measures[0]}")
+    titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
+    rows = [
+        [
+            band.group,
+            str(len(band.runs)),
+            str(band.x[-1]),
+            _number(band.mean[-1]),
+            f"{band.low[-1]:.3f} to {band.high[-1]:.3f}",
+        ]
+        for band in comparison.curves
+        if band.curve == NETWORKS
+    ]
+    console.print_columns(titles, rows)
+
+
+def _pair(between: Between, measure: str) -> list[str]:
+    last = [point for point in between.points if point.measure == measure][-1]
+    numbers = [_number(last.value), _number(last.null_mean), _number(last.excess), _number(last.z, ".1f")]
+    return [between.first, between.second, str(last.at), *numbers]
+
+
+def _print_equal(equal: Equal) -> None:
+    if equal.reason is None:
+        print(console.shown(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}"))
+    else:
+        print(console.shown(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}"))
+    print(console.shown(f"first:  {equal.first}, {_places(equal.first_chosen)}"))
+    print(console.shown(f"second: {equal.second}, {_places(equal.second_chosen)}"))
+    titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
+    rows = [
+        [
+            row.title,
+            _number(row.first),
+            _number(row.second),
+            _number(row.difference, "+.3f"),
+            "-" if row.low is None else f"{row.low:+.3f} to {row.high:+.3f}",
+            {True: "yes", False: "no", None: "-"}[row.is_real],
+        ]
+        for row in equal.rows
+    ]
+    console.print_columns(titles, rows)
+    why: dict[str, list[str]] = {}
+    for row in equal.rows:
+        if row.is_real is None:
+            why.setdefault(row.reason or "", []).append(row.title)
+    for reason, names in why.items():
+        print(console.shown(f"{'; '.join(names)}: {reason}"))
+
+
+def _places(chosen: list[Chosen]) -> str:
+    """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
+    if len(chosen) > 1:
+        return "epochs " + ", ".join(str(one.epoch) for one in chosen)
+    (one,) = chosen
+    told = [f"epoch {one.epoch}"]
+    told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
+    told += [] if one.mistakes is None else [f"{one.mistakes:,} mistakes"]
+    return ", ".join(told)
+
+
+def _number(value: float | None, form: str = ".3f") -> str:
+    return "-" if value is None else f"{value:{form}}"

@@ -1,0 +1,96 @@
+"""``dsi plot``: figures for a paper or a screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.errors import DONE, UsageError
+from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS
+from dsi_cli.figures.style import STYLES
+
+
+def plot(
+    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
+    figures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FIGURE]...",
+            help=f"Names out of --list, or {ANIMATION}; all figures that there is data for by default.",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: OUTPUT/figures.")] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
+        ),
+    ] = None,
+    style: Annotated[str, typer.Option("--style", help=" or ".join(STYLES) + ".")] = "screen",
+    columns: Annotated[int, typer.Option("--columns", min=1, max=2, help="Columns of a page that a figure spans.")] = 1,
+    run: Annotated[
+        list[str] | None, typer.Option("--run", help="Only this run; repeatable, in the order drawn. Default: all.")
+    ] = None,
+    epochs: Annotated[
+        str | None, typer.Option("--epochs", help="For figures of single epochs: 0,5,30 or first:last:step.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.")] = None,
+    measure: Annotated[str | None, typer.Option("--measure", help="Of the SAI; cosine by default.")] = None,
+    order: Annotated[str, typer.Option("--order", help="Of the classes: taxonomy, given or cluster.")] = "taxonomy",
+    listed: Annotated[bool, typer.Option("--list", help="Name the figures there are, and draw none.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Draw the figures of an analysis.
+
+    Several runs are overlaid. A similarity index is never drawn without its chance level.
+
+    Example: dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
+    """
+    from dsi_cli.evaluation.datasets import image_at
+    from dsi_cli.figures import drawing
+    from dsi_cli.store.runs import Run
+
+    if listed:
+        _list(as_json=as_json)
+        return DONE
+    opened = Run(output)
+    formats = tuple(dict.fromkeys(form or ()))
+    asked = drawing.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
+    with console.progress(quiet=quiet or as_json) as watching:
+        done = drawing.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
+    if as_json:
+        console.print_json(
+            {
+                "files": [str(path) for path in done.files],
+                "without_data": list(done.without_data),
+                "out": str(done.folder),
+                "films": [{**film._asdict(), "path": str(film.path)} for film in done.films],
+            }
+        )
+        return DONE
+    for film in done.films:
+        console.note(str(film), quiet=quiet)
+    for path in done.files:
+        print(console.shown(str(path)))
+    if done.without_data and figures:
+        raise UsageError(f"nothing to draw for {', '.join(done.without_data)}: this output has no data for it")
+    return DONE
+
+
+def _list(*, as_json: bool) -> None:
+    from dsi_cli.figures.catalogue import FIGURES
+
+    if as_json:
+        console.print_json([{"name": one.name, "title": one.title} for one in FIGURES])
+        return
+    wide = max(len(one.name) for one in FIGURES)
+    for one in FIGURES:
+        print(f"{one.name:<{wide}}  {one.title}")
+    print(f"{ANIMATION:<{wide}}  a similarity matrix epoch by epoch, its SAI beside it; drawn only where it is named")

@@ -1,0 +1,162 @@
+"""One pair of axes: curves with their interval and chance level, titles, scale, legend.
+
+A curve that has a chance level is never drawn without it: a dotted line in a band of two standard deviations.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import numpy as np
+
+from dsi_cli.figures.style import CHANCE, COLOURS, LINES, MARKERS
+from dsi_cli.views.series import Panel, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+CHANCE_DEVIATIONS = 2.0
+"""Half the width of a chance level's band."""
+CHANCE_LINE = (0, (1.2, 1.2))
+CHANCE_BAND: dict[str, Any] = {"facecolor": "#ececec", "edgecolor": "#8f8f8f", "hatch": "//////", "linewidth": 0.0}
+"""Hatched: also in grey it is told from an interval."""
+FEW = 40
+"""Points that are marked one by one; of more, some are."""
+MARKED = 10
+LOGARITHMIC = ("learning_rate", "loss", "mistakes")
+"""Panels whose axis is logarithmic where the values span more than `WIDEST`."""
+WIDEST = 50.0
+FLOOR = 1e4
+"""How far below a curve's largest value a logarithmic axis goes: a schedule's last step may be next to nothing."""
+WIDE_LETTER = 0.62
+"""Width of a letter in its size, for what has to fit before it is drawn."""
+
+
+class Look(NamedTuple):
+    """How one curve is told from the others, in colour and in grey."""
+
+    colour: str
+    line: Any = "-"
+    marker: str = "o"
+
+
+def look(place: int, line: int = 0) -> Look:
+    """Return the look of a run's or a curve's place among the others."""
+    return Look(COLOURS[place % len(COLOURS)], LINES[line % len(LINES)], MARKERS[place % len(MARKERS)])
+
+
+def values(one: Series, panel: Panel) -> Any:
+    """Return what a panel shows of a series."""
+    return one.excess if panel.kind.column == "excess" else one.value
+
+
+def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str) -> None:
+    """Draw one curve with its interval, and its chance level with its band."""
+    every = 1 if len(one.epochs) <= FEW else max(1, len(one.epochs) // MARKED)
+    axes.plot(
+        one.epochs,
+        values(one, panel),
+        color=how.colour,
+        linestyle=how.line,
+        marker=how.marker,
+        markersize=2.4,
+        markevery=every,
+        label=label,
+        gid="curve",
+        zorder=3,
+    )
+    if panel.kind.column == "excess":
+        return
+    if np.isfinite(one.low).any():
+        axes.fill_between(one.epochs, one.low, one.high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
+    if np.isfinite(one.chance).any():
+        _chance(axes, one, how)
+
+
+def _chance(axes: Axes, one: Series, how: Look) -> None:
+    spread = CHANCE_DEVIATIONS * one.chance_std
+    axes.plot(one.epochs, one.chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
+    axes.fill_between(one.epochs, one.chance - spread, one.chance + spread, zorder=1, **CHANCE_BAND)
+
+
+def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
+    """Name and scale the axes, and draw what 0 means where it is the chance level."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(panel.axis + (", lower is closer" if panel.lower_is_closer else ""))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+    axes.set_axisbelow(True)
+    if panel.kind.column == "excess":
+        axes.axhline(0.0, color=CHANCE, linestyle=CHANCE_LINE, linewidth=1.4, gid="chance", zorder=2.5)
+    if panel.kind.name in LOGARITHMIC and spans_far(part):
+        axes.set_yscale("log")
+        largest = [float(np.nanmax(one.value)) for one in part]
+        axes.set_ylim(bottom=max(axes.get_ylim()[0], min(largest) / FLOOR))
+    elif panel.kind.name == "mistakes":
+        axes.set_ylim(bottom=0)
+
+
+def spans_far(part: Sequence[Series]) -> bool:
+    """Return whether the values are positive, but for the first of a curve (a warm-up's 0), and far apart."""
+    every = np.concatenate([one.value[1:] for one in part])
+    every = every[np.isfinite(every)]
+    return bool(len(every) and every.min() > 0 and every.max() > WIDEST * every.min())
+
+
+def label(axes: Axes, width: float, height: float, title: str) -> None:
+    """Set the title and break it and the vertical axis's name into lines that fit ``width`` and ``height`` inches."""
+    axes.set_title(wrapped(title, width, text_size("axes.titlesize")), loc="left")
+    axes.set_ylabel(wrapped(axes.get_ylabel(), height, text_size("axes.labelsize")))
+
+
+def wrapped(text: str, width: float, size: float) -> str:
+    """Return text in lines of at most ``width`` inches, in letters of ``size`` points."""
+    return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (size * WIDE_LETTER)))))
+
+
+def legend(figure: Figure, panels: Iterable[Panel]) -> None:
+    """Say below the axes what each line and each band is."""
+    handles = {text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    below(figure, bands(figure, list(panels)), handles)
+
+
+def below(figure: Figure, bands: dict[str, Any], handles: dict[str, Any]) -> None:
+    """Draw a legend below all axes, in as many columns as fit."""
+    found = handles | bands
+    if not found:
+        return
+    size = text_size("legend.fontsize")
+    widest = max(map(len, found)) * WIDE_LETTER * size + 3.5 * size
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(found), int(width * 72 / widest)))
+    figure.set_size_inches(width, height + -(-len(found) // columns) * size * 1.6 / 72)
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False)
+
+
+def bands(figure: Figure, panels: list[Panel]) -> dict[str, Any]:
+    """Return what stands for chance levels and intervals in a legend, where they are drawn."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    found: dict[str, Any] = {}
+    if any(line.get_gid() == "chance" for axes in figure.axes for line in axes.get_lines()):
+        is_excess = all(panel.kind.column == "excess" for panel in panels)
+        found["chance level"] = Line2D([], [], color="#333333", linestyle=CHANCE_LINE, linewidth=1.0)
+        if not is_excess:
+            found["chance ± 2 std"] = Patch(**CHANCE_BAND)
+    shown = [one for panel in panels if panel.kind.column == "value" for one in panel.series]
+    if any(np.isfinite(one.low).any() for one in shown):
+        found["95 % interval"] = Patch(color="#333333", alpha=0.22, linewidth=0)
+    return found
+
+
+def text_size(parameter: str) -> float:
+    """Return the points of a kind of text in the style that is drawn in: ``legend.fontsize``."""
+    import matplotlib as mpl
+
+    return float(cast("Any", mpl.rcParams)[parameter])

@@ -1,0 +1,59 @@
+"""The phases of a run as bands behind its curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dsi_cli.figures.axes import WIDE_LETTER, text_size
+from dsi_cli.store import parquet
+from dsi_cli.views.series import Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from dsi_cli.store.runs import Run
+
+TABLE = "phases.parquet"
+SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")
+_OF = {"sai": "sai", "excess": "sai", "wsi": "wsi max"}
+"""By panel, how the name of the curve begins whose phases are shown."""
+
+
+def draw(axes: Axes, run: Run, one: Series, panel: str) -> None:
+    """Shade the phases that were found on a run's curve, each with its name on top; nothing where there are none.
+
+    A SAI has phases where it is that of the network's own matrix with the reference.
+    """
+    if panel not in _OF or (one.metric == "sai" and not (one.of or "").endswith(",scsm")):
+        return
+    if one.metric == "sai" and (one.of or "").startswith("ccsm"):
+        return
+    rows = _rows(run, one.run, _OF[panel])
+    if not rows:
+        return
+    low, high = axes.get_xlim()
+    for place, row in enumerate(rows):
+        first, last = float(row["first_epoch"]), float(row["last_epoch"])
+        axes.axvspan(first, last, color=SHADES[place % len(SHADES)], linewidth=0, zorder=0, gid="phase")
+        _name(axes, str(row["phase"]), first, last, high - low)
+    axes.set_xlim(low, high)
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(bottom, top + 0.12 * (top - bottom))
+
+
+def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> None:
+    """Write a phase's name at the top of its band, where it fits."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    size = text_size("legend.fontsize")
+    room = (last - first) / whole * axes.get_position().width * figure.get_size_inches()[0] * 72
+    if room > len(text) * WIDE_LETTER * size:
+        place = ((first + last) / 2, 0.985)
+        axes.text(*place, text, transform=axes.get_xaxis_transform(), ha="center", va="top", size=size, color="#333333")
+
+
+def _rows(run: Run, name: str, begins: str) -> list[dict[str, Any]]:
+    path = run.path / TABLE
+    rows: list[dict[str, Any]] = parquet.read(path).to_pylist() if path.is_file() else []
+    found = [row for row in rows if row["run"] == name and row["phase"] and str(row["curve"]).startswith(begins)]
+    return sorted(found, key=lambda row: int(row["first_epoch"]))

@@ -1,0 +1,153 @@
+"""Curves over epochs, all runs overlaid.
+
+Curves that have a chance level or say how far they lie above it stand on axes of their own, so that each is seen beside its own
+chance level; others share one pair of axes where they are few. On shared axes of several runs a colour is a run and a line style
+a curve; elsewhere colour and marker together tell apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures import bands
+from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.style import Style
+from dsi_cli.views import series
+from dsi_cli.views.series import Panel, Series
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dsi_cli.store.runs import Run
+
+APART = ("sai", "excess", "idm", "idm_errors")
+"""Panels whose curves stand on axes of their own."""
+MOST_TOGETHER = 8
+"""Curves on one pair of axes."""
+
+
+def draw(name: str, run: Run, asked: Asked) -> Figure | None:
+    """Return the figure of one panel of `dsi_cli.views.series.PANELS`; None where no run has a point of it."""
+    kinds = [kind for kind in series.PANELS if kind.name == name]
+    found = series.panels(run, asked.names(run), asked.measure, kinds)
+    return draw_panel(found[0], run, asked) if found else None
+
+
+def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
+    """Return a panel's figure; the order of the runs that are asked for gives them their colours."""
+    parts, names, runs = _parts(panel), asked.names(run), _runs(panel)
+    is_apart = len(parts) > 1 or panel.kind.name in APART
+    figure, (width, height) = grid(asked.style, len(parts))
+    for axes, part in zip(figure.axes, parts, strict=True):
+        for one, how in zip(part, _looks(part, runs, names), strict=True):
+            drawing.curve(axes, one, panel, how, one.label if len(runs) == 1 else f"{one.run}: {one.label}")
+        drawing.finish(axes, part, panel)
+        drawing.label(axes, width, height, part[0].label if is_apart else _title(panel))
+        if len(runs) == 1:
+            bands.draw(axes, run, part[0], panel.kind.name)
+    if is_apart:
+        _head(figure, panel, asked.style)
+    drawing.below(figure, drawing.bands(figure, [panel]), _handles(parts, runs, names, is_apart))
+    return figure
+
+
+def grid(style: Style, parts: int, across: int | None = None) -> tuple[Figure, tuple[float, float]]:
+    """Return a figure with that many axes, and the inches that each of them has about: below each other on one column."""
+    from matplotlib.figure import Figure
+
+    across = 1 if style.columns == 1 else min(parts, across or (3 if parts != 4 else 2))
+    down = -(-parts // across)
+    width = style.width / across
+    height = max(width * (0.62 if down == 1 else 0.48), style.size * 0.2)
+    extra = style.size * (0.09 if parts > 1 else 0.06)
+    figure = Figure(figsize=(style.width, down * height + extra), layout="constrained")
+    for axes in figure.subplots(down, across, squeeze=False).flat[parts:]:
+        axes.remove()
+    return figure, (width - style.size * 0.08, height - style.size * 0.07)
+
+
+def _parts(panel: Panel) -> list[list[Series]]:
+    """Return the curves of each pair of axes."""
+    by_label: dict[str, list[Series]] = {}
+    for one in _told_apart(panel.series):
+        by_label.setdefault(one.label, []).append(one)
+    is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and sum(map(len, by_label.values())) > MOST_TOGETHER
+    if panel.kind.name in APART or is_crowded:
+        return list(by_label.values())
+    return [[one for part in by_label.values() for one in part]]
+
+
+def _told_apart(found: Sequence[Series]) -> list[Series]:
+    """Return accuracy and balanced accuracy as one curve where they are the same, as they are for classes of one size."""
+    balanced = {(one.run, one.split): one for one in found if one.metric == "balanced_accuracy"}
+    plain = {(one.run, one.split): one for one in found if one.metric == "accuracy"}
+    if not all(key in plain and _alike(plain[key], one) for key, one in balanced.items()):
+        return list(found)
+    kept = [one for one in found if one.metric != "balanced_accuracy"]
+    return [
+        replace(one, label=one.label.replace("accuracy", "accuracy = balanced accuracy"))
+        if one.metric == "accuracy" and (one.run, one.split) in balanced
+        else one
+        for one in kept
+    ]
+
+
+def _alike(one: Series, other: Series) -> bool:
+    same = np.array_equal(one.epochs, other.epochs)
+    return same and bool(np.allclose(one.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
+
+
+def _runs(panel: Panel) -> list[str]:
+    return list(dict.fromkeys(one.run for one in panel.series))
+
+
+def _labels(part: Sequence[Series]) -> list[str]:
+    return list(dict.fromkeys(one.label for one in part))
+
+
+def _looks(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.Look]:
+    """Return each curve's look on its axes: of several runs a colour each, with a line style a curve; else by curve."""
+    labels = _labels(part)
+    if len(runs) == 1:
+        return [drawing.look(labels.index(one.label), labels.index(one.label)) for one in part]
+    return [drawing.look(names.index(one.run), labels.index(one.label)) for one in part]
+
+
+def _handles(
+    parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str], is_apart: bool
+) -> dict[str, Any]:
+    """Return what a legend says: the runs by colour, then the curves that share axes by line style."""
+    labels = _labels(parts[0]) if not is_apart else []
+    if len(runs) == 1:
+        return {label: _line(drawing.look(at, at)) for at, label in enumerate(labels)}
+    found = {short(name): _line(drawing.look(names.index(name))) for name in runs}
+    if labels:
+        found |= {label: _line(drawing.Look("#333333", drawing.look(0, at).line, "")) for at, label in enumerate(labels)}
+    return found
+
+
+def _line(how: drawing.Look) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=how.colour, linestyle=how.line, marker=how.marker, markersize=2.4)
+
+
+def _title(panel: Panel) -> str:
+    runs, title = _runs(panel), panel.kind.title
+    return title if len(runs) > 1 else f"{short(runs[0])}: {title[0].lower()}{title[1:]}"
+
+
+def _head(figure: Figure, panel: Panel, style: Style) -> None:
+    beside = ", each curve beside its own chance level" if panel.kind.name in ("sai", "idm", "idm_errors") else ""
+    text = _title(panel) + beside
+    figure.suptitle(drawing.wrapped(text, style.width, style.size + 1), fontsize=style.size + 1, fontweight="bold")
+
+
+def short(name: str, most: int = 44) -> str:
+    """Return a name whose end is kept where it is long: runs of a sweep differ there."""
+    return name if len(name) <= most else f"...{name[3 - most :]}"

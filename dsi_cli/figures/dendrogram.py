@@ -1,0 +1,129 @@
+"""A clustering of the classes as a tree, its leaves the rows of the heat map beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.figures import scales, sheet, sides
+from dsi_cli.figures.heatmaps import Classes, frames_of, in_order, permuted
+from dsi_cli.figures.style import Style
+from dsi_cli.views import matrices, ordering
+from dsi_cli.views.matrices import Frames, Kind, Values
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dsi_cli.figures.asked import Asked
+    from dsi_cli.store.runs import Run
+
+TREE = 0.2
+"""Of the figure's width."""
+BETWEEN = 0.05
+"""Inches between a tree and its map."""
+
+
+class Clustered(NamedTuple):
+    """One run's matrix in the order of the leaves of its clustering."""
+
+    title: str
+    classes: Classes
+    values: Values
+    tree: NDArray[np.float64]
+    """SciPy's linkage."""
+
+
+def figure(run: Run, asked: Asked) -> Figure | None:
+    """Return the clusterings of the runs asked for at the last epoch asked for; None where no run has such a matrix."""
+    found = frames_of(run, asked)
+    epoch = asked.epochs[-1] if asked.epochs else None
+    made = [one for of in found if (one := clustered(run, of, epoch))]
+    return draw(made, found[0].kind, asked.style) if made else None
+
+
+def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | None:
+    """Return a run's clustered matrix of an epoch, the last if None; None without that epoch, or where all values are the same."""
+    epoch = of.epochs[-1] if epoch is None else epoch
+    table = run.classes[run.classes["run"] == of.run]
+    if epoch not in of.epochs or len(table) < 2:
+        return None
+    values = matrices.matrix(run, of, epoch)
+    if np.nanmin(values) == np.nanmax(values):
+        return None
+    whole = values.copy()
+    np.fill_diagonal(whole, 1.0)
+    tree = ordering.clustering(whole)
+    classes = in_order(table, ordering.leaves(tree), "the order of the tree")
+    return Clustered(f"{of.run}, {of.title}, epoch {epoch}", classes, permuted(values, classes), tree)
+
+
+def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
+    """Return the figure of one or more clusterings, one below the other."""
+    drawn = sheet.blank(style.width, style.width)
+    line, tree = style.size / 72, TREE * style.width
+    right, size = 0.0, style.width
+    for _ in range(2):
+        planned = [sides.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
+        right = max(right, *(sum(sides.widths(drawn, side)) for side in planned))
+        size = style.width - 2 * sheet.MARGIN - tree - BETWEEN - right
+    each = 2.0 * line + size + 3.4 * line
+    drawn.set_figheight(sheet.MARGIN + len(found) * each + sheet.bars_height(style))
+    scale = scales.shared((one.values for one in found), kind.name)
+    for at, one in enumerate(found):
+        top = sheet.MARGIN + at * each
+        sheet.heading(drawn, top, one.title, one.classes.detail, style)
+        stem = sheet.axes_at(drawn, sheet.MARGIN + line, top + 2.0 * line, tree - line, size)
+        cells = sheet.axes_at(drawn, sheet.MARGIN + tree + BETWEEN, top + 2.0 * line, size, size)
+        scales.show(cells, one.values, scale)
+        draw_tree(stem, one.tree)
+        sides.write(drawn, cells, sides.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True)
+    bars = [sheet.Bar(scale, f"{kind.values}\n{scales.in_words(scale)}" if len(found) > 1 else kind.values)]
+    sheet.draw_bars(drawn, sheet.MARGIN + len(found) * each, bars, style)
+    return drawn
+
+
+def draw_tree(axes: Axes, tree: NDArray[Any]) -> None:
+    """Draw a clustering from its root at the left to its leaves at rows 0, 1, ... at the right.
+
+    The axis tells the mean similarity of the two clusters that a line joins, the diagonal counting as 1.
+    """
+    from matplotlib.collections import LineCollection
+
+    forks = branches(tree)
+    heights = tree[:, 2]
+    room = 0.06 * float(heights.max() - heights.min()) or 0.01
+    start = max(0.0, float(heights.min()) - room)
+    lines = LineCollection(list(np.maximum(forks, [start, -np.inf])), colors=sides.DARK)
+    lines.set_linewidth(max(0.25, min(0.9, 60 / len(tree))))
+    axes.add_collection(lines, autolim=False)
+    axes.set_xlim(float(heights.max()) + room, start)
+    axes.set_ylim(len(tree) + 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(_few())
+    axes.xaxis.set_major_formatter(lambda height, _: f"{1 - height:.2g}".replace("-", "\N{MINUS SIGN}"))
+    axes.set_xlabel("similarity at fork")
+
+
+def branches(tree: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the forks ``(C-1, 4, 2)`` of a linkage as lines of (height, row), leaves at their rows; without recursion."""
+    leaves = len(tree) + 1
+    height, row = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
+    row[ordering.leaves(tree)] = np.arange(leaves)
+    forks = np.empty((leaves - 1, 4, 2))
+    for at, (one, other, far, _) in enumerate(tree):
+        ends = [int(one), int(other)]
+        forks[at, :, 0] = height[ends[0]], far, far, height[ends[1]]
+        forks[at, :, 1] = row[ends[0]], row[ends[0]], row[ends[1]], row[ends[1]]
+        height[leaves + at], row[leaves + at] = far, row[ends].mean()
+    return forks
+
+
+def _few() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(3, steps=[1, 2, 5, 10])

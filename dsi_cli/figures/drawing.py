@@ -1,0 +1,163 @@
+"""From what a person asks for to files: which figures, checked options, and each figure in each format."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from dsi_cli.errors import UsageError
+from dsi_cli.figures import style as styles
+from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS, Asked, Opener
+from dsi_cli.figures.catalogue import FIGURES, Entry, entry
+from dsi_cli.figures.style import STYLES, Style
+from dsi_cli.store import whole
+from dsi_cli.views import series
+from dsi_cli.views.ordering import ORDERS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from dsi_cli.figures.animation import Film
+    from dsi_cli.store.runs import Run
+
+
+class Drawn(NamedTuple):
+    """What was made of a request."""
+
+    folder: Path
+    files: tuple[Path, ...]
+    without_data: tuple[str, ...]
+    """Names of figures that the output has nothing for."""
+    films: tuple[Film, ...] = ()
+    """The animations among the files."""
+
+
+def asked(
+    run: Run,
+    runs: Sequence[str] | None,
+    epochs: str | None = None,
+    kind: str | None = None,
+    measure: str | None = None,
+    order: str = "taxonomy",
+    style: str = "screen",
+    columns: int = 1,
+    open_image: Opener | None = None,
+) -> Asked:
+    """Return a checked request.
+
+    Raises
+    ------
+    UsageError
+        A run, measure, order or style is none, or the epochs are not of a form that is read; the message says what there is.
+    """
+    names = list(dict.fromkeys(runs or run.names))
+    for name in names:
+        run.epochs(name)  # says so where there is no such run
+    measures = series.measures_of(run.curves)
+    for what, value, expected in (
+        ("measure", measure, measures),
+        ("order", order, ORDERS),
+        ("style", style, STYLES),
+    ):
+        if value is not None and value not in expected:
+            raise UsageError(f"no {what} {value!r}: expected {', '.join(expected) or 'none, since there is no SAI'}")
+    return Asked(tuple(names), _epochs(epochs), kind, measure, order, Style(style, columns), open_image)
+
+
+def _epochs(text: str | None) -> tuple[int, ...] | None:
+    """Return the epochs that ``0,5,30`` or ``first:last:step`` name."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
+    if found is not None and int(found[3] or 1) > 0:
+        return tuple(range(int(found[1]), int(found[2]) + 1, int(found[3] or 1)))
+    if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
+        raise UsageError(f"--epochs takes 0,5,30 or first:last:step; {text!r} is of neither form")
+    return tuple(int(part) for part in text.split(","))
+
+
+def write(
+    run: Run,
+    names: Sequence[str],
+    request: Asked,
+    formats: Sequence[str],
+    folder: Path,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Drawn:
+    """Draw figures and write each in each format, whole or not at all.
+
+    Parameters
+    ----------
+    names : of `FIGURES`, or the animation; all figures if empty
+    formats : png for figures and gif for the animation if there is none of theirs
+    folder : made if it is not there
+    progress : called with (stage, done, total)
+
+    Raises
+    ------
+    UsageError
+        A figure or a format is none.
+    OutputError
+        A file could not be written.
+    """
+    stills, moving = sorted_out(names, formats)
+    wanted = [entry(name) for name in dict.fromkeys(names) if name != ANIMATION] or ([] if names else list(FIGURES))
+    files: list[Path] = []
+    without: list[str] = []
+    for done, one in enumerate(wanted):
+        progress("drawing figures", done, len(wanted))
+        made = _written(run, one, request, stills, folder)
+        files += made
+        if not made:
+            without.append(one.name)
+    progress("drawing figures", len(wanted), len(wanted))
+    if ANIMATION not in names:
+        return Drawn(folder, tuple(files), tuple(without))
+    from dsi_cli.figures import animation
+
+    films = animation.films(run, request, folder, moving, progress)
+    without += [] if films else [ANIMATION]
+    return Drawn(folder, (*files, *(film.path for film in films)), tuple(without), tuple(films))
+
+
+def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the formats of figures and of the animation.
+
+    Raises
+    ------
+    UsageError
+        One is none, or is of no use for what is drawn.
+    """
+    stills, moving = ([form for form in formats if form in known] for known in (FORMATS, FILMS))
+    for form in formats:
+        if form not in (*FORMATS, *FILMS):
+            raise UsageError(f"no format {form!r}: expected {', '.join(FORMATS)}; for the animation {', '.join(FILMS)}")
+    if moving and ANIMATION not in names:
+        raise UsageError(f"{moving[0]} is for the animation: dsi plot OUT {ANIMATION} --format {moving[0]}")
+    if stills and set(names) == {ANIMATION}:
+        raise UsageError(f"the {ANIMATION} is written as {', '.join(FILMS)}, not as {stills[0]}: choose one of these")
+    return stills or ["png"], moving or ["gif"]
+
+
+def _written(run: Run, one: Entry, request: Asked, formats: Sequence[str], folder: Path) -> list[Path]:
+    with styles.using(request.style):
+        figure = one.draw(run, request)
+        return [] if figure is None else [_save(figure, folder / f"{one.name}.{form}", form) for form in formats]
+
+
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+"""So that the same tables give the same bytes."""
+
+
+def _save(figure: Figure, path: Path, form: str) -> Path:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, metadata=_METADATA[form])
+    whole.write(path, buffer.getvalue())
+    return path

@@ -1,0 +1,200 @@
+"""Heat maps of class similarity matrices at chosen epochs, side by side: a row a run, the reference matrix at its end.
+
+Raw values, one scale for all panels of a kind, the diagonal left out. Sizes are worked out in inches, from the widths of the
+texts, so that no text meets another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dsi_cli.figures import scales, sheet, sides
+from dsi_cli.figures.style import Style
+from dsi_cli.views import matrices, ordering
+from dsi_cli.views.matrices import Frames, Kind, Values
+from dsi_cli.views.ordering import Group, Order
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from dsi_cli.figures.asked import Asked
+    from dsi_cli.store.runs import Run
+
+BETWEEN = 0.12
+"""Inches between panels."""
+SMALLEST_GROUP, FEWEST_HELD = 0.03, 0.33
+"""Shares of the classes: of a group with a bracket, and of all groups that have one."""
+MOST_HIGH = 0.7
+"""Of a panel, in widths of the figure."""
+
+
+class Panel(NamedTuple):
+    """One matrix, classes in the order shown."""
+
+    title: str
+    values: Values
+    is_reference: bool = False
+
+
+class Classes(NamedTuple):
+    """A run's classes in the order shown."""
+
+    places: Order
+    names: list[str]
+    groups: list[Group]
+    detail: str
+    """How many there are, and the order in words."""
+
+
+class Row(NamedTuple):
+    """The panels of one run."""
+
+    title: str
+    classes: Classes
+    panels: list[Panel]
+
+
+class Sizes(NamedTuple):
+    """Of a figure, in inches."""
+
+    across: int
+    """Panels beside each other."""
+    left: float
+    """Room for what stands beside the rows."""
+    panel: float
+    line: float
+    """Of text."""
+
+    def height(self, row: Row) -> float:
+        """Return that of a row with its heading."""
+        return 2.2 * self.line + -(-len(row.panels) // self.across) * (self.panel + 1.8 * self.line)
+
+
+def figure(run: Run, asked: Asked) -> Figure | None:
+    """Return heat maps of the runs asked for, a row a run; None where no run has such a matrix at such an epoch."""
+    found = frames_of(run, asked)
+    made = rows(run, found, asked.order, asked.epochs)
+    return draw(made, found[0].kind, asked.style) if made else None
+
+
+def frames_of(run: Run, asked: Asked) -> list[Frames]:
+    """Return the matrices of the kind asked for, of the runs that have them; unasked, of the first kind that one has."""
+    names = run.names if asked.runs is None else asked.runs
+    for kind in [asked.kind] if asked.kind else [kind.name for kind in matrices.KINDS]:
+        found = [one for name in names if (one := matrices.frames(run, name, kind))]
+        if found:
+            return found
+    return []
+
+
+def rows(
+    run: Run, found: Sequence[Frames], order: str = "taxonomy", epochs: Sequence[int] | None = None, count: int = 3
+) -> list[Row]:
+    """Return the panels of runs that have a matrix at one of ``epochs``; if None, of ``count`` between which they changed.
+
+    Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrices.frames` takes unasked, so
+    that figures of two kinds show the same.
+    """
+    deciding = [matrices.frames(run, of.run) or of for of in found]
+    are_alike = len({of.epochs for of in deciding}) == 1
+    made = []
+    for of, own in zip(found, deciding, strict=True):
+        chosen = matrices.telling(run, deciding if are_alike else [own], count) if epochs is None else epochs
+        there = [epoch for epoch in chosen if epoch in of.epochs]
+        if there:
+            made.append(_row(run, of, there, order))
+    return made
+
+
+def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
+    classes = arranged(run, of, order)
+    panels = [Panel(f"epoch {epoch}", permuted(matrices.matrix(run, of, epoch), classes)) for epoch in epochs]
+    reference = matrices.reference(run, of.run)
+    if reference is not None:
+        panels.append(Panel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
+    return Row(f"{of.run}, {of.title}", classes, panels)
+
+
+def arranged(run: Run, of: Frames, order: str) -> Classes:
+    """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
+    table = run.classes[run.classes["run"] == of.run]
+    if order == "cluster":
+        return in_order(table, ordering.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
+    places = ordering.given(len(table)) if order == "given" else ordering.taxonomy(table)
+    return in_order(table, places, ORDERED[order])
+
+
+ORDERED = {"taxonomy": "the order of WordNet's tree", "given": "their own order", "cluster": "the order of their clusters"}
+"""How a heading names an order."""
+
+
+def in_order(table: pd.DataFrame, places: Order, order: str) -> Classes:
+    """Return one run's rows of the classes table in an order, which ``order`` describes; without a name, by number."""
+    rows = table.sort_values("class_index")
+    names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
+    detail = f"{len(names):,} classes in {order}"
+    return Classes(places, [names[at] for at in places], bracketed(ordering.groups(rows, places), len(names)), detail)
+
+
+def bracketed(groups: Sequence[Group], classes: int) -> list[Group]:
+    """Return the groups that get a bracket: those that are not too small; none where these hold few of the classes.
+
+    In the taxonomy's order a group is one stretch; in another it may lie in shreds, which say nothing.
+    """
+    large = [group for group in groups if group.last - group.first + 1 >= SMALLEST_GROUP * classes]
+    held = sum(group.last - group.first + 1 for group in large)
+    return large if held >= FEWEST_HELD * classes else []
+
+
+def permuted(values: Values, classes: Classes) -> Values:
+    """Return a matrix with rows and columns in the order shown."""
+    return values[np.ix_(classes.places, classes.places)]
+
+
+def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
+    """Return the figure of one or more rows of panels of a kind."""
+    drawn = sheet.blank(style.width, style.width)
+    sizes = _sizes(drawn, found, style)
+    tops = np.cumsum([sheet.MARGIN, *(sizes.height(row) for row in found)])
+    drawn.set_figheight(tops[-1] + sheet.bars_height(style) + sheet.MARGIN)
+    panels = [panel for row in found for panel in row.panels]
+    own = scales.shared((panel.values for panel in panels if not panel.is_reference), kind.name)
+    bars = [sheet.Bar(own, f"{kind.values}\n{scales.in_words(own)}")]
+    references = [panel.values for panel in panels if panel.is_reference]
+    if references:
+        bars.append(sheet.Bar(scales.shared(references, "scsm"), matrices.REFERENCE.values))
+    for row, top in zip(found, tops, strict=False):
+        _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
+    sheet.draw_bars(drawn, tops[-1], bars, style)
+    return drawn
+
+
+def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
+    """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
+    most = max(len(row.panels) for row in found)
+    across = min(2 * style.columns, most)
+    left, panel = 0.0, style.width / (2 * style.columns)
+    for _ in range(2):
+        planned = [sides.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
+        left = max(left, *(sum(sides.widths(figure, side)) for side in planned))
+        panel = (style.width - 2 * sheet.MARGIN - left - (across - 1) * BETWEEN) / across
+    return Sizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
+
+
+def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, both: Sequence[scales.Scale]) -> None:
+    """Draw a row's heading and panels; ``both`` are the scales of the epochs and of the reference."""
+    sheet.heading(figure, top, row.title, row.classes.detail, style)
+    side = sides.plan(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
+    for at, panel in enumerate(row.panels):
+        line, column = divmod(at, sizes.across)
+        left = sheet.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
+        below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
+        axes = sheet.axes_at(figure, left, below, sizes.panel, sizes.panel)
+        scales.show(axes, panel.values, both[panel.is_reference])
+        axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
+        if column == 0:
+            sides.write(figure, axes, side)

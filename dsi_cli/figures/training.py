@@ -1,0 +1,60 @@
+"""SAI with loss and learning rate on twin axes (arXiv 2505.21338, figure I.1): two axes a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures import curves
+from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.style import COLOURS, LINES
+from dsi_cli.views import series
+from dsi_cli.views.series import Panel
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from dsi_cli.store.runs import Run
+
+BESIDE = ("loss", "learning_rate")
+
+
+def draw(run: Run, asked: Asked) -> Figure | None:
+    """Return the figure; None where no run has both a SAI and a loss or a learning rate."""
+    names = asked.names(run)
+    pairs = [pair for name in names for pair in _pairs(run, asked, name)]
+    if not pairs:
+        return None
+    figure, (width, height) = curves.grid(asked.style, len(pairs), across=2)
+    for axes, (alignment, other) in zip(list(figure.axes), pairs, strict=True):
+        run_name = curves.short(alignment.series[0].run)
+        _twins(axes, alignment, other, height)
+        drawing.label(axes, width, height, f"{run_name}: SAI and {other.kind.title.lower()}")
+    drawing.legend(figure, [alignment for alignment, _ in pairs])
+    return figure
+
+
+def _pairs(run: Run, asked: Asked, name: str) -> list[tuple[Panel, Panel]]:
+    """Return a run's first SAI, that with the reference where there is one, with each that stands beside it."""
+    kinds = [kind for kind in series.PANELS if kind.name in ("sai", *BESIDE)]
+    found = {panel.kind.name: panel for panel in series.panels(run, [name], asked.measure, kinds)}
+    if "sai" not in found:
+        return []
+    sai = Panel(found["sai"].kind, found["sai"].measure, found["sai"].series[:1])
+    return [(sai, found[one]) for one in BESIDE if one in found]
+
+
+def _twins(axes: Axes, alignment: Panel, other: Panel, height: float) -> None:
+    one = alignment.series[0]
+    drawing.curve(axes, one, alignment, drawing.Look(COLOURS[0]), one.label)
+    drawing.finish(axes, alignment.series, alignment)
+    axes.yaxis.label.set_color(COLOURS[0])
+    twin = axes.twinx()
+    twin.spines["right"].set_visible(True)
+    for place, beside in enumerate(sorted(other.series, key=lambda curve: curve.split or "")):
+        drawing.curve(twin, beside, other, drawing.Look(COLOURS[1], LINES[1 + place], "s"), beside.label)
+    drawing.finish(twin, other.series, other)
+    twin.grid(visible=False)
+    twin.set_ylabel(drawing.wrapped(other.axis, height, drawing.text_size("axes.labelsize")))
+    twin.yaxis.label.set_color(COLOURS[1])

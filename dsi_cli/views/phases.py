@@ -1,0 +1,156 @@
+"""The phases of a run in words, and what the paper would say of it (arXiv 2505.21338, section 5 and appendix E).
+
+Each sentence is said only where the tables bear it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsi_cli.store import output, parquet
+from dsi_cli.store.schema import CLASSES, PHASES, Table
+from dsi_cli.views import overview
+
+Row = dict[str, Any]
+
+ALIGNMENT = "sai excess"
+"""How the name of the alignment's curve begins."""
+SURELY_ABOVE = 3.0
+"""Deviations above chance from which an alignment counts as one."""
+WIDE_CHANCE = 0.2
+"""Where chance alone reaches that excess, as with few classes, nothing is said of an alignment that stays within it."""
+LEAST_EPOCHS = 8
+LEARNT = 2.0
+"""Times chance from which an accuracy counts as learnt."""
+SURE = 0.9
+"""Confidence from which a curve is said not to be flat yet."""
+_TITLES = {"wsi max": "Max WSI", "wsi min": "Min WSI"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of a run's phases."""
+
+    rows: list[Row] = field(default_factory=list)
+    """Of the phases table."""
+    phases: str | None = None
+    """The phases of the curve that tells most, or why there are none, in a line."""
+    hints: list[str] = field(default_factory=list)
+    """Plain sentences, most telling first."""
+
+
+def told(out: Path, run: str) -> Told:
+    """Return the phases of a run in words; nothing where the output has no phases table.
+
+    Raises
+    ------
+    OutputError
+        A table cannot be read.
+    """
+    rows = _rows(out, PHASES, run)
+    if not rows:
+        return Told()
+    lines = overview.lines(out, run)
+    classes = len(_rows(out, CLASSES, run))
+    return Told(rows, phases_line(rows), hints(rows, lines, classes))
+
+
+def phases_line(rows: Sequence[Row]) -> str:
+    """Return the phases of the first curve that has any: the alignment, Max WSI, Min WSI; else why the first has none.
+
+    The interval of an end stands in brackets.
+
+    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 3, "low": 2, "high": 4}
+    >>> phases_line([surge, surge | {"phase": "refinement", "first_epoch": 3, "last_epoch": 30}])
+    'phases of Max WSI: surge to epoch 3 (2 to 4), then refinement'
+    """
+    curve = next((row["curve"] for row in rows if row["phase"]), None)
+    if curve is None:
+        return f"no phases in {_title(rows[0]['curve'])}: {rows[0]['reason']}"
+    mine = [row for row in rows if row["curve"] == curve]
+    begins = mine[0]["first_epoch"] > min(row["first_epoch"] for row in rows if row["phase"])
+    said = [_said(row, is_last=row is mine[-1], begins=begins and row is mine[0]) for row in mine]
+    return f"phases of {_title(curve)}: {', '.join(said)}"
+
+
+def _said(row: Row, *, is_last: bool, begins: bool) -> str:
+    if begins or (is_last and row["phase"] == "surge"):
+        return f"{row['phase']} from epoch {row['first_epoch']} to {row['last_epoch']}{_interval(row)}"
+    return f"then {row['phase']}" if is_last else f"{row['phase']} to epoch {row['last_epoch']}{_interval(row)}"
+
+
+def _interval(row: Row) -> str:
+    """Return the 95 % interval of the end, where it is more than an epoch."""
+    return "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
+
+
+def _title(curve: str) -> str:
+    return "the alignment" if curve.startswith(ALIGNMENT) else _TITLES.get(curve, curve)
+
+
+def hints(rows: Sequence[Row], lines: Sequence[overview.Line], classes: int = 0) -> list[str]:
+    """Return what the phases and curves of a run mean, in sentences; none where they do not say.
+
+    Parameters
+    ----------
+    rows : of the phases table, of one run
+    lines : the run's epochs
+    classes : how many there are, for the chance level of the accuracy; 0 if that is not known
+    """
+    never = _within_chance(lines, classes)
+    if never is not None:
+        return [never + _drop(rows)]
+    mine = [row for row in rows if row["phase"] and row["curve"].startswith(ALIGNMENT)]
+    if mine:
+        return [_of_last(mine)]
+    is_known = any(line.excess is not None for line in lines)
+    dropped = "" if is_known else _drop(rows)
+    return [f"looks like a run that hardly learns{dropped}"] if dropped else []
+
+
+def _of_last(mine: Sequence[Row]) -> str:
+    """Return what the alignment's last phase means."""
+    last, before = mine[-1], mine[-2] if len(mine) > 1 else mine[-1]
+    since = f"since epoch {last['first_epoch']}"
+    if last["phase"] == "surge":
+        return f"still in the surge: alignment with WordNet has risen steeply {since}, up to the last epoch"
+    if last["phase"] == "growth":
+        return f"alignment with WordNet dropped at first and has grown slowly {since}, as in appendix E of the paper"
+    if last["phase"] == "stabilisation":
+        return f"alignment with WordNet has been flat {since}{_interval(before)}"
+    goes = "risen" if last["slope"] > 0 else "fallen"
+    still = ", and is not flat yet" if last["confidence"] >= SURE else ""
+    return f"alignment with WordNet has {goes} slowly {since}{still}"
+
+
+def _drop(rows: Sequence[Row]) -> str:
+    """Return the words for appendix E's two phases, where a curve has them."""
+    row = next((row for row in rows if row["phase"] == "growth"), None)
+    if row is None:
+        return ""
+    what = f"{_title(row['curve'])} dropped at first and has grown slowly since epoch {row['first_epoch']}"
+    return f" (appendix E of the paper): {what}"
+
+
+def _within_chance(lines: Sequence[overview.Line], classes: int) -> str | None:
+    """Return what it means that the alignment was within chance at every epoch; None if it was not, or cannot be told."""
+    known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
+    if len(known) < LEAST_EPOCHS or max(z for _, z in known) >= SURELY_ABOVE:
+        return None
+    if SURELY_ABOVE * float(np.median([abs(excess / z) for excess, z in known])) > WIDE_CHANCE:
+        return None
+    best = max((line.accuracy for line in lines if line.accuracy is not None), default=None)
+    within = f"alignment with WordNet was within chance at every epoch (z at most {max(z for _, z in known):.1f})"
+    if best is not None and classes and best >= LEARNT / classes:
+        return f"{within}, though accuracy reached {best:.3f}"
+    return f"looks like a run that never learnt: {within}"
+
+
+def _rows(out: Path, table: Table, run: str) -> list[Row]:
+    path = output.table_path(out, table)
+    return [row for row in parquet.read(path).to_pylist() if row["run"] == run] if path.is_file() else []

@@ -1,0 +1,104 @@
+"""Path similarity of lists too long for a whole matrix in memory: its rows by blocks, or each label's nearest alone.
+
+Memory is that of a block. *Nearer* means a shorter path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsi_cli.wordnet.paths import FAR, distance_blocks
+from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy
+
+_ITSELF = 255
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """Pairs of a label and a near one, by label and then from the nearest on; P pairs.
+
+    Attributes
+    ----------
+    label, neighbor : (P,) int
+        Positions in the list.
+    rank : (P,) float64
+        From 1, among the other labels; labels at one distance share their mid-rank, as in the IDM.
+    ties : (P,) int
+        Labels at exactly this distance, this one included. Where the last pairs of a label have more ties than there are
+        such pairs, the list was cut within them, in the order of the positions.
+    similarity : (P,) float64
+        1 / (1 + shortest path), in (0, 1].
+    """
+
+    label: Rows
+    neighbor: Rows
+    rank: npt.NDArray[np.float64]
+    ties: Rows
+    similarity: npt.NDArray[np.float64]
+
+
+def similarity_rows(
+    nodes: Nodes, taxonomy: Taxonomy | None = None, block: int = 512
+) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+    """Yield rows of the SCSM, ``block`` at a time.
+
+    Yields
+    ------
+    rows : slice
+        The labels of this block.
+    similarity : (B, N) float32
+        Their similarities to all, as `path_similarity` gives them, rounded.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+    """
+    table = (1.0 / (1.0 + np.arange(256))).astype(np.float32)
+    table[FAR:] = 0.0
+    for columns, distances in distance_blocks(nodes, taxonomy, block):
+        yield columns, table[np.ascontiguousarray(distances.T)]
+
+
+def nearest(nodes: Nodes, count: int, taxonomy: Taxonomy | None = None, block: int = 512) -> Iterator[Nearest]:
+    """Yield the ``count`` nearest others of each node, ``block`` nodes at a time; fewer where there are not as many.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+
+    Examples
+    --------
+    >>> from dsi_cli.wordnet.taxonomy import load
+    >>> names = ("dog.n.01", "cat.n.01", "wolf.n.01", "car.n.01")
+    >>> (found,) = nearest([load().node(name) for name in names], 1)
+    >>> [names[k] for k in found.neighbor], found.similarity[:2]
+    (['wolf.n.01', 'dog.n.01', 'dog.n.01', 'dog.n.01'], array([0.33333333, 0.2       ]))
+    """
+    wanted = min(count, len(nodes) - 1)
+    for columns, distances in distance_blocks(nodes, taxonomy, block):
+        rows = np.ascontiguousarray(distances.T)
+        rows[np.arange(len(rows)), np.arange(columns.start, columns.stop)] = _ITSELF
+        yield _of_block(rows, columns.start, wanted)
+
+
+def _of_block(rows: npt.NDArray[np.uint8], first: int, wanted: int) -> Nearest:
+    """Return the nearest of the labels from ``first`` on, whose distances to all are ``rows``."""
+    furthest = np.partition(rows, wanted - 1, axis=1)[:, wanted - 1] if wanted else np.zeros(len(rows), np.uint8)
+    label, neighbor = np.nonzero((rows <= furthest[:, None]) & (rows < FAR) & (wanted > 0))
+    edges = rows[label, neighbor].astype(np.intp)
+    order = np.lexsort((neighbor, edges, label))
+    label, neighbor, edges = label[order], neighbor[order], edges[order]
+    # All labels at a distance that is shown are among these, so ranks and ties can be counted here.
+    _, start, group, ties = np.unique(label * 256 + edges, return_index=True, return_inverse=True, return_counts=True)
+    of_label = np.searchsorted(label, label)
+    nearer = start[group] - of_label
+    shown = np.arange(len(label)) - of_label < wanted
+    rank = 1 + nearer + (ties[group] - 1) / 2
+    similarity = np.divide(1.0, 1.0 + edges[shown], dtype=np.float64)
+    return Nearest(label[shown] + first, neighbor[shown], rank[shown], ties[group][shown], similarity)

@@ -1,0 +1,82 @@
+"""Groups of classes: the hypernyms that brackets, blocks and superclasses show.
+
+The rule. Taken is the tree in which classes are shown (`taxonomy.display_parents`: of several hypernyms the deepest), so a
+group is a stretch of neighbours in `taxonomy.taxonomy_order`, and groups never overlap. A hypernym may be a group if it holds
+3 to 40 % of the classes, and two or more. Of all sets of such hypernyms that do not overlap, the one that says most about a
+class: the largest ``-sum p log p`` over groups, where ``p`` is a group's share of the classes. So a large group is split where
+its parts hold most of its classes, and is kept where they would leave many out. Of hypernyms that hold the same classes the
+deepest gives the name. What no group holds has none.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, checked, display_parents, load
+
+SMALLEST_SHARE, LARGEST_SHARE = 0.03, 0.40
+FEWEST = 2
+SAME_GAIN = 1e-12
+"""Sums of gains that differ by less are the same but for rounding."""
+
+
+def groups(nodes: Nodes, taxonomy: Taxonomy | None = None) -> list[int | None]:
+    """Return the group of each class, a hypernym's node; None for classes that no group holds.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        One node a class, in any order, which changes nothing; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+
+    Examples
+    --------
+    >>> nodes = [load().node(f"{word}.n.01") for word in ("cat", "truck", "dog", "car", "frog")]
+    >>> [None if group is None else load().names[group] for group in groups(nodes)]
+    ['carnivore.n.01', 'motor_vehicle.n.01', 'carnivore.n.01', 'motor_vehicle.n.01', None]
+    """
+    taxonomy = taxonomy or load()
+    labels = checked(nodes, len(taxonomy.offsets))
+    parents = display_parents(taxonomy, labels)
+    bottom_up = sorted(parents, key=lambda node: (-int(taxonomy.depths[node]), node))
+    chosen = _chosen(bottom_up, parents, _sizes(bottom_up, parents, labels), len(labels))
+    of_node: dict[int, int | None] = {-1: None}
+    for node in reversed(bottom_up):
+        above = of_node[parents[node]]
+        of_node[node] = node if above is None and node in chosen else above
+    return [of_node[int(node)] for node in labels]
+
+
+def _sizes(bottom_up: list[int], parents: dict[int, int], labels: Rows) -> dict[int, int]:
+    """Return how many classes lie at or below each node."""
+    sizes = dict.fromkeys([-1, *bottom_up], 0)
+    for node in labels:
+        sizes[int(node)] += 1
+    for node in bottom_up:
+        sizes[parents[node]] += sizes[node]
+    return sizes
+
+
+def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int], classes: int) -> set[int]:
+    """Return the hypernyms that beat the best choice below them; where one lies below another, the upper one counts."""
+    best = dict.fromkeys([-1, *bottom_up], 0.0)
+    chosen = set()
+    for node in bottom_up:
+        gain = _gain(sizes[node], classes)
+        if gain > best[node] + SAME_GAIN:
+            chosen.add(node)
+            best[node] = gain
+        best[parents[node]] += best[node]
+    return chosen
+
+
+def _gain(size: int, classes: int) -> float:
+    share = size / classes
+    is_able = size >= FEWEST and SMALLEST_SHARE <= share <= LARGEST_SHARE
+    return -share * log(share) if is_able else 0.0

@@ -1,0 +1,134 @@
+"""Event files as TensorBoard's own writer makes them, and hostile ones."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch.utils.tensorboard import SummaryWriter
+
+from dsi_cli.checkpoints import event_files
+from dsi_cli.checkpoints.logs import find_log, named_log, read_log
+from dsi_cli.errors import UsageError
+
+
+def written(folder: Path, scalars: list[tuple[str, float, int]]) -> Path:
+    """Return the event file that the real library writes; a histogram and a text stand between the scalars."""
+    with SummaryWriter(folder) as writer:
+        for at, (tag, value, step) in enumerate(scalars):
+            writer.add_scalar(tag, value, step)
+            if at == 0:
+                writer.add_histogram("weights", np.arange(3.0), step)
+                writer.add_text("note", "x" * 5000, step)
+    (path,) = folder.glob("events.out.tfevents.*")
+    return path
+
+
+LIGHTNING = [
+    *[("train_loss", 2.0 - step / 8, step) for step in range(8)],
+    *[("epoch", step // 4, step) for step in range(8)],
+    *[("val_loss", 1.5, 3), ("val_acc", 0.25, 3), ("val_loss", 1.25, 7), ("val_acc", 0.5, 7)],
+]
+EXPECTED = {
+    0: {"train_loss": 1.625, "test_loss": 1.5, "test_accuracy": 0.25},
+    1: {"train_loss": 1.125, "test_loss": 1.25, "test_accuracy": 0.5},
+}
+
+
+def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
+    path = written(tmp_path, LIGHTNING)
+    assert read_log(path).by_epoch == EXPECTED
+    assert named_log(tmp_path).by_epoch == EXPECTED
+
+
+def test_hugging_faces_fractions_are_rounded_up(tmp_path):
+    path = written(
+        tmp_path, [("train/epoch", 0.5, 5), ("train/loss", 2.0, 5), ("train/epoch", 1.0, 10), ("eval/loss", 1.5, 10)]
+    )
+    assert read_log(path).by_epoch == {1: {"train_loss": 2.0, "test_loss": 1.5}}
+
+
+def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
+    scalars = [("Loss/train", 3.0 - step, step) for step in (1, 2)] + [
+        ("Loss/test", 4.0 - step, step) for step in (0, 1, 2)
+    ]
+    log = read_log(written(tmp_path, scalars))
+    assert log.by_epoch == {
+        0: {"test_loss": 4.0},
+        1: {"train_loss": 2.0, "test_loss": 3.0},
+        2: {"train_loss": 1.0, "test_loss": 2.0},
+    }
+    assert log.begins_before_training
+
+
+@pytest.mark.parametrize(
+    ("scalars", "reason"),
+    [
+        ([("train/loss", 1.0, step) for step in range(9)], "its steps are not epochs"),
+        ([("train/loss", 1.0, step) for step in range(9)] + [("val/loss", 1.0, 8)], "its steps are not epochs"),
+        ([("val/loss", 1.0, step) for step in range(4)] + [("train/loss", 1.0, 2)], "its curves have different steps"),
+        ([("unknown", 1.0, 0)], "no losses, accuracies or learning rate"),
+    ],
+)
+def test_steps_that_are_no_epochs_are_not_taken_for_them(tmp_path, scalars, reason):
+    path = written(tmp_path, scalars)
+    assert read_log(path) is None
+    with pytest.raises(UsageError, match=reason):
+        named_log(path)
+
+
+def test_event_files_count_only_where_no_other_log_is_there(tmp_path):
+    path = written(tmp_path / "run", LIGHTNING)
+    assert find_log([path.parent]).by_epoch == EXPECTED
+    (tmp_path / "log.csv").write_text("epoch,test_acc\n0,0.75\n")
+    assert find_log([path.parent, tmp_path]).path.name == "log.csv"
+
+
+def test_a_file_that_is_still_being_written_counts_as_far_as_it_goes(tmp_path):
+    path = written(tmp_path, LIGHTNING)
+    path.write_bytes(path.read_bytes()[:-3])
+    last = {name: value for name, value in EXPECTED[1].items() if name != "test_accuracy"}
+    assert read_log(path).by_epoch == {0: EXPECTED[0], 1: last}
+
+
+def record(data: bytes) -> bytes:
+    return struct.pack("<QI", len(data), 0) + data + b"\0\0\0\0"
+
+
+VERSION = record(b"\x1a\x0dbrain.Event:2")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\0" * 4096,
+        VERSION + b"\0" * 4096,
+        VERSION + record(b"\x2a\xff\xff\xff\xff\x0f"),
+        VERSION + record(b"\x2a\x02\x0a\x7f"),
+        VERSION + struct.pack("<QI", 2**64 - 1, 0) + b"x" * 64,
+        record(b"\x10\x01"),
+    ],
+)
+def test_what_is_no_event_file_is_no_log(tmp_path, data):
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(data)
+    assert read_log(path) is None
+
+
+def test_a_file_of_endless_fields_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(event_files, "MOST_FIELDS", 1000)
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(VERSION + record(b"\x10\x01") * 1001)
+    with pytest.raises(UsageError, match="more than 1000 fields"):
+        named_log(path)
+
+
+def test_a_named_log_that_is_not_there_or_has_no_epochs_is_an_error(tmp_path):
+    with pytest.raises(UsageError, match=r"no log .*: expected a CSV file with an epoch column"):
+        named_log(tmp_path / "none.csv")
+    (tmp_path / "x.csv").write_text("step,loss\n1,2\n")
+    with pytest.raises(UsageError, match="has no curve by epochs"):
+        named_log(tmp_path / "x.csv")

@@ -1,0 +1,196 @@
+"""Films of a matrix over the epochs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysed import Analysed, Command, MakeRun
+from PIL import Image
+
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.figures import animation, films
+from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.style import using
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.store.runs import Run
+from dsi_cli.views import matrices
+
+pytest_plugins = ("analysed",)
+FASHION = "fashion-mnist-tinycnn"
+HAS_FFMPEG = shutil.which("ffmpeg") is not None
+
+
+def frames_of(path: Path) -> list[tuple[np.ndarray, int]]:
+    with Image.open(path) as image:
+        found = []
+        for at in range(image.n_frames):
+            image.seek(at)
+            image.load()
+            found.append((np.asarray(image.convert("RGB")).astype(int), image.info["duration"]))
+        return found
+
+
+@pytest.fixture(scope="module")
+def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, animation.Film]:
+    folder = tmp_path_factory.mktemp("films")
+    told: list[tuple[str, int, int]] = []
+    asked = Asked((FASHION,))
+    found = animation.films(analysed.run, asked, folder, ["gif", "webp"], lambda *words: told.append(words))
+    assert told == [(f"frames of {FASHION}", done, 16) for _ in range(2) for done in range(1, 17)]
+    return {film.path.suffix: film for film in found}
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.Film], ending: str):
+    film = made[ending]
+    assert film.path.name == f"animation{ending}"
+    assert film.epochs == tuple(range(16))
+    frames = frames_of(film.path)
+    assert [lasts for _, lasts in frames] == [500] * 15 + [2000]
+    assert film.seconds == 9.5
+    assert film.bytes == film.path.stat().st_size < 1_000_000
+    assert str(film) == f"{FASHION}, NCSM: 16 epochs, 9.5 s"
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp"])
+def test_only_what_moves_differs_between_frames(made: dict[str, animation.Film], ending: str, analysed: Analysed):
+    frames = [pixels for pixels, _ in frames_of(made[ending].path)]
+    first, last = frames[0], frames[-1]
+    assert first.shape == last.shape
+    assert all(size % 2 == 0 for size in first.shape[:2])
+    moved = np.abs(first - last).max(axis=2) > 60
+    assert moved.any()
+    bottom = int(0.8 * len(first))
+    assert not moved[bottom:].any(), "the colour bar, the axis and the legend stay"
+
+
+def test_a_colour_means_the_same_value_in_every_frame(analysed: Analysed):
+    frames = matrices.frames(analysed.run, FASHION)
+    assert frames is not None
+    with using(animation.STYLE):
+        paint, palette = animation.painter(analysed.run, frames, [0, 1, 15])
+        of_value: dict[float, set[tuple[int, ...]]] = {}
+        for epoch in (0, 1, 15):
+            pixels = paint(epoch)
+            cells, place = _cells(pixels), matrices.matrix(analysed.run, frames, epoch)
+            order = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")["class_index"]
+            shown = place[np.ix_(order, order)]
+            for row, column in np.ndindex(10, 10):
+                if row != column:
+                    of_value.setdefault(round(float(shown[row, column]), 2), set()).add(tuple(cells[row, column]))
+    assert len(palette) <= 256
+    for value, colours in of_value.items():
+        spread = np.ptp(np.array(list(colours)), axis=0).max()
+        assert spread <= 12, f"{value} is drawn in {colours}"
+    red = [np.mean([colour[0] - colour[2] for colour in of_value[value]]) for value in sorted(of_value)]
+    assert np.corrcoef(sorted(of_value), red)[0, 1] > 0.9
+
+
+def _cells(pixels: np.ndarray) -> np.ndarray:
+    """Return the colours at the middles of a 10 x 10 map, which is found by its diagonal's grey."""
+    grey = np.all(np.abs(pixels.astype(int) - 0xA6) <= 1, axis=2)
+    wide = np.all([grey[:, at : grey.shape[1] - 20 + at] for at in range(20)], axis=0)
+    rows, columns = np.nonzero(wide)
+    top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 20
+    middles = (np.arange(10) + 0.5) / 10
+    at_rows, at_columns = (top + middles * (bottom - top)).astype(int), (left + middles * (right - left)).astype(int)
+    return pixels[np.ix_(at_rows, at_columns)].astype(int)
+
+
+def test_more_epochs_than_frames_are_evenly_chosen_and_said(
+    monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path
+):
+    monkeypatch.setattr(animation, "MOST_FRAMES", 4)
+    (film,) = animation.films(analysed.run, Asked((FASHION,), kind="ccsm"), tmp_path, ["gif"])
+    assert film.epochs == (0, 5, 10, 15)
+    assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly chosen, 3.5 s"
+    assert len(frames_of(film.path)) == 4
+
+
+def test_two_hundred_frames_last_no_longer_than_a_quarter_of_a_minute():
+    for count in (1, 2, 31, 100, 200):
+        lasting = animation.durations(count)
+        assert len(lasting) == count
+        assert sum(lasting) <= 15_000
+        assert all(one % lasting[0] == 0 and one % 10 == 0 for one in lasting)
+
+
+def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
+    analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
+    run = Run(tmp_path / "out")
+    frames = matrices.frames(run, "run")
+    assert frames is not None
+    shown = animation.shown_curves(run, frames)
+    assert shown is not None
+    assert {one.metric for one in shown.series} == {"wsi"}
+    found = animation.films(run, Asked(("run", "other"), epochs=(1, 2)), tmp_path / "films", ["webp"])
+    assert sorted(film.path.name for film in found) == ["animation-other.webp", "animation-run.webp"]
+    assert [film.epochs for film in found] == [(1, 2), (1, 2)]
+
+
+def test_the_sai_is_the_curve_and_has_its_chance_level(analysed: Analysed):
+    frames = matrices.frames(analysed.run, FASHION)
+    assert frames is not None
+    shown = animation.shown_curves(analysed.run, frames)
+    assert shown is not None
+    assert shown.series[0].of == "ncsm,scsm"
+    assert all(np.isfinite(one.chance).any() for one in shown.series)
+
+
+@pytest.mark.skipif(not HAS_FFMPEG, reason="MP4 is written by ffmpeg, which is not installed")
+def test_an_mp4_holds_every_frame(analysed: Analysed, tmp_path: Path):
+    (film,) = animation.films(analysed.run, Asked((FASHION,)), tmp_path, ["mp4"])
+    assert film.path.read_bytes()[4:8] == b"ftyp"
+    probe = ["ffmpeg", "-v", "info", "-i", str(film.path), "-f", "null", "-"]
+    said = subprocess.run(probe, capture_output=True, text=True, check=True).stderr
+    assert "frame=   19" in said, said
+    assert [path.name for path in tmp_path.iterdir()] == ["animation.mp4"]
+
+
+def test_without_ffmpeg_an_mp4_is_refused_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(
+        UsageError, match="MP4 is written by ffmpeg, which was not found on PATH: install it, or take gif or webp"
+    ):
+        films.require_format("mp4")
+
+
+def test_a_failing_ffmpeg_leaves_nothing_and_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "ffmpeg"
+    fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    blank = np.zeros((200, 200, 3), dtype=np.uint8)
+    with pytest.raises(OutputError, match="ffmpeg failed: no such codec; take gif or webp"):
+        films.write(iter([blank] * 50), blank[0], tmp_path / "film.mp4", "mp4", [50] * 50)
+    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+
+
+@pytest.mark.parametrize("form", ["gif", "mp4"])
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, form: str):
+    if form == "mp4" and not HAS_FFMPEG:
+        pytest.skip("MP4 is written by ffmpeg, which is not installed")
+    (tmp_path / "file").write_text("")
+    blank = np.zeros((20, 20, 3), dtype=np.uint8)
+    with pytest.raises(OutputError, match="film"):
+        films.write(iter([blank] * 2), blank[0, :2], tmp_path / "file" / f"film.{form}", form, [50, 50])
+
+
+def test_the_verb_makes_it_only_where_it_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):
+    ended = dsi("plot", analysed.out, "animation", "--run", FASHION, "--epochs", "0,3", "-f", "webp", "-o", tmp_path)
+    assert ended.code == 0
+    assert ended.out.split() == [str(tmp_path / "animation.webp")]
+    assert f"{FASHION}, NCSM: 2 epochs, 2.5 s" in ended.err
+    refused = dsi("plot", analysed.out, "wsi", "-f", "gif", "-o", tmp_path)
+    assert (refused.code, "gif is for the animation: dsi plot OUT animation --format gif" in refused.err) == (2, True)
+    refused = dsi("plot", analysed.out, "animation", "-f", "png", "-o", tmp_path)
+    assert (refused.code, "the animation is written as gif, webp, mp4, not as png" in refused.err) == (2, True)
+    refused = dsi("plot", analysed.out, "animation", "-f", "bmp", "-o", tmp_path)
+    assert (refused.code, "no format 'bmp': expected png, svg, pdf" in refused.err) == (2, True)
+    assert "animation" in dsi("plot", analysed.out, "--list").out
+    assert [path.name for path in tmp_path.iterdir()] == ["animation.webp"]

@@ -1,0 +1,65 @@
+"""The figures of a comparison: what is drawn is what the comparison says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from compared import write_output, write_run
+from PIL import Image
+
+from dsi_cli.errors import OutputError
+from dsi_cli.figures import comparison as drawing
+from dsi_cli.views.comparison.whole import Asked, compare
+
+
+@pytest.fixture
+def repeated(tmp_path):
+    runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
+    return compare([write_output(tmp_path / "out", *runs)], Asked(group="seed", draws=5))
+
+
+def test_each_figure_has_a_line_a_group(repeated):
+    figures = dict(drawing.figures(repeated))
+    assert list(figures) == ["accuracy", "alignment", "max_wsi", "min_wsi", "widm", "nidm", "networks"]
+    for name, figure in figures.items():
+        (axes,) = figure.axes
+        lines = [line for line in axes.lines if line.get_label() != "chance" and len(line.get_xdata()) > 2]
+        assert len(lines) == (3 if name == "networks" else 2), name
+        assert axes.get_xlabel() == repeated.epochs
+        assert axes.get_ylabel()
+
+
+def test_lines_and_bands_are_those_of_the_comparison(repeated):
+    axes = dict(drawing.figures(repeated))["max_wsi"].axes[0]
+    bands = [band for band in repeated.curves if band.curve == "max_wsi"]
+    for line, area, band in zip(axes.lines, axes.collections, bands, strict=True):
+        assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == (band.x, band.mean)
+        assert line.get_label() == f"{band.group}: mean of 2, lowest to highest"
+        heights = area.get_paths()[0].vertices[:, 1]
+        assert (heights.min(), heights.max()) == pytest.approx((min(band.low), max(band.high)))
+
+
+def test_chance_is_drawn_where_there_is_one(repeated):
+    with_chance = [
+        name
+        for name, figure in drawing.figures(repeated)
+        if "chance" in [line.get_label() for line in figure.axes[0].lines]
+    ]
+    assert with_chance == ["alignment", "widm", "nidm", "networks"]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_files(repeated, tmp_path, kind):
+    folder = tmp_path / "made" / "figures"
+    paths = drawing.save(repeated, folder, kind)
+    assert sorted(paths) == sorted(folder.iterdir())
+    assert paths[0].name == f"compare-accuracy.{kind}"
+    if kind == "png":
+        pixels = np.asarray(Image.open(paths[0]).convert("RGB"))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_a_figure_that_cannot_be_written(repeated, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be written"):
+        drawing.save(repeated, tmp_path / "file" / "figures", "png")

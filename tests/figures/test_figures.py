@@ -1,0 +1,243 @@
+"""The figures: what is drawn is the table's, chance is never left out, no text meets another, files are the same twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from analysed import Analysed
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.figures import axes, bands, drawing
+from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.catalogue import FIGURES, entry
+from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.store.runs import Run
+from dsi_cli.views import series
+
+pytest_plugins = ("analysed",)
+
+CNN, VIT = "cifar100-cnn", "cifar100-vit"
+SCREEN = Style("screen")
+PANELS = {kind.name: kind for kind in series.PANELS}
+WITH_CHANCE = ("sai", "idm", "idm_errors")
+
+
+def drawn(run: Run, name: str, runs: tuple[str, ...] = (CNN,), style: Style = SCREEN, **asked) -> Figure:
+    with using(style):
+        figure = entry(name).draw(run, Asked(runs, style=style, **asked))
+        assert figure is not None
+        figure.draw_without_rendering()
+        return figure
+
+
+def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for one in figure.axes:
+        for line in one.get_lines():
+            if line.get_gid() == gid:
+                yield np.asarray(line.get_xdata(), dtype=float), np.asarray(line.get_ydata(), dtype=float)
+
+
+@pytest.mark.parametrize("runs", [(CNN,), (CNN, VIT)])
+@pytest.mark.parametrize("name", ["sai", "excess", "wsi", "idm", "idm_errors", "loss", "learning_rate", "mistakes"])
+def test_what_is_drawn_is_the_tables(analysed: Analysed, name: str, runs: tuple[str, ...]):
+    found = list(lines(drawn(analysed.run, name, runs), "curve"))
+    kind, curves = PANELS[name], analysed.run.curves
+    rows = curves[curves["metric"].isin(kind.metrics) & curves["run"].isin(runs) & curves[kind.column].notna()]
+    if "sai" in kind.metrics:
+        rows = rows[rows["variant"] == "cosine"]
+    elif kind.variants is not None:
+        rows = rows[rows["variant"].isin(kind.variants)]
+    groups = rows.groupby(["run", "of", "split", "variant"], dropna=False)
+    assert len(found) == len(groups) > 0
+    for _, group in groups:
+        expected = group.sort_values("epoch")
+        assert any(
+            np.array_equal(x[np.isfinite(y)], expected["epoch"].astype(float))
+            and np.array_equal(y[np.isfinite(y)], expected[kind.column])
+            for x, y in found
+        )
+
+
+@pytest.mark.parametrize(("name", "runs"), list(product(WITH_CHANCE, [(CNN,), (CNN, VIT)])))
+def test_every_curve_with_a_chance_level_is_drawn_beside_its_own(analysed: Analysed, name: str, runs: tuple[str, ...]):
+    figure = drawn(analysed.run, name, runs)
+    (panel,) = series.panels(analysed.run, runs, None, [PANELS[name]])
+    chance = [y for _, y in lines(figure, "chance")]
+    assert len(chance) == len(panel.series)
+    for one in panel.series:
+        assert any(np.array_equal(y, one.chance, equal_nan=True) for y in chance)
+    for one in figure.axes:
+        hatched = [band for band in one.collections if band.get_hatch()]
+        assert len(hatched) == len(runs)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert {"chance level", "chance ± 2 std"} <= set(texts)
+
+
+def test_a_chance_band_is_two_deviations_wide(analysed: Analysed):
+    figure = drawn(analysed.run, "sai")
+    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["sai"]])
+    one = panel.series[0]
+    (band,) = (band for band in figure.axes[0].collections if band.get_hatch())
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(np.min(one.chance - 2 * one.chance_std))
+    assert heights.max() == pytest.approx(np.max(one.chance + 2 * one.chance_std))
+
+
+def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
+    figure = drawn(analysed.run, "excess")
+    assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["chance level"]
+
+
+def test_a_colour_is_a_run_and_a_line_style_a_curve(analysed: Analysed):
+    figure = drawn(analysed.run, "loss", (CNN, VIT))
+    found = [line for line in figure.axes[0].get_lines() if line.get_gid() == "curve"]
+    looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_marker()) for line in found}
+    assert len(found) == len(looks) == 4
+    assert len({colour for colour, _, _ in looks}) == len({style for _, style, _ in looks}) == 2
+    assert {text.get_text() for text in figure.legends[0].get_texts()} == {CNN, VIT, "loss, test", "loss, train"}
+
+
+def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analysed):
+    figure = drawn(analysed.run, "accuracy")
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["accuracy = balanced accuracy, test"]
+
+
+def test_twin_axes_hold_the_alignment_and_what_stands_beside_it(analysed: Analysed):
+    figure = drawn(analysed.run, "training")
+    assert len(figure.axes) == 4
+    assert [one.get_ylabel() for one in figure.axes] == ["SAI (cosine)", "SAI (cosine)", "loss", "learning rate"]
+    (chance, _) = lines(figure, "chance")
+    assert np.isfinite(chance[1]).all()
+
+
+def boxes(figure: Figure) -> list[tuple[str, object]]:
+    """Return all that is written with its place, a little shrunk; tick labels beyond the limits are kept but not drawn."""
+    every = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    axles = [axis for axis in every if axis.axes.axison and axis.get_visible()]
+    ticks = {label for axis in every for label in axis.get_ticklabels(which="both")}
+    ticks |= {label for axis in every for tick in axis.get_major_ticks() for label in (tick.label1, tick.label2)}
+    ticks |= {axis.label for axis in every if axis not in axles}
+    seen = [label for axis in axles for tick in axis._update_ticks() for label in (tick.label1, tick.label2)]
+    seen += [text for text in figure.findobj(Text) if text not in ticks and text not in seen]
+    seen = [text for text in seen if text.get_visible() and text.get_text().strip()]
+    return [(text.get_text(), text.get_window_extent().padded(-1)) for text in seen]
+
+
+@pytest.mark.parametrize(("style", "columns"), list(product(STYLES, (1, 2))))
+@pytest.mark.parametrize("runs", [(CNN,), None])
+def test_no_text_meets_another_or_leaves_the_figure(analysed: Analysed, style: str, columns: int, runs):
+    names = [one.name for one in FIGURES]
+    looked = 0
+    for name in names:
+        with using(Style(style, columns)):
+            figure = entry(name).draw(analysed.run, Asked(runs, style=Style(style, columns)))
+            if figure is None:
+                continue
+            figure.draw_without_rendering()
+            found = boxes(figure)
+        looked += 1
+        for (text, box), (other, beside) in combinations(found, 2):
+            assert not box.overlaps(beside), (name, text, other)
+        for text, box in found:
+            assert figure.bbox.x0 - 2 <= box.x0 <= box.x1 <= figure.bbox.x1 + 2, (name, text)
+            assert figure.bbox.y0 - 2 <= box.y0 <= box.y1 <= figure.bbox.y1 + 2, (name, text)
+        for legend in figure.legends:
+            box = legend.get_window_extent()
+            assert figure.bbox.x0 <= box.x0 <= box.x1 <= figure.bbox.x1, name
+            assert figure.bbox.y0 <= box.y0, name
+            assert not any(box.overlaps(one.get_window_extent()) for one in figure.axes), name
+    assert looked >= 11
+
+
+def test_every_figure_has_a_name_of_its_own_and_says_what_it_shows():
+    assert len({one.name for one in FIGURES}) == len(FIGURES)
+    assert all(one.title and one.name.isidentifier() for one in FIGURES)
+
+
+def test_a_figure_without_data_is_none(analysed: Analysed):
+    for name in ("typicality", "typicality_table", "typicality_histograms", "contact_sheet"):
+        assert entry(name).draw(analysed.run, Asked((CNN,))) is None
+
+
+def test_an_unknown_figure_is_met_with_the_right_one():
+    with pytest.raises(UsageError, match="no figure 'idm_error': is it idm_errors"):
+        entry("idm_error")
+    with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot OUT --list names them"):
+        entry("xyzzy")
+
+
+@pytest.mark.parametrize("form", ["png", "svg", "pdf"])
+def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path, form: str):
+    asked = drawing.asked(analysed.run, [CNN], style="paper")
+    first, second = (
+        drawing.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
+    )
+    assert first == second
+    assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[form])
+    assert not any(word in first for word in (b"<dc:date>", b"CreationDate"))
+
+
+def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Path):
+    for columns, inches in ((1, 3.35), (2, 7.0)):
+        asked = drawing.asked(analysed.run, [CNN], style="paper", columns=columns)
+        (path,) = drawing.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
+        with Image.open(path) as image:
+            assert image.width == pytest.approx(inches * 300, abs=1)
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: Analysed, tmp_path: Path):
+    (tmp_path / "wsi.png").mkdir()
+    with pytest.raises(OutputError, match=r"wsi\.png could not be written"):
+        drawing.write(analysed.run, ["wsi"], drawing.asked(analysed.run, [CNN]), ["png"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["wsi.png"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runs": ["cifar"]}, "no run 'cifar'"),
+        ({"measure": "dice"}, "no measure 'dice': expected cosine, ssim"),
+        ({"order": "size"}, "no order 'size': expected taxonomy, given, cluster"),
+        ({"style": "web"}, "no style 'web': expected screen, paper"),
+        ({"epochs": "a"}, "--epochs takes 0,5,30 or first:last:step; 'a' is of neither form"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(analysed: Analysed, options: dict, message: str):
+    with pytest.raises(UsageError, match=message):
+        drawing.asked(analysed.run, **{"runs": None, **options})
+
+
+def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analysed: Analysed):
+    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["learning_rate"]])
+    assert axes.spans_far(panel.series)
+    assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "log"
+    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
+    assert not axes.spans_far(panel.series)
+
+
+def test_phases_are_bands_behind_the_curve_they_were_found_on(
+    analysed: Analysed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    rows = [
+        {"run": CNN, "curve": "sai excess ncsm,scsm", "phase": name, "first_epoch": first, "last_epoch": last}
+        for name, first, last in (("surge", 0, 3), ("refinement", 3, 12), ("stabilisation", 12, 30))
+    ]
+    path = tmp_path / "phases.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    monkeypatch.setattr(bands, "TABLE", str(path))  # an absolute path wins over the folder that it is joined to
+    figure = drawn(analysed.run, "excess", style=Style("screen", 2))
+    spans = [[patch for patch in one.patches if patch.get_gid() == "phase"] for one in figure.axes]
+    assert [len(found) for found in spans] == [3, 0, 0]
+    assert [patch.get_x() for patch in spans[0]] == [0.0, 3.0, 12.0]
+    assert "stabilisation" in {text.get_text() for text in figure.axes[0].texts}

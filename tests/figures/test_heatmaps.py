@@ -1,0 +1,146 @@
+"""Heat maps at chosen epochs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from analysed import Analysed, MakeRun
+from overlap import assert_clear, texts
+
+from dsi_cli.figures import heatmaps
+from dsi_cli.figures.heatmaps import Classes, Panel, Row
+from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.store.runs import Run
+from dsi_cli.views import matrices, ordering
+from dsi_cli.views.ordering import ORDERS, Group
+
+pytest_plugins = ("analysed",)
+CNN, VIT = "cifar100-cnn", "cifar100-vit"
+NCSM = matrices.KINDS[0]
+ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
+
+
+def made(classes: int, panels: int = 4, *, grouped: bool = True) -> Row:
+    """Return a row of made-up matrices, with long and hostile names."""
+    generator = np.random.default_rng(classes)
+    size = max(2, classes // 30)
+    values = generator.normal(0, 0.3, (panels, classes, classes)).astype(np.float32)
+    values[:, np.arange(classes), np.arange(classes)] = np.nan
+    names = [f"${'long ' * (at % 9)}name_{at}" for at in range(classes)]
+    groups = [
+        Group(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + size - 1) for at in range(0, classes - size, size)
+    ]
+    drawn = [Panel(f"epoch {at}", one, is_reference=at == 3) for at, one in enumerate(values)]
+    order = Classes(np.arange(classes), names, groups if grouped else [], "classes in some order")
+    return Row("a run of a rather long name_with$signs$, NCSM", order, drawn)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_panel_is_the_stored_matrix_in_the_order_shown_without_its_diagonal(analysed: Analysed, order: str):
+    run = analysed.run
+    frames = matrices.frames(run, CNN)
+    assert frames is not None
+    with using(Style("paper", 2)):
+        figure = heatmaps.draw(heatmaps.rows(run, [frames], order, [0, 7, 30]), frames.kind, Style("paper", 2))
+    classes = run.classes[run.classes["run"] == CNN]
+    last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
+    np.fill_diagonal(last, np.nan)
+    places = {"given": np.arange(100), "taxonomy": ordering.taxonomy(classes), "cluster": ordering.cluster(last)}[order]
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in maps] == ["epoch 0", "epoch 7", "epoch 30", "SCSM"]
+    stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]
+    for axes, matrix in zip(maps, stored, strict=True):
+        drawn = axes.images[0].get_array()
+        assert np.array_equal(np.ma.getmaskarray(drawn), np.eye(100, dtype=bool))
+        expected = np.ma.masked_array(matrix.to_numpy()[np.ix_(places, places)], np.eye(100, dtype=bool))
+        np.testing.assert_array_equal(drawn.compressed(), expected.compressed())
+
+
+def test_all_epochs_of_all_runs_share_one_scale_and_the_reference_has_its_own(analysed: Analysed):
+    run = analysed.run
+    found = [one for name in (CNN, VIT, "fashion-mnist-tinycnn") if (one := matrices.frames(run, name, "ncsm"))]
+    with using(Style("screen", 2)):
+        figure = heatmaps.draw(heatmaps.rows(run, found), NCSM, Style("screen", 2))
+    limits = {
+        title == "SCSM": {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.get_title() == title}
+        for title in ("SCSM",)
+    }
+    own = {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.get_title() != "SCSM"}
+    assert len(own) == 1
+    ((low, high),) = own
+    assert low == -high
+    assert len(limits[True]) == 1
+    assert limits[True] != own
+    assert any("one scale for all" in text for text, _ in texts(figure))
+    assert len([axes for axes in figure.axes if axes.images]) == 12
+    assert_clear(figure)
+
+
+@pytest.mark.parametrize("style", ALL_STYLES, ids=lambda style: f"{style.name}-{style.columns}")
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+def test_no_text_meets_another_or_a_map(classes: int, grouped: bool, style: Style):
+    with using(style):
+        assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style))
+
+
+@pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("panels", [1, 2, 3, 7])
+def test_the_bars_texts_have_room_for_every_kind(kind: matrices.Kind, panels: int):
+    with using(Style("paper", 1)):
+        row = made(10, panels)
+        shares = row._replace(panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels])
+        assert_clear(heatmaps.draw([shares], kind, Style("paper", 1)))
+
+
+def test_brackets_name_the_groups_of_the_classes_table(analysed: Analysed):
+    run = Run(analysed.out)
+    run.__dict__["classes"] = run.classes.assign(
+        group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
+    )
+    frames = matrices.frames(run, CNN)
+    assert frames is not None
+    with using(Style("paper", 2)):
+        figure = heatmaps.draw(heatmaps.rows(run, [frames], "taxonomy", [3]), frames.kind, Style("paper", 2))
+    assert "living thing" in [text for text, _ in texts(figure)]
+    assert_clear(figure)
+
+
+def test_epochs_asked_for_that_a_run_lacks_are_left_out(analysed: Analysed):
+    frames = matrices.frames(analysed.run, CNN)
+    assert frames is not None
+    (row,) = heatmaps.rows(analysed.run, [frames], epochs=[2, 999])
+    assert [panel.title for panel in row.panels] == ["epoch 2", "SCSM"]
+    assert heatmaps.rows(analysed.run, [frames], epochs=[999]) == []
+
+
+def test_kinds_and_runs_of_the_same_epochs_show_the_same_ones(analysed: Analysed):
+    run = analysed.run
+    titles = []
+    for kind in ("ncsm", "ccsm"):
+        found = [one for name in (CNN, VIT) if (one := matrices.frames(run, name, kind))]
+        titles += [[panel.title for panel in row.panels] for row in heatmaps.rows(run, found)]
+    assert len(titles) == 4
+    assert all(one == titles[0] for one in titles)
+
+
+def test_without_labels_there_is_no_reference_and_classes_go_by_number(make_run: MakeRun, tmp_path):
+    out = tmp_path / "out"
+    analyze([make_run(labels=None)], out)
+    run = Run(out)
+    frames = matrices.frames(run, "run")
+    assert frames is not None
+    with using(Style("screen", 1)):
+        figure = heatmaps.draw(heatmaps.rows(run, [frames]), frames.kind, Style("screen", 1))
+    assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
+    assert "SCSM" not in {text for text, _ in texts(figure)}
+    assert_clear(figure)
+
+
+def test_shreds_of_groups_get_no_bracket():
+    whole = [Group("mammal", 0, 39), Group("tool", 40, 99)]
+    assert heatmaps.bracketed([*whole, Group("fish", 100, 102)], 200) == whole
+    assert heatmaps.bracketed([Group("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
+    assert heatmaps.bracketed([Group("mammal", 0, 9)], 100) == []
+    assert heatmaps.bracketed([], 10) == []

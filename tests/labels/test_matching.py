@@ -1,0 +1,211 @@
+"""Given lists as presets: by names and ids, in any order; and lists that are almost presets."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from dsi_cli.labels.files import read_labels
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.matching import ids_before, key, order, without_marks
+from dsi_cli.labels.presets import PRESETS, load_preset, recognise
+from dsi_cli.labels.variants import VARIANTS
+
+NAMES = [preset.name for preset in PRESETS]
+DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]
+"""Presets whose names tell all classes apart."""
+
+
+def shuffled(items, seed=0):
+    order = list(range(len(items)))
+    random.Random(seed).shuffle(order)
+    return order, [items[k] for k in order]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_recognised(name):
+    labels = load_preset(name)
+    found = recognise(labels.names, "x")
+    assert (found.preset, found.names, found.wnids, found.source) == (name, labels.names, labels.wnids, "x")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "imagenet" in name])
+def test_ids_are_recognised_and_named_in_any_order(name):
+    labels = load_preset(name)
+    found = recognise(labels.wnids, "y")
+    assert (found.preset, found.wnids, found.names) == (name, labels.wnids, labels.names)
+    places, wnids = shuffled(labels.wnids)
+    found = recognise(wnids)
+    assert (found.preset, list(found.wnids)) == (name, wnids)
+    assert list(found.names) == [labels.names[k] for k in places]
+
+
+@pytest.mark.parametrize("name", DISTINCT)
+@pytest.mark.parametrize("seed", range(3))
+def test_ids_go_with_the_names_whatever_the_order(name, seed):
+    labels = load_preset(name)
+    places, names = shuffled(labels.names, seed)
+    found = recognise(names)
+    assert (found.preset, found.names) == (name, tuple(names))
+    assert list(found.wnids) == [labels.wnids[k] for k in places]
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [
+        str.upper,
+        lambda name: name.replace("_", " "),
+        lambda name: name.replace(" ", "-"),
+        lambda name: name.replace("_", "").replace(" ", ""),
+        lambda name: f"  {name} ",
+    ],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_spelling_is_no_matter(name, spell):
+    labels = load_preset(name)
+    found = recognise([spell(one) for one in labels.names])
+    assert (found.preset, found.wnids) == (name, labels.wnids)
+
+
+@pytest.mark.parametrize("mark", ["{:03d}.{}", "{}-{}", "{} {}", "{}_{}", "{}: {}"])
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "food101", "places365"])
+def test_numbers_before_all_names_are_no_matter(name, mark):
+    labels = load_preset(name)
+    names = sorted(mark.format(number, one) for number, one in enumerate(labels.names, 1))
+    found = recognise(names)
+    ids = dict(zip(labels.names, labels.wnids, strict=True))
+    assert found.preset == name
+    assert list(found.wnids) == [ids[without_marks(names)[k]] for k in range(len(names))]
+    assert found.names == tuple(names)
+
+
+def test_a_number_before_some_names_belongs_to_them():
+    names = list(load_preset("cifar10").names)
+    assert recognise(["1. " + names[0], *names[1:]]).preset is None
+    assert without_marks(["7 up", "cola"]) == ["7 up", "cola"]
+    assert without_marks([]) == []
+
+
+@pytest.mark.parametrize("joint", [" ", "_", "-"])
+@pytest.mark.parametrize("name", ["imagenet1k", "mini-imagenet", "tiny-imagenet"])
+def test_ids_before_names_are_read(name, joint):
+    labels = load_preset(name)
+    names = [wnid + joint + one.split(",")[0] for wnid, one in zip(labels.wnids, labels.names, strict=True)]
+    found = recognise(sorted(names, reverse=True))
+    assert (found.preset, list(found.wnids)) == (name, sorted(labels.wnids, reverse=True))
+    assert found.names == tuple(sorted(names, reverse=True))
+
+
+def test_ids_before_names_are_kept_where_the_list_is_no_preset():
+    names = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
+    assert recognise(names) == LabelList(names, ("n02085620", "n02085782"), "the given labels")
+    assert ids_before([]) is None
+    assert ids_before(["n02085620"]) is None  # nothing follows: the name is an id itself
+
+
+def test_ids_with_names_of_ones_own_are_recognised():
+    labels = load_preset("mini-imagenet")
+    found = recognise([f"class {k}" for k in range(100)], wnids=labels.wnids)
+    assert (found.preset, found.names[0], found.wnids) == ("mini-imagenet", "class 0", labels.wnids)
+
+
+def test_ids_that_differ_from_the_presets_are_kept(shared):
+    wrong_senses = read_labels(shared / "data" / "labels" / "cifar100-nbdt.tsv")
+    right = load_preset("cifar100")
+    assert wrong_senses.names == right.names
+    assert wrong_senses.preset is None
+    assert wrong_senses.wnids != right.wnids
+    assert recognise(right.names, wnids=right.wnids).preset == "cifar100"
+    assert recognise(right.names, wnids=(None, *right.wnids[1:])).preset is None
+    assert recognise(right.names, wnids=(*right.wnids[1:], right.wnids[0])).preset is None
+
+
+def test_first_synonyms_in_another_spelling_are_recognised():
+    labels = load_preset("imagenet1k")
+    spelled = [name.split(",")[0].replace(" ", "_").upper() for name in labels.names]
+    found = recognise(spelled)
+    assert (found.preset, found.names, found.wnids) == ("imagenet1k", tuple(spelled), labels.wnids)
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_other_names_in_use_are_recognised(name):
+    labels = load_preset(name)
+    assert VARIANTS[name].keys() <= set(labels.names)
+    found = recognise([VARIANTS[name].get(one, [one])[-1] for one in labels.names])
+    assert (found.preset, found.wnids) == (name, labels.wnids)
+
+
+def test_lists_in_circulation_are_recognised():
+    tutorial = ("plane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    assert recognise(tutorial).preset == "cifar10"
+    darknet = {"motorcycle": "motorbike", "airplane": "aeroplane", "couch": "sofa", "tv": "tvmonitor"}
+    assert recognise([darknet.get(one, one.replace(" ", "")) for one in load_preset("coco80").names]).preset == "coco80"
+    places = [f"/{one[0]}/{one}" for one in load_preset("places365").names]
+    assert recognise(places).preset == "places365"
+    ade = [one.split(",")[0] for one in load_preset("ade20k").names]  # "screen" is one's first synonym, another's second
+    assert recognise(ade).preset == "ade20k"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_class_renamed_is_another_list(name):
+    names = list(load_preset(name).names)
+    for at in (0, len(names) // 2, len(names) - 1) if len(names) <= 1000 else (len(names) // 2,):
+        other = names.copy()
+        other[at] = "flying saucer"
+        assert recognise(other).preset is None
+        other[at] = names[at - 1] if names[at] != names[at - 1] else "flying saucer"
+        assert recognise(other).preset is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_of_a_list_and_a_longer_one_are_others(name):
+    names = load_preset(name).names
+    assert recognise(names[:-1]).preset != name
+    assert recognise(names[1:]).preset != name
+    assert recognise((*names, "flying saucer")).preset is None
+
+
+def test_the_count_alone_says_nothing():
+    for count in {preset.classes for preset in PRESETS if preset.classes <= 1000}:
+        assert recognise([f"class {k}" for k in range(count)]).preset is None
+        assert recognise([str(k) for k in range(count)]).preset is None
+    assert recognise([]).preset is None
+    assert recognise(["lorry" if one == "truck" else one for one in load_preset("cifar10").names]).preset is None
+
+
+def spellings(name):
+    """Return all keys that each class of a preset answers to."""
+    labels = load_preset(name)
+    return [{key(other) for other in (one, *one.split(","), *VARIANTS.get(name, {}).get(one, ()))} for one in labels.names]
+
+
+def test_no_list_can_be_taken_for_another():
+    pairs = [(a.name, b.name) for a, b in itertools.permutations(PRESETS, 2) if a.classes == b.classes]
+    assert ("cifar10", "stl10") in pairs  # lists of other lengths are not even compared
+    for a, b in pairs:
+        of_b = set().union(*spellings(b))
+        assert [keys for keys in spellings(a) if not keys & of_b], (a, b)  # b has a class of a under no name
+
+
+def test_a_class_claimed_twice_is_no_match():
+    known = LabelList(("cat", "dog"), ("n02121620", "n02084071"), "made up")
+    assert order(["cat", "Cat"], None, known, {}) is None
+    assert order(["dog", "pussy"], None, known, {"cat": ("pussy",)}) == (1, 0)
+    assert order(["n02084071", "n02084071"], None, known, {}) is None
+    assert order(["n02084071", "n02121620"], None, known, {}) == (1, 0)
+    assert order(["a", "b"], [None, "n02121620"], known, {}) is None
+
+
+def test_the_surer_name_wins():
+    known = LabelList(("screen, blind", "blind"), ("n1", "n2"), "made up")
+    assert order(["blind", "screen"], None, known, {}) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [("T-shirt/top", "tshirttop"), ("Crème brûlée", "cremebrulee"), ("Straße", "strasse"), ("?!", "?!")],
+)
+def test_a_key_is_letters_and_digits(name, letters):
+    assert key(name) == letters

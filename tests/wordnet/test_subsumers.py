@@ -1,0 +1,80 @@
+"""Heights of lowest common hypernyms against NLTK's graph, and against a slow search on random taxonomies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from taxonomies import preset_nodes, random_taxonomy
+
+from dsi_cli.errors import UsageError
+from dsi_cli.labels.presets import load_preset
+from dsi_cli.wordnet.subsumers import NO_HYPERNYM, common_heights
+from dsi_cli.wordnet.taxonomy import Taxonomy, load
+
+
+def slow_heights(above, labels):
+    """Return the heights by the definition, from a function that gives a node's parents."""
+
+    def up(node):
+        return {node}.union(*(up(parent) for parent in above(node)))
+
+    ups = [up(label) for label in labels]
+    spanned = set().union(*ups)
+    below = {node: [child for child in spanned if node in above(child)] for node in spanned}
+
+    def height(node):
+        return max((1 + height(child) for child in below[node]), default=0)
+
+    heights = {node: height(node) for node in spanned}
+    return [[min((heights[v] for v in first & second), default=NO_HYPERNYM) for second in ups] for first in ups]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_heights_are_those_of_a_slow_search(seed):
+    rng = np.random.default_rng(seed)
+    taxonomy = random_taxonomy(rng, 25)
+    nodes = rng.integers(0, 25, 12)
+    assert_array_equal(common_heights(nodes, taxonomy), slow_heights(taxonomy.parents_of, [int(node) for node in nodes]))
+
+
+def test_all_pairs_of_cifar100_are_those_of_nltks_graph(nltk_wordnet):
+    synsets = [nltk_wordnet.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in load_preset("cifar100").wnids]
+    spanned = set(synsets).union(*(synset.closure(parents) for synset in synsets))
+    heights = dict.fromkeys(spanned, 0)
+    for synset in sorted(spanned, key=lambda one: -one.max_depth()):
+        for parent in parents(synset):
+            heights[parent] = max(heights[parent], heights[synset] + 1)
+    found = common_heights(preset_nodes("cifar100"))
+    for i, first in enumerate(synsets):
+        for j in range(i + 1):
+            expected = min(heights[common] for common in first.common_hypernyms(synsets[j]))
+            assert found[i, j] == found[j, i] == expected, (first, synsets[j])
+
+
+def parents(synset):
+    return synset.hypernyms() + synset.instance_hypernyms()
+
+
+def test_without_a_common_hypernym_there_is_no_height():
+    nothing = np.zeros(3, np.int32)
+    taxonomy = Taxonomy(np.array([1, 2]), ("a", "b"), np.zeros(2, np.uint8), nothing, np.array([], np.int32))
+    assert_array_equal(common_heights([0, 1, 0], taxonomy), [[0, -1, 0], [-1, 0, -1], [0, -1, 0]])
+
+
+def test_a_class_below_another_has_its_height():
+    dog, puppy, cat = (load().node(f"{name}.n.01") for name in ("dog", "puppy", "cat"))
+    found = common_heights([dog, puppy, cat])
+    assert (found[0, 1], found[0, 0], found[1, 1]) == (1, 1, 0)
+    assert found[0, 2] == found[1, 2] == 3
+
+
+def test_the_order_of_the_classes_moves_the_values_with_them():
+    nodes = preset_nodes("cifar100")
+    order = np.random.default_rng(0).permutation(100)
+    assert_array_equal(common_heights(nodes[order]), common_heights(nodes)[np.ix_(order, order)])
+
+
+def test_an_unresolved_label_is_an_error():
+    with pytest.raises(UsageError, match="found -1 at position 0"):
+        common_heights([-1])
