@@ -37,8 +37,9 @@ ANOTHER_FITS = 0.05
 FORMS = {HEAD: 0.6, SPELLED: 0.9}
 """What confidence is multiplied by where the words were found only so."""
 
-SAME_WORDS = 0.5
-"""The greatest confidence of labels with the same words: nothing says which is which."""
+OPEN = 0.5
+"""The greatest confidence of labels with the same words, as nothing says which is which, and where another label has the likeliest
+sense."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +102,7 @@ def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], wei
         is_displaced = bool(pick != order[0])
         order = np.concatenate([[pick], order[order != pick]])
         sure = chances[pick] / max(chances[pick], 1.0 - chances[order[1]]) if is_displaced else chances[pick]
-        limit = SAME_WORDS if index in twice else 1.0
+        limit = OPEN if is_displaced or index in twice else 1.0
         confidence = min(float(sure * any_fits[index]) * FORMS.get(forms[pick], 1.0), limit)
         choices.append(Choice(order, chances[order], confidence, is_displaced))
     return choices
