@@ -20,6 +20,7 @@ from dsi_cli.cli.analyze import (
     Head,
     KeepExtraClasses,
     Labels,
+    MapFile,
     Out,
     Permutations,
     Quiet,
@@ -52,6 +53,7 @@ def watch(
     ] = None,
     idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
     labels: Labels = None,
+    map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
     head: Head = None,
@@ -104,6 +106,7 @@ def watch(
     choice = Choice(head, ema, keep_extra_classes)
     options = Options(
         labels=labels,
+        mapping=map_file,
         references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
         choice=choice,

@@ -125,7 +125,8 @@ class Labelling:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
-                row |= {"candidates": list(one.candidates), "group": self.groups[index]}
+                row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
+                row |= {"group": self.groups[index]}
             rows.append(row)
         return rows
 
@@ -144,11 +145,11 @@ def placed(
     return matrix
 
 
-def label(labels: LabelList) -> Labelling:
-    """Return what WordNet says of a label list."""
+def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
+    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first."""
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
-    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
+    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
     return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
 
 

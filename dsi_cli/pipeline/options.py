@@ -87,6 +87,8 @@ class Options:
 
     labels: str | None = None
     """A file or the name of a preset."""
+    mapping: str | None = None
+    """A file that says what classes mean; it comes before everything else."""
     epochs: str | None = None
     """``first:last:step``, both ends included where they exist; any part may be left out."""
     choice: Choice = field(default_factory=Choice)
