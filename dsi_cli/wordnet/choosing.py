@@ -34,7 +34,7 @@ NULL = -1.0
 ANOTHER_FITS = 0.05
 """The chance from which a sense is good enough to be taken instead of one that another label has."""
 
-FORMS = {HEAD: 0.6, SPELLED: 0.9}
+FORMS = {HEAD: 0.6, SPELLED: 0.8}
 """What confidence is multiplied by where the words were found only so."""
 
 OPEN = 0.5
