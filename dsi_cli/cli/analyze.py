@@ -22,6 +22,10 @@ Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead
 Labels = Annotated[
     str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
 ]
+MapFile = Annotated[
+    str | None,
+    typer.Option("--map", help="CSV of what labels mean (dsi labels --write-map), edited; comes before all else."),
+]
 References = Annotated[
     list[str] | None,
     typer.Option(
@@ -49,6 +53,7 @@ def analyze(
     checkpoints: Checkpoints,
     out: Out = Path("dsi-out"),
     labels: Labels = None,
+    map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
@@ -139,6 +144,7 @@ def analyze(
     )
     options = Options(
         labels=labels,
+        mapping=map_file,
         references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
         epochs=epochs,

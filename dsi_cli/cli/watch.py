@@ -20,6 +20,7 @@ from dsi_cli.cli.analyze import (
     Head,
     KeepExtraClasses,
     Labels,
+    MapFile,
     Out,
     Permutations,
     Quiet,
@@ -52,6 +53,7 @@ def watch(
     ] = None,
     idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
     labels: Labels = None,
+    map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
     head: Head = None,
@@ -104,6 +106,7 @@ def watch(
     choice = Choice(head, ema, keep_extra_classes)
     options = Options(
         labels=labels,
+        mapping=map_file,
         references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
         choice=choice,
@@ -111,8 +114,6 @@ def watch(
         draws=draws,
         evaluation=evaluation,
     )
-    shown = _Shown(out, as_json=as_json, quiet=quiet or as_json)
-    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
         with _sigterm_like_ctrl_c():

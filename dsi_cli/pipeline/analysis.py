@@ -23,7 +23,7 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, by_class, curves, labelling, reading, reference, references
+from dsi_cli.pipeline import answering, by_class, curves, labelling, mapped, reading, reference, references
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
@@ -195,7 +195,11 @@ def _label(
             told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
-        found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes or 0)
+        found[state.run.name] = (
+            labelling.label(labels, mapped.chosen_or_none(options.mapping, labels))
+            if labels
+            else labelling.without_labels(classes or 0)
+        )
     return found, warnings
 
 

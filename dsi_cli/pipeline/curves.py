@@ -277,8 +277,11 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
         if lone
         else hierarchy.superclass_accuracy(counts, semantics.superclasses),
     }
-    place = {"split": answer.split, "reference": TAXONOMY}
-    return [_point(record, metric=metric, **place, **asdict(entry)) for metric, entry in found.items()]
+    by = {"severity": TAXONOMY, "superclass_accuracy": semantics.superclasses_are}
+    return [
+        _point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
+        for metric, entry in found.items()
+    ]
 
 
 def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:

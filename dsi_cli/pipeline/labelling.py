@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -89,11 +90,19 @@ class Labelling:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
         return placed(self.nodes, self.classes, subsumers.common_heights, np.float32)
 
+    @cached_property
+    def own_superclasses(self) -> tuple[str, ...] | None:
+        """Those that the data set of a preset gives its classes, such as CIFAR-100's 20; None where there are none."""
+        return None if self.labels is None else presets.superclasses_of(self.labels)
+
     def superclasses(self) -> NDArray[np.intp]:
-        """Return a number for each class that is the same for those of a group; a class without one is alone."""
+        """Return a number for each class that is the same for those of a superclass.
+
+        These are the data set's own where it has some, else the groups; a class without a group is alone.
+        """
+        named = self.own_superclasses or [self.group_of(index) for index in range(self.classes)]
         numbers: dict[str, int] = {}
         alone = range(self.classes, 2 * self.classes)
-        named = [self.group_of(index) for index in range(self.classes)]
         found = [
             one if name is None else numbers.setdefault(name, len(numbers)) for name, one in zip(named, alone, strict=True)
         ]
@@ -116,7 +125,8 @@ class Labelling:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
-                row |= {"candidates": list(one.candidates), "group": self.groups[index]}
+                row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
+                row |= {"group": self.groups[index]}
             rows.append(row)
         return rows
 
@@ -135,11 +145,11 @@ def placed(
     return matrix
 
 
-def label(labels: LabelList) -> Labelling:
-    """Return what WordNet says of a label list."""
+def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
+    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first."""
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
-    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
+    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
     return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
 
 

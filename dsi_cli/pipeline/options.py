@@ -87,6 +87,8 @@ class Options:
 
     labels: str | None = None
     """A file or the name of a preset."""
+    mapping: str | None = None
+    """A file that says what classes mean; it comes before everything else."""
     epochs: str | None = None
     """``first:last:step``, both ends included where they exist; any part may be left out."""
     choice: Choice = field(default_factory=Choice)
@@ -141,7 +143,7 @@ class Options:
             "permutations": self.permutations,
             "draws": self.draws,
             "seed": self.seed,
-            "hierarchy": "height in the taxonomy that the classes span; superclasses are the groups of classes.parquet",
+            "hierarchy": "height in the taxonomy that the classes span; superclasses of the data set, else groups of classes",
             "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
+from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
@@ -33,15 +34,16 @@ BLOCK = 512
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
-def of(labels: str | Sequence[str]) -> Labelling:
-    """Return what WordNet says of a label file, a preset, or labels themselves.
+def of(labels: str | Sequence[str], mapping: str | Path | None = None) -> Labelling:
+    """Return what WordNet says of a label file, a preset, or labels themselves; a mapping file comes first.
 
     Raises
     ------
     UsageError
-        The file or preset cannot be read.
+        The file, the preset or the mapping cannot be read.
     """
-    return label(files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels"))
+    found = files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
+    return label(found, None if mapping is None else mapped.chosen(mapping, found))
 
 
 def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.reliability import Reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.labelling import Labelling
+from dsi_cli.pipeline.options import TAXONOMY
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
@@ -103,14 +104,23 @@ class Semantics:
 
     @cached_property
     def superclasses(self) -> NDArray[np.intp]:
-        """The group of each class as a number, see `Labelling.superclasses`."""
+        """The superclass of each class as a number, see `Labelling.superclasses`."""
         return self.labelling.superclasses()
 
     def why_no_superclasses(self) -> str | None:
         """Return why there is no superclass accuracy, None where there is one."""
-        if self.labelling.why_no_reference() is not None or any(self.labelling.groups):
-            return self.labelling.why_no_reference()
-        return "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+        one = self.labelling
+        if one.own_superclasses or (one.why_no_reference() is None and any(one.groups)):
+            return None
+        return (
+            one.why_no_reference() or "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+        )
+
+    @property
+    def superclasses_are(self) -> str:
+        """Where the superclasses come from, as the tables name it: ``cifar100-superclasses``, else the taxonomy."""
+        one = self.labelling
+        return f"{one.labels.preset}-superclasses" if one.labels and one.own_superclasses else TAXONOMY
 
     def prepare(self) -> None:
         """Prepare all references now."""

@@ -7,12 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.store import parquet
 from dsi_cli.views.series import PANELS, Panel, Series, measures_of, panels
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from dsi_cli.store.runs import Run
 
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
@@ -60,11 +57,8 @@ def numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 
 def phases(run: Run) -> list[dict[str, Any]]:
-    """Return the phases that were found, with the run's place; none where the output has no such table."""
-    rows = phases_table(run)
-    if rows is None:
-        return []
-    found = rows.dropna(subset=["phase", "first_epoch", "last_epoch"])
+    """Return the phases that were found, with the run's place."""
+    found = run.phases.dropna(subset=["phase", "first_epoch", "last_epoch"])
     found = found[found["run"].isin(run.names)]
     return [
         {
@@ -76,10 +70,3 @@ def phases(run: Run) -> list[dict[str, Any]]:
         }
         for row in found.to_dict("records")
     ]
-
-
-def phases_table(run: Run) -> pd.DataFrame | None:
-    """Return the phases table; None where the output has none."""
-    path = run.path / "phases.parquet"
-    frame: pd.DataFrame | None = parquet.read(path).to_pandas() if path.is_file() else None
-    return frame

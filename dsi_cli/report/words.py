@@ -10,9 +10,9 @@ import numpy as np
 
 from dsi_cli.report.best import SURE, first_measure
 from dsi_cli.report.classes import rows as classes_of
-from dsi_cli.report.drawn import phases_table
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CONFUSIONS
+from dsi_cli.views import phases
 from dsi_cli.views.series import PANELS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ DOUBTFUL = 0.5
 
 def sentences(run: Run, name: str) -> list[str]:
     """Return what was analysed and found in a run."""
-    curves = run.curves[run.curves["run"] == name]
+    curves = run.curves_of(name)
     return [
         *_analysed(run, name),
         *_labels(classes_of(run, name)),
@@ -108,22 +108,10 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
 
 
 def _phases(run: Run, name: str) -> Iterator[str]:
-    """Yield the phases of each curve that has any, or why the first has none."""
-    table = phases_table(run)
-    rows = [] if table is None else table[table["run"] == name].to_dict("records")
-    by_curve: dict[str, list[str]] = {}
-    for row in rows:
-        if not _missing(row["phase"]):
-            sure = "" if _missing(row["confidence"]) else f" ({min(99, round(100 * row['confidence']))} % sure)"
-            phase = f"{row['phase']} from epoch {int(row['first_epoch'])} to {int(row['last_epoch'])}{sure}"
-            by_curve.setdefault(row["curve"], []).append(phase)
-    for curve, phases in by_curve.items():
-        title = (
-            "alignment" if curve.startswith("sai") else curve.replace("wsi max", "Max WSI").replace("wsi min", "Min WSI")
-        )
-        yield f"Phases of {title}: {', '.join(phases)}."
-    if rows and not by_curve:
-        yield f"No phases were found: {rows[0]['reason']}."
+    """Yield the phases of the curve that tells most, or why it has none, and what follows from them."""
+    told = phases.told(run.path, name)
+    for sentence in ([told.phases] if told.phases else []) + told.hints:
+        yield f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def warnings(run: Run, name: str) -> list[str]:

@@ -105,7 +105,7 @@ def measures_of(curves: pd.DataFrame) -> list[str]:
 def panels(
     run: Run, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[Kind] = PANELS
 ) -> list[Panel]:
-    """Return the panels that have at least one point, in the order of ``kinds``.
+    """Return the panels that have at least one point, in the order of ``kinds``; in each, curves of the main reference first.
 
     Parameters
     ----------
@@ -120,7 +120,9 @@ def panels(
     for kind in kinds:
         panel = Panel(kind, measure)
         for name in wanted:
-            panel.series.extend(series(curves[curves["run"] == name], kind, measure))
+            others = run.references(name)[1:]
+            found_here = series(curves[curves["run"] == name], kind, measure)
+            panel.series.extend(sorted(found_here, key=lambda one: one.reference in others))
         if panel.series:
             found.append(panel)
     return found
@@ -179,7 +181,8 @@ def label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
     name, reference = _unreferenced(key), key["reference"]
-    return name if reference in (None, *_UNSAID) else f"{name}, {reference}"
+    is_usual = reference in (None, *_UNSAID) or key["metric"] == "superclass_accuracy"
+    return name if is_usual else f"{name}, {reference}"
 
 
 _UNSAID = ("wordnet3.0-path", "wordnet3.0")

@@ -182,7 +182,10 @@ def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, hu
     main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
     assert [line.value for line in overview.lines(out, "run")] == main["value"].tolist()
     (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
-    assert {one.label for one in panel.series} == {"SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"}
+    assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
+    analyze([tmp_path / "run"], out, quick("wup", str(path)))
+    (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
 
 
 def test_a_taxonomy_of_ones_own_takes_wordnets_place(make_run, tree, tmp_path):
@@ -305,3 +308,12 @@ def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
     assert len(rows) == len(Run(tmp_path / "alone").curves)
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
+
+
+def test_dsi_wordnet_has_nearest_labels_by_path_similarity_alone(dsi, tmp_path):
+    (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
+    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "--neighbors", 1, "-o", tmp_path / "m.parquet")
+    assert ended.code == 2
+    assert (
+        "the nearest labels are by WordNet's path similarity, not wordnet3.0-wup: add --whole for its matrix" in ended.err
+    )

@@ -11,6 +11,7 @@ from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.report import best, words
 from dsi_cli.store.runs import Run
+from dsi_cli.views import phases
 
 pytest_plugins = ("analysed",)
 
@@ -29,11 +30,12 @@ def run(make_run, tmp_path):
 
 
 def test_sentences(run):
-    analysed, labels, answers, alignment = words.sentences(run, "run")
+    analysed, labels, answers, alignment, phase = words.sentences(run, "run")
     assert analysed == "4 checkpoints, 4 epochs from 0 to 3; the classifier is fc.weight, 8 features wide, with 8 classes."
     assert labels.startswith("7 of 8 labels found in WordNet 3.0")
     assert answers.endswith("0 mistakes of 40 samples at epoch 3.")
     assert alignment.startswith("SAI(NCSM, SCSM) is")
+    assert phase.startswith("No phases in the alignment: ")
 
 
 def test_warnings_name_what_is_missing(run):
@@ -45,23 +47,21 @@ def test_warnings_name_what_is_missing(run):
 def test_without_labels(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
     told = words.sentences(Run(tmp_path / "out"), "run")
-    assert len(told) == 2
-    assert told[-1].startswith("There is no alignment with WordNet: ")
+    assert len(told) == 3
+    assert told[1].startswith("There is no alignment with WordNet: ")
 
 
-def test_phases(run):
-    columns = ("curve", "phase", "first_epoch", "last_epoch", "confidence", "reason")
-    rows = [
-        ("sai excess ncsm,scsm", "surge", 0, 1, 0.999, None),
-        ("sai excess ncsm,scsm", "stabilisation", 1, 3, 0.5, None),
-        ("wsi max", None, None, None, None, "too few epochs"),
-    ]
-    table = pd.DataFrame(rows, columns=columns).assign(run="run", slope=0.0)
-    table.to_parquet(run.path / "phases.parquet")
-    expected = "Phases of alignment: surge from epoch 0 to 1 (99 % sure), stabilisation from epoch 1 to 3 (50 % sure)."
-    assert words.sentences(run, "run")[-1] == expected
-    table[2:].to_parquet(run.path / "phases.parquet")
-    assert words.sentences(run, "run")[-1] == "No phases were found: too few epochs."
+def test_phases_are_told_as_on_the_terminal(analysed):
+    told = words.sentences(analysed.run, "cifar100-cnn")
+    first = phases.told(analysed.out, "cifar100-cnn")
+    assert first.phases is not None
+    assert f"{first.phases[0].upper()}{first.phases[1:]}." in told
+    assert any(
+        "alignment with WordNet has been flat since epoch" in sentence.lower().replace("wordnet", "WordNet")
+        for sentence in told
+    )
+    never = " ".join(words.sentences(analysed.run, "cifar100-vit-collapsed"))
+    assert "never learnt" in never
 
 
 def test_the_best_epochs_are_those_of_the_table(analysed):
