@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 from typing import NamedTuple
 
 import numpy as np
@@ -25,9 +25,12 @@ Make = Callable[[np.random.Generator, int], Values]
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 TRIALS, FEWER = 1000, 200
+SEED = 20260
 WITHIN = {31: 2, 100: 5}
 REQUIRED = {31: 0.80, 100: 0.95}
 THRESHOLDS = np.arange(0.0, 12.01, 0.5)
+ROUND = 0.05
+"""Share of a run to either side over which a corner is rounded."""
 NULLS = ("noise", "noise that remembers (0.7)", "random walk")
 
 
@@ -38,6 +41,8 @@ class Noise(NamedTuple):
     deviation: float
     memory: float
     """Correlation at neighbouring epochs."""
+    kind: str = ""
+    """"fades": down to none at the end of the run, the same on average; "round": the curve has no corners."""
 
 
 def real() -> Iterator[tuple[str, Values, Values]]:
@@ -54,17 +59,34 @@ def real() -> Iterator[tuple[str, Values, Values]]:
             yield str(name), points["epoch"].to_numpy(dtype=float), points["excess"].to_numpy(dtype=float)
 
 
-def measured(name: str, epochs: Values, values: Values) -> Noise:
-    """Return the noise of a curve after its surge: what is left beside lines with the bends of the likeliest curve."""
+def measured(name: str, epochs: Values, values: Values) -> list[Noise]:
+    """Return the noise of a curve after its surge, twice: beside the curves that are drawn, and without any curve."""
     end = phases(epochs, values).found[0].last_epoch
     drawn = changes.curves(epochs, values)
-    bends = drawn.bends[drawn.weight.argmax()]
-    time, curve = epochs[epochs > end], values[epochs > end]
-    later = bends[bends > time[0]]  # NaN is not
-    design = np.column_stack([np.ones(len(time)), time, *[np.maximum(time - bend, 0) for bend in later]])
-    left = curve - design @ np.linalg.lstsq(design, curve, rcond=None)[0]
-    freedom = len(time) - design.shape[1]
-    return Noise(name, float(np.sqrt(left @ left / freedom)), float(left[1:] @ left[:-1] / (left @ left)))
+    later = epochs > end
+    time, curve = epochs[later], values[later]
+    variance = covariance = 0.0
+    for bends, weight in zip(drawn.bends, drawn.weight, strict=True):
+        known = bends[bends > time[0]]  # NaN is not
+        design = np.column_stack([np.ones(len(time)), time, *[np.maximum(time - bend, 0) for bend in known]])
+        left = curve - design @ np.linalg.lstsq(design, curve, rcond=None)[0]
+        freedom = len(time) - 2 - 2 * len(known)  # a bend has a place and a change of slope
+        variance += weight * (left @ left) / freedom
+        covariance += weight * (left[1:] @ left[:-1]) / freedom
+    beside = Noise(f"{name}, beside lines", float(np.sqrt(variance)), covariance / variance)
+    return [beside, by_differences(f"{name}, by differences", curve)]
+
+
+def by_differences(name: str, curve: Values) -> Noise:
+    """Return the noise of a curve from how far its points lie from the mean of their neighbours, one and two epochs away.
+
+    Gasser, Sroka and Jennen-Steinmetz (1986), for noise that remembers; what the curve itself bends counts as noise.
+    """
+    near, far = (np.mean((curve[k:-k] - (curve[: -2 * k] + curve[2 * k :]) / 2) ** 2) for k in (1, 2))
+    memories = np.linspace(-0.9, 0.9, 1801)
+    one, two = (1.5 - 2 * memories**k + memories ** (2 * k) / 2 for k in (1, 2))
+    best = int(np.abs(np.log(two / one) - np.log(far / near)).argmin())
+    return Noise(name, float(np.sqrt(near / one[best])), float(memories[best]))
 
 
 def remembering(generator: np.random.Generator, n: int, memory: float) -> Values:
@@ -89,35 +111,38 @@ def shape(generator: np.random.Generator, n: int) -> tuple[Values, Values]:
 def made(generator: np.random.Generator, n: int, noise: Noise) -> tuple[Values, Values]:
     """Return the bends of a made-up curve, and the curve."""
     bends, heights = shape(generator, n)
-    curve = np.interp(np.arange(n), [0, *bends, n - 1], heights)
-    return bends, curve + noise.deviation * remembering(generator, n, noise.memory)
+    half = ROUND * (n - 1) if noise.kind == "round" else 0.0
+    offsets = np.linspace(-half, half, 21)
+    curve = np.mean([np.interp(np.arange(n) + offset, [0, *bends, n - 1], heights) for offset in offsets], axis=0)
+    fades = np.sqrt(3) * np.linspace(1, 0, n) if noise.kind == "fades" else 1.0
+    return bends, curve + noise.deviation * fades * remembering(generator, n, noise.memory)
 
 
-def hits(found: Phases, bends: Values, within: float) -> tuple[bool, bool, bool | None]:
-    """Return whether the surge's end is right, whether all is, and whether the intervals hold the truth (None without)."""
+def hits(found: Phases, bends: Values, within: float) -> tuple[bool, bool, list[bool]]:
+    """Return whether the surge's end is right, whether all is, and whether each interval holds the truth."""
     ends = [phase.last_epoch for phase in found.found]
     surge = bool(found.found) and found.found[0].name == metric.SURGE and abs(ends[0] - bends[0]) <= within
     if len(ends) != 3:
-        return surge, False, None
+        return surge, False, []
     # Epochs are whole: an interval reaches half of one further.
     covers = [phase.low - 0.5 <= bend <= phase.high + 0.5 for phase, bend in zip(found.found, bends, strict=False)]
-    return surge, surge and abs(ends[1] - bends[1]) <= within, all(covers)
+    return surge, surge and abs(ends[1] - bends[1]) <= within, covers
 
 
 def trials(n: int, noise: Noise, number: int) -> tuple[float, float, float]:
     """Return the shares of trials with the surge's end right, with all right, and of intervals that hold the truth."""
-    generator = np.random.default_rng(n)
+    generator = np.random.default_rng(SEED + n)
     seen = []
     for _ in range(number):
         bends, curve = made(generator, n, noise)
         seen.append(hits(phases(np.arange(n), curve), bends, WITHIN[n]))
-    covers = [cover for _, _, cover in seen if cover is not None]
+    covers = [cover for *_, of_one in seen for cover in of_one]
     return tuple(float(np.mean(column)) for column in ([s for s, _, _ in seen], [a for _, a, _ in seen], covers))
 
 
 def odds(make: Make, n: int, number: int) -> Values:
     """Return the log odds of each trial in which any phase is found, whatever the threshold; -inf of the others."""
-    generator = np.random.default_rng(1000 + n)
+    generator = np.random.default_rng(SEED + 1000 + n)
     found = [phases(np.arange(n), make(generator, n), log_odds=-np.inf) for _ in range(number)]
     return np.array([one.log_odds if one.found else -np.inf for one in found])
 
@@ -130,11 +155,16 @@ def null(kind: str) -> Make:
 
 def trial_table(noises: list[Noise]) -> str:
     lines = [
-        "| noise | deviation | memory | epochs | all boundaries within | share | required | surge's end | interval holds |"
+        "| noise | deviation | memory | epochs | all boundaries within | share | required | surge's end | an interval holds |"
     ]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
-    last = noises[-1]
-    harder = [Noise("half as much again", last.deviation * 1.5, last.memory), Noise("longer memory", last.deviation, 0.5)]
+    last = max(noises, key=lambda noise: noise.deviation)
+    harder = [
+        last._replace(run="half as much again", deviation=last.deviation * 1.5),
+        last._replace(run="longer memory", memory=0.6),
+        last._replace(run="fades, as the learning rate does", kind="fades"),
+        last._replace(run="corners rounded", kind="round"),
+    ]
     for one in [*noises, *harder]:
         for n, within in WITHIN.items():
             number = TRIALS if one in noises else FEWER
@@ -197,26 +227,27 @@ def cost() -> str:
         curves = [made(generator, n, Noise("", 0.004, 0.0))[1] for _ in range(3)]
         taken = []
         for _ in range(7):
-            start = perf_counter()
+            start = process_time()
             for curve in curves:
                 phases(np.arange(n), curve)
-            taken.append(perf_counter() - start)
+            taken.append(process_time() - start)
         lines.append(f"| {n} | {1e3 * np.median(taken):.0f} ms |")
     return "\n".join(lines)
 
 
 def main() -> int:
     curves = list(real())
-    noises = [measured(*one) for one in curves]
+    noises = [noise for one in curves for noise in measured(*one)]
     nulls = {(kind, n): odds(null(kind), n, TRIALS) for kind in NULLS for n in WITHIN}
     lengths = (10, 16, 31)
     walks = {n: nulls["random walk", n] if n in WITHIN else odds(null("random walk"), n, TRIALS) for n in lengths}
-    hard = noises[-1]._replace(deviation=noises[-1].deviation * 3)
+    hard = max(noises, key=lambda noise: noise.deviation)
+    hard = hard._replace(deviation=hard.deviation * 3)
     found = {n: odds(lambda generator, n: made(generator, n, hard)[1], n, FEWER) for n in lengths}
     draw(DOCS / "images" / "phases.png", curves, walks, found)
-    said = "The noise is that of each real run's SAI excess after the surge, beside its likeliest curve."
+    said = "The noise is that of each real run's SAI excess after the surge; the harder rows change the largest of them."
     parts = [said, trial_table(noises)]
-    parts += ["Curves without phases, at the threshold that dsi takes:", null_table(nulls), "Time, one core:", cost()]
+    parts += ["Curves without phases, at the threshold that dsi takes:", null_table(nulls), "Processor time:", cost()]
     text = "\n\n".join(parts)
     print(text)
     write(DOCS / "phases.md", text)

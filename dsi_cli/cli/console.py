@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+NARROWEST = 40
+"""Columns to which a sentence is broken at least."""
 
 
 def open_streams() -> None:
@@ -56,6 +63,17 @@ def print_json(document: Any) -> None:
 def print_json_line(document: Any) -> None:
     """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
     print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
+
+
+def print_sentence(text: str) -> None:
+    """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``(4 to 17)``, else one line."""
+    line = f"  {shown(text)}"
+    if sys.stdout.isatty():
+        width = max(NARROWEST, get_terminal_size().columns)
+        held = re.sub(r"\(\d+ to \d+\)", lambda found: found[0].replace(" ", "\0"), line)
+        broken = fill(held, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        line = broken.replace("\0", " ")
+    print(line)
 
 
 def print_table(table: Table) -> None:

@@ -131,7 +131,7 @@ def _print_phases(summary: Summary, run: RunSummary) -> None:
     phases = told(Path(summary.out), run.name)
     for line in [phases.phases, *phases.hints]:
         if line is not None:
-            print(f"  {console.shown(line)}")
+            console.print_sentence(line)
 
 
 def _print_table(

@@ -4,15 +4,19 @@ A curve of ``n`` points is a line that bends up to `MOST_BENDS` times, and noise
 ``e_t = rho e_(t-1) + u_t``. ``rho`` runs over `MEMORIES`, from independent noise (0) to a random walk (1), so a curve that merely
 wanders is one of the explanations that compete. Every set of bends is fitted by least squares under every ``rho``.
 
-A set of ``K`` bends with residual sum ``S`` has the evidence (up to a constant, as a logarithm)
+With the values in units of their range and the time in units of the run, a set of ``K`` bends with residual sum ``S``, changes of
+slope ``c`` and ``H`` the products of its hinge functions (level and first slope taken out) has the evidence, up to a constant and
+as a logarithm, with ``m = n - 2 - K``,
 
-    log|L| - (n - 2)/2 log S - K/2 log n + log P
+    log|L| + log Gamma(m/2) - m/2 log(S/2) + K/2 log(2 pi) - 1/2 log|H| - sum log(pi (1 + c^2)) + log P
 
-where ``|L|`` is the density's scale under that ``rho`` (its Jacobian, and the level, which has a flat prior). Each bend pays
-``1/2 log n`` for its change of slope, which is BIC's price (a prior worth one point; Schwarz 1978, Kass and Wasserman 1995), and
-a set of bends by its share ``P`` of all places that ``K`` of them could have, which BIC forgets for change points (Zhang and
-Siegmund 2007). Variance, level and the first slope are integrated out under flat priors, hence ``n - 2``. All numbers of bends and
-all ``rho`` are equally probable beforehand.
+``|L|`` is the density's scale under that ``rho`` (its Jacobian, and the level). Level and logarithm of the variance have flat
+priors, the first slope has Jeffreys', and all are integrated out, the changes of slope by Laplace's method. The changes' prior
+is a Cauchy distribution whose scale is the curve's range by the run: a bend is expected to matter to the curve as it is seen,
+and may be far larger. That is the price of a bend. BIC's, ``1/2 log n``, is that of a bend of about the noise of one point
+(Kass and Wasserman 1995), too cheap where a curve moves by a hundred times its noise. A set pays besides by its share ``P`` of
+all places that ``K`` bends could have (Zhang and Siegmund 2007). All numbers of bends and all ``rho`` are equally probable
+beforehand.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -69,6 +73,17 @@ class _Sums(NamedTuple):
     """``(R,)`` ``log|L|``."""
 
 
+class _Fits(NamedTuple):
+    """Least squares of sets of bends under each ``rho``, all ``(R, M)``."""
+
+    explained: Values
+    """By how much the bends lower the residual sum."""
+    information: Values
+    """Determinant of the products of their hinge functions."""
+    tails: Values
+    """Product of ``1 + c^2`` over their changes of slope."""
+
+
 def curves(time: Values, values: Values) -> Curves:
     """Return curves drawn from the posterior of piecewise-linear ones, the same for the same input.
 
@@ -78,6 +93,8 @@ def curves(time: Values, values: Values) -> Curves:
     values : (n,) finite, not all on one line
     """
     n, start, span = len(time), time[0], time[-1] - time[0]
+    reach = np.ptp(values)
+    values = values / reach
     scaled = (time - start) / span
     positions = _places(n)
     sums, sets, weights = _weighed(scaled, values, positions)
@@ -88,7 +105,9 @@ def curves(time: Values, values: Values) -> Curves:
     log_odds = float(np.log(max(some, 1e-300)) - np.log(max(none, 1e-300)))
     drawn = _drawn(weights, sets)
     bends = np.concatenate([start + span * _padded(places[which], MOST_BENDS) for _, which, _ in drawn])
-    slopes = np.concatenate([_padded(_slopes(sums, memory, which), MOST_BENDS + 1) for memory, which, _ in drawn]) / span
+    slopes = (
+        np.concatenate([_padded(_slopes(sums, memory, which), MOST_BENDS + 1) for memory, which, _ in drawn]) * reach / span
+    )
     weight = np.concatenate([counts for _, _, counts in drawn])
     return Curves(log_odds, bends, slopes, weight / weight.sum())
 
@@ -100,8 +119,10 @@ def _weighed(time: Values, values: Values, positions: Values) -> tuple[_Sums, li
     least = np.maximum(sums.total * _EXACT, np.finfo(float).tiny)[:, None]
     logs = []
     for bends, of_number in enumerate(sets):
-        left = np.maximum(sums.total[:, None] - _explained(sums, of_number), least)
-        evidence = sums.scale[:, None] - (n - 2) / 2 * np.log(left) - bends / 2 * np.log(n)
+        fits, freedom = _fits(sums, of_number), n - 2 - bends
+        left = np.maximum(sums.total[:, None] - fits.explained, least)
+        price = np.log(fits.information * fits.tails**2) / 2 + bends / 2 * np.log(np.pi / 2)
+        evidence = sums.scale[:, None] + gammaln(freedom / 2) - freedom / 2 * np.log(left / 2) - price
         logs.append(evidence + _prior(positions, of_number))
     top = max(float(table.max()) for table in logs)
     return sums, sets, [np.exp(table - top) for table in logs]
@@ -172,27 +193,28 @@ def _of_memory(columns: Values, gaps: Values, memory: float) -> tuple[Values, ..
     return products[inner, inner], products[inner, -1], line[inner], line[-1], products[-1, -1], np.asarray(scale)
 
 
-def _explained(sums: _Sums, sets: Indices) -> Values:
-    """Return by how much each set of bends lowers the residual sum, ``(R, M)``: Gram-Schmidt, bend after bend."""
-    explained = np.zeros((len(sums.total), len(sets)))
-    if sets.shape[1] == 0:
-        return explained
-    own = np.diagonal(sums.bends, axis1=1, axis2=2)
-    if sets.shape[1] == 1:
-        return sums.values**2 / own
-    first, second = sets[:, 0], sets[:, 1]
-    shared = sums.bends / own[:, :, None]
-    left = own[:, None, :] - shared * sums.bends  # [i, j]: what is left of hinge j once i is taken out
-    fitted = sums.values[:, None, :] - shared * sums.values[:, :, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pairs = (sums.values**2 / own)[:, :, None] + fitted**2 / left
-        if sets.shape[1] == 2:
-            return pairs[:, first, second]
-        third = sets[:, 2]
-        cross = sums.bends[:, second, third] - shared[:, first, second] * sums.bends[:, first, third]
-        ratio = cross / left[:, first, second]
-        rest = fitted[:, first, third] - ratio * fitted[:, first, second]
-        return pairs[:, first, second] + rest**2 / (left[:, first, third] - ratio * cross)
+def _fits(sums: _Sums, sets: Indices) -> _Fits:
+    """Return the least squares of each set: each bend is taken out of the later ones, then the changes are solved."""
+    number, size = sets.shape[1], sums.bends.shape[1]
+    flat = sums.bends.reshape(len(sums.bends), -1)
+    products = {(i, j): flat.take(sets[:, i] * size + sets[:, j], axis=1) for i in range(number) for j in range(i, number)}
+    left = [sums.values.take(bend, axis=1) for bend in sets.T]
+    explained = np.zeros((len(flat), len(sets)))
+    information, tails = explained + 1, explained + 1
+    for i in range(number):
+        for j in range(i + 1, number):
+            share = products[i, j] / products[i, i]
+            left[j] -= share * left[i]
+            for k in range(j, number):
+                products[j, k] -= share * products[i, k]
+        explained += left[i] ** 2 / products[i, i]
+        information *= products[i, i]
+    for i in reversed(range(number)):
+        for j in range(i + 1, number):  # those are changes by now
+            left[i] -= products[i, j] * left[j]
+        left[i] /= products[i, i]
+        tails *= 1 + left[i] ** 2
+    return _Fits(explained, information, tails)
 
 
 def _drawn(weights: list[Values], sets: list[Indices]) -> list[tuple[Indices, Indices, Values]]:

@@ -19,6 +19,7 @@ from pandas.testing import assert_frame_equal
 
 import dsi_cli
 from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.cli import console
 from dsi_cli.cli.verbs import VERBS
 from dsi_cli.pipeline.scanning import scan_paths
 from dsi_cli.store.runs import Run
@@ -50,6 +51,40 @@ def on_terminal(*arguments, stream):
         rest = getattr(process, other).read()
     os.close(ours)
     return process.returncode, seen.decode(), rest.decode()
+
+
+PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (87 to 107), then stabilisation"
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (
+            80,
+            ["  phases of the alignment: surge to epoch 50, refinement to epoch 97", "    (87 to 107), then stabilisation"],
+        ),
+        (200, [f"  {PHASES}"]),
+        (
+            1,
+            [
+                "  phases of the alignment: surge to",
+                "    epoch 50, refinement to epoch 97",
+                "    (87 to 107), then stabilisation",
+            ],
+        ),
+    ],
+)
+def test_a_terminal_breaks_a_sentence_between_words_but_not_within_an_interval(monkeypatch, capsys, columns, expected):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.print_sentence(PHASES)
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_a_sentence_is_one_line_where_stdout_is_no_terminal(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    console.print_sentence(f"{PHASES}\x1b[31m")
+    assert capsys.readouterr().out == f"  {PHASES}\\x1b[31m\n"
 
 
 def one_document(ended):

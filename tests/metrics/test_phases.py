@@ -7,6 +7,9 @@ from itertools import combinations, pairwise
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scipy.integrate import dblquad, quad
+from scipy.special import gammaln
+from scipy.stats import cauchy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import changes
@@ -29,17 +32,20 @@ def ends(found):
 
 
 def slow_evidence(time, values, bends, memory):
-    """Return the evidence by the whole covariance matrix: no whitening, no elimination."""
+    """Return the evidence by the whole covariance matrix: no whitening, no elimination; values of range 1."""
     n, time = len(time), (time - time[0]) / (time[-1] - time[0])
     gaps = np.abs(time[:, None] - time[None, :]) / np.median(np.diff(time))
     covariance = memory**gaps / (1 - memory**2)
     precision = np.linalg.inv(covariance)
     design = np.column_stack([np.ones(n), time, *[np.maximum(time - bend, 0) for bend in bends]])
     within = design.T @ precision @ design
-    fitted = design @ np.linalg.solve(within, design.T @ precision @ values)
-    left = (values - fitted) @ precision @ (values - fitted)
+    found = np.linalg.solve(within, design.T @ precision @ values)
+    left = (values - design @ found) @ precision @ (values - design @ found)
     scale = -np.linalg.slogdet(covariance)[1] / 2 - np.log(precision.sum()) / 2
-    return scale - (n - 2) / 2 * np.log(left) - len(bends) / 2 * np.log(n)
+    information = np.linalg.slogdet(within)[1] - np.linalg.slogdet(within[:2, :2])[1]
+    m = n - 2 - len(bends)
+    width = len(bends) / 2 * np.log(2 * np.pi) - information / 2
+    return scale + gammaln(m / 2) - m / 2 * np.log(left / 2) + width + cauchy.logpdf(found[2:]).sum()
 
 
 @pytest.mark.parametrize("epochs", [np.arange(12), np.array([0, 1, 2, 3, 5, 6, 9, 10, 12, 20, 21, 25])])
@@ -48,6 +54,7 @@ def test_the_evidence_of_every_set_of_bends_is_that_of_brute_force(epochs):
     values = np.interp(time, [0, 2.5, 8, 30], [0, 0.3, 0.4, 0.4]) + 0.02 * np.random.default_rng(3).standard_normal(12)
     scaled = (time - time[0]) / (time[-1] - time[0])
     positions = changes._places(len(time))
+    values /= np.ptp(values)
     _, sets, weights = changes._weighed(scaled, values, positions)
     seen, expected = [], []
     for table, of_number in zip(weights, sets, strict=True):
@@ -60,6 +67,28 @@ def test_the_evidence_of_every_set_of_bends_is_that_of_brute_force(epochs):
     assert likely.sum() > 100
     logs, expected = np.log(np.array(seen)[likely]), np.array(expected)[likely]
     assert_allclose(logs - logs.max(), expected - expected.max(), atol=1e-6)
+
+
+def test_the_evidence_of_a_bend_is_the_integral_over_its_change_and_the_noise():
+    n, time = 25, np.linspace(0, 1, 25)
+    values = np.interp(time, [0, 0.25, 1], [0, 0.8, 1]) + 0.02 * np.random.default_rng(8).standard_normal(25)
+    values /= np.ptp(values)
+    line = np.column_stack([np.ones(n), time])
+    project = np.eye(n) - line @ np.linalg.pinv(line)
+    hinge, rest = project @ np.maximum(time - 0.25, 0), project @ values
+    change = hinge @ rest / (hinge @ hinge)
+
+    def density(of_change, of_log):
+        left = rest - of_change * hinge
+        return np.exp(-(n - 2) * of_log - left @ left / 2 / np.exp(2 * of_log)) * cauchy.pdf(of_change)
+
+    assert change < -1
+    total, _ = dblquad(density, -5.5, -2.0, change - 1, change + 1, epsabs=0, epsrel=1e-6)
+    without, _ = quad(lambda of_log: density(0.0, of_log) / cauchy.pdf(0.0), -5.5, 1.0, epsabs=0, epsrel=1e-6)
+    expected = np.log(total) - np.log(without)
+    assert slow_evidence(time, values, [0.25], 0.0) - slow_evidence(time, values, [], 0.0) == pytest.approx(
+        expected, abs=0.05
+    )
 
 
 def test_the_sets_are_all_that_are_far_enough_apart():
