@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.report import budget
 from dsi_cli.store.runs import Run
+
+pytest_plugins = ("browsing",)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])
@@ -40,43 +41,17 @@ def out(tmp_path_factory):
     return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """The distribution's Chromium; one for the module, since its driver keeps an event loop that other tests must not meet."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs the distribution's Chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the development group")
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def open_page(browser):
-    """Return ``open_page(file, width=1280, scheme="light")``; at the end nothing was said on the console, and nothing asked for."""
-    said, asked, contexts = [], [], []
+def open_page(open_file):
+    """Return ``open_page(file, width=1280, scheme="light")``, once the matrices are drawn."""
 
-    def opened(file, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(file.resolve().as_uri())
+    def opened(file, **options):
+        page = open_file(file, **options)
         page.wait_for_function("document.querySelectorAll('canvas.map').length > 0")
         page.wait_for_function("document.querySelector('.heat .note').textContent !== ''")
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert sum(url.startswith("file:") for url in asked) == len(contexts)
+    return opened
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
 // A panel is {title, axis, lines, phases}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
-// {chance, margin} (two deviations either way), its interval as {low, high}, and z.
+// {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
@@ -51,18 +51,23 @@ function reading(line) {
   const value = element("td", { class: "number" });
   const chance = element("td", { class: "number faint" });
   const digits = line.value.every((one) => one == null || Number.isInteger(one)) ? 0 : 3;
-  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance ? chance : null);
+  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance || line.isRange ? chance : null);
   return {
     row,
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
       value.textContent = k < 0 ? "–" : shown(line.value[k], digits);
-      if (!line.chance) return;
-      const z = line.z && k >= 0 && line.z[k] != null ? `, z ${shown(line.z[k], 1)}` : "";
+      const range = line.isRange && k >= 0 ? `${shown(line.low[k])} to ${shown(line.high[k])}` : "";
+      if (!line.chance || line.isRange) return void (chance.textContent = range);
+      const z = line.z && k >= 0 && line.z[k] != null ? `, z ${deviations(line.z[k])}` : "";
       const level = line.isExcess ? "" : `chance ${shown(line.chance[k])}`;
       chance.textContent = k < 0 || line.chance[k] == null ? "" : level + (level ? z : z.slice(2));
     },
   };
+}
+
+function deviations(z) {
+  return (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
 }
 
 function swatch(colour) {
