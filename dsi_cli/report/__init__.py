@@ -10,6 +10,7 @@
 ``sources``    the matrices of a run, read one at a time
 ``budget``     how many matrices are kept whole, of which epochs
 ``matrices``   a run's matrices, packed, and the means of blocks between those that are whole
+``agreement``  which classes and groups agree with the reference
 ``closest``    each class's nearest classes, and the closest pairs, at every epoch
 ``mistaken``   the most confused pairs, and the mistakes with their images
 ``compared``   the page of a comparison: verdict, curves of all together, tables at equal accuracy

@@ -95,7 +95,7 @@ def test_it_shows_each_matrix_and_section(page):
     assert titles == ["NCSM", "CCSM, test", "SCSM"]
     assert page.locator("#panels .panel").count() >= 8
     assert page.title() == "out: similarity report"
-    for section in ("summary", "curves", "matrices", "closest", "mistakes", "classes", "files", "use"):
+    for section in ("summary", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "files", "use"):
         assert page.locator(f"#{section}").inner_text().strip()
 
 
@@ -217,6 +217,15 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
     i, j = np.unravel_index(np.argmax(ncsm), ncsm.shape)
     first = pairs.locator("tbody tr").first.locator("td").all_inner_texts()
     assert first[:3] == [LABELS[i], LABELS[j], f"{ncsm[i, j]:.3f}".replace("-", "−")]
+
+
+def test_the_classes_that_agree_least_with_wordnet(page, out):
+    table = Run(out).alignment_by_class.query("run == 'first' and class_index.notna()")
+    last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
+    told = page.locator("#agreement table").first.locator("tbody tr")
+    assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in last["class_index"]]
+    numbers = [float(text.replace("−", "-")) for text in told.locator("td:nth-child(2)").all_inner_texts()]
+    assert numbers == pytest.approx(last["pearson"].tolist(), abs=5.1e-4)
 
 
 def test_the_run_can_be_switched(page, out):
