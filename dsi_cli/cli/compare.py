@@ -14,8 +14,8 @@ from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.views.comparison.between import Between
-    from dsi_cli.views.comparison.equal import Chosen, Equal
-    from dsi_cli.views.comparison.whole import Comparison
+    from dsi_cli.views.comparison.equal import Equal
+    from dsi_cli.views.comparison.whole import Asked, Comparison
 
 MOST_TABLES = 6
 """Pairs of runs whose differences are shown in full."""
@@ -39,7 +39,13 @@ def compare(
     draws: Annotated[
         int | None, typer.Option("--draws", help="Bootstrap draws of an interval; 1000, above 256 classes 200.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to draw the curves into.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder to draw the curves into, with a page that shows all.")
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", help="Where the page is to lie; comparison.html in the folder of -o by default."),
+    ] = None,
     as_format: Annotated[str, typer.Option("--format", help="png, svg or pdf, of the figures.")] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
@@ -48,37 +54,50 @@ def compare(
 
     A difference is real where its 95 % interval leaves out 0.
 
-    Example: dsi compare cnn-out vit-out --tolerance 0.01
+    Example: dsi compare cnn-out vit-out --html comparison.html
     """
     from dsi_cli.views.comparison.whole import MEASURES, Asked
     from dsi_cli.views.comparison.whole import compare as compared
 
     asked = Asked(run or (), group, tolerance, split, measure or MEASURES, draws)
-    _require_figures(out, as_format)
+    _require_places(out, as_format, html)
     comparison = compared(outputs, asked)
     figures = []
     if out is not None:
         from dsi_cli.figures import comparison as drawing
 
         figures = [str(path) for path in drawing.save(comparison, out, as_format)]
+    page = _page(comparison, asked, outputs, out, html)
     if as_json:
-        console.print_json({**asdict(comparison), "figures": figures})
+        console.print_json({**asdict(comparison), "figures": figures, "page": page})
         return DONE
     _print(comparison, quiet=quiet)
     for note in comparison.notes:
         console.note(f"note: {note}", quiet=quiet)
     for path in figures:
         print(f"figure: {console.shown(path)}")
+    if page is not None:
+        print(f"page: {console.shown(page)}")
     return DONE
 
 
-def _require_figures(out: Path | None, as_format: str) -> None:
+def _page(comparison: Comparison, asked: Asked, outputs: list[Path], out: Path | None, html: Path | None) -> str | None:
+    """Write the page where it is asked for, and return its path."""
+    from dsi_cli.report import compared
+
+    path = html or (None if out is None else out / compared.FILE)
+    return None if path is None else str(compared.save(comparison, asked, outputs, path))
+
+
+def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:
     from dsi_cli.views.comparison.whole import FIGURE_FORMATS
 
     if as_format not in FIGURE_FORMATS:
         raise UsageError(f"no format {as_format!r}: expected one of {', '.join(FIGURE_FORMATS)}")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"figures go into a folder, and {out} is a file")
+    if html is not None and html.is_dir():
+        raise UsageError(f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o")
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:
@@ -184,12 +203,14 @@ def _pair(between: Between, measure: str) -> list[str]:
 
 
 def _print_equal(equal: Equal) -> None:
+    from dsi_cli.views.comparison.equal import places
+
     if equal.reason is None:
         print(console.shown(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}"))
     else:
         print(console.shown(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}"))
-    print(console.shown(f"first:  {equal.first}, {_places(equal.first_chosen)}"))
-    print(console.shown(f"second: {equal.second}, {_places(equal.second_chosen)}"))
+    print(console.shown(f"first:  {equal.first}, {places(equal.first_chosen)}"))
+    print(console.shown(f"second: {equal.second}, {places(equal.second_chosen)}"))
     titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
     rows = [
         [
@@ -209,17 +230,6 @@ def _print_equal(equal: Equal) -> None:
             why.setdefault(row.reason or "", []).append(row.title)
     for reason, names in why.items():
         print(console.shown(f"{'; '.join(names)}: {reason}"))
-
-
-def _places(chosen: list[Chosen]) -> str:
-    """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
-    if len(chosen) > 1:
-        return "epochs " + ", ".join(str(one.epoch) for one in chosen)
-    (one,) = chosen
-    told = [f"epoch {one.epoch}"]
-    told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
-    told += [] if one.mistakes is None else [f"{one.mistakes:,} mistakes"]
-    return ", ".join(told)
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

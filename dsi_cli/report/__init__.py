@@ -10,8 +10,11 @@
 ``sources``    the matrices of a run, read one at a time
 ``budget``     how many matrices are kept whole, of which epochs
 ``matrices``   a run's matrices, packed, and the means of blocks between those that are whole
+``agreement``  which classes and groups agree with the reference
 ``closest``    each class's nearest classes, and the closest pairs, at every epoch
 ``mistaken``   the most confused pairs, and the mistakes with their images
+``compared``   the page of a comparison: verdict, curves of all together, tables at equal accuracy
+``intervals``  intervals of differences as small pictures
 
-``page/`` holds the page itself: a template, a style sheet, and scripts that are put one after another as they are.
+``page/`` holds the pages themselves: a template each, a style sheet, and scripts that are put one after another as they are.
 """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.report import best, budget, classes, drawn, matrices, mistaken, words
+from dsi_cli.report import agreement, best, budget, classes, drawn, matrices, mistaken, words
 from dsi_cli.report.mistaken import Opener
 from dsi_cli.store import output
 from dsi_cli.store.schema import CURVES
@@ -91,6 +91,8 @@ def _run(
         "epochs": surveyed.epochs,
         "classes": tables.index(table),
         "orders": classes.described(rows, orders, own),
+        "reference": reference_word(run, name),
+        "agreement": agreement.of_run(run, name),
         "mistaken": mistaken.of_run(run, name, open_image),
         **packed,
     }
@@ -103,10 +105,20 @@ def _summary(run: Run, name: str) -> dict[str, Any]:
         "name": name,
         "sentences": words.sentences(run, name),
         "warnings": words.warnings(run, name),
-        "best": best.best_epochs(run.curves[run.curves["run"] == name]),
+        "best": [_renamed(one, reference_word(run, name)) for one in best.best_epochs(run.curves_of(name))],
         "files": [(row["path"], row["status"], row["reason"] or "") for row in bad.to_dict("records")],
         "options": _options(run, name),
     }
+
+
+def reference_word(run: Run, name: str) -> str:
+    """Return what the main reference of a run is called: WordNet, or what it is by itself."""
+    main = next(iter(run.references(name)), "wordnet")
+    return "WordNet" if main.startswith("wordnet") else main
+
+
+def _renamed(one: best.Best, reference: str) -> best.Best:
+    return one._replace(title=one.title.replace("WordNet", reference))
 
 
 def _options(run: Run, name: str) -> list[tuple[str, str]]:
@@ -117,7 +129,9 @@ def _options(run: Run, name: str) -> list[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(_text, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_text(one)}" for key, one in value.items())
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "by default" if value is None else value if isinstance(value, str) else json.dumps(value)

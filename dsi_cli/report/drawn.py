@@ -37,14 +37,20 @@ def _panel(panel: Panel, run: Run) -> dict[str, Any]:
         "title": panel.kind.title,
         "axis": panel.axis,
         "lower": panel.lower_is_closer,
-        "series": [_series(one, run.names.index(one.run)) for one in panel.series],
+        "series": [_series(one, run) for one in panel.series],
     }
 
 
-def _series(one: Series, place: int) -> dict[str, Any]:
+def _series(one: Series, run: Run) -> dict[str, Any]:
     """Return a curve, without the columns that are empty throughout."""
     found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(one, name)).all()}
-    return {"run": place, "of": one.of, "split": one.split, "label": one.label, "epochs": one.epochs.tolist(), **found}
+    told = {"of": one.of, "split": one.split, "label": one.label, "epochs": one.epochs.tolist()}
+    return {"run": run.names.index(one.run), **told, "isMain": _is_main(one, run), **found}
+
+
+def _is_main(one: Series, run: Run) -> bool:
+    """Return whether a curve is of no reference, or of the main one: phases are of these alone."""
+    return one.reference is None or one.reference in run.references(one.run)[:1]
 
 
 def numbers(values: NDArray[np.float64]) -> list[float | None]:

@@ -152,7 +152,7 @@ def pack_references(surveyed: Surveyed, name: str, lines: Lines) -> list[dict[st
         found.append(
             {
                 "name": "scsm",
-                "title": title,
+                "title": title if len(surveyed.references) == 1 else f"{title}, {reference}",
                 "about": about,
                 "symmetric": True,
                 "lines": key,

@@ -88,10 +88,12 @@ def _source(run: Run, name: str, kind: str, split: str | None) -> Source:
 
 
 def references(run: Run, name: str) -> list[tuple[str, str, Matrix]]:
-    """Return name, file and matrix of each reference of a run."""
+    """Return name, file and matrix of each reference of a run, the main one first."""
     ids = run.classes.loc[run.classes["run"] == name, "labels_id"].dropna().unique()
     files: list[Path] = [file for one in ids for file in sorted((run.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
-    return [(file.stem.rpartition("-")[0], file.name, parquet.to_matrix(parquet.read(file))) for file in files]
+    found = [(file.stem.rpartition("-")[0], file.name, parquet.to_matrix(parquet.read(file))) for file in files]
+    known = run.references(name)
+    return sorted(found, key=lambda one: known.index(one[0]) if one[0] in known else len(known))
 
 
 def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None) -> Survey | None:

@@ -102,7 +102,8 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
     sure = "" if np.isnan(z) else f", {z:.1f} deviations above chance"
     half = one.epochs[np.flatnonzero(one.excess >= value / 2)[0]]
     yield (
-        f"{one.label} is highest at epoch {one.epochs[place]}: {value:.3f} of the way from chance to identity{sure}. "
+        f"{one.label} is highest at epoch {one.epochs[place]}: {one.value[place]:.3f} where chance gives {one.chance[place]:.3f}, "
+        f"so {value:.3f} of the way from chance to identity{sure}. "
         f"Half of that was reached by epoch {half}."
     )
 

@@ -25,7 +25,7 @@ def test_json_is_what_the_api_says(two, dsi):
     ended = dsi("compare", two, *FEW, "--json")
     assert (ended.code, ended.err) == (0, "")
     expected = json.loads(json.dumps(asdict(compare([two], Asked(draws=40)))))
-    assert json.loads(ended.out) == {**expected, "figures": []}
+    assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
 def test_options_are_those_of_the_api(two, tmp_path, dsi):
@@ -36,7 +36,7 @@ def test_options_are_those_of_the_api(two, tmp_path, dsi):
     )
     asked = Asked(("fast", "third"), tolerance=0.3, split="test", measures=("pearson",), draws=40)
     expected = json.loads(json.dumps(asdict(compare([two, other], asked))))
-    assert json.loads(ended.out) == {**expected, "figures": []}
+    assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
 def test_the_tables(two, dsi):
@@ -81,9 +81,28 @@ def test_groups(tmp_path, dsi):
         ["within", "a", "1"],
         ["within", "b", "1"],
     ]
-    assert ended.out.splitlines()[-1] == f"figure: {tmp_path / 'figures' / 'compare-networks.svg'}"
+    assert ended.out.splitlines()[-2:] == [
+        f"figure: {tmp_path / 'figures' / 'compare-networks.svg'}",
+        f"page: {tmp_path / 'figures' / 'comparison.html'}",
+    ]
     assert "<svg" in (tmp_path / "figures" / "compare-accuracy.svg").read_text()
     assert len(json.loads(dsi("compare", out, "--json", "-o", tmp_path / "figures").out)["figures"]) == 7
+
+
+def test_the_page_alone(two, tmp_path, dsi):
+    ended = dsi("compare", two, *FEW, "--html", tmp_path / "new" / "page.html", "--quiet")
+    assert (ended.code, ended.out.splitlines()[-1]) == (0, f"page: {tmp_path / 'new' / 'page.html'}")
+    assert compare([two], Asked(draws=40)).recommendation in (tmp_path / "new" / "page.html").read_text()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
+    both = dsi("compare", two, *FEW, "-o", tmp_path / "new", "--html", tmp_path / "other.html", "--json")
+    assert json.loads(both.out)["page"] == str(tmp_path / "other.html")
+    assert not (tmp_path / "new" / "comparison.html").exists()
+
+
+def test_a_page_is_no_folder(two, tmp_path, dsi):
+    ended = dsi("compare", two, *FEW, "--html", tmp_path)
+    assert ended.code == 2
+    assert f"the page is a file, and {tmp_path} is a folder" in ended.err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.report import budget
 from dsi_cli.store.runs import Run
+
+pytest_plugins = ("browsing",)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])
@@ -40,43 +41,17 @@ def out(tmp_path_factory):
     return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """The distribution's Chromium; one for the module, since its driver keeps an event loop that other tests must not meet."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs the distribution's Chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the development group")
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def open_page(browser):
-    """Return ``open_page(file, width=1280, scheme="light")``; at the end nothing was said on the console, and nothing asked for."""
-    said, asked, contexts = [], [], []
+def open_page(open_file):
+    """Return ``open_page(file, width=1280, scheme="light")``, once the matrices are drawn."""
 
-    def opened(file, width=1280, scheme="light"):
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(file.resolve().as_uri())
+    def opened(file, **options):
+        page = open_file(file, **options)
         page.wait_for_function("document.querySelectorAll('canvas.map').length > 0")
         page.wait_for_function("document.querySelector('.heat .note').textContent !== ''")
         return page
 
-    yield opened
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    assert sum(url.startswith("file:") for url in asked) == len(contexts)
+    return opened
 
 
 @pytest.fixture
@@ -120,7 +95,7 @@ def test_it_shows_each_matrix_and_section(page):
     assert titles == ["NCSM", "CCSM, test", "SCSM"]
     assert page.locator("#panels .panel").count() >= 8
     assert page.title() == "out: similarity report"
-    for section in ("summary", "curves", "matrices", "closest", "mistakes", "classes", "files", "use"):
+    for section in ("summary", "curves", "matrices", "closest", "agreement", "mistakes", "classes", "files", "use"):
         assert page.locator(f"#{section}").inner_text().strip()
 
 
@@ -242,6 +217,15 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
     i, j = np.unravel_index(np.argmax(ncsm), ncsm.shape)
     first = pairs.locator("tbody tr").first.locator("td").all_inner_texts()
     assert first[:3] == [LABELS[i], LABELS[j], f"{ncsm[i, j]:.3f}".replace("-", "−")]
+
+
+def test_the_classes_that_agree_least_with_wordnet(page, out):
+    table = Run(out).alignment_by_class.query("run == 'first' and class_index.notna()")
+    last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
+    told = page.locator("#agreement table").first.locator("tbody tr")
+    assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in last["class_index"]]
+    numbers = [float(text.replace("−", "-")) for text in told.locator("td:nth-child(2)").all_inner_texts()]
+    assert numbers == pytest.approx(last["pearson"].tolist(), abs=5.1e-4)
 
 
 def test_the_run_can_be_switched(page, out):

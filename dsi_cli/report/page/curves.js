@@ -1,10 +1,11 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
 // A panel is {title, axis, lines, phases}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
-// {chance, margin} (two deviations either way), its interval as {low, high}, and z.
+// {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
 const MARGIN = { left: 46, right: 12, top: 10, bottom: 26 };
+const PHASE_NAMES = 12;
 
 /** Return a panel: `node`, `draw()` for its present width, `mark(epoch)` for the cursor. */
 function curvePanel(panel, { point = () => {}, pick = () => {} } = {}) {
@@ -51,18 +52,23 @@ function reading(line) {
   const value = element("td", { class: "number" });
   const chance = element("td", { class: "number faint" });
   const digits = line.value.every((one) => one == null || Number.isInteger(one)) ? 0 : 3;
-  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance ? chance : null);
+  const row = element("tr", {}, element("th", { scope: "row" }, swatch(line.colour), line.label), value, line.chance || line.isRange ? chance : null);
   return {
     row,
     show(epoch) {
       const k = line.epochs.indexOf(epoch);
       value.textContent = k < 0 ? "–" : shown(line.value[k], digits);
-      if (!line.chance) return;
-      const z = line.z && k >= 0 && line.z[k] != null ? `, z ${shown(line.z[k], 1)}` : "";
+      const range = line.isRange && k >= 0 ? `${shown(line.low[k])} to ${shown(line.high[k])}` : "";
+      if (!line.chance || line.isRange) return void (chance.textContent = range);
+      const z = line.z && k >= 0 && line.z[k] != null ? `, z ${deviations(line.z[k])}` : "";
       const level = line.isExcess ? "" : `chance ${shown(line.chance[k])}`;
       chance.textContent = k < 0 || line.chance[k] == null ? "" : level + (level ? z : z.slice(2));
     },
   };
+}
+
+function deviations(z) {
+  return (Math.round(z * 10) / 10).toFixed(1).replace("-", "−");
 }
 
 function swatch(colour) {
@@ -95,7 +101,7 @@ function scales(panel, width) {
   const room = (high - low || Math.abs(high) || 1) * 0.05;
   [low, high] = [low === 0 ? 0 : low - room, high + room];
   const [left, right] = [MARGIN.left, width - MARGIN.right];
-  const [top, bottom] = [MARGIN.top, PANEL_HEIGHT - MARGIN.bottom];
+  const [top, bottom] = [MARGIN.top + (panel.phases?.length ? PHASE_NAMES : 0), PANEL_HEIGHT - MARGIN.bottom];
   return {
     width, first, last, low, high, left, right, top, bottom,
     x: (epoch) => (last === first ? (left + right) / 2 : left + ((epoch - first) / (last - first)) * (right - left)),
@@ -165,8 +171,8 @@ function phaseBands(panel, scale) {
     const [from, to] = [scale.x(Math.max(phase.first, scale.first)), scale.x(Math.min(phase.last, scale.last))];
     if (!(to > from)) return [];
     const name = to - from > phase.name.length * 6.5 + 8
-      ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top + 9, "text-anchor": "middle" }, phase.name) : null;
-    const area = drawn("rect", { class: `phase phase-${k % 3}`, x: from, y: scale.top, width: to - from, height: scale.bottom - scale.top },
+      ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, phase.name) : null;
+    const area = drawn("rect", { class: `phase phase-${k % 3}`, x: from, y: scale.top - PHASE_NAMES, width: to - from, height: scale.bottom - scale.top + PHASE_NAMES },
       drawn("title", {}, `${phase.name}: epochs ${phase.first} to ${phase.last}`));
     return name ? [area, name] : [area];
   });
@@ -193,7 +199,7 @@ function panelsOfRun(curves, run, measure) {
   const found = [];
   if (sai && mine(sai).length) {
     found.push({ title: curves.excess.title, axis: curves.excess.axis, phasesOf: alignment(curves, run), lines: mine(sai).map((one, k) => excessLine(one, k, one.label, sai.lower)) });
-    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), phasesOf: `sai excess ${one.of}`, lines: [line(one, k, sai.axis)] }));
+    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), phasesOf: one.isMain ? `sai excess ${one.of}` : null, lines: [line(one, k, sai.axis)] }));
   }
   for (const panel of curves.others) {
     if (mine(panel).length) found.push({ title: panel.title, axis: panel.axis, phasesOf: panel.name === "wsi" ? "wsi max" : null, lines: mine(panel).map((one, k) => line(one, k, one.label)) });

@@ -34,6 +34,10 @@ function setRun(index) {
   byId("maps").replaceChildren(...maps.node);
   byId("matrices").hidden = !run().matrices.length;
   byId("closest").hidden = !run().near;
+  byId("agreement").hidden = !run().agreement;
+  document.querySelector('nav a[href="#agreement"]').hidden = !run().agreement;
+  byId("agreement-title").textContent = `Which classes agree with ${run().reference}`;
+  byId("agreement-body").replaceChildren(...(run().agreement ? agreementSection(run(), names) : []));
   byId("mistakes-body").replaceChildren(...mistakesSection(run()).filter(Boolean));
   byId("classes-body").replaceChildren(classesSection(run()));
   drawControls();
@@ -107,7 +111,7 @@ function factsAt(epoch) {
     const told = k < 0 ? null : tell(one, k);
     if (told) facts.push(told);
   };
-  add(DATA.curves.sai[state.measure], (one) => one.of.endsWith("ncsm,scsm") || one.of.endsWith(",scsm"),
+  add(DATA.curves.sai[state.measure], (one) => one.isMain && one.of.endsWith(",scsm"),
     (one, k) => (one.excess?.[k] == null ? null : `${one.label} excess ${shown(one.excess[k])}`));
   add(DATA.curves.others.find((panel) => panel.name === "accuracy"), (one) => one.split === "test", (one, k) => `accuracy ${shown(one.value[k])}`);
   return facts.join(" · ");

@@ -50,7 +50,7 @@ async function closestSection(run, names, epoch, chosen, choose, actions) {
   const classButton = (index) => element("button", { type: "button", class: "link", onclick: () => choose(index) }, names[index]);
   const similarities = (pair) => [
     { title: own, number: true, value: (row) => row.value },
-    ...(reference ? [{ title: "WordNet", number: true, value: (row) => wordnet(pair(row)) }] : []),
+    ...(reference ? [{ title: run.reference, number: true, value: (row) => wordnet(pair(row)) }] : []),
   ];
   const neighbours = near.neighbours(chosen);
   const ranked = neighbours.map((row, k) => ({ ...row, rank: k + 1 }));
@@ -78,6 +78,25 @@ function classPicker(names, chosen, choose) {
   return choice("Class", sorted, chosen, (index) => choose(Number(index)));
 }
 
+/** Return which classes and groups agree least with the reference, at the last epoch. */
+function agreementSection(run, names) {
+  const { epoch, of, classes, groups, small } = run.agreement;
+  const numbers = [
+    { title: "correlation", number: true, value: (row) => row.pearson },
+    { title: "z", number: true, value: (row) => row.z, text: (row) => (row.z == null ? "–" : deviations(row.z)) },
+  ];
+  const own = of.toUpperCase();
+  return [
+    element("p", { class: "faint" }, `At epoch ${epoch}, those that agree least first. A class: how its similarities to all others in the ${own} go with those in the reference. A group: how the similarities of its classes among themselves do. 0 is chance, 1 the same up to scale; z is how many deviations above chance, so below about 2 it may be chance.`),
+    element("div", { class: "two" },
+      dataTable("Classes", [{ title: "class", value: (row) => row.name }, ...numbers],
+        classes.map(([index, pearson, z]) => ({ name: names[index], pearson, z })), { first: 12 }),
+      groups.length ? dataTable(`Groups${small ? ` (${small} left out: too few classes, or all alike)` : ""}`,
+        [{ title: "group", value: (row) => row.name }, { title: "classes", number: true, digits: 0, value: (row) => row.count }, ...numbers],
+        groups.map(([name, pearson, z, count]) => ({ name, pearson, z, count })), { first: 12 }) : null),
+  ];
+}
+
 function mistakesSection(run) {
   const splits = Object.entries(run.mistaken);
   if (!splits.length) {
@@ -95,9 +114,9 @@ function mistakesSection(run) {
         { title: "times", number: true, digits: 0, value: (row) => row.count },
         { title: "of the class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
-        { title: "rank in WordNet", number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
+        { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
       ], found.pairs),
-      found.mistakes ? gallery(found.mistakes, own) : null),
+      found.mistakes ? gallery(found.mistakes, own, run.reference) : null),
     ];
   });
 }
@@ -107,10 +126,10 @@ function rank(value) {
 }
 
 /** Return the most telling mistakes: as images where they open, else as a list. */
-function gallery(mistakes, own) {
+function gallery(mistakes, own, reference) {
   if (!mistakes.rows.length) return element("p", {}, "No sample was predicted wrong.");
   const told = `The ${mistakes.rows.length} mistakes furthest from the truth, of ${mistakes.found.toLocaleString("en")}`;
-  const ranksOf = (row) => [own && row.rank != null ? `${own} ${row.rank}` : null, row.wordnet_rank != null ? `WordNet ${row.wordnet_rank}` : null].filter(Boolean).join(", ");
+  const ranksOf = (row) => [own && row.rank != null ? `${own} ${row.rank}` : null, row.wordnet_rank != null ? `${reference} ${row.wordnet_rank}` : null].filter(Boolean).join(", ");
   if (!mistakes.rows.some((row) => row.image)) {
     return dataTable(`${told} (the predictions name no image that opens)`, [
       { title: "sample", number: true, digits: 0, value: (row) => row.sample, text: (row) => String(row.sample) },
@@ -118,7 +137,7 @@ function gallery(mistakes, own) {
       { title: "taken for", value: (row) => row.prediction },
       ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
       ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
-      { title: "rank in WordNet", number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
+      { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
     ], mistakes.rows);
   }
   return element("figure", {}, element("figcaption", { class: "caption" }, `${told}: the truth, what it was taken for, its ranks`), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>

@@ -151,6 +151,17 @@ def _chosen(entrant: Entrant, epoch: int, split: str) -> Chosen:
     return Chosen(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes))
 
 
+def places(chosen: Sequence[Chosen]) -> str:
+    """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
+    if len(chosen) > 1:
+        return "epochs " + ", ".join(str(one.epoch) for one in chosen)
+    (one,) = chosen
+    told = [f"epoch {one.epoch}"]
+    told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
+    told += [] if one.mistakes is None else [f"{one.mistakes:,} mistakes"]
+    return ", ".join(told)
+
+
 def _row(quantity: Quantity, first: Sequence[At], second: Sequence[At], draws: Draws) -> Row:
     if len(first) == len(second) == 1:
         found = difference(quantity, first[0], second[0], draws)
