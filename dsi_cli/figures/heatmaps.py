@@ -112,11 +112,21 @@ def rows(
 
 def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
     classes = arranged(run, of, order)
-    panels = [Panel(f"epoch {epoch}", permuted(matrices.matrix(run, of, epoch), classes)) for epoch in epochs]
+    panels = []
+    for epoch in epochs:
+        values = scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+        is_empty = of.kind.name in scales.ROOTS and not np.nan_to_num(values).any()
+        panels.append(Panel(f"epoch {epoch}" + (": no mistakes" if is_empty else ""), values))
     reference = matrices.reference(run, of.run)
     if reference is not None:
         panels.append(Panel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
-    return Row(f"{of.run}, {of.title}", classes, panels)
+    return Row(f"{of.run}, {title_of(of, len(classes.names))}", classes, panels)
+
+
+def title_of(of: Frames, classes: int) -> str:
+    """Return what a map's matrix is called, and that it shows means of blocks where it does."""
+    size = scales.block(classes, of.kind.name)
+    return of.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
 def arranged(run: Run, of: Frames, order: str) -> Classes:
@@ -194,7 +204,7 @@ def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, 
         left = sheet.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
         below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
         axes = sheet.axes_at(figure, left, below, sizes.panel, sizes.panel)
-        scales.show(axes, panel.values, both[panel.is_reference])
+        scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
         axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
         if column == 0:
             sides.write(figure, axes, side)
