@@ -59,18 +59,15 @@ def values(one: Series, panel: Panel) -> Any:
 
 def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shaded: bool = True) -> None:
     """Draw one curve with its interval, if it is to be shaded, and its chance level with its band."""
-    every = 1 if len(one.epochs) <= FEW else max(1, len(one.epochs) // MARKED)
     axes.plot(
         one.epochs,
         values(one, panel),
         color=how.colour,
         linestyle=how.line,
-        marker=how.marker,
-        markersize=2.4,
-        markevery=every,
         label=label,
         gid="curve",
         zorder=3,
+        **marks(how, len(one.epochs)),
     )
     if panel.kind.column == "excess":
         return
@@ -81,6 +78,11 @@ def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shade
         _chance(axes, one, how)
 
 
+def marks(how: Look, points: int) -> dict[str, Any]:
+    """Return how a curve of so many points is marked."""
+    return {"marker": how.marker, "markersize": 2.4, "markevery": 1 if points <= FEW else points // MARKED}
+
+
 def _chance(axes: Axes, one: Series, how: Look) -> None:
     spread = CHANCE_DEVIATIONS * one.chance_std
     axes.plot(one.epochs, one.chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
@@ -89,13 +91,8 @@ def _chance(axes: Axes, one: Series, how: Look) -> None:
 
 def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
     """Name and scale the axes, and draw what 0 means where it is the chance level."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("epoch")
     axes.set_ylabel(panel.axis + (", lower is closer" if panel.lower_is_closer else ""))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-    axes.set_axisbelow(True)
+    over_epochs(axes)
     if panel.kind.column == "excess":
         axes.axhline(0.0, color=CHANCE, linestyle=CHANCE_LINE, linewidth=1.4, gid="chance", zorder=2.5)
     if panel.kind.name in LOGARITHMIC and spans_far(part, TAIL if panel.kind.name == "learning_rate" else 0.0):
@@ -104,6 +101,16 @@ def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
         axes.set_ylim(bottom=max(axes.get_ylim()[0], min(largest) / FLOOR))
     elif panel.kind.name == "mistakes":
         axes.set_ylim(bottom=0)
+
+
+def over_epochs(axes: Axes, text: str = "epoch") -> None:
+    """Name the horizontal axis and give it whole numbers, with lines across."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(text)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+    axes.set_axisbelow(True)
 
 
 def spans_far(part: Sequence[Series], tail: float = 0.0) -> bool:

@@ -112,7 +112,8 @@ def seen(values: NDArray[Any], kind: str) -> NDArray[Any]:
         np.add.reduceat(np.add.reduceat(part, starts, axis=0), starts, axis=1)
         for part in (np.where(there, values, 0.0), there.astype(np.int64))
     )
-    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    means: NDArray[Any] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means
 
 
 def show(axes: Axes, values: NDArray[Any], scale: Scale, classes: int | None = None) -> AxesImage:

@@ -83,17 +83,13 @@ def _parts(run: Run, asked: Asked) -> list[tuple[str, str, list[Line]]]:
 
 
 def _lines(axes: Axes, lines: Sequence[Line]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [line.epoch for line in lines]
     for field, colour, style, label in _CURVES:
         axes.plot(epochs, _values(lines, field), color=colour, linestyle=style, label=label)
     for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
         axes.plot(epochs, _values(lines, field), color=colour, linestyle=drawing.CHANCE_LINE, linewidth=1.0, gid="chance")
     axes.set_ylabel("cosine with the class's template")
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.grid(axis="y", color="#d9d9d9", linewidth=0.5)
+    drawing.over_epochs(axes)
 
 
 def _values(lines: Sequence[Line], field: str) -> list[float]:
