@@ -28,6 +28,8 @@ BETWEEN = 0.12
 """Inches between panels."""
 SMALLEST_GROUP, FEWEST_HELD = 0.03, 0.33
 """Shares of the classes: of a group with a bracket, and of all groups that have one."""
+ACROSS = (2, 5)
+"""Panels beside each other on one column and on two."""
 MOST_HIGH = 0.7
 """Of a panel, in widths of the figure."""
 
@@ -186,7 +188,7 @@ def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
 def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
     """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
     most = max(len(row.panels) for row in found)
-    across = min(2 * style.columns, most)
+    across = min(ACROSS[style.columns - 1], most)
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
         planned = [sides.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
