@@ -60,9 +60,8 @@ class Film(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        chosen = (
-            f"{len(self.epochs)} of {self.of} epochs, evenly chosen" if self.of > len(self.epochs) else f"{self.of} epochs"
-        )
+        there = f"{self.of} epoch{'s' * (self.of != 1)}"
+        chosen = there if self.of <= len(self.epochs) else f"{len(self.epochs)} of {there}, evenly chosen"
         return f"{self.run}, {self.matrix}: {chosen}, {self.seconds:.1f} s"
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 CHANCE_DEVIATIONS = 2.0
 """Half the width of a chance level's band."""
+ALONE = 0.2
+"""Epochs on either side of a single one that its bands reach."""
 CHANCE_LINE = (0, (1.2, 1.2))
 CHANCE_BAND: dict[str, Any] = {"facecolor": "#ececec", "edgecolor": "#8f8f8f", "hatch": "//////", "linewidth": 0.0}
 """Hatched: also in grey it is told from an interval."""
@@ -72,7 +74,8 @@ def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shade
     if panel.kind.column == "excess":
         return
     if shaded and np.isfinite(one.low).any():
-        interval = axes.fill_between(one.epochs, one.low, one.high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
+        epochs, low, high = _widened(one, one.low, one.high)
+        interval = axes.fill_between(epochs, low, high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
         interval.set_gid("interval")
     if np.isfinite(one.chance).any():
         _chance(axes, one, how)
@@ -84,9 +87,17 @@ def marks(how: Look, points: int) -> dict[str, Any]:
 
 
 def _chance(axes: Axes, one: Series, how: Look) -> None:
-    spread = CHANCE_DEVIATIONS * one.chance_std
-    axes.plot(one.epochs, one.chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
-    axes.fill_between(one.epochs, one.chance - spread, one.chance + spread, zorder=1, **CHANCE_BAND)
+    epochs, chance, std = _widened(one, one.chance, one.chance_std)
+    spread = CHANCE_DEVIATIONS * std
+    axes.plot(epochs, chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
+    axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, **CHANCE_BAND)
+
+
+def _widened(one: Series, *beside: Any) -> tuple[Any, ...]:
+    """Return a curve's epochs and what lies beside it; of a single epoch with some width, since bands of none are not seen."""
+    if len(one.epochs) != 1:
+        return one.epochs, *beside
+    return one.epochs[0] + np.array([-ALONE, ALONE]), *(np.repeat(values, 2) for values in beside)
 
 
 def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:

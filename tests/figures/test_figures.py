@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analysed import Analysed
+from analysed import Analysed, MakeRun
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -22,6 +22,7 @@ from dsi_cli.figures import axes, bands, drawing
 from dsi_cli.figures.asked import Asked
 from dsi_cli.figures.catalogue import FIGURES, entry
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.store.runs import Run
 from dsi_cli.views import series
 
@@ -224,6 +225,16 @@ def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analyse
     assert drawn(analysed.run, "learning_rate", (CNN, VIT)).axes[0].get_yscale() == "log"
     (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
     assert not axes.spans_far(panel.series)
+
+
+def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Path):
+    analyze([make_run(epochs=1)], tmp_path / "out")
+    (one,) = drawn(Run(tmp_path / "out"), "sai", ("run",)).axes
+    (chance,) = (line for line in one.get_lines() if line.get_gid() == "chance")
+    assert np.ptp(chance.get_xdata()) > 0
+    widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
+    assert len(widths) == 2
+    assert np.min(widths) > 0
 
 
 def test_phases_are_bands_behind_the_curve_they_were_found_on(
