@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test coverage test-slow check format docs figures bench bench-heads bench-phases fuzz clean
+.PHONY: demo test coverage test-slow check format docs figures bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -47,6 +47,9 @@ bench: $(READY)  ## ours beside what a user would do otherwise; writes the table
 
 bench-heads: $(READY)  ## which classifier is taken out of every model of timm and torchvision; writes docs/formats.md
 	$(BIN)/python -m benchmarks.head_choice
+
+bench-senses: $(READY)  ## how often the right sense of a label is chosen; writes docs/senses.md
+	$(BIN)/python -m benchmarks.senses
 
 bench-phases: $(READY)  ## how well a run's phases are found on made-up curves; writes what is measured in docs/phases.md
 	$(BIN)/python -m benchmarks.phases

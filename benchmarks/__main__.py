@@ -25,6 +25,7 @@ PARTS = (
     ("heads", "The classifier out of a large checkpoint"),
     ("analysis", "A whole analysis"),
     ("evaluation", "Running a model on a test set at ten checkpoints"),
+    ("report", "The report and the figures"),
     ("callbacks", "The curves of a training while it runs"),
 )
 

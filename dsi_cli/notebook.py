@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Evaluation
     from dsi_cli.store.runs import Run
 
-from dsi_cli.metrics import DEFAULT_MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -30,6 +30,8 @@ def analyze(
     out: _Path = output.DEFAULT,
     *,
     labels: str | PathLike[str] | None = None,
+    references: Iterable[str] = DEFAULT_REFERENCES,
+    taxonomy: _Path | None = None,
     epochs: str | None = None,
     head: str | None = None,
     ema: bool = False,
@@ -40,6 +42,7 @@ def analyze(
     permutations: int | None = None,
     draws: int | None = None,
     evaluation: Evaluation | None = None,
+    report: bool = True,
 ) -> Run:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
 
@@ -48,6 +51,9 @@ def analyze(
     checkpoints : one or several files, folders or glob patterns
     out : the output folder; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
+    references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
+        ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
+    taxonomy : a CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``
     epochs : ``first:last:step``, ``last`` included
     head : the name of the classifier's weight, where it cannot be told
     ema : averaged weights instead of raw ones
@@ -57,6 +63,7 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
+    report : also write ``report.html`` into the output folder
 
     Raises
     ------
@@ -64,11 +71,14 @@ def analyze(
         As `dsi_cli.pipeline.analysis.analyze`.
     """
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.pipeline import analysis
+    from dsi_cli.errors import OutputError
+    from dsi_cli.pipeline import analysis, reporting
     from dsi_cli.pipeline.options import Evaluation, Options
 
     options = Options(
         labels=None if labels is None else str(labels),
+        references=tuple(references),
+        taxonomy=None if taxonomy is None else str(taxonomy),
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
@@ -79,7 +89,11 @@ def analyze(
         evaluation=evaluation or Evaluation(),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    analysis.analyze(paths, out, options)
+    summary = analysis.analyze(paths, out, options)
+    if report:
+        reporting.add(summary)
+        if summary.report_problem is not None:
+            raise OutputError(summary.report_problem)
     return open_run(out)
 
 
@@ -125,12 +139,16 @@ def read_head(
     return scanned.weight
 
 
-def wordnet_csm(labels: _Path | Sequence[str]) -> pd.DataFrame:
-    """Return WordNet 3.0's path similarity of labels ``(C, C)``, float64, in (0, 1]; NaN for labels without a synset.
+def wordnet_csm(
+    labels: _Path | Sequence[str], measure: str = DEFAULT_REFERENCES[0], taxonomy: _Path | None = None
+) -> pd.DataFrame:
+    """Return WordNet 3.0's similarity of labels ``(C, C)``, float64; NaN for labels without a synset.
 
     Parameters
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
+    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, as NLTK has them
+    taxonomy : a CSV file of child and parent in place of WordNet
 
     Raises
     ------
@@ -144,8 +162,9 @@ def wordnet_csm(labels: _Path | Sequence[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from dsi_cli.pipeline import reference
+    from dsi_cli.pipeline import reference, references
 
+    (opened,) = references.open_all([measure], None if taxonomy is None else str(taxonomy))
     one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
-    return pd.DataFrame(one.similarity(), index=names, columns=names)
+    return pd.DataFrame(opened.similarity(one), index=names, columns=names)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,13 +48,34 @@ def data_lines(wordnet: Any, name: str) -> list[list[str]]:
         return [line.split() for line in file.read().split("\n") if line and not line.startswith(" ")]
 
 
-def parents(wordnet: Any) -> dict[int, list[int]]:
-    """Return the offsets of each noun's hypernyms and instance hypernyms, in the order of ``data.noun``."""
+class Pointers(NamedTuple):
+    """What ``data.noun`` says of a noun: offsets of its hypernyms, and what kind of thing it is."""
+
+    parents: list[int]
+    """Hypernyms and instance hypernyms, in the file's order."""
+    file: int
+    """The lexicographer file."""
+    instance: bool
+    parts: int
+    """Pointers to parts, and to what it is a part of."""
+    derived: int
+    """Pointers to words that are derived from it, or it from them."""
+
+
+def pointers(wordnet: Any) -> dict[int, Pointers]:
+    """Return the pointers of each noun, by offset."""
     found = {}
     for words in data_lines(wordnet, "data.noun"):
         at = 4 + 2 * int(words[3], 16)  # offset, lexicographer file, type, number of words, then word and id of each
-        pointers = [words[at + 1 + 4 * k : at + 5 + 4 * k] for k in range(int(words[at]))]
-        found[int(words[0])] = [int(offset) for symbol, offset, *_ in pointers if symbol in ("@", "@i")]
+        pairs = [(words[at + 1 + 4 * k], int(words[at + 2 + 4 * k])) for k in range(int(words[at]))]
+        symbols = [symbol for symbol, _ in pairs]
+        found[int(words[0])] = Pointers(
+            parents=[offset for symbol, offset in pairs if symbol in ("@", "@i")],
+            file=int(words[1]),
+            instance="@i" in symbols,
+            parts=symbols.count("%p") + symbols.count("#p"),
+            derived=symbols.count("+"),
+        )
     return found
 
 
@@ -72,13 +93,27 @@ def depths(parents_of: dict[int, list[int]]) -> dict[int, int]:
     return known
 
 
-def synset_tables(wordnet: Any) -> tuple[pa.Table, pa.Table]:
-    """Return the graph (offset, name, depth, parents as row numbers) and the glosses, both by rising offset."""
+def sizes(parents_of: dict[int, list[int]]) -> dict[int, int]:
+    """Return for each offset the number of synsets at and below it, each once."""
+    count = dict.fromkeys(parents_of, 0)
+    for offset in parents_of:
+        above, fresh = {offset}, {offset}
+        while fresh:
+            fresh = {parent for child in fresh for parent in parents_of[child]} - above
+            above |= fresh
+        for ancestor in above:
+            count[ancestor] += 1
+    return count
+
+
+def synset_tables(wordnet: Any) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Return the graph (offset, name, depth, parents as row numbers), the glosses and the kinds, by rising offset."""
     synsets = sorted(wordnet.all_synsets("n"), key=lambda synset: synset.offset())
     offsets = [synset.offset() for synset in synsets]
     row = {offset: index for index, offset in enumerate(offsets)}
-    parents_of = parents(wordnet)
-    depth_of = depths(parents_of)
+    pointers_of = pointers(wordnet)
+    parents_of = {offset: one.parents for offset, one in pointers_of.items()}
+    depth_of, size_of = depths(parents_of), sizes(parents_of)
     graph = pa.table(
         {
             "offset": pa.array(offsets, pa.int32()),
@@ -87,7 +122,17 @@ def synset_tables(wordnet: Any) -> tuple[pa.Table, pa.Table]:
             "parents": pa.array([[row[p] for p in parents_of[o]] for o in offsets], pa.list_(pa.int32())),
         }
     )
-    return graph, pa.table({"definition": pa.array([synset.definition() for synset in synsets], pa.string())})
+    kinds = pa.table(
+        {
+            "file": pa.array([pointers_of[offset].file for offset in offsets], pa.uint8()),
+            "instance": pa.array([int(pointers_of[offset].instance) for offset in offsets], pa.uint8()),
+            "parts": pa.array([min(pointers_of[offset].parts, 255) for offset in offsets], pa.uint8()),
+            "derived": pa.array([min(pointers_of[offset].derived, 255) for offset in offsets], pa.uint8()),
+            "size": pa.array([size_of[offset] for offset in offsets], pa.int32()),
+        }
+    )
+    glosses = pa.table({"definition": pa.array([synset.definition() for synset in synsets], pa.string())})
+    return graph, glosses, kinds
 
 
 def lemma_table(wordnet: Any, graph: pa.Table) -> pa.Table:
@@ -135,14 +180,14 @@ def write(table: pa.Table, path: Path) -> None:
 
 
 def tables(wordnet: Any) -> dict[str, pa.Table]:
-    """Return the four tables by the names of their files."""
-    graph, glosses = synset_tables(wordnet)
+    """Return the five tables by the names of their files."""
+    graph, glosses, kinds = synset_tables(wordnet)
     lemmas, exceptions = lemma_table(wordnet, graph), exception_table(wordnet)
-    return {"graph": graph, "glosses": glosses, "lemmas": lemmas, "exceptions": exceptions}
+    return {"graph": graph, "glosses": glosses, "kinds": kinds, "lemmas": lemmas, "exceptions": exceptions}
 
 
 def compile_wordnet(source: Path, target: Path) -> None:
-    """Write the four tables and WordNet's licence into ``target``."""
+    """Write the five tables and WordNet's licence into ``target``."""
     wordnet = nltk_wordnet(source)
     target.mkdir(parents=True, exist_ok=True)
     for name, table in tables(wordnet).items():

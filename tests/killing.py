@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from dsi_cli.cli.verbs import run_safely
-from dsi_cli.store.output import OUR_NAMES
+from dsi_cli.store.output import OUR_NAMES, REPORT
 
 ANEW = 0.3
 """How often what was left is thrown away, so that beginnings are killed as often as ends."""
@@ -97,6 +97,10 @@ def torn(out: Path) -> list[str]:
     for path in sorted(out.rglob("*")):
         place = path.relative_to(out)
         if place.parts[0] in (".tmp", ".lock") or path.is_dir():
+            continue
+        if str(place) == REPORT:
+            if not path.read_text(encoding="utf-8").rstrip().endswith("</html>"):
+                wrong.append(f"{place}: no end")
             continue
         try:
             pq.read_table(path, partitioning=None)

@@ -9,7 +9,7 @@ import typer
 
 from dsi_cli.cli import console, data_options
 from dsi_cli.cli.summary import report
-from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
 Checkpoints = Annotated[
     list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
@@ -22,6 +22,22 @@ Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead
 Labels = Annotated[
     str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
 ]
+MapFile = Annotated[
+    str | None,
+    typer.Option("--map", help="CSV of what labels mean (dsi labels --write-map), edited; comes before all else."),
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reference",
+        help="What the networks are compared with, repeatable, the main one first: path (default), wup, lch, res:FILE, lin:FILE,"
+        " jcn:FILE, or a matrix (.csv, .parquet, .npy).",
+    ),
+]
+TaxonomyFile = Annotated[
+    str | None,
+    typer.Option("--taxonomy", help="CSV of child,parent in place of WordNet, for path, wup and lch."),
+]
 KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
 Permutations = Annotated[
     int | None, typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them.")
@@ -30,11 +46,16 @@ Draws = Annotated[
     int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
 ]
 
+Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, one page that shows all of it.")]
+
 
 def analyze(
     checkpoints: Checkpoints,
     out: Out = Path("dsi-out"),
     labels: Labels = None,
+    map_file: MapFile = None,
+    reference: References = None,
+    taxonomy: TaxonomyFile = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
     ema: Ema = False,
@@ -78,18 +99,21 @@ def analyze(
     batch_size: data_options.BatchSize = "auto",
     autocast: data_options.Autocast = False,
     cache: data_options.Cache = None,
+    html: Report = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """Compare the classifiers of checkpoints with WordNet, and with their own mistakes.
 
-    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies.
+    Writes Parquet tables: every similarity matrix, and curves of SAI (with its chance level), WSI, losses and accuracies;
+    and report.html, one page that shows them.
 
     With predictions, or test data and the model, also confusion counts, CCSMs, and how near the mistakes fall (IDM).
 
     Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
     """
     from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.pipeline import reporting
     from dsi_cli.pipeline.analysis import analyze as run_analysis
     from dsi_cli.pipeline.options import Evaluation, Options
 
@@ -120,6 +144,9 @@ def analyze(
     )
     options = Options(
         labels=labels,
+        mapping=map_file,
+        references=tuple(reference or DEFAULT_REFERENCES),
+        taxonomy=taxonomy,
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
@@ -132,5 +159,7 @@ def analyze(
     )
     with console.progress(quiet=quiet or as_json) as watching:
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
+        if html:
+            reporting.add(summary, lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

@@ -1,4 +1,4 @@
-"""``dsi demo``: real runs, shipped with the package, from checkpoints to tables."""
+"""``dsi demo``: real runs, shipped with the package, from checkpoints to tables and the report."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def demo(
     It shows the paper's finding: the CNN's perception of similarity surges before the ViT's.
     """
     from dsi_cli.demo import runs_folder
+    from dsi_cli.pipeline import reporting
     from dsi_cli.pipeline.analysis import analyze
     from dsi_cli.views import overview
 
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
+        reporting.add(summary, lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()

@@ -21,10 +21,14 @@ def export(
     epoch: Annotated[int | None, typer.Option("--epoch", help="The trainer's own number; the last by default.")] = None,
     split: Annotated[str | None, typer.Option("--split", help="train or test, for matrices that have one.")] = None,
     run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Which one, for scsm; the main one by default.")
+    ] = None,
     table: Annotated[
         str | None,
         typer.Option(
-            "--table", help="curves, checkpoints, classes, typicality or typicality_histogram instead of a matrix."
+            "--table",
+            help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
         ),
     ] = None,
     ranked: Annotated[
@@ -47,7 +51,9 @@ def export(
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    frame = exporting.frame_of(Run(output), table=table, kind=kind, epoch=epoch, split=split, name=run, ranked=ranked)
+    frame = exporting.frame_of(
+        Run(output), table=table, kind=kind, epoch=epoch, split=split, name=run, ranked=ranked, reference=reference
+    )
     if stream is not None:
         exporting.write(frame, stream, chosen, is_matrix=table is None)
         return DONE

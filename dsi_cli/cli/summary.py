@@ -111,7 +111,9 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
     if len(run.unresolved) > NAMED:
         yield f"  warning: and {len(run.unresolved) - NAMED} more labels without a synset (classes.parquet names them)"
     if run.no_reference:
-        yield f"  no alignment with WordNet: {run.no_reference}"
+        yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
+    if len(run.references) > 1:
+        yield f"  references: {', '.join(run.references)}; the tables here are of the first"
 
 
 def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:
@@ -201,5 +203,9 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
         print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
     folders = "csms/, confusions/" if has_mistakes else "csms/"
+    if summary.report_problem is not None:
+        console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
+    elif summary.report is not None:
+        print(f"report: {console.shown(summary.report)} (open it in a browser)")
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

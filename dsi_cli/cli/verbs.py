@@ -11,7 +11,21 @@ from typing import Annotated, Any
 
 import typer
 
-from dsi_cli.cli import analyze, compare, console, demo, export, mistakes, neighbors, plot, scan, watch, wordnet
+from dsi_cli.cli import (
+    analyze,
+    compare,
+    console,
+    demo,
+    export,
+    labels,
+    mistakes,
+    neighbors,
+    plot,
+    report,
+    scan,
+    watch,
+    wordnet,
+)
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 app = typer.Typer(
@@ -26,10 +40,12 @@ VERBS = (
     ("watch", watch.watch),
     ("scan", scan.scan),
     ("wordnet", wordnet.wordnet),
+    ("labels", labels.labels),
     ("neighbors", neighbors.neighbors),
     ("mistakes", mistakes.mistakes),
     ("compare", compare.compare),
     ("plot", plot.plot),
+    ("report", report.report),
     ("export", export.export),
     ("demo", demo.demo),
 )

@@ -13,9 +13,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console, data_options
-from dsi_cli.cli.analyze import Checkpoints, Draws, Ema, Head, KeepExtraClasses, Labels, Out, Permutations, Quiet
+from dsi_cli.cli.analyze import (
+    Checkpoints,
+    Draws,
+    Ema,
+    Head,
+    KeepExtraClasses,
+    Labels,
+    MapFile,
+    Out,
+    Permutations,
+    Quiet,
+    References,
+    Report,
+    TaxonomyFile,
+)
 from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Options
@@ -38,6 +53,9 @@ def watch(
     ] = None,
     idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
     labels: Labels = None,
+    map_file: MapFile = None,
+    reference: References = None,
+    taxonomy: TaxonomyFile = None,
     head: Head = None,
     ema: Ema = False,
     keep_extra_classes: KeepExtraClasses = False,
@@ -53,6 +71,7 @@ def watch(
     std: data_options.Std = None,
     channels: data_options.Channels = None,
     device: data_options.Device = "auto",
+    html: Report = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
     ] = False,
@@ -85,8 +104,17 @@ def watch(
         device=device,
     )
     choice = Choice(head, ema, keep_extra_classes)
-    options = Options(labels=labels, choice=choice, permutations=permutations, draws=draws, evaluation=evaluation)
-    shown = _Shown(out, as_json=as_json, quiet=quiet or as_json)
+    options = Options(
+        labels=labels,
+        mapping=map_file,
+        references=tuple(reference or DEFAULT_REFERENCES),
+        taxonomy=taxonomy,
+        choice=choice,
+        permutations=permutations,
+        draws=draws,
+        evaluation=evaluation,
+    )
+    shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
         with _sigterm_like_ctrl_c():
             watching.check(out, options)
@@ -136,13 +164,19 @@ def _sigterm_like_ctrl_c() -> Iterator[None]:
 
 def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
     """Return the analysis of some paths, with bars while it is under way."""
+    from dsi_cli.pipeline import reporting
     from dsi_cli.pipeline.analysis import analyze as run_analysis
+
+    pages = reporting.Paced()
 
     def analyse(paths: Sequence[Given]) -> Summary:
         with console.progress(quiet=shown.quiet) as bars:
-            return run_analysis(
+            summary = run_analysis(
                 paths, out, options, lambda event: bars.update(*event), lambda text: shown.once(text, bars.say)
             )
+            if shown.html:
+                pages.add(summary, lambda event: bars.update(*event))
+            return summary
 
     return analyse
 
@@ -150,8 +184,10 @@ def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
 class _Shown:
     """What was printed so far, and how the next is."""
 
-    def __init__(self, out: Path, *, as_json: bool, quiet: bool) -> None:
+    def __init__(self, out: Path, *, as_json: bool, quiet: bool, html: bool) -> None:
         self.out = out
+        self.html = html
+        """Whether a report is wanted."""
         self.as_json = as_json
         self.quiet = quiet
         self.summary: Summary | None = None
@@ -188,10 +224,14 @@ class _Shown:
 
     def close(self, why: str, words: str, exit_code: int | None = None) -> int:
         """Print why watching ended and what the last analysis came to; return the exit code, by default that analysis'."""
+        from dsi_cli.pipeline import reporting
+
         if self.summary is None:
             self.note(f"{words}; {self.out} holds what was analysed before")
             return DONE if exit_code is None else exit_code
         self.note(words)
+        if self.html:
+            reporting.add(self.summary)  # it may be behind the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.as_json:
             console.print_json_line({"event": "ended", "why": why, **document(self.summary), "exit_code": code})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.cli.analyze import Json, MapFile, Quiet, TaxonomyFile
+from dsi_cli.cli.labels import Interactive, WriteMap, asked, document, require_other
+from dsi_cli.errors import DONE
+from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 LISTED = 100
 """Longer lists show only the labels that are not certain."""
-_CERTAIN = ("wnid", "synset", "preset")
+_CERTAIN = ("wnid", "synset", "preset", "map")
 
 
 def wordnet(
@@ -28,6 +29,9 @@ def wordnet(
         str | None,
         typer.Option("--out", "-o", help="Parquet file; - for stdout. Default: LABELS.wordnet.parquet."),
     ] = None,
+    map_file: MapFile = None,
+    write_map: WriteMap = None,
+    interactive: Interactive = False,
     neighbors: Annotated[
         int | None,
         typer.Option(
@@ -35,7 +39,10 @@ def wordnet(
         ),
     ] = None,
     whole: Annotated[bool, typer.Option("--whole", help="The whole matrix, even of more than 4,096 labels.")] = False,
-    write_map: Annotated[Path | None, typer.Option("--write-map", help="CSV of how each label was understood.")] = None,
+    measure: Annotated[
+        str, typer.Option("--measure", help="path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
+    ] = DEFAULT_REFERENCES[0],
+    taxonomy: TaxonomyFile = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -46,17 +53,20 @@ def wordnet(
 
     Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
     """
-    from dsi_cli.pipeline import reference
+    from dsi_cli.pipeline import reference, references
 
+    (opened,) = references.open_all([measure], taxonomy)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
-    one = reference.of(labels)
+    one = reference.of(labels, map_file)
+    if interactive:
+        one = asked(one)
     neighbors = reference.neighbors_of(one, neighbors, whole=whole)
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
-    _keep_labels(labels, path, write_map)
+    require_other(labels, path, write_map)
     if write_map is not None:
         reference.write_map(one, write_map)
-    reference.write(reference.tables(one, neighbors), stream or path)
+    reference.write(reference.tables(one, neighbors, opened), stream or path, opened)
     if as_json and not to_stdout:
         assert one.labels is not None
         console.print_json(
@@ -65,7 +75,7 @@ def wordnet(
                 "preset": one.labels.preset,
                 "out": str(path),
                 "neighbors": neighbors,
-                "labels": [asdict(r) for r in one.resolutions],
+                "labels": [document(r) for r in one.resolutions],
             }
         )
         return DONE
@@ -75,12 +85,6 @@ def wordnet(
         if one.classes > reference.LARGEST_WHOLE and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
-
-
-def _keep_labels(labels: str, *targets: Path | None) -> None:
-    for target in targets:
-        if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
-            raise UsageError(f"{target} is the label list itself: it would be overwritten")
 
 
 def _say_where(classes: int, neighbors: int | None, path: Path) -> None:
@@ -105,6 +109,11 @@ def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
     )
     if one.labels.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
+    unsure = sum(r.is_uncertain and r.synset is not None for r in one.resolutions)
+    if unsure:
+        console.note(
+            f"warning: {unsure} are uncertain (?): see dsi labels --uncertain, correct them with --map", quiet=quiet
+        )
     for r in one.unresolved[:LISTED]:
         console.note(f"warning: label {r.index} is left out: {r.reason}", quiet=quiet)
 
@@ -120,7 +129,9 @@ def _lines(resolutions: list[Resolution]) -> list[str]:
             else ""
         )
         gloss = shorten(r.definition or "", 60, placeholder="...")
+        sure = "    " if r.confidence is None else f"{r.confidence:.2f}"
+        mark = "?" if r.is_uncertain else " "
         out.append(
-            f"{r.index:>5}  {r.label[:32]:<{wide}}  {r.synset or 'unresolved':<24} {r.resolved_by:<11} {gloss}{also}"
+            f"{r.index:>5}  {r.label[:32]:<{wide}}  {r.synset or 'unresolved':<24} {mark}{sure} {r.resolved_by:<12} {gloss}{also}"
         )
     return out

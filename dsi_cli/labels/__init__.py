@@ -14,6 +14,8 @@ files
     Label files, found beside checkpoints or named by the user (``read``: a file or a preset).
 parsers
     The text of a label file (lines, tables, JSON) to names and ids.
+mapping
+    A person's own mapping of classes to synsets.
 metadata
     A checkpoint's own metadata to names.
 indexmaps

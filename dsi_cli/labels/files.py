@@ -74,7 +74,7 @@ def read_labels(path: str | Path) -> LabelList:
         It is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
     path = Path(path)
-    text = _text(path)
+    text = text_of(path)
     try:
         names, wnids = READERS.get(path.suffix.lower(), parsers.lines)(text)
     except ValueError as error:
@@ -94,35 +94,41 @@ def find_beside(folder: str | Path) -> Path | None:
 def _has_names(config: Path) -> bool:
     """Return whether a Hugging Face ``config.json`` has class names (and not only the placeholders LABEL_0 ...)."""
     try:
-        text = _text(config)
+        text = text_of(config)
         return '"id2label"' in text and bool(parsers.json_text(text))
     except (UsageError, ValueError):
         return False
 
 
-def _text(path: Path) -> str:
-    """Return a file's text with plain line ends."""
+def text_of(path: Path, expected: str = EXPECTED) -> str:
+    """Return a file's text with plain line ends.
+
+    Raises
+    ------
+    UsageError
+        It is not ``expected``: missing, a folder, not readable, above 64 MB, not text, or empty.
+    """
     try:
-        text = _decoded(_bytes(path))
+        text = _decoded(_bytes(path, expected))
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: expected {EXPECTED}, found no text; save it as UTF-8, or name another") from None
+        raise UsageError(f"{path}: expected {expected}, found no text; save it as UTF-8, or name another") from None
     if not text.strip():
-        raise UsageError(f"{path}: expected {EXPECTED}, found an empty file; write the class names into it")
+        raise UsageError(f"{path}: expected {expected}, found an empty file; write the class names into it")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path, expected: str) -> bytes:
     try:
         if path.is_dir():
-            raise UsageError(f"{path}: expected {EXPECTED}, found a folder; name a file in it")
+            raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)  # bounded, and no question to stat: it may be a pipe
     except FileNotFoundError:
-        raise UsageError(f"{path}: expected {EXPECTED}, found nothing there; check the path, or name a preset") from None
+        raise UsageError(f"{path}: expected {expected}, found nothing there; check the path, or name a preset") from None
     except OSError as error:
-        raise UsageError(f"{path}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
+        raise UsageError(f"{path}: expected {expected}, which could not be read ({error.strerror})") from None
     if len(data) > LARGEST:
-        raise UsageError(f"{path}: expected {EXPECTED} of at most 64 MB, found more; name another")
+        raise UsageError(f"{path}: expected {expected} of at most 64 MB, found more; name another")
     return data
 
 

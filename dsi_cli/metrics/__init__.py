@@ -7,6 +7,7 @@
 ``null``        the chance level: mean and deviation over random relabellings of the classes
 ``bootstrap``   the interval of a SAI: resampled classes
 ``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
+``partial``     partial Mantel correlation: what two CSMs share beyond a third
 ``weights``     WSI: how similar the classifier's rows are to each other
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
 ``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
@@ -46,3 +47,4 @@ MEASURES = (
 DEFAULT_MEASURES = tuple(measure.name for measure in MEASURES if measure.by_default)
 DISTANCES = frozenset(measure.name for measure in MEASURES if measure.is_distance)
 WSI_QUANTILE = 0.95
+DEFAULT_REFERENCES = ("path",)

@@ -7,6 +7,7 @@
 ``given``      a source: predictions made elsewhere
 ``evaluating`` a source: the user's model, run on ``labelled_data``
 ``answering``  the answers of all runs on all splits
+``references``  what ``--reference`` names, opened; ``own_matrix`` a matrix of the user's own
 ``semantics``  the reference matrices of a run, prepared for all its epochs
 ``curves``     the rows of the curves table
 ``by_class``   the table of alignments by class and by group

@@ -23,12 +23,13 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, by_class, curves, labelling, reading, reference
+from dsi_cli.pipeline import answering, by_class, curves, labelling, mapped, reading, reference, references
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import REFERENCE, Options, epoch_filter
+from dsi_cli.pipeline.options import Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
+from dsi_cli.pipeline.references import Opened
 from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
@@ -70,7 +71,8 @@ def analyze(
         progress(Progress(stage, done, total))
 
     with output.writing(Path(out)):
-        tables = TopTables(Path(out), options)
+        opened = references.open_all(options.references, options.taxonomy)
+        tables = TopTables(Path(out), options, opened)
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
@@ -82,12 +84,16 @@ def analyze(
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options, inputs.class_names)
+        references.check(opened, labellings.values())
         counter = answering.Counter(tell)
         answers = answering.prepare(Path(out), states, labellings, options, inputs, counter)
         answers.make(states, counter)
         warnings += answers.warnings
         warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, progress)
-    summaries = [summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers) for state in states]
+    names = [one.name for one in opened]
+    summaries = [
+        summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers, names) for state in states
+    ]
     return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
 
 
@@ -189,7 +195,11 @@ def _label(
             told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
-        found[state.run.name] = labelling.label(labels) if labels else labelling.without_labels(classes or 0)
+        found[state.run.name] = (
+            labelling.label(labels, mapped.chosen_or_none(options.mapping, labels))
+            if labels
+            else labelling.without_labels(classes or 0)
+        )
     return found, warnings
 
 
@@ -215,13 +225,9 @@ def _epochs(
     answers: Answering,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    semantics = Semantics(one)
-    if one.labels is not None and one.resolved:
-        path = output.reference_path(out, REFERENCE, one.labels.id)
-        described = {"reference": REFERENCE, "mapping": one.mapping_id}
-        if parquet.options_of(path) != described:
-            matrix = semantics.references[0].matrix
-            parquet.write(reference.table_of(one, matrix), path, described, output.scratch(out))
+    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
+    state.no_reference = semantics.references[0].missing
+    _write_references(out, one, semantics, tables.references)
     semantics.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
@@ -240,6 +246,18 @@ def _epochs(
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
     output.remove(matrices.strays())
+
+
+def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
+    """Write the reference matrices that the output lacks; not those that know none of the classes."""
+    for source, prepared in zip(opened, semantics.references, strict=True):
+        if one.labels is None or not len(prepared.csm.classes):
+            continue
+        path = output.reference_path(out, prepared.name, one.labels.id)
+        described = source.described | {"mapping": one.mapping_id}
+        if parquet.options_of(path) != described:
+            table = reference.table_of(one, prepared.matrix, prepared.name)
+            parquet.write(table, path, described, output.scratch(out))
 
 
 class _Job(NamedTuple):

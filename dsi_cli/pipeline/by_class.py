@@ -12,12 +12,10 @@ import pyarrow as pa
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
 from dsi_cli.metrics import by_class
-from dsi_cli.pipeline.semantics import Csm, Prepared, Semantics
+from dsi_cli.pipeline.semantics import Csm, Prepared, Semantics, own_of
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
-OWN = ("ncsm", "tncsm-test", "tncsm-train")
-"""The network's own similarity: the first of these that an epoch has."""
 CONSTANT_ROW = "the class is equally similar to all others"
 Place = tuple[str, str]
 """Run, and epoch with step."""
@@ -30,7 +28,7 @@ def place_of(run: str, epoch: int | None, step: int | None) -> Place:
 
 def table_of(found: Sequence[Csm], record: Record, semantics: Semantics) -> pa.Table | None:
     """Return the rows of an epoch: of each reference its classes, then its groups; None where nothing can be aligned."""
-    own = next((csm for name in OWN for csm in found if csm.name == name), None)
+    own = own_of(found)
     if own is None:
         return None
     parts = [part for one in semantics.references if one.missing is None for part in _parts(own, one, record, semantics)]

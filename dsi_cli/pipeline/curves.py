@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import reduce
+from itertools import permutations
 from math import sqrt
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy
+from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, partial
 from dsi_cli.metrics import weights as wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.hierarchy import Judgement
@@ -20,7 +22,7 @@ from dsi_cli.metrics.reliability import reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.options import TAXONOMY, Options
-from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics
+from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics, own_of
 from dsi_cli.similarity.confusion import classes_with_samples
 
 Row = dict[str, Any]
@@ -47,7 +49,7 @@ def rows_of(
     """Return every row that an epoch's stored matrices and counts give."""
     rows = [row for csm in found if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options)]
     rows += _reliability_rows(found, record)
-    rows += _alignment_rows(found, record, semantics, options)
+    rows += _alignment_rows(found, record, semantics, options) + _partial_rows(found, record, semantics, options)
     for answer in answers:
         if answer.counts is not None:
             rows += _answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
@@ -138,6 +140,30 @@ def _missing_reference(csm: Csm, reference: Prepared, record: Record, options: O
     common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
     of = f"{csm.name},{SCSM}"
     return [_point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
+
+
+def _partial_rows(found: Sequence[Csm], record: Record, semantics: Semantics, options: Options) -> list[Row]:
+    """Return the partial correlation of the network's own similarity with each reference given each other one."""
+    own = own_of(found)
+    rows = []
+    for first, given in permutations([] if own is None else semantics.references, 2):
+        assert own is not None
+        entry = _partial(own, first, given, options)
+        place = {"of": f"{own.name},{SCSM}", "reference": f"{first.name}|{given.name}"}
+        values = asdict(entry)
+        rows.append(_point(record, metric="sai", **place, variant=values.pop("measure"), **values))
+    return rows
+
+
+def _partial(own: Csm, first: Prepared, given: Prepared, options: Options) -> Alignment:
+    kept = reduce(np.intersect1d, [own.classes, first.csm.classes, given.csm.classes])
+    missing = first.missing or given.missing
+    if missing is None and len(kept) < alignment.FEWEST_CLASSES:
+        missing = f"{len(kept)} classes in all three: an alignment needs {alignment.FEWEST_CLASSES} or more"
+    if missing is not None:
+        return Alignment(partial.NAME, classes_used=len(kept), reason=missing)
+    a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, given.csm))
+    return partial.partial(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
 
 
 class _Sides:
@@ -251,8 +277,11 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
         if lone
         else hierarchy.superclass_accuracy(counts, semantics.superclasses),
     }
-    place = {"split": answer.split, "reference": TAXONOMY}
-    return [_point(record, metric=metric, **place, **asdict(entry)) for metric, entry in found.items()]
+    by = {"severity": TAXONOMY, "superclass_accuracy": semantics.superclasses_are}
+    return [
+        _point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
+        for metric, entry in found.items()
+    ]
 
 
 def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:

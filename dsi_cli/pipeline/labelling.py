@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -72,32 +73,36 @@ class Labelling:
             return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
         return None
 
+    @property
+    def nodes(self) -> dict[int, int]:
+        """The node in WordNet of each class that has a synset."""
+        return _known(self.resolutions)
+
     def reference(self) -> NDArray[np.float32]:
         """Return the matrix as it is stored: `similarity` in float32."""
         return self.similarity().astype(np.float32)
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        matrix = np.full((self.classes, self.classes), np.nan)
-        known = _known(self.resolutions)
-        if known:
-            at = np.array(list(known))
-            matrix[np.ix_(at, at)] = paths.path_similarity(list(known.values()))
-        return matrix
+        return placed(self.nodes, self.classes, paths.path_similarity)
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
-        matrix = np.full((self.classes, self.classes), np.nan, dtype=np.float32)
-        known = _known(self.resolutions)
-        at = np.array(list(known), dtype=np.intp)
-        matrix[np.ix_(at, at)] = subsumers.common_heights(list(known.values()))
-        return matrix
+        return placed(self.nodes, self.classes, subsumers.common_heights, np.float32)
+
+    @cached_property
+    def own_superclasses(self) -> tuple[str, ...] | None:
+        """Those that the data set of a preset gives its classes, such as CIFAR-100's 20; None where there are none."""
+        return None if self.labels is None else presets.superclasses_of(self.labels)
 
     def superclasses(self) -> NDArray[np.intp]:
-        """Return a number for each class that is the same for those of a group; a class without one is alone."""
+        """Return a number for each class that is the same for those of a superclass.
+
+        These are the data set's own where it has some, else the groups; a class without a group is alone.
+        """
+        named = self.own_superclasses or [self.group_of(index) for index in range(self.classes)]
         numbers: dict[str, int] = {}
         alone = range(self.classes, 2 * self.classes)
-        named = [self.group_of(index) for index in range(self.classes)]
         found = [
             one if name is None else numbers.setdefault(name, len(numbers)) for name, one in zip(named, alone, strict=True)
         ]
@@ -120,16 +125,31 @@ class Labelling:
                 one = self.resolutions[index]
                 row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
-                row |= {"candidates": list(one.candidates), "group": self.groups[index]}
+                row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
+                row |= {"group": self.groups[index]}
             rows.append(row)
         return rows
 
 
-def label(labels: LabelList) -> Labelling:
-    """Return what WordNet says of a label list."""
+def placed(
+    nodes: Mapping[int, int],
+    classes: int,
+    between: Callable[[Sequence[int]], NDArray[Any]],
+    dtype: type[np.floating[Any]] = np.float64,
+) -> NDArray[Any]:
+    """Return what a measure gives between the nodes of classes ``(C, C)``, NaN for classes without one."""
+    matrix = np.full((classes, classes), np.nan, dtype=dtype)
+    if nodes:
+        at = np.array(list(nodes))
+        matrix[np.ix_(at, at)] = between(list(nodes.values()))
+    return matrix
+
+
+def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
+    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first."""
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
-    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset))
+    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
     return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
 TAXONOMY = "wordnet3.0"
 REFERENCE = f"{TAXONOMY}-path"
@@ -87,11 +87,17 @@ class Options:
 
     labels: str | None = None
     """A file or the name of a preset."""
+    mapping: str | None = None
+    """A file that says what classes mean; it comes before everything else."""
     epochs: str | None = None
     """``first:last:step``, both ends included where they exist; any part may be left out."""
     choice: Choice = field(default_factory=Choice)
     centred: bool = False
     """Also the NCSM without the mean weight row."""
+    references: tuple[str, ...] = DEFAULT_REFERENCES
+    """As ``--reference`` takes them, see `dsi_cli.pipeline.references`; the first is the main one."""
+    taxonomy: str | None = None
+    """A CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``."""
     measures: tuple[str, ...] = DEFAULT_MEASURES
     quantiles: tuple[float, ...] = (WSI_QUANTILE,)
     """Of the max and min WSI."""
@@ -106,6 +112,9 @@ class Options:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""
         object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
         object.__setattr__(self, "quantiles", tuple(dict.fromkeys(self.quantiles)))
+        object.__setattr__(self, "references", tuple(dict.fromkeys(self.references)))
+        if not self.references:
+            raise UsageError("no reference: leave --reference out for WordNet's path similarity")
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:
@@ -125,7 +134,7 @@ class Options:
 
     @property
     def shaping_curves(self) -> dict[str, Any]:
-        """The options that shape the curves, those of the matrices included."""
+        """The options that shape the curves, those of the matrices included, but for the references (their files count)."""
         return {
             **self.shaping_matrices,
             "centred": self.centred,
@@ -134,8 +143,7 @@ class Options:
             "permutations": self.permutations,
             "draws": self.draws,
             "seed": self.seed,
-            "reference": REFERENCE,
-            "hierarchy": "height in the taxonomy that the classes span; superclasses are the groups of classes.parquet",
+            "hierarchy": "height in the taxonomy that the classes span; superclasses of the data set, else groups of classes",
             "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }

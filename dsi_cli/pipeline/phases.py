@@ -22,20 +22,25 @@ _WSI = {"max": 1, "min": -1}
 """Which way each goes as a network learns."""
 
 
-def rows(of_curves: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Return the rows of every run in some rows of the curves table, runs in the order in which they come."""
+def rows(of_curves: Iterable[Mapping[str, Any]], reference: str = REFERENCE) -> list[Row]:
+    """Return the rows of every run in some rows of the curves table, runs in the order in which they come.
+
+    Parameters
+    ----------
+    reference : the main one, where the runs were compared with several
+    """
     by_run: dict[str, list[Mapping[str, Any]]] = {}
     for row in of_curves:
         if row["metric"] in ("sai", "wsi") and row["epoch"] is not None:
             by_run.setdefault(row["run"], []).append(row)
-    return [row for run, mine in by_run.items() for row in _of_run(run, mine)]
+    return [row for run, mine in by_run.items() for row in _of_run(run, mine, reference)]
 
 
-def _of_run(run: str, mine: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
+def _of_run(run: str, mine: Sequence[Mapping[str, Any]], reference: str) -> Iterator[Row]:
     there = {(row["of"], row.get("split")) for row in mine if row["metric"] == "wsi"}
     own = next(name for name, of_wsi in _OWN.items() if of_wsi in there or name == OWN[-1])
     kind, split = _OWN[own]
-    points = _alignment(mine, f"{own},scsm")
+    points = _alignment(mine, f"{own},scsm", reference)
     spread = _column(points, "null_std") / (1 - _column(points, "null_mean"))
     least = DEVIATIONS * float(np.nanmedian(spread)) if np.isfinite(spread).any() else 0.0
     yield from _rows(run, f"sai excess {own},scsm", _found(points, "excess", 1, least))
@@ -48,12 +53,11 @@ def _of_run(run: str, mine: Sequence[Mapping[str, Any]]) -> Iterator[Row]:
         yield from _rows(run, f"wsi {variant}", _found(points, "value", direction, 0.0))
 
 
-def _alignment(mine: Sequence[Mapping[str, Any]], of: str) -> list[Mapping[str, Any]]:
+def _alignment(mine: Sequence[Mapping[str, Any]], of: str, reference: str) -> list[Mapping[str, Any]]:
     """Return the points of one SAI: cosine where it was asked for, else the first measure that was."""
     sai = [row for row in mine if row["metric"] == "sai" and row["of"] == of]
-    measures, references = {row.get("variant") for row in sai}, [row.get("reference") for row in sai]
+    measures = {row.get("variant") for row in sai}
     measure = next((one.name for one in MEASURES if one.name in measures), None)
-    reference = REFERENCE if REFERENCE in references else next(iter(references), None)
     return _last_saves(row for row in sai if (row.get("variant"), row.get("reference")) == (measure, reference))
 
 

@@ -46,6 +46,8 @@ class RunState:
     """Matrices of an earlier call that still hold."""
     names: tuple[str, ...] | None = None
     """Of the classes, where they are known."""
+    no_reference: str | None = None
+    """Why there is no alignment with the main reference."""
     text_weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """By path, of networks with a text tower: the embeddings of the class names, which serve as the classifier."""
     gone: set[str] = field(default_factory=set)

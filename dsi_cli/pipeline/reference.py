@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
+from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
+from dsi_cli.pipeline.references import Opened
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
-from dsi_cli.wordnet import blocks, taxonomy
+from dsi_cli.wordnet import blocks
 
 LARGEST_WHOLE = 4096
 """Labels; of longer lists the nearest classes are given unless the whole matrix is asked for."""
@@ -33,15 +35,16 @@ BLOCK = 512
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
-def of(labels: str | Sequence[str]) -> Labelling:
-    """Return what WordNet says of a label file, a preset, or labels themselves.
+def of(labels: str | Sequence[str], mapping: str | Path | None = None) -> Labelling:
+    """Return what WordNet says of a label file, a preset, or labels themselves; a mapping file comes first.
 
     Raises
     ------
     UsageError
-        The file or preset cannot be read.
+        The file, the preset or the mapping cannot be read.
     """
-    return label(files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels"))
+    found = files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
+    return label(found, None if mapping is None else mapped.chosen(mapping, found))
 
 
 def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:
@@ -57,31 +60,44 @@ def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | Non
     return NEIGHBORS if asked is None and not whole and one.classes > LARGEST_WHOLE else asked
 
 
-def tables(one: Labelling, neighbors: int | None = None) -> Iterator[Any]:
+def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None = None) -> Iterator[Any]:
     """Yield the reference by blocks: rows of ``references``, or of ``reference_neighbors`` if ``neighbors`` are asked for.
+
+    Parameters
+    ----------
+    opened : another reference than WordNet's path similarity; its whole matrix is one block
 
     Raises
     ------
     NothingToAnalyseError
-        No label is known to WordNet.
+        No label is known to the reference.
+    UsageError
+        Neighbours were asked for, which are those by path similarity, of another reference.
     """
+    if opened is not None and opened.name != REFERENCE:
+        if neighbors is not None:
+            raise UsageError(
+                f"the nearest labels are by WordNet's path similarity, not {opened.name}: add --whole for its matrix"
+            )
+        return iter([_whole(one, opened)])
     if not one.resolved:
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
     return _rows(one) if neighbors is None else _neighbors(one, neighbors)
 
 
-def write(rows: Iterator[Any], place: Path | IO[bytes]) -> None:
-    """Write what `tables` yields to a file, or to an open file or pipe.
+def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = None) -> None:
+    """Write what `tables` yields to a file, or to an open file or pipe; ``opened`` as for that.
 
     Raises
     ------
     OutputError
         The place may not be written.
     """
+    described = {"reference": REFERENCE} if opened is None else opened.described
     if isinstance(place, Path):
-        parquet.write_blocks(rows, place, {"reference": REFERENCE}, place.parent)
+        parquet.write_blocks(rows, place, described, place.parent)
     else:
-        parquet.write_stream(rows, place, {"reference": REFERENCE})
+        parquet.write_stream(rows, place, described)
 
 
 def write_map(one: Labelling, path: Path) -> None:
@@ -100,9 +116,17 @@ def write_map(one: Labelling, path: Path) -> None:
     whole.write(path, text.getvalue().encode(), make_folder=False, option="--write-map")
 
 
-def table_of(one: Labelling, matrix: NDArray[np.float32]) -> Any:
-    """Return the matrix of a label list as a table of the schema."""
-    return _table(one, matrix, 0)
+def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:
+    """Return the matrix of a label list as a table of the schema; ``name`` is the reference's."""
+    return _table(one, matrix, 0, name)
+
+
+def _whole(one: Labelling, opened: Opened) -> Any:
+    matrix = opened.of(one).matrix
+    if np.isnan(np.diagonal(matrix)).all():
+        why = f": {one.unresolved[0].reason}" if one.unresolved else ""
+        raise NothingToAnalyseError(f"none of {one.classes} labels is known to {opened.source}{why}")
+    return table_of(one, matrix, opened.name)
 
 
 def _rows(one: Labelling) -> Iterator[Any]:
@@ -133,14 +157,12 @@ def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
 
 def _known(one: Labelling) -> tuple[NDArray[np.intp], list[int]]:
     """Return the classes that have a synset, and its node for each."""
-    graph = taxonomy.load()
-    known = [(r.index, graph.node(r.wnid)) for r in one.resolutions if r.wnid is not None]
-    return np.array([index for index, _ in known]), [node for _, node in known if node is not None]
+    return np.array(list(one.nodes)), list(one.nodes.values())
 
 
-def _table(one: Labelling, matrix: NDArray[np.float32], start: int) -> Any:
+def _table(one: Labelling, matrix: NDArray[np.float32], start: int, name: str = REFERENCE) -> Any:
     assert one.labels is not None
-    constants = {"reference": REFERENCE, "labels_id": one.labels.id}
+    constants = {"reference": name, "labels_id": one.labels.id}
     rows = range(start, start + len(matrix))
     varying = {"class_index": rows, "name": list(one.labels.names[rows.start : rows.stop])}
     return parquet.from_matrix(REFERENCES, matrix, constants, varying)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.reliability import Reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import REFERENCE
+from dsi_cli.pipeline.options import TAXONOMY
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
 KEPT_SIDES = 4
+OWN = ("ncsm", "tncsm-test", "tncsm-train")
+"""The network's own similarity: the first of these that an epoch has."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Csm:
     def split(self) -> str | None:
         """The split, None where it has none."""
         return self.name.partition("-")[2] or None
+
+
+def own_of(found: Sequence[Csm]) -> Csm | None:
+    """Return the network's own similarity among an epoch's matrices, None where there is none."""
+    return next((csm for name in OWN for csm in found if csm.name == name), None)
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,9 @@ class Prepared:
 class Semantics:
     """The labels of a run and the reference matrices that they give, the main one first."""
 
-    def __init__(self, labelling: Labelling) -> None:
+    def __init__(self, labelling: Labelling, references: Sequence[Reference]) -> None:
         self.labelling = labelling
-        self.references = [Prepared(Reference(REFERENCE, labelling.reference(), labelling.why_no_reference()))]
+        self.references = [Prepared(reference) for reference in references]
 
     @cached_property
     def heights(self) -> NDArray[np.float32]:
@@ -96,14 +104,23 @@ class Semantics:
 
     @cached_property
     def superclasses(self) -> NDArray[np.intp]:
-        """The group of each class as a number, see `Labelling.superclasses`."""
+        """The superclass of each class as a number, see `Labelling.superclasses`."""
         return self.labelling.superclasses()
 
     def why_no_superclasses(self) -> str | None:
         """Return why there is no superclass accuracy, None where there is one."""
-        if self.labelling.why_no_reference() is not None or any(self.labelling.groups):
-            return self.labelling.why_no_reference()
-        return "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+        one = self.labelling
+        if one.own_superclasses or (one.why_no_reference() is None and any(one.groups)):
+            return None
+        return (
+            one.why_no_reference() or "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+        )
+
+    @property
+    def superclasses_are(self) -> str:
+        """Where the superclasses come from, as the tables name it: ``cifar100-superclasses``, else the taxonomy."""
+        one = self.labelling
+        return f"{one.labels.preset}-superclasses" if one.labels and one.own_superclasses else TAXONOMY
 
     def prepare(self) -> None:
         """Prepare all references now."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.logs import Log
 from dsi_cli.checkpoints.records import FAILED, PENDING
-from dsi_cli.errors import DONE, PARTIAL
+from dsi_cli.errors import DONE, OUTPUT, PARTIAL
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.reading import RunState
@@ -50,7 +50,7 @@ class RunSummary:
     gone: int
     """Checkpoints of an earlier call that are kept though this call did not find them."""
     no_reference: str | None
-    """Why there is no alignment with WordNet."""
+    """Why there is no alignment with the main reference."""
     problems: list[tuple[str, str, str]]
     """Path, status and reason of each checkpoint that failed or is pending."""
     splits: dict[str, str] = field(default_factory=dict)
@@ -59,6 +59,8 @@ class RunSummary:
     """Answers made in this call: an epoch on a split each."""
     unanswered: list[tuple[str, str, str]] = field(default_factory=list)
     """Path, split and reason of each answer that could not be had."""
+    references: list[str] = field(default_factory=list)
+    """The names of the reference matrices, the main one first."""
 
 
 @dataclass
@@ -69,14 +71,20 @@ class Summary:
     runs: list[RunSummary]
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    report: str | None = None
+    """The HTML report; None where none was asked for or it could not be written."""
+    report_problem: str | None = None
+    """Why it could not be written; the tables are whole all the same."""
 
     @property
     def exit_code(self) -> int:
-        """0, or 4 if some checkpoints could not be used."""
+        """0; 4 if some checkpoints could not be used; 5 if the report could not be written."""
+        if self.report_problem is not None:
+            return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 
 
-def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering) -> RunSummary:
+def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering, references: list[str]) -> RunSummary:
     """Return the summary of a run that was analysed."""
     usable = state.usable
     return RunSummary(
@@ -95,7 +103,8 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         read=len(state.heads_read),
         reused=state.reused,
         gone=len(state.gone),
-        no_reference=one.why_no_reference(),
+        no_reference=state.no_reference,
+        references=references,
         problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
         splits=answers.sources[state.run.name],
         answered=answers.made(state.run.name),

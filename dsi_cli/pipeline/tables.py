@@ -15,10 +15,12 @@ import pyarrow as pa
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.pipeline import curves, phases, reading
-from dsi_cli.pipeline.by_class import OWN, ByClass
+from dsi_cli.pipeline.by_class import ByClass
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
+from dsi_cli.pipeline.references import Opened
+from dsi_cli.pipeline.semantics import OWN
 from dsi_cli.store import output
 from dsi_cli.store.schema import (
     CHECKPOINTS,
@@ -41,11 +43,14 @@ class TopTables:
     ----------
     out : the output folder, locked
     options : of this call
+    references : those that the options name, opened
     """
 
-    def __init__(self, out: Path, options: Options) -> None:
+    def __init__(self, out: Path, options: Options, references: Sequence[Opened]) -> None:
         self.out = out
         self.options = options
+        self.references = references
+        self._shaping_curves = options.shaping_curves | {"references": [one.described for one in references]}
         self._checkpoints = output.earlier_options(out, CHECKPOINTS)
         self._curves = output.earlier_options(out, CURVES)
         self._rows: list[curves.Row] = []
@@ -80,7 +85,7 @@ class TopTables:
         key = f"{record.epoch}/{record.step}"
         same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == _made_from(record, answers)
         same_labels = self._curves.get("labels", {}).get(record.run, "") == one.mapping_id
-        same_options = self._curves.get("shaping", {}).get(record.run) == self.options.shaping_curves
+        same_options = self._curves.get("shaping", {}).get(record.run) == self._shaping_curves
         if not (same_weights and same_labels and same_options):
             return []
         rows = self._kept.get((record.run, key), [])
@@ -116,7 +121,7 @@ class TopTables:
         """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
         rows, made = list(self._rows), {run: dict(keys) for run, keys in self._made.items()}
         for (run, key), kept in self._kept.items():
-            same = self._curves.get("shaping", {}).get(run) == self.options.shaping_curves
+            same = self._curves.get("shaping", {}).get(run) == self._shaping_curves
             same &= self._curves.get("labels", {}).get(run, "") == labellings[run].mapping_id
             if same and key not in self._made.get(run, {}):
                 rows += kept
@@ -143,15 +148,19 @@ class TopTables:
         output.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
         labels = self._curves.get("labels", {}) | {name: one.mapping_id for name, one in labellings.items()}
-        shaping = self._shaping(self._curves, self.options.shaping_curves)
+        shaping = self._shaping(self._curves, self._shaping_curves)
         options = {"shaping": shaping, "made": others | made, "labels": labels}
         # Before the curves, which say what holds: a call that dies between the two leaves no rows that count wrongly.
         self._by_class.write(self._mine, made)
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         if is_whole:
-            self._beside[PHASES] = phases.rows([row for row in rows if row["run"] in self._mine])
+            mine = [row for row in rows if row["run"] in self._mine]
+            self._beside[PHASES] = phases.rows(mine, self.references[0].name)
         self._write_beside()
-        self._remove_references({row["labels_id"] for row in classes if row.get("labels_id")})
+        names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
+        self._remove_references(
+            {(one, labels) for run, labels in names for one in output.reference_names(shaping.get(run, {}))}
+        )
 
     def _write_beside(self) -> None:
         """Write the typicality tables, where any run has templates, and the phases, where all curves are known."""
@@ -171,10 +180,9 @@ class TopTables:
         others = [row for row in output.earlier_rows(self.out, table) if row["run"] not in self._mine]
         return sorted(others + rows, key=lambda row: str(row["run"]))
 
-    def _remove_references(self, used: set[str]) -> None:
-        for file in (self.out / REFERENCES.path).glob("*.parquet"):
-            if file.stem.rpartition("-")[2] not in used:
-                file.unlink(missing_ok=True)
+    def _remove_references(self, used: set[tuple[str, str]]) -> None:
+        kept = {output.reference_path(self.out, name, labels_id) for name, labels_id in used}
+        output.remove(set((self.out / REFERENCES.path).glob("*.parquet")) - kept)
 
 
 def _is_of_reference(row: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UsageError
 from dsi_cli.labels import files as label_files
-from dsi_cli.pipeline import answering
+from dsi_cli.pipeline import answering, references
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.summary import Summary
 from dsi_cli.store import output
@@ -63,12 +63,13 @@ def check(out: Given, options: Options) -> None:
     Raises
     ------
     UsageError
-        The label list, the data or the output cannot be right.
+        The label list, a reference, the data or the output cannot be right.
     OutputError
         The output cannot be written, or another process writes to it now.
     """
     if options.labels is not None:
         label_files.read(options.labels)
+    references.open_all(options.references, options.taxonomy)
     with output.writing(Path(out)):
         answering.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
 

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import IO, Any
 
 from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS, REFERENCES, TABLES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, REFERENCES, TABLES, Table
 
 DEFAULT = "dsi-out"
-OUR_NAMES = frozenset({".lock", ".tmp", *(table.path for table in TABLES)})
+REPORT = "report.html"
+OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES)})
 """What an output holds; a folder with anything else and no tables is somebody's own."""
 
 
@@ -40,9 +42,29 @@ def reference_path(out: Path, reference: str, labels_id: str) -> Path:
     return out / REFERENCES.path / f"{reference}-{labels_id}.parquet"
 
 
+def references_of(out: Path, run: str) -> list[str]:
+    """Return the names of the references that a run was compared with, the main one first."""
+    return reference_names(earlier_options(out, CURVES).get("shaping", {}).get(run, {}))
+
+
+def reference_names(shaping: Mapping[str, Any]) -> list[str]:
+    """Return the names of the references among the options that shaped a run's curves, the main one first.
+
+    An output of a dsi that knew one reference alone has it under ``reference``.
+    """
+    if "references" in shaping:
+        return [str(one["reference"]) for one in shaping["references"]]
+    return [str(shaping["reference"])] if "reference" in shaping else []
+
+
 def table_path(out: Path, table: Table) -> Path:
     """Return where one of the tables at the top lies."""
     return out / table.path
+
+
+def report_path(out: Path) -> Path:
+    """Return where the HTML report lies."""
+    return out / REPORT
 
 
 def folder_name(run: str) -> str:
@@ -175,6 +197,32 @@ def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
     """Write one of the tables at the top."""
     parquet.write(parquet.from_rows(table, rows), table_path(out, table), options, scratch(out))
+
+
+def write_text(text: str, path: Path, scratch: Path) -> None:
+    """Write a text file to ``path`` in one step; its folder is made.
+
+    Parameters
+    ----------
+    scratch : a folder on the same disk for the file while it is not whole
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place may not be written.
+    """
+    part = scratch / f".{uuid.uuid4().hex}.part"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        parquet.discard(part)
+        raise OutputError(parquet.cannot_write(path, error)) from None
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -18,7 +18,6 @@ from dsi_cli.store.schema import (
     CURVES,
     PHASES,
     PREDICTIONS,
-    REFERENCES,
     TYPICALITY,
     TYPICALITY_HISTOGRAM,
     Table,
@@ -95,6 +94,18 @@ class Run:
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
         return sorted({int(epoch) for epoch in rows["epoch"]})
 
+    def curves_of(self, run: str | None = None) -> pd.DataFrame:
+        """Return a run's rows of the curves, of several references those of the main one alone."""
+        name = self._run(run)
+        others = self.references(name)[1:]
+        rows = self.curves[self.curves["run"] == name]
+        is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
+        return rows[~is_other]
+
+    def references(self, run: str | None = None) -> list[str]:
+        """Return the names of the reference matrices that a run was compared with, the main one first."""
+        return output.references_of(self.path, self._run(run))
+
     def csm(
         self,
         kind: str = "ncsm",
@@ -102,6 +113,7 @@ class Run:
         split: str | None = None,
         run: str | None = None,
         step: int | None = None,
+        reference: str | None = None,
     ) -> pd.DataFrame:
         """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class.
 
@@ -112,6 +124,7 @@ class Run:
         split : ``train`` or ``test`` for matrices that have one
         run : needed only where the folder holds several
         step : of an earlier save within the epoch
+        reference : which one, for ``scsm``; a name out of `references`, the main one if None
 
         Raises
         ------
@@ -124,7 +137,7 @@ class Run:
                 raise UsageError(f"{word!r} is no kind or split of a matrix: expected names like ncsm, scsm, test")
         labels = self._labels(name)
         if kind == "scsm":
-            return self._reference(name, labels)
+            return self._reference(name, labels, reference)
         known = self.epochs(name)
         if epoch is None:
             epoch = known[-1] if known else 0
@@ -174,13 +187,18 @@ class Run:
         return path
 
     def sorted(
-        self, kind: str = "ncsm", epoch: int | None = None, split: str | None = None, run: str | None = None
+        self,
+        kind: str = "ncsm",
+        epoch: int | None = None,
+        split: str | None = None,
+        run: str | None = None,
+        reference: str | None = None,
     ) -> pd.DataFrame:
         """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
 
         Ties keep the order of the class index. Parameters and errors as for `csm`.
         """
-        matrix = self.csm(kind, epoch, split, run)
+        matrix = self.csm(kind, epoch, split, run, reference=reference)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
         np.fill_diagonal(values, np.inf)
         order = np.argsort(-values, axis=1, kind="stable")
@@ -207,9 +225,13 @@ class Run:
         index: pd.Index = pd.Index(names, name="class")
         return index
 
-    def _reference(self, run: str, labels: pd.Index) -> pd.DataFrame:
+    def _reference(self, run: str, labels: pd.Index, asked: str | None) -> pd.DataFrame:
+        known = self.references(run)
+        if asked is not None and asked not in known:
+            raise UsageError(f"run {run!r} has no reference {asked!r}: expected one of {', '.join(known) or 'none'}")
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
-        found = [file for one in ids for file in sorted((self.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
+        paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
+        found = [path for path in paths if path.is_file()]
         if not found:
             raise UsageError(
                 f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"

@@ -76,9 +76,15 @@ CLASSES = Table(
         Column("synset", TEXT, "WordNet 3.0 synset, dog.n.01"),
         Column("wnid", TEXT, "WordNet 3.0 id, n02084071"),
         Column("definition", TEXT, "WordNet's gloss"),
-        Column("resolved_by", TEXT, "wnid, synset, preset, synonyms, first sense or unresolved"),
-        Column("confidence", FLOAT, "0 to 1; null where nothing was weighed"),
-        Column("candidates", TEXTS, "all synsets that the label could mean, WordNet's order"),
+        Column(
+            "resolved_by",
+            TEXT,
+            "wnid, synset, preset, map, synonyms, only sense, chosen sense, spelling, head noun, unresolved",
+        ),
+        Column("confidence", FLOAT, "that the synset is meant, 0 to 1: below 0.85 have a look; null where unresolved"),
+        Column("candidates", TEXTS, "all synsets that the label could mean, the likeliest first"),
+        Column("candidate_scores", FLOATS, "their chances; empty where an id decides"),
+        Column("reason", TEXT, "why this synset, or why none; null where an id decides"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
         Column("group", TEXT, "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01"),
         Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
@@ -103,13 +109,15 @@ CURVES = Table(
         Column(
             "reference",
             TEXT,
-            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; of severity and superclass_accuracy the taxonomy",
+            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
+            " the taxonomy, or cifar100-superclasses",
         ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI; all, errors or macro of an IDM; mean, max or min of a WSI (max@0.9 for another quantile)",
+            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM;"
+            " mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
         Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),

@@ -19,14 +19,22 @@ FORMATS = ("parquet", "csv", "npy")
 
 
 def frame_of(
-    run: Run, *, table: str | None, kind: str, epoch: int | None, split: str | None, name: str | None, ranked: bool
+    run: Run,
+    *,
+    table: str | None,
+    kind: str,
+    epoch: int | None,
+    split: str | None,
+    name: str | None,
+    ranked: bool,
+    reference: str | None = None,
 ) -> pd.DataFrame:
     """Return what is to be exported.
 
     Parameters
     ----------
     table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name : of the matrix; see `dsi_cli.store.runs.Run.csm`
+    kind, epoch, split, name, reference : of the matrix; see `dsi_cli.store.runs.Run.csm`
     ranked : the SoCSM instead of the CSM
 
     Raises
@@ -35,7 +43,9 @@ def frame_of(
         There is no such table or matrix.
     """
     if table is None:
-        return run.sorted(kind, epoch, split, name) if ranked else run.csm(kind, epoch, split, name)
+        if ranked:
+            return run.sorted(kind, epoch, split, name, reference)
+        return run.csm(kind, epoch, split, name, reference=reference)
     if table not in TABLES:
         raise UsageError(f"no table {table!r}: expected one of {', '.join(TABLES)}")
     frame: pd.DataFrame = getattr(run, table)

@@ -85,9 +85,12 @@ def mistakes(out: Path, run: str) -> dict[str, list[Mistakes]]:
 
 
 def _rows(out: Path, run: str) -> list[Row]:
+    """Return a run's rows, of the references that of the main one alone."""
     from dsi_cli.store import parquet
 
-    return [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
+    others = set(output.references_of(out, run)[1:])
+    rows = [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
+    return [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
 
 
 def _own(rows: list[Row]) -> str:

@@ -105,7 +105,7 @@ def measures_of(curves: pd.DataFrame) -> list[str]:
 def panels(
     run: Run, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[Kind] = PANELS
 ) -> list[Panel]:
-    """Return the panels that have at least one point, in the order of ``kinds``.
+    """Return the panels that have at least one point, in the order of ``kinds``; in each, curves of the main reference first.
 
     Parameters
     ----------
@@ -120,7 +120,9 @@ def panels(
     for kind in kinds:
         panel = Panel(kind, measure)
         for name in wanted:
-            panel.series.extend(series(curves[curves["run"] == name], kind, measure))
+            others = run.references(name)[1:]
+            found_here = series(curves[curves["run"] == name], kind, measure)
+            panel.series.extend(sorted(found_here, key=lambda one: one.reference in others))
         if panel.series:
             found.append(panel)
     return found
@@ -175,7 +177,19 @@ def label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, CCSM test)'
     >>> label({"metric": "idm", "of": "scsm", "split": "test", "variant": "errors", "reference": "wordnet3.0-path"})
     'WIDM, test'
+    >>> label({"metric": "sai", "of": "ncsm,scsm", "split": None, "variant": "cosine", "reference": "wordnet3.0-wup"})
+    'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
+    name, reference = _unreferenced(key), key["reference"]
+    is_usual = reference in (None, *_UNSAID) or key["metric"] == "superclass_accuracy"
+    return name if is_usual else f"{name}, {reference}"
+
+
+_UNSAID = ("wordnet3.0-path", "wordnet3.0")
+"""The references that a legend need not name: the usual one, and the taxonomy of severity."""
+
+
+def _unreferenced(key: dict[str, str | None]) -> str:
     of, split = key["of"] or "", key["split"]
     if key["metric"] == "sai":
         return f"SAI({', '.join(part.upper().replace('-TEST', ' test').replace('-TRAIN', ' train') for part in of.split(','))})"

@@ -10,6 +10,8 @@ measures
     The other similarities: Wu-Palmer, Leacock-Chodorow, and those by information content.
 information
     Information content files in NLTK's format.
+own
+    A taxonomy of one's own in place of WordNet, as CSV.
 subsumers
     What two labels have in common: the height of their lowest common hypernym, and the like.
 groups
@@ -19,7 +21,13 @@ blocks
 lexicon
     Words: the lemmas in sense order, plurals to base forms, nearest spellings.
 senses
-    A label (a WordNet id, a synset name or a word) to its synset, with the reason where there is none.
+    Labels (WordNet ids, synset names or words) to synsets, each with its confidence, alternatives and reason.
+ids
+    What a label says without words: an id, a synset name, or nothing that can be looked up.
+candidates
+    A label's words to the synsets that they could mean.
+evidence, choosing, weights, reasons
+    The choice among these for a whole list at once: what speaks for each, how it is weighed, and said in words.
 
 ``data/`` holds the compiled nouns (``scripts/compile_wordnet.py``) and WordNet's licence; nothing is downloaded. The
 other versions of WordNet have other ids: an id is always one of 3.0, as ImageNet's are.

@@ -8,6 +8,7 @@ is the usual meaning of a word, which need not be the one a data set means. Syns
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet.taxonomy import lists, read_table
+from dsi_cli.wordnet.taxonomy import load as taxonomy_load
 
 DETACHMENTS = (
     ("s", ""),
@@ -31,6 +33,8 @@ DETACHMENTS = (
 )
 """WordNet's rules for regular plurals (``morphy``), in its order: an ending, and what stands in its place."""
 
+_PLURAL_ENDS = ("s", "men")  # what all endings above end in: most words are no plurals
+
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
@@ -44,6 +48,8 @@ class Lexicon:
         The senses of row ``r`` are ``synsets[starts[r]:starts[r + 1]]``.
     synsets : (S,) int32
         Nodes of the taxonomy, in sense order for each lemma.
+    counts : (S,) int32
+        How often each of these senses was met in tagged text.
     irregular : dict
         Irregular plural to its base forms.
     """
@@ -51,6 +57,7 @@ class Lexicon:
     rows: dict[str, int]
     starts: npt.NDArray[np.int32]
     synsets: npt.NDArray[np.int32]
+    counts: npt.NDArray[np.int32]
     irregular: dict[str, list[str]]
 
     def senses(self, lemma: str) -> list[int]:
@@ -64,11 +71,12 @@ class Lexicon:
 @cache
 def load() -> Lexicon:
     """Return WordNet 3.0's 117,798 noun lemmas (read once a process, some 50 ms)."""
-    lemmas, exceptions = read_table("lemmas", ["lemma", "synsets"]), read_table("exceptions")
+    lemmas, exceptions = read_table("lemmas"), read_table("exceptions")
     starts, synsets = lists(lemmas["synsets"])
+    _, counts = lists(lemmas["counts"])
     rows = {lemma: row for row, lemma in enumerate(lemmas["lemma"].to_pylist())}
     irregular = dict(zip(exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True))
-    return Lexicon(rows, starts, synsets, irregular)
+    return Lexicon(rows, starts, synsets, counts, irregular)
 
 
 def base_forms(form: str) -> list[str]:
@@ -81,6 +89,8 @@ def base_forms(form: str) -> list[str]:
     """
     lexicon = load()
     bases = lexicon.irregular.get(form)
+    if bases is None and not form.endswith(_PLURAL_ENDS):
+        return [form] if form in lexicon.rows else []
     if bases is None:
         bases = [form.removesuffix(old) + new for old, new in DETACHMENTS if form.endswith(old)]
     return [lemma for lemma in dict.fromkeys([form, *bases]) if lemma in lexicon.rows]
@@ -106,6 +116,40 @@ def spellings(text: str) -> list[str]:
     return list(dict.fromkeys(joints))
 
 
+def joined(text: str) -> list[str]:
+    """Return the lemmas that have the letters of a text, whatever stands between them.
+
+    Examples
+    --------
+    >>> joined("black footed albatross"), joined("stbernard")
+    (['black-footed_albatross'], ['st_bernard'])
+    """
+    bare = letters(text)
+    forms = (bare, *(bare.removesuffix(old) + new for old, new in DETACHMENTS if bare.endswith(old)))
+    return [lemma for form in forms for lemma in ([form] if form in load().rows else _by_letters().get(form, ()))]
+
+
+def letters(text: str) -> str:
+    """Return a text's letters and digits alone, in lower case and without accents."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum())
+
+
+@cache
+def _by_letters() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for lemma in load().rows:
+        if not lemma.isalnum():
+            found.setdefault(re.sub(r"\W|_", "", lemma), []).append(lemma)
+    return found
+
+
+@lru_cache(maxsize=65536)
+def above(node: int) -> frozenset[int]:
+    """Return a node and all that lie above it."""
+    parents = taxonomy_load().parents_of(node)
+    return frozenset((node,)).union(*(above(parent) for parent in parents))
+
+
 @lru_cache(maxsize=4096)
 def nearest(word: str, count: int = 3) -> tuple[str, ...]:
     """Return up to ``count`` lemmas spelled almost like a word, best first (same first letter, almost as long).
@@ -115,9 +159,9 @@ def nearest(word: str, count: int = 3) -> tuple[str, ...]:
     >>> nearest("elefant")
     ('elephant',)
     """
-    letters = set(word)
+    known = set(word)
     pool = (lemma for lemma in _by_first_letter().get(word[:1], ()) if abs(len(lemma) - len(word)) <= 2)
-    alike: Iterable[str] = [lemma for lemma in pool if len(letters - set(lemma)) <= 2]
+    alike: Iterable[str] = [lemma for lemma in pool if len(known - set(lemma)) <= 2]
     return tuple(difflib.get_close_matches(word, alike, n=count, cutoff=0.8))
 
 

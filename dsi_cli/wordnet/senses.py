@@ -1,36 +1,48 @@
 """From a label to the synset that it means, and how sure that is.
 
 A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench,
-Tinca tinca``). An id given beside a label wins over the label. Words mean their first sense in WordNet's order, unless
-they are synonyms, separated by commas, that share another sense (of ImageNet-1k's labels with synonyms, 384 of 492
-mean their first sense, but 486 the shared one). All senses that a label could have are named, so that a person can
-choose another. A label that means nothing is never guessed: it is ``unresolved``, with the reason.
+Tinca tinca``, ``001.Black_footed_Albatross``). An id given beside a label wins over the label, and a person's choice over
+both. Words are read by `dsi_cli.wordnet.candidates`, and their senses chosen for the whole list at once by
+`dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was preferred; all senses that it could
+have are named, so that a person can choose another. A label that means nothing is never guessed: it is ``unresolved``,
+with the reason; a word that is spelled almost like it is proposed, not taken.
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import lexicon, taxonomy
+from dsi_cli.wordnet import choosing, lexicon, taxonomy
+from dsi_cli.wordnet.candidates import HEAD, SPELLED, Candidate, Reading, candidate_of, folders, found, plain, read_in
+from dsi_cli.wordnet.evidence import gather
+from dsi_cli.wordnet.ids import HOW_TO_NAME, LONGEST_LABEL, Named, by_name, shown, unusable
+from dsi_cli.wordnet.reasons import reasons
 
-RESOLVED_BY = ("wnid", "synset", "preset", "synonyms", "first sense", "unresolved")
-"""How a label was understood; the first three are certain."""
+__all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
 
-LONGEST_LABEL = 1000
-"""Characters; WordNet's longest noun has 71, ImageNet's longest list of synonyms 180."""
+RESOLVED_BY = (
+    "wnid",
+    "synset",
+    "preset",
+    "map",
+    "synonyms",
+    "only sense",
+    "chosen sense",
+    "spelling",
+    "head noun",
+    "unresolved",
+)
+"""How a label was understood; the first four are certain."""
+
+CERTAIN = RESOLVED_BY[:4]
+
+UNCERTAIN = 0.85
+"""Labels of less confidence want a person's look: an eighth of ImageNet-1k's, with six in seven of the wrong ones."""
 
 SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
-
-HOW_TO_NAME = "a WordNet 3.0 id (n02084071), a synset name (dog.n.01) or an English noun"
-
-_SYNSET_NAME = re.compile(r"(?P<lemma>\S.*)\.(?P<kind>[nvasr])\.(?P<sense>\d{1,3})")
-_OTHER_ID = re.compile(r"[vasr]\d{8}")
 
 
 @dataclass(frozen=True)
@@ -48,12 +60,15 @@ class Resolution:
     resolved_by : str
         One of ``RESOLVED_BY``.
     confidence : float or None
-        1.0 for ids, synset names and presets; None for words, which nobody has checked, and where unresolved.
+        The chance in [0, 1] that this is what the label means; 1.0 for ids, synset names, presets and a person's own
+        mapping; None where unresolved.
     candidates : tuple of str
-        All synsets that the label's words can mean, in sense order (of a list of synonyms, the first that is a noun);
-        the synset itself where the label is an id or a synset name.
+        All synsets that the label's words can mean, the chosen first, then by falling chance; in sense order, or the
+        synset itself, where an id decides. Of a misspelled label those of the nearest word.
+    scores : tuple of float
+        The chances of these; empty where nothing had to be chosen.
     reason : str or None
-        Why it is unresolved, and what to do.
+        Why this sense was preferred; or why the label is unresolved, and what to do. None where an id decides.
     """
 
     index: int
@@ -64,19 +79,36 @@ class Resolution:
     resolved_by: str
     confidence: float | None
     candidates: tuple[str, ...]
+    scores: tuple[float, ...]
     reason: str | None
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a person should look at it: not resolved though wanted, or of less confidence than ``UNCERTAIN``."""
+        if self.resolved_by in CERTAIN:
+            return False
+        return self.confidence is None or self.confidence < UNCERTAIN
 
 
 @dataclass(frozen=True)
 class _Meaning:
+    """A node, a reason why there is none, or (where both are None) words whose sense is open."""
+
     how: str
-    node: int | None = None
-    candidates: tuple[int, ...] = ()
+    node: int | None
+    reading: Reading
     reason: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.node is None and self.reason is None
 
 
 def resolve(
-    labels: Sequence[str], wnids: Sequence[str | None] | None = None, preset: str | None = None
+    labels: Sequence[str],
+    wnids: Sequence[str | None] | None = None,
+    preset: str | None = None,
+    chosen: Mapping[int, str] | None = None,
 ) -> list[Resolution]:
     """Return what each label means, one resolution a label, in their order.
 
@@ -89,6 +121,8 @@ def resolve(
     preset
         Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``, and one
         without an id stays unresolved.
+    chosen
+        What a person chose for some labels, by index: an id or a synset name; an empty text leaves the label out.
 
     Raises
     ------
@@ -97,135 +131,144 @@ def resolve(
 
     Examples
     --------
-    >>> dog, unknown = resolve(["dogs", "n99999999"])
-    >>> dog.synset, dog.wnid, dog.resolved_by, dog.candidates[:2]
-    ('dog.n.01', 'n02084071', 'first sense', ('dog.n.01', 'frump.n.01'))
+    >>> crane, _, unknown = resolve(["cranes", "heron", "n99999999"])
+    >>> crane.synset, crane.wnid, crane.resolved_by, crane.candidates[:2]
+    ('crane.n.05', 'n02012849', 'chosen sense', ('crane.n.05', 'crane.n.04'))
     >>> unknown.resolved_by, unknown.reason
     ('unresolved', "'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ")
+    >>> [one.synset for one in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
+    'crane.n.04'
     """
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
-    hints_left = SUGGESTIONS
-    meanings = []
-    for label, wnid in zip(labels, wnids or [None] * len(labels), strict=True):
-        meaning = _given(label, wnid, preset) if wnid and wnid.strip() else _alone(label, preset)
-        if meaning.how == "unresolved" and meaning.reason is None:
-            meaning = _Meaning("unresolved", reason=_unknown(label, with_hints=hints_left > 0))
-            hints_left -= 1
-        meanings.append(meaning)
-    return _resolutions(labels, meanings)
-
-
-def _resolutions(labels: Sequence[str], meanings: Sequence[_Meaning]) -> list[Resolution]:
-    graph = taxonomy.load()
-    glosses = iter(taxonomy.definitions([meaning.node for meaning in meanings if meaning.node is not None]))
-    found = []
-    for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
-        node = meaning.node
-        found.append(
-            Resolution(
-                index=index,
-                label=label,
-                synset=None if node is None else graph.names[node],
-                wnid=None if node is None else graph.wnid(node),
-                definition=None if node is None else next(glosses),
-                resolved_by=meaning.how,
-                confidence=1.0 if meaning.how in ("wnid", "synset", "preset") else None,
-                candidates=tuple(graph.names[candidate] for candidate in meaning.candidates),
-                reason=meaning.reason,
-            )
-        )
-    return found
+    meanings, shared = [], folders(labels)
+    for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
+        if chosen is not None and index in chosen:
+            meanings.append(_mapped(label, chosen[index]))
+        else:
+            meanings.append(_given(label, wnid, preset) if wnid and wnid.strip() else _alone(label, preset, shared))
+    if any(meaning.is_open for meaning in meanings):
+        return _described(_chosen(labels, meanings))
+    return _described([_certain(index, *row) for index, row in enumerate(zip(labels, meanings, strict=True))])
 
 
 def _given(label: str, wnid: str, preset: str | None) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates."""
-    named = _by_name(wnid)
-    words = () if _unusable(label) or _by_name(label) else _by_words(label).candidates
+    named = by_name(wnid)
+    words = Reading() if unusable(label) or by_name(label) else read_in(label, frozenset())
+    if any(one.how == HEAD for one in words.candidates):
+        words = Reading()  # what a part of the label means is no alternative to an id
     if named is None:
-        return _Meaning("unresolved", None, words, f"{_shown(wnid)} is no id; expected {HOW_TO_NAME}")
-    how = "preset" if preset and named.node is not None else named.how
-    return _Meaning(how, named.node, words or named.candidates, named.reason)
+        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {HOW_TO_NAME}")
+    return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
 
 
-def _alone(label: str, preset: str | None) -> _Meaning:
+def _mapped(label: str, key: str) -> _Meaning:
+    """Return the meaning of a label that a person decided on."""
+    if not key.strip():
+        return _Meaning("map", None, Reading(), "left out by the mapping")
+    meaning = _given(label, key, None)
+    return replace(meaning, how="map" if meaning.node is not None else "unresolved")
+
+
+def _alone(label: str, preset: str | None, shared: frozenset[str]) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
-        return _Meaning("unresolved", reason=f"{_shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it")
-    return _meaning(label)
+        reason = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+        return _Meaning("unresolved", None, Reading(), reason)
+    return _meaning(label, shared)
 
 
-def _meaning(label: str) -> _Meaning:
-    """Return what a label means by itself; where its words are not found, unresolved and without a reason."""
-    unusable = _unusable(label)
-    if unusable:
-        return _Meaning("unresolved", reason=unusable)
-    return _by_name(label) or _by_words(label)
+def _meaning(label: str, shared: frozenset[str]) -> _Meaning:
+    """Return what a label means by itself."""
+    reason = unusable(label)
+    named = Named("unresolved", reason=reason) if reason else by_name(label)
+    if named is not None:
+        return _Meaning(named.how, named.node, Reading(), named.reason)
+    return _Meaning("unresolved", None, read_in(label, shared))
 
 
-def _by_name(text: str) -> _Meaning | None:
-    """Return the meaning of an id or a synset name; None where the text has the form of neither."""
-    key = text.strip().lower()
-    if taxonomy.is_wnid(key):
-        node = taxonomy.load().node(key)
-        if node is None:
-            versions = "it may be from another version of WordNet, whose ids differ"
-            return _Meaning("unresolved", reason=f"{_shown(text)} is not in WordNet 3.0; {versions}")
-        return _Meaning("wnid", node, (node,))
-    name = _SYNSET_NAME.fullmatch(key)
-    if _OTHER_ID.fullmatch(key) or (name and name["kind"] != "n"):
-        return _Meaning("unresolved", reason=f"{_shown(text)} is no noun; only nouns have a common taxonomy")
-    return _by_sense(text, name["lemma"], int(name["sense"])) if name else None
+def _certain(index: int, label: str, meaning: _Meaning) -> Resolution:
+    names = taxonomy.load().names
+    synset = None if meaning.node is None else names[meaning.node]
+    others = tuple(names[one.node] for one in meaning.reading.candidates) or ((synset,) if synset else ())
+    confidence = None if synset is None else 1.0
+    return Resolution(index, label, synset, None, None, meaning.how, confidence, others, (), meaning.reason)
 
 
-def _by_sense(text: str, lemma: str, sense: int) -> _Meaning:
-    known = lexicon.load().senses("_".join(lemma.split()))
-    if 1 <= sense <= len(known):
-        return _Meaning("synset", known[sense - 1], (known[sense - 1],))
-    senses = f"{len(known)} noun sense{'s' * (len(known) != 1)}"
-    return _Meaning("unresolved", reason=f"{_shown(text)} is not in WordNet 3.0, which has {senses} of that word")
+def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning]) -> Iterator[Resolution]:
+    """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
+    readings = [one.reading if one.is_open else _fixed(one) for one in meanings]
+    weights = choosing.fitted()
+    field = gather(labels, readings)
+    choices = choosing.chosen(field, labels, readings, weights)
+    why = reasons(field, labels, readings, choices, weights)
+    unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
+    hints = {index: lexicon.nearest(_whole(labels[index])) for index in unknown[:SUGGESTIONS]}
+    proposed = _proposed(labels, readings, hints)
+    starts = field.label.searchsorted(range(field.count))
+    for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
+        if not meaning.is_open:
+            yield _certain(index, label, meaning)
+        elif not meaning.reading.candidates:
+            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()))
+        else:
+            choice, order = choices[index], choices[index].candidates
+            names = tuple(taxonomy.load().names[int(field.node[row])] for row in order)
+            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading)
+            scores = tuple(round(float(chance), 4) for chance in choice.chances)
+            confidence = round(choice.confidence, 4)
+            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, why[index])
 
 
-def _by_words(label: str) -> _Meaning:
-    """Return the sense that most of a label's synonyms share, else the first of the first part that is a noun."""
-    whole = _senses(label)
-    parts = [part.strip() for part in label.split(",")]
-    synonyms = [whole] if whole else [senses for part in parts if (senses := _senses(part))]
-    alternatives = (senses for part in parts for piece in part.split("/") if (senses := _senses(piece.strip())))
-    first = synonyms[0] if synonyms else next(alternatives, ())
-    if not first:
-        return _Meaning("unresolved")
-    shared = Counter(node for senses in synonyms for node in senses)
-    node = max(first, key=lambda node: shared[node])  # the first of equals, so sense order decides
-    return _Meaning("synonyms" if shared[node] > 1 else "first sense", node, first)
+def _fixed(meaning: _Meaning) -> Reading:
+    return Reading() if meaning.node is None else Reading((candidate_of(meaning.node),))
 
 
-def _senses(words: str) -> tuple[int, ...]:
-    """Return the senses of the first spelling that WordNet has, in sense order."""
-    found = (senses for spelling in lexicon.spellings(words) if (senses := lexicon.senses(spelling)))
-    return tuple(next(found, ()))
+def _how(one: Candidate, reading: Reading) -> str:
+    if one.how in (HEAD, SPELLED):
+        return "head noun" if one.how == HEAD else "spelling"
+    if one.names > 1:
+        return "synonyms"
+    return "only sense" if len(reading.candidates) == 1 else "chosen sense"
 
 
-def _unusable(label: str) -> str | None:
-    """Return why a label cannot be looked up at all, or None."""
-    if not label.strip():
-        return f"the label is empty; expected {HOW_TO_NAME}"
-    if len(label) > LONGEST_LABEL:
-        return f"the label has {len(label)} characters; expected {HOW_TO_NAME}"
-    if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in label):
-        return f"{_shown(label)} holds a control character; expected {HOW_TO_NAME}"
-    return None
+def _whole(label: str) -> str:
+    return "_".join(plain(label.split(",")[0]).lower().replace("-", " ").split())
 
 
-def _unknown(label: str, *, with_hints: bool) -> str:
-    reason = f"{_shown(label)} is no noun in WordNet 3.0"
-    if not with_hints:
-        return f"{reason}; expected {HOW_TO_NAME}"
-    word = lexicon.spellings(label.split(",")[0])[0]
-    last = re.split(r"[_\-/]", word)[-1]  # the head of an English compound: aquarium_fish is a fish
-    hints = [*lexicon.nearest(word), *(lexicon.base_forms(last)[:1])]
-    return f"{reason}; nearest: {', '.join(dict.fromkeys(hints))}" if hints else f"{reason}; expected {HOW_TO_NAME}"
+def _proposed(
+    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]]
+) -> dict[int, tuple[str, ...]]:
+    """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
+    if not any(hints.values()):
+        return {}
+    filled = list(readings)
+    for index, words in hints.items():
+        filled[index] = Reading(found(words[0]) if words else ())
+    field = gather(labels, filled)
+    choices = choosing.chosen(field, labels, filled, choosing.fitted())
+    names = taxonomy.load().names
+    return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
 
-def _shown(label: str) -> str:
-    return ascii(label if len(label) <= 60 else label[:57] + "...")
+def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...]) -> Resolution:
+    reason = f"{shown(label)} is no noun in WordNet 3.0"
+    if proposed:
+        reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
+    else:
+        reason += f"; expected {HOW_TO_NAME}"
+    return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
+
+
+def _described(found: Iterator[Resolution] | Sequence[Resolution]) -> list[Resolution]:
+    """Return resolutions with the ids and definitions of their synsets."""
+    graph = taxonomy.load()
+    rows = list(found)
+    nodes = [node for one in rows if one.synset is not None and (node := graph.node(one.synset)) is not None]
+    glosses = iter(zip(nodes, taxonomy.definitions(nodes), strict=True))
+    described = []
+    for one in rows:
+        node, gloss = next(glosses) if one.synset is not None else (None, None)
+        described.append(replace(one, wnid=None if node is None else graph.wnid(node), definition=gloss))
+    return described

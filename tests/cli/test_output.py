@@ -130,7 +130,7 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
         ["2", "frog.n.01", "frog.n.01"],
         ["3", "qzx", "unresolved"],
     ]
-    assert "(or guy.n.01, " in lines[0]
+    assert "(or big_cat.n.01, " in lines[0]
     assert lines[4:] == [f"matrix (4 x 4): {out}"]
     first, second = ended.err.splitlines()
     assert first == "3 of 4 labels in WordNet 3.0, from labels.txt"
@@ -138,7 +138,8 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     rows = pd.read_csv(mapping)
     assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
     assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]
-    assert rows["reason"][:3].to_list() == ["first sense", "wnid", "synset"]
+    assert rows["reason"][0].startswith("of 8 senses, rather than big_cat.n.01: ")
+    assert rows["reason"][1:3].to_list() == ["wnid", "synset"]
     matrix = np.stack(pd.read_parquet(out)["similarity"])
     expected = dsi_cli.wordnet_csm(["cat", "n02084071", "frog.n.01", "qzx"]).to_numpy().astype(np.float32)
     np.testing.assert_array_equal(matrix, expected)
@@ -371,7 +372,8 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
         ),
         (
             ("--table", "stages"),
-            "no table 'stages': expected one of curves, phases, checkpoints, classes, typicality, typicality_histogram",
+            "no table 'stages': expected one of curves, phases, checkpoints, classes, alignment_by_class, typicality,"
+            " typicality_histogram",
         ),
         (("--format", "xls"), "cannot export as 'xls': expected one of parquet, csv, npy"),
         (("-o", "x.npy", "--table", "curves"), "NPY holds matrices: export a table as parquet or csv"),

@@ -7,6 +7,7 @@ import pytest
 from outputs import ANIMALS, curve, stored_counts, tables
 
 from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.presets import load_preset, superclasses
 from dsi_cli.pipeline import labelling
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
@@ -86,3 +87,20 @@ def test_the_rows_are_kept_by_a_second_call(answered):
     after = tables(out)["curves"]
     for metric in METRICS:
         assert curve(after, "run", metric=metric).equals(curve(before, "run", metric=metric))
+
+
+def test_the_data_sets_own_superclasses_come_first(analysed):
+    rows = curve(analysed.run.curves, "cifar100-cnn", metric="superclass_accuracy", split="test")
+    assert set(rows["reference"]) == {"cifar100-superclasses"}
+    classes = analysed.run.classes.query("run == 'cifar100-cnn'").sort_values("class_index")
+    of = superclasses("cifar100")
+    above = np.array([of[name] for name in classes["name"]])
+    counts = stored_counts(analysed.out, "cifar100-cnn", 30)
+    expected = (counts * (above[:, None] == above)).sum() / counts.sum()
+    assert rows.loc[30, "value"] == pytest.approx(expected)
+    assert rows.loc[30, "value"] > np.trace(counts) / counts.sum()
+
+
+def test_lists_that_are_no_preset_have_groups():
+    assert labelling.label(LabelList(ANIMALS, None, "the test")).own_superclasses is None
+    assert len(set(labelling.label(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20

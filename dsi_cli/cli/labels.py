@@ -1,0 +1,199 @@
+"""``dsi labels``: how each label of a list is understood, as a table to read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, MapFile, Quiet
+from dsi_cli.errors import DONE, UsageError
+
+if TYPE_CHECKING:
+    from dsi_cli.pipeline.labelling import Labelling
+    from dsi_cli.wordnet.senses import Resolution
+
+Interactive = Annotated[
+    bool, typer.Option("--interactive", "-i", help="Ask about the uncertain labels, one by one, on a terminal.")
+]
+WriteMap = Annotated[
+    Path | None, typer.Option("--write-map", help="CSV of how each label was understood: edit it, then give it to --map.")
+]
+LONGEST_TABLE = 2000
+"""Rows; what is longer comes as plain lines, since measuring columns takes minutes."""
+LONGEST_SHOWN = 40
+"""Characters of a label."""
+SHOWN = 9
+"""Alternatives that are shown of a label."""
+
+
+def labels(
+    labels: Annotated[
+        str | None, typer.Argument(help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+    ] = None,
+    map_file: MapFile = None,
+    write_map: WriteMap = None,
+    interactive: Interactive = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only the labels that want a look.")] = False,
+    presets: Annotated[bool, typer.Option("--presets", help="The label lists that ship with dsi, instead.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Show what the labels of a list are understood to mean, how sure that is, and why.
+
+    A question mark says that a label wants a look: choose among its alternatives with --interactive, or in the file of --write-map.
+
+    Examples: dsi labels classes.txt --uncertain; dsi labels classes.txt --write-map map.csv; dsi labels --presets
+    """
+    from dsi_cli.pipeline import reference
+
+    if presets or labels is None:
+        return _presets(wanted=presets, given=labels, as_json=as_json)
+    one = reference.of(labels, map_file)
+    if interactive:
+        one = asked(one)
+    if write_map is not None:
+        require_other(labels, write_map)
+        reference.write_map(one, write_map)
+    rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
+    if as_json:
+        console.print_json({"labels_id": one.labels_id, "labels": [document(row) for row in rows]})
+        return DONE
+    _print(rows)
+    unsure = sum(row.is_uncertain for row in one.resolutions)
+    told = f"{one.resolved} of {console.count(one.classes, 'label')} in WordNet 3.0; {unsure} want a look"
+    console.note(told + (" (?)" if unsure else ""), quiet=quiet)
+    return DONE
+
+
+def document(row: Resolution) -> dict[str, object]:
+    """Return a resolution for JSON."""
+    return asdict(row) | {"uncertain": row.is_uncertain}
+
+
+def require_other(labels: str, *targets: Path | None) -> None:
+    """Raise `UsageError` for a file to write that is the label list itself."""
+    for target in targets:
+        if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
+            raise UsageError(f"{target} is the label list itself: it would be overwritten")
+
+
+def _print(rows: Sequence[Resolution]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    if len(rows) > LONGEST_TABLE:
+        for row in rows:
+            print(console.shown("  ".join(_cells(row))))
+        return
+    if not rows:
+        return
+    table = Table(box=None, pad_edge=False)
+    for name, right, fold in (
+        ("", False, False),
+        ("", True, False),
+        ("label", False, True),
+        ("synset", False, True),
+        ("sure", True, False),
+        ("meaning", False, True),
+    ):
+        table.add_column(name, justify="right" if right else "left", overflow="fold" if fold else "crop", no_wrap=not fold)
+    for row in rows:
+        table.add_row(*(Text(console.shown(cell)) for cell in _cells(row)))
+    console.print_table(table)
+
+
+def _cells(row: Resolution) -> tuple[str, ...]:
+    label = row.label if len(row.label) <= LONGEST_SHOWN else f"{row.label[: LONGEST_SHOWN - 3]}..."
+    sure = "" if row.confidence is None else f"{row.confidence:.2f}"
+    return "?" if row.is_uncertain else " ", str(row.index), label, row.synset or "-", sure, _meaning(row)
+
+
+def _meaning(row: Resolution) -> str:
+    if row.synset is None:
+        return row.reason or ""
+    gloss = shorten(row.definition or "", 70, placeholder="...")
+    if not row.is_uncertain:
+        return gloss
+    others = [name for name in row.candidates if name != row.synset][:3]
+    return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
+
+
+def asked(one: Labelling) -> Labelling:
+    """Return the labelling after a person was asked about what is uncertain.
+
+    Raises
+    ------
+    UsageError
+        Nobody is there to ask: stdin or stderr is no terminal.
+    """
+    from dsi_cli.pipeline import labelling
+    from dsi_cli.wordnet.ids import by_name
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError(
+            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE"
+        )
+    assert one.labels is not None
+    unsure = [row for row in one.resolutions if row.is_uncertain]
+    chosen = {row.index: row.wnid or "" for row in one.resolutions if row.resolved_by == "map"}
+    console.note(f"{console.count(len(unsure), 'label')} to ask about: a number, an id or a synset name;")
+    console.note("Enter keeps the first, - leaves the label out, q ends the questions")
+    for number, row in enumerate(unsure, start=1):
+        _offer(row, f"{number}/{len(unsure)}")
+        while (answer := _answer(row)) is not None and answer and by_name(answer) is None:
+            console.note(f"  {answer!a} is neither a number above nor an id or synset name")
+        if answer is None:
+            break
+        chosen[row.index] = answer
+    return labelling.label(one.labels, chosen)
+
+
+def _offer(row: Resolution, place: str) -> None:
+    from dsi_cli.wordnet import taxonomy
+
+    graph = taxonomy.load()
+    console.note(f"\n{place}  {row.label}".replace("\n", ""))
+    if row.synset is None:
+        console.note(f"  {row.reason}")
+    names = row.candidates[:SHOWN]
+    glosses = taxonomy.definitions([node for name in names if (node := graph.node(name)) is not None])
+    for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
+        chance = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
+        console.note(f"  {number}  {chance}  {name}: {shorten(gloss, 90, placeholder='...')}")
+
+
+def _answer(row: Resolution) -> str | None:
+    """Return the id or synset name that was chosen, nothing to leave the label out, None to end."""
+    print("  > ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    text = line.strip()
+    if not line or text == "q":
+        return None
+    if text in ("", "-"):
+        return "" if text == "-" or row.synset is None else row.synset
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:3]) <= min(len(row.candidates), SHOWN):
+        return row.candidates[int(text) - 1]
+    return text
+
+
+def _presets(*, wanted: bool, given: str | None, as_json: bool) -> int:
+    from dsi_cli.labels.presets import PRESETS
+
+    if not wanted:
+        raise UsageError("expected a label file or a preset; dsi labels --presets lists the presets")
+    if given is not None:
+        raise UsageError(f"--presets lists the presets and takes no label list; leave out {given[:60]!a}")
+    if as_json:
+        console.print_json([asdict(preset) for preset in PRESETS])
+        return DONE
+    wide = max(len(preset.name) for preset in PRESETS)
+    for preset in PRESETS:
+        print(console.shown(f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"))
+    return DONE

@@ -1,0 +1,37 @@
+"""``dsi report``: the HTML report of an output."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dsi_cli.cli import console
+from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.errors import DONE
+
+
+def report(
+    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
+    file: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where the page is to lie; report.html in the folder by default.")
+    ] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes.
+
+    It opens anywhere, offline. dsi analyze writes it by itself; this makes it anew where the tables have changed since.
+
+    Example: dsi report dsi-out -o resnet18.html
+    """
+    from dsi_cli.pipeline import reporting
+
+    with console.progress(quiet=quiet or as_json) as watching:
+        path = reporting.write(output, file, watching.update)
+    if as_json:
+        console.print_json({"report": str(path), "bytes": path.stat().st_size})
+    else:
+        print(f"report: {console.shown(str(path))} ({console.size(path.stat().st_size)})")
+    return DONE

@@ -1,0 +1,136 @@
+"""The best epoch by each criterion: alignment, mistakes, accuracy, loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from dsi_cli.views.series import PANELS, Kind, Series, Values, measures_of, series
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Criterion(NamedTuple):
+    """By which an epoch may be the best."""
+
+    title: str
+    short: str
+    """Over a column."""
+    panel: str
+    of: tuple[str | None, ...]
+    """The first of these that the run has."""
+    column: str = "value"
+    split: str | None = None
+    lowest: bool = False
+
+
+CRITERIA = (
+    Criterion(
+        "alignment with WordNet (SAI excess)",
+        "SAI excess, WordNet",
+        "excess",
+        ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm"),
+        "excess",
+    ),
+    Criterion(
+        "alignment with its own mistakes (SAI excess)",
+        "SAI excess, mistakes",
+        "excess",
+        ("ncsm,ccsm-test", "tncsm-test,ccsm-test"),
+        "excess",
+    ),
+    Criterion("mistakes near by WordNet (WIDM, errors)", "WIDM, errors", "idm_errors", ("scsm",), split="test"),
+    Criterion(
+        "mistakes near by its own similarity (NIDM, errors)", "NIDM, errors", "idm_errors", ("ncsm", "tncsm"), split="test"
+    ),
+    Criterion("accuracy on test", "accuracy", "accuracy", (None,), split="test"),
+    Criterion("loss on test", "loss", "loss", (None,), split="test", lowest=True),
+)
+SURE = 3.0
+"""Deviations above chance from which a value counts as more than chance."""
+METRICS = ("sai", "idm", "accuracy", "loss")
+
+
+class Best(NamedTuple):
+    """The best epoch by one criterion, beside the last."""
+
+    title: str
+    short: str
+    epoch: int
+    value: str
+    chance: str
+    """What chance gives, and how far above it the value is; empty where chance has no say."""
+    last: str
+    within_chance: bool = False
+    """Whether chance may have given all values."""
+
+
+def best_epochs(curves: pd.DataFrame) -> list[Best]:
+    """Return the best epoch by each criterion that a run's curves have; of equal ones the first."""
+    wanted = {criterion.panel for criterion in CRITERIA}
+    panels = {kind.name: first_measure(curves, kind) for kind in PANELS if kind.name in wanted}
+    found = []
+    for criterion in CRITERIA:
+        every = [one for one in panels[criterion.panel] if one.split == criterion.split and one.metric in METRICS]
+        fitting = [one for of in criterion.of for one in every if one.of == of]
+        if fitting:
+            found.append(_best(criterion, fitting[0]))
+    return found
+
+
+def beside_each_other(found: Mapping[str, Sequence[Best]]) -> tuple[list[str], list[tuple[str, list[Best | None]]]]:
+    """Return the criteria that any run has, in short, and each run with its best by each of these."""
+    shorts = [
+        criterion.short
+        for criterion in CRITERIA
+        if any(one.short == criterion.short for all_ in found.values() for one in all_)
+    ]
+    rows = []
+    for run, of_run in found.items():
+        by_short = {one.short: one for one in of_run}
+        rows.append((run, [by_short.get(short) for short in shorts]))
+    return shorts, rows
+
+
+def first_measure(curves: pd.DataFrame, kind: Kind) -> list[Series]:
+    """Return a run's curves of a panel, of the SAI's those of the first measure that there is."""
+    measure = next(iter(measures_of(curves)), "cosine")
+    return series(curves, kind, measure) if len(curves) else []
+
+
+def _best(criterion: Criterion, one: Series) -> Best:
+    values = _sure(one, getattr(one, criterion.column))
+    place = int(np.nanargmin(values) if criterion.lowest else np.nanargmax(values))
+    every = getattr(one, criterion.column)
+    last = np.flatnonzero(~np.isnan(every))[-1]
+    return Best(
+        criterion.title,
+        criterion.short,
+        int(one.epochs[place]),
+        _number(values[place]),
+        _chance(criterion, one, place),
+        _number(every[last]),
+        within_chance=not np.isnan(one.z).all() and bool(np.nanmax(one.z) < SURE),
+    )
+
+
+def _sure(one: Series, values: Values) -> Values:
+    """Return values without those that chance may have given, as where hardly a mistake is left; all if no other is there."""
+    kept = np.where(one.z < SURE, np.nan, values)
+    return values if np.isnan(kept).all() else kept
+
+
+def _chance(criterion: Criterion, one: Series, place: int) -> str:
+    if np.isnan(one.chance[place]):
+        return ""
+    above = "" if np.isnan(one.z[place]) else f"z {one.z[place]:.1f}"
+    chance = "0" if criterion.column == "excess" else _number(one.chance[place])
+    return f"{chance} ({above})" if above else chance
+
+
+def _number(value: float) -> str:
+    text = f"{round(value, 3) + 0.0:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return text.replace("-", "−")

@@ -1,0 +1,74 @@
+"""Class tables, orders and groups, as the page wants them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dsi_cli.report.sources import Matrix
+from dsi_cli.views import ordering
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from dsi_cli.store.runs import Run
+
+Orders = dict[str, list[int]]
+"""Class indices in the order in which they are shown, by the order's name; the first is the one to begin with."""
+COLUMNS = (
+    "name",
+    "synset",
+    "definition",
+    "resolved_by",
+    "confidence",
+    "candidates",
+    "group",
+    "samples_train",
+    "samples_test",
+)
+CANDIDATES = 6
+"""Of a label that are shown."""
+TITLES = {"taxonomy": "WordNet's taxonomy", "given": "the classifier's own", "cluster": "clusters of the last {own}"}
+
+
+def rows(run: Run, name: str) -> pd.DataFrame:
+    """Return a run's rows of the classes table, in order of their index."""
+    return run.classes[run.classes["run"] == name].sort_values("class_index")
+
+
+def table(classes: pd.DataFrame) -> list[list[Any]]:
+    """Return a row a class, its values in the order of `COLUMNS`."""
+    return [[_plain(row.get(column)) for column in COLUMNS] for row in classes.to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        return value.tolist()[:CANDIDATES]
+    return None if value is None or value != value or str(value) == "<NA>" else value
+
+
+def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
+    """Return the orders that a run's classes can be shown in."""
+    found: Orders = {}
+    given = ordering.given(len(classes)).tolist()
+    taxonomy = ordering.taxonomy(classes).tolist()
+    if classes["synset"].notna().any() or taxonomy != given:
+        found["taxonomy"] = taxonomy
+    found["given"] = given
+    if last_own is not None and len(classes) > 2:
+        found["cluster"] = ordering.cluster(last_own).tolist()
+    return found
+
+
+def described(classes: pd.DataFrame, found: Orders, own: str) -> list[dict[str, Any]]:
+    """Return the orders with their titles, and the groups that are neighbours in each."""
+    import numpy as np
+
+    return [
+        {
+            "name": name,
+            "title": TITLES[name].format(own=own),
+            "order": order,
+            "groups": [list(group) for group in ordering.groups(classes, np.asarray(order))],
+        }
+        for name, order in found.items()
+    ]

@@ -1,0 +1,72 @@
+"""The curves and their chance levels, for the page's panels; numbers to six digits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.views.series import PANELS, Panel, Series, measures_of, panels
+
+if TYPE_CHECKING:
+    from dsi_cli.store.runs import Run
+
+FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
+SAI = tuple(kind for kind in PANELS if kind.name == "sai")
+OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
+EXCESS = next(kind for kind in PANELS if kind.name == "excess")
+
+
+def curves(run: Run) -> dict[str, Any]:
+    """Return all panels of an output: those of the SAI for each measure, with what the page needs to draw the excess as well."""
+    measures = measures_of(run.curves)
+    sai = {measure: [_panel(panel, run) for panel in panels(run, measure=measure, kinds=SAI)] for measure in measures}
+    return {
+        "measures": [measure for measure in measures if sai[measure]],
+        "sai": {measure: found[0] for measure, found in sai.items() if found},
+        "excess": {"title": EXCESS.title, "axis": EXCESS.axis},
+        "others": [_panel(panel, run) for panel in panels(run, kinds=OTHERS)],
+        "phases": phases(run),
+    }
+
+
+def _panel(panel: Panel, run: Run) -> dict[str, Any]:
+    return {
+        "name": panel.kind.name,
+        "title": panel.kind.title,
+        "axis": panel.axis,
+        "lower": panel.lower_is_closer,
+        "series": [_series(one, run.names.index(one.run)) for one in panel.series],
+    }
+
+
+def _series(one: Series, place: int) -> dict[str, Any]:
+    """Return a curve, without the columns that are empty throughout."""
+    found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(one, name)).all()}
+    return {"run": place, "of": one.of, "split": one.split, "label": one.label, "epochs": one.epochs.tolist(), **found}
+
+
+def numbers(values: NDArray[np.float64]) -> list[float | None]:
+    """Return values for JSON, None for NaN.
+
+    >>> numbers(np.array([1 / 3, np.nan]))
+    [0.333333, None]
+    """
+    return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
+
+
+def phases(run: Run) -> list[dict[str, Any]]:
+    """Return the phases that were found, with the run's place."""
+    found = run.phases.dropna(subset=["phase", "first_epoch", "last_epoch"])
+    found = found[found["run"].isin(run.names)]
+    return [
+        {
+            "place": run.names.index(row["run"]),
+            "curve": row["curve"],
+            "phase": row["phase"],
+            "first_epoch": int(row["first_epoch"]),
+            "last_epoch": int(row["last_epoch"]),
+        }
+        for row in found.to_dict("records")
+    ]

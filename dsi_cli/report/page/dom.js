@@ -1,0 +1,62 @@
+// Elements and numbers. Text goes into the page as text alone: labels come from files that anyone may have written.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Return an element with attributes and children; a child that is no node becomes text. */
+function element(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+/** Return an SVG element, as `element`. */
+function drawn(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children.flat().filter((child) => child != null));
+  return node;
+}
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+/** Return a number for a person: three decimals, whole numbers whole, a dash for none. */
+function shown(value, digits = 3) {
+  if (value == null || Number.isNaN(value)) return "–";
+  if (Number.isInteger(value) && Math.abs(value) >= 100) return value.toLocaleString("en");
+  if (value !== 0 && Math.abs(value) < 0.5 * 10 ** -digits) return value.toExponential(1).replace(/-/g, "−");
+  if (Math.abs(value) >= 1000) return Math.round(value).toLocaleString("en");
+  const text = value.toFixed(digits);
+  return Number(text) === 0 ? (0).toFixed(digits) : text.replace("-", "−");
+}
+
+/** Return round places for ticks between two ends, about `count` of them. */
+function ticks(low, high, count) {
+  const raw = (high - low) / Math.max(1, count);
+  const unit = 10 ** Math.floor(Math.log10(raw || 1));
+  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * unit).find((one) => one >= raw * 0.999) || unit;
+  const found = [];
+  for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(Number((k * step).toPrecision(12)));
+  return found;
+}
+
+/** Return how many decimals tell multiples of a step apart. */
+function decimals(step) {
+  let digits = 0;
+  while (digits < 6 && Math.abs(step * 10 ** digits - Math.round(step * 10 ** digits)) > 1e-6) digits++;
+  return digits;
+}
+
+/** Return a labelled drop-down list; `changed` gets the value chosen. */
+function choice(label, options, chosen, changed) {
+  const id = `choice-${label.toLowerCase().replace(/\W+/g, "-")}`;
+  const select = element("select", { id, onchange: () => changed(select.value) },
+    options.map(([value, text]) => element("option", { value, selected: value === chosen }, text)));
+  return element("span", { class: "choice" }, element("label", { for: id }, label), select);
+}

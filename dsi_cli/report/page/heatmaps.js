@@ -1,0 +1,249 @@
+// Heat maps of all matrices of a run at an epoch, side by side: one order, one view, one pointer for all of them.
+
+const LEAST_CELLS = 4;
+
+/** Return what there is of a matrix at an epoch: the whole, the means of blocks, or null. */
+async function frameOf(matrix, epoch, order) {
+  const at = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
+  if (at >= 0) return { codes: await unpacked(matrix.lines, at, matrix.levels), scale: matrix, side: null };
+  const blocks = matrix.blocks;
+  const between = blocks ? blocks.epochs.indexOf(epoch) : -1;
+  if (between < 0) return null;
+  const line = between * blocks.orders.length + blocks.orders.indexOf(order.name);
+  return { codes: await unpacked(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
+}
+
+/** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `zoom(factor)`, `reset()`. */
+function heatMaps(run, names, { tell, chosen }) {
+  const size = names.length;
+  const view = { x: 0, y: 0, size };
+  let now = { order: run.orders[0], cell: null, drag: null };
+  let token = 0;
+  const maps = run.matrices.map((matrix) => mapOf(matrix));
+  const node = maps.map((map) => map.node);
+
+  function mapOf(matrix) {
+    const canvas = element("canvas", { class: "map", tabindex: "0", role: "application",
+      "aria-label": `${matrix.title}: heat map. Arrow keys move a cell, plus and minus zoom, 0 shows all.` });
+    const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
+    const ends = element("div", { class: "ends" });
+    const note = element("p", { class: "faint note" });
+    const map = { matrix, canvas, bar, ends, note, frame: null, picture: null };
+    map.node = element("figure", { class: "heat" },
+      element("figcaption", {}, element("h3", {}, matrix.title), element("span", { class: "faint" }, matrix.about)),
+      canvas, element("div", { class: "legend" }, bar, ends), note);
+    listen(map);
+    return map;
+  }
+
+  async function show(epoch, order, theme) {
+    const mine = ++token;
+    const found = await Promise.all(maps.map((map) => frameOf(map.matrix, epoch, order)));
+    if (mine !== token) return;
+    now.order = order;
+    maps.forEach((map, k) => {
+      map.frame = found[k];
+      map.note.textContent = noteOf(map, epoch);
+    });
+    paint(theme);
+    if (now.cell) tell(readingOf(now.cell));
+  }
+
+  /** Colour what is shown, at once. */
+  function paint(theme) {
+    maps.forEach((map) => {
+      map.picture = map.frame ? picture(map.matrix, map.frame, now.order, theme) : null;
+      drawBar(map, theme);
+    });
+    draw();
+  }
+
+  function noteOf({ matrix, frame }, epoch) {
+    if (!frame) return `No ${matrix.title} at epoch ${epoch}.`;
+    if (frame.side) return `Means of ${frame.side} × ${frame.side} blocks of neighbours, to ±${errorOf(frame.scale)}; this epoch is not kept whole.`;
+    return `Values to ±${errorOf(frame.scale)}.`;
+  }
+
+  function drawBar({ matrix, bar, ends }, theme) {
+    const [from, to] = matrix.shown;
+    const scale = { low: from, step: (to - from) / 254, levels: 255 };
+    const context = bar.getContext("2d");
+    const image = context.createImageData(256, 1);
+    const table = colourTable(matrix, scale, theme);
+    new Uint32Array(image.data.buffer).forEach((_, k, pixels) => { pixels[k] = table[Math.max(1, k)]; });
+    context.putImageData(image, 0, 0);
+    const last = matrix.low + (matrix.levels - 1) * matrix.step;
+    const low = `${matrix.low < from - matrix.step ? "≤ " : ""}${shown(from, 2)}`;
+    const high = `${last > to + matrix.step ? "≥ " : ""}${shown(to, 2)}`;
+    ends.replaceChildren(element("span", {}, low), element("span", {}, shown((from + to) / 2, 2)), element("span", {}, high));
+  }
+
+  function draw() {
+    maps.forEach(drawMap);
+  }
+
+  function drawMap(map) {
+    const { canvas } = map;
+    const width = canvas.clientWidth || 320;
+    const plot = width - GUTTER.left;
+    const ratio = window.devicePixelRatio || 1;
+    const height = plot + GUTTER.top;
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    if (map.picture) {
+      const scale = map.picture.width / size;
+      context.imageSmoothingEnabled = (plot * ratio) / (view.size * scale) < 1;
+      context.imageSmoothingQuality = "high";
+      context.drawImage(map.picture, view.x * scale, view.y * scale, view.size * scale, view.size * scale, GUTTER.left, GUTTER.top, plot, plot);
+    }
+    drawSides(context, plot, view, now.order, names);
+    drawPointer(context, plot);
+  }
+
+  function drawPointer(context, plot) {
+    const ink = getComputedStyle(document.body).getPropertyValue("--pointer");
+    const cell = plot / view.size;
+    context.strokeStyle = ink;
+    if (now.drag?.area) {
+      const { x, y, side } = now.drag.area;
+      context.strokeRect(GUTTER.left + (x - view.x) * cell, GUTTER.top + (y - view.y) * cell, side * cell, side * cell);
+    }
+    if (!now.cell) return;
+    const [left, top] = [GUTTER.left + (now.cell.column - view.x) * cell, GUTTER.top + (now.cell.row - view.y) * cell];
+    if (left < GUTTER.left - cell || top < GUTTER.top - cell || left > GUTTER.left + plot || top > GUTTER.top + plot) return;
+    context.save();
+    context.beginPath();
+    context.rect(GUTTER.left, GUTTER.top, plot, plot);
+    context.clip();
+    context.globalAlpha = 0.55;
+    context.strokeRect(GUTTER.left - 1, top - 0.5, plot + 2, Math.max(2, cell + 1));
+    context.strokeRect(left - 0.5, GUTTER.top - 1, Math.max(2, cell + 1), plot + 2);
+    context.restore();
+  }
+
+  /** Return what is known of a cell: the two classes, and the value in each matrix. */
+  function readingOf({ row, column }) {
+    const [i, j] = [now.order.order[row], now.order.order[column]];
+    const values = maps.map((map) => ({ title: map.matrix.title, text: valueAt(map, i, j, row, column) }));
+    return { row: names[i], column: names[j], same: i === j, values };
+  }
+
+  function valueAt({ matrix, frame }, i, j, row, column) {
+    if (!frame) return "none at this epoch";
+    if (frame.side) {
+      const [a, b] = [row, column].map((at) => Math.floor(((at + 0.5) * frame.side) / size));
+      const value = valueOf(frame.scale, frame.codes[a * frame.side + b]);
+      return `mean of its block ${scaled(value, frame.scale)}`;
+    }
+    if (i === j) return "1 (itself)";
+    return scaled(valueOf(matrix, frame.codes[frameIndex(matrix, size, i, j)]), matrix);
+  }
+
+  function cellAt(canvas, event) {
+    const box = canvas.getBoundingClientRect();
+    const cell = (canvas.clientWidth - GUTTER.left) / view.size;
+    const column = view.x + (event.clientX - box.left - GUTTER.left) / cell;
+    const row = view.y + (event.clientY - box.top - GUTTER.top) / cell;
+    if (event.clientX - box.left < GUTTER.left || event.clientY - box.top < GUTTER.top || column >= size || row >= size) return null;
+    return { column, row };
+  }
+
+  function point(cell, event) {
+    now.cell = cell && { row: Math.min(size - 1, Math.floor(cell.row)), column: Math.min(size - 1, Math.floor(cell.column)) };
+    tell(now.cell && readingOf(now.cell), event);
+    draw();
+  }
+
+  function listen(map) {
+    const { canvas } = map;
+    canvas.addEventListener("pointermove", (event) => (now.drag ? drag(canvas, event) : point(cellAt(canvas, event), event)));
+    canvas.addEventListener("pointerleave", () => { if (!now.drag) point(null); });
+    canvas.addEventListener("pointerdown", (event) => {
+      const start = cellAt(canvas, event);
+      if (!start || event.button !== 0) return;
+      now.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
+      if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
+    });
+    canvas.addEventListener("pointerup", (event) => drop(canvas, event));
+    canvas.addEventListener("pointercancel", () => { now.drag = null; draw(); });
+    canvas.addEventListener("dblclick", reset);
+    canvas.addEventListener("wheel", (event) => {
+      if (document.activeElement !== canvas && !event.ctrlKey) return;
+      event.preventDefault();
+      zoom(event.deltaY < 0 ? 1.25 : 0.8, cellAt(canvas, event));
+    }, { passive: false });
+    canvas.addEventListener("keydown", (event) => key(event));
+  }
+
+  /** Drag: move the view where it is a part, else mark the square to look at. */
+  function drag(canvas, event) {
+    const { start, from, x, y } = now.drag;
+    const cell = (canvas.clientWidth - GUTTER.left) / view.size;
+    now.drag.moved = now.drag.moved || Math.hypot(event.clientX - x, event.clientY - y) > 5;
+    if (from.size < size) look(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
+    else if (now.drag.moved && event.pointerType === "mouse") {
+      const side = Math.max(event.clientX - x, event.clientY - y) / cell;
+      const length = Math.max(Math.min(LEAST_CELLS, size), Math.abs(side));
+      now.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
+    }
+    draw();
+  }
+
+  function drop(canvas, event) {
+    const { drag: done } = now;
+    now.drag = null;
+    if (!done) return;
+    if (done.area) look(done.area.x, done.area.y, done.area.side);
+    else if (!done.moved) {
+      const cell = cellAt(canvas, event);
+      point(cell, event);
+      if (now.cell) chosen(now.order.order[now.cell.row]);
+    }
+    draw();
+  }
+
+  function key(event) {
+    const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
+    if (step) moveCell(...step);
+    else if (event.key === "+" || event.key === "=") zoom(1.5);
+    else if (event.key === "-") zoom(1 / 1.5);
+    else if (event.key === "0") reset();
+    else if (event.key === "Enter" && now.cell) chosen(now.order.order[now.cell.row]);
+    else return;
+    event.preventDefault();
+  }
+
+  function moveCell(down, right) {
+    const from = now.cell || { row: Math.floor(view.y), column: Math.floor(view.x) - right };
+    const inside = (at) => Math.min(size - 1, Math.max(0, at));
+    now.cell = { row: inside(from.row + down), column: inside(from.column + right) };
+    const into = (at, start) => (at < start ? at : at + 1 > start + view.size ? at + 1 - view.size : start);
+    look(into(now.cell.column, view.x), into(now.cell.row, view.y), view.size);
+    tell(readingOf(now.cell));
+  }
+
+  function look(x, y, side) {
+    view.size = Math.min(size, Math.max(Math.min(LEAST_CELLS, size), side));
+    view.x = Math.min(size - view.size, Math.max(0, x));
+    view.y = Math.min(size - view.size, Math.max(0, y));
+    draw();
+  }
+
+  function zoom(factor, around = null) {
+    const middle = around || (now.cell && { column: now.cell.column + 0.5, row: now.cell.row + 0.5 }) || { column: view.x + view.size / 2, row: view.y + view.size / 2 };
+    const side = Math.min(size, Math.max(Math.min(LEAST_CELLS, size), view.size / factor));
+    const share = side / view.size;
+    look(middle.column - (middle.column - view.x) * share, middle.row - (middle.row - view.y) * share, side);
+  }
+
+  function reset() {
+    look(0, 0, size);
+  }
+
+  return { node, show, paint, draw, zoom, reset };
+}

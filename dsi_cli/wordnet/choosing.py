@@ -1,0 +1,188 @@
+"""The joint choice of senses for a list of labels: each label's chances depend on what all others probably mean.
+
+A label's candidates are scored by a weighted sum of the evidence (`dsi_cli.wordnet.evidence`), and their chances are the
+softmax of the scores. First each label stands alone; then evidence and chances are computed in turn, each new chance the
+mean of the old and the new, until they hardly move (mean-field inference). At last synsets are handed out from the
+greatest chance down, so that two labels share one only where nothing else fits.
+
+``WEIGHTS`` are few and general: no word, synset or list is among them. ``python -m benchmarks.sense_weights`` fits them
+and says on what; ``docs/senses.md`` has how right they are under cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dsi_cli.wordnet import lexicon
+from dsi_cli.wordnet.candidates import HEAD, SPELLED, Reading
+from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, gather, kinds, together
+from dsi_cli.wordnet.weights import WEIGHTS
+
+STEPS = 8
+"""Rounds of evidence and chances."""
+
+FEW = 3.0
+"""A list of so many labels speaks for itself half: the weights of labels alone count as much as those of lists."""
+
+NULL = -1.0
+"""The score of "none of these", against which even the only sense of a word has to stand."""
+
+ANOTHER_FITS = 0.05
+"""The chance from which a sense is good enough to be taken instead of one that another label has."""
+
+FORMS = {HEAD: 0.6, SPELLED: 0.8}
+"""What confidence is multiplied by where the words were found only so."""
+
+OPEN = 0.5
+"""The greatest confidence of labels with the same words, as nothing says which is which, and where another label has the likeliest
+sense."""
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """One weight for each kind of evidence: ``first`` for labels alone, ``then`` for a list's."""
+
+    first: Floats
+    then: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What one label probably means.
+
+    Attributes
+    ----------
+    candidates : (K,) int
+        Rows of the field, the chosen first, then by falling chance; empty where the label has none.
+    chances : (K,) float
+        Of these; they add up to 1.
+    confidence : float
+        That the chosen is right, in [0, 1].
+    displaced : bool
+        Whether a likelier sense is another label's.
+    """
+
+    candidates: Rows
+    chances: Floats
+    confidence: float
+    displaced: bool
+
+
+def fitted() -> Weights:
+    """Return ``WEIGHTS`` as arrays, in the order of ``ALONE`` and ``TOGETHER``."""
+    first = np.array([WEIGHTS[name][0] for name in ALONE])
+    return Weights(first, np.array([WEIGHTS[name][1] for name in (*ALONE, *TOGETHER)]))
+
+
+def choose(labels: Sequence[str], readings: Sequence[Reading], weights: Weights | None = None) -> list[Choice]:
+    """Return the choice for each label of a list, jointly; the same for the same list, whatever its order."""
+    return chosen(gather(labels, readings), labels, readings, weights or fitted())
+
+
+def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], weights: Weights) -> list[Choice]:
+    """Return the choices, given the evidence."""
+    chances = settle(field, weights)
+    any_fits = _any_fits(field, scores(field, chances, weights).sum(axis=1))
+    taken = _handed_out(field, chances, labels)
+    forms = [one.how for reading in readings for one in reading.candidates]
+    starts = np.searchsorted(field.label, np.arange(field.count + 1))
+    twice = _twice(labels)
+    choices = []
+    for index in range(field.count):
+        rows = np.arange(starts[index], starts[index + 1])
+        order = rows[np.argsort(-chances[rows], kind="stable")]
+        if not len(rows):
+            choices.append(Choice(order, np.zeros(0), 0.0, displaced=False))
+            continue
+        pick = taken[index]
+        is_displaced = bool(pick != order[0])
+        order = np.concatenate([[pick], order[order != pick]])
+        sure = chances[pick] / max(chances[pick], 1.0 - chances[order[1]]) if is_displaced else chances[pick]
+        limit = OPEN if is_displaced or index in twice else 1.0
+        confidence = min(float(sure * any_fits[index]) * FORMS.get(forms[pick], 1.0), limit)
+        choices.append(Choice(order, chances[order], confidence, is_displaced))
+    return choices
+
+
+def settle(field: Field, weights: Weights) -> Floats:
+    """Return the chances of all candidates, ``(K,)``; a label's add up to 1."""
+    chances = softmax(field, field.alone @ weights.first)
+    for _ in range(STEPS):
+        chances = 0.5 * (chances + softmax(field, scores(field, chances, weights).sum(axis=1)))
+    return chances
+
+
+def scores(field: Field, chances: Floats, weights: Weights) -> Floats:
+    """Return how much each kind of evidence speaks for each candidate, ``(K, len(ALONE) + len(TOGETHER))``."""
+    both: Floats = np.hstack([field.alone, together(field, chances)])
+    return both * _blended(field, weights)
+
+
+def _blended(field: Field, weights: Weights) -> Floats:
+    """Return the weights for a list of this length: the shorter it is, the more each label stands alone."""
+    trust = field.count / (field.count + FEW)
+    alone = np.concatenate([weights.first, np.zeros(len(TOGETHER))])
+    weight: Floats = trust * weights.then + (1.0 - trust) * alone
+    return weight
+
+
+def _any_fits(field: Field, total: Floats) -> Floats:
+    """Return the chance that a label means any of its candidates: against "none of these", whose score is ``NULL``."""
+    raised = np.bincount(field.label, np.exp(np.minimum(total, 50.0)), minlength=field.count)
+    chance: Floats = raised / (np.exp(NULL) + raised)
+    return chance
+
+
+def softmax(field: Field, scores: Floats) -> Floats:
+    """Return scores as chances that add up to 1 for each label."""
+    top = np.full(field.count, -np.inf)
+    np.maximum.at(top, field.label, scores)
+    raised = np.exp(scores - top[field.label])
+    chance: Floats = raised / np.bincount(field.label, raised, minlength=field.count)[field.label]
+    return chance
+
+
+def _handed_out(field: Field, chances: Floats, labels: Sequence[str]) -> Rows:
+    """Return the candidate that each label gets (-1 for none): from the greatest chance down, each synset once."""
+    best = np.full(field.count, -1, dtype=np.intp)
+    order = np.argsort(-chances, kind="stable")
+    best[field.label[order[::-1]]] = order[::-1]
+    closeness = _closeness(field, best, _twice(labels))
+    got = np.full(field.count, -1, dtype=np.intp)
+    used: set[int] = set()
+    for row in np.lexsort((-closeness, -chances)):
+        if chances[row] < ANOTHER_FITS:
+            break
+        label, node = field.label[row], int(field.node[row])
+        if got[label] < 0 and node not in used:
+            got[label] = row
+            used.add(node)
+    return np.where(got < 0, best, got)
+
+
+def _twice(labels: Sequence[str]) -> frozenset[int]:
+    """Return the labels whose words another label has as well."""
+    seen: dict[str, list[int]] = {}
+    for index, label in enumerate(labels):
+        seen.setdefault(lexicon.letters(label), []).append(index)
+    return frozenset(index for group in seen.values() if len(group) > 1 for index in group)
+
+
+def _closeness(field: Field, best: npt.NDArray[np.intp], twice: frozenset[int]) -> Floats:
+    """Return how near the candidates of labels with the same words are to what stands beside them in the list.
+
+    It is all that tells such labels apart: data sets are often sorted by topic.
+    """
+    out = np.zeros(len(field.node))
+    for row in np.flatnonzero(np.isin(field.label, list(twice))):
+        at = field.label[row]
+        beside = [k for k in (at - 2, at - 1, at + 1, at + 2) if 0 <= k < field.count and k not in twice and best[k] >= 0]
+        above = lexicon.above(int(field.node[row]))
+        for k in beside:
+            shared = above & lexicon.above(int(field.node[best[k]]))
+            out[row] = max(out[row], -np.log(min((int(kinds()["size"][node]) for node in shared), default=1)) + 12.0)
+    return out

@@ -1,0 +1,42 @@
+"""The weights of the choice of senses: for each kind of evidence one for labels alone and one for a list's.
+
+What the names mean is said in `dsi_cli.wordnet.evidence`. Fitted by ``python -m benchmarks.sense_weights``, which prints
+this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on.
+"""
+
+from __future__ import annotations
+
+WEIGHTS: dict[str, tuple[float, float]] = {
+    "rank": (-0.09, -0.05),
+    "share": (0.46, 0.42),
+    "instance": (-0.70, -0.50),
+    "own name": (1.95, 1.86),
+    "words": (-0.31, -0.31),
+    "size": (0.19, 0.36),
+    "leaf": (-0.77, -0.51),
+    "depth": (1.44, 0.23),
+    "parts": (0.18, 0.41),
+    "derived": (0.43, 0.37),
+    "plural": (-1.18, -0.94),
+    "names": (3.34, 2.86),
+    "context": (2.41, 2.07),
+    "context in gloss": (0.76, 0.82),
+    "labels in gloss": (0.13, 0.03),
+    "animal": (2.33, 0.52),
+    "artifact": (2.35, -0.14),
+    "body": (-2.04, -0.49),
+    "food": (1.75, 0.44),
+    "place": (-0.57, -0.11),
+    "object": (0.02, -0.01),
+    "person": (-0.81, -0.05),
+    "plant": (-0.55, -0.09),
+    "substance": (-0.84, -0.14),
+    "abstract": (-1.60, -0.07),
+    "near 0.5": (0.00, -0.38),
+    "near 8": (0.00, 0.63),
+    "near tenth": (0.00, 0.56),
+    "same kind": (0.00, 0.47),
+    "same synset": (0.00, -3.04),
+    "above others": (0.00, -2.92),
+    "below others": (0.00, -2.59),
+}

@@ -1,0 +1,134 @@
+"""``dsi labels``, and the mapping of one's own in the verbs that take one."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from dsi_cli.labels.presets import PRESETS
+
+pytest_plugins = ("analysed",)
+
+
+@pytest.fixture
+def listed(tmp_path):
+    path = tmp_path / "labels.txt"
+    path.write_text("crane\nheron\nstork\nelefant\naquarium_fish\n", encoding="utf-8")
+    return path
+
+
+def answering(answers, *arguments):
+    """Run the command with stdin and stderr on a terminal where somebody types; return code, stdout and what was seen."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:
+        os.close(theirs)
+        os.write(ours, answers.encode())
+        out = process.stdout.read().decode()
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:
+                break
+            if not part:
+                break
+            seen += part
+    os.close(ours)
+    return process.returncode, out, seen.decode()
+
+
+def test_the_table_marks_what_is_uncertain(dsi, listed):
+    ended = dsi("labels", listed)
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].split() == ["label", "synset", "sure", "meaning"]
+    assert [line.split()[0] for line in lines if line[:1] == "?"] == ["?", "?"]
+    assert lines[1].split()[:3] == ["0", "crane", "crane.n.05"]
+    assert "taken for its head, fish (beside it: aquarium)" in ended.out
+    assert ended.err == "4 of 5 labels in WordNet 3.0; 2 want a look (?)\n"
+
+
+def test_only_the_uncertain_as_json(dsi, listed):
+    ended = dsi("labels", listed, "--uncertain", "--json")
+    found = json.loads(ended.out)["labels"]
+    assert [row["label"] for row in found] == ["elefant", "aquarium_fish"]
+    assert found[0]["candidates"][0] == "elephant.n.01"
+    assert found[1]["confidence"] < 0.85
+    assert sum(found[1]["scores"]) == pytest.approx(1, abs=1e-3)
+    assert all(row["uncertain"] for row in found)
+    assert ended.err == ""
+
+
+def test_presets_are_listed(dsi):
+    ended = dsi("labels", "--presets")
+    assert [line.split()[0] for line in ended.out.splitlines()] == [preset.name for preset in PRESETS]
+    assert [row["name"] for row in json.loads(dsi("labels", "--presets", "--json").out)] == [p.name for p in PRESETS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected a label file or a preset; dsi labels --presets lists the presets"),
+        (("cifar10", "--presets"), "--presets lists the presets and takes no label list; leave out 'cifar10'"),
+        (
+            ("cifar10", "-i"),
+            "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE",
+        ),
+    ],
+)
+def test_wrong_usage_is_said(dsi, arguments, message):
+    assert dsi("labels", *arguments) == (2, "", f"dsi: {message}\n")
+
+
+def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
+    path = tmp_path / "map.csv"
+    code, out, seen = answering("1\nwhat\ngoldfish.n.01\n", "labels", listed, "-i", "--write-map", path)
+    assert code == 0, seen
+    assert "2 labels to ask about" in seen
+    assert "1/2  elefant" in seen
+    assert "'what' is neither a number above nor an id or synset name" in seen
+    rows = pd.read_csv(path)
+    assert rows["synset"].to_list()[3:] == ["elephant.n.01", "goldfish.n.01"]
+    assert rows["reason"].to_list()[3:] == ["map", "map"]
+    assert "elephant.n.01" in out
+
+
+def test_questions_end_when_a_person_has_enough(listed, tmp_path):
+    path = tmp_path / "map.csv"
+    code, _, _ = answering("-\nq\n", "labels", listed, "-i", "--write-map", path)
+    assert code == 0
+    rows = pd.read_csv(path)
+    assert rows["reason"][3] == "left out by the mapping"
+    assert rows["synset"][4] == "fish.n.01"
+
+
+def test_a_mapping_shapes_the_analysis(dsi, make_run, tmp_path):
+    run, out, path = make_run(epochs=2), tmp_path / "out", tmp_path / "map.csv"
+    names = dsi_names(dsi, run, out)
+    path.write_text(f"name,synset\n{names[0]},dog.n.01\n{names[1]},\n", encoding="utf-8")
+    assert dsi("analyze", run, "-o", out, "--draws", 0, "--map", path).code == 0
+    rows = pd.read_parquet(out / "classes.parquet")
+    assert rows["resolved_by"][:2].to_list() == ["map", "map"]
+    assert rows["synset"][0] == "dog.n.01"
+    assert pd.isna(rows["synset"][1])
+    curves = pd.read_parquet(out / "curves.parquet").query("metric == 'sai' and of == 'ncsm,scsm'")
+    assert set(curves["classes_used"]) == {len(names) - 1}
+
+
+def dsi_names(dsi, run, out):
+    assert dsi("analyze", run, "-o", out, "--draws", 0).code == 0
+    return pd.read_parquet(out / "classes.parquet")["name"].to_list()
+
+
+def test_a_mapping_of_another_list_is_refused(dsi, listed, tmp_path):
+    path = tmp_path / "map.csv"
+    path.write_text("name,synset\nzebra,zebra.n.01\n", encoding="utf-8")
+    ended = dsi("wordnet", listed, "-o", tmp_path / "x.parquet", "--map", path)
+    assert ended == (2, "", f"dsi: {path}, line 2: there is no class 'zebra'; the labels are those of labels.txt\n")

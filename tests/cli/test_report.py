@@ -1,0 +1,68 @@
+"""``dsi report``, and the report that other verbs write."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest_plugins = ("analysed",)
+
+
+def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):
+    run, out = make_run(), tmp_path / "out"
+    ended = dsi("analyze", run, "-o", out, "--draws", 0)
+    assert ended.code == 0
+    assert f"report: {out}/report.html (open it in a browser)" in ended.out.splitlines()
+    assert (out / "report.html").is_file()
+    document = json.loads(dsi("analyze", run, "-o", out, "--draws", 0, "--json").out)
+    assert document["report"] == f"{out}/report.html"
+    assert document["report_problem"] is None
+
+
+def test_no_report(make_run, tmp_path, dsi):
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0, "--no-report")
+    assert ended.code == 0
+    assert "report:" not in ended.out
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_verb_says_the_same_as_the_analysis_wrote(make_run, tmp_path, dsi):
+    out = tmp_path / "out"
+    dsi("analyze", make_run(), "-o", out, "--draws", 0)
+    ended = dsi("report", out, "-o", tmp_path / "page.html")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"report: {tmp_path}/page.html (")
+    assert (tmp_path / "page.html").read_bytes() == (out / "report.html").read_bytes()
+    document = json.loads(dsi("report", out, "--json").out)
+    assert document == {"report": f"{out}/report.html", "bytes": (out / "report.html").stat().st_size}
+
+
+def test_a_report_that_cannot_be_written_is_one_line_and_exit_code_5(make_run, tmp_path, dsi):
+    out = tmp_path / "out"
+    (out / "report.html").mkdir(parents=True)
+    ended = dsi("analyze", make_run(), "-o", out, "--draws", 0)
+    assert ended.code == 5
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
+    assert line.startswith(f"dsi: no report: {out}/report.html could not be written: ")
+    assert line.endswith("the tables are whole, dsi report makes it from them")
+    assert f"tables: {out} (" in ended.out
+    assert (out / "curves.parquet").is_file()
+
+
+@pytest.mark.parametrize("option", [(), ("--no-report",)])
+def test_watch_leaves_it_up_to_date(make_run, tmp_path, dsi, option):
+    out = tmp_path / "out"
+    ended = dsi("watch", make_run(), "-o", out, "--every", "0.1s", "--until-epoch", 3, "--draws", 0, *option)
+    assert ended.code == 0
+    assert (out / "report.html").is_file() == (not option)
+    if not option:
+        before = (out / "report.html").read_bytes()
+        assert dsi("report", out).code == 0
+        assert (out / "report.html").read_bytes() == before
+
+
+def test_what_is_no_output_is_wrong_usage(tmp_path, dsi):
+    ended = dsi("report", tmp_path)
+    assert ended.code == 2
+    assert ended.err.startswith(f"dsi: {tmp_path} holds no checkpoints.parquet")

@@ -1,0 +1,72 @@
+"""The partial Mantel correlation against the textbook's formula, and its null against all relabellings."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from dsi_cli.metrics.partial import NAME, partial, residual
+
+
+def three(classes, seed=0):
+    rng = np.random.default_rng([classes, seed])
+    common, *own = (np.corrcoef(rng.normal(size=(classes, 9))) for _ in range(4))
+    return [common + matrix for matrix in own]
+
+
+def off(matrix):
+    return matrix[~np.eye(len(matrix), dtype=bool)]
+
+
+@pytest.mark.parametrize("classes", [5, 12, 40])
+def test_equals_the_formula(classes):
+    a, b, given = three(classes)
+    ab, ag, bg = (np.corrcoef(off(x), off(y))[0, 1] for x, y in ((a, b), (a, given), (b, given)))
+    expected = (ab - ag * bg) / np.sqrt((1 - ag**2) * (1 - bg**2))
+    found = partial(a, b, given, draws=0)
+    assert (found.measure, found.value, found.classes_used) == (NAME, pytest.approx(expected), classes)
+
+
+def test_the_null_is_that_of_all_relabellings_of_a_residual():
+    """Eight classes are more than are enumerated: there the moments stand in."""
+    a, b, given = three(8)
+    x, y = residual(a, given), residual(b, given)
+    orders = (list(order) for order in permutations(range(8)))
+    null = [np.corrcoef(off(x), off(y[np.ix_(order, order)]))[0, 1] for order in orders]
+    found = partial(a, b, given, draws=0)
+    assert (found.null_mean, found.null_std) == (pytest.approx(np.mean(null), abs=1e-9), pytest.approx(np.std(null)))
+    assert found.z == pytest.approx(found.value / np.std(null))
+
+
+def test_what_a_common_cause_explains_is_gone():
+    rng = np.random.default_rng(0)
+    looks = np.corrcoef(rng.normal(size=(60, 9)))
+    a, b = (looks + 0.5 * np.corrcoef(rng.normal(size=(60, 9))) for _ in range(2))
+    assert np.corrcoef(off(a), off(b))[0, 1] > 0.6
+    assert abs(partial(a, b, looks, draws=0).value) < 0.1
+
+
+def test_a_constant_matrix_explains_nothing():
+    a, b, _ = three(12)
+    found = partial(a, b, np.full((12, 12), 0.3), draws=0)
+    assert found.value == pytest.approx(np.corrcoef(off(a), off(b))[0, 1])
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_nothing_is_left_of_a_matrix_that_the_given_one_repeats(place):
+    a, b, given = three(12)
+    pair = [a, b]
+    pair[place] = 3 * given - 0.7
+    found = partial(*pair, given)
+    assert found.value is None
+    assert found.reason == "one matrix says the same as the one that is given: nothing is left"
+
+
+def test_the_interval_holds_the_value_and_scaling_changes_nothing():
+    a, b, given = three(30)
+    found = partial(a, b, given)
+    assert found.low < found.value < found.high
+    again = partial(2 * a + 1, 0.5 * b, 7 * given - 3)
+    assert (again.value, again.z) == (pytest.approx(found.value), pytest.approx(found.z))

@@ -1,0 +1,293 @@
+"""The page in a browser, the distribution's Chromium: what it shows is what the tables hold, and it asks nobody for anything."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from outputs import ANIMALS, heads, save_head, stored, stored_reference
+
+from dsi_cli.pipeline import reporting
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.options import Options
+from dsi_cli.report import budget
+from dsi_cli.store.runs import Run
+
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+LABELS = (HOSTILE, *ANIMALS[1:])
+EPOCHS, CLASSES = 6, len(LABELS)
+LEFT, TOP = 92, 64
+"""Pixels of a heat map that its names take."""
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    """An output of two runs with answers, its report written."""
+    folder = tmp_path_factory.mktemp("page")
+    for seed, name in enumerate(("first", "second")):
+        rng = np.random.default_rng(seed)
+        for epoch, weight in enumerate(heads(EPOCHS, seed=seed)):
+            save_head(folder / "runs" / name / f"epoch_{epoch}.pt", weight, epoch=epoch)
+        (folder / "runs" / name / "classes.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
+        targets = np.arange(80) % CLASSES
+        answers = np.where(rng.random((EPOCHS, 80)) < 0.5, targets, rng.integers(0, CLASSES, (EPOCHS, 80)))
+        np.save(folder / "runs" / name / "preds.npy", answers)
+        np.save(folder / "runs" / name / "targets.npy", targets)
+    analyze([folder / "runs"], folder / "out", Options(draws=0))
+    reporting.write(folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The distribution's Chromium; one for the module, since its driver keeps an event loop that other tests must not meet."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("needs the distribution's Chromium (apt-get install chromium)")
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the development group")
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return ``open_page(file, width=1280, scheme="light")``; at the end nothing was said on the console, and nothing asked for."""
+    said, asked, contexts = [], [], []
+
+    def opened(file, width=1280, scheme="light"):
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(file.resolve().as_uri())
+        page.wait_for_function("document.querySelectorAll('canvas.map').length > 0")
+        page.wait_for_function("document.querySelector('.heat .note').textContent !== ''")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert sum(url.startswith("file:") for url in asked) == len(contexts)
+
+
+@pytest.fixture
+def page(open_page, out):
+    return open_page(out / "report.html")
+
+
+def set_epoch(page, place):
+    page.locator("#epoch").fill(str(place))
+    page.wait_for_function(f"document.querySelector('.epoch-now').textContent == '{place}'")
+    page.wait_for_timeout(100)
+
+
+def point_at(page, map_number, row, column):
+    """Move the mouse to a cell of a heat map, and return what the tip says: the pair, and a text for each matrix."""
+    canvas = page.locator("canvas.map").nth(map_number)
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    cell = (box["width"] - LEFT) / CLASSES
+    page.mouse.move(box["x"] + LEFT + (column + 0.5) * cell, box["y"] + TOP + (row + 0.5) * cell)
+    tip = page.locator("#tip")
+    values = {
+        line.locator("span").nth(0).inner_text(): line.locator("span").nth(1).inner_text()
+        for line in tip.locator("div").all()
+    }
+    return tip.locator("b").inner_text(), values
+
+
+def number(text):
+    """Return a number as the page writes it, and how far it may be off."""
+    found = re.search(r"(−?[\d.]+(?:e-\d+)?)(?: ± ([\d.e-]+))?$", text)
+    return float(found[1].replace("−", "-")), float(found[2] or 7.1e-5)
+
+
+def pixels(page):
+    return [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in page.locator("canvas.map").all()]
+
+
+def test_it_shows_each_matrix_and_section(page):
+    titles = page.locator(".heat h3").all_inner_texts()
+    assert titles == ["NCSM", "CCSM, test", "SCSM"]
+    assert page.locator("#panels .panel").count() >= 8
+    assert page.title() == "out: similarity report"
+    for section in ("summary", "curves", "matrices", "closest", "mistakes", "classes", "files", "use"):
+        assert page.locator(f"#{section}").inner_text().strip()
+
+
+def test_the_slider_changes_the_matrices(page):
+    before = pixels(page)
+    set_epoch(page, 1)
+    after = pixels(page)
+    assert [one != other for one, other in zip(before, after, strict=True)] == [True, True, False], "the reference stays"
+
+
+@pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
+def test_hovering_shows_the_numbers_of_the_table(page, out, epoch):
+    set_epoch(page, epoch)
+    ncsm, ccsm = stored(out, "first", "ncsm", epoch), stored(out, "first", "ccsm-test", epoch)
+    scsm, order = stored_reference(out, "first")
+    for at, (row, column) in enumerate([(1, 2), (6, 3), (2, 1), (7, 0)]):
+        i, j = order[row], order[column]
+        pair, values = point_at(page, at % 3, row, column)
+        assert pair == f"{LABELS[i]} × {LABELS[j]}"
+        for title, matrix in (("NCSM", ncsm), ("CCSM, test", ccsm), ("SCSM", scsm)):
+            if np.isnan(matrix[i, j]):
+                assert values[title] == "none"
+                continue
+            value, error = number(values[title])
+            assert error <= 1e-4
+            assert value == pytest.approx(matrix[i, j], abs=error)
+
+
+def test_a_label_that_is_markup_stays_text(page):
+    page.get_by_label("Filter classes").fill("onerror")
+    assert page.locator("#classes-body tbody tr").count() == 1
+    assert HOSTILE in page.locator("#classes-body tbody").inner_text()
+    assert HOSTILE in page.locator("#closest select").inner_text()
+    assert page.locator("img").count() == 0
+    assert page.evaluate("window.hacked") is None
+
+
+def test_the_order_of_classes_can_be_switched(page, out):
+    _, order = stored_reference(out, "first")
+    assert point_at(page, 0, 0, 1)[0] == f"{LABELS[order[0]]} × {LABELS[order[1]]}"
+    before = pixels(page)
+    page.get_by_label("Order").select_option("given")
+    page.wait_for_timeout(100)
+    assert point_at(page, 0, 0, 1)[0] == f"{LABELS[0]} × {LABELS[1]}"
+    page.mouse.move(0, 0)
+    assert all(one != other for one, other in zip(before, pixels(page), strict=True))
+    assert page.get_by_label("Order").locator("option").count() == 3
+
+
+def test_the_keyboard_moves_the_slider_and_a_cell(page, out):
+    page.locator("#epoch").focus()
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
+    canvas = page.locator("canvas.map").first
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    _, order = stored_reference(out, "first")
+    told = page.locator("#matrix-readout").inner_text()
+    assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (itself)")
+    before = pixels(page)
+    page.keyboard.press("+")
+    zoomed = pixels(page)
+    assert zoomed[0] != before[0]
+    page.keyboard.press("0")
+    assert pixels(page)[0] == before[0]
+
+
+def test_every_control_is_reached_by_tab_and_has_a_name(page):
+    nameless = page.evaluate(
+        """[...document.querySelectorAll('button, select, input')].filter(node => !node.hidden && !node.closest('[hidden]')
+        && !(node.getAttribute('aria-label') || node.innerText || (node.labels && node.labels.length))).length"""
+    )
+    assert nameless == 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    assert page.evaluate("[...document.querySelectorAll('[tabindex]:not(main)')].every(node => node.tabIndex === 0)")
+
+
+def test_no_raw_sai_without_its_chance_level(page):
+    for shown in ("one", "all"):
+        page.get_by_label("Show", exact=True).select_option(shown)
+        raw = page.locator(".panel", has=page.locator("h3", has_text=re.compile(r"^SAI\([^)]*\)$")))
+        assert raw.count() == 3
+        for panel in raw.all():
+            lines = panel.locator("path.curve").count()
+            assert lines == (1 if shown == "one" else 2)
+            assert panel.locator("path.chance").count() == lines
+            assert panel.locator("polygon.band").count() == lines
+            assert panel.locator(".readings").inner_text().count("chance ") == lines
+
+
+def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):
+    curves = Run(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
+    plot = page.locator("svg.plot").first
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    page.mouse.move(box["x"] + 46, box["y"] + 60)
+    wsi = page.locator(".panel", has=page.locator("h3", has_text="Weights similarity index"))
+    assert float(wsi.locator("tr", has_text="max").locator("td").inner_text()) == pytest.approx(curves[0], abs=5e-4)
+    plot.click(position={"x": 46, "y": 60})
+    assert page.locator("#epoch-number").inner_text() == "0"
+
+
+def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
+    set_epoch(page, 2)
+    ncsm = stored(out, "first", "ncsm", 2).astype(float)
+    np.fill_diagonal(ncsm, -np.inf)
+    page.get_by_label("Class", exact=True).select_option("3")
+    page.wait_for_timeout(100)
+    near, history, pairs = page.locator("#closest table").all()
+    nearest = np.argsort(-ncsm[3], kind="stable")[:5]
+    assert history.locator("th").all_inner_texts() == [LABELS[k] for k in nearest]
+    assert history.locator("td").all_inner_texts() == [f"{ncsm[3, k]:.3f}".replace("-", "−") for k in nearest]
+    assert near.locator("tbody td:nth-child(2)").all_inner_texts() == [
+        LABELS[k] for k in np.argsort(-ncsm[3], kind="stable")[:-1]
+    ]
+    i, j = np.unravel_index(np.argmax(ncsm), ncsm.shape)
+    first = pairs.locator("tbody tr").first.locator("td").all_inner_texts()
+    assert first[:3] == [LABELS[i], LABELS[j], f"{ncsm[i, j]:.3f}".replace("-", "−")]
+
+
+def test_the_run_can_be_switched(page, out):
+    page.get_by_label("Run", exact=True).select_option("1")
+    page.wait_for_timeout(100)
+    matrix = stored(out, "second", "ncsm", EPOCHS - 1)
+    _, order = stored_reference(out, "second")
+    value, error = number(point_at(page, 0, 2, 5)[1]["NCSM"])
+    assert value == pytest.approx(matrix[order[2], order[5]], abs=error)
+    assert page.locator("#summary h3:visible").all_inner_texts() == ["second"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_light_and_dark(open_page, out, scheme):
+    page = open_page(out / "report.html", scheme=scheme)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    first = page.evaluate(paper)
+    assert (first == "rgb(255, 255, 255)") == (scheme == "light")
+    before = pixels(page)
+    page.locator("#theme").click()
+    page.wait_for_timeout(100)
+    assert page.evaluate(paper) != first
+    assert pixels(page)[0] != before[0]
+
+
+def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, out):
+    page = open_page(out / "report.html", width=400)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_between_whole_epochs_it_shows_means_of_blocks_and_says_so(open_page, out, tmp_path, monkeypatch):
+    monkeypatch.setattr(budget, "MANY_CLASSES", 4)
+    monkeypatch.setattr(budget, "MOST_WHOLE", 2)
+    page = open_page(reporting.write(out, tmp_path / "few.html"))
+    assert (
+        page.locator("#matrix-note")
+        .inner_text()
+        .startswith(f"Whole at 2 of 6 epochs, chosen by how much changes: 0, {EPOCHS - 1}.")
+    )
+    assert "block" not in point_at(page, 0, 0, 3)[1]["NCSM"]
+    set_epoch(page, 3)
+    assert page.locator(".heat .note").first.inner_text().startswith("Means of 4 × 4 blocks of neighbours")
+    _, order = stored_reference(out, "first")
+    for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
+        matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]
+        text = point_at(page, 0, 0, 3)[1][title]
+        assert text.startswith("mean of its block ")
+        value, error = number(text)
+        assert value == pytest.approx(matrix[0:2, 2:4].mean(), abs=error)
