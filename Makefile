@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test coverage test-slow check format docs bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test coverage test-slow check format docs figures bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -37,6 +37,10 @@ format: $(READY)
 
 docs: $(DOCS_READY)  ## the documentation site, in site/
 	$(BIN)/python -m mkdocs build --strict
+
+figures: $(READY)  ## the pictures of README and docs, from the demo's run
+	$(BIN)/dsi demo --quiet --out dsi-demo
+	$(BIN)/python docs/make_figures.py dsi-demo
 
 bench: $(READY)  ## ours beside what a user would do otherwise; writes the table of docs/performance.md
 	$(BIN)/python -m benchmarks

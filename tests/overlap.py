@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 def texts(figure: Figure) -> list[tuple[str, Bbox]]:
     """Return every text that is seen with its place in pixels, a little shrunk: edges may touch."""
     figure.set_dpi(100)
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     hidden = _out_of_view(figure)
     seen = [text for text in figure.findobj(Text) if text.get_visible() and text not in hidden and text.get_text().strip()]
     boxes = [(text.get_text(), text.get_window_extent()) for text in seen]
@@ -25,6 +25,8 @@ def _out_of_view(figure: Figure) -> set[Text]:
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
+            if not (axis.get_visible() and axes.axison):
+                hidden |= set(axis.findobj(Text))
             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
                 if not low - 1e-9 <= tick.get_loc() <= high + 1e-9:
                     hidden |= {tick.label1, tick.label2}
@@ -37,6 +39,9 @@ def assert_clear(figure: Figure) -> None:
     assert found
     for (name, box), (other, beside) in combinations(found, 2):
         assert not box.overlaps(beside), f"{name!r} meets {other!r}"
+    for legend in figure.legends:
+        frame = legend.get_window_extent()
+        assert not any(frame.overlaps(axes.get_window_extent()) for axes in figure.axes), "the legend lies on axes"
     maps = [axes.get_window_extent() for axes in figure.axes if axes.images]
     edge = figure.bbox.padded(1)
     for name, box in found:

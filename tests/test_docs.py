@@ -83,6 +83,14 @@ def test_links_to_files_of_the_project_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_the_pictures_that_are_made_are_the_gallerys_and_small():
+    made = runpy.run_path(str(ROOT / "docs/make_figures.py"))
+    shown = re.findall(r"\]\(images/([^)]+)\)", (ROOT / "docs/figures.md").read_text(encoding="utf-8"))
+    assert sorted(shown) == sorted(one.path.name for one in made["PICTURES"])
+    for path in [made["ALIGNMENT"], *(one.path for one in made["PICTURES"])]:
+        assert 0 < path.stat().st_size <= 100_000, path
+
+
 def test_the_makefile_shows_what_the_continuous_check_runs():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "make check" in script

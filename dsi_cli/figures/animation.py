@@ -17,11 +17,11 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import scales, sheet, sides
 from dsi_cli.figures.asked import ANIMATION
 from dsi_cli.figures.films import Pixels, require_format, write
-from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted
+from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import CHANCE, COLOURS, Style, using
 from dsi_cli.store import output
 from dsi_cli.views import matrices, series
-from dsi_cli.views.matrices import Frames
+from dsi_cli.views.matrices import Frames, Values
 from dsi_cli.views.series import Panel, Series
 
 if TYPE_CHECKING:
@@ -60,9 +60,8 @@ class Film(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        chosen = (
-            f"{len(self.epochs)} of {self.of} epochs, evenly chosen" if self.of > len(self.epochs) else f"{self.of} epochs"
-        )
+        there = f"{self.of} epoch{'s' * (self.of != 1)}"
+        chosen = there if self.of <= len(self.epochs) else f"{len(self.epochs)} of {there}, evenly chosen"
         return f"{self.run}, {self.matrix}: {chosen}, {self.seconds:.1f} s"
 
 
@@ -130,11 +129,16 @@ def painter(
 ) -> tuple[Callable[[int], Pixels], Pixels]:
     """Return what paints the frame of an epoch, and the colours in use; every matrix is read once before, for the scale."""
     classes = arranged(run, of, order)
-    scale = scales.shared((matrices.matrix(run, of, epoch) for epoch in epochs), of.kind.name)
+
+    def shown_of(epoch: int) -> Values:
+        return scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+
+    scale = scales.shared(map(shown_of, epochs), of.kind.name)
     bar = sheet.Bar(scale, f"{of.kind.values}\n{scales.in_words(scale)}")
     shown = shown_curves(run, of, measure)
-    figure, cells, beside = _stage(f"{of.run}, {of.title}", classes, bar, shown)
-    image = scales.show(cells, np.full((len(classes.names), len(classes.names)), np.nan), scale)
+    count = len(classes.names)
+    figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
+    image = scales.show(cells, np.full((count, count), np.nan), scale)
     title = cells.set_title("", size=STYLE.size)
     moving = [image, title, *(_cursor(beside, epochs[0]) if beside else [])]
     for artist in moving:
@@ -145,7 +149,7 @@ def painter(
 
     def paint(epoch: int) -> Pixels:
         canvas.restore_region(still)
-        image.set_data(np.ma.masked_invalid(permuted(matrices.matrix(run, of, epoch), classes)))
+        image.set_data(np.ma.masked_invalid(shown_of(epoch)))
         title.set_text(f"epoch {epoch}")
         if shown is not None:
             moving[2].set_xdata([epoch, epoch])

@@ -20,17 +20,23 @@ if TYPE_CHECKING:
 
 CHANCE_DEVIATIONS = 2.0
 """Half the width of a chance level's band."""
+ALONE = 0.2
+"""Epochs on either side of a single one that its bands reach."""
 CHANCE_LINE = (0, (1.2, 1.2))
 CHANCE_BAND: dict[str, Any] = {"facecolor": "#ececec", "edgecolor": "#8f8f8f", "hatch": "//////", "linewidth": 0.0}
 """Hatched: also in grey it is told from an interval."""
-FEW = 40
-"""Points that are marked one by one; of more, some are."""
+FEW = 16
+"""Points that are marked one by one; of more, some are: many marks hide a line's style."""
+SHADED = 2
+"""Curves on one pair of axes that have their intervals shaded: more would hide each other."""
 MARKED = 10
 LOGARITHMIC = ("learning_rate", "loss", "mistakes")
 """Panels whose axis is logarithmic where the values span more than `WIDEST`."""
 WIDEST = 50.0
-FLOOR = 1e4
-"""How far below a curve's largest value a logarithmic axis goes: a schedule's last step may be next to nothing."""
+TAIL = 0.15
+"""Share of a learning rate's points whose smallness does not count: a schedule's last steps go to nothing on any axis."""
+FLOOR = 1e3
+"""How far below a curve's largest value a logarithmic axis goes."""
 WIDE_LETTER = 0.62
 """Width of a letter in its size, for what has to fit before it is drawn."""
 
@@ -53,47 +59,54 @@ def values(one: Series, panel: Panel) -> Any:
     return one.excess if panel.kind.column == "excess" else one.value
 
 
-def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str) -> None:
-    """Draw one curve with its interval, and its chance level with its band."""
-    every = 1 if len(one.epochs) <= FEW else max(1, len(one.epochs) // MARKED)
+def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shaded: bool = True) -> None:
+    """Draw one curve with its interval, if it is to be shaded, and its chance level with its band."""
     axes.plot(
         one.epochs,
         values(one, panel),
         color=how.colour,
         linestyle=how.line,
-        marker=how.marker,
-        markersize=2.4,
-        markevery=every,
         label=label,
         gid="curve",
         zorder=3,
+        **marks(how, len(one.epochs)),
     )
     if panel.kind.column == "excess":
         return
-    if np.isfinite(one.low).any():
-        axes.fill_between(one.epochs, one.low, one.high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
+    if shaded and np.isfinite(one.low).any():
+        epochs, low, high = _widened(one, one.low, one.high)
+        interval = axes.fill_between(epochs, low, high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
+        interval.set_gid("interval")
     if np.isfinite(one.chance).any():
         _chance(axes, one, how)
 
 
+def marks(how: Look, points: int) -> dict[str, Any]:
+    """Return how a curve of so many points is marked."""
+    return {"marker": how.marker, "markersize": 2.4, "markevery": 1 if points <= FEW else points // MARKED}
+
+
 def _chance(axes: Axes, one: Series, how: Look) -> None:
-    spread = CHANCE_DEVIATIONS * one.chance_std
-    axes.plot(one.epochs, one.chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
-    axes.fill_between(one.epochs, one.chance - spread, one.chance + spread, zorder=1, **CHANCE_BAND)
+    epochs, chance, std = _widened(one, one.chance, one.chance_std)
+    spread = CHANCE_DEVIATIONS * std
+    axes.plot(epochs, chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
+    axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, **CHANCE_BAND)
+
+
+def _widened(one: Series, *beside: Any) -> tuple[Any, ...]:
+    """Return a curve's epochs and what lies beside it; of a single epoch with some width, since bands of none are not seen."""
+    if len(one.epochs) != 1:
+        return one.epochs, *beside
+    return one.epochs[0] + np.array([-ALONE, ALONE]), *(np.repeat(values, 2) for values in beside)
 
 
 def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
     """Name and scale the axes, and draw what 0 means where it is the chance level."""
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("epoch")
     axes.set_ylabel(panel.axis + (", lower is closer" if panel.lower_is_closer else ""))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
-    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
-    axes.set_axisbelow(True)
+    over_epochs(axes)
     if panel.kind.column == "excess":
         axes.axhline(0.0, color=CHANCE, linestyle=CHANCE_LINE, linewidth=1.4, gid="chance", zorder=2.5)
-    if panel.kind.name in LOGARITHMIC and spans_far(part):
+    if panel.kind.name in LOGARITHMIC and spans_far(part, TAIL if panel.kind.name == "learning_rate" else 0.0):
         axes.set_yscale("log")
         largest = [float(np.nanmax(one.value)) for one in part]
         axes.set_ylim(bottom=max(axes.get_ylim()[0], min(largest) / FLOOR))
@@ -101,10 +114,23 @@ def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
         axes.set_ylim(bottom=0)
 
 
-def spans_far(part: Sequence[Series]) -> bool:
-    """Return whether the values are positive, but for the first of a curve (a warm-up's 0), and far apart."""
-    every = np.concatenate([one.value[1:] for one in part])
-    every = every[np.isfinite(every)]
+def over_epochs(axes: Axes, text: str = "epoch") -> None:
+    """Name the horizontal axis and give it whole numbers, with lines across."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel(text)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
+    axes.grid(axis="y", color="#dddddd", linewidth=0.5)
+    axes.set_axisbelow(True)
+
+
+def spans_far(part: Sequence[Series], tail: float = 0.0) -> bool:
+    """Return whether the values are positive, but for the first of a curve (a warm-up's 0), and far apart.
+
+    The smallest ``tail`` of a curve's values, and zeros among them, do not count.
+    """
+    kept = [np.sort(found[np.isfinite(found)])[int(tail * len(found)) :] for found in (one.value[1:] for one in part)]
+    every = np.concatenate(kept)
     return bool(len(every) and every.min() > 0 and every.max() > WIDEST * every.min())
 
 
@@ -131,28 +157,35 @@ def below(figure: Figure, bands: dict[str, Any], handles: dict[str, Any]) -> Non
     if not found:
         return
     size = text_size("legend.fontsize")
-    widest = max(map(len, found)) * WIDE_LETTER * size + 3.5 * size
+    widest = max(map(len, found)) * WIDE_LETTER * size + 4.1 * size
     width, height = figure.get_size_inches()
     columns = max(1, min(len(found), int(width * 72 / widest)))
     figure.set_size_inches(width, height + -(-len(found) // columns) * size * 1.6 / 72)
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False)
+    figure.legend(
+        list(found.values()), list(found), loc="outside lower center", ncols=columns, frameon=False, handlelength=2.6
+    )
 
 
 def bands(figure: Figure, panels: list[Panel]) -> dict[str, Any]:
     """Return what stands for chance levels and intervals in a legend, where they are drawn."""
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     found: dict[str, Any] = {}
     if any(line.get_gid() == "chance" for axes in figure.axes for line in axes.get_lines()):
         is_excess = all(panel.kind.column == "excess" for panel in panels)
-        found["chance level"] = Line2D([], [], color="#333333", linestyle=CHANCE_LINE, linewidth=1.0)
+        found["chance level"] = chance_line()
         if not is_excess:
             found["chance ± 2 std"] = Patch(**CHANCE_BAND)
-    shown = [one for panel in panels if panel.kind.column == "value" for one in panel.series]
-    if any(np.isfinite(one.low).any() for one in shown):
+    if any(area.get_gid() == "interval" for axes in figure.axes for area in axes.collections):
         found["95 % interval"] = Patch(color="#333333", alpha=0.22, linewidth=0)
     return found
+
+
+def chance_line() -> Any:
+    """Return what stands for chance levels of any colour in a legend."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color="#333333", linestyle=CHANCE_LINE, linewidth=1.0)
 
 
 def text_size(parameter: str) -> float:

@@ -19,37 +19,42 @@ _OF = {"sai": "sai", "excess": "sai", "wsi": "wsi max"}
 """By panel, how the name of the curve begins whose phases are shown."""
 
 
-def draw(axes: Axes, run: Run, one: Series, panel: str) -> None:
-    """Shade the phases that were found on a run's curve, each with its name on top; nothing where there are none.
+def draw(axes: Axes, run: Run, one: Series, panel: str) -> dict[str, Any]:
+    """Shade the phases that were found on a run's curve, each with its name on top where it fits; nothing where there are none.
 
-    A SAI has phases where it is that of the network's own matrix with the reference.
+    Return what a legend has to say: the bands whose name does not fit. A SAI has phases where it is that of the network's own
+    matrix with the reference.
     """
-    if panel not in _OF or (one.metric == "sai" and not (one.of or "").endswith(",scsm")):
-        return
-    if one.metric == "sai" and (one.of or "").startswith("ccsm"):
-        return
+    if panel not in _OF or (one.metric == "sai" and one.of != "ncsm,scsm"):
+        return {}
     rows = _rows(run, one.run, _OF[panel])
     if not rows:
-        return
+        return {}
     low, high = axes.get_xlim()
+    unnamed = {}
     for place, row in enumerate(rows):
         first, last = float(row["first_epoch"]), float(row["last_epoch"])
-        axes.axvspan(first, last, color=SHADES[place % len(SHADES)], linewidth=0, zorder=0, gid="phase")
-        _name(axes, str(row["phase"]), first, last, high - low)
+        name = str(row["phase"]) + (" of max" if panel == "wsi" else "")
+        band = axes.axvspan(first, last, color=SHADES[place % len(SHADES)], linewidth=0, zorder=0, gid="phase")
+        if not _name(axes, name, first, last, high - low):
+            unnamed[name] = band
     axes.set_xlim(low, high)
     bottom, top = axes.get_ylim()
     axes.set_ylim(bottom, top + 0.12 * (top - bottom))
+    return unnamed
 
 
-def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> None:
-    """Write a phase's name at the top of its band, where it fits."""
+def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> bool:
+    """Write a phase's name at the top of its band, and return whether it fits."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     size = text_size("legend.fontsize")
     room = (last - first) / whole * axes.get_position().width * figure.get_size_inches()[0] * 72
-    if room > len(text) * WIDE_LETTER * size:
-        place = ((first + last) / 2, 0.985)
-        axes.text(*place, text, transform=axes.get_xaxis_transform(), ha="center", va="top", size=size, color="#333333")
+    if room <= len(text) * WIDE_LETTER * size:
+        return False
+    place = ((first + last) / 2, 0.985)
+    axes.text(*place, text, transform=axes.get_xaxis_transform(), ha="center", va="top", size=size, color="#333333")
+    return True
 
 
 def _rows(run: Run, name: str, begins: str) -> list[dict[str, Any]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dsi_cli.errors import OutputError
-from dsi_cli.figures.style import CHANCE, COLOURS, LINES, Style, using
-from dsi_cli.store import parquet
+from dsi_cli.figures import axes as drawing
+from dsi_cli.figures.curves import grid, short
+from dsi_cli.figures.drawing import save as save_figure
+from dsi_cli.figures.style import CHANCE, Style, using
 from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ def plans(comparison: Comparison) -> list[Plan]:
 
 def figures(comparison: Comparison, style: Style | None = None) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its name; a figure belongs to whoever takes it."""
-    from matplotlib.figure import Figure
-
     style = style or Style("screen")
     for plan in plans(comparison):
         with using(style):
-            figure = Figure(figsize=(style.width, style.width * 0.68))
-            _draw(figure.subplots(), plan, comparison.epochs)
+            figure, room = grid(style, 1)
+            _draw(figure.axes[0], plan, comparison.epochs, room)
+            handles, labels = figure.axes[0].get_legend_handles_labels()
+            drawing.below(figure, {}, dict(zip(labels, handles, strict=True)))
             yield plan.name, figure
 
 
@@ -72,15 +73,9 @@ def save(comparison: Comparison, folder: Path, kind: str, style: Style | None = 
     """
     style = style or Style("screen")
     written = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures(comparison, style):
-            path = folder / f"{PREFIX}{name}.{kind}"
-            with using(style):
-                figure.savefig(path, metadata={"Date": None} if kind == "svg" else None)
-            written.append(path)
-    except OSError as error:
-        raise OutputError(parquet.cannot_write(folder, error)) from None
+    for name, figure in figures(comparison, style):
+        with using(style):
+            written.append(save_figure(figure, folder / f"{PREFIX}{name}.{kind}", kind))
     return written
 
 
@@ -105,37 +100,29 @@ def _between_plan(comparison: Comparison) -> Plan:
     return Plan(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
 
 
-def _draw(axes: Axes, plan: Plan, epochs: str) -> None:
-    from matplotlib.ticker import MaxNLocator
-
+def _draw(axes: Axes, plan: Plan, epochs: str, room: tuple[float, float]) -> None:
     for place, line in enumerate(plan.lines):
-        colour = COLOURS[place % len(COLOURS)]
-        mark = "o" if len(line.x) == 1 else None
-        axes.plot(line.x, line.y, color=colour, linestyle=LINES[place % len(LINES)], marker=mark, label=line.label)
+        how = drawing.look(place, place)
+        axes.plot(line.x, line.y, color=how.colour, linestyle=how.line, label=line.label, **drawing.marks(how, len(line.x)))
         if line.low != line.high:
-            axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0)
+            axes.fill_between(line.x, line.low, line.high, color=how.colour, alpha=0.2, linewidth=0)
     _draw_chance(axes, plan)
-    axes.set_title(plan.title, loc="left")
-    axes.set_xlabel(epochs)
     axes.set_ylabel(plan.axis)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    few = 12 if max(len(line.label) for line in plan.lines) < LONGEST else 6
-    if len(plan.lines) <= few:
-        axes.legend(frameon=False)
-    else:
-        axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    drawing.over_epochs(axes, epochs)
+    drawing.label(axes, *room, plan.title)
 
 
 def _draw_chance(axes: Axes, plan: Plan) -> None:
     if plan.zero_is_chance:
-        axes.axhline(0.0, color=CHANCE, linewidth=0.8, label="chance")
+        axes.axhline(0.0, color=CHANCE, linestyle=drawing.CHANCE_LINE, linewidth=1.0, label="chance")
         return
     if plan.with_chance:
         levels = sorted({round(one, 6) for line in plan.lines for one in line.chance if one is not None})
         for place, level in enumerate(levels[:2]):
-            axes.axhline(level, color=CHANCE, linewidth=0.8, label="chance" if place == 0 else None)
+            look: dict[str, Any] = {"color": CHANCE, "linestyle": drawing.CHANCE_LINE, "linewidth": 1.0}
+            axes.axhline(level, label="chance" if place == 0 else None, **look)
 
 
 def _label(name: str, runs: int = 1) -> str:
-    short = name if len(name) <= LONGEST else f"...{name[-LONGEST:]}"
-    return short if runs == 1 else f"{short}: mean of {runs}, {BAND}"
+    called = short(name, LONGEST)
+    return called if runs == 1 else f"{called}: mean of {runs}, {BAND}"

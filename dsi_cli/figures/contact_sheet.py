@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dsi_cli.errors import UsageError
 from dsi_cli.figures.asked import Asked
+from dsi_cli.store.schema import PREDICTIONS
+from dsi_cli.views.mistakes import SPLITS, Listing, Mistake, epochs_of, most_telling
 from dsi_cli.views.mistakes import Asked as Which
-from dsi_cli.views.mistakes import Listing, Mistake, most_telling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,7 +18,7 @@ MOST = 20
 
 
 def draw(run: Run, asked: Asked) -> Figure | None:
-    """Return the sheet of the first run that has images (on test, else on train); None where none has.
+    """Return the sheet of the first run that has images (on test, else on train), of the last epoch asked for; None where none has.
 
     It spans two columns: on one, the text under the images could not be read.
     """
@@ -42,12 +42,10 @@ def draw(run: Run, asked: Asked) -> Figure | None:
 
 def _listing(run: Run, name: str, asked: Asked) -> Listing[Mistake] | None:
     """Return a run's mistakes that have images; None without any."""
-    epoch = asked.epochs[-1] if asked.epochs else None
-    for split in ("test", "train"):
-        try:
-            found = most_telling(run, Which(name, epoch, split, most=MOST))
-        except UsageError:  # no predictions on this split, or none of that epoch
-            continue
-        if any(row.path for row in found.rows):
-            return found
+    for split in SPLITS:
+        there = [one for one in epochs_of(run, PREDICTIONS, name, split) if asked.epochs is None or one in asked.epochs]
+        if there:
+            found = most_telling(run, Which(name, there[-1], split, most=MOST))
+            if any(row.path for row in found.rows):
+                return found
     return None

@@ -2,7 +2,7 @@
 
 Curves that have a chance level or say how far they lie above it stand on axes of their own, so that each is seen beside its own
 chance level; others share one pair of axes where they are few. On shared axes of several runs a colour is a run and a line style
-a curve; elsewhere colour and marker together tell apart.
+a curve; elsewhere colour and marker together tell apart. Of more than two runs the intervals are left out.
 """
 
 from __future__ import annotations
@@ -43,16 +43,17 @@ def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
     parts, names, runs = _parts(panel), asked.names(run), _runs(panel)
     is_apart = len(parts) > 1 or panel.kind.name in APART
     figure, (width, height) = grid(asked.style, len(parts))
+    phases: dict[str, Any] = {}
     for axes, part in zip(figure.axes, parts, strict=True):
         for one, how in zip(part, _looks(part, runs, names), strict=True):
-            drawing.curve(axes, one, panel, how, one.label if len(runs) == 1 else f"{one.run}: {one.label}")
+            drawing.curve(axes, one, panel, how, one.label, shaded=len(runs) <= drawing.SHADED)
         drawing.finish(axes, part, panel)
-        drawing.label(axes, width, height, part[0].label if is_apart else _title(panel))
+        drawing.label(axes, width, height, " and ".join(_labels(part)) if is_apart else _title(panel))
         if len(runs) == 1:
-            bands.draw(axes, run, part[0], panel.kind.name)
+            phases |= bands.draw(axes, run, part[0], panel.kind.name)
     if is_apart:
         _head(figure, panel, asked.style)
-    drawing.below(figure, drawing.bands(figure, [panel]), _handles(parts, runs, names, is_apart))
+    drawing.below(figure, drawing.bands(figure, [panel]) | phases, _handles(parts, runs, names))
     return figure
 
 
@@ -79,7 +80,9 @@ def _parts(panel: Panel) -> list[list[Series]]:
     is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and sum(map(len, by_label.values())) > MOST_TOGETHER
     if panel.kind.name in APART or is_crowded:
         return list(by_label.values())
-    return [[one for part in by_label.values() for one in part]]
+    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance).any() for one in part)]
+    together = [one for part in by_label.values() if part not in beside_chance for one in part]
+    return [*([together] if together else []), *beside_chance]
 
 
 def _told_apart(found: Sequence[Series]) -> list[Series]:
@@ -118,11 +121,9 @@ def _looks(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) ->
     return [drawing.look(names.index(one.run), labels.index(one.label)) for one in part]
 
 
-def _handles(
-    parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str], is_apart: bool
-) -> dict[str, Any]:
+def _handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Return what a legend says: the runs by colour, then the curves that share axes by line style."""
-    labels = _labels(parts[0]) if not is_apart else []
+    labels = _labels(parts[0]) if len(_labels(parts[0])) > 1 else []
     if len(runs) == 1:
         return {label: _line(drawing.look(at, at)) for at, label in enumerate(labels)}
     found = {short(name): _line(drawing.look(names.index(name))) for name in runs}

@@ -62,27 +62,31 @@ def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | Non
 
 
 def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
-    """Return the figure of one or more clusterings, one below the other."""
+    """Return the figure of one or more clusterings, one below the other; of several on two columns, two side by side."""
+    across = min(style.columns, len(found))
+    wide = style.width / across
     drawn = sheet.blank(style.width, style.width)
-    line, tree = style.size / 72, TREE * style.width
-    right, size = 0.0, style.width
+    line, tree = style.size / 72, TREE * wide
+    right, size = 0.0, wide
     for _ in range(2):
         planned = [sides.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
         right = max(right, *(sum(sides.widths(drawn, side)) for side in planned))
-        size = style.width - 2 * sheet.MARGIN - tree - BETWEEN - right
+        size = wide - 2 * sheet.MARGIN - tree - BETWEEN - right
     each = 2.0 * line + size + 3.4 * line
-    drawn.set_figheight(sheet.MARGIN + len(found) * each + sheet.bars_height(style))
+    bottom = sheet.MARGIN + -(-len(found) // across) * each
+    drawn.set_figheight(bottom + sheet.bars_height(style) + sheet.MARGIN)
     scale = scales.shared((one.values for one in found), kind.name)
     for at, one in enumerate(found):
-        top = sheet.MARGIN + at * each
-        sheet.heading(drawn, top, one.title, one.classes.detail, style)
-        stem = sheet.axes_at(drawn, sheet.MARGIN + line, top + 2.0 * line, tree - line, size)
-        cells = sheet.axes_at(drawn, sheet.MARGIN + tree + BETWEEN, top + 2.0 * line, size, size)
+        down, beside = divmod(at, across)
+        top, left = sheet.MARGIN + down * each, sheet.MARGIN + beside * wide
+        sheet.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
+        stem = sheet.axes_at(drawn, left + line, top + 2.0 * line, tree - line, size)
+        cells = sheet.axes_at(drawn, left + tree + BETWEEN, top + 2.0 * line, size, size)
         scales.show(cells, one.values, scale)
         draw_tree(stem, one.tree)
         sides.write(drawn, cells, sides.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True)
     bars = [sheet.Bar(scale, f"{kind.values}\n{scales.in_words(scale)}" if len(found) > 1 else kind.values)]
-    sheet.draw_bars(drawn, sheet.MARGIN + len(found) * each, bars, style)
+    sheet.draw_bars(drawn, bottom, bars, style)
     return drawn
 
 

@@ -145,7 +145,7 @@ def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str],
 def _written(run: Run, one: Entry, request: Asked, formats: Sequence[str], folder: Path) -> list[Path]:
     with styles.using(request.style):
         figure = one.draw(run, request)
-        return [] if figure is None else [_save(figure, folder / f"{one.name}.{form}", form) for form in formats]
+        return [] if figure is None else [save(figure, folder / f"{one.name}.{form}", form) for form in formats]
 
 
 _METADATA: dict[str, dict[str, str | None]] = {
@@ -156,7 +156,14 @@ _METADATA: dict[str, dict[str, str | None]] = {
 """So that the same tables give the same bytes."""
 
 
-def _save(figure: Figure, path: Path, form: str) -> Path:
+def save(figure: Figure, path: Path, form: str) -> Path:
+    """Write a figure whole or not at all, and return its path; the settings are those of the style that is in use.
+
+    Raises
+    ------
+    OutputError
+        The file could not be written.
+    """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_METADATA[form])
     whole.write(path, buffer.getvalue())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures.asked import FILMS
-from dsi_cli.store import parquet, whole
+from dsi_cli.store import whole
 
 Pixels = NDArray[np.uint8]
 """``(height, width, 3)``, both even; or a row of colours."""
@@ -55,18 +56,7 @@ def write(frames: Iterator[Pixels], palette: Pixels, path: Path, form: str, dura
     OutputError
         The place may not be written, the disk is full, or ffmpeg fails.
     """
-    if form != "mp4":
-        whole.write(path, _pillow(frames, palette, form, durations))
-        return
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _mp4(frames, part, durations)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(parquet.cannot_write(path, error)) from None
-    finally:
-        parquet.discard(part)
+    whole.write(path, _mp4(frames, durations) if form == "mp4" else _pillow(frames, palette, form, durations))
 
 
 def _pillow(frames: Iterator[Pixels], palette: Pixels, form: str, durations: Sequence[int]) -> bytes:
@@ -85,8 +75,15 @@ def _pillow(frames: Iterator[Pixels], palette: Pixels, form: str, durations: Seq
     return buffer.getvalue()
 
 
-def _mp4(frames: Iterator[Pixels], part: Path, durations: Sequence[int]) -> None:
-    """Write by ffmpeg at a constant rate: a frame that stays longer is repeated."""
+def _mp4(frames: Iterator[Pixels], durations: Sequence[int]) -> bytes:
+    """Code by ffmpeg at a constant rate: a frame that stays longer is repeated. It needs a file that it can go back in."""
+    with tempfile.TemporaryDirectory() as folder:
+        coded = Path(folder) / "film.mp4"
+        _ffmpeg(frames, coded, durations)
+        return coded.read_bytes()
+
+
+def _ffmpeg(frames: Iterator[Pixels], part: Path, durations: Sequence[int]) -> None:
     first = next(frames)
     height, width, _ = first.shape
     rate = f"1000/{durations[0]}"

@@ -28,6 +28,8 @@ BETWEEN = 0.12
 """Inches between panels."""
 SMALLEST_GROUP, FEWEST_HELD = 0.03, 0.33
 """Shares of the classes: of a group with a bracket, and of all groups that have one."""
+ACROSS = (2, 5)
+"""Panels beside each other on one column and on two."""
 MOST_HIGH = 0.7
 """Of a panel, in widths of the figure."""
 
@@ -112,11 +114,21 @@ def rows(
 
 def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
     classes = arranged(run, of, order)
-    panels = [Panel(f"epoch {epoch}", permuted(matrices.matrix(run, of, epoch), classes)) for epoch in epochs]
+    panels = []
+    for epoch in epochs:
+        values = scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+        is_empty = of.kind.name in scales.ROOTS and not np.nan_to_num(values).any()
+        panels.append(Panel(f"epoch {epoch}" + (": no mistakes" if is_empty else ""), values))
     reference = matrices.reference(run, of.run)
     if reference is not None:
         panels.append(Panel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
-    return Row(f"{of.run}, {of.title}", classes, panels)
+    return Row(f"{of.run}, {title_of(of, len(classes.names))}", classes, panels)
+
+
+def title_of(of: Frames, classes: int) -> str:
+    """Return what a map's matrix is called, and that it shows means of blocks where it does."""
+    size = scales.block(classes, of.kind.name)
+    return of.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
 def arranged(run: Run, of: Frames, order: str) -> Classes:
@@ -176,7 +188,7 @@ def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
 def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
     """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
     most = max(len(row.panels) for row in found)
-    across = min(2 * style.columns, most)
+    across = min(ACROSS[style.columns - 1], most)
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
         planned = [sides.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
@@ -194,7 +206,7 @@ def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, 
         left = sheet.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
         below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
         axes = sheet.axes_at(figure, left, below, sizes.panel, sizes.panel)
-        scales.show(axes, panel.values, both[panel.is_reference])
+        scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
         axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
         if column == 0:
             sides.write(figure, axes, side)

@@ -21,6 +21,9 @@ CCSM's are small, and in an untrained network's a single column holds nearly all
 OTHERS_CUT = 0.001
 ROOTS = ("ccsm",)
 """Kinds whose colours follow the square root: shares, most of which are small."""
+MOST_CELLS = 125
+"""A side, of the map of such a kind: of more classes it shows means of blocks, since few cells hold anything at all, and single
+ones could not be seen."""
 NO_VALUE = "#a6a6a6"
 """Of the diagonal and of classes without a value: a grey that neither map has."""
 
@@ -89,9 +92,43 @@ def _ends(values: NDArray[Any], share: float) -> tuple[float, float, float, floa
     return lowest, low, high, highest
 
 
-def show(axes: Axes, values: NDArray[Any], scale: Scale) -> AxesImage:
-    """Draw a matrix in square cells, without frame and ticks; what has no value is grey."""
-    image = axes.imshow(np.ma.masked_invalid(values), cmap=scale.colours, norm=scale.norm, aspect="auto")
+def block(classes: int, kind: str) -> int:
+    """Return how many classes a cell of a map stands for.
+
+    >>> block(1000, "ccsm"), block(100, "ccsm"), block(1000, "ncsm")
+    (8, 1, 1)
+    """
+    return -(-classes // MOST_CELLS) if kind in ROOTS else 1
+
+
+def seen(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return what a map shows of a matrix: its values, or the means of blocks of them; NaN where a block has none."""
+    size = block(len(values), kind)
+    if size == 1:
+        return values
+    starts = np.arange(0, len(values), size)
+    there = np.isfinite(values)
+    total, count = (
+        np.add.reduceat(np.add.reduceat(part, starts, axis=0), starts, axis=1)
+        for part in (np.where(there, values, 0.0), there.astype(np.int64))
+    )
+    means: NDArray[Any] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return means
+
+
+def show(axes: Axes, values: NDArray[Any], scale: Scale, classes: int | None = None) -> AxesImage:
+    """Draw a matrix in square cells, without frame and ticks; what has no value is grey.
+
+    Rows of the axes are ``classes``, of which there may be more than cells.
+    """
+    end = (classes or len(values)) - 0.5
+    image = axes.imshow(
+        np.ma.masked_invalid(values),
+        cmap=scale.colours,
+        norm=scale.norm,
+        aspect="auto",
+        extent=(-0.5, end, end, -0.5),
+    )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

@@ -50,17 +50,23 @@ def text_width(figure: Figure, texts: Sequence[str], size: float, weight: str = 
     return float(max(pixels, default=0.0)) / figure.dpi
 
 
-def heading(figure: Figure, top: float, title: str, detail: str, style: Style) -> None:
-    """Write a heading: the title, cut where it is too long for the figure, and the detail where there is room for it."""
+def heading(
+    figure: Figure, top: float, title: str, detail: str, style: Style, place: tuple[float, float] | None = None
+) -> None:
+    """Write a heading: the title, cut where it is too long, and the detail where there is room for it.
+
+    ``place`` is where it begins and what width it has, in inches; all of the figure's if None.
+    """
     wide, high = figure.get_size_inches()
-    room = wide - 2 * MARGIN
+    left, whole = place or (MARGIN, wide)
+    room = whole - 2 * MARGIN
     while (used := text_width(figure, [title], style.size, "bold")) > room:
         title = title[: int(len(title) * room / used) - 1].rstrip(", …") + "…"
-    place = 1 - top / high
-    figure.text(MARGIN / wide, place, title, size=style.size, weight="bold", va="top", parse_math=False)
-    after = MARGIN + used + style.size / 72
-    if after + text_width(figure, [detail], style.size) <= wide - MARGIN:
-        figure.text(after / wide, place, detail, size=style.size, va="top", parse_math=False)
+    down = 1 - top / high
+    figure.text(left / wide, down, title, size=style.size, weight="bold", va="top", parse_math=False)
+    after = left + used + style.size / 72
+    if after + text_width(figure, [detail], style.size) <= left + room:
+        figure.text(after / wide, down, detail, size=style.size, va="top", parse_math=False)
 
 
 def bars_height(style: Style) -> float:

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
 
 BESIDE = ("loss", "learning_rate")
+MOST_RUNS = 2
+"""A column: of more runs the figure would not fit a page, and says how to see the others."""
 
 
 def draw(run: Run, asked: Asked) -> Figure | None:
     """Return the figure; None where no run has both a SAI and a loss or a learning rate."""
-    names = asked.names(run)
-    pairs = [pair for name in names for pair in _pairs(run, asked, name)]
+    by_run = [found for name in asked.names(run) if (found := _pairs(run, asked, name))]
+    shown = by_run[: MOST_RUNS * asked.style.columns]
+    pairs = [pair for found in shown for pair in found]
     if not pairs:
         return None
     figure, (width, height) = curves.grid(asked.style, len(pairs), across=2)
@@ -31,6 +34,9 @@ def draw(run: Run, asked: Asked) -> Figure | None:
         run_name = curves.short(alignment.series[0].run)
         _twins(axes, alignment, other, height)
         drawing.label(axes, width, height, f"{run_name}: SAI and {other.kind.title.lower()}")
+    if len(shown) < len(by_run):
+        text = f"{len(shown)} of {len(by_run)} runs; others with --run"
+        figure.suptitle(drawing.wrapped(text, asked.style.width, asked.style.size), fontsize=asked.style.size)
     drawing.legend(figure, [alignment for alignment, _ in pairs])
     return figure
 

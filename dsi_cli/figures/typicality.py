@@ -48,7 +48,11 @@ def curves(run: Run, asked: Asked) -> Figure | None:
         _lines(axes, lines)
         drawing.label(axes, width, height, f"{short(name)}: typicality on {split}")
     handles, texts = figure.axes[0].get_legend_handles_labels()
-    drawing.below(figure, {}, dict(zip(texts, handles, strict=True)))
+    drawing.below(
+        figure,
+        {"by chance: as many random samples of the class": drawing.chance_line()},
+        dict(zip(texts, handles, strict=True)),
+    )
     return figure
 
 
@@ -61,7 +65,7 @@ def table(run: Run, asked: Asked) -> Figure | None:
         return None
     style, high = asked.style, asked.style.size / 72 * 1.9
     shown = [overview.thinned(list(lines), LISTED) for _, _, lines in parts]
-    tall = [high * (len(lines) + 6) for lines in shown]
+    tall = [high * (len(lines) + 4) for lines in shown]
     figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
     grid_ = figure.subplots(len(parts), 1, squeeze=False, height_ratios=tall)
     for axes, (name, split, _), lines in zip(grid_[:, 0], parts, shown, strict=True):
@@ -79,26 +83,13 @@ def _parts(run: Run, asked: Asked) -> list[tuple[str, str, list[Line]]]:
 
 
 def _lines(axes: Axes, lines: Sequence[Line]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [line.epoch for line in lines]
     for field, colour, style, label in _CURVES:
         axes.plot(epochs, _values(lines, field), color=colour, linestyle=style, label=label)
     for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
-        said = "by chance: as many random samples of the class" if field == "right_chance" else None
-        axes.plot(
-            epochs,
-            _values(lines, field),
-            color=colour,
-            linestyle=drawing.CHANCE_LINE,
-            linewidth=1.0,
-            label=said,
-            gid="chance",
-        )
+        axes.plot(epochs, _values(lines, field), color=colour, linestyle=drawing.CHANCE_LINE, linewidth=1.0, gid="chance")
     axes.set_ylabel("cosine with the class's template")
-    axes.set_xlabel("epoch")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.grid(axis="y", color="#d9d9d9", linewidth=0.5)
+    drawing.over_epochs(axes)
 
 
 def _values(lines: Sequence[Line], field: str) -> list[float]:
@@ -111,6 +102,8 @@ def _table(axes: Axes, lines: Sequence[Line]) -> None:
     table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)
+    for cell in table.get_celld().values():
+        cell.set(linewidth=0.4, edgecolor="#8f8f8f")
 
 
 def _cell(value: float | None) -> str:

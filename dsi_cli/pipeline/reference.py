@@ -7,6 +7,7 @@ labels the nearest classes are given instead, unless the whole matrix is asked f
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -14,14 +15,14 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
-from dsi_cli.store import parquet
+from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks
 
@@ -107,17 +108,12 @@ def write_map(one: Labelling, path: Path) -> None:
     OutputError
         The place may not be written.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file)
-            rows.writerow(MAP_COLUMNS)
-            for r in one.resolutions:
-                rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
-        part.replace(path)
-    except OSError as error:
-        parquet.discard(part)
-        raise OutputError(parquet.cannot_write(path, error)) from None
+    text = io.StringIO(newline="")
+    rows = csv.writer(text)
+    rows.writerow(MAP_COLUMNS)
+    for r in one.resolutions:
+        rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
+    whole.write(path, text.getvalue().encode(), make_folder=False, option="--write-map")
 
 
 def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:

@@ -223,11 +223,15 @@ def options_of(path: Path) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-def cannot_write(path: Path, error: OSError) -> str:
-    """Return the one line that says why a place could not be written."""
+OUTPUT_OPTION = "-o"
+"""By which most commands are told where to write."""
+
+
+def cannot_write(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> str:
+    """Return the one line that says why a place could not be written; ``option`` chooses another."""
     if error.errno == errno.ENOSPC:
         return f"{path} could not be written: the disk is full; free some space and run the same command again to go on"
-    return f"{path} could not be written: {error.strerror or error}; choose another output with -o"
+    return f"{path} could not be written: {error.strerror or error}; choose another output with {option}"
 
 
 def _described(options: Mapping[str, Any]) -> dict[str, Any]:

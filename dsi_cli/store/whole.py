@@ -10,12 +10,21 @@ from dsi_cli.errors import OutputError
 from dsi_cli.store import parquet
 
 
-def write(path: Path, data: bytes, scratch: Path | None = None) -> None:
-    """Write a file in one step; its folder is made, and a file that is there is replaced.
+def write(
+    path: Path,
+    data: bytes | memoryview,
+    scratch: Path | None = None,
+    *,
+    make_folder: bool = True,
+    option: str = parquet.OUTPUT_OPTION,
+) -> None:
+    """Write a file in one step; a file that is there is replaced.
 
     Parameters
     ----------
     scratch : a folder on the same disk for the file while it is not whole; beside it, hidden, if None
+    make_folder : make the file's folder where it is missing; otherwise that is an error, as with files that a person names
+    option : of the command, by which another place is chosen
 
     Raises
     ------
@@ -24,8 +33,9 @@ def write(path: Path, data: bytes, scratch: Path | None = None) -> None:
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             file.write(data)
             file.flush()
@@ -33,4 +43,4 @@ def write(path: Path, data: bytes, scratch: Path | None = None) -> None:
         part.replace(path)
     except OSError as error:
         parquet.discard(part)
-        raise OutputError(parquet.cannot_write(path, error)) from None
+        raise OutputError(parquet.cannot_write(path, error, option)) from None

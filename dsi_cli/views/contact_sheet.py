@@ -18,8 +18,8 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store import parquet
+from dsi_cli.errors import UsageError
+from dsi_cli.store import whole
 from dsi_cli.views.mistakes import Listing, Mistake
 
 Opener = Callable[[str], Image.Image]
@@ -114,14 +114,7 @@ def save(sheet: Sheet, path: Path) -> None:
     """
     buffer = io.BytesIO()
     sheet.image.save(buffer, "png", optimize=True)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(buffer.getbuffer())
-        part.replace(path)
-    except OSError as error:
-        parquet.discard(part)
-        why = error.strerror or error
-        raise OutputError(f"{path} could not be written: {why}; choose another place with --sheet") from None
+    whole.write(path, buffer.getbuffer(), make_folder=False, option="--sheet")
 
 
 def _require_images(rows: list[Mistake]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,17 +81,11 @@ def write(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool)
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
     """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
-    from dsi_cli.store import parquet
+    from dsi_cli.store import whole
 
     buffer = io.BytesIO()
     write(frame, buffer, kind, is_matrix=is_matrix)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(buffer.getbuffer())
-        part.replace(path)
-    except OSError as error:
-        parquet.discard(part)
-        raise OutputError(parquet.cannot_write(path, error)) from None
+    whole.write(path, buffer.getbuffer(), make_folder=False)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

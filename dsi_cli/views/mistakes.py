@@ -185,22 +185,23 @@ def _settled(run: Run, asked: Asked, table: Table) -> Asked:
         raise UsageError(f"no split {asked.split!r}: expected {' or '.join(SPLITS)}")
     run.epochs(asked.run)  # says so where there is no such run
     name = asked.run if asked.run is not None else run.names[0]
-    known = _epochs(run, table, name, asked.split)
+    known = epochs_of(run, table, name, asked.split)
     if not known:
         raise UsageError(f"no {table.path} on {asked.split} in run {name!r}: {_instead(run, table, name, asked.split)}")
     return replace(asked, run=name, epoch=known[-1] if asked.epoch is None else asked.epoch)
 
 
-def _epochs(run: Run, table: Table, name: str, split: str) -> list[int]:
+def epochs_of(run: Run, table: Table, name: str, split: str) -> list[int]:
+    """Return the epochs of a run's split that a table of answers has."""
     folder = output.split_path(run.path, table, name, split, 0).parent
     return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
 
 
 def _instead(run: Run, table: Table, name: str, split: str) -> str:
     """Return what to do where a split has nothing."""
-    if _epochs(run, CONFUSIONS, name, split):
+    if epochs_of(run, CONFUSIONS, name, split):
         return "there are confusion counts alone; ask for --pairs"
-    there = next((other for other in SPLITS if _epochs(run, table, name, other)), None)
+    there = next((other for other in SPLITS if epochs_of(run, table, name, other)), None)
     if there is not None:
         return f"they are on {there}; ask for --split {there}"
     return f"dsi analyze makes them with --{split} DATA and --model, or with --predictions"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from compared import write_output, write_run
@@ -12,8 +14,9 @@ from dsi_cli.figures import comparison as drawing
 from dsi_cli.views.comparison.whole import Asked, compare
 
 
-@pytest.fixture
-def repeated(tmp_path):
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("repeated")
     runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
     return compare([write_output(tmp_path / "out", *runs)], Asked(group="seed", draws=5))
 
@@ -50,6 +53,8 @@ def test_chance_is_drawn_where_there_is_one(repeated):
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_files(repeated, tmp_path, kind):
+    if kind != "png":
+        repeated = replace(repeated, curves=[band for band in repeated.curves if band.curve == "accuracy"])
     folder = tmp_path / "made" / "figures"
     paths = drawing.save(repeated, folder, kind)
     assert sorted(paths) == sorted(folder.iterdir())

@@ -101,17 +101,19 @@ def test_a_fork_tells_the_mean_similarity_of_what_it_joins(analysed: Analysed):
         members[100 + at] = members[int(left)] + members[int(right)]
 
 
-@pytest.mark.parametrize("style", ALL_STYLES, ids=lambda style: f"{style.name}-{style.columns}")
-@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+@pytest.mark.parametrize(("classes", "style"), list(zip([2, 10, 100, 1000], ALL_STYLES, strict=True)))
 def test_no_text_meets_another_or_a_map(classes: int, style: Style):
     with using(style):
         assert_clear(dendrogram.draw([made(classes)], matrices.KINDS[0], style))
 
 
-def test_several_runs_one_below_the_other():
-    with using(Style("paper", 1)):
-        drawn = dendrogram.draw([made(10), made(100)], matrices.KINDS[0], Style("paper", 1))
+@pytest.mark.parametrize("columns", [1, 2])
+def test_several_runs_below_or_beside_each_other(columns: int):
+    style = Style("paper", columns)
+    with using(style):
+        drawn = dendrogram.draw([made(10), made(100), made(10)], matrices.KINDS[0], style)
     assert_clear(drawn)
+    assert len({axes.get_position().y0 for axes in drawn.axes if axes.images}) == (3 if columns == 1 else 2)
     assert len({axes.images[0].get_clim() for axes in drawn.axes if axes.images}) == 1
     assert any("one scale for all" in text for text, _ in texts(drawn))
 

@@ -7,7 +7,7 @@ import pytest
 from analysed import Analysed, MakeRun
 from overlap import assert_clear, texts
 
-from dsi_cli.figures import heatmaps
+from dsi_cli.figures import heatmaps, scales
 from dsi_cli.figures.heatmaps import Classes, Panel, Row
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.pipeline.analysis import analyze
@@ -78,15 +78,14 @@ def test_all_epochs_of_all_runs_share_one_scale_and_the_reference_has_its_own(an
 
 
 @pytest.mark.parametrize("style", ALL_STYLES, ids=lambda style: f"{style.name}-{style.columns}")
-@pytest.mark.parametrize("grouped", [True, False])
-@pytest.mark.parametrize("classes", [2, 10, 100, 1000])
+@pytest.mark.parametrize(("classes", "grouped"), [(2, True), (10, False), (100, True), (100, False), (1000, True)])
 def test_no_text_meets_another_or_a_map(classes: int, grouped: bool, style: Style):
     with using(style):
         assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style))
 
 
 @pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("panels", [1, 2, 3, 7])
+@pytest.mark.parametrize("panels", [1, 7])
 def test_the_bars_texts_have_room_for_every_kind(kind: matrices.Kind, panels: int):
     with using(Style("paper", 1)):
         row = made(10, panels)
@@ -144,3 +143,19 @@ def test_shreds_of_groups_get_no_bracket():
     assert heatmaps.bracketed([Group("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
     assert heatmaps.bracketed([Group("mammal", 0, 9)], 100) == []
     assert heatmaps.bracketed([], 10) == []
+
+
+def test_of_many_classes_a_ccsm_shows_means_of_blocks_and_says_so():
+    values = np.random.default_rng(0).random((1000, 1000)) * (np.random.default_rng(1).random((1000, 1000)) < 0.005)
+    np.fill_diagonal(values, np.nan)
+    shown = scales.seen(values, "ccsm")
+    assert shown.shape == (125, 125)
+    for row, column in ((0, 0), (3, 77), (124, 124)):
+        block = values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        assert shown[row, column] == pytest.approx(np.nanmean(block))
+    assert scales.seen(values[:9, :9], "ccsm").shape == (9, 9)
+    assert scales.seen(values, "ncsm") is values
+    uneven = np.full((127, 127), np.nan)
+    uneven[126, 126] = 0.5
+    assert np.isnan(scales.seen(uneven, "ccsm")).sum() == 64**2 - 1
+    assert scales.seen(uneven, "ccsm")[63, 63] == 0.5
