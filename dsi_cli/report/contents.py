@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.report import agreement, best, budget, classes, drawn, matrices, mistaken, words
 from dsi_cli.report.mistaken import Opener
 from dsi_cli.store import output
-from dsi_cli.store.schema import CURVES
+from dsi_cli.store.schema import CURVES, UNCERTAIN
 
 if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
@@ -57,7 +57,7 @@ def of_output(run: Run, open_image: Opener | None = None, tell: Tell = lambda *_
     for place, (one, found, share) in enumerate(zip(surveyed, orders, shares, strict=True)):
         runs.append(_run(run, one, found, share, place, tables, lines, open_image))
         tell(len(run.names) + place + 1, steps)
-    data = {"runs": runs, "classes": tables, "curves": drawn.curves(run)}
+    data = {"runs": runs, "classes": tables, "uncertain": UNCERTAIN, "curves": drawn.curves(run)}
     summary = [_summary(run, name) for name in run.names]
     overview = best.beside_each_other({one["name"]: one["best"] for one in summary})
     return Contents(summary, overview, data, lines)

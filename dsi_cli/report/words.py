@@ -11,7 +11,7 @@ import numpy as np
 from dsi_cli.report.best import SURE, first_measure
 from dsi_cli.report.classes import rows as classes_of
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import CONFUSIONS
+from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
 from dsi_cli.views import phases
 from dsi_cli.views.series import PANELS
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 NAMED = 5
 """Labels and files that are named one by one in a sentence."""
-DOUBTFUL = 0.5
-"""A label's confidence below which the page says so."""
 
 
 def sentences(run: Run, name: str) -> list[str]:
@@ -134,9 +132,9 @@ def _bad_labels(classes: pd.DataFrame) -> Iterator[str]:
     lost = named[named["synset"].isna()]
     if len(lost) and len(named):
         yield f"{_count(len(lost), 'label')} without a synset take no part in what compares with WordNet: {_named(lost['name'])}"
-    doubtful = named[named["synset"].notna() & (named["confidence"] < DOUBTFUL)]
+    doubtful = named[named["synset"].notna() & (named["confidence"] < UNCERTAIN)]
     if len(doubtful):
-        told = f"may be understood wrongly (confidence below {DOUBTFUL})"
+        told = f"may be understood wrongly (confidence below {UNCERTAIN})"
         yield f"{_count(len(doubtful), 'label')} {told}: {_named(doubtful['name'])}"
 
 

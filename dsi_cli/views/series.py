@@ -48,7 +48,7 @@ PANELS = (
     Kind("loss", "Loss", "loss", ("loss",)),
     Kind("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
     Kind("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
-    Kind("severity", "Severity of mistakes", "height of the lowest common hypernym", ("severity",)),
+    Kind("severity", "Severity of mistakes", "height of the lowest common hypernym, lower is nearer", ("severity",)),
     Kind("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
     Kind("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
 )

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dsi_cli.errors import UsageError
+from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet import choosing, lexicon, taxonomy
 from dsi_cli.wordnet.candidates import HEAD, SPELLED, Candidate, Reading, candidate_of, folders, found, plain, read_in
 from dsi_cli.wordnet.evidence import gather
@@ -37,9 +38,6 @@ RESOLVED_BY = (
 """How a label was understood; the first four are certain."""
 
 CERTAIN = RESOLVED_BY[:4]
-
-UNCERTAIN = 0.85
-"""Labels of less confidence want a person's look: an eighth of ImageNet-1k's, with six in seven of the wrong ones."""
 
 SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""

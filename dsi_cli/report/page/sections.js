@@ -160,7 +160,7 @@ function classesSection(run) {
       { title: "synset", value: (row) => row.synset, node: (row) => (row.synset == null ? element("strong", { class: "bad" }, "unresolved") : row.synset) },
       { title: "definition", value: (row) => row.definition, style: "wide" },
       { title: "resolved by", value: (row) => row.resolved_by },
-      { title: "confidence", number: true, digits: 2, value: (row) => row.confidence },
+      { title: "confidence", number: true, digits: 2, value: (row) => row.confidence, node: (row) => (row.confidence != null && row.confidence < DATA.uncertain ? element("strong", { class: "bad" }, `? ${row.confidence.toFixed(2)}`) : row.confidence == null ? "" : row.confidence.toFixed(2)) },
       { title: "could also be", value: (row) => others(row).join(", "), text: (row) => others(row).join(", "), style: "others" },
     ] : []),
     ...(has("group") ? [{ title: "group", value: (row) => row.group }] : []),

@@ -21,7 +21,7 @@ from dsi_cli.store.schema import CURVES
 OWN = ("ncsm", "tncsm-test", "tncsm-train")
 """The network's own similarity: the first of these that a run has."""
 SPLITS = ("test", "train")
-SHAPING = ("measures", "quantiles", "reference", "ema", "keep_extra", "head")
+SHAPING = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 """Options of an analysis that make its numbers others."""
 
 
