@@ -41,9 +41,11 @@ def table(classes: pd.DataFrame) -> list[list[Any]]:
 
 
 def _plain(value: Any) -> Any:
+    import pandas as pd
+
     if hasattr(value, "tolist"):
         return value.tolist()[:CANDIDATES]
-    return None if value is None or value != value or str(value) == "<NA>" else value
+    return None if pd.isna(value) else value
 
 
 def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:

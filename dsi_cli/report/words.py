@@ -163,4 +163,6 @@ def _count(number: int, noun: str) -> str:
 
 
 def _missing(value: Any) -> bool:
-    return value is None or value != value or str(value) == "<NA>"
+    import pandas as pd
+
+    return bool(pd.isna(value))

@@ -46,7 +46,7 @@ def test_the_table_of_a_class(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "-k", 7)
     title, legend, *head = ended.out.splitlines()[:-7]
     assert title == "run, NCSM, epoch 7: 7 of 7 classes nearest to cat"
-    assert legend == "WordNet ranks from 1, the most similar, to 5"
+    assert legend == "WordNet ranks from 1, the most similar, to 7"
     assert " ".join(" ".join(head).split()) == "WordNet WordNet class similarity similarity rank"
     rows = nearest(Run(out), "cat").rows
     for line, row in zip(ended.out.splitlines()[-7:], rows, strict=True):

@@ -100,7 +100,7 @@ def test_no_reference_at_all_is_refused():
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
 def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
     (opened,) = references.open_all([kind], None)
-    found = opened.of(named("cat", "blorb", "dog", "oak", "car"))
+    found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
     assert_array_equal(found.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))

@@ -29,7 +29,7 @@ SAMPLES = 160
 CLASSES = len(ANIMALS)
 PARTS = ("confusions/run/test", "csms/run/ccsm-test", "predictions/run/test")
 TARGETS = np.arange(SAMPLES) % CLASSES
-TOP = {"checkpoints.parquet", "classes.parquet", "curves.parquet"}
+TOP = {f"{name}.parquet" for name in ("checkpoints", "classes", "curves", "phases", "alignment_by_class")}
 
 
 def drawn(epochs, seed=0):

@@ -102,8 +102,9 @@ def test_intervals_are_drawn_on_one_scale(two):
     assert [one is None for one in pictures] == [row.low is None for row in rows]
     known = [(row, one) for row, one in zip(rows, pictures, strict=True) if one is not None]
     assert max(abs(end) for _, one in known for end in one) == intervals.HALF
-    scales = [one.low / row.low for row, one in known] + [one.high / row.high for row, one in known]
-    assert scales == pytest.approx([scales[0]] * len(scales), rel=0.05)
+    scale = intervals.HALF / max(abs(end) for row, _ in known for end in (row.low, row.high))
+    for row, one in known:
+        assert (one.low, one.high) == pytest.approx((scale * row.low, scale * row.high), abs=0.051)
     assert all((one.low < 0 < one.high) != row.is_real for row, one in known)
 
 
