@@ -14,7 +14,7 @@ from dsi_cli.checkpoints.discover import printable
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.pipeline.summary import Progress, Summary
 from dsi_cli.report import contents, document
-from dsi_cli.store import output
+from dsi_cli.store import output, whole
 from dsi_cli.store.runs import Run
 from dsi_cli.store.schema import TABLES
 from dsi_cli.version import __version__
@@ -93,7 +93,7 @@ def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
     run = Run(out)
     found = contents.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
     page = document.render(found, out.resolve().name, digest)
-    output.write_text(page, file, scratch)
+    whole.write(file, page.encode(), scratch)
     return file
 
 

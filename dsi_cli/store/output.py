@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -197,32 +196,6 @@ def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
     """Write one of the tables at the top."""
     parquet.write(parquet.from_rows(table, rows), table_path(out, table), options, scratch(out))
-
-
-def write_text(text: str, path: Path, scratch: Path) -> None:
-    """Write a text file to ``path`` in one step; its folder is made.
-
-    Parameters
-    ----------
-    scratch : a folder on the same disk for the file while it is not whole
-
-    Raises
-    ------
-    OutputError
-        The disk is full, or the place may not be written.
-    """
-    part = scratch / f".{uuid.uuid4().hex}.part"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        parquet.discard(part)
-        raise OutputError(parquet.cannot_write(path, error)) from None
 
 
 def remove(files: Iterable[Path]) -> None:
