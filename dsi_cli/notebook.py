@@ -100,6 +100,10 @@ def analyze(
 def open_run(out: _Path = output.DEFAULT) -> Run:
     """Return the `Run` of a folder that ``dsi analyze`` wrote; the checkpoints are not needed for it.
 
+    Parameters
+    ----------
+    out : the output folder
+
     Raises
     ------
     UsageError

@@ -18,7 +18,8 @@ from dsi_cli.checkpoints.layouts import TRAINERS
 from dsi_cli.labels.presets import PRESETS, load_preset
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -26,9 +27,13 @@ def blocks(page: Path, language: str) -> list[str]:
     return [text for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")) if kind == language]
 
 
-def commands(page: Path) -> list[str]:
-    lines = [line for text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
+def commands_of(text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith("$ ")]
     return [line.removeprefix("$ ").split("  #")[0].split(" # ")[0].strip() for line in lines]
+
+
+def commands(page: Path) -> list[str]:
+    return [command for text in blocks(page, "console") for command in commands_of(text)]
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +45,32 @@ def workplace(tmp_path_factory):
 
 
 def run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
-def test_every_command_and_example_runs(page, workplace):
-    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for command in commands(page):
-        words = shlex.split(command)
-        if words[0] == "make":
-            assert words[1] in targets, f"{command}: the Makefile has no such target"
-        elif words[0] == "dsi":
-            run([sys.executable, "-m", "dsi_cli", *words[1:]], workplace)
-        else:
-            run([sys.executable, *words[1:]] if words[0] == "python" else words, workplace)
-    for text in blocks(page, "python"):
-        run([sys.executable, "-W", "error:::__main__", "-c", text], workplace)
+def test_every_command_and_example_runs_in_its_order(page, workplace):
+    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "python":
+            run([sys.executable, "-W", "error:::__main__", "-c", text], workplace)
+        for command in commands_of(text) if kind == "console" else []:
+            words = shlex.split(command)
+            if words[0] == "make":
+                assert words[1] in TARGETS, f"{command}: the Makefile has no such target"
+            elif words[0] == "dsi":
+                run([sys.executable, "-m", "dsi_cli", *words[1:]], workplace)
+            else:
+                run([sys.executable, *words[1:]] if words[0] == "python" else words, workplace)
+
+
+def test_the_tutorials_numbers_are_the_demos(workplace):
+    command = [sys.executable, "-m", "dsi_cli", "demo", "--quiet"]
+    done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=1200, check=False)
+    printed = {line.rstrip() for line in done.stdout.splitlines()}
+    shown = [line for text in blocks(ROOT / "docs/tutorial.md", "text") for line in text.splitlines()]
+    assert len(shown) > 8
+    assert [line for line in shown if line not in printed] == []
 
 
 def test_the_readme_has_commands_and_an_example():

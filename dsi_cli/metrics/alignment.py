@@ -57,8 +57,20 @@ class Alignment:
 def sai(a: Csm, b: Csm, measure: str = "cosine", order: Sequence[int] | None = None) -> float | None:
     """Return one SAI without what belongs beside it; None where it does not exist.
 
-    Use `alignments` unless the chance level is known already: a cosine SAI of 0.8 is mostly chance. Parameters and errors as
-    for `alignments`.
+    Use `alignments` unless the chance level is known already: a cosine SAI of 0.8 is mostly chance.
+
+    Parameters
+    ----------
+    a, b : (C, C) float
+        As for `alignments`.
+    measure : a name out of `dsi_cli.metrics.MEASURES`
+    order : (C,) int, optional
+        Display order of the classes, for ``ssim`` alone.
+
+    Raises
+    ------
+    UsageError
+        As for `alignments`.
     """
     return alignments(a, b, [measure], order=order, permutations=0, draws=0)[measure].value
 
@@ -74,6 +86,9 @@ def alignments(
     seed: int = 0,
 ) -> dict[str, Alignment]:
     """Return the SAI of two CSMs by each measure, each with chance level, deviation, z, excess, ceiling and interval.
+
+    ``cosine`` is in [0, 1], ``pearson``, ``spearman``, ``kendall`` and ``ssim`` in [-1, 1], ``mae`` and ``mse`` (lower is
+    closer) in [0, 1]; ``excess`` is 0 at chance and 1 at identity.
 
     Parameters
     ----------

@@ -15,15 +15,31 @@ Csm = NDArray[np.floating[Any]]
 
 
 def mean_wsi(csm: Csm) -> float:
-    """Return the mean of the upper triangle of a raw NCSM ``(C, C)``, in [-1, 1]."""
+    """Return the mean of the upper triangle of a raw NCSM, in [-1, 1].
+
+    Parameters
+    ----------
+    csm : (C, C) float
+
+    Raises
+    ------
+    UsageError
+        The matrix is not square with two classes or more.
+    """
     return float(off_diagonal(_checked(csm)).mean())
 
 
 def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     """Return how similar a class is to its most similar classes, mean over classes, in [-1, 1].
 
-    Per row of the raw NCSM ``(C, C)``: the mean of the off-diagonal values at or above that row's ``quantile`` (linear
-    interpolation, in [0, 1]).
+    Per row: the mean of the off-diagonal values at or above that row's quantile (linear interpolation).
+
+    Parameters
+    ----------
+    csm : (C, C) float
+        The raw NCSM.
+    quantile : float
+        In [0, 1].
 
     Raises
     ------
@@ -37,7 +53,19 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     """Return how similar a class is to its least similar classes, mean over classes, in [-1, 1].
 
     The mean of the values at or below each row's ``1 - quantile`` quantile, computed as ``-max_wsi(-csm)`` so that
-    floating point cannot make the two sets differ in size. Errors as for `max_wsi`.
+    floating point cannot make the two sets differ in size.
+
+    Parameters
+    ----------
+    csm : (C, C) float
+        The raw NCSM.
+    quantile : float
+        In [0, 1].
+
+    Raises
+    ------
+    UsageError
+        As for `max_wsi`.
     """
     return -_upper_tail(-_checked(csm), quantile)
 

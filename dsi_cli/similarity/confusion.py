@@ -50,6 +50,11 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     Not symmetric in general. A class without a sample has zeros with 1 on the diagonal; `classes_with_samples` says which
     take part in a metric.
 
+    Parameters
+    ----------
+    counts : (C, C) int
+        Rows are the truth, columns the prediction.
+
     Raises
     ------
     UsageError

@@ -53,8 +53,21 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     """Return the NCSM of ``W`` less its mean row, in [-1, 1].
 
     Adding one vector to every row of a softmax classifier changes no prediction but changes the NCSM; this matrix has
-    no such freedom. Shapes, errors and zero rows as for `weight_similarity`; a row that equals the mean row but for
-    rounding counts as zero.
+    no such freedom. A row that equals the mean row but for rounding counts as zero.
+
+    Parameters
+    ----------
+    weight : (C, d) or (C, d, 1, 1) float
+
+    Returns
+    -------
+    (C, C) float32
+        Zero rows as for `weight_similarity`.
+
+    Raises
+    ------
+    NotFiniteError, UsageError
+        As for `weight_similarity`.
     """
     rows, _ = _below_one(as_rows(weight))
     centred = rows - rows.mean(axis=0, keepdims=True)
@@ -66,6 +79,15 @@ def mean_row_ratio(weight: FloatArray) -> float:
     """Return the length of the mean weight row relative to the mean row length, in [0, 1]; 0 if all rows are zero.
 
     It says how much of the NCSM is the shared direction that `centred_weight_similarity` takes away.
+
+    Parameters
+    ----------
+    weight : (C, d) or (C, d, 1, 1) float
+
+    Raises
+    ------
+    NotFiniteError, UsageError
+        As for `weight_similarity`.
     """
     rows, peak = _below_one(as_rows(weight))
     if peak == 0.0:

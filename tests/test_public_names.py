@@ -1,0 +1,64 @@
+"""Every public name says what it takes, what it gives, in which range, and how it fails."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import dsi_cli
+from dsi_cli import callbacks
+
+NAMES = {name: getattr(place, name) for place in (dsi_cli, callbacks) for name in place.__all__ if name != "__version__"}
+FUNCTIONS = {name: one for name, one in NAMES.items() if inspect.isfunction(one)}
+METHODS = {
+    f"{name}.{method}": one
+    for name, kind in NAMES.items()
+    if inspect.isclass(kind)
+    for method, one in vars(kind).items()
+    if not method.startswith("_") and (inspect.isfunction(one) or isinstance(one, property))
+}
+SECTION = r"{}\n-+\n((?:.+\n?)+)"
+
+
+def said(one: object) -> str:
+    return inspect.getdoc(one) or ""
+
+
+@pytest.mark.parametrize("name", [*NAMES, *METHODS])
+def test_it_has_a_first_line_that_is_a_sentence(name):
+    first = said((NAMES | METHODS)[name]).split("\n")[0]
+    assert len(first) > 20
+    assert first.endswith((".", ":")), first
+
+
+def section(text: str, title: str) -> str:
+    found = re.search(SECTION.format(title), text)
+    return found[1] if found else ""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_says_every_parameter_what_it_returns_and_how_it_fails(name):
+    text = said(FUNCTIONS[name])
+    lines = [line for line in section(text, "Parameters").splitlines() if " : " in line]
+    documented = {one for line in lines for one in line.split(" : ")[0].split(", ")}
+    assert documented == set(inspect.signature(FUNCTIONS[name]).parameters)
+    assert "return" in text.lower()
+    assert re.match(r"\w*Error", section(text, "Raises")), "how does it fail?"
+
+
+@pytest.mark.parametrize("name", [name for name, one in FUNCTIONS.items() if "C, C" in said(one) or "(C, d" in said(one)])
+def test_a_function_on_arrays_gives_a_shape_for_each_and_a_range(name):
+    text = said(FUNCTIONS[name])
+    assert re.search(r"\(\w+(, \w+)*,?\)(``,)? (float|int)", text), "which shape?"
+    assert re.search(r"in [\[(]-?\d|\(C, C\) float", text) or "SAI" in text, "which range?"
+
+
+def test_the_page_of_the_api_has_every_public_name():
+    page = (Path(__file__).resolve().parents[1] / "docs/api.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^::: (\S+)", page, re.MULTILINE)
+    for name, one in NAMES.items():
+        home = one.__module__
+        assert home in shown or f"{home}.{name}" in shown, name
