@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from dsi_cli.store.runs import Run
 
 pytest_plugins = ("analysed",)
 
+ROOT = Path(__file__).resolve().parents[1]
 DEMO = ("cifar100-cnn", "cifar100-vit")
 
 
@@ -48,6 +51,11 @@ def test_the_demo_gives_the_numbers_of_the_full_checkpoints(shown, analysed):
     assert_frame_equal(demo.curves, expected)
     fingerprints = analysed.run.checkpoints.query("run in @DEMO")["fingerprint"]
     assert list(demo.checkpoints["fingerprint"]) == list(fingerprints)
+
+
+def test_the_page_of_findings_is_what_its_script_writes(shown):
+    made = runpy.run_path(str(ROOT / "docs/make_findings.py"))
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](Run(shown[1])), "make findings"
 
 
 @pytest.mark.parametrize("run", DEMO)

@@ -39,29 +39,26 @@ def run(tmp_path_factory):
     return dsi_cli.analyze(folder, folder.parent / "out", draws=0, report=False)
 
 
-@pytest.fixture(params=["jupyter", "code", "nbviewer"])
+@pytest.fixture(params=["page", "code"])
 def frames(request, run, open_file, tmp_path):
-    """The frames of two sliders of a notebook: as outputs of a page, within VS Code's frame and policy, in a static page."""
+    """The frames of two sliders: in a page, as Jupyter and nbviewer show outputs, or in VS Code's frame with its policy."""
     outputs = "".join(run.slider(kind)._repr_html_() for kind in ("ncsm", "ccsm"))
-    head = f'<meta http-equiv="Content-Security-Policy" content="{CODE_S_POLICY}">' if request.param == "code" else ""
-    page = f"<!doctype html><meta charset='utf-8'><title>notebook</title>{head}<body>{outputs}</body>"
+    page = f"<!doctype html><meta charset='utf-8'><title>notebook</title><body>{outputs}</body>"
     if request.param == "code":
-        page = f'<!doctype html><title>code</title><iframe sandbox="allow-scripts" width=1100 height=1500 srcdoc="{escape(page)}"></iframe>'
-    if request.param == "nbviewer":
-        nbformat, exporters = (
-            pytest.importorskip(name, reason="of the development group") for name in ("nbformat.v4", "nbconvert")
-        )
-        shown = nbformat.new_output("display_data", {"text/html": outputs})
-        made = nbformat.new_notebook(cells=[nbformat.new_code_cell("", outputs=[shown])])
-        exporter = exporters.HTMLExporter(require_js_url="", mathjax_url="", mermaid_js_url="", template_name="basic")
-        page, _ = exporter.from_notebook_node(made)
+        page = page.replace("<title>", f'<meta http-equiv="Content-Security-Policy" content="{CODE_S_POLICY}"><title>')
+        frame = f'<iframe sandbox="allow-scripts" width=1100 height=1500 srcdoc="{escape(page)}"></iframe>'
+        page = f"<!doctype html><title>code</title>{frame}"
     (tmp_path / "notebook.html").write_text(page, encoding="utf-8")
     opened = open_file(tmp_path / "notebook.html")
-    opened.wait_for_timeout(300)
     found = [frame for frame in opened.frames if not frame.child_frames and frame.parent_frame]
     for frame in found:
-        frame.wait_for_function("document.querySelector('.heat .note')?.textContent")
+        wait_for_text(frame.locator(".heat .note").first, "Values to")
     return found
+
+
+def wait_for_text(locator, text):
+    """Wait until an element has a text; without the page's evaluating a string, which its policy forbids."""
+    locator.filter(has_text=text).wait_for()
 
 
 def picture(frame):
@@ -84,7 +81,7 @@ def test_it_shows_the_tables_numbers_wherever_a_notebook_is_read(frames, run):
     for frame, kind in zip(frames, ("ncsm", "ccsm-test"), strict=True):
         last = picture(frame)
         frame.locator("#epoch").fill("1")
-        frame.wait_for_function("document.querySelector('#epoch-number').textContent == '1'")
+        wait_for_text(frame.locator("#epoch-number"), "1")
         frame.page.wait_for_timeout(50)
         assert picture(frame) != last
         matrix = stored(run.path, "run", kind, 1)
@@ -103,7 +100,7 @@ def page(run, open_file, tmp_path):
     """The slider's page by itself."""
     (tmp_path / "slider.html").write_text(run.slider().page, encoding="utf-8")
     opened = open_file(tmp_path / "slider.html", width=900)
-    opened.wait_for_function("document.querySelector('.heat .note').textContent")
+    wait_for_text(opened.locator(".heat .note").first, "Values to")
     return opened
 
 
@@ -117,7 +114,7 @@ def test_beside_the_slider_stands_the_alignment_with_its_chance_level(page, run)
 def test_it_plays_to_the_end_and_stops(page):
     page.get_by_label("Play").click()
     assert page.locator("#epoch-number").inner_text() == "0"
-    page.wait_for_function(f"document.querySelector('#epoch-number').textContent == '{EPOCHS - 1}'")
+    wait_for_text(page.locator("#epoch-number"), str(EPOCHS - 1))
     page.get_by_label("Play").wait_for()
 
 
@@ -138,12 +135,16 @@ def test_a_small_budget_leaves_means_of_blocks_and_says_so(run, monkeypatch):
     assert "Whole at epochs 0, 4; between them the map shows means of blocks" in run.slider().page
 
 
-def test_a_thousand_classes_stay_within_the_budget(tmp_path):
-    for epoch, weight in enumerate(heads(6, classes=1000, features=32)):
+def test_many_classes_stay_within_the_budget(tmp_path):
+    for epoch, weight in enumerate(heads(4, classes=400, features=32)):
         save_head(tmp_path / "big" / f"epoch_{epoch}.pt", weight, epoch=epoch)
     run = dsi_cli.analyze(tmp_path / "big", tmp_path / "out", report=False)
-    assert len(run.slider()._repr_html_()) < slider.BYTES * 1.2
-    assert len(run.slider(most_bytes=500_000)._repr_html_()) < 700_000
+    for most in (1_000_000, 400_000):
+        assert (
+            most / 2
+            < sum(map(len, re.findall('data-name="[^"]+">([^<]*)</script>', run.slider(most_bytes=most).page)))
+            <= most
+        )
 
 
 def test_its_words(run):
@@ -163,7 +164,7 @@ def test_what_is_not_there_is_said_with_what_is(run):
     ):
         with pytest.raises(UsageError, match=f"^no {what} that changes over epochs in run 'run': {there}$"):
             run.slider(**options)
-    with pytest.raises(UsageError, match="^no run 'x': "):
+    with pytest.raises(UsageError, match=r"^no run 'x': "):
         run.slider(run="x")
 
 
