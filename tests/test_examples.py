@@ -85,6 +85,7 @@ def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
         assert files["epochs_completed"].tolist() == files["epoch"].tolist(), "epoch 0 is known to be before training"
         rows = run.curves[run.curves["run"] == model]
         log = pd.read_csv(runs / model / "log.csv")
+        assert log["train_loss"].dropna().is_monotonic_decreasing
         for metric, split, column in (
             ("accuracy", "test", "test_acc"),
             ("loss", "test", "test_loss"),

@@ -21,6 +21,7 @@ function setOrder(name) {
 }
 
 byId("maps").dataset.count = maps.node.length;
+if (maps.node.length === 1) byId("maps").style.maxWidth = "28rem"; // as high as the frame allows
 byId("maps").replaceChildren(...maps.node);
 byId("matrix-controls").replaceChildren(choice("Order", run.orders.map((one) => [one.name, one.title]), state.order.name, setOrder));
 byId("play").addEventListener("click", player(byId("play"), () => run.epochs, () => state.epoch, setEpoch));
