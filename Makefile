@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test coverage test-slow check format docs figures bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test coverage test-slow check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -41,6 +41,10 @@ docs: $(DOCS_READY)  ## the documentation site, in site/
 figures: $(READY)  ## the pictures of README and docs, from the demo's run
 	$(BIN)/dsi demo --quiet --out dsi-demo
 	$(BIN)/python docs/make_figures.py dsi-demo
+
+findings: $(READY)  ## docs/findings.md: which of the paper's findings the demo's run shows
+	$(BIN)/dsi demo --quiet --out dsi-demo
+	$(BIN)/python docs/make_findings.py dsi-demo
 
 bench: $(READY)  ## ours beside what a user would do otherwise; writes the table of docs/performance.md
 	$(BIN)/python -m benchmarks

@@ -3,7 +3,7 @@
 The notebook's names, each loaded on first use::
 
     analyze            checkpoints -> tables in a folder; returns the `Run`
-    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...)
+    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .slider(...)
     read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
     weight_similarity  classifier weight -> NCSM, on plain arrays
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
     from dsi_cli.metrics.reliability import reliability
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
     from dsi_cli.notebook import analyze, open_run, read_head, wordnet_csm
+    from dsi_cli.opened import Run
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.similarity.confusion import confusion_similarity
     from dsi_cli.similarity.templates import template_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
-    from dsi_cli.store.runs import Run
 
 _HOMES = {
     "analyze": "dsi_cli.notebook",
     "open_run": "dsi_cli.notebook",
     "read_head": "dsi_cli.notebook",
     "wordnet_csm": "dsi_cli.notebook",
-    "Run": "dsi_cli.store.runs",
+    "Run": "dsi_cli.opened",
     "Options": "dsi_cli.pipeline.options",
     "Evaluation": "dsi_cli.pipeline.options",
     "weight_similarity": "dsi_cli.similarity.weights",

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.opened import Run
     from dsi_cli.pipeline.options import Evaluation
-    from dsi_cli.store.runs import Run
 
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.store import output
@@ -109,7 +109,7 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
     UsageError
         The folder is not there, or is no output.
     """
-    from dsi_cli.store.runs import Run
+    from dsi_cli.opened import Run
 
     return Run(Path(out))
 

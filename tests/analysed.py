@@ -101,7 +101,7 @@ def dsi_process() -> Command:
 
     def called(*arguments: object, **options: object) -> Ended:
         command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
         return Ended(ended.returncode, ended.stdout, ended.stderr)
 
     return called

@@ -25,12 +25,14 @@ SCRIPTS = (
     "colours.js",
     "sides.js",
     "heatmaps.js",
+    "tip.js",
+    "player.js",
     "tables.js",
     "sections.js",
     "main.js",
 )
 """In the order in which they are put together."""
-PARTS = ("frame.html", "page.html", "style.css", *SCRIPTS)
+PARTS = ("frame.html", "page.html", "epoch-bar.html", "style.css", *SCRIPTS)
 DIGEST = "dsi-tables"
 """Name of the meta element that says which tables a page was made from."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -82,7 +84,7 @@ def assembled(
     shown: Mapping[str, Any],
     data: Any,
     lines: Mapping[str, Sequence[str]],
-    digest: str,
+    digest: str = "",
 ) -> str:
     """Return a page of any kind.
 
@@ -93,14 +95,13 @@ def assembled(
     shown : what the template prints, by name; it is escaped
     data : what the scripts read as JSON
     lines : packed frames by name
-    digest : of the tables that the page was made from
+    digest : of the tables that the page was made from, where somebody will ask for it
     """
-    from jinja2 import Environment, FunctionLoader
     from markupsafe import Markup
 
-    environment = Environment(loader=FunctionLoader(part), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     style, code = part("style.css"), script(scripts)
-    return environment.get_template(template).render(
+    return filled(
+        template,
         **shown,
         version=__version__,
         digest_name=DIGEST,
@@ -111,3 +112,11 @@ def assembled(
         data=Markup(escaped(data)),  # noqa: S704 (escaped)
         lines={name: Markup("\n".join(packed)) for name, packed in lines.items()},  # noqa: S704 (base64)
     )
+
+
+def filled(template: str, **shown: Any) -> str:
+    """Return a template of the page with what it prints, escaped unless it is marked as markup."""
+    from jinja2 import Environment, FunctionLoader
+
+    environment = Environment(loader=FunctionLoader(part), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template(template).render(**shown)

@@ -4,7 +4,6 @@ const state = { run: 0, epoch: null, cursor: null, order: null, measure: DATA.cu
 const slider = byId("epoch");
 let panels = [];
 let maps = null;
-let playing = null;
 
 function run() {
   return DATA.runs[state.run];
@@ -142,36 +141,8 @@ function choose(index) {
   showClosest();
 }
 
-/** Say what is under the pointer: beside it, or, from the keyboard, in the line below the matrices. */
-function tell(reading, event = null) {
-  const tip = byId("tip");
-  const text = reading ? [`${reading.row} × ${reading.column}`, ...reading.values.map((one) => `${one.title} ${one.text}`)] : [];
-  tip.hidden = !reading || !event;
-  byId("matrix-readout").textContent = reading && !event ? text.join(" · ") : "";
-  if (tip.hidden) return;
-  tip.replaceChildren(element("b", {}, text[0]), ...reading.values.map((one) => element("div", {}, element("span", {}, one.title), element("span", {}, one.text))));
-  const [width, height] = [tip.offsetWidth, tip.offsetHeight];
-  const right = event.clientX + 16 + width > document.documentElement.clientWidth;
-  tip.style.left = `${Math.max(4, right ? event.clientX - width - 16 : event.clientX + 16)}px`;
-  tip.style.top = `${Math.max(4, Math.min(innerHeight - height - 4, event.clientY + 16))}px`;
-}
-
-function play() {
-  const stop = () => { clearInterval(playing); playing = null; byId("play").textContent = "▶"; byId("play").setAttribute("aria-label", "Play"); };
-  if (playing) return stop();
-  const { epochs } = run();
-  if (state.epoch === epochs[epochs.length - 1]) setEpoch(epochs[0]);
-  byId("play").textContent = "❚❚";
-  byId("play").setAttribute("aria-label", "Pause");
-  playing = setInterval(() => {
-    const next = epochs[epochs.indexOf(state.epoch) + 1];
-    if (next == null) stop();
-    else setEpoch(next);
-  }, Math.max(120, Math.min(500, 12000 / epochs.length)));
-}
-
 slider.addEventListener("input", () => setEpoch(run().epochs[Number(slider.value)]));
-byId("play").addEventListener("click", play);
+byId("play").addEventListener("click", player(byId("play"), () => run().epochs, () => state.epoch, setEpoch));
 whenThemeChanges(() => maps?.paint(theme()));
 document.querySelectorAll(".go-epoch").forEach((button) => button.addEventListener("click", () => setEpoch(Number(button.dataset.epoch))));
 document.querySelectorAll(".go-run").forEach((button) => button.addEventListener("click", () => setRun(Number(button.dataset.run))));

@@ -1,0 +1,190 @@
+"""The training example, from images to an analysis, and that its networks are the demo's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from dsi_cli.labels.presets import load_preset
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+EPOCHS = {"cnn": 2, "vit": 1}
+
+
+def png(rng, target):
+    """Return an image with its class's colour and noise."""
+    colour = np.array([target % 5, target // 5 % 5, target // 25]) * 50
+    pixels = np.clip(colour + rng.integers(0, 50, (32, 32, 3)), 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "png")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """CIFAR-100's classes with three made-up images each, as Parquet files of the hub."""
+    folder, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    names = list(load_preset("cifar100").names)
+    for split, count in (("train", 200), ("test", 100)):
+        targets = np.arange(count) % 100
+        frame = pd.DataFrame({"img": [{"bytes": png(rng, t), "path": None} for t in targets], "fine_label": targets})
+        frame["coarse_label"] = targets % 20
+        write(folder / f"{split}-00000-of-00001.parquet", frame, names)
+    return folder
+
+
+def write(path, frame, names):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    label = {"names": names, "_type": "ClassLabel"}
+    features = {
+        "img": {"_type": "Image"},
+        "fine_label": label,
+        "coarse_label": {"names": [str(k) for k in range(20)], "_type": "ClassLabel"},
+    }
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})}), path)
+
+
+def example(*arguments):
+    command = [sys.executable, EXAMPLES / "train_cifar100.py", *map(str, arguments)]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+
+
+def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
+    runs = tmp_path / "runs"
+    for model, epochs in EPOCHS.items():
+        ended = example(
+            "--data", data, "--label-column", "fine_label", "--model", model, "--epochs", epochs, "--out", runs / model
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert ended.stdout.splitlines()[-1] == f"next: dsi analyze {runs / model}"
+    assert dsi_process("analyze", runs, "-o", tmp_path / "out", "--draws", 0, "--measure", "cosine").code == 0
+    run = Run(tmp_path / "out")
+    assert run.names == ["cnn", "vit"]
+    for model, epochs in EPOCHS.items():
+        assert run.epochs(model) == list(range(epochs + 1))
+        files = run.checkpoints[run.checkpoints["run"] == model]
+        assert files["epochs_completed"].tolist() == files["epoch"].tolist(), "epoch 0 is known to be before training"
+        rows = run.curves[run.curves["run"] == model]
+        log = pd.read_csv(runs / model / "log.csv")
+        assert log["train_loss"].dropna().is_monotonic_decreasing
+        for metric, split, column in (
+            ("accuracy", "test", "test_acc"),
+            ("loss", "test", "test_loss"),
+            ("loss", "train", "train_loss"),
+        ):
+            found = rows[(rows["metric"] == metric) & (rows["split"] == split)].sort_values("epoch")["value"]
+            assert_allclose(found.dropna().to_numpy(float), log[column].dropna(), atol=1e-6)
+        assert rows[(rows["metric"] == "sai") & (rows["of"] == "ncsm,scsm")]["z"].notna().sum() == epochs + 1
+        assert run.confusion(run=model).to_numpy().sum() == 100
+
+
+@pytest.fixture(scope="module")
+def training():
+    """The example's functions."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        yield runpy.run_path(str(EXAMPLES / "train_cifar100.py"))
+    finally:
+        sys.path.remove(str(EXAMPLES))
+        sys.modules.pop("models", None)
+
+
+def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "epoch_000.pt").touch()
+    for arguments, message in (
+        ((data, "--out", tmp_path / "used"), f"{tmp_path}/used holds files already: give a new folder, or empty it"),
+        ((tmp_path / "none", "--out", tmp_path / "new"), "found nothing at"),
+        ((data, "--out", tmp_path / "new"), "label"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            training["main"](["--model", "cnn", "--data", *map(str, arguments)])
+        assert message in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("model", ["cnn", "vit"])
+def test_the_networks_are_the_demos(model, training, shared):
+    """Its own checkpoint fits, and gives its predictions."""
+    run = shared / "data" / "runs" / f"cifar100-{model}"
+    network = training["RECIPES"][model].build(100)
+    checkpoint = torch.load(run / "epoch_030.pt", map_location="cpu", weights_only=True)
+    network.load_state_dict(checkpoint["state_dict"])
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
+    files = sorted((shared / "data" / "images" / "cifar100").glob("*/*.png"))[::20]
+    images = torch.stack(
+        [torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1) for file in files]
+    )
+    with torch.no_grad():
+        answers = network.eval()((images / 255 - mean) / std).argmax(1)
+    expected = np.load(run / "preds.npy")[30][[int(file.stem) for file in files]]
+    assert_array_equal(answers, expected)
+
+
+@pytest.mark.parametrize("model", ["cnn", "vit"])
+def test_the_learning_rate_is_the_demos(model, training, shared):
+    recipe = training["RECIPES"][model]
+    steps = 50_000 // recipe.batch  # the demo's runs left out the last, partial batch
+    log = pd.read_csv(shared / "data" / "runs" / f"cifar100-{model}" / "log.csv")
+    at_end = [
+        recipe.rate * training["rate_at"](max(0, epoch * steps - 1), 30 * steps, recipe.warmup * steps)
+        for epoch in range(31)
+    ]
+    assert_allclose(at_end, log["lr"], rtol=1e-3, atol=recipe.rate * 1e-3)
+
+
+def test_images_are_shifted_and_mirrored_as_a_whole(training):
+    image = torch.arange(3 * 32 * 32).reshape(1, 3, 32, 32) + 1
+    padded = torch.nn.functional.pad(image[0], (4, 4, 4, 4))
+    ways = [padded[:, y : y + 32, x : x + 32] for y in range(9) for x in range(9)]
+    ways += [way.flip(2) for way in ways]
+    found = training["moved"](image.expand(200, -1, -1, -1), torch.Generator().manual_seed(0))
+    kinds = {next(k for k, way in enumerate(ways) if torch.equal(one, way)) for one in found}
+    assert len(kinds) > 80
+    assert {kind < 81 for kind in kinds} == {True, False}
+
+
+def test_torchvisions_layout_and_class_folders_are_read(training, tmp_path, monkeypatch):
+    import pickle
+
+    from torchvision.datasets import CIFAR100
+
+    monkeypatch.setattr(CIFAR100, "_check_integrity", lambda _: True)  # made-up files have other sums
+    names = ["apple", "bear"]
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 3 * 32 * 32), dtype=np.uint8)
+    place = tmp_path / "cifar-100-python"
+    place.mkdir()
+    for split in ("train", "test"):
+        (place / split).write_bytes(pickle.dumps({"data": pixels, "fine_labels": [0, 1, 0, 1]}))
+    (place / "meta").write_bytes(pickle.dumps({"fine_label_names": names}))
+    monkeypatch.setattr(CIFAR100, "_load_meta", lambda self: setattr(self, "classes", names))
+    for k, (image, target) in enumerate(zip(pixels, [0, 1, 0, 1], strict=True)):
+        for split in ("train", "test"):
+            folder = tmp_path / "folders" / split / names[target]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image.reshape(3, 32, 32).transpose(1, 2, 0)).save(folder / f"{k}.png")
+    for source, order in ((tmp_path, [0, 1, 2, 3]), (tmp_path / "folders", [0, 2, 1, 3])):
+        found = training["load"](source, train=False, labels=None)
+        assert found.names == tuple(names)
+        assert_array_equal(found.images.reshape(4, -1), pixels[order])
+        assert_array_equal(found.targets, np.array([0, 1, 0, 1])[order])
