@@ -10,7 +10,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.analyze import Json, Quiet
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
     from dsi_cli.views.comparison.between import Between
@@ -93,7 +93,7 @@ def _require_places(out: Path | None, as_format: str, html: Path | None) -> None
     from dsi_cli.views.comparison.whole import FIGURE_FORMATS
 
     if as_format not in FIGURE_FORMATS:
-        raise UsageError(f"no format {as_format!r}: expected one of {', '.join(FIGURE_FORMATS)}")
+        raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"figures go into a folder, and {out} is a file")
     if html is not None and html.is_dir():
