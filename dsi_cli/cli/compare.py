@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError, expected
 
@@ -25,13 +25,21 @@ MOST_PAIRS = 15
 
 def compare(
     outputs: Annotated[list[Path], typer.Argument(help="Output folders of dsi analyze, one or several.")],
-    run: Annotated[list[str] | None, typer.Option("--run", help="Only this run (may be repeated); all by default.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="Only this run (may be repeated); all by default.", autocompletion=completion.runs),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option("--group", help="Repetitions: a regular expression whose parentheses name the group, or seed."),
     ] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="How far accuracies may differ to be equal.")] = 0.01,
-    split: Annotated[str | None, typer.Option("--split", help="test or train, of accuracy and mistakes.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="test or train, of accuracy and mistakes.", autocompletion=completion.of(("test", "train"))
+        ),
+    ] = None,
     measure: Annotated[
         list[str] | None,
         typer.Option("--measure", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
@@ -54,7 +62,10 @@ def compare(
 
     A difference is real where its 95 % interval leaves out 0.
 
-    Example: dsi compare cnn-out vit-out --html comparison.html
+    Examples
+    --------
+    dsi compare cnn-out vit-out --html comparison.html
+    dsi compare dsi-demo -o figures  # the runs of one output
     """
     from dsi_cli.views.comparison.whole import MEASURES, Asked
     from dsi_cli.views.comparison.whole import compare as compared

@@ -13,6 +13,7 @@ from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from dsi_cli.cli import logs
 from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,13 +66,13 @@ def print_json_line(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
 
 
-def print_sentence(text: str) -> None:
+def print_sentence(text: str, hanging: int = 4) -> None:
     """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``(4 to 17)``, else one line."""
     line = f"  {shown(text)}"
     if sys.stdout.isatty():
         width = max(NARROWEST, get_terminal_size().columns)
         held = re.sub(r"\(\d+ to \d+\)", lambda found: found[0].replace(" ", "\0"), line)
-        broken = fill(held, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+        broken = fill(held, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
         line = broken.replace("\0", " ")
     print(line)
 
@@ -109,7 +110,7 @@ class Watching(NamedTuple):
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Watching]:
     """Yield how to tell of a long call while it goes on."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or logs.is_on() or not sys.stderr.isatty():
         yield Watching(lambda _stage, _done, _total: None, lambda text: note(text, quiet=quiet))
         return
     from rich.console import Console

@@ -30,7 +30,11 @@ def scan(
 
     Reads the classifiers, writes nothing.
 
-    Example: dsi scan runs/resnet18
+    Examples
+    --------
+    dsi scan ckpts/
+    dsi scan ckpts/ --json                          # the same for a script
+    dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.scanning import scan_paths
