@@ -73,7 +73,7 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 def _outputs(context: typer.Context) -> list[Path]:
     """Return the output folders among what was typed."""
-    typed: Any = context.params.get("output") or context.params.get("outputs") or ()
+    typed: Any = context.params.get("output") or context.params.get("outputs") or context.args
     return [Path(one) for one in (typed if isinstance(typed, list | tuple) else (typed,))]
 
 

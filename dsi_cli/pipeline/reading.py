@@ -122,12 +122,7 @@ def scan_run(
                 held += scanned.weight.nbytes
                 state.weights[found.shown] = scanned.weight
         state.records.append(record)
-        _log.debug(
-            "%s, %d bytes: %s %s, epoch %s (%s), step %s, head %s %s x %s %s, %s: %s%s",
-            *(record.path, record.bytes, record.format, record.trainer, record.epoch, record.epoch_source, record.step),
-            *(record.head, record.classes, record.features, record.dtype, record.weights_used, record.status),
-            f", {record.reason}" if record.reason else "",
-        )
+        _log.debug("%s", record)
         yield record
     left = _left(state, known)
     state.gone = {record.path for record in left}

@@ -16,11 +16,12 @@ pytest_plugins = ("analysed",)
 
 def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_run):
     run = make_run()
-    plain, verbose = dsi("scan", run), dsi("scan", run, "--verbose")
+    plain, verbose = dsi("scan", run, "-q"), dsi("scan", run, "-q", "--verbose")
     assert (verbose.code, verbose.out) == (plain.code, plain.out)
     assert plain.err == ""
     first, *others = verbose.err.splitlines()
     assert re.fullmatch(r" +0\.\d{3} s  dsi_cli: dsi \d[\w.]+, Python 3[\d.]+, .*", first)
+    assert len(others) == 4  # a line per file
     assert all(re.match(r" +\d+\.\d{3} s  [a-z_.]+: ", line) for line in others)
     assert logging.getLogger("dsi_cli").handlers == []
 
@@ -28,7 +29,7 @@ def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_r
 def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
     monkeypatch.setenv("DSI_LOG", "debug")
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0)
-    for said in ("run run in ", "epoch_3.pt, ", "8 labels from classes.txt", "report.html: "):
+    for said in ("run run in ", "epoch_3.pt', epoch=3, ", "8 labels from classes.txt", "report.html: "):
         assert said in ended.err, said
     again = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--draws", 0)
     assert "report.html is up to date" in again.err
@@ -37,7 +38,7 @@ def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
 @pytest.mark.parametrize("level", ["info", "warning", "error"])
 def test_a_higher_level_says_less(level, dsi, make_run, monkeypatch):
     monkeypatch.setenv("DSI_LOG", level)
-    assert dsi("scan", make_run()).err == ""
+    assert dsi("scan", make_run(), "-q").err == ""
 
 
 def test_a_level_that_is_none(dsi, make_run, monkeypatch):
