@@ -48,7 +48,7 @@ def doctor(
         if not quiet:
             _print(found, seen)
         for lack in found.lacks:
-            print(console.shown(f"missing: {lack.what}: {lack.remedy}"))
+            console.print_sentence(f"missing: {lack.what}: {lack.remedy}", 0, 2)
     if any(lack.stops for lack in found.lacks):
         return NOTHING
     return OUTPUT if found.folder is not None and found.folder.reason is not None else DONE
@@ -76,7 +76,7 @@ def _terminal() -> dict[str, Any]:
 
 def _print(found: Installation, devices: list[str] | None) -> None:
     for name, text in _facts(found, devices):
-        console.print_sentence(f"{name:<9} {text}", hanging=12)
+        console.print_sentence(f"{name:<9} {text}", 0, 10)
     if not found.packages:
         print("\ndsi runs from its source, not installed: what it needs is in pyproject.toml")
     for title, rows in (
@@ -92,7 +92,7 @@ def _print(found: Installation, devices: list[str] | None) -> None:
 def _facts(found: Installation, devices: list[str] | None) -> list[tuple[str, str]]:
     terminal = _terminal()
     colour = "colour" if terminal["colour"] else "no colour"
-    where = f"{terminal['columns']} columns, {terminal['encoding']}, {colour}" if terminal["stdout"] else "stdout is none"
+    where = f"{terminal['columns']} columns, {terminal['encoding']}, {colour}" if terminal["stdout"] else "none on stdout"
     films = f"GIF and WebP by Pillow {found.pillow}" if found.pillow else "no Pillow"
     facts = [
         ("dsi", f"{found.dsi}, in {found.location}"),

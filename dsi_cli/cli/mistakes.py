@@ -117,10 +117,10 @@ def _print(listing: Listing[Mistake] | Listing[Pair], sheet: dict[str, Any], *, 
         rows = document.pop("rows")
         console.print_json({**document.pop("asked"), **document, **sheet, "rows": rows})
         return
-    print(console.shown(listing.title))
+    console.print_sentence(listing.title, 0, 2)
     if not listing.rows:
         return
-    print(console.shown(listing.legend))
+    console.print_sentence(listing.legend, 0, 2)
     _print_table(listing)
 
 

@@ -94,9 +94,9 @@ def _print_listing(listing: Listing, *, as_json: bool) -> None:
     if as_json:
         console.print_json({**document.pop("asked"), **document})
         return
-    print(console.shown(listing.title))
+    console.print_sentence(listing.title, 0, 2)
     if listing.legend:
-        print(listing.legend)
+        console.print_sentence(listing.legend, 0, 2)
     form = {"similarity": ".3f", "wordnet_similarity": ".3f", "wordnet_rank": "g", "place": "d"}
     rows = document["rows"]
     columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
@@ -109,7 +109,7 @@ def _print_history(history: History, *, as_json: bool, quiet: bool) -> None:
         document = asdict(history)
         console.print_json({**document.pop("asked"), **document})
         return
-    print(console.shown(history.title))
+    console.print_sentence(history.title, 0, 2)
     shown = history.shown
     print("place at an epoch, in brackets where not among them; when it was among them")
     rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]

@@ -117,4 +117,4 @@ def _list(*, as_json: bool) -> None:
     wide = max(len(one.name) for one in FIGURES)
     for one in FIGURES:
         print(f"{one.name:<{wide}}  {one.title}")
-    print(f"{ANIMATION:<{wide}}  a similarity matrix epoch by epoch, its SAI beside it; drawn only where it is named")
+    print(f"{ANIMATION:<{wide}}  a matrix epoch by epoch beside its SAI; only where named")

@@ -110,7 +110,7 @@ def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
     said = [r for r in one.resolutions if len(one.resolutions) <= LISTED or r.resolved_by not in _CERTAIN]
     for line in _lines(said):
         if on_stdout:
-            print(console.shown(line))
+            console.print_cut(line)
     if one.labels.preset:
         console.note(f"these are the labels of the preset {one.labels.preset}: its mapping is used", quiet=quiet)
     console.note(

@@ -216,7 +216,7 @@ class Run:
         if name is None and len(self.names) == 1:
             return self.names[0]
         if name is None or name not in self.names:
-            asked = "say which run" if name is None else f"no run {name!r}"
+            asked = "say which run (--run, in Python run=)" if name is None else f"no run {name!r}"
             near = None if name is None else nearest(name, self.names)
             meant = f"; did you mean {near}?" if near else ""
             raise UsageError(f"{asked}: {self.path} holds {', '.join(self.names) or 'none'}{meant}")

@@ -59,7 +59,7 @@ def test_it_is_told_in_words_too(columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     ended = dsi("doctor")
     assert (ended.code, ended.err) == (0, "")
-    for said in ("WordNet   3.0, as shipped", f"numpy {metadata.version('numpy')}", "terminal  stdout is none"):
+    for said in ("WordNet   3.0, as shipped", f"numpy {metadata.version('numpy')}", "terminal  none on stdout"):
         assert " ".join(said.split()) in " ".join(ended.out.split())
 
 

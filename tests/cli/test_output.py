@@ -395,7 +395,7 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), f"say which run: {{out}} holds {ALL}"),
+        ((), f"say which run (--run, in Python run=): {{out}} holds {ALL}"),
         (("--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
         (
             ("--run", "cifar100-vit", "--epoch", 77),

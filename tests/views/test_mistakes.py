@@ -274,5 +274,5 @@ def test_a_synonym_is_found(made):
 
 
 def test_several_runs(analysed):
-    with pytest.raises(UsageError, match=r"^say which run: .* holds cifar100-cnn"):
+    with pytest.raises(UsageError, match=r"^say which run .*: .* holds cifar100-cnn"):
         most_telling(analysed.run)
