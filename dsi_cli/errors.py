@@ -101,11 +101,13 @@ def expected(name: str, known: Iterable[str]) -> str:
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is spelled most like one; None where none is like it.
 
-    >>> nearest("Cosin", ["cosine", "ssim"]), nearest("x", ["cosine", "ssim"])
-    ('cosine', None)
+    >>> nearest("Cosin", ["cosine", "ssim"]), nearest("sia", ["wsi", "sai"]), nearest("x", ["cosine", "ssim"])
+    ('cosine', 'sai', None)
     """
     from difflib import get_close_matches
 
     as_written = {one.lower(): one for one in known}
-    near = get_close_matches(name.lower(), as_written, n=1)
-    return as_written[near[0]] if near else None
+    word = name.lower()
+    near = get_close_matches(word, as_written)
+    swapped = [one for one in near if sorted(one) == sorted(word)]
+    return as_written[(swapped or near)[0]] if near else None

@@ -120,11 +120,11 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         _print_equal(equal)
     print()
     for verdict in comparison.verdicts[:MOST_PAIRS]:
-        print(console.shown(verdict.sentence))
+        console.print_sentence(verdict.sentence, 0, 2)
     if max(len(comparison.verdicts), len(comparison.between)) > MOST_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
     if len(comparison.verdicts) > 1:
-        print(console.shown(comparison.recommendation))
+        console.print_sentence(comparison.recommendation, 0, 2)
 
 
 def _print_runs(comparison: Comparison) -> None:
@@ -174,7 +174,7 @@ def _print_between(comparison: Comparison) -> None:
         console.print_columns([*titles, ("z", True)], rows)
     for one in comparison.between[:MOST_PAIRS]:
         if one.reason is not None and one.classes_by is not None:  # of other classes, the last lines tell
-            print(console.shown(f"no SAI between {one.first} and {one.second}: {one.reason}"))
+            console.print_sentence(f"no SAI between {one.first} and {one.second}: {one.reason}", 0, 2)
 
 
 def _print_points(between: Between, measure: str) -> None:
@@ -217,11 +217,11 @@ def _print_equal(equal: Equal) -> None:
     from dsi_cli.views.comparison.equal import places
 
     if equal.reason is None:
-        print(console.shown(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}"))
+        console.print_sentence(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}", 0, 2)
     else:
-        print(console.shown(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}"))
-    print(console.shown(f"first:  {equal.first}, {places(equal.first_chosen)}"))
-    print(console.shown(f"second: {equal.second}, {places(equal.second_chosen)}"))
+        console.print_sentence(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}", 0, 2)
+    console.print_sentence(f"first:  {equal.first}, {places(equal.first_chosen)}", 0, 2)
+    console.print_sentence(f"second: {equal.second}, {places(equal.second_chosen)}", 0, 2)
     titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
     rows = [
         [
@@ -240,7 +240,7 @@ def _print_equal(equal: Equal) -> None:
         if row.is_real is None:
             why.setdefault(row.reason or "", []).append(row.title)
     for reason, names in why.items():
-        print(console.shown(f"{'; '.join(names)}: {reason}"))
+        console.print_sentence(f"{'; '.join(names)}: {reason}", 0, 2)
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -202,5 +202,7 @@ def _presets(*, wanted: bool, given: str | None, as_json: bool) -> int:
         return DONE
     wide = max(len(preset.name) for preset in PRESETS)
     for preset in PRESETS:
-        print(console.shown(f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"))
+        console.print_sentence(
+            f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}", 0, wide + 10
+        )
     return DONE

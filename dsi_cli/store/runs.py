@@ -145,9 +145,12 @@ class Run:
         if not path.is_file():
             kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             near = nearest(kind, {k.partition("-")[0] for k in kinds} | {"scsm"})
+            splits = [] if split else [k.removeprefix(f"{kind}-") for k in kinds if k.startswith(f"{kind}-")]
+            meant = f"; say which split (--split, in Python split=): {', '.join(splits)}" if splits else ""
+            meant = meant or (f"; did you mean {near}?" if near not in (None, kind) else "")
             raise UsageError(
                 f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
-                f" its matrices {', '.join(kinds) or 'none'}{f'; did you mean {near}?' if near not in (None, kind) else ''}"
+                f" its matrices {', '.join(kinds) or 'none'}{meant}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
         return pd.DataFrame(matrix, index=labels, columns=labels)

@@ -498,8 +498,6 @@ def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("analyse",), "No such command 'analyse'. Did you mean 'analyze'?; dsi --help says more"),
-        (("analyze",), "Missing argument 'checkpoints'; dsi analyze --help says more"),
         (("scan",), "nothing to scan: give checkpoint files or folders, or --tensors FILE"),
         (("export", "/nowhere"), "no output folder /nowhere: run `dsi analyze CHECKPOINTS -o /nowhere` first"),
     ],
