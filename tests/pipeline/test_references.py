@@ -272,7 +272,7 @@ def test_the_command_takes_references(dsi, make_run, human, tmp_path):
     [
         (
             ("--reference", "pth"),
-            "no reference 'pth': expected path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy); did you mean path?",
+            f"no reference 'pth': expected {references.EXPECTED}; did you mean path?",
         ),
         (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
         (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),
