@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test coverage test-slow check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test coverage test-slow test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -24,6 +24,14 @@ coverage: $(READY)  ## the same in one process, which lines they reach; takes tw
 
 test-slow: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-oldest:  ## what needs no images, with the oldest allowed dependencies, in a virtual environment of its own
+	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet packaging
+	.venv-oldest/bin/python scripts/oldest.py > .venv-oldest/oldest.txt
+	.venv-oldest/bin/python -m pip install --quiet --constraint .venv-oldest/oldest.txt --editable . $(OLDEST_TOOLS)
+	.venv-oldest/bin/python -m pip check
+	.venv-oldest/bin/python -m pytest -m "not slow" $(OLDEST_TESTS)
 
 check: $(READY)  ## lint, format, types, import contracts
 	$(BIN)/python -m ruff check .
@@ -58,6 +66,9 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 bench-phases: $(READY)  ## how well a run's phases are found on made-up curves; writes what is measured in docs/phases.md
 	$(BIN)/python -m benchmarks.phases
 
+OLDEST_TOOLS := pytest hypothesis hatchling pyyaml safetensors scikit-image scikit-learn
+OLDEST_TESTS := $(addprefix tests/, cli engines figures labels metrics pipeline predictions report similarity store views wordnet) dsi_cli
+
 INPUTS ?= 20000
 SEED ?= 1
 
@@ -65,7 +76,7 @@ fuzz: $(READY)  ## mutated real files against the reader; INPUTS and SEED choose
 	$(BIN)/python -m fuzz --inputs $(INPUTS) --seed $(SEED)
 
 clean:
-	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-oldest site .mypy_cache .ruff_cache .pytest_cache
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv .venv

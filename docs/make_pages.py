@@ -6,6 +6,7 @@ python docs/make_pages.py writes them; the tests compare.
 from __future__ import annotations
 
 import html
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,13 @@ def cli_page() -> str:
         "Command line",
     ]
     made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return html.unescape(made).strip() + "\n"
+    return re.sub(r"\x08\nExamples:\n((?:  .*\n)+)", _examples, html.unescape(made)).strip() + "\n"
+
+
+def _examples(found: re.Match[str]) -> str:
+    """Return the examples of a verb as a block; on the terminal they stand below its options."""
+    lines = (f"$ {line.strip()}" for line in found[1].splitlines())
+    return "\n".join(["**Examples**:", "", "```console", *lines, "```", ""])
 
 
 PAGES = {"tables.md": tables_page, "cli.md": cli_page}

@@ -20,6 +20,8 @@ A message holds what was expected, what was found and what to do, in one line.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not be used."""
 
@@ -80,3 +82,32 @@ class AmbiguousHeadError(CheckpointError):
 
 class NotFiniteError(CheckpointError):
     """The classifier holds NaN or infinite weights."""
+
+
+def expected(name: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a name that is none of those known: which there are, and which one is meant.
+
+    >>> expected("ncms", ["ncsm", "ccsm", "tncsm"])
+    'expected one of ncsm, ccsm, tncsm; did you mean ncsm?'
+    >>> expected("both", ["test", "train"])
+    'expected test or train'
+    """
+    listed = list(known)
+    near = nearest(name, listed)
+    told = " or ".join(listed) if len(listed) <= 2 else f"one of {', '.join(listed)}"
+    return f"expected {told}" + (f"; did you mean {near}?" if near else "")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is spelled most like one; None where none is like it.
+
+    >>> nearest("Cosin", ["cosine", "ssim"]), nearest("sia", ["wsi", "sai"]), nearest("x", ["cosine", "ssim"])
+    ('cosine', 'sai', None)
+    """
+    from difflib import get_close_matches
+
+    as_written = {one.lower(): one for one in known}
+    word = name.lower()
+    near = get_close_matches(word, as_written)
+    swapped = [one for one in near if sorted(one) == sorted(word)]
+    return as_written[(swapped or near)[0]] if near else None

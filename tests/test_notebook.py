@@ -84,7 +84,7 @@ def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
 def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
     names = ", ".join(RUNS)
     for call, message in (
-        (lambda: run.csm(), f"say which run: {analysed.out} holds {names}"),
+        (lambda: run.csm(), f"say which run (--run, in Python run=): {analysed.out} holds {names}"),
         (lambda: run.epochs("vit"), f"no run 'vit': {analysed.out} holds {names}"),
         (
             lambda: run.csm("tncsm", split="test", run="cifar100-vit"),

@@ -7,7 +7,6 @@ has a checkpoint's suffix is listed too, so that a damaged file is named and not
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 import re
@@ -21,7 +20,7 @@ from dsi_cli.checkpoints.epochs import is_step_folder, natural
 from dsi_cli.checkpoints.formats import MAGICS, WHOLE_FOLDERS, recognise
 from dsi_cli.checkpoints.formats.archives import Archive
 from dsi_cli.checkpoints.source import Source
-from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.errors import CheckpointError, UsageError, nearest
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -149,8 +148,8 @@ def _no_such(text: str) -> str:
     if glob.has_magic(text):
         return f"no file or folder fits the pattern {text}"
     parent = Path(text).parent
-    near = difflib.get_close_matches(Path(text).name, os.listdir(parent) if parent.is_dir() else [], n=1)
-    return f"no such file or folder: {text}" + (f"; did you mean {parent / near[0]}?" if near else "")
+    near = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
+    return f"no such file or folder: {text}" + (f"; did you mean {parent / near}?" if near else "")
 
 
 def _walk(top: Path, folders: dict[Path, _Folder]) -> None:

@@ -5,6 +5,7 @@ Everything that can be wrong with a file ends as a record with a reason: nothing
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import BackboneError, CheckpointError, PendingError, UnreadableError
+
+_log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
@@ -94,6 +97,7 @@ def scan(
         return Scanned(replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})"))
     except (OSError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         # The last net: whatever a hostile file makes of the reader, the run goes on.
+        _log.debug("%s could not be read", found.path, exc_info=True)
         return Scanned(replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})"))
 
 

@@ -1,7 +1,10 @@
 """The command line: one module a verb, no logic; the only place that knows rich and Typer.
 
-``console``  what verbs share: output, progress, errors and exit codes
-``verbs``    the table of verbs
+``console``     what verbs share: output and progress
+``verbs``       the table of verbs, and how a call begins and ends
+``usage``       wrong usage in one line, with what was meant
+``logs``        the log of ``--verbose``
+``completion``  what the shell proposes
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dsi_cli.cli import console, data_options
+from dsi_cli.cli import completion, console, data_options
 from dsi_cli.cli.summary import report
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
@@ -20,7 +20,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no n
 Head = Annotated[str | None, typer.Option("--head", help="Name of the classifier's weight, where it cannot be told.")]
 Ema = Annotated[bool, typer.Option("--ema", help="Averaged (EMA) weights instead of raw ones.")]
 Labels = Annotated[
-    str | None, typer.Option("--labels", "-l", help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+    str | None,
+    typer.Option(
+        "--labels",
+        "-l",
+        help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.",
+        autocompletion=completion.presets,
+    ),
 ]
 MapFile = Annotated[
     str | None,
@@ -32,6 +38,7 @@ References = Annotated[
         "--reference",
         help="What the networks are compared with, repeatable, the main one first: path (default), wup, lch, res:FILE, lin:FILE,"
         " jcn:FILE, or a matrix (.csv, .parquet, .npy).",
+        autocompletion=completion.of(("path", "wup", "lch", "res:", "lin:", "jcn:")),
     ),
 ]
 TaxonomyFile = Annotated[
@@ -64,7 +71,9 @@ def analyze(
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            "--measure", help=f"SAI measure, instead of the default, repeatable: {', '.join(m.name for m in MEASURES)}."
+            "--measure",
+            help=f"SAI measure, instead of the default, repeatable: {', '.join(m.name for m in MEASURES)}.",
+            autocompletion=completion.of(m.name for m in MEASURES),
         ),
     ] = None,
     wsi_quantile: Annotated[
@@ -110,7 +119,13 @@ def analyze(
 
     With predictions, or test data and the model, also confusion counts, CCSMs, and how near the mistakes fall (IDM).
 
-    Example: dsi analyze runs/resnet18/checkpoints --labels imagenet1k -o out
+    Examples
+    --------
+    dsi analyze ckpts/                           # tables, report: dsi-out
+    dsi analyze ckpts/ --labels cifar100 -o out  # a preset, or a file
+    dsi analyze ckpts/ --epochs 0:30:10 --reference wup -o some
+    dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
+    dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline import reporting

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
-from dsi_cli.errors import DONE, UsageError
+from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
     from dsi_cli.views.comparison.between import Between
@@ -25,13 +25,21 @@ MOST_PAIRS = 15
 
 def compare(
     outputs: Annotated[list[Path], typer.Argument(help="Output folders of dsi analyze, one or several.")],
-    run: Annotated[list[str] | None, typer.Option("--run", help="Only this run (may be repeated); all by default.")] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", help="Only this run (may be repeated); all by default.", autocompletion=completion.runs),
+    ] = None,
     group: Annotated[
         str | None,
         typer.Option("--group", help="Repetitions: a regular expression whose parentheses name the group, or seed."),
     ] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="How far accuracies may differ to be equal.")] = 0.01,
-    split: Annotated[str | None, typer.Option("--split", help="test or train, of accuracy and mistakes.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="test or train, of accuracy and mistakes.", autocompletion=completion.of(("test", "train"))
+        ),
+    ] = None,
     measure: Annotated[
         list[str] | None,
         typer.Option("--measure", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
@@ -54,7 +62,10 @@ def compare(
 
     A difference is real where its 95 % interval leaves out 0.
 
-    Example: dsi compare cnn-out vit-out --html comparison.html
+    Examples
+    --------
+    dsi compare cnn-out vit-out --html comparison.html
+    dsi compare dsi-demo -o figures  # the runs of one output
     """
     from dsi_cli.views.comparison.whole import MEASURES, Asked
     from dsi_cli.views.comparison.whole import compare as compared
@@ -93,7 +104,7 @@ def _require_places(out: Path | None, as_format: str, html: Path | None) -> None
     from dsi_cli.views.comparison.whole import FIGURE_FORMATS
 
     if as_format not in FIGURE_FORMATS:
-        raise UsageError(f"no format {as_format!r}: expected one of {', '.join(FIGURE_FORMATS)}")
+        raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"figures go into a folder, and {out} is a file")
     if html is not None and html.is_dir():
@@ -109,11 +120,11 @@ def _print(comparison: Comparison, *, quiet: bool) -> None:
         _print_equal(equal)
     print()
     for verdict in comparison.verdicts[:MOST_PAIRS]:
-        print(console.shown(verdict.sentence))
+        console.print_sentence(verdict.sentence, 0, 2)
     if max(len(comparison.verdicts), len(comparison.between)) > MOST_TABLES:
         console.note("not shown: pairs beyond the first; --json has all", quiet=quiet)
     if len(comparison.verdicts) > 1:
-        print(console.shown(comparison.recommendation))
+        console.print_sentence(comparison.recommendation, 0, 2)
 
 
 def _print_runs(comparison: Comparison) -> None:
@@ -163,7 +174,7 @@ def _print_between(comparison: Comparison) -> None:
         console.print_columns([*titles, ("z", True)], rows)
     for one in comparison.between[:MOST_PAIRS]:
         if one.reason is not None and one.classes_by is not None:  # of other classes, the last lines tell
-            print(console.shown(f"no SAI between {one.first} and {one.second}: {one.reason}"))
+            console.print_sentence(f"no SAI between {one.first} and {one.second}: {one.reason}", 0, 2)
 
 
 def _print_points(between: Between, measure: str) -> None:
@@ -206,11 +217,11 @@ def _print_equal(equal: Equal) -> None:
     from dsi_cli.views.comparison.equal import places
 
     if equal.reason is None:
-        print(console.shown(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}"))
+        console.print_sentence(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}", 0, 2)
     else:
-        print(console.shown(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}"))
-    print(console.shown(f"first:  {equal.first}, {places(equal.first_chosen)}"))
-    print(console.shown(f"second: {equal.second}, {places(equal.second_chosen)}"))
+        console.print_sentence(f"{equal.first} and {equal.second} at their last epochs: {equal.reason}", 0, 2)
+    console.print_sentence(f"first:  {equal.first}, {places(equal.first_chosen)}", 0, 2)
+    console.print_sentence(f"second: {equal.second}, {places(equal.second_chosen)}", 0, 2)
     titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
     rows = [
         [
@@ -229,7 +240,7 @@ def _print_equal(equal: Equal) -> None:
         if row.is_real is None:
             why.setdefault(row.reason or "", []).append(row.title)
     for reason, names in why.items():
-        print(console.shown(f"{'; '.join(names)}: {reason}"))
+        console.print_sentence(f"{'; '.join(names)}: {reason}", 0, 2)
 
 
 def _number(value: float | None, form: str = ".3f") -> str:

@@ -13,6 +13,7 @@ from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from dsi_cli.cli import logs
 from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +32,14 @@ def open_streams() -> None:
 
 
 def error(message: str) -> None:
-    """Print one line that says what went wrong."""
-    print(f"dsi: {shown(message)}", file=sys.stderr)
+    """Print one line that says what went wrong; a terminal shows it broken between words."""
+    print(_broken(f"dsi: {shown(message)}", sys.stderr, 5), file=sys.stderr)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """Print a line that is not a result."""
     if not quiet:
-        print(shown(message), file=sys.stderr)
+        print(_broken(shown(message), sys.stderr, 4), file=sys.stderr)
 
 
 def shown(text: str) -> str:
@@ -65,15 +66,26 @@ def print_json_line(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
 
 
-def print_sentence(text: str) -> None:
+def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
     """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``(4 to 17)``, else one line."""
-    line = f"  {shown(text)}"
-    if sys.stdout.isatty():
-        width = max(NARROWEST, get_terminal_size().columns)
-        held = re.sub(r"\(\d+ to \d+\)", lambda found: found[0].replace(" ", "\0"), line)
-        broken = fill(held, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-        line = broken.replace("\0", " ")
-    print(line)
+    print(_broken(" " * indent + shown(text), sys.stdout, hanging))
+
+
+def _broken(line: str, stream: IO[str], hanging: int) -> str:
+    """Return a line as it stands on a terminal: broken between words; unchanged where the stream is none."""
+    if not stream.isatty():
+        return line
+    width = max(NARROWEST, get_terminal_size().columns)
+    held = re.sub(r"\(\d+ to \d+\)", lambda found: found[0].replace(" ", "\0"), line)
+    broken = fill(held, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
+    return broken.replace("\0", " ")
+
+
+def print_cut(line: str) -> None:
+    """Print a line of columns on stdout; on a terminal only as much as it has room for."""
+    line = shown(line)
+    width = max(NARROWEST, get_terminal_size().columns)
+    print(line if len(line) <= width or not sys.stdout.isatty() else f"{line[: width - 3]}...")
 
 
 def print_table(table: Table) -> None:
@@ -109,7 +121,7 @@ class Watching(NamedTuple):
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Watching]:
     """Yield how to tell of a long call while it goes on."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or logs.is_on() or not sys.stderr.isatty():
         yield Watching(lambda _stage, _done, _total: None, lambda text: note(text, quiet=quiet))
         return
     from rich.console import Console

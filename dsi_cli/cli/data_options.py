@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dsi_cli.cli.completion import of
 from dsi_cli.errors import UsageError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -23,8 +24,20 @@ Predictions = Annotated[
 Targets = Annotated[
     str | None, typer.Option("--targets", help="The truth of each sample, where the predictions' file lacks it.")
 ]
-Truth = Annotated[str, typer.Option("--truth", help="Axis of a confusion matrix that is the truth: rows or columns.")]
-PredictionsSplit = Annotated[str, typer.Option("--predictions-split", help="test or train: what the predictions are of.")]
+Truth = Annotated[
+    str,
+    typer.Option(
+        "--truth",
+        help="Axis of a confusion matrix that is the truth: rows or columns.",
+        autocompletion=of(("rows", "columns")),
+    ),
+]
+PredictionsSplit = Annotated[
+    str,
+    typer.Option(
+        "--predictions-split", help="test or train: what the predictions are of.", autocompletion=of(("test", "train"))
+    ),
+]
 Test = Annotated[
     str | None,
     typer.Option(
@@ -49,12 +62,21 @@ ModelArg = Annotated[list[str] | None, typer.Option("--model-arg", help="NAME=VA
 Templates = Annotated[bool, typer.Option("--templates", help="Also class templates from features: TNCSM and typicality.")]
 ImageSize = Annotated[int | None, typer.Option("--image-size", help="Side of the model's input, pixels.")]
 CropPct = Annotated[float | None, typer.Option("--crop-pct", help="Input's side over that which images are resized to.")]
-Interpolation = Annotated[str | None, typer.Option("--interpolation", help="nearest, bilinear, bicubic or lanczos.")]
+Interpolation = Annotated[
+    str | None,
+    typer.Option(
+        "--interpolation",
+        help="nearest, bilinear, bicubic or lanczos.",
+        autocompletion=of(("nearest", "bilinear", "bicubic", "lanczos")),
+    ),
+]
 Mean = Annotated[str | None, typer.Option("--mean", help="Of images in [0, 1], one a channel: 0.485,0.456,0.406.")]
 Std = Annotated[str | None, typer.Option("--std", help="Standard deviation, in the same way.")]
 Channels = Annotated[int | None, typer.Option("--channels", help="Of the model's input: 1 or 3.")]
 SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that cannot be decoded.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[
+    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=of(("auto", "cpu", "cuda", "mps")))
+]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="Images at once; auto shrinks where memory is short.")]
 Autocast = Annotated[
     bool, typer.Option("--autocast", help="Compute in bfloat16: faster on some devices; near ties may fall otherwise.")

@@ -22,6 +22,11 @@ def demo(
     A small CNN and a tiny ViT on CIFAR-100, 31 checkpoints each.
 
     It shows the paper's finding: the CNN's perception of similarity surges before the ViT's.
+
+    Examples
+    --------
+    dsi demo
+    dsi demo -o elsewhere --quiet
     """
     from dsi_cli.demo import runs_folder
     from dsi_cli.pipeline import reporting

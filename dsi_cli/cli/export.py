@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Quiet
 from dsi_cli.errors import DONE
 
@@ -16,11 +16,26 @@ from dsi_cli.errors import DONE
 def export(
     output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
     kind: Annotated[
-        str, typer.Option("--kind", help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.")
+        str,
+        typer.Option(
+            "--kind",
+            help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
+            autocompletion=completion.of(completion.KINDS),
+        ),
     ] = "ncsm",
-    epoch: Annotated[int | None, typer.Option("--epoch", help="The trainer's own number; the last by default.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="train or test, for matrices that have one.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
+    epoch: Annotated[
+        int | None,
+        typer.Option("--epoch", help="The trainer's own number; the last by default.", autocompletion=completion.epochs),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
+    ] = None,
     reference: Annotated[
         str | None, typer.Option("--reference", help="Which one, for scsm; the main one by default.")
     ] = None,
@@ -29,6 +44,7 @@ def export(
         typer.Option(
             "--table",
             help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
+            autocompletion=completion.of(completion.TABLES),
         ),
     ] = None,
     ranked: Annotated[
@@ -42,7 +58,11 @@ def export(
 ) -> int:
     """Write one matrix or table as Parquet, CSV or NPY.
 
-    Example: dsi export dsi-out --epoch 25 -o ncsm25.csv
+    Examples
+    --------
+    dsi export dsi-out --epoch 25 -o ncsm25.csv
+    dsi export dsi-out --table curves -o curves.parquet
+    dsi export dsi-out --kind ccsm --split test --sorted --format csv
     """
     from dsi_cli.store.runs import Run
     from dsi_cli.views import exporting

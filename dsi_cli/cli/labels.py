@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, Quiet
 from dsi_cli.errors import DONE, UsageError
 
@@ -35,7 +35,10 @@ SHOWN = 9
 
 def labels(
     labels: Annotated[
-        str | None, typer.Argument(help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")
+        str | None,
+        typer.Argument(
+            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+        ),
     ] = None,
     map_file: MapFile = None,
     write_map: WriteMap = None,
@@ -49,7 +52,11 @@ def labels(
 
     A question mark says that a label wants a look: choose among its alternatives with --interactive, or in the file of --write-map.
 
-    Examples: dsi labels classes.txt --uncertain; dsi labels classes.txt --write-map map.csv; dsi labels --presets
+    Examples
+    --------
+    dsi labels ckpts/classes.txt --uncertain
+    dsi labels ckpts/classes.txt --write-map map.csv  # edit it, then --map
+    dsi labels --presets
     """
     from dsi_cli.pipeline import reference
 
@@ -195,5 +202,7 @@ def _presets(*, wanted: bool, given: str | None, as_json: bool) -> int:
         return DONE
     wide = max(len(preset.name) for preset in PRESETS)
     for preset in PRESETS:
-        print(console.shown(f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}"))
+        console.print_sentence(
+            f"{preset.name:<{wide}}  {preset.classes:>6,}  {preset.title}; {preset.source}", 0, wide + 10
+        )
     return DONE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
@@ -23,16 +23,35 @@ LONGEST = 40
 def mistakes(
     output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
     epoch: Annotated[
-        int | None, typer.Option("--epoch", help="The trainer's own number; the last with predictions by default.")
+        int | None,
+        typer.Option(
+            "--epoch",
+            help="The trainer's own number; the last with predictions by default.",
+            autocompletion=completion.epochs,
+        ),
     ] = None,
-    split: Annotated[str, typer.Option("--split", help="test or train.")] = "test",
-    run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
+    split: Annotated[
+        str, typer.Option("--split", help="test or train.", autocompletion=completion.of(("test", "train")))
+    ] = "test",
+    run: Annotated[
+        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
+    ] = None,
     most: Annotated[int, typer.Option("--most", "-n", min=1, help="How many are listed.")] = 20,
     order: Annotated[
-        str, typer.Option("--sort", help="unreasonable (far from the truth first) or reasonable (near first).")
+        str,
+        typer.Option(
+            "--sort",
+            help="unreasonable (far from the truth first) or reasonable (near first).",
+            autocompletion=completion.of(("unreasonable", "reasonable")),
+        ),
     ] = "unreasonable",
-    truth: Annotated[str | None, typer.Option("--truth", help="Only samples of this class.")] = None,
-    prediction: Annotated[str | None, typer.Option("--prediction", help="Only samples taken for this class.")] = None,
+    truth: Annotated[
+        str | None, typer.Option("--truth", help="Only samples of this class.", autocompletion=completion.classes)
+    ] = None,
+    prediction: Annotated[
+        str | None,
+        typer.Option("--prediction", help="Only samples taken for this class.", autocompletion=completion.classes),
+    ] = None,
     pairs: Annotated[
         bool, typer.Option("--pairs", help="The most frequent confused pairs of classes instead of samples.")
     ] = False,
@@ -48,7 +67,11 @@ def mistakes(
     How far a prediction is from the truth is its rank among the other classes, by the network's own similarity (NCSM) and by
     WordNet: 1 is the most similar class. The order is by the mean of the two ranks, each over the last rank.
 
-    Example: dsi mistakes dsi-out --epoch 25 --sheet mistakes.png
+    Examples
+    --------
+    dsi mistakes dsi-out --epoch 25 -n 10
+    dsi mistakes dsi-out --pairs --truth whale
+    dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
     from dsi_cli.store.runs import Run
     from dsi_cli.views.mistakes import Asked, most_telling
@@ -94,10 +117,10 @@ def _print(listing: Listing[Mistake] | Listing[Pair], sheet: dict[str, Any], *, 
         rows = document.pop("rows")
         console.print_json({**document.pop("asked"), **document, **sheet, "rows": rows})
         return
-    print(console.shown(listing.title))
+    console.print_sentence(listing.title, 0, 2)
     if not listing.rows:
         return
-    print(console.shown(listing.legend))
+    console.print_sentence(listing.legend, 0, 2)
     _print_table(listing)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
@@ -24,16 +24,36 @@ MOST_STAYS = 3
 
 def neighbors(
     output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
-    of: Annotated[str | None, typer.Option("--class", help="The class whose neighbours are listed.")] = None,
+    of: Annotated[
+        str | None,
+        typer.Option("--class", help="The class whose neighbours are listed.", autocompletion=completion.classes),
+    ] = None,
     epoch: Annotated[
-        int | None, typer.Option("--epoch", help="The trainer's own number; the last with that matrix by default.")
+        int | None,
+        typer.Option(
+            "--epoch",
+            help="The trainer's own number; the last with that matrix by default.",
+            autocompletion=completion.epochs,
+        ),
     ] = None,
     most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many are listed.")] = 10,
     kind: Annotated[
-        str, typer.Option("--kind", help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for WordNet's matrix.")
+        str,
+        typer.Option(
+            "--kind",
+            help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for WordNet's matrix.",
+            autocompletion=completion.of(completion.KINDS),
+        ),
     ] = "ncsm",
-    split: Annotated[str | None, typer.Option("--split", help="train or test, for matrices that have one.")] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Where the folder holds several runs.")] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
+        ),
+    ] = None,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
+    ] = None,
     pairs: Annotated[
         bool, typer.Option("--pairs", help="The closest pairs of all classes; what is listed without --class.")
     ] = False,
@@ -47,7 +67,11 @@ def neighbors(
 
     Ties stand in order of class index. The similarity of a pair is the mean of its two directions where a matrix is not symmetric.
 
-    Example: dsi neighbors dsi-out --class dog --epoch 25 -k 10
+    Examples
+    --------
+    dsi neighbors dsi-out --class dolphin --epoch 25 -k 5
+    dsi neighbors dsi-out --class dolphin --over-epochs
+    dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
     from dsi_cli.store.runs import Run
     from dsi_cli.views.neighbor_history import over_epochs as history_of
@@ -70,9 +94,9 @@ def _print_listing(listing: Listing, *, as_json: bool) -> None:
     if as_json:
         console.print_json({**document.pop("asked"), **document})
         return
-    print(console.shown(listing.title))
+    console.print_sentence(listing.title, 0, 2)
     if listing.legend:
-        print(listing.legend)
+        console.print_sentence(listing.legend, 0, 2)
     form = {"similarity": ".3f", "wordnet_similarity": ".3f", "wordnet_rank": "g", "place": "d"}
     rows = document["rows"]
     columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
@@ -85,7 +109,7 @@ def _print_history(history: History, *, as_json: bool, quiet: bool) -> None:
         document = asdict(history)
         console.print_json({**document.pop("asked"), **document})
         return
-    print(console.shown(history.title))
+    console.print_sentence(history.title, 0, 2)
     shown = history.shown
     print("place at an epoch, in brackets where not among them; when it was among them")
     rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]

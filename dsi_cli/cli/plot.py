@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS
@@ -21,6 +21,7 @@ def plot(
         typer.Argument(
             metavar="[FIGURE]...",
             help=f"Names out of --list, or {ANIMATION}; all figures that there is data for by default.",
+            autocompletion=completion.figures,
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: OUTPUT/figures.")] = None,
@@ -30,19 +31,37 @@ def plot(
             "--format",
             "-f",
             help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
+            autocompletion=completion.of((*FORMATS, *FILMS)),
         ),
     ] = None,
-    style: Annotated[str, typer.Option("--style", help=" or ".join(STYLES) + ".")] = "screen",
+    style: Annotated[
+        str, typer.Option("--style", help=" or ".join(STYLES) + ".", autocompletion=completion.of(STYLES))
+    ] = "screen",
     columns: Annotated[int, typer.Option("--columns", min=1, max=2, help="Columns of a page that a figure spans.")] = 1,
     run: Annotated[
-        list[str] | None, typer.Option("--run", help="Only this run; repeatable, in the order drawn. Default: all.")
+        list[str] | None,
+        typer.Option(
+            "--run", help="Only this run; repeatable, in the order drawn. Default: all.", autocompletion=completion.runs
+        ),
     ] = None,
     epochs: Annotated[
         str | None, typer.Option("--epochs", help="For figures of single epochs: 0,5,30 or first:last:step.")
     ] = None,
-    kind: Annotated[str | None, typer.Option("--kind", help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind", help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", autocompletion=completion.of(completion.KINDS)
+        ),
+    ] = None,
     measure: Annotated[str | None, typer.Option("--measure", help="Of the SAI; cosine by default.")] = None,
-    order: Annotated[str, typer.Option("--order", help="Of the classes: taxonomy, given or cluster.")] = "taxonomy",
+    order: Annotated[
+        str,
+        typer.Option(
+            "--order",
+            help="Of the classes: taxonomy, given or cluster.",
+            autocompletion=completion.of(("taxonomy", "given", "cluster")),
+        ),
+    ] = "taxonomy",
     listed: Annotated[bool, typer.Option("--list", help="Name the figures there are, and draw none.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -51,7 +70,12 @@ def plot(
 
     Several runs are overlaid. A similarity index is never drawn without its chance level.
 
-    Example: dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
+    Examples
+    --------
+    dsi plot dsi-out --list
+    dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
+    dsi plot dsi-out heatmaps --epochs 0,1,30 -o figures
+    dsi plot dsi-out animation --format webp
     """
     from dsi_cli.evaluation.datasets import image_at
     from dsi_cli.figures import drawing
@@ -93,4 +117,4 @@ def _list(*, as_json: bool) -> None:
     wide = max(len(one.name) for one in FIGURES)
     for one in FIGURES:
         print(f"{one.name:<{wide}}  {one.title}")
-    print(f"{ANIMATION:<{wide}}  a similarity matrix epoch by epoch, its SAI beside it; drawn only where it is named")
+    print(f"{ANIMATION:<{wide}}  a matrix epoch by epoch beside its SAI; only where named")

@@ -24,7 +24,10 @@ def report(
 
     It opens anywhere, offline. dsi analyze writes it by itself; this makes it anew where the tables have changed since.
 
-    Example: dsi report dsi-out -o resnet18.html
+    Examples
+    --------
+    dsi report dsi-out
+    dsi report dsi-out -o resnet18.html
     """
     from dsi_cli.pipeline import reporting
 

@@ -30,7 +30,11 @@ def scan(
 
     Reads the classifiers, writes nothing.
 
-    Example: dsi scan runs/resnet18
+    Examples
+    --------
+    dsi scan ckpts/
+    dsi scan ckpts/ --json                          # the same for a script
+    dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.scanning import scan_paths
@@ -78,8 +82,8 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
         console.print_table(table)
         for record in records:
             if record.reason is not None:
-                print(console.shown(f"  {record.status}: {PurePath(record.path).name}: {record.reason}"))
-        print(console.shown(_summary(records, shared)))
+                console.print_sentence(f"{record.status}: {PurePath(record.path).name}: {record.reason}")
+        console.print_sentence(_summary(records, shared), indent=0)
         if run.ignored:
             console.note(f"{run.name}: {console.count(run.ignored, 'other file')} ignored", quiet=quiet)
 

@@ -197,15 +197,21 @@ def number(value: float | None, digits: int) -> str:
 def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:
     print()
     if has_sai:
-        print("SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance.")
-        print("A raw SAI alone says little.")
+        console.print_sentence(
+            "SAI excess: 0 is what chance gives, 1 is identity; z: deviations above chance. A raw SAI alone says little.",
+            0,
+            2,
+        )
     if has_mistakes:
-        print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
-        print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
+        console.print_sentence(
+            "NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's, over mistakes alone. CCSM: SAI"
+            " excess of the network's similarity with its mistakes.",
+            *(0, 2),
+        )
     folders = "csms/, confusions/" if has_mistakes else "csms/"
     if summary.report_problem is not None:
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
-    print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
+    console.print_sentence(f"tables: {summary.out} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})", 0, 2)
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any
@@ -16,24 +16,30 @@ from dsi_cli.cli import (
     compare,
     console,
     demo,
+    doctor,
     export,
     labels,
+    logs,
     mistakes,
     neighbors,
     plot,
     report,
     scan,
+    usage,
     watch,
     wordnet,
 )
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
+
+WIDEST = 110
+"""Columns of a help text at most."""
 
 app = typer.Typer(
     name="dsi",
     help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
 )
 VERBS = (
     ("analyze", analyze.analyze),
@@ -48,26 +54,47 @@ VERBS = (
     ("report", report.report),
     ("export", export.export),
     ("demo", demo.demo),
+    ("doctor", doctor.doctor),
 )
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A log of what is done on stderr, for bug reports.")]
 
 
 class _Stopped(Exception):  # noqa: N818 (no error: a person or a pipe has enough)
     """Carries Ctrl-C or a closed pipe past Typer, which would end the process with codes of its own."""
 
 
-def _past_typer(verb: Callable[..., int]) -> Callable[..., int]:
+def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
+    """Return a verb as Typer takes it: with ``--verbose``, and stopped past it."""
+
     @wraps(verb)
-    def called(*args: Any, **options: Any) -> int:
+    def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
-            return verb(*args, **options)
+            with logs.on_stderr(verbose=verbose):
+                return verb(*args, **options)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped
 
+    own = inspect.signature(verb, eval_str=True)
+    added = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+    called.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in own.parameters.values()} | {"verbose": Verbose}
     return called
 
 
+def described(verb: Callable[..., int]) -> tuple[str, list[str]]:
+    """Return what a verb's docstring says, and the lines of its examples."""
+    told, _, examples = (inspect.getdoc(verb) or "").partition("\n\nExamples\n--------\n")
+    return told, examples.splitlines()
+
+
+def _add(name: str, verb: Callable[..., int]) -> None:
+    told, examples = described(verb)
+    epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
+    app.command(name, help=told, short_help=told.split("\n")[0].rstrip("."), epilog=epilog)(_as_command(verb))
+
+
 for _name, _verb in VERBS:
-    app.command(_name)(_past_typer(_verb))
+    _add(_name, _verb)
 
 
 def _print_version(wanted: bool) -> None:
@@ -88,10 +115,7 @@ def _main(
 
 
 def run_safely(arguments: list[str]) -> int:
-    """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout.
-
-    ``DSI_TRACEBACK=1`` shows where an unexpected error came from.
-    """
+    """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout."""
     console.open_streams()
     code, error = _run(arguments)
     if error is not None:
@@ -104,7 +128,7 @@ def run_safely(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a call, and what went wrong."""
     try:
-        return _ended(lambda: app(arguments or ["--help"], prog_name="dsi", standalone_mode=False))
+        return _ended(arguments or ["--help"])
     except DsiError as error:
         return error.exit_code, str(error)
     except KeyboardInterrupt:
@@ -118,25 +142,24 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         console.error(f"the output could not be written: {error.strerror or error}")
         return OUTPUT, None
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
-        if os.environ.get("DSI_TRACEBACK"):
-            traceback.print_exc()
-        return BUG, f"this is a bug in dsi ({type(error).__name__}: {error}); please report it, with DSI_TRACEBACK=1 set"
+        return BUG, (
+            f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
+            " and what the same command prints with --verbose"
+        )
 
 
-def _ended(call: object) -> tuple[int, str | None]:
+def _ended(arguments: list[str]) -> tuple[int, str | None]:
     """Return the exit code of a Typer call, and what was wrong with its usage."""
-    assert callable(call)
+    command: Any = typer.main.get_command(app)
     try:
-        code = call()
+        code = command.main(arguments, prog_name="dsi", standalone_mode=False)
         sys.stdout.flush()
     except typer.Exit as ended:
         return int(ended.exit_code), None
     except _Stopped as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
-        # Typer's own click, vendored or not, marks wrong usage by this method.
-        if not hasattr(error, "format_message"):
+        if not usage.is_wrong_usage(error):
             raise
-        command = getattr(getattr(error, "ctx", None), "command_path", None) or "dsi"
-        return USAGE, f"{error.format_message().rstrip('.')}; {command} --help says more"
+        return USAGE, usage.line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None

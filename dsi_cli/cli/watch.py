@@ -82,7 +82,10 @@ def watch(
     The folder need not be there yet. Prints a line per new epoch, and what dsi analyze prints when it ends: by Ctrl-C, by
     --until-epoch or by --idle. The tables in the output are whole all the time.
 
-    Example: dsi watch runs/resnet18/checkpoints --until-epoch 90 --idle 2h
+    Examples
+    --------
+    dsi watch ckpts/ --until-epoch 30  # end after epoch 30
+    dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline import watching

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console
+from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, Quiet, TaxonomyFile
 from dsi_cli.cli.labels import Interactive, WriteMap, asked, document, require_other
 from dsi_cli.errors import DONE
@@ -24,7 +24,12 @@ _CERTAIN = ("wnid", "synset", "preset", "map")
 
 
 def wordnet(
-    labels: Annotated[str, typer.Argument(help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.")],
+    labels: Annotated[
+        str,
+        typer.Argument(
+            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+        ),
+    ],
     out: Annotated[
         str | None,
         typer.Option("--out", "-o", help="Parquet file; - for stdout. Default: LABELS.wordnet.parquet."),
@@ -51,7 +56,11 @@ def wordnet(
     Says how each label was understood, and what else it could mean. Of more than 4,096 labels the nearest of each are given instead
     (ranks with ties at their mid-rank), unless the whole matrix is asked for: it is written by blocks of rows.
 
-    Examples: dsi wordnet labels.txt -o reference.parquet; dsi wordnet cifar100 -o - | python -c "..."
+    Examples
+    --------
+    dsi wordnet cifar100 -o reference.parquet
+    dsi wordnet ckpts/classes.txt --measure wup
+    dsi wordnet cifar100 -o - | python -c "..."  # Parquet on stdout
     """
     from dsi_cli.pipeline import reference, references
 
@@ -101,7 +110,7 @@ def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
     said = [r for r in one.resolutions if len(one.resolutions) <= LISTED or r.resolved_by not in _CERTAIN]
     for line in _lines(said):
         if on_stdout:
-            print(console.shown(line))
+            console.print_cut(line)
     if one.labels.preset:
         console.note(f"these are the labels of the preset {one.labels.preset}: its mapping is used", quiet=quiet)
     console.note(

@@ -6,13 +6,14 @@ busy, they only wait for each other (measured: 6 times slower on two busy cores)
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
+
+from dsi_cli.engines.machine import usable_cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -31,7 +32,7 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
     -----
     The first error of a job ends the iteration with it.
     """
-    count = workers or _usable_cores()
+    count = workers or usable_cores()
     waiting: deque[Future[Result]] = deque()
     with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
         try:
@@ -43,8 +44,3 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _usable_cores() -> int:
-    """Return the cores that this process may use; macOS does not say which, so all of them there."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

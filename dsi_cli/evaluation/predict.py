@@ -6,6 +6,7 @@ evaluation mode gives each sample the same answer in any company. Features are w
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ from dsi_cli.evaluation.gathering import Gathered
 from dsi_cli.evaluation.outputs import Features, tensor_of
 from dsi_cli.evaluation.precision import full_precision
 from dsi_cli.predictions.outcome import Answer
+
+_log = logging.getLogger(__name__)
 
 BATCH_BYTES = 32 << 20
 """Of one batch of float32 images, where the batch size is not given."""
@@ -96,6 +99,7 @@ class Evaluator:
         UsageError
             The features cannot be had, or one sample alone is too much for the memory.
         """
+        _log.debug("%d samples on %s, torch %s", len(split.targets), self.device, torch.__version__)
         order = np.argsort(split.targets, kind="stable") if templates else np.arange(len(split.targets))
         gathered = Gathered(split, classes, seed, has_classifier=has_classifier)
         with Features(self.model, head if templates and has_classifier else None) as features:

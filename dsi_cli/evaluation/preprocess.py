@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -65,7 +65,7 @@ class Preprocessing:
         if channels not in _MODES:
             raise UsageError(f"images of {channels} channels cannot be made: expected {', '.join(map(str, _MODES))}")
         if self.interpolation not in (None, *INTERPOLATIONS):
-            raise UsageError(f"--interpolation takes {', '.join(INTERPOLATIONS)}; {self.interpolation!r} is none of them")
+            raise UsageError(f"--interpolation {self.interpolation!r}: {expected(self.interpolation, INTERPOLATIONS)}")
         if not all(map(isfinite, (*(self.mean or ()), *(self.std or ())))):
             raise UsageError(f"mean and std are numbers; {self.mean} and {self.std} are not")
         if self.std is not None and not all(value > 0 for value in self.std):

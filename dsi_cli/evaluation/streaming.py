@@ -7,7 +7,6 @@ order asked for. A tensor from the user's own data set is taken as it is, for th
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
+from dsi_cli.engines.machine import usable_cores
 from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.images import reason
 from dsi_cli.evaluation.samples import Samples
@@ -124,9 +124,7 @@ def _require_alike(samples: Samples, first: tuple[int, Row], other: tuple[int, R
 
 
 def _usable(workers: int | None) -> int:
-    if workers is not None:
-        return workers
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores() if workers is None else workers
 
 
 @contextlib.contextmanager

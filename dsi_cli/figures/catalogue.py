@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.figures import contact_sheet, curves, dendrogram, heatmaps, training, typicality
 from dsi_cli.figures.asked import Asked
 
@@ -65,6 +64,6 @@ def entry(name: str) -> Entry:
     """
     found = {one.name: one for one in FIGURES}
     if name not in found:
-        near = get_close_matches(name, found, n=1)
-        raise UsageError(f"no figure {name!r}: {f'is it {near[0]}?' if near else 'dsi plot OUT --list names them'}")
+        near = nearest(name, found)
+        raise UsageError(f"no figure {name!r}: {f'did you mean {near}?' if near else 'dsi plot OUT --list names them'}")
     return found[name]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.figures import style as styles
 from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS, Asked, Opener
 from dsi_cli.figures.catalogue import FIGURES, Entry, entry
@@ -57,13 +57,13 @@ def asked(
     for name in names:
         run.epochs(name)  # says so where there is no such run
     measures = series.measures_of(run.curves)
-    for what, value, expected in (
+    for what, value, known in (
         ("measure", measure, measures),
         ("order", order, ORDERS),
         ("style", style, STYLES),
     ):
-        if value is not None and value not in expected:
-            raise UsageError(f"no {what} {value!r}: expected {', '.join(expected) or 'none, since there is no SAI'}")
+        if value is not None and value not in known:
+            raise UsageError(f"no {what} {value!r}: {expected(value, known) if known else 'this output has no SAI'}")
     return Asked(tuple(names), _epochs(epochs), kind, measure, order, Style(style, columns), open_image)
 
 
@@ -134,7 +134,7 @@ def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str],
     stills, moving = ([form for form in formats if form in known] for known in (FORMATS, FILMS))
     for form in formats:
         if form not in (*FORMATS, *FILMS):
-            raise UsageError(f"no format {form!r}: expected {', '.join(FORMATS)}; for the animation {', '.join(FILMS)}")
+            raise UsageError(f"no format {form!r}: {expected(form, [*FORMATS, *FILMS])}")
     if moving and ANIMATION not in names:
         raise UsageError(f"{moving[0]} is for the animation: dsi plot OUT {ANIMATION} --format {moving[0]}")
     if stills and set(names) == {ANIMATION}:

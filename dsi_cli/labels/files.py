@@ -12,7 +12,7 @@ from pathlib import Path
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import parsers
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.labels.presets import PRESETS, find_preset, hint, load_preset, recognise
+from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
 
 BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
 """File names that are looked for beside checkpoints, in this order; ``config.json`` only where it has ``id2label``."""
@@ -56,8 +56,9 @@ def read(spec: str) -> LabelList:
     if find_preset(spec):
         return load_preset(spec)
     shown = ascii(spec if len(spec) <= 100 else spec[:97] + "...")
-    presets = ", ".join(preset.name for preset in PRESETS)
-    raise UsageError(f"expected a label file or a preset ({presets}), found neither at {shown}{hint(spec[:100])}")
+    raise UsageError(
+        f"expected a label file or a preset (dsi labels --presets lists them), found neither at {shown}{hint(spec[:100])}"
+    )
 
 
 def read_labels(path: str | Path) -> LabelList:

@@ -8,12 +8,11 @@ are. What is wrong is a `UsageError` that names the line.
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels.files import text_of
 from dsi_cli.labels.lists import LabelList
 
@@ -70,8 +69,8 @@ def _classes(row: dict[str, str], labels: LabelList, where: str) -> list[int]:
         return [int(index)]
     found = [k for k, known in enumerate(labels.names) if known.strip() == name]
     if not found:
-        near = difflib.get_close_matches(name, labels.names, n=1)
-        hint = f"; did you mean {_short(near[0])}?" if near else f"; the labels are those of {labels.source}"
+        near = nearest(name, labels.names)
+        hint = f"; did you mean {_short(near)}?" if near else f"; the labels are those of {labels.source}"
         raise UsageError(f"{where}: there is no class {_short(name)}{hint}")
     return found
 

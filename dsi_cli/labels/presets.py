@@ -8,14 +8,13 @@ A list is recognised by its content alone, all names or all ids; never by its le
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels import matching
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.variants import VARIANTS
@@ -108,8 +107,8 @@ def load_preset(name: str) -> LabelList:
 
 def hint(name: str) -> str:
     """Return ``; did you mean NAME?`` for the preset that is spelled most alike, or nothing."""
-    near = difflib.get_close_matches(name.lower(), [preset.name for preset in PRESETS], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = nearest(name, [preset.name for preset in PRESETS])
+    return f"; did you mean {near}?" if near else ""
 
 
 def superclasses(name: str) -> dict[str, str] | None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, measures, null, structure
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Side
@@ -343,5 +343,5 @@ def _known(which: Iterable[str]) -> list[str]:
     known = [measure.name for measure in MEASURES]
     for name in names:
         if name not in known:
-            raise UsageError(f"unknown measure {name!r}: expected one of {', '.join(known)}")
+            raise UsageError(f"unknown measure {name!r}: {expected(name, known)}")
     return names

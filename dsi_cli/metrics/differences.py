@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import WSI_QUANTILE, bootstrap, dissimilarity
 from dsi_cli.metrics.alignment import FEWEST_CLASSES
 from dsi_cli.metrics.measures import Values
@@ -76,7 +76,7 @@ def alignment_difference(
         The measure is unknown, the matrices differ in size.
     """
     if measure not in _EXCESS:
-        raise UsageError(f"no difference by measure {measure!r}: expected one of {', '.join(_EXCESS)}")
+        raise UsageError(f"no difference by measure {measure!r}: {expected(measure, _EXCESS)}")
     matrices = [np.asarray(one) for one in (first.a, first.b, second.a, second.b)]
     if len({one.shape for one in matrices}) > 1:
         raise UsageError(f"a difference needs matrices of one size; these have shapes {[one.shape for one in matrices]}")

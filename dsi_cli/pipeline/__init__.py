@@ -17,5 +17,6 @@
 ``analysis``   the whole, with progress as plain events
 ``watching``   the same again and again while training still writes
 ``scanning``   what an analysis would find, nothing written
+``installation``  versions, the machine, what is missing
 ``reference``  the reference matrix of a label list alone
 """

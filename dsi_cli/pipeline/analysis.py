@@ -6,6 +6,7 @@ it is made; compute curves from the stored matrices; write the tables. Whatever 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +35,8 @@ from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.store import output, parquet
+
+_log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
 """How often the tables at the top are brought up to date during a long call."""
@@ -66,6 +69,7 @@ def analyze(
         The output could not be written; what was finished is kept.
     """
     began = time.monotonic()
+    _log.debug("%s", options)
 
     def tell(stage: str, done: int, total: int) -> None:
         progress(Progress(stage, done, total))
@@ -142,6 +146,8 @@ def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[
     runs = discover(paths, known)
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths))
+    for run in runs:
+        _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
     return [RunState(run) for run in runs]
 
 

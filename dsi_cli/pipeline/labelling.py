@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,8 @@ from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.wordnet import groups, paths, senses, subsumers, taxonomy
 from dsi_cli.wordnet.senses import Resolution
+
+_log = logging.getLogger(__name__)
 
 OF_DATA = "the data's class names"
 """The source of labels that nothing but the labelled data gives."""
@@ -150,7 +153,9 @@ def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelli
     if labels.preset is None:
         labels = presets.recognise(labels.names, labels.source, labels.wnids)
     resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
-    return Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
+    one = Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
+    _log.debug("%d labels from %s, preset %s: %d in WordNet", one.classes, labels.source, labels.preset, one.resolved)
+    return one
 
 
 def without_labels(classes: int) -> Labelling:

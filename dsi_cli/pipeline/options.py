@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
 TAXONOMY = "wordnet3.0"
@@ -56,9 +56,9 @@ class Evaluation:
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right."""
-        for name, value, expected in (("truth", self.truth, TRUTH), ("predictions-split", self.predictions_split, SPLITS)):
-            if value not in expected:
-                raise UsageError(f"--{name} takes {' or '.join(expected)}; {value!r} is neither")
+        for name, value, known in (("truth", self.truth, TRUTH), ("predictions-split", self.predictions_split, SPLITS)):
+            if value not in known:
+                raise UsageError(f"--{name} {value!r}: {expected(value, known)}")
         if self.predictions is not None and self.data.get(self.predictions_split) is not None:
             raise UsageError(
                 f"both --predictions and --{self.predictions_split} are given: which is the {self.predictions_split} split?"
@@ -118,7 +118,7 @@ class Options:
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:
-                raise UsageError(f"unknown measure {name!r}: expected one of {', '.join(known)}")
+                raise UsageError(f"unknown measure {name!r}: {expected(name, known)}")
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
                 raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")

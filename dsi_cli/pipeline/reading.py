@@ -7,6 +7,7 @@ and time of change are the same and the options that shape matrices are.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,8 @@ from dsi_cli.pipeline.options import Options
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS
+
+_log = logging.getLogger(__name__)
 
 NOT_ASKED = "not among --epochs"
 KEPT_BYTES = 128 << 20
@@ -119,6 +122,7 @@ def scan_run(
                 held += scanned.weight.nbytes
                 state.weights[found.shown] = scanned.weight
         state.records.append(record)
+        _log.debug("%s", record)
         yield record
     left = _left(state, known)
     state.gone = {record.path for record in left}

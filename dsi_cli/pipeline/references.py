@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.pipeline import own_matrix
 from dsi_cli.pipeline.labelling import FEWEST, Labelling, placed
 from dsi_cli.pipeline.options import TAXONOMY
@@ -116,7 +116,8 @@ def _open(spec: str, taxonomy: str | None, tree: Taxonomy | None) -> Opened:
         path = Path(spec)
         matrix = own_matrix.read(path)
         return Opened(_safe(path.stem), _fingerprint(path), matrix.of, path.name, is_matrix=True)
-    raise UsageError(f"--reference takes {EXPECTED}; {spec!r} is none of these")
+    near = nearest(spec, measures.BY_TAXONOMY)
+    raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
 
 
 def _by_wordnet(kind: str) -> Opened:

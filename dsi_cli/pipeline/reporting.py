@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import time
@@ -18,6 +19,8 @@ from dsi_cli.store import output, whole
 from dsi_cli.store.runs import Run
 from dsi_cli.store.schema import TABLES
 from dsi_cli.version import __version__
+
+_log = logging.getLogger(__name__)
 
 STAGE = "writing the report"
 HEAD = 4096
@@ -89,11 +92,13 @@ class Paced:
 def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
     digest = digest_of(out)
     if digest == digest_in(file):
+        _log.debug("%s is up to date", file)
         return file
     run = Run(out)
     found = contents.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
     page = document.render(found, out.resolve().name, digest)
     whole.write(file, page.encode(), scratch)
+    _log.debug("%s: %d characters", file, len(page))
     return file
 
 

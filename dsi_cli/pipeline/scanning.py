@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from os import PathLike
 
@@ -11,6 +12,8 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.pipeline.analysis import no_checkpoints
+
+_log = logging.getLogger(__name__)
 
 
 def scan_paths(
@@ -36,6 +39,7 @@ def scan_paths(
         records = []
         for found in run.checkpoints:
             records.append(scan(found, choice).record)
+            _log.debug("%s", records[-1])
             done += 1
             progress(done, total)
         log = logs.find_log([run.folder])

@@ -116,7 +116,8 @@ def as_rows(weight: FloatArray) -> NDArray[np.float64]:
 def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     """Return the rows over their largest absolute value, and that value: huge and denormal rows have a mean too."""
     peak = float(np.abs(rows).max())
-    return rows / (peak or 1.0), peak
+    with np.errstate(over="ignore"):  # NumPy 1.26 cries overflow where it divides denormals, and divides them well
+        return rows / (peak or 1.0), peak
 
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:

@@ -162,7 +162,9 @@ def require_output(out: Path) -> None:
     if not out.is_dir():
         raise UsageError(f"no output folder {out}: run `dsi analyze CHECKPOINTS -o {out}` first")
     if not is_output(out):
-        raise UsageError(f"{out} holds no {CHECKPOINTS.path}: it is no output of dsi analyze")
+        raise UsageError(
+            f"{out} holds no {CHECKPOINTS.path}: it is no output of dsi analyze; expected the folder that its -o named"
+        )
 
 
 def earlier_rows(out: Path, table: Table) -> list[dict[str, Any]]:

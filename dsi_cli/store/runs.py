@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
@@ -143,10 +143,14 @@ class Run:
             epoch = known[-1] if known else 0
         path = output.csm_path(self.path, name, kind, split, int(epoch), step)
         if not path.is_file():
-            kinds = sorted(path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
+            kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
+            near = nearest(kind, {k.partition("-")[0] for k in kinds} | {"scsm"})
+            splits = [] if split else [k.removeprefix(f"{kind}-") for k in kinds if k.startswith(f"{kind}-")]
+            meant = f"; say which split (--split, in Python split=): {', '.join(splits)}" if splits else ""
+            meant = meant or (f"; did you mean {near}?" if near not in (None, kind) else "")
             raise UsageError(
                 f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
-                f" its matrices {', '.join(k.name for k in kinds) or 'none'}"
+                f" its matrices {', '.join(kinds) or 'none'}{meant}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
         return pd.DataFrame(matrix, index=labels, columns=labels)
@@ -173,7 +177,7 @@ class Run:
 
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
         if not split.isidentifier():
-            raise UsageError(f"{split!r} is no split: expected train or test")
+            raise UsageError(f"{split!r} is no split: {expected(split, ('train', 'test'))}")
         known = self.epochs(run)
         path = output.split_path(
             self.path, table, run, split, int(epoch if epoch is not None else (known or [0])[-1]), step
@@ -215,8 +219,10 @@ class Run:
         if name is None and len(self.names) == 1:
             return self.names[0]
         if name is None or name not in self.names:
-            asked = "say which run" if name is None else f"no run {name!r}"
-            raise UsageError(f"{asked}: {self.path} holds {', '.join(self.names) or 'none'}")
+            asked = "say which run (--run, in Python run=)" if name is None else f"no run {name!r}"
+            near = None if name is None else nearest(name, self.names)
+            meant = f"; did you mean {near}?" if near else ""
+            raise UsageError(f"{asked}: {self.path} holds {', '.join(self.names) or 'none'}{meant}")
         return name
 
     def _labels(self, run: str) -> pd.Index:
@@ -228,7 +234,9 @@ class Run:
     def _reference(self, run: str, labels: pd.Index, asked: str | None) -> pd.DataFrame:
         known = self.references(run)
         if asked is not None and asked not in known:
-            raise UsageError(f"run {run!r} has no reference {asked!r}: expected one of {', '.join(known) or 'none'}")
+            raise UsageError(
+                f"run {run!r} has no reference {asked!r}: {expected(asked, known) if known else 'it has none'}"
+            )
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
         paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
         found = [path for path in paths if path.is_file()]

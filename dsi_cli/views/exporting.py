@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def frame_of(
             return run.sorted(kind, epoch, split, name, reference)
         return run.csm(kind, epoch, split, name, reference=reference)
     if table not in TABLES:
-        raise UsageError(f"no table {table!r}: expected one of {', '.join(TABLES)}")
+        raise UsageError(f"no table {table!r}: {expected(table, TABLES)}")
     frame: pd.DataFrame = getattr(run, table)
     return frame if name is None else frame[frame["run"] == name]
 
@@ -62,7 +62,7 @@ def format_of(target: str, asked: str | None) -> str:
     """
     found = asked or Path(target).suffix.lstrip(".").lower() or "csv"
     if found not in FORMATS:
-        raise UsageError(f"cannot export as {found!r}: expected one of {', '.join(FORMATS)}")
+        raise UsageError(f"cannot export as {found!r}: {expected(found, FORMATS)}")
     return found
 
 

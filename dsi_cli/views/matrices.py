@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.store import output
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def frames(run: Run, name: str, kind: str | None = None, split: str | None = Non
     """
     known = [one.name for one in KINDS]
     if kind is not None and kind not in known:
-        raise UsageError(f"{kind!r} is no kind of matrix that changes over epochs: expected {', '.join(known)}")
+        raise UsageError(f"{kind!r} is no kind of matrix that changes over epochs: {expected(kind, known)}")
     for one in KINDS:
         if kind not in (None, one.name):
             continue

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.store import output
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
 from dsi_cli.views.naming import class_names, is_called
@@ -180,9 +180,9 @@ def pairs(run: Run, asked: Asked | None = None) -> Listing[Pair]:
 def _settled(run: Run, asked: Asked, table: Table) -> Asked:
     """Return what is asked for, with run and epoch; whether there is that epoch, the reader of the table says."""
     if asked.order not in ORDERS:
-        raise UsageError(f"no order {asked.order!r}: expected {' or '.join(ORDERS)}")
+        raise UsageError(f"no order {asked.order!r}: {expected(asked.order, ORDERS)}")
     if asked.split not in SPLITS:
-        raise UsageError(f"no split {asked.split!r}: expected {' or '.join(SPLITS)}")
+        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
     run.epochs(asked.run)  # says so where there is no such run
     name = asked.run if asked.run is not None else run.names[0]
     known = epochs_of(run, table, name, asked.split)

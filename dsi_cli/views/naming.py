@@ -40,7 +40,9 @@ def is_called(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
     found = np.array([one in (name, name + _INDEX.format(index)) for index, one in enumerate(names)])
     if not found.any():
         near = _similar(name, names)
-        raise UsageError(f"no class {name!r}: {f'is it {near}?' if near else 'dsi export OUT --table classes lists them'}")
+        raise UsageError(
+            f"no class {name!r}: {f'did you mean {near}?' if near else 'dsi export OUT --table classes lists them'}"
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.store import output
 from dsi_cli.store.runs import brief
 from dsi_cli.views.naming import class_names, the_one_called
@@ -157,7 +157,7 @@ def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
 def settled(run: Run, asked: Asked) -> Asked:
     """Return what is asked for with run, split and epoch filled in; errors as for `nearest`."""
     if asked.kind not in KINDS:
-        raise UsageError(f"no kind {asked.kind!r} of matrix: expected one of {', '.join(KINDS)}")
+        raise UsageError(f"no kind {asked.kind!r} of matrix: {expected(asked.kind, KINDS)}")
     run.epochs(asked.run)  # says so where there is no such run
     asked = replace(asked, run=asked.run if asked.run is not None else run.names[0])
     asked = _with_split(run, asked)
@@ -182,7 +182,7 @@ def epochs_of(run: Run, asked: Asked) -> list[int]:
 
 def _with_split(run: Run, asked: Asked) -> Asked:
     if asked.split is not None and asked.split not in SPLITS:
-        raise UsageError(f"no split {asked.split!r}: expected {' or '.join(SPLITS)}")
+        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
     if asked.kind not in SPLIT_KINDS:
         if asked.split is not None:
             raise UsageError(f"a matrix of kind {asked.kind} belongs to no split: leave out the split {asked.split!r}")

@@ -18,7 +18,6 @@ import torch
 from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
 from dsi_cli.checkpoints.formats import EXPECTED
-from dsi_cli.labels.presets import PRESETS
 from dsi_cli.store import output
 
 pytest_plugins = ("analysed",)
@@ -59,7 +58,7 @@ def states(out):
         (("scan", "gone", "--json"), 2, "no such file or folder: gone"),
         (("wordnet", "--json", "gone.txt"), 2, "gone.txt"),
         (("mistakes", "{folder}", "--json"), 2, "{folder}"),
-        (("scan", "--json", "--no-such-option"), 2, "No such option: --no-such-option"),
+        (("scan", "--json", "--no-such-option"), 2, "dsi scan has no option --no-such-option;"),
     ],
 )
 def test_a_document_says_what_went_wrong(arguments, code, message, dsi, tmp_path, monkeypatch):
@@ -182,8 +181,8 @@ def test_a_label_that_wordnet_does_not_know_is_left_out(dsi, make_run, tmp_path)
 
 
 def test_an_unknown_preset(dsi, make_run):
-    known = ", ".join(preset.name for preset in PRESETS)
-    expected = f"expected a label file or a preset ({known}), found neither at 'cifar1O'; did you mean cifar10?"
+    listed = "dsi labels --presets lists them"
+    expected = f"expected a label file or a preset ({listed}), found neither at 'cifar1O'; did you mean cifar10?"
     failed(dsi("wordnet", "cifar1O"), 2, expected)
     run = make_run()
     failed(dsi("analyze", run, "-o", run.with_name("out"), "-l", "cifar1O"), 2, expected)
@@ -476,7 +475,7 @@ def test_a_run_of_the_same_name_from_another_place(dsi, make_run, tmp_path):
         (("--epochs", "0:9:0"), "--epochs 0:9:0: a step of 0 never ends"),
         (
             ("--measure", "cosin"),
-            "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall",
+            "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall; did you mean cosine?",
         ),
         (("--wsi-quantile", "1"), "a WSI quantile lies between 0 and 1; 1.0 does not"),
         (("--wsi-quantile", "nan"), "a WSI quantile lies between 0 and 1; nan does not"),
@@ -499,8 +498,6 @@ def test_epochs_that_are_not_there(dsi, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("analyse",), "No such command 'analyse'. Did you mean 'analyze'?; dsi --help says more"),
-        (("analyze",), "Missing argument 'checkpoints'; dsi analyze --help says more"),
         (("scan",), "nothing to scan: give checkpoint files or folders, or --tensors FILE"),
         (("export", "/nowhere"), "no output folder /nowhere: run `dsi analyze CHECKPOINTS -o /nowhere` first"),
     ],
@@ -513,9 +510,7 @@ def test_calls_that_cannot_be_right(arguments, line, dsi):
 def test_an_unknown_option(verb, dsi):
     ended = dsi(verb, "x", "--foo-bar")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("dsi: No such option: --foo-bar")
-    assert ended.err.endswith(f"; dsi {verb} --help says more\n")
-    assert ended.err.count("\n") == 1
+    assert ended.err == f"dsi: dsi {verb} has no option --foo-bar; dsi {verb} --help lists all\n"
 
 
 # Names

@@ -395,7 +395,7 @@ ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        ((), f"say which run: {{out}} holds {ALL}"),
+        ((), f"say which run (--run, in Python run=): {{out}} holds {ALL}"),
         (("--run", "x"), f"no run 'x': {{out}} holds {ALL}"),
         (
             ("--run", "cifar100-vit", "--epoch", 77),
@@ -429,6 +429,12 @@ def test_exports_that_cannot_be(arguments, line, dsi, analysed, tmp_path, monkey
 def test_a_folder_that_is_no_output(dsi, tmp_path):
     (tmp_path / "x").mkdir()
     ended = dsi("export", tmp_path / "x")
-    assert ended == (2, "", f"dsi: {tmp_path}/x holds no checkpoints.parquet: it is no output of dsi analyze\n")
-    with pytest.raises(dsi_cli.errors.UsageError, match=r"it is no output of dsi analyze$"):
+    assert ended == (
+        2,
+        "",
+        f"dsi: {tmp_path}/x holds no checkpoints.parquet: it is no output of dsi analyze; expected the folder that its -o named\n",
+    )
+    with pytest.raises(
+        dsi_cli.errors.UsageError, match=r"it is no output of dsi analyze; expected the folder that its -o named$"
+    ):
         Run(tmp_path / "x")

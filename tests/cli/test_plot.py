@@ -35,9 +35,9 @@ def test_the_list(analysed: Analysed, dsi: Command):
 
 def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
-        (("wsii",), 2, "no figure 'wsii': is it wsi?"),
+        (("wsii",), 2, "no figure 'wsii': did you mean wsi?"),
         (("typicality",), 2, "nothing to draw for typicality"),
-        (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected png, svg, pdf"),
+        (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),
         (("wsi", "--columns", "3"), 2, "--columns"),
     ):
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)

@@ -192,6 +192,6 @@ def test_the_verb_makes_it_only_where_it_is_named(analysed: Analysed, dsi: Comma
     refused = dsi("plot", analysed.out, "animation", "-f", "png", "-o", tmp_path)
     assert (refused.code, "the animation is written as gif, webp, mp4, not as png" in refused.err) == (2, True)
     refused = dsi("plot", analysed.out, "animation", "-f", "bmp", "-o", tmp_path)
-    assert (refused.code, "no format 'bmp': expected png, svg, pdf" in refused.err) == (2, True)
+    assert (refused.code, "no format 'bmp': expected one of png, svg, pdf" in refused.err) == (2, True)
     assert "animation" in dsi("plot", analysed.out, "--list").out
     assert [path.name for path in tmp_path.iterdir()] == ["animation.webp"]

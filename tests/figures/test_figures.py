@@ -170,7 +170,7 @@ def test_a_figure_without_data_is_none(analysed: Analysed):
 
 
 def test_an_unknown_figure_is_met_with_the_right_one():
-    with pytest.raises(UsageError, match="no figure 'idm_error': is it idm_errors"):
+    with pytest.raises(UsageError, match="no figure 'idm_error': did you mean idm_errors"):
         entry("idm_error")
     with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot OUT --list names them"):
         entry("xyzzy")
@@ -206,9 +206,9 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: 
     ("options", "message"),
     [
         ({"runs": ["cifar"]}, "no run 'cifar'"),
-        ({"measure": "dice"}, "no measure 'dice': expected cosine, ssim"),
-        ({"order": "size"}, "no order 'size': expected taxonomy, given, cluster"),
-        ({"style": "web"}, "no style 'web': expected screen, paper"),
+        ({"measure": "dice"}, "no measure 'dice': expected one of cosine, ssim"),
+        ({"order": "size"}, "no order 'size': expected one of taxonomy, given, cluster"),
+        ({"style": "web"}, "no style 'web': expected screen or paper"),
         ({"epochs": "a"}, "--epochs takes 0,5,30 or first:last:step; 'a' is of neither form"),
     ],
 )

@@ -163,7 +163,7 @@ def test_a_file_wins_over_a_preset(write, monkeypatch, tmp_path):
 @pytest.mark.parametrize("spec", ["imagenet1kk", "x" * 10_000, "nothing\0here", ""])
 def test_what_is_neither_file_nor_preset_is_refused(spec, monkeypatch, tmp_path):
     with pytest.raises(
-        UsageError, match=r"expected a label file or a preset \(imagenet1k, .*\), found neither at|found a folder"
+        UsageError, match=r"expected a label file or a preset \(dsi labels .*\), found neither at|found a folder"
     ) as caught:
         read(spec)
     assert len(str(caught.value)) < 600

@@ -80,7 +80,7 @@ def test_what_can_be_asked_for_and_its_names(human, tree, counts):
 
 @pytest.mark.parametrize("asked", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
 def test_what_is_no_reference_is_refused(asked):
-    with pytest.raises(UsageError, match=r"--reference takes path, wup, lch, res:FILE, .*; '.*' is none of these"):
+    with pytest.raises(UsageError, match=r"no reference '.*': expected path, wup, lch, res:FILE, .*npy"):
         references.open_all([asked], None)
 
 
@@ -270,7 +270,10 @@ def test_the_command_takes_references(dsi, make_run, human, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--reference", "pth"), "--reference takes path, wup, lch"),
+        (
+            ("--reference", "pth"),
+            f"no reference 'pth': expected {references.EXPECTED}; did you mean path?",
+        ),
         (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
         (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),
     ],

@@ -114,7 +114,7 @@ def test_what_is_not_there_is_said_with_what_is(of_two):
     run, _ = of_two
     hint = "dsi analyze makes them with --predictions or --test"
     for call, message in (
-        (lambda: run.confusion(0), f"say which run: {run.path} holds animals, letters"),
+        (lambda: run.confusion(0), f"say which run (--run, in Python run=): {run.path} holds animals, letters"),
         (lambda: run.predictions(0, run="cats"), f"no run 'cats': {run.path} holds animals, letters"),
         (
             lambda: run.confusion(run="animals"),

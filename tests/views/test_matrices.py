@@ -32,7 +32,7 @@ def test_the_first_kind_that_a_run_has_unless_one_is_asked_for(analysed: Analyse
 
 def test_an_unknown_kind_is_refused(analysed: Analysed):
     with pytest.raises(
-        UsageError, match="'scsm' is no kind of matrix that changes over epochs: expected ncsm, ncsm_centred"
+        UsageError, match="'scsm' is no kind of matrix that changes over epochs: expected one of ncsm, ncsm_centred"
     ):
         matrices.frames(analysed.run, CNN, "scsm")
 

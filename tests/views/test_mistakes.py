@@ -248,8 +248,8 @@ def test_a_run_without_predictions(made):
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Asked(truth="cta"), r"^no class 'cta': is it cat\?"),
-        (Asked(prediction="DOG"), r"^no class 'DOG': is it dog"),
+        (Asked(truth="cta"), r"^no class 'cta': did you mean cat\?"),
+        (Asked(prediction="DOG"), r"^no class 'DOG': did you mean dog"),
         (Asked(truth="#########"), r"^no class '#########': dsi export OUT --table classes lists them"),
         (Asked(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
         (Asked(split="val"), r"^no split 'val': expected test or train"),
@@ -269,10 +269,10 @@ def test_what_cannot_be_answered(made, asked, words):
 def test_a_synonym_is_found(made):
     out = made(labels=("tench, Tinca tinca", *ANIMALS[1:]))
     write_predictions(out, [0], [1])
-    with pytest.raises(UsageError, match=r"is it tench, Tinca tinca\?"):
+    with pytest.raises(UsageError, match=r"did you mean tench, Tinca tinca\?"):
         most_telling(Run(out), Asked(truth="tinca tinca"))
 
 
 def test_several_runs(analysed):
-    with pytest.raises(UsageError, match=r"^say which run: .* holds cifar100-cnn"):
+    with pytest.raises(UsageError, match=r"^say which run .*: .* holds cifar100-cnn"):
         most_telling(analysed.run)

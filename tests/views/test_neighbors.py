@@ -190,7 +190,7 @@ def test_errors(made, make, asked, words):
 
 
 def test_a_wrong_class_suggests_the_right_one(made):
-    with pytest.raises(UsageError, match="no class 'hrose': is it horse"):
+    with pytest.raises(UsageError, match="no class 'hrose': did you mean horse"):
         nearest(Run(made()), "hrose")
 
 

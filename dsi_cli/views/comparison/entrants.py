@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, nearest
 from dsi_cli.store import output
 from dsi_cli.store.runs import Run
 from dsi_cli.store.schema import CURVES
@@ -110,7 +110,9 @@ def entrants(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[E
     every = [Entrant(label, name, run) for label, (run, name) in zip(labels, found, strict=True)]
     for name in names:
         if not any(name in (one.label, one.name) for one in every):
-            raise UsageError(f"no run {name!r}: there are {', '.join(labels) or 'none'}")
+            near = nearest(name, [*labels, *(one.name for one in every)])
+            meant = f"; did you mean {near}?" if near else ""
+            raise UsageError(f"no run {name!r}: there are {', '.join(labels) or 'none'}{meant}")
     kept = [one for one in every if not names or one.label in names or one.name in names]
     kept = [one for one in kept if one.epochs]
     if len(kept) < 2:

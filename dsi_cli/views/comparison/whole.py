@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import bootstrap, differences
 from dsi_cli.views.comparison.between import Between, between
 from dsi_cli.views.comparison.entrants import SHAPING, SPLITS, Entrant, entrants
@@ -128,13 +128,13 @@ def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Compar
 def _require(asked: Asked) -> None:
     if not 0 <= asked.tolerance < 1:
         raise UsageError(f"a tolerance of accuracy lies from 0 up to 1; {asked.tolerance:g} does not")
-    if asked.split not in (None, *SPLITS):
-        raise UsageError(f"no split {asked.split!r}: expected {' or '.join(SPLITS)}")
+    if asked.split is not None and asked.split not in SPLITS:
+        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
     if asked.draws is not None and asked.draws < 0:
         raise UsageError(f"draws are a count, 0 or more; given: {asked.draws}")
     for measure in asked.measures:
         if measure not in differences.MEASURES:
-            raise UsageError(f"no comparison by measure {measure!r}: expected one of {', '.join(differences.MEASURES)}")
+            raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, differences.MEASURES)}")
 
 
 def _draws(asked: Asked, every: Sequence[Entrant]) -> Draws:

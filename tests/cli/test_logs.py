@@ -1,0 +1,73 @@
+"""The log for bug reports."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+import pytest
+
+from dsi_cli.cli import logs
+from dsi_cli.cli.verbs import VERBS, app
+from dsi_cli.errors import UsageError
+
+pytest_plugins = ("analysed",)
+
+
+def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_run):
+    run = make_run()
+    plain, verbose = dsi("scan", run, "-q"), dsi("scan", run, "-q", "--verbose")
+    assert (verbose.code, verbose.out) == (plain.code, plain.out)
+    assert plain.err == ""
+    first, *others = verbose.err.splitlines()
+    assert re.fullmatch(r" +0\.\d{3} s  dsi_cli: dsi \d[\w.]+, Python 3[\d.]+, .*", first)
+    assert len(others) == 4  # a line per file
+    assert all(re.match(r" +\d+\.\d{3} s  [a-z_.]+: ", line) for line in others)
+    assert logging.getLogger("dsi_cli").handlers == []
+
+
+def test_an_analysis_logs_what_it_found(dsi, make_run, tmp_path, monkeypatch):
+    monkeypatch.setenv("DSI_LOG", "debug")
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--draws", 0)
+    for said in ("run run in ", "epoch_3.pt', epoch=3, ", "8 labels from classes.txt", "report.html: "):
+        assert said in ended.err, said
+    again = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", "--draws", 0)
+    assert "report.html is up to date" in again.err
+
+
+@pytest.mark.parametrize("level", ["info", "warning", "error"])
+def test_a_higher_level_says_less(level, dsi, make_run, monkeypatch):
+    monkeypatch.setenv("DSI_LOG", level)
+    assert dsi("scan", make_run(), "-q").err == ""
+
+
+def test_a_level_that_is_none(dsi, make_run, monkeypatch):
+    monkeypatch.setenv("DSI_LOG", "debgu")
+    line = "dsi: DSI_LOG=debgu: expected one of debug, info, warning, error; did you mean debug?\n"
+    assert dsi("scan", make_run()) == (2, "", line)
+    with pytest.raises(UsageError, match="DSI_LOG=debgu"), logs.on_stderr(verbose=False):
+        pass
+
+
+def test_a_bug_says_what_to_report_and_a_verbose_call_where_it_is(dsi, make_run, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("no such luck\x1b[31m")
+
+    monkeypatch.setattr("dsi_cli.pipeline.scanning.scan_paths", broken)
+    line = (
+        "dsi: this is a bug in dsi (ZeroDivisionError: no such luck\\x1b[31m); please report it with what `dsi doctor` prints,"
+        " and what the same command prints with --verbose\n"
+    )
+    assert dsi("scan", make_run()) == (1, "", line)
+    ended = dsi("scan", make_run("other"), "-v")
+    assert ended.err.endswith(line)
+    assert "Traceback (most recent call last):" in ended.err
+    assert "in broken" in ended.err
+    assert "\x1b" not in ended.err
+
+
+def test_every_verb_takes_it(dsi):
+    import typer
+
+    commands = typer.main.get_command(app).commands
+    assert [name for name, _ in VERBS if not any("--verbose" in one.opts for one in commands[name].params)] == []

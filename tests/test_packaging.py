@@ -1,0 +1,170 @@
+"""What is built can be installed, and works away from its source; what stands beside it says the same as the code."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+import tarfile
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dsi_cli.demo import runs_folder
+from dsi_cli.version import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+pytestmark = pytest.mark.skipif(not (ROOT / "pyproject.toml").is_file(), reason="needs a checkout")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Return the folder with the sdist, and with the wheel that is built from the sdist's own files."""
+    folder = tmp_path_factory.mktemp("dist")
+    hatch = [sys.executable, "-m", "hatchling", "build", "-d", folder]
+    subprocess.run([*hatch, "-t", "sdist"], cwd=ROOT, check=True, capture_output=True)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder, filter="data")
+    subprocess.run([*hatch, "-t", "wheel"], cwd=folder / f"dsi_cli-{__version__}", check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built):
+    return next(built.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_whole_package_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    package = {name for name in names if name.startswith("dsi_cli/")}
+    tracked = {path.relative_to(ROOT).as_posix() for path in (ROOT / "dsi_cli").rglob("*") if path.is_file()}
+    assert package == {name for name in tracked if "__pycache__" not in name}
+    assert {name.partition("/")[0] for name in names} == {"dsi_cli", f"dsi_cli-{__version__}.dist-info"}
+    assert wheel.stat().st_size < 12_000_000
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dsi_cli/py.typed",
+        "dsi_cli/demo/runs/cifar100-vit/epoch_030.safetensors",
+        "dsi_cli/labels/data/cifar100.tsv",
+        "dsi_cli/report/page/page.html",
+        "dsi_cli/wordnet/data/SHA256SUMS",
+        "dsi_cli-{version}.dist-info/licenses/LICENSE",
+        "dsi_cli-{version}.dist-info/licenses/dsi_cli/labels/LICENSE-timm",
+        "dsi_cli-{version}.dist-info/licenses/dsi_cli/wordnet/data/LICENSE",
+    ],
+)
+def test_the_wheel_holds(name, wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.getinfo(name.format(version=__version__)).file_size >= 0
+
+
+def test_the_sdist_holds_the_tests_and_what_they_read(built):
+    found = built / f"dsi_cli-{__version__}"
+    for name in ("tests/test_packaging.py", "docs/index.md", "CITATION.cff", "Makefile", ".ci/run", "mkdocs.yml"):
+        assert (found / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_the_metadata_name_licences_extras_and_ranges(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        lines = archive.read(f"dsi_cli-{__version__}.dist-info/METADATA").decode().splitlines()
+    assert "License-Expression: MIT" in lines
+    assert "Requires-Python: >=3.11" in lines
+    assert {line.split(": ")[1] for line in lines if line.startswith("Provides-Extra: ")} == set(
+        PROJECT["optional-dependencies"]
+    )
+    required = [line.split(": ")[1] for line in lines if line.startswith("Requires-Dist: ")]
+    assert all(">=" in one and "==" not in one.partition(";")[0] for one in required)
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_a_clean_environment_away_from_the_source(wheel, tmp_path):
+    """The dependencies are this environment's, as files to import; pip still checks the wheel's ranges against them."""
+    from test_docs import commands
+
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    ours = Path(yaml.__file__).parents[1]
+    (site / "dependencies.pth").write_text(f"{ours}\n", encoding="utf-8")
+    pip = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-warn-conflicts",
+        "--ignore-installed",
+        "--no-deps",
+    ]
+    run([*pip, wheel], tmp_path)
+    with runs_folder() as folder:
+        (tmp_path / "ckpts").symlink_to(folder / "cifar100-cnn")
+    place = run([python, "-c", "import dsi_cli; print(dsi_cli.__file__)"], tmp_path)
+    assert place.strip() == str(site / "dsi_cli" / "__init__.py")
+    dsi = tmp_path / "venv" / "bin" / "dsi"
+    assert (
+        run([dsi, "--version"], tmp_path) == run([python, "-m", "dsi_cli", "--version"], tmp_path) == f"dsi {__version__}\n"
+    )
+    assert "needed" in run([dsi, "doctor", "dsi-demo"], tmp_path)
+    assert "cifar100-vit: half of its highest alignment" in run([dsi, "demo"], tmp_path)
+    typed = commands(ROOT / "docs" / "index.md")
+    assert any(command.startswith("dsi analyze") for command in typed)
+    for command in typed:
+        if command.startswith("dsi "):
+            run([dsi, *command.split()[1:]], tmp_path)
+
+
+def run(command, folder):
+    """Return what a command prints; it sees nothing of this checkout."""
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+    ended = subprocess.run(
+        list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def test_the_citation_is_whole_and_of_this_version():
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert found["cff-version"] == "1.2.0"
+    assert {"message", "title", "authors", "version", "license", "type"} <= set(found)
+    assert found["type"] == "software"
+    assert str(found["version"]) == __version__
+    assert found["license"] == PROJECT["license"]
+    assert found["authors"]
+    assert all(set(author) == {"name"} for author in found["authors"]), "an entity has a name alone"
+    (paper,) = found["identifiers"]
+    assert paper["type"] == "url"
+    assert paper["value"] == "https://arxiv.org/abs/2505.21338"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.md")), ids=lambda path: path.name)
+def test_an_issue_template_has_what_a_forge_reads(path):
+    _, head, body = path.read_text(encoding="utf-8").split("---\n", 2)
+    assert {"name", "about", "labels"} <= set(yaml.safe_load(head))
+    assert body.strip()
+
+
+def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():
+    page = (ROOT / "docs/licences.md").read_text(encoding="utf-8")
+    code = {".py", ".pyc", ".typed"}
+    others = {path.relative_to(ROOT / "dsi_cli") for path in (ROOT / "dsi_cli").rglob("*") if path.is_file()}
+    places = {path.parts[0] for path in others if path.suffix not in code and "__pycache__" not in path.parts}
+    assert places == {"demo", "labels", "report", "wordnet"}
+    assert [place for place in sorted(places) if f"`{place}/" not in page] == []
+
+
+def test_the_oldest_versions_are_the_lower_bounds():
+    found = runpy.run_path(str(ROOT / "scripts/oldest.py"))["lower_bounds"]()
+    bounds = dict(text.split(">=") for text in PROJECT["dependencies"])
+    assert found == {name: bound for name, bound in bounds.items() if name not in ("torch", "torchvision", "timm")}
