@@ -202,7 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", choices=RECIPES, required=True)
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--out", type=Path, required=True, help="folder for the run's files; new or empty")
-    parser.add_argument("--label-column", help="of Parquet files that have several, such as fine_label")
+    parser.add_argument("--label-column", help="of Parquet files, where dsi would not take the right one")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     if asked.out.is_dir() and any(asked.out.iterdir()):

@@ -71,9 +71,7 @@ def example(*arguments):
 def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
     runs = tmp_path / "runs"
     for model, epochs in EPOCHS.items():
-        ended = example(
-            "--data", data, "--label-column", "fine_label", "--model", model, "--epochs", epochs, "--out", runs / model
-        )
+        ended = example("--data", data, "--model", model, "--epochs", epochs, "--out", runs / model)
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.splitlines()[-1] == f"next: dsi analyze {runs / model}"
     assert dsi_process("analyze", runs, "-o", tmp_path / "out", "--draws", 0, "--measure", "cosine").code == 0
@@ -114,10 +112,10 @@ def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
     for arguments, message in (
         ((data, "--out", tmp_path / "used"), f"{tmp_path}/used holds files already: give a new folder, or empty it"),
         ((tmp_path / "none", "--out", tmp_path / "new"), "found nothing at"),
-        ((data, "--out", tmp_path / "new"), "label"),
+        ((data, "--out", tmp_path / "new", "--label-column", "labels"), "expected a label column ('labels')"),
     ):
         with pytest.raises(SystemExit, match="2"):
-            training["main"](["--model", "cnn", "--data", *map(str, arguments)])
+            training["main"](["--model", "cnn", "--epochs", "0", "--data", *map(str, arguments)])
         assert message in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "new").exists()
 
