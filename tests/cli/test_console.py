@@ -18,12 +18,12 @@ TEXT = "no table 'curvs': expected one of curves, phases, checkpoints, classes; 
 def test_a_line_fits_the_terminal(show, stream, columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", str(columns))
     show(TEXT)
-    whole = getattr(capsys.readouterr(), stream)
+    whole = getattr(capsys.readouterr(), stream[3:])
     assert whole.count("\n") == 1
     assert whole.endswith(f"{TEXT}\n")
     monkeypatch.setattr(getattr(sys, stream), "isatty", lambda: True)
     show(TEXT)
-    shown = getattr(capsys.readouterr(), stream)
+    shown = getattr(capsys.readouterr(), stream[3:])
     assert max(map(len, shown.splitlines())) <= columns
     if stream == "stderr":
         assert shown.split() == whole.split()
