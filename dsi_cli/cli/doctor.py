@@ -48,7 +48,8 @@ def doctor(
         if not quiet:
             _print(found, seen)
         for lack in found.lacks:
-            console.print_sentence(f"missing: {lack.what}: {lack.remedy}", 0, 2)
+            console.print_sentence(f"missing: {lack.what}", 0, 2)
+            print(console.shown(f"  {lack.remedy}"))  # unbroken, to be copied
     if any(lack.stops for lack in found.lacks):
         return NOTHING
     return OUTPUT if found.folder is not None and found.folder.reason is not None else DONE

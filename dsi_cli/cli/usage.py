@@ -39,8 +39,9 @@ def _no_option(name: str, verb: str | None, commands: Mapping[str, Any], *, is_b
     if verb is None or (is_before and verb in owners):
         meant = f": it stands after the verb, dsi {verb or owners[0]} ... {name}" if owners else ""
         return f"no option {name} before the verb{meant}; dsi --help lists the verbs"
-    near = nearest(name, _options(commands[verb])) if name.startswith("--") else None
-    hint = f": did you mean {near}?" if near else ";"
+    long = [one.removeprefix("--") for one in _options(commands[verb]) if one.startswith("--")]
+    near = nearest(name.removeprefix("--"), long) if name.startswith("--") else None
+    hint = f": did you mean --{near}?" if near else ";"
     if owners:
         hint = f": it is one of {', '.join(f'dsi {one}' for one in owners)};"
     return f"dsi {verb} has no option {name}{hint} dsi {verb} --help lists all"

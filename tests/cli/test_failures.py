@@ -508,9 +508,9 @@ def test_calls_that_cannot_be_right(arguments, line, dsi):
 
 @pytest.mark.parametrize("verb", ["analyze", "scan", "wordnet", "export", "demo"])
 def test_an_unknown_option(verb, dsi):
-    ended = dsi(verb, "x", "--foo-bar")
+    ended = dsi(verb, "x", "--xyzzy")
     assert (ended.code, ended.out) == (2, "")
-    assert ended.err == f"dsi: dsi {verb} has no option --foo-bar; dsi {verb} --help lists all\n"
+    assert ended.err == f"dsi: dsi {verb} has no option --xyzzy; dsi {verb} --help lists all\n"
 
 
 # Names
