@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet import lexicon
-from dsi_cli.wordnet.candidates import HEAD, SPELLED, Reading
-from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, gather, kinds, together
+from dsi_cli.wordnet.candidates import Reading
+from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, together
+from dsi_cli.wordnet.forms import HEAD, SPELLED
+from dsi_cli.wordnet.taxonomy import above
 from dsi_cli.wordnet.weights import WEIGHTS
 
 STEPS = 8
@@ -78,13 +80,8 @@ def fitted() -> Weights:
     return Weights(first, np.array([WEIGHTS[name][1] for name in (*ALONE, *TOGETHER)]))
 
 
-def choose(labels: Sequence[str], readings: Sequence[Reading], weights: Weights | None = None) -> list[Choice]:
-    """Return the choice for each label of a list, jointly; the same for the same list, whatever its order."""
-    return chosen(gather(labels, readings), labels, readings, weights or fitted())
-
-
 def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], weights: Weights) -> list[Choice]:
-    """Return the choices, given the evidence."""
+    """Return the choice for each label of a list, jointly, given the evidence; the same for the same list, whatever its order."""
     chances = settle(field, weights)
     any_fits = _any_fits(field, scores(field, chances, weights).sum(axis=1))
     taken = _handed_out(field, chances, labels)
@@ -177,12 +174,13 @@ def _closeness(field: Field, best: npt.NDArray[np.intp], twice: frozenset[int]) 
 
     It is all that tells such labels apart: data sets are often sorted by topic.
     """
-    out = np.zeros(len(field.node))
+    out, sizes = np.zeros(len(field.node)), field.of.kinds["size"]
     for row in np.flatnonzero(np.isin(field.label, list(twice))):
         at = field.label[row]
         beside = [k for k in (at - 2, at - 1, at + 1, at + 2) if 0 <= k < field.count and k not in twice and best[k] >= 0]
-        above = lexicon.above(int(field.node[row]))
+        over = above(field.of.taxonomy, int(field.node[row]))
         for k in beside:
-            shared = above & lexicon.above(int(field.node[best[k]]))
-            out[row] = max(out[row], -np.log(min((int(kinds()["size"][node]) for node in shared), default=1)) + 12.0)
+            shared = over & above(field.of.taxonomy, int(field.node[best[k]]))
+            size = min((int(sizes[node]) for node in shared), default=len(sizes))
+            out[row] = max(out[row], -np.log(size) + 12.0)
     return out

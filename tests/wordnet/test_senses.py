@@ -10,7 +10,8 @@ import pytest
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
-from dsi_cli.wordnet.taxonomy import definitions, load
+from dsi_cli.wordnet import net
+from dsi_cli.wordnet.taxonomy import load
 
 
 def only(label, wnid=None, preset=None):
@@ -57,7 +58,7 @@ def test_a_label_is_understood(label, synset, how):
     found = only(label)
     assert (found.synset, found.resolved_by) == (synset, how)
     node = load().node(synset)
-    assert (found.wnid, found.definition) == (load().wnid(node), definitions([node])[0])
+    assert (found.wnid, found.definition) == (load().wnid(node), net.load().definitions([node])[0])
     assert synset in found.candidates
     assert (found.confidence == 1.0, found.reason is None) == (how in CERTAIN, how in CERTAIN)
     assert 0 < found.confidence <= 1
