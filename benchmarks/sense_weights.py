@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet import candidates, choosing, lexicon, taxonomy
+from dsi_cli.wordnet import candidates, choosing, taxonomy
 from dsi_cli.wordnet.choosing import Weights
 from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, together
 from dsi_cli.wordnet.net import load

@@ -5,9 +5,9 @@ Usage::
     python scripts/compile_wordnet.py SOURCE [TARGET]
 
 SOURCE is a folder as NLTK wants it in ``NLTK_DATA`` (with ``corpora/wordnet.zip`` or ``corpora/wordnet/``); TARGET
-is ``dsi_cli/wordnet/data`` unless given, with a folder for each part of speech. Names and glosses come from NLTK's synsets. The order of hypernyms, of senses
-and of exceptions is that of WordNet's own files (read through NLTK's reader as well), since NLTK keeps a synset's
-pointers in sets. Running it twice gives the same bytes with the same pyarrow.
+is ``dsi_cli/wordnet/data`` unless given, with a folder for each part of speech. Names and glosses come from NLTK's
+synsets. The order of hypernyms, of senses and of exceptions is that of WordNet's own files (read through NLTK's reader
+as well), since NLTK keeps a synset's pointers in sets. Running it twice gives the same bytes with the same pyarrow.
 
 Ids are those of the release, which NLTK downloads. A copy of WordNet 3.0 that is also about (Linux distributions have it) keeps
 one pointer, *suppression*, at another verb, so that the verbs between the two lie 18 bytes further on: see `released`.

@@ -35,7 +35,9 @@ def how_to_name(of: Net) -> str:
     """Return what a label may be, for a message."""
     wnid, name = EXAMPLES[of.part]
     # Another version's ids are others, so none is shown as an example of it.
-    return f"a {of.title} id{f' ({wnid})' if of.name == net.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
+    return (
+        f"a {of.title} id{f' ({wnid})' if of.name == net.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
+    )
 
 
 def by_name(text: str, of: Net | None = None) -> Named | None:

@@ -110,7 +110,7 @@ def _found(name: str) -> Files:
                     return Files(path)
     installed = ", ".join(names()) or "none"
     raise UsageError(
-        f"--wordnet takes a WordNet that is installed for NLTK, found {ascii(name[:60])}; installed: {installed}"
+        f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
         f" (python -m nltk.downloader {name if _NAME.fullmatch(name) else 'wordnet31'} installs it)"
     )
 

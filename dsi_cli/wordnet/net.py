@@ -101,6 +101,24 @@ def load(part: str = "noun", name: str | None = None) -> Net:
     """
     if part not in PARTS:
         raise UsageError(f"--pos takes {' or '.join(PARTS)}; {part!r} is neither: only these have a taxonomy")
-    if name is None:
+    if name is None or name == SHIPPED:
         return Net(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
     return Net(name, name, part, installed.read(name, part).__getitem__)
+
+
+def same_in(other: Net, wnid: str) -> str | None:
+    """Return the id in another WordNet of a noun of 3.0: the synset with the same word and the same gloss; None if there is none.
+
+    Examples
+    --------
+    >>> same_in(load(), "n02084071")
+    'n02084071'
+    """
+    usual = load()
+    node = usual.taxonomy.node(wnid)
+    if node is None:
+        return None
+    lemma, (gloss,) = usual.taxonomy.names[node].rsplit(".", 2)[0], usual.definitions([node])
+    known = other.words.senses(lemma)
+    found = [one for one, text in zip(known, other.definitions(known), strict=True) if text == gloss]
+    return other.taxonomy.wnid(found[0]) if len(found) == 1 else None

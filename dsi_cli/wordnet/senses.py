@@ -1,11 +1,11 @@
 """From a label to the synset that it means, and how sure that is.
 
-Among WordNet 3.0's nouns, unless another `Net` is given: its verbs, or another version. A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench,
-Tinca tinca``, ``001.Black_footed_Albatross``). An id given beside a label wins over the label, and a person's choice over
-both. Words are read by `dsi_cli.wordnet.candidates`, and their senses chosen for the whole list at once by
-`dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was preferred; all senses that it could
-have are named, so that a person can choose another. A label that means nothing is never guessed: it is ``unresolved``,
-with the reason; a word that is spelled almost like it is proposed, not taken.
+A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench, Tinca tinca``,
+``001.Black_footed_Albatross``): of WordNet 3.0's nouns, unless another `Net` is given, its verbs or another version. An id given
+beside a label wins over the label, and a person's choice over both. Words are read by `dsi_cli.wordnet.candidates`, and their
+senses chosen for the whole list at once by `dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was
+preferred; all senses that it could have are named, so that a person can choose another. A label that means nothing is never
+guessed: it is ``unresolved``, with the reason; a word that is spelled almost like it is proposed, not taken.
 """
 
 from __future__ import annotations
@@ -185,8 +185,8 @@ def _mapped(label: str, key: str, of: Net) -> _Meaning:
 def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, beside: str | None) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
-        reason = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
-        return _Meaning("unresolved", None, Reading(), reason)
+        lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+        return _Meaning("unresolved", None, Reading(), lacking)
     reason = unusable(label, of)
     named = Named("unresolved", reason=reason) if reason else by_name(label, of)
     if named is not None:

@@ -68,7 +68,8 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
     -----
     The height of a node is the longest way down, in edges, to a class, in the taxonomy that the classes span: these and all their
     hypernyms. So a class with no other below it has height 0, whatever else WordNet has below it. Of several common hypernyms the
-    one of least height counts; a simulated root is one edge above all else. Source: Bertinetto et al. 2020 (arXiv 1912.09393), whose trees hold the classes alone too.
+    one of least height counts; a simulated root is one edge above all else. Source: Bertinetto et al. 2020 (arXiv 1912.09393),
+    whose trees hold the classes alone too.
 
     Examples
     --------

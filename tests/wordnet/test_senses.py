@@ -9,8 +9,8 @@ import pytest
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
-from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
 from dsi_cli.wordnet import net
+from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
 from dsi_cli.wordnet.taxonomy import load
 
 

@@ -7,8 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import taxonomy
-from dsi_cli.wordnet import net
+from dsi_cli.wordnet import net, taxonomy
 from dsi_cli.wordnet.taxonomy import load, taxonomy_order
 
 NAMES = ("dog.n.01", "car.n.01", "cat.n.01", "einstein.n.01", "rose.n.01", "truck.n.01", "wolf.n.01", "animal.n.01")
