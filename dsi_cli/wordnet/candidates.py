@@ -50,7 +50,7 @@ def read(label: str, of: Net | None = None) -> Reading:
     ('head', ('aquarium', 'fish'))
     >>> reading = read("RidingHorse", net.load("verb"))
     >>> reading.candidates[0].word, reading.context
-    ('ride', ('riding', 'horse'))
+    ('ride', ('Riding', 'Horse'))
     """
     text, of = plain(label), of or net.load()
     steps = (_whole, _names, _parts, _numbered, _head_of if of.part == "noun" else _verb_of)

@@ -213,7 +213,7 @@ def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:
 def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
     readings = [one.reading if one.is_open else _fixed(one, of) for one in meanings]
-    weights = choosing.fitted()
+    weights = choosing.fitted(of.part)
     field = gather(labels, readings, of)
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
@@ -261,7 +261,7 @@ def _proposed(
     for index, words in hints.items():
         filled[index] = Reading(found(words[0], of) if words else ())
     field = gather(labels, filled, of)
-    choices = choosing.chosen(field, labels, filled, choosing.fitted())
+    choices = choosing.chosen(field, labels, filled, choosing.fitted(of.part))
     names = of.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
