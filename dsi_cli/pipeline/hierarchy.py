@@ -48,7 +48,8 @@ def open_tree(path: str | None) -> Tree | None:
     """
     if path is None:
         return None
-    return Tree(safe(Path(path).stem), Path(path).name, fingerprint(Path(path)), own.read(path))
+    found = own.read(path)
+    return Tree(safe(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
 
 
 @dataclass(frozen=True, eq=False)

@@ -237,9 +237,7 @@ def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, st
     if labels.preset is None or labels.wnids is None or of.is_usual:
         return labels.wnids, labels.preset
     if of.part != "noun":
-        raise UsageError(
-            f"{labels.source} holds the classes of {labels.preset}, which are nouns: leave out --pos {of.part}"
-        )
+        raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
     return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None
 
 

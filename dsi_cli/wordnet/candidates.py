@@ -50,7 +50,7 @@ def read(label: str, of: Net | None = None) -> Reading:
     ('head', ('aquarium', 'fish'))
     >>> reading = read("RidingHorse", net.load("verb"))
     >>> reading.candidates[0].word, reading.context
-    ('ride', ('Riding', 'Horse'))
+    ('ride', ('Horse',))
     """
     text, of = plain(label), of or net.load()
     steps = (_whole, _names, _parts, _numbered, _head_of if of.part == "noun" else _verb_of)
@@ -159,5 +159,5 @@ def _verb_of(text: str, of: Net) -> Reading:
             verb = () if words[start].lower() in weak else found(" ".join(words[start:end]), of)
             if verb:
                 beside = [word for word in (*words[:start], *words[end:]) if word.lower() not in weak]
-                return Reading(tuple(replace(one, how=HEAD) for one in verb), (" ".join(words[start:end]), *beside))
+                return Reading(tuple(replace(one, how=HEAD) for one in verb), tuple(beside))
     return Reading()
