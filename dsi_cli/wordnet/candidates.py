@@ -33,10 +33,14 @@ _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a label's text gives: candidates (none where no part is a noun), and the words beside those that were found."""
+    """What a label's text gives: candidates (none where no part is a noun), and the words beside those that were found.
+
+    ``superclass`` holds the words of the superclass that the list gives the label, which say more than other words beside it.
+    """
 
     candidates: tuple[Candidate, ...] = ()
     context: tuple[str, ...] = ()
+    superclass: tuple[str, ...] = ()
 
 
 def read(label: str, of: Net | None = None) -> Reading:

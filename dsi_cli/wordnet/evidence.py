@@ -65,7 +65,7 @@ ALONE = (
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
 and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
 found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context: the sense is below a sense of the words beside the label. context in gloss: its gloss has such a word. labels in
+context: the sense is below a sense of the words beside the label; of its superclass, more. context in gloss: its gloss has such a word. labels in
 gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
 
 TOGETHER = ("near 0.5", "near 8", "near tenth", "same kind", "same synset", "above others", "below others")
@@ -75,6 +75,8 @@ lexicographer file. same synset: another label means it. above, below others: an
 
 NESTED = 8.0
 """Above and below others is no evidence where this share, inverted (an eighth), of the labels lie below others."""
+SUPERCLASS = 3.0
+"""Words beside a label that its superclass counts for."""
 _FARTHEST = -5.0
 _STOP = frozenset(
     ("the", "and", "for", "with", "that", "used", "from", "which", "its", "any", "being", "having", "not", "one")
@@ -167,12 +169,16 @@ def _of_text(labels: Sequence[str], readings: Sequence[Reading], of: Net) -> lis
     in_labels = Counter(word for words in own for word in words)
     rows = []
     for words, reading in zip(own, readings, strict=True):
-        beside = frozenset(word for text in reading.context for word in _words(text))
-        senses = frozenset(one.node for text in reading.context for one in found(text, of))
+        beside = frozenset(word for text in (*reading.context, *reading.superclass) for word in _words(text))
+        senses, tops = (
+            frozenset(one.node for text in texts for one in found(text, of))
+            for texts in (reading.context, reading.superclass)
+        )
         glosses = of.definitions([one.node for one in reading.candidates])
         for one, gloss in zip(reading.candidates, glosses, strict=True):
             says = frozenset(_words(gloss))
-            is_below = bool((above(of.taxonomy, one.node) - {one.node}) & senses)
+            over = above(of.taxonomy, one.node) - {one.node}
+            is_below = bool(over & senses) + SUPERCLASS * bool(over & tops)
             rows.append((is_below, bool(says & beside), min(sum(word in in_labels for word in says - words), 3)))
     return list(np.array(rows, dtype=np.float64).reshape(-1, 3).T)
 

@@ -126,7 +126,7 @@ def resolve(
     chosen
         What a person chose for some labels, by index: an id or a synset name; an empty text leaves the label out.
     beside
-        Words that stand beside each label, such as its superclass, or None: they are evidence, as a parent folder is.
+        The superclass of each label, or None: it is evidence, as a parent folder is, and more.
     of
         What labels are looked up in; WordNet 3.0's nouns unless given.
 
@@ -192,11 +192,11 @@ def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, besi
     if named is not None:
         return _Meaning(named.how, named.node, Reading(), named.reason)
     reading = read_in(label, shared, of)
-    return _Meaning("unresolved", None, replace(reading, context=(*reading.context, *_context(beside, of))))
+    return _Meaning("unresolved", None, replace(reading, superclass=_of_superclass(beside, of)))
 
 
-def _context(beside: str | None, of: Net) -> tuple[str, ...]:
-    """Return the words that stand beside a label, and those of them that are found: of *large carnivores* the carnivore."""
+def _of_superclass(beside: str | None, of: Net) -> tuple[str, ...]:
+    """Return the words of a superclass, and those of them that are found: of *large carnivores* the carnivore."""
     if not beside:
         return ()
     return (beside, *dict.fromkeys(one.word for one in read_in(beside, frozenset(), of).candidates))
