@@ -65,8 +65,8 @@ ALONE = (
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
 and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
 found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context: the sense is below a sense of the words beside the label; of its superclass, more. context in gloss: its gloss has such a word. labels in
-gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
+context: the sense is below a sense of the words beside the label, or of its superclass (`SUPERCLASS`). context in gloss: its
+gloss has such a word. labels in gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
 
 TOGETHER = ("near 0.5", "near 8", "near tenth", "same kind", "same synset", "above others", "below others")
 """near: see above, with k of 0.5, 8 and a tenth of the list. same kind: log share of the other labels in the same

@@ -20,7 +20,7 @@ from dsi_cli.wordnet import princeton
 LARGEST = 256 * 2**20
 """Bytes of one file; WordNet 3.0's largest has 15 million."""
 
-_NAME = re.compile(r"\w[\w.-]*", re.ASCII)
+_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 _MARK = "data.noun"
 
 

@@ -156,7 +156,6 @@ def corpora(shared, tmp_path, monkeypatch):
     with (folder / "wordnet99" / "verb.exc").open("a") as file:
         file.write("runnen run\n")
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
-    monkeypatch.setattr(installed, "folders", lambda: [tmp_path])
     return folder
 
 
@@ -186,7 +185,7 @@ def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpor
     assert found.definition.startswith("move very fast by using")
     (lost,) = resolve(["v99999999"], of=other)
     assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
-    (lost,) = resolve(["blorb"], of=other)
+    (lost,) = resolve(["qzx"], of=other)
     assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
 
 
@@ -196,14 +195,16 @@ def test_a_zip_file_is_read_as_a_folder(corpora):
         for path in (corpora / "wordnet99").iterdir():
             archive.write(path, f"wordnet99/{path.name}")
     shutil.rmtree(corpora / "wordnet99")
-    assert installed.names() == ["wordnet99"]
+    assert "wordnet99" in installed.names()
     found = installed.read("wordnet99", "verb")
     assert all(found[name].equals(table) for name, table in kept.items())
 
 
 @pytest.mark.parametrize("name", ["wordnet31", "../wordnet99", "", "x" * 300, "wordnet99\0"])
 def test_what_is_not_installed_is_said(corpora, name):
-    expected = r"--wordnet takes a WordNet that is installed for NLTK, found '.*'; installed: wordnet99 \(python -m nltk.downloader"
+    expected = (
+        r"--wordnet takes a WordNet that is installed for NLTK, found '.*'; installed: .*wordnet99.* \(python -m nltk"
+    )
     with pytest.raises(UsageError, match=expected):
         net.load("noun", name)
 
