@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet import candidates, choosing, lexicon, taxonomy
+from dsi_cli.wordnet import candidates, choosing, taxonomy
 from dsi_cli.wordnet.choosing import Weights
-from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, kinds, together
+from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, together
+from dsi_cli.wordnet.net import load
 
 PENALTY = 1.0
 """L2 on each weight, where a label of ImageNet-1k counts 1."""
@@ -117,7 +118,7 @@ def _own_name(node: int) -> str:
 
 
 def _with_bracket(name: str, node: int, rng: np.random.Generator) -> str:
-    above = [n for n in sorted(lexicon.above(node) - {node}) if kinds()["size"][n] < 5000]
+    above = [n for n in sorted(taxonomy.above(taxonomy.load(), node) - {node}) if load().kinds["size"][n] < 5000]
     return f"{name} ({_own_name(int(rng.choice(above)))})" if above else name
 
 

@@ -30,8 +30,11 @@ def analyze(
     out: _Path = output.DEFAULT,
     *,
     labels: str | PathLike[str] | None = None,
+    mapping: _Path | None = None,
     references: Iterable[str] = DEFAULT_REFERENCES,
     taxonomy: _Path | None = None,
+    pos: str = "noun",
+    wordnet: str | None = None,
     epochs: str | None = None,
     head: str | None = None,
     ema: bool = False,
@@ -51,9 +54,12 @@ def analyze(
     checkpoints : one or several files, folders or glob patterns
     out : the output folder; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
+    mapping : a CSV file of what labels mean (``dsi labels --write-map``); it comes before all else
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
         ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
-    taxonomy : a CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``
+    taxonomy : a CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``, groups, order and severity
+    pos : what labels are in WordNet: ``noun``, or ``verb`` for lists of actions
+    wordnet : the name of a WordNet that NLTK has installed, in place of 3.0
     epochs : ``first:last:step``, ``last`` included
     head : the name of the classifier's weight, where it cannot be told
     ema : averaged weights instead of raw ones
@@ -77,8 +83,11 @@ def analyze(
 
     options = Options(
         labels=None if labels is None else str(labels),
+        mapping=None if mapping is None else str(mapping),
         references=tuple(references),
         taxonomy=None if taxonomy is None else str(taxonomy),
+        pos=pos,
+        wordnet=wordnet,
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
@@ -144,31 +153,41 @@ def read_head(
 
 
 def wordnet_csm(
-    labels: _Path | Sequence[str], measure: str = DEFAULT_REFERENCES[0], taxonomy: _Path | None = None
+    labels: _Path | Sequence[str],
+    measure: str = DEFAULT_REFERENCES[0],
+    taxonomy: _Path | None = None,
+    *,
+    pos: str = "noun",
+    wordnet: str | None = None,
 ) -> pd.DataFrame:
-    """Return WordNet 3.0's similarity of labels ``(C, C)``, float64; NaN for labels without a synset.
+    """Return WordNet's similarity of labels ``(C, C)``, float64; NaN for labels without a synset.
 
     Parameters
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
     measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, as NLTK has them
     taxonomy : a CSV file of child and parent in place of WordNet
+    pos, wordnet : as for `analyze`
 
     Raises
     ------
     UsageError
-        The file or preset cannot be read.
+        The file or preset cannot be read, or no such WordNet is installed.
 
     Examples
     --------
     >>> wordnet_csm(["dog", "cat", "n02958343"]).round(3).loc["dog", "cat"]
     np.float64(0.2)
+    >>> wordnet_csm(["running", "swimming", "sleep"], pos="verb").round(3).loc["running", "swimming"]
+    np.float64(0.25)
     """
     import pandas as pd
 
-    from dsi_cli.pipeline import reference, references
+    from dsi_cli.pipeline import hierarchy, reference, references
+    from dsi_cli.wordnet import net
 
-    (opened,) = references.open_all([measure], None if taxonomy is None else str(taxonomy))
-    one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels)
+    of = net.load(pos, wordnet)
+    (opened,) = references.open_all([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
+    one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
     return pd.DataFrame(opened.similarity(one), index=names, columns=names)

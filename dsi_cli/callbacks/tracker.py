@@ -26,6 +26,7 @@ from dsi_cli.metrics.dissimilarity import Dissimilarity, idm
 from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
 from dsi_cli.pipeline import reference
 from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.wordnet import net
 
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
@@ -42,6 +43,7 @@ class Tracker:
     ----------
     labels : a label file, a preset's name, or the labels themselves, for the SAI and WIDM with WordNet; None: without them
     head : the name of the classifier's weight, where it cannot be told
+    pos, wordnet : what labels are looked up in, as for `dsi_cli.analyze`
 
     Attributes
     ----------
@@ -69,9 +71,16 @@ class Tracker:
     (0.95, 0.38, 0.99)
     """
 
-    def __init__(self, labels: str | PathLike[str] | Sequence[str] | None = None, *, head: str | None = None) -> None:
+    def __init__(
+        self,
+        labels: str | PathLike[str] | Sequence[str] | None = None,
+        *,
+        head: str | None = None,
+        pos: str = "noun",
+        wordnet: str | None = None,
+    ) -> None:
         given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else reference.of(given)
+        named = None if given is None else reference.of(given, net=net.load(pos, wordnet))
         self._labels = None if named is None else named.classes
         self._no_reference = _NO_LABELS if named is None else named.why_no_reference()
         self._semantic = None if named is None or self._no_reference else named.reference()

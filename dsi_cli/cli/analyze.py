@@ -43,7 +43,12 @@ References = Annotated[
 ]
 TaxonomyFile = Annotated[
     str | None,
-    typer.Option("--taxonomy", help="CSV of child,parent in place of WordNet, for path, wup and lch."),
+    typer.Option("--taxonomy", help="CSV of child,parent in place of WordNet: path, wup and lch, groups, order, severity."),
+]
+PartOfSpeech = Annotated[str, typer.Option("--pos", help="What labels are in WordNet: noun, or verb for lists of actions.")]
+WordNetName = Annotated[
+    str | None,
+    typer.Option("--wordnet", help="A WordNet that NLTK has installed (wordnet31, wordnet2022), in place of 3.0."),
 ]
 KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
 Permutations = Annotated[
@@ -63,6 +68,8 @@ def analyze(
     map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
+    pos: PartOfSpeech = "noun",
+    wordnet: WordNetName = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
     ema: Ema = False,
@@ -162,6 +169,8 @@ def analyze(
         mapping=map_file,
         references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
+        pos=pos,
+        wordnet=wordnet,
         epochs=epochs,
         choice=Choice(head, ema, keep_extra_classes),
         centred=centred,

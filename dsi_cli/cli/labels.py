@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, MapFile, Quiet
+from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
+    from dsi_cli.wordnet.net import Net
     from dsi_cli.wordnet.senses import Resolution
 
 Interactive = Annotated[
@@ -44,6 +45,8 @@ def labels(
     write_map: WriteMap = None,
     interactive: Interactive = False,
     uncertain: Annotated[bool, typer.Option("--uncertain", help="Only the labels that want a look.")] = False,
+    pos: PartOfSpeech = "noun",
+    wordnet: WordNetName = None,
     presets: Annotated[bool, typer.Option("--presets", help="The label lists that ship with dsi, instead.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -59,10 +62,11 @@ def labels(
     dsi labels --presets
     """
     from dsi_cli.pipeline import reference
+    from dsi_cli.wordnet import net
 
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
-    one = reference.of(labels, map_file)
+    one = reference.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
         one = asked(one)
     if write_map is not None:
@@ -70,11 +74,12 @@ def labels(
         reference.write_map(one, write_map)
     rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
     if as_json:
-        console.print_json({"labels_id": one.labels_id, "labels": [document(row) for row in rows]})
+        looked_up = {"labels_id": one.labels_id, "wordnet": one.of.name, "pos": one.of.part}
+        console.print_json({**looked_up, "labels": [document(row) for row in rows]})
         return DONE
     _print(rows)
     unsure = sum(row.is_uncertain for row in one.resolutions)
-    told = f"{one.resolved} of {console.count(one.classes, 'label')} in WordNet 3.0; {unsure} want a look"
+    told = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}; {unsure} want a look"
     console.note(told + (" (?)" if unsure else ""), quiet=quiet)
     return DONE
 
@@ -153,24 +158,22 @@ def asked(one: Labelling) -> Labelling:
     console.note(f"{console.count(len(unsure), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     for number, row in enumerate(unsure, start=1):
-        _offer(row, f"{number}/{len(unsure)}")
-        while (answer := _answer(row)) is not None and answer and by_name(answer) is None:
+        _offer(row, f"{number}/{len(unsure)}", one.of)
+        while (answer := _answer(row)) is not None and answer and by_name(answer, one.of) is None:
             console.note(f"  {answer!a} is neither a number above nor an id or synset name")
         if answer is None:
             break
         chosen[row.index] = answer
-    return labelling.label(one.labels, chosen)
+    return labelling.label(one.labels, chosen, one.of, one.tree)
 
 
-def _offer(row: Resolution, place: str) -> None:
-    from dsi_cli.wordnet import taxonomy
-
-    graph = taxonomy.load()
+def _offer(row: Resolution, place: str, of: Net) -> None:
+    graph = of.taxonomy
     console.note(f"\n{place}  {row.label}".replace("\n", ""))
     if row.synset is None:
         console.note(f"  {row.reason}")
     names = row.candidates[:SHOWN]
-    glosses = taxonomy.definitions([node for name in names if (node := graph.node(name)) is not None])
+    glosses = of.definitions([node for name in names if (node := graph.node(name)) is not None])
     for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
         chance = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
         console.note(f"  {number}  {chance}  {name}: {shorten(gloss, 90, placeholder='...')}")

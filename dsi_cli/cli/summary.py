@@ -89,7 +89,7 @@ def _told(run: RunSummary) -> Iterator[str]:
     if run.labels:
         is_said = run.preset is None or run.labels == f"the preset {run.preset}"
         preset = "" if is_said else f", which are the preset {run.preset}"
-        yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in WordNet 3.0"
+        yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in {run.known_to}"
     if run.log:
         yield f"  losses and accuracies: {run.log}"
     for split, words in run.splits.items():

@@ -22,11 +22,13 @@ from dsi_cli.cli.analyze import (
     Labels,
     MapFile,
     Out,
+    PartOfSpeech,
     Permutations,
     Quiet,
     References,
     Report,
     TaxonomyFile,
+    WordNetName,
 )
 from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
@@ -56,6 +58,8 @@ def watch(
     map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
+    pos: PartOfSpeech = "noun",
+    wordnet: WordNetName = None,
     head: Head = None,
     ema: Ema = False,
     keep_extra_classes: KeepExtraClasses = False,
@@ -112,6 +116,8 @@ def watch(
         mapping=map_file,
         references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
+        pos=pos,
+        wordnet=wordnet,
         choice=choice,
         permutations=permutations,
         draws=draws,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, MapFile, Quiet, TaxonomyFile
+from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
 from dsi_cli.cli.labels import Interactive, WriteMap, asked, document, require_other
 from dsi_cli.errors import DONE
 from dsi_cli.metrics import DEFAULT_REFERENCES
@@ -48,6 +48,8 @@ def wordnet(
         str, typer.Option("--measure", help="path, wup, lch, res:FILE, lin:FILE or jcn:FILE (information content).")
     ] = DEFAULT_REFERENCES[0],
     taxonomy: TaxonomyFile = None,
+    pos: PartOfSpeech = "noun",
+    wordnet_name: WordNetName = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -62,12 +64,14 @@ def wordnet(
     dsi wordnet ckpts/classes.txt --measure wup
     dsi wordnet cifar100 -o - | python -c "..."  # Parquet on stdout
     """
-    from dsi_cli.pipeline import reference, references
+    from dsi_cli.pipeline import hierarchy, reference, references
+    from dsi_cli.wordnet import net
 
-    (opened,) = references.open_all([measure], taxonomy)
+    of = net.load(pos, wordnet_name)
+    (opened,) = references.open_all([measure], hierarchy.open_tree(taxonomy), of)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
-    one = reference.of(labels, map_file)
+    one = reference.of(labels, map_file, of)
     if interactive:
         one = asked(one)
     neighbors = reference.neighbors_of(one, neighbors, whole=whole)
@@ -82,6 +86,7 @@ def wordnet(
             {
                 "labels_id": one.labels_id,
                 "preset": one.labels.preset,
+                "reference": opened.name,
                 "out": str(path),
                 "neighbors": neighbors,
                 "labels": [document(r) for r in one.resolutions],
@@ -111,10 +116,10 @@ def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
     for line in _lines(said):
         if on_stdout:
             console.print_cut(line)
-    if one.labels.preset:
+    if one.labels.preset and one.of.is_usual:
         console.note(f"these are the labels of the preset {one.labels.preset}: its mapping is used", quiet=quiet)
     console.note(
-        f"{one.resolved} of {console.count(one.classes, 'label')} in WordNet 3.0, from {one.labels.source}", quiet=quiet
+        f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}, from {one.labels.source}", quiet=quiet
     )
     if one.labels.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)

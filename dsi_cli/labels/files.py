@@ -7,6 +7,7 @@ Text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or else in Windows' L
 from __future__ import annotations
 
 import codecs
+from dataclasses import replace
 from pathlib import Path
 
 from dsi_cli.errors import UsageError
@@ -75,12 +76,13 @@ def read_labels(path: str | Path) -> LabelList:
         It is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
     path = Path(path)
-    text = text_of(path)
+    text, reader = text_of(path), READERS.get(path.suffix.lower(), parsers.lines)
     try:
-        names, wnids = READERS.get(path.suffix.lower(), parsers.lines)(text)
+        names, wnids = reader(text)
+        above = parsers.superclasses(text) if reader is parsers.table else None
     except ValueError as error:
         raise UsageError(f"{path}: expected {EXPECTED}, {error}; correct the file, or name another") from None
-    return recognise(names, path.name, wnids)
+    return replace(recognise(names, path.name, wnids), superclasses=above)
 
 
 def find_beside(folder: str | Path) -> Path | None:

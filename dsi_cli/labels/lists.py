@@ -26,16 +26,19 @@ class LabelList:
         Where the list came from, for a person to read.
     preset : str or None
         The preset that it equals.
+    superclasses : tuple of (str or None), or None
+        The superclass that the list gives each class; None where it gives none at all.
     """
 
     names: tuple[str, ...]
     wnids: tuple[str | None, ...] | None
     source: str
     preset: str | None = None
+    superclasses: tuple[str | None, ...] | None = None
 
     @property
     def id(self) -> str:
-        """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on the source.
+        """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on source and superclasses.
 
         Examples
         --------

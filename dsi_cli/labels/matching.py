@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 
 from dsi_cli.labels.lists import LabelList
 
-MARKS = (re.compile(r"n\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
+MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
 """What may stand before names, if it stands before each."""
 
-_ID = re.compile(r"n\d{8}")
+_ID = re.compile(r"[nv]\d{8}")
 
 Variants = Mapping[str, Sequence[str]]
 """A class's name to other names in use for it."""

@@ -22,8 +22,11 @@ ID_COLUMNS = ("wnid", "synset", "id")
 INDEX_COLUMNS = ("index", "class_index", "id")
 """Columns that order the rows; ``id`` only where all its values are numbers."""
 
-_ID = re.compile(r"n\d{8}")
-_ID_AND_NAME = re.compile(r"(n\d{8})\s+(\S.*)")
+SUPERCLASS_COLUMNS = ("superclass", "supercategory", "coarse_label", "group", "category", "parent")
+"""Columns that hold the superclass of each class; the first that a table has counts, where any row has one."""
+
+_ID = re.compile(r"[nv]\d{8}")
+_ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
 
 
 def lines(text: str) -> Names:
@@ -69,6 +72,28 @@ def table(text: str) -> Names:
     >>> table("n02084071\tdog\tdog.n.01\n")
     (('dog',), ('n02084071',))
     """
+    names, wnids, _ = _columns(text)
+    return names, wnids
+
+
+def superclasses(text: str) -> tuple[str | None, ...] | None:
+    r"""Return the superclass of each class out of a table, in the order of `table`; None where no column has them.
+
+    Raises
+    ------
+    ValueError
+        As for `table`.
+
+    Examples
+    --------
+    >>> superclasses("name,superclass\ndog,pet\nrock,\n"), superclasses("name\ndog\n")
+    (('pet', None), None)
+    """
+    return _columns(text)[2]
+
+
+def _columns(text: str) -> tuple[tuple[str, ...], tuple[str | None, ...] | None, tuple[str | None, ...] | None]:
+    """Return the names, ids and superclasses of a table, by its indices where it has some."""
     rows = _rows(text)
     header = [cell.lower() for cell in rows[0][1]]
     if _ID.fullmatch(header[0]):
@@ -83,7 +108,7 @@ def table(text: str) -> Names:
     return _ordered(columns, header, [line for line, _ in rows])
 
 
-_KNOWN = {*NAME_COLUMNS, *ID_COLUMNS, *INDEX_COLUMNS}
+_KNOWN = {*NAME_COLUMNS, *ID_COLUMNS, *INDEX_COLUMNS, *SUPERCLASS_COLUMNS}
 
 
 def _rows(text: str) -> list[tuple[int, list[str]]]:
@@ -111,7 +136,9 @@ def _cell(row: Sequence[str], line: int, at: int) -> str:
     return row[at]
 
 
-def _ordered(columns: dict[str, list[str]], header: Sequence[str], numbers: Sequence[int]) -> Names:
+def _ordered(
+    columns: dict[str, list[str]], header: Sequence[str], numbers: Sequence[int]
+) -> tuple[tuple[str, ...], tuple[str | None, ...] | None, tuple[str | None, ...] | None]:
     ids = [columns[name] for name in ID_COLUMNS if name in columns]
     named = next((columns[name] for name in NAME_COLUMNS if name in columns), ids[0] if ids else None)
     if named is None:
@@ -120,14 +147,15 @@ def _ordered(columns: dict[str, list[str]], header: Sequence[str], numbers: Sequ
     if "" in named:
         raise ValueError(f"found no name in line {numbers[named.index('')]}")
     wnids = [next((cell for cell in cells if cell), None) for cells in zip(*ids, strict=True)] or [None] * len(named)
-    rows = list(zip(named, wnids, strict=True))
+    above = next((columns[name] for name in SUPERCLASS_COLUMNS if name in columns), [""] * len(named))
+    rows = list(zip(named, wnids, [cell or None for cell in above], strict=True))
     index = next((columns[name] for name in INDEX_COLUMNS if name != "id" and name in columns), None)
     if index is not None:
         if not _are_numbers(index):
             raise ValueError("found a column of indices that are not all whole numbers")
         rows = in_order([int(cell) for cell in index], rows)
-    names, given = zip(*rows, strict=True)
-    return names, given if any(given) else None
+    names, given, above = zip(*rows, strict=True)
+    return names, given if any(given) else None, above if any(above) else None
 
 
 def _are_numbers(cells: Sequence[str]) -> bool:

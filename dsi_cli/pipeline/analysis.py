@@ -24,9 +24,10 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, by_class, curves, labelling, mapped, reading, reference, references
+from dsi_cli.pipeline import answering, by_class, curves, hierarchy, labelling, mapped, reading, reference, references
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
+from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
@@ -35,6 +36,8 @@ from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.store import output, parquet
+from dsi_cli.wordnet import net
+from dsi_cli.wordnet.net import Net
 
 _log = logging.getLogger(__name__)
 
@@ -75,8 +78,9 @@ def analyze(
         progress(Progress(stage, done, total))
 
     with output.writing(Path(out)):
-        opened = references.open_all(options.references, options.taxonomy)
-        tables = TopTables(Path(out), options, opened)
+        of, tree = net.load(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
+        opened = references.open_all(options.references, tree, of)
+        tables = TopTables(Path(out), options, opened, tree)
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
@@ -87,7 +91,7 @@ def analyze(
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
-        labellings, warnings = _label(states, options, inputs.class_names)
+        labellings, warnings = _label(states, options, inputs.class_names, of, tree)
         references.check(opened, labellings.values())
         counter = answering.Counter(tell)
         answers = answering.prepare(Path(out), states, labellings, options, inputs, counter)
@@ -180,7 +184,7 @@ def _scan(
 
 
 def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: Net, tree: Tree | None
 ) -> tuple[dict[str, Labelling], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
     found: dict[str, Labelling] = {}
@@ -202,7 +206,7 @@ def _label(
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            labelling.label(labels, mapped.chosen_or_none(options.mapping, labels))
+            labelling.label(labels, mapped.chosen_or_none(options.mapping, labels, of), of, tree)
             if labels
             else labelling.without_labels(classes or 0)
         )
@@ -260,7 +264,7 @@ def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: S
         if one.labels is None or not len(prepared.csm.classes):
             continue
         path = output.reference_path(out, prepared.name, one.labels.id)
-        described = source.described | {"mapping": one.mapping_id}
+        described = source.described | {"mapping": one.meaning_id}
         if parquet.options_of(path) != described:
             table = reference.table_of(one, prepared.matrix, prepared.name)
             parquet.write(table, path, described, output.scratch(out))

@@ -21,7 +21,7 @@ from dsi_cli.metrics.hierarchy import Judgement
 from dsi_cli.metrics.reliability import reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
-from dsi_cli.pipeline.options import TAXONOMY, Options
+from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics, own_of
 from dsi_cli.similarity.confusion import classes_with_samples
 
@@ -267,9 +267,10 @@ def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Reco
 
 
 def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
-    """Return the severity of a split's mistakes and the superclass accuracy, by the taxonomy."""
+    """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
     assert answer.counts is not None
-    counts, unknown = answer.counts, semantics.labelling.why_no_reference()
+    counts, labelling = answer.counts, semantics.labelling
+    unknown = labelling.why_no_hierarchy()
     lone = semantics.why_no_superclasses()
     found = {
         "severity": Judgement(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
@@ -277,7 +278,7 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
         if lone
         else hierarchy.superclass_accuracy(counts, semantics.superclasses),
     }
-    by = {"severity": TAXONOMY, "superclass_accuracy": semantics.superclasses_are}
+    by = {"severity": labelling.hierarchy.name, "superclass_accuracy": labelling.superclasses_are}
     return [
         _point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
         for metric, entry in found.items()

@@ -1,11 +1,11 @@
-"""A run's labels: where they were found, what WordNet says of them, and the reference matrix that follows."""
+"""A run's labels: where they were found, what WordNet says of them, and the reference matrix and groups that follow."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -18,7 +18,10 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.wordnet import groups, paths, senses, subsumers, taxonomy
+from dsi_cli.pipeline import hierarchy
+from dsi_cli.pipeline.hierarchy import Hierarchy, Tree, placed
+from dsi_cli.wordnet import net, paths, senses
+from dsi_cli.wordnet.net import Net
 from dsi_cli.wordnet.senses import Resolution
 
 _log = logging.getLogger(__name__)
@@ -29,6 +32,10 @@ FEWEST = 4
 """Resolved classes that an alignment with WordNet needs."""
 
 
+LISTS_OWN = "list-superclasses"
+"""The name of superclasses that a label list gives its classes."""
+
+
 @dataclass(frozen=True)
 class Labelling:
     """The classes of a run, or of a label list alone, in the classifier's order."""
@@ -36,10 +43,10 @@ class Labelling:
     classes: int
     labels: LabelList | None
     resolutions: tuple[Resolution, ...]
-    order: NDArray[np.intp]
-    """The classes in display order: taxonomy where labels are resolved, the others behind; else as given."""
-    groups: tuple[str | None, ...] = ()
-    """The synset of the hypernym that groups each class; None for classes that no group holds, empty without labels."""
+    of: Net
+    """What labels were looked up in."""
+    tree: Tree | None = None
+    """The taxonomy that takes WordNet's place as the hierarchy."""
 
     @property
     def labels_id(self) -> str | None:
@@ -47,12 +54,49 @@ class Labelling:
         return self.labels.id if self.labels else None
 
     @property
-    def mapping_id(self) -> str | None:
+    def meaning_id(self) -> str | None:
         """Twelve hex digits that change with the labels and with what they were understood to mean; None without labels."""
         if self.labels is None:
             return None
         meant = [self.labels.id, *(one.wnid or "" for one in self.resolutions)]
-        return hashlib.sha256("\n".join(meant).encode()).hexdigest()[:12]
+        return _digits(meant if self.of.is_usual else [*meant, self.of.id])
+
+    @property
+    def mapping_id(self) -> str | None:
+        """The same, which also changes with the taxonomy of one's own and with the list's superclasses."""
+        shapes = [self.tree.fingerprint] if self.tree else []
+        shapes += [one or "" for one in (self.labels.superclasses or ())] if self.labels else []
+        return _digits([self.meaning_id, *shapes]) if self.meaning_id and shapes else self.meaning_id
+
+    @cached_property
+    def hierarchy(self) -> Hierarchy:
+        """The taxonomy that the classes hang in."""
+        if self.tree is None:
+            return Hierarchy(self.of.id, "WordNet", self.of.taxonomy, self.nodes, self.classes)
+        nodes = self.tree.nodes(self.labels.names) if self.labels else {}
+        return Hierarchy(self.tree.name, self.tree.source, self.tree.taxonomy, nodes, self.classes)
+
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The classes in display order: by the hierarchy, those that it lacks behind; superclasses of the list together."""
+        order = self.hierarchy.order()
+        above = self.list_superclasses
+        return np.array(order if above is None else hierarchy.by_superclass(order, above), dtype=np.intp)
+
+    @cached_property
+    def groups(self) -> tuple[str | None, ...]:
+        """The superclass that the list gives each class, else the hypernym that groups it; None for classes that none holds.
+
+        Empty without labels.
+        """
+        if self.labels is None:
+            return ()
+        return self.list_superclasses or self.hierarchy.groups()
+
+    @property
+    def list_superclasses(self) -> tuple[str | None, ...] | None:
+        """Those of the label list, unless a taxonomy of one's own is given; None where there are none."""
+        return self.labels.superclasses if self.labels and not self.tree else None
 
     @property
     def resolved(self) -> int:
@@ -63,6 +107,21 @@ class Labelling:
     def unresolved(self) -> list[Resolution]:
         """The labels without a synset."""
         return [resolution for resolution in self.resolutions if resolution.synset is None]
+
+    @property
+    def known_to(self) -> str:
+        """Where labels are looked up, in words."""
+        if self.tree is not None:
+            return self.tree.source
+        return self.of.title if self.of.part == "noun" else f"{self.of.title}'s {self.of.part}s"
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """The labels that the hierarchy lacks, each with the reason."""
+        if self.tree is None:
+            return [(one.label, one.reason or "") for one in self.unresolved]
+        lacking = [one.label for one in self.resolutions if one.index not in self.hierarchy.nodes]
+        return [(label, f"{self.tree.source} has no node of that name") for label in lacking]
 
     def group_of(self, index: int) -> str | None:
         """Return the synset that groups a class, None where there is none."""
@@ -76,10 +135,20 @@ class Labelling:
             return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
         return None
 
+    def why_no_hierarchy(self) -> str | None:
+        """Return why mistakes cannot be judged by the hierarchy, None if they can."""
+        if self.tree is None or self.labels is None:
+            return self.why_no_reference()
+        known = len(self.hierarchy.nodes)
+        few = f"{known} of {self.classes} labels are known to {self.tree.source}: a hierarchy needs {FEWEST} or more"
+        return few if known < FEWEST else None
+
     @property
     def nodes(self) -> dict[int, int]:
         """The node in WordNet of each class that has a synset."""
-        return _known(self.resolutions)
+        graph = self.of.taxonomy
+        nodes = {one.index: graph.node(one.wnid) for one in self.resolutions if one.wnid is not None}
+        return {index: node for index, node in nodes.items() if node is not None}
 
     def reference(self) -> NDArray[np.float32]:
         """Return the matrix as it is stored: `similarity` in float32."""
@@ -87,21 +156,29 @@ class Labelling:
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        return placed(self.nodes, self.classes, paths.path_similarity)
-
-    def heights(self) -> NDArray[np.float32]:
-        """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a synset."""
-        return placed(self.nodes, self.classes, subsumers.common_heights, np.float32)
+        return placed(self.nodes, self.classes, lambda nodes: paths.path_similarity(nodes, self.of.taxonomy))
 
     @cached_property
-    def own_superclasses(self) -> tuple[str, ...] | None:
-        """Those that the data set of a preset gives its classes, such as CIFAR-100's 20; None where there are none."""
-        return None if self.labels is None else presets.superclasses_of(self.labels)
+    def own_superclasses(self) -> tuple[str | None, ...] | None:
+        """Those that the list gives its classes, else the data set of a preset, such as CIFAR-100's 20; None where none does.
+
+        A taxonomy of one's own comes before both.
+        """
+        if self.labels is None or self.tree:
+            return None
+        return self.list_superclasses or presets.superclasses_of(self.labels)
+
+    @property
+    def superclasses_are(self) -> str:
+        """Where the superclasses come from, as the tables name it: ``cifar100-superclasses``, else the hierarchy."""
+        if self.labels is None or self.own_superclasses is None:
+            return self.hierarchy.name
+        return LISTS_OWN if self.list_superclasses else f"{self.labels.preset}-superclasses"
 
     def superclasses(self) -> NDArray[np.intp]:
         """Return a number for each class that is the same for those of a superclass.
 
-        These are the data set's own where it has some, else the groups; a class without a group is alone.
+        These are the data set's own where it has some, else the groups; a class without one is alone.
         """
         named = self.own_superclasses or [self.group_of(index) for index in range(self.classes)]
         numbers: dict[str, int] = {}
@@ -134,33 +211,44 @@ class Labelling:
         return rows
 
 
-def placed(
-    nodes: Mapping[int, int],
-    classes: int,
-    between: Callable[[Sequence[int]], NDArray[Any]],
-    dtype: type[np.floating[Any]] = np.float64,
-) -> NDArray[Any]:
-    """Return what a measure gives between the nodes of classes ``(C, C)``, NaN for classes without one."""
-    matrix = np.full((classes, classes), np.nan, dtype=dtype)
-    if nodes:
-        at = np.array(list(nodes))
-        matrix[np.ix_(at, at)] = between(list(nodes.values()))
-    return matrix
+def label(
+    labels: LabelList, chosen: Mapping[int, str] | None = None, of: Net | None = None, tree: Tree | None = None
+) -> Labelling:
+    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first.
 
+    Parameters
+    ----------
+    of : what labels are looked up in; WordNet 3.0's nouns unless given
+    tree : a taxonomy that takes WordNet's place as the hierarchy
 
-def label(labels: LabelList, chosen: Mapping[int, str] | None = None) -> Labelling:
-    """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first."""
+    Raises
+    ------
+    UsageError
+        The labels are a preset, whose classes are nouns, and verbs are asked for.
+    """
+    of = of or net.load()
     if labels.preset is None:
-        labels = presets.recognise(labels.names, labels.source, labels.wnids)
-    resolutions = tuple(senses.resolve(labels.names, labels.wnids, labels.preset, chosen))
-    one = Labelling(len(labels.names), labels, resolutions, _display_order(resolutions), _groups(resolutions))
+        found = presets.recognise(labels.names, labels.source, labels.wnids)
+        labels = replace(found, superclasses=labels.superclasses)
+    wnids, preset = _ids_in(labels, of)
+    resolutions = senses.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
+    one = Labelling(len(labels.names), labels, tuple(resolutions), of, tree)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", one.classes, labels.source, labels.preset, one.resolved)
     return one
 
 
+def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, str | None]:
+    """Return the ids of labels and the preset that they are of; in another WordNet those of a preset's same synsets, if any."""
+    if labels.preset is None or labels.wnids is None or of.is_usual:
+        return labels.wnids, labels.preset
+    if of.part != "noun":
+        raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
+    return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None
+
+
 def without_labels(classes: int) -> Labelling:
     """Return the labelling of a run whose labels nobody knows."""
-    return Labelling(classes, None, (), np.arange(classes))
+    return Labelling(classes, None, (), net.load())
 
 
 def labels_of(
@@ -211,23 +299,5 @@ def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | s
             yield told
 
 
-def _known(resolutions: Sequence[Resolution]) -> dict[int, int]:
-    """Return the node of each class that has a synset."""
-    graph = taxonomy.load()
-    nodes = {one.index: graph.node(one.wnid) for one in resolutions if one.wnid is not None}
-    return {index: node for index, node in nodes.items() if node is not None}
-
-
-def _groups(resolutions: Sequence[Resolution]) -> tuple[str | None, ...]:
-    names = taxonomy.load().names
-    known = _known(resolutions)
-    found = dict(zip(known, groups.groups(list(known.values())), strict=True))
-    return tuple(None if (group := found.get(one.index)) is None else names[group] for one in resolutions)
-
-
-def _display_order(resolutions: Sequence[Resolution]) -> NDArray[np.intp]:
-    known = _known(resolutions)
-    indices = list(known)
-    first = [indices[place] for place in taxonomy.taxonomy_order(list(known.values()))]
-    rest = [one.index for one in resolutions if one.wnid is None]
-    return np.array([*first, *rest], dtype=np.intp)
+def _digits(parts: Sequence[str | None]) -> str:
+    return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()[:12]

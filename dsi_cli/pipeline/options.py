@@ -10,8 +10,7 @@ from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
-TAXONOMY = "wordnet3.0"
-REFERENCE = f"{TAXONOMY}-path"
+REFERENCE = "wordnet3.0-path"
 SPLITS = ("train", "test")
 TRUTH = ("rows", "columns")
 
@@ -97,7 +96,11 @@ class Options:
     references: tuple[str, ...] = DEFAULT_REFERENCES
     """As ``--reference`` takes them, see `dsi_cli.pipeline.references`; the first is the main one."""
     taxonomy: str | None = None
-    """A CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``."""
+    """A CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``, groups, order and severity."""
+    pos: str = "noun"
+    """The part of speech that labels are looked up among: ``noun`` or ``verb``."""
+    wordnet: str | None = None
+    """The name of a WordNet that is installed for NLTK, in place of 3.0."""
     measures: tuple[str, ...] = DEFAULT_MEASURES
     quantiles: tuple[float, ...] = (WSI_QUANTILE,)
     """Of the max and min WSI."""
@@ -138,6 +141,8 @@ class Options:
         return {
             **self.shaping_matrices,
             "centred": self.centred,
+            "pos": self.pos,
+            "wordnet": self.wordnet,
             "measures": list(self.measures),
             "quantiles": list(self.quantiles),
             "permutations": self.permutations,

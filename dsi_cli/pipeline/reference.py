@@ -25,6 +25,7 @@ from dsi_cli.pipeline.references import Opened
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks
+from dsi_cli.wordnet.net import Net, load
 
 LARGEST_WHOLE = 4096
 """Labels; of longer lists the nearest classes are given unless the whole matrix is asked for."""
@@ -35,8 +36,12 @@ BLOCK = 512
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
-def of(labels: str | Sequence[str], mapping: str | Path | None = None) -> Labelling:
+def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Net | None = None) -> Labelling:
     """Return what WordNet says of a label file, a preset, or labels themselves; a mapping file comes first.
+
+    Parameters
+    ----------
+    net : what labels are looked up in; WordNet 3.0's nouns unless given
 
     Raises
     ------
@@ -44,7 +49,7 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None) -> Labell
         The file, the preset or the mapping cannot be read.
     """
     found = files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
-    return label(found, None if mapping is None else mapped.chosen(mapping, found))
+    return label(found, mapped.chosen_or_none(mapping, found, net or load()), net)
 
 
 def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:
@@ -74,7 +79,7 @@ def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None =
     UsageError
         Neighbours were asked for, which are those by path similarity, of another reference.
     """
-    if opened is not None and opened.name != REFERENCE:
+    if opened is not None and opened.name != name_of(one):
         if neighbors is not None:
             raise UsageError(
                 f"the nearest labels are by WordNet's path similarity, not {opened.name}: add --whole for its matrix"
@@ -83,6 +88,11 @@ def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None =
     if not one.resolved:
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
     return _rows(one) if neighbors is None else _neighbors(one, neighbors)
+
+
+def name_of(one: Labelling) -> str:
+    """Return the name of the reference by path similarity: ``wordnet3.0-path``."""
+    return f"{one.of.id}-path"
 
 
 def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = None) -> None:
@@ -132,22 +142,22 @@ def _whole(one: Labelling, opened: Opened) -> Any:
 def _rows(one: Labelling) -> Iterator[Any]:
     """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
     known, nodes = _known(one)
-    for rows, similar in blocks.similarity_rows(nodes, block=BLOCK):
+    for rows, similar in blocks.similarity_rows(nodes, one.of.taxonomy, block=BLOCK):
         first = int(known[rows.start]) if rows.start else 0
         last = int(known[rows.stop]) if rows.stop < len(known) else one.classes
         for start in range(first, last, BLOCK):  # once, unless classes without a synset lie between
             matrix = np.full((min(BLOCK, last - start), one.classes), np.nan, dtype=np.float32)
             here = (known[rows] >= start) & (known[rows] < start + BLOCK)
             matrix[np.ix_(known[rows][here] - start, known)] = similar[here]
-            yield _table(one, matrix, start)
+            yield _table(one, matrix, start, name_of(one))
 
 
 def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
     assert one.labels is not None
     known, nodes = _known(one)
     names = np.array(one.labels.names, dtype=object)
-    constants = {"reference": REFERENCE, "labels_id": one.labels.id}
-    for found in blocks.nearest(nodes, count, block=BLOCK):
+    constants = {"reference": name_of(one), "labels_id": one.labels.id}
+    for found in blocks.nearest(nodes, count, one.of.taxonomy, block=BLOCK):
         label, neighbor = known[found.label], known[found.neighbor]
         varying = {"class_index": label, "name": names[label].tolist(), "neighbor": neighbor}
         varying |= {"neighbor_name": names[neighbor].tolist(), "rank": found.rank, "ties": found.ties}
@@ -160,7 +170,7 @@ def _known(one: Labelling) -> tuple[NDArray[np.intp], list[int]]:
     return np.array(list(one.nodes)), list(one.nodes.values())
 
 
-def _table(one: Labelling, matrix: NDArray[np.float32], start: int, name: str = REFERENCE) -> Any:
+def _table(one: Labelling, matrix: NDArray[np.float32], start: int, name: str) -> Any:
     assert one.labels is not None
     constants = {"reference": name, "labels_id": one.labels.id}
     rows = range(start, start + len(matrix))

@@ -1,13 +1,12 @@
 """What ``--reference`` names: WordNet's measures, those of a taxonomy of one's own, or a matrix; opened once, before all else.
 
-``path``, ``wup``, ``lch`` are of the taxonomy of ``--taxonomy`` where there is one, else of WordNet; ``wordnet:path`` is always of
-WordNet. ``res:FILE``, ``lin:FILE``, ``jcn:FILE`` need an information content file. All else is the file of a matrix.
+``path``, ``wup``, ``lch`` are of the taxonomy of ``--taxonomy`` where there is one, else of WordNet's nouns, or what ``--pos`` and
+``--wordnet`` name; ``wordnet:path`` is always of WordNet. ``res:FILE``, ``lin:FILE``, ``jcn:FILE`` need an information content
+file. All else is the file of a matrix.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,12 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.pipeline import own_matrix
-from dsi_cli.pipeline.labelling import FEWEST, Labelling, placed
-from dsi_cli.pipeline.options import TAXONOMY
+from dsi_cli.pipeline.hierarchy import Tree, fingerprint, placed, safe
+from dsi_cli.pipeline.labelling import FEWEST, Labelling
 from dsi_cli.pipeline.semantics import Reference
-from dsi_cli.wordnet import information, measures, own
+from dsi_cli.wordnet import information, measures, net
 from dsi_cli.wordnet.information import UNKNOWN
-from dsi_cli.wordnet.taxonomy import Taxonomy
+from dsi_cli.wordnet.net import Net
 
 Values = NDArray[np.float64]
 
@@ -67,16 +66,20 @@ class Opened:
         return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
 
 
-def open_all(asked: Sequence[str], taxonomy: str | None) -> list[Opened]:
+def open_all(asked: Sequence[str], tree: Tree | None = None, of: Net | None = None) -> list[Opened]:
     """Return the references that were asked for, in that order, the main one first.
+
+    Parameters
+    ----------
+    tree : a taxonomy in place of WordNet
+    of : the WordNet; 3.0's nouns unless given
 
     Raises
     ------
     UsageError
         One is of no known form, a file cannot be read or is not what it should be, or two have the same name.
     """
-    tree = None if taxonomy is None else own.read(taxonomy)
-    opened = [_open(spec, taxonomy, tree) for spec in dict.fromkeys(asked)]
+    opened = [_open(spec, tree, of or net.load()) for spec in dict.fromkeys(asked)]
     names = [one.name for one in opened]
     for name in names:
         if names.count(name) > 1:
@@ -104,59 +107,46 @@ def bounded(matrix: Values) -> Values:
     return np.where(is_open, finite.max(initial=0.0), matrix)
 
 
-def _open(spec: str, taxonomy: str | None, tree: Taxonomy | None) -> Opened:
+def _open(spec: str, tree: Tree | None, of: Net) -> Opened:
     kind, _, rest = spec.partition(":")
     if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
-        return _by_wordnet(rest)
+        return _by_wordnet(rest, of)
     if spec in measures.BY_TAXONOMY:
-        return _by_wordnet(spec) if taxonomy is None or tree is None else _by_tree(spec, Path(taxonomy), tree)
+        return _by_wordnet(spec, of) if tree is None else _by_tree(spec, tree)
     if kind in measures.BY_INFORMATION and rest:
-        return _by_information(kind, Path(rest))
+        return _by_information(kind, Path(rest), of)
     if Path(spec).suffix.lower() in own_matrix.SUFFIXES:
         path = Path(spec)
         matrix = own_matrix.read(path)
-        return Opened(_safe(path.stem), _fingerprint(path), matrix.of, path.name, is_matrix=True)
+        return Opened(safe(path.stem), fingerprint(path), matrix.of, path.name, is_matrix=True)
     near = nearest(spec, measures.BY_TAXONOMY)
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
 
 
-def _by_wordnet(kind: str) -> Opened:
+def _by_wordnet(kind: str, of: Net) -> Opened:
     measure = measures.BY_TAXONOMY[kind]
-    return Opened(
-        f"{TAXONOMY}-{kind}",
-        None,
-        lambda one: placed(one.nodes, one.classes, lambda nodes: measure(nodes, None)),
-        "WordNet",
-    )
+
+    def similarity(one: Labelling) -> Values:
+        return placed(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
+
+    return Opened(f"{of.id}-{kind}", None, similarity, "WordNet")
 
 
-def _by_tree(kind: str, path: Path, tree: Taxonomy) -> Opened:
+def _by_tree(kind: str, tree: Tree) -> Opened:
     measure = measures.BY_TAXONOMY[kind]
 
     def similarity(one: Labelling) -> Values:
         assert one.labels is not None
-        found = own.nodes_of(tree, one.labels.names)
-        return placed(
-            {k: node for k, node in enumerate(found) if node is not None}, one.classes, lambda x: measure(x, tree)
-        )
+        return placed(tree.nodes(one.labels.names), one.classes, lambda nodes: measure(nodes, tree.taxonomy))
 
-    return Opened(f"{_safe(path.stem)}-{kind}", _fingerprint(path), similarity, path.name)
+    return Opened(f"{tree.name}-{kind}", tree.fingerprint, similarity, tree.source)
 
 
-def _by_information(kind: str, path: Path) -> Opened:
-    measure, counts = measures.BY_INFORMATION[kind], information.read(path)
+def _by_information(kind: str, path: Path, of: Net) -> Opened:
+    measure, counts = measures.BY_INFORMATION[kind], information.read(path, of)
 
     def similarity(one: Labelling) -> Values:
         known = {index: node for index, node in one.nodes.items() if counts.counts[node] > 0}
         return bounded(placed(known, one.classes, lambda nodes: measure(nodes, counts)))
 
-    return Opened(f"{TAXONOMY}-{kind}-{_safe(path.stem)}", _fingerprint(path), similarity, path.name)
-
-
-def _fingerprint(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def _safe(stem: str) -> str:
-    """Return a name that may be part of a file's name that every Parquet reader takes."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "-", stem).strip(".-") or "matrix"
+    return Opened(f"{of.id}-{kind}-{safe(path.stem)}", fingerprint(path), similarity, path.name)

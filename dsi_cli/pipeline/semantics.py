@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from dsi_cli.metrics.reliability import Reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.options import TAXONOMY
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
@@ -100,7 +99,7 @@ class Semantics:
     @cached_property
     def heights(self) -> NDArray[np.float32]:
         """The height of the lowest common hypernym of every two classes."""
-        return self.labelling.heights()
+        return self.labelling.hierarchy.heights()
 
     @cached_property
     def superclasses(self) -> NDArray[np.intp]:
@@ -110,17 +109,11 @@ class Semantics:
     def why_no_superclasses(self) -> str | None:
         """Return why there is no superclass accuracy, None where there is one."""
         one = self.labelling
-        if one.own_superclasses or (one.why_no_reference() is None and any(one.groups)):
+        if one.own_superclasses or (one.why_no_hierarchy() is None and any(one.groups)):
             return None
         return (
-            one.why_no_reference() or "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
+            one.why_no_hierarchy() or "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
         )
-
-    @property
-    def superclasses_are(self) -> str:
-        """Where the superclasses come from, as the tables name it: ``cifar100-superclasses``, else the taxonomy."""
-        one = self.labelling
-        return f"{one.labels.preset}-superclasses" if one.labels and one.own_superclasses else TAXONOMY
 
     def prepare(self) -> None:
         """Prepare all references now."""

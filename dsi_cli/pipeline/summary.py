@@ -37,6 +37,8 @@ class RunSummary:
     labels: str | None
     """Where the labels came from, in words."""
     preset: str | None
+    known_to: str
+    """Where labels are looked up, in words: WordNet 3.0, or the file of a taxonomy."""
     resolved: int
     unresolved: list[tuple[str, str]]
     """Label and reason."""
@@ -95,8 +97,9 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         classes=one.classes or None,
         labels=one.labels.source if one.labels else None,
         preset=one.labels.preset if one.labels else None,
-        resolved=one.resolved,
-        unresolved=[(r.label, r.reason or "") for r in one.unresolved],
+        known_to=one.known_to,
+        resolved=len(one.hierarchy.nodes),
+        unresolved=one.left_out,
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

@@ -16,6 +16,7 @@ from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.pipeline import curves, phases, reading
 from dsi_cli.pipeline.by_class import ByClass
+from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState
@@ -44,13 +45,15 @@ class TopTables:
     out : the output folder, locked
     options : of this call
     references : those that the options name, opened
+    tree : the taxonomy that the options name, read
     """
 
-    def __init__(self, out: Path, options: Options, references: Sequence[Opened]) -> None:
+    def __init__(self, out: Path, options: Options, references: Sequence[Opened], tree: Tree | None = None) -> None:
         self.out = out
         self.options = options
         self.references = references
         self._shaping_curves = options.shaping_curves | {"references": [one.described for one in references]}
+        self._shaping_curves |= {"taxonomy": tree and {"name": tree.name, "made_from": tree.fingerprint}}
         self._checkpoints = output.earlier_options(out, CHECKPOINTS)
         self._curves = output.earlier_options(out, CURVES)
         self._rows: list[curves.Row] = []

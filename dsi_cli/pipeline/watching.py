@@ -17,11 +17,12 @@ from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UsageError
 from dsi_cli.labels import files as label_files
-from dsi_cli.pipeline import answering, references
+from dsi_cli.pipeline import answering, hierarchy, references
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.summary import Summary
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
+from dsi_cli.wordnet import net
 
 EVERY = 10.0
 """Seconds from one listing to the next."""
@@ -69,7 +70,7 @@ def check(out: Given, options: Options) -> None:
     """
     if options.labels is not None:
         label_files.read(options.labels)
-    references.open_all(options.references, options.taxonomy)
+    references.open_all(options.references, hierarchy.open_tree(options.taxonomy), net.load(options.pos, options.wordnet))
     with output.writing(Path(out)):
         answering.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
 

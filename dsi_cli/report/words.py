@@ -57,7 +57,7 @@ def _labels(classes: pd.DataFrame) -> Iterator[str]:
     found = int(classes["synset"].notna().sum())
     ways = classes.loc[classes["synset"].notna(), "resolved_by"].value_counts()
     by = ", ".join(f"{number} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
-    yield f"{found} of {_count(len(classes), 'label')} found in WordNet 3.0{f' ({by})' if by else ''}."
+    yield f"{found} of {_count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
 
 
 def _answers(run: Run, name: str) -> Iterator[str]:

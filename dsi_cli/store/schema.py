@@ -77,8 +77,8 @@ CLASSES = Table(
         Column("labels_id", TEXT, "the label list; null without labels"),
         _CLASS,
         Column("name", TEXT, "the label"),
-        Column("synset", TEXT, "WordNet 3.0 synset, dog.n.01"),
-        Column("wnid", TEXT, "WordNet 3.0 id, n02084071"),
+        Column("synset", TEXT, "WordNet synset, dog.n.01 or run.v.01; of 3.0 unless --wordnet names another"),
+        Column("wnid", TEXT, "its WordNet id, n02084071 or v01926311"),
         Column("definition", TEXT, "WordNet's gloss"),
         Column(
             "resolved_by",
@@ -92,7 +92,11 @@ CLASSES = Table(
         Column("candidate_scores", FLOATS, "their chances; empty where an id decides"),
         Column("reason", TEXT, "why this synset, or why none; null where an id decides"),
         Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
-        Column("group", TEXT, "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01"),
+        Column(
+            "group",
+            TEXT,
+            "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01, or the list's superclass",
+        ),
         Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
         Column("samples_test", INTEGER, "samples of the class in the test split"),
     ),
@@ -116,7 +120,7 @@ CURVES = Table(
             "reference",
             TEXT,
             "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
-            " the taxonomy, or cifar100-superclasses",
+            " the taxonomy, or cifar100-superclasses, list-superclasses",
         ),
         Column("split", TEXT, "train or test, where the metric has one"),
         Column(

@@ -1,9 +1,11 @@
-"""WordNet 3.0's nouns: what a label means, and how far two meanings are apart.
+"""WordNet: what a label means, and how far two meanings are apart. Nouns and verbs of 3.0 are shipped.
 
 Modules
 -------
+net
+    One WordNet's nouns or verbs, all that is known of them: handed to whatever looks labels up.
 taxonomy
-    The graph of hypernyms: nodes by id and by name, glosses, ancestors, the order of classes.
+    The graph of hypernyms: nodes by id and by name, ancestors, the order of classes.
 paths
     Shortest paths and path similarity of all pairs of labels (the SCSM).
 measures
@@ -19,16 +21,21 @@ groups
 blocks
     The same by blocks of rows, and each label's nearest alone, for long lists.
 lexicon
-    Words: the lemmas in sense order, plurals to base forms, nearest spellings.
+    Words: the lemmas in sense order, plurals and other forms to base forms, nearest spellings.
 senses
     Labels (WordNet ids, synset names or words) to synsets, each with its confidence, alternatives and reason.
 ids
     What a label says without words: an id, a synset name, or nothing that can be looked up.
+forms
+    Words to the synsets that have them, in whatever form and spelling.
 candidates
-    A label's words to the synsets that they could mean.
+    A label's text to the synsets that it could mean.
 evidence, choosing, weights, reasons
     The choice among these for a whole list at once: what speaks for each, how it is weighed, and said in words.
 
-``data/`` holds the compiled nouns (``scripts/compile_wordnet.py``) and WordNet's licence; nothing is downloaded. The
-other versions of WordNet have other ids: an id is always one of 3.0, as ImageNet's are.
+installed, princeton
+    Another WordNet that NLTK has installed: where it lies, and its files as the tables that are shipped of 3.0.
+
+``data/`` holds the compiled nouns and verbs (``scripts/compile_wordnet.py``) and WordNet's licence; nothing is downloaded. The
+other versions of WordNet have other ids: an id is one of 3.0, as ImageNet's are, unless another version is asked for.
 """

@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet import lexicon
-from dsi_cli.wordnet.candidates import HEAD, SPELLED, Reading
-from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, gather, kinds, together
-from dsi_cli.wordnet.weights import WEIGHTS
+from dsi_cli.wordnet.candidates import Reading
+from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, together
+from dsi_cli.wordnet.forms import HEAD, SPELLED
+from dsi_cli.wordnet.taxonomy import above
+from dsi_cli.wordnet.weights import VERBS, WEIGHTS
 
 STEPS = 8
 """Rounds of evidence and chances."""
@@ -72,23 +74,20 @@ class Choice:
     displaced: bool
 
 
-def fitted() -> Weights:
-    """Return ``WEIGHTS`` as arrays, in the order of ``ALONE`` and ``TOGETHER``."""
-    first = np.array([WEIGHTS[name][0] for name in ALONE])
-    return Weights(first, np.array([WEIGHTS[name][1] for name in (*ALONE, *TOGETHER)]))
-
-
-def choose(labels: Sequence[str], readings: Sequence[Reading], weights: Weights | None = None) -> list[Choice]:
-    """Return the choice for each label of a list, jointly; the same for the same list, whatever its order."""
-    return chosen(gather(labels, readings), labels, readings, weights or fitted())
+def fitted(part: str = "noun") -> Weights:
+    """Return the weights of nouns or of verbs as arrays, in the order of ``ALONE`` and ``TOGETHER``."""
+    weights = WEIGHTS if part == "noun" else VERBS
+    first = np.array([weights[name][0] for name in ALONE])
+    return Weights(first, np.array([weights[name][1] for name in (*ALONE, *TOGETHER)]))
 
 
 def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], weights: Weights) -> list[Choice]:
-    """Return the choices, given the evidence."""
+    """Return the choice for each label of a list, jointly, given the evidence; the same for the same list, whatever its order."""
     chances = settle(field, weights)
     any_fits = _any_fits(field, scores(field, chances, weights).sum(axis=1))
-    taken = _handed_out(field, chances, labels)
     forms = [one.how for reading in readings for one in reading.candidates]
+    is_shared = np.array([field.of.part == "verb" and form == HEAD for form in forms], dtype=bool)
+    taken = _handed_out(field, chances, labels, is_shared)
     starts = np.searchsorted(field.label, np.arange(field.count + 1))
     twice = _twice(labels)
     choices = []
@@ -146,8 +145,11 @@ def softmax(field: Field, scores: Floats) -> Floats:
     return chance
 
 
-def _handed_out(field: Field, chances: Floats, labels: Sequence[str]) -> Rows:
-    """Return the candidate that each label gets (-1 for none): from the greatest chance down, each synset once."""
+def _handed_out(field: Field, chances: Floats, labels: Sequence[str], is_shared: npt.NDArray[np.bool_]) -> Rows:
+    """Return the candidate that each label gets (-1 for none): from the greatest chance down, each synset once.
+
+    Those of ``is_shared`` may be another label's as well: *ride a bike* and *ride a horse*.
+    """
     best = np.full(field.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
     best[field.label[order[::-1]]] = order[::-1]
@@ -158,7 +160,7 @@ def _handed_out(field: Field, chances: Floats, labels: Sequence[str]) -> Rows:
         if chances[row] < ANOTHER_FITS:
             break
         label, node = field.label[row], int(field.node[row])
-        if got[label] < 0 and node not in used:
+        if got[label] < 0 and (node not in used or is_shared[row]):
             got[label] = row
             used.add(node)
     return np.where(got < 0, best, got)
@@ -177,12 +179,13 @@ def _closeness(field: Field, best: npt.NDArray[np.intp], twice: frozenset[int]) 
 
     It is all that tells such labels apart: data sets are often sorted by topic.
     """
-    out = np.zeros(len(field.node))
+    out, sizes = np.zeros(len(field.node)), field.of.kinds["size"]
     for row in np.flatnonzero(np.isin(field.label, list(twice))):
         at = field.label[row]
         beside = [k for k in (at - 2, at - 1, at + 1, at + 2) if 0 <= k < field.count and k not in twice and best[k] >= 0]
-        above = lexicon.above(int(field.node[row]))
+        over = above(field.of.taxonomy, int(field.node[row]))
         for k in beside:
-            shared = above & lexicon.above(int(field.node[best[k]]))
-            out[row] = max(out[row], -np.log(min((int(kinds()["size"][node]) for node in shared), default=1)) + 12.0)
+            shared = over & above(field.of.taxonomy, int(field.node[best[k]]))
+            size = min((int(sizes[node]) for node in shared), default=len(sizes))
+            out[row] = max(out[row], -np.log(size) + 12.0)
     return out

@@ -16,14 +16,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet import lexicon, taxonomy
-from dsi_cli.wordnet.candidates import PLURAL, Reading, found
-from dsi_cli.wordnet.taxonomy import numbers, read_table
+from dsi_cli.wordnet.candidates import Reading
+from dsi_cli.wordnet.forms import PLURAL, found
+from dsi_cli.wordnet.net import Net, load
+from dsi_cli.wordnet.taxonomy import above
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -38,9 +38,10 @@ FILES = {
     "person": (18,),
     "plant": (20,),
     "substance": (27,),
-    "abstract": (4, 7, 9, 10, 11, 12, 14, 16, 19, 21, 22, 23, 24, 25, 26, 28),
+    "abstract": (4, 7, 9, 10, 11, 12, 14, 16, 19, 21, 22, 23, 24, 25, 26, 28, 31, 37, 40, 42),
 }
-"""Groups of WordNet's lexicographer files of nouns: which kinds of things are photographed. File 3 is in none."""
+"""Groups of WordNet's lexicographer files: which kinds of things are photographed. File 3 is in none. Of verbs (29 to 43) those
+of cognition, emotion, possession and state are abstract, the others in none."""
 
 ALONE = (
     "rank",
@@ -64,8 +65,8 @@ ALONE = (
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
 and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
 found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context: the sense is below a sense of the words beside the label. context in gloss: its gloss has such a word. labels in
-gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
+context: the sense is below a sense of the words beside the label, or of its superclass (`SUPERCLASS`). context in gloss: its
+gloss has such a word. labels in gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
 
 TOGETHER = ("near 0.5", "near 8", "near tenth", "same kind", "same synset", "above others", "below others")
 """near: see above, with k of 0.5, 8 and a tenth of the list. same kind: log share of the other labels in the same
@@ -74,6 +75,8 @@ lexicographer file. same synset: another label means it. above, below others: an
 
 NESTED = 8.0
 """Above and below others is no evidence where this share, inverted (an eighth), of the labels lie below others."""
+SUPERCLASS = 3.0
+"""Words beside a label that its superclass counts for."""
 _FARTHEST = -5.0
 _STOP = frozenset(
     ("the", "and", "for", "with", "that", "used", "from", "which", "its", "any", "being", "having", "not", "one")
@@ -86,6 +89,8 @@ class Field:
 
     Attributes
     ----------
+    of : Net
+        Whose nodes they are.
     count : int
         Labels.
     label, node : (K,) int
@@ -99,6 +104,7 @@ class Field:
         Lexicographer file.
     """
 
+    of: Net
     count: int
     label: Rows
     node: Rows
@@ -109,28 +115,18 @@ class Field:
     file: Rows
 
 
-@cache
-def kinds() -> dict[str, npt.NDArray[np.int64]]:
-    """Return what is known of each node: file, instance, parts, derived, size, words."""
-    table = read_table("kinds")
-    small = {name: numbers(table[name], np.dtype(np.uint8)) for name in ("file", "instance", "parts", "derived")}
-    known = {name: column.astype(np.int64) for name, column in small.items()}
-    known["size"] = numbers(table["size"], np.dtype(np.int32)).astype(np.int64)
-    known["words"] = np.bincount(lexicon.load().synsets, minlength=len(known["size"]))
-    return known
-
-
-def gather(labels: Sequence[str], readings: Sequence[Reading]) -> Field:
-    """Return the candidates of all labels with what speaks for each alone."""
+def gather(labels: Sequence[str], readings: Sequence[Reading], of: Net | None = None) -> Field:
+    """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
+    of = of or load()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
     node = np.array([one.node for reading in readings for one in reading.candidates], dtype=np.intp)
-    above = [lexicon.above(int(one)) for one in node]
-    under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in above])
-    flat = np.array([one for nodes in above for one in nodes], dtype=np.intp)
-    _, shared = np.unique(label[under] * len(taxonomy.load().offsets) + flat, return_inverse=True)
-    alone = np.column_stack([*_of_words(readings), *_of_synsets(node), *_of_text(labels, readings)])
+    over = [above(of.taxonomy, int(one)) for one in node]
+    under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in over])
+    flat = np.array([one for nodes in over for one in nodes], dtype=np.intp)
+    _, shared = np.unique(label[under] * len(of.taxonomy.offsets) + flat, return_inverse=True)
+    alone = np.column_stack([*_of_words(readings, of), *_of_synsets(node, of), *_of_text(labels, readings, of)])
     order = [_COMPUTED.index(name) for name in ALONE]
-    return Field(len(labels), label, node, alone[:, order], under, flat, shared, kinds()["file"][node])
+    return Field(of, len(labels), label, node, alone[:, order], under, flat, shared, of.kinds["file"][node])
 
 
 _COMPUTED = (
@@ -140,8 +136,8 @@ _COMPUTED = (
 )
 
 
-def _of_words(readings: Sequence[Reading]) -> list[Floats]:
-    known, names, rows = lexicon.load(), taxonomy.load().names, []
+def _of_words(readings: Sequence[Reading], of: Net) -> list[Floats]:
+    known, names, rows = of.words, of.taxonomy.names, []
     for reading in readings:
         has_exact = any(one.how != PLURAL for one in reading.candidates)
         for one in reading.candidates:
@@ -154,31 +150,35 @@ def _of_words(readings: Sequence[Reading]) -> list[Floats]:
     return list(np.array(rows, dtype=np.float64).reshape(-1, 5).T)
 
 
-def _of_synsets(node: Rows) -> list[Floats]:
-    known = {name: column[node] for name, column in kinds().items()}
+def _of_synsets(node: Rows, of: Net) -> list[Floats]:
+    known = {name: column[node] for name, column in of.kinds.items()}
     found = [
         known["instance"].astype(np.float64),
         np.log(known["words"]),
         np.log(known["size"]),
         (known["size"] == 1).astype(np.float64),
-        taxonomy.load().depths[node] / 10.0,
+        of.taxonomy.depths[node] / 10.0,
         np.log1p(known["parts"]),
         np.log1p(known["derived"]),
     ]
     return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
 
 
-def _of_text(labels: Sequence[str], readings: Sequence[Reading]) -> list[Floats]:
+def _of_text(labels: Sequence[str], readings: Sequence[Reading], of: Net) -> list[Floats]:
     own = [frozenset(_words(label)) for label in labels]
     in_labels = Counter(word for words in own for word in words)
     rows = []
     for words, reading in zip(own, readings, strict=True):
-        beside = frozenset(word for text in reading.context for word in _words(text))
-        above = frozenset(one.node for text in reading.context for one in found(text))
-        glosses = taxonomy.definitions([one.node for one in reading.candidates])
+        beside = frozenset(word for text in (*reading.context, *reading.superclass) for word in _words(text))
+        senses, tops = (
+            frozenset(one.node for text in texts for one in found(text, of))
+            for texts in (reading.context, reading.superclass)
+        )
+        glosses = of.definitions([one.node for one in reading.candidates])
         for one, gloss in zip(reading.candidates, glosses, strict=True):
             says = frozenset(_words(gloss))
-            is_below = bool((lexicon.above(one.node) - {one.node}) & above)
+            over = above(of.taxonomy, one.node) - {one.node}
+            is_below = bool(over & senses) + SUPERCLASS * bool(over & tops)
             rows.append((is_below, bool(says & beside), min(sum(word in in_labels for word in says - words), 3)))
     return list(np.array(rows, dtype=np.float64).reshape(-1, 3).T)
 
@@ -200,7 +200,7 @@ def together(field: Field, chances: Floats) -> Floats:
     -------
     (K, len(TOGETHER)) float
     """
-    nodes = len(taxonomy.load().offsets)
+    nodes = len(field.of.taxonomy.offsets)
     weight = chances[field.under]
     below = np.bincount(field.above, weight, minlength=nodes)[field.above] - np.bincount(field.shared, weight)[field.shared]
     others = np.maximum(below, 0.0)
@@ -213,7 +213,7 @@ def together(field: Field, chances: Floats) -> Floats:
 
 
 def _near(field: Field, others: Floats, k: float) -> Floats:
-    share = kinds()["size"][field.above] / len(taxonomy.load().offsets)
+    share = field.of.kinds["size"][field.above] / len(field.of.taxonomy.offsets)
     value = np.log((others + 1e-9) / (others + k)) - np.log(share)
     out = np.full(len(field.node), _FARTHEST)
     np.maximum.at(out, field.under, value)
@@ -222,7 +222,7 @@ def _near(field: Field, others: Floats, k: float) -> Floats:
 
 def _within(field: Field, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
     """Return how many other labels lie below each candidate, and above it, up to 1."""
-    count, nodes = len(field.node), len(taxonomy.load().offsets)
+    count, nodes = len(field.node), len(field.of.taxonomy.offsets)
     is_self = field.above == field.node[field.under]
     over = np.zeros(count)
     over[field.under[is_self]] = others[is_self]
@@ -237,7 +237,7 @@ def _within(field: Field, chances: Floats, others: Floats, same: Floats) -> tupl
 
 
 def _same_kind(field: Field, chances: Floats) -> Floats:
-    files = 32
+    files = 64
     of_list = np.bincount(field.file, chances, minlength=files)
     of_label = np.bincount(field.label * files + field.file, chances, minlength=field.count * files)
     others = np.maximum(of_list[field.file] - of_label[field.label * files + field.file], 0.0)

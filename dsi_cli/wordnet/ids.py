@@ -6,16 +6,20 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from dsi_cli.wordnet import lexicon, taxonomy
+from dsi_cli.wordnet import net, taxonomy
+from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.taxonomy import PARTS
 
 LONGEST_LABEL = 1000
 """Characters; WordNet's longest noun has 71, ImageNet's longest list of synonyms 180."""
 
-HOW_TO_NAME = "a WordNet 3.0 id (n02084071), a synset name (dog.n.01) or an English noun"
+EXAMPLES = {"noun": ("n02084071", "dog.n.01"), "verb": ("v01926311", "run.v.01")}
+"""An id of WordNet 3.0 and a synset name, of each part of speech."""
 
 _SYNSET_NAME = re.compile(r"(?P<lemma>\S.*)\.(?P<kind>[nvasr])\.(?P<sense>\d{1,3})")
-_OTHER_ID = re.compile(r"[vasr]\d{8}")
-_ID_AND_WORDS = re.compile(r"(n\d{8})[\s_:,;.\-]+\S.*")
+_OTHER_ID = re.compile(r"[asr]\d{8}")
+_ID_AND_WORDS = re.compile(r"([nv]\d{8})[\s_:,;.\-]+\S.*")
+_WORDS = {letter: part for part, letter in PARTS.items()} | {"a": "adjective", "s": "adjective", "r": "adverb"}
 
 
 @dataclass(frozen=True)
@@ -27,40 +31,65 @@ class Named:
     reason: str | None = None
 
 
-def by_name(text: str) -> Named | None:
-    """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither."""
+def how_to_name(of: Net) -> str:
+    """Return what a label may be, for a message."""
+    wnid, name = EXAMPLES[of.part]
+    # Another version's ids are others, so none is shown as an example of it.
+    return (
+        f"a {of.title} id{f' ({wnid})' if of.name == net.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
+    )
+
+
+def by_name(text: str, of: Net | None = None) -> Named | None:
+    """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither.
+
+    Parameters
+    ----------
+    of
+        WordNet 3.0's nouns unless given.
+    """
+    of = of or net.load()
     key = text.strip().lower()
     before_words = _ID_AND_WORDS.fullmatch(key)
     if before_words:
         key = text = before_words[1]
-    if taxonomy.is_wnid(key):
-        node = taxonomy.load().node(key)
+    name = _SYNSET_NAME.fullmatch(key)
+    is_id = taxonomy.is_wnid(key)
+    letter = name["kind"] if name else key[:1]
+    if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[of.part]:
+        return Named("unresolved", reason=_of_another_part(text, letter, of))
+    if is_id:
+        node = of.taxonomy.node(key)
         if node is None:
             versions = "it may be from another version of WordNet, whose ids differ"
-            return Named("unresolved", reason=f"{shown(text)} is not in WordNet 3.0; {versions}")
+            return Named("unresolved", reason=f"{shown(text)} is not in {of.title}; {versions}")
         return Named("wnid", node)
-    name = _SYNSET_NAME.fullmatch(key)
-    if _OTHER_ID.fullmatch(key) or (name and name["kind"] != "n"):
-        return Named("unresolved", reason=f"{shown(text)} is no noun; only nouns have a common taxonomy")
-    return _by_sense(text, name["lemma"], int(name["sense"])) if name else None
+    return _by_sense(text, name["lemma"], int(name["sense"]), of) if name else None
 
 
-def _by_sense(text: str, lemma: str, sense: int) -> Named:
-    known = lexicon.load().senses("_".join(lemma.split()))
+def _of_another_part(text: str, letter: str, of: Net) -> str:
+    found = f"{shown(text)} is no {of.part}"
+    if _WORDS[letter] not in PARTS:
+        return f"{found}; only nouns and verbs have a taxonomy"
+    return f"{found} but one of WordNet's {_WORDS[letter]}s; {_WORDS[letter]}s are compared with --pos {_WORDS[letter]}"
+
+
+def _by_sense(text: str, lemma: str, sense: int, of: Net) -> Named:
+    known = of.words.senses("_".join(lemma.split()))
     if 1 <= sense <= len(known):
         return Named("synset", known[sense - 1])
-    senses = f"{len(known)} noun sense{'s' * (len(known) != 1)}"
-    return Named("unresolved", reason=f"{shown(text)} is not in WordNet 3.0, which has {senses} of that word")
+    senses = f"{len(known)} {of.part} sense{'s' * (len(known) != 1)}"
+    return Named("unresolved", reason=f"{shown(text)} is not in {of.title}, which has {senses} of that word")
 
 
-def unusable(label: str) -> str | None:
+def unusable(label: str, of: Net) -> str | None:
     """Return why a label cannot be looked up at all, or None."""
     if not label.strip():
-        return f"the label is empty; expected {HOW_TO_NAME}"
+        return f"the label is empty; expected {how_to_name(of)}"
     if len(label) > LONGEST_LABEL:
-        return f"the label has {len(label)} characters; expected {HOW_TO_NAME}"
+        return f"the label has {len(label)} characters; expected {how_to_name(of)}"
     if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in label):
-        return f"{shown(label)} holds a control character; expected {HOW_TO_NAME}"
+        return f"{shown(label)} holds a control character; expected {how_to_name(of)}"
     return None
 
 

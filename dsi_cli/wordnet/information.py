@@ -1,8 +1,8 @@
-"""Information content: how rarely a noun, or anything below it, was met in a text. Files in NLTK's format.
+"""Information content: how rarely a noun or verb, or anything below it, was met in a text. Files in NLTK's format.
 
 The format (``ic-brown.dat`` and the like, of Pedersen's WordNet::Similarity): a first line that says the version; then a
-line a synset, ``1740n 1915712 ROOT``: its offset with ``n`` or ``v``, its count, and ``ROOT`` if it is one. A noun's
-information is minus the logarithm of its count over the roots'.
+line a synset, ``1740n 1915712 ROOT``: its offset with ``n`` or ``v``, its count, and ``ROOT`` if it is one. A synset's
+information is minus the logarithm of its count over that of all roots together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.taxonomy import Rows, load
+from dsi_cli.wordnet import net
+from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.taxonomy import Rows, Taxonomy
 
 UNKNOWN = 1e300
 """NLTK's information of a noun that was never counted, and its infinity."""
@@ -31,12 +33,15 @@ class Information:
 
     Attributes
     ----------
+    taxonomy : Taxonomy
+        Whose nodes were counted.
     counts : (M,) float64
-        Of WordNet 3.0's nouns; 0 where a noun was never counted.
+        Of its nodes; 0 where one was never counted.
     total : float
         Of the roots together.
     """
 
+    taxonomy: Taxonomy
     counts: npt.NDArray[np.float64]
     total: float
 
@@ -46,8 +51,8 @@ class Information:
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
-def read(path: str | PathLike[str]) -> Information:
-    """Return the nouns' counts of an information content file.
+def read(path: str | PathLike[str], of: Net | None = None) -> Information:
+    """Return the counts of an information content file; of WordNet 3.0's nouns unless others are given.
 
     Raises
     ------
@@ -59,7 +64,8 @@ def read(path: str | PathLike[str]) -> Information:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-    graph, total = load(), 0.0
+    of = of or net.load()
+    graph, total = of.taxonomy, 0.0
     counts = np.zeros(len(graph.offsets))
     for number, line in enumerate(lines[1:], start=2):
         found = _LINE.fullmatch(line)
@@ -68,18 +74,18 @@ def read(path: str | PathLike[str]) -> Information:
             raise UsageError(
                 f"{file}, line {number}: expected an information content file of NLTK, as '1740n 1915712 ROOT'"
             )
-        if found["kind"] != "n":
+        if found["kind"] != graph.letter:
             continue
         total += count if found["root"] else 0.0
         node = graph.node(int(found["offset"]))
         if node is None:
             raise UsageError(
-                f"{file}, line {number}: no noun of WordNet 3.0 has that id; it is of another version of WordNet"
+                f"{file}, line {number}: no {of.part} of {of.title} has that id; it is of another version of WordNet"
             )
         counts[node] = count
     if total <= 0 or counts.max() > total:
-        raise UsageError(f"{file}: expected a line ROOT for nouns with the largest count; information needs it")
-    return Information(counts, total)
+        raise UsageError(f"{file}: expected a line ROOT for {of.part}s with the largest count; information needs it")
+    return Information(graph, counts, total)
 
 
 def _number(text: str) -> float | None:

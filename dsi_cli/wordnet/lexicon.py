@@ -1,8 +1,9 @@
-"""The words of WordNet 3.0's nouns: lemmas with their synsets in sense order, base forms, nearest spellings.
+"""The words of WordNet's nouns, or of its verbs: lemmas with their synsets in sense order, base forms, nearest spellings.
 
 Conventions. A *lemma* is in lower case with underscores for spaces, as in WordNet's files. The *sense order* is
 WordNet's own: by how often each sense was met in tagged text, then by the lexicographers' choice; so the first sense
-is the usual meaning of a word, which need not be the one a data set means. Synsets are nodes of the taxonomy.
+is the usual meaning of a word, which need not be the one a data set means. Synsets are nodes of the taxonomy. The words are
+those of WordNet 3.0's nouns unless others are given.
 """
 
 from __future__ import annotations
@@ -12,36 +13,40 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.taxonomy import lists, read_table
-from dsi_cli.wordnet.taxonomy import load as taxonomy_load
+from dsi_cli.wordnet.taxonomy import Tables, lists, read_table
 
-DETACHMENTS = (
-    ("s", ""),
-    ("ses", "s"),
-    ("ves", "f"),
-    ("xes", "x"),
-    ("zes", "z"),
-    ("ches", "ch"),
-    ("shes", "sh"),
-    ("men", "man"),
-    ("ies", "y"),
-)
-"""WordNet's rules for regular plurals (``morphy``), in its order: an ending, and what stands in its place."""
+DETACHMENTS = {
+    "noun": (
+        ("s", ""),
+        ("ses", "s"),
+        ("ves", "f"),
+        ("xes", "x"),
+        ("zes", "z"),
+        ("ches", "ch"),
+        ("shes", "sh"),
+        ("men", "man"),
+        ("ies", "y"),
+    ),
+    "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
+}
+"""WordNet's rules for regular forms (``morphy``), in its order: an ending, and what stands in its place."""
 
-_PLURAL_ENDS = ("s", "men")  # what all endings above end in: most words are no plurals
+_ENDS = {"noun": ("s", "men"), "verb": ("s", "ed", "ing")}  # what all endings above end in: most words are base forms
 
 
 @dataclass(frozen=True, eq=False)
 class Lexicon:
-    """All noun lemmas.
+    """All lemmas of a part of speech.
 
     Attributes
     ----------
+    part : str
+        ``noun`` or ``verb``.
     rows : dict
         Lemma to row.
     starts : (L + 1,) int32
@@ -51,9 +56,10 @@ class Lexicon:
     counts : (S,) int32
         How often each of these senses was met in tagged text.
     irregular : dict
-        Irregular plural to its base forms.
+        Irregular form to its base forms.
     """
 
+    part: str
     rows: dict[str, int]
     starts: npt.NDArray[np.int32]
     synsets: npt.NDArray[np.int32]
@@ -67,38 +73,67 @@ class Lexicon:
             return []
         return [int(node) for node in self.synsets[self.starts[row] : self.starts[row + 1]]]
 
+    @cached_property
+    def by_letters(self) -> dict[str, list[str]]:
+        """The lemmas that hold more than letters and digits, by these alone."""
+        found: dict[str, list[str]] = {}
+        for lemma in self.rows:
+            if not lemma.isalnum():
+                found.setdefault(re.sub(r"\W|_", "", lemma), []).append(lemma)
+        return found
 
-@cache
-def load() -> Lexicon:
-    """Return WordNet 3.0's 117,798 noun lemmas (read once a process, some 50 ms)."""
-    lemmas, exceptions = read_table("lemmas"), read_table("exceptions")
+    @cached_property
+    def by_first_letter(self) -> dict[str, list[str]]:
+        """All lemmas."""
+        found: dict[str, list[str]] = {}
+        for lemma in self.rows:
+            found.setdefault(lemma[0], []).append(lemma)
+        return found
+
+
+def of_tables(tables: Tables, part: str) -> Lexicon:
+    """Return the lemmas of a part of speech out of its tables."""
+    lemmas, exceptions = tables("lemmas"), tables("exceptions")
     starts, synsets = lists(lemmas["synsets"])
     _, counts = lists(lemmas["counts"])
     rows = {lemma: row for row, lemma in enumerate(lemmas["lemma"].to_pylist())}
     irregular = dict(zip(exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True))
-    return Lexicon(rows, starts, synsets, counts, irregular)
+    return Lexicon(part, rows, starts, synsets, counts, irregular)
 
 
-def base_forms(form: str) -> list[str]:
-    """Return the lemmas that a form can stand for, the form itself first (NLTK's ``morphy``, for nouns, all of them).
+@cache
+def load(part: str = "noun") -> Lexicon:
+    """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once a process, some 50 ms)."""
+    return of_tables(partial(read_table, part), part)
+
+
+def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
+    """Return the lemmas that a form can stand for, the form itself first (NLTK's ``morphy``, all of them).
 
     Examples
     --------
     >>> base_forms("wolves"), base_forms("glasses"), base_forms("blorbs")
     (['wolf'], ['glasses', 'glass'], [])
+    >>> base_forms("running", load("verb")), base_forms("swum", load("verb"))
+    (['run'], ['swim'])
     """
-    lexicon = load()
-    bases = lexicon.irregular.get(form)
-    if bases is None and not form.endswith(_PLURAL_ENDS):
-        return [form] if form in lexicon.rows else []
+    words = words or load()
+    bases = words.irregular.get(form)
+    if bases is None and not form.endswith(_ENDS[words.part]):
+        return [form] if form in words.rows else []
     if bases is None:
-        bases = [form.removesuffix(old) + new for old, new in DETACHMENTS if form.endswith(old)]
-    return [lemma for lemma in dict.fromkeys([form, *bases]) if lemma in lexicon.rows]
+        bases = _detached(form, words.part)
+    return [lemma for lemma in dict.fromkeys([form, *bases]) if lemma in words.rows]
 
 
-def senses(form: str) -> list[int]:
-    """Return the nodes that a form can mean, in sense order, each once: NLTK's ``wordnet.synsets(form, "n")``."""
-    return list(dict.fromkeys(node for lemma in base_forms(form) for node in load().senses(lemma)))
+def _detached(form: str, part: str) -> list[str]:
+    return [form.removesuffix(old) + new for old, new in DETACHMENTS[part] if form.endswith(old)]
+
+
+def senses(form: str, words: Lexicon | None = None) -> list[int]:
+    """Return the nodes that a form can mean, in sense order, each once: NLTK's ``wordnet.synsets(form, "n")``, or ``"v"``."""
+    words = words or load()
+    return list(dict.fromkeys(node for lemma in base_forms(form, words) for node in words.senses(lemma)))
 
 
 def spellings(text: str) -> list[str]:
@@ -116,7 +151,7 @@ def spellings(text: str) -> list[str]:
     return list(dict.fromkeys(joints))
 
 
-def joined(text: str) -> list[str]:
+def joined(text: str, words: Lexicon | None = None) -> list[str]:
     """Return the lemmas that have the letters of a text, whatever stands between them.
 
     Examples
@@ -124,9 +159,13 @@ def joined(text: str) -> list[str]:
     >>> joined("black footed albatross"), joined("stbernard")
     (['black-footed_albatross'], ['st_bernard'])
     """
+    words = words or load()
     bare = letters(text)
-    forms = (bare, *(bare.removesuffix(old) + new for old, new in DETACHMENTS if bare.endswith(old)))
-    return [lemma for form in forms for lemma in ([form] if form in load().rows else _by_letters().get(form, ()))]
+    return [
+        lemma
+        for form in (bare, *_detached(bare, words.part))
+        for lemma in ([form] if form in words.rows else words.by_letters.get(form, ()))
+    ]
 
 
 def letters(text: str) -> str:
@@ -134,24 +173,8 @@ def letters(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum())
 
 
-@cache
-def _by_letters() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for lemma in load().rows:
-        if not lemma.isalnum():
-            found.setdefault(re.sub(r"\W|_", "", lemma), []).append(lemma)
-    return found
-
-
-@lru_cache(maxsize=65536)
-def above(node: int) -> frozenset[int]:
-    """Return a node and all that lie above it."""
-    parents = taxonomy_load().parents_of(node)
-    return frozenset((node,)).union(*(above(parent) for parent in parents))
-
-
 @lru_cache(maxsize=4096)
-def nearest(word: str, count: int = 3) -> tuple[str, ...]:
+def nearest(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
     """Return up to ``count`` lemmas spelled almost like a word, best first (same first letter, almost as long).
 
     Examples
@@ -160,14 +183,6 @@ def nearest(word: str, count: int = 3) -> tuple[str, ...]:
     ('elephant',)
     """
     known = set(word)
-    pool = (lemma for lemma in _by_first_letter().get(word[:1], ()) if abs(len(lemma) - len(word)) <= 2)
+    pool = (lemma for lemma in (words or load()).by_first_letter.get(word[:1], ()) if abs(len(lemma) - len(word)) <= 2)
     alike: Iterable[str] = [lemma for lemma in pool if len(known - set(lemma)) <= 2]
     return tuple(difflib.get_close_matches(word, alike, n=count, cutoff=0.8))
-
-
-@cache
-def _by_first_letter() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for lemma in load().rows:
-        found.setdefault(lemma[0], []).append(lemma)
-    return found

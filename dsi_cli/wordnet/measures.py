@@ -1,4 +1,4 @@
-"""The similarities of nouns beside path similarity, for all pairs at once, each equal to NLTK's to the last bit.
+"""The similarities of nouns, or verbs, beside path similarity, for all pairs at once, each equal to NLTK's to the last bit.
 
 ``wup``  Wu and Palmer 1994: twice the depth of what two nouns have in common, over their own depths by way of it.
 ``lch``  Leacock and Chodorow 1998: minus the logarithm of the shortest path over twice the depth of the taxonomy.
@@ -54,7 +54,8 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     NLTK's rule of what two nouns have in common: of the common hypernyms those whose *shortest* way to the root is longest;
     of these the first noun itself if it is one, else the first by name. Its depth is its *longest* way to the root, in nodes;
     the way of a noun to it is the shortest path, which may lead over another hypernym. Where several hypernyms are equally
-    deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for one pair of nouns in 100,000.
+    deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for one pair of nouns in 100,000. The
+    simulated root of verbs comes before all names, and is as deep as the roots below it, so it takes their place; its depth is 1.
 
     Examples
     --------
@@ -80,14 +81,18 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     twice = 2.0 * (taxonomy.depths[levels.nodes].astype(np.int64)[common] + 1)
     place = np.arange(len(levels.labels))
     ways = rows[common, place[:, None]].astype(np.int64) + rows[common, place]
-    return np.where(best < 0, 0.0, twice / (ways + twice))
+    if not taxonomy.simulates_root:
+        return np.where(best < 0, 0.0, twice / (ways + twice))
+    to_root = paths.ways_to_root(levels).astype(np.int64)
+    is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
+    return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (ways + twice))
 
 
 def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
     """Return Leacock and Chodorow's similarity, 0 or more: NLTK's ``lch_similarity``.
 
     Parameters and errors as for `wup_similarity`. Exactly symmetric; on the diagonal the logarithm of twice the depth of the
-    taxonomy, 3.64 in WordNet 3.0. 0 without a common hypernym.
+    taxonomy, 3.64 for WordNet 3.0's nouns. 0 without a common hypernym. A simulated root is one edge above the roots.
 
     Examples
     --------
@@ -95,7 +100,7 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     [[3.638, 2.028], [2.028, 3.638]]
     """
     taxonomy = taxonomy or load()
-    deepest = int(taxonomy.depths.max(initial=0))
+    deepest = int(taxonomy.depths.max(initial=0)) + taxonomy.simulates_root
     if deepest == 0:
         raise UsageError("Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this one has none")
     distances = paths.path_distances(checked_few(nodes), taxonomy)
@@ -109,7 +114,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
     Parameters
     ----------
     nodes : (N,) int
-        Of WordNet 3.0.
+        Of the taxonomy that the information is of.
     information
         See `dsi_cli.wordnet.information.read`.
 
@@ -118,7 +123,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
     UsageError
         As for `wup_similarity`.
     """
-    levels = _levels(nodes, load())
+    levels = _levels(nodes, information.taxonomy)
     return subsumers.largest(levels, information.content(levels.nodes), 0.0)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsi_cli.wordnet import lexicon, taxonomy
-from dsi_cli.wordnet.candidates import HEAD, SPELLED, Reading
+from dsi_cli.wordnet.candidates import Reading
 from dsi_cli.wordnet.choosing import Choice, Weights, scores
-from dsi_cli.wordnet.evidence import ALONE, FILES, TOGETHER, Field, Floats, kinds
+from dsi_cli.wordnet.evidence import ALONE, FILES, TOGETHER, Field, Floats
+from dsi_cli.wordnet.forms import HEAD, SPELLED
+from dsi_cli.wordnet.taxonomy import above
 
 GROUPS = {
     "the usual sense": ("rank", "share"),
@@ -62,7 +63,7 @@ def _against(
     field: Field, labels: Sequence[str], choice: Choice, grouped: Floats, below: dict[int, list[int]], index: int
 ) -> str:
     first, second = choice.candidates[:2]
-    other = taxonomy.load().names[int(field.node[second])]
+    other = field.of.taxonomy.names[int(field.node[second])]
     if choice.displaced:
         return f"one of {len(choice.candidates)} senses, as another label is {other} more clearly"
     gain = grouped[first] - grouped[second]
@@ -77,7 +78,7 @@ def _labels_below(field: Field, choices: Sequence[Choice]) -> dict[int, list[int
     below: dict[int, list[int]] = {}
     for index, choice in enumerate(choices):
         if len(choice.candidates):
-            for node in lexicon.above(int(field.node[choice.candidates[0]])):
+            for node in above(field.of.taxonomy, int(field.node[choice.candidates[0]])):
                 known = below.setdefault(node, [])
                 if len(known) < 3:
                     known.append(index)
@@ -86,8 +87,8 @@ def _labels_below(field: Field, choices: Sequence[Choice]) -> dict[int, list[int
 
 def _near(field: Field, labels: Sequence[str], below: dict[int, list[int]], row: int, index: int) -> str:
     """Return the labels under the narrowest hypernym that a candidate shares with others, two of them."""
-    size = kinds()["size"]
-    for node in sorted(lexicon.above(int(field.node[row])), key=lambda node: (size[node], node)):
+    size = field.of.kinds["size"]
+    for node in sorted(above(field.of.taxonomy, int(field.node[row])), key=lambda node: (size[node], node)):
         others = [ascii(labels[k][:30]) for k in below.get(node, []) if k != index][:2]
         if others:
             return f"near {' and '.join(others)}"

@@ -1,11 +1,11 @@
 """From a label to the synset that it means, and how sure that is.
 
-A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench,
-Tinca tinca``, ``001.Black_footed_Albatross``). An id given beside a label wins over the label, and a person's choice over
-both. Words are read by `dsi_cli.wordnet.candidates`, and their senses chosen for the whole list at once by
-`dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was preferred; all senses that it could
-have are named, so that a person can choose another. A label that means nothing is never guessed: it is ``unresolved``,
-with the reason; a word that is spelled almost like it is proposed, not taken.
+A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench, Tinca tinca``,
+``001.Black_footed_Albatross``): of WordNet 3.0's nouns, unless another `Net` is given, its verbs or another version. An id given
+beside a label wins over the label, and a person's choice over both. Words are read by `dsi_cli.wordnet.candidates`, and their
+senses chosen for the whole list at once by `dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was
+preferred; all senses that it could have are named, so that a person can choose another. A label that means nothing is never
+guessed: it is ``unresolved``, with the reason; a word that is spelled almost like it is proposed, not taken.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 
 from dsi_cli.errors import UsageError
 from dsi_cli.store.schema import UNCERTAIN
-from dsi_cli.wordnet import choosing, lexicon, taxonomy
-from dsi_cli.wordnet.candidates import HEAD, SPELLED, Candidate, Reading, candidate_of, folders, found, plain, read_in
+from dsi_cli.wordnet import choosing, lexicon, net
+from dsi_cli.wordnet.candidates import Reading, folders, plain, read_in
 from dsi_cli.wordnet.evidence import gather
-from dsi_cli.wordnet.ids import HOW_TO_NAME, LONGEST_LABEL, Named, by_name, shown, unusable
+from dsi_cli.wordnet.forms import HEAD, SPELLED, Candidate, candidate_of, found
+from dsi_cli.wordnet.ids import LONGEST_LABEL, Named, by_name, how_to_name, shown, unusable
+from dsi_cli.wordnet.net import Net
 from dsi_cli.wordnet.reasons import reasons
 
 __all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
@@ -54,7 +56,7 @@ class Resolution:
     label : str
         As given.
     synset, wnid, definition : str or None
-        Of WordNet 3.0; None where unresolved.
+        None where unresolved.
     resolved_by : str
         One of ``RESOLVED_BY``.
     confidence : float or None
@@ -107,6 +109,8 @@ def resolve(
     wnids: Sequence[str | None] | None = None,
     preset: str | None = None,
     chosen: Mapping[int, str] | None = None,
+    beside: Sequence[str | None] | None = None,
+    of: Net | None = None,
 ) -> list[Resolution]:
     """Return what each label means, one resolution a label, in their order.
 
@@ -121,6 +125,10 @@ def resolve(
         without an id stays unresolved.
     chosen
         What a person chose for some labels, by index: an id or a synset name; an empty text leaves the label out.
+    beside
+        The superclass of each label, or None: it is evidence, as a parent folder is, and more.
+    of
+        What labels are looked up in; WordNet 3.0's nouns unless given.
 
     Raises
     ------
@@ -136,91 +144,99 @@ def resolve(
     ('unresolved', "'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ")
     >>> [one.synset for one in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
     'crane.n.04'
+    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], of=net.load("verb"))]
+    ['ride.v.01', 'swim.v.01', 'run.v.01']
     """
+    of = of or net.load()
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
     meanings, shared = [], folders(labels)
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
-            meanings.append(_mapped(label, chosen[index]))
+            meanings.append(_mapped(label, chosen[index], of))
+        elif wnid and wnid.strip():
+            meanings.append(_given(label, wnid, preset, of))
         else:
-            meanings.append(_given(label, wnid, preset) if wnid and wnid.strip() else _alone(label, preset, shared))
+            meanings.append(_alone(label, preset, shared, of, beside[index] if beside else None))
     if any(meaning.is_open for meaning in meanings):
-        return _described(_chosen(labels, meanings))
-    return _described([_certain(index, *row) for index, row in enumerate(zip(labels, meanings, strict=True))])
+        return _described(_chosen(labels, meanings, of), of)
+    return _described([_certain(index, *row, of) for index, row in enumerate(zip(labels, meanings, strict=True))], of)
 
 
-def _given(label: str, wnid: str, preset: str | None) -> _Meaning:
+def _given(label: str, wnid: str, preset: str | None, of: Net) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates."""
-    named = by_name(wnid)
-    words = Reading() if unusable(label) or by_name(label) else read_in(label, frozenset())
+    named = by_name(wnid, of)
+    words = Reading() if unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
     if any(one.how == HEAD for one in words.candidates):
         words = Reading()  # what a part of the label means is no alternative to an id
     if named is None:
-        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {HOW_TO_NAME}")
+        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(of)}")
     return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
 
 
-def _mapped(label: str, key: str) -> _Meaning:
+def _mapped(label: str, key: str, of: Net) -> _Meaning:
     """Return the meaning of a label that a person decided on."""
     if not key.strip():
         return _Meaning("map", None, Reading(), "left out by the mapping")
-    meaning = _given(label, key, None)
+    meaning = _given(label, key, None, of)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
 
-def _alone(label: str, preset: str | None, shared: frozenset[str]) -> _Meaning:
+def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, beside: str | None) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
-        reason = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
-        return _Meaning("unresolved", None, Reading(), reason)
-    return _meaning(label, shared)
-
-
-def _meaning(label: str, shared: frozenset[str]) -> _Meaning:
-    """Return what a label means by itself."""
-    reason = unusable(label)
-    named = Named("unresolved", reason=reason) if reason else by_name(label)
+        lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+        return _Meaning("unresolved", None, Reading(), lacking)
+    reason = unusable(label, of)
+    named = Named("unresolved", reason=reason) if reason else by_name(label, of)
     if named is not None:
         return _Meaning(named.how, named.node, Reading(), named.reason)
-    return _Meaning("unresolved", None, read_in(label, shared))
+    reading = read_in(label, shared, of)
+    return _Meaning("unresolved", None, replace(reading, superclass=_of_superclass(beside, of)))
 
 
-def _certain(index: int, label: str, meaning: _Meaning) -> Resolution:
-    names = taxonomy.load().names
+def _of_superclass(beside: str | None, of: Net) -> tuple[str, ...]:
+    """Return the words of a superclass, and those of them that are found: of *large carnivores* the carnivore."""
+    if not beside:
+        return ()
+    return (beside, *dict.fromkeys(one.word for one in read_in(beside, frozenset(), of).candidates))
+
+
+def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:
+    names = of.taxonomy.names
     synset = None if meaning.node is None else names[meaning.node]
     others = tuple(names[one.node] for one in meaning.reading.candidates) or ((synset,) if synset else ())
     confidence = None if synset is None else 1.0
     return Resolution(index, label, synset, None, None, meaning.how, confidence, others, (), meaning.reason)
 
 
-def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning]) -> Iterator[Resolution]:
+def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
-    readings = [one.reading if one.is_open else _fixed(one) for one in meanings]
-    weights = choosing.fitted()
-    field = gather(labels, readings)
+    readings = [one.reading if one.is_open else _fixed(one, of) for one in meanings]
+    weights = choosing.fitted(of.part)
+    field = gather(labels, readings, of)
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
-    hints = {index: lexicon.nearest(_whole(labels[index])) for index in unknown[:SUGGESTIONS]}
-    proposed = _proposed(labels, readings, hints)
+    hints = {index: lexicon.nearest(_whole(labels[index]), words=of.words) for index in unknown[:SUGGESTIONS]}
+    proposed = _proposed(labels, readings, hints, of)
     starts = field.label.searchsorted(range(field.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
-            yield _certain(index, label, meaning)
+            yield _certain(index, label, meaning, of)
         elif not meaning.reading.candidates:
-            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()))
+            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()), of)
         else:
             choice, order = choices[index], choices[index].candidates
-            names = tuple(taxonomy.load().names[int(field.node[row])] for row in order)
+            names = tuple(of.taxonomy.names[int(field.node[row])] for row in order)
             how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
             confidence = round(choice.confidence, 4)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, why[index])
 
 
-def _fixed(meaning: _Meaning) -> Reading:
-    return Reading() if meaning.node is None else Reading((candidate_of(meaning.node),))
+def _fixed(meaning: _Meaning, of: Net) -> Reading:
+    return Reading() if meaning.node is None else Reading((candidate_of(meaning.node, of),))
 
 
 def _how(one: Candidate, reading: Reading) -> str:
@@ -236,35 +252,35 @@ def _whole(label: str) -> str:
 
 
 def _proposed(
-    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]]
+    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]], of: Net
 ) -> dict[int, tuple[str, ...]]:
     """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
     if not any(hints.values()):
         return {}
     filled = list(readings)
     for index, words in hints.items():
-        filled[index] = Reading(found(words[0]) if words else ())
-    field = gather(labels, filled)
-    choices = choosing.chosen(field, labels, filled, choosing.fitted())
-    names = taxonomy.load().names
+        filled[index] = Reading(found(words[0], of) if words else ())
+    field = gather(labels, filled, of)
+    choices = choosing.chosen(field, labels, filled, choosing.fitted(of.part))
+    names = of.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
 
-def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...]) -> Resolution:
-    reason = f"{shown(label)} is no noun in WordNet 3.0"
+def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], of: Net) -> Resolution:
+    reason = f"{shown(label)} is no {of.part} in {of.title}"
     if proposed:
         reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
     else:
-        reason += f"; expected {HOW_TO_NAME}"
+        reason += f"; expected {how_to_name(of)}"
     return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
 
 
-def _described(found: Iterator[Resolution] | Sequence[Resolution]) -> list[Resolution]:
+def _described(found: Iterator[Resolution] | Sequence[Resolution], of: Net) -> list[Resolution]:
     """Return resolutions with the ids and definitions of their synsets."""
-    graph = taxonomy.load()
+    graph = of.taxonomy
     rows = list(found)
     nodes = [node for one in rows if one.synset is not None and (node := graph.node(one.synset)) is not None]
-    glosses = iter(zip(nodes, taxonomy.definitions(nodes), strict=True))
+    glosses = iter(zip(nodes, of.definitions(nodes), strict=True))
     described = []
     for one in rows:
         node, gloss = next(glosses) if one.synset is not None else (None, None)

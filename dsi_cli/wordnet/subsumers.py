@@ -1,4 +1,4 @@
-"""What two nouns have in common: over all hypernyms that both have, the largest of a number that each node has.
+"""What two nouns, or verbs, have in common: over all hypernyms that both have, the largest of a number that each node has.
 
 A label counts as its own hypernym. Like the shortest paths there is no loop over pairs: each ancestor of the labels is a row, and
 on the way down from the root a row takes over what its parents know, if it is larger.
@@ -16,7 +16,7 @@ from dsi_cli.wordnet.paths import FAR, Levels
 from dsi_cli.wordnet.taxonomy import Nodes, Taxonomy, checked, load
 
 NO_HYPERNYM = -1
-"""The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, so it does not come up."""
+"""The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
 
 
 def largest(levels: Levels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
@@ -68,7 +68,8 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
     -----
     The height of a node is the longest way down, in edges, to a class, in the taxonomy that the classes span: these and all their
     hypernyms. So a class with no other below it has height 0, whatever else WordNet has below it. Of several common hypernyms the
-    one of least height counts. Source: Bertinetto et al. 2020 (arXiv 1912.09393), whose trees hold the classes alone too.
+    one of least height counts; a simulated root is one edge above all else. Source: Bertinetto et al. 2020 (arXiv 1912.09393),
+    whose trees hold the classes alone too.
 
     Examples
     --------
@@ -84,4 +85,5 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
         np.maximum.at(heights, above, heights[first:last] + np.int16(1))
     lacking = np.iinfo(np.int16).min
     found = largest(levels, -heights, lacking)
-    return np.where(found == lacking, np.int16(NO_HYPERNYM), -found)
+    root = int(heights.max(initial=0)) + 1 if taxonomy.simulates_root else NO_HYPERNYM
+    return np.where(found == lacking, np.int16(root), -found)

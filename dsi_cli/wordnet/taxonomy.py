@@ -1,14 +1,15 @@
-"""The noun taxonomy of WordNet 3.0: its nodes, their ids, names, glosses and parents, and the order of classes.
+"""The taxonomy of WordNet's nouns, or of its verbs: nodes, their ids, names and parents, and the order of classes.
 
-Conventions. A *node* is a row of the taxonomy, 0 to M - 1 by rising synset offset; a *WordNet id* is ``n`` and the
-offset in eight digits. Hypernyms and instance hypernyms are both *parents*, in the order of WordNet's files.
+Conventions. A *node* is a row of the taxonomy, 0 to M - 1 by rising synset offset; a *WordNet id* is ``n`` or ``v`` and the
+offset in eight digits. Hypernyms and instance hypernyms are both *parents*, in the order of WordNet's files. Verbs have hundreds
+of roots; a root above these is *simulated*, as NLTK does, so that any two verbs have something in common.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache, partial
 from importlib.resources import as_file, files
 from typing import Any
 
@@ -20,6 +21,11 @@ from dsi_cli.errors import UsageError
 
 Rows = npt.NDArray[np.intp]
 Nodes = Sequence[int] | npt.NDArray[np.integer[Any]]
+Tables = Callable[[str], Any]
+"""Gives one of the five tables of a part of speech: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
+
+PARTS = {"noun": "n", "verb": "v"}
+"""Parts of speech that have a taxonomy, and the letter of their ids."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +44,10 @@ class Taxonomy:
         The parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``.
     parents : (E,) int32
         Nodes, in WordNet's order for each child.
+    letter : str
+        What ids begin with: ``n`` or ``v``.
+    simulates_root : bool
+        Whether a root above all roots is thought of.
     """
 
     offsets: npt.NDArray[np.int32]
@@ -45,6 +55,8 @@ class Taxonomy:
     depths: npt.NDArray[np.uint8]
     starts: npt.NDArray[np.int32]
     parents: npt.NDArray[np.int32]
+    letter: str = "n"
+    simulates_root: bool = False
 
     def node(self, key: str | int) -> int | None:
         """Return the node of a WordNet id, an offset or a synset's own name, or None where there is none.
@@ -60,6 +72,8 @@ class Taxonomy:
         if isinstance(key, str):
             if not is_wnid(key):
                 return self._by_name.get(key)
+            if key[0] != self.letter:
+                return None
             key = int(key[1:])
         row = int(np.searchsorted(self.offsets, key))
         return row if row < len(self.offsets) and self.offsets[row] == key else None
@@ -72,7 +86,7 @@ class Taxonomy:
         >>> load().wnid(load().node("dog.n.01"))
         'n02084071'
         """
-        return f"n{self.offsets[node]:08d}"
+        return f"{self.letter}{self.offsets[node]:08d}"
 
     def parents_of(self, node: int) -> list[int]:
         """Return a node's hypernyms and instance hypernyms, in WordNet's order."""
@@ -96,13 +110,19 @@ class Taxonomy:
 
 
 def is_wnid(text: str) -> bool:
-    """Return whether a text has the form of a noun's WordNet id: ``n`` and eight digits."""
-    return len(text) == 9 and text[0] == "n" and text.isascii() and text[1:].isdigit()
+    """Return whether a text has the form of a WordNet id of a noun or verb: ``n`` or ``v`` and eight digits.
+
+    Examples
+    --------
+    >>> is_wnid("n02084071"), is_wnid("v01926311"), is_wnid("a00001740")
+    (True, True, False)
+    """
+    return len(text) == 9 and text[0] in PARTS.values() and text.isascii() and text[1:].isdigit()
 
 
-def read_table(name: str, columns: list[str] | None = None) -> Any:
-    """Return one of the package's compiled tables (``graph``, ``glosses``, ``lemmas``, ``exceptions``)."""
-    with as_file(files("dsi_cli.wordnet") / "data" / f"{name}.parquet") as path, pq.ParquetFile(path) as file:
+def read_table(part: str, name: str, columns: list[str] | None = None) -> Any:
+    """Return one of the package's compiled tables of a part of speech, see `Tables`."""
+    with as_file(files("dsi_cli.wordnet") / "data" / part / f"{name}.parquet") as path, pq.ParquetFile(path) as file:
         return file.read(columns).combine_chunks()
 
 
@@ -118,10 +138,9 @@ def lists(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     return numbers(array.offsets, np.dtype(np.int32)), numbers(array.values, np.dtype(np.int32))
 
 
-@cache
-def load() -> Taxonomy:
-    """Return WordNet 3.0's 82,115 nouns (read once a process, some 15 ms; glosses are not touched)."""
-    table = read_table("graph")
+def of_tables(tables: Tables, part: str) -> Taxonomy:
+    """Return the taxonomy of a part of speech out of its tables; glosses are not touched."""
+    table = tables("graph")
     starts, parents = lists(table["parents"])
     return Taxonomy(
         offsets=numbers(table["offset"], np.dtype(np.int32)),
@@ -129,7 +148,15 @@ def load() -> Taxonomy:
         depths=numbers(table["depth"], np.dtype(np.uint8)),
         starts=starts,
         parents=parents,
+        letter=PARTS[part],
+        simulates_root=part == "verb",
     )
+
+
+@cache
+def load(part: str = "noun") -> Taxonomy:
+    """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once a process, some 20 ms)."""
+    return of_tables(partial(read_table, part), part)
 
 
 def checked(nodes: Nodes, count: int) -> Rows:
@@ -157,6 +184,12 @@ def parents_of_all(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
     child = np.repeat(np.arange(len(nodes)), count)
     within = np.arange(len(child)) - np.repeat(np.cumsum(count) - count, count)
     return child, taxonomy.parents[first[child] + within].astype(np.intp)
+
+
+@lru_cache(maxsize=65536)
+def above(taxonomy: Taxonomy, node: int) -> frozenset[int]:
+    """Return a node and all that lie above it."""
+    return frozenset((node,)).union(*(above(taxonomy, parent) for parent in taxonomy.parents_of(node)))
 
 
 def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
@@ -226,21 +259,3 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
         rank[node] = visited
         stack.extend(below.get(node, ()))
     return np.argsort(rank[labels], kind="stable")
-
-
-@cache
-def _glosses() -> list[str]:
-    glosses: list[str] = read_table("glosses")["definition"].to_pylist()
-    return glosses
-
-
-def definitions(nodes: Nodes) -> list[str]:
-    """Return the nodes' glosses in WordNet 3.0.
-
-    Examples
-    --------
-    >>> definitions([load().node("tench.n.01")])
-    ['freshwater dace-like game fish of Europe and western Asia noted for ability to survive outside water']
-    """
-    glosses = _glosses()
-    return [glosses[node] for node in checked(nodes, len(glosses))]

@@ -17,6 +17,7 @@ from dsi_cli.labels.lists import LabelList
 from dsi_cli.metrics.partial import partial
 from dsi_cli.pipeline import references
 from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.hierarchy import open_tree
 from dsi_cli.pipeline.labelling import label, without_labels
 from dsi_cli.pipeline.options import Options
 from dsi_cli.store import output
@@ -74,7 +75,7 @@ def test_what_can_be_asked_for_and_its_names(human, tree, counts):
     assert [one.name for one in references.open_all(asked, None)] == [
         "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
     ]  # fmt: skip
-    names = [one.name for one in references.open_all(["path", "wordnet:path", "wup"], str(tree))]
+    names = [one.name for one in references.open_all(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
     assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dsi_cli.wordnet import lexicon
+from dsi_cli.wordnet import lexicon, taxonomy
+from dsi_cli.wordnet.taxonomy import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dsi_cli" / "wordnet" / "data"
@@ -25,16 +27,29 @@ def script():
     return module
 
 
-def test_compiling_again_gives_the_same_files(nltk_wordnet, script, tmp_path):
-    tables = script.tables(nltk_wordnet)
-    assert {path.stem for path in DATA.glob("*.parquet")} == set(tables)
+@pytest.mark.parametrize("part", PARTS)
+def test_compiling_again_gives_the_same_files(nltk_wordnet, script, tmp_path, part):
+    tables, folder = script.tables(nltk_wordnet, part), DATA / part
+    assert {path.stem for path in folder.glob("*.parquet")} == set(tables)
     for name, table in tables.items():
-        assert table.equals(pq.read_table(DATA / f"{name}.parquet")), name
-    for name in ("graph", "exceptions"):  # the two large ones take seconds to compress
-        kept, fresh = DATA / f"{name}.parquet", tmp_path / f"{name}.parquet"
+        assert table.equals(pq.read_table(folder / f"{name}.parquet")), name
+    for name in ("kinds", "exceptions"):  # the large ones take seconds to compress
+        kept, fresh = folder / f"{name}.parquet", tmp_path / f"{name}.parquet"
         script.write(tables[name], fresh)
         if pq.read_metadata(fresh).created_by == pq.read_metadata(kept).created_by:
             assert fresh.read_bytes() == kept.read_bytes()
+
+
+def test_ids_of_verbs_are_the_releases(nltk_wordnet, script):
+    """Known ids of the release on both sides of the two verbs between which another copy of WordNet 3.0 has others."""
+    graph = taxonomy.load("verb")
+    for wnid, name in (("v00001740", "breathe.v.01"), ("v01926311", "run.v.01"), ("v02422663", "restrain.v.01")):
+        assert graph.names[graph.node(wnid)] == name
+    offsets = sorted(synset.offset() for synset in nltk_wordnet.all_synsets("v"))
+    moved = np.flatnonzero(np.array(offsets) != graph.offsets)
+    assert len(moved) in (0, 9026)  # none where the release itself is shared
+    assert script.released([613018, 613036], "verb") == [613018, 613018]
+    assert script.released([613018, 1926311], "verb") == [613018, 1926311]
 
 
 def test_another_version_of_wordnet_is_refused(nltk_wordnet, shared, script, monkeypatch):
@@ -44,7 +59,7 @@ def test_another_version_of_wordnet_is_refused(nltk_wordnet, shared, script, mon
 
 
 def test_sense_counts_are_nltks(nltk_wordnet):
-    table = pq.read_table(DATA / "lemmas.parquet")
+    table = pq.read_table(DATA / "noun" / "lemmas.parquet")
     for word in ("dog", "crane", "mouse", "person"):
         counts = table["counts"][lexicon.load().rows[word]].as_py()
         senses = [nltk_wordnet.synsets(word, "n")[k] for k in range(len(counts))]
@@ -54,4 +69,4 @@ def test_sense_counts_are_nltks(nltk_wordnet):
 
 def test_the_licence_and_the_size():
     assert "Princeton" in (DATA / "LICENSE").read_text()
-    assert sum(path.stat().st_size for path in DATA.iterdir()) < 3_500_000
+    assert sum(path.stat().st_size for path in DATA.rglob("*") if path.is_file()) < 3_500_000

@@ -9,8 +9,9 @@ import pytest
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
+from dsi_cli.wordnet import net
 from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
-from dsi_cli.wordnet.taxonomy import definitions, load
+from dsi_cli.wordnet.taxonomy import load
 
 
 def only(label, wnid=None, preset=None):
@@ -57,7 +58,7 @@ def test_a_label_is_understood(label, synset, how):
     found = only(label)
     assert (found.synset, found.resolved_by) == (synset, how)
     node = load().node(synset)
-    assert (found.wnid, found.definition) == (load().wnid(node), definitions([node])[0])
+    assert (found.wnid, found.definition) == (load().wnid(node), net.load().definitions([node])[0])
     assert synset in found.candidates
     assert (found.confidence == 1.0, found.reason is None) == (how in CERTAIN, how in CERTAIN)
     assert 0 < found.confidence <= 1
@@ -70,8 +71,10 @@ def test_a_label_is_understood(label, synset, how):
             "n99999999",
             "^'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ$",
         ),
-        ("v00001740", "is no noun; only nouns have a common taxonomy"),
-        ("run.v.01", "is no noun; only nouns have a common taxonomy"),
+        ("v00001740", "^'v00001740' is no noun but one of WordNet's verbs; verbs are compared with --pos verb$"),
+        ("run.v.01", "is no noun but one of WordNet's verbs"),
+        ("big.a.01", "^'big.a.01' is no noun; only nouns and verbs have a taxonomy$"),
+        ("a00001740", "is no noun; only nouns and verbs"),
         ("dog.n.08", "'dog.n.08' is not in WordNet 3.0, which has 7 noun senses of that word"),
         ("dog.n.00", "which has 7 noun senses"),
         ("blorb.n.01", "which has 0 noun senses"),

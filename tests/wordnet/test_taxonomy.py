@@ -7,8 +7,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import taxonomy
-from dsi_cli.wordnet.taxonomy import definitions, load, taxonomy_order
+from dsi_cli.wordnet import net, taxonomy
+from dsi_cli.wordnet.taxonomy import load, taxonomy_order
 
 NAMES = ("dog.n.01", "car.n.01", "cat.n.01", "einstein.n.01", "rose.n.01", "truck.n.01", "wolf.n.01", "animal.n.01")
 
@@ -33,7 +33,7 @@ def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
         synset = nltk_wordnet.synset(graph.names[node])
         assert synset.offset() == graph.offsets[node]
         assert synset.max_depth() == graph.depths[node]
-        assert definitions([node]) == [synset.definition()]
+        assert net.load().definitions([node]) == [synset.definition()]
         above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
         assert {graph.names[parent] for parent in graph.parents_of(node)} == above
 
