@@ -11,6 +11,7 @@ from dsi_cli.cli import console
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.summary import RunSummary, Summary
+    from dsi_cli.tracking.destinations import Logged
     from dsi_cli.views.overview import Line, Mistakes
     from dsi_cli.views.typicality import Line as TypicalityLine
 
@@ -194,6 +195,12 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def print_logged(logged: Logged) -> None:
+    """Print where curves were logged to, and what to type to look at them."""
+    what = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
+    print(f"{logged.to}: {console.shown(logged.place)} ({what}); {console.shown(logged.next_step)}")
+
+
 def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:
     print()
     if has_sai:
@@ -207,5 +214,9 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
+    for problem in summary.logging_problems:
+        console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
+    for logged in summary.logged:
+        print_logged(logged)
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")
