@@ -82,8 +82,5 @@ def _log(output: Path, log_to: list[str], run: str | None, asked: list[str], *, 
             f"--log-to logs the curves, all of them; {', '.join(asked)} is for a file: leave one of the two out"
         )
     for logged in sending.send(output, destinations(log_to), run):
-        if logged.left_out:
-            left_out = ", ".join(logged.left_out)
-            console.note(f"not logged, having no chance level (dsi analyze --permutations): {left_out}", quiet=quiet)
-        print_logged(logged)
+        print_logged(logged, quiet=quiet)
     return DONE

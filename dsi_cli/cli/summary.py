@@ -45,6 +45,8 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         console.note(f"warning: {warning}", quiet=quiet)
     has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
     _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
+    for logged in summary.logged:
+        print_logged(logged, quiet=quiet)
 
 
 def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]:
@@ -195,8 +197,11 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def print_logged(logged: Logged) -> None:
+def print_logged(logged: Logged, *, quiet: bool) -> None:
     """Print where curves were logged to, and what to type to look at them."""
+    if logged.left_out:
+        left_out = ", ".join(logged.left_out)
+        console.note(f"not logged, having no chance level (dsi analyze --permutations gives it): {left_out}", quiet=quiet)
     what = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
     print(f"{logged.to}: {console.shown(logged.place)} ({what}); {console.shown(logged.next_step)}")
 
@@ -216,7 +221,5 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
     for problem in summary.logging_problems:
         console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
-    for logged in summary.logged:
-        print_logged(logged)
     print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

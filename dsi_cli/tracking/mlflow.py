@@ -46,8 +46,8 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
         for run in runs:
             _send(client, experiment, run)
     except (MlflowException, OSError) as error:
-        raise OutputError(f"MLflow did not take the curves: {' '.join(str(error).split())}") from None
-    uri = re.sub(r"//[^/@]*@", "//***@", client.tracking_uri)
+        raise OutputError(f"MLflow did not take the curves: {_without_password(' '.join(str(error).split()))}") from None
+    uri = _without_password(client.tracking_uri)
     return f"{uri}, experiment {name}", uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 
@@ -79,3 +79,12 @@ def _earlier(client: Any, experiment: str, key: str) -> tuple[str | None, _Point
     run_id = runs[0].info.run_id
     history = [one for name in runs[0].data.metrics for one in client.get_metric_history(run_id, name)]
     return run_id, {(one.key, one.step): one.value for one in history}
+
+
+def _without_password(text: str) -> str:
+    """Return text with what a URI says of a user left out.
+
+    >>> _without_password("postgresql://ann:secret@host/db")
+    'postgresql://host/db'
+    """
+    return re.sub(r"(\w://)[^/@\s]*@", r"\1", text)

@@ -30,7 +30,7 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
     Raises
     ------
     UsageError
-        The project's name cannot be right.
+        The project's name or W&B's own settings cannot be right, or nobody is logged in where that is needed.
     OutputError
         W&B could not be written to.
     """
@@ -39,20 +39,22 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
     import wandb
 
     entity, _, project = (place or os.environ.get("WANDB_PROJECT") or PROJECT).rpartition("/")
+    if "/" in entity:
+        raise UsageError(f"--log-to wandb:{place} is no project: expected PROJECT or ENTITY/PROJECT")
     try:
         sent = [_send(run, entity or None, project) for run in runs]
+    except (wandb.errors.UsageError, ValueError) as error:
+        raise UsageError(f"W&B does not take what was asked: {_line(error)}") from None
     except (wandb.errors.Error, OSError) as error:
         raise OutputError(f"W&B did not take the curves: {_line(error)}") from None
-    except ValueError as error:
-        raise UsageError(f"--log-to wandb:{place} cannot be right: {_line(error)}") from None
-    folders = [str(folder) for folder, is_offline in sent if is_offline]
-    if not folders:
-        return f"project {place or project}", "wandb.ai shows them"
-    return f"{Path(folders[0]).parent}, offline", f"wandb sync {' '.join(folders)}"
+    folders = [os.path.relpath(folder) for folder in sent if folder is not None]
+    if folders:
+        return f"{Path(folders[0]).parent}, offline, project {project}", f"wandb sync {' '.join(folders)}"
+    return f"project {project}", f"{_MODE} is {os.environ.get(_MODE)}"
 
 
-def _send(run: RunPoints, entity: str | None, project: str) -> tuple[Path, bool]:
-    """Return where a run's folder is, and whether it is all that there is of it."""
+def _send(run: RunPoints, entity: str | None, project: str) -> Path | None:
+    """Return the folder of a run that was logged offline."""
     import wandb
 
     settings = wandb.Settings(
@@ -70,17 +72,18 @@ def _send(run: RunPoints, entity: str | None, project: str) -> tuple[Path, bool]
         id=run.key,
         name=run.name,
         config={"dsi_output": run.output, "dsi_run": run.name},
-        mode=None if _MODE in os.environ else "offline",
+        mode=os.environ.get(_MODE, "offline"),
+        dir=os.environ.get("WANDB_DIR") or str(Path.cwd()),
         reinit="create_new",
         settings=settings,
     )
     _log(run, logged)
-    folder, is_offline = Path(logged.settings.sync_dir), bool(logged.offline)
+    folder = Path(logged.settings.sync_dir) if logged.offline else None
     logged.finish()
-    if is_offline:
+    if folder is not None:
         for earlier in set(folder.parent.glob(f"offline-run-*-{run.key}")) - {folder}:
             shutil.rmtree(earlier)
-    return folder, is_offline
+    return folder
 
 
 def _log(run: RunPoints, logged: Any) -> None:
