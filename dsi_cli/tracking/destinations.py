@@ -51,8 +51,12 @@ class Destination(NamedTuple):
         try:
             module = import_module(f"dsi_cli.tracking.{self.tracker.name}")
             place, next_step = module.send(runs, self.place)
-        except ModuleNotFoundError as error:
-            raise UsageError(missing(self.tracker, error.name)) from None
+        except ImportError as error:
+            if isinstance(error, ModuleNotFoundError):
+                raise UsageError(missing(self.tracker, error.name)) from None
+            raise UsageError(
+                f"--log-to {self.tracker.name}: its packages do not fit each other ({error}); update them"
+            ) from None
         left_out = list(dict.fromkeys(name for run in runs for name in run.left_out))
         return Logged(self.tracker.name, place, len(runs), sum(run.count for run in runs), next_step, left_out)
 

@@ -34,7 +34,7 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
     OutputError
         W&B could not be written to.
     """
-    if _MODE not in os.environ:
+    if os.environ.get(_MODE, "offline") == "offline":
         os.environ.setdefault(_REPORTS, "false")  # else W&B asks the network even when offline
     import wandb
 
