@@ -4,6 +4,7 @@ The notebook's names, each loaded on first use::
 
     analyze            checkpoints -> tables in a folder; returns the `Run`
     open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .slider(...)
+    log_curves         the curves of a folder -> TensorBoard, Weights & Biases or MLflow
     read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
     weight_similarity  classifier weight -> NCSM, on plain arrays
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from dsi_cli.metrics.dissimilarity import idm
     from dsi_cli.metrics.reliability import reliability
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
-    from dsi_cli.notebook import analyze, open_run, read_head, wordnet_csm
+    from dsi_cli.notebook import analyze, log_curves, open_run, read_head, wordnet_csm
     from dsi_cli.opened import Run
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.similarity.confusion import confusion_similarity
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "analyze": "dsi_cli.notebook",
+    "log_curves": "dsi_cli.notebook",
     "open_run": "dsi_cli.notebook",
     "read_head": "dsi_cli.notebook",
     "wordnet_csm": "dsi_cli.notebook",
@@ -68,6 +70,7 @@ __all__ = [
     "centred_weight_similarity",
     "confusion_similarity",
     "idm",
+    "log_curves",
     "max_wsi",
     "mean_row_ratio",
     "mean_wsi",

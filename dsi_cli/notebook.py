@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from dsi_cli.opened import Run
     from dsi_cli.pipeline.options import Evaluation
+    from dsi_cli.tracking.destinations import Logged
 
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.store import output
@@ -46,6 +47,7 @@ def analyze(
     draws: int | None = None,
     evaluation: Evaluation | None = None,
     report: bool = True,
+    log_to: Iterable[str] = (),
 ) -> Run:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
 
@@ -70,6 +72,7 @@ def analyze(
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
     report : also write ``report.html`` into the output folder
+    log_to : trackers that get the curves as well, see `log_curves`
 
     Raises
     ------
@@ -78,9 +81,11 @@ def analyze(
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.errors import OutputError
-    from dsi_cli.pipeline import analysis, reporting
+    from dsi_cli.pipeline import analysis, reporting, sending
     from dsi_cli.pipeline.options import Evaluation, Options
+    from dsi_cli.tracking.destinations import destinations
 
+    trackers = destinations(log_to)
     options = Options(
         labels=None if labels is None else str(labels),
         mapping=None if mapping is None else str(mapping),
@@ -103,7 +108,33 @@ def analyze(
         reporting.add(summary)
         if summary.report_problem is not None:
             raise OutputError(summary.report_problem)
+    list(sending.send(Path(out), trackers))
     return open_run(out)
+
+
+def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
+    """Log the curves of an output to a tracker as ``dsi export --log-to`` does, and return what was logged.
+
+    Called again, it brings them up to date: no point is there twice.
+
+    Parameters
+    ----------
+    out : the output folder
+    log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or ``mlflow:URI``
+    run : one of its runs; all if None
+
+    Raises
+    ------
+    UsageError
+        The folder is no output, there is no such run or tracker, or the tracker's package is not installed.
+    OutputError
+        The tracker could not be written to.
+    """
+    from dsi_cli.pipeline import sending
+    from dsi_cli.tracking.destinations import destinations
+
+    (logged,) = sending.send(Path(out), destinations([log_to]), run)
+    return logged
 
 
 def open_run(out: _Path = output.DEFAULT) -> Run:

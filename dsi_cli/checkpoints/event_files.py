@@ -22,6 +22,7 @@ from typing import Any
 from dsi_cli.checkpoints.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire, signed
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
+from dsi_cli.store import output
 
 PATTERN = "events.out.tfevents.*"
 MOST_FILES = 64
@@ -36,8 +37,10 @@ Scalars = dict[str, dict[int, float]]
 
 
 def files_of(path: Path) -> list[Path]:
-    """Return the event files that a path means: itself, or those right in the folder."""
-    return sorted(path.glob(PATTERN))[:MOST_FILES] if path.is_dir() else [path]
+    """Return the event files that a path means: itself, or those right in the folder that dsi did not write."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.glob(PATTERN) if not file.name.startswith(output.EVENTS))[:MOST_FILES]
 
 
 def rows(path: Path, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:

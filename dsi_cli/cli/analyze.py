@@ -10,6 +10,7 @@ import typer
 from dsi_cli.cli import completion, console, data_options
 from dsi_cli.cli.summary import report
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
+from dsi_cli.tracking import TRACKERS, form
 
 Checkpoints = Annotated[
     list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
@@ -57,7 +58,10 @@ Permutations = Annotated[
 Draws = Annotated[
     int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
 ]
-
+LogTo = Annotated[
+    list[str] | None,
+    typer.Option("--log-to", help=f"Also log the curves to a tracker, repeatable: {', '.join(map(form, TRACKERS))}."),
+]
 Report = Annotated[bool, typer.Option("--report/--no-report", help="Write report.html, one page that shows all of it.")]
 
 
@@ -115,6 +119,7 @@ def analyze(
     batch_size: data_options.BatchSize = "auto",
     autocast: data_options.Autocast = False,
     cache: data_options.Cache = None,
+    log_to: LogTo = None,
     html: Report = True,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -135,10 +140,12 @@ def analyze(
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.pipeline import reporting
+    from dsi_cli.pipeline import reporting, sending
     from dsi_cli.pipeline.analysis import analyze as run_analysis
     from dsi_cli.pipeline.options import Evaluation, Options
+    from dsi_cli.tracking.destinations import destinations
 
+    trackers = destinations(log_to or ())
     evaluation = Evaluation(
         predictions=predictions,
         targets=targets,
@@ -185,5 +192,6 @@ def analyze(
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
         if html:
             reporting.add(summary, lambda event: watching.update(*event))
+        sending.add(summary, trackers)
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

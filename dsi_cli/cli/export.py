@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Quiet
-from dsi_cli.errors import DONE
+from dsi_cli.cli.analyze import LogTo, Quiet
+from dsi_cli.cli.summary import print_logged
+from dsi_cli.errors import DONE, UsageError
 
 
 def export(
@@ -54,16 +55,24 @@ def export(
     as_format: Annotated[
         str | None, typer.Option("--format", help="parquet, csv or npy, where the file's name does not say.")
     ] = None,
+    log_to: LogTo = None,
     quiet: Quiet = False,
 ) -> int:
-    """Write one matrix or table as Parquet, CSV or NPY.
+    """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
+
+    Logged again, curves are brought up to date: no point is there twice.
 
     Examples
     --------
     dsi export dsi-out --epoch 25 -o ncsm25.csv
     dsi export dsi-out --table curves -o curves.parquet
     dsi export dsi-out --kind ccsm --split test --sorted --format csv
+    dsi export dsi-out --log-to tensorboard:logs
     """
+    if log_to:
+        asked = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
+        asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-"}
+        return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
     from dsi_cli.store.runs import Run
     from dsi_cli.views import exporting
 
@@ -79,4 +88,18 @@ def export(
         return DONE
     exporting.write_file(frame, Path(out), chosen, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
+    return DONE
+
+
+def _log(output: Path, log_to: list[str], run: str | None, asked: list[str], *, quiet: bool) -> int:
+    """Log the curves of an output; ``asked`` are the options that were given beside it and mean a file."""
+    from dsi_cli.pipeline import sending
+    from dsi_cli.tracking.destinations import destinations
+
+    if asked:
+        raise UsageError(
+            f"--log-to logs the curves, all of them; {', '.join(asked)} is for a file: leave one of the two out"
+        )
+    for logged in sending.send(output, destinations(log_to), run):
+        print_logged(logged, quiet=quiet)
     return DONE

@@ -11,6 +11,7 @@ from dsi_cli.cli import console
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.summary import RunSummary, Summary
+    from dsi_cli.tracking.destinations import Logged
     from dsi_cli.views.overview import Line, Mistakes
     from dsi_cli.views.typicality import Line as TypicalityLine
 
@@ -44,6 +45,8 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         console.note(f"warning: {warning}", quiet=quiet)
     has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
     _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
+    for logged in summary.logged:
+        print_logged(logged, quiet=quiet)
 
 
 def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]:
@@ -194,6 +197,15 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
+def print_logged(logged: Logged, *, quiet: bool) -> None:
+    """Print where curves were logged to, and what to type to look at them."""
+    if logged.left_out:
+        left_out = ", ".join(logged.left_out)
+        console.note(f"not logged, having no chance level (dsi analyze --permutations gives it): {left_out}", quiet=quiet)
+    what = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
+    print(f"{logged.to}: {console.shown(logged.place)} ({what}); {console.shown(logged.next_step)}")
+
+
 def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:
     print()
     if has_sai:
@@ -213,5 +225,7 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
+    for problem in summary.logging_problems:
+        console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
     console.print_sentence(f"tables: {summary.out} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})", 0, 2)
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

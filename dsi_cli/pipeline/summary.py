@@ -13,6 +13,7 @@ from dsi_cli.errors import DONE, OUTPUT, PARTIAL
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.reading import RunState
+from dsi_cli.tracking.destinations import Logged
 
 
 class Progress(NamedTuple):
@@ -77,11 +78,15 @@ class Summary:
     """The HTML report; None where none was asked for or it could not be written."""
     report_problem: str | None = None
     """Why it could not be written; the tables are whole all the same."""
+    logged: list[Logged] = field(default_factory=list)
+    """Where the curves were logged to."""
+    logging_problems: list[str] = field(default_factory=list)
+    """Why they could not be logged somewhere."""
 
     @property
     def exit_code(self) -> int:
-        """0; 4 if some checkpoints could not be used; 5 if the report could not be written."""
-        if self.report_problem is not None:
+        """0; 4 if some checkpoints could not be used; 5 if the report could not be written, or the curves not logged."""
+        if self.report_problem is not None or self.logging_problems:
             return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 

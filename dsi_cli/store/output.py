@@ -17,6 +17,8 @@ from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, REFERENCES, TABLES, 
 
 DEFAULT = "dsi-out"
 REPORT = "report.html"
+EVENTS = "events.out.tfevents.0.dsi."
+"""How the names of the event files begin that dsi writes for TensorBoard: they are no training's log."""
 OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES)})
 """What an output holds; a folder with anything else and no tables is somebody's own."""
 
@@ -64,6 +66,11 @@ def table_path(out: Path, table: Table) -> Path:
 def report_path(out: Path) -> Path:
     """Return where the HTML report lies."""
     return out / REPORT
+
+
+def event_file(key: str) -> str:
+    """Return the name of the event file that dsi writes of a run."""
+    return f"{EVENTS}{key}"
 
 
 def folder_name(run: str) -> str:

@@ -181,12 +181,12 @@ def label(key: dict[str, str | None]) -> str:
     'SAI(NCSM, SCSM), wordnet3.0-wup'
     """
     name, reference = _unreferenced(key), key["reference"]
-    is_usual = reference in (None, *_UNSAID) or key["metric"] == "superclass_accuracy"
+    is_usual = reference in (None, *UNSAID) or key["metric"] == "superclass_accuracy"
     return name if is_usual else f"{name}, {reference}"
 
 
-_UNSAID = ("wordnet3.0-path", "wordnet3.0")
-"""The references that a legend need not name: the usual one, and the taxonomy of severity."""
+UNSAID = ("wordnet3.0-path", "wordnet3.0")
+"""The references that a name need not hold: the usual one, and the taxonomy of severity."""
 
 
 def _unreferenced(key: dict[str, str | None]) -> str:

@@ -1,0 +1,90 @@
+"""``--log-to`` of ``dsi analyze`` and ``dsi export``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+pytest_plugins = ("analysed",)
+
+pytest.importorskip("tensorboard", reason="the tracker that these tests log to")
+
+QUICK = ("--draws", 0, "--no-report")
+
+
+def test_analyze_logs_and_says_where_and_export_logs_the_same(make_run, tmp_path, dsi):
+    run, out, logs = make_run(), tmp_path / "out", tmp_path / "logs"
+    ended = dsi("analyze", run, "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
+    assert ended.code == 0
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("tensorboard: ")]
+    assert line.startswith(f"tensorboard: {logs} (1 run, ")
+    assert line.endswith(f" points); tensorboard --logdir {logs}")
+    exported = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/again", "--log-to", f"tensorboard:{tmp_path}/third")
+    assert (exported.code, exported.err) == (0, "")
+    assert [text.split(" (")[0] for text in exported.out.splitlines()] == [
+        f"tensorboard: {tmp_path}/again",
+        f"tensorboard: {tmp_path}/third",
+    ]
+    (path,) = (logs / "run").iterdir()
+    assert (tmp_path / "again/run" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_json_document_says_where(make_run, tmp_path, dsi):
+    run, out, logs = make_run(), tmp_path / "out", tmp_path / "logs"
+    document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}", "--json").out)
+    (logged,) = document["logged"]
+    assert (logged["to"], logged["place"], logged["runs"], logged["left_out"]) == ("tensorboard", str(logs), 1, [])
+    assert logged["points"] > 50
+    assert document["logging_problems"] == []
+
+
+def test_a_wrong_tracker_is_told_before_anything_is_done(make_run, tmp_path, dsi):
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--log-to", "tensorbored:logs")
+    assert ended.code == 2
+    assert ended.err == (
+        "dsi: --log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'tensorbored:logs' is none of these\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tracker_that_cannot_be_written_to_costs_no_table(make_run, tmp_path, dsi):
+    out, logs = tmp_path / "out", tmp_path / "logs"
+    logs.write_text("x", encoding="utf-8")
+    ended = dsi("analyze", make_run(), "-o", out, *QUICK, "--log-to", f"tensorboard:{logs}")
+    assert ended.code == 5
+    (line,) = [line for line in ended.err.splitlines() if line.startswith("dsi: ")]
+    assert line.startswith(f"dsi: not logged: {logs}/run/events.out.tfevents.0.dsi.")
+    assert line.endswith(f"Not a directory; choose another output with --log-to tensorboard:DIR; the tables are whole,"
+                         f" dsi export {out} --log-to logs them")  # fmt: skip
+    assert f"tables: {out} (" in ended.out
+    logs.unlink()
+    assert dsi("export", out, "--log-to", f"tensorboard:{logs}").code == 0
+
+
+def test_what_has_no_chance_level_is_named_and_not_logged(make_run, tmp_path, dsi):
+    out, told = (
+        tmp_path / "out",
+        "not logged, having no chance level (dsi analyze --permutations gives it): sai/ncsm,scsm/kendall",
+    )
+    measures = ("--measure", "cosine", "--measure", "kendall")
+    log_to = ("--log-to", f"tensorboard:{tmp_path}/logs")
+    assert told in dsi("analyze", make_run(), "-o", out, *QUICK, *measures, *log_to).err.splitlines()
+    assert dsi("export", out, *log_to).err.splitlines() == [told]
+    assert dsi("export", out, *log_to, "--quiet").err == ""
+    assert (
+        dsi("analyze", tmp_path / "run", "-o", out, *QUICK, *measures, "--permutations", 20, *log_to, "--quiet").err == ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(("--epoch", 2), "--epoch"), (("--table", "curves", "-o", "x.csv"), "--table, --out"), (("--sorted",), "--sorted")],
+)
+def test_export_to_a_file_and_to_a_tracker_at_once_is_wrong_usage(make_run, tmp_path, dsi, options, named):
+    out = tmp_path / "out"
+    dsi("analyze", make_run(epochs=2), "-o", out, *QUICK)
+    ended = dsi("export", out, "--log-to", f"tensorboard:{tmp_path}/logs", *options)
+    assert ended.code == 2
+    assert ended.err == f"dsi: --log-to logs the curves, all of them; {named} is for a file: leave one of the two out\n"
+    assert not (tmp_path / "logs").exists()

@@ -1,0 +1,70 @@
+"""What ``--log-to`` takes, and what it says of the rest before anything is analysed."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dsi_cli.errors import UsageError
+from dsi_cli.tracking import TRACKERS, destinations, form
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "place"),
+    [
+        ("tensorboard:logs", "tensorboard", "logs"),
+        ("tensorboard:/a b/c:d", "tensorboard", "/a b/c:d"),
+        ("wandb", "wandb", None),
+        ("wandb:", "wandb", None),
+        ("wandb:lab/dsi", "wandb", "lab/dsi"),
+        ("mlflow:http://host:5000", "mlflow", "http://host:5000"),
+    ],
+)
+def test_a_tracker_and_a_place(text, name, place):
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"needs the package {name}")
+    (found,) = destinations.destinations([text, text])
+    assert (found.tracker.name, found.place) == (name, place)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("comet", "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'comet' is none of these"),
+        ("tensorboard", "--log-to tensorboard wants a place: tensorboard:DIR"),
+        ("tensorboard:", "--log-to tensorboard wants a place: tensorboard:DIR"),
+    ],
+)
+def test_anything_else_is_wrong_usage(text, told):
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+        destinations.destination(text)
+
+
+@pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
+@pytest.mark.parametrize("has_folder", [False, True], ids=["nothing", "a folder of that name"])
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(tracker, has_folder, monkeypatch, tmp_path):
+    """Only the place where packages are looked for is another; W&B's own folder has the package's name."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == tracker.name]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setattr(sys, "meta_path", [importlib.machinery.PathFinder])
+    if has_folder:
+        (tmp_path / tracker.name).mkdir()
+    told = f"--log-to {tracker.name} needs the package {tracker.name}: pip install 'dsi-cli[{tracker.name}]'"
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
+        destinations.destination(form(tracker).replace("[", "").replace("]", ""))
+
+
+def test_a_tracker_is_a_line_a_module_and_an_extra():
+    root = Path(__file__).resolve().parents[2]
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    modules = {path.stem for path in (root / "dsi_cli/tracking").glob("*.py")} - {"__init__", "destinations", "points"}
+    assert modules == {tracker.name for tracker in TRACKERS}
+    for tracker in TRACKERS:
+        assert any(re.match(rf"{tracker.name}(-skinny)?>=", requirement) for requirement in extras[tracker.name])
