@@ -10,12 +10,45 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from dsi_cli.engines import Chosen, Job, Result
+
+
+class Local:
+    """The threads as an `Engine`; none is ever lost alone."""
+
+    is_elsewhere = False
+
+    def tasks_a_machine(self) -> int:
+        """Return 1: this machine does one job of `map_whole` after another."""
+        return 1
+
+    def map_in_order(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],  # noqa: ARG002
+    ) -> Iterator[Result]:
+        """See `Engine`."""
+        return map_in_order(function, jobs)
+
+    def map_whole(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],  # noqa: ARG002
+    ) -> Iterator[Result]:
+        """See `Engine`; in the caller's thread."""
+        return map(function, jobs)
+
+
+@contextmanager
+def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choose)
+    """Yield the engine."""
+    yield Local()
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:
@@ -31,7 +64,7 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
     -----
     The first error of a job ends the iteration with it.
     """
-    count = workers or _usable_cores()
+    count = workers or usable_cores()
     waiting: deque[Future[Result]] = deque()
     with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
         try:
@@ -45,6 +78,6 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Return the cores that this process may use; macOS does not say which, so all of them there."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
