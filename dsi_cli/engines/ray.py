@@ -106,26 +106,30 @@ class Cluster:
         return self._map(Carried(function, str(Path.cwd()), is_light=False), jobs, lost)
 
     def _map(self, carried: Carried, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
-        left = iter(jobs)
-        first = list(islice(left, 1))
-        if not first:
-            return
+        # What the caller computes for a job, and between two results, is computed as with threads.
+        with threadpool_limits(limits=1) if carried.is_light else nullcontext():
+            left = iter(jobs)
+            first = list(islice(left, 1))
+            if first:
+                yield from self._spread(carried, first, left, lost)
+
+    def _spread(
+        self, carried: Carried, first: list[Job], left: Iterator[Job], lost: Callable[[Job, str], Result]
+    ) -> Iterator[Result]:
         ray = self._connect()
         need = Need(1, 0.0) if carried.is_light else self._whole()
         send = _sender(ray.put(carried), need, ray)
         waiting: deque[_Task] = deque()
-        # What the caller computes between two results is computed as with threads.
-        with threadpool_limits(limits=1) if carried.is_light else nullcontext():
-            try:
-                for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
-                    waiting.append(send(_Task(batch)))
-                    while len(waiting) > 2 * self._places(need):
-                        yield from self._first(waiting, need, send, lost)
-                while waiting:
+        try:
+            for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
+                waiting.append(send(_Task(batch)))
+                while len(waiting) > 2 * self._places(need):
                     yield from self._first(waiting, need, send, lost)
-            finally:
-                for task in waiting:
-                    ray.cancel(task.under_way, force=True)
+            while waiting:
+                yield from self._first(waiting, need, send, lost)
+        finally:
+            for task in waiting:
+                ray.cancel(task.under_way, force=True)
 
     def _batches(self, first: list[Job], left: Iterator[Job], need: Need, most: int) -> Iterator[list[Job]]:
         """Yield batches of jobs, one more in each round of all places."""
