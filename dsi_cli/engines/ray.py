@@ -129,7 +129,7 @@ class Cluster:
                 yield from self._first(waiting, need, send, lost)
         finally:
             for task in waiting:
-                ray.cancel(task.under_way, force=True)
+                ray.cancel(task.under_way)
 
     def _batches(self, first: list[Job], left: Iterator[Job], need: Need, most: int) -> Iterator[list[Job]]:
         """Yield batches of jobs, one more in each round of all places."""
@@ -169,11 +169,11 @@ class Cluster:
                 return _Died(_words(error))
 
     def _connect(self) -> Any:
-        import ray
-
         if not self._is_connected:
             self._stack.enter_context(ray_session.connected(self.chosen))
             self._is_connected = True
+        import ray  # only now: what it reads from the environment is set
+
         return ray
 
     def _nodes(self) -> list[dict[str, float]]:

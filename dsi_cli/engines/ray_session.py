@@ -113,7 +113,7 @@ def _token() -> dict[str, str]:
     """Return what keeps other people of this machine out of our Ray; nothing where the user has a token of his own."""
     if any(name.startswith("RAY_AUTH_") for name in os.environ) or (Path.home() / ".ray" / "auth_token").exists():
         return {}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 @contextmanager
