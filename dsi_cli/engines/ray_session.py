@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,16 @@ def connected(chosen: Chosen) -> Iterator[None]:
         warnings.filterwarnings("ignore", module=r"ray\.")
         import ray
 
-        if ray.is_initialized():
-            yield
-            return
-        with _home() if address == HERE else _elsewhere() as options:
-            try:
-                _begin(address, options)
+        with _silence():
+            if ray.is_initialized():
                 yield
-            finally:
-                ray.shutdown()
+                return
+            with _home() if address == HERE else nullcontext({}) as options:
+                try:
+                    _begin(address, options)
+                    yield
+                finally:
+                    ray.shutdown()
 
 
 def _begin(address: str, options: dict[str, Any]) -> None:
@@ -77,8 +78,16 @@ def _begin(address: str, options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _elsewhere() -> Iterator[dict[str, Any]]:
-    yield {}
+def _silence() -> Iterator[None]:
+    """Keep Ray from stdout, where results stand: it prints there what its nodes complain of, and has no switch for that."""
+    from ray._private import worker
+
+    before = getattr(worker, "print_to_stdstream", None)
+    worker.print_to_stdstream = lambda *_, **__: None
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 @contextmanager

@@ -30,7 +30,8 @@ from dsi_cli.pipeline.reading import Known, RunState, Scanner, scan_run
 pytest_plugins = ("analysed", "trained")
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 
-NODE = {"num_cpus": 1, "object_store_memory": 80 << 20}
+NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}
+"""The GPU is one by word alone, which is all that giving it out needs."""
 RAY = Chosen("ray")
 
 
@@ -147,7 +148,7 @@ def test_what_a_job_raises_ends_it(engine):
     assert list(results) == []
 
 
-def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path):
+def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path, capfd):
     def kills(job):
         with (tmp_path / str(job)).open("a") as file:
             file.write(".")
@@ -162,12 +163,22 @@ def test_a_job_that_kills_its_worker_is_given_up_alone(engine, tmp_path):
         "given up after 3 attempts: its process ended (out of memory, killed, or a crash)",
     )
     assert (tmp_path / "21").read_text() == "..."
+    time.sleep(1)  # Ray tells of it in its own time
+    assert capfd.readouterr() == ("", "")
 
 
 def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
     assert engine.tasks_a_machine() == 1
-    together = list(engine.map_whole(lambda _: ray.get_runtime_context().get_assigned_resources(), range(2), refuses))
-    assert [one["CPU"] for one in together] == [1, 1]
+
+    def taken(_):
+        return ray.get_runtime_context().get_assigned_resources(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
+
+    assert [given["CPU"] for given, _, _ in engine.map_whole(taken, range(2), refuses)] == [1, 1]
+    with opened(Chosen("ray", gpus_per_task=0.5)) as other:
+        assert other.tasks_a_machine() == 1  # there is one core
+        found = list(other.map_whole(taken, range(8), refuses))
+    assert {(given["CPU"], given["GPU"], visible) for given, visible, _ in found} == {(1, 0.5, "0")}
+    assert len({process for _, _, process in found}) <= 2  # a worker keeps its model
     with (
         opened(Chosen("ray", gpus_per_task=2)) as other,
         pytest.raises(UsageError, match=r"^--gpus-per-task 2: no node of the Ray cluster has so many GPUs$"),
