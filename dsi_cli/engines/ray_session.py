@@ -112,9 +112,14 @@ def _require_answer(address: str) -> None:
     found = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if found is None:
         raise UsageError(f"--address takes {_EXPECTED}; {address!r} is none of them")
-    why = why_no_answer(found[1].strip("[]"), int(found[2]))
+    host, port = found[1].strip("[]"), int(found[2])
+    if not address.startswith("ray://"):
+        from ray._private.services import resolve_ip_for_localhost
+
+        host = resolve_ip_for_localhost(host)  # Ray asks this machine's own address instead of 127.0.0.1
+    why = why_no_answer(host, port)
     if why is not None:
-        raise UsageError(f"--address {address}: {why}; expected a Ray cluster: {_EXPECTED}")
+        raise UsageError(f"--address {address}: {why} ({host}); expected a Ray cluster: {_EXPECTED}")
 
 
 @cache
