@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,8 @@ class Answerer:
 
     @cached_property
     def _data(self) -> Data:
-        data = Data(
-            self.options.evaluation, Path(tempfile.gettempdir()), self._notes.append, _ignore, shares=self.tasks_a_machine
-        )
+        asked = replace(self.options.evaluation, download=False)  # which was done at home
+        data = Data(asked, Path(tempfile.gettempdir()), self._notes.append, _ignore, shares=self.tasks_a_machine)
         try:
             data.open()
         except UsageError as error:
