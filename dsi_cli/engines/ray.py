@@ -6,6 +6,9 @@ worker, node or result is lost is given anew, in single jobs, so that one job wh
 it; after `DEATHS` of them a job is given up, with the reason. Ray's own retries are off: they would repeat a whole batch, and one
 that runs out of memory for ever.
 
+Tasks under way when an iteration is left are not cancelled: they end with the connection. A `ray.cancel` that meets the end of its
+task brings the whole calling process down (Ray 2.60: "Tried to complete task that was not pending").
+
 A task works in the caller's working folder, where its machine has that, so that relative paths mean the same.
 """
 
@@ -120,16 +123,12 @@ class Cluster:
         need = Need(1, 0.0) if carried.is_light else self._whole()
         send = _sender(ray.put(carried), need, ray)
         waiting: deque[_Task] = deque()
-        try:
-            for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
-                waiting.append(send(_Task(batch)))
-                while len(waiting) > 2 * self._places(need):
-                    yield from self._first(waiting, need, send, lost)
-            while waiting:
+        for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
+            waiting.append(send(_Task(batch)))
+            while len(waiting) > 2 * self._places(need):
                 yield from self._first(waiting, need, send, lost)
-        finally:
-            for task in waiting:
-                ray.cancel(task.under_way)
+        while waiting:
+            yield from self._first(waiting, need, send, lost)
 
     def _batches(self, first: list[Job], left: Iterator[Job], need: Need, most: int) -> Iterator[list[Job]]:
         """Yield batches of jobs, one more in each round of all places."""
