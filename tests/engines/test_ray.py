@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -288,12 +289,14 @@ def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_r
 
 def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run, tmp_path):
     folder = make_run(epochs=3)
-    hidden = os.open(folder / "epoch_1.pt", os.O_RDONLY)
+    opened_here = os.open(folder / "epoch_1.pt", os.O_RDONLY)
+    hidden = fcntl.fcntl(opened_here, fcntl.F_DUPFD, 700)  # a number that no worker has
     link = folder / "epoch_7.pt"
     try:
         link.symlink_to(f"/proc/self/fd/{hidden}")  # there for this process alone
         summary = analyze([folder], tmp_path / "out", Options(draws=0, permutations=0, engine=RAY))
     finally:
+        os.close(opened_here)
         os.close(hidden)
     ((path, _, reason),) = summary.runs[0].problems
     assert Path(path).name == "epoch_7.pt"
