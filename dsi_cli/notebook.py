@@ -68,8 +68,8 @@ def analyze(
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
     engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
-    address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: ``RAY_ADDRESS``, the cluster that this
-        process is connected to, else Ray on this machine
+    address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is
+        connected to, ``RAY_ADDRESS``, else Ray on this machine
     gpus_per_task : of a Ray cluster, for running a model on images
     report : also write ``report.html`` into the output folder
 

@@ -10,10 +10,11 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -40,29 +41,35 @@ _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 @contextmanager
 def connected(chosen: Chosen) -> Iterator[None]:
-    """Be connected meanwhile; a connection that the caller has already is used, and left.
+    """Be connected meanwhile; a connection that the process has already is used, and left.
 
     Raises
     ------
     UsageError
-        The address cannot be right, or nothing that can be used answers there.
+        The address cannot be right, or nothing that can be used answers there; or there is a connection already.
     """
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        if chosen.address is not None:
+            raise UsageError(
+                f"--address {chosen.address}: this process is connected to Ray already: leave the address out, or call"
+                " ray.shutdown() first"
+            )
+        with _silence():
+            yield
+        return
     address = chosen.address or os.environ.get("RAY_ADDRESS") or HERE
     _require_answer(address)
     with _environment(_QUIET if address != HERE else _QUIET | _ALONE | _token()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\.")
         import ray
 
-        with _silence():
-            if ray.is_initialized():
+        start: AbstractContextManager[dict[str, Any]] = _home() if address == HERE else nullcontext({})
+        with _silence(), start as options:
+            try:
+                _begin(address, options)
                 yield
-                return
-            with _home() if address == HERE else nullcontext({}) as options:
-                try:
-                    _begin(address, options)
-                    yield
-                finally:
-                    ray.shutdown()
+            finally:
+                ray.shutdown()
 
 
 def _begin(address: str, options: dict[str, Any]) -> None:

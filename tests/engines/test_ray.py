@@ -338,45 +338,14 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_
     shutil.rmtree(home)
 
 
-# Addresses
-
-
-@pytest.mark.parametrize(
-    ("address", "message"),
-    [
-        (
-            "127.0.0.1:1",
-            r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected a Ray cluster: auto, HOST:6379 or",
+def test_a_process_has_one_connection(cluster):
+    with (
+        opened(Chosen("ray", cluster.address)) as found,
+        pytest.raises(
+            UsageError, match=r"this process is connected to Ray already: leave the address out, or call ray\.shut"
         ),
-        (
-            "ray://127.0.0.1:1",
-            r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected a Ray cluster",
-        ),
-        ("head", r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is none of them$"),
-        ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected a Ray cluster"),
-    ],
-)
-def test_an_address_where_nothing_answers(address, message):
-    with opened(Chosen("ray", address)) as found, pytest.raises(UsageError, match=message):
+    ):
         list(found.map_in_order(abs, [1], refuses))
-
-
-def test_an_address_where_something_else_answers():
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def greet():
-            line, _ = server.accept()
-            with line:
-                line.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
-                line.recv(100)
-
-        threading.Thread(target=greet, daemon=True).start()
-        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with (
-            opened(Chosen("ray", address)) as found,
-            pytest.raises(UsageError, match=f"^--address {address}: what answers there is not Ray "),
-        ):
-            list(found.map_in_order(abs, [1], refuses))
 
 
 def test_a_cluster_answers_the_probe(cluster):
