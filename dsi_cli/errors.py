@@ -7,6 +7,7 @@
     ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable
     ├── OutputError           5   the output could not be written or read back
     │   └── BusyError             another process writes to it now: a matter of waiting
+    ├── EngineError           5   what was to do the work is gone before it was done
     └── CheckpointError           one file's reason; becomes a row of the checkpoints table, never the end of a run
         ├── PendingError          the file is still being written
         ├── UnreadableError       damaged, hostile, or of a kind that is not read
@@ -52,6 +53,12 @@ class OutputError(DsiError):
 
 class BusyError(OutputError):
     """Another process writes to the output folder now."""
+
+
+class EngineError(DsiError):
+    """The machines that were to do the work are gone; what was finished is kept."""
+
+    exit_code = OUTPUT
 
 
 class CheckpointError(DsiError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Evaluation
     from dsi_cli.tracking.destinations import Logged
 
+from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.store import output
 
@@ -46,6 +47,9 @@ def analyze(
     permutations: int | None = None,
     draws: int | None = None,
     evaluation: Evaluation | None = None,
+    engine: str = DEFAULT_ENGINE,
+    address: str | None = None,
+    gpus_per_task: float = 0.0,
     report: bool = True,
     log_to: Iterable[str] = (),
 ) -> Run:
@@ -71,15 +75,20 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
+    engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
+    address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is
+        connected to, ``RAY_ADDRESS``, else Ray on this machine
+    gpus_per_task : of a Ray cluster, for running a model on images
     report : also write ``report.html`` into the output folder
     log_to : trackers that get the curves as well, see `log_curves`
 
     Raises
     ------
-    UsageError, NothingToAnalyseError, OutputError
+    UsageError, NothingToAnalyseError, OutputError, EngineError
         As `dsi_cli.pipeline.analysis.analyze`.
     """
     from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.engines import Chosen
     from dsi_cli.errors import OutputError
     from dsi_cli.pipeline import analysis, reporting, sending
     from dsi_cli.pipeline.options import Evaluation, Options
@@ -101,6 +110,7 @@ def analyze(
         permutations=permutations,
         draws=draws,
         evaluation=evaluation or Evaluation(),
+        engine=Chosen(engine, address, gpus_per_task),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
     summary = analysis.analyze(paths, out, options)

@@ -120,3 +120,19 @@ def test_the_page_on_labels_has_every_preset_and_every_class_without_a_synset():
         assert " ".join(row.split()) in page
         for name in left_out:
             assert name in page
+
+
+def test_recipes_for_clusters_are_well_formed_and_name_options_that_exist():
+    page = ROOT / "docs/cluster.md"
+    yaml = pytest.importorskip("yaml")
+    (job,) = (yaml.safe_load(text) for text in blocks(page, "yaml"))
+    assert job["kind"] == "RayJob"
+    scripts = blocks(page, "bash")
+    assert len(scripts) == 2
+    for script in scripts:
+        subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    known = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    joined = "\n".join([*scripts, job["spec"]["entrypoint"]]).replace("\\\n", " ")
+    for call in re.findall(r"dsi analyze .*", joined):
+        for option in re.findall(r"--[\w-]+", call):
+            assert option in known, option

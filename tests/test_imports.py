@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "torchvision", "timm", "nltk", "matplotlib")
+HEAVY = ("torch", "torchvision", "timm", "nltk", "matplotlib", "ray")
 REPORT = """
 import json, sys
 from dsi_cli.cli.verbs import run_safely

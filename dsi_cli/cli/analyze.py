@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dsi_cli.cli import completion, console, data_options
+from dsi_cli.cli import completion, console, data_options, engine_options
 from dsi_cli.cli.summary import report
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 from dsi_cli.tracking import TRACKERS, form
@@ -120,6 +120,9 @@ def analyze(
     autocast: data_options.Autocast = False,
     cache: data_options.Cache = None,
     log_to: LogTo = None,
+    engine: engine_options.Name = engine_options.DEFAULT,
+    address: engine_options.Address = None,
+    gpus_per_task: engine_options.GpusPerTask = 0.0,
     html: Report = True,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -140,6 +143,7 @@ def analyze(
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
     from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.engines import Chosen
     from dsi_cli.pipeline import reporting, sending
     from dsi_cli.pipeline.analysis import analyze as run_analysis
     from dsi_cli.pipeline.options import Evaluation, Options
@@ -187,6 +191,7 @@ def analyze(
         draws=draws,
         log=log,
         evaluation=evaluation,
+        engine=Chosen(engine, address, gpus_per_task),
     )
     with console.progress(quiet=quiet or as_json) as watching:
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console, data_options
+from dsi_cli.cli import console, data_options, engine_options
 from dsi_cli.cli.analyze import (
     Checkpoints,
     Draws,
@@ -75,6 +75,9 @@ def watch(
     std: data_options.Std = None,
     channels: data_options.Channels = None,
     device: data_options.Device = "auto",
+    engine: engine_options.Name = engine_options.DEFAULT,
+    address: engine_options.Address = None,
+    gpus_per_task: engine_options.GpusPerTask = 0.0,
     html: Report = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
@@ -92,6 +95,7 @@ def watch(
     dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
     from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.engines import Chosen
     from dsi_cli.pipeline import watching
     from dsi_cli.pipeline.options import Evaluation, Options
 
@@ -122,6 +126,7 @@ def watch(
         permutations=permutations,
         draws=draws,
         evaluation=evaluation,
+        engine=Chosen(engine, address, gpus_per_task),
     )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:

@@ -9,14 +9,46 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
+from dsi_cli.engines import Chosen, Job, Result
 from dsi_cli.engines.machine import usable_cores
 
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+
+class Local:
+    """The threads as an `Engine`; none is ever lost alone."""
+
+    is_elsewhere = False
+
+    def tasks_a_machine(self) -> int:
+        """Return 1: this machine does one job of `map_whole` after another."""
+        return 1
+
+    def map_in_order(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],  # noqa: ARG002
+    ) -> Iterator[Result]:
+        """See `Engine`."""
+        return map_in_order(function, jobs)
+
+    def map_whole(
+        self,
+        function: Callable[[Job], Result],
+        jobs: Iterable[Job],
+        lost: Callable[[Job, str], Result],  # noqa: ARG002
+    ) -> Iterator[Result]:
+        """See `Engine`; in the caller's thread."""
+        return map(function, jobs)
+
+
+@contextmanager
+def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choose)
+    """Yield the engine."""
+    yield Local()
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

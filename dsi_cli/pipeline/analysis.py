@@ -10,6 +10,8 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +23,7 @@ from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
-from dsi_cli.engines import local
+from dsi_cli.engines import Engine, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
 from dsi_cli.pipeline import answering, by_class, curves, hierarchy, labelling, mapped, reading, reference, references
@@ -77,28 +79,29 @@ def analyze(
     def tell(stage: str, done: int, total: int) -> None:
         progress(Progress(stage, done, total))
 
-    with output.writing(Path(out)):
+    with output.writing(Path(out)), ExitStack() as stack:
         of, tree = net.load(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
-        opened = references.open_all(options.references, tree, of)
-        tables = TopTables(Path(out), options, opened, tree)
+        sources = references.open_all(options.references, tree, of)
+        tables = TopTables(Path(out), options, sources, tree)
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         tables.begin({state.run.name for state in states})
         trainers_logs = _logs(states, options.log)
-        _scan(Path(out), states, trainers_logs, options, progress)
+        engine = stack.enter_context(opened(options.engine))
+        _scan(Path(out), states, trainers_logs, options, engine, progress)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options, inputs.class_names, of, tree)
-        references.check(opened, labellings.values())
+        references.check(sources, labellings.values())
         counter = answering.Counter(tell)
         answers = answering.prepare(Path(out), states, labellings, options, inputs, counter)
-        answers.make(states, counter)
+        answers.make(states, counter, engine)
         warnings += answers.warnings
-        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, progress)
-    names = [one.name for one in opened]
+        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, engine, progress)
+    names = [one.name for one in sources]
     summaries = [
         summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers, names) for state in states
     ]
@@ -113,6 +116,7 @@ def _compare(
     tables: TopTables,
     options: Options,
     answers: Answering,
+    engine: Engine,
     progress: Callable[[Progress], None],
 ) -> list[str]:
     """Write all matrices and tables, the tables from time to time on the way; return the warnings."""
@@ -120,7 +124,8 @@ def _compare(
     flushed = time.monotonic()
     at_epochs: dict[str, list[int]] = {}
     for state in states:
-        for epoch, told in _epochs(out, state, labellings[state.run.name], trainers_logs, tables, options, answers):
+        one = labellings[state.run.name]
+        for epoch, told in _epochs(out, state, one, trainers_logs, tables, options, answers, engine):
             for warning in told:
                 at_epochs.setdefault(warning, []).append(epoch)
             done = done._replace(done=done.done + 1)
@@ -168,6 +173,7 @@ def _scan(
     states: list[RunState],
     trainers_logs: dict[str, logs.Log | None],
     options: Options,
+    engine: Engine,
     progress: Callable[[Progress], None],
 ) -> None:
     chosen = epoch_filter(options.epochs)
@@ -176,7 +182,8 @@ def _scan(
     for state in states:
         known = reading.known_records(out, state.run.name, options.shaping_matrices)
         headless = bool(options.evaluation.data) and options.evaluation.templates
-        for _ in reading.scan_run(state, known, options.choice, classes, chosen, may_lack_head=headless):
+        scanner = reading.Scanner(options.choice, classes, headless, names_machine=engine.is_elsewhere)
+        for _ in reading.scan_run(state, known, scanner, chosen, engine):
             done = done._replace(done=done.done + 1)
             progress(done)
         log = trainers_logs[state.run.name]
@@ -233,6 +240,7 @@ def _epochs(
     tables: TopTables,
     options: Options,
     answers: Answering,
+    engine: Engine,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
     semantics = Semantics(one, [opened.of(one) for opened in tables.references])
@@ -241,9 +249,11 @@ def _epochs(
     semantics.prepare()
     matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
-    for job in local.map_in_order(lambda job: _with_rows(job, semantics, options), jobs):
+    for job in engine.map_in_order(partial(_with_rows, semantics=semantics, options=options), jobs, _without_rows):
         record = job.record
-        if not any(settled is record for settled in state.settled):  # it failed after all
+        if job.lost is not None:
+            state.fail(record, job.lost)
+        if state.has_failed(record):  # after all
             yield record.epoch or 0, []
             continue
         written = curves.trainer_values(record, trainers_logs[record.run])
@@ -281,6 +291,8 @@ class _Job(NamedTuple):
     """How many samples each class has, by split."""
     by_class: pa.Table | None = None
     """Its rows of the table by class, where they were not known already."""
+    lost: str | None = None
+    """Why the engine could not compute them."""
 
 
 def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
@@ -302,6 +314,10 @@ def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
     return job._replace(rows=job.rows + rows, by_class=by_class.table_of(found, job.record, semantics))
+
+
+def _without_rows(job: _Job, reason: str) -> _Job:
+    return job._replace(lost=reason)
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

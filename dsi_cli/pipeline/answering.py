@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 
 from dsi_cli.checkpoints.logs import CURVES
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.engines import Engine
 from dsi_cli.evaluation.preprocess import Preprocessing
-from dsi_cli.pipeline import curves, given
-from dsi_cli.pipeline.answers import Answers, Source
+from dsi_cli.pipeline import curves, elsewhere, given
+from dsi_cli.pipeline.answers import Answers, Made, Source
 from dsi_cli.pipeline.curves import Row
 from dsi_cli.pipeline.evaluating import Evaluated
 from dsi_cli.pipeline.evaluating import of_run as evaluated_of_run
@@ -77,8 +79,8 @@ class Answering:
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     """By run and split, where the answers come from, in words."""
 
-    def make(self, states: Sequence[RunState], counter: Counter) -> None:
-        """Make and store every answer that is lacking.
+    def make(self, states: Sequence[RunState], counter: Counter, engine: Engine) -> None:
+        """Make and store every answer that is lacking; the engine runs models, one after another in this process or elsewhere.
 
         Raises
         ------
@@ -89,8 +91,9 @@ class Answering:
         """
         jobs = [(one, record) for state in states for record in state.usable for one in self.of_run[state.run.name]]
         counter.total = sum(one.source.images for one, record in jobs if one.source is not None and one.needs(record))
-        for one, record in jobs:
-            one.make(record)
+        made_elsewhere = _made_elsewhere(jobs, counter, engine) if engine.is_elsewhere else repeat(None)
+        for (one, record), made in zip(jobs, made_elsewhere, strict=False):
+            one.make(record, made)
         for answers in self.of_run.values():
             for one in answers:
                 output.remove(one.strays())
@@ -176,6 +179,31 @@ def _sources(
     if "test" not in taken:
         source, warning = given.beside(state, one)
         yield "test", source, warning
+
+
+def _made_elsewhere(jobs: Sequence[tuple[Answers, Record]], counter: Counter, engine: Engine) -> Iterator[Made | None]:
+    """Yield for each job what running the model elsewhere gave; None where that is not needed."""
+    sources = {id(one): one.source for one, _ in jobs if isinstance(one.source, Evaluated)}
+    numbers = {key: number for number, key in enumerate(sources)}
+    wanted = [(numbers[id(one)], record) if id(one) in numbers and one.needs(record) else None for one, record in jobs]
+    sent = [job for job in wanted if job is not None]
+    if not sent:
+        yield from repeat(None, len(jobs))
+        return
+    ours = list(sources.values())
+    travelling = [elsewhere.source_of(source) for source in ours]
+    answerer = elsewhere.Answerer(travelling, ours[0].model.options, engine.tasks_a_machine())
+    coming = engine.map_whole(answerer, sent, elsewhere.lost)
+    told: set[str] = set()
+    for job in wanted:
+        made = next(coming) if job is not None else None
+        if job is not None and made is not None:
+            for note in made.notes:
+                if note not in told:
+                    told.add(note)
+                    ours[job[0]].data.say(note)
+            counter.add(ours[job[0]].images)
+        yield made
 
 
 def _words(one: Answers, state: RunState) -> str | None:

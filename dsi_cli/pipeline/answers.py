@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,29 @@ class Source(Protocol):
         """Return what is recorded beside the answers, as JSON."""
 
 
+class Made(NamedTuple):
+    """What came of asking a source, wherever that was done."""
+
+    answer: Answer | None
+    says: dict[str, Any]
+    """What is recorded beside the answer."""
+    failed: str | None = None
+    """Why there is no answer."""
+    notes: tuple[str, ...] = ()
+    """What was to be said meanwhile and could not be said there."""
+    text_weight: NDArray[np.float32] | None = None
+    """The embeddings of the class names, of a network with a text tower that was run elsewhere."""
+
+
+def ask(source: Source, record: Record) -> Made:
+    """Return what a source answers at a checkpoint, or why it does not; other errors come through."""
+    try:
+        answer = source.answer(record)
+    except CheckpointError as error:
+        return Made(None, {}, str(error))
+    return Made(answer, source.says())
+
+
 @dataclass(frozen=True)
 class Stored:
     """What the output holds of one answer; None where it lacks something."""
@@ -97,8 +120,13 @@ class Answers:
         said = self.said(record)
         return not said or not self._is_enough(said)
 
-    def make(self, record: Record) -> None:
+    def make(self, record: Record, made: Made | None = None) -> None:
         """Write what the output lacks of a checkpoint's answer; one that cannot be had is noted in `failed`.
+
+        Parameters
+        ----------
+        record : a usable checkpoint of the run
+        made : what the source has answered already; None: it is asked, if that is needed
 
         Raises
         ------
@@ -110,11 +138,13 @@ class Answers:
         if not self.needs(record):
             return
         assert self.source is not None
-        try:
-            bundle = list(self._bundle(record, self.source.answer(record)))
-        except CheckpointError as error:
-            self.failed[record.path] = str(error)
+        made = made or ask(self.source, record)
+        if made.answer is None:
+            self.failed[record.path] = made.failed or "no answer"
             return
+        if made.text_weight is not None:
+            self.state.text_weights[record.path] = made.text_weight
+        bundle = list(self._bundle(record, made.answer, made.says))
         self._make_room(record)
         self._write(record, bundle)
         self.made += 1
@@ -214,11 +244,11 @@ class Answers:
         for one in reversed(chain[1:]):
             self._write(one, [(part, _placed(table, one), said) for part, table, said in self._moved.pop(one.path)])
 
-    def _bundle(self, record: Record, answer: Answer) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    def _bundle(self, record: Record, answer: Answer, says: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         """Yield each part of an answer: its name, its table, what it says; the mark last."""
         assert self.source is not None
         wanted = self._files.made_from_this(record) | {"source": self.source.described(record)}
-        mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": self.source.says()}
+        mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": says}
         made: list[tuple[str, Any]] = []
         if answer.templates is not None:
             tncsm = template_similarity(answer.templates.sums, answer.templates.samples)

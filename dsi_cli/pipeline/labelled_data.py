@@ -32,6 +32,8 @@ class Data:
     """Takes what a person should know, in words."""
     progress: Callable[[str, int, int], None]
     samples: dict[str, Samples] = field(default_factory=dict)
+    shares: int = 1
+    """Processes that keep images on this machine at once."""
     _ready: dict[tuple[str, Preprocessing], Ready] = field(default_factory=dict)
 
     def open(self) -> None:
@@ -69,7 +71,7 @@ class Data:
 
         samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
         self.scratch.mkdir(parents=True, exist_ok=True)
-        in_memory, at_most = _room(self.evaluation.cache, self.scratch)
+        in_memory, at_most = _room(self.evaluation.cache, self.scratch, self.shares)
         decoded = decode(
             samples,
             transform,
@@ -130,9 +132,9 @@ def _passes(targets: NDArray[np.int64]) -> int:
     return 1 + int((np.diff(np.argsort(targets, kind="stable")) < 0).sum())
 
 
-def _room(cache: int | None, scratch: Path) -> tuple[int, int]:
+def _room(cache: int | None, scratch: Path, shares: int) -> tuple[int, int]:
     """Return how many bytes of images may be in memory, and how many in a file."""
-    in_memory, on_disk = free_memory() // 2, shutil.disk_usage(scratch).free // 2
+    in_memory, on_disk = free_memory() // 2 // shares, shutil.disk_usage(scratch).free // 2 // shares
     return (in_memory, on_disk) if cache is None else (min(cache, in_memory), min(cache, on_disk))
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.engines import Chosen
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
@@ -110,6 +111,8 @@ class Options:
     log: str | None = None
     """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)
+    engine: Chosen = field(default_factory=Chosen)
+    """What does the work; it shapes nothing."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""

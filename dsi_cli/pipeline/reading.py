@@ -8,6 +8,7 @@ and time of change are the same and the options that shape matrices are.
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.scan import Choice, Scanned, scan
+from dsi_cli.engines import Engine
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.pipeline.options import Options
 from dsi_cli.similarity import weights
@@ -58,7 +60,13 @@ class RunState:
 
     def fail(self, record: Record, reason: str) -> None:
         """Note that a checkpoint which could be scanned cannot be used after all."""
-        self.settled = [replace(one, status=FAILED, reason=reason) if one is record else one for one in self.settled]
+        self.settled = [
+            replace(one, status=FAILED, reason=reason) if one.path == record.path else one for one in self.settled
+        ]
+
+    def has_failed(self, record: Record) -> bool:
+        """Return whether a checkpoint that could be scanned cannot be used after all."""
+        return any(one.path == record.path and one.status == FAILED for one in self.settled)
 
     @property
     def usable(self) -> list[Record]:
@@ -99,22 +107,43 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
     return known
 
 
-def scan_run(
-    state: RunState,
-    known: Known,
-    choice: Choice,
-    classes: int | None,
-    chosen: range | None,
-    *,
-    may_lack_head: bool = False,
-) -> Iterator[Record]:
+@dataclass(frozen=True)
+class Scanner:
+    """How a call scans its checkpoints, wherever that is done."""
+
+    choice: Choice
+    classes: int | None
+    """As the labels tell it."""
+    may_lack_head: bool
+    names_machine: bool
+    """Whether the reason of a file that is not there has the machine that does not see it."""
+
+    def __call__(self, found: Found) -> Scanned:
+        """Return what `scan` does."""
+        scanned = scan(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
+        if self.names_machine and scanned.record.status == FAILED and not found.path.exists():
+            reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
+            return Scanned(replace(scanned.record, reason=reason))
+        return scanned
+
+
+def _unscanned(found: Found, reason: str) -> Scanned:
+    return Scanned(
+        Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
+    )
+
+
+def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | None, engine: Engine) -> Iterator[Record]:
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     state.names = tuple(known.names) or None
+    held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
+    new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
+    coming = engine.map_in_order(scanner, new, _unscanned)
     for found in state.run.checkpoints:
-        record = known.get(found.shown)
-        if record is None or not _is_current(record, found):
-            scanned = scan(found, choice, classes, may_lack_head=may_lack_head)
+        record = held_already[found.shown]
+        if record is None:
+            scanned = next(coming)
             record = scanned.record
             if record.fingerprint is not None:
                 state.heads_read.add(found.shown)
@@ -349,8 +378,12 @@ def _is_chosen(record: Record, chosen: range | None) -> bool:
     return chosen is None or record.epoch is None or record.epoch in chosen
 
 
-def _is_current(record: Record, found: Found) -> bool:
-    return record.bytes == found.bytes and record.modified_ns == found.modified_ns and record.status != PENDING
+def _current(known: Known, found: Found) -> Record | None:
+    """Return what is known of a file; None if that is nothing, or the file has changed."""
+    record = known.get(found.shown)
+    if record is None or record.status == PENDING:
+        return None
+    return record if (record.bytes, record.modified_ns) == (found.bytes, found.modified_ns) else None
 
 
 def _record(row: Any) -> Record | None:

@@ -1,0 +1,55 @@
+"""Addresses where no Ray answers: one line, at once."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from dsi_cli.engines import Chosen, opened
+from dsi_cli.errors import UsageError
+
+pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
+
+
+def refuses(job, reason):
+    raise AssertionError(f"{job} was lost: {reason}")
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        (
+            "127.0.0.1:1",
+            r"^--address 127\.0\.0\.1:1: Connection refused \([\d.]+\); expected a Ray cluster: auto, HOST:6379 or",
+        ),
+        (
+            "ray://127.0.0.1:1",
+            r"^--address ray://127\.0\.0\.1:1: Connection refused \(127\.0\.0\.1\); expected a Ray cluster",
+        ),
+        ("head", r"^--address takes auto, HOST:6379 or ray://HOST:10001; 'head' is none of them$"),
+        ("127.0.0.1:99999", r"^--address 127\.0\.0\.1:99999: .*; expected a Ray cluster"),
+    ],
+)
+def test_an_address_where_nothing_answers(address, message):
+    with opened(Chosen("ray", address)) as found, pytest.raises(UsageError, match=message):
+        list(found.map_in_order(abs, [1], refuses))
+
+
+def test_an_address_where_something_else_answers():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def greet():
+            line, _ = server.accept()
+            with line:
+                line.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+                line.recv(100)
+
+        threading.Thread(target=greet, daemon=True).start()
+        address = f"ray://127.0.0.1:{server.getsockname()[1]}"
+        with (
+            opened(Chosen("ray", address)) as found,
+            pytest.raises(UsageError, match=f"^--address {address}: what answers there is not Ray "),
+        ):
+            list(found.map_in_order(abs, [1], refuses))
