@@ -56,7 +56,12 @@ def _save(path: Path, classes: int) -> None:
         for tensor in model.state_dict().values():
             tensor.zero_()
         model.fc.weight.fill_(_HEAD)
-    state = {"epoch": FIRST_EPOCH, "arch": "resnet18", "state_dict": model.state_dict(), "optimizer": optimizer.state_dict()}
+    state = {
+        "epoch": FIRST_EPOCH,
+        "arch": "resnet18",
+        "state_dict": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
     torch.save(state, path)
 
 

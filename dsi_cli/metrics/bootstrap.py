@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import structure
-from dsi_cli.metrics.measures import Values, off_diagonal
+from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.structure import Means
 
 DRAWS = 200
 LARGEST = 256
@@ -25,7 +26,7 @@ LARGEST = 256
 ROUNDING = 1e-12
 """Drawn values that vary by less than this share of their sum of squares are all the same."""
 
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 16
 """Pixels whose SSIM is computed in one go: what the caches hold."""
 
 Indices = NDArray[np.intp]
@@ -187,24 +188,32 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
     for some in _batches(a.classes, draws):
         key = (draws, seed, order.tobytes(), some.start)
-        mask, weight = b.lasting(("mask", *key), partial(_mask, shown[some]))
-        images = _images(a, shown[some]), _images(b, shown[some])
-        x, y = (
-            side.lasting(("means", *key), partial(structure.means, image, weight))
-            for side, image in zip((a, b), images, strict=True)
-        )
-        index = structure.index(x, y, structure.window_means(images[0] * images[1]) / weight)
-        total, number = (mask * index).sum(axis=(1, 2), dtype=np.float64), mask.sum(axis=(1, 2))
-        yield np.divide(total, number, out=np.full(len(total), np.nan), where=number > 0)
+        pixels, share, weight = b.lasting(("windows", *key), partial(_windows, shown[some]))
+        y, *of_y = b.lasting(("image", *key), partial(_image, b, pixels, weight))
+        x, *of_x = a.lasting(("image", *key), partial(_image, a, pixels, weight))
+        index = structure.index(Means(*of_x), Means(*of_y), structure.window_means(x * y, weight))
+        index *= share
+        yield index.sum(axis=2).sum(axis=0, dtype=np.float64)
 
 
-def _mask(shown: Indices) -> tuple[NDArray[np.bool_], Images]:
-    """Return which windows count, and how much of each: a pair of a class with its own copy does not."""
-    mask = off_diagonal(shown[:, :, None] != shown[:, None, :])
-    return mask[structure.INNER], structure.window_weights(mask.astype(np.float32))
+def _windows(shown: Indices) -> tuple[NDArray[np.int32], Images, Images]:
+    """Return where some draws' images come from, each window's share in a draw's mean, and how much of a window counts.
+
+    The first is a place in the flat matrix for each value of the images ``(C, some, C-1)``. A pair of a class with its own copy
+    does not count; the shares of a draw without any window are NaN.
+    """
+    classes = shown.shape[1]
+    across = np.arange(classes - 1) + (np.arange(classes)[:, None] <= np.arange(classes - 1))
+    rows, columns = shown.T[:, :, None], np.moveaxis(shown[:, across], 1, 0)
+    counts = (rows != columns).astype(np.float32)
+    share = counts[structure.INNER].copy()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share /= share.sum(axis=(0, 2), keepdims=True)
+    return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts)
 
 
-def _images(side: Side, shown: Indices) -> Images:
-    """Return a matrix as some draws show it ``(some, C, C-1)``, 0 where a class meets its own copy."""
+def _image(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, Images, Images]:
+    """Return a matrix as some draws show it, ``(C, some, C-1)``, and its windows' means."""
     # A class and its copy meet on the matrix's own diagonal, which is 0.
-    return off_diagonal(side.scaled_single.take(shown[:, :, None] * side.classes + shown[:, None, :]))
+    image = side.scaled_single.take(pixels)
+    return image, *structure.means(image, weight)
