@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,8 @@ _AT_ONCE = 1 << 16
 
 Indices = NDArray[np.intp]
 Images = NDArray[np.float32]
+Counts = NDArray[np.int32]
+Summed = TypeVar("Summed", bound=np.generic)
 
 
 def intervals(
@@ -145,39 +147,67 @@ def spearman(a: Side, b: Side, times: Values, key: tuple[Hashable, ...] = ()) ->
 
 
 def _correlations(a: Side, b: Side, times: Values, draws: tuple[Hashable, ...]) -> Iterator[Values]:
+    """Yield the correlations of some draws at a time.
+
+    A pair that was drawn ``w`` times holds ``w`` ranks and has their middle. ``b``'s ranks, times ``w`` and with their mean
+    taken off, sum to 0; so of ``a``'s ranks it does not matter from where they are counted.
+    """
     once = a.is_symmetric and b.is_symmetric
     pairs: Any = np.triu_indices(a.classes, 1) if once else np.nonzero(~np.eye(a.classes, dtype=bool))
-    places = [np.unique(side.scaled_square[pairs], return_inverse=True)[1] for side in (a, b)]
+    x, y = (_Order(side.scaled_square[pairs]) for side in (a, b))
     for some in _batches(a.classes, len(times)):
-        key = (*draws, once, some.start)
-        (weight,) = b.lasting(("weight", *key), partial(_pair_weights, times[some], *pairs))
-        (x, xx), (y, yy) = (
-            side.lasting(("ranks", *key), partial(_centred_ranks, at, weight))
-            for side, at in zip((a, b), places, strict=True)
-        )
+        drawn = b.lasting(("ranks", *draws, once, some.start), partial(_drawn_ranks, y, times[some], pairs))
+        weight, moment, yy, untied = drawn
+        group = x.grouped(weight)
+        xx = untied if group.shape == weight.shape else _spread_of_ranks(group)
         with np.errstate(divide="ignore", invalid="ignore"):
-            yield _products(weight, x, y) / np.sqrt(xx * yy)
+            yield np.einsum("dg,dg->d", x.grouped(moment), _middles(group)) / np.sqrt(xx * yy)
 
 
-def _pair_weights(times: Values, first: Indices, second: Indices) -> tuple[Values]:
-    """Return how often each pair of classes is in each draw ``(draws, pairs)``."""
-    return (times.take(first, axis=1) * times.take(second, axis=1),)
+class _Order:
+    """In which order some values rise, and which of them are equal."""
+
+    def __init__(self, values: Values) -> None:
+        self.order = np.argsort(values)
+        ordered = values[self.order]
+        rises = ordered[1:] != ordered[:-1]
+        self.starts = np.concatenate([[0], np.flatnonzero(rises) + 1])
+        self.group = np.empty_like(self.order)
+        self.group[self.order] = np.concatenate([[0], np.cumsum(rises)])
+
+    def grouped(self, summed: NDArray[Summed]) -> NDArray[Summed]:
+        """Return the sum over each group of equal values, as they rise: ``(draws, groups)`` of ``(draws, pairs)``."""
+        ordered = summed.take(self.order, axis=1)
+        return ordered if len(self.starts) == len(self.order) else np.add.reduceat(ordered, self.starts, axis=1)
 
 
-def _centred_ranks(places: Indices, weight: Values) -> tuple[Values, Values]:
-    """Return each pair's mid-rank among the drawn pairs, less the mean of all ``(draws, pairs)``, and its sum of squares."""
-    ranks = np.stack([_weighted_ranks(places, row) - row.sum() / 2 for row in weight])
-    return ranks, _products(weight, ranks, ranks)
+def _drawn_ranks(y: _Order, times: Values, pairs: tuple[Indices, Indices]) -> tuple[Counts, Values, Values, Values]:
+    """Return how often each pair is in each draw ``(draws, pairs)``, that times its centred mid-rank, and the spreads.
+
+    The spreads are those of the ranks ``(draws,)``: of ``y``, and of values among which no two are equal.
+    """
+    counts = times.astype(np.int32)
+    weight = counts.take(pairs[0], axis=1) * counts.take(pairs[1], axis=1)
+    group = y.grouped(weight)
+    middle = _middles(group) - group.sum(axis=1, keepdims=True) / 2
+    return weight, weight * middle.take(y.group, axis=1), _spread_of_ranks(group), _spread_of_ranks(weight)
 
 
-def _weighted_ranks(places: Indices, weight: Values) -> Values:
-    group = np.bincount(places, weights=weight)
-    middle: Values = np.cumsum(group) - group / 2
-    return middle[places]
+def _middles(group: Counts) -> Values:
+    """Return the middle of each group's ranks, of groups that follow each other with so many ranks each."""
+    twice = np.cumsum(group, axis=1, dtype=np.int32)  # of integers: five times as fast
+    twice *= 2
+    twice -= group
+    middles: Values = twice / 2
+    return middles
 
 
-def _products(weight: Values, x: Values, y: Values) -> Values:
-    return np.array([(w * u) @ v for w, u, v in zip(weight, x, y, strict=True)])
+def _spread_of_ranks(group: Counts) -> Values:
+    """Return the sum of squares of all ranks about their mean, less what lies within the groups: their ties."""
+    sizes = group.astype(np.float64)
+    total = sizes.sum(axis=1)
+    spread: Values = (total * total * total - np.einsum("dg,dg->d", sizes * sizes, sizes)) / 12
+    return spread
 
 
 def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[Values]:
