@@ -26,7 +26,7 @@ LARGEST = 256
 ROUNDING = 1e-12
 """Drawn values that vary by less than this share of their sum of squares are all the same."""
 
-_AT_ONCE = 1 << 16
+AT_ONCE = 1 << 16
 """Pixels whose SSIM is computed in one go: what the caches hold."""
 
 Indices = NDArray[np.intp]
@@ -53,7 +53,7 @@ def intervals(
     -----
     A draw in which a measure does not exist (one class only, no variation) is left out of its percentiles.
     """
-    times = multiplicities(draws_of_classes(a.classes, draws, seed))
+    times = _times(a.classes, draws, seed)
     sums = weighted_sums(a.scaled_square, b.scaled_square, times)
     found: dict[str, Values] = {}
     for measure in measures:
@@ -64,9 +64,17 @@ def intervals(
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
                 found[measure] = _FROM_SUMS[measure](*sums)
+    drawn = np.array(list(found.values()))
+    if np.isfinite(drawn).all():
+        return {measure: (float(low), float(high)) for measure, low, high in zip(found, *_ends(drawn), strict=True)}
     kept = {measure: values[np.isfinite(values)] for measure, values in found.items()}
-    percentiles = {measure: np.percentile(values, [2.5, 97.5]) for measure, values in kept.items() if values.size}
+    percentiles = {measure: _ends(values) for measure, values in kept.items() if values.size}
     return {measure: (float(low), float(high)) for measure, (low, high) in percentiles.items()}
+
+
+def _ends(drawn: Values) -> Values:
+    ends: Values = np.percentile(drawn, [2.5, 97.5], axis=-1)
+    return ends
 
 
 @lru_cache(maxsize=2)
@@ -74,6 +82,11 @@ def draws_of_classes(classes: int, draws: int, seed: int) -> Indices:
     """Return the classes of each draw ``(draws, C)``, each as often as it was drawn."""
     rng = np.random.default_rng(seed)
     return np.array([rng.integers(0, classes, classes) for _ in range(draws)])
+
+
+@lru_cache(maxsize=2)
+def _times(classes: int, draws: int, seed: int) -> Values:
+    return multiplicities(draws_of_classes(classes, draws, seed))
 
 
 def multiplicities(drawn: Indices) -> Values:
@@ -130,7 +143,7 @@ _FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, 
 
 def _batches(classes: int, draws: int) -> Iterator[slice]:
     """Yield which draws are looked at together."""
-    step = max(1, _AT_ONCE // classes**2)
+    step = max(1, AT_ONCE // classes**2)
     return (slice(first, first + step) for first in range(0, draws, step))
 
 

@@ -7,8 +7,7 @@ a product with a small banded matrix, block by block: several times faster than 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -52,8 +51,7 @@ def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
 
 def index(x: Means, y: Means, product: Values) -> Values:
     """Return the structural similarity of each window from the means of two images, and those of their product."""
-    both, squares = x.value * y.value, x.value**2
-    squares += y.value**2
+    both, squares = x.value * y.value, x.value**2 + y.value**2
     found: Values = product - both
     for factor, least in ((found, K2**2), (both, K1**2)):
         factor *= 2
@@ -103,13 +101,15 @@ def window_means(images: Values, weight: Values | float = 1.0) -> Values:
     return across
 
 
-def _blocks(size: int, dtype: np.dtype[Any]) -> Iterator[tuple[slice, slice, Values]]:
-    """Yield, block by block, the places of the means, of the values that they are made from, and the window as a band."""
-    left = size - 2 * RADIUS
+@lru_cache(maxsize=16)
+def _blocks(size: int, dtype: np.dtype[Any]) -> tuple[tuple[slice, slice, Values], ...]:
+    """Return, block by block, the places of the means, of the values that they are made from, and the window as a band."""
+    left, found = size - 2 * RADIUS, []
     for first in range(0, left, _BLOCK):
         wide = min(_BLOCK, left - first)
         here, reach = slice(first, first + wide), slice(first, first + wide + 2 * RADIUS)
-        yield here, reach, _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS]
+        found.append((here, reach, _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS]))
+    return tuple(found)
 
 
 @cache

@@ -209,10 +209,11 @@ class Matrices:
         for kind in self._kinds(record):
             path, described = self._path(record, kind), self._described(record)
             there = self._there.get(path, {})
+            matrix = None
             if not self._holds(record, kind):
                 reused = False
                 try:
-                    table, there = self._table(record, kind, described)
+                    matrix, table, there = self._table(record, kind, described)
                 except CheckpointError as error:
                     if record.path not in self.state.gone:
                         self.state.fail(record, str(error))
@@ -221,7 +222,7 @@ class Matrices:
                 parquet.write(table, path, there, output.scratch(self.out))
             self.paths.add(path)
             if wanted:
-                found[kind] = parquet.to_matrix(parquet.read(path))
+                found[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             said = there
         self.state.reused += reused and bool(said)
         self.state.weights.pop(record.path, None)
@@ -250,12 +251,14 @@ class Matrices:
             place["names"] = self.state.names
         return {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices, **place}
 
-    def _table(self, record: Record, kind: str, described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return a matrix as a table and what stands beside it: moved from another place of the output, or made."""
+    def _table(
+        self, record: Record, kind: str, described: dict[str, Any]
+    ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
+        """Return a matrix, as a table too, and what stands beside it: moved from another place of the output, or made."""
         matrix, said = self._moved(kind, described) or self._made(record, kind)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         table = parquet.from_matrix(CSMS, matrix, constants | {"kind": kind}, {"class_index": range(len(matrix))})
-        return table, described | said
+        return matrix, table, described | said
 
     def _moved(self, kind: str, described: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]] | None:
         """Return the matrix of these very weights that lies, or lay until now, under another epoch's or step's name."""
