@@ -21,6 +21,7 @@ SMALLEST = 2 * RADIUS + 2
 INNER = (slice(RADIUS, -RADIUS), ..., slice(RADIUS, -RADIUS))
 """Where windows have their middle."""
 _BLOCK = 16
+_AT_ONCE = 1 << 15
 
 
 class Means(NamedTuple):
@@ -50,20 +51,29 @@ def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
 
 
 def index(x: Means, y: Means, product: Values) -> Values:
-    """Return the structural similarity of each window from the means of two images, and those of their product."""
-    both, squares = x.value * y.value, x.value**2 + y.value**2
-    found: Values = product - both
-    for factor, least in ((found, K2**2), (both, K1**2)):
+    """Return the structural similarity of each window from the means of two images, and those of their product.
+
+    It takes the place of ``product``, some rows at a time: as many as the caches hold.
+    """
+    step = max(1, _AT_ONCE // product[0].size)
+    for rows in (slice(first, first + step) for first in range(0, len(product), step)):
+        _index(*(part[rows] for part in (*x, *y, product)))
+    return product
+
+
+def _index(x: Values, x_square: Values, y: Values, y_square: Values, product: Values) -> None:
+    both, squares = x * y, x**2 + y**2
+    product -= both
+    for factor, least in ((product, K2**2), (both, K1**2)):
         factor *= 2
         factor += least
-    found *= both
-    bottom = x.square + y.square
+    product *= both
+    bottom = x_square + y_square
     bottom -= squares
     bottom += K2**2
     squares += K1**2
     bottom *= squares
-    found /= bottom
-    return found
+    product /= bottom
 
 
 def means(image: Values, weight: Values | float = 1.0) -> Means:
