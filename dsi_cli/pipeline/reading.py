@@ -181,7 +181,7 @@ class Matrices:
         """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
         left = self.state.gone - {record.path for record in self.state.usable}
         kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
-        every = output.files_of(self.out, CSMS, self.state.run.name)
+        every = output.paths_of(self.out, CSMS, self.state.run.name)
         return {path for path in every if _is_ours(path)} - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
@@ -249,7 +249,7 @@ class Matrices:
         place: dict[str, Any] = {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
         if record.head is None:
             place["names"] = self.state.names
-        return {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices, **place}
+        return {"record": dict(vars(self._raw[record.path])), "shaping": self.options.shaping_matrices, **place}
 
     def _table(
         self, record: Record, kind: str, described: dict[str, Any]
