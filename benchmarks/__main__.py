@@ -24,6 +24,9 @@ PARTS = (
     ("wordnet", "WordNet"),
     ("heads", "The classifier out of a large checkpoint"),
     ("analysis", "A whole analysis"),
+    ("many", "Hundreds of checkpoints"),
+    ("large", "One epoch of 1,000 classes of width 2,048"),
+    ("growth", "Growth with the number of checkpoints"),
     ("evaluation", "Running a model on a test set at ten checkpoints"),
     ("report", "The report and the figures"),
     ("callbacks", "The curves of a training while it runs"),
@@ -44,6 +47,10 @@ def main(arguments: Sequence[str]) -> int:
             from benchmarks import analysis
 
             text += f"\n\n### Where the time of the analysis goes (cProfile, one thread, demo)\n\n{analysis.profile(setup)}"
+        if "many" in asked.parts:
+            from benchmarks import many
+
+            text += f"\n\n### Where the time of many checkpoints goes (cProfile, one thread)\n\n{many.profile(setup)}"
     print(text)
     if asked.page is not None:
         write(asked.page, text)

@@ -1,4 +1,4 @@
-"""A whole ``dsi analyze``: cold, repeated, beside the way by hand, and how its time grows."""
+"""A whole ``dsi analyze``: cold, repeated, beside the way by hand, and what one epoch of more classes costs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import pstats
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -34,17 +33,23 @@ _LISTED = 10
 def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
     with _runs(setup) as runs:
-        return [*_demo_rows(setup, runs), _checkpoints_row(setup), *_classes_rows(setup)]
+        return [*_demo_rows(setup, runs), *_classes_rows(setup)]
 
 
 def profile(setup: Setup) -> str:
     """Return where the time of analysing the demo's runs goes in one thread: functions by their own time, in Markdown."""
+    with _runs(setup) as runs:
+        return profile_of(runs, _fresh(setup))
+
+
+def profile_of(run: Path, out: Path) -> str:
+    """Return where the time of an analysis goes in one thread: functions by their own time, in Markdown."""
     from dsi_cli import analyze
     from dsi_cli.engines import local
 
     profiler = cProfile.Profile()
-    with _runs(setup) as runs, patch.object(local, "map_in_order", _one_thread):
-        profiler.runcall(analyze, runs, _fresh(setup), labels=LABELS)
+    with patch.object(local, "map_in_order", _one_thread):
+        profiler.runcall(analyze, run, out, labels=LABELS)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
     whole = sum(own for _, _, own, _, _ in stats.values())
     lines = ["| function | calls | own time | share |", "|---|---|---|---|"]
@@ -149,27 +154,6 @@ def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple
             for name, value in measures.items():
                 if name != "ssim" and abs(ours[run, int(epoch), name] - value) > 1e-5:
                     raise AssertionError(f"{run}, epoch {epoch}, {name}: {ours[run, int(epoch), name]} and by hand {value}")
-
-
-def _checkpoints_row(setup: Setup) -> Row:
-    """Return how the time grows with the number of checkpoints: the slope of log seconds over log checkpoints."""
-    from dsi_cli import analyze
-
-    numbers = (2, 4) if setup.quick else (10, 20, 40, 80, 160)
-    runs = {number: small_run(setup.folder / "growth" / f"run-{number}", number) for number in numbers}
-    analyze(runs[numbers[0]], _fresh(setup), labels="cifar10")
-    took: dict[int, list[float]] = {number: [] for number in numbers}
-    for _ in range(setup.rounds(3)):
-        for number in numbers:
-            out = _fresh(setup)
-            began = time.perf_counter()
-            analyze(runs[number], out, labels="cifar10")
-            took[number].append(time.perf_counter() - began)
-    found = [median(took[number]) for number in numbers]
-    slope = float(np.polyfit(np.log(numbers), np.log(found), 1)[0])
-    what = f"time over number of checkpoints, {numbers[0]} to {numbers[-1]} of 10 classes: log-log slope"
-    beside = ", ".join(f"{number}: {seconds(one)}" for number, one in zip(numbers, found, strict=True))
-    return Row(PART, what, f"{slope:.2f}", beside)
 
 
 def _classes_rows(setup: Setup) -> list[Row]:

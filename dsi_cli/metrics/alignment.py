@@ -7,8 +7,10 @@ matrices is 0.7 to 0.9: a value means nothing without the `Alignment` around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, measures, null, structure
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.side import Flat, Side
 
 Csm = NDArray[np.floating[Any]]
 
@@ -176,55 +178,51 @@ class Pair:
         entry = Alignment(name, classes_used=self.a.classes)
         if name == "ssim":
             return self._exact_ssim(entry)
-        x, y = self._inputs(name)
-        best = (
-            (self.a.ranks_sorted, self.b.ranks_sorted)
-            if name == "spearman"
-            else (self.a.scaled_sorted, self.b.scaled_sorted)
-        )
         measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
+        first, second = self.flats
+        x, y = (first.ranks, second.ranks) if name == "spearman" else (first.scaled, second.scaled)
+        best = (
+            (first.ranks_sorted, second.ranks_sorted) if name == "spearman" else (first.scaled_sorted, second.scaled_sorted)
+        )
         entry = replace(entry, value=measure(x, y), ceiling=measure(*best))
         mean, std = _EXACT_NULLS[name](self) if name in _EXACT_NULLS else (None, None)
         return replace(entry, null_mean=mean, null_std=std)
+
+    @property
+    def flats(self) -> tuple[Flat, Flat]:
+        """The values of both: of two symmetric matrices each pair once, which says the same by every measure but ``ssim``."""
+        if self.a.is_symmetric and self.b.is_symmetric:
+            return self.a.once, self.b.once
+        return self.a.every, self.b.every
 
     def _exact_ssim(self, entry: Alignment) -> Alignment:
         if self.a.classes < structure.SMALLEST:
             return replace(entry, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {self.a.classes}")
         return replace(
-            entry, value=self._ssim(np.arange(self.a.classes)), reason="ssim has no ceiling: it depends on places"
+            entry, value=next(self._ssim([np.arange(self.a.classes)])), reason="ssim has no ceiling: it depends on places"
         )
 
-    def _inputs(self, name: str) -> tuple[Values, Values]:
-        return (self.a.ranks, self.b.ranks) if name == "spearman" else (self.a.scaled, self.b.scaled)
-
-    def _ssim(self, relabelling: NDArray[np.intp]) -> float:
-        own, other = self._image(self.a, self.order), self._image(self.b, relabelling[self.order])
-        return structure.ssim(own, other)
-
-    def _image(self, side: Side, shown: NDArray[np.intp]) -> Values:
-        return measures.off_diagonal(side.scaled_square[np.ix_(shown, shown)])
-
-    def _relabelled(self, name: str) -> Callable[[NDArray[np.intp]], float]:
-        """Return the measure as a function of a relabelling of the second matrix."""
+    def _over(self, name: str, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
+        """Yield the measure for each relabelling of the second matrix."""
         if name == "ssim":
-            return self._relabelled_ssim()
-        x, y = self._inputs(name)
+            yield from self._ssim(relabellings)
+            return
+        is_ranked = name == "spearman"
+        x, y = ((side.every.ranks if is_ranked else side.every.scaled) for side in (self.a, self.b))
         square, off = self.b.square(y), ~np.eye(self.b.classes, dtype=bool)
-        measure = measures.ON_VALUES["pearson" if name == "spearman" else name]
-        return lambda relabelling: measure(x, square[np.ix_(relabelling, relabelling)][off])
+        measure = measures.ON_VALUES["pearson" if is_ranked else name]
+        for relabelling in relabellings:
+            yield measure(x, square[np.ix_(relabelling, relabelling)][off])
 
-    def _relabelled_ssim(self) -> Callable[[NDArray[np.intp]], float]:
-        """Return the same for ``ssim``; what a relabelled image has of its own lasts, for a second matrix that does."""
-        own = self._image(self.a, self.order)
-        x = structure.means(own)
-
-        def relabelled(relabelling: NDArray[np.intp]) -> float:
-            shown = relabelling[self.order]
-            image = self._image(self.b, shown)
-            y = self.b.lasting(("relabelled", shown.tobytes()), lambda: structure.means(image))
-            return float(structure.index(x, y, structure.window_means(own * image)).mean())
-
-        return relabelled
+    def _ssim(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
+        """Yield the same for ``ssim``, some at a time; what relabelled images have of their own lasts, if the matrix does."""
+        own = _images(self.a, self.order[None])
+        x, rest = structure.means(own), iter(relabellings)
+        while some := list(islice(rest, max(1, bootstrap.AT_ONCE // self.a.classes**2))):
+            shown = np.stack(some)[:, self.order]
+            images, *y = self.b.lasting(("relabelled", shown.tobytes()), partial(_with_means, self.b, shown))
+            index = structure.index(x, structure.Means(*y), structure.window_means(own * images))
+            yield from index.mean(axis=(0, 2)).tolist()
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
         classes = self.a.classes
@@ -237,7 +235,7 @@ class Pair:
                 out[name] = entry
                 continue
             draws = null.every_relabelling(classes) if everything else null.random_relabellings(classes, count, seed)
-            values = np.fromiter(map(self._relabelled(name), draws), dtype=np.float64)
+            values = np.fromiter(self._over(name, draws), dtype=np.float64)
             out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
 
@@ -250,21 +248,37 @@ class Pair:
         return found | {name: replace(found[name], low=low, high=high) for name, (low, high) in intervals.items()}
 
 
+def _images(side: Side, shown: NDArray[np.intp]) -> Values:
+    """Return a matrix without its diagonal in several orders of its classes ``(n, C)``: ``(C, n, C-1)``."""
+    images = measures.off_diagonal(side.scaled_square[shown[:, :, None], shown[:, None, :]])
+    return np.ascontiguousarray(np.moveaxis(images, 0, 1))
+
+
+def _with_means(side: Side, shown: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+    images = _images(side, shown)
+    return images, *structure.means(images)
+
+
+def _pairs(pair: Pair) -> int:
+    """Return the number of ordered pairs of classes, which deviations are those of sums over."""
+    return pair.a.classes * (pair.a.classes - 1)
+
+
 def _exact_cosine(pair: Pair) -> tuple[float, float]:
-    x, y = pair.a.scaled, pair.b.scaled
+    x, y = (flat.scaled for flat in pair.flats)
     lengths = float(np.sqrt((x @ x) * (y @ y)))
     deviation = null.product_deviation(pair.a.value_moments, pair.b.value_moments)
-    return float(x.sum() * y.sum() / len(x)) / lengths, deviation / lengths
+    return float(x.sum() * y.sum() / len(x)) / lengths, deviation * len(x) / (lengths * _pairs(pair))
 
 
 def _exact_mae(pair: Pair) -> tuple[float, None]:
-    return null.mean_absolute_difference(pair.a.scaled_sorted, pair.b.scaled_sorted), None
+    return null.mean_absolute_difference(*(flat.scaled_sorted for flat in pair.flats)), None
 
 
 def _exact_mse(pair: Pair) -> tuple[float, float]:
-    x, y = pair.a.scaled, pair.b.scaled
+    x, y = (flat.scaled for flat in pair.flats)
     mean = float((x @ x + y @ y - 2 * x.sum() * y.sum() / len(x)) / len(x))
-    return mean, 2 * null.product_deviation(pair.a.value_moments, pair.b.value_moments) / len(x)
+    return mean, 2 * null.product_deviation(pair.a.value_moments, pair.b.value_moments) / _pairs(pair)
 
 
 def _exact_correlation(a: null.Moments, b: null.Moments) -> tuple[float, float]:

@@ -31,12 +31,15 @@ class Moments:
     sums: tuple[float, float, float, float, float, float]
 
     @classmethod
-    def of(cls, matrix: Values) -> Moments:
-        """Return the sums of one matrix; its diagonal plays no part."""
+    def of(cls, matrix: Values, *, is_symmetric: bool = False) -> Moments:
+        """Return the sums of one matrix; its diagonal plays no part. Of a symmetric one rows say what columns do."""
         centred = centred_off_diagonal(matrix)
-        rows, columns = centred.sum(axis=1), centred.sum(axis=0)
-        a1 = float((centred * centred).sum())
-        a2 = float((centred * centred.T).sum())
+        flat, rows = centred.ravel(), centred.sum(axis=1)
+        a1 = float(flat @ flat)
+        if is_symmetric:
+            a2, columns = a1, rows
+        else:
+            a2, columns = float((centred * centred.T).sum()), centred.sum(axis=0)
         a3 = float(rows @ rows) - a1
         a4 = float(columns @ columns) - a1
         a5 = float(rows @ columns) - a2
@@ -69,10 +72,12 @@ def centred_off_diagonal(matrix: Values) -> Values:
 
 def mean_absolute_difference(x_sorted: Values, y_sorted: Values) -> float:
     """Return the mean of ``|x_a - y_b|`` over all pairs of two sorted arrays: the exact chance level of ``mae``."""
-    below = np.searchsorted(y_sorted, x_sorted)
-    prefix = np.concatenate([[0.0], np.cumsum(y_sorted)])
-    total = x_sorted * (2 * below - len(y_sorted)) + prefix[-1] - 2 * prefix[below]
-    return float(total.sum() / (len(x_sorted) * len(y_sorted)))
+    starts = np.concatenate([[0], np.flatnonzero(y_sorted[1:] != y_sorted[:-1]) + 1])
+    values, counts = y_sorted[starts], np.diff(np.append(starts, len(y_sorted)))
+    below = np.searchsorted(x_sorted, values)
+    prefix = np.concatenate([[0.0], np.cumsum(x_sorted)])
+    total = values * (2 * below - len(x_sorted)) + prefix[-1] - 2 * prefix[below]
+    return float(total @ counts / (len(x_sorted) * len(y_sorted)))
 
 
 def every_relabelling(classes: int) -> NDArray[np.intp]:

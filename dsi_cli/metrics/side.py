@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,67 @@ ROUNDING = 5e-7
 
 ROOM = 128 << 20
 """Bytes that a prepared side may keep of what is sampled."""
+
+
+Value = TypeVar("Value")
+
+
+class made_once(Generic[Value]):  # noqa: N801 (used as a decorator)
+    """A value that an object makes when it is first asked for; `functools.cached_property` holds one lock for all objects."""
+
+    def __init__(self, make: Callable[[Any], Value]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        """Learn under which name the value is kept."""
+        self._name = name
+
+    def __get__(self, one: Any, owner: type) -> Value:
+        """Make the value; from then on the object has it, and this is not asked again."""
+        made = one.__dict__[self._name] = self._make(one)
+        return made
+
+
+class Flat:
+    """Off-diagonal values in a row: all of them, or of a symmetric matrix those of each pair once.
+
+    Parameters
+    ----------
+    values : (n,) float64
+    """
+
+    def __init__(self, values: Values) -> None:
+        self.values = values
+
+    @made_once
+    def scaled(self) -> Values:
+        """The values scaled to [0, 1]."""
+        return measures.scaled(self.values)
+
+    @made_once
+    def _order(self) -> NDArray[np.intp]:
+        return np.argsort(self.values)
+
+    @made_once
+    def scaled_sorted(self) -> Values:
+        """The scaled values in rising order."""
+        return self.scaled[self._order]
+
+    @made_once
+    def ranks(self) -> Values:
+        """The mid-ranks of the values."""
+        found = np.empty_like(self.values)
+        found[self._order] = self.ranks_sorted
+        return found
+
+    @made_once
+    def ranks_sorted(self) -> Values:
+        """The ranks in rising order."""
+        ordered = self.values[self._order]
+        starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
+        ends = np.append(starts[1:], len(ordered))
+        return np.repeat((starts + 1 + ends) / 2, ends - starts)
 
 
 class Side:
@@ -44,66 +104,58 @@ class Side:
         self._lasting: dict[Hashable, Any] = {}
         self._room = ROOM
 
-    @cached_property
-    def values(self) -> Values:
-        """The off-diagonal values, flat, row by row, unscaled."""
-        return measures.off_diagonal(self.matrix).ravel()
+    @made_once
+    def every(self) -> Flat:
+        """The off-diagonal values, row by row."""
+        return Flat(measures.off_diagonal(self.matrix).ravel())
 
-    @cached_property
+    @made_once
+    def once(self) -> Flat:
+        """Of a symmetric matrix the values above the diagonal, row by row."""
+        return Flat(self.matrix[np.triu(np.ones(self.matrix.shape, dtype=bool), 1)])
+
+    @made_once
     def is_constant(self) -> bool:
         """Whether all off-diagonal values are the same but for float32's rounding, so that there is no scale."""
-        return bool(np.ptp(self.values) <= ROUNDING * np.abs(self.matrix).max())
+        return bool(np.ptp(self._least.values) <= ROUNDING * np.abs(self.matrix).max())
 
-    @cached_property
-    def scaled(self) -> Values:
-        """The off-diagonal values scaled to [0, 1], flat."""
-        return measures.scaled(self.values)
+    @property
+    def _least(self) -> Flat:
+        return self.once if self.is_symmetric else self.every
 
-    @cached_property
-    def ranks(self) -> Values:
-        """The mid-ranks of the off-diagonal values, flat."""
-        return measures.ranks(self.values)
-
-    @cached_property
-    def scaled_sorted(self) -> Values:
-        """The scaled values in rising order."""
-        return np.sort(self.scaled)
-
-    @cached_property
-    def ranks_sorted(self) -> Values:
-        """The ranks in rising order."""
-        return np.sort(self.ranks)
-
-    @cached_property
+    @made_once
     def scaled_square(self) -> Values:
-        """The scaled values as a ``(C, C)`` matrix with a diagonal of 0."""
-        return self.square(self.scaled)
+        """The values scaled to [0, 1] as a ``(C, C)`` matrix with a diagonal of 0."""
+        low, high = self._least.values.min(), self._least.values.max()
+        matrix: Values = (self.matrix - low) / (high - low)
+        np.fill_diagonal(matrix, 0.0)
+        return matrix
 
-    @cached_property
+    @made_once
     def scaled_single(self) -> NDArray[np.float32]:
         """The same in float32: what SSIM's bootstrap looks at."""
         return self.scaled_square.astype(np.float32)
 
-    @cached_property
+    @made_once
     def is_symmetric(self) -> bool:
         """Whether the matrix is its own transpose."""
         return np.array_equal(self.matrix, self.matrix.T)
 
-    @cached_property
+    @made_once
     def value_moments(self) -> null.Moments:
         """Mantel's sums of the scaled values."""
-        return null.Moments.of(self.scaled_square)
+        return null.Moments.of(self.scaled_square, is_symmetric=self.is_symmetric)
 
-    @cached_property
+    @made_once
     def rank_moments(self) -> null.Moments:
-        """Mantel's sums of the ranks."""
-        return null.Moments.of(self.square(self.ranks))
+        """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
+        return null.Moments.of(self.square(self._least.ranks), is_symmetric=self.is_symmetric)
 
     def prepare(self) -> None:
         """Compute all of it now, so that threads that share this side do not each do so; what is sampled lasts from now on."""
         self._is_lasting = True
         if not self.is_constant:
-            _ = self.scaled_sorted, self.ranks_sorted, self.value_moments, self.rank_moments
+            _ = self._least.scaled_sorted, self._least.ranks, self.value_moments, self.rank_moments
 
     def lasting(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
         """Return the arrays that ``make`` returns; a side that is prepared makes them once for a key, while there is room."""
@@ -116,10 +168,13 @@ class Side:
         return found
 
     def square(self, flat: Values) -> Values:
-        """Return flat off-diagonal values as a ``(C, C)`` matrix with a diagonal of 0."""
+        """Return flat off-diagonal values, all or each pair once, as a ``(C, C)`` matrix with a diagonal of 0."""
         matrix = np.zeros_like(self.matrix)
-        matrix[~np.eye(self.classes, dtype=bool)] = flat
-        return matrix
+        if len(flat) == self.classes * (self.classes - 1):
+            matrix[~np.eye(self.classes, dtype=bool)] = flat
+            return matrix
+        matrix[np.triu(np.ones(matrix.shape, dtype=bool), 1)] = flat
+        return matrix + matrix.T
 
 
 def _square(csm: Csm) -> Values:

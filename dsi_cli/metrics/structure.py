@@ -7,8 +7,7 @@ a product with a small banded matrix, block by block: several times faster than 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +18,10 @@ Values = NDArray[np.floating[Any]]
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 SMALLEST = 2 * RADIUS + 2
 """The least number of classes: the image is ``(C, C-1)`` and must hold one window."""
-INNER = (..., slice(RADIUS, -RADIUS), slice(RADIUS, -RADIUS))
+INNER = (slice(RADIUS, -RADIUS), ..., slice(RADIUS, -RADIUS))
 """Where windows have their middle."""
-_BLOCK = 32
+_BLOCK = 16
+_AT_ONCE = 1 << 15
 
 
 class Means(NamedTuple):
@@ -46,18 +46,34 @@ def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
         return float(index(means(x), means(y), window_means(x * y)).mean())
     mask = valid.astype(x.dtype)
     x, y, weight = mask * x, mask * y, window_weights(mask)
-    counted = index(means(x, weight), means(y, weight), window_means(x * y) / weight)[valid[INNER]]
+    counted = index(means(x, weight), means(y, weight), window_means(x * y, weight))[valid[INNER]]
     return float(counted.mean()) if counted.size else float("nan")
 
 
 def index(x: Means, y: Means, product: Values) -> Values:
-    """Return the structural similarity of each window from the means of two images, and those of their product."""
-    both = x.value * y.value
-    squares = x.value**2 + y.value**2
-    c1, c2 = K1**2, K2**2
-    found: Values = (2 * both + c1) * (2 * (product - both) + c2)
-    found /= (squares + c1) * (x.square + y.square - squares + c2)
-    return found
+    """Return the structural similarity of each window from the means of two images, and those of their product.
+
+    It takes the place of ``product``, some rows at a time: as many as the caches hold.
+    """
+    step = max(1, _AT_ONCE // product[0].size)
+    for rows in (slice(first, first + step) for first in range(0, len(product), step)):
+        _index(*(part[rows] for part in (*x, *y, product)))
+    return product
+
+
+def _index(x: Values, x_square: Values, y: Values, y_square: Values, product: Values) -> None:
+    both, squares = x * y, x**2 + y**2
+    product -= both
+    for factor, least in ((product, K2**2), (both, K1**2)):
+        factor *= 2
+        factor += least
+    product *= both
+    bottom = x_square + y_square
+    bottom -= squares
+    bottom += K2**2
+    squares += K1**2
+    bottom *= squares
+    product /= bottom
 
 
 def means(image: Values, weight: Values | float = 1.0) -> Means:
@@ -65,10 +81,10 @@ def means(image: Values, weight: Values | float = 1.0) -> Means:
 
     Parameters
     ----------
-    image : (..., rows, columns), 0 where it does not count
+    image : (rows, ..., columns), 0 where it does not count
     weight : of the pixels that count in each window: `window_weights`
     """
-    return Means(window_means(image) / weight, window_means(image * image) / weight)
+    return Means(window_means(image, weight), window_means(image * image, weight))
 
 
 def window_weights(mask: Values) -> Values:
@@ -76,28 +92,34 @@ def window_weights(mask: Values) -> Values:
     return np.maximum(window_means(mask), np.asarray(1e-12, dtype=mask.dtype))
 
 
-def window_means(images: Values) -> Values:
-    """Return the windows' means ``(..., rows-10, columns-10)`` of images ``(..., rows, columns)``."""
-    rows, columns = images.shape[-2:]
-    down = np.empty((*images.shape[:-2], rows - 2 * RADIUS, columns), dtype=images.dtype)
+def window_means(images: Values, weight: Values | float = 1.0) -> Values:
+    """Return the windows' means ``(rows-10, ..., columns-10)`` of images ``(rows, ..., columns)``.
+
+    Many images are looked at in one go if their rows lie side by side: then each product is of matrices that are large.
+    """
+    rows, *between, columns = images.shape
+    down = np.empty((rows - 2 * RADIUS, *between, columns), dtype=images.dtype)
+    beside, out = images.reshape(rows, -1), down.reshape(rows - 2 * RADIUS, -1)
     for here, reach, band in _blocks(rows, images.dtype):
-        np.matmul(band, images[..., reach, :], out=down[..., here, :])
+        np.matmul(band, beside[reach], out=out[here])
     across = np.empty((*down.shape[:-1], columns - 2 * RADIUS), dtype=images.dtype)
+    below, out = down.reshape(-1, columns), across.reshape(-1, columns - 2 * RADIUS)
     for here, reach, band in _blocks(columns, images.dtype):
-        across[..., here] = down[..., reach] @ band.T
+        np.matmul(below[:, reach], band.T, out=out[:, here])
+    if np.ndim(weight):
+        across /= weight
     return across
 
 
-def _blocks(size: int, dtype: np.dtype[Any]) -> Iterator[tuple[slice, slice, Values]]:
-    """Yield, block by block, the places of the means, of the values that they are made from, and the window as a band."""
-    left = size - 2 * RADIUS
+@lru_cache(maxsize=16)
+def _blocks(size: int, dtype: np.dtype[Any]) -> tuple[tuple[slice, slice, Values], ...]:
+    """Return, block by block, the places of the means, of the values that they are made from, and the window as a band."""
+    left, found = size - 2 * RADIUS, []
     for first in range(0, left, _BLOCK):
         wide = min(_BLOCK, left - first)
-        yield (
-            slice(first, first + wide),
-            slice(first, first + wide + 2 * RADIUS),
-            _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS],
-        )
+        here, reach = slice(first, first + wide), slice(first, first + wide + 2 * RADIUS)
+        found.append((here, reach, _band(_BLOCK, dtype)[:wide, : wide + 2 * RADIUS]))
+    return tuple(found)
 
 
 @cache

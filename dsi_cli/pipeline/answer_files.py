@@ -7,7 +7,7 @@ and has ``parts``, the names of all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +79,7 @@ class AnswerFiles:
 
     def made_from_this(self, record: Record) -> dict[str, Any]:
         """Return what the files of a checkpoint's answer remember, whatever its source."""
-        return {"record": asdict(self._raw[record.path]), "shaping": self._shaping}
+        return {"record": dict(vars(self._raw[record.path])), "shaping": self._shaping}
 
     def whole(self, record: Record) -> Iterator[Whole]:
         """Yield each answer made from a checkpoint that has all its parts, whatever its source and wherever it lies."""

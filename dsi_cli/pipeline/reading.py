@@ -214,7 +214,7 @@ class Matrices:
         """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
         left = self.state.gone - {record.path for record in self.state.usable}
         kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
-        every = output.files_of(self.out, CSMS, self.state.run.name)
+        every = output.paths_of(self.out, CSMS, self.state.run.name)
         return {path for path in every if _is_ours(path)} - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
@@ -242,10 +242,11 @@ class Matrices:
         for kind in self._kinds(record):
             path, described = self._path(record, kind), self._described(record)
             there = self._there.get(path, {})
+            matrix = None
             if not self._holds(record, kind):
                 reused = False
                 try:
-                    table, there = self._table(record, kind, described)
+                    matrix, table, there = self._table(record, kind, described)
                 except CheckpointError as error:
                     if record.path not in self.state.gone:
                         self.state.fail(record, str(error))
@@ -254,7 +255,7 @@ class Matrices:
                 parquet.write(table, path, there, output.scratch(self.out))
             self.paths.add(path)
             if wanted:
-                found[kind] = parquet.to_matrix(parquet.read(path))
+                found[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             said = there
         self.state.reused += reused and bool(said)
         self.state.weights.pop(record.path, None)
@@ -281,14 +282,16 @@ class Matrices:
         place: dict[str, Any] = {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
         if record.head is None:
             place["names"] = self.state.names
-        return {"record": asdict(self._raw[record.path]), "shaping": self.options.shaping_matrices, **place}
+        return {"record": dict(vars(self._raw[record.path])), "shaping": self.options.shaping_matrices, **place}
 
-    def _table(self, record: Record, kind: str, described: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Return a matrix as a table and what stands beside it: moved from another place of the output, or made."""
+    def _table(
+        self, record: Record, kind: str, described: dict[str, Any]
+    ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
+        """Return a matrix, as a table too, and what stands beside it: moved from another place of the output, or made."""
         matrix, said = self._moved(kind, described) or self._made(record, kind)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         table = parquet.from_matrix(CSMS, matrix, constants | {"kind": kind}, {"class_index": range(len(matrix))})
-        return table, described | said
+        return matrix, table, described | said
 
     def _moved(self, kind: str, described: dict[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]] | None:
         """Return the matrix of these very weights that lies, or lay until now, under another epoch's or step's name."""

@@ -40,12 +40,12 @@ def line(matrix: NDArray[Any]) -> str:
 
 def _first(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
     """Return the columns of the ``count`` smallest keys of each row, in order, ties by column."""
-    edges = np.partition(keys, count - 1, axis=1)[:, count - 1]
-    rows = []
-    for row, edge in zip(keys, edges, strict=True):
-        near = np.flatnonzero(row <= edge)
-        rows.append(near[np.argsort(row[near], kind="stable")][:count])
-    return np.array(rows, dtype=np.intp)
+    near = keys <= np.partition(keys, count - 1, axis=1)[:, count - 1 : count]
+    if near.sum() > count * len(keys):  # ties at the end of some row
+        return np.argsort(keys, axis=1, kind="stable")[:, :count]
+    columns = np.nonzero(near)[1].reshape(len(keys), count)
+    order = np.argsort(np.take_along_axis(keys, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
 
 
 def _codes(values: NDArray[Any]) -> NDArray[np.uint16]:

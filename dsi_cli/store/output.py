@@ -197,9 +197,14 @@ def files_of(out: Path, table: Table, run: str) -> dict[Path, dict[str, Any]]:
     ----------
     table : one that is a folder of a run's folders: the matrices, the confusion counts, the predictions
     """
+    return {file: parquet.options_of(file) for file in paths_of(out, table, run)}
+
+
+def paths_of(out: Path, table: Table, run: str) -> list[Path]:
+    """Return the paths of `files_of` alone."""
     folder = out / table.path / folder_name(run)
     kinds = [kind for kind in sorted(folder.iterdir()) if kind.is_dir()] if folder.is_dir() else []
-    return {file: parquet.options_of(file) for kind in kinds for file in sorted(kind.glob("*.parquet"))}
+    return [file for kind in kinds for file in sorted(kind.glob("*.parquet"))]
 
 
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:

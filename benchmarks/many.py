@@ -1,0 +1,172 @@
+"""Hundreds of checkpoints of ResNet-18 with Adam's state: a whole analysis, one more checkpoint, a scan of a thousand."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import by_hand, sparse, timing
+from benchmarks.analysis import profile_of
+from benchmarks.heads import asked
+from benchmarks.rows import Row, megabytes, seconds, skipped
+from benchmarks.scratch import Setup
+from benchmarks.wordnet import nltk_wordnet
+
+PART = "many"
+LABELS = "cifar100"
+CHECKPOINTS, SCANNED = 400, 1000
+WHOLE, MOST_MEMORY, MOST_SHARE, ONE_MORE, SCAN = 15.0, 500e6, 0.005, 3.0, 15.0
+"""Seconds, bytes, share of the bytes, seconds, seconds: what is required."""
+HEAD_OVER_LOAD, WHOLE_OVER_LOAD = 20.0, 4.0
+_SAMPLE = 40
+"""Checkpoints that ways are timed on that take too long for all."""
+_VERB = "import sys; from dsi_cli.cli.verbs import run_safely; assert run_safely(sys.argv[1:]) == 0"
+
+
+def measure(setup: Setup) -> list[Row]:
+    """Return the rows of this part."""
+    missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
+    if missing:
+        return [skipped(PART, "many checkpoints of ResNet-18", f"{' and '.join(missing)} not installed")]
+    number = 3 if setup.quick else CHECKPOINTS
+    run = sparse.write(setup.folder / f"resnet18-{number}", number + 1, LABELS)
+    paths = sorted(run.glob("*.pth"))
+    loads, ours = _head_times(setup, paths)
+    whole, rows = _whole_rows(setup, paths[:-1], loads)
+    heads = Row(
+        PART, "reading one head of these", seconds(ours), f"torch.load: {seconds(loads)}", loads / ours,
+        f"at least {HEAD_OVER_LOAD:g}x", loads / ours >= HEAD_OVER_LOAD,
+    )  # fmt: skip
+    return [*rows, _bytes_row(paths[:-1]), heads, _by_hand_row(setup, paths[:-1], whole), _scan_row(setup, paths)]
+
+
+def profile(setup: Setup) -> str:
+    """Return where the time of analysing these checkpoints goes in one thread, in Markdown."""
+    out = setup.folder / "out"
+    shutil.rmtree(out, ignore_errors=True)
+    return profile_of(setup.folder / "many", out)
+
+
+def _head_times(setup: Setup, paths: list[Path]) -> tuple[float, float]:
+    """Return the median seconds of `torch.load` and of our reader, each of one checkpoint after another."""
+    import torch
+
+    from dsi_cli import read_head
+
+    theirs, ours = (cycle(paths[:_SAMPLE]) for _ in range(2))
+    calls: dict[str, Callable[[], Any]] = {
+        "torch": lambda: torch.load(next(theirs))["state_dict"]["fc.weight"],
+        "ours": lambda: read_head(next(ours)),
+    }
+    found = timing.turns(calls, setup.rounds(_SAMPLE))
+    return found["torch"], found["ours"]
+
+
+def _whole_rows(setup: Setup, paths: list[Path], load: float) -> tuple[float, list[Row]]:
+    """Return the seconds of the whole command, and the rows of it and of a call after one more checkpoint."""
+    run = _linked(setup.folder / "many", paths)
+    out = setup.folder / "out"
+    command = ["analyze", str(run), "--labels", LABELS, "-o", str(out), "--json"]
+    found, more = [], []
+    for _ in range(setup.rounds(3)):
+        shutil.rmtree(out, ignore_errors=True)
+        run = _linked(run, paths)
+        found.append(timing.python(_VERB, *command))
+        os.link(sorted(paths[0].parent.glob("*.pth"))[-1], run / "last_one.pth")
+        more.append(timing.python(_VERB, *command))
+    took, peak = (float(np.median([getattr(one, name) for one in found])) for name in ("seconds", "peak"))
+    again, read = float(np.median([one.seconds for one in more])), _read(more[0].said)
+    loading = load * len(paths)
+    what = f"`dsi analyze`, {len(paths)} checkpoints, WordNet, intervals and nulls, Parquet and report: whole command"
+    beside = f"torch.load of each alone, from {min(_SAMPLE, len(paths))} of them: {seconds(loading)}"
+    rows = [
+        Row(PART, what, seconds(took), beside, loading / took, f"below {WHOLE:g} s", took < WHOLE),
+        Row(
+            PART, "the same beside torch.load alone", seconds(took), beside, loading / took,
+            f"at least {WHOLE_OVER_LOAD:g}x", loading / took >= WHOLE_OVER_LOAD,
+        ),
+        Row(PART, "the same, peak memory", megabytes(peak), "", None, f"below {megabytes(MOST_MEMORY)}", peak < MOST_MEMORY),
+        Row(
+            PART, f"one checkpoint more: heads read: {read}", seconds(again), f"all anew: {seconds(took)}", took / again,
+            f"below {ONE_MORE:g} s", again < ONE_MORE,
+        ),
+    ]  # fmt: skip
+    return took, rows
+
+
+def _read(said: str) -> int:
+    return sum(run["read"] for run in json.loads(said)["runs"])
+
+
+def _linked(folder: Path, paths: list[Path], number: int | None = None) -> Path:
+    """Return a folder anew with so many hard links to checkpoints, as many as there are if None."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for index, path in zip(range(number or len(paths)), cycle(paths), strict=False):
+        os.link(path, folder / f"{index:05d}_{path.name}")
+    return folder
+
+
+def _bytes_row(paths: list[Path]) -> Row:
+    read, size = sum(map(asked, paths)), sum(path.stat().st_size for path in paths)
+    bandwidth = _bandwidth(paths)
+    ours = f"{megabytes(read)}, {100 * read / size:.3g} % of {size / 1e9:,.1f} GB"
+    beside = f"floor: {seconds(read / bandwidth)} at the {bandwidth / 1e9:.2g} GB/s that plain reading of these files gives"
+    required = f"at most {100 * MOST_SHARE:g} %"
+    return Row(PART, "bytes asked for", ours, beside, size / read, required, read <= MOST_SHARE * size)
+
+
+def _bandwidth(paths: list[Path]) -> float:
+    """Return the bytes a second of reading files whole."""
+    chosen = paths[:5]
+    began = time.perf_counter()
+    read = sum(len(path.read_bytes()) for path in chosen)
+    return read / (time.perf_counter() - began)
+
+
+def _by_hand_row(setup: Setup, paths: list[Path], whole: float) -> Row:
+    """Return the row of the author's way: every file loaded, pairs in a double loop, scikit-image, ranks by sorting."""
+    what = f"the same beside the author's way, values alone, {len(paths)} checkpoints"
+    missing = [name for name in ("nltk", "sklearn", "skimage", "scipy") if find_spec(name) is None]
+    wn = nltk_wordnet(setup.nltk_data)
+    if missing or isinstance(wn, str):
+        return skipped(PART, what, f"{', '.join(missing)} not installed" if missing else str(wn))
+    import torch
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    from dsi_cli.pipeline import reference
+
+    began = time.perf_counter()
+    semantic = by_hand.off_diagonal(
+        by_hand.wordnet_similarity([str(one.synset) for one in reference.of(LABELS).resolutions])
+    )
+    once = time.perf_counter() - began
+    sample = paths[: 2 if setup.quick else _SAMPLE]
+    began = time.perf_counter()
+    for path in sample:
+        learned = cosine_similarity(torch.load(path)["state_dict"]["fc.weight"].numpy())
+        np.argsort(np.argsort(-learned, axis=1), axis=1)
+        by_hand.alignment(by_hand.off_diagonal(learned.astype(np.float64)), semantic)
+    each = (time.perf_counter() - began) / len(sample)
+    theirs = once + each * len(paths)
+    beside = f"{seconds(theirs)}: NLTK's double loop {seconds(once)} once, {seconds(each)} a checkpoint, from {len(sample)}"
+    return Row(PART, what, seconds(whole), beside, theirs / whole)
+
+
+def _scan_row(setup: Setup, paths: list[Path]) -> Row:
+    number = 3 if setup.quick else SCANNED
+    run = _linked(setup.folder / "scanned", paths, number)
+    done = [timing.python(_VERB, "scan", str(run)) for _ in range(setup.rounds(3))]
+    took, peak = (float(np.median([getattr(one, name) for one in done])) for name in ("seconds", "peak"))
+    what = f"`dsi scan` of {number:,} files, whole command, and its peak memory"
+    beside = f"links to {len(paths):,} checkpoints"
+    return Row(PART, what, f"{seconds(took)}, {megabytes(peak)}", beside, None, f"below {SCAN:g} s", took < SCAN)
