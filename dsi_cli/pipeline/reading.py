@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,17 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.scan import Choice, Scanned, scan
+from dsi_cli.engines import local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.pipeline.options import Options
+from dsi_cli.remote import connecting
+from dsi_cli.remote.places import RemotePath
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS
 
+Result = TypeVar("Result")
 NOT_ASKED = "not among --epochs"
 KEPT_BYTES = 128 << 20
 """Weights held between scanning and computing; beyond that they are read a second time."""
@@ -108,11 +112,16 @@ def scan_run(
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     state.names = tuple(known.names) or None
-    for found in state.run.checkpoints:
+
+    def looked_at(found: Found) -> tuple[Found, Record, Scanned | None]:
         record = known.get(found.shown)
-        if record is None or not _is_current(record, found):
-            scanned = scan(found, choice, classes, may_lack_head=may_lack_head)
-            record = scanned.record
+        if record is not None and _is_current(record, found):
+            return found, record, None
+        scanned = scan(found, choice, classes, may_lack_head=may_lack_head)
+        return found, scanned.record, scanned
+
+    for found, record, scanned in together(looked_at, state.run.checkpoints):
+        if scanned is not None:
             if record.fingerprint is not None:
                 state.heads_read.add(found.shown)
             if scanned.weight is not None and held + scanned.weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
@@ -123,6 +132,12 @@ def scan_run(
     left = _left(state, known)
     state.gone = {record.path for record in left}
     state.records += left
+
+
+def together(function: Callable[[Found], Result], places: Sequence[Found]) -> Iterator[Result]:
+    """Yield what a function gives for each checkpoint, in order; several at once where they are waited for, not worked on."""
+    is_remote = any(isinstance(found.path, RemotePath) for found in places)
+    return local.map_in_order(function, places, connecting.WORKERS) if is_remote else map(function, places)
 
 
 def _left(state: RunState, known: Known) -> list[Record]:

@@ -10,6 +10,7 @@ from dsi_cli.checkpoints.discover import Run, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import no_checkpoints
 
 
@@ -34,8 +35,8 @@ def scan_paths(
     out = []
     for run in runs:
         records = []
-        for found in run.checkpoints:
-            records.append(scan(found, choice).record)
+        for scanned in reading.together(lambda found: scan(found, choice), run.checkpoints):
+            records.append(scanned.record)
             done += 1
             progress(done, total)
         log = logs.find_log([run.folder])
