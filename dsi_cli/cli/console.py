@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns to which a sentence is broken at least."""
+stand_ins: list[Path] = []
+"""Folders whose files stand in for others, for the time of a call; see `dsi_cli.remote.copies`."""
 
 
 def open_streams() -> None:
@@ -49,20 +52,30 @@ def shown(text: str) -> str:
     """
     safe = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in text
+        for c in _told(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def _told(text: str) -> str:
+    """Return text in which copies go by the URLs that they are copies of."""
+    if stand_ins:
+        from dsi_cli.remote import copies
+
+        for folder in stand_ins:
+            text = copies.told(text, folder)
+    return text
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document of ``--json``."""
-    print(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+    print(_told(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
-    print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
+    print(_told(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 
 def print_sentence(text: str) -> None:

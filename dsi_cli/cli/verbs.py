@@ -16,6 +16,7 @@ from dsi_cli.cli import (
     compare,
     console,
     demo,
+    elsewhere,
     export,
     labels,
     mistakes,
@@ -59,7 +60,8 @@ def _past_typer(verb: Callable[..., int]) -> Callable[..., int]:
     @wraps(verb)
     def called(*args: Any, **options: Any) -> int:
         try:
-            return verb(*args, **options)
+            with elsewhere.brought(verb.__name__, options) as here:
+                return verb(*args, **here)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped
 
