@@ -5,9 +5,12 @@ Each says the same as its command, and raises where the command prints one line 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,10 +19,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.pipeline.options import Evaluation
+    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.store.runs import Run
 
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
+from dsi_cli.remote import urls
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -48,8 +52,8 @@ def analyze(
 
     Parameters
     ----------
-    checkpoints : one or several files, folders or glob patterns
-    out : the output folder; a second call brings it up to date and reads only what is new
+    checkpoints : one or several files, folders or glob patterns, or URLs of these
+    out : the output folder, or its URL; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
         ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
@@ -74,6 +78,7 @@ def analyze(
     from dsi_cli.errors import OutputError
     from dsi_cli.pipeline import analysis, reporting
     from dsi_cli.pipeline.options import Evaluation, Options
+    from dsi_cli.store.runs import Run
 
     options = Options(
         labels=None if labels is None else str(labels),
@@ -89,12 +94,47 @@ def analyze(
         evaluation=evaluation or Evaluation(),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    summary = analysis.analyze(paths, out, options)
-    if report:
-        reporting.add(summary)
-        if summary.report_problem is not None:
-            raise OutputError(summary.report_problem)
-    return open_run(out)
+    with _elsewhere(out, options, writes=True) as (folder, options, kept):
+        summary = analysis.analyze(paths, folder, options)
+        if report:
+            reporting.add(summary)
+            if summary.report_problem is not None:
+                raise OutputError(summary.report_problem)
+    return Run(folder, kept)
+
+
+@contextmanager
+def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
+    """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
+    from dsi_cli.remote import copies
+    from dsi_cli.store.mirror import Mirror
+
+    kept = TemporaryDirectory(prefix="dsi-")
+    folder = Path(kept.name).resolve()
+    with copies.telling(folder), ExitStack() as stack:
+        options = _fetched(options, folder)
+        if urls.scheme_of(out) is None:
+            yield Path(urls.local_path(out)), options, kept
+            return
+        mirror = Mirror(fspath(out), folder)
+        if writes:
+            stack.enter_context(mirror.writing())
+        yield mirror.path, options, kept
+
+
+def _fetched(options: Options, folder: Path) -> Options:
+    from dsi_cli.remote import copies
+
+    def here(text: str | None, to: Path = folder) -> str | None:
+        return None if text is None else copies.here(text, to)
+
+    said = options.evaluation
+    data = {split: here(spec, copies.cache()) for split, spec in said.data.items()}
+    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), **data)
+    references = tuple(copies.here(one, folder) for one in options.references)
+    return replace(
+        options, labels=here(options.labels), taxonomy=here(options.taxonomy), references=references, evaluation=said
+    )
 
 
 def open_run(out: _Path = output.DEFAULT) -> Run:
@@ -105,9 +145,13 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
     UsageError
         The folder is not there, or is no output.
     """
+    from dsi_cli.pipeline.options import Options
     from dsi_cli.store.runs import Run
 
-    return Run(Path(out))
+    if urls.scheme_of(out) is None:
+        return Run(urls.local_path(out))
+    with _elsewhere(out, Options()) as (folder, _, kept):
+        return Run(folder, kept)
 
 
 def read_head(

@@ -19,14 +19,13 @@ class S3:
     Attributes
     ----------
     requests : (method, path, bytes of the answer), in order
-    refused : while True, each request is answered with 503
+    status : what each request is answered with from now on; None for what was asked
     """
 
     server: Any
     url: str
     requests: list[tuple[str, str, int]] = field(default_factory=list)
-    is_busy: bool = False
-    late: float = 0.0
+    status: str | None = None
 
     def put(self, key: str, data: bytes) -> None:
         import boto3
@@ -54,8 +53,8 @@ class S3:
 
 def _counted(s3: S3, app: Any) -> Any:
     def counting(environ: dict[str, Any], start: Any) -> Any:
-        if s3.is_busy:
-            start("503 Slow Down", [("Content-Length", "0")])
+        if s3.status is not None:
+            start(s3.status, [("Content-Length", "0")])
             return [b""]
         body = b"".join(app(environ, start))
         s3.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], len(body)))
@@ -96,7 +95,8 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[S3]:
     finally:
         import requests
 
-        if not s3.is_busy:
+        if server._thread is not None and server._thread.is_alive():
+            s3.status = None
             requests.post(f"{s3.url}/moto-api/reset", timeout=10)
-        server.stop()
+            server.stop()
         s3fs.S3FileSystem.clear_instance_cache()

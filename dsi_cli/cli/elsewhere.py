@@ -5,7 +5,6 @@ Checkpoints are read where they lie; what a verb reads whole is fetched, and an 
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
-from dsi_cli.errors import DsiError, UsageError
+from dsi_cli.errors import UsageError
 
 
 class Output(NamedTuple):
@@ -88,7 +87,7 @@ def _brought(
             return text
         if output is not None and is_output:
             return _mirrored(text, output, folder, options, stack)
-        return _URL.sub(lambda found: str(copies.fetch(found[0], _cache() if name in KEPT else folder)), text)
+        return copies.here(text, copies.cache() if name in KEPT else folder)
 
     return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
 
@@ -128,17 +127,10 @@ def _told(folder: Path) -> Iterator[None]:
 
     console.stand_ins.append(folder)
     try:
-        yield
-    except DsiError as error:
-        error.args = (copies.told(str(error), folder),)
-        raise
+        with copies.telling(folder):
+            yield
     finally:
         console.stand_ins.remove(folder)
-
-
-def _cache() -> Path:
-    """Return where data is kept from call to call."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
 def _as_typed(value: Any) -> Any:

@@ -130,7 +130,7 @@ def _opened(scheme: str) -> Any:
 def _told(error: Exception) -> OSError:
     """Return an error of a backend as one of the system's, its text one line without secrets."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
-    text = urls.cleaned(str(error)) or type(error).__name__
+    text = urls.cleaned(getattr(error, "strerror", None) or str(error)) or type(error).__name__
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "not found on the server")
     if isinstance(error, PermissionError):

@@ -7,17 +7,20 @@ about a copy can be told in the URL's words.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import DsiError, NothingToAnalyseError, UsageError
 from dsi_cli.remote import places, urls
 from dsi_cli.remote.connecting import WORKERS
 from dsi_cli.remote.places import Info, RemotePath
 
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 _SPARE = 256 << 20
 """Bytes of the disk that copies leave free."""
 
@@ -51,7 +54,10 @@ def fetch(url: str, folder: Path) -> Path:
     UsageError
         There is nothing, the disk has no room for it, or the server does not give it.
     """
-    found = places.matching(url)
+    try:
+        found = places.matching(url)
+    except NothingToAnalyseError as error:
+        raise UsageError(str(error)) from None
     if not found:
         raise UsageError(f"no such file or folder: {urls.shown(url)}")
     for one in found:
@@ -60,6 +66,33 @@ def fetch(url: str, folder: Path) -> Path:
         except OSError as error:
             raise UsageError(f"{one} could not be fetched: {error.strerror or error}") from None
     return path_of(url, folder)
+
+
+def here(text: str, folder: Path) -> str:
+    """Return an option's text with a URL in it as the path of a copy, see `fetch`; without one as it is.
+
+    >>> here("res:brown.csv", Path("/tmp/x"))
+    'res:brown.csv'
+    """
+    found = _URL.search(text)
+    if found is None or urls.scheme_of(found[0]) is None:
+        return urls.local_path(text)
+    return f"{text[: found.start()]}{fetch(found[0], folder)}"
+
+
+def cache() -> Path:
+    """Return where data is kept from call to call: in the user's cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
+
+
+@contextmanager
+def telling(folder: Path) -> Iterator[None]:
+    """Tell errors of ours in the words of the URLs."""
+    try:
+        yield
+    except DsiError as error:
+        error.args = (told(str(error), folder),)
+        raise
 
 
 def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Info]:
