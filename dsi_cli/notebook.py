@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -107,10 +106,11 @@ def analyze(
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
     from dsi_cli.remote import copies
+    from dsi_cli.remote.lasting import Lasting
     from dsi_cli.store.mirror import Mirror
 
-    kept = TemporaryDirectory(prefix="dsi-")
-    folder = Path(kept.name).resolve()
+    kept = Lasting()
+    folder = kept.path
     with copies.telling(folder), ExitStack() as stack:
         options = _fetched(options, folder)
         if urls.scheme_of(out) is None:
@@ -129,8 +129,8 @@ def _fetched(options: Options, folder: Path) -> Options:
         return None if text is None else copies.here(text, to)
 
     said = options.evaluation
-    data = {split: here(spec, copies.cache()) for split, spec in said.data.items()}
-    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), **data)
+    test, train = (here(spec, copies.cache()) for spec in (said.test, said.train))
+    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
     references = tuple(copies.here(one, folder) for one in options.references)
     return replace(
         options, labels=here(options.labels), taxonomy=here(options.taxonomy), references=references, evaluation=said

@@ -24,6 +24,8 @@ NARROWEST = 40
 """Columns to which a sentence is broken at least."""
 stand_ins: list[Path] = []
 """Folders whose files stand in for others, for the time of a call; see `dsi_cli.remote.copies`."""
+unsettled: list[Callable[[], None]] = []
+"""What brings the work done so far to where it belongs, while there is such work."""
 
 
 def open_streams() -> None:
@@ -68,13 +70,21 @@ def _told(text: str) -> str:
     return text
 
 
+def settle() -> None:
+    """Bring what was done to where it belongs, before it is told as done; errors as what does it."""
+    for put in unsettled:
+        put()
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document of ``--json``."""
+    settle()
     print(_told(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
+    settle()
     print(_told(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 

@@ -6,10 +6,10 @@ Checkpoints are read where they lie; what a verb reads whole is fetched, and an 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
@@ -65,7 +65,7 @@ def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield asked
         return
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="dsi-"))).resolve()
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(_told(folder))
         here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
         yield asked | here
@@ -96,10 +96,14 @@ def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any]
     from dsi_cli.store.mirror import Mirror
 
     mirror = Mirror(url, folder, _wanted(output, options))
+    put = mirror.put_changes
     if output.is_written and options.get("file") is None:
         stack.enter_context(mirror.writing())
+        put = mirror.flush
     else:
-        stack.callback(mirror.put_changes)
+        stack.callback(put)
+    console.unsettled.append(put)
+    stack.callback(console.unsettled.remove, put)
     return mirror.path
 
 

@@ -10,7 +10,6 @@ import io
 import os
 import re
 import stat
-import tempfile
 import uuid
 import zlib
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from typing import IO, Any, NamedTuple
 from dsi_cli.errors import DsiError, NothingToAnalyseError, UsageError
 from dsi_cli.remote import urls
 from dsi_cli.remote.connecting import Server
+from dsi_cli.remote.lasting import Lasting
 
 _TIMES = ("LastModified", "mtime", "updated", "created", "last_modified")
 _TAGS = ("ETag", "etag", "generation", "md5Hash", "blob_id", "sha256", "checksum")
@@ -57,7 +57,7 @@ class Listing:
         self.files: dict[str, Info] = {}
         self.folders: dict[str, set[str]] = {}
         self._lock = Lock()
-        self._kept: tempfile.TemporaryDirectory[str] | None = None
+        self._kept: Lasting | None = None
         server.fs.invalidate_cache()
         self._add(server.ask(lambda: server.fs.find(self.root, detail=True)))
         self._looked = set(self.folders) | {self.root}
@@ -80,9 +80,8 @@ class Listing:
     def kept(self) -> Path:
         """Return a folder of this machine that lasts as long as this object."""
         with self._lock:
-            if self._kept is None:
-                self._kept = tempfile.TemporaryDirectory(prefix="dsi-")
-            return Path(self._kept.name)
+            self._kept = self._kept or Lasting()
+            return self._kept.path
 
     def _look(self, folder: str) -> None:
         """List one of the folders above; others than these and those below are not looked into."""

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Lock, Thread
 
@@ -97,11 +97,20 @@ class Mirror:
         thread.start()
         try:
             yield
-        finally:
-            over.set()
-            thread.join()
-            self.flush()
-            self._remove(_LOCK)
+        except OutputError:
+            with suppress(OutputError):  # it would only say the same again
+                self._end(over, thread)
+            raise
+        except BaseException:
+            self._end(over, thread)
+            raise
+        self._end(over, thread)
+
+    def _end(self, over: Event, thread: Thread) -> None:
+        over.set()
+        thread.join()
+        self.flush()
+        self._remove(_LOCK)
 
     def flush(self) -> None:
         """Put what is new or changed, and remove what is gone; errors as `writing`."""

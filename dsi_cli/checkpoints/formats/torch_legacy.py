@@ -19,7 +19,7 @@ from dsi_cli.checkpoints.stand_ins import storage_of
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
-_FIRST_READ = 1 << 18
+_LEAST_READ, _FIRST_READ = 1 << 16, 1 << 18
 _WORD = 8
 """Bytes of a storage's size."""
 
@@ -49,7 +49,7 @@ def open_content(source: Source) -> Content:
 
 def _pickles(source: Source, persistent: Any) -> tuple[list[Any], int]:
     """Return the five pickles and where the storages begin; reads on only while a pickle is not whole."""
-    size = _FIRST_READ
+    size = min(_FIRST_READ, max(_LEAST_READ, source.size // 512))
     while True:
         data = source.head(size)
         try:
