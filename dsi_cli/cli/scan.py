@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def scan(
-    checkpoints: Annotated[list[str] | None, typer.Argument(help="Checkpoint files, folders or glob patterns.")] = None,
+    checkpoints: Annotated[
+        list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
+    ] = None,
     tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
     head: Head = None,
     ema: Ema = False,
