@@ -5,7 +5,9 @@ Each says the same as its command, and raises where the command prints one line 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +19,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline.options import Evaluation
+    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import Logged
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
+from dsi_cli.remote import urls
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -57,8 +60,8 @@ def analyze(
 
     Parameters
     ----------
-    checkpoints : one or several files, folders or glob patterns
-    out : the output folder; a second call brings it up to date and reads only what is new
+    checkpoints : one or several files, folders or glob patterns, or URLs of these
+    out : the output folder, or its URL; a second call brings it up to date and reads only what is new
     labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
     mapping : a CSV file of what labels mean (``dsi labels --write-map``); it comes before all else
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
@@ -90,6 +93,7 @@ def analyze(
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.engines import Chosen
     from dsi_cli.errors import OutputError
+    from dsi_cli.opened import Run
     from dsi_cli.pipeline import analysis, reporting, sending
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import destinations
@@ -113,13 +117,54 @@ def analyze(
         engine=Chosen(engine, address, gpus_per_task),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    summary = analysis.analyze(paths, out, options)
-    if report:
-        reporting.add(summary)
-        if summary.report_problem is not None:
-            raise OutputError(summary.report_problem)
-    list(sending.send(Path(out), trackers))
-    return open_run(out)
+    with _elsewhere(out, options, writes=True) as (folder, options, kept):
+        summary = analysis.analyze(paths, folder, options)
+        if report:
+            reporting.add(summary)
+            if summary.report_problem is not None:
+                raise OutputError(summary.report_problem)
+        list(sending.send(folder, trackers))
+    return Run(folder, kept)
+
+
+@contextmanager
+def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
+    """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
+    from dsi_cli.remote import copies
+    from dsi_cli.remote.lasting import Lasting
+    from dsi_cli.store.mirror import Mirror
+
+    kept = Lasting()
+    folder = kept.path
+    with copies.telling(folder), ExitStack() as stack:
+        options = _fetched(options, folder)
+        if urls.scheme_of(out) is None:
+            yield Path(urls.local_path(out)), options, kept
+            return
+        mirror = Mirror(fspath(out), folder)
+        if writes:
+            stack.enter_context(mirror.writing())
+        yield mirror.path, options, kept
+
+
+def _fetched(options: Options, folder: Path) -> Options:
+    from dsi_cli.remote import copies
+
+    def here(text: str | None, to: Path = folder) -> str | None:
+        return None if text is None else copies.here(text, to)
+
+    said = options.evaluation
+    test, train = (here(spec, copies.cache()) for spec in (said.test, said.train))
+    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
+    references = tuple(copies.here(one, folder) for one in options.references)
+    return replace(
+        options,
+        labels=here(options.labels),
+        mapping=here(options.mapping),
+        taxonomy=here(options.taxonomy),
+        references=references,
+        evaluation=said,
+    )
 
 
 def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
@@ -129,7 +174,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
 
     Parameters
     ----------
-    out : the output folder
+    out : the output folder, or its URL
     log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or ``mlflow:URI``
     run : one of its runs; all if None
 
@@ -141,9 +186,11 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
         The tracker could not be written to.
     """
     from dsi_cli.pipeline import sending
+    from dsi_cli.pipeline.options import Options
     from dsi_cli.tracking.destinations import destinations
 
-    (logged,) = sending.send(Path(out), destinations([log_to]), run)
+    with _elsewhere(out, Options()) as (folder, _, _kept):
+        (logged,) = sending.send(folder, destinations([log_to]), run)
     return logged
 
 
@@ -160,8 +207,12 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
         The folder is not there, or is no output.
     """
     from dsi_cli.opened import Run
+    from dsi_cli.pipeline.options import Options
 
-    return Run(Path(out))
+    if urls.scheme_of(out) is None:
+        return Run(urls.local_path(out))
+    with _elsewhere(out, Options()) as (folder, _, kept):
+        return Run(folder, kept)
 
 
 def read_head(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.formats import Content, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
+from dsi_cli.remote.places import Place
 
 BASES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 """The files of a base model, the best first."""
@@ -33,12 +33,12 @@ class Change(NamedTuple):
     scale: float
 
 
-def is_adapter(path: Path) -> bool:
+def is_adapter(path: Place) -> bool:
     """Return whether a file is PEFT's adapter of a model, by its name and what lies beside it."""
     return path.name.startswith("adapter_model.") and (path.parent / CONFIG).is_file()
 
 
-def open_base(adapter: Path, config: Any, stack: ExitStack) -> Content:
+def open_base(adapter: Place, config: Any, stack: ExitStack) -> Content:
     """Return the content of the model that an adapter belongs to.
 
     Raises

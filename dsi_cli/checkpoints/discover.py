@@ -21,6 +21,8 @@ from dsi_cli.checkpoints.formats import MAGICS, WHOLE_FOLDERS, recognise
 from dsi_cli.checkpoints.formats.archives import Archive
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
+from dsi_cli.remote import places, urls
+from dsi_cli.remote.places import Place, RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -41,6 +43,8 @@ _NOT_CHECKPOINTS = (
     ".yaml", ".yml", ".toml", ".log", ".npy", ".html", ".parquet", ".xml", ".sh", ".pyc", ".lock", ".out", ".err",
     ".jsonl", ".gz",
 )  # fmt: skip
+_OF_WEIGHTS = ("", ".model", ".weights")
+"""Suffixes that say little: the first bytes decide."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """What a folder that is one checkpoint says beside the model's file."""
 OUR_TABLE = "checkpoints.parquet"
@@ -56,17 +60,17 @@ class Found:
     """A checkpoint before it is opened."""
 
     run: str
-    folder: Path
+    folder: Place
     """The run's folder."""
-    path: Path
+    path: Place
     """The file to open."""
-    step_folder: Path | None
+    step_folder: Place | None
     """The folder that is the checkpoint, where it is one."""
     bytes: int
     modified_ns: int
 
     @property
-    def place(self) -> Path:
+    def place(self) -> Place:
         """What is the checkpoint: the file, or the step folder."""
         return self.step_folder if self.step_folder is not None and self.path.name in MODEL_FILES else self.path
 
@@ -81,7 +85,7 @@ class Run:
     """A run's checkpoints, in natural order of their names."""
 
     name: str
-    folder: Path
+    folder: Place
     checkpoints: tuple[Found, ...]
     ignored: int = 0
     """Files in its folder that are no checkpoints."""
@@ -89,7 +93,7 @@ class Run:
 
 @dataclass
 class _Folder:
-    files: list[tuple[Path, os.stat_result, Path | None]] = field(default_factory=list)
+    files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
     ignored: int = 0
 
 
@@ -98,7 +102,7 @@ def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | No
 
     Parameters
     ----------
-    paths : files, folders (searched to any depth, links followed once), or glob patterns
+    paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these
     known : run name -> folder, from an output that exists: a folder keeps the name that it has there
 
     Raises
@@ -106,7 +110,7 @@ def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | No
     UsageError
         A path does not exist, or a run would take a name that ``known`` has for another folder.
     """
-    folders: dict[Path, _Folder] = {}
+    folders: dict[Place, _Folder] = {}
     for path in _expanded(paths):
         if path.is_dir():
             _walk(path, folders)
@@ -120,7 +124,7 @@ def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | No
 
 def ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
     """Return how many files under the paths are no checkpoints: what to say where no run was found."""
-    folders: dict[Path, _Folder] = {}
+    folders: dict[Place, _Folder] = {}
     for path in _expanded(paths):
         if path.is_dir():
             _walk(path, folders)
@@ -132,9 +136,12 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
+def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
     for given in paths:
-        text = os.path.expanduser(os.fspath(given))
+        if urls.scheme_of(given) is not None:
+            yield from _remote(os.fspath(given))
+            continue
+        text = os.path.expanduser(urls.local_path(given))
         if os.path.lexists(text):
             yield Path(os.path.abspath(text))
             continue
@@ -142,6 +149,13 @@ def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Path]:
         if not found:
             raise UsageError(_no_such(text))
         yield from (Path(os.path.abspath(one)) for one in found)
+
+
+def _remote(url: str) -> list[RemotePath]:
+    found = places.matching(url)
+    if not found:
+        raise UsageError(f"no such file or folder: {urls.shown(url)}")
+    return sorted(found, key=lambda one: natural(str(one)))
 
 
 def _no_such(text: str) -> str:
@@ -152,8 +166,20 @@ def _no_such(text: str) -> str:
     return f"no such file or folder: {text}" + (f"; did you mean {parent / near}?" if near else "")
 
 
-def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
-    """Search a folder to any depth; a folder that links lead back to is searched once."""
+def _walk(top: Place, folders: dict[Place, _Folder]) -> None:
+    """Search a folder to any depth."""
+    for folder, inner, files in top.walk() if isinstance(top, RemotePath) else _local_walk(top):
+        if OUR_TABLE in files:
+            inner.clear()
+            continue
+        if any(mark in files and _marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
+            inner.clear()
+        inner[:] = [name for name in inner if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)]
+        _add_folder(folder, files, folders, is_top=folder == top)
+
+
+def _local_walk(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield folder, names of folders and of files; a folder that links lead back to is searched once."""
     seen: set[tuple[int, int]] = set()
     for here, inner, files in os.walk(top, followlinks=True, onerror=None):
         folder = Path(here)
@@ -166,18 +192,12 @@ def _walk(top: Path, folders: dict[Path, _Folder]) -> None:
             inner.clear()
             continue
         seen.add((identity.st_dev, identity.st_ino))
-        if OUR_TABLE in files:
-            inner.clear()
-            continue
-        if any(mark in files and _marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
-            inner.clear()
         # Real folders before links to them: a run is not called "latest" after a link.
-        searched = (name for name in set(inner) - _IGNORED_FOLDERS if not _OPTIMISER_FOLDER.fullmatch(name))
-        inner[:] = sorted(searched, key=lambda name: (os.path.islink(os.path.join(here, name)), name))
-        _add_folder(folder, files, folders, is_top=folder == top)
+        inner.sort(key=lambda name: (os.path.islink(os.path.join(here, name)), name))
+        yield folder, inner, files
 
 
-def _add_folder(folder: Path, files: list[str], folders: dict[Path, _Folder], *, is_top: bool) -> None:
+def _add_folder(folder: Place, files: list[str], folders: dict[Place, _Folder], *, is_top: bool) -> None:
     """Sort a folder's files into its run: its own, or its parent's where the folder is one checkpoint."""
     model = next((name for name in MODEL_FILES if name in files and _marks_a_checkpoint(name, files)), None)
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
@@ -199,7 +219,7 @@ def _marks_a_checkpoint(name: str, files: list[str]) -> bool:
     return name != ".metadata" or any(file.endswith(".distcp") for file in files)
 
 
-def _outermost_step(folder: Path) -> Path:
+def _outermost_step(folder: Place) -> Place:
     """Return the folder that is the checkpoint: ``checkpoint-500`` of ``checkpoint-500/global_step500``, ``7`` of ``7/default``."""
     while is_step_folder(folder.parent.name) or (folder.name == "default" and folder.parent.name.isdecimal()):
         folder = folder.parent
@@ -207,7 +227,7 @@ def _outermost_step(folder: Path) -> Path:
 
 
 def _add_file(
-    path: Path, run: Path, folders: dict[Path, _Folder], *, step_folder: Path | None = None, asked: bool = False
+    path: Place, run: Place, folders: dict[Place, _Folder], *, step_folder: Place | None = None, asked: bool = False
 ) -> None:
     entry = folders.setdefault(run, _Folder())
     found = _stat(path)
@@ -217,7 +237,7 @@ def _add_file(
         entry.ignored += 1
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _stat(path: Place) -> os.stat_result | None:
     """Return what a path is; for a link that leads nowhere, the link itself."""
     try:
         return path.stat()
@@ -228,7 +248,7 @@ def _stat(path: Path) -> os.stat_result | None:
             return None
 
 
-def _is_candidate(path: Path, found: os.stat_result) -> bool:
+def _is_candidate(path: Place, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
@@ -236,16 +256,18 @@ def _is_candidate(path: Path, found: os.stat_result) -> bool:
         return _holds_weights(path)
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
+    if isinstance(path, RemotePath) and suffix not in _OF_WEIGHTS:
+        return False  # a request for each file that is something else would cost more than all checkpoints
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError:
+        with Source(path) as source:
+            head = source.head(16)
+    except CheckpointError:
         return False
     # A zip archive under any name may be a document: without a checkpoint's suffix it is opened only if it has none at all.
-    return recognise(head) and not (head.startswith(MAGICS[0]) and suffix not in ("", ".model", ".weights"))
+    return recognise(head) and not (head.startswith(MAGICS[0]) and suffix not in _OF_WEIGHTS)
 
 
-def _holds_weights(path: Path) -> bool:
+def _holds_weights(path: Place) -> bool:
     """Return whether an archive of NumPy arrays is one of weights: predictions are kept in such files as well."""
     try:
         with Source(path) as source:
@@ -254,11 +276,8 @@ def _holds_weights(path: Path) -> bool:
         return False
 
 
-def _run(name: str, folder: Path, entry: _Folder) -> Run:
-    files = sorted(
-        entry.files,
-        key=lambda item: natural(str(item[0].relative_to(folder)) if item[0].is_relative_to(folder) else str(item[0])),
-    )
+def _run(name: str, folder: Place, entry: _Folder) -> Run:
+    files = sorted(entry.files, key=lambda item: natural(str(item[0]).removeprefix(f"{folder}/")))
     checkpoints = [
         Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
     ]
@@ -267,34 +286,34 @@ def _run(name: str, folder: Path, entry: _Folder) -> Run:
     return Run(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
 
 
-def _bytes(path: Path, found: os.stat_result) -> int:
+def _bytes(path: Place, found: os.stat_result) -> int:
     return found.st_size + sum(part.st_size for part in _shards(path))
 
 
-def _modified(path: Path, found: os.stat_result) -> int:
+def _modified(path: Place, found: os.stat_result) -> int:
     """Return the time of the last change of all that a checkpoint's record is made from."""
     said = [_stat(path.parent / name) for name in STATE_FILES] if path.name in MODEL_FILES else []
     return max([found.st_mtime_ns, *(part.st_mtime_ns for part in [*_shards(path), *said] if part is not None)])
 
 
-def _shards(path: Path) -> list[os.stat_result]:
+def _shards(path: Place) -> list[os.stat_result]:
     patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
     patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
     pattern = next((pattern for end, pattern in patterns.items() if path.name.endswith(end)), None)
     if pattern is None:
         return []
-    found = [_stat(part) for part in sorted(path.parent.glob(pattern)) if part != path]
+    parts: Iterable[Place] = path.parent.glob(pattern)
+    found = [_stat(part) for part in sorted(parts, key=str) if part != path]
     return [one for one in found if one is not None and stat.S_ISREG(one.st_mode)]
 
 
-def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:
+def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
     """Return each folder's name: the one it has already, else its shortest path suffix that is unique."""
     there = {folder: name for name, folder in known.items()}
     names = {folder: there[printable(str(folder))] for folder in folders if printable(str(folder)) in there}
-    new = [folder for folder in folders if folder not in names]
-    for folder in new:
-        others = [other for other in names | dict.fromkeys(new) if other != folder]
-        names[folder] = _shortest(folder, others)
+    often = Counter(folder.parts[-length:] for folder in folders for length in range(1, len(folder.parts)))
+    for folder in (folder for folder in folders if folder not in names):
+        names[folder] = _shortest(folder, often)
         if names[folder] in known:
             raise UsageError(
                 f"the output has a run {names[folder]!r} from {known[names[folder]]}, and {printable(str(folder))} would be"
@@ -303,10 +322,7 @@ def _names(folders: Iterable[Path], known: dict[str, str]) -> dict[Path, str]:
     return names
 
 
-def _shortest(folder: Path, others: Sequence[Path]) -> str:
-    parts = folder.parts
-    for length in range(1, len(parts)):
-        suffix = parts[-length:]
-        if not any(other.parts[-length:] == suffix for other in others):
-            return printable("/".join(suffix))
-    return printable("/".join(parts[1:])) or "root"
+def _shortest(folder: Place, often: Counter[tuple[str, ...]]) -> str:
+    suffixes = (folder.parts[-length:] for length in range(1, len(folder.parts)))
+    unique = next((suffix for suffix in suffixes if often[suffix] == 1), folder.parts[1:])
+    return printable("/".join(unique)) or "root"

@@ -16,12 +16,12 @@ import struct
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from math import ceil, isfinite
-from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire, signed
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
+from dsi_cli.remote.places import Place
 from dsi_cli.store import output
 
 PATTERN = "events.out.tfevents.*"
@@ -36,14 +36,14 @@ Scalars = dict[str, dict[int, float]]
 """By tag in small letters, then by step; the value that was written last."""
 
 
-def files_of(path: Path) -> list[Path]:
+def files_of(path: Place) -> list[Place]:
     """Return the event files that a path means: itself, or those right in the folder that dsi did not write."""
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.glob(PATTERN) if not file.name.startswith(output.EVENTS))[:MOST_FILES]
+    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(output.EVENTS)), key=str)[:MOST_FILES]
 
 
-def rows(path: Path, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
+def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
     """Return rows with an epoch and the values of one step each, in order.
 
     Parameters
@@ -90,7 +90,7 @@ def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
         raise UnreadableError("its curves have different steps, and no tag 'epoch' says which epoch a step belongs to")
 
 
-def _scalars(path: Path) -> Iterator[tuple[int, str, float]]:
+def _scalars(path: Place) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
     with Source(path) as source:
         wire = Wire(source, MOST_FIELDS)

@@ -11,11 +11,11 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints import event_files, jsontext
 from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.remote.places import Place
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _LARGEST = 64 << 20
@@ -87,13 +87,13 @@ _CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
 class Log:
     """The curves of one file, by epoch as the trainer counts."""
 
-    path: Path
+    path: Place
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
     """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
 
 
-def find_log(places: Sequence[Path]) -> Log | None:
+def find_log(places: Sequence[Place]) -> Log | None:
     """Return the log in the first of these folders that has one, None where there is none that can be read."""
     for place in places:
         for name in LOG_FILES:
@@ -106,7 +106,7 @@ def find_log(places: Sequence[Path]) -> Log | None:
     return next((log for log in found if log is not None), None)
 
 
-def named_log(path: Path) -> Log:
+def named_log(path: Place) -> Log:
     """Return the curves of a log that was named: a CSV file, a trainer's state, an event file or a folder of these.
 
     Raises
@@ -126,7 +126,7 @@ def named_log(path: Path) -> Log:
     return log
 
 
-def read_log(path: Path) -> Log | None:
+def read_log(path: Place) -> Log | None:
     """Return a log's curves, None where it has no epochs or cannot be read; a folder is one of event files."""
     try:
         return _read(path)
@@ -134,7 +134,7 @@ def read_log(path: Path) -> Log | None:
         return None
 
 
-def _read(path: Path) -> Log:
+def _read(path: Place) -> Log:
     if path.is_dir() or path.name.startswith(event_files.PATTERN[:-1]):
         of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
         log = _joined(path, event_files.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
@@ -167,19 +167,19 @@ def scalars_of(tree: Any) -> dict[str, float]:
     return {curve: value / 100.0 if curve in _SHARES and value > 1.0 else value for curve, value in found.items()}
 
 
-def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         for row in csv.DictReader(file):
             yield {(key or "").strip().lower(): value for key, value in row.items()}
 
 
-def _json_rows(path: Path) -> list[dict[str, Any]]:
+def _json_rows(path: Place) -> list[dict[str, Any]]:
     state = jsontext.parse(path.read_bytes())
     rows = state.get("log_history") if isinstance(state, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _joined(path: Path, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> Log:
+def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> Log:
     log = Log(path)
     for row in rows:
         epoch = _number(row.get("epoch"))

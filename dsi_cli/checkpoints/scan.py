@@ -8,9 +8,9 @@ from __future__ import annotations
 import logging
 import re
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,10 @@ from dsi_cli.checkpoints import adapters, composing, epochs, extra_rows, head, j
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
+from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import BackboneError, CheckpointError, PendingError, UnreadableError
+from dsi_cli.remote.places import Place
 
 _log = logging.getLogger(__name__)
 
@@ -80,10 +82,12 @@ def scan(
     record = replace(record, **_moment({}, names))
     try:
         with ExitStack() as stack:
-            kind, content, _sources = open_content(found.path, stack)
+            kind, content, sources = open_content(found.path, stack)
             record = _described(replace(record, format=kind), found, content.tree, names)
             try:
-                return _with_head(record, found, content, choice, classes, with_fingerprint)
+                scanned = _with_head(record, found, content, choice, classes, with_fingerprint)
+                _require_unchanged(sources)
+                return scanned
             except BackboneError:
                 if not may_lack_head:
                     raise
@@ -101,6 +105,11 @@ def scan(
         return Scanned(replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})"))
 
 
+def _require_unchanged(sources: Sequence[Source]) -> None:
+    for source in sources:
+        source.require_unchanged()
+
+
 def read_metadata(found: Found) -> Any:
     """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
     try:
@@ -111,7 +120,7 @@ def read_metadata(found: Found) -> Any:
         return None
 
 
-def list_tensors(path: Path) -> list[tuple[str, Tensor, str]]:
+def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
     """Return every tensor of a file: its name, what it is, and whether it is among ``raw`` or ``ema`` weights.
 
     Raises
@@ -266,7 +275,7 @@ def _classes_told(found: Found, tree: Any) -> int | None:
     return number if type(number) is int and number > 1 else None
 
 
-def require_file(path: Path) -> Found:
+def require_file(path: Place) -> Found:
     """Return one file as something to scan, without looking for a run around it.
 
     Raises

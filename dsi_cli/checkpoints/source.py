@@ -10,8 +10,59 @@ from types import TracebackType
 import numpy as np
 
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote.ranges import RemoteRanges
 
 _LARGEST_DIRECTORY = 32 << 20
+
+
+class _LocalRanges:
+    """The bytes of a regular file of this machine; errors as `Source`."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            found = path.stat()
+            if not stat.S_ISREG(found.st_mode):
+                raise UnreadableError("not a regular file")
+            self._file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
+        self.size = found.st_size
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        parts = []
+        while size:
+            try:
+                part = os.pread(self._file.fileno(), size, offset)
+            except OSError as error:
+                raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+            if not part:
+                raise PendingError("changed while it was read")
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def memory_at(self, offset: int, size: int) -> memoryview:
+        found = left = np.empty(size, dtype=np.uint8).data
+        try:
+            self._file.seek(offset)
+            while left:
+                count = self._file.readinto(left)
+                if not count:
+                    raise PendingError("changed while it was read")
+                left = left[count:]
+        except OSError as error:
+            raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+        return found
+
+    def ahead(self, offset: int, size: int) -> None:
+        """Do nothing: the system reads ahead by itself."""
+
+    def require_unchanged(self) -> None:
+        """Do nothing: who holds a file open reads that very file."""
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Source:
@@ -21,7 +72,7 @@ class Source:
 
     Attributes
     ----------
-    path : Path
+    path : Path, or RemotePath
     size : int
         Bytes, when it was opened.
     asked : int
@@ -33,16 +84,10 @@ class Source:
         It is not there, not a regular file (a pipe is never opened: it would block), or may not be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         self.path = path
-        try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise UnreadableError("not a regular file")
-            self._file = path.open("rb", buffering=0)
-        except OSError as error:
-            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
-        self.size = found.st_size
+        self._bytes = RemoteRanges(path) if isinstance(path, RemotePath) else _LocalRanges(path)
+        self.size = self._bytes.size
         self.asked = 0
         self._at = 0
         self._whole: Source | None = None
@@ -59,14 +104,14 @@ class Source:
         self._require(offset, size)
         part = object.__new__(Source)
         part.path, part.size, part.asked, part._at = self.path, size, 0, 0
-        part._file, part._begin, part._whole = self._file, self._begin + offset, self
+        part._bytes, part._begin, part._whole = self._bytes, self._begin + offset, self
         return part
 
     def __enter__(self) -> Source:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._file.close()
+        self._bytes.close()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on.
@@ -77,33 +122,20 @@ class Source:
             The file ends before them: it was cut off, or shrank while it was read.
         """
         self._ask(offset, size)
-        offset += self._begin
-        parts = []
-        while size:
-            try:
-                part = os.pread(self._file.fileno(), size, offset)
-            except OSError as error:
-                raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
-            if not part:
-                raise PendingError("changed while it was read")
-            parts.append(part)
-            offset, size = offset + len(part), size - len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self._bytes.read_at(self._begin + offset, size)
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Return the same as `read_at`, to make an array of that may be written to, without a copy; errors as there."""
         self._ask(offset, size)
-        found = left = np.empty(size, dtype=np.uint8).data
-        try:
-            self._file.seek(self._begin + offset)
-            while left:
-                count = self._file.readinto(left)
-                if not count:
-                    raise PendingError("changed while it was read")
-                left = left[count:]
-        except OSError as error:
-            raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
-        return found
+        return self._bytes.memory_at(self._begin + offset, size)
+
+    def ahead(self, offset: int, size: int) -> None:
+        """Say that a range is about to be read in parts: a remote file's comes in one request, as far as the file goes."""
+        self._bytes.ahead(self._begin + offset, size)
+
+    def require_unchanged(self) -> None:
+        """Raise `PendingError` where a remote file was replaced while it was read: its parts may be of either."""
+        self._bytes.require_unchanged()
 
     def _ask(self, offset: int, size: int) -> None:
         self._require(offset, size)
@@ -145,7 +177,7 @@ class Source:
         return self.read_at(self._at - size, size)
 
 
-def beside(path: Path, name: str, what: str) -> Path:
+def beside(path: Place, name: str, what: str) -> Place:
     """Return the file of a name that a container gives for a part of itself, which lies in the same folder.
 
     Raises

@@ -13,9 +13,11 @@ from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_
 from dsi_cli.tracking import TRACKERS, form
 
 Checkpoints = Annotated[
-    list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth) or glob patterns.")
+    list[str], typer.Argument(help="Checkpoint files, folders (searched to any depth), glob patterns, or URLs (s3://...).")
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", help="The output folder; a second call brings it up to date.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", help="The output folder, or its URL; a second call brings it up to date.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes on stderr.")]
 Head = Annotated[str | None, typer.Option("--head", help="Name of the classifier's weight, where it cannot be told.")]
@@ -25,7 +27,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         "-l",
-        help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.",
+        help="Label file (txt, csv, tsv, json), its URL, or a preset, e.g. imagenet1k.",
         autocompletion=completion.presets,
     ),
 ]

@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns to which a sentence is broken at least."""
+stand_ins: list[Path] = []
+"""Folders whose files stand in for others, for the time of a call; see `dsi_cli.remote.copies`."""
+unsettled: list[Callable[[], None]] = []
+"""What brings the work done so far to where it belongs, while there is such work."""
 
 
 def open_streams() -> None:
@@ -50,20 +55,38 @@ def shown(text: str) -> str:
     """
     safe = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in text
+        for c in _told(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def _told(text: str) -> str:
+    """Return text in which copies go by the URLs that they are copies of."""
+    if stand_ins:
+        from dsi_cli.remote import copies
+
+        for folder in stand_ins:
+            text = copies.told(text, folder)
+    return text
+
+
+def settle() -> None:
+    """Bring what was done to where it belongs, before it is told as done; errors as what does it."""
+    for put in unsettled:
+        put()
+
+
 def print_json(document: Any) -> None:
     """Print the one JSON document of ``--json``."""
-    print(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False))
+    settle()
+    print(_told(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
-    print(json.dumps(document, ensure_ascii=True, allow_nan=False), flush=True)
+    settle()
+    print(_told(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:

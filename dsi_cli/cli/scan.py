@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +16,14 @@ from dsi_cli.errors import DONE, NOTHING, PARTIAL, UsageError
 if TYPE_CHECKING:
     from dsi_cli.checkpoints.discover import Run
     from dsi_cli.checkpoints.records import Record
+    from dsi_cli.remote.places import Place
 
 
 def scan(
-    checkpoints: Annotated[list[str] | None, typer.Argument(help="Checkpoint files, folders or glob patterns.")] = None,
-    tensors: Annotated[Path | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
+    checkpoints: Annotated[
+        list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
+    ] = None,
+    tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
     head: Head = None,
     ema: Ema = False,
     as_json: Json = False,
@@ -38,11 +41,13 @@ def scan(
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.scanning import scan_paths
+    from dsi_cli.remote import places
 
-    if tensors is not None and not tensors.exists():
-        raise UsageError(f"no such file: {tensors}")
     if tensors is not None:
-        _print_tensors(tensors, as_json=as_json)
+        place = places.place(tensors)
+        if not place.exists():
+            raise UsageError(f"no such file: {place}")
+        _print_tensors(place, as_json=as_json)
         return DONE
     if not checkpoints:
         raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE")
@@ -141,7 +146,7 @@ _MAY_BE_SHARED = ("epoch from", "format", "classifier", "shape", "dtype", "weigh
 _RIGHT = (_epoch, _step, _size, _shape)
 
 
-def _print_tensors(path: Path, *, as_json: bool) -> None:
+def _print_tensors(path: Place, *, as_json: bool) -> None:
     from dsi_cli.checkpoints.scan import list_tensors, require_file
 
     found = list_tensors(require_file(path).path)

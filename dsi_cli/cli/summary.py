@@ -23,6 +23,7 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print what an analysis did: tables and the next step, or one JSON document."""
     from dsi_cli.views import typicality
 
+    console.settle()
     if as_json:
         console.print_json(document(summary))
         return

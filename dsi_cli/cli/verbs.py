@@ -17,6 +17,7 @@ from dsi_cli.cli import (
     console,
     demo,
     doctor,
+    elsewhere,
     export,
     labels,
     logs,
@@ -69,8 +70,8 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
     @wraps(verb)
     def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
-            with logs.on_stderr(verbose=verbose):
-                return verb(*args, **options)
+            with logs.on_stderr(verbose=verbose), elsewhere.brought(verb.__name__, options) as here:
+                return verb(*args, **here)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints import layouts, scan
 from dsi_cli.checkpoints.discover import Found
 from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.remote.places import Place
 
 _HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
 _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
@@ -67,7 +67,7 @@ def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
     return next((tensor.shape[1] for tensor in tensors.values() if len(tensor.shape) == 4 and tensor.shape[2] > 1), None)
 
 
-def json_beside(folder: Path, name: str) -> dict[str, Any]:
+def json_beside(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; empty where there is none that can be read."""
     found = scan.beside(Found("", folder, folder / name, None, 0, 0), name)
     return layouts.plain(found) if isinstance(found, dict) else {}

@@ -14,6 +14,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels import parsers
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
+from dsi_cli.remote.places import Place, RemotePath
 
 BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
 """File names that are looked for beside checkpoints, in this order; ``config.json`` only where it has ``id2label``."""
@@ -62,7 +63,7 @@ def read(spec: str) -> LabelList:
     )
 
 
-def read_labels(path: str | Path) -> LabelList:
+def read_labels(path: str | Place) -> LabelList:
     """Return the labels of a file, recognised as a preset where they are one.
 
     Parameters
@@ -75,7 +76,7 @@ def read_labels(path: str | Path) -> LabelList:
     UsageError
         It is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
-    path = Path(path)
+    path = path if isinstance(path, RemotePath) else Path(path)
     text, reader = text_of(path), READERS.get(path.suffix.lower(), parsers.lines)
     try:
         names, wnids = reader(text)
@@ -85,16 +86,17 @@ def read_labels(path: str | Path) -> LabelList:
     return replace(recognise(names, path.name, wnids), superclasses=above)
 
 
-def find_beside(folder: str | Path) -> Path | None:
+def find_beside(folder: str | Place) -> Place | None:
     """Return the label file in a folder, the first of ``BESIDE`` that is there; None where there is none."""
+    folder = folder if isinstance(folder, RemotePath) else Path(folder)
     for name in BESIDE:
-        path = Path(folder) / name
+        path = folder / name
         if path.is_file() and (name != "config.json" or _has_names(path)):
             return path
     return None
 
 
-def _has_names(config: Path) -> bool:
+def _has_names(config: Place) -> bool:
     """Return whether a Hugging Face ``config.json`` has class names (and not only the placeholders LABEL_0 ...)."""
     try:
         text = text_of(config)
@@ -103,7 +105,7 @@ def _has_names(config: Path) -> bool:
         return False
 
 
-def text_of(path: Path, expected: str = EXPECTED) -> str:
+def text_of(path: Place, expected: str = EXPECTED) -> str:
     """Return a file's text with plain line ends.
 
     Raises
@@ -120,7 +122,7 @@ def text_of(path: Path, expected: str = EXPECTED) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _bytes(path: Path, expected: str) -> bytes:
+def _bytes(path: Place, expected: str) -> bytes:
     try:
         if path.is_dir():
             raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it")

@@ -37,6 +37,7 @@ from dsi_cli.pipeline.references import Opened
 from dsi_cli.pipeline.semantics import Semantics
 from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
+from dsi_cli.remote import urls
 from dsi_cli.store import output, parquet
 from dsi_cli.wordnet import net
 from dsi_cli.wordnet.net import Net
@@ -162,7 +163,7 @@ def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the one line that says that paths hold no checkpoint."""
-    asked = ", ".join(map(str, paths))
+    asked = ", ".join(urls.shown(str(path)) for path in paths)
     others = ignored_files(paths)
     beside = f"{others} other file{'' if others == 1 else 's'}"
     return f"no checkpoints under {asked} ({beside}): expected {EXPECTED}"

@@ -91,7 +91,7 @@ class ByClass:
         path = output.table_path(self.out, ALIGNMENT_BY_CLASS)
         if found:
             ordered = sorted(found.values(), key=_sort_key)
-            parquet.write(pa.concat_tables(ordered), path, {}, output.scratch(self.out))
+            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, output.scratch(self.out))
         else:
             output.remove([path])
 

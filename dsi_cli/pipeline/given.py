@@ -108,13 +108,14 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
 
 def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
     """Return the predictions that lie beside a run's checkpoints, or why they are not used; both None where none lie there."""
-    places = files.find_beside(state.run.folder)
-    if places is None:
-        return None, None
+    places = None
     try:
+        places = files.find_beside(state.run.folder)
+        if places is None:
+            return None, None
         return of_run(files.read(*places), state, one)
     except UsageError as error:
-        return None, f"{places[0].name} beside the checkpoints is not used: {error}"
+        return None, f"{files.BESIDE[0]} beside the checkpoints is not used: {error}"
 
 
 def _every(state: RunState) -> list[int]:

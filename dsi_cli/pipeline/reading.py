@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,18 @@ from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.scan import Choice, Scanned, scan
-from dsi_cli.engines import Engine
+from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.pipeline.options import Options
+from dsi_cli.remote import connecting
+from dsi_cli.remote.places import RemotePath
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS
 
 _log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
 NOT_ASKED = "not among --epochs"
 KEPT_BYTES = 128 << 20
 """Weights held between scanning and computing; beyond that they are read a second time."""
@@ -112,10 +115,10 @@ class Scanner:
     """How a call scans its checkpoints, wherever that is done."""
 
     choice: Choice
-    classes: int | None
+    classes: int | None = None
     """As the labels tell it."""
-    may_lack_head: bool
-    names_machine: bool
+    may_lack_head: bool = False
+    names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
     def __call__(self, found: Found) -> Scanned:
@@ -139,7 +142,7 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.names = tuple(known.names) or None
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
-    coming = engine.map_in_order(scanner, new, _unscanned)
+    coming = requests_together(scanner, new) or engine.map_in_order(scanner, new, _unscanned)
     for found in state.run.checkpoints:
         record = held_already[found.shown]
         if record is None:
@@ -156,6 +159,12 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     left = _left(state, known)
     state.gone = {record.path for record in left}
     state.records += left
+
+
+def requests_together(function: Callable[[Found], Result], places: Sequence[Found]) -> Iterator[Result] | None:
+    """Return what a function gives for each checkpoint behind a URL, in order, with several requests at once; None for files."""
+    is_remote = any(isinstance(found.path, RemotePath) for found in places)
+    return local.map_in_order(function, places, connecting.WORKERS) if is_remote else None
 
 
 def _left(state: RunState, known: Known) -> list[Record]:

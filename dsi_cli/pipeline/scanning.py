@@ -9,8 +9,9 @@ from os import PathLike
 from dsi_cli.checkpoints import logs, timeline
 from dsi_cli.checkpoints.discover import Run, discover
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import no_checkpoints
 
 _log = logging.getLogger(__name__)
@@ -37,9 +38,10 @@ def scan_paths(
     out = []
     for run in runs:
         records = []
-        for found in run.checkpoints:
-            records.append(scan(found, choice).record)
-            _log.debug("%s", records[-1])
+        scanner = reading.Scanner(choice)
+        for scanned in reading.requests_together(scanner, run.checkpoints) or map(scanner, run.checkpoints):
+            records.append(scanned.record)
+            _log.debug("%s", scanned.record)
             done += 1
             progress(done, total)
         log = logs.find_log([run.folder])

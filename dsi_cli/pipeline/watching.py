@@ -20,6 +20,7 @@ from dsi_cli.labels import files as label_files
 from dsi_cli.pipeline import answering, hierarchy, references
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.summary import Summary
+from dsi_cli.remote.places import Place
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet import net
@@ -166,10 +167,10 @@ class _Files:
         self.paths = paths
         self.there: list[Given] = []
         self.waiting: Waiting | None = None
-        self.at_rest: dict[Path, tuple[int, int]] = {}
+        self.at_rest: dict[Place, tuple[int, int]] = {}
         self._begun: set[Given] = set()
-        self._seen: dict[Path, tuple[int, int]] = {}
-        self._analysed: dict[Path, tuple[int, int]] = {}
+        self._seen: dict[Place, tuple[int, int]] = {}
+        self._analysed: dict[Place, tuple[int, int]] = {}
 
     @property
     def all_begun(self) -> bool:
@@ -196,8 +197,8 @@ class _Files:
         self._analysed |= same
         return same == self.at_rest
 
-    def _listed(self) -> dict[Path, tuple[int, int]]:
-        found: dict[Path, tuple[int, int]] = {}
+    def _listed(self) -> dict[Place, tuple[int, int]]:
+        found: dict[Place, tuple[int, int]] = {}
         why, self.there = f"no checkpoint yet under {', '.join(map(str, self.paths))}", []
         for given in self.paths:
             try:

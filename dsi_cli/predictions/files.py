@@ -22,6 +22,7 @@ from dsi_cli.predictions.outcome import Outcome
 from dsi_cli.predictions.selection import of_run, placed
 from dsi_cli.predictions.sheets import Answers, Matrix, Sheet, outcome
 from dsi_cli.predictions.truth import AXES, read_targets, require, require_axis, require_sums
+from dsi_cli.remote.places import Place, RemotePath
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")
 BESIDE = ("preds.npy", "targets.npy")
@@ -136,10 +137,23 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
     return _read(path, None if targets is None else Path(targets), truth)
 
 
-def find_beside(folder: str | Path) -> tuple[Path, Path] | None:
-    """Return ``preds.npy`` and ``targets.npy`` in a folder; None unless both are there."""
-    predictions, targets = (Path(folder) / name for name in BESIDE)
-    return (predictions, targets) if predictions.is_file() and targets.is_file() else None
+def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
+    """Return ``preds.npy`` and ``targets.npy`` in a folder, of a remote one copies; None unless both are there."""
+    folder = folder if isinstance(folder, RemotePath) else Path(folder)
+    predictions, targets = (folder / name for name in BESIDE)
+    if not (predictions.is_file() and targets.is_file()):
+        return None
+    return _here(predictions), _here(targets)
+
+
+def _here(place: Place) -> Path:
+    """Return a file of this machine; `UsageError` where a remote one cannot be had."""
+    if not isinstance(place, RemotePath):
+        return place
+    try:
+        return place.fetched()
+    except OSError as error:
+        raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 
 
 def _read(path: Path, targets: Path | None, axis: str) -> Predictions:

@@ -208,8 +208,9 @@ def paths_of(out: Path, table: Table, run: str) -> list[Path]:
 
 
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
-    """Write one of the tables at the top."""
-    parquet.write(parquet.from_rows(table, rows), table_path(out, table), options, scratch(out))
+    """Write one of the tables at the top, its rows sorted by run."""
+    parts = parquet.by_run(parquet.from_rows(table, rows))
+    parquet.write_blocks(parts, table_path(out, table), options, scratch(out))
 
 
 def remove(files: Iterable[Path]) -> None:

@@ -11,8 +11,9 @@ import errno
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,8 @@ _TYPES = {
     "list<float>": pa.list_(pa.float32()),
     "list<int64>": pa.list_(pa.int64()),
 }
+LEAST_ROWS = 1000
+"""Of a row group that ends with a run."""
 _VALUES = {FLOATS: np.float32, INTEGERS: np.int64}
 
 
@@ -187,8 +190,19 @@ def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[s
             writer.write_table(table.replace_schema_metadata(schema.metadata))
 
 
-def read(path: Path) -> pa.Table:
-    """Return a file's table.
+def by_run(table: pa.Table) -> Iterator[pa.Table]:
+    """Yield a table, sorted by run, in parts that end where a run does: as row groups they let readers pass over other runs."""
+    runs = table.column("run").to_pylist()
+    begin = 0
+    for row in range(1, len(runs)):
+        if row - begin >= LEAST_ROWS and runs[row] != runs[row - 1]:
+            yield table.slice(begin, row - begin)
+            begin = row
+    yield table.slice(begin)
+
+
+def read(path: Path, run: str | None = None) -> pa.Table:
+    """Return a file's table, or the rows of one run in it: then little else is read.
 
     Raises
     ------
@@ -196,7 +210,8 @@ def read(path: Path) -> pa.Table:
         The file cannot be read.
     """
     try:
-        return pq.read_table(_source(path), partitioning=None)
+        filters = None if run is None else [("run", "=", run)]
+        return pq.read_table(_source(path), partitioning=None, filters=filters)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
@@ -213,14 +228,21 @@ def _source(path: Path) -> Any:
 def options_of(path: Path) -> dict[str, Any]:
     """Return the options that shaped a file; empty where it is not there, is damaged, or was not written by dsi."""
     try:
-        found = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
-        described = json.loads(found) if found else {}
+        stat = path.stat()
+        described = _description(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
     except (OSError, ValueError, pa.ArrowException):
         return {}
     if not isinstance(described, dict) or described.get("schema") != SCHEMA_VERSION:
         return {}
     options = described.get("options")
     return options if isinstance(options, dict) else {}
+
+
+@lru_cache(maxsize=8)
+def _description(path: Path, _identity: tuple[int, int, int]) -> Any:
+    """Return what a file says of itself; kept, since that of a table at the top grows with the runs, and is asked for by each."""
+    found = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
+    return json.loads(found) if found else {}
 
 
 OUTPUT_OPTION = "-o"

@@ -30,6 +30,7 @@ class Run:
     Parameters
     ----------
     out : path of the folder
+    kept : what must last as long as this object, so that the folder does
 
     Raises
     ------
@@ -37,8 +38,9 @@ class Run:
         The folder is not there, or is no output.
     """
 
-    def __init__(self, out: str | Path) -> None:
+    def __init__(self, out: str | Path, kept: object = None) -> None:
         self.path = Path(out)
+        self._kept = kept
         output.require_output(self.path)
 
     def __repr__(self) -> str:

@@ -19,7 +19,8 @@ from dsi_cli.views.series import UNSAID
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.remote import copies
+from dsi_cli.store.runs import Run
 
 NEVER_ALONE = ("sai", "idm")
 """The similarity indices: worth nothing without their chance level."""
@@ -142,12 +143,12 @@ def plain(name: str) -> str:
 def key_of(run: Run, name: str) -> str:
     """Return hexadecimal digits that name a run wherever it is logged.
 
-    They are made from the output's path, the run's name and its first classifier: so another call on the same output means the
+    They are made from the output's path or URL, the run's name and its first classifier: so another call on the same output means the
     same run, and another training in the same place, or another analysis of the same training, means a run of its own.
     """
     saves = run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")]
     first = [str(row["fingerprint"]) for row in _last(saves)[:1]]
-    text = "\0".join([str(run.path.resolve()), name, *first])
+    text = "\0".join([copies.address(run.path), name, *first])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
 
 

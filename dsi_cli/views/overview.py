@@ -89,7 +89,7 @@ def _rows(out: Path, run: str) -> list[Row]:
     from dsi_cli.store import parquet
 
     others = set(output.references_of(out, run)[1:])
-    rows = [row for row in parquet.read(output.table_path(out, CURVES)).to_pylist() if row["run"] == run]
+    rows = parquet.read(output.table_path(out, CURVES), run).to_pylist()
     return [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
 
 

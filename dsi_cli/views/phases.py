@@ -153,4 +153,4 @@ def _within_chance(lines: Sequence[overview.Line], classes: int) -> str | None:
 
 def _rows(out: Path, table: Table, run: str) -> list[Row]:
     path = output.table_path(out, table)
-    return [row for row in parquet.read(path).to_pylist() if row["run"] == run] if path.is_file() else []
+    return parquet.read(path, run).to_pylist() if path.is_file() else []

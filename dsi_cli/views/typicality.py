@@ -40,7 +40,7 @@ def lines(out: Path, run: str) -> dict[str, list[Line]]:
         The table cannot be read.
     """
     path = output.table_path(out, TYPICALITY)
-    rows = [row for row in parquet.read(path).to_pylist() if row["run"] == run] if path.is_file() else []
+    rows = parquet.read(path, run).to_pylist() if path.is_file() else []
     last: dict[tuple[str, int], int] = {}
     for row in rows:
         key = (row["split"], row["epoch"])

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ def of_mark(name: str) -> Format | None:
     return next((one for one in FORMATS if any(fnmatchcase(name, mark) for mark in one.marks)), None)
 
 
-def open_content(path: Path, stack: ExitStack) -> tuple[str, Content, list[Source]]:
+def open_content(path: Place, stack: ExitStack) -> tuple[str, Content, list[Source]]:
     """Return the format's name, the content, and the sources that were opened (closed by ``stack``).
 
     Raises

@@ -15,6 +15,8 @@ from dsi_cli.errors import PendingError, UnreadableError
 
 _INFLATED_AT_LEAST, _MOST_TIMES = 32 << 20, 2
 """What an entry may inflate to: so many bytes, or so many times its own size. Trained weights deflate by a tenth."""
+_BESIDE = 1024
+"""Bytes: extra fields, padding, and a small entry behind."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -51,6 +53,7 @@ class Archive:
     def part(self, name: str, start: int, size: int) -> bytes | memoryview:
         """Return bytes of an entry; inflates no further than they reach."""
         entry = self._entries[name]
+        self._ahead(entry, start + size)
         at = self._begin(entry)
         if entry.compress_type == zipfile.ZIP_STORED:
             data: bytes | memoryview = self.source.memory_at(at + start, size)
@@ -68,6 +71,11 @@ class Archive:
         if entry.compress_type != zipfile.ZIP_STORED:
             raise UnreadableError(f"{name!r} is compressed within the zip archive, which is not read")
         return self.source.window(self._begin(entry), entry.file_size)
+
+    def _ahead(self, entry: zipfile.ZipInfo, size: int) -> None:
+        """Bring an entry's header, some of its bytes and a little of what follows, which is often the next to be read."""
+        size = min(size, entry.compress_size)
+        self.source.ahead(entry.header_offset, _LOCAL_HEADER.size + len(entry.filename.encode()) + size + _BESIDE)
 
     def _begin(self, entry: zipfile.ZipInfo) -> int:
         """Return where an entry's bytes begin."""

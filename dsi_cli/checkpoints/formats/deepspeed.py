@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,13 @@ from dsi_cli.checkpoints.formats import Content, open_source
 from dsi_cli.checkpoints.source import Source, beside
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
 from dsi_cli.errors import UnreadableError
+from dsi_cli.remote.places import Place
 
 _MOST_RANKS = 4096
 _FIRST = "zero_pp_rank_0_mp_rank_00_model_states.pt"
 
 
-def open_folder(states: Path, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(states: Place, stack: ExitStack, sources: list[Source]) -> Content:
     """Return the content of a folder, by its first file of model states; errors as `dsi_cli.checkpoints.formats.open_content`."""
     if states.name.startswith("mp_rank_00") and (states.parent / "mp_rank_01_model_states.pt").exists():
         raise UnreadableError("the model is split over ranks (tensor parallelism), which is not put together")
@@ -71,7 +71,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _ranks(states: Path, stack: ExitStack, sources: list[Source]) -> list[tuple[Content, list[Tensor]]]:
+def _ranks(states: Place, stack: ExitStack, sources: list[Source]) -> list[tuple[Content, list[Tensor]]]:
     """Return the optimiser states of each rank and the flat groups in them, all of one length."""
     names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural)
     wanted = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place, RemotePath
 
 MANIFEST = "manifest.ocdbt"
 MOST_ENTRIES = 300_000
@@ -53,11 +54,11 @@ class Folder:
     sources : where each file that is met is noted once, closed, with what was asked of it
     """
 
-    def __init__(self, root: Path, sources: list[Source]) -> None:
-        self.root = Path(os.path.realpath(root))
+    def __init__(self, root: Place, sources: list[Source]) -> None:
+        self.root = _resolved(root)
         self._sources = sources
         self._met: dict[str, Source] = {}
-        self._by_place: dict[str, Source] = {}
+        self._by_place: dict[Place, Source] = {}
 
     def read(self, name: str, offset: int = 0, size: int | None = None, most: int = _LARGEST_PART) -> bytes:
         """Return a range of a file, or all of it; it may not be larger than ``most``.
@@ -87,15 +88,19 @@ class Folder:
             parts = name.split("/")
             if len(name) > _LONGEST_NAME or "\0" in name or any(part in ("", ".", "..") for part in parts):
                 raise UnreadableError(f"it names a file that cannot be in its folder: {name[:80]!r}")
-            place = os.path.realpath(self.root.joinpath(*parts))
-            if not os.path.lexists(place):
+            place = _resolved(self.root.joinpath(*parts))
+            if not (place.exists() if isinstance(place, RemotePath) else os.path.lexists(place)):
                 raise PendingError(f"file {name[:80]!r} is not there")
             if place not in self._by_place:
-                with Source(Path(place)) as source:
+                with Source(place) as source:
                     self._by_place[place] = source
                 self._sources.append(source)
             self._met[name] = self._by_place[place]
         return self._met[name]
+
+
+def _resolved(place: Place) -> Place:
+    return place if isinstance(place, RemotePath) else Path(os.path.realpath(place))
 
 
 Entries = dict[str, bytes | Block]

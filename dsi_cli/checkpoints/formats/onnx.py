@@ -21,6 +21,7 @@ from dsi_cli.checkpoints.formats.protobuf import BYTES, LONGEST_TEXT, Field, Wir
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place
 
 METADATA = "__metadata__"
 _LONGEST_METADATA = 1 << 20
@@ -72,7 +73,7 @@ class _Place(NamedTuple):
     size: int
     is_packed: bool = False
     """Whether they are varints."""
-    file: Path | None = None
+    file: Place | None = None
     """The file beside the model, where they are not in it."""
 
 
@@ -136,7 +137,7 @@ def _entry(wire: Wire, field: Field, longest: int) -> tuple[str, str]:
     return "".join(key), "".join(value)
 
 
-def _initialiser(wire: Wire, field: Field, key: str, folder: Path) -> tuple[str, Tensor, _Place]:
+def _initialiser(wire: Wire, field: Field, key: str, folder: Place) -> tuple[str, Tensor, _Place]:
     """Return the name of an initialiser, what it is, and where its elements lie."""
     parts = wire.grouped(field.begin, field.end, _TENSOR_FIELDS)
     name = "".join(wire.text(part) for part in parts[_NAME][-1:])
@@ -164,7 +165,7 @@ def _inside(data: list[Field]) -> _Place:
     return _Place(data[0].begin, data[0].end - data[0].begin, data[0].number in _VARINTS) if data else _Place(0, 0)
 
 
-def _outside(external: dict[str, str], folder: Path, size: int) -> _Place:
+def _outside(external: dict[str, str], folder: Place, size: int) -> _Place:
     """Return the elements in a file beside the model; ``size`` is what they take where their entry does not say it."""
     location = external.get("location", "")
     if location.startswith("./"):
@@ -179,7 +180,7 @@ def _outside(external: dict[str, str], folder: Path, size: int) -> _Place:
 
 def _require_files(places: Iterable[_Place]) -> None:
     """Raise where a file of external data is not there, or ends too early."""
-    sizes: dict[Path, int] = {}
+    sizes: dict[Place, int] = {}
     for place in places:
         if place.file is None:
             continue
@@ -189,7 +190,7 @@ def _require_files(places: Iterable[_Place]) -> None:
             raise PendingError(f"external data {place.file.name[:80]!r} ends at byte {sizes[place.file]}, too early")
 
 
-def _size(path: Path) -> int:
+def _size(path: Place) -> int:
     if len(path.name.encode()) > 255 or not path.exists():
         raise PendingError(f"external data {path.name[:80]!r} is not there")
     with Source(path) as source:

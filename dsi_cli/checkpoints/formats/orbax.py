@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from math import prod
@@ -25,6 +25,7 @@ from dsi_cli.checkpoints.formats.ocdbt import MANIFEST, MOST_ENTRIES, Block, Ent
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, view_of
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place, RemotePath
 
 METADATA, *TREES = next(one.marks for one in FORMATS if one.name == "orbax")
 """The file that tells a checkpoint (Orbax before 0.6 writes none), and those that tell one of the trees in it."""
@@ -57,7 +58,7 @@ class _Home(NamedTuple):
     most: int
 
 
-def open_folder(main: Path, _stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(main: Place, _stack: ExitStack, sources: list[Source]) -> Content:
     """Return the content of the checkpoint in whose folder ``main`` (one of the format's marks) lies; no file of it stays open.
 
     The tree holds a mapping of arrays by their names for every key at its top (``params``), or one for all where layers lie
@@ -87,7 +88,7 @@ def open_folder(main: Path, _stack: ExitStack, sources: list[Source]) -> Content
     return Content(next(iter(trees.values())) if len(trees) == 1 else trees, read)
 
 
-def _require_written(place: Path, folder: Folder) -> None:
+def _require_written(place: Place, folder: Folder) -> None:
     """Raise where Orbax has not committed the folder: until then it has another name, or (in buckets) lacks a file."""
     if any(UNFINISHED in part for part in (*place.parts[-2:], *folder.root.parts[-2:])):
         raise PendingError(_NOT_WRITTEN)
@@ -100,7 +101,7 @@ def _require_written(place: Path, folder: Folder) -> None:
             raise PendingError(_NOT_WRITTEN)
 
 
-def _prefixes(root: Path) -> list[str]:
+def _prefixes(root: Place) -> list[str]:
     """Return where in a folder its trees of arrays lie: in itself, or in folders of it."""
     if _is_tree(root):
         return [""]
@@ -110,7 +111,7 @@ def _prefixes(root: Path) -> list[str]:
     return [f"{name}/" for name in found[:_MOST_TREES]]
 
 
-def _is_tree(folder: Path) -> bool:
+def _is_tree(folder: Place) -> bool:
     return any((folder / mark).is_file() for mark in TREES)
 
 
@@ -146,16 +147,23 @@ def _tree(folder: Folder, prefix: str, homes: dict[str, _Home]) -> dict[str, Any
     return grouped(leaves | {name: number(leaves[name]) for name in scalars[:_MOST_SCALARS]})
 
 
-def _files(root: Path, prefix: str) -> Entries:
+def _files(root: Place, prefix: str) -> Entries:
     """Return the files of a tree that is no store, as the store's keys would be; folders that are links are not walked into."""
     found: Entries = {}
-    for here, _, names in os.walk(root / prefix):
-        for name in names:
-            place = Path(here, name).relative_to(root).as_posix()
-            found[place.removeprefix(prefix)] = Block(place, 0, 0)
+    for name in _names_below(root / prefix):
+        found[name] = Block(prefix + name, 0, 0)
         if len(found) > MOST_ENTRIES:
             raise UnreadableError(f"more than {MOST_ENTRIES} files")
     return found
+
+
+def _names_below(top: Place) -> Iterator[str]:
+    """Yield the files below a folder, by their way from there."""
+    if isinstance(top, RemotePath):
+        yield from (one.relative_to(top).as_posix() for one in top.glob("**/*") if one.is_file())
+        return
+    for here, _, names in os.walk(top):
+        yield from (Path(here, name).relative_to(top).as_posix() for name in names)
 
 
 def _value(folder: Folder, held: Entries, lead: str, is_store: bool, key: str, most: int) -> bytes | None:

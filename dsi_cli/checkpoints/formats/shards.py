@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -13,9 +12,10 @@ from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
 from dsi_cli.checkpoints.source import Source, beside
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
+from dsi_cli.remote.places import Place
 
 
-def open_folder(index: Path, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(index: Place, stack: ExitStack, sources: list[Source]) -> Content:
     """Return the content of all shards that an index names; they lie beside it.
 
     Raises

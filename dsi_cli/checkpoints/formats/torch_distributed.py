@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +21,7 @@ from dsi_cli.checkpoints.source import Source, beside
 from dsi_cli.checkpoints.stand_ins import Global, Stub
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
+from dsi_cli.remote.places import Place
 
 _MOST_FILES = 4096
 _WHERE = ("relative_path", "offset", "length")
@@ -36,7 +36,7 @@ class _Chunk(NamedTuple):
     length: int
 
 
-def open_folder(metadata: Path, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(metadata: Place, stack: ExitStack, sources: list[Source]) -> Content:
     """Return the content of a folder; errors as for `dsi_cli.checkpoints.formats.open_content`.
 
     Files are opened when a tensor in them is read; ``sources`` gets those that are open.
@@ -61,7 +61,7 @@ def open_folder(metadata: Path, stack: ExitStack, sources: list[Source]) -> Cont
     return Content(tensors, read)
 
 
-def _described(metadata: Path) -> dict[str, Any]:
+def _described(metadata: Place) -> dict[str, Any]:
     with Source(metadata) as source:
         if source.size > LARGEST_PICKLE:
             raise UnreadableError(f"metadata of {source.size} bytes; more than {LARGEST_PICKLE} are not read")

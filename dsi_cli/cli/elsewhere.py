@@ -1,0 +1,162 @@
+"""Options that are URLs: a verb gets paths of this machine in their place, and its words are told in the URLs' again.
+
+Checkpoints are read where they lie; what a verb reads whole is fetched, and an output is mirrored (`dsi_cli.store.mirror`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+from dsi_cli.cli import console
+from dsi_cli.errors import UsageError
+
+
+class Output(NamedTuple):
+    """Which option of a verb is an output folder of dsi."""
+
+    option: str
+    is_written: bool = False
+    """Whether the verb writes tables or the report, so that others are kept out meanwhile."""
+    leaves: tuple[str, ...] = ("predictions",)
+    """Tables that it does not read."""
+
+
+OUTPUTS = {
+    "analyze": Output("out", is_written=True, leaves=()),
+    "watch": Output("out", is_written=True, leaves=()),
+    "demo": Output("out", is_written=True, leaves=()),
+    "report": Output("output", is_written=True, leaves=()),
+    "plot": Output("output", leaves=()),
+    "mistakes": Output("output", leaves=()),
+    "neighbors": Output("output"),
+    "export": Output("output"),
+    "compare": Output("outputs"),
+}
+"""By verb."""
+FETCHED = ("labels", "map_file", "mapping", "log", "predictions", "targets", "reference", "measure", "taxonomy")
+"""Options whose files are fetched for the time of the call."""
+KEPT = ("test", "train")
+"""Options whose data are fetched into the cache of this user, and stay there for the next call."""
+AS_THEY_ARE = ("checkpoints", "tensors", "address", "log_to")
+"""Options that may be URLs: what is read in ranges where it lies, and servers."""
+_FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
+
+
+@contextmanager
+def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a verb's options with paths of this machine in place of URLs.
+
+    Raises
+    ------
+    UsageError
+        An option that wants a local path is a URL, or there is nothing behind one.
+    OutputError
+        The output's server does not answer, or does not take what was written.
+    """
+    asked = {name: _as_typed(value) for name, value in options.items()}
+    urls_of = {name: value for name, value in asked.items() if _has_url(value) and name not in AS_THEY_ARE}
+    if not urls_of:
+        yield asked
+        return
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
+        stack.enter_context(_told(folder))
+        here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
+        yield asked | here
+
+
+def _brought(
+    verb: str, name: str, value: Any, folder: Path, options: Mapping[str, Any], stack: ExitStack
+) -> str | Path | list[str | Path]:
+    """Return one option with paths in place of URLs."""
+    from dsi_cli.remote import copies
+
+    output = OUTPUTS.get(verb)
+    is_output = output is not None and output.option == name
+    if not is_output and name not in (*FETCHED, *KEPT):
+        raise UsageError(f"--{name.replace('_', '-')} takes a path of this machine, not a URL")
+
+    def one(text: str | Path) -> str | Path:
+        if isinstance(text, Path) or not _has_url(text):
+            return text
+        if output is not None and is_output:
+            return _mirrored(text, output, folder, options, stack)
+        return copies.here(text, copies.cache() if name in KEPT else folder)
+
+    return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
+
+
+def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
+    from dsi_cli.store.mirror import Mirror
+
+    mirror = Mirror(url, folder, _wanted(output, options))
+    put = mirror.put_changes
+    if output.is_written and options.get("file") is None:
+        stack.enter_context(mirror.writing())
+        put = mirror.flush
+    else:
+        stack.callback(put)
+    console.unsettled.append(put)
+    stack.callback(console.unsettled.remove, put)
+    return mirror.path
+
+
+def _wanted(output: Output, options: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Return whether a file is needed, by its place in the output: not what the options leave out."""
+    kind, epoch = options.get("kind"), options.get("epoch")
+    only = output.option == "output" and isinstance(kind, str) and not output.is_written
+
+    def wanted(name: str) -> bool:
+        top, *rest = name.split("/")
+        if top in output.leaves:
+            return False
+        if top != "csms" or not only or len(rest) < 2:
+            return True
+        is_kind = rest[-2].partition("-")[0] == kind
+        return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
+
+    return wanted
+
+
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Tell all that is printed, and each error, in the words of the URLs."""
+    from dsi_cli.remote import copies
+
+    console.stand_ins.append(folder)
+    try:
+        with copies.telling(folder):
+            yield
+    finally:
+        console.stand_ins.remove(folder)
+
+
+def _as_typed(value: Any) -> Any:
+    """Return a value with URLs as they were typed, since the command line's paths lose a slash; ``file://`` as a path."""
+    from dsi_cli.remote import urls
+
+    if isinstance(value, list):
+        return [_as_typed(one) for one in value]
+    if isinstance(value, str):
+        return urls.local_path(value)
+    found = _FLATTENED.match(str(value)) if isinstance(value, Path) else None
+    if found is None or value.exists():
+        return value
+    slashes = "///" if found[1].lower() in urls.LOCAL else "//"
+    url = f"{found[1]}:{slashes}{str(value)[found.end() :]}"
+    return url if urls.scheme_of(url) else Path(urls.local_path(url))
+
+
+def _has_url(value: Any) -> bool:
+    from dsi_cli.remote import urls
+
+    if isinstance(value, list):
+        return any(map(_has_url, value))
+    found = _URL.search(value) if isinstance(value, str) else None
+    return found is not None and urls.scheme_of(found[0]) is not None

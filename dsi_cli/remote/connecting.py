@@ -1,0 +1,144 @@
+"""The server behind a URL: its file system of fsspec, with bounds on time, and with errors that say in one line what is wrong.
+
+Credentials are the backend's own matter (environment, configuration files, roles, fsspec's configuration): none pass through here.
+A request that fails for the network's sake is made a few times, beside what the backend itself does; once a few requests in a
+row have failed for good, the others fail at once, so that a server that is gone costs seconds and not hours.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from dsi_cli.errors import UsageError
+from dsi_cli.remote import urls
+
+Result = TypeVar("Result")
+TRIES = 3
+FIRST_PAUSE = 0.3
+"""Seconds before a request is made again; twice as many before the next time."""
+MOST_FAILURES = 3
+"""Requests in a row that fail for good before a server counts as gone."""
+WORKERS = 8
+"""Requests at once."""
+
+
+class Backend(NamedTuple):
+    """How a file system of fsspec is opened."""
+
+    scheme: str
+    title: str
+    options: Mapping[str, Any]
+    """What holds its patience within bounds; a person's own configuration of fsspec comes first."""
+
+
+_BOTOCORE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
+BACKENDS = (
+    Backend("s3", "Amazon S3 and what speaks its protocol", {"use_listings_cache": False, "config_kwargs": _BOTOCORE}),
+    Backend("gs", "Google Cloud Storage", {"use_listings_cache": False}),
+    Backend("hf", "the Hugging Face hub", {}),
+    Backend("memory", "this process's memory, for tests", {}),
+)
+"""The tested ones; any other scheme that fsspec knows is opened as it is."""
+_TRANSIENT = (
+    "timeout",
+    "connection",
+    "incompleteread",
+    "payload",
+    "disconnected",
+    "slowdown",
+    "servererror",
+    "protocolerror",
+)
+_OF_CREDENTIALS = ("credential", "token", "refresherror")
+
+
+class Server:
+    """One file system, and how it behaved so far.
+
+    Attributes
+    ----------
+    fs : fsspec's object
+    scheme : of the URL that it was opened for
+    requests, received : calls so far, and bytes that came with them
+
+    Raises
+    ------
+    UsageError
+        fsspec does not know the scheme, or its backend is not installed.
+    """
+
+    def __init__(self, scheme: str) -> None:
+        self.scheme = scheme
+        self.fs = _opened(scheme)
+        self.requests = 0
+        self.received = 0
+        self._failures = 0
+
+    def ask(self, request: Callable[[], Result]) -> Result:
+        """Return what a call of the file system gives.
+
+        Raises
+        ------
+        OSError
+            It failed for good: `FileNotFoundError`, `PermissionError`, `ConnectionError` or another, its ``strerror`` one line.
+        """
+        pause = FIRST_PAUSE
+        for tries in range(1, TRIES + 1):
+            if self._failures >= MOST_FAILURES:
+                raise ConnectionError(errno.ECONNABORTED, "the server does not answer any more")
+            self.requests += 1
+            try:
+                result = request()
+            except Exception as error:  # noqa: BLE001 (backends raise what their libraries do)
+                told = _told(error)
+                if not isinstance(told, ConnectionError):
+                    raise told from None
+                if tries == TRIES:
+                    self._failures += 1
+                    raise told from None
+                time.sleep(pause)
+                pause *= 2
+            else:
+                self._failures = 0
+                self.received += len(result) if isinstance(result, bytes) else 0
+                return result
+        raise AssertionError
+
+
+def _opened(scheme: str) -> Any:
+    import fsspec
+
+    asked = next((dict(one.options) for one in BACKENDS if one.scheme == scheme), {})
+    own = fsspec.config.conf.get(scheme, {})
+    try:
+        return fsspec.filesystem(scheme, **{name: value for name, value in asked.items() if name not in own})
+    except ImportError as error:
+        raise UsageError(
+            f"{scheme}:// wants a package that is not installed ({urls.cleaned(str(error))}):"
+            " pip install 'dsi-cli[remote]' brings those of s3, gs and hf"
+        ) from None
+    except ValueError:
+        known = ", ".join(f"{one.scheme}://" for one in BACKENDS)
+        raise UsageError(f"{scheme}:// is no kind of URL that fsspec knows: expected a local path, {known}") from None
+    except Exception as error:  # noqa: BLE001 (such as Google's, which looks for credentials at once)
+        raise UsageError(f"{scheme}:// cannot be opened: {_told(error).strerror}") from None
+
+
+def _told(error: Exception) -> OSError:
+    """Return an error of a backend as one of the system's, its text one line without secrets."""
+    names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
+    text = urls.cleaned(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+    if isinstance(error, FileNotFoundError):
+        return FileNotFoundError(errno.ENOENT, "not found on the server")
+    if isinstance(error, PermissionError):
+        return PermissionError(errno.EACCES, f"the server denies access ({text})")
+    if any(word in names for word in _OF_CREDENTIALS):
+        return PermissionError(errno.EACCES, f"no credentials that the server takes ({text})")
+    if isinstance(error, TimeoutError | ConnectionError) or any(word in names for word in _TRANSIENT):
+        return ConnectionError(errno.ECONNABORTED, f"the server does not answer ({text})")
+    if isinstance(error, OSError) and error.errno in (errno.EBUSY, errno.EAGAIN):
+        return ConnectionError(errno.ECONNABORTED, f"the server is too busy ({text})")
+    return OSError(getattr(error, "errno", None) or errno.EIO, f"the server answered with an error ({text})")

@@ -1,0 +1,198 @@
+"""Outputs behind URLs: the same tables as on this machine, put whole, and what is promised of two writers."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pandas as pd
+import pytest
+import torch
+from outputs import ANIMALS, contents, garble
+from s3 import BUCKET
+
+from dsi_cli import analyze, open_run
+from dsi_cli.errors import BusyError
+from dsi_cli.store import mirror
+from dsi_cli.store.mirror import Mirror
+
+pytest_plugins = ("analysed",)
+
+OUT = f"s3://{BUCKET}/results/out"
+QUICK = ("--draws", 0, "--no-report")
+
+
+def objects(s3, prefix):
+    return {key.removeprefix(f"{prefix}/"): s3.get(key) for key in s3.keys(f"{prefix}/")}
+
+
+def gets(s3, prefix):
+    return [path for method, path, _ in s3.requests if method == "GET" and path.startswith(f"/{BUCKET}/{prefix}/")]
+
+
+def test_checkpoints_and_output_on_a_server_give_the_tables_of_this_machine(make_run, s3, dsi, tmp_path):
+    folder = make_run()
+    (folder / "log.csv").write_text("epoch,train_loss,test_loss\n0,2.0,2.1\n1,1.0,1.2\n2,0.5,0.9\n3,0.4,0.8\n")
+    s3.put_folder(folder, "sweep/run")
+    s3.requests.clear()
+    ended = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", OUT, *QUICK)
+    assert ended.code == 0, ended.err
+    assert f"tables: {OUT} (curves" in ended.out
+    assert "losses and accuracies: log.csv" in ended.err
+    assert dsi("analyze", folder, "-o", tmp_path / "out", *QUICK).code == 0
+    there, here = objects(s3, "results/out"), contents(tmp_path / "out")
+    assert set(there) == set(here), "no lock, no part of a file is left"
+    for name in (name for name in here if name.endswith(".parquet") and name != "checkpoints.parquet"):
+        (tmp_path / "there.parquet").write_bytes(there[name])
+        pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "there.parquet"), pd.read_parquet(tmp_path / "out" / name))
+    (tmp_path / "there.parquet").write_bytes(there["checkpoints.parquet"])
+    paths = pd.read_parquet(tmp_path / "there.parquet")["path"]
+    assert list(paths) == [f"s3://{BUCKET}/sweep/run/epoch_{epoch}.pt" for epoch in range(4)]
+    assert not [name for name, data in there.items() if b"sesame" in data]
+    assert "sesame" not in ended.out + ended.err
+
+    s3.requests.clear()
+    again = dsi("analyze", f"s3://{BUCKET}/sweep", "-o", OUT, *QUICK, "--json")
+    (run,) = json.loads(again.out)["runs"]
+    assert (run["reused"], run["read"]) == (4, 0)
+    assert not [path for path in gets(s3, "sweep/run") if path.endswith(".pt")]
+    assert not [path for method, path, _ in s3.requests if method == "PUT" and "/csms/" in path]
+
+
+def test_what_was_written_is_read_by_the_other_verbs_and_by_a_notebook(make_run, s3, dsi, tmp_path):
+    folder = make_run()
+    assert dsi("analyze", folder, "-o", OUT, "--draws", 0).code == 0
+    shown = dsi("neighbors", OUT, "--class", "cat", "--epoch", 3)
+    assert (shown.code, shown.err) == (0, "")
+    s3.requests.clear()
+    assert dsi("export", OUT, "--epoch", 3, "-o", tmp_path / "3.csv").code == 0
+    assert [path.rpartition("/")[2] for path in gets(s3, "results/out/csms")] == ["3.parquet"]
+    assert dsi("plot", OUT, "sai").out == f"{OUT}/figures/sai.png\n"
+    assert s3.get("results/out/figures/sai.png").startswith(b"\x89PNG")
+    assert dsi("report", OUT).out.startswith(f"report: {OUT}/report.html (")
+    run = open_run(OUT)
+    assert run.epochs() == [0, 1, 2, 3]
+    pd.testing.assert_frame_equal(
+        run.csm(epoch=3).reset_index(drop=True),
+        pd.read_csv(tmp_path / "3.csv")[list(ANIMALS)],
+        atol=1e-6,
+        check_names=False,
+        check_dtype=False,
+    )
+
+
+def test_a_notebook_writes_there_and_goes_on(make_run, memory):
+    folder = make_run()
+    run = analyze(folder, "memory://results/out", draws=0, report=False)
+    assert run.epochs() == [0, 1, 2, 3]
+    garble(folder)
+    assert analyze(folder, "memory://results/out", draws=0, report=False).epochs() == [0, 1, 2, 3]
+    assert {"checkpoints.parquet", "csms"} <= {path.split("/")[3] for path in memory.find("/results")}
+
+
+def test_labels_predictions_and_logs_are_fetched(make_run, memory, dsi, tmp_path):
+    folder = make_run(labels=None)
+    targets = torch.arange(80) % len(ANIMALS)
+    rows = pd.concat(
+        pd.DataFrame({"epoch": epoch, "sample": range(80), "target": targets, "prediction": targets.roll(epoch)})
+        for epoch in range(4)
+    )
+    memory.pipe("/lists/animals.txt", "\n".join(ANIMALS).encode())
+    memory.pipe("/lists/rows.csv", rows.to_csv(index=False).encode())
+    memory.pipe("/lists/log.csv", b"epoch,train_loss\n0,2.0\n3,1.0\n")
+    lists = {"--labels": "animals.txt", "--predictions": "rows.csv", "--log": "log.csv"}
+    options = [part for name, file in lists.items() for part in (name, f"memory://lists/{file}")]
+    ended = dsi("analyze", folder, "-o", tmp_path / "out", *options, *QUICK, "--json")
+    (run,) = json.loads(ended.out)["runs"]
+    assert run["labels"] == "animals.txt"
+    assert run["splits"]["test"].startswith("rows.csv (4 epochs, 80 samples)")
+    assert run["log"] == "log.csv"
+    wrong = dsi("analyze", folder, "-o", tmp_path / "out", "--labels", "memory://lists/log.csv")
+    assert wrong.code == 2
+    assert (
+        wrong.err.startswith("dsi: memory://lists/log.csv: expected a label file") or "memory://lists/log.csv" in wrong.err
+    )
+
+
+def test_a_url_where_a_local_path_is_wanted_is_wrong_usage(make_run, memory, dsi, tmp_path):
+    assert dsi("analyze", make_run(), "-o", tmp_path / "out", *QUICK).code == 0
+    ended = dsi("export", tmp_path / "out", "-o", "memory://x/y.csv")
+    assert (ended.code, ended.err) == (2, "dsi: --out takes a path of this machine, not a URL\n")
+    memory.pipe("/x/theirs/thesis.txt", b"x")
+    ended = dsi("analyze", tmp_path / "run", "-o", "memory://x/theirs")
+    assert (ended.code, ended.err) == (
+        2, "dsi: the output folder memory://x/theirs holds other things; choose an empty or new one with -o\n"
+    )  # fmt: skip
+
+
+def test_what_was_finished_before_a_failure_is_there(memory, tmp_path):
+    def fails():
+        with Mirror("memory://results/out", tmp_path).writing():
+            folder = tmp_path / "memory" / "results" / "out"
+            (folder / "csms").mkdir(parents=True)
+            (folder / "csms" / "1.parquet").write_bytes(b"matrix")
+            (folder / ".tmp").mkdir()
+            (folder / ".tmp" / "half").write_bytes(b"mat")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        fails()
+    assert memory.find("/results") == ["/results/out/csms/1.parquet"]
+
+
+def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    memory.pipe("/results/out/checkpoints.parquet", b"old")
+    memory.pipe("/results/out/csms/stray.parquet", b"old")
+    one = Mirror("memory://results/out", tmp_path)
+    with one.writing():
+        assert memory.cat("/results/out/.lock").startswith(b"process ")
+        (one.path / "csms" / "stray.parquet").unlink()
+        (one.path / "curves.parquet").write_bytes(b"new")
+        deadline = time.monotonic() + 20
+        while not memory.exists("/results/out/curves.parquet") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert memory.cat("/results/out/curves.parquet") == b"new"
+    assert sorted(memory.find("/results")) == ["/results/out/checkpoints.parquet", "/results/out/curves.parquet"]
+
+
+def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
+    memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
+    line = r"another dsi \(process 7 on node3\) is writing to memory://results/out: wait for it; if it is dead, delete "
+    with pytest.raises(BusyError, match=line), Mirror("memory://results/out", tmp_path).writing():
+        pass
+    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    with Mirror("memory://results/out", tmp_path).writing():
+        pass
+    assert memory.find("/results") == []
+
+
+def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path):
+    def overtaken():
+        one = Mirror("memory://results/out", tmp_path)
+        with one.writing():
+            memory.pipe("/results/out/.lock", b"process 8 on node4 def")
+            (one.path).mkdir(parents=True, exist_ok=True)
+            (one.path / "curves.parquet").write_bytes(b"ours")
+
+    with pytest.raises(BusyError, match="another dsi has begun to write to memory://results/out meanwhile"):
+        overtaken()
+    assert memory.find("/results") == ["/results/out/.lock"]
+
+
+def test_a_server_that_does_not_take_the_tables_is_an_output_error(make_run, s3, dsi, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    folder = make_run()
+    s3.refuses = lambda method, path: method == "PUT" and "csms" in path
+    ended = dsi("analyze", folder, "-o", OUT, *QUICK)
+    assert ended.code == 5
+    assert ended.err.startswith(f"dsi: {OUT} could not be written: the server is too busy")
+    assert ended.err.endswith("; run the same command again to go on\n")
+    assert (ended.out, ended.err.count("\n")) == ("", 1)
+    s3.begin()
+    s3.status = "403 Forbidden"
+    ended = dsi("analyze", folder, "-o", OUT, *QUICK)
+    assert (ended.code, ended.err) == (5, f"dsi: {OUT} cannot be listed: the server denies access (Forbidden)\n")
+    s3.status = None
+    ended = dsi("analyze", folder, "-o", "s3://elsewhere/out", *QUICK)
+    assert (ended.code, ended.err) == (2, "dsi: no such file or folder: s3://elsewhere/out\n")

@@ -1,0 +1,208 @@
+"""Checkpoints behind URLs: what is read of them, what is asked of the server, and what goes wrong."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from outputs import heads, save_head
+from s3 import BUCKET, forget_connections
+
+from dsi_cli import read_head
+from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.pipeline.scanning import scan_paths
+from dsi_cli.remote import places
+
+
+def saved(**options):
+    """Return a checkpoint of 14 MB of which the classifier is 26 kB, and its state."""
+    generator = torch.Generator().manual_seed(0)
+    state = {f"layer{k}.weight": torch.randn(64, 64, 3, 3, generator=generator) for k in range(32)}
+    state |= {"fc.weight": torch.randn(100, 64, generator=generator), "fc.bias": torch.zeros(100)}
+    moments = {
+        k: {name: torch.zeros_like(one) for name in ("exp_avg", "exp_avg_sq")} for k, one in enumerate(state.values())
+    }
+    written = io.BytesIO()
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"state": moments, "param_groups": []}}, written, **options)
+    return written.getvalue(), state
+
+
+def as_safetensors():
+    from safetensors.torch import save
+
+    state = saved()[1] | {f"more{k}.weight": torch.zeros(1 << 20) for k in range(2)}
+    return save(state), state
+
+
+FORMATS = {
+    "zip": saved,
+    "legacy": lambda: saved(_use_new_zipfile_serialization=False),
+    "safetensors": as_safetensors,
+}
+
+
+def looked_at(place):
+    """Return the records under a place, by where they lie in it, without what must differ."""
+    return {
+        str(one.place).split("/top/", 1)[1]: replace(scan(one).record, path="", modified_ns=0, run="")
+        for run in discover([place])
+        for one in run.checkpoints
+    }
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_head_costs_four_requests_and_a_hundredth_of_the_bytes(form, s3):
+    data, state = FORMATS[form]()
+    s3.put("run/model_3.pt", data)
+    s3.requests.clear()
+    weight = read_head(f"s3://{BUCKET}/run")
+    np.testing.assert_array_equal(weight, state["fc.weight"].numpy())
+    asked = [(method, size) for method, path, size in s3.requests if path == f"/{BUCKET}/run/model_3.pt"]
+    assert 2 <= len(asked) <= 4, asked
+    assert len(weight.tobytes()) < sum(size for _, size in asked) < 0.01 * len(data)
+
+
+def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
+    for epoch, weight in enumerate(heads(3)):
+        written = io.BytesIO()
+        torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
+        s3.put(f"sweep/run/epoch_{epoch}.pt", written.getvalue())
+    s3.put("sweep/run/log.csv", b"epoch,train_loss\n0,1.0\n")
+    s3.requests.clear()
+    ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], Choice())
+    assert [record.epoch for record in records] == [0, 1, 2]
+    assert (run.name, str(run.folder), run.ignored) == ("run", f"s3://{BUCKET}/sweep/run", 1)
+    listings = sum(path == f"/{BUCKET}" for _, path, _ in s3.requests)
+    assert listings <= 2, "the run to any depth, and what lies beside it"
+    assert s3.of("GET", "sweep/run/log.csv") == [23]
+
+
+def test_every_trainers_files_are_read_as_on_this_machine(corpus_copy, memory):
+    for path in corpus_copy.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"/top/{path.relative_to(corpus_copy).as_posix()}", path.read_bytes())
+    there, here = looked_at("memory://top"), looked_at(corpus_copy)
+    assert len(here) > 200
+    assert there == here
+
+
+def test_patterns_and_single_files_are_found(memory):
+    for name in ("a/epoch_1.pt", "b/epoch_1.pt", "c/notes.txt"):
+        memory.pipe(f"/top/{name}", b"x" * 20)
+    assert [run.name for run in discover(["memory://top/[ab]"])] == ["a", "b"]
+    assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
+    (run,) = discover(["memory://top/b/epoch_1.pt"])
+    assert [str(one.path) for one in run.checkpoints] == ["memory:///top/b/epoch_1.pt"]
+
+
+def test_a_file_url_is_a_local_path(tmp_path):
+    save_head(tmp_path / "a run" / "epoch_1.pt", heads(1)[0])
+    (run,) = discover([f"file://{tmp_path}/a%20run"])
+    assert run.folder == tmp_path / "a run"
+
+
+def test_a_place_can_be_sent_to_another_process(memory):
+    memory.pipe("/top/run/epoch_1.pt", b"x" * 20)
+    ((found,),) = (run.checkpoints for run in discover(["memory://top"]))
+    sent = pickle.loads(pickle.dumps(found))
+    assert sent == found
+    assert sent.path.read_bytes() == b"x" * 20
+    assert sent.path.parent.is_dir()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
+    first, second = (torch.full((8, 4), value) for value in (1.0, 2.0))
+    for weight in (first, second):
+        written = io.BytesIO()
+        torch.save({"state_dict": {"fc.weight": weight + torch.eye(8, 4)}}, written)
+        s3.put("run/last.pt", written.getvalue())
+        if weight is first:
+            ((found,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
+    assert scan(found).record.reason == "changed while it was read"
+    ((again,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
+    assert again.bytes == found.bytes
+    assert again.modified_ns != found.modified_ns, "a change within a second is seen by the ETag"
+    assert scan(again).record.status == "ok"
+
+
+def test_a_busy_server_is_asked_again(s3):
+    save = io.BytesIO()
+    torch.save({"state_dict": {"fc.weight": heads(1)[0]}}, save)
+    s3.put("run/epoch_1.pt", save.getvalue())
+    left = [2]
+
+    def refuses(method, path):
+        left[0] -= path.endswith(".pt")
+        return path.endswith(".pt") and left[0] >= 0
+
+    s3.refuses = refuses
+    np.testing.assert_array_equal(read_head(f"s3://{BUCKET}/run/epoch_1.pt"), heads(1)[0].numpy())
+    assert left[0] < 0
+
+
+def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    for epoch, weight in enumerate(heads(3)):
+        written = io.BytesIO()
+        torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
+        s3.put(f"run/epoch_{epoch}.pt", written.getvalue())
+    s3.refuses = lambda _method, path: path.endswith("epoch_1.pt")
+    ((_, records),) = scan_paths([f"s3://{BUCKET}/run"], Choice())
+    assert [record.status for record in records] == ["ok", "failed", "ok"]
+    assert records[1].reason.startswith("cannot be read: the server is too busy")
+
+
+def test_a_missing_backend_is_named_with_the_line_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(UsageError, match=r"abfs:// wants a package .* pip install 'dsi-cli\[remote\]'"):
+        places.place("abfs://container/run")
+
+
+@pytest.mark.parametrize(
+    ("url", "line"),
+    [
+        ("nix://a/b", "is no kind of URL that fsspec knows"),
+        ("s3://", "names no bucket: expected s3://BUCKET/PATH"),
+        ("s3://elsewhere/run", "no such file or folder: s3://elsewhere/run"),
+        (f"s3://{BUCKET}/nothing", f"no such file or folder: s3://{BUCKET}/nothing"),
+    ],
+)
+def test_a_url_that_cannot_be_right_is_wrong_usage(url, line, s3):
+    with pytest.raises(UsageError, match=line):
+        discover([url])
+
+
+def test_a_server_that_denies_access_or_is_gone_is_one_line(s3, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    s3.status = "403 Forbidden"
+    with pytest.raises(NothingToAnalyseError, match=r"lab/run cannot be listed: the server denies access \(Forbidden\)$"):
+        discover([f"s3://{BUCKET}/run"])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    forget_connections()
+    with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not answer"):
+        places.listed(f"s3://{BUCKET}/other")
+
+
+def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    for epoch in range(20):
+        memory.pipe(f"/top/run/epoch_{epoch}.pt", b"x" * 20)
+    tried = []
+
+    def gone(path, **_):
+        tried.append(path)
+        raise TimeoutError("no answer from https://someone:pass@host/x?token=abc")
+
+    found = [one for run in discover(["memory://top"]) for one in run.checkpoints]
+    monkeypatch.setattr(found[0].path.server.fs, "cat_file", gone)
+    reasons = [scan(one).record.reason for one in found]
+    assert len(tried) == 9, "three times for each of three"
+    assert reasons[0] == "cannot be read: the server does not answer (no answer from https://host/x)"
+    assert set(reasons[3:]) == {"cannot be read: the server does not answer any more"}
