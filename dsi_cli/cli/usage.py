@@ -30,7 +30,10 @@ def line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> s
         return _no_option(error.option_name, verb, commands, is_before=is_before)
     if verb is None:
         return _no_verb(word, commands)
-    told = str(error.format_message()).rstrip(".").partition(", unable to")[0] + _found(error, arguments)
+    told = str(error.format_message()).rstrip(".").partition(", unable to")[0]
+    found = _found(error, arguments)
+    if found is not None and found not in told:
+        told += f"; found {found!r}"
     return f"{told[:1].lower()}{told[1:]}; {f'dsi {verb}' if verb else 'dsi'} --help says more"
 
 
@@ -58,11 +61,11 @@ def _options(command: Any) -> list[str]:
     return [name for one in command.params for name in (*one.opts, *one.secondary_opts) if name.startswith("-")]
 
 
-def _found(error: Any, arguments: Sequence[str]) -> str:
+def _found(error: Any, arguments: Sequence[str]) -> str | None:
     """Return what stands where click could not read an option's value."""
     names = getattr(getattr(error, "param", None), "opts", [])
     for at, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name in names and (equals or at + 1 < len(arguments)):
-            return f"; found {value if equals else arguments[at + 1]!r}"
-    return ""
+            return value if equals else arguments[at + 1]
+    return None

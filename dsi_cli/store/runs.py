@@ -23,6 +23,9 @@ from dsi_cli.store.schema import (
     Table,
 )
 
+KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
+"""Of matrices; scsm is the reference."""
+
 
 class Run:
     """An output folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
@@ -146,10 +149,10 @@ class Run:
         path = output.csm_path(self.path, name, kind, split, int(epoch), step)
         if not path.is_file():
             kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
-            near = nearest(kind, {k.partition("-")[0] for k in kinds} | {"scsm"})
+            near = None if kind in KINDS else nearest(kind, KINDS)
             splits = [] if split else [k.removeprefix(f"{kind}-") for k in kinds if k.startswith(f"{kind}-")]
             meant = f"; say which split (--split, in Python split=): {', '.join(splits)}" if splits else ""
-            meant = meant or (f"; did you mean {near}?" if near not in (None, kind) else "")
+            meant = meant or (f"; did you mean {near}?" if near else "")
             raise UsageError(
                 f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
                 f" its matrices {', '.join(kinds) or 'none'}{meant}"

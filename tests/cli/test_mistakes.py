@@ -137,7 +137,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
         (("--sort", "worst"), 2, "no order 'worst': expected unreasonable or reasonable"),
         (("--truth", "dgo"), 2, "no class 'dgo': did you mean dog"),
         (("--run", "walk"), 2, "no run 'walk'"),
-        (("-n", 0), 2, "Invalid value for '--most'"),
+        (("-n", 0), 2, "invalid value for '--most'"),
         (("--pairs", "--sheet", "x.png"), 2, "a contact sheet shows samples: leave out --pairs, or --sheet"),
         (("--images", "x"), 2, "add --sheet FILE.png"),
         (("--sheet", "x.jpg"), 2, "expected a name that ends in .png, found 'x.jpg'"),

@@ -90,7 +90,7 @@ def test_neighbours_at_other_epochs_only_are_counted(analysed, dsi):
         (("--class", "cat", "--kind", "x"), "no kind 'x' of matrix"),
         (("--class", "cat", "--pairs"), "leave out --pairs, or --class"),
         (("--over-epochs",), "add --class NAME"),
-        (("-k", 0), "Invalid value for '--most'"),
+        (("-k", 0), "invalid value for '--most'"),
         (("--run", "walk"), "no run 'walk'"),
     ],
 )

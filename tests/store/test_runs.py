@@ -116,6 +116,16 @@ def test_what_is_not_there_is_said_with_what_is(of_two):
     for call, message in (
         (lambda: run.confusion(0), f"say which run (--run, in Python run=): {run.path} holds animals, letters"),
         (lambda: run.predictions(0, run="cats"), f"no run 'cats': {run.path} holds animals, letters"),
+        (lambda: run.epochs("leters"), f"no run 'leters': {run.path} holds animals, letters; did you mean letters?"),
+        (
+            lambda: run.csm("ncms", 0, run="letters"),
+            "no ncms of epoch 0 in run 'letters': its epochs are 0, 1, 2, 3, its matrices ccsm-test, ncsm; did you mean ncsm?",
+        ),
+        (
+            lambda: run.csm("ccsm", 0, run="letters"),
+            "no ccsm of epoch 0 in run 'letters': its epochs are 0, 1, 2, 3, its matrices ccsm-test, ncsm;"
+            " say which split (--split, in Python split=): test",
+        ),
         (
             lambda: run.confusion(run="animals"),
             f"no confusions of epoch 3 on test in run 'animals': there are 0, 2; {hint}",
