@@ -136,7 +136,8 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.names = tuple(known.names) or None
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
-    coming = engine.map_in_order(scanner, new, _unscanned)
+    # Here one after another: reading is Python's work, and threads that do it only wait for each other (measured).
+    coming = engine.map_in_order(scanner, new, _unscanned) if engine.is_elsewhere else map(scanner, new)
     for found in state.run.checkpoints:
         record = held_already[found.shown]
         if record is None:
