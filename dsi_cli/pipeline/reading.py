@@ -142,7 +142,7 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.names = tuple(known.names) or None
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
-    coming = requests_together(scanner, new) or engine.map_in_order(scanner, new, _unscanned)
+    coming = engine.map_in_order(scanner, new, _unscanned) if engine.is_elsewhere else in_order(scanner, new)
     for found in state.run.checkpoints:
         record = held_already[found.shown]
         if record is None:
@@ -161,10 +161,13 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.records += left
 
 
-def requests_together(function: Callable[[Found], Result], places: Sequence[Found]) -> Iterator[Result] | None:
-    """Return what a function gives for each checkpoint behind a URL, in order, with several requests at once; None for files."""
+def in_order(function: Callable[[Found], Result], places: Sequence[Found]) -> Iterator[Result]:
+    """Yield what a function gives for each checkpoint, in order; several at once only where a server is waited for.
+
+    Reading a file is Python's work: threads that do it only wait for each other (measured).
+    """
     is_remote = any(isinstance(found.path, RemotePath) for found in places)
-    return local.map_in_order(function, places, connecting.WORKERS) if is_remote else None
+    return local.map_in_order(function, places, connecting.WORKERS) if is_remote else map(function, places)
 
 
 def _left(state: RunState, known: Known) -> list[Record]:

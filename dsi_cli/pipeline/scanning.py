@@ -38,8 +38,7 @@ def scan_paths(
     out = []
     for run in runs:
         records = []
-        scanner = reading.Scanner(choice)
-        for scanned in reading.requests_together(scanner, run.checkpoints) or map(scanner, run.checkpoints):
+        for scanned in reading.in_order(reading.Scanner(choice), run.checkpoints):
             records.append(scanned.record)
             _log.debug("%s", scanned.record)
             done += 1

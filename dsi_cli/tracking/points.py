@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
+from dsi_cli.remote import copies
 from dsi_cli.views.series import UNSAID
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.remote import copies
-from dsi_cli.store.runs import Run
+    from dsi_cli.store.runs import Run
 
 NEVER_ALONE = ("sai", "idm")
 """The similarity indices: worth nothing without their chance level."""
@@ -143,8 +143,8 @@ def plain(name: str) -> str:
 def key_of(run: Run, name: str) -> str:
     """Return hexadecimal digits that name a run wherever it is logged.
 
-    They are made from the output's path or URL, the run's name and its first classifier: so another call on the same output means the
-    same run, and another training in the same place, or another analysis of the same training, means a run of its own.
+    They are made from the output's path or URL, the run's name and its first classifier: so another call on the same output means
+    the same run, and another training in the same place, or another analysis of the same training, means a run of its own.
     """
     saves = run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")]
     first = [str(row["fingerprint"]) for row in _last(saves)[:1]]
