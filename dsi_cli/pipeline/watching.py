@@ -203,7 +203,7 @@ class _Files:
         for given in self.paths:
             try:
                 runs = discover([given])
-            except (UsageError, OSError) as error:
+            except (UsageError, NothingToAnalyseError, OSError) as error:
                 why = str(error)
                 continue
             self.there.append(given)
