@@ -1,4 +1,4 @@
-"""What the curves cost a training: a real loop of torchvision's ResNet-18, with calls in its midst.
+"""What the curves cost a training (the paper's Table A.1): real loops of three models, with calls in their midst.
 
 An epoch is what a loop over 50,000 images of CIFAR-100's size gets through in `LONGEST` seconds, so that the share is that of
 a short epoch: nothing is extrapolated, and a whole epoch on the same machine is longer. Calls are spread over it, where
@@ -19,7 +19,13 @@ from benchmarks.scratch import Setup
 PART = "callbacks"
 MOST_SHARE = 0.003
 IMAGES, CLASSES, BATCH = 50_000, 100, 128
-LONGEST, CALLS = 60.0, 10
+LONGEST, CALLS = 40.0, 10
+MODELS = {
+    "ResNet-18": lambda classes: _torchvision("resnet18", classes),
+    "MobileNetV3-Small": lambda classes: _torchvision("mobilenet_v3_small", classes),
+    "ViT-Tiny (patches of 4)": lambda classes: _vit(classes),
+}
+FIRST = next(iter(MODELS))
 
 
 class Epoch(NamedTuple):
@@ -34,16 +40,23 @@ class Epoch(NamedTuple):
 
 def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
-    missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
+    missing = [name for name in ("torch", "torchvision", "timm") if find_spec(name) is None]
     if missing:
         return [skipped(PART, "the curves of a training", f"{' and '.join(missing)} is not installed")]
     import torch
 
+    torch.manual_seed(0)
+    images, targets = _images(512 if setup.quick else IMAGES)
+    rows = [row for model in MODELS for row in _of_model(model, images, targets, setup)]
+    return [*rows, _at_1000_classes(setup)]
+
+
+def _of_model(model: str, images: Any, targets: Any, setup: Setup) -> list[Row]:
+    """Return the rows of a model; of the first also what there is once a training, and with a pass of its own."""
     from dsi_cli.callbacks import Tracker
     from dsi_cli.callbacks.counting import confusion
 
-    torch.manual_seed(0)
-    network, images, targets = _network(CLASSES), *_images(512 if setup.quick else IMAGES)
+    network = MODELS[model](CLASSES)
     counts = confusion(network, _batches(images[:1024], targets), CLASSES).numpy()
     began = time.perf_counter()
     track = Tracker("cifar100")
@@ -51,20 +64,24 @@ def measure(setup: Setup) -> list[Row]:
     first = time.perf_counter() - began
     calls = {"weights": lambda: track(network), "counts": lambda: track(network, counts)}
     epoch = _trained(network, images, targets, calls, 0.0 if setup.quick else LONGEST)
+    what = f"{model}, 100 classes, an epoch's"
+    beside = f"epoch of {epoch.images:,} images of 32 px: {seconds(epoch.seconds)}"
+    rows = [
+        _row(f"{what} SAI and WSI", epoch, "weights", beside, setup),
+        _row(f"{what} SAI, WSI, and NIDM and WIDM of counts that validation has made", epoch, "counts", beside, setup),
+    ]
+    if model != FIRST:
+        return rows
     began = time.perf_counter()
     track(network, loader=_batches(images[: epoch.images // 5], targets))
     whole = time.perf_counter() - began
-    what = "ResNet-18, 100 classes, an epoch's"
-    beside = f"epoch of {epoch.images:,} images of 32 px: {seconds(epoch.seconds)}"
     return [
-        _row(f"{what} SAI and WSI", epoch, "weights", beside, setup),
-        _row(f"{what} SAI, WSI, and NIDM and WIDM of counts that validation has made", epoch, "counts", beside, setup),
+        *rows,
         Row(
             PART, f"{what} SAI, WSI, NIDM and WIDM with a pass of its own over a fifth as many images",
             _share(whole, epoch), beside, epoch.seconds / whole,
         ),
         Row(PART, "once a training: labels to WordNet's matrix, the classifier found, the first values", seconds(first)),
-        _at_1000_classes(setup),
     ]  # fmt: skip
 
 
@@ -83,7 +100,7 @@ def _at_1000_classes(setup: Setup) -> Row:
     """Return the row of ImageNet's number of classes, without a training: the epoch from which the share is small enough."""
     from dsi_cli.callbacks import Tracker
 
-    track, network = Tracker("imagenet1k"), _network(1000)
+    track, network = Tracker("imagenet1k"), MODELS[FIRST](1000)
     took = []
     for _ in range(setup.rounds(CALLS) + 1):
         began = time.perf_counter()
@@ -119,10 +136,16 @@ def _trained(network: Any, images: Any, targets: Any, calls: dict[str, Callable[
     return Epoch(seen, spent, found)
 
 
-def _network(classes: int) -> Any:
-    from torchvision.models import resnet18
+def _torchvision(name: str, classes: int) -> Any:
+    from torchvision.models import get_model
 
-    return resnet18(num_classes=classes)
+    return get_model(name, num_classes=classes)
+
+
+def _vit(classes: int) -> Any:
+    from timm import create_model
+
+    return create_model("vit_tiny_patch16_224", num_classes=classes, img_size=32, patch_size=4)
 
 
 def _images(count: int) -> tuple[Any, Any]:
