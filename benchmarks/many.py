@@ -37,7 +37,7 @@ def measure(setup: Setup) -> list[Row]:
     missing = [name for name in ("torch", "torchvision") if find_spec(name) is None]
     if missing:
         return [skipped(PART, "many checkpoints of ResNet-18", f"{' and '.join(missing)} not installed")]
-    number = 3 if setup.quick else CHECKPOINTS
+    number = 2 if setup.quick else CHECKPOINTS
     run = sparse.write(setup.folder / f"resnet18-{number}", number + 1, LABELS)
     paths = sorted(run.glob("*.pth"))
     loads, ours = _head_times(setup, paths)
@@ -163,7 +163,7 @@ def _by_hand_row(setup: Setup, paths: list[Path], whole: float) -> Row:
 
 
 def _scan_row(setup: Setup, paths: list[Path]) -> Row:
-    number = 3 if setup.quick else SCANNED
+    number = 2 if setup.quick else SCANNED
     run = _linked(setup.folder / "scanned", paths, number)
     done = [timing.python(_VERB, "scan", str(run)) for _ in range(setup.rounds(3))]
     took, peak = (float(np.median([getattr(one, name) for one in done])) for name in ("seconds", "peak"))

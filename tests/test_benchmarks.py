@@ -37,10 +37,14 @@ def test_the_page_keeps_what_stands_around_the_tables(page):
         ("What a command costs", 2),
         ("WordNet", 2),
         ("The classifier out of", 1),
-        ("A whole analysis", 4),
+        ("A whole analysis", 3),
+        ("Hundreds of checkpoints", 8),
+        ("One epoch of 1,000", 14),
+        ("Growth with", 2),
         ("Running a model", 3),
         ("The curves of a training", 5),
-        ("Where the time", 5),
+        ("Where the time of the analysis", 5),
+        ("Where the time of many", 5),
     ],
 )
 def test_every_part_gives_rows(page, title, least):
