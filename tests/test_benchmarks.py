@@ -19,7 +19,7 @@ def page(tmp_path_factory):
     page = tmp_path_factory.mktemp("benchmarks") / "performance.md"
     page.write_text(f"# Performance\n\nBefore.\n\n{rows.BEGIN}\nold\n{rows.END}\n\nAfter.\n")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--page", str(page), "--scratch", str(page.parent)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return page.read_text()
 
