@@ -23,26 +23,27 @@ from benchmarks.scratch import Setup
 PART = "large"
 LABELS, FEATURES = "imagenet1k", 2048
 WEIGHTS_ALONE, WITH_ANSWERS, OVER_PLAIN = 0.8, 1.6, 3.0
-_FEW, _MANY = 4, 12
-"""Epochs: of one analysis and of another; what lies between their times is that of epochs alone."""
+EPOCHS = (4, 12)
+"""Of one analysis and of another; what lies between their times is that of epochs alone."""
 
 
 def measure(setup: Setup) -> list[Row]:
     """Return the rows of this part."""
     labels, features = ("cifar100", 64) if setup.quick else (LABELS, FEATURES)
-    run = interpolated.write(setup.folder / f"large-{labels}", labels, _MANY, features)
+    few, many = (1, 3) if setup.quick else EPOCHS
+    run = interpolated.write(setup.folder / f"large-{labels}", labels, many, features)
     weights = [_weight(path) for path in sorted(run.glob("*.safetensors"))]
-    alone = _epoch(setup, run, labels, with_answers=False)
-    answers = _epoch(setup, run, labels, with_answers=True)
+    alone = _epoch(setup, run, labels, (few, many), with_answers=False)
+    answers = _epoch(setup, run, labels, (few, many), with_answers=True)
     size = f"{weights[0].shape[0]:,} classes, width {features:,}"
     rows = [
         Row(
             PART, f"an epoch of an analysis, {size}: NCSM, WSI, SAI(NCSM, SCSM) with its nulls, Parquet", seconds(alone),
-            f"{_MANY} epochs less {_FEW}", None, f"below {WEIGHTS_ALONE:g} s", alone < WEIGHTS_ALONE,
+            f"{many} epochs less {few}", None, f"below {WEIGHTS_ALONE:g} s", alone < WEIGHTS_ALONE,
         ),
         Row(
             PART, "the same with predictions on a test set: three pairs, two IDMs", seconds(answers),
-            f"{_MANY} epochs less {_FEW}", None, f"below {WITH_ANSWERS:g} s", answers < WITH_ANSWERS,
+            f"{many} epochs less {few}", None, f"below {WITH_ANSWERS:g} s", answers < WITH_ANSWERS,
         ),
     ]  # fmt: skip
     return [
@@ -60,12 +61,13 @@ def _weight(path: Path) -> NDArray[np.float32]:
     return weight
 
 
-def _epoch(setup: Setup, run: Path, labels: str, *, with_answers: bool) -> float:
+def _epoch(setup: Setup, run: Path, labels: str, epochs: tuple[int, int], *, with_answers: bool) -> float:
     """Return the seconds of one more epoch in an analysis of many, on all cores."""
     from dsi_cli.pipeline.analysis import analyze
     from dsi_cli.pipeline.options import Options
 
-    took: dict[int, list[float]] = {_FEW: [], _MANY: []}
+    few, many = epochs
+    took: dict[int, list[float]] = {few: [], many: []}
     for _ in range(setup.rounds(3)):
         for number, found in took.items():
             folder, out = _part_of(run, setup.folder / "large-run", number, with_answers=with_answers), setup.folder / "out"
@@ -73,7 +75,7 @@ def _epoch(setup: Setup, run: Path, labels: str, *, with_answers: bool) -> float
             began = time.perf_counter()
             analyze([folder], out, Options(labels=labels))
             found.append(time.perf_counter() - began)
-    return (median(took[_MANY]) - median(took[_FEW])) / (_MANY - _FEW)
+    return (median(took[many]) - median(took[few])) / (many - few)
 
 
 def _part_of(run: Path, folder: Path, epochs: int, *, with_answers: bool) -> Path:
