@@ -1,0 +1,134 @@
+"""Where each value stands among all off-diagonal values of a matrix.
+
+Up to `EXACT` values, those of 4,096 classes, ranks are exact. Of more they come from a fine histogram: `BINS` bins lie between the least
+and the largest value, and values of a bin count as tied at its middle. So a value is off by at most ``1 / (2 BINS)`` of the range,
+1.2e-7, and a rank by half of the values in its bin; values that are equal stay tied. A bin without a value has a rank too,
+since rows that are made again in another block may be rounded otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.metrics.blocked.sums import Sums
+from dsi_cli.metrics.blocked.walk import Rows, Walk, without_diagonal
+from dsi_cli.metrics.measures import Values
+
+BINS = 1 << 22
+EXACT = 1 << 24
+
+Counts = NDArray[np.int64]
+
+
+class Places:
+    """How many values of a matrix lie in each bin, and the mid-rank of each.
+
+    Parameters
+    ----------
+    sums : of the same matrix, which is not constant
+    """
+
+    def __init__(self, matrix: Rows, sums: Sums, walk: Walk) -> None:
+        self.low, self.high = sums.low, sums.high
+        self._distinct: Values | None = None
+        if sums.number <= EXACT:
+            values, counts = np.unique(np.concatenate(list(walk.over(matrix.size, _values(matrix)))), return_counts=True)
+            self._distinct = self.scaled(values)
+            filled: Any = slice(None)
+        else:
+            counts = np.zeros(BINS, dtype=np.int64)
+            for values in walk.over(matrix.size, _values(matrix, self._counted)):
+                counts += values
+            filled = np.flatnonzero(counts)
+        ranks = np.cumsum(counts) - (counts - 1) / 2
+        self.counts: Counts = counts[filled]
+        """Of each distinct value, or bin that holds one."""
+        self.middles: Values = filled / (BINS - 1) if self._distinct is None else self._distinct
+        """These values, scaled to [0, 1], rising."""
+        self.midranks: Values = ranks[filled]
+        """Their ranks, from 1."""
+        self._ranks: Values = ranks - (sums.number + 1) / 2
+
+    def centred_ranks(self, scaled: Values) -> Values:
+        """Return the mid-ranks of scaled values less the mean rank."""
+        return self._ranks[_bins(scaled) if self._distinct is None else self._found(self._distinct, scaled)]
+
+    def scaled(self, values: NDArray[Any]) -> Values:
+        """Return values on the scale from 0, the least of the matrix, to 1, the largest."""
+        return scaled(values, self.low, self.high)
+
+    def _counted(self, values: NDArray[Any]) -> Counts:
+        return np.bincount(_bins(self.scaled(values)), minlength=BINS)
+
+    @staticmethod
+    def _found(distinct: Values, scaled: Values) -> NDArray[np.intp]:
+        return np.minimum(np.searchsorted(distinct, scaled), len(distinct) - 1)
+
+
+def _values(matrix: Rows, then: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray) -> Callable[[int, int], NDArray[Any]]:
+    """Return what takes a block's off-diagonal values, flat, and hands on what ``then`` makes of them."""
+    return lambda start, stop: then(without_diagonal(matrix.block(start, stop), start).ravel())
+
+
+def scaled(values: NDArray[Any], low: float, high: float) -> Values:
+    """Return values in float64 on the scale from ``low`` to ``high``."""
+    found: Values = values.astype(np.float64)
+    found -= low
+    found /= high - low
+    return found
+
+
+def _bins(scaled: Values) -> NDArray[np.intp]:
+    """Return the bins of values; one that another product rounded to just beyond the ends lies in the last one."""
+    bins = (scaled * (BINS - 1) + 0.5).astype(np.intp)
+    return np.clip(bins, 0, BINS - 1, out=bins)
+
+
+def mean_absolute_difference(x: Places, y: Places) -> float:
+    """Return the mean of ``|x_a - y_b|`` of the scaled values over all pairs: the chance level of ``mae``."""
+    values, others = x.middles, y.middles
+    below = np.searchsorted(others, values)
+    number = np.concatenate([[0], np.cumsum(y.counts)])
+    total = np.concatenate([[0.0], np.cumsum(y.counts * others)])
+    each = values * (2 * number[below] - number[-1]) + total[-1] - 2 * total[below]
+    return float((x.counts @ each) / (float(x.counts.sum()) * float(number[-1])))
+
+
+def matched(x: Places, y: Places, of: Callable[[Places], Values]) -> tuple[Values, Values, Counts]:
+    """Return the values of both in rising order side by side, each stretch of equal pairs once, and how long these are.
+
+    Parameters
+    ----------
+    of : takes the bins' values out of a side: `Places.middles` or `Places.midranks`
+    """
+    upto, other = np.cumsum(x.counts), np.cumsum(y.counts)
+    ends = np.union1d(upto, other)
+    return of(x)[np.searchsorted(upto, ends)], of(y)[np.searchsorted(other, ends)], np.diff(ends, prepend=0)
+
+
+class Ranked:
+    """A matrix of the ranks, less their mean, of another's values; a `dsi_cli.metrics.blocked.walk.Rows`, in float64."""
+
+    def __init__(self, matrix: Rows, places: Places) -> None:
+        self._matrix, self._places = matrix, places
+        self.size, self.symmetric = matrix.size, matrix.symmetric
+
+    def block(self, start: int, stop: int) -> Values:
+        """Return rows; 0 on the diagonal."""
+        return self._ranks(self._matrix.block(start, stop), start)
+
+    def across(self, start: int, stop: int) -> Values:
+        """Return rows of the transpose."""
+        return self._ranks(self._matrix.across(start, stop), start)
+
+    def _ranks(self, block: NDArray[Any], start: int) -> Values:
+        at = np.arange(len(block))
+        values = self._places.scaled(block)
+        values[at, start + at] = 0.0
+        found = self._places.centred_ranks(values)
+        found[at, start + at] = 0.0
+        return found
