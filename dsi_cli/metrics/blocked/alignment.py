@@ -138,13 +138,15 @@ def compared(a: Side, b: Side, other: Rows, which: Sequence[str], walk: Walk) ->
     halo = images.HALO if "ssim" in which and a.sums.classes >= structure.SMALLEST else 0
 
     def of_block(start: int, stop: int) -> Compared:
-        reach = min(stop + halo, a.sums.classes)
         x, y = (_scaled(matrix, side, start, stop) for matrix, side in ((a.matrix, a), (other, b)))
+        reach = min(stop + halo, a.sums.classes)
         image = 0.0
-        if halo:
+        if reach > stop:
             # Apart from the rest, since a product of another shape may be rounded otherwise, and so be of another rank.
-            below = (_scaled(matrix, side, stop, reach) for matrix, side in ((a.matrix, a), (other, b)))
-            image = images.summed(*(np.concatenate(both) for both in zip((x, y), below, strict=True)))
+            below = [_scaled(matrix, side, stop, reach) for matrix, side in ((a.matrix, a), (other, b))]
+            image = images.summed(np.concatenate([x, below[0]]), np.concatenate([y, below[1]]))
+        elif halo:
+            image = images.summed(x, y)
         apart = float(np.abs(x - y).sum()) if "mae" in which else 0.0
         ranked = 0.0
         if "spearman" in which:
