@@ -29,9 +29,9 @@ class Whole:
         self.size = len(matrix)
         self.symmetric = bool(np.array_equal(matrix, matrix.T, equal_nan=True))
 
-    def block(self, start: int, stop: int) -> Float32Array:
-        """Return rows ``(stop - start, C)``, the diagonal included."""
-        return self.matrix[start:stop]
+    def block(self, start: int, stop: int, first: int = 0) -> Float32Array:
+        """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
+        return self.matrix[start:stop, first:]
 
     def across(self, start: int, stop: int) -> Float32Array:
         """Return rows of the transpose."""
@@ -62,19 +62,22 @@ class Cosines:
         """Return the NCSM of weights ``(C, d)``; ``centred``: less their mean row. Errors as for `weight_similarity`."""
         return cls(directions(as_rows(weight), centred=centred))
 
-    def block(self, start: int, stop: int) -> Float32Array:
-        """Return rows ``(stop - start, C)``, the diagonal included."""
-        return self.between(np.arange(start, stop), None)
+    def block(self, start: int, stop: int, first: int = 0) -> Float32Array:
+        """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
+        return self.between(slice(start, stop), slice(first, None))
 
-    def between(self, rows: Indices, columns: Indices | None) -> Float32Array:
-        """Return the similarities of some classes (rows) to others, to all if None; a class to itself is exactly 1."""
-        of = np.arange(self.size) if columns is None else columns
-        found: Float32Array = self.unit[rows] @ (self.unit if columns is None else self.unit[columns]).T
+    def between(self, rows: Indices | slice, columns: Indices | slice) -> Float32Array:
+        """Return the similarities of some classes (rows) to others (columns); a class to itself is exactly 1."""
+        found: Float32Array = self.unit[rows] @ self.unit[columns].T
         np.clip(found, -1.0, 1.0, out=found)
-        found[rows[:, None] == of] = 1.0
+        every = np.arange(self.size)
+        _, row, column = np.intersect1d(every[rows], every[columns], return_indices=True)
+        found[row, column] = 1.0
         return found
 
-    across = block
+    def across(self, start: int, stop: int) -> Float32Array:
+        """Return rows of the transpose, which is the same."""
+        return self.block(start, stop)
 
     def take(self, at: Sequence[int] | Indices) -> Cosines:
         """Return the matrix of some classes."""
@@ -95,9 +98,9 @@ class Sparse:
         self._rows, self._columns = values.tocsr(), values.tocsc()
         self.size = values.shape[0]
 
-    def block(self, start: int, stop: int) -> Float32Array:
-        """Return rows ``(stop - start, C)``, the diagonal included."""
-        found: Float32Array = self._rows[start:stop].toarray().astype(np.float32)
+    def block(self, start: int, stop: int, first: int = 0) -> Float32Array:
+        """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
+        found: Float32Array = self._rows[start:stop, first:].toarray().astype(np.float32)
         return found
 
     def across(self, start: int, stop: int) -> Float32Array:

@@ -37,6 +37,8 @@ class Side:
     def __init__(self, matrix: Rows, walk: Walk, known: Sums | None = None) -> None:
         self.matrix, self.walk = matrix, walk
         self.sums = known or sums.of(matrix, walk)
+        self.rank_rows: Values | None = None
+        """The sums of the centred ranks of each row, once a walk over this matrix has met them."""
 
     @cached_property
     def places(self) -> Places:
@@ -51,6 +53,8 @@ class Side:
     @cached_property
     def rank_moments(self) -> null.Moments:
         """Mantel's sums of the ranks."""
+        if self.matrix.symmetric and self.rank_rows is not None:
+            return sums.symmetric(self.rank_rows, self.places.squares).moments()
         return sums.of(places.Ranked(self.matrix, self.places), self.walk).moments()
 
     @property
@@ -66,10 +70,10 @@ class Side:
         return (one.squares - 2 * one.low * one.total + one.number * one.low**2) / (one.high - one.low) ** 2
 
     def prepare(self, which: Sequence[str]) -> None:
-        """Compute now what the measures ``which`` need of this side alone."""
+        """Compute now what the measures ``which`` need of this side alone, but for what a walk over both gives anyway."""
         if not self.sums.is_constant:
-            _ = self.places if {"mae", "spearman"} & set(which) else None
-            _ = self.rank_moments if "spearman" in which else None
+            _ = self.places
+            _ = self.rank_moments if "spearman" in which and not self.matrix.symmetric else None
 
 
 class Compared(NamedTuple):
@@ -83,6 +87,8 @@ class Compared(NamedTuple):
     """Products of the centred ranks."""
     image: float
     """SSIM's index."""
+    rank_rows: tuple[Values, Values] | None
+    """The centred ranks of each side, row by row."""
 
 
 def alignments(
@@ -114,6 +120,8 @@ def alignments(
         return {name: Alignment(name, classes_used=a.sums.classes, reason=missing) for name in which}, None
     able = [name for name in which if name != "kendall"]
     found = compared(a, b, b.matrix, able, walk)
+    if found.rank_rows is not None:
+        a.rank_rows, b.rank_rows = found.rank_rows
     entries = {name: _entry(a, b, name, found) for name in which}
     if permutations:
         entries = _with_relabellings(a, b, entries, able, walk, _order(order, a), permutations, seed)
@@ -148,14 +156,16 @@ def compared(a: Side, b: Side, other: Rows, which: Sequence[str], walk: Walk) ->
         elif halo:
             image = images.summed(x, y)
         apart = float(np.abs(x - y).sum()) if "mae" in which else 0.0
-        ranked = 0.0
+        ranked, rows = 0.0, None
         if "spearman" in which:
-            ranked = float(np.einsum("ij,ij->", a.places.centred_ranks(x), b.places.centred_ranks(y)))
-        return Compared(np.einsum("ij,ij->i", x, y), apart, ranked, image)
+            first, second = a.places.centred_ranks(x), b.places.centred_ranks(y)
+            ranked, rows = float(np.einsum("ij,ij->", first, second)), (first.sum(axis=1), second.sum(axis=1))
+        return Compared(np.einsum("ij,ij->i", x, y), apart, ranked, image, rows)
 
-    parts = list(walk.over(a.sums.classes, of_block))
-    products, *rest = zip(*parts, strict=True)
-    return Compared(np.concatenate(products), *map(float, map(sum, rest)))
+    products, apart, ranked, image, rows = zip(*walk.over(a.sums.classes, of_block), strict=True)
+    sides = zip(*(pair for pair in rows if pair is not None), strict=True)
+    joined = tuple(np.concatenate(side) for side in sides)
+    return Compared(np.concatenate(products), sum(apart), sum(ranked), sum(image), joined if len(joined) == 2 else None)
 
 
 def _scaled(matrix: Rows, side: Side, start: int, stop: int) -> Values:

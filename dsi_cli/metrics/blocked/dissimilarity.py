@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import dissimilarity, null
-from dsi_cli.metrics.blocked.sums import Sums
+from dsi_cli.metrics.blocked.sums import unscaled
 from dsi_cli.metrics.blocked.walk import Indices, Rows, Single, Walk, without_diagonal
 from dsi_cli.metrics.dissimilarity import ALWAYS_RIGHT, NO_Z, NORMAL_95, VARIANTS, Dissimilarity
 from dsi_cli.metrics.measures import Values
@@ -122,7 +122,7 @@ def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tupl
         crossed = sum(walk.over(size, lambda start, stop: _crossed(file, dtype, size, start, stop)))
     row = np.repeat(np.arange(size), np.diff(at))
     cells = Cells(row, by_row.indices.astype(np.intp), by_row.data.astype(np.float64), np.concatenate(cell_ranks) / 2)
-    moments = _moments(size, squares / 4, crossed / 4, np.full(size, size * (size - 1) / 2), columns / 2)
+    moments = unscaled(size, squares / 4, crossed / 4, np.full(size, size * (size - 1) / 2), columns / 2).moments()
     return cells, Ranks(moments, np.concatenate(nearest) / 2)
 
 
@@ -180,9 +180,5 @@ def _of_cells(weight: Values, cells: Cells, classes: int) -> null.Moments:
 
     matrix = coo_array((weight, (cells.row, cells.column)), shape=(classes, classes)).tocsr()
     rows, columns = (np.bincount(at, weights=weight, minlength=classes) for at in (cells.row, cells.column))
-    return _moments(classes, float(weight @ weight), float(matrix.multiply(matrix.T).sum()), rows, columns)
+    return unscaled(classes, float(weight @ weight), float(matrix.multiply(matrix.T).sum()), rows, columns).moments()
 
-
-def _moments(classes: int, squares: float, crossed: float, rows: Values, columns: Values) -> null.Moments:
-    flat = np.zeros(classes, dtype=bool)
-    return Sums(classes, float(rows.sum()), squares, crossed, rows, columns, rows, flat, 0.0, 0.0, 0.0).moments()

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.blocked.sums import Sums
-from dsi_cli.metrics.blocked.walk import Rows, Walk, without_diagonal
+from dsi_cli.metrics.blocked.walk import Rows, Walk, values_once
 from dsi_cli.metrics.measures import Values
 
 BINS = 1 << 22
@@ -36,14 +36,16 @@ class Places:
         self.low, self.high = sums.low, sums.high
         self._distinct: Values | None = None
         if sums.number <= EXACT:
-            values, counts = np.unique(np.concatenate(list(walk.over(matrix.size, _values(matrix)))), return_counts=True)
+            found = walk.over(matrix.size, lambda start, stop: values_once(matrix, start, stop))
+            values, counts = np.unique(np.concatenate(list(found)), return_counts=True)
             self._distinct = self.scaled(values)
             filled: Any = slice(None)
         else:
             counts = np.zeros(BINS, dtype=np.int64)
-            for values in walk.over(matrix.size, _values(matrix, self._counted)):
-                counts += values
+            for some in walk.over(matrix.size, lambda start, stop: self._counted(values_once(matrix, start, stop))):
+                counts += some
             filled = np.flatnonzero(counts)
+        counts = counts * (2 if matrix.symmetric else 1)
         ranks = np.cumsum(counts) - (counts - 1) / 2
         self.counts: Counts = counts[filled]
         """Of each distinct value, or bin that holds one."""
@@ -51,11 +53,18 @@ class Places:
         """These values, scaled to [0, 1], rising."""
         self.midranks: Values = ranks[filled]
         """Their ranks, from 1."""
-        self._ranks: Values = ranks - (sums.number + 1) / 2
+        self._middle = (sums.number + 1) / 2
+        self._ranks: Values = ranks - self._middle
 
     def centred_ranks(self, scaled: Values) -> Values:
         """Return the mid-ranks of scaled values less the mean rank."""
         return self._ranks[_bins(scaled) if self._distinct is None else self._found(self._distinct, scaled)]
+
+    @property
+    def squares(self) -> float:
+        """The sum of the squares of the centred ranks."""
+        centred = self.midranks - self._middle
+        return float((self.counts * centred) @ centred)
 
     def scaled(self, values: NDArray[Any]) -> Values:
         """Return values on the scale from 0, the least of the matrix, to 1, the largest."""
@@ -67,11 +76,6 @@ class Places:
     @staticmethod
     def _found(distinct: Values, scaled: Values) -> NDArray[np.intp]:
         return np.minimum(np.searchsorted(distinct, scaled), len(distinct) - 1)
-
-
-def _values(matrix: Rows, then: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray) -> Callable[[int, int], NDArray[Any]]:
-    """Return what takes a block's off-diagonal values, flat, and hands on what ``then`` makes of them."""
-    return lambda start, stop: then(without_diagonal(matrix.block(start, stop), start).ravel())
 
 
 def scaled(values: NDArray[Any], low: float, high: float) -> Values:

@@ -125,3 +125,14 @@ def of(matrix: Rows, walk: Walk) -> Sums:
     return joined(
         list(walk.over(matrix.size, lambda start, stop: part_of(matrix, matrix.block(start, stop), start)))
     )
+
+
+def symmetric(rows: Values, squares: float) -> Sums:
+    """Return the sums of a symmetric matrix of which the sum of each row and that of all squares are known."""
+    return unscaled(len(rows), squares, squares, rows, rows)
+
+
+def unscaled(classes: int, squares: float, crossed: float, rows: Values, columns: Values) -> Sums:
+    """Return sums that serve for `Sums.moments` alone."""
+    flat = np.zeros(classes, dtype=bool)
+    return Sums(classes, float(rows.sum()), squares, crossed, rows, columns, rows, flat, 0.0, 0.0, 0.0)

@@ -32,8 +32,8 @@ class Rows(Protocol):
     def size(self) -> int:
         """The number of classes."""
 
-    def block(self, start: int, stop: int, /) -> Single:
-        """Return rows ``(stop - start, C)``, the diagonal included."""
+    def block(self, start: int, stop: int, first: int = 0, /) -> Single:
+        """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
 
     def across(self, start: int, stop: int, /) -> Single:
         """Return the same rows of the transpose."""
@@ -78,3 +78,12 @@ def without_diagonal(block: NDArray[Any], start: int) -> NDArray[Any]:
     found[:, start : start + size - 1] = off_diagonal(block[:, start : start + size])
     found[:, start + size - 1 :] = block[:, start + size :]
     return found
+
+
+def values_once(matrix: Rows, start: int, stop: int) -> Single:
+    """Return the off-diagonal values of some rows, flat; of a symmetric matrix those right of the diagonal alone."""
+    if not matrix.symmetric:
+        return without_diagonal(matrix.block(start, stop), start).ravel()
+    right = matrix.block(start, stop, start)
+    own = stop - start
+    return np.concatenate([right[:, :own][np.triu_indices(own, 1)], right[:, own:].ravel()])
