@@ -31,7 +31,7 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
     -----
     The first error of a job ends the iteration with it.
     """
-    count = workers or _usable_cores()
+    count = workers or usable_cores()
     waiting: deque[Future[Result]] = deque()
     with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
         try:
@@ -45,6 +45,6 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Return the cores that this process may use; macOS does not say which, so all of them there."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

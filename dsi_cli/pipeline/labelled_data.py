@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.evaluation.preprocess import Preprocessing
+from dsi_cli.pipeline import memory
 from dsi_cli.pipeline.options import Evaluation
 
 if TYPE_CHECKING:
@@ -132,19 +132,8 @@ def _passes(targets: NDArray[np.int64]) -> int:
 
 def _room(cache: int | None, scratch: Path) -> tuple[int, int]:
     """Return how many bytes of images may be in memory, and how many in a file."""
-    in_memory, on_disk = free_memory() // 2, shutil.disk_usage(scratch).free // 2
+    in_memory, on_disk = memory.free() // 2, shutil.disk_usage(scratch).free // 2
     return (in_memory, on_disk) if cache is None else (min(cache, in_memory), min(cache, on_disk))
-
-
-def free_memory() -> int:
-    """Return the bytes of memory that are free, or could be made so; 2 GiB where the system does not say."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (OSError, ValueError):
-        return 2 << 30
 
 
 def _from_rows(images: NDArray[Any]) -> Batches:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,10 @@ class Opened:
     """Where a class must be known, in words."""
     is_matrix: bool = False
     """Whether it is a file that may not fit a run's classes."""
+    path_nodes: Callable[[Labelling], Mapping[int, int]] | None = None
+    """Of path similarity, which can be had by rows: gives the node of each class that has one."""
+    tree: Taxonomy | None = None
+    """What these are nodes of; None for WordNet."""
 
     def of(self, one: Labelling) -> Reference:
         """Return the reference of a run's classes.
@@ -57,9 +61,12 @@ class Opened:
             nothing = np.full((one.classes, one.classes), np.nan, dtype=np.float32)
             return Reference(self.name, nothing, one.why_no_reference())
         matrix = self.similarity(one).astype(np.float32)
-        known = int((~np.isnan(np.diagonal(matrix))).sum())
-        few = f"{known} of {one.classes} labels are known to {self.source}: an alignment needs {FEWEST} or more"
-        return Reference(self.name, matrix, few if known < FEWEST else None)
+        return Reference(self.name, matrix, self.too_few(int((~np.isnan(np.diagonal(matrix))).sum()), one.classes))
+
+    def too_few(self, known: int, classes: int) -> str | None:
+        """Return why nothing can be aligned with a reference that knows so few of the classes, None where it can."""
+        few = f"{known} of {classes} labels are known to {self.source}: an alignment needs {FEWEST} or more"
+        return few if known < FEWEST else None
 
     @property
     def described(self) -> dict[str, str]:
@@ -126,20 +133,25 @@ def _by_wordnet(kind: str) -> Opened:
         None,
         lambda one: placed(one.nodes, one.classes, lambda nodes: measure(nodes, None)),
         "WordNet",
+        path_nodes=(lambda one: one.nodes) if kind == "path" else None,
     )
 
 
 def _by_tree(kind: str, path: Path, tree: Taxonomy) -> Opened:
     measure = measures.BY_TAXONOMY[kind]
 
-    def similarity(one: Labelling) -> Values:
+    def nodes(one: Labelling) -> dict[int, int]:
         assert one.labels is not None
-        found = own.nodes_of(tree, one.labels.names)
-        return placed(
-            {k: node for k, node in enumerate(found) if node is not None}, one.classes, lambda x: measure(x, tree)
-        )
+        return {k: node for k, node in enumerate(own.nodes_of(tree, one.labels.names)) if node is not None}
 
-    return Opened(f"{_safe(path.stem)}-{kind}", _fingerprint(path), similarity, path.name)
+    return Opened(
+        f"{_safe(path.stem)}-{kind}",
+        _fingerprint(path),
+        lambda one: placed(nodes(one), one.classes, lambda x: measure(x, tree)),
+        path.name,
+        path_nodes=nodes if kind == "path" else None,
+        tree=tree,
+    )
 
 
 def _by_information(kind: str, path: Path) -> Opened:

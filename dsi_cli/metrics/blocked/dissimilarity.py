@@ -50,22 +50,27 @@ class Ranks:
     """The least rank of each row."""
 
 
-def idm(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None = None) -> dict[str, Dissimilarity]:
+def idm(
+    counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None
+) -> dict[str, Dissimilarity]:
     """Return the IDM of confusion counts by a matrix, as `dsi_cli.metrics.dissimilarity.idm` does.
 
     Parameters
     ----------
     counts : scipy.sparse array (C, C) int
-        Of the classes of the matrix: rows are the truth, columns the prediction. Classes without a sample do not take part.
+        Rows are the truth, columns the prediction. Classes without a sample do not take part.
+    classes : (M,) int
+        Which of these each row of the matrix is, rising.
     scratch : folder of the temporary file; the system's own if None
     """
-    kept = np.flatnonzero(np.asarray(counts.sum(axis=1)).ravel() > 0)
-    counts = counts.tocsr()[kept][:, kept].tocoo()
+    present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
+    kept = classes[present]
+    counts = counts.tocsr()[kept][:, kept].tocsr()
     samples = int(counts.sum())
     missing = dissimilarity.why_nothing(len(kept), samples)
     if missing is not None:
         return {one: Dissimilarity(one, None, classes_used=len(kept), samples_used=samples, reason=missing) for one in VARIANTS}
-    matrix = matrix if len(kept) == matrix.size else matrix.take(kept)
+    matrix = matrix if len(kept) == matrix.size else matrix.take(np.flatnonzero(present))
     if len(kept) <= null.ENUMERATED:
         return dissimilarity.idm(counts.toarray(), matrix.block(0, matrix.size))
     cells, ranks = _ranked(counts, matrix, walk, scratch)
@@ -103,15 +108,14 @@ def doubled_ranks(block: Single, start: int) -> Doubled:
 def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tuple[Cells, Ranks]:
     """Return the cells with their ranks, and what belongs to all ranks."""
     size = matrix.size
-    by_row = counts.tocsr()
-    at = by_row.indptr
+    at = counts.indptr
     cell_ranks, nearest, columns, squares = [], [], np.zeros(size), 0.0
     with tempfile.TemporaryFile(dir=scratch) as file:
         for start, ranks in enumerate(walk.over(size, lambda start, stop: doubled_ranks(matrix.block(start, stop), start))):
             first = start * walk.rows
             here = slice(at[first], at[first + len(ranks)])
             rows = np.repeat(np.arange(len(ranks)), np.diff(at[first : first + len(ranks) + 1]))
-            cell_ranks.append(ranks[rows, by_row.indices[here]])
+            cell_ranks.append(ranks[rows, counts.indices[here]])
             own = np.arange(len(ranks))
             nearest.append(np.where(own[:, None] + first == np.arange(size), np.iinfo(ranks.dtype).max, ranks).min(axis=1))
             columns += ranks.sum(axis=0, dtype=np.float64)
@@ -121,7 +125,7 @@ def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tupl
         file.flush()
         crossed = sum(walk.over(size, lambda start, stop: _crossed(file, dtype, size, start, stop)))
     row = np.repeat(np.arange(size), np.diff(at))
-    cells = Cells(row, by_row.indices.astype(np.intp), by_row.data.astype(np.float64), np.concatenate(cell_ranks) / 2)
+    cells = Cells(row, counts.indices.astype(np.intp), counts.data.astype(np.float64), np.concatenate(cell_ranks) / 2)
     moments = unscaled(size, squares / 4, crossed / 4, np.full(size, size * (size - 1) / 2), columns / 2).moments()
     return cells, Ranks(moments, np.concatenate(nearest) / 2)
 
@@ -136,7 +140,7 @@ def _weights(cells: Cells, classes: int) -> Mapping[str, Values]:
     """Return, for each variant, the weight of each cell; they sum to 1."""
     samples = np.bincount(cells.row, weights=cells.count, minlength=classes)
     wrong = np.where(cells.right, 0.0, cells.count)
-    found = {"all": cells.count / cells.count.sum(), "macro": cells.count / samples[cells.row] / classes}
+    found = {"all": cells.count / cells.count.sum(), "macro": cells.count / samples[cells.row] / np.count_nonzero(samples)}
     return found | ({"errors": wrong / wrong.sum()} if wrong.any() else {})
 
 
@@ -171,7 +175,8 @@ def _stratified_error(cells: Cells, classes: int) -> float:
     share = cells.count / samples[cells.row]
     means = np.bincount(cells.row, weights=share * cells.rank, minlength=classes)
     spread = np.bincount(cells.row, weights=share * np.square(cells.rank - means[cells.row]), minlength=classes)
-    return float(np.sqrt((spread / samples).sum()) / classes)
+    present = samples > 0
+    return float(np.sqrt((spread[present] / samples[present]).sum()) / present.sum())
 
 
 def _of_cells(weight: Values, cells: Cells, classes: int) -> null.Moments:
