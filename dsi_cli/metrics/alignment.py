@@ -306,6 +306,7 @@ def finished(entry: Alignment) -> Alignment:
 
 
 def why_no_interval(entry: Alignment) -> str:
+    """Return why a measure has no interval, where no draws were asked for."""
     if entry.measure == "kendall":
         return "no interval for kendall"
     if entry.classes_used > bootstrap.LARGEST:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +24,10 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, by_class, curves, labelling, mapped, reading, reference, references
+from dsi_cli.pipeline import answering, blocked, by_class, curves, labelling, mapped, plan, reading, reference, references
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
+from dsi_cli.pipeline.heads import Heads
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options, epoch_filter
 from dsi_cli.pipeline.reading import Matrices, RunState, Stored
@@ -225,13 +227,10 @@ def _epochs(
     answers: Answering,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
-    state.no_reference = semantics.references[0].missing
-    _write_references(out, one, semantics, tables.references)
-    semantics.prepare()
-    matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
+    work = _work(out, state, one, tables, options)
+    matrices = work.matrices
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
-    for job in local.map_in_order(lambda job: _with_rows(job, semantics, options), jobs):
+    for job in local.map_in_order(work.with_rows, jobs, work.at_once):
         record = job.record
         if not any(settled is record for settled in state.settled):  # it failed after all
             yield record.epoch or 0, []
@@ -246,6 +245,34 @@ def _epochs(
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
     output.remove(matrices.strays())
+
+
+class _Work(NamedTuple):
+    """How the epochs of a run are computed."""
+
+    matrices: Matrices
+    with_rows: Callable[[_Job], _Job]
+    at_once: int | None
+    """Epochs; None for one a core."""
+
+
+def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options) -> _Work:
+    """Return how a run's epochs are computed, after writing what its references are."""
+    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
+    how = plan.of(one.classes, options)
+    if how.is_vast and how.walk is not None:
+        by_rows = blocked.of_rows(out, one, tables.references, options, how.walk)
+        state.no_reference = by_rows.references[0].missing
+        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), how.epochs_at_once)
+    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
+    state.no_reference = semantics.references[0].missing
+    _write_references(out, one, semantics, tables.references)
+    matrices = Matrices(out, state, kinds, options)
+    if how.walk is not None:
+        by_rows = blocked.of_semantics(out, semantics, options, how.walk)
+        return _Work(matrices, partial(_by_rows, by_rows), how.epochs_at_once)
+    semantics.prepare()
+    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), how.epochs_at_once)
 
 
 def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
@@ -292,6 +319,12 @@ def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
     return job._replace(rows=job.rows + rows, by_class=by_class.table_of(found, job.record, semantics))
+
+
+def _by_rows(comparing: blocked.Comparing, job: _Job) -> _Job:
+    """Do as `_with_rows`, by blocks of rows."""
+    rows, table = blocked.rows_of(job.stored, job.answers, job.record, comparing)
+    return job._replace(rows=job.rows + rows, by_class=table)
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

@@ -73,9 +73,9 @@ class ByRows:
     """Why nothing can be aligned with it."""
 
     @property
-    def csm(self) -> Source:
-        """The matrix as one of those of an epoch."""
-        return self.source
+    def classes(self) -> Classes:
+        """Those that it has."""
+        return self.source.classes
 
 
 def references(one: Labelling, opened: Sequence[Opened]) -> list[ByRows]:

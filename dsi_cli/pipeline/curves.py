@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from functools import reduce
 from itertools import permutations
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, p
 from dsi_cli.metrics import weights as wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.hierarchy import Judgement
-from dsi_cli.metrics.reliability import reliability
+from dsi_cli.metrics.reliability import Reliability, reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.options import TAXONOMY, Options
@@ -26,6 +26,44 @@ from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics, 
 from dsi_cli.similarity.confusion import classes_with_samples
 
 Row = dict[str, Any]
+
+
+class Named(Protocol):
+    """A matrix of an epoch, whole or by rows."""
+
+    @property
+    def name(self) -> str:
+        """As of `Csm`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind alone."""
+
+    @property
+    def split(self) -> str | None:
+        """The split, None where it has none."""
+
+    @property
+    def reliability(self) -> Reliability | None:
+        """Of a CCSM."""
+
+
+class Compared(Protocol):
+    """A reference, whole or by rows."""
+
+    @property
+    def name(self) -> str:
+        """In the tables."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be aligned with it."""
+
+    @property
+    def classes(self) -> Classes:
+        """Those that it has."""
+
+
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """Of the two matrices that a SAI names."""
 
@@ -112,7 +150,7 @@ def _wsi_rows(csm: Csm, record: Record, options: Options) -> list[Row]:
     return rows
 
 
-def reliability_rows(found: Sequence[Csm], record: Record) -> list[Row]:
+def reliability_rows(found: Sequence[Named], record: Record) -> list[Row]:
     """Return the reliability of each CCSM."""
     return [
         point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
@@ -137,9 +175,9 @@ def _alignment_rows(found: Sequence[Csm], record: Record, semantics: Semantics, 
     return rows
 
 
-def missing_reference(csm: Csm, reference: Prepared, record: Record, options: Options) -> list[Row]:
+def missing_reference(csm: Named, reference: Compared, record: Record, options: Options) -> list[Row]:
     """Return the rows that say why a matrix is not aligned with a reference."""
-    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
+    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.classes)}
     of = f"{csm.name},{SCSM}"
     return [point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
 
@@ -201,18 +239,18 @@ def _pair_rows(
         entries = alignment.Pair(sides.of(first, kept), other, order).alignments(
             options.measures, options.permutations, options.draws, options.seed
         )
-    corrected = corrected(entries.get("pearson"), first, second)
+    noiseless = corrected(entries.get("pearson"), first, second)
     common = {"metric": "sai", "of": f"{first.name},{second.name}"}
     if reference is not None:
         common["reference"] = reference.name
     rows = []
-    for entry in [*entries.values(), *([corrected] if corrected is not None else [])]:
+    for entry in [*entries.values(), *([noiseless] if noiseless is not None else [])]:
         values = asdict(entry)
         rows.append(point(record, **common, variant=values.pop("measure"), **values))
     return rows
 
 
-def corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment | None:
+def corrected(pearson: Alignment | None, first: Named, second: Named) -> Alignment | None:
     """Return Pearson's correlation corrected for the noise of CCSMs; None where it was not asked for, or none takes part."""
     found = [csm.reliability for csm in (first, second) if csm.reliability is not None]
     if pearson is None or not found:

@@ -1,7 +1,7 @@
 """Whether the matrices of a run are made whole, or by blocks of rows: a matter of how many classes there are and of memory.
 
-Above `LARGEST_WHOLE` classes matrices are neither made nor stored whole: `heads/` holds the classifier, `neighbors/` the nearest classes.
-Below, matrices are stored, but compared by blocks where that would otherwise take more memory than there is for it.
+Above `LARGEST_WHOLE` classes matrices are neither made nor stored whole: `heads/` holds the classifier, `neighbors/` the nearest
+classes. Below, matrices are stored, but compared by blocks where that would otherwise take more memory than there is for it.
 """
 
 from __future__ import annotations

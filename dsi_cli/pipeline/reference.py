@@ -22,7 +22,7 @@ from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
-from dsi_cli.similarity.blocks import LARGEST_WHOLE
+from dsi_cli.similarity.blocks import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks

@@ -39,7 +39,8 @@ class Whole:
 
     def take(self, at: Sequence[int] | Indices) -> Whole:
         """Return the matrix of some classes."""
-        return Whole(self.matrix[np.ix_(at, at)])
+        index = np.asarray(at, dtype=np.intp)
+        return Whole(self.matrix[np.ix_(index, index)])
 
 
 class Cosines:

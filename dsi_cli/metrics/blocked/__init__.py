@@ -10,5 +10,5 @@
 ``dissimilarity``  IDM, from sparse counts
 ``by_class``       SAI in parts
 
-All agree with the dense ones to 1e-6. Sums are exact in float64; ranks come from `places.BINS` bins between the least and the largest value.
+All agree with the dense ones to 1e-6. Sums are exact in float64; of very many values ranks come from a fine histogram.
 """

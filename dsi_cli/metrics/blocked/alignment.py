@@ -181,14 +181,10 @@ def _entry(a: Side, b: Side, name: str, found: Compared) -> Alignment:
         return replace(blank, reason=NO_KENDALL)
     if name == "ssim":
         if a.sums.classes < structure.SMALLEST:
-            return replace(
-                blank, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {a.sums.classes}"
-            )
+            return replace(blank, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {a.sums.classes}")
         return replace(blank, value=value_of(a, b, name, found), reason="ssim has no ceiling: it depends on places")
     mean, std = _chance(a, b, name)
-    return replace(
-        blank, value=value_of(a, b, name, found), null_mean=mean, null_std=std, ceiling=_ceiling(a, b, name)
-    )
+    return replace(blank, value=value_of(a, b, name, found), null_mean=mean, null_std=std, ceiling=_ceiling(a, b, name))
 
 
 def value_of(a: Side, b: Side, name: str, found: Compared) -> float:
@@ -246,8 +242,7 @@ def _with_relabellings(
         for name in able:
             values[name].append(value_of(a, b, name, found))
     return entries | {
-        name: alignment.with_sample(entries[name], np.array(values[name]), everything=False, wants_p=True)
-        for name in able
+        name: alignment.with_sample(entries[name], np.array(values[name]), everything=False, wants_p=True) for name in able
     }
 
 

@@ -38,7 +38,7 @@ class Cells:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Whether truth and prediction are the same."""
-        return self.row == self.column
+        return np.equal(self.row, self.column, dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,7 @@ class Ranks:
     """The least rank of each row."""
 
 
-def idm(
-    counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None
-) -> dict[str, Dissimilarity]:
+def idm(counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None) -> dict[str, Dissimilarity]:
     """Return the IDM of confusion counts by a matrix, as `dsi_cli.metrics.dissimilarity.idm` does.
 
     Parameters
@@ -69,7 +67,9 @@ def idm(
     samples = int(counts.sum())
     missing = dissimilarity.why_nothing(len(kept), samples)
     if missing is not None:
-        return {one: Dissimilarity(one, None, classes_used=len(kept), samples_used=samples, reason=missing) for one in VARIANTS}
+        return {
+            one: Dissimilarity(one, None, classes_used=len(kept), samples_used=samples, reason=missing) for one in VARIANTS
+        }
     matrix = matrix if len(kept) == matrix.size else matrix.take(np.flatnonzero(present))
     if len(kept) <= null.ENUMERATED:
         return dissimilarity.idm(counts.toarray(), matrix.block(0, matrix.size))
@@ -184,6 +184,7 @@ def _of_cells(weight: Values, cells: Cells, classes: int) -> null.Moments:
     from scipy.sparse import coo_array
 
     matrix = coo_array((weight, (cells.row, cells.column)), shape=(classes, classes)).tocsr()
-    rows, columns = (np.bincount(at, weights=weight, minlength=classes) for at in (cells.row, cells.column))
+    rows, columns = (
+        np.bincount(at, weights=weight, minlength=classes).astype(np.float64) for at in (cells.row, cells.column)
+    )
     return unscaled(classes, float(weight @ weight), float(matrix.multiply(matrix.T).sum()), rows, columns).moments()
-

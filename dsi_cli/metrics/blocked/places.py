@@ -1,9 +1,9 @@
 """Where each value stands among all off-diagonal values of a matrix.
 
-Up to `EXACT` values, those of 4,096 classes, ranks are exact. Of more they come from a fine histogram: `BINS` bins lie between the least
-and the largest value, and values of a bin count as tied at its middle. So a value is off by at most ``1 / (2 BINS)`` of the range,
-1.2e-7, and a rank by half of the values in its bin; values that are equal stay tied. A bin without a value has a rank too,
-since rows that are made again in another block may be rounded otherwise.
+Up to `EXACT` values, those of 4,096 classes, ranks are exact. Of more they come from a fine histogram: `BINS` bins lie between the
+least and the largest value, and values of a bin count as tied at its middle. So a value is off by at most ``1 / (2 BINS)`` of the
+range, 1.2e-7, and a rank by half of the values in its bin; values that are equal stay tied. A bin without a value has a rank
+too, since rows that are made again in another block may be rounded otherwise.
 """
 
 from __future__ import annotations
@@ -115,17 +115,23 @@ def matched(x: Places, y: Places, of: Callable[[Places], Values]) -> tuple[Value
 
 
 class Ranked:
-    """A matrix of the ranks, less their mean, of another's values; a `dsi_cli.metrics.blocked.walk.Rows`, in float64."""
+    """A matrix of the ranks, less their mean, of another's values, in float64: by rows, as that one."""
 
     def __init__(self, matrix: Rows, places: Places) -> None:
         self._matrix, self._places = matrix, places
-        self.size, self.symmetric = matrix.size, matrix.symmetric
+        self.size = matrix.size
 
-    def block(self, start: int, stop: int) -> Values:
+    @property
+    def symmetric(self) -> bool:
+        """Whether the matrix is its own transpose."""
+        return self._matrix.symmetric
+
+    def block(self, start: int, stop: int, first: int = 0, /) -> Values:
         """Return rows; 0 on the diagonal."""
+        assert first == 0
         return self._ranks(self._matrix.block(start, stop), start)
 
-    def across(self, start: int, stop: int) -> Values:
+    def across(self, start: int, stop: int, /) -> Values:
         """Return rows of the transpose."""
         return self._ranks(self._matrix.across(start, stop), start)
 

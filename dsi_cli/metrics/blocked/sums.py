@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import null
-from dsi_cli.metrics.blocked.walk import Indices, Rows, Walk, without_diagonal
+from dsi_cli.metrics.blocked.walk import Blocks, Indices, Walk, without_diagonal
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import ROUNDING
 
@@ -77,12 +77,12 @@ class Part(NamedTuple):
     rows: Values
     columns: Values | None
     squares: Values
-    least: NDArray[np.float32]
-    most: NDArray[np.float32]
+    least: NDArray[np.floating[Any]]
+    most: NDArray[np.floating[Any]]
     largest: float
 
 
-def part_of(matrix: Rows, block: NDArray[np.float32], start: int) -> Part:
+def part_of(matrix: Blocks, block: NDArray[np.floating[Any]], start: int) -> Part:
     """Return what rows from the ``start``-th on add."""
     values = without_diagonal(block, start)
     x = values.astype(np.float64)
@@ -120,11 +120,9 @@ def joined(parts: Sequence[Part]) -> Sums:
     )
 
 
-def of(matrix: Rows, walk: Walk) -> Sums:
+def of(matrix: Blocks, walk: Walk) -> Sums:
     """Return the sums of a matrix of two classes or more."""
-    return joined(
-        list(walk.over(matrix.size, lambda start, stop: part_of(matrix, matrix.block(start, stop), start)))
-    )
+    return joined(list(walk.over(matrix.size, lambda start, stop: part_of(matrix, matrix.block(start, stop), start))))
 
 
 def symmetric(rows: Values, squares: float) -> Sums:

@@ -22,15 +22,26 @@ BYTES_A_VALUE = 130
 """What a block needs while a pair of matrices is compared by all measures, per value: measured, and rounded up."""
 
 
-class Rows(Protocol):
-    """A CSM ``(C, C)`` whose rows are made when they are asked for; NaN has no place in it."""
-
-    symmetric: bool
-    """Whether the matrix is its own transpose."""
+class Blocks(Protocol):
+    """A matrix ``(C, C)`` whose rows are made when they are asked for; NaN has no place in it."""
 
     @property
     def size(self) -> int:
         """The number of classes."""
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether the matrix is its own transpose."""
+
+    def block(self, start: int, stop: int, first: int = 0, /) -> NDArray[np.floating[Any]]:
+        """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
+
+    def across(self, start: int, stop: int, /) -> NDArray[np.floating[Any]]:
+        """Return the same rows of the transpose."""
+
+
+class Rows(Blocks, Protocol):
+    """A CSM by rows, in float32."""
 
     def block(self, start: int, stop: int, first: int = 0, /) -> Single:
         """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""

@@ -29,7 +29,7 @@ from dsi_cli.pipeline.by_rows import ByRows, Source, own_of, source_of
 from dsi_cli.pipeline.curves import ORDER, Row
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
-from dsi_cli.pipeline.semantics import SCSM, Classes
+from dsi_cli.pipeline.semantics import SCSM, Classes, Semantics
 from dsi_cli.similarity.confusion import classes_with_samples
 
 TOO_MANY = "left out above 4,096 classes"
@@ -57,6 +57,10 @@ class Comparing:
     options: Options
     walk: Walk
     scratch: Path
+    semantics: Semantics | None = None
+    """Where matrices are stored."""
+    kinds: Sequence[str] = ("ncsm",)
+    """Made from a classifier, where they are not."""
 
 
 def whole_sources(
@@ -92,10 +96,10 @@ def rows_of(epoch: Epoch, with_: Comparing) -> tuple[list[Row], pa.Table | None]
             found, compared = _pair(one, reference.source, reference, epoch, with_)
             rows += found
             parts += _by_class(one, reference, compared, epoch, with_) if one is own and compared is not None else []
-    rows += _partial_rows(own, epoch, with_)
+    rows += list(_partial_rows(own, epoch, with_))
     for answer in epoch.answers:
         if answer.counts is not None:
-            rows += curves.answer_rows(answer, epoch.record) + _idm_rows(answer, epoch, with_)
+            rows += [*curves.answer_rows(answer, epoch.record), *_idm_rows(answer, epoch, with_)]
     return rows, pa.concat_tables(parts) if parts else None
 
 
@@ -162,16 +166,14 @@ def _by_class(
     own: Source, reference: ByRows, compared: tuple[Classes, blocked.Compared], epoch: Epoch, with_: Comparing
 ) -> Iterator[pa.Table]:
     shown, found = compared
-    sums = (source.side(shown, with_.walk).sums for source in (own, reference.source))
+    first, second = (source.side(shown, with_.walk).sums for source in (own, reference.source))
     back = np.argsort(shown)
-    pearson, z = (values[back] for values in blocked_by_class.of_classes(*sums, found.products))
+    pearson, z = (values[back] for values in blocked_by_class.of_classes(first, second, found.products))
 
     def of_group(at: Classes) -> GroupAlignment:
         return blocked_by_class.of_group(own.of(at), reference.source.of(at), with_.walk)
 
-    return by_class.tables(
-        epoch.record, own.name, reference.name, with_.labelling, shown[back], pearson, z, of_group
-    )
+    return by_class.tables(epoch.record, own.name, reference.name, with_.labelling, shown[back], pearson, z, of_group)
 
 
 def _partial_rows(own: Source | None, epoch: Epoch, with_: Comparing) -> Iterator[Row]:
