@@ -42,6 +42,7 @@ def analyze(
     permutations: int | None = None,
     draws: int | None = None,
     evaluation: Evaluation | None = None,
+    memory: int | None = None,
     report: bool = True,
 ) -> Run:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
@@ -63,6 +64,7 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
+    memory : bytes that comparing matrices may take; where they need more it is done by blocks of rows. None: half of what is free
     report : also write ``report.html`` into the output folder
 
     Raises
@@ -86,6 +88,7 @@ def analyze(
         quantiles=tuple(quantiles),
         permutations=permutations,
         draws=draws,
+        memory=memory,
         evaluation=evaluation or Evaluation(),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)

@@ -99,6 +99,7 @@ def analyze(
     batch_size: data_options.BatchSize = "auto",
     autocast: data_options.Autocast = False,
     cache: data_options.Cache = None,
+    memory: data_options.Memory = None,
     html: Report = True,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -154,6 +155,7 @@ def analyze(
         quantiles=tuple(wsi_quantile or (WSI_QUANTILE,)),
         permutations=permutations,
         draws=draws,
+        memory=data_options.memory(memory),
         log=log,
         evaluation=evaluation,
     )

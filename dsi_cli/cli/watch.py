@@ -71,6 +71,7 @@ def watch(
     std: data_options.Std = None,
     channels: data_options.Channels = None,
     device: data_options.Device = "auto",
+    memory: data_options.Memory = None,
     html: Report = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
@@ -112,6 +113,7 @@ def watch(
         choice=choice,
         permutations=permutations,
         draws=draws,
+        memory=data_options.memory(memory),
         evaluation=evaluation,
     )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)

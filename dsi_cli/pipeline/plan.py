@@ -15,7 +15,7 @@ from dsi_cli.metrics.blocked import walk
 from dsi_cli.metrics.blocked.walk import Walk
 from dsi_cli.pipeline import memory
 from dsi_cli.pipeline.options import Options
-from dsi_cli.similarity.blocks import LARGEST_WHOLE
+from dsi_cli.similarity import blocks
 
 ALWAYS_WHOLE = 256
 """Classes that are few enough for any machine; for these intervals and relabellings are sampled without being asked for."""
@@ -40,7 +40,7 @@ class Plan:
 
 def of(classes: int, options: Options) -> Plan:
     """Return the plan for a run of so many classes."""
-    is_vast = classes > LARGEST_WHOLE
+    is_vast = classes > blocks.LARGEST_WHOLE
     if classes <= ALWAYS_WHOLE:
         return Plan(is_vast, None)
     budget = options.memory if options.memory is not None else memory.free() // 2
