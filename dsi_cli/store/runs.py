@@ -173,6 +173,14 @@ class Run:
             return matrix
         return matrix.iloc[stand_ins.places(rows, matrix.index), stand_ins.places(classes, matrix.columns)]
 
+    def require_matrices(self, run: str | None = None) -> None:
+        """Raise `UsageError` if a run has more classes than a matrix is stored of; for what needs whole matrices."""
+        if self.is_vast(run):
+            raise UsageError(
+                f"this needs whole matrices, which of more than {LARGEST_WHOLE:,} classes are not stored: dsi neighbors lists the"
+                " nearest classes, dsi export --rows makes a part"
+            )
+
     def is_vast(self, run: str | None = None) -> bool:
         """Return whether a run has more classes than a matrix is stored of: ``neighbors/`` and ``heads/`` stand for matrices."""
         return (self.path / HEADS.path / output.folder_name(self._run(run))).is_dir()
@@ -277,14 +285,14 @@ class Run:
         known = self.references(run)
         if asked is not None and asked not in known:
             raise UsageError(f"run {run!r} has no reference {asked!r}: expected one of {', '.join(known) or 'none'}")
-        if self.is_vast(run):
+        ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
+        paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
+        found = [path for path in paths if path.is_file()]
+        if self.is_vast(run) and not found:
             raise UsageError(
                 f"the reference matrix of {len(labels):,} classes is not stored: dsi wordnet LABELS writes the nearest of each, and"
                 " with --whole the matrix"
             )
-        ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
-        paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
-        found = [path for path in paths if path.is_file()]
         if not found:
             raise UsageError(
                 f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"

@@ -11,13 +11,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity.blocks import LARGEST_WHOLE, Cosines
+from dsi_cli.similarity import blocks
+from dsi_cli.similarity.blocks import Cosines
 from dsi_cli.store import parquet
 
 KINDS = ("ncsm", "ncsm_centred")
 """Those that a classifier gives."""
-MOST_VALUES = LARGEST_WHOLE**2
-"""That are made at once without being asked for by class."""
 
 
 def part(
@@ -43,7 +42,7 @@ def part(
 
 def require_few(rows: int, columns: int, kind: str) -> None:
     """Raise `UsageError` if a part of a matrix is too large to be made at once."""
-    if rows * columns > MOST_VALUES:
+    if rows * columns > blocks.LARGEST_WHOLE**2:
         raise UsageError(
             f"the {kind} of {columns:,} classes is not stored, and {rows:,} x {columns:,} values are too many at once: ask for some,"
             f" .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest of each"
