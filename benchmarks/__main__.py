@@ -24,6 +24,7 @@ PARTS = (
     ("wordnet", "WordNet"),
     ("heads", "The classifier out of a large checkpoint"),
     ("analysis", "A whole analysis"),
+    ("vast", "Classes too many for a matrix to be stored"),
     ("evaluation", "Running a model on a test set at ten checkpoints"),
     ("report", "The report and the figures"),
     ("callbacks", "The curves of a training while it runs"),

@@ -99,7 +99,8 @@ def nearest(run: Run, name: str, classes: int) -> dict[int, str]:
         return {}
     there = [epoch for epoch in run.epochs(name) if output.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
     return {
-        epoch: closest.line_of(run.neighbors("ncsm", epoch, name), classes) for epoch in matrices.evenly(there, MOST_NEAREST)
+        epoch: closest.line_of(run.neighbors("ncsm", epoch, name), classes)
+        for epoch in matrices.evenly(there, MOST_NEAREST)
     }
 
 

@@ -166,9 +166,7 @@ class Run:
         return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
 
     @staticmethod
-    def _part(
-        matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None
-    ) -> pd.DataFrame:
+    def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
         return matrix.iloc[stand_ins.places(rows, matrix.index), stand_ins.places(classes, matrix.columns)]

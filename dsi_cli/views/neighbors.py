@@ -166,7 +166,9 @@ def _of_nearest(run: Run, asked: Asked) -> Listing:
     names, near = class_names(run, asked.run), run.neighbors(asked.kind, asked.epoch, asked.run)
     listed = len(near) // len(names)
     if asked.most > listed:
-        raise UsageError(f"of {len(names):,} classes the {listed} nearest of each are stored: ask for {listed} pairs or fewer")
+        raise UsageError(
+            f"of {len(names):,} classes the {listed} nearest of each are stored: ask for {listed} pairs or fewer"
+        )
     ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
     pairs, at = np.unique(ends, axis=0, return_index=True)
     similarity = near["similarity"].to_numpy()[at]
@@ -219,7 +221,10 @@ def _with_split(run: Run, asked: Asked) -> Asked:
 
 def _none(run: Run, asked: Asked) -> str:
     """Return what to do where a run has no matrix of a kind."""
-    places = (output.csm_path(run.path, asked.run or "", "", None, 0), output.neighbors_path(run.path, asked.run or "", "", 0))
+    places = (
+        output.csm_path(run.path, asked.run or "", "", None, 0),
+        output.neighbors_path(run.path, asked.run or "", "", 0),
+    )
     there = sorted({path.name for place in places for path in place.parent.glob("*/")})
     made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
     hint = f"; dsi analyze makes it with {made[asked.kind]}" if asked.kind in made else ""

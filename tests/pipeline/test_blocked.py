@@ -23,7 +23,23 @@ from dsi_cli.store.runs import Run
 pytest_plugins = ("analysed",)
 
 NAMES = (
-    *("cat", "dog", "horse", "frog", "bee", "lion", "whale", "trout", "eagle", "ant", "oak", "rose", "car", "truck", "boat"),
+    *(
+        "cat",
+        "dog",
+        "horse",
+        "frog",
+        "bee",
+        "lion",
+        "whale",
+        "trout",
+        "eagle",
+        "ant",
+        "oak",
+        "rose",
+        "car",
+        "truck",
+        "boat",
+    ),
     *("chair", "table", "xyzzy", "lamp", "cup"),
 )
 OPTIONS = Options(draws=20, permutations=3, centred=True, references=("path", "wup"))
@@ -81,7 +97,9 @@ def test_short_of_memory_a_run_is_compared_by_blocks_and_its_tables_are_the_same
     assert found[partial]["reason"].str.contains("--memory").all()
     assert partial.any()
     no_interval = variant.isin(NOT_BY_BLOCKS)
-    require_same(found[~partial & ~no_interval].drop(columns="reason"), expected[~partial & ~no_interval].drop(columns="reason"))
+    require_same(
+        found[~partial & ~no_interval].drop(columns="reason"), expected[~partial & ~no_interval].drop(columns="reason")
+    )
     bare = ["low", "high", "reason"]
     require_same(found[no_interval].drop(columns=bare), expected[no_interval].drop(columns=bare))
     assert found[no_interval]["low"].isna().all()

@@ -66,7 +66,9 @@ def test_parts_of_the_matrix_are_made_from_the_classifier(out: Path, weights: li
 
 
 def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(out: Path) -> None:
-    with pytest.raises(UsageError, match=r"^the ncsm of 8 classes is not stored, .* dsi export --rows 0:100; neighbors/ holds"):
+    with pytest.raises(
+        UsageError, match=r"^the ncsm of 8 classes is not stored, .* dsi export --rows 0:100; neighbors/ holds"
+    ):
         Run(out).csm("ncsm")
     with pytest.raises(UsageError, match=r"^no class 'yak': expected a name, or an index from 0 to 7$"):
         Run(out).csm("ncsm", rows=["yak"])
@@ -129,6 +131,16 @@ def test_runs_are_compared_by_their_curves(out: Path, tmp_path: Path, dsi: Comma
 
 def test_the_tables_are_as_the_documentation_says(out: Path) -> None:
     near, head = (pd.read_parquet(out / name) for name in ("neighbors", "heads"))
-    assert list(near.columns) == ["run", "kind", "epoch", "epochs_completed", "step", "class_index", "neighbor", "rank", "similarity"]
+    assert list(near.columns) == [
+        "run",
+        "kind",
+        "epoch",
+        "epochs_completed",
+        "step",
+        "class_index",
+        "neighbor",
+        "rank",
+        "similarity",
+    ]
     assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight"]
     assert (len(head), len(head["weight"][0])) == (16, 8)

@@ -96,7 +96,10 @@ def test_ranks_from_the_histogram_are_as_near_as_stated(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("classes", "constant", "reason"),
-    [(3, False, "3 classes in both matrices: an alignment needs 4 or more"), (20, True, "constant matrix: all off-diagonal")],
+    [
+        (3, False, "3 classes in both matrices: an alignment needs 4 or more"),
+        (20, True, "constant matrix: all off-diagonal"),
+    ],
 )
 def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) -> None:
     other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
@@ -125,8 +128,9 @@ def test_classes_and_groups_are_those_of_the_whole_matrices() -> None:
         assert np.isnan(one[5])
         assert_allclose(one, other, rtol=1e-6, atol=1e-6)
     for size in (3, 4, 9):
-        one, other = blocked_by_class.of_group(Whole(a[:size, :size]), Whole(b[:size, :size]), WALK), by_class.of_group(
-            a[:size, :size], b[:size, :size]
+        one, other = (
+            blocked_by_class.of_group(Whole(a[:size, :size]), Whole(b[:size, :size]), WALK),
+            by_class.of_group(a[:size, :size], b[:size, :size]),
         )
         assert one.reason == other.reason
         if other.pearson is not None:
