@@ -70,7 +70,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         "--memory",
-        help="Room for comparing matrices, e.g. 4GB, 500MB: by blocks of rows where they need more; by default half of what is free.",
+        help="Room for comparing matrices, e.g. 4GB; by blocks of rows where they need more; by default half of what is free.",
     ),
 ]
 

@@ -44,8 +44,8 @@ def require_few(rows: int, columns: int, kind: str) -> None:
     """Raise `UsageError` if a part of a matrix is too large to be made at once."""
     if rows * columns > blocks.LARGEST_WHOLE**2:
         raise UsageError(
-            f"the {kind} of {columns:,} classes is not stored, and {rows:,} x {columns:,} values are too many at once: ask for some,"
-            f" .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest of each"
+            f"the {kind} of {columns:,} classes is not stored, and {rows:,} x {columns:,} values are too many at once: ask for"
+            f" some, .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest of each"
         )
 
 

@@ -1,4 +1,4 @@
-"""A run by blocks of rows: where memory is short the tables are the same; above the limit heads and nearest classes stand for matrices."""
+"""A run by blocks of rows: the tables are the same; above the limit heads and nearest classes stand for matrices."""
 
 from __future__ import annotations
 
