@@ -240,7 +240,8 @@ def matrix(run: Run, asked: Asked) -> Values:
 
 def row(run: Run, asked: Asked, index: int) -> Values:
     """Return the row of a class in the matrix that is asked for, settled."""
-    return run.csm(asked.kind, asked.epoch, asked.split, asked.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    values: Values = run.csm(asked.kind, asked.epoch, asked.split, asked.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    return values
 
 
 def _wordnet(run: Run, asked: Asked) -> Values | None:
