@@ -21,7 +21,6 @@ from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
-from dsi_cli.engines import local
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
 from dsi_cli.pipeline import answering, blocked, by_class, curves, labelling, mapped, plan, reading, reference, references
@@ -230,7 +229,7 @@ def _epochs(
     work = _work(out, state, one, tables, options)
     matrices = work.matrices
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
-    for job in local.map_in_order(work.with_rows, jobs, work.at_once):
+    for job in work.each(work.with_rows, jobs):
         record = job.record
         if not any(settled is record for settled in state.settled):  # it failed after all
             yield record.epoch or 0, []
@@ -252,8 +251,8 @@ class _Work(NamedTuple):
 
     matrices: Matrices
     with_rows: Callable[[_Job], _Job]
-    at_once: int | None
-    """Epochs; None for one a core."""
+    each: Callable[..., Iterator[_Job]]
+    """How epochs are gone through, as `map`."""
 
 
 def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options) -> _Work:
@@ -263,16 +262,16 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
     if how.is_vast and how.walk is not None:
         by_rows = blocked.of_rows(out, one, tables.references, options, how.walk)
         state.no_reference = by_rows.references[0].missing
-        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), how.epochs_at_once)
+        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), how.each)
     semantics = Semantics(one, [opened.of(one) for opened in tables.references])
     state.no_reference = semantics.references[0].missing
     _write_references(out, one, semantics, tables.references)
     matrices = Matrices(out, state, kinds, options)
     if how.walk is not None:
         by_rows = blocked.of_semantics(out, semantics, options, how.walk)
-        return _Work(matrices, partial(_by_rows, by_rows), how.epochs_at_once)
+        return _Work(matrices, partial(_by_rows, by_rows), how.each)
     semantics.prepare()
-    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), how.epochs_at_once)
+    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), how.each)
 
 
 def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:

@@ -7,6 +7,7 @@ the file of a matrix does, and the same rules say when they hold, where they lie
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,14 @@ class Heads(Matrices):
     def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options, walk: Walk) -> None:
         super().__init__(out, state, (WEIGHT, *kinds), options)
         self.walk = walk
+        self._displaced_weights: dict[str, NDArray[np.float32]] = {}
+        self._overwritten: set[Path] = set()
+        self._weight: NDArray[np.float32] | None = None
+        self._surveys: dict[str, Survey] = {}
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
         """Return what the output holds of a checkpoint, after writing what it lacks; see `Matrices.stored`."""
-        self._weight: NDArray[np.float32] | None = None
-        self._surveys: dict[str, Survey] = {}
+        self._weight, self._surveys = None, {}
         found = super().stored(record, wanted=False)
         if not wanted or self._path(record, WEIGHT) not in self.paths:
             return found
@@ -70,7 +74,7 @@ class Heads(Matrices):
             rows = self._weight.reshape(len(self._weight), -1)
             return parquet.from_matrix(HEADS, rows, constants, {"class_index": range(len(rows))}), described | said
         seen = survey.of(cosines(self._weight, kind), self.walk, self.options.quantiles, LISTED)
-        self._surveys[kind] = seen
+        self._surveys[kind] = replace(seen, nearest=None)
         assert seen.nearest is not None
         size = seen.nearest.neighbor.size
         varying = {name: values.ravel() for name, values in seen.nearest._asdict().items()}

@@ -6,7 +6,7 @@ classes. Below, matrices are stored, but compared by blocks where that would oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,9 +33,9 @@ class Plan:
     """How matrices are gone through by blocks; None: whole."""
 
     @property
-    def epochs_at_once(self) -> int | None:
-        """How many epochs are computed at once; None for one a core."""
-        return None if self.walk is None else 1
+    def each(self) -> Callable[..., Iterator[Any]]:
+        """How epochs are gone through: several at once, or one after the other where the blocks of each are."""
+        return local.map_in_order if self.walk is None else map
 
 
 def of(classes: int, options: Options) -> Plan:

@@ -183,8 +183,6 @@ class Matrices:
         self._there = {path: said for path, said in self._every().items() if _is_ours(path)}
         self._waiting = {record.path for record in state.usable}
         self._displaced: dict[str, tuple[NDArray[np.float32], dict[str, Any]]] = {}
-        self._displaced_weights: dict[str, NDArray[np.float32]] = {}
-        self._overwritten: set[Path] = set()
 
     def _every(self) -> dict[Path, dict[str, Any]]:
         return _files(self.out, self.state.run.name, STORED)

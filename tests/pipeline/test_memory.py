@@ -36,4 +36,4 @@ def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, 
     monkeypatch.setattr(local, "usable_cores", lambda: 2)
     found = plan.of(classes, Options(memory=budget))
     assert (found.is_vast, found.walk is not None) == (is_vast, by_blocks)
-    assert found.epochs_at_once == (1 if by_blocks else None)
+    assert found.each is (map if by_blocks else local.map_in_order)
