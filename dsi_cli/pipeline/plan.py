@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from dsi_cli.engines import local
@@ -31,11 +32,15 @@ class Plan:
     """More classes than a matrix is stored of."""
     walk: Walk | None
     """How matrices are gone through by blocks; None: whole."""
+    at_once: int | None = None
+    """Epochs whose whole matrices fit; None: one a core."""
 
     @property
     def each(self) -> Callable[..., Iterator[Any]]:
         """How epochs are gone through: several at once, or one after the other where the blocks of each are."""
-        return local.map_in_order if self.walk is None else map
+        if self.walk is not None:
+            return map
+        return local.map_in_order if self.at_once is None else partial(local.map_in_order, workers=self.at_once)
 
 
 def of(classes: int, options: Options) -> Plan:
@@ -45,8 +50,9 @@ def of(classes: int, options: Options) -> Plan:
         return Plan(is_vast, None)
     budget = options.memory if options.memory is not None else memory.free() // 2
     cores = local.usable_cores()
-    if not is_vast and classes**2 * BYTES_A_VALUE * cores <= budget:
-        return Plan(is_vast, None)
+    fit = budget // (classes**2 * BYTES_A_VALUE)
+    if not is_vast and fit:
+        return Plan(is_vast, None, None if fit >= cores else fit)
 
     def each(function: Any, jobs: Iterable[Any]) -> Iterator[Any]:
         return local.map_in_order(function, jobs)

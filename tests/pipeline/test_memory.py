@@ -23,17 +23,18 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("classes", "budget", "is_vast", "by_blocks"),
+    ("classes", "budget", "is_vast", "by_blocks", "at_once"),
     [
-        (256, 1, False, False),
-        (257, 1, False, True),
-        (1000, 4 << 30, False, False),
-        (4096, 1 << 20, False, True),
-        (4097, 1 << 50, True, True),
+        (256, 1, False, False, None),
+        (257, 1, False, True, None),
+        (1000, 4 << 30, False, False, None),
+        (1000, 300_000_000, False, False, 1),
+        (4096, 1 << 20, False, True, None),
+        (4097, 1 << 50, True, True, None),
     ],
 )
-def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, monkeypatch):
+def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, at_once, monkeypatch):
     monkeypatch.setattr(local, "usable_cores", lambda: 2)
     found = plan.of(classes, Options(memory=budget))
-    assert (found.is_vast, found.walk is not None) == (is_vast, by_blocks)
-    assert found.each is (map if by_blocks else local.map_in_order)
+    assert (found.is_vast, found.walk is not None, found.at_once) == (is_vast, by_blocks, at_once)
+    assert list(found.each(lambda one: one + 1, range(5))) == [1, 2, 3, 4, 5]
