@@ -168,8 +168,10 @@ def test_files_of_checkpoints_that_are_no_more_of_the_run_go(
 ) -> None:
     monkeypatch.setattr(plan, "ALWAYS_WHOLE", 0)
     monkeypatch.setattr(blocks, "LARGEST_WHOLE", 4)
-    run, out = make_run(epochs=3), tmp_path / "out"
+    run, out = make_run(epochs=3, labels=None), tmp_path / "out"
     analyze([run], out)
+    missing = curves_of(out).xs("sai", level="metric")
+    assert (missing["reason"] == "no labels: give them with --labels FILE or PRESET").all()
     analyze([run], out, Options(epochs="1:2"))
     stems = sorted(path.stem for path in (out / "heads").rglob("*.parquet"))
     assert stems == ["1", "2"]
