@@ -18,10 +18,12 @@ from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blocked import images, places, resampled, sums
 from dsi_cli.metrics.blocked.places import Places
 from dsi_cli.metrics.blocked.sums import Sums
-from dsi_cli.metrics.blocked.walk import Indices, Rows, Walk, without_diagonal
+from dsi_cli.metrics.blocked.walk import Indices, Rows, Single, Walk, without_diagonal
 from dsi_cli.metrics.measures import Values
 
 NO_KENDALL = "kendall needs the whole matrices in memory: give more with --memory (up to 4,096 classes)"
+COLUMNS = 1014
+"""Of a block that are compared at once; with ten more for windows."""
 NO_INTERVAL = "no interval of this measure by blocks of rows"
 
 
@@ -146,21 +148,13 @@ def compared(a: Side, b: Side, other: Rows, which: Sequence[str], walk: Walk) ->
     halo = images.HALO if "ssim" in which and a.sums.classes >= structure.SMALLEST else 0
 
     def of_block(start: int, stop: int) -> Compared:
-        x, y = (_scaled(matrix, side, start, stop) for matrix, side in ((a.matrix, a), (other, b)))
         reach = min(stop + halo, a.sums.classes)
-        image = 0.0
-        if reach > stop:
-            # Apart from the rest, since a product of another shape may be rounded otherwise, and so be of another rank.
-            below = [_scaled(matrix, side, stop, reach) for matrix, side in ((a.matrix, a), (other, b))]
-            image = images.summed(np.concatenate([x, below[0]]), np.concatenate([y, below[1]]))
-        elif halo:
-            image = images.summed(x, y)
-        apart = float(np.abs(x - y).sum()) if "mae" in which else 0.0
-        ranked, rows = 0.0, None
-        if "spearman" in which:
-            first, second = a.places.centred_ranks(x), b.places.centred_ranks(y)
-            ranked, rows = float(np.einsum("ij,ij->", first, second)), (first.sum(axis=1), second.sum(axis=1))
-        return Compared(np.einsum("ij,ij->i", x, y), apart, ranked, image, rows)
+        x, y = (_rows(matrix, start, stop, reach) for matrix in (a.matrix, other))
+        parts = [_of_columns(a, b, x, y, first, stop - start, halo, which) for first in range(0, x.shape[1], COLUMNS)]
+        products, apart, ranked, image, rows = zip(*parts, strict=True)
+        sides = zip(*(pair for pair in rows if pair is not None), strict=True)
+        both = tuple(np.sum(side, axis=0) for side in sides)
+        return Compared(np.sum(products, axis=0), sum(apart), sum(ranked), sum(image), both if len(both) == 2 else None)
 
     products, apart, ranked, image, rows = zip(*walk.over(a.sums.classes, of_block), strict=True)
     sides = zip(*(pair for pair in rows if pair is not None), strict=True)
@@ -168,10 +162,27 @@ def compared(a: Side, b: Side, other: Rows, which: Sequence[str], walk: Walk) ->
     return Compared(np.concatenate(products), sum(apart), sum(ranked), sum(image), joined if len(joined) == 2 else None)
 
 
-def _scaled(matrix: Rows, side: Side, start: int, stop: int) -> Values:
-    """Return rows without the diagonal, on the side's scale."""
-    values = without_diagonal(matrix.block(start, stop), start)
-    return places.scaled(values, side.sums.low, side.sums.high)
+def _rows(matrix: Rows, start: int, stop: int, reach: int) -> Single:
+    """Return rows without the diagonal from ``start`` to ``reach``.
+
+    Those from ``stop`` on are made apart, since a product of another shape may be rounded otherwise, and so be of another rank.
+    """
+    own = without_diagonal(matrix.block(start, stop), start)
+    return own if reach == stop else np.concatenate([own, without_diagonal(matrix.block(stop, reach), stop)])
+
+
+def _of_columns(a: Side, b: Side, x: Single, y: Single, first: int, own: int, halo: int, which: Sequence[str]) -> Compared:
+    """Return what some columns of a block add, `COLUMNS` from the ``first`` on: what the processor's cache holds."""
+    wide = slice(first, first + COLUMNS + halo)
+    scaled_x, scaled_y = (side.places.scaled(values[:, wide]) for side, values in ((a, x), (b, y)))
+    image = images.summed(scaled_x, scaled_y) if halo else 0.0
+    scaled_x, scaled_y = scaled_x[:own, :COLUMNS], scaled_y[:own, :COLUMNS]
+    apart = float(np.abs(scaled_x - scaled_y).sum()) if "mae" in which else 0.0
+    ranked, rows = 0.0, None
+    if "spearman" in which:
+        ranks, others = a.places.centred_ranks(scaled_x), b.places.centred_ranks(scaled_y)
+        ranked, rows = float(np.einsum("ij,ij->", ranks, others)), (ranks.sum(axis=1), others.sum(axis=1))
+    return Compared(np.einsum("ij,ij->i", scaled_x, scaled_y), apart, ranked, image, rows)
 
 
 def _entry(a: Side, b: Side, name: str, found: Compared) -> Alignment:

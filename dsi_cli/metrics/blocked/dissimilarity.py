@@ -6,6 +6,7 @@ temporary file while the rows are gone through.
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from dsi_cli.metrics.blocked.walk import Indices, Rows, Single, Walk, without_di
 from dsi_cli.metrics.dissimilarity import ALWAYS_RIGHT, NO_Z, NORMAL_95, VARIANTS, Dissimilarity
 from dsi_cli.metrics.measures import Values
 
+AT_ONCE = 16
+"""Rows that are ranked in one go: what the processor's cache holds."""
 Doubled = NDArray[np.integer[Any]]
 """Twice the mid-ranks, whole numbers."""
 
@@ -88,7 +91,15 @@ def idm(counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path |
 
 def doubled_ranks(block: Single, start: int) -> Doubled:
     """Return twice the mid-ranks of rows from the ``start``-th on by falling similarity, ``(B, C)``; 0 on the diagonal."""
-    values = without_diagonal(block, start)
+    found = np.zeros(block.shape, dtype=np.uint16 if 2 * block.shape[1] < 2**16 else np.uint32)
+    for first in range(0, len(block), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        _rank(without_diagonal(block[some], start + first), start + first, found[some])
+    return found
+
+
+def _rank(values: Single, start: int, into: Doubled) -> None:
+    """Put twice the mid-ranks of rows without their diagonal values into rows with them."""
     size, width = values.shape
     bits = (0.0 - values).view(np.int32)  # 0.0 less, so that both zeros are one
     rising = (bits ^ ((bits >> 31) | np.int32(-(2**31)))).view(np.uint32).astype(np.uint64)
@@ -99,10 +110,41 @@ def doubled_ranks(block: Single, start: int) -> Doubled:
     first, last = np.zeros((size, width), dtype=np.int32), np.full((size, width), width - 1, dtype=np.int32)
     np.maximum.accumulate(np.where(differs, place[1:], 0), axis=1, out=first[:, 1:])
     last[:, :-1] = np.minimum.accumulate(np.where(differs, place[:-1], width - 1)[:, ::-1], axis=1)[:, ::-1]
-    found = np.zeros(block.shape, dtype=np.uint16 if 2 * width < 2**16 else np.uint32)
     own = np.arange(start, start + size)[:, None]
-    np.put_along_axis(found, column + (column >= own), (first + last + 2).astype(found.dtype), axis=1)
-    return found
+    np.put_along_axis(into, column + (column >= own), (first + last + 2).astype(into.dtype), axis=1)
+
+
+class Waiting:
+    """A square matrix of whole numbers in a file, tile by tile, so that rows and columns are read alike.
+
+    Parameters
+    ----------
+    side : of a tile; rows are given so many at a time
+    """
+
+    def __init__(self, file: Any, size: int, side: int) -> None:
+        self._file, self._size, self._side = file, size, side
+        self._dtype: np.dtype[Any] = np.dtype(np.uint16)
+
+    def add(self, rows: Doubled) -> None:
+        """Take the next rows."""
+        self._dtype = rows.dtype
+        for first in range(0, self._size, self._side):
+            self._file.write(rows[:, first : first + self._side].tobytes())
+
+    def crossed(self, start: int, _stop: int) -> float:
+        """Return the sum of ``x_ij x_ji`` over the rows of a tile and the columns from there on: those behind the tile twice."""
+        total = 0.0
+        for first in range(start, self._size, self._side):
+            tile, other = self._tile(start, first), self._tile(first, start)
+            total += (1 if first == start else 2) * float(np.einsum("ij,ji->", tile, other))
+        return total
+
+    def _tile(self, row: int, column: int) -> Values:
+        height, width = (min(self._side, self._size - at) for at in (row, column))
+        place = self._dtype.itemsize * (row * self._size + height * column)
+        data = os.pread(self._file.fileno(), self._dtype.itemsize * height * width, place)
+        return np.frombuffer(data, dtype=self._dtype).reshape(height, width).astype(np.float64)
 
 
 def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tuple[Cells, Ranks]:
@@ -111,6 +153,7 @@ def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tupl
     at = counts.indptr
     cell_ranks, nearest, columns, squares = [], [], np.zeros(size), 0.0
     with tempfile.TemporaryFile(dir=scratch) as file:
+        waiting = Waiting(file, size, walk.rows)
         for start, ranks in enumerate(walk.over(size, lambda start, stop: doubled_ranks(matrix.block(start, stop), start))):
             first = start * walk.rows
             here = slice(at[first], at[first + len(ranks)])
@@ -120,20 +163,13 @@ def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tupl
             nearest.append(np.where(own[:, None] + first == np.arange(size), np.iinfo(ranks.dtype).max, ranks).min(axis=1))
             columns += ranks.sum(axis=0, dtype=np.float64)
             squares += float(np.einsum("ij,ij->", ranks, ranks, dtype=np.float64))
-            file.write(ranks.tobytes())
-            dtype = ranks.dtype
+            waiting.add(ranks)
         file.flush()
-        crossed = sum(walk.over(size, lambda start, stop: _crossed(file, dtype, size, start, stop)))
+        crossed = sum(walk.over(size, waiting.crossed))
     row = np.repeat(np.arange(size), np.diff(at))
     cells = Cells(row, counts.indices.astype(np.intp), counts.data.astype(np.float64), np.concatenate(cell_ranks) / 2)
     moments = unscaled(size, squares / 4, crossed / 4, np.full(size, size * (size - 1) / 2), columns / 2).moments()
     return cells, Ranks(moments, np.concatenate(nearest) / 2)
-
-
-def _crossed(file: Any, dtype: np.dtype[Any], size: int, start: int, stop: int) -> float:
-    """Return the sum of the products of some rows with the same columns, of the matrix in a file."""
-    ranks = np.memmap(file, dtype=dtype, mode="r", shape=(size, size))  # anew each time, so that it takes no room for long
-    return float(np.einsum("ij,ji->", ranks[start:stop].astype(np.float64), ranks[:, start:stop].astype(np.float64)))
 
 
 def _weights(cells: Cells, classes: int) -> Mapping[str, Values]:

@@ -85,8 +85,7 @@ class Part(NamedTuple):
 def part_of(matrix: Blocks, block: NDArray[np.floating[Any]], start: int) -> Part:
     """Return what rows from the ``start``-th on add."""
     values = without_diagonal(block, start)
-    x = values.astype(np.float64)
-    of_rows = x.sum(axis=1), np.einsum("ij,ij->i", x, x)
+    of_rows = values.sum(axis=1, dtype=np.float64), np.einsum("ij,ij->i", values, values, dtype=np.float64)
     least, most = values.min(axis=1), values.max(axis=1)
     largest = max(-float(block.min()), float(block.max()))
     if matrix.symmetric:

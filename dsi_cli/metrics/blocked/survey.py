@@ -73,8 +73,12 @@ def upper_tails(rising: Single, quantile: float) -> Values:
     first = int(place)
     around = rising[:, [first, min(first + 1, rising.shape[1] - 1)]].astype(np.float64)
     edge = np.quantile(around, place - first, axis=1)[:, None]
-    kept = rising >= edge
-    tails: Values = np.where(kept, rising, 0.0).sum(axis=1, dtype=np.float64) / kept.sum(axis=1)
+    start = first
+    while start and (rising[:, start] >= edge[:, 0]).any():  # values that are the same as the edge
+        start = max(0, 2 * start - rising.shape[1])
+    tail = rising[:, start:]
+    kept = tail >= edge
+    tails: Values = np.where(kept, tail, 0.0).sum(axis=1, dtype=np.float64) / kept.sum(axis=1)
     return tails
 
 
