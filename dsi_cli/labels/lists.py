@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class LabelList:
     source: str
     preset: str | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on the source.
 
