@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from dsi_cli.views.overview import Line, Mistakes
     from dsi_cli.views.typicality import Line as TypicalityLine
 
+TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
+FOLDERS = ("csms", "neighbors", "heads", "confusions")
+"""That are named where they are there."""
 NAMED = 5
 """Labels without a synset that are named one by one."""
 
@@ -202,10 +205,10 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
     if has_mistakes:
         print("NIDM, WIDM: how near mistakes fall by the network's own similarity and by WordNet's,")
         print("over mistakes alone. CCSM: SAI excess of the network's similarity with its mistakes.")
-    folders = "csms/, confusions/" if has_mistakes else "csms/"
+    tables = [*TABLES, *(f"{name}/" for name in FOLDERS if (Path(summary.out) / name).is_dir())]
     if summary.report_problem is not None:
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
-    print(f"tables: {console.shown(summary.out)} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})")
+    print(f"tables: {console.shown(summary.out)} ({', '.join(tables)})")
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

@@ -16,7 +16,7 @@ import numpy as np
 from dsi_cli.metrics import alignment, null, structure
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blocked import images, places, resampled, sums
-from dsi_cli.metrics.blocked.places import Places
+from dsi_cli.metrics.blocked.places import Matched, Places
 from dsi_cli.metrics.blocked.sums import Sums
 from dsi_cli.metrics.blocked.walk import Indices, Rows, Single, Walk, without_diagonal
 from dsi_cli.metrics.measures import Values
@@ -124,7 +124,8 @@ def alignments(
     found = compared(a, b, b.matrix, able, walk)
     if found.rank_rows is not None:
         a.rank_rows, b.rank_rows = found.rank_rows
-    entries = {name: _entry(a, b, name, found) for name in which}
+    sorted_pairs = places.matched(a.places, b.places)
+    entries = {name: _entry(a, b, name, found, sorted_pairs) for name in which}
     if permutations:
         entries = _with_relabellings(a, b, entries, able, walk, _order(order, a), permutations, seed)
     if draws:
@@ -185,7 +186,7 @@ def _of_columns(a: Side, b: Side, x: Single, y: Single, first: int, own: int, ha
     return Compared(np.einsum("ij,ij->i", scaled_x, scaled_y), apart, ranked, image, rows)
 
 
-def _entry(a: Side, b: Side, name: str, found: Compared) -> Alignment:
+def _entry(a: Side, b: Side, name: str, found: Compared, sorted_pairs: Matched) -> Alignment:
     """Return a measure's value, and whatever of its chance level and ceiling needs no sampling."""
     blank = Alignment(name, classes_used=a.sums.classes)
     if name == "kendall":
@@ -195,7 +196,9 @@ def _entry(a: Side, b: Side, name: str, found: Compared) -> Alignment:
             return replace(blank, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {a.sums.classes}")
         return replace(blank, value=value_of(a, b, name, found), reason="ssim has no ceiling: it depends on places")
     mean, std = _chance(a, b, name)
-    return replace(blank, value=value_of(a, b, name, found), null_mean=mean, null_std=std, ceiling=_ceiling(a, b, name))
+    return replace(
+        blank, value=value_of(a, b, name, found), null_mean=mean, null_std=std, ceiling=_ceiling(a, b, name, sorted_pairs)
+    )
 
 
 def value_of(a: Side, b: Side, name: str, found: Compared) -> float:
@@ -228,10 +231,12 @@ def _chance(a: Side, b: Side, name: str) -> tuple[float, float | None]:
     return 0.0, deviation / float(np.sqrt(x.sums[0] * y.sums[0]))
 
 
-def _ceiling(a: Side, b: Side, name: str) -> float:
+def _ceiling(a: Side, b: Side, name: str, sorted_pairs: Matched) -> float:
     """Return the best value that the two sets of values could reach under any pairing: both sorted."""
-    is_ranks = name == "spearman"
-    x, y, times = places.matched(a.places, b.places, lambda one: one.midranks if is_ranks else one.middles)
+    first, second, times = sorted_pairs
+    x, y = (
+        (side.places.midranks if name == "spearman" else side.places.middles)[at] for side, at in ((a, first), (b, second))
+    )
     number = float(times.sum())
     if name == "mae":
         return float(times @ np.abs(x - y)) / number

@@ -8,8 +8,7 @@ too, since rows that are made again in another block may be rounded otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,16 +107,22 @@ def mean_absolute_difference(x: Places, y: Places) -> float:
     return float((x.counts @ each) / (float(x.counts.sum()) * float(number[-1])))
 
 
-def matched(x: Places, y: Places, of: Callable[[Places], Values]) -> tuple[Values, Values, Counts]:
-    """Return the values of both in rising order side by side, each stretch of equal pairs once, and how long these are.
+class Matched(NamedTuple):
+    """The values of two matrices in rising order side by side, each stretch of equal pairs once."""
 
-    Parameters
-    ----------
-    of : takes the bins' values out of a side: `Places.middles` or `Places.midranks`
-    """
+    first: NDArray[np.intp]
+    """Place of each stretch's value among the distinct ones of the first matrix, or its bins."""
+    second: NDArray[np.intp]
+    times: Counts
+    """How long each stretch is."""
+
+
+def matched(x: Places, y: Places) -> Matched:
+    """Return which values of two matrices meet where both are sorted."""
     upto, other = np.cumsum(x.counts), np.cumsum(y.counts)
-    ends = np.union1d(upto, other)
-    return of(x)[np.searchsorted(upto, ends)], of(y)[np.searchsorted(other, ends)], np.diff(ends, prepend=0)
+    ends = np.sort(np.concatenate([upto, other]), kind="stable")
+    ends = ends[np.append(True, ends[1:] != ends[:-1])]
+    return Matched(np.searchsorted(upto, ends), np.searchsorted(other, ends), np.diff(ends, prepend=0))
 
 
 class Ranked:
