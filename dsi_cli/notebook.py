@@ -50,6 +50,7 @@ def analyze(
     permutations: int | None = None,
     draws: int | None = None,
     evaluation: Evaluation | None = None,
+    memory: int | None = None,
     engine: str = DEFAULT_ENGINE,
     address: str | None = None,
     gpus_per_task: float = 0.0,
@@ -78,6 +79,7 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
+    memory : bytes that comparing matrices may take; where they need more it is done by blocks of rows. None: half of what is free
     engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
     address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is
         connected to, ``RAY_ADDRESS``, else Ray on this machine
@@ -113,6 +115,7 @@ def analyze(
         quantiles=tuple(quantiles),
         permutations=permutations,
         draws=draws,
+        memory=memory,
         evaluation=evaluation or Evaluation(),
         engine=Chosen(engine, address, gpus_per_task),
     )

@@ -88,6 +88,14 @@ Cache = Annotated[
     ),
 ]
 
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        help="Room for comparing matrices, e.g. 4GB; by blocks of rows where they need more; by default half of what is free.",
+    ),
+]
+
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
     """Return the numbers of ``0.485,0.456,0.406``; `UsageError` where they are none."""
@@ -99,7 +107,15 @@ def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise UsageError(f"{option} wants numbers, for example 0.485,0.456,0.406; {text!r} is none") from None
 
 
-def size(text: str | None) -> int | None:
+def memory(text: str | None) -> int | None:
+    """Return the bytes that ``--memory`` gives; `UsageError` where it gives none."""
+    found = size(text, "--memory", "4GB or 500MB")
+    if found == 0:
+        raise UsageError(f"--memory wants a size above 0, for example 4GB or 500MB; {text!r} is none")
+    return found
+
+
+def size(text: str | None, option: str = "--cache", example: str = "8GB or 0") -> int | None:
     """Return bytes.
 
     >>> size("8GB"), size("0"), size("1.5g")
@@ -109,7 +125,7 @@ def size(text: str | None) -> int | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
     if found is None:
-        raise UsageError(f"--cache wants a size, for example 8GB or 0; {text!r} is none")
+        raise UsageError(f"{option} wants a size, for example {example}; {text!r} is none")
     return int(float(found[1]) * _UNITS[found[2]])
 
 

@@ -51,6 +51,11 @@ def export(
     ranked: Annotated[
         bool, typer.Option("--sorted", help="Class indices of each row by falling similarity (SoCSM).")
     ] = False,
+    rows: Annotated[
+        str | None,
+        typer.Option("--rows", help="Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."),
+    ] = None,
+    classes: Annotated[str | None, typer.Option("--classes", help="Its columns, in the same way; all by default.")] = None,
     out: Annotated[str, typer.Option("--out", "-o", help="File (.parquet, .csv, .npy); - for stdout.")] = "-",
     as_format: Annotated[
         str | None, typer.Option("--format", help="parquet, csv or npy, where the file's name does not say.")
@@ -81,7 +86,16 @@ def export(
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
     frame = exporting.frame_of(
-        Run(output), table=table, kind=kind, epoch=epoch, split=split, name=run, ranked=ranked, reference=reference
+        Run(output),
+        table=table,
+        kind=kind,
+        epoch=epoch,
+        split=split,
+        name=run,
+        ranked=ranked,
+        reference=reference,
+        rows=exporting.chosen(rows, "--rows"),
+        classes=exporting.chosen(classes, "--classes"),
     )
     if stream is not None:
         exporting.write(frame, stream, chosen, is_matrix=table is None)

@@ -104,6 +104,8 @@ def plot(
     for path in done.files:
         print(console.shown(str(path)))
     if done.without_data and figures:
+        for name in asked.runs or opened.names:
+            opened.require_matrices(name)
         raise UsageError(f"nothing to draw for {', '.join(done.without_data)}: this output has no data for it")
     return DONE
 

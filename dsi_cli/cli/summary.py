@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from dsi_cli.views.overview import Line, Mistakes
     from dsi_cli.views.typicality import Line as TypicalityLine
 
+TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
+FOLDERS = ("csms", "neighbors", "heads", "confusions")
+"""That are named where they are there."""
 NAMED = 5
 """Labels without a synset that are named one by one."""
 
@@ -221,12 +224,12 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
             " excess of the network's similarity with its mistakes.",
             *(0, 2),
         )
-    folders = "csms/, confusions/" if has_mistakes else "csms/"
+    tables = [*TABLES, *(f"{name}/" for name in FOLDERS if (Path(summary.out) / name).is_dir())]
     if summary.report_problem is not None:
         console.error(f"no report: {summary.report_problem}; the tables are whole, dsi report makes it from them")
     elif summary.report is not None:
         print(f"report: {console.shown(summary.report)} (open it in a browser)")
     for problem in summary.logging_problems:
         console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
-    console.print_sentence(f"tables: {summary.out} (curves.parquet, checkpoints.parquet, classes.parquet, {folders})", 0, 2)
+    console.print_sentence(f"tables: {summary.out} ({', '.join(tables)})", 0, 2)
     print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")

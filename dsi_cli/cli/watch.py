@@ -78,6 +78,7 @@ def watch(
     engine: engine_options.Name = engine_options.DEFAULT,
     address: engine_options.Address = None,
     gpus_per_task: engine_options.GpusPerTask = 0.0,
+    memory: data_options.Memory = None,
     html: Report = True,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
@@ -125,6 +126,7 @@ def watch(
         choice=choice,
         permutations=permutations,
         draws=draws,
+        memory=data_options.memory(memory),
         evaluation=evaluation,
         engine=Chosen(engine, address, gpus_per_task),
     )

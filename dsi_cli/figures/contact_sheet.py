@@ -41,7 +41,9 @@ def draw(run: Run, asked: Asked) -> Figure | None:
 
 
 def _listing(run: Run, name: str, asked: Asked) -> Listing[Mistake] | None:
-    """Return a run's mistakes that have images; None without any."""
+    """Return a run's mistakes that have images; None without any, or with too many classes for how near mistakes fall."""
+    if run.is_vast(name):
+        return None
     for split in SPLITS:
         there = [one for one in epochs_of(run, PREDICTIONS, name, split) if asked.epochs is None or one in asked.epochs]
         if there:

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class LabelList:
     preset: str | None = None
     superclasses: tuple[str | None, ...] | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on source and superclasses.
 

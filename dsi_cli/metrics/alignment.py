@@ -164,7 +164,7 @@ class Pair:
         found = {name: self._exact(name) for name in which}
         found = self._with_relabellings(found, permutations, seed)
         found = self._with_intervals(found, draws, seed)
-        return {name: _finished(entry) for name, entry in found.items()}
+        return {name: finished(entry) for name, entry in found.items()}
 
     def _why_nothing(self) -> str | None:
         if self.a.classes < FEWEST_CLASSES:
@@ -236,7 +236,7 @@ class Pair:
                 continue
             draws = null.every_relabelling(classes) if everything else null.random_relabellings(classes, count, seed)
             values = np.fromiter(self._over(name, draws), dtype=np.float64)
-            out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
+            out[name] = with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
 
     def _with_intervals(self, found: dict[str, Alignment], draws: int | None, seed: int) -> dict[str, Alignment]:
@@ -294,7 +294,7 @@ _EXACT_NULLS: dict[str, Callable[[Pair], tuple[float, float | None]]] = {
 }
 
 
-def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
+def with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
     """Return the entry with what its values over relabellings add: exact if they are all, else an estimate."""
     value = entry.value
     assert value is not None
@@ -311,7 +311,7 @@ def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bo
     return replace(entry, p_value=alike / len(values) if everything else (1 + alike) / (1 + len(values)))
 
 
-def _finished(entry: Alignment) -> Alignment:
+def finished(entry: Alignment) -> Alignment:
     """Return the entry with z and excess, and a reason for whatever is missing."""
     value, mean = entry.value, entry.null_mean
     if value is None:
@@ -330,11 +330,12 @@ def _finished(entry: Alignment) -> Alignment:
         else:
             missing.append("every relabelling gives the same value, so there is no z")
     if entry.low is None:
-        missing.append(_why_no_interval(entry))
+        missing.append(why_no_interval(entry))
     return replace(entry, reason="; ".join(missing) or None)
 
 
-def _why_no_interval(entry: Alignment) -> str:
+def why_no_interval(entry: Alignment) -> str:
+    """Return why a measure has no interval, where no draws were asked for."""
     if entry.measure == "kendall":
         return "no interval for kendall"
     if entry.classes_used > bootstrap.LARGEST:

@@ -63,13 +63,18 @@ def intervals(
             found[measure] = spearman(a, b, times, (draws, seed))
         else:
             with np.errstate(divide="ignore", invalid="ignore"):
-                found[measure] = _FROM_SUMS[measure](*sums)
+                found[measure] = FROM_SUMS[measure](*sums)
+    return percentiles(found)
+
+
+def percentiles(found: dict[str, Values]) -> dict[str, tuple[float, float]]:
+    """Return the 2.5 and 97.5 percentile of each measure's values over draws; draws in which it does not exist are left out."""
     drawn = np.array(list(found.values()))
     if np.isfinite(drawn).all():
         return {measure: (float(low), float(high)) for measure, low, high in zip(found, *_ends(drawn), strict=True)}
     kept = {measure: values[np.isfinite(values)] for measure, values in found.items()}
-    percentiles = {measure: _ends(values) for measure, values in kept.items() if values.size}
-    return {measure: (float(low), float(high)) for measure, (low, high) in percentiles.items()}
+    ends = {measure: _ends(values) for measure, values in kept.items() if values.size}
+    return {measure: (float(low), float(high)) for measure, (low, high) in ends.items()}
 
 
 def _ends(drawn: Values) -> Values:
@@ -133,7 +138,7 @@ def _spread(n: Values, x: Values, xx: Values) -> Values:
     return np.where(spread > ROUNDING * xx, spread, np.nan)
 
 
-_FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, Values], Values]] = {
+FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, Values], Values]] = {
     "cosine": _cosine,
     "mae": _mae,
     "mse": _mse,

@@ -23,6 +23,8 @@ Csm = NDArray[np.floating[Any]]
 FEWEST_CLASSES = 4
 """Of a matrix, and of a group: with three classes a relabelling has too little to choose from."""
 
+SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
+
 
 class Alignment(NamedTuple):
     """The alignment of a group; None where it does not exist, with the reason."""
@@ -70,14 +72,19 @@ def of_group(a: Csm, b: Csm) -> Alignment:
         The group's rows and columns of both matrices, without NaN.
     """
     if len(a) < FEWEST_CLASSES:
-        return Alignment(reason=f"{len(a)} classes: the alignment of a group needs {FEWEST_CLASSES} or more")
+        return too_few(len(a))
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Alignment(reason="all similarities within the group are the same, so there is no correlation")
+        return Alignment(reason=SAME_THROUGHOUT)
     first, second = map(null.Moments.of, square)
     deviation = null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
     pearson = measures.pearson(x, y)
     if deviation == 0:
         return Alignment(pearson, reason="every relabelling gives the same value, so there is no z")
     return Alignment(pearson, pearson / deviation)
+
+
+def too_few(classes: int) -> Alignment:
+    """Return what there is of a group of fewer than `FEWEST_CLASSES`."""
+    return Alignment(reason=f"{classes} classes: the alignment of a group needs {FEWEST_CLASSES} or more")

@@ -21,6 +21,9 @@ from dsi_cli.metrics import null
 from dsi_cli.metrics.measures import Values, off_diagonal, ranks
 
 VARIANTS = ("all", "errors", "macro")
+FEWEST_CLASSES = 3
+ALWAYS_RIGHT = "no mistake, so chance gives the same"
+NO_Z = "every relabelling gives the same value, so there is no z"
 NORMAL_95 = 1.959963984540054
 
 
@@ -91,9 +94,9 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used_counts: Values = counts[np.ix_(kept, kept)].astype(np.float64)
     used = {"classes_used": len(kept), "samples_used": int(used_counts.sum())}
-    if len(kept) < 3 or used_counts.sum() == 0:
-        reason = "no sample" if used_counts.sum() == 0 else f"{len(kept)} classes: ranks need three or more"
-        return {variant: Dissimilarity(variant, **used, reason=reason) for variant in VARIANTS}
+    missing = why_nothing(len(kept), used["samples_used"])
+    if missing is not None:
+        return {variant: Dissimilarity(variant, **used, reason=missing) for variant in VARIANTS}
     rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     found = {variant: _variant(variant, weights, rank) for variant, weights in _weights(used_counts).items()}
     out = {}
@@ -102,6 +105,13 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
         samples = used["samples_used"] - (int(np.trace(used_counts)) if variant == "errors" else 0)
         out[variant] = replace(entry, classes_used=len(kept), samples_used=samples)
     return out
+
+
+def why_nothing(classes: int, samples: int) -> str | None:
+    """Return why there is no IDM of so many classes with samples, None if there is one."""
+    if samples == 0:
+        return "no sample"
+    return f"{classes} classes: ranks need three or more" if classes < FEWEST_CLASSES else None
 
 
 def _weights(counts: Values) -> dict[str, tuple[Values, Values]]:
@@ -128,9 +138,9 @@ def _variant(variant: str, weights: tuple[Values, Values], rank: Values) -> Diss
     half = NORMAL_95 * error / scale
     entry = Dissimilarity(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
     if wrong == 0.0:
-        return replace(entry, reason="no mistake, so chance gives the same")
+        return replace(entry, reason=ALWAYS_RIGHT)
     z = (value - chance) / std if std > 0 else None
-    reason = None if z is not None else "every relabelling gives the same value, so there is no z"
+    reason = None if z is not None else NO_Z
     return replace(entry, z=z, excess=(value - chance) / (1 - chance), reason=reason)
 
 

@@ -26,9 +26,22 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import Engine, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
-from dsi_cli.pipeline import answering, by_class, curves, hierarchy, labelling, mapped, reading, reference, references
+from dsi_cli.pipeline import (
+    answering,
+    blocked,
+    by_class,
+    curves,
+    hierarchy,
+    labelling,
+    mapped,
+    plan,
+    reading,
+    reference,
+    references,
+)
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
+from dsi_cli.pipeline.heads import Heads
 from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options, epoch_filter
@@ -244,13 +257,10 @@ def _epochs(
     engine: Engine,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
-    state.no_reference = semantics.references[0].missing
-    _write_references(out, one, semantics, tables.references)
-    semantics.prepare()
-    matrices = Matrices(out, state, ("ncsm", "ncsm_centred") if options.centred else ("ncsm",), options)
+    work = _work(out, state, one, tables, options, engine)
+    matrices = work.matrices
     jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
-    for job in engine.map_in_order(partial(_with_rows, semantics=semantics, options=options), jobs, _without_rows):
+    for job in work.each(work.with_rows, jobs):
         record = job.record
         if job.lost is not None:
             state.fail(record, job.lost)
@@ -267,6 +277,35 @@ def _epochs(
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
     output.remove(matrices.strays())
+
+
+class _Work(NamedTuple):
+    """How the epochs of a run are computed."""
+
+    matrices: Matrices
+    with_rows: Callable[[_Job], _Job]
+    each: Callable[..., Iterator[_Job]]
+    """How epochs are gone through, as `map`."""
+
+
+def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options, engine: Engine) -> _Work:
+    """Return how a run's epochs are computed, after writing what its references are."""
+    kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
+    how = plan.of(one.classes, options)
+    if how.is_vast and how.walk is not None:
+        by_rows = blocked.of_rows(out, one, tables.references, options, how.walk)
+        state.no_reference = by_rows.references[0].missing
+        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), how.each)
+    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
+    state.no_reference = semantics.references[0].missing
+    _write_references(out, one, semantics, tables.references)
+    matrices = Matrices(out, state, kinds, options)
+    if how.walk is not None:
+        by_rows = blocked.of_semantics(out, semantics, options, how.walk)
+        return _Work(matrices, partial(_by_rows, by_rows), how.each)
+    semantics.prepare()
+    each = partial(engine.map_in_order, lost=_without_rows) if engine.is_elsewhere else how.each
+    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), each)
 
 
 def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
@@ -319,6 +358,12 @@ def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
 
 def _without_rows(job: _Job, reason: str) -> _Job:
     return job._replace(lost=reason)
+
+
+def _by_rows(comparing: blocked.Comparing, job: _Job) -> _Job:
+    """Do as `_with_rows`, by blocks of rows."""
+    rows, table = blocked.rows_of(job.stored, job.answers, job.record, comparing)
+    return job._replace(rows=job.rows + rows, by_class=table)
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

@@ -23,7 +23,8 @@ from dsi_cli.pipeline.answer_files import AnswerFiles, Whole
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions.outcome import Answer, Outcome
-from dsi_cli.similarity.confusion import confusion_similarity
+from dsi_cli.similarity import blocks
+from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
@@ -84,7 +85,8 @@ class Stored:
     """What the output holds of one answer; None where it lacks something."""
 
     split: str
-    counts: NDArray[np.int64] | None
+    counts: Any
+    """Sparse if of many classes, see `confusion_counts`."""
     ccsm: NDArray[np.float32] | None
     tncsm: NDArray[np.float32] | None
     said: dict[str, Any] = field(default_factory=dict)
@@ -174,6 +176,10 @@ class Answers:
             return Stored(self.split, None, None, None)
         paths = {part: self._files.path(record, part) for part in said["parts"]}
         counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path])) if CONFUSIONS.path in paths else None
+        if counts is None and PREDICTIONS.path in paths:
+            samples = parquet.read(paths[PREDICTIONS.path])
+            target, prediction = (samples[name].to_numpy() for name in ("target", "prediction"))
+            counts = confusion_counts(target, prediction, said["classes"])
         ccsm, tncsm = (
             parquet.to_matrix(parquet.read(paths[kind])) if kind in paths else None for kind in ("ccsm", "tncsm")
         )
@@ -211,7 +217,8 @@ class Answers:
         return described is not None and output.canonical(mark.get("source") or {}) == output.canonical(described)
 
     def _is_enough(self, mark: dict[str, Any]) -> bool:
-        return self.source is None or not self.source.wants_templates or "tncsm" in mark["parts"]
+        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > blocks.LARGEST_WHOLE
+        return self.source is None or not self.source.wants_templates or is_all
 
     def _find(self, record: Record) -> None:
         """Take the answer that the output has of a checkpoint: best one of this source, and one in its place."""
@@ -251,12 +258,17 @@ class Answers:
         mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": says}
         made: list[tuple[str, Any]] = []
         if answer.templates is not None:
-            tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
-            made.append(("tncsm", self._matrix(record, "tncsm", tncsm)))
+            if len(answer.templates.sums) <= blocks.LARGEST_WHOLE:
+                tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
+                made.append(("tncsm", self._matrix(record, "tncsm", tncsm)))
             mark |= {"typicality": list(answer.templates.typicality), "histograms": answer.templates.histograms}
         if answer.outcome is not None:
             made = [*self._of_outcome(record, answer.outcome), *made]
-            made.append((CONFUSIONS.path, self._counts(record, answer.outcome)))
+            if answer.outcome.predictions is None or not _is_vast(answer.outcome):
+                made.append((CONFUSIONS.path, self._counts(record, answer.outcome)))
+            mark |= {"classes": answer.outcome.counts.shape[0]}
+        if not made:
+            raise CheckpointError(f"templates of more than {blocks.LARGEST_WHOLE:,} classes are not compared")
         for part, table in made:
             is_mark = part == made[-1][0]
             yield part, table, wanted | ({"parts": [part for part, _ in made]} | mark if is_mark else {})
@@ -264,7 +276,8 @@ class Answers:
     def _of_outcome(self, record: Record, outcome: Outcome) -> Iterator[tuple[str, Any]]:
         if outcome.predictions is not None:
             yield PREDICTIONS.path, self._samples(record, outcome)
-        yield "ccsm", self._matrix(record, "ccsm", confusion_similarity(outcome.counts))
+        if not _is_vast(outcome):
+            yield "ccsm", self._matrix(record, "ccsm", confusion_similarity(outcome.counts))
 
     def _matrix(self, record: Record, kind: str, matrix: NDArray[np.float32]) -> Any:
         constants = self._constants(record) | {"kind": kind}
@@ -295,6 +308,11 @@ class Answers:
             self._files.note(path, part, placed)
             if "parts" in placed:
                 self._held[record.path] = placed
+
+
+def _is_vast(outcome: Outcome) -> bool:
+    """Return whether there are more classes than a matrix is stored of."""
+    return bool(outcome.counts.shape[0] > blocks.LARGEST_WHOLE)
 
 
 def _placed(table: Any, record: Record) -> Any:

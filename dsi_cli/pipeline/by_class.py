@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
 from dsi_cli.metrics import by_class
-from dsi_cli.pipeline.semantics import Csm, Prepared, Semantics, own_of
+from dsi_cli.pipeline.labelling import Labelling
+from dsi_cli.pipeline.semantics import Classes, Csm, Prepared, Semantics, own_of
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -39,10 +41,28 @@ def _parts(own: Csm, reference: Prepared, record: Record, semantics: Semantics) 
     kept = np.intersect1d(own.classes, reference.csm.classes, assume_unique=True)
     if len(kept) < by_class.FEWEST_CLASSES:
         return
-    names = ("run", "epoch", "epochs_completed", "step")
-    constants = {name: getattr(record, name) for name in names} | {"of": own.name, "reference": reference.name}
     pearson, z = by_class.of_classes(own.matrix[np.ix_(kept, kept)], reference.matrix[np.ix_(kept, kept)])
-    groups = [semantics.labelling.group_of(int(index)) for index in kept]
+
+    def of_group(at: Classes) -> by_class.Alignment:
+        return by_class.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
+
+    yield from tables(record, own.name, reference.name, semantics.labelling, kept, pearson, z, of_group)
+
+
+def tables(
+    record: Record,
+    own: str,
+    reference: str,
+    labelling: Labelling,
+    kept: Classes,
+    pearson: NDArray[np.float64],
+    z: NDArray[np.float64],
+    of_group: Callable[[Classes], by_class.Alignment],
+) -> Iterator[pa.Table]:
+    """Yield the rows of the classes ``kept``, whose ``pearson`` and ``z`` are known, and those of their groups."""
+    names = ("run", "epoch", "epochs_completed", "step")
+    constants = {name: getattr(record, name) for name in names} | {"of": own, "reference": reference}
+    groups = [labelling.group_of(int(index)) for index in kept]
     reasons = [CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)]
     varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
     varying |= {name: pa.array(values, from_pandas=True) for name, values in (("pearson", pearson), ("z", z))}
@@ -50,8 +70,7 @@ def _parts(own: Csm, reference: Prepared, record: Record, semantics: Semantics) 
     rows = []
     for group in dict.fromkeys(group for group in groups if group is not None):
         at = kept[[one == group for one in groups]]
-        entry = by_class.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
-        rows.append(constants | {"group": group, "classes_used": len(at)} | entry._asdict())
+        rows.append(constants | {"group": group, "classes_used": len(at)} | of_group(at)._asdict())
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from functools import reduce
 from itertools import permutations
 from math import sqrt
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, p
 from dsi_cli.metrics import weights as wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.hierarchy import Judgement
-from dsi_cli.metrics.reliability import reliability
+from dsi_cli.metrics.reliability import Reliability, reliability
 from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.options import Options
@@ -26,6 +26,44 @@ from dsi_cli.pipeline.semantics import SCSM, Classes, Csm, Prepared, Semantics, 
 from dsi_cli.similarity.confusion import classes_with_samples
 
 Row = dict[str, Any]
+
+
+class Named(Protocol):
+    """A matrix of an epoch, whole or by rows."""
+
+    @property
+    def name(self) -> str:
+        """As of `Csm`."""
+
+    @property
+    def kind(self) -> str:
+        """The kind alone."""
+
+    @property
+    def split(self) -> str | None:
+        """The split, None where it has none."""
+
+    @property
+    def reliability(self) -> Reliability | None:
+        """Of a CCSM."""
+
+
+class Compared(Protocol):
+    """A reference, whole or by rows."""
+
+    @property
+    def name(self) -> str:
+        """In the tables."""
+
+    @property
+    def missing(self) -> str | None:
+        """Why nothing can be aligned with it."""
+
+    @property
+    def classes(self) -> Classes:
+        """Those that it has."""
+
+
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """Of the two matrices that a SAI names."""
 
@@ -48,12 +86,12 @@ def rows_of(
 ) -> list[Row]:
     """Return every row that an epoch's stored matrices and counts give."""
     rows = [row for csm in found if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options)]
-    rows += _reliability_rows(found, record)
+    rows += reliability_rows(found, record)
     rows += _alignment_rows(found, record, semantics, options) + _partial_rows(found, record, semantics, options)
     for answer in answers:
         if answer.counts is not None:
-            rows += _answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
-            rows += _hierarchy_rows(answer, record, semantics)
+            rows += answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics)
+            rows += hierarchy_rows(answer, record, semantics)
     return rows
 
 
@@ -61,20 +99,20 @@ def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
     """Return the rows that say why a checkpoint has no answer on a split."""
     place = {"split": split, "reason": reason}
     return [
-        _point(record, metric="accuracy", **place),
-        *(_point(record, metric="idm", of="ncsm", variant=one, **place) for one in dissimilarity.VARIANTS),
+        point(record, metric="accuracy", **place),
+        *(point(record, metric="idm", of="ncsm", variant=one, **place) for one in dissimilarity.VARIANTS),
     ]
 
 
 def mean_row(record: Record, value: float) -> Row:
     """Return the row that says how long the mean weight row is."""
-    return _point(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
+    return point(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
 
 
 def trainer_rows(record: Record, log: Log | None) -> list[Row]:
     """Return the curves that the trainer wrote itself: from the log beside the checkpoint, else from its contents."""
     return [
-        _point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
+        point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
         for name, value in trainer_values(record, log).items()
         if name in CURVES
     ]
@@ -104,17 +142,18 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _wsi_rows(csm: Csm, record: Record, options: Options) -> list[Row]:
     square = csm.matrix[np.ix_(csm.classes, csm.classes)]
     common = {"metric": "wsi", "of": csm.kind, "split": csm.split, "classes_used": len(square)}
-    rows = [_point(record, **common, variant="mean", value=wsi.mean_wsi(square))]
+    rows = [point(record, **common, variant="mean", value=wsi.mean_wsi(square))]
     for quantile in options.quantiles:
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
         for name, function in (("max", wsi.max_wsi), ("min", wsi.min_wsi)):
-            rows.append(_point(record, **common, variant=name + suffix, value=function(square, quantile)))
+            rows.append(point(record, **common, variant=name + suffix, value=function(square, quantile)))
     return rows
 
 
-def _reliability_rows(found: Sequence[Csm], record: Record) -> list[Row]:
+def reliability_rows(found: Sequence[Named], record: Record) -> list[Row]:
+    """Return the reliability of each CCSM."""
     return [
-        _point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
+        point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
         for csm in found
         if csm.reliability is not None
     ]
@@ -132,14 +171,15 @@ def _alignment_rows(found: Sequence[Csm], record: Record, semantics: Semantics, 
             if reference.missing is None:
                 rows += _pair_rows(csm, reference.csm, reference, sides, record, semantics, options)
             else:
-                rows += _missing_reference(csm, reference, record, options)
+                rows += missing_reference(csm, reference, record, options)
     return rows
 
 
-def _missing_reference(csm: Csm, reference: Prepared, record: Record, options: Options) -> list[Row]:
-    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
+def missing_reference(csm: Named, reference: Compared, record: Record, options: Options) -> list[Row]:
+    """Return the rows that say why a matrix is not aligned with a reference."""
+    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.classes)}
     of = f"{csm.name},{SCSM}"
-    return [_point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
+    return [point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
 
 
 def _partial_rows(found: Sequence[Csm], record: Record, semantics: Semantics, options: Options) -> list[Row]:
@@ -151,7 +191,7 @@ def _partial_rows(found: Sequence[Csm], record: Record, semantics: Semantics, op
         entry = _partial(own, first, given, options)
         place = {"of": f"{own.name},{SCSM}", "reference": f"{first.name}|{given.name}"}
         values = asdict(entry)
-        rows.append(_point(record, metric="sai", **place, variant=values.pop("measure"), **values))
+        rows.append(point(record, metric="sai", **place, variant=values.pop("measure"), **values))
     return rows
 
 
@@ -199,18 +239,18 @@ def _pair_rows(
         entries = alignment.Pair(sides.of(first, kept), other, order).alignments(
             options.measures, options.permutations, options.draws, options.seed
         )
-    corrected = _corrected(entries.get("pearson"), first, second)
+    noiseless = corrected(entries.get("pearson"), first, second)
     common = {"metric": "sai", "of": f"{first.name},{second.name}"}
     if reference is not None:
         common["reference"] = reference.name
     rows = []
-    for entry in [*entries.values(), *([corrected] if corrected is not None else [])]:
+    for entry in [*entries.values(), *([noiseless] if noiseless is not None else [])]:
         values = asdict(entry)
-        rows.append(_point(record, **common, variant=values.pop("measure"), **values))
+        rows.append(point(record, **common, variant=values.pop("measure"), **values))
     return rows
 
 
-def _corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment | None:
+def corrected(pearson: Alignment | None, first: Named, second: Named) -> Alignment | None:
     """Return Pearson's correlation corrected for the noise of CCSMs; None where it was not asked for, or none takes part."""
     found = [csm.reliability for csm in (first, second) if csm.reliability is not None]
     if pearson is None or not found:
@@ -232,12 +272,12 @@ def _corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment 
     return replace(entry, excess=entry.value)
 
 
-def _answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
+def answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
     """Return accuracy and the like, from counts; loss and top-5 where the model was run."""
     assert answer.counts is not None
     counts = answer.counts
     samples = counts.sum(axis=1)
-    right, total = np.diagonal(counts), int(samples.sum())
+    right, total = counts.diagonal(), int(samples.sum())
     present = samples > 0
     values = {
         "accuracy": float(right.sum() / total),
@@ -247,7 +287,7 @@ def _answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
         "accuracy_top5": None if answer.said.get("top5") is None else answer.said["top5"] / total,
     }
     used = {"split": answer.split, "classes_used": int(present.sum()), "samples_used": total}
-    return [_point(record, metric=name, value=value, **used) for name, value in values.items() if value is not None]
+    return [point(record, metric=name, value=value, **used) for name, value in values.items() if value is not None]
 
 
 def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Record, semantics: Semantics) -> list[Row]:
@@ -256,17 +296,17 @@ def _dissimilarity_rows(answer: StoredAnswer, found: Sequence[Csm], record: Reco
     rows: list[Row] = []
     for csm in found:
         if csm.kind != "ccsm" and csm.split in (None, answer.split):
-            rows += _of_idm(record, answer, csm.kind, dissimilarity.idm(answer.counts, csm.matrix))
+            rows += of_idm(record, answer, csm.kind, dissimilarity.idm(answer.counts, csm.matrix))
     for reference in semantics.references:
         if reference.missing is None:
             entries = dissimilarity.idm(answer.counts, reference.matrix)
         else:
             entries = {one: dissimilarity.Dissimilarity(one, reason=reference.missing) for one in dissimilarity.VARIANTS}
-        rows += [row | {"reference": reference.name} for row in _of_idm(record, answer, SCSM, entries)]
+        rows += [row | {"reference": reference.name} for row in of_idm(record, answer, SCSM, entries)]
     return rows
 
 
-def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
+def hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
     """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
     assert answer.counts is not None
     counts, labelling = answer.counts, semantics.labelling
@@ -280,15 +320,17 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
     }
     by = {"severity": labelling.hierarchy.name, "superclass_accuracy": labelling.superclasses_are}
     return [
-        _point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
+        point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
         for metric, entry in found.items()
     ]
 
 
-def _of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:
-    return [_point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
+def of_idm(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]) -> list[Row]:
+    """Return the rows of an IDM by one matrix."""
+    return [point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
 
 
-def _point(record: Record, **values: Any) -> Row:
+def point(record: Record, **values: Any) -> Row:
+    """Return a row of the curves table at a checkpoint."""
     place = {"run": record.run, "epoch": record.epoch, "epochs_completed": record.epochs_completed, "step": record.step}
     return {**place, **values}

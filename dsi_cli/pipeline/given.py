@@ -152,7 +152,9 @@ def _epoch(epochs: Sequence[int]) -> str:
 
 def _digest(outcome: Outcome) -> str:
     made = hashlib.sha256()
-    for part in (outcome.counts, outcome.predictions, outcome.targets, outcome.scores, outcome.samples):
+    counts = outcome.counts
+    cells = (counts,) if isinstance(counts, np.ndarray) else (counts.indptr, counts.indices, counts.data)
+    for part in (*cells, outcome.predictions, outcome.targets, outcome.scores, outcome.samples):
         made.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
     made.update(repr(None if outcome.paths is None else list(outcome.paths)).encode(errors="backslashreplace"))
     return made.hexdigest()[:16]

@@ -108,6 +108,8 @@ class Options:
     permutations: int | None = None
     draws: int | None = None
     seed: int = 0
+    memory: int | None = None
+    """Bytes that comparing matrices may take; None: half of what is free. Shapes no value."""
     log: str | None = None
     """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)

@@ -23,16 +23,19 @@ from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.scan import Choice, Scanned, scan
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
+from dsi_cli.metrics.blocked.survey import Survey
 from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import connecting
 from dsi_cli.remote.places import RemotePath
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
 
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+STORED = (CSMS, HEADS, NEIGHBORS)
+"""The tables that hold a matrix, or what stands for one."""
 NOT_ASKED = "not among --epochs"
 KEPT_BYTES = 128 << 20
 """Weights held between scanning and computing; beyond that they are read a second time."""
@@ -100,7 +103,7 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
             record = _record(row)
             if record is not None and record.run == run:
                 known.without_matrix[record.path] = record
-    for path, options in output.files_of(out, CSMS, run).items():
+    for path, options in _files(out, run, (CSMS, NEIGHBORS)).items():
         record = _record(options.get("record"))
         is_its_own = path.parent.name in KINDS or (record is not None and record.head is None)
         if record is not None and is_its_own and options.get("shaping") == dict(shaping):
@@ -198,6 +201,10 @@ class Stored:
     """The stored matrices, where they are wanted."""
     mean_row: float
     zero_rows: list[int]
+    weight: NDArray[np.float32] | None = None
+    """The classifier, where it stands for matrices too large to be stored, and is wanted."""
+    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    """By kind, of the matrices that were gone through meanwhile."""
 
 
 class Matrices:
@@ -218,15 +225,18 @@ class Matrices:
         self._raw = {record.path: record for record in state.records}
         self._places = {found.shown: found for found in state.run.checkpoints}
         self._last = timeline.stands_for_epoch(state.usable)
-        self._there = {path: said for path, said in output.files_of(out, CSMS, state.run.name).items() if _is_ours(path)}
+        self._there = {path: said for path, said in self._every().items() if _is_ours(path)}
         self._waiting = {record.path for record in state.usable}
         self._displaced: dict[str, tuple[NDArray[np.float32], dict[str, Any]]] = {}
+
+    def _every(self) -> dict[Path, dict[str, Any]]:
+        return _files(self.out, self.state.run.name, STORED)
 
     def strays(self) -> set[Path]:
         """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
         left = self.state.gone - {record.path for record in self.state.usable}
         kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
-        every = output.paths_of(self.out, CSMS, self.state.run.name)
+        every = {path for table in STORED for path in output.paths_of(self.out, table, self.state.run.name)}
         return {path for path in every if _is_ours(path)} - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
@@ -298,8 +308,8 @@ class Matrices:
 
     def _table(
         self, record: Record, kind: str, described: dict[str, Any]
-    ) -> tuple[NDArray[np.float32], Any, dict[str, Any]]:
-        """Return a matrix, as a table too, and what stands beside it: moved from another place of the output, or made."""
+    ) -> tuple[NDArray[np.float32] | None, Any, dict[str, Any]]:
+        """Return a matrix (None where it is never whole), as a table too, and what stands beside it: moved from another place of the output, or made."""
         matrix, said = self._moved(kind, described) or self._made(record, kind)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         table = parquet.from_matrix(CSMS, matrix, constants | {"kind": kind}, {"class_index": range(len(matrix))})
@@ -311,7 +321,8 @@ class Matrices:
         if same in self._displaced:
             return self._displaced.pop(same)
         for path, there in self._there.items():
-            if path not in self.paths and _source(path.parent.name, there) == same:
+            is_matrix = self.out / CSMS.path in path.parents
+            if is_matrix and path not in self.paths and _source(path.parent.name, there) == same:
                 return _read_matrix(path, there)
         return None
 
@@ -322,6 +333,10 @@ class Matrices:
             self._displaced[_source(kind, there)] = _read_matrix(path, there)
 
     def _made(self, record: Record, kind: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        weight = self._read_weight(record)
+        return KINDS[kind](weight), said_of(weight)
+
+    def _read_weight(self, record: Record) -> NDArray[np.float32]:
         weight = self.state.weights.get(record.path, self.state.text_weights.get(record.path))
         if weight is None:
             place = self._places.get(record.path)
@@ -330,18 +345,31 @@ class Matrices:
             if again is None or again.weight is None or again.record.fingerprint != record.fingerprint:
                 raise UnreadableError("changed while it was analysed: run the same command again")
             weight = again.weight
-        said = {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
-        return KINDS[kind](weight), said
+        return weight
+
+
+def said_of(weight: NDArray[np.float32]) -> dict[str, Any]:
+    """Return what stands beside what was made from a classifier."""
+    return {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
+
+
+def _files(out: Path, run: str, tables: Sequence[Table]) -> dict[Path, dict[str, Any]]:
+    return {path: said for table in tables for path, said in output.files_of(out, table, run).items()}
 
 
 def _is_ours(path: Path) -> bool:
-    """Return whether a matrix was made from weights alone; those of a split are `dsi_cli.pipeline.answers`'."""
-    return path.parent.name in KINDS
+    """Return whether a file was made from weights alone; those of a split are `dsi_cli.pipeline.answers`'."""
+    return path.parent.name in (*KINDS, output.WEIGHT)
 
 
 def _source(kind: str, said: Mapping[str, Any]) -> str:
     """Return what a matrix was made from, as text that is equal exactly when that is."""
-    return output.canonical({"kind": kind} | {name: said.get(name) for name in ("record", "shaping")})
+    return f"{kind} {made_from(said)}"
+
+
+def made_from(said: Mapping[str, Any]) -> str:
+    """Return the checkpoint and the options that a file was made from, as text that is equal exactly when they are."""
+    return output.canonical({name: said.get(name) for name in ("record", "shaping")})
 
 
 def _read_matrix(path: Path, said: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:

@@ -22,13 +22,12 @@ from dsi_cli.pipeline import mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
+from dsi_cli.similarity.blocks import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks
 from dsi_cli.wordnet.net import Net, load
 
-LARGEST_WHOLE = 4096
-"""Labels; of longer lists the nearest classes are given unless the whole matrix is asked for."""
 NEIGHBORS = 10
 """Nearest classes of each, unless another number is asked for."""
 BLOCK = 512

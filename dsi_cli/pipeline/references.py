@@ -7,7 +7,7 @@ file. All else is the file of a matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from dsi_cli.pipeline.semantics import Reference
 from dsi_cli.wordnet import information, measures, net
 from dsi_cli.wordnet.information import UNKNOWN
 from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.taxonomy import Taxonomy
 
 Values = NDArray[np.float64]
 
@@ -43,6 +44,10 @@ class Opened:
     """Where a class must be known, in words."""
     is_matrix: bool = False
     """Whether it is a file that may not fit a run's classes."""
+    path_nodes: Callable[[Labelling], Mapping[int, int]] | None = None
+    """Of path similarity, which can be had by rows: gives the node of each class that has one."""
+    taxonomy: Taxonomy | None = None
+    """What these are nodes of."""
 
     def of(self, one: Labelling) -> Reference:
         """Return the reference of a run's classes.
@@ -56,9 +61,12 @@ class Opened:
             nothing = np.full((one.classes, one.classes), np.nan, dtype=np.float32)
             return Reference(self.name, nothing, one.why_no_reference())
         matrix = self.similarity(one).astype(np.float32)
-        known = int((~np.isnan(np.diagonal(matrix))).sum())
-        few = f"{known} of {one.classes} labels are known to {self.source}: an alignment needs {FEWEST} or more"
-        return Reference(self.name, matrix, few if known < FEWEST else None)
+        return Reference(self.name, matrix, self.too_few(int((~np.isnan(np.diagonal(matrix))).sum()), one.classes))
+
+    def too_few(self, known: int, classes: int) -> str | None:
+        """Return why nothing can be aligned with a reference that knows so few of the classes, None where it can."""
+        few = f"{known} of {classes} labels are known to {self.source}: an alignment needs {FEWEST} or more"
+        return few if known < FEWEST else None
 
     @property
     def described(self) -> dict[str, str]:
@@ -129,17 +137,25 @@ def _by_wordnet(kind: str, of: Net) -> Opened:
     def similarity(one: Labelling) -> Values:
         return placed(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
 
-    return Opened(f"{of.id}-{kind}", None, similarity, "WordNet")
+    nodes = (lambda one: one.nodes) if kind == "path" else None
+    return Opened(f"{of.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=of.taxonomy)
 
 
 def _by_tree(kind: str, tree: Tree) -> Opened:
     measure = measures.BY_TAXONOMY[kind]
 
-    def similarity(one: Labelling) -> Values:
+    def nodes(one: Labelling) -> dict[int, int]:
         assert one.labels is not None
-        return placed(tree.nodes(one.labels.names), one.classes, lambda nodes: measure(nodes, tree.taxonomy))
+        return tree.nodes(one.labels.names)
 
-    return Opened(f"{tree.name}-{kind}", tree.fingerprint, similarity, tree.source)
+    return Opened(
+        f"{tree.name}-{kind}",
+        tree.fingerprint,
+        lambda one: placed(nodes(one), one.classes, lambda found: measure(found, tree.taxonomy)),
+        tree.source,
+        path_nodes=nodes if kind == "path" else None,
+        taxonomy=tree.taxonomy,
+    )
 
 
 def _by_information(kind: str, path: Path, of: Net) -> Opened:

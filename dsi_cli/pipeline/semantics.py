@@ -74,6 +74,11 @@ class Prepared:
         """The matrix as one of those of an epoch."""
         return Csm(SCSM, self.matrix, np.flatnonzero(~np.isnan(np.diagonal(self.matrix))))
 
+    @property
+    def classes(self) -> Classes:
+        """Those that it has."""
+        return self.csm.classes
+
     def side(self, kept: Classes) -> Side:
         """Return the matrix of some classes, prepared; that of all known classes is kept."""
         key = kept.tobytes()

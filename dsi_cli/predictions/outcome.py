@@ -17,8 +17,8 @@ class Outcome:
     A source that has counts alone (a confusion matrix) leaves the samples None.
     """
 
-    counts: NDArray[np.int64]
-    """``(C, C)``: rows are the truth, columns the prediction."""
+    counts: Any
+    """``(C, C)`` int64: rows are the truth, columns the prediction. Sparse if of many classes, see `confusion_counts`."""
     targets: NDArray[np.integer[Any]] | None = None
     """``(N,)``, the truth of each sample; in the order of the data, as the next three are."""
     predictions: NDArray[np.integer[Any]] | None = None

@@ -125,7 +125,7 @@ def require_sums(sheet: Sheet, outcome: Outcome, truth: Ints, axis: str, name: s
         They are not; the message says whether the other axis fits.
     """
     counts = outcome.counts
-    expected = np.bincount(truth, minlength=len(counts))
+    expected = np.bincount(truth, minlength=counts.shape[0])
     if isinstance(sheet.content, Answers) or (counts.sum(axis=1) == expected).all():
         return
     if (counts.sum(axis=0) == expected).all():

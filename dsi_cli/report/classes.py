@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.report.sources import Matrix
+from dsi_cli.similarity import blocks
 from dsi_cli.views import ordering
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ COLUMNS = (
     "samples_train",
     "samples_test",
 )
+LONG = ("definition", "candidates")
 CANDIDATES = 6
 """Of a label that are shown."""
 TITLES = {"taxonomy": "WordNet's taxonomy", "given": "the classifier's own", "cluster": "clusters of the last {own}"}
@@ -36,8 +38,12 @@ def rows(run: Run, name: str) -> pd.DataFrame:
 
 
 def table(classes: pd.DataFrame) -> list[list[Any]]:
-    """Return a row a class, its values in the order of `COLUMNS`."""
-    return [[_plain(row.get(column)) for column in COLUMNS] for row in classes.to_dict("records")]
+    """Return a row a class, its values in the order of `COLUMNS`; of very many classes without the long ones."""
+    left_out = LONG if len(classes) > blocks.LARGEST_WHOLE else ()
+    return [
+        [None if column in left_out else _plain(row.get(column)) for column in COLUMNS]
+        for row in classes.to_dict("records")
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -6,12 +6,15 @@ pairs' first classes, second classes and codes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.report.frames import LEVELS, Scale, packed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCALE = Scale(-1.0, 1.0, LEVELS[0])
 PAIRS = 20
@@ -36,6 +39,23 @@ def line(matrix: NDArray[Any]) -> str:
     similarity = np.take_along_axis(values, near, axis=1)
     parts = (near, _codes(similarity), first[pairs], second[pairs], _codes(upper[pairs]))
     return packed(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
+
+
+def line_of(near: pd.DataFrame, classes: int) -> str:
+    """Return the same from the stored nearest classes of each, which hold the closest pairs of all."""
+    most = neighbours_shown(classes)
+    neighbor, value = (near[name].to_numpy().reshape(classes, -1) for name in ("neighbor", "similarity"))
+    ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
+    pairs, at = np.unique(ends, axis=0, return_index=True)
+    similarity = near["similarity"].to_numpy()[at]
+    best = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: pairs_shown(classes)]
+    parts = (neighbor[:, :most], _codes(value[:, :most]), *pairs[best].T, _codes(similarity[best]))
+    return packed(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
+
+
+def pairs_shown(classes: int) -> int:
+    """Return how many of the closest pairs the page has."""
+    return min(PAIRS, classes * (classes - 1) // 2)
 
 
 def _first(keys: NDArray[Any], count: int) -> NDArray[np.intp]:

@@ -60,6 +60,9 @@ def survey(run: Run, name: str) -> Surveyed:
     """Return what is known of a run's matrices after one look at each."""
     classes = int((run.classes["run"] == name).sum())
     surveyed = Surveyed(name, run.epochs(name), classes, [], sources.references(run, name))
+    if run.is_vast(name):
+        surveyed.nearest = sources.nearest(run, name, classes)
+        return surveyed
 
     def note(epoch: int, matrix: Matrix) -> None:
         surveyed.nearest[epoch] = closest.line(matrix)
@@ -93,13 +96,12 @@ def pack(surveyed: Surveyed, share: budget.Share, orders: Orders, prefix: str, l
     near = None
     if surveyed.nearest:
         lines[f"{prefix}-near"] = list(surveyed.nearest.values())
-        assert surveyed.own is not None
         near = {
             "lines": f"{prefix}-near",
-            "of": surveyed.own[0].name,
+            "of": "ncsm" if surveyed.own is None else surveyed.own[0].name,
             "epochs": list(surveyed.nearest),
             "count": closest.neighbours_shown(surveyed.classes),
-            "pairs": min(closest.PAIRS, surveyed.classes * (surveyed.classes - 1) // 2),
+            "pairs": closest.pairs_shown(surveyed.classes),
             **_described(closest.SCALE),
         }
     return {"whole": whole, "matrices": packed, "near": near}

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.report import closest
 from dsi_cli.report.frames import LEVELS, Scale, off_diagonal, packed
 from dsi_cli.store import output, parquet
 from dsi_cli.store.runs import Run
 from dsi_cli.store.schema import CSMS, REFERENCES
+from dsi_cli.views import matrices
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
 """The kinds of matrices, in the order in which they are shown."""
@@ -24,6 +26,10 @@ SHOWN = (0.005, 0.995)
 contrast from the others. Of a confusion matrix, most of which is 0, the upper one is that of the values above 0."""
 KEPT = 256 * 2**20
 """Bytes of matrices of one kind that are kept in memory between two looks."""
+MOST_NEAREST = 8
+"""Epochs of a run of very many classes of which the nearest classes are shown."""
+LARGEST_INDEX = 2**16
+"""Classes that a page can number."""
 SAMPLES = 5
 """Matrices that are packed to see how well they pack."""
 
@@ -85,6 +91,17 @@ def _source(run: Run, name: str, kind: str, split: str | None) -> Source:
         return parquet.to_matrix(parquet.read(there[epoch]))
 
     return Source(kind, split, list(there), read)
+
+
+def nearest(run: Run, name: str, classes: int) -> dict[int, str]:
+    """Return by epoch `closest.line_of` of a run whose matrices are not stored; of some epochs where there are many."""
+    if classes > LARGEST_INDEX:
+        return {}
+    there = [epoch for epoch in run.epochs(name) if output.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
+    return {
+        epoch: closest.line_of(run.neighbors("ncsm", epoch, name), classes)
+        for epoch in matrices.evenly(there, MOST_NEAREST)
+    }
 
 
 def references(run: Run, name: str) -> list[tuple[str, str, Matrix]]:

@@ -49,6 +49,11 @@ def _analysed(run: Run, name: str) -> Iterator[str]:
     width = "" if _missing(last["features"]) else f", {int(last['features'])} features wide"
     averaged = " (averaged weights, EMA)" if last["weights_used"] == "ema" else ""
     yield f"{_count(len(usable), 'checkpoint')}, {span}; {head}{width}, with {_count(classes, 'class')}{averaged}."
+    if run.is_vast(name):
+        yield (
+            "So many classes have no matrix here: this page shows their curves and nearest classes, without definitions; any part"
+            " of a matrix is made by dsi export --rows."
+        )
 
 
 def _labels(classes: pd.DataFrame) -> Iterator[str]:

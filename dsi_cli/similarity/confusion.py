@@ -11,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
+from dsi_cli.similarity import blocks
 
 Counts = NDArray[np.integer[Any]]
 
 
-def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> NDArray[np.int64]:
-    """Return how often each class was taken for each, ``(C, C)``: rows are the truth, columns the prediction.
+def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
+    """Return how often each class was taken for each, ``(C, C)`` int64: rows are the truth, columns the prediction.
+
+    An array, but of more than `LARGEST_WHOLE` classes a ``scipy.sparse.csr_array``.
 
     Parameters
     ----------
@@ -40,6 +43,11 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> NDAr
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
             raise UsageError(f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}")
+    if classes > blocks.LARGEST_WHOLE:
+        from scipy.sparse import coo_array
+
+        ones = np.ones(len(targets), dtype=np.int64)
+        return coo_array((ones, (targets, predictions)), shape=(classes, classes)).tocsr()
     pairs = targets.astype(np.int64) * classes + predictions.astype(np.int64)
     return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
 

@@ -69,10 +69,7 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     NotFiniteError, UsageError
         As for `weight_similarity`.
     """
-    rows, _ = _below_one(as_rows(weight))
-    centred = rows - rows.mean(axis=0, keepdims=True)
-    centred[np.abs(centred).max(axis=1) <= len(rows) * np.finfo(np.float64).eps] = 0.0
-    return _cosine(centred)
+    return _cosine(_centred(as_rows(weight)))
 
 
 def mean_row_ratio(weight: FloatArray) -> float:
@@ -120,11 +117,25 @@ def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         return rows / (peak or 1.0), peak
 
 
-def _cosine(rows: NDArray[np.float64]) -> Float32Array:
+def directions(rows: NDArray[np.float64], *, centred: bool = False) -> Float32Array:
+    """Return rows ``(C, d)`` of length 1, zero where there is no direction; ``centred``: less the mean row before."""
+    rows = _centred(rows) if centred else rows
     peak = np.abs(rows).max(axis=1, keepdims=True)
     scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit = np.divide(scaled, length, out=scaled, where=length > 0).astype(np.float32)
+    unit: Float32Array = np.divide(scaled, length, out=scaled, where=length > 0).astype(np.float32)
+    return unit
+
+
+def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    below, _ = _below_one(rows)
+    centred: NDArray[np.float64] = below - below.mean(axis=0, keepdims=True)
+    centred[np.abs(centred).max(axis=1) <= len(rows) * np.finfo(np.float64).eps] = 0.0
+    return centred
+
+
+def _cosine(rows: NDArray[np.float64]) -> Float32Array:
+    unit = directions(rows)
     product = unit @ unit.T
     # BLAS may sum (i, j) and (j, i) in another order: keep one of the two.
     upper = np.triu(np.clip(product, -1.0, 1.0), 1)

@@ -13,12 +13,14 @@ from typing import IO, Any
 
 from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, REFERENCES, TABLES, Table
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, HEADS, NEIGHBORS, REFERENCES, TABLES, Table
 
 DEFAULT = "dsi-out"
 REPORT = "report.html"
 EVENTS = "events.out.tfevents.0.dsi."
 """How the names of the event files begin that dsi writes for TensorBoard: they are no training's log."""
+WEIGHT = "weight"
+"""The folder of a run's classifiers, as a kind of matrix is that of its matrices."""
 OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES)})
 """What an output holds; a folder with anything else and no tables is somebody's own."""
 
@@ -26,6 +28,16 @@ OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int, step: int | None = None) -> Path:
     """Return where a matrix lies; ``step`` only for an earlier save of an epoch that has several."""
     return _of_epoch(out, CSMS, run, f"{kind}-{split}" if split else kind, epoch, step)
+
+
+def neighbors_path(out: Path, run: str, kind: str, epoch: int, step: int | None = None) -> Path:
+    """Return where the nearest classes lie that stand for a matrix too large to be stored; ``step`` as for `csm_path`."""
+    return _of_epoch(out, NEIGHBORS, run, kind, epoch, step)
+
+
+def head_path(out: Path, run: str, epoch: int, step: int | None = None) -> Path:
+    """Return where the classifier lies from which any part of such a matrix is made; ``step`` as for `csm_path`."""
+    return _of_epoch(out, HEADS, run, WEIGHT, epoch, step)
 
 
 def split_path(out: Path, table: Table, run: str, split: str, epoch: int, step: int | None = None) -> Path:

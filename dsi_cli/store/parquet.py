@@ -124,6 +124,21 @@ def to_matrix(table: pa.Table) -> NDArray[np.float32]:
     return matrix
 
 
+def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
+    """Return a list column as rows ``(R, width)`` in order of ``class_index``.
+
+    Raises
+    ------
+    OutputError
+        The lists differ in length.
+    """
+    table = table.sort_by("class_index")
+    flat: NDArray[Any] = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    if not len(table) or len(flat) % len(table):
+        raise OutputError(f"{len(table)} rows with {len(flat)} values together are no matrix")
+    return flat.reshape(len(table), -1)
+
+
 def _square(table: pa.Table, column: str) -> NDArray[Any]:
     table = table.sort_by("class_index")
     values = table.column(column).combine_chunks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -9,13 +10,16 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError, expected, nearest
-from dsi_cli.store import output, parquet
+from dsi_cli.similarity.blocks import LARGEST_WHOLE
+from dsi_cli.store import output, parquet, stand_ins
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
     CLASSES,
     CONFUSIONS,
     CURVES,
+    HEADS,
+    NEIGHBORS,
     PHASES,
     PREDICTIONS,
     TYPICALITY,
@@ -119,8 +123,10 @@ class Run:
         run: str | None = None,
         step: int | None = None,
         reference: str | None = None,
+        rows: Sequence[int | str] | None = None,
+        classes: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class.
+        """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class, or a part of it.
 
         Parameters
         ----------
@@ -130,11 +136,16 @@ class Run:
         run : needed only where the folder holds several
         step : of an earlier save within the epoch
         reference : which one, for ``scsm``; a name out of `references`, the main one if None
+        rows, classes : names or indices of the rows, and of the columns, that are wanted; all if None
+
+        Notes
+        -----
+        Above 4,096 classes the matrix is not stored: a part of it is made from the classifier in ``heads/``.
 
         Raises
         ------
         UsageError
-            There is no such run, epoch or matrix; the message says which there are.
+            There is no such run, epoch or matrix, and the message says which there are; or it is too large to be made whole.
         """
         name = self._run(run)
         for word in (kind, split):
@@ -142,11 +153,14 @@ class Run:
                 raise UsageError(f"{word!r} is no kind or split of a matrix: expected names like ncsm, scsm, test")
         labels = self._labels(name)
         if kind == "scsm":
-            return self._reference(name, labels, reference)
+            return self._part(self._reference(name, labels, reference), rows, classes)
         known = self.epochs(name)
         if epoch is None:
             epoch = known[-1] if known else 0
         path = output.csm_path(self.path, name, kind, split, int(epoch), step)
+        head = output.head_path(self.path, name, int(epoch), step)
+        if not path.is_file() and head.is_file() and kind in stand_ins.KINDS:
+            return stand_ins.part(head, kind, labels, rows, classes)
         if not path.is_file():
             kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             near = None if kind in KINDS else nearest(kind, KINDS)
@@ -158,7 +172,46 @@ class Run:
                 f" its matrices {', '.join(kinds) or 'none'}{meant}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
-        return pd.DataFrame(matrix, index=labels, columns=labels)
+        return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
+
+    @staticmethod
+    def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
+        if rows is None and classes is None:
+            return matrix
+        return matrix.iloc[stand_ins.places(rows, matrix.index), stand_ins.places(classes, matrix.columns)]
+
+    def require_matrices(self, run: str | None = None) -> None:
+        """Raise `UsageError` if a run has more classes than a matrix is stored of; for what needs whole matrices."""
+        if self.is_vast(run):
+            raise UsageError(
+                f"this needs whole matrices, which of more than {LARGEST_WHOLE:,} classes are not stored: dsi neighbors lists the"
+                " nearest classes, dsi export --rows makes a part"
+            )
+
+    def is_vast(self, run: str | None = None) -> bool:
+        """Return whether a run has more classes than a matrix is stored of: ``neighbors/`` and ``heads/`` stand for matrices."""
+        return (self.path / HEADS.path / output.folder_name(self._run(run))).is_dir()
+
+    def neighbors(
+        self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
+    ) -> pd.DataFrame:
+        """Return the stored nearest classes of each class, where they stand for a matrix; parameters as for `csm`.
+
+        Raises
+        ------
+        UsageError
+            There are none: up to 4,096 classes the matrix itself is stored.
+        """
+        name = self._run(run)
+        known = self.epochs(name)
+        path = output.neighbors_path(self.path, name, kind, int(epoch if epoch is not None else (known or [0])[-1]), step)
+        if not path.is_file():
+            raise UsageError(
+                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {brief(known)}; up to"
+                f" {LARGEST_WHOLE:,} classes the matrix itself is stored, see csm"
+            )
+        frame: pd.DataFrame = parquet.read(path).to_pandas()
+        return frame
 
     def confusion(
         self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
@@ -202,16 +255,17 @@ class Run:
         split: str | None = None,
         run: str | None = None,
         reference: str | None = None,
+        rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
         """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
 
         Ties keep the order of the class index. Parameters and errors as for `csm`.
         """
-        matrix = self.csm(kind, epoch, split, run, reference=reference)
+        matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
-        np.fill_diagonal(values, np.inf)
+        values[np.arange(len(values)), stand_ins.places(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")
-        return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(len(order), name="rank"))
+        return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
 
     def _table(self, table: Table) -> pd.DataFrame:
         path = output.table_path(self.path, table)
@@ -245,6 +299,11 @@ class Run:
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
         paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
         found = [path for path in paths if path.is_file()]
+        if self.is_vast(run) and not found:
+            raise UsageError(
+                f"the reference matrix of {len(labels):,} classes is not stored: dsi wordnet LABELS writes the nearest of each, and"
+                " with --whole the matrix"
+            )
         if not found:
             raise UsageError(
                 f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"

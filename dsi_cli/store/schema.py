@@ -183,6 +183,33 @@ CSMS = Table(
         _SIMILARITY,
     ),
 )
+NEIGHBORS = Table(
+    "neighbors",
+    "a class and one of its nearest (above 4,096 classes, in place of the matrix)",
+    (
+        _RUN,
+        Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        _CLASS,
+        Column("neighbor", INTEGER, "class_index of the near class; never null"),
+        Column("rank", FLOAT, "its rank among all other classes, from 1, the nearest; ties share the mid-rank"),
+        Column("similarity", FLOAT, "similarity of the two, raw"),
+    ),
+)
+HEADS = Table(
+    "heads",
+    "a class's row of the classifier (above 4,096 classes: any part of the matrix is made from it)",
+    (
+        _RUN,
+        _OF_EPOCH,
+        _COMPLETED,
+        _STEP,
+        _CLASS,
+        Column("weight", FLOATS, "the row as it is in the checkpoint, flat, as float32"),
+    ),
+)
 REFERENCES = Table(
     "references",
     "a class's row of a reference matrix",
@@ -311,8 +338,8 @@ TABLES = (
     ALIGNMENT_BY_CLASS,
     PHASES,
     CSMS,
-    REFERENCES,
-    CSMS,
+    NEIGHBORS,
+    HEADS,
     REFERENCES,
     REFERENCE_NEIGHBORS,
     CONFUSIONS,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
 
 TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
+MOST_CHOSEN = 10_000_000
 FORMATS = ("parquet", "csv", "npy")
 
 
@@ -28,28 +30,59 @@ def frame_of(
     name: str | None,
     ranked: bool,
     reference: str | None = None,
+    rows: Sequence[int | str] | None = None,
+    classes: Sequence[int | str] | None = None,
 ) -> pd.DataFrame:
     """Return what is to be exported.
 
     Parameters
     ----------
     table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name, reference : of the matrix; see `dsi_cli.store.runs.Run.csm`
+    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.runs.Run.csm`
     ranked : the SoCSM instead of the CSM
 
     Raises
     ------
     UsageError
-        There is no such table or matrix.
+        There is no such table or matrix, or what is asked for does not go together.
     """
     if table is None:
+        if ranked and classes is not None:
+            raise UsageError("--sorted ranks all classes of a row: leave out --classes; --rows chooses rows")
         if ranked:
-            return run.sorted(kind, epoch, split, name, reference)
-        return run.csm(kind, epoch, split, name, reference=reference)
+            return run.sorted(kind, epoch, split, name, reference, rows)
+        return run.csm(kind, epoch, split, name, reference=reference, rows=rows, classes=classes)
+    if rows is not None or classes is not None:
+        raise UsageError("--rows and --classes choose a part of a matrix: leave them out for a table")
     if table not in TABLES:
         raise UsageError(f"no table {table!r}: {expected(table, TABLES)}")
     frame: pd.DataFrame = getattr(run, table)
     return frame if name is None else frame[frame["run"] == name]
+
+
+def chosen(text: str | None, option: str) -> list[int | str] | None:
+    """Return the classes that ``0:100`` or ``cat,dog,17`` means: indices, the last not included, or names; None for all.
+
+    >>> chosen("2:5", "--rows"), chosen("cat, 17", "--rows")
+    ([2, 3, 4], ['cat', 17])
+
+    Raises
+    ------
+    UsageError
+        No class is named.
+    """
+    if text is None:
+        return None
+    span = re.fullmatch(r"\s*(\d{1,9}):(\d{1,9})\s*", text)
+    if span is not None and int(span[2]) - int(span[1]) > MOST_CHOSEN:
+        raise UsageError(f"{option} {text}: more classes than any classifier has")
+    found: list[int | str] = list(range(int(span[1]), int(span[2]))) if span else []
+    if span is None:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        found = [int(part) if part.isdecimal() and len(part) < 10 else part for part in parts]
+    if not found:
+        raise UsageError(f"{option} wants classes, for example 0:100 or cat,dog; {text!r} names none")
+    return found
 
 
 def format_of(target: str, asked: str | None) -> str:

@@ -185,6 +185,7 @@ def _settled(run: Run, asked: Asked, table: Table) -> Asked:
         raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
     run.epochs(asked.run)  # says so where there is no such run
     name = asked.run if asked.run is not None else run.names[0]
+    run.require_matrices(name)
     known = epochs_of(run, table, name, asked.split)
     if not known:
         raise UsageError(f"no {table.path} on {asked.split} in run {name!r}: {_instead(run, table, name, asked.split)}")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.views.naming import class_names, the_one_called
 from dsi_cli.views.nearness import number
-from dsi_cli.views.neighbors import Asked, epochs_of, matrix, order_of, place_of, settled, wordnet_row
+from dsi_cli.views.neighbors import Asked, epochs_of, order_of, place_of, row, settled, wordnet_row
 
 if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
@@ -94,7 +94,7 @@ def over_epochs(run: Run, of: str, asked: Asked | None = None) -> History:
     epochs = epochs_of(run, asked)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     for at, epoch in enumerate(epochs):
-        order = order_of(matrix(run, replace(asked, epoch=epoch))[index], index)
+        order = order_of(row(run, replace(asked, epoch=epoch), index), index)
         places[at, order] = np.arange(1, len(order) + 1)
     inside = places <= asked.most
     inside[:, index] = False

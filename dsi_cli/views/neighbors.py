@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
+from dsi_cli.similarity.blocks import LARGEST_WHOLE
 from dsi_cli.store import output
 from dsi_cli.store.runs import brief
 from dsi_cli.views.naming import class_names, the_one_called
@@ -85,6 +86,8 @@ class Listing:
     """How many of them WordNet knows: the last rank."""
     symmetric: bool
     rows: list[Neighbor] | list[Pair]
+    vast: bool = False
+    """Whether there are more classes than a matrix is stored of, so that WordNet's is not there to be shown beside."""
 
     @property
     def title(self) -> str:
@@ -100,6 +103,8 @@ class Listing:
             parts.append("the similarity of a pair is the mean of its two directions")
         if self.wordnet_furthest:
             parts.append(f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}")
+        if self.vast:
+            parts.append(f"of more than {LARGEST_WHOLE:,} classes WordNet's similarities are not shown beside")
         return "; ".join(parts) or None
 
 
@@ -114,14 +119,14 @@ def nearest(run: Run, of: str, asked: Asked | None = None) -> Listing:
     asked = settled(run, asked or Asked())
     names = class_names(run, asked.run)
     index = the_one_called(of, names)
-    csm = matrix(run, asked)
-    order = order_of(csm[index], index)
+    similar = row(run, asked, index)
+    order = order_of(similar, index)
     wordnet, rank, furthest = wordnet_row(run, asked, index)
     rows = [
-        Neighbor(place, names[j], j, float(csm[index, j]), number(wordnet[j]), number(rank[j]))
+        Neighbor(place, names[j], j, float(similar[j]), number(wordnet[j]), number(rank[j]))
         for place, j in enumerate(order[: asked.most].tolist(), start=1)
     ]
-    return Listing(asked, names[index], len(order), furthest, _is_symmetric(csm), rows)
+    return Listing(asked, names[index], len(order), furthest, True, rows, run.is_vast(asked.run))
 
 
 def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
@@ -130,6 +135,8 @@ def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
     The similarity of a pair is the mean of its two directions where the matrix is not symmetric (CCSM). Errors as for `nearest`.
     """
     asked = settled(run, asked or Asked())
+    if run.is_vast(asked.run):
+        return _of_nearest(run, asked)
     names, csm = class_names(run, asked.run), matrix(run, asked)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
@@ -154,6 +161,25 @@ def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
     return Listing(asked, None, known, furthest, _is_symmetric(csm), rows)
 
 
+def _of_nearest(run: Run, asked: Asked) -> Listing:
+    """Return the closest pairs out of the nearest classes of each: two classes of the ``k`` closest pairs are among them."""
+    names, near = class_names(run, asked.run), run.neighbors(asked.kind, asked.epoch, asked.run)
+    listed = len(near) // len(names)
+    if asked.most > listed:
+        raise UsageError(
+            f"of {len(names):,} classes the {listed} nearest of each are stored: ask for {listed} pairs or fewer"
+        )
+    ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
+    pairs, at = np.unique(ends, axis=0, return_index=True)
+    similarity = near["similarity"].to_numpy()[at]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: asked.most]
+    rows = [
+        Pair(place, names[i], names[j], int(i), int(j), float(similarity[one]), None, None)
+        for place, (one, (i, j)) in enumerate(zip(order.tolist(), pairs[order], strict=True), start=1)
+    ]
+    return Listing(asked, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+
+
 def settled(run: Run, asked: Asked) -> Asked:
     """Return what is asked for with run, split and epoch filled in; errors as for `nearest`."""
     if asked.kind not in KINDS:
@@ -176,8 +202,10 @@ def settled(run: Run, asked: Asked) -> Asked:
 def epochs_of(run: Run, asked: Asked) -> list[int]:
     """Return the epochs of a run that have a kind of matrix."""
     assert asked.run is not None
-    folder = output.csm_path(run.path, asked.run, asked.kind, asked.split, 0).parent
-    return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
+    places = [output.csm_path(run.path, asked.run, asked.kind, asked.split, 0)]
+    places += [output.neighbors_path(run.path, asked.run, asked.kind, 0)] if asked.split is None else []
+    files = (path for place in places for path in place.parent.glob("*.parquet"))
+    return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
 def _with_split(run: Run, asked: Asked) -> Asked:
@@ -193,16 +221,27 @@ def _with_split(run: Run, asked: Asked) -> Asked:
 
 def _none(run: Run, asked: Asked) -> str:
     """Return what to do where a run has no matrix of a kind."""
-    folder = output.csm_path(run.path, asked.run or "", asked.kind, asked.split, 0).parent.parent
-    there = sorted(path.name for path in folder.glob("*/"))
+    places = (
+        output.csm_path(run.path, asked.run or "", "", None, 0),
+        output.neighbors_path(run.path, asked.run or "", "", 0),
+    )
+    there = sorted({path.name for place in places for path in place.parent.glob("*/")})
     made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
     hint = f"; dsi analyze makes it with {made[asked.kind]}" if asked.kind in made else ""
+    if run.is_vast(asked.run) and asked.split is not None:
+        hint = f"; of more than {LARGEST_WHOLE:,} classes dsi analyze makes none"
     return f"no {_kind(asked)} in run {asked.run!r}: there are {', '.join(there) or 'no matrices'}{hint}"
 
 
 def matrix(run: Run, asked: Asked) -> Values:
     """Return the matrix that is asked for, settled."""
     return run.csm(asked.kind, asked.epoch, asked.split, asked.run).to_numpy(dtype=np.float64)
+
+
+def row(run: Run, asked: Asked, index: int) -> Values:
+    """Return the row of a class in the matrix that is asked for, settled."""
+    values: Values = run.csm(asked.kind, asked.epoch, asked.split, asked.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    return values
 
 
 def _wordnet(run: Run, asked: Asked) -> Values | None:

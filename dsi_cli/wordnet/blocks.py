@@ -5,16 +5,18 @@ Memory is that of a block. *Nearer* means a shorter path.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.paths import FAR, distance_blocks
-from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy
+from dsi_cli.wordnet.paths import FAR, distance_blocks, down, levels, up
+from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, checked, load
 
 _ITSELF = 255
+_SIMILARITIES = np.where(np.arange(256) < FAR, 1.0 / (1.0 + np.arange(256)), 0.0).astype(np.float32)
+"""By distance."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,49 @@ class Nearest:
     similarity: npt.NDArray[np.float64]
 
 
+class PathRows:
+    """The SCSM, its rows on demand: a `dsi_cli.metrics.blocked.walk.Rows`.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        In any order; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+    """
+
+    symmetric = True
+
+    def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
+        self._taxonomy = taxonomy or load()
+        self.nodes = checked(nodes, len(self._taxonomy.offsets))
+        self.size = len(self.nodes)
+        self._above = levels(self._taxonomy, self.nodes)
+
+    def block(self, start: int, stop: int, first: int = 0) -> npt.NDArray[np.float32]:
+        """Return rows ``(stop - start, N - first)`` from the ``first`` column on, 1 on the diagonal."""
+        return self.between(np.arange(start, stop), first)
+
+    def across(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Return rows of the transpose, which is the same."""
+        return self.block(start, stop)
+
+    def between(self, rows: Rows, first: int = 0) -> npt.NDArray[np.float32]:
+        """Return the rows of some labels, whichever, from the ``first`` column on."""
+        known = up(self._above, self._above.labels[rows])
+        down(self._above, known)
+        return _SIMILARITIES[np.ascontiguousarray(known[self._above.labels[first:]].T)]
+
+    def take(self, at: Sequence[int] | Rows) -> PathRows:
+        """Return the matrix of some labels in another order."""
+        return PathRows(self.nodes[np.asarray(at, dtype=np.intp)], self._taxonomy)
+
+
 def similarity_rows(
     nodes: Nodes, taxonomy: Taxonomy | None = None, block: int = 512
 ) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
@@ -58,10 +103,10 @@ def similarity_rows(
     UsageError
         A number is no node of the taxonomy.
     """
-    table = (1.0 / (1.0 + np.arange(256))).astype(np.float32)
-    table[FAR:] = 0.0
-    for columns, distances in distance_blocks(nodes, taxonomy, block):
-        yield columns, table[np.ascontiguousarray(distances.T)]
+    rows = PathRows(nodes, taxonomy)
+    for start in range(0, rows.size, block):
+        columns = slice(start, min(start + block, rows.size))
+        yield columns, rows.block(columns.start, columns.stop)
 
 
 def nearest(nodes: Nodes, count: int, taxonomy: Taxonomy | None = None, block: int = 512) -> Iterator[Nearest]:

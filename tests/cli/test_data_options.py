@@ -414,3 +414,16 @@ def test_the_document_says_what_was_done(own_run, evaluate):
 def test_quiet_is_quiet(own_run, evaluate):
     ran = evaluate(own_run.folder, *own_run.options, "--quiet")
     assert (ran.code, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(("text", "expected"), [(None, None), ("4GB", 4_000_000_000), ("500MB", 500_000_000)])
+def test_memory_is_a_size(text, expected):
+    assert data_options.memory(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("0", "wants a size above 0"), ("much", "wants a size"), ("-1", "wants a size")]
+)
+def test_memory_that_is_none(text, message):
+    with pytest.raises(UsageError, match=rf"^--memory {message}, for example 4GB or 500MB; '{text}' is none$"):
+        data_options.memory(text)

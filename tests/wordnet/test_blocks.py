@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet.blocks import nearest, similarity_rows
+from dsi_cli.wordnet.blocks import PathRows, nearest, similarity_rows
 from dsi_cli.wordnet.paths import path_similarity
 from dsi_cli.wordnet.taxonomy import load
 
@@ -74,3 +74,14 @@ def test_an_unresolved_label_is_refused():
         list(nearest([-1, 5], 1))
     with pytest.raises(UsageError, match="found -1 at position 0: leave out unresolved labels"):
         list(similarity_rows([-1, 5]))
+
+
+def test_rows_on_demand_are_those_of_the_matrix():
+    nodes = [load().node(f"{word}.n.01") for word in ("dog", "cat", "car", "oak", "dog", "entity")]
+    expected = path_similarity(nodes).astype(np.float32)
+    rows = PathRows(nodes)
+    assert (rows.size, rows.symmetric) == (6, True)
+    assert_array_equal(rows.block(1, 4), expected[1:4])
+    assert_array_equal(rows.block(1, 4, 2), expected[1:4, 2:])
+    assert_array_equal(rows.between(np.array([5, 0])), expected[[5, 0]])
+    assert_array_equal(rows.take([4, 2, 0]).block(0, 3), expected[np.ix_([4, 2, 0], [4, 2, 0])])

@@ -61,6 +61,8 @@ def between(first: Entrant, second: Entrant, classes: Classes, epochs: Epochs, m
     for one in (first, second):
         if one.own is None:
             return replace(found, reason=f"{one.label} has neither an NCSM nor a TNCSM")
+        if one.run.is_vast(one.name):
+            return replace(found, reason=f"{one.label} has too many classes for its matrix to be stored")
     if classes.order is None:
         return replace(found, reason=classes.reason)
     if not epochs.pairs:

@@ -78,6 +78,7 @@ class Entrant:
 
     def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
         """Return a matrix by its kind and split (``ncsm``, ``ccsm-test``), ``scsm`` for the reference; errors as `Run.csm`."""
+        self.run.require_matrices(self.name)
         name, _, split = kind.partition("-")
         matrix: NDArray[np.float32] = self.run.csm(name, epoch, split or None, self.name).to_numpy()
         return matrix

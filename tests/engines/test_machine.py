@@ -1,0 +1,40 @@
+"""How much memory there is, and what follows from it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsi_cli.engines import local, machine
+from dsi_cli.pipeline import plan
+from dsi_cli.pipeline.options import Options
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    limit, used = tmp_path / "max", tmp_path / "current"
+    limit.write_text("3000\n")
+    used.write_text("1000\n")
+    nothing = (str(tmp_path / "no"), str(tmp_path / "no"))
+    monkeypatch.setattr(machine, "_LIMITS", (nothing, (str(limit), str(used))))
+    assert machine.free_memory() == 2000
+    used.write_text("5000\n")
+    assert machine.free_memory() == 0
+    limit.write_text("max\n")
+    assert machine.free_memory() == machine._of_machine() or machine.free_memory() > 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("classes", "budget", "is_vast", "by_blocks", "at_once"),
+    [
+        (256, 1, False, False, None),
+        (257, 1, False, True, None),
+        (1000, 4 << 30, False, False, None),
+        (1000, 300_000_000, False, False, 1),
+        (4096, 1 << 20, False, True, None),
+        (4097, 1 << 50, True, True, None),
+    ],
+)
+def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, at_once, monkeypatch):
+    monkeypatch.setattr(local, "usable_cores", lambda: 2)
+    found = plan.of(classes, Options(memory=budget))
+    assert (found.is_vast, found.walk is not None, found.at_once) == (is_vast, by_blocks, at_once)
+    assert list(found.each(lambda one: one + 1, range(5))) == [1, 2, 3, 4, 5]
