@@ -64,7 +64,7 @@ def write(path, frame, names):
 
 def example(*arguments):
     command = [sys.executable, EXAMPLES / "train_cifar100.py", *map(str, arguments)]
-    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
 
