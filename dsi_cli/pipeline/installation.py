@@ -24,7 +24,7 @@ DIGESTS = "SHA256SUMS"
 """Beside WordNet's tables, as ``sha256sum`` writes it."""
 SERVES = {
     "matplotlib": "dsi plot, dsi compare -o",
-    "nltk": "nothing yet: WordNet 3.0 is read from dsi's own copy",
+    "nltk": "fetching other WordNets for --wordnet",
     "timm": "--model timm:NAME",
     "torch": "--test, --train, dsi_cli.callbacks",
     "torchvision": "--test, --train",
