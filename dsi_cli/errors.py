@@ -5,6 +5,7 @@
     DsiError                  1   (never raised itself)
     ├── UsageError            2   an option, path or label list that cannot be right
     ├── NothingToAnalyseError 3   the paths are fine but hold nothing usable
+    │   └── UnreachableError  3   a server does not tell what there is
     ├── OutputError           5   the output could not be written or read back
     │   └── BusyError             another process writes to it now: a matter of waiting
     ├── EngineError           5   what was to do the work is gone before it was done
@@ -43,6 +44,10 @@ class NothingToAnalyseError(DsiError):
     """The paths exist, but nothing in them can be analysed."""
 
     exit_code = NOTHING
+
+
+class UnreachableError(NothingToAnalyseError):
+    """A server does not tell what there is: it does not answer, or not to us; it may later."""
 
 
 class OutputError(DsiError):

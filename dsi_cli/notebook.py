@@ -51,6 +51,7 @@ def analyze(
     draws: int | None = None,
     evaluation: Evaluation | None = None,
     memory: int | None = None,
+    log: _Path | None = None,
     engine: str = DEFAULT_ENGINE,
     address: str | None = None,
     gpus_per_task: float = 0.0,
@@ -80,6 +81,7 @@ def analyze(
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
     memory : bytes that comparing matrices may take; where they need more it is done by blocks of rows. None: half of what is free
+    log : the training log of all runs, in place of what lies beside each of them
     engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
     address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is
         connected to, ``RAY_ADDRESS``, else Ray on this machine
@@ -116,6 +118,7 @@ def analyze(
         permutations=permutations,
         draws=draws,
         memory=memory,
+        log=None if log is None else str(log),
         evaluation=evaluation or Evaluation(),
         engine=Chosen(engine, address, gpus_per_task),
     )
@@ -164,6 +167,7 @@ def _fetched(options: Options, folder: Path) -> Options:
         options,
         labels=here(options.labels),
         mapping=here(options.mapping),
+        log=here(options.log),
         taxonomy=here(options.taxonomy),
         references=references,
         evaluation=said,
@@ -202,7 +206,7 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
 
     Parameters
     ----------
-    out : the output folder
+    out : the output folder, or its URL
 
     Raises
     ------

@@ -76,7 +76,7 @@ def export(
     """
     if log_to:
         asked = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
-        asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-"}
+        asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
         return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
     from dsi_cli.store.runs import Run
     from dsi_cli.views import exporting

@@ -233,6 +233,8 @@ class _Shown:
 
     def _print(self, new: list[tuple[str, Line]]) -> None:
         if not self.as_json:
+            if new:
+                console.settle()
             for run, line in new:
                 print(console.shown(_text(run, line)), flush=True)
         elif new:

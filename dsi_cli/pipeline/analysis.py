@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -41,6 +42,7 @@ from dsi_cli.pipeline import (
 )
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
+from dsi_cli.pipeline.blocked_rows import NO_PARTIAL
 from dsi_cli.pipeline.heads import Heads
 from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
@@ -229,7 +231,7 @@ def _label(
         found[state.run.name] = (
             labelling.label(labels, mapped.chosen_or_none(options.mapping, labels, of), of, tree)
             if labels
-            else labelling.without_labels(classes or 0)
+            else labelling.without_labels(classes or 0, of, tree)
         )
     return found, warnings
 
@@ -259,7 +261,7 @@ def _epochs(
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
     work = _work(out, state, one, tables, options, engine)
     matrices = work.matrices
-    jobs = (_job(record, one, tables, matrices, answers) for record in state.usable)
+    jobs = (_job(record, one, tables, work, answers) for record in state.usable)
     for job in work.each(work.with_rows, jobs):
         record = job.record
         if job.lost is not None:
@@ -286,6 +288,8 @@ class _Work(NamedTuple):
     with_rows: Callable[[_Job], _Job]
     each: Callable[..., Iterator[_Job]]
     """How epochs are gone through, as `map`."""
+    is_whole: bool = False
+    """Whether whole matrices are compared."""
 
 
 def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options, engine: Engine) -> _Work:
@@ -305,7 +309,7 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
         return _Work(matrices, partial(_by_rows, by_rows), how.each)
     semantics.prepare()
     each = partial(engine.map_in_order, lost=_without_rows) if engine.is_elsewhere else how.each
-    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), each)
+    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), each, is_whole=True)
 
 
 def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
@@ -335,15 +339,17 @@ class _Job(NamedTuple):
     """Why the engine could not compute them."""
 
 
-def _job(record: Record, one: Labelling, tables: TopTables, matrices: Matrices, answers: Answering) -> _Job:
+def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers: Answering) -> _Job:
     rows = tables.still_holding(record, one, answers.identity(record))
+    if work.is_whole and any(row["reason"] == NO_PARTIAL for row in rows):
+        rows = []  # they were made by blocks, for want of memory
     held = [
         found.stored(record)
         for found in answers.of_run[record.run]
         if not (rows and tables.has_samples(record.run, found.split))
     ]
     samples = {found.split: found.counts.sum(axis=1).tolist() for found in held if found.counts is not None}
-    stored = matrices.stored(record, wanted=not rows)
+    stored = work.matrices.stored(record, wanted=not rows)
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
 
 
@@ -353,7 +359,8 @@ def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     rows = curves.rows_of(found, job.answers, job.record, semantics, options)
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    return job._replace(rows=job.rows + rows, by_class=by_class.table_of(found, job.record, semantics))
+    table = by_class.table_of(found, job.record, semantics)
+    return job._replace(rows=job.rows + rows, by_class=table, answers=[], stored=replace(job.stored, by_kind={}))
 
 
 def _without_rows(job: _Job, reason: str) -> _Job:

@@ -112,10 +112,8 @@ def left_out_rows(answers: Sequence[StoredAnswer], record: Record, one: Labellin
             name = f"ccsm-{answer.split}"
             rows.append(curves.point(record, metric="reliability", of="ccsm", **place))
             rows.append(curves.point(record, metric="sai", of=f"ncsm,{name}", variant="cosine", reason=TOO_MANY))
-            reference = {} if one.labels is None else {"reference": "wordnet3.0"}
-            rows += [
-                curves.point(record, metric=metric, **reference, **place) for metric in ("severity", "superclass_accuracy")
-            ]
+            by = {"severity": one.hierarchy.name, "superclass_accuracy": one.superclasses_are}
+            rows += [curves.point(record, metric=metric, reference=name, **place) for metric, name in by.items()]
     return rows
 
 

@@ -246,9 +246,9 @@ def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, st
     return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None
 
 
-def without_labels(classes: int) -> Labelling:
-    """Return the labelling of a run whose labels nobody knows."""
-    return Labelling(classes, None, (), net.load())
+def without_labels(classes: int, of: Net | None = None, tree: Tree | None = None) -> Labelling:
+    """Return the labelling of a run whose labels nobody knows; parameters as for `label`."""
+    return Labelling(classes, None, (), of or net.load(), tree)
 
 
 def labels_of(

@@ -127,10 +127,14 @@ class Scanner:
     def __call__(self, found: Found) -> Scanned:
         """Return what `scan` does."""
         scanned = scan(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
-        if self.names_machine and scanned.record.status == FAILED and not found.path.exists():
+        if self.names_machine and scanned.record.status == FAILED and _is_gone(found):
             reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
             return Scanned(replace(scanned.record, reason=reason))
         return scanned
+
+
+def _is_gone(found: Found) -> bool:
+    return not isinstance(found.path, RemotePath) and not found.path.exists()
 
 
 def _unscanned(found: Found, reason: str) -> Scanned:
@@ -309,7 +313,10 @@ class Matrices:
     def _table(
         self, record: Record, kind: str, described: dict[str, Any]
     ) -> tuple[NDArray[np.float32] | None, Any, dict[str, Any]]:
-        """Return a matrix (None where it is never whole), as a table too, and what stands beside it: moved from another place of the output, or made."""
+        """Return a matrix (None where it is never whole), as a table, and what stands beside it.
+
+        It is moved from another place of the output, or made.
+        """
         matrix, said = self._moved(kind, described) or self._made(record, kind)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         table = parquet.from_matrix(CSMS, matrix, constants | {"kind": kind}, {"class_index": range(len(matrix))})

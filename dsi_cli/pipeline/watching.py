@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import OK
-from dsi_cli.errors import BusyError, NothingToAnalyseError, UsageError
+from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
 from dsi_cli.labels import files as label_files
 from dsi_cli.pipeline import answering, hierarchy, references
 from dsi_cli.pipeline.options import Options
@@ -139,7 +139,7 @@ def _analysed(files: _Files, known: _Known, analyse: Analyse) -> Updated | Waiti
     """Return what an analysis of the files that are there gives."""
     try:
         summary = analyse(files.there)
-    except BusyError as error:
+    except (BusyError, UnreachableError) as error:
         return Waiting(str(error))
     except NothingToAnalyseError as error:
         files.note_analysed()

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from threading import Lock
 from typing import IO, Any, NamedTuple
 
-from dsi_cli.errors import DsiError, NothingToAnalyseError, UsageError
+from dsi_cli.errors import DsiError, UnreachableError, UsageError
 from dsi_cli.remote import urls
 from dsi_cli.remote.connecting import Server
 from dsi_cli.remote.lasting import Lasting
@@ -341,7 +341,7 @@ def place(given: str | os.PathLike[str] | RemotePath) -> Place:
     ------
     UsageError
         The URL's kind is not known, or its backend is not installed.
-    NothingToAnalyseError
+    UnreachableError
         The server does not answer, or denies access.
     """
     if isinstance(given, RemotePath):
@@ -366,7 +366,7 @@ def listed(url: str) -> RemotePath:
 
 def cannot_list(url: str, error: OSError) -> DsiError:
     """Return the error that says that a URL could not be looked at."""
-    return NothingToAnalyseError(f"{urls.shown(url)} cannot be listed: {error.strerror or error}")
+    return UnreachableError(f"{urls.shown(url)} cannot be listed: {error.strerror or error}")
 
 
 def matching(url: str) -> list[RemotePath]:

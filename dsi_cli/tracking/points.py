@@ -94,7 +94,7 @@ def _of_run(run: Run, name: str) -> RunPoints:
         at = values.setdefault(int(row["epoch"]), {})
         at |= found | {column: float(row[column]) for column in _ALONGSIDE if _known(row[column])}
     epochs = [Epoch(epoch, times.get(epoch, 0.0), at) for epoch, at in sorted(values.items()) if at]
-    return RunPoints(name, key_of(run, name), str(run.path), epochs, list(left_out))
+    return RunPoints(name, key_of(run, name), copies.address(run.path), epochs, list(left_out))
 
 
 def _last(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:

@@ -686,14 +686,14 @@ class Died(KeyboardInterrupt):
 
 def die_after(monkeypatch, files):
     """Let the call die when it is about to write one file more than that many."""
-    real, left = parquet.write, iter(range(files))
+    real, left = parquet.write_blocks, iter(range(files))
 
     def write(*arguments):
         if next(left, None) is None:
             raise Died
         real(*arguments)
 
-    monkeypatch.setattr(parquet, "write", write)
+    monkeypatch.setattr(parquet, "write_blocks", write)
 
 
 def analysed_up_to(run, out, options, files, monkeypatch):
