@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -18,6 +19,7 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.matching import key
 from dsi_cli.pipeline import hierarchy
 from dsi_cli.pipeline.hierarchy import Hierarchy, Tree, placed
 from dsi_cli.wordnet import net, paths, senses
@@ -269,7 +271,8 @@ def labels_of(
         The labels that were asked for cannot be read.
     """
     if asked is not None:
-        return files.read(asked), []
+        given = files.read(asked)
+        return given, list(_contradicted(given, run))
     warnings: list[str] = []
     told = None if of_data is None else presets.recognise(of_data, OF_DATA, None)
     if classes is None:
@@ -282,6 +285,20 @@ def labels_of(
         elif found is not told:
             warnings.append(f"{found.source} has {len(found.names)} labels, the classifier {classes} classes: not used")
     return None, warnings
+
+
+def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
+    """Yield a warning if the file beside the checkpoints has as many labels as were given, and most of them are others."""
+    beside = files.find_beside(run.folder)
+    if beside is None:
+        return
+    with suppress(UsageError):  # what was asked for counts, so that file need not be right
+        found = files.read_labels(beside)
+        same = {key(name) for name in found.names} & {key(name) for name in given.names}
+        are_one = found.preset is not None and found.preset == given.preset
+        if len(found.names) == len(given.names) and not are_one and 2 * len(same) < len(given.names):
+            first = ", ".join(map(repr, found.names[:2]))
+            yield f"{given.source} is used, but {found.source} beside the checkpoints names other classes ({first}, ...)"
 
 
 def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | str]:

@@ -39,6 +39,8 @@ def is_called(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
         return np.ones(len(names), dtype=bool)
     found = np.array([one in (name, name + _INDEX.format(index)) for index, one in enumerate(names)])
     if not found.any():
+        found = np.array([one.casefold() == name.casefold() for one in names])
+    if not found.any():
         near = _similar(name, names)
         raise UsageError(
             f"no class {name!r}: {f'did you mean {near}?' if near else 'dsi export OUT --table classes lists them'}"

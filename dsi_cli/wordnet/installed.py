@@ -111,7 +111,7 @@ def _found(name: str) -> Files:
     installed = ", ".join(names()) or "none"
     raise UsageError(
         f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
-        f" (python -m nltk.downloader {name if _NAME.fullmatch(name) else 'wordnet31'} installs it)"
+        " (python -m nltk.downloader wordnet31, for example, installs one)"
     )
 
 

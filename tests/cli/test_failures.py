@@ -271,7 +271,7 @@ def test_a_file_that_breaks_off(age, status, code, dsi, make_run, tmp_path):
     os.utime(path, (then, then))
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, code, out)
-    assert f"  other files: 1 {status}, 1 ignored\n  {status}: {path}: " in ended.err
+    assert f"  other files: 1 {status}, 1 no checkpoints\n  {status}: {path}: " in ended.err
     found, reason = states(out)["epoch_2.pt"]
     assert found == status
     assert reason.startswith("a zip archive without its directory, which is written last: cut off")

@@ -129,7 +129,7 @@ def test_scan_says_what_the_function_says(dsi, shared):
     shown = dsi("scan", folder)
     for epoch in range(16):
         assert f"epoch_{epoch:03}.pt" in shown.out
-    assert shown.err == "fashion-mnist-tinycnn: 6 other files ignored\n"
+    assert shown.err == "fashion-mnist-tinycnn: 6 other files, no checkpoints\n"
 
 
 def test_wordnet_through_a_pipe(shared):
@@ -277,7 +277,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
         "  test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy",
-        "  other files: 14 skipped, 6 ignored",
+        "  other files: 14 skipped, 6 no checkpoints",
     ]
 
 

@@ -249,7 +249,7 @@ def test_references_of_another_run_stay(make_run, tmp_path):
 
 def test_an_unknown_reference_is_named(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", quick())
-    with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected one of wordnet3.0-path"):
+    with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected wordnet3.0-path"):
         Run(tmp_path / "out").csm("scsm", reference="wup")
 
 
