@@ -9,6 +9,8 @@ from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.labelling import label, without_labels
 from dsi_cli.pipeline.options import Options
 
+pytest_plugins = ("analysed",)
+
 
 def test_each_class_has_its_group_and_what_no_group_holds_has_none():
     names = ("cat", "truck", "blorb", "dog", "automobile", "frog")
