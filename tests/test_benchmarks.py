@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import rows
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,7 +20,7 @@ def page(tmp_path_factory):
     page = tmp_path_factory.mktemp("benchmarks") / "performance.md"
     page.write_text(f"# Performance\n\nBefore.\n\n{rows.BEGIN}\nold\n{rows.END}\n\nAfter.\n")
     command = [sys.executable, "-m", "benchmarks", "--quick", "--page", str(page), "--scratch", str(page.parent)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     return page.read_text()
 

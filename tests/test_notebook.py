@@ -98,7 +98,10 @@ def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
             lambda: dsi_cli.open_run(tmp_path / "x"),
             f"no output folder {tmp_path}/x: run `dsi analyze CHECKPOINTS -o {tmp_path}/x` first",
         ),
-        (lambda: dsi_cli.open_run(tmp_path), f"{tmp_path} holds no checkpoints.parquet: it is no output of dsi analyze"),
+        (
+            lambda: dsi_cli.open_run(tmp_path),
+            f"{tmp_path} holds no checkpoints.parquet: it is no output of dsi analyze; expected the folder that its -o named",
+        ),
     ):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
             call()

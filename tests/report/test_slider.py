@@ -58,7 +58,7 @@ def frames(request, run, open_file, tmp_path):
 
 def wait_for_text(locator, text):
     """Wait until an element has a text; without the page's evaluating a string, which its policy forbids."""
-    locator.filter(has_text=text).wait_for()
+    locator.filter(has_text=text).wait_for(timeout=120_000)
 
 
 def picture(frame):
