@@ -43,6 +43,8 @@ CERTAIN = RESOLVED_BY[:4]
 
 SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
+MOST_READ = 4096
+"""Labels of a preset whose other meanings are named; of longer lists, which are ids, that would take most of the time."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def resolve(
         if chosen is not None and index in chosen:
             meanings.append(_mapped(label, chosen[index], of))
         elif wnid and wnid.strip():
-            meanings.append(_given(label, wnid, preset, of))
+            meanings.append(_given(label, wnid, preset, of, reads=preset is None or len(labels) <= MOST_READ))
         else:
             meanings.append(_alone(label, preset, shared, of, beside[index] if beside else None))
     if any(meaning.is_open for meaning in meanings):
@@ -163,10 +165,10 @@ def resolve(
     return _described([_certain(index, *row, of) for index, row in enumerate(zip(labels, meanings, strict=True))], of)
 
 
-def _given(label: str, wnid: str, preset: str | None, of: Net) -> _Meaning:
-    """Return the meaning of an id beside a label; the label's own words are its candidates."""
+def _given(label: str, wnid: str, preset: str | None, of: Net, *, reads: bool = True) -> _Meaning:
+    """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
     named = by_name(wnid, of)
-    words = Reading() if unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
+    words = Reading() if not reads or unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
     if any(one.how == HEAD for one in words.candidates):
         words = Reading()  # what a part of the label means is no alternative to an id
     if named is None:
