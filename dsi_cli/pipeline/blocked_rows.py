@@ -25,11 +25,11 @@ from dsi_cli.metrics.by_class import Alignment as GroupAlignment
 from dsi_cli.metrics.reliability import reliability
 from dsi_cli.pipeline import by_class, curves
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
-from dsi_cli.pipeline.by_rows import ByRows, Source, own_of, source_of
+from dsi_cli.pipeline.by_rows import ByRows, Source, source_of
 from dsi_cli.pipeline.curves import ORDER, Row
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
-from dsi_cli.pipeline.semantics import SCSM, Classes, Semantics
+from dsi_cli.pipeline.semantics import SCSM, Classes, Semantics, own_of
 from dsi_cli.similarity.confusion import classes_with_samples
 
 TOO_MANY = "left out above 4,096 classes"

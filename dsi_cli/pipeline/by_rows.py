@@ -14,7 +14,7 @@ from dsi_cli.metrics.blocked.walk import Rows, Walk
 from dsi_cli.metrics.reliability import Reliability
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.references import Opened
-from dsi_cli.pipeline.semantics import OWN, SCSM, Classes, Semantics
+from dsi_cli.pipeline.semantics import SCSM, Classes, Semantics
 from dsi_cli.similarity.blocks import Whole
 from dsi_cli.wordnet.blocks import PathRows
 
@@ -105,11 +105,6 @@ def source_of(name: str, matrix: NDArray[np.float32], classes: Classes | None = 
 def of_semantics(semantics: Semantics) -> list[ByRows]:
     """Return references that are in memory, to be gone through by blocks."""
     return [ByRows(one.name, source_of(SCSM, one.matrix), one.missing) for one in semantics.references]
-
-
-def own_of(found: Sequence[Source]) -> Source | None:
-    """Return the network's own similarity among an epoch's matrices, None where there is none."""
-    return next((one for name in OWN for one in found if one.name == name), None)
 
 
 def _none() -> Whole:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,18 @@ class Csm:
         return self.name.partition("-")[2] or None
 
 
-def own_of(found: Sequence[Csm]) -> Csm | None:
+class Named(Protocol):
+    """A matrix that has a name."""
+
+    @property
+    def name(self) -> str:
+        """As in the tables."""
+
+
+Matrix = TypeVar("Matrix", bound=Named)
+
+
+def own_of(found: Sequence[Matrix]) -> Matrix | None:
     """Return the network's own similarity among an epoch's matrices, None where there is none."""
     return next((csm for name in OWN for csm in found if csm.name == name), None)
 

@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.similarity.blocks import LARGEST_WHOLE
 from dsi_cli.store import output
-from dsi_cli.store.runs import brief
+from dsi_cli.store.runs import KINDS, brief
 from dsi_cli.views.naming import class_names, the_one_called
 from dsi_cli.views.nearness import Values, number, ranked
 
 if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
 
-KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
 SPLIT_KINDS = ("ccsm", "tncsm")
 """Those that have a split."""
 SPLITS = ("test", "train")
