@@ -18,6 +18,7 @@ pytest_plugins = ("browsing",)
 HOSTILE = "</script>\"'><img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])
 EPOCHS, CLASSES = 5, len(LABELS)
+KINDS = ("ncsm", "ccsm")
 LEFT, TOP = 92, 64
 """Pixels of a heat map that its names take."""
 CODE_S_POLICY = (
@@ -42,7 +43,7 @@ def run(tmp_path_factory):
 @pytest.fixture(params=["page", "code"])
 def frames(request, run, open_file, tmp_path):
     """The frames of two sliders: in a page, as Jupyter and nbviewer show outputs, or in VS Code's frame with its policy."""
-    outputs = "".join(run.slider(kind)._repr_html_() for kind in ("ncsm", "ccsm"))
+    outputs = "".join(run.slider(kind)._repr_html_() for kind in KINDS)
     page = f"<!doctype html><meta charset='utf-8'><title>notebook</title><body>{outputs}</body>"
     if request.param == "code":
         page = page.replace("<title>", f'<meta http-equiv="Content-Security-Policy" content="{CODE_S_POLICY}"><title>')
@@ -50,10 +51,21 @@ def frames(request, run, open_file, tmp_path):
         page = f"<!doctype html><title>code</title>{frame}"
     (tmp_path / "notebook.html").write_text(page, encoding="utf-8")
     opened = open_file(tmp_path / "notebook.html")
-    found = [frame for frame in opened.frames if not frame.child_frames and frame.parent_frame]
+    found = innermost(opened, len(KINDS))
     for frame in found:
+        frame.frame_element().scroll_into_view_if_needed()  # a browser need not draw what is out of sight
         wait_for_text(frame.locator(".heat .note").first, "Values to")
     return found
+
+
+def innermost(page, number):
+    """Wait until a page has so many frames that hold none, and return them; a frame in a frame may come after the page's load."""
+    for _ in range(1200):
+        found = [frame for frame in page.frames if not frame.child_frames and frame.parent_frame]
+        if len(found) == number:
+            return found
+        page.wait_for_timeout(100)
+    raise AssertionError([frame.url for frame in page.frames])
 
 
 def wait_for_text(locator, text):

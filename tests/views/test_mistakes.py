@@ -249,7 +249,7 @@ def test_a_run_without_predictions(made):
     ("asked", "words"),
     [
         (Asked(truth="cta"), r"^no class 'cta': did you mean cat\?"),
-        (Asked(prediction="DOG"), r"^no class 'DOG': did you mean dog"),
+        (Asked(prediction="doog"), r"^no class 'doog': did you mean dog"),
         (Asked(truth="#########"), r"^no class '#########': dsi export OUT --table classes lists them"),
         (Asked(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
         (Asked(split="val"), r"^no split 'val': expected test or train"),
