@@ -220,8 +220,8 @@ class Pair:
         x, rest = structure.means(own), iter(relabellings)
         while some := list(islice(rest, max(1, bootstrap.AT_ONCE // self.a.classes**2))):
             shown = np.stack(some)[:, self.order]
-            images, *y = self.b.lasting(("relabelled", shown.tobytes()), partial(_with_means, self.b, shown))
-            index = structure.index(x, structure.Means(*y), structure.window_means(own * images))
+            twice, *y = self.b.lasting(("relabelled", shown.tobytes()), partial(_partner, self.b, shown))
+            index = structure.index(x, structure.Partner(*y), structure.window_means(own * twice))
             yield from index.mean(axis=(0, 2)).tolist()
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
@@ -254,9 +254,9 @@ def _images(side: Side, shown: NDArray[np.intp]) -> Values:
     return np.ascontiguousarray(np.moveaxis(images, 0, 1))
 
 
-def _with_means(side: Side, shown: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+def _partner(side: Side, shown: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
     images = _images(side, shown)
-    return images, *structure.means(images)
+    return 2 * images, *structure.partner(structure.means(images))
 
 
 def _pairs(pair: Pair) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import lru_cache, partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.metrics import structure
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.structure import Means
+from dsi_cli.metrics.structure import Partner
 
 DRAWS = 200
 LARGEST = 256
@@ -28,11 +28,12 @@ ROUNDING = 1e-12
 
 AT_ONCE = 1 << 16
 """Pixels whose SSIM is computed in one go: what the caches hold."""
+BESIDE = 8
+"""Draws whose ranks lie side by side: what is moved from place to place is a row of them (measured)."""
 
 Indices = NDArray[np.intp]
 Images = NDArray[np.float32]
 Counts = NDArray[np.int32]
-Summed = TypeVar("Summed", bound=np.generic)
 
 
 def intervals(
@@ -146,12 +147,6 @@ FROM_SUMS: dict[str, Callable[[Values, Values, Values, Values, Values, Values, V
 }
 
 
-def _batches(classes: int, draws: int) -> Iterator[slice]:
-    """Yield which draws are looked at together."""
-    step = max(1, AT_ONCE // classes**2)
-    return (slice(first, first + step) for first in range(0, draws, step))
-
-
 def spearman(a: Side, b: Side, times: Values, key: tuple[Hashable, ...] = ()) -> Values:
     """Return Spearman's correlation per draw, of weighted mid-ranks; each value's place is sorted once, not once per draw.
 
@@ -173,13 +168,12 @@ def _correlations(a: Side, b: Side, times: Values, draws: tuple[Hashable, ...]) 
     once = a.is_symmetric and b.is_symmetric
     pairs: Any = np.triu_indices(a.classes, 1) if once else np.nonzero(~np.eye(a.classes, dtype=bool))
     x, y = (_Order(side.scaled_square[pairs]) for side in (a, b))
-    for some in _batches(a.classes, len(times)):
+    for some in (slice(first, first + BESIDE) for first in range(0, len(times), BESIDE)):
         drawn = b.lasting(("ranks", *draws, once, some.start), partial(_drawn_ranks, y, times[some], pairs))
         weight, moment, yy, untied = drawn
-        group = x.grouped(weight)
-        xx = untied if group.shape == weight.shape else _spread_of_ranks(group)
+        ranks, xx = x.doubled_ranks(weight, untied)
         with np.errstate(divide="ignore", invalid="ignore"):
-            yield np.einsum("dg,dg->d", x.grouped(moment), _middles(group)) / np.sqrt(xx * yy)
+            yield np.einsum("pd,pd->d", moment, ranks) / (2 * np.sqrt(xx * yy))
 
 
 class _Order:
@@ -189,42 +183,50 @@ class _Order:
         self.order = np.argsort(values)
         ordered = values[self.order]
         rises = ordered[1:] != ordered[:-1]
-        self.starts = np.concatenate([[0], np.flatnonzero(rises) + 1])
+        self.last = np.append(np.flatnonzero(rises), len(values) - 1)
         self.group = np.empty_like(self.order)
         self.group[self.order] = np.concatenate([[0], np.cumsum(rises)])
 
-    def grouped(self, summed: NDArray[Summed]) -> NDArray[Summed]:
-        """Return the sum over each group of equal values, as they rise: ``(draws, groups)`` of ``(draws, pairs)``."""
-        ordered = summed.take(self.order, axis=1)
-        return ordered if len(self.starts) == len(self.order) else np.add.reduceat(ordered, self.starts, axis=1)
+    def doubled_ranks(self, weight: Counts, untied: Values | None = None) -> tuple[Counts, Values]:
+        """Return twice the mid-rank of each value in each draw ``(pairs, draws)``, and the ranks' sum of squares.
+
+        Parameters
+        ----------
+        weight : (pairs, draws)
+            How many ranks each value holds.
+        untied : (draws,)
+            The sum of squares if no two values were equal, where it is known.
+
+        Notes
+        -----
+        The sum of squares is about the mean, ``(draws,)``. All is counted in integers, which is several times as fast.
+        """
+        group = weight.take(self.order, axis=0)
+        ends = np.cumsum(group, axis=0, dtype=np.int32)
+        has_ties = len(self.last) < len(ends)
+        if has_ties:
+            ends = ends.take(self.last, axis=0)
+            group = np.diff(ends, axis=0, prepend=0)
+        spread = _spread_of_ranks(group, ends[-1]) if has_ties or untied is None else untied
+        return (2 * ends - group).take(self.group, axis=0), spread
 
 
 def _drawn_ranks(y: _Order, times: Values, pairs: tuple[Indices, Indices]) -> tuple[Counts, Values, Values, Values]:
-    """Return how often each pair is in each draw ``(draws, pairs)``, that times its centred mid-rank, and the spreads.
+    """Return how often each pair is in each draw ``(pairs, draws)``, that times its centred mid-rank, and the spreads.
 
     The spreads are those of the ranks ``(draws,)``: of ``y``, and of values among which no two are equal.
     """
-    counts = times.astype(np.int32)
-    weight = counts.take(pairs[0], axis=1) * counts.take(pairs[1], axis=1)
-    group = y.grouped(weight)
-    middle = _middles(group) - group.sum(axis=1, keepdims=True) / 2
-    return weight, weight * middle.take(y.group, axis=1), _spread_of_ranks(group), _spread_of_ranks(weight)
+    counts = np.ascontiguousarray(times.T, dtype=np.int32)
+    weight = counts.take(pairs[0], axis=0) * counts.take(pairs[1], axis=0)
+    ranks, spread = y.doubled_ranks(weight)
+    total = weight.sum(axis=0)
+    return weight, weight * ((ranks - total) / 2), spread, _spread_of_ranks(weight, total)
 
 
-def _middles(group: Counts) -> Values:
-    """Return the middle of each group's ranks, of groups that follow each other with so many ranks each."""
-    twice = np.cumsum(group, axis=1, dtype=np.int32)  # of integers: five times as fast
-    twice *= 2
-    twice -= group
-    middles: Values = twice / 2
-    return middles
-
-
-def _spread_of_ranks(group: Counts) -> Values:
+def _spread_of_ranks(group: Counts, total: Counts) -> Values:
     """Return the sum of squares of all ranks about their mean, less what lies within the groups: their ties."""
-    sizes = group.astype(np.float64)
-    total = sizes.sum(axis=1)
-    spread: Values = (total * total * total - np.einsum("dg,dg->d", sizes * sizes, sizes)) / 12
+    sizes, ranks = group.astype(np.float64), total.astype(np.float64)
+    spread: Values = (ranks * ranks * ranks - np.einsum("gd,gd->d", sizes * sizes, sizes)) / 12
     return spread
 
 
@@ -234,12 +236,14 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
     place[order] = np.arange(len(order))
     drawn = draws_of_classes(a.classes, draws, seed)
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
-    for some in _batches(a.classes, draws):
+    step = max(1, AT_ONCE // a.classes**2)
+    for some in (slice(first, first + step) for first in range(0, draws, step)):
         key = (draws, seed, order.tobytes(), some.start)
         pixels, share, weight = b.lasting(("windows", *key), partial(_windows, shown[some]))
-        y, *of_y = b.lasting(("image", *key), partial(_image, b, pixels, weight))
-        x, *of_x = a.lasting(("image", *key), partial(_image, a, pixels, weight))
-        index = structure.index(Means(*of_x), Means(*of_y), structure.window_means(x * y, weight))
+        twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
+        # A class and its copy meet on the matrix's own diagonal, which is 0.
+        x = a.scaled_single.take(pixels)
+        index = structure.index(structure.means(x, weight), Partner(*of_y), structure.window_means(x * twice, weight))
         index *= share
         yield index.sum(axis=2).sum(axis=0, dtype=np.float64)
 
@@ -260,8 +264,7 @@ def _windows(shown: Indices) -> tuple[NDArray[np.int32], Images, Images]:
     return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts)
 
 
-def _image(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, Images, Images]:
-    """Return a matrix as some draws show it, ``(C, some, C-1)``, and its windows' means."""
-    # A class and its copy meet on the matrix's own diagonal, which is 0.
+def _partner(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
+    """Return a matrix, doubled, as some draws show it, ``(C, some, C-1)``, and what `structure.index` needs of it alone."""
     image = side.scaled_single.take(pixels)
-    return image, *structure.means(image, weight)
+    return 2 * image, *structure.partner(structure.means(image, weight))

@@ -21,7 +21,8 @@ SMALLEST = 2 * RADIUS + 2
 INNER = (slice(RADIUS, -RADIUS), ..., slice(RADIUS, -RADIUS))
 """Where windows have their middle."""
 _BLOCK = 16
-_AT_ONCE = 1 << 15
+_AT_ONCE = 12_000
+"""Windows whose index is computed in one go: what the caches hold, and what is below the size that is fresh memory each time."""
 
 
 class Means(NamedTuple):
@@ -29,6 +30,17 @@ class Means(NamedTuple):
 
     value: Values
     square: Values
+
+
+class Partner(NamedTuple):
+    """What SSIM needs of an image alone that others are compared with: its windows' means, changed as the index wants them."""
+
+    twice: Values
+    """The means, doubled."""
+    square: Values
+    """Their squares, and K1's constant."""
+    spread: Values
+    """The windows' variances, and K2's constant."""
 
 
 def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
@@ -43,37 +55,42 @@ def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
         (for the bootstrap, where a class may meet its own copy). NaN where no window is left.
     """
     if valid is None:
-        return float(index(means(x), means(y), window_means(x * y)).mean())
+        return float(index(means(x), partner(means(y)), window_means(2 * x * y)).mean())
     mask = valid.astype(x.dtype)
     x, y, weight = mask * x, mask * y, window_weights(mask)
-    counted = index(means(x, weight), means(y, weight), window_means(x * y, weight))[valid[INNER]]
+    counted = index(means(x, weight), partner(means(y, weight)), window_means(2 * x * y, weight))[valid[INNER]]
     return float(counted.mean()) if counted.size else float("nan")
 
 
-def index(x: Means, y: Means, product: Values) -> Values:
-    """Return the structural similarity of each window from the means of two images, and those of their product.
+def partner(y: Means) -> Partner:
+    """Return what `index` needs of the second image."""
+    square = y.value * y.value
+    return Partner(2 * y.value, square + K1**2, y.square - square + K2**2)
 
-    It takes the place of ``product``, some rows at a time: as many as the caches hold.
+
+def index(x: Means, y: Partner, twice: Values) -> Values:
+    """Return the structural similarity of each window from the means of two images, and those of their product, doubled.
+
+    It takes the place of ``twice``, some rows at a time: as many as the caches hold.
     """
-    step = max(1, _AT_ONCE // product[0].size)
-    for rows in (slice(first, first + step) for first in range(0, len(product), step)):
-        _index(*(part[rows] for part in (*x, *y, product)))
-    return product
+    step = max(1, _AT_ONCE // twice[0].size)
+    for rows in (slice(first, first + step) for first in range(0, len(twice), step)):
+        _index(*(part[rows] for part in (*x, *y, twice)))
+    return twice
 
 
-def _index(x: Values, x_square: Values, y: Values, y_square: Values, product: Values) -> None:
-    both, squares = x * y, x**2 + y**2
-    product -= both
-    for factor, least in ((product, K2**2), (both, K1**2)):
-        factor *= 2
-        factor += least
-    product *= both
-    bottom = x_square + y_square
-    bottom -= squares
-    bottom += K2**2
-    squares += K1**2
-    bottom *= squares
-    product /= bottom
+def _index(x: Values, x_square: Values, y: Values, y_square: Values, y_spread: Values, twice: Values) -> None:
+    both = x * y
+    twice -= both
+    twice += K2**2
+    both += K1**2
+    twice *= both
+    np.multiply(x, x, out=both)
+    spread = x_square - both
+    spread += y_spread
+    both += y_square
+    both *= spread
+    twice /= both
 
 
 def means(image: Values, weight: Values | float = 1.0) -> Means:
