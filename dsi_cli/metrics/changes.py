@@ -21,11 +21,11 @@ beforehand.
 
 from __future__ import annotations
 
+from math import lgamma
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, logsumexp
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -122,7 +122,7 @@ def _weighed(time: Values, values: Values, positions: Values) -> tuple[_Sums, li
         fits, freedom = _fits(sums, of_number), n - 2 - bends
         left = np.maximum(sums.total[:, None] - fits.explained, least)
         price = np.log(fits.information * fits.tails**2) / 2 + bends / 2 * np.log(np.pi / 2)
-        evidence = sums.scale[:, None] + gammaln(freedom / 2) - freedom / 2 * np.log(left / 2) - price
+        evidence = sums.scale[:, None] + lgamma(freedom / 2) - freedom / 2 * np.log(left / 2) - price
         logs.append(evidence + _prior(positions, of_number))
     top = max(float(table.max()) for table in logs)
     return sums, sets, [np.exp(table - top) for table in logs]
@@ -163,7 +163,7 @@ def _prior(places: Values, sets: Indices) -> Values:
     """Return the logarithm of each set's prior: all parts of the run alike, however close the places in them are."""
     share = np.log(np.gradient(places)) if len(places) > 1 else np.zeros(1)
     logs: Values = share[sets].sum(axis=1)
-    prior: Values = logs - logsumexp(logs)
+    prior: Values = logs - np.logaddexp.reduce(logs)
     return prior
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.engines import local
 from dsi_cli.report import closest
 from dsi_cli.report.frames import LEVELS, Scale, off_diagonal, packed
 from dsi_cli.store import output, parquet
@@ -123,8 +124,8 @@ def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None
     ends: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     before: NDArray[Any] | None = None
-    for epoch in source.epochs:
-        matrix = source.read(epoch)
+    read = local.map_in_order(source.read, source.epochs, workers=1)  # the next one meanwhile
+    for epoch, matrix in zip(source.epochs, read, strict=True):
         seen(epoch, matrix)
         values = off_diagonal(matrix, symmetric=source.symmetric)
         known = values[~np.isnan(values)]

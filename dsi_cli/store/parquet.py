@@ -225,8 +225,10 @@ def read(path: Path, run: str | None = None) -> pa.Table:
         The file cannot be read.
     """
     try:
-        filters = None if run is None else [("run", "=", run)]
-        return pq.read_table(_source(path), partitioning=None, filters=filters)
+        if run is not None:
+            return pq.read_table(_source(path), partitioning=None, filters=[("run", "=", run)])
+        with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which plans for many files
+            return file.read()
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
