@@ -1,7 +1,8 @@
 """How jobs are spread: a function and jobs in, results out in the jobs' order. Engines know nothing of classes.
 
 ``machine``  what of the machine this process may use
-``local``  threads of this process
+``local``  this machine
+``forked`` copies of this process, for ``local``
 ``ray``    tasks of a Ray cluster, or of Ray on this machine
 ``probe``  whether a server answers at an address, for ``ray``
 
@@ -33,7 +34,7 @@ class Kind(NamedTuple):
 
 
 ENGINES = (
-    Kind("local", "threads of this process, one a core"),
+    Kind("local", "this machine, a process or a thread a core"),
     Kind("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
 NAMES = tuple(one.name for one in ENGINES)
@@ -68,7 +69,7 @@ class Engine(Protocol):
     """What does jobs."""
 
     is_elsewhere: bool
-    """Whether jobs are done in other processes: then function, jobs and results are pickled, and functions see no later change."""
+    """Whether jobs are done on other machines: then functions are pickled too, and the files are those that the machine sees."""
 
     def tasks_a_machine(self) -> int:
         """Return how many jobs of `map_whole` one machine does at once."""
@@ -80,8 +81,8 @@ class Engine(Protocol):
 
         Parameters
         ----------
-        function : called in several places at once, with one thread for the libraries that multiply
-        jobs : drawn from in the caller's thread
+        function : called in several places at once, with one thread for the libraries that multiply; it sees no later change
+        jobs : drawn from in the caller's thread; jobs and results may be pickled
         lost : what takes the place of a result that nothing lived to give; called here, with the job and the reason
 
         Notes

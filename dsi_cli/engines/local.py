@@ -1,4 +1,7 @@
-"""Threads of this process, one a core.
+"""The machine that dsi runs on: a process or a thread a core.
+
+Jobs that are Python's work for the most part go to copies of this process (`forked`), where it can be copied; those that
+multiply large matrices to threads (`map_in_order`), which need no second copy of what they work on.
 
 The libraries that multiply matrices bring threads of their own; beside ours, or beside a training that keeps the machine
 busy, they only wait for each other (measured: 6 times slower on two busy cores). They are held to one each meanwhile.
@@ -13,12 +16,12 @@ from contextlib import contextmanager
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import Chosen, Job, Result
+from dsi_cli.engines import Chosen, Job, Result, forked
 from dsi_cli.engines.machine import usable_cores
 
 
 class Local:
-    """The threads as an `Engine`; none is ever lost alone."""
+    """The machine as an `Engine`."""
 
     is_elsewhere = False
 
@@ -30,10 +33,13 @@ class Local:
         self,
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],  # noqa: ARG002
+        lost: Callable[[Job, str], Result],
     ) -> Iterator[Result]:
-        """See `Engine`."""
-        return map_in_order(function, jobs)
+        """See `Engine`; where this process cannot be copied, one job after the other in the caller's thread."""
+        workers = usable_cores()
+        if workers > 1 and forked.is_possible():
+            return forked.map_in_order(function, jobs, lost, workers)
+        return _one_by_one(function, jobs)
 
     def map_whole(
         self,
@@ -49,6 +55,11 @@ class Local:
 def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choose)
     """Yield the engine."""
     yield Local()
+
+
+def _one_by_one(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+    with threadpool_limits(limits=1):
+        yield from map(function, jobs)
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -24,7 +24,7 @@ from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
-from dsi_cli.engines import Engine, opened
+from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
 from dsi_cli.pipeline import (
@@ -262,7 +262,7 @@ def _epochs(
     work = _work(out, state, one, tables, options, engine)
     matrices = work.matrices
     jobs = (_job(record, one, tables, work, answers) for record in state.usable)
-    for job in work.each(work.with_rows, jobs):
+    for job in _computed(work, jobs):
         record = job.record
         if job.lost is not None:
             state.fail(record, job.lost)
@@ -292,6 +292,24 @@ class _Work(NamedTuple):
     """Whether whole matrices are compared."""
 
 
+def _computed(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
+    """Yield all jobs in their order, with their rows; those whose rows are known already do not travel."""
+    drawn: deque[_Job] = deque()
+
+    def to_do() -> Iterator[_Job]:
+        for job in jobs:
+            drawn.append(job)
+            if not job.is_known:
+                yield job
+
+    for computed in work.each(work.with_rows, to_do()):
+        while drawn[0].is_known:
+            yield drawn.popleft()
+        drawn.popleft()
+        yield computed
+    yield from drawn
+
+
 def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options, engine: Engine) -> _Work:
     """Return how a run's epochs are computed, after writing what its references are."""
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
@@ -299,16 +317,20 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
     if how.is_vast and how.walk is not None:
         by_rows = blocked.of_rows(out, one, tables.references, options, how.walk)
         state.no_reference = by_rows.references[0].missing
-        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), how.each)
+        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), map)
     semantics = Semantics(one, [opened.of(one) for opened in tables.references])
     state.no_reference = semantics.references[0].missing
     _write_references(out, one, semantics, tables.references)
     matrices = Matrices(out, state, kinds, options)
     if how.walk is not None:
         by_rows = blocked.of_semantics(out, semantics, options, how.walk)
-        return _Work(matrices, partial(_by_rows, by_rows), how.each)
+        return _Work(matrices, partial(_by_rows, by_rows), map)
     semantics.prepare()
-    each = partial(engine.map_in_order, lost=_without_rows) if engine.is_elsewhere else how.each
+    each = (
+        partial(engine.map_in_order, lost=_without_rows)
+        if engine.is_elsewhere or how.threads is None
+        else partial(local.map_in_order, workers=how.threads)
+    )
     return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), each, is_whole=True)
 
 
@@ -337,6 +359,11 @@ class _Job(NamedTuple):
     """Its rows of the table by class, where they were not known already."""
     lost: str | None = None
     """Why the engine could not compute them."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is nothing to compute."""
+        return not (self.stored.by_kind or self.stored.weight is not None or self.answers)
 
 
 def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers: Answering) -> _Job:

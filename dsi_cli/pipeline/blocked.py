@@ -41,13 +41,8 @@ def of_semantics(out: Path, semantics: Semantics, options: Options, walk: Walk) 
 def rows_of(
     stored: Stored, answers: Sequence[StoredAnswer], record: Record, comparing: Comparing
 ) -> tuple[list[Row], pa.Table | None]:
-    """Return the rows of an epoch's matrices and counts, as `curves.rows_of` does, and those of the table by class.
-
-    Both are empty where nothing is wanted: the rows are known already.
-    """
+    """Return the rows of an epoch's matrices and counts, as `curves.rows_of` does, and those of the table by class."""
     options, semantics = comparing.options, comparing.semantics
-    if stored.weight is None and not stored.by_kind and not answers:
-        return [], None
     comparing.scratch.mkdir(parents=True, exist_ok=True)
     if semantics is not None:
         epoch = Epoch(record, blocked_rows.whole_sources(stored.by_kind, answers, options), answers, {})

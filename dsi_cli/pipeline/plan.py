@@ -6,9 +6,8 @@ classes. Below, matrices are stored, but compared by blocks where that would oth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from dsi_cli.engines import local, machine
@@ -31,15 +30,8 @@ class Plan:
     """More classes than a matrix is stored of."""
     walk: Walk | None
     """How matrices are gone through by blocks; None: whole."""
-    at_once: int | None = None
-    """Epochs whose whole matrices fit; None: one a core."""
-
-    @property
-    def each(self) -> Callable[..., Iterator[Any]]:
-        """How epochs are gone through: several at once, or one after the other where the blocks of each are."""
-        if self.walk is not None:
-            return map
-        return local.map_in_order if self.at_once is None else partial(local.map_in_order, workers=self.at_once)
+    threads: int | None = None
+    """That compare whole matrices, an epoch each; None: they are so small that an epoch is Python's work for the most part."""
 
 
 def of(classes: int, options: Options) -> Plan:
@@ -51,7 +43,7 @@ def of(classes: int, options: Options) -> Plan:
     cores = machine.usable_cores()
     fit = budget // (classes**2 * BYTES_A_VALUE)
     if not is_vast and fit:
-        return Plan(is_vast, None, None if fit >= cores else fit)
+        return Plan(is_vast, None, min(fit, cores))
 
     def each(function: Any, jobs: Iterable[Any]) -> Iterator[Any]:
         return local.map_in_order(function, jobs)

@@ -12,7 +12,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
 
 _log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
 STORED = (CSMS, HEADS, NEIGHBORS)
 """The tables that hold a matrix, or what stands for one."""
 NOT_ASKED = "not among --epochs"
@@ -149,17 +148,17 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.names = tuple(known.names) or None
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
-    coming = engine.map_in_order(scanner, new, _unscanned) if engine.is_elsewhere else in_order(scanner, new)
+    coming = scanned(scanner, new, engine)
     for found in state.run.checkpoints:
         record = held_already[found.shown]
         if record is None:
-            scanned = next(coming)
-            record = scanned.record
+            one = next(coming)
+            record, weight = one.record, one.weight
             if record.fingerprint is not None:
                 state.heads_read.add(found.shown)
-            if scanned.weight is not None and held + scanned.weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
-                held += scanned.weight.nbytes
-                state.weights[found.shown] = scanned.weight
+            if weight is not None and held + weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
+                held += weight.nbytes
+                state.weights[found.shown] = weight
         state.records.append(record)
         _log.debug("%s", record)
         yield record
@@ -168,13 +167,11 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.records += left
 
 
-def in_order(function: Callable[[Found], Result], places: Sequence[Found]) -> Iterator[Result]:
-    """Yield what a function gives for each checkpoint, in order; several at once only where a server is waited for.
-
-    Reading a file is Python's work: threads that do it only wait for each other (measured).
-    """
-    is_remote = any(isinstance(found.path, RemotePath) for found in places)
-    return local.map_in_order(function, places, connecting.WORKERS) if is_remote else map(function, places)
+def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[Scanned]:
+    """Yield what is read of each checkpoint, in order; where a server is waited for, more at once than there are cores."""
+    if not engine.is_elsewhere and any(isinstance(found.path, RemotePath) for found in places):
+        return local.map_in_order(scanner, places, connecting.WORKERS)
+    return engine.map_in_order(scanner, places, _unscanned)
 
 
 def _left(state: RunState, known: Known) -> list[Record]:

@@ -10,6 +10,7 @@ from dsi_cli.checkpoints import logs, timeline
 from dsi_cli.checkpoints.discover import Run, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.engines import Chosen, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import no_checkpoints
@@ -36,14 +37,15 @@ def scan_paths(
         raise NothingToAnalyseError(no_checkpoints(paths))
     total, done = sum(len(run.checkpoints) for run in runs), 0
     out = []
-    for run in runs:
-        records = []
-        for scanned in reading.in_order(reading.Scanner(choice), run.checkpoints):
-            records.append(scanned.record)
-            _log.debug("%s", scanned.record)
-            done += 1
-            progress(done, total)
-        log = logs.find_log([run.folder])
-        before = log is not None and log.begins_before_training
-        out.append((run, timeline.settle(records, begins_before_training=before)))
+    with opened(Chosen()) as engine:
+        for run in runs:
+            records = []
+            for scanned in reading.scanned(reading.Scanner(choice), run.checkpoints, engine):
+                records.append(scanned.record)
+                _log.debug("%s", scanned.record)
+                done += 1
+                progress(done, total)
+            log = logs.find_log([run.folder])
+            before = log is not None and log.begins_before_training
+            out.append((run, timeline.settle(records, begins_before_training=before)))
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.engines import local, machine
+from dsi_cli.engines import machine
 from dsi_cli.pipeline import plan
 from dsi_cli.pipeline.options import Options
 
@@ -23,18 +23,17 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("classes", "budget", "is_vast", "by_blocks", "at_once"),
+    ("classes", "budget", "is_vast", "by_blocks", "threads"),
     [
         (256, 1, False, False, None),
         (257, 1, False, True, None),
-        (1000, 4 << 30, False, False, None),
+        (1000, 4 << 30, False, False, 2),
         (1000, 300_000_000, False, False, 1),
         (4096, 1 << 20, False, True, None),
         (4097, 1 << 50, True, True, None),
     ],
 )
-def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, at_once, monkeypatch):
-    monkeypatch.setattr(local, "usable_cores", lambda: 2)
+def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
     found = plan.of(classes, Options(memory=budget))
-    assert (found.is_vast, found.walk is not None, found.at_once) == (is_vast, by_blocks, at_once)
-    assert list(found.each(lambda one: one + 1, range(5))) == [1, 2, 3, 4, 5]
+    assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

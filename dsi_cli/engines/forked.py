@@ -1,0 +1,209 @@
+"""Processes of this machine, one a core: copies of this process, for jobs that are Python's work for the most part.
+
+Threads that do such jobs wait for each other (measured: two are no quicker than one). A copy has all that this process has
+made, without a second of start and with little memory of its own; only jobs and results travel.
+
+A copy of a process has none of its threads, and whatever lock one of those held stays locked for ever. So copies are made
+where there is no other thread of Python's, but for the one that redraws a progress bar, whose locks no job takes. Elsewhere (a
+notebook, a server, a system that does not copy processes safely) `is_possible` says no.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import multiprocessing
+import signal
+import sys
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, NamedTuple
+
+from threadpoolctl import threadpool_limits
+
+from dsi_cli.engines import Job, Result
+
+_log = logging.getLogger(__name__)
+
+HARMLESS = ("rich.live",)
+"""Modules of threads whose locks no job takes."""
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""glibc's names of two options."""
+KEPT_FREE = 32 << 20
+"""Bytes that a worker keeps of what it freed, and below which it asks its heap."""
+AHEAD = 3
+"""Jobs a worker that are drawn before the results of earlier ones are taken."""
+GRACE = 10.0
+"""Seconds in which a process ends that has closed its connection."""
+
+
+def is_possible() -> bool:
+    """Return whether this process can be copied safely now."""
+    threads = [one for one in threading.enumerate() if type(one).__module__ not in HARMLESS]
+    return (
+        sys.platform == "linux"
+        and threads == [threading.main_thread()]
+        and not multiprocessing.current_process().daemon  # which may have no children
+    )
+
+
+def map_in_order(
+    function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result], workers: int
+) -> Iterator[Result]:
+    """Yield ``function(job)`` for each job, in their order; at most `AHEAD` jobs a worker are under way.
+
+    Parameters
+    ----------
+    function : called for the first job in this process, so that copies have what it learns of all jobs; then in copies
+    jobs : drawn from in this process, as results are taken; jobs and results are pickled
+    lost : what takes the place of a result whose process ended, called here with the job and the reason
+    workers : processes
+
+    Notes
+    -----
+    The first error of a job ends the iteration with it. The libraries that multiply have one thread each, here as well.
+    """
+    coming = iter(jobs)
+    with threadpool_limits(limits=1):
+        for first in coming:
+            yield function(first)
+            break
+        yield from _Pool(function, lost, workers).map(coming)
+
+
+class _Worker(NamedTuple):
+    process: Any
+    connection: Connection
+
+
+class _Answer(NamedTuple):
+    value: Any
+    error: Exception | None = None
+
+    def result(self) -> Any:
+        """Return the result, or raise what the job raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class _Pool(Generic[Job, Result]):
+    """Copies of this process at work."""
+
+    def __init__(self, function: Callable[[Job], Result], lost: Callable[[Job, str], Result], workers: int) -> None:
+        self.function, self.lost, self.workers = function, lost, workers
+        self._idle: list[_Worker] = []
+        self._busy: dict[Connection, tuple[_Worker, int, Job]] = {}
+
+    def map(self, coming: Iterator[Job]) -> Iterator[Result]:
+        """Yield the results of the jobs, in order; the next job is drawn while workers are at work."""
+        jobs, ready, done = enumerate(coming), deque[tuple[int, Job]](), dict[int, _Answer]()
+        drawn = taken = 0
+        try:
+            while True:
+                while ready and len(self._busy) < self.workers:
+                    self._give(*ready.popleft())
+                has_come = bool(ready) and bool(wait(list(self._busy), 0))
+                if taken in done:
+                    yield done.pop(taken).result()
+                    taken += 1
+                elif drawn - taken < AHEAD * self.workers and not has_come and (job := next(jobs, None)):
+                    ready.append(job)
+                    drawn += 1
+                elif self._busy:
+                    done |= self._results()
+                else:
+                    return
+        finally:
+            for worker in [*self._idle, *(busy[0] for busy in self._busy.values())]:
+                _end(worker)
+
+    def _give(self, number: int, job: Job) -> None:
+        """Give a job to an idle worker, or to a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.connection.send(job)
+            except OSError:  # it ended while it had nothing to do
+                _end(worker)
+            else:
+                break
+        else:
+            worker = self._started()
+            worker.connection.send(job)
+        self._busy[worker.connection] = worker, number, job
+
+    def _results(self) -> dict[int, _Answer]:
+        """Wait for results, and return those that have come."""
+        found = {}
+        for ready in wait(list(self._busy)):
+            worker, number, job = self._busy.pop(ready)  # type: ignore[call-overload]
+            try:
+                found[number] = worker.connection.recv()
+                self._idle.append(worker)
+            except (EOFError, OSError):
+                worker.process.join(GRACE)
+                found[number] = _Answer(self.lost(job, _why(_end(worker))))
+        return found
+
+    def _started(self) -> _Worker:
+        here, there = multiprocessing.Pipe()
+        others = [one.connection for one in self._idle] + list(self._busy)
+        process = multiprocessing.get_context("fork").Process(
+            target=_serve, args=(there, [here, *others], self.function), daemon=True
+        )
+        with (
+            warnings.catch_warnings()
+        ):  # of threads that are not Python's: libraries see to theirs when a process is copied
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+            process.start()
+        there.close()
+        return _Worker(process, here)
+
+
+def _serve(jobs: Connection, others: Iterable[Connection], function: Callable[[Any], Any]) -> None:
+    """Do the jobs that come, in the copy, until the process that it is a copy of closes the connection or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which ends the other process, and that this one
+    gc.freeze()  # what was there before is not this process's to clear up
+    _keep_freed_memory()
+    for one in others:
+        one.close()  # so that nobody but the other process keeps its end open
+    with suppress(EOFError, OSError):
+        while True:
+            job = jobs.recv()
+            try:
+                answer = _Answer(function(job))
+            except Exception as error:  # noqa: BLE001 (raised again on the other side)
+                _log.debug("in a copy of the process", exc_info=True)
+                answer = _Answer(None, error)
+            jobs.send(answer)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, where it is glibc; else arrays of some 100 KB are fresh memory each time.
+
+    Fresh memory comes from the system page by page, zeroed: that is a tenth of what comparing two small matrices takes.
+    """
+    tune: Any = getattr(ctypes.CDLL(None), "mallopt", None)
+    for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD) if tune is not None else ():
+        tune(option, KEPT_FREE)
+
+
+def _end(worker: _Worker) -> int:
+    """End a worker, and return how it ended."""
+    worker.connection.close()
+    worker.process.kill()
+    worker.process.join()
+    found: int = worker.process.exitcode
+    worker.process.close()
+    return found
+
+
+def _why(exit_code: int) -> str:
+    ended = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
+    return f"the process that worked on it ended ({ended}): out of memory, killed, or a crash"
