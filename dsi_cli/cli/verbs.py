@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import os
 import sys
@@ -115,9 +116,14 @@ def _main(
     """Take the options that stand before the verb."""
 
 
+COLLECTED_AT = 100_000
+"""Objects after which Python looks for cycles of garbage: most of what a command makes stays until it ends, and is looked through in vain."""
+
+
 def run_safely(arguments: list[str]) -> int:
     """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout."""
     console.open_streams()
+    gc.set_threshold(COLLECTED_AT)
     code, error = _run(arguments)
     if error is not None:
         console.error(error)

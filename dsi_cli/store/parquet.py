@@ -228,7 +228,7 @@ def read(path: Path, run: str | None = None) -> pa.Table:
         if run is not None:
             return pq.read_table(_source(path), partitioning=None, filters=[("run", "=", run)])
         with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which plans for many files
-            return file.read()
+            return file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
         raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
 
