@@ -275,10 +275,10 @@ def wordnet_csm(
 
     Examples
     --------
-    >>> wordnet_csm(["dog", "cat", "n02958343"]).round(3).loc["dog", "cat"]
-    np.float64(0.2)
-    >>> wordnet_csm(["running", "swimming", "sleep"], pos="verb").round(3).loc["running", "swimming"]
-    np.float64(0.25)
+    >>> wordnet_csm(["dog", "cat", "n02958343"]).loc["dog", "cat"].item()
+    0.2
+    >>> wordnet_csm(["running", "swimming", "sleep"], pos="verb").loc["running", "swimming"].item()
+    0.25
     """
     import pandas as pd
 

@@ -9,12 +9,12 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import nbclient
 import nbformat
 import numpy as np
 import pytest
+from notebooks import NOTEBOOKS, assert_it_shows
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from safetensors.numpy import load_file
@@ -25,22 +25,8 @@ from dsi_cli.store.runs import Run
 pytest_plugins = ("analysed",)
 
 
-class Shows(NamedTuple):
-    """What a notebook has in its outputs; names in brackets are columns of the CNN's last SAI."""
-
-    figures: int = 0
-    text: tuple[str, ...] = ()
-
-
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ("cifar100-cnn", "cifar100-vit")
-NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
-SHOWS = {
-    "tables": Shows(0, ("30     {value:.3f}      {null_mean:.3f}", "they agree", "Slider(NCSM of cifar100-cnn, 31 epochs")),
-    "pipes": Shows(0, ("SAI {value:.3f}, by chance {null_mean:.3f}; excess {excess:.3f}, z {z:.1f}", "class,apple,")),
-    "figures": Shows(6, ("figures/sai.pdf",)),
-    "comparing": Shows(0, ("no criterion tells them apart", "SAI excess, cosine")),
-}
 
 
 @pytest.fixture(scope="module")
@@ -83,20 +69,7 @@ def test_every_notebook_runs_away_from_the_repository(path, shown):
     notebook = nbformat.read(path, 4)
     place = {"metadata": {"path": str(shown[1].parent)}}
     nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()
-    outputs = [one for cell in notebook.cells for one in cell.get("outputs", ())]
-    assert [one.text for one in outputs if one.get("name") == "stderr"] == []
-    shows = SHOWS[path.stem]
-    assert sum("image/png" in one.get("data", {}) for one in outputs) == shows.figures
-    text = "\n".join(one.get("text") or one.data["text/plain"] for one in outputs)
-    last = (
-        Run(shown[1])
-        .curves.query(
-            "run == 'cifar100-cnn' and epoch == 30 and metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
-        )
-        .iloc[0]
-    )
-    for part in shows.text:
-        assert part.format(**last) in text
+    assert_it_shows(path.stem, notebook, shown[1])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,6 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TARGETS = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+Programs = Mapping[str, list[str]]
+OURS: Programs = {"python": [sys.executable], "dsi": [sys.executable, "-m", "dsi_cli"]}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -44,24 +47,27 @@ def workplace(tmp_path_factory):
     return folder
 
 
-def run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1200, check=False)
+def run(command: list[str], folder: Path, environment: dict[str, str] | None) -> None:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1200, check=False)
     assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+
+
+def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dict[str, str] | None = None) -> None:
+    """Run the commands and the Python examples of a page in their order; a target of make is only looked up."""
+    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "python":
+            run([*programs["python"], "-W", "error:::__main__", "-c", text], folder, environment)
+        for command in commands_of(text) if kind == "console" else []:
+            name, *arguments = shlex.split(command)
+            if name == "make":
+                assert arguments[0] in TARGETS, f"{command}: the Makefile has no such target"
+            else:
+                run([*programs.get(name, [name]), *arguments], folder, environment)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
 def test_every_command_and_example_runs_in_its_order(page, workplace):
-    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if kind == "python":
-            run([sys.executable, "-W", "error:::__main__", "-c", text], workplace)
-        for command in commands_of(text) if kind == "console" else []:
-            words = shlex.split(command)
-            if words[0] == "make":
-                assert words[1] in TARGETS, f"{command}: the Makefile has no such target"
-            elif words[0] == "dsi":
-                run([sys.executable, "-m", "dsi_cli", *words[1:]], workplace)
-            else:
-                run([sys.executable, *words[1:]] if words[0] == "python" else words, workplace)
+    follow(page, workplace)
 
 
 def test_the_tutorials_numbers_are_the_demos(workplace):

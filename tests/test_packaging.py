@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,10 +14,12 @@ import venv
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from notebooks import assert_it_shows
+from test_docs import commands, follow
 
-from dsi_cli.demo import runs_folder
 from dsi_cli.version import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,50 +90,67 @@ def test_the_metadata_name_licences_extras_and_ranges(wheel):
     assert all(">=" in one and "==" not in one.partition(";")[0] for one in required)
 
 
+@pytest.fixture(scope="module")
+def clean(wheel, tmp_path_factory):
+    """Return the programs of a new virtual environment with the wheel and what pip fetches for it: nothing of this one."""
+    folder = tmp_path_factory.mktemp("clean") / "venv"
+    venv.create(folder, with_pip=True)
+    install(folder, str(wheel))
+    return folder / "bin"
+
+
 @pytest.mark.slow
-def test_the_wheel_works_in_a_clean_environment_away_from_the_source(wheel, tmp_path):
-    """The dependencies are this environment's, as files to import; pip still checks the wheel's ranges against them."""
-    from test_docs import commands
-
-    venv.create(tmp_path / "venv", with_pip=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    (site,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    ours = Path(yaml.__file__).parents[1]
-    (site / "dependencies.pth").write_text(f"{ours}\n", encoding="utf-8")
-    pip = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-index",
-        "--no-warn-conflicts",
-        "--ignore-installed",
-        "--no-deps",
-    ]
-    run([*pip, wheel], tmp_path)
-    with runs_folder() as folder:
-        (tmp_path / "ckpts").symlink_to(folder / "cifar100-cnn")
-    place = run([python, "-c", "import dsi_cli; print(dsi_cli.__file__)"], tmp_path)
-    assert place.strip() == str(site / "dsi_cli" / "__init__.py")
-    dsi = tmp_path / "venv" / "bin" / "dsi"
-    assert (
-        run([dsi, "--version"], tmp_path) == run([python, "-m", "dsi_cli", "--version"], tmp_path) == f"dsi {__version__}\n"
-    )
-    assert "needed" in run([dsi, "doctor", "dsi-demo"], tmp_path)
-    assert "cifar100-vit: half of its highest alignment" in run([dsi, "demo"], tmp_path)
-    typed = commands(ROOT / "docs" / "index.md")
-    assert any(command.startswith("dsi analyze") for command in typed)
-    for command in typed:
-        if command.startswith("dsi "):
-            run([dsi, *command.split()[1:]], tmp_path)
+def test_the_wheel_works_in_a_clean_environment_away_from_the_source(clean, tmp_path):
+    python, dsi = clean / "python", clean / "dsi"
+    place = printed([python, "-c", "import dsi_cli; print(dsi_cli.__file__)"], tmp_path)
+    assert Path(place.strip()).is_relative_to(clean.parent)
+    versions = [printed([*program, "--version"], tmp_path) for program in ([dsi], [python, "-m", "dsi_cli"])]
+    assert versions == [f"dsi {__version__}\n"] * 2
+    assert "needed" in printed([dsi, "doctor", "dsi-demo"], tmp_path)
+    assert "cifar100-vit: half of its highest alignment" in printed([dsi, "demo"], tmp_path)
 
 
-def run(command, folder):
+@pytest.mark.slow
+def test_getting_started_works_in_a_clean_environment(clean, tmp_path):
+    page = ROOT / "docs/index.md"
+    assert {"dsi scan ckpts/", "dsi analyze ckpts/"} <= set(commands(page))
+    shutil.copytree(next(clean.parent.glob("lib/*/site-packages/dsi_cli/demo/runs/cifar100-cnn")), tmp_path / "ckpts")
+    programs = {name: [str(clean / name)] for name in ("python", "dsi")}
+    follow(page, tmp_path, programs, bare(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_notebook_runs_as_written_with_what_its_page_installs(clean, tmp_path):
+    page = (ROOT / "docs/notebooks.md").read_text(encoding="utf-8")
+    (beside,) = re.findall("^pip install dsi-cli (.*)$", page, re.MULTILINE)
+    install(clean.parent, *beside.split())
+    notebook = shutil.copy(ROOT / "docs/notebooks/tables.ipynb", tmp_path)
+    printed([clean / "jupyter", "execute", "--inplace", notebook], tmp_path)
+    assert_it_shows("tables", nbformat.read(notebook, 4), tmp_path / "dsi-demo")
+
+
+def install(folder, *what):
+    """Install in a virtual environment; pip goes where it is told to go on this machine."""
+    told = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    for asked in (["install", "--quiet", *what], ["check"]):
+        printed([folder / "bin" / "python", "-m", "pip", *asked], folder, told)
+
+
+def bare(folder):
+    """Return an environment that knows nothing of this checkout."""
+    return {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
+
+
+def printed(command, folder, environment=None):
     """Return what a command prints; it sees nothing of this checkout."""
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LANG": "C.UTF-8"}
     ended = subprocess.run(
-        list(map(str, command)), cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+        list(map(str, command)),
+        cwd=folder,
+        env=environment or bare(folder),
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
     )
     assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

@@ -46,10 +46,10 @@ def draw(axes: Axes, run: Run, one: Series, panel: str) -> dict[str, Any]:
 
 def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> bool:
     """Write a phase's name at the top of its band, and return whether it fits."""
-    figure = axes.get_figure(root=True)
+    figure = axes.get_figure()
     assert figure is not None
     size = text_size("legend.fontsize")
-    room = (last - first) / whole * axes.get_position().width * figure.get_size_inches()[0] * 72
+    room = (last - first) / whole * axes.bbox.width / figure.dpi * 72
     if room <= len(text) * WIDE_LETTER * size:
         return False
     place = ((first + last) / 2, 0.985)

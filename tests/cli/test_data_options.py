@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -119,7 +120,11 @@ def refused(ran, message, code=2):
             ("--model", "torchvision:resnet"),
             r"^torchvision has no classifier 'resnet'; it has resnet\d+, resnet\d+, resnet\d+$",
         ),
-        (("--model", "transformers:google/vit"), r"wants a folder with a config.json; there is none$"),
+        pytest.param(
+            ("--model", "transformers:google/vit"),
+            r"wants a folder with a config.json; there is none$",
+            marks=pytest.mark.skipif(find_spec("transformers") is None, reason="needs the extra transformers"),
+        ),
         (("--model", "torchscript:gone.pt"), r"^--model torchscript:gone.pt: there is no such file$"),
         (("--model", "gone.py:build"), r"^gone.py:build: expected a Python file, found nothing at gone.py"),
         (("--model", "{nets}:gone"), r":gone: expected a function 'gone' in .*, found none; check its name$"),

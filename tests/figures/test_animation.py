@@ -78,7 +78,8 @@ def test_a_colour_means_the_same_value_in_every_frame(analysed: Analysed):
         for epoch in (0, 1, 15):
             pixels = paint(epoch)
             cells, place = _cells(pixels), matrices.matrix(analysed.run, frames, epoch)
-            order = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")["class_index"]
+            classes = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")
+            order = classes["class_index"].to_numpy(int)
             shown = place[np.ix_(order, order)]
             for row, column in np.ndindex(10, 10):
                 if row != column:

@@ -75,7 +75,7 @@ def test_columns_are_known_by_synonyms_in_any_case(write, counts_of, columns, co
         lambda codes: codes.astype(np.uint8),
         lambda codes: codes.astype(float),
         lambda codes: pa.array(NAMES[codes]).dictionary_encode(),
-        lambda codes: pa.array(NAMES[codes], pa.large_string()),
+        lambda codes: pa.array(NAMES[codes].tolist(), pa.large_string()),
     ],
 )
 def test_labels_are_names_or_numbers(write, counts_of, columns, counts, name, form):
