@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.cli import logs
 from dsi_cli.errors import UsageError
+from dsi_cli.errors import count as count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -187,16 +188,6 @@ def binary_stdout(hint: str) -> IO[bytes]:
     if sys.stdout.isatty():
         raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}")
     return sys.stdout.buffer
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 file``, ``2 files``.
-
-    >>> count(1, "class"), count(2, "class"), count(0, "file")
-    ('1 class', '2 classes', '0 files')
-    """
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def size(number: int) -> str:

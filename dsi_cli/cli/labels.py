@@ -102,7 +102,7 @@ def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -
     preset, source = one.labels.preset, one.labels.source
     which = "" if preset is None or source == f"the preset {preset}" else f", which are the preset {preset}"
     unsure = sum(row.is_uncertain for row in one.resolutions)
-    want = f"{unsure} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
+    want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
     known = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}"
     console.note(f"{known}, from {source}{which}; {want}", quiet=quiet)
     if one.labels.duplicates:

@@ -159,7 +159,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     reason = "0 of 8 labels are known to WordNet: an alignment needs 4 or more"
     assert ended.err.endswith(f"  no alignment with WordNet: {reason}\n")
     assert "  warning: label 'qzx0' is left out of the alignment: 'qzx0' is no noun in WordNet 3.0" in ended.err
-    assert "  warning: and 3 more labels without a synset (classes.parquet names them)\n" in ended.err
+    assert "  warning: and 3 more labels without a synset (classes.parquet has all)\n" in ended.err
     sai = tables(out)["curves"].query("metric == 'sai'")
     assert sai["value"].isna().all()
     assert set(sai["reason"]) == {reason}
