@@ -140,8 +140,12 @@ def _tell(done: Drawn, opened: Run, asked: Asked, *, as_json: bool, quiet: bool,
     if done.without_data and are_named:
         for name in asked.names(opened):
             opened.require_matrices(name)
+        names = ", ".join(done.without_data)
+        chosen = [what for what, value in (("--epochs", asked.epochs), ("--kind", asked.kind)) if value is not None]
+        if chosen:
+            raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(chosen)}")
         needs = "; ".join(f"{name} needs {entry(name).needs}" for name in done.without_data)
-        raise UsageError(f"nothing to draw for {', '.join(done.without_data)}, without data in this output: {needs}")
+        raise UsageError(f"nothing to draw for {names}, without data in this output: {needs}")
 
 
 def _list(there: set[str] | None, *, as_json: bool) -> None:

@@ -101,7 +101,7 @@ def _told(run: RunSummary) -> Iterator[str]:
         yield f"  losses and accuracies: {run.log}"
     for split, words in run.splits.items():
         yield f"  {split}: {words}"
-    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"no checkpoints": run.ignored}
+    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"without weights": run.ignored}
     yield from (
         f"  other files: {told}" for told in [", ".join(f"{n} {status}" for status, n in other.items() if n)] if told
     )

@@ -95,6 +95,15 @@ def test_a_folder_of_other_files(names, said, dsi, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_tensors_of_a_file_that_holds_none(dsi, tmp_path):
+    (tmp_path / "x.pt").write_text("hello")
+    failed(
+        dsi("scan", "--tensors", tmp_path / "x.pt"),
+        3,
+        f"{tmp_path}/x.pt: not a container that dsi reads: expected {EXPECTED}",
+    )
+
+
 def test_tensors_of_a_file_that_is_not_there(dsi, tmp_path):
     failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
 
@@ -271,7 +280,7 @@ def test_a_file_that_breaks_off(age, status, code, dsi, make_run, tmp_path):
     os.utime(path, (then, then))
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, code, out)
-    assert f"  other files: 1 {status}, 1 no checkpoints\n  {status}: {path}: " in ended.err
+    assert f"  other files: 1 {status}, 1 without weights\n  {status}: {path}: " in ended.err
     found, reason = states(out)["epoch_2.pt"]
     assert found == status
     assert reason.startswith("a zip archive without its directory, which is written last: cut off")

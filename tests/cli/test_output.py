@@ -194,6 +194,16 @@ def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
     assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
 
 
+def test_lists_are_json_in_csv(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "out"
+    assert dsi("analyze", run, "-o", out, *QUICK).code == 0
+    assert dsi("export", out, "--table", "classes", "-o", tmp_path / "classes.csv").code == 0
+    written, rows = pd.read_csv(tmp_path / "classes.csv"), tables(out)["classes"]
+    for name in ("candidates", "candidate_scores"):
+        assert [json.loads(cell) for cell in written[name]] == [list(cell) for cell in rows[name]]
+    assert written["definition"].to_list() == rows["definition"].to_list()
+
+
 # --json, --quiet
 
 
@@ -275,7 +285,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
         "  test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy",
-        "  other files: 14 skipped, 6 no checkpoints",
+        "  other files: 14 skipped, 6 without weights",
     ]
 
 

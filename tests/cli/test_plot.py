@@ -51,6 +51,7 @@ def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Pat
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': did you mean wsi?"),
         (("typicality",), 2, "without data in this output: typicality needs features of samples (--test with --model)"),
+        (("heatmaps", "--epochs", "99"), 2, "nothing to draw for heatmaps: this output has nothing of that --epochs"),
         (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),
         (("wsi", "--columns", "3"), 2, "--columns"),
     ):
