@@ -90,7 +90,7 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
                 console.print_sentence(f"{record.status}: {PurePath(record.path).name}: {record.reason}")
         console.print_sentence(_summary(records, shared), indent=0)
         if run.ignored:
-            console.note(f"{run.name}: {console.count(run.ignored, 'other file')}, no checkpoints", quiet=quiet)
+            console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
 
 
 def _summary(records: list[Record], shared: set[str]) -> str:

@@ -129,7 +129,7 @@ def test_scan_says_what_the_function_says(dsi, shared):
     shown = dsi("scan", folder)
     for epoch in range(16):
         assert f"epoch_{epoch:03}.pt" in shown.out
-    assert shown.err == "fashion-mnist-tinycnn: 6 other files, no checkpoints\n"
+    assert shown.err == "fashion-mnist-tinycnn: 6 other files without weights\n"
 
 
 def test_wordnet_through_a_pipe(shared):
