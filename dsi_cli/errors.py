@@ -123,3 +123,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     near = get_close_matches(word, as_written)
     swapped = [one for one in near if sorted(one) == sorted(word)]
     return as_written[(swapped or near)[0]] if near else None
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 file``, ``2 files``.
+
+    >>> count(1, "class"), count(2, "class"), count(0, "file")
+    ('1 class', '2 classes', '0 files')
+    """
+    plural = noun + ("es" if noun.endswith("s") else "s")
+    return f"{number:,} {noun if number == 1 else plural}"

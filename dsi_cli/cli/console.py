@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from dsi_cli.cli import logs
 from dsi_cli.errors import UsageError
+from dsi_cli.errors import count as count
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 NARROWEST = 40
 """Columns to which a sentence is broken at least."""
+WIDEST = 10_000
+"""Columns of a table that goes to a file or a pipe: no line of it is broken."""
 stand_ins: list[Path] = []
 """Folders whose files stand in for others, for the time of a call; see `dsi_cli.remote.copies`."""
 unsettled: list[Callable[[], None]] = []
@@ -45,6 +48,12 @@ def note(message: str, *, quiet: bool = False) -> None:
     """Print a line that is not a result."""
     if not quiet:
         print(_broken(shown(message), sys.stderr, 4), file=sys.stderr)
+
+
+def note_command(command: str, *, quiet: bool = False) -> None:
+    """Print a command that is no result, on a line of its own and unbroken, so that it can be pasted as it is."""
+    if not quiet:
+        print(f"  {shown(command)}", file=sys.stderr)
 
 
 def shown(text: str) -> str:
@@ -104,18 +113,11 @@ def _broken(line: str, stream: IO[str], hanging: int) -> str:
     return broken.replace("\0", " ")
 
 
-def print_cut(line: str) -> None:
-    """Print a line of columns on stdout; on a terminal only as much as it has room for."""
-    line = shown(line)
-    width = max(NARROWEST, get_terminal_size().columns)
-    print(line if len(line) <= width or not sys.stdout.isatty() else f"{line[: width - 3]}...")
-
-
 def print_table(table: Table) -> None:
     """Print a table on stdout; wide enough for all of it where stdout is no terminal."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 200
+    width = None if sys.stdout.isatty() else WIDEST
     Console(width=width, highlight=False, soft_wrap=False).print(table)
 
 
@@ -186,16 +188,6 @@ def binary_stdout(hint: str) -> IO[bytes]:
     if sys.stdout.isatty():
         raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}")
     return sys.stdout.buffer
-
-
-def count(number: int, noun: str) -> str:
-    """Return ``1 file``, ``2 files``.
-
-    >>> count(1, "class"), count(2, "class"), count(0, "file")
-    ('1 class', '2 classes', '0 files')
-    """
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def size(number: int) -> str:

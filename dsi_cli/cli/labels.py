@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -59,6 +60,7 @@ def labels(
     --------
     dsi labels ckpts/classes.txt --uncertain
     dsi labels ckpts/classes.txt --write-map map.csv  # edit it, then --map
+    dsi labels ckpts/classes.txt --write-map map.csv -i  # the same by questions
     dsi labels --presets
     """
     from dsi_cli.pipeline import reference
@@ -68,20 +70,46 @@ def labels(
         return _presets(wanted=presets, given=labels, as_json=as_json)
     one = reference.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
-        one = asked(one)
+        one = asked(one, write_map)
     if write_map is not None:
         require_other(labels, write_map)
         reference.write_map(one, write_map)
     rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
     if as_json:
-        looked_up = {"labels_id": one.labels_id, "wordnet": one.of.name, "pos": one.of.part}
+        assert one.labels is not None
+        looked_up = {"labels_id": one.labels_id, "preset": one.labels.preset, "wordnet": one.of.name, "pos": one.of.part}
         console.print_json({**looked_up, "labels": [document(row) for row in rows]})
         return DONE
-    _print(rows)
-    unsure = sum(row.is_uncertain for row in one.resolutions)
-    told = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}; {unsure} want a look"
-    console.note(told + (" (?)" if unsure else ""), quiet=quiet)
+    print_rows(rows)
+    tell(one, again(labels, map_file, pos, wordnet), write_map, quiet=quiet)
     return DONE
+
+
+def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> str:
+    """Return the call of ``dsi labels`` for the same list, looked up in the same way, to be pasted.
+
+    >>> again("my labels.txt", None, "verb", None)
+    "dsi labels 'my labels.txt' --pos verb"
+    """
+    options = {"--map": map_file, "--pos": None if pos == "noun" else pos, "--wordnet": wordnet}
+    given = [part for name, value in options.items() if value is not None for part in (name, value)]
+    return shlex.join(["dsi", "labels", labels, *given])
+
+
+def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -> None:
+    """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
+    assert one.labels is not None
+    preset, source = one.labels.preset, one.labels.source
+    which = "" if preset is None or source == f"the preset {preset}" else f", which are the preset {preset}"
+    unsure = sum(row.is_uncertain for row in one.resolutions)
+    want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
+    known = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}"
+    console.note(f"{known}, from {source}{which}; {want}", quiet=quiet)
+    if one.labels.duplicates:
+        console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
+    if unsure and write_map is None:
+        console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)
+        console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
 
 def document(row: Resolution) -> dict[str, object]:
@@ -96,7 +124,8 @@ def require_other(labels: str, *targets: Path | None) -> None:
             raise UsageError(f"{target} is the label list itself: it would be overwritten")
 
 
-def _print(rows: Sequence[Resolution]) -> None:
+def print_rows(rows: Sequence[Resolution]) -> None:
+    """Print labels as a table: what each is understood to mean, how sure that is, and of the uncertain ones why."""
     from rich.table import Table
     from rich.text import Text
 
@@ -137,8 +166,8 @@ def _meaning(row: Resolution) -> str:
     return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
 
 
-def asked(one: Labelling) -> Labelling:
-    """Return the labelling after a person was asked about what is uncertain.
+def asked(one: Labelling, write_map: Path | None) -> Labelling:
+    """Return the labelling after a person was asked about what is uncertain; ``write_map`` is where the answers go.
 
     Raises
     ------
@@ -157,6 +186,8 @@ def asked(one: Labelling) -> Labelling:
     chosen = {row.index: row.wnid or "" for row in one.resolutions if row.resolved_by == "map"}
     console.note(f"{console.count(len(unsure), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
+    if write_map is None:
+        console.note("the answers are shown and not kept: Ctrl-C, and add --write-map FILE, to have them for --map")
     for number, row in enumerate(unsure, start=1):
         _offer(row, f"{number}/{len(unsure)}", one.of)
         while (answer := _answer(row)) is not None and answer and by_name(answer, one.of) is None:

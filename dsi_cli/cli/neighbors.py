@@ -111,20 +111,23 @@ def _print_history(history: History, *, as_json: bool, quiet: bool) -> None:
         return
     console.print_sentence(history.title, 0, 2)
     shown = history.shown
-    print("place at an epoch, in brackets where not among them; when it was among them")
+    comes_and_goes = not history.is_lasting
+    legend = "place at an epoch" + ", in brackets where not among them; when it was among them" * comes_and_goes
+    console.print_sentence(legend, 0, 2)
     rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]
     semantic = history.wordnet_furthest is not None
     titles = [("class", False), *((str(history.epochs[at]), True) for at in shown)]
-    titles += [("WordNet\nrank", True)] * semantic + [("among the nearest", False)]
+    titles += [("WordNet\nrank", True)] * semantic + [("among the nearest", False)] * comes_and_goes
     cells = []
     for row in rows:
         line = [_short(row.name), *(_bracketed(row.places[at], history.asked.most) for at in shown)]
         rank = "-" if row.wordnet_rank is None else f"{row.wordnet_rank:g}"
-        cells.append([*line, *([rank] * semantic), _spans(row.stays)])
+        cells.append([*line, *([rank] * semantic), *([_spans(row.stays)] * comes_and_goes)])
     console.print_columns(titles, cells)
     if len(rows) < len(history.rows):
         left_out = len(history.rows) - len(rows)
-        console.note(f"not shown: {left_out} that were among them at other epochs only; --json has all", quiet=quiet)
+        were = "class that was" if left_out == 1 else "classes that were"
+        console.note(f"not shown: {left_out:,} {were} among them at other epochs only; --json has all", quiet=quiet)
 
 
 def _bracketed(place: int, most: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,16 @@ from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
 
+if TYPE_CHECKING:
+    from dsi_cli.figures.asked import Asked
+    from dsi_cli.figures.drawing import Drawn
+    from dsi_cli.store.runs import Run
+
 
 def plot(
-    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
+    output: Annotated[
+        Path | None, typer.Argument(help="Output folder of dsi analyze; only --list goes without.", show_default=False)
+    ] = None,
     figures: Annotated[
         list[str] | None,
         typer.Argument(
@@ -62,7 +69,9 @@ def plot(
             autocompletion=completion.of(("taxonomy", "given", "cluster")),
         ),
     ] = "taxonomy",
-    listed: Annotated[bool, typer.Option("--list", help="Name the figures there are, and draw none.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Name the figures, of an output those with data first; draw none.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -72,7 +81,8 @@ def plot(
 
     Examples
     --------
-    dsi plot dsi-out --list
+    dsi plot --list
+    dsi plot dsi-out --list  # which have data, and what the others need
     dsi plot dsi-out sai wsi --style paper --columns 2 --format pdf
     dsi plot dsi-out heatmaps --epochs 0,1,30 -o figures
     dsi plot dsi-out animation --format webp
@@ -81,14 +91,38 @@ def plot(
     from dsi_cli.figures import drawing
     from dsi_cli.store.runs import Run
 
-    if listed:
-        _list(as_json=as_json)
+    if output is None:
+        if not listed:
+            raise UsageError(
+                "expected the output folder of dsi analyze: dsi plot OUTPUT; dsi plot --list names the figures"
+            )
+        _list(None, as_json=as_json)
         return DONE
     opened = Run(output)
     formats = tuple(dict.fromkeys(form or ()))
     asked = drawing.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
     with console.progress(quiet=quiet or as_json) as watching:
-        done = drawing.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
+        if listed:
+            there = drawing.with_data(opened, asked, watching.update)
+        else:
+            done = drawing.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
+    if listed:
+        _list(there, as_json=as_json)
+    else:
+        _tell(done, opened, asked, as_json=as_json, quiet=quiet, are_named=bool(figures))
+    return DONE
+
+
+def _tell(done: Drawn, opened: Run, asked: Asked, *, as_json: bool, quiet: bool, are_named: bool) -> None:
+    """Print what was drawn.
+
+    Raises
+    ------
+    UsageError
+        A figure that was named has no data, and nobody reads that out of JSON.
+    """
+    from dsi_cli.figures.catalogue import entry
+
     if as_json:
         console.print_json(
             {
@@ -98,25 +132,46 @@ def plot(
                 "films": [{**film._asdict(), "path": str(film.path)} for film in done.films],
             }
         )
-        return DONE
+        return
     for film in done.films:
         console.note(str(film), quiet=quiet)
     for path in done.files:
         print(console.shown(str(path)))
-    if done.without_data and figures:
-        for name in asked.runs or opened.names:
+    if done.without_data and are_named:
+        for name in asked.names(opened):
             opened.require_matrices(name)
-        raise UsageError(f"nothing to draw for {', '.join(done.without_data)}: this output has no data for it")
-    return DONE
+        names = ", ".join(done.without_data)
+        chosen = [what for what, value in (("--epochs", asked.epochs), ("--kind", asked.kind)) if value is not None]
+        if chosen:
+            raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(chosen)}")
+        needs = "; ".join(f"{name} needs {entry(name).needs}" for name in done.without_data)
+        raise UsageError(f"nothing to draw for {names}, without data in this output: {needs}")
 
 
-def _list(*, as_json: bool) -> None:
-    from dsi_cli.figures.catalogue import FIGURES
+def _list(there: set[str] | None, *, as_json: bool) -> None:
+    """Print all figures; ``there`` are those with data, None without an output to look at."""
+    from dsi_cli.figures.catalogue import FIGURES, MOVING
 
+    every = (*FIGURES, MOVING)
     if as_json:
-        console.print_json([{"name": one.name, "title": one.title} for one in FIGURES])
+        console.print_json(
+            [
+                {
+                    "name": one.name,
+                    "title": one.title,
+                    "needs": one.needs,
+                    "has_data": None if there is None else one.name in there,
+                }
+                for one in every
+            ]
+        )
         return
-    wide = max(len(one.name) for one in FIGURES)
-    for one in FIGURES:
-        print(f"{one.name:<{wide}}  {one.title}")
-    print(f"{ANIMATION:<{wide}}  a matrix epoch by epoch beside its SAI; only where named")
+    lacking = [one for one in every if there is not None and one.name not in there]
+    wide = max(len(one.name) for one in every) + 2
+    for one in every:
+        if one not in lacking:
+            console.print_sentence(f"{one.name:<{wide}}{one.title}", 0, wide)
+    if lacking:
+        print("\nwithout data in this output:")
+    for one in lacking:
+        console.print_sentence(f"{one.name:<{wide}}{one.title}; needs {one.needs}", 0, wide)

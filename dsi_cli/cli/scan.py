@@ -11,7 +11,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.analyze import Ema, Head, Json, Quiet
-from dsi_cli.errors import DONE, NOTHING, PARTIAL, UsageError
+from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.checkpoints.discover import Run
@@ -90,7 +90,7 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
                 console.print_sentence(f"{record.status}: {PurePath(record.path).name}: {record.reason}")
         console.print_sentence(_summary(records, shared), indent=0)
         if run.ignored:
-            console.note(f"{run.name}: {console.count(run.ignored, 'other file')}, no checkpoints", quiet=quiet)
+            console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
 
 
 def _summary(records: list[Record], shared: set[str]) -> str:
@@ -149,7 +149,11 @@ _RIGHT = (_epoch, _step, _size, _shape)
 def _print_tensors(path: Place, *, as_json: bool) -> None:
     from dsi_cli.checkpoints.scan import list_tensors, require_file
 
-    found = list_tensors(require_file(path).path)
+    place = require_file(path).path
+    try:
+        found = list_tensors(place)
+    except CheckpointError as error:
+        raise type(error)(f"{path}: {error}") from None
     if as_json:
         console.print_json(
             [{"name": name, "shape": tensor.shape, "dtype": tensor.dtype, "weights": role} for name, tensor, role in found]

@@ -101,7 +101,7 @@ def _told(run: RunSummary) -> Iterator[str]:
         yield f"  losses and accuracies: {run.log}"
     for split, words in run.splits.items():
         yield f"  {split}: {words}"
-    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"no checkpoints": run.ignored}
+    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"without weights": run.ignored}
     yield from (
         f"  other files: {told}" for told in [", ".join(f"{n} {status}" for status, n in other.items() if n)] if told
     )
@@ -116,7 +116,8 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
     for label, reason in run.unresolved[:NAMED]:
         yield f"  warning: label {label!r} is left out of the alignment: {reason}"
     if len(run.unresolved) > NAMED:
-        yield f"  warning: and {len(run.unresolved) - NAMED} more labels without a synset (classes.parquet names them)"
+        more = console.count(len(run.unresolved) - NAMED, "more label")
+        yield f"  warning: and {more} without a synset (classes.parquet has all)"
     if run.no_reference:
         yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
     if len(run.references) > 1:

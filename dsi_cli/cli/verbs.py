@@ -117,7 +117,7 @@ def _main(
 
 
 COLLECTED_AT = 100_000
-"""Objects after which Python looks for cycles of garbage: most of what a command makes stays until it ends, and is looked through in vain."""
+"""Objects after which Python looks for cycles of garbage: most of what a command makes stays until it ends."""
 
 
 def run_safely(arguments: list[str]) -> int:

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
-from dsi_cli.cli.labels import Interactive, WriteMap, asked, document, require_other
+from dsi_cli.cli.labels import Interactive, WriteMap, again, asked, document, print_rows, require_other, tell
 from dsi_cli.errors import DONE
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
-if TYPE_CHECKING:
-    from dsi_cli.pipeline.labelling import Labelling
-    from dsi_cli.wordnet.senses import Resolution
-
 LISTED = 100
-"""Longer lists show only the labels that are not certain."""
-_CERTAIN = ("wnid", "synset", "preset", "map")
+"""Longer lists show only the labels that want a look."""
 
 
 def wordnet(
@@ -55,7 +49,7 @@ def wordnet(
 ) -> int:
     """Build WordNet's similarity matrix of a label list.
 
-    Says how each label was understood, and what else it could mean. Of more than 4,096 labels the nearest of each are given instead
+    Says how each label was understood, as dsi labels does. Of more than 4,096 labels the nearest of each are given instead
     (ranks with ties at their mid-rank), unless the whole matrix is asked for: it is written by blocks of rows.
 
     Examples
@@ -73,7 +67,7 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     one = reference.of(labels, map_file, of)
     if interactive:
-        one = asked(one)
+        one = asked(one, write_map)
     neighbors = reference.neighbors_of(one, neighbors, whole=whole)
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
@@ -93,8 +87,13 @@ def wordnet(
             }
         )
         return DONE
-    _say(one, quiet=quiet, on_stdout=not to_stdout)
-    if stream is None:
+    if not to_stdout:
+        print_rows([row for row in one.resolutions if row.is_uncertain or one.classes <= LISTED])
+    tell(one, again(labels, map_file, pos, wordnet_name), write_map, quiet=quiet)
+    if to_stdout:
+        for row in one.unresolved[:LISTED]:
+            console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)
+    else:
         _say_where(one.classes, neighbors, path)
         if one.classes > reference.LARGEST_WHOLE and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
@@ -102,50 +101,10 @@ def wordnet(
 
 
 def _say_where(classes: int, neighbors: int | None, path: Path) -> None:
-    what = _matrix(classes) if neighbors is None else f"the nearest {neighbors} of each of {classes} labels"
+    nearest = f"the nearest {neighbors} of each of {console.count(classes, 'label')}"
+    what = _matrix(classes) if neighbors is None else nearest
     print(f"{what}: {console.shown(str(path))}")
 
 
 def _matrix(classes: int) -> str:
     return f"matrix ({classes} x {classes})"
-
-
-def _say(one: Labelling, *, quiet: bool, on_stdout: bool) -> None:
-    assert one.labels is not None
-    said = [r for r in one.resolutions if len(one.resolutions) <= LISTED or r.resolved_by not in _CERTAIN]
-    for line in _lines(said):
-        if on_stdout:
-            console.print_cut(line)
-    if one.labels.preset and one.of.is_usual:
-        console.note(f"these are the labels of the preset {one.labels.preset}: its mapping is used", quiet=quiet)
-    console.note(
-        f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}, from {one.labels.source}", quiet=quiet
-    )
-    if one.labels.duplicates:
-        console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
-    unsure = sum(r.is_uncertain and r.synset is not None for r in one.resolutions)
-    if unsure:
-        console.note(
-            f"warning: {unsure} are uncertain (?): see dsi labels --uncertain, correct them with --map", quiet=quiet
-        )
-    for r in one.unresolved[:LISTED]:
-        console.note(f"warning: label {r.index} is left out: {r.reason}", quiet=quiet)
-
-
-def _lines(resolutions: list[Resolution]) -> list[str]:
-    wide = max((min(len(r.label), 32) for r in resolutions), default=0)
-    out = []
-    for r in resolutions:
-        others = [candidate for candidate in r.candidates if candidate != r.synset]
-        also = (
-            f"  (or {', '.join(others[:3])}{', ...' if len(others) > 3 else ''})"
-            if others and r.resolved_by not in _CERTAIN
-            else ""
-        )
-        gloss = shorten(r.definition or "", 60, placeholder="...")
-        sure = "    " if r.confidence is None else f"{r.confidence:.2f}"
-        mark = "?" if r.is_uncertain else " "
-        out.append(
-            f"{r.index:>5}  {r.label[:32]:<{wide}}  {r.synset or 'unresolved':<24} {mark}{sure} {r.resolved_by:<12} {gloss}{also}"
-        )
-    return out

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.evaluation.images import open_bytes
 from dsi_cli.evaluation.rows import Rows
 from dsi_cli.evaluation.samples import Samples, counted, fingerprint, numbered, stamps
@@ -82,7 +82,7 @@ def row_bytes(file: Path, row: int) -> bytes:
     """
     rows = Rows([file], _image_column(file, _schema(file)))
     if row >= len(rows):
-        raise UsageError(f"{file}: expected a row {row}, found {len(rows)} rows; the file has changed")
+        raise UsageError(f"{file}: expected a row {row}, found {count(len(rows), 'row')}; the file has changed")
     return _bytes(rows[row])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError, expected
+from dsi_cli.errors import UsageError, count, expected
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -137,7 +137,7 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
         return values
     if len(values) == 1:
         return values * channels
-    what = f"{channels} channel{'s' * (channels != 1)}"
+    what = f"{count(channels, 'channel')}"
     raise UsageError(f"{len(values)} values of mean or std for {what}: give one, or one a channel")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +101,7 @@ def stamps(files: Iterable[Path]) -> list[tuple[str, int, int]]:
 
 def counted(images: int, classes: int) -> str:
     """Return ``(1,000 images, 100 classes)``."""
-    return f"({images:,} image{'s' * (images != 1)}, {classes:,} class{'es' * (classes != 1)})"
+    return f"({count(images, 'image')}, {count(classes, 'class')})"
 
 
 def numbered(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
+from dsi_cli.errors import count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import scales, sheet, sides
 from dsi_cli.figures.asked import ANIMATION
@@ -60,7 +61,7 @@ class Film(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        there = f"{self.of} epoch{'s' * (self.of != 1)}"
+        there = f"{count(self.of, 'epoch')}"
         chosen = there if self.of <= len(self.epochs) else f"{len(self.epochs)} of {there}, evenly chosen"
         return f"{self.run}, {self.matrix}: {chosen}, {self.seconds:.1f} s"
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.figures import contact_sheet, curves, dendrogram, heatmaps, training, typicality
-from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.asked import ANIMATION, Asked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dsi_cli.store.runs import Run
 
-__all__ = ["FIGURES", "Asked", "Entry", "entry"]
+__all__ = ["FIGURES", "MOVING", "Asked", "Entry", "entry"]
 
 Draw = Callable[["Run", Asked], "Figure | None"]
 """Returns the figure, drawn in the style asked for; None where the output has nothing for it."""
@@ -29,29 +29,55 @@ class Entry(NamedTuple):
     title: str
     """What it shows, for the list of figures."""
     draw: Draw
+    needs: str
+    """What an analysis wants for it, in words that go on "needs": the reason where there is no data."""
 
+
+_PREDICTIONS = "predictions (--predictions, or --test with --model)"
+_LABELS = "labels that WordNet knows (--labels)"
+_ALIGNED = f"{_LABELS}, or {_PREDICTIONS}"
+_LOG = "a training log (--log)"
+_FEATURES = "features of samples (--test with --model)"
+_MATRICES = "matrices, which are stored of up to 4,096 classes"
 
 FIGURES = (
-    Entry("sai", "SAI of every two matrices, each beside its chance level", partial(curves.draw, "sai")),
-    Entry("excess", "the same above chance: 0 is chance, 1 identity", partial(curves.draw, "excess")),
-    Entry("wsi", "WSI: how alike the classifier's rows are (mean, max, min)", partial(curves.draw, "wsi")),
-    Entry("idm", "IDM: how near answers fall to the truth, beside chance", partial(curves.draw, "idm")),
-    Entry("idm_errors", "the same over mistakes alone", partial(curves.draw, "idm_errors")),
-    Entry("accuracy", "accuracy", partial(curves.draw, "accuracy")),
-    Entry("loss", "loss", partial(curves.draw, "loss")),
-    Entry("learning_rate", "learning rate", partial(curves.draw, "learning_rate")),
-    Entry("training", "SAI with loss and learning rate, on twin axes", training.draw),
-    Entry("mistakes", "number of mistakes", partial(curves.draw, "mistakes")),
-    Entry("severity", "how far up the taxonomy mistakes meet the truth", partial(curves.draw, "severity")),
-    Entry("reliability", "how much of the confusion matrix is no noise", partial(curves.draw, "reliability")),
-    Entry("mean_row", "length of the classifier's mean row", partial(curves.draw, "mean_row")),
-    Entry("typicality", "how typical right and wrong samples are", typicality.curves),
-    Entry("typicality_table", "the same as a table", typicality.table),
-    Entry("typicality_histograms", "the same, sample by sample", typicality.histograms),
-    Entry("contact_sheet", "the most telling mistakes of the last epoch, as images", contact_sheet.draw),
-    Entry("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure),
-    Entry("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure),
+    Entry("sai", "SAI of every two matrices, each beside its chance level", partial(curves.draw, "sai"), _ALIGNED),
+    Entry("excess", "the same above chance: 0 is chance, 1 identity", partial(curves.draw, "excess"), _ALIGNED),
+    Entry("wsi", "WSI: how alike the classifier's rows are (mean, max, min)", partial(curves.draw, "wsi"), "a classifier"),
+    Entry("idm", "IDM: how near answers fall to the truth, beside chance", partial(curves.draw, "idm"), _PREDICTIONS),
+    Entry("idm_errors", "the same over mistakes alone", partial(curves.draw, "idm_errors"), _PREDICTIONS),
+    Entry("accuracy", "accuracy", partial(curves.draw, "accuracy"), f"{_LOG}, or {_PREDICTIONS}"),
+    Entry("loss", "loss", partial(curves.draw, "loss"), f"{_LOG}, or --test with --model"),
+    Entry("learning_rate", "learning rate", partial(curves.draw, "learning_rate"), _LOG),
+    Entry("training", "SAI with loss and learning rate, on twin axes", training.draw, f"{_LABELS}, and {_LOG}"),
+    Entry("mistakes", "number of mistakes", partial(curves.draw, "mistakes"), _PREDICTIONS),
+    Entry(
+        "severity",
+        "how far up the taxonomy mistakes meet the truth",
+        partial(curves.draw, "severity"),
+        f"{_LABELS}, and {_PREDICTIONS}",
+    ),
+    Entry(
+        "reliability",
+        "how much of the confusion matrix is no noise",
+        partial(curves.draw, "reliability"),
+        _PREDICTIONS,
+    ),
+    Entry("mean_row", "length of the classifier's mean row", partial(curves.draw, "mean_row"), "a classifier"),
+    Entry("typicality", "how typical right and wrong samples are", typicality.curves, _FEATURES),
+    Entry("typicality_table", "the same as a table", typicality.table, _FEATURES),
+    Entry("typicality_histograms", "the same, sample by sample", typicality.histograms, _FEATURES),
+    Entry(
+        "contact_sheet",
+        "the most telling mistakes of the last epoch, as images",
+        contact_sheet.draw,
+        "image files (--test DATA with --model)",
+    ),
+    Entry("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),
+    Entry("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure, _MATRICES),
 )
+MOVING = Entry(ANIMATION, "a matrix epoch by epoch beside its SAI; only where named", heatmaps.figure, _MATRICES)
+"""Written by `dsi_cli.figures.animation`; it has data where heat maps have, which stand for it here."""
 
 
 def entry(name: str) -> Entry:
@@ -62,8 +88,8 @@ def entry(name: str) -> Entry:
     UsageError
         There is none; the message says which is meant, or where they are listed.
     """
-    found = {one.name: one for one in FIGURES}
+    found = {one.name: one for one in (*FIGURES, MOVING)}
     if name not in found:
         near = nearest(name, found)
-        raise UsageError(f"no figure {name!r}: {f'did you mean {near}?' if near else 'dsi plot OUT --list names them'}")
+        raise UsageError(f"no figure {name!r}: {f'did you mean {near}?' if near else 'dsi plot --list names them'}")
     return found[name]

@@ -142,6 +142,16 @@ def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str],
     return stills or ["png"], moving or ["gif"]
 
 
+def with_data(run: Run, request: Asked, progress: Callable[[str, int, int], None] = lambda *_: None) -> set[str]:
+    """Return the names of the figures that a request has data for, which drawing them tells; ``progress`` as for `write`."""
+    found = set()
+    for done, one in enumerate(FIGURES):
+        progress("looking for data", done, len(FIGURES))
+        with styles.using(request.style):
+            found |= {one.name} if one.draw(run, request) is not None else set()
+    return found | ({ANIMATION} if "heatmaps" in found else set())
+
+
 def _written(run: Run, one: Entry, request: Asked, formats: Sequence[str], folder: Path) -> list[Path]:
     with styles.using(request.style):
         figure = one.draw(run, request)

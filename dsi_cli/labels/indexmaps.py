@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from dsi_cli.errors import count
+
 KEYS = (
     "id2label",
     "label2id",
@@ -68,7 +70,7 @@ def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:
     missing = next((index for index in range(len(seen)) if index not in seen), None)
     if missing is not None:
         span = f"{_short(min(seen))} to {_short(max(seen))}"
-        raise ValueError(f"found {len(seen)} indices from {span} without {missing}; they must start at 0 and have no gaps")
+        raise ValueError(f"found indices from {span} without {missing}; they must start at 0 and have no gaps")
     return [seen[index] for index in range(len(seen))]
 
 
@@ -79,7 +81,7 @@ def _listed(table: dict[object, object]) -> list[object]:
         return in_order([value for value in values if type(value) is int], keys)
     indices = [index for key in keys if (index := _index(key)) is not None]
     if len(indices) < len(keys) or not keys:
-        raise ValueError(f"found an object of {len(keys)} keys that is no index map")
+        raise ValueError(f"found an object of {count(len(keys), 'key')} that is no index map")
     return in_order(indices, values)
 
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Sequence
 
+from dsi_cli.errors import count
 from dsi_cli.labels.indexmaps import KEYS, Names, in_order, names_of
 
 NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes")
@@ -132,7 +133,7 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
 
 def _cell(row: Sequence[str], line: int, at: int) -> str:
     if at >= len(row):
-        raise ValueError(f"found {len(row)} columns in line {line}, fewer than in the first")
+        raise ValueError(f"found {count(len(row), 'column')} in line {line}, fewer than in the first")
     return row[at]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.records import SKIPPED, Record
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Evaluation
 from dsi_cli.pipeline.reading import RunState, is_filtered
@@ -141,8 +141,9 @@ def _assumed(predictions: Predictions, every: Sequence[int], usable: Sequence[in
     """Return the warning that rows are taken for the usable epochs, since there are not as many as epochs."""
     left_out = [epoch for epoch in every if epoch not in usable]
     return (
-        f"{predictions.name} has {len(usable)} rows, the run has {len(every)} epochs: the rows are taken for {_epoch(usable)}, "
-        f"without {_epoch(left_out)}, whose checkpoints are not used; if they are others, give an NPZ with `epochs`"
+        f"{predictions.name} has {count(len(usable), 'row')}, the run has {count(len(every), 'epoch')}: "
+        f"the rows are taken for {_epoch(usable)}, without {_epoch(left_out)}, "
+        "whose checkpoints are not used; if they are others, give an NPZ with `epochs`"
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.engines.machine import free_memory
+from dsi_cli.errors import count
 from dsi_cli.evaluation.preprocess import Preprocessing
 from dsi_cli.pipeline.options import Evaluation
 
@@ -101,7 +102,9 @@ class Data:
     def _tell_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
         if bad:
             place, why = bad[0]
-            self.say(f"warning: {split}: {len(bad)} images cannot be decoded and are left out, first {place}: {why}")
+            are = "is" if len(bad) == 1 else "are"
+            images = count(len(bad), "image")
+            self.say(f"warning: {split}: {images} cannot be decoded and {are} left out, first {place}: {why}")
 
 
 @dataclass(frozen=True)

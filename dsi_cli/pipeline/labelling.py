@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.scan import read_metadata
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import files, metadata, presets
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.matching import key
@@ -134,7 +134,8 @@ class Labelling:
         if self.labels is None:
             return "no labels: give them with --labels FILE or PRESET"
         if self.resolved < FEWEST:
-            return f"{self.resolved} of {self.classes} labels are known to WordNet: an alignment needs {FEWEST} or more"
+            are = "is" if self.resolved == 1 else "are"
+            return f"{self.resolved} of {self.classes} labels {are} known to WordNet: an alignment needs {FEWEST} or more"
         return None
 
     def why_no_hierarchy(self) -> str | None:
@@ -142,7 +143,8 @@ class Labelling:
         if self.tree is None or self.labels is None:
             return self.why_no_reference()
         known = len(self.hierarchy.nodes)
-        few = f"{known} of {self.classes} labels are known to {self.tree.source}: a hierarchy needs {FEWEST} or more"
+        are = "is" if known == 1 else "are"
+        few = f"{known} of {self.classes} labels {are} known to {self.tree.source}: a hierarchy needs {FEWEST} or more"
         return few if known < FEWEST else None
 
     @property
@@ -283,7 +285,9 @@ def labels_of(
         elif len(found.names) == classes:
             return found, warnings
         elif found is not told:
-            warnings.append(f"{found.source} has {len(found.names)} labels, the classifier {classes} classes: not used")
+            warnings.append(
+                f"{found.source} has {count(len(found.names), 'label')}, the classifier {count(classes, 'class')}: not used"
+            )
     return None, warnings
 
 

@@ -65,7 +65,8 @@ class Opened:
 
     def too_few(self, known: int, classes: int) -> str | None:
         """Return why nothing can be aligned with a reference that knows so few of the classes, None where it can."""
-        few = f"{known} of {classes} labels are known to {self.source}: an alignment needs {FEWEST} or more"
+        are = "is" if known == 1 else "are"
+        few = f"{known} of {classes} labels {are} known to {self.source}: an alignment needs {FEWEST} or more"
         return few if known < FEWEST else None
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.report import budget, classes, document, matrices, sources
 from dsi_cli.report.best import first_measure
 from dsi_cli.report.drawn import EXCESS
@@ -83,7 +83,7 @@ def slider(run: Run, name: str, kind: str, split: str | None = None, most_bytes:
     size = int((run.classes["run"] == name).sum())
     surveyed = Surveyed(name, source.epochs, size, [(source, survey)], sources.references(run, name)[:1])
     title = matrices.TITLES[kind][0] + (f", {source.split}" if source.split else "")
-    span = f"{len(source.epochs)} {'epoch' if len(source.epochs) == 1 else 'epochs'}"
+    span = f"{count(len(source.epochs), 'epoch')}"
     data, lines = _contents(run, surveyed, most_bytes)
     shown = {"title": f"{title} of {name}", "run": name, "span": span, "note": _note(data["runs"][0])}
     return Slider(f"{title} of {name}, {span}", document.assembled("slider.html", SCRIPTS, shown, data, lines))

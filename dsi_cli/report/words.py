@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsi_cli.errors import count
 from dsi_cli.report.best import SURE, first_measure
 from dsi_cli.report.classes import rows as classes_of
 from dsi_cli.store import output, parquet
@@ -46,9 +47,9 @@ def _analysed(run: Run, name: str) -> Iterator[str]:
     last, classes = usable.iloc[-1], len(classes_of(run, name))
     span = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
     head = f"the classifier is {last['head']}" if isinstance(last["head"], str) else "without a classifier"
-    width = "" if _missing(last["features"]) else f", {int(last['features'])} features wide"
+    width = "" if _missing(last["features"]) else f", {count(int(last['features']), 'feature')} wide"
     averaged = " (averaged weights, EMA)" if last["weights_used"] == "ema" else ""
-    yield f"{_count(len(usable), 'checkpoint')}, {span}; {head}{width}, with {_count(classes, 'class')}{averaged}."
+    yield f"{count(len(usable), 'checkpoint')}, {span}; {head}{width}, with {count(classes, 'class')}{averaged}."
     if run.is_vast(name):
         yield (
             "So many classes have no matrix here: this page shows their curves and nearest classes, without definitions; any part"
@@ -62,7 +63,7 @@ def _labels(classes: pd.DataFrame) -> Iterator[str]:
     found = int(classes["synset"].notna().sum())
     ways = classes.loc[classes["synset"].notna(), "resolved_by"].value_counts()
     by = ", ".join(f"{number} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
-    yield f"{found} of {_count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
+    yield f"{found} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
 
 
 def _answers(run: Run, name: str) -> Iterator[str]:
@@ -75,8 +76,8 @@ def _answers(run: Run, name: str) -> Iterator[str]:
         if not len(rows):
             continue
         last = rows.iloc[-1]
-        samples = "" if _missing(last["samples_used"]) else f" of {int(last['samples_used']):,} samples"
-        at = f"{int(last['value']):,} mistakes{samples} at epoch {int(last['epoch'])}"
+        samples = "" if _missing(last["samples_used"]) else f" of {count(int(last['samples_used']), 'sample')}"
+        at = f"{count(int(last['value']), 'mistake')}{samples} at epoch {int(last['epoch'])}"
         yield f"Answers on {split}{f' from {source}' if source else ''}: {at}."
 
 
@@ -129,18 +130,18 @@ def _bad_files(run: Run, name: str) -> Iterator[str]:
         bad = rows[rows["status"] == status]
         if len(bad):
             first = bad.iloc[0]
-            yield f"{_count(len(bad), 'checkpoint')} {told}, {Path(first['path']).name}: {first['reason']}"
+            yield f"{count(len(bad), 'checkpoint')} {told}, {Path(first['path']).name}: {first['reason']}"
 
 
 def _bad_labels(classes: pd.DataFrame) -> Iterator[str]:
     named = classes[classes["name"].notna()]
     lost = named[named["synset"].isna()]
     if len(lost) and len(named):
-        yield f"{_count(len(lost), 'label')} without a synset take no part in what compares with WordNet: {_named(lost['name'])}"
+        yield f"{count(len(lost), 'label')} without a synset take no part in what compares with WordNet: {_named(lost['name'])}"
     doubtful = named[named["synset"].notna() & (named["confidence"] < UNCERTAIN)]
     if len(doubtful):
         told = f"may be understood wrongly (confidence below {UNCERTAIN})"
-        yield f"{_count(len(doubtful), 'label')} {told}: {_named(doubtful['name'])}"
+        yield f"{count(len(doubtful), 'label')} {told}: {_named(doubtful['name'])}"
 
 
 def _nulls(curves: pd.DataFrame) -> Iterator[str]:
@@ -160,11 +161,6 @@ def _nulls(curves: pd.DataFrame) -> Iterator[str]:
 def _named(names: pd.Series) -> str:
     first = ", ".join(map(str, names.iloc[:NAMED]))
     return first + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
-
-
-def _count(number: int, noun: str) -> str:
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def _missing(value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -141,7 +142,20 @@ def _parquet(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
 
 
 def _csv(frame: pd.DataFrame, stream: IO[bytes], is_matrix: bool) -> None:
-    (_named(frame) if is_matrix else frame).to_csv(stream, index=False, lineterminator="\n")
+    (_named(frame) if is_matrix else _flat(frame)).to_csv(stream, index=False, lineterminator="\n")
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with JSON in place of lists, which CSV has not: NumPy's own text of them lacks commas and breaks lines."""
+    import numpy as np
+
+    def cell(value: object) -> object:
+        return json.dumps(value.tolist(), ensure_ascii=False) if isinstance(value, np.ndarray) else value
+
+    flat = frame.copy()
+    for name in frame.columns[[kind.kind == "O" for kind in frame.dtypes]]:
+        flat[name] = frame[name].map(cell)
+    return flat
 
 
 def _npy(frame: pd.DataFrame, stream: IO[bytes], _is_matrix: bool) -> None:

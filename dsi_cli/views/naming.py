@@ -15,6 +15,8 @@ from dsi_cli.errors import UsageError
 if TYPE_CHECKING:
     from dsi_cli.store.runs import Run
 
+LISTED = 12
+"""Classes that a message names all of."""
 _INDEX = " (class {})"
 """Tells classes of one name apart."""
 
@@ -42,9 +44,10 @@ def is_called(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
         found = np.array([one.casefold() == name.casefold() for one in names])
     if not found.any():
         near = _similar(name, names)
-        raise UsageError(
-            f"no class {name!r}: {f'did you mean {near}?' if near else 'dsi export OUT --table classes lists them'}"
+        listed = (
+            f"expected one of {', '.join(names)}" if len(names) <= LISTED else "dsi export OUT --table classes lists them"
         )
+        raise UsageError(f"no class {name!r}: {f'did you mean {near}?' if near else listed}")
     return found
 
 

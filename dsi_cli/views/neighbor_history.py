@@ -57,8 +57,18 @@ class History:
     @property
     def title(self) -> str:
         """One line that says what these are."""
-        few = f"{len(self.rows):,} classes were among the {self.asked.most} nearest to {self.of}"
-        return f"{place_of(replace(self.asked, epoch=None))}, epochs {self.epochs[0]} to {self.epochs[-1]}: {few}"
+        most = self.asked.most
+        if self.is_lasting:
+            few = "the class nearest" if len(self.rows) == 1 else f"the {len(self.rows):,} classes nearest"
+        else:
+            few = f"{len(self.rows):,} classes were {'the' if most == 1 else f'among the {most}'} nearest"
+        of = f"{place_of(replace(self.asked, epoch=None))}, epochs {self.epochs[0]} to {self.epochs[-1]}"
+        return f"{of}: {few} to {self.of}"
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether none came or went, as where there are no more classes than were asked for."""
+        return all(stay.entered == self.epochs[0] and stay.left is None for row in self.rows for stay in row.stays)
 
     @property
     def shown(self) -> list[int]:
@@ -93,11 +103,12 @@ def over_epochs(run: Run, of: str, asked: Asked | None = None) -> History:
     index = the_one_called(of, names)
     epochs = epochs_of(run, asked)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
+    known = np.zeros(places.shape, dtype=np.bool_)
     for at, epoch in enumerate(epochs):
         order = order_of(row(run, replace(asked, epoch=epoch), index), index)
         places[at, order] = np.arange(1, len(order) + 1)
-    inside = places <= asked.most
-    inside[:, index] = False
+        known[at, order] = True
+    inside = known & (places <= asked.most)
     wordnet, rank, furthest = wordnet_row(run, asked, index)
     rows = [
         Course(names[j], j, places[:, j].tolist(), _stays(inside[:, j], epochs), number(wordnet[j]), number(rank[j]))

@@ -15,7 +15,7 @@ from dsi_cli.wordnet.taxonomy import above
 GROUPS = {
     "the usual sense": ("rank", "share"),
     "the synset's own name": ("own name", "plural"),
-    "a kind of thing that is photographed": (*FILES, "instance"),
+    "of a kind that is photographed": (*FILES, "instance"),
     "a richer entry in WordNet": ("words", "size", "leaf", "depth", "parts", "derived"),
     "shared by its names": ("names",),
     "fits the words beside it": ("context", "context in gloss", "labels in gloss"),

@@ -35,6 +35,7 @@ RESOLVED_BY = (
     "chosen sense",
     "spelling",
     "head noun",
+    "head verb",
     "unresolved",
 )
 """How a label was understood; the first four are certain."""
@@ -231,7 +232,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
         else:
             choice, order = choices[index], choices[index].candidates
             names = tuple(of.taxonomy.names[int(field.node[row])] for row in order)
-            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading)
+            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, of)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
             confidence = round(choice.confidence, 4)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, why[index])
@@ -241,9 +242,9 @@ def _fixed(meaning: _Meaning, of: Net) -> Reading:
     return Reading() if meaning.node is None else Reading((candidate_of(meaning.node, of),))
 
 
-def _how(one: Candidate, reading: Reading) -> str:
+def _how(one: Candidate, reading: Reading, of: Net) -> str:
     if one.how in (HEAD, SPELLED):
-        return "head noun" if one.how == HEAD else "spelling"
+        return f"head {of.part}" if one.how == HEAD else "spelling"
     if one.names > 1:
         return "synonyms"
     return "only sense" if len(reading.candidates) == 1 else "chosen sense"

@@ -257,7 +257,7 @@ def test_what_does_not_exist_has_a_reason_and_no_key(caplog):
     assert len(caplog.records) == 2
     few = Tracker(["cat", "qzx1", "qzx2", "qzx3", "qzx4", "qzx5", "qzx6", "qzx7"])
     few(net)
-    assert few.reasons["sai"].startswith("1 of 8 labels are known to WordNet")
+    assert few.reasons["sai"].startswith("1 of 8 labels is known to WordNet")
 
 
 def test_classes_unknown_to_wordnet_are_left_out():

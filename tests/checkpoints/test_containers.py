@@ -366,7 +366,7 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
             "zero_pp_rank_1_mp_rank_00_optim_states.pt",
             "they are not all there: zero_pp_rank_1_mp_rank_00_optim_states.pt",
         ),
-        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "the optimiser states of 2 ranks are there, 3 wrote the checkpoint"),
+        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "found the optimiser states of 2 ranks, 3 wrote the checkpoint"),
         ("zero_pp_rank_*_optim_states.pt", "they are not all there: 0 files"),
     ],
 )

@@ -95,6 +95,15 @@ def test_a_folder_of_other_files(names, said, dsi, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_tensors_of_a_file_that_holds_none(dsi, tmp_path):
+    (tmp_path / "x.pt").write_text("hello")
+    failed(
+        dsi("scan", "--tensors", tmp_path / "x.pt"),
+        3,
+        f"{tmp_path}/x.pt: not a container that dsi reads: expected {EXPECTED}",
+    )
+
+
 def test_tensors_of_a_file_that_is_not_there(dsi, tmp_path):
     failed(dsi("scan", "--tensors", tmp_path / "x.pt"), 2, f"no such file: {tmp_path}/x.pt")
 
@@ -159,7 +168,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     reason = "0 of 8 labels are known to WordNet: an alignment needs 4 or more"
     assert ended.err.endswith(f"  no alignment with WordNet: {reason}\n")
     assert "  warning: label 'qzx0' is left out of the alignment: 'qzx0' is no noun in WordNet 3.0" in ended.err
-    assert "  warning: and 3 more labels without a synset (classes.parquet names them)\n" in ended.err
+    assert "  warning: and 3 more labels without a synset (classes.parquet has all)\n" in ended.err
     sai = tables(out)["curves"].query("metric == 'sai'")
     assert sai["value"].isna().all()
     assert set(sai["reason"]) == {reason}
@@ -271,7 +280,7 @@ def test_a_file_that_breaks_off(age, status, code, dsi, make_run, tmp_path):
     os.utime(path, (then, then))
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, code, out)
-    assert f"  other files: 1 {status}, 1 no checkpoints\n  {status}: {path}: " in ended.err
+    assert f"  other files: 1 {status}, 1 without weights\n  {status}: {path}: " in ended.err
     found, reason = states(out)["epoch_2.pt"]
     assert found == status
     assert reason.startswith("a zip archive without its directory, which is written last: cut off")

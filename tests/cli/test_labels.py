@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
-from dsi_cli.labels.presets import PRESETS
+from dsi_cli.labels.presets import PRESETS, load_preset
 
 pytest_plugins = ("analysed",)
 
@@ -52,7 +53,45 @@ def test_the_table_marks_what_is_uncertain(dsi, listed):
     assert [line.split()[0] for line in lines if line[:1] == "?"] == ["?", "?"]
     assert lines[1].split()[:3] == ["0", "crane", "crane.n.05"]
     assert "taken for its head, fish (beside it: aquarium)" in ended.out
-    assert ended.err == "4 of 5 labels in WordNet 3.0; 2 want a look (?)\n"
+    assert ended.err.splitlines() == [
+        "4 of 5 labels in WordNet 3.0, from labels.txt; 2 want a look (?)",
+        "to choose what they mean, edit the file that this writes, then give it to --map:",
+        f"  dsi labels {listed} --write-map map.csv",
+    ]
+
+
+def test_what_wants_a_look_is_the_same_for_both_verbs(dsi, listed, tmp_path):
+    one, other = dsi("labels", listed), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
+    assert other == (0, f"{one.out}matrix (5 x 5): {tmp_path / 'x.parquet'}\n", one.err)
+    listed.write_text("crane\nheron\nelefant\n", encoding="utf-8")
+    assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 wants a look (?)\n" in dsi("labels", listed).err
+
+
+def test_a_preset_is_said_to_be_one(dsi, tmp_path):
+    path = tmp_path / "classes.txt"
+    path.write_text("\n".join(load_preset("cifar10").names), encoding="utf-8")
+    ended = dsi("labels", path)
+    assert (
+        ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; none wants a look\n"
+    )
+    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; none wants a look\n"
+    assert json.loads(dsi("labels", path, "--json").out)["preset"] == "cifar10"
+
+
+def test_the_hint_can_be_pasted(dsi, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my actions.txt").write_text("ride_horse\nswimming\nrun.v.01\nwalk\n", encoding="utf-8")
+    command = dsi("wordnet", "my actions.txt", "--pos", "verb", "-o", "x.parquet").err.splitlines()[-1]
+    assert command == "  dsi labels 'my actions.txt' --pos verb --write-map map.csv"
+    assert dsi(*shlex.split(command)[1:]).code == 0
+    assert pd.read_csv("map.csv")["synset"].to_list() == ["ride.v.01", "swim.v.01", "run.v.01", "walk.v.01"]
+    (tmp_path / "own.csv").write_text("name,synset\nwalk,walk.v.01\n", encoding="utf-8")
+    ended = dsi("labels", "my actions.txt", "--pos", "verb", "--map", "own.csv")
+    assert ended.err.endswith("labels 'my actions.txt' --map own.csv --pos verb --write-map map.csv\n")
+
+
+def test_a_piped_table_has_a_line_a_label(dsi, listed):
+    assert len(dsi("labels", listed).out.splitlines()) == 1 + 5
 
 
 def test_only_the_uncertain_as_json(dsi, listed):
@@ -98,6 +137,12 @@ def test_a_person_is_asked_about_the_uncertain_only(listed, tmp_path):
     assert rows["synset"].to_list()[3:] == ["elephant.n.01", "goldfish.n.01"]
     assert rows["reason"].to_list()[3:] == ["map", "map"]
     assert "elephant.n.01" in out
+
+
+def test_a_person_is_told_that_answers_are_not_kept(listed):
+    code, _, seen = answering("q\n", "labels", listed, "-i")
+    assert code == 0
+    assert "add --write-map FILE" in seen
 
 
 def test_questions_end_when_a_person_has_enough(listed, tmp_path):

@@ -76,9 +76,20 @@ def test_the_table_over_epochs(out, dsi):
     assert cells[-1].endswith("-"), "it is among them still"
 
 
+def test_of_few_classes_none_comes_or_goes(out, dsi):
+    ended = dsi("neighbors", out, "--class", "cat", "--over-epochs")
+    title, legend, *table = ended.out.splitlines()
+    assert title == "run, NCSM, epochs 0 to 7: the 7 classes nearest to cat"
+    assert legend == "place at an epoch"
+    assert "among" not in ended.out
+    assert len(table) == 2 + 7
+    assert ended.err == ""
+    assert ": 2 classes were the nearest to cat\n" in dsi("neighbors", out, "--class", "cat", "--over-epochs", "-k", 1).out
+
+
 def test_neighbours_at_other_epochs_only_are_counted(analysed, dsi):
     ended = dsi("neighbors", analysed.out, "--run", "cifar100-cnn", "--class", "apple", "--over-epochs", "-k", 5)
-    assert ended.err == "not shown: 1 that were among them at other epochs only; --json has all\n"
+    assert ended.err == "not shown: 1 class that was among them at other epochs only; --json has all\n"
     assert max(map(len, ended.out.splitlines()[1:])) <= 80
 
 

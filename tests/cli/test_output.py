@@ -129,7 +129,7 @@ def test_scan_says_what_the_function_says(dsi, shared):
     shown = dsi("scan", folder)
     for epoch in range(16):
         assert f"epoch_{epoch:03}.pt" in shown.out
-    assert shown.err == "fashion-mnist-tinycnn: 6 other files, no checkpoints\n"
+    assert shown.err == "fashion-mnist-tinycnn: 6 other files without weights\n"
 
 
 def test_wordnet_through_a_pipe(shared):
@@ -141,8 +141,7 @@ def test_wordnet_through_a_pipe(shared):
     assert list(found["name"]) == list(expected.index)
     np.testing.assert_array_equal(np.stack(found["similarity"]), expected.to_numpy().astype(np.float32))
     assert ended.stderr.decode().splitlines() == [
-        "these are the labels of the preset cifar100: its mapping is used",
-        "100 of 100 labels in WordNet 3.0, from classes.txt",
+        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; none wants a look",
     ]
 
 
@@ -159,17 +158,16 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     ended = dsi("wordnet", labels, "-o", out, "--write-map", mapping)
     assert ended.code == 0
     lines = ended.out.splitlines()
-    assert [line.split()[:3] for line in lines[:4]] == [
-        ["0", "cat", "cat.n.01"],
-        ["1", "n02084071", "dog.n.01"],
-        ["2", "frog.n.01", "frog.n.01"],
-        ["3", "qzx", "unresolved"],
+    assert [line.split()[:4] for line in lines[:5]] == [
+        ["label", "synset", "sure", "meaning"],
+        ["0", "cat", "cat.n.01", "0.97"],
+        ["1", "n02084071", "dog.n.01", "1.00"],
+        ["2", "frog.n.01", "frog.n.01", "1.00"],
+        ["?", "3", "qzx", "-"],
     ]
-    assert "(or big_cat.n.01, " in lines[0]
-    assert lines[4:] == [f"matrix (4 x 4): {out}"]
-    first, second = ended.err.splitlines()
-    assert first == "3 of 4 labels in WordNet 3.0, from labels.txt"
-    assert second.startswith("warning: label 3 is left out: 'qzx' is no noun in WordNet 3.0")
+    assert "'qzx' is no noun in WordNet 3.0" in lines[4]
+    assert lines[5:] == [f"matrix (4 x 4): {out}"]
+    assert ended.err == "3 of 4 labels in WordNet 3.0, from labels.txt; 1 wants a look (?)\n"
     rows = pd.read_csv(mapping)
     assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
     assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]
@@ -194,6 +192,16 @@ def test_wordnet_lists_the_nearest_where_asked(dsi, tmp_path):
     assert (ended.code, ended.out, ended.err) == (2, "", f"dsi: {message}\n")
     assert not (tmp_path / "y.parquet").exists()
     assert one_document(dsi("wordnet", "cifar10", "-o", tmp_path / "x.parquet", "--json"))["neighbors"] is None
+
+
+def test_lists_are_json_in_csv(dsi, make_run, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "out"
+    assert dsi("analyze", run, "-o", out, *QUICK).code == 0
+    assert dsi("export", out, "--table", "classes", "-o", tmp_path / "classes.csv").code == 0
+    written, rows = pd.read_csv(tmp_path / "classes.csv"), tables(out)["classes"]
+    for name in ("candidates", "candidate_scores"):
+        assert [json.loads(cell) for cell in written[name]] == [list(cell) for cell in rows[name]]
+    assert written["definition"].to_list() == rows["definition"].to_list()
 
 
 # --json, --quiet
@@ -277,7 +285,7 @@ def test_what_was_found_is_told(dsi, shared, tmp_path):
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
         "  test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy",
-        "  other files: 14 skipped, 6 no checkpoints",
+        "  other files: 14 skipped, 6 without weights",
     ]
 
 

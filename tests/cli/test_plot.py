@@ -7,6 +7,8 @@ from pathlib import Path
 
 from analysed import Analysed, Command
 
+from dsi_cli.figures.catalogue import FIGURES
+
 pytest_plugins = ("analysed",)
 
 
@@ -27,19 +29,33 @@ def test_named_figures_in_several_formats(analysed: Analysed, dsi: Command, tmp_
     assert ended.out.split() == [str(tmp_path / "wsi.svg"), str(tmp_path / "wsi.pdf")]
 
 
-def test_the_list(analysed: Analysed, dsi: Command):
-    assert "training" in dsi("plot", analysed.out, "--list").out
-    names = [one["name"] for one in json.loads(dsi("plot", analysed.out, "--list", "--json").out)]
-    assert names[:3] == ["sai", "excess", "wsi"]
+def test_the_list_of_all_figures_needs_no_output(dsi: Command):
+    lines = dsi("plot", "--list").out.splitlines()
+    assert [line.split()[0] for line in lines] == [*(one.name for one in FIGURES), "animation"]
+    found = json.loads(dsi("plot", "--list", "--json").out)
+    assert [one["name"] for one in found[:3]] == ["sai", "excess", "wsi"]
+    assert {one["has_data"] for one in found} == {None}
+
+
+def test_the_list_of_an_output_says_what_has_no_data_and_why(analysed: Analysed, dsi: Command):
+    there, lacking = dsi("plot", analysed.out, "--list").out.split("\n\nwithout data in this output:\n")
+    names = [line.split()[0] for line in lacking.splitlines()]
+    assert names == ["typicality", "typicality_table", "typicality_histograms", "contact_sheet"]
+    assert lacking.splitlines()[0].endswith("; needs features of samples (--test with --model)")
+    assert {"training", "heatmaps", "animation"} <= {line.split()[0] for line in there.splitlines()}
+    found = json.loads(dsi("plot", analysed.out, "--list", "--json").out)
+    assert [one["name"] for one in found if not one["has_data"]] == names
 
 
 def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': did you mean wsi?"),
-        (("typicality",), 2, "nothing to draw for typicality"),
+        (("typicality",), 2, "without data in this output: typicality needs features of samples (--test with --model)"),
+        (("heatmaps", "--epochs", "99"), 2, "nothing to draw for heatmaps: this output has nothing of that --epochs"),
         (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),
         (("wsi", "--columns", "3"), 2, "--columns"),
     ):
         ended = dsi("plot", analysed.out, "-o", tmp_path, *arguments)
         assert (ended.code, message in ended.err) == (code, True), ended.err
     assert dsi("plot", tmp_path / "none").code == 2
+    assert dsi("plot").err.startswith("dsi: expected the output folder of dsi analyze: dsi plot OUTPUT; ")

@@ -172,7 +172,7 @@ def test_a_figure_without_data_is_none(analysed: Analysed):
 def test_an_unknown_figure_is_met_with_the_right_one():
     with pytest.raises(UsageError, match="no figure 'idm_error': did you mean idm_errors"):
         entry("idm_error")
-    with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot OUT --list names them"):
+    with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot --list names them"):
         entry("xyzzy")
 
 

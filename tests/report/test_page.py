@@ -208,6 +208,7 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
     page.get_by_label("Class", exact=True).select_option("3")
     page.wait_for_timeout(100)
     near, history, pairs = page.locator("#closest table").all()
+    assert page.locator("#closest figcaption span").inner_text() == "NCSM", "all others are shown, so none comes or goes"
     nearest = np.argsort(-ncsm[3], kind="stable")[:5]
     assert history.locator("th").all_inner_texts() == [LABELS[k] for k in nearest]
     assert history.locator("td").all_inner_texts() == [f"{ncsm[3, k]:.3f}".replace("-", "−") for k in nearest]

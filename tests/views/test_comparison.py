@@ -213,7 +213,7 @@ def test_identical_runs_do_not_differ(two, tmp_path):
         assert row.is_real in (False, None)
     assert found.verdicts[0].answer == NO_DIFFERENCE
     assert found.preferred is None
-    assert "no criterion tells them apart: choose by something else" in found.recommendation
+    assert "no criterion tells out/fast and copy/fast apart: choose by something else" in found.recommendation
 
 
 # no common accuracy
@@ -383,6 +383,7 @@ def test_what_the_criteria_say(rows, answer, preferred):
     found = verdict(equal_of(*rows))
     assert (found.answer, found.preferred) == (answer, preferred)
     assert len(found.reasons) == len(rows)
+    assert {found.first, found.second} <= set(found.sentence.replace(",", " ").replace(":", " ").split())
 
 
 def test_at_other_accuracies_none_is_preferred():

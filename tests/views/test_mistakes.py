@@ -250,7 +250,7 @@ def test_a_run_without_predictions(made):
     [
         (Asked(truth="cta"), r"^no class 'cta': did you mean cat\?"),
         (Asked(prediction="doog"), r"^no class 'doog': did you mean dog"),
-        (Asked(truth="#########"), r"^no class '#########': dsi export OUT --table classes lists them"),
+        (Asked(truth="#########"), r"^no class '#########': expected one of cat, dog"),
         (Asked(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
         (Asked(split="val"), r"^no split 'val': expected test or train"),
         (Asked(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),

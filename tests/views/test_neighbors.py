@@ -159,6 +159,18 @@ def test_when_a_neighbour_came_and_went(made):
     assert found == {"dog": [Stay(0, 1, 2), Stay(3, 3, None)], "horse": [Stay(2, 2, 3)]}
 
 
+def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
+    out = made(epochs=2)
+    for epoch in range(2):
+        csm = np.full((8, 8), 0.5, np.float32)
+        csm[3] = csm[:, 3] = np.nan
+        write_csm(out, csm, "ncsm", None, epoch=epoch)
+    found = over_epochs(Run(out), "cat", Asked(most=10))
+    assert [row.class_index for row in found.rows] == [1, 2, 4, 5, 6, 7]
+    assert found.is_lasting
+    assert found.title == "run, NCSM, epochs 0 to 1: the 6 classes nearest to cat"
+
+
 @pytest.mark.parametrize("many", [1, 5, 6, 7, 31, 400])
 def test_a_few_epochs_are_the_first_the_last_and_more_of_the_early_ones(many):
     few = a_few(many)

@@ -17,7 +17,7 @@ from dsi_cli.checkpoints.epochs import natural
 from dsi_cli.checkpoints.formats import Content, open_source
 from dsi_cli.checkpoints.source import Source, beside
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
-from dsi_cli.errors import UnreadableError
+from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.places import Place
 
 _MOST_RANKS = 4096
@@ -90,7 +90,9 @@ def _ranks(states: Place, stack: ExitStack, sources: list[Source]) -> list[tuple
         if not isinstance(groups, list) or not groups or not all(isinstance(one, Tensor) for one in groups):
             raise UnreadableError(f"{name} has no flat groups of weights")
         if type(writers) is int and writers != len(names):
-            raise UnreadableError(f"the optimiser states of {len(names)} ranks are there, {writers} wrote the checkpoint")
+            raise UnreadableError(
+                f"found the optimiser states of {count(len(names), 'rank')}, {writers} wrote the checkpoint"
+            )
         found.append((content, groups))
     return found
 

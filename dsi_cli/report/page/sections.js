@@ -29,7 +29,8 @@ async function historyPanel(run, names, chosen, others) {
     label: names[other], colour: `c${k % COLOURS}`, epochs,
     value: found.map((near) => near.find((one) => one.other === other)?.value ?? null),
   }));
-  return { title: `How the nearest to ${names[chosen]} came about`, axis: `${of.toUpperCase()}, while among the ${count} nearest`, lines };
+  const near = count < names.length - 1 ? `, while among the ${count} nearest` : "";
+  return { title: `How the nearest to ${names[chosen]} came about`, axis: of.toUpperCase() + near, lines };
 }
 
 /** Return a function (i, j) -> similarity in the reference matrix, null where there is none. */

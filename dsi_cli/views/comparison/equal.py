@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from dsi_cli.errors import count
 from dsi_cli.metrics.differences import Difference, mean_difference
 from dsi_cli.views.comparison.entrants import SPLITS, Entrant
 from dsi_cli.views.comparison.matching import match_classes
@@ -158,7 +159,7 @@ def places(chosen: Sequence[Chosen]) -> str:
     (one,) = chosen
     told = [f"epoch {one.epoch}"]
     told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
-    told += [] if one.mistakes is None else [f"{one.mistakes:,} mistakes"]
+    told += [] if one.mistakes is None else [count(one.mistakes, "mistake")]
     return ", ".join(told)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dsi_cli.errors import count
 from dsi_cli.views.comparison.entrants import Entrant
 
 
@@ -59,7 +60,8 @@ def match_classes(first: Entrant, second: Entrant) -> Classes:
     if unnamed is not None:
         return Classes(best, reason=f"{unnamed} has no labels, so nothing says which of its classes are which")
     return Classes(
-        best, reason=f"{best} classes in common, of {len(a)} and {len(b)}: networks are compared on the same classes"
+        best,
+        reason=f"{count(best, 'class')} in common, of {len(a)} and {len(b)}: networks are compared on the same classes",
     )
 
 

@@ -63,7 +63,7 @@ def reason(equal: Equal, row: Row) -> str:
 
 def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple[str, str | None, str]:
     """Return the answer, the network that is preferred, and a sentence; ``speaking`` are (what, for whom)."""
-    place = _place(equal)
+    place, both = _place(equal), f"{equal.first} and {equal.second}"
     by_winner: dict[str, list[str]] = {}
     for what, who in speaking:
         by_winner.setdefault(who, []).append(what)
@@ -71,12 +71,14 @@ def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple
     if len(by_winner) == 1 and equal.basis != EQUAL:
         return UNDECIDED, None, f"{place}, {says[0]}, but that may be its accuracy: no preference"
     if len(by_winner) == 1:
-        return PREFERRED, speaking[0][1], f"{place}, {speaking[0][1]} is to be preferred: {says[0]}"
+        (winner,) = by_winner
+        loser = equal.second if winner == equal.first else equal.first
+        return PREFERRED, winner, f"{place}, {winner} is to be preferred to {loser}: {says[0]}"
     if by_winner:
         return MIXED, None, f"{place}, the criteria disagree: {'; '.join(says)}"
     if not known:
-        return UNDECIDED, None, f"{place}, none of the criteria could be compared with an interval"
-    return NO_DIFFERENCE, None, f"{place}, no criterion tells them apart{_doubt(equal)}: choose by something else"
+        return UNDECIDED, None, f"{place}, none of the criteria could be compared with an interval for {both}"
+    return NO_DIFFERENCE, None, f"{place}, no criterion tells {both} apart{_doubt(equal)}: choose by something else"
 
 
 def _place(equal: Equal) -> str:
