@@ -32,8 +32,8 @@ _log = logging.getLogger(__name__)
 
 HARMLESS = ("rich.live",)
 """Modules of threads whose locks no job takes."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""glibc's names of two options."""
+PR_SET_PDEATHSIG, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
+"""Linux's name of an option, and glibc's of two."""
 KEPT_FREE = 32 << 20
 """Bytes that a worker keeps of what it freed, and below which it asks its heap."""
 AHEAD = 3
@@ -157,9 +157,8 @@ class _Pool(Generic[Job, Result]):
         process = multiprocessing.get_context("fork").Process(
             target=_serve, args=(there, [here, *others], self.function), daemon=True
         )
-        with (
-            warnings.catch_warnings()
-        ):  # of threads that are not Python's: libraries see to theirs when a process is copied
+        # Python warns of threads that are not its own, too: libraries see to theirs when a process is copied.
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             process.start()
         there.close()
@@ -170,10 +169,10 @@ def _serve(jobs: Connection, others: Iterable[Connection], function: Callable[[A
     """Do the jobs that come, in the copy, until the process that it is a copy of closes the connection or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which ends the other process, and that this one
     gc.freeze()  # what was there before is not this process's to clear up
-    _keep_freed_memory()
+    _settle()
     for one in others:
         one.close()  # so that nobody but the other process keeps its end open
-    with suppress(EOFError, OSError):
+    with suppress(Exception):  # nobody is there to be told
         while True:
             job = jobs.recv()
             try:
@@ -184,14 +183,16 @@ def _serve(jobs: Connection, others: Iterable[Connection], function: Callable[[A
             jobs.send(answer)
 
 
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed, where it is glibc; else arrays of some 100 KB are fresh memory each time.
+def _settle() -> None:
+    """End with the process that this is a copy of, however that ends; and keep what is freed, where the C library is glibc.
 
-    Fresh memory comes from the system page by page, zeroed: that is a tenth of what comparing two small matrices takes.
+    Else arrays of some 100 KB are fresh memory each time, which the system hands out page by page, zeroed: a tenth of what
+    comparing two small matrices takes.
     """
-    tune: Any = getattr(ctypes.CDLL(None), "mallopt", None)
-    for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD) if tune is not None else ():
-        tune(option, KEPT_FREE)
+    library = ctypes.CDLL(None)
+    library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD) if hasattr(library, "mallopt") else ():
+        library.mallopt(option, KEPT_FREE)
 
 
 def _end(worker: _Worker) -> int:

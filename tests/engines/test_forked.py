@@ -158,6 +158,15 @@ def test_leaving_an_iteration_ends_the_copies_at_once():
     assert not any(map(is_alive, copies))
 
 
+def test_a_result_that_cannot_travel_costs_its_job(capfd):
+    results = list(
+        forked.map_in_order(lambda job: (lambda: job) if job == 2 else job, range(5), lambda _, reason: reason, 2)
+    )
+    assert [results[job] for job in (0, 1, 3, 4)] == [0, 1, 3, 4]
+    assert results[2].startswith("the process that worked on it ended (exit code 0)")
+    assert capfd.readouterr() == ("", "")
+
+
 ENDLESS = r"""
 import os, sys, time
 from dsi_cli.engines import forked
@@ -165,7 +174,7 @@ from dsi_cli.engines import forked
 def slow(job):
     if job:
         os.write(1, f"{os.getpid()}\n".encode())
-        time.sleep(0.2)
+        time.sleep(600 if job > 6 else 0.2)
 
 list(forked.map_in_order(slow, range(10_000), None, 2))
 """
@@ -176,7 +185,7 @@ def test_no_copy_outlives_the_process(ending):
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as one:
-        copies = {int(one.stdout.readline()) for _ in range(6)}
+        copies = {int(one.stdout.readline()) for _ in range(8)}
         assert len(copies) == 2
         one.send_signal(ending)
         one.stdout.close()
