@@ -161,7 +161,7 @@ def test_files_of_another_kind_are_refused(tmp_path, files, spec, message):
             r"gone.png: expected an image, found none that can be read \(No such file or directory\); check the file$",
         ),
         ("a.parquet", r"a.parquet: expected an image, found none that can be read \(not an image that Pillow knows\)"),
-        ("a.parquet#1", r"a.parquet: expected a row 1, found 1 rows"),
+        ("a.parquet#1", r"a.parquet: expected a row 1, found 1 row;"),
         ("gone.parquet#1", r"gone.parquet: expected a Parquet file"),
         ("a.tar/1.png", r"a.tar: expected a member '1.png', found none of that name; the file has changed$"),
         ("a.tar/0.cls", r"a.tar/0.cls: expected an image, found none that can be read \(not an image"),

@@ -100,6 +100,6 @@ def test_imagenet21k_stays_small(tmp_path):
     assert ended.returncode == 0, ended.stderr
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20  # seconds; measured: 6.4
-    assert ended.stdout == f"the nearest 10 of each of 21843 labels: {tmp_path / 'x.parquet'}\n"
+    assert ended.stdout == f"the nearest 10 of each of 21,843 labels: {tmp_path / 'x.parquet'}\n"
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert file.metadata.num_rows == 10 * 21843
