@@ -45,10 +45,10 @@ def profile(setup: Setup) -> str:
 def profile_of(run: Path, out: Path) -> str:
     """Return where the time of an analysis goes in one thread: functions by their own time, in Markdown."""
     from dsi_cli import analyze
-    from dsi_cli.engines import local
+    from dsi_cli.engines import forked, local
 
     profiler = cProfile.Profile()
-    with patch.object(local, "map_in_order", _one_thread):
+    with patch.object(local, "map_in_order", _one_thread), patch.object(forked, "is_possible", lambda: False):
         profiler.runcall(analyze, run, out, labels=LABELS)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
     whole = sum(own for _, _, own, _, _ in stats.values())
@@ -61,7 +61,7 @@ def profile_of(run: Path, out: Path) -> str:
     return "\n".join(lines)
 
 
-def _one_thread(function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+def _one_thread(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int | None = None) -> Iterator[Any]:  # noqa: ARG001
     """Stand for the engine's threads: a profiler sees its own thread alone."""
     with threadpool_limits(limits=1):
         yield from map(function, jobs)
