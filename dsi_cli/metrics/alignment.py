@@ -216,13 +216,20 @@ class Pair:
 
     def _ssim(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
         """Yield the same for ``ssim``, some at a time; what relabelled images have of their own lasts, if the matrix does."""
+        classes = self.a.classes
+        bands = list(structure.bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
         own = _images(self.a, self.order[None])
-        x, rest = structure.means(own), iter(relabellings)
-        while some := list(islice(rest, max(1, bootstrap.AT_ONCE // self.a.classes**2))):
+        mine, rest = [(one, one.of(own), structure.means(one.of(own))) for one in bands], iter(relabellings)
+        while some := list(islice(rest, max(1, bootstrap.AT_ONCE // classes**2))):
             shown = np.stack(some)[:, self.order]
-            twice, *y = self.b.lasting(("relabelled", shown.tobytes()), partial(_partner, self.b, shown))
-            index = structure.index(x, structure.Partner(*y), structure.window_means(own * twice))
-            yield from index.mean(axis=(0, 2)).tolist()
+            lasting = iter(
+                self.b.lasting(("relabelled", shown.tobytes(), len(bands)), partial(_partners, self.b, shown, bands))
+            )
+            found = np.zeros(len(some))
+            for band, part, x in mine:
+                twice, *y = islice(lasting, 4)
+                found += band.summed(structure.index(x, structure.Partner(*y), structure.window_means(part * twice)))
+            yield from (found / sum(float(band.times.sum()) for band in bands)).tolist()
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
         classes = self.a.classes
@@ -254,9 +261,11 @@ def _images(side: Side, shown: NDArray[np.intp]) -> Values:
     return np.ascontiguousarray(np.moveaxis(images, 0, 1))
 
 
-def _partner(side: Side, shown: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+def _partners(side: Side, shown: NDArray[np.intp], bands: Sequence[structure.Band]) -> tuple[NDArray[Any], ...]:
+    """Return for each band what is needed of a matrix in several orders of its classes: four arrays."""
     images = _images(side, shown)
-    return 2 * images, *structure.partner(structure.means(images))
+    parts = [band.of(images) for band in bands]
+    return tuple(array for part in parts for array in (2 * part, *structure.partner(structure.means(part))))
 
 
 def _pairs(pair: Pair) -> int:

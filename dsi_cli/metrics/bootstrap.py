@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.metrics import structure
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.structure import Partner
+from dsi_cli.metrics.structure import Band, Partner
 
 DRAWS = 200
 LARGEST = 256
@@ -236,31 +236,36 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
     place[order] = np.arange(len(order))
     drawn = draws_of_classes(a.classes, draws, seed)
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
-    step = max(1, AT_ONCE // a.classes**2)
+    bands = list(structure.bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
+    step = max(1, AT_ONCE // max(band.rows * band.columns for band in bands))
     for some in (slice(first, first + step) for first in range(0, draws, step)):
-        key = (draws, seed, order.tobytes(), some.start)
-        pixels, share, weight = b.lasting(("windows", *key), partial(_windows, shown[some]))
-        twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
-        # A class and its copy meet on the matrix's own diagonal, which is 0.
-        x = a.scaled_single.take(pixels)
-        index = structure.index(structure.means(x, weight), Partner(*of_y), structure.window_means(x * twice, weight))
-        index *= share
-        yield index.sum(axis=2).sum(axis=0, dtype=np.float64)
+        found, counted = np.zeros(len(shown[some])), np.zeros(len(shown[some]))
+        for band in bands:
+            key = (draws, seed, order.tobytes(), some.start, band.first, len(bands))
+            pixels, share, weight = b.lasting(("windows", *key), partial(_windows, shown[some], band))
+            twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
+            # A class and its copy meet on the matrix's own diagonal, which is 0.
+            x = a.scaled_single.take(pixels)
+            index = structure.index(structure.means(x, weight), Partner(*of_y), structure.window_means(x * twice, weight))
+            index *= share
+            found += index.sum(axis=2).sum(axis=0, dtype=np.float64)
+            counted += share.sum(axis=2).sum(axis=0, dtype=np.float64)
+        with np.errstate(invalid="ignore"):
+            yield found / counted
 
 
-def _windows(shown: Indices) -> tuple[NDArray[np.int32], Images, Images]:
-    """Return where some draws' images come from, each window's share in a draw's mean, and how much of a window counts.
+def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Images]:
+    """Return where a part of some draws' images comes from, how often each window counts, and how much of a window counts.
 
-    The first is a place in the flat matrix for each value of the images ``(C, some, C-1)``. A pair of a class with its own copy
-    does not count; the shares of a draw without any window are NaN.
+    The first is a place in the flat matrix for each value of the part ``(rows, some, columns)``. A pair of a class with its own
+    copy does not count.
     """
     classes = shown.shape[1]
-    across = np.arange(classes - 1) + (np.arange(classes)[:, None] <= np.arange(classes - 1))
-    rows, columns = shown.T[:, :, None], np.moveaxis(shown[:, across], 1, 0)
+    across = np.arange(band.columns)
+    across = across + (np.arange(band.first, band.first + band.rows)[:, None] <= across)
+    rows, columns = shown.T[band.first : band.first + band.rows, :, None], np.moveaxis(shown[:, across], 1, 0)
     counts = (rows != columns).astype(np.float32)
-    share = counts[structure.INNER].copy()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share /= share.sum(axis=(0, 2), keepdims=True)
+    share = counts[structure.INNER] * band.times
     return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts)
 
 

@@ -7,19 +7,23 @@ a product with a small banded matrix, block by block: several times faster than 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache, lru_cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.floating[Any]]
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 SIGMA, RADIUS, K1, K2 = 1.5, 5, 0.01, 0.03
 SMALLEST = 2 * RADIUS + 2
 """The least number of classes: the image is ``(C, C-1)`` and must hold one window."""
 INNER = (slice(RADIUS, -RADIUS), ..., slice(RADIUS, -RADIUS))
 """Where windows have their middle."""
+FEWEST_ROWS, BANDS = 24, 8
+"""Rows of windows of a band at least, and how many bands there are at most: two bands share ten rows."""
 _BLOCK = 16
 _AT_ONCE = 12_000
 """Windows whose index is computed in one go: what the caches hold, and what is below the size that is fresh memory each time."""
@@ -41,6 +45,46 @@ class Partner(NamedTuple):
     """Their squares, and K1's constant."""
     spread: Values
     """The windows' variances, and K2's constant."""
+
+
+class Band(NamedTuple):
+    """A part of the image ``(C, C-1)`` of a matrix without its diagonal, and how often each window in it counts."""
+
+    first: int
+    """Its first row; it begins with the first column."""
+    rows: int
+    columns: int
+    times: NDArray[np.float32]
+    """``(rows-10, 1, columns-10)``."""
+
+    def of(self, images: NDArray[Pixel]) -> NDArray[Pixel]:
+        """Return this part of images ``(C, n, C-1)``."""
+        return np.ascontiguousarray(images[self.first : self.first + self.rows, :, : self.columns])
+
+    def summed(self, index: Values) -> NDArray[np.float64]:
+        """Return for each image the sum of what `index` has found, each window as often as it counts."""
+        index *= self.times
+        found: NDArray[np.float64] = index.sum(axis=2).sum(axis=0, dtype=np.float64)
+        return found
+
+
+def bands(classes: int, *, is_symmetric: bool) -> Iterator[Band]:
+    """Yield the parts of an image that hold all its windows; of two symmetric matrices' images, what says all of them.
+
+    There a window wholly above the diagonal is the transpose of one below, which counts twice in its place.
+    """
+    reach = 2 * RADIUS
+    down, across = classes - reach, classes - 1 - reach
+    if not is_symmetric:
+        yield Band(0, classes, classes - 1, np.ones((down, 1, across), dtype=np.float32))
+        return
+    step = max(FEWEST_ROWS, -(-down // BANDS))
+    for first in range(0, down, step):
+        last = min(first + step, down)
+        right = min(last + reach - 1, across)
+        beyond = np.arange(right) - np.arange(first, last)[:, None]
+        times = np.where(beyond < -reach, 2, np.where(beyond < reach, 1, 0)).astype(np.float32)
+        yield Band(first, last - first + reach, right + reach, times[:, None])
 
 
 def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:

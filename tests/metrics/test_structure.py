@@ -8,6 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.metrics import structural_similarity
 
+from dsi_cli.metrics import structure
+from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.structure import SMALLEST, ssim
 
 
@@ -81,3 +83,23 @@ def test_masked_pixels_do_not_matter():
     x, y = images(18, 17)
     valid = np.random.default_rng(13).random(x.shape) > 0.3
     assert ssim(np.where(valid, x, 9.0), np.where(valid, y, -4.0), valid) == pytest.approx(ssim(x, y, valid), rel=1e-12)
+
+
+@pytest.mark.parametrize("classes", [12, 13, 24, 40, 100, 137, 300])
+def test_bands_of_symmetric_matrices_say_what_whole_images_do(classes):
+    rng = np.random.default_rng(classes)
+    x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
+    x, y = (off_diagonal(m)[:, None] for m in (x, 0.5 * x + 0.5 * y))
+    counted, found = 0.0, 0.0
+    for band in structure.bands(classes, is_symmetric=True):
+        a, b = band.of(x), band.of(y)
+        index = structure.index(
+            structure.means(a), structure.partner(structure.means(b)), structure.window_means(2 * a * b)
+        )
+        found += band.summed(index)[0]
+        counted += float(band.times.sum())
+    assert counted == (classes - 10) * (classes - 11)
+    assert_allclose(found / counted, scikit_image(x[:, 0], y[:, 0]), rtol=1e-9)
+    (whole,) = structure.bands(classes, is_symmetric=False)
+    assert whole.of(x).shape == (classes, 1, classes - 1)
+    assert whole.times.sum() == counted
