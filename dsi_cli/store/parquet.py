@@ -255,9 +255,9 @@ def options_of(path: Path) -> dict[str, Any]:
     return options if isinstance(options, dict) else {}
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4096)
 def _description(path: Path, _identity: tuple[int, int, int]) -> Any:
-    """Return what a file says of itself; kept, since that of a table at the top grows with the runs, and is asked for by each."""
+    """Return what a file says of itself; kept, since a call asks for it several times, of a table at the top once a run."""
     found = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
     return json.loads(found) if found else {}
 
