@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from statistics import median
 
 import numpy as np
@@ -36,6 +37,7 @@ def measure(setup: Setup) -> list[Row]:
     for turn in range(setup.rounds(3)):
         for number in numbers:
             out = setup.folder / "growth" / f"out-{turn}-{number}"
+            shutil.rmtree(out, ignore_errors=True)
             done = timing.python(_PROGRAM, str(runs[numbers[0]]), str(runs[number]), str(out))
             took[number].append(float(done.said))
             peaks[number].append(done.peak)

@@ -266,7 +266,7 @@ def _epochs(
         record = job.record
         if job.lost is not None:
             state.fail(record, job.lost)
-        if state.has_failed(record):  # after all
+        if record.path in state.failed:
             yield record.epoch or 0, []
             continue
         written = curves.trainer_values(record, trainers_logs[record.run])

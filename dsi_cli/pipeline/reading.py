@@ -11,6 +11,7 @@ import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ class RunState:
     """Why there is no alignment with the main reference."""
     text_weights: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     """By path, of networks with a text tower: the embeddings of the class names, which serve as the classifier."""
+    failed: set[str] = field(default_factory=set)
+    """Paths of checkpoints that could be scanned and cannot be used after all."""
     gone: set[str] = field(default_factory=set)
     """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
 
@@ -68,10 +71,7 @@ class RunState:
         self.settled = [
             replace(one, status=FAILED, reason=reason) if one.path == record.path else one for one in self.settled
         ]
-
-    def has_failed(self, record: Record) -> bool:
-        """Return whether a checkpoint that could be scanned cannot be used after all."""
-        return any(one.path == record.path and one.status == FAILED for one in self.settled)
+        self.failed.add(record.path)
 
     @property
     def usable(self) -> list[Record]:
@@ -324,11 +324,17 @@ class Matrices:
         same = _source(kind, described)
         if same in self._displaced:
             return self._displaced.pop(same)
+        path = next((path for path in self._by_source.get(same, ()) if path not in self.paths), None)
+        return None if path is None else _read_matrix(path, self._there[path])
+
+    @cached_property
+    def _by_source(self) -> dict[str, list[Path]]:
+        """The matrices that were there, by what they were made from."""
+        found: dict[str, list[Path]] = {}
         for path, there in self._there.items():
-            is_matrix = self.out / CSMS.path in path.parents
-            if is_matrix and path not in self.paths and _source(path.parent.name, there) == same:
-                return _read_matrix(path, there)
-        return None
+            if self.out / CSMS.path in path.parents:
+                found.setdefault(_source(path.parent.name, there), []).append(path)
+        return found
 
     def _keep_displaced(self, path: Path, kind: str) -> None:
         """Remember the matrix that is about to be overwritten, for the checkpoint whose it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -24,6 +25,7 @@ from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.engines import forked
 from dsi_cli.errors import UsageError
+from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.similarity.weights import weight_similarity
@@ -413,3 +415,19 @@ def test_the_notebook_function_resumes_as_well(make_run, tmp_path, monkeypatch):
         found = dsi_cli.analyze(str(run), str(tmp_path / "out"), draws=0)
     assert opened == []
     assert_allclose(found.csm(), weight_similarity(heads(4)[3].numpy()), rtol=0)
+
+
+def test_files_that_were_touched_cost_no_time_that_grows_with_their_square(make_run, tmp_path, monkeypatch):
+    run, out = make_run(epochs=40), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = contents(out / "csms")
+    for path in run.glob("*.pt"):
+        os.utime(path, (1, 1))
+    asked = []
+    canonical = reading.output.canonical
+    monkeypatch.setattr(reading.output, "canonical", lambda value: asked.append(value) or canonical(value))
+    analyze([run], out, QUICK)
+    assert len(asked) <= 12 * 40
+    matrices = [Run(out).csm(epoch=epoch) for epoch in Run(out).epochs("run")]
+    assert len(matrices) == 40
+    assert contents(out / "csms").keys() == before.keys()
