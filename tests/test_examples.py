@@ -98,12 +98,15 @@ def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
 @pytest.fixture(scope="module")
 def training():
     """The example's functions."""
+    others = sys.modules.pop("models", None)  # of a test that ran before in this process
     sys.path.insert(0, str(EXAMPLES))
     try:
         yield runpy.run_path(str(EXAMPLES / "train_cifar100.py"))
     finally:
         sys.path.remove(str(EXAMPLES))
         sys.modules.pop("models", None)
+        if others is not None:
+            sys.modules["models"] = others
 
 
 def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
