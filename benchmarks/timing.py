@@ -87,6 +87,8 @@ def peak_of_all(code: str, *arguments: str) -> int:
         while process.poll() is None:
             found = max(found, sum(map(_share, _with_children(process.pid))))
             time.sleep(0.1)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(arguments[:2])} ended with {process.returncode}")
     return found
 
 

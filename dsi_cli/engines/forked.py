@@ -186,8 +186,8 @@ def _serve(jobs: Connection, others: Iterable[Connection], function: Callable[[A
 def _settle() -> None:
     """End with the process that this is a copy of, however that ends; and keep what is freed, where the C library is glibc.
 
-    Else arrays of some 100 KB are fresh memory each time, which the system hands out page by page, zeroed: a tenth of what
-    comparing two small matrices takes.
+    Else arrays of some 100 KB are fresh memory each time, which the system hands out page by page, zeroed (measured: 7 % of
+    what comparing two matrices of 100 classes takes).
     """
     library = ctypes.CDLL(None)
     library.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))

@@ -242,9 +242,8 @@ def _cause(error: Any) -> Exception:
     cause: Exception = error.cause if isinstance(error.cause, Exception) else error
     if "No module named 'dsi_cli'" in str(cause):
         return UsageError(f"a node of the Ray cluster has no dsi: install dsi-cli {__version__} on every node")
-    if (
-        type(cause).__name__ == "RaySystemError"
-    ):  # Ray could not hand the job over: what is remote may be out of a node's reach
+    # Ray could not hand the job over: what is remote may be out of a node's reach.
+    if type(cause).__name__ == "RaySystemError":
         return EngineError(
             f"a node of the Ray cluster could not take a checkpoint: {str(cause).strip().splitlines()[-1][:300]}"
         )

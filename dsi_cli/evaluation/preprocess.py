@@ -137,7 +137,7 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
         return values
     if len(values) == 1:
         return values * channels
-    what = f"{count(channels, 'channel')}"
+    what = count(channels, "channel")
     raise UsageError(f"{len(values)} values of mean or std for {what}: give one, or one a channel")
 
 

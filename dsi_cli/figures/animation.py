@@ -61,7 +61,7 @@ class Film(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in words."""
-        there = f"{count(self.of, 'epoch')}"
+        there = count(self.of, "epoch")
         chosen = there if self.of <= len(self.epochs) else f"{len(self.epochs)} of {there}, evenly chosen"
         return f"{self.run}, {self.matrix}: {chosen}, {self.seconds:.1f} s"
 

@@ -242,23 +242,23 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
         found, counted = np.zeros(len(shown[some])), np.zeros(len(shown[some]))
         for band in bands:
             key = (draws, seed, order.tobytes(), some.start, band.first, len(bands))
-            pixels, share, weight = b.lasting(("windows", *key), partial(_windows, shown[some], band))
+            pixels, share, weight, windows = b.lasting(("windows", *key), partial(_windows, shown[some], band))
             twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
             # A class and its copy meet on the matrix's own diagonal, which is 0.
             x = a.scaled_single.take(pixels)
             index = structure.index(structure.means(x, weight), Partner(*of_y), structure.window_means(x * twice, weight))
             index *= share
             found += index.sum(axis=2).sum(axis=0, dtype=np.float64)
-            counted += share.sum(axis=2).sum(axis=0, dtype=np.float64)
+            counted += windows
         with np.errstate(invalid="ignore"):
             yield found / counted
 
 
-def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Images]:
+def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Images, Values]:
     """Return where a part of some draws' images comes from, how often each window counts, and how much of a window counts.
 
     The first is a place in the flat matrix for each value of the part ``(rows, some, columns)``. A pair of a class with its own
-    copy does not count.
+    copy does not count. The last is how many windows count in each draw ``(some,)``.
     """
     classes = shown.shape[1]
     across = np.arange(band.columns)
@@ -266,7 +266,8 @@ def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Ima
     rows, columns = shown.T[band.first : band.first + band.rows, :, None], np.moveaxis(shown[:, across], 1, 0)
     counts = (rows != columns).astype(np.float32)
     share = counts[structure.INNER] * band.times
-    return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts)
+    windows: Values = share.sum(axis=2).sum(axis=0, dtype=np.float64)
+    return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts), windows
 
 
 def _partner(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
