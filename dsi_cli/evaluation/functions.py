@@ -56,10 +56,11 @@ def code_of(spec: str) -> Path | None:
 
 @contextlib.contextmanager
 def findable(spec: str) -> Iterator[None]:
-    """Let the user's code import what lies beside its file, or in the working folder."""
+    """Let the user's code import what lies beside its file, or in the working folder, written a moment ago included."""
     file = file_of(spec)
     place = str((file.parent if file is not None else Path()).absolute())
     sys.path.insert(0, place)
+    importlib.invalidate_caches()  # a folder is listed again only where its time has changed, which has a grain
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 import textwrap
@@ -172,6 +173,18 @@ def test_code_is_found_without_running_it(tmp_path, monkeypatch):
         assert code_of("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
         assert code_of("pack_of_mine:data") == tmp_path / "pack_of_mine" / "__init__.py"
     assert "pack_of_mine" not in sys.modules
+
+
+def test_code_is_found_that_was_written_after_its_folder_was_listed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = tmp_path.stat().st_mtime_ns
+    assert importlib.util.find_spec("pack_of_mine") is None  # the folder is listed, and empty
+    _package(tmp_path)
+    os.utime(tmp_path, ns=(before, before))  # as within one tick of the file system's clock
+    assert importlib.util.find_spec("pack_of_mine") is None  # so Python alone sees nothing new
+    with findable("pack_of_mine.part:data"):
+        assert code_of("pack_of_mine.part:data") == tmp_path / "pack_of_mine" / "part.py"
 
 
 def _package(folder):
