@@ -193,6 +193,26 @@ def test_no_copy_outlives_the_process(ending):
     wait_for_the_end_of(copies)
 
 
+def test_copies_end_by_a_signal_that_this_process_has_a_use_of_its_own_for():
+    def mine(_number, _frame):
+        raise KeyboardInterrupt
+
+    def ends(job):
+        if job == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        found = list(forked.map_in_order(ends, range(8), lambda job, reason: (job, reason), 2))
+        assert (signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ())) == (mine, set())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    job, reason = found.pop(4)
+    assert (job, "signal 15" in reason) == (4, True)
+    assert found == [(mine, set()), *[(signal.SIG_DFL, set())] * 6]
+
+
 def test_with_another_thread_nothing_is_copied():
     there = forked.is_possible()
     event = threading.Event()
