@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.paths import FAR, distance_blocks, down, levels, up
-from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, checked, load
+from dsi_cli.wordnet.paths import FAR, Distances, distance_blocks
+from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy
 
 _ITSELF = 255
 _SIMILARITIES = np.where(np.arange(256) < FAR, 1.0 / (1.0 + np.arange(256)), 0.0).astype(np.float32)
@@ -62,10 +62,10 @@ class PathRows:
     symmetric = True
 
     def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
-        self._taxonomy = taxonomy or load()
-        self.nodes = checked(nodes, len(self._taxonomy.offsets))
-        self.size = len(self.nodes)
-        self._above = levels(self._taxonomy, self.nodes)
+        self._distances = Distances(nodes, taxonomy)
+        self._taxonomy = taxonomy
+        self.nodes = np.asarray(nodes, dtype=np.intp)
+        self.size = self._distances.size
 
     def block(self, start: int, stop: int, first: int = 0) -> npt.NDArray[np.float32]:
         """Return rows ``(stop - start, N - first)`` from the ``first`` column on, 1 on the diagonal."""
@@ -77,9 +77,7 @@ class PathRows:
 
     def between(self, rows: Rows, first: int = 0) -> npt.NDArray[np.float32]:
         """Return the rows of some labels, whichever, from the ``first`` column on."""
-        known = up(self._above, self._above.labels[rows])
-        down(self._above, known)
-        return _SIMILARITIES[np.ascontiguousarray(known[self._above.labels[first:]].T)]
+        return _SIMILARITIES[np.ascontiguousarray(self._distances.between(rows, first).T)]
 
     def take(self, at: Sequence[int] | Rows) -> PathRows:
         """Return the matrix of some labels in another order."""

@@ -122,17 +122,30 @@ def distance_blocks(nodes: Nodes, taxonomy: Taxonomy | None = None, block: int =
     UsageError
         A number is no node of the taxonomy.
     """
-    taxonomy = taxonomy or load()
-    above = levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
-    to_root = ways_to_root(above) if taxonomy.simulates_root else None
-    for start in range(0, len(above.labels), block):
-        columns = slice(start, min(start + block, len(above.labels)))
-        rows = up(above, above.labels[columns])
-        down(above, rows)
-        found = rows[above.labels]
-        if to_root is not None:
-            np.minimum(found, to_root[:, None] + to_root[columns], out=found)
-        yield columns, found
+    found = Distances(nodes, taxonomy)
+    for start in range(0, found.size, block):
+        columns = slice(start, min(start + block, found.size))
+        yield columns, found.between(columns)
+
+
+class Distances:
+    """The distances of some labels at a time. Parameters and errors as for `distance_blocks`."""
+
+    def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
+        taxonomy = taxonomy or load()
+        self._above = levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+        self._to_root = ways_to_root(self._above) if taxonomy.simulates_root else None
+        self.size = len(self._above.labels)
+
+    def between(self, columns: Rows | slice, first: int = 0) -> Bytes:
+        """Return the distances ``(N - first, B)`` of the labels from the ``first`` on to some labels, ``FAR`` as above."""
+        labels = self._above.labels
+        rows = up(self._above, labels[columns])
+        down(self._above, rows)
+        found = rows[labels[first:]]
+        if self._to_root is not None:
+            np.minimum(found, self._to_root[first:, None] + self._to_root[columns], out=found)
+        return found
 
 
 def ways_to_root(levels: Levels, block: int = 512) -> Bytes:

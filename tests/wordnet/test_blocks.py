@@ -38,6 +38,16 @@ def flat(blocks):
     ]
 
 
+@pytest.mark.parametrize("block", [7, 512])
+def test_rows_of_verbs_and_the_nearest_are_those_of_the_whole_matrix(block):
+    verbs = load("verb")
+    nodes = np.random.default_rng(0).integers(0, len(verbs.offsets), 60)
+    expected = path_similarity(nodes, verbs)
+    together = np.vstack([similarity for _, similarity in similarity_rows(nodes, verbs, block=block)])
+    assert_array_equal(together, expected.astype(np.float32))
+    assert flat(nearest(nodes, 5, verbs, block=block)) == nearest_slowly(expected, 5)
+
+
 @pytest.mark.parametrize("block", [1, 7, 100, 512])
 def test_rows_are_those_of_the_whole_matrix(block):
     nodes = preset_nodes("cifar100")
@@ -76,10 +86,19 @@ def test_an_unresolved_label_is_refused():
         list(similarity_rows([-1, 5]))
 
 
-def test_rows_on_demand_are_those_of_the_matrix():
-    nodes = [load().node(f"{word}.n.01") for word in ("dog", "cat", "car", "oak", "dog", "entity")]
-    expected = path_similarity(nodes).astype(np.float32)
-    rows = PathRows(nodes)
+WORDS = {
+    "n.01": ("dog", "cat", "car", "oak", "dog", "entity"),
+    "v.01": ("banish", "buffet", "run", "eat", "banish", "be"),  # which meet at a root that is simulated alone
+}
+
+
+@pytest.mark.parametrize("sense", WORDS)
+def test_rows_on_demand_are_those_of_the_matrix(sense):
+    taxonomy = load("verb") if sense == "v.01" else load()
+    nodes = [taxonomy.node(f"{word}.{sense}") for word in WORDS[sense]]
+    expected = path_similarity(nodes, taxonomy).astype(np.float32)
+    assert expected.min() > 0
+    rows = PathRows(nodes, taxonomy)
     assert (rows.size, rows.symmetric) == (6, True)
     assert_array_equal(rows.block(1, 4), expected[1:4])
     assert_array_equal(rows.block(1, 4, 2), expected[1:4, 2:])
