@@ -58,7 +58,7 @@ def test_any_usual_encoding_is_read(write, encoding):
         ("index,synset\n1,dog.n.09\n", "line 2: 'dog.n.09' is not in WordNet 3.0, which has 7 noun senses"),
         ("index,synset\n1,run.v.01\n", "line 2: 'run.v.01' is no noun"),
         ("index,synset\n1,dog\n", r"line 2: 'dog' is no id; expected a WordNet 3.0 id \(n02084071\), a synset name"),
-        ("index,synset,wnid\n1,dog.n.01,n02121620\n", "line 2: dog.n.01 and n02121620 are different nouns; correct one"),
+        ("index,synset,wnid\n1,wolf.n.01,n02121620\n", "line 2: wolf.n.01 and n02121620 are different nouns; correct one"),
         ("class,synset\n1,dog.n.01\n", "expected a mapping .*, found the columns 'class', 'synset'$"),
         ("index,name\n1,dog\n", "expected a mapping .*, found the columns 'index', 'name'$"),
         ("", "expected a mapping .*, found an empty file"),
@@ -67,6 +67,27 @@ def test_any_usual_encoding_is_read(write, encoding):
 def test_what_is_wrong_is_said_with_its_line(write, text, message):
     with pytest.raises(UsageError, match=message):
         mapped.chosen(write(text), ANIMALS)
+
+
+@pytest.mark.parametrize(
+    ("row", "decides"),
+    [
+        ("wolf.n.01,n02084071", "wolf.n.01"),  # the id is that of dog.n.01, as it was written
+        ("dog.n.01,n02114100", "n02114100"),  # the name is
+        ("n02114100,n02084071", "n02114100"),
+        (",n02084071", ""),
+        ("dog.n.01,", "dog.n.01"),
+        ("wolf.n.01,n02114100", "wolf.n.01"),
+        (",", ""),
+    ],
+)
+def test_of_two_columns_the_edited_one_decides(row, decides, write):
+    assert mapped.chosen(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
+
+
+def test_an_id_alone_for_a_label_without_a_synset(write):
+    labels = LabelList(("dog", "elefant"), None, "l.txt")
+    assert mapped.chosen(write("index,synset,wnid\n1,,n02503517\n"), labels) == {1: "n02503517"}
 
 
 def test_a_missing_mapping_is_an_error(tmp_path):
