@@ -19,7 +19,7 @@ TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
 FOLDERS = ("csms", "neighbors", "heads", "confusions")
 """That are named where they are there."""
 NAMED = 5
-"""Labels without a synset that are named one by one."""
+"""Labels without a synset, or with one that may be wrong, that are named one by one."""
 
 
 def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
@@ -118,6 +118,11 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
     if len(run.unresolved) > NAMED:
         more = console.count(len(run.unresolved) - NAMED, "more label")
         yield f"  warning: and {more} without a synset (classes.parquet has all)"
+    if run.uncertain:
+        one_or_more = console.count(len(run.uncertain), "label")
+        named = ", ".join(f"{label!r} ({synset})" for label, synset in run.uncertain[:NAMED])
+        more = f" and {len(run.uncertain) - NAMED} more" if len(run.uncertain) > NAMED else ""
+        yield f"  warning: {one_or_more} may mean something else than {named}{more}: the report says why, --map FILE decides"
     if run.no_reference:
         yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
     if len(run.references) > 1:

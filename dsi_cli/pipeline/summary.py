@@ -43,6 +43,8 @@ class RunSummary:
     resolved: int
     unresolved: list[tuple[str, str]]
     """Label and reason."""
+    uncertain: list[tuple[str, str]]
+    """Label and synset of those that may mean another."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -105,6 +107,7 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         known_to=one.known_to,
         resolved=len(one.hierarchy.nodes),
         unresolved=one.left_out,
+        uncertain=[] if one.tree else [(r.label, r.synset) for r in one.resolutions if r.is_uncertain and r.synset],
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

@@ -160,6 +160,20 @@ def test_other_labels_beside_the_checkpoints(dsi, make_run, tmp_path):
     assert set(sai["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
 
 
+def test_labels_that_may_mean_something_else(dsi, make_run, tmp_path):
+    labels = ["oak", "tap", "bow", "crane", "bat", "seal", "blorb", "dog"]
+    run, out = make_run(labels=labels), tmp_path / "out"
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    done(ended, 0, out)
+    classes = tables(out)["classes"].query("confidence < 0.85")
+    assert len(classes) >= 5
+    told = ", ".join(f"{name!r} ({synset})" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
+    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
+    assert f"labels may mean something else than {told}{more}: the report says why, --map FILE decides\n" in ended.err
+    document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
+    assert document["runs"][0]["uncertain"] == classes[["name", "synset"]].values.tolist()
+
+
 def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
     labels = [f"qzx{number}" for number in range(8)]
     run, out = make_run(labels=labels), tmp_path / "out"
