@@ -11,6 +11,7 @@ import csv
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,11 +159,20 @@ def _parquet(path: Path) -> tuple[Values, tuple[str, ...] | None]:
     if {"similarity", "name", "class_index"} <= set(table.column_names):
         matrix = parquet.to_matrix(table).astype(np.float64)
         return matrix, tuple(map(str, table.sort_by("class_index")["name"].to_pylist()))
-    columns = [list(map(_text, table[name].to_pylist())) for name in table.column_names]
+    index = _index_of(table)
+    order = sorted(range(table.num_columns), key=lambda at: table.column_names[at] not in index)
+    columns = [list(map(_text, table.column(at).to_pylist())) for at in order]
     cells = [list(row) for row in zip(*columns, strict=True)]
-    if all(map(_is_number, columns[0])) and len(columns) == len(cells):
+    if columns and all(map(_is_number, columns[0])) and len(columns) == len(cells):
         return _from_cells(cells)
-    return _from_cells([list(table.column_names), *cells])
+    return _from_cells([[table.column_names[at] for at in order], *cells])
+
+
+def _index_of(table: Any) -> list[Any]:
+    """Return the names of the columns that pandas writes an index as, which stand last."""
+    described = table.schema.pandas_metadata
+    index = described.get("index_columns") if isinstance(described, dict) else None
+    return index if isinstance(index, list) else []
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -58,6 +60,24 @@ def test_names_decide_the_order_and_more_names_do_no_harm(matrix, labelling, tmp
     assert_allclose(own_matrix.read(path).of(labelling), matrix)
     few = label(LabelList(("oak", "cat"), None, "the test"))
     assert_allclose(own_matrix.read(path).of(few), matrix[np.ix_([2, 0], [2, 0])])
+
+
+@pytest.mark.parametrize("name", [None, "class", "index"])
+def test_an_index_of_pandas_holds_the_names(matrix, labelling, tmp_path, name):
+    table = frame(matrix).iloc[[4, 2, 0, 1, 3]].rename_axis(name)
+    table.to_parquet(tmp_path / "m.parquet")
+    assert_allclose(own_matrix.read(tmp_path / "m.parquet").of(labelling), matrix)
+
+
+@pytest.mark.parametrize("said", ["3", "{}", '{"index_columns": 7}', '{"index_columns": [{"kind": "range"}]}', "{"])
+def test_what_a_file_says_for_pandas_may_be_anything(matrix, labelling, tmp_path, said):
+    table = pa.table({name: list(column) for name, column in zip(NAMES, matrix.T, strict=True)})
+    pq.write_table(table.replace_schema_metadata({"pandas": said}), tmp_path / "m.parquet")
+    if said == "{":
+        with pytest.raises(UsageError, match="is no matrix of numbers"):
+            own_matrix.read(tmp_path / "m.parquet")
+    else:
+        assert_allclose(own_matrix.read(tmp_path / "m.parquet").of(labelling), matrix)
 
 
 def test_rows_in_another_order_than_columns_are_put_right(matrix, labelling, tmp_path):
