@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 from dsi_cli.wordnet import groups, own, subsumers, taxonomy
 from dsi_cli.wordnet.taxonomy import Taxonomy
 
+TWO_LEVELS = 2
+"""Edges from the root of a taxonomy of superclasses to a class."""
+
 
 @dataclass(frozen=True, eq=False)
 class Tree:
@@ -64,6 +67,8 @@ class Hierarchy:
     nodes: Mapping[int, int]
     """The node of each class that has one."""
     classes: int
+    is_own: bool = False
+    """Whether a person made it: then what holds most of the classes may be a group, and where it has two levels, any."""
 
     def order(self) -> list[int]:
         """Return the classes by the taxonomy, those that it lacks behind."""
@@ -73,7 +78,10 @@ class Hierarchy:
 
     def groups(self) -> tuple[str | None, ...]:
         """Return the name of the node that groups each class; None for those that no group holds."""
-        found = dict(zip(self.nodes, groups.groups(list(self.nodes.values()), self.taxonomy), strict=True))
+        nodes, shares = list(self.nodes.values()), groups.SHARES
+        if self.is_own and nodes:
+            shares = (0.0 if self.taxonomy.depths[nodes].max() <= TWO_LEVELS else shares[0], 1.0)
+        found = dict(zip(self.nodes, groups.groups(nodes, self.taxonomy, shares), strict=True))
         over = [found.get(index) for index in range(self.classes)]
         return tuple(None if node is None else self.taxonomy.names[node] for node in over)
 

@@ -76,7 +76,7 @@ class Labelling:
         if self.tree is None:
             return Hierarchy(self.of.id, "WordNet", self.of.taxonomy, self.nodes, self.classes)
         nodes = self.tree.nodes(self.labels.names) if self.labels else {}
-        return Hierarchy(self.tree.name, self.tree.source, self.tree.taxonomy, nodes, self.classes)
+        return Hierarchy(self.tree.name, self.tree.source, self.tree.taxonomy, nodes, self.classes, is_own=True)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:

@@ -128,9 +128,8 @@ class Semantics:
         one = self.labelling
         if one.own_superclasses or (one.why_no_hierarchy() is None and any(one.groups)):
             return None
-        return (
-            one.why_no_hierarchy() or "no hypernym holds 3 to 40 % of the classes: there are no groups to be superclasses"
-        )
+        share = "two or more, but not all" if one.hierarchy.is_own else "3 to 40 %"
+        return one.why_no_hierarchy() or f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
 
     def prepare(self) -> None:
         """Prepare all references now."""

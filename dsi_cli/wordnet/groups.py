@@ -5,7 +5,7 @@ group is a stretch of neighbours in `taxonomy.taxonomy_order`, and groups never 
 3 to 40 % of the classes, and two or more. Of all sets of such hypernyms that do not overlap, the one that says most about a
 class: the largest ``-sum p log p`` over groups, where ``p`` is a group's share of the classes. So a large group is split where
 its parts hold most of its classes, and is kept where they would leave many out. Of hypernyms that hold the same classes the
-deepest gives the name. What no group holds has none.
+deepest gives the name. What no group holds has none. Other shares than 3 to 40 % may be asked for.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from math import log
 
 from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, checked, display_parents, load
 
-SMALLEST_SHARE, LARGEST_SHARE = 0.03, 0.40
+Shares = tuple[float, float]
+SHARES: Shares = (0.03, 0.40)
 FEWEST = 2
 SAME_GAIN = 1e-12
 """Sums of gains that differ by less are the same but for rounding."""
 
 
-def groups(nodes: Nodes, taxonomy: Taxonomy | None = None) -> list[int | None]:
+def groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = SHARES) -> list[int | None]:
     """Return the group of each class, a hypernym's node; None for classes that no group holds.
 
     Parameters
@@ -29,6 +30,8 @@ def groups(nodes: Nodes, taxonomy: Taxonomy | None = None) -> list[int | None]:
         One node a class, in any order, which changes nothing; a node may come several times.
     taxonomy
         WordNet 3.0 unless given.
+    shares
+        The smallest and the largest share of the classes that a group may hold; never all of them.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def groups(nodes: Nodes, taxonomy: Taxonomy | None = None) -> list[int | None]:
     labels = checked(nodes, len(taxonomy.offsets))
     parents = display_parents(taxonomy, labels)
     bottom_up = sorted(parents, key=lambda node: (-int(taxonomy.depths[node]), node))
-    chosen = _chosen(bottom_up, parents, _sizes(bottom_up, parents, labels), len(labels))
+    chosen = _chosen(bottom_up, parents, _sizes(bottom_up, parents, labels), len(labels), shares)
     of_node: dict[int, int | None] = {-1: None}
     for node in reversed(bottom_up):
         above = of_node[parents[node]]
@@ -63,12 +66,12 @@ def _sizes(bottom_up: list[int], parents: dict[int, int], labels: Rows) -> dict[
     return sizes
 
 
-def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int], classes: int) -> set[int]:
+def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int], classes: int, shares: Shares) -> set[int]:
     """Return the hypernyms that beat the best choice below them; where one lies below another, the upper one counts."""
     best = dict.fromkeys([-1, *bottom_up], 0.0)
     chosen = set()
     for node in bottom_up:
-        gain = _gain(sizes[node], classes)
+        gain = _gain(sizes[node], classes, shares)
         if gain > best[node] + SAME_GAIN:
             chosen.add(node)
             best[node] = gain
@@ -76,7 +79,6 @@ def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int]
     return chosen
 
 
-def _gain(size: int, classes: int) -> float:
-    share = size / classes
-    is_able = size >= FEWEST and SMALLEST_SHARE <= share <= LARGEST_SHARE
-    return -share * log(share) if is_able else 0.0
+def _gain(size: int, classes: int, shares: Shares) -> float:
+    share, (smallest, largest) = size / classes, shares
+    return -share * log(share) if size >= FEWEST and smallest <= share <= largest else 0.0

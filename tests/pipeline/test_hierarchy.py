@@ -11,6 +11,7 @@ from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
 from dsi_cli.pipeline import labelling
 from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.hierarchy import open_tree
 from dsi_cli.pipeline.options import Options
 from dsi_cli.wordnet import net
 from dsi_cli.wordnet.subsumers import common_heights
@@ -149,6 +150,28 @@ def test_a_taxonomy_of_ones_own_gives_order_groups_and_severity(answered, tree):
     assert superclass["value"] == pytest.approx((counts * (tops[:, None] == tops)).sum() / counts.sum())
     assert {severity["reference"], superclass["reference"]} == {"zoo"}
     assert {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")} == before
+
+
+@pytest.mark.parametrize("root", ["", "pet,thing\nwild,thing\n"])
+def test_superclasses_of_ones_own_may_be_of_any_size(root, answered, tmp_path):
+    lines = [f"{name},{'pet' if name in ('cat', 'dog') else 'wild'}\n" for name in ANIMALS]
+    (tmp_path / "two.csv").write_text(f"child,parent\n{''.join(lines)}{root}")
+    _, out = answered()
+    analyze([out.parent / "run"], out, of_tree(tmp_path / "two.csv"))
+    classes = tables(out)["classes"].sort_values("class_index")
+    assert classes["group"].tolist() == ["pet" if name in ("cat", "dog") else "wild" for name in classes["name"]]
+    counts = stored_counts(out, "run", 2)
+    is_pet = classes["name"].isin(["cat", "dog"]).to_numpy()
+    row = curve(tables(out)["curves"], "run", metric="superclass_accuracy").loc[2]
+    assert row["value"] == pytest.approx((counts * (is_pet[:, None] == is_pet)).sum() / counts.sum())
+
+
+def test_many_small_superclasses_of_ones_own_are_all_there(tmp_path):
+    names = tuple(f"c{number}" for number in range(120))
+    lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
+    (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
+    one = labelling.label(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
+    assert one.groups == tuple(f"s{number // 2}" for number in range(120))
 
 
 def test_a_changed_taxonomy_makes_the_output_of_a_first_call_and_reads_no_checkpoint(answered, tree, tmp_path):
