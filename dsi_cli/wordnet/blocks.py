@@ -14,6 +14,8 @@ import numpy.typing as npt
 from dsi_cli.wordnet.paths import FAR, Distances, distance_blocks
 from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy
 
+MOST_SORTED = 10_000
+"""Near labels of one label that are all put in order; of more those at the last distance are cut first."""
 _ITSELF = 255
 _SIMILARITIES = np.where(np.arange(256) < FAR, 1.0 / (1.0 + np.arange(256)), 0.0).astype(np.float32)
 """By distance."""
@@ -133,15 +135,21 @@ def nearest(nodes: Nodes, count: int, taxonomy: Taxonomy | None = None, block: i
 def _of_block(rows: npt.NDArray[np.uint8], first: int, wanted: int) -> Nearest:
     """Return the nearest of the labels from ``first`` on, whose distances to all are ``rows``."""
     furthest = np.partition(rows, wanted - 1, axis=1)[:, wanted - 1] if wanted else np.zeros(len(rows), np.uint8)
-    label, neighbor = np.nonzero((rows <= furthest[:, None]) & (rows < FAR) & (wanted > 0))
+    is_near = (rows <= furthest[:, None]) & (rows < FAR) & (wanted > 0)
+    near = np.count_nonzero(is_near, axis=1)
+    if near.max(initial=0) > MOST_SORTED:
+        is_last = rows == furthest[:, None]
+        room = wanted - (near - np.count_nonzero(is_last & is_near, axis=1))
+        is_near &= ~is_last | (np.cumsum(is_last, axis=1, dtype=np.int32) <= room[:, None])
+    label, neighbor = np.nonzero(is_near)
     edges = rows[label, neighbor].astype(np.intp)
     order = np.lexsort((neighbor, edges, label))
     label, neighbor, edges = label[order], neighbor[order], edges[order]
-    # All labels at a distance that is shown are among these, so ranks and ties can be counted here.
     _, start, group, ties = np.unique(label * 256 + edges, return_index=True, return_inverse=True, return_counts=True)
     of_label = np.searchsorted(label, label)
     nearer = start[group] - of_label
+    ties = np.where(edges == furthest[label], near[label] - nearer, ties[group])  # of the last distance some may be cut
     shown = np.arange(len(label)) - of_label < wanted
-    rank = 1 + nearer + (ties[group] - 1) / 2
+    rank = 1 + nearer + (ties - 1) / 2
     similarity = np.divide(1.0, 1.0 + edges[shown], dtype=np.float64)
-    return Nearest(label[shown] + first, neighbor[shown], rank[shown], ties[group][shown], similarity)
+    return Nearest(label[shown] + first, neighbor[shown], rank[shown], ties[shown], similarity)

@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
+from dsi_cli.wordnet import blocks
 from dsi_cli.wordnet.blocks import PathRows, nearest, similarity_rows
 from dsi_cli.wordnet.paths import path_similarity
 from dsi_cli.wordnet.taxonomy import load
@@ -30,10 +31,10 @@ def nearest_slowly(matrix, count):
     return found
 
 
-def flat(blocks):
+def flat(parts):
     return [
         row
-        for found in blocks
+        for found in parts
         for row in zip(found.label, found.neighbor, found.rank, found.ties, found.similarity, strict=True)
     ]
 
@@ -64,6 +65,14 @@ def test_rows_are_those_of_the_whole_matrix(block):
 def test_the_nearest_are_those_of_the_definition(name, count, block):
     nodes = preset_nodes(name)
     assert flat(nearest(nodes, count, block=block)) == nearest_slowly(path_similarity(nodes), count)
+
+
+@pytest.mark.parametrize("most", [0, 3, 40])
+@pytest.mark.parametrize("count", [1, 5, 30])
+def test_labels_that_are_tied_in_great_number_are_cut_alike(most, count, monkeypatch):
+    monkeypatch.setattr(blocks, "MOST_SORTED", most)
+    nodes = np.random.default_rng(count).permutation([*preset_nodes("cifar10"), *[load().node("label.n.01")] * 30])
+    assert flat(nearest(nodes, count, block=7)) == nearest_slowly(path_similarity(nodes), count)
 
 
 def test_a_list_of_one_has_no_nearest():
