@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,7 +74,9 @@ def wordnet(
     require_other(labels, path, write_map)
     if write_map is not None:
         reference.write_map(one, write_map)
-    reference.write(reference.tables(one, neighbors, opened), stream or path, opened)
+    blocks = reference.tables(one, neighbors, opened)
+    with console.progress(quiet=quiet) as bars:
+        reference.write(_counted(blocks, one.classes, bars.update), stream or path, opened)
     if as_json and not to_stdout:
         assert one.labels is not None
         console.print_json(
@@ -98,6 +101,13 @@ def wordnet(
         if one.classes > reference.LARGEST_WHOLE and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
+
+
+def _counted(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:
+    """Yield blocks of a table, and tell how many classes were written."""
+    for block in blocks:
+        yield block
+        update("writing classes", block["class_index"][-1].as_py() + 1, classes)
 
 
 def _say_where(classes: int, neighbors: int | None, path: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import termios
@@ -143,6 +144,12 @@ def test_wordnet_through_a_pipe(shared):
     assert ended.stderr.decode().splitlines() == [
         "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; none wants a look",
     ]
+
+
+def test_wordnet_draws_a_bar_on_a_terminal(tmp_path):
+    code, seen, _ = on_terminal("wordnet", "cifar10", "-o", tmp_path / "x.parquet", stream="stderr")
+    assert code == 0
+    assert re.search(r"writing classes .*10/10", seen)
 
 
 def test_wordnet_refuses_a_terminal():
