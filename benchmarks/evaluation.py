@@ -204,6 +204,7 @@ WAYS: dict[str, Callable[[Path, str, int], list[float]]] = {"ours": ours, "bare"
 
 def main(way: str, folder: str, model: str, size: str) -> None:
     """Print what one way takes, its imports and file caches warm."""
+    import scipy.stats  # noqa: F401
     import timm  # noqa: F401
     import torch  # noqa: F401
     import torchvision  # noqa: F401

@@ -75,7 +75,12 @@ Std = Annotated[str | None, typer.Option("--std", help="Standard deviation, in t
 Channels = Annotated[int | None, typer.Option("--channels", help="Of the model's input: 1 or 3.")]
 SkipBadImages = Annotated[bool, typer.Option("--skip-bad-images", help="Leave out images that cannot be decoded.")]
 Device = Annotated[
-    str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", autocompletion=of(("auto", "cpu", "cuda", "mps")))
+    str,
+    typer.Option(
+        "--device",
+        help="auto, cpu, cuda, cuda:1 or mps: where the model runs; one that is named also multiplies matrices too large to store.",
+        autocompletion=of(("auto", "cpu", "cuda", "mps")),
+    ),
 ]
 BatchSize = Annotated[str, typer.Option("--batch-size", help="Images at once; auto shrinks where memory is short.")]
 Autocast = Annotated[

@@ -13,6 +13,7 @@
 ``loading``     a checkpoint's weights -> into that model, in place and strictly
 ``predict``     a model on decoded images -> an `Answer`: counts, predictions, loss, templates; with ``outputs``, what comes
                 out of a model, ``precision``, and ``gathering``, what is made of it
+``products``    products of rows on a device, for matrices of very many classes
 ``zero_shot``   networks with a text tower: class names as the classifier
 
 Model code that runs is the user's or a library's, never a checkpoint's: weights are read by `dsi_cli.checkpoints`.

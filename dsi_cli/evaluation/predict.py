@@ -142,9 +142,9 @@ class Evaluator:
         except (RuntimeError, MemoryError) as error:
             is_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
             if not (is_memory or any(words in str(error).lower() for words in _OUT_OF_MEMORY)):
-                raise UsageError(f"the model cannot take these images: {_first_line(error)}") from None
+                raise UsageError(f"the model cannot take these images: {first_line(error)}") from None
         except (Exception, SystemExit) as error:  # noqa: BLE001 (the user's code may raise anything)
-            raise UsageError(f"the model cannot take these images: {type(error).__name__}: {_first_line(error)}") from None
+            raise UsageError(f"the model cannot take these images: {type(error).__name__}: {first_line(error)}") from None
         if len(images) == 1:
             raise UsageError("one image alone is too much for the memory: try --device cpu or a smaller --image-size")
         self._fitting = len(images) // 2
@@ -186,9 +186,10 @@ def device_of(asked: str) -> str:
     try:
         torch.zeros(1, device=asked)
     except Exception as error:  # noqa: BLE001 (each back end says in its own way that it is not there)
-        raise UsageError(f"--device {asked} is not there: {_first_line(error)}; try auto or cpu") from None
+        raise UsageError(f"--device {asked} is not there: {first_line(error)}; try auto or cpu") from None
     return asked
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message."""
     return (str(error).strip().splitlines() or ["no message"])[0][:300]

@@ -15,7 +15,7 @@ from dsi_cli.pipeline.answers import Stored as StoredAnswer
 from dsi_cli.pipeline.blocked_rows import Comparing, Epoch
 from dsi_cli.pipeline.by_rows import Source
 from dsi_cli.pipeline.curves import Row
-from dsi_cli.pipeline.heads import cosines
+from dsi_cli.pipeline.heads import cosines, multiplier
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import Stored
@@ -61,5 +61,5 @@ def rows_of(
 def _of_weight(stored: Stored, comparing: Comparing) -> list[Source]:
     if stored.weight is None:
         return []
-    weight = stored.weight
-    return [Source(kind, cosines(weight, kind), np.arange(len(weight))) for kind in comparing.kinds]
+    weight, on = stored.weight, multiplier(comparing.options.evaluation.device)
+    return [Source(kind, cosines(weight, kind, on), np.arange(len(weight))) for kind in comparing.kinds]

@@ -6,7 +6,7 @@ shape may be summed in another order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,9 @@ from dsi_cli.similarity.weights import FloatArray, as_rows, directions
 
 Float32Array = NDArray[np.float32]
 Indices = NDArray[np.intp]
+Chosen = Indices | slice
+Products = Callable[[Chosen, Chosen], Float32Array]
+"""The products of some rows with some others."""
 
 LARGEST_WHOLE = 4096
 """Classes; of more a matrix is neither stored nor made whole unless it is asked for."""
@@ -50,26 +53,31 @@ class Cosines:
     ----------
     unit : (C, d) float32
         Rows of length 1, or 0 for those without a direction.
+    on
+        Makes what multiplies elsewhere out of the rows: ``on(unit)(a, b)`` is ``unit[a] @ unit[b].T``. NumPy does if None.
     """
 
     symmetric = True
 
-    def __init__(self, unit: Float32Array) -> None:
-        self.unit = unit
+    def __init__(self, unit: Float32Array, on: Callable[[Float32Array], Products] | None = None) -> None:
+        self.unit, self._on = unit, on
+        self._products = on(unit) if on is not None else self._multiplied
         self.size = len(unit)
 
     @classmethod
-    def of(cls, weight: FloatArray, *, centred: bool = False) -> Cosines:
+    def of(
+        cls, weight: FloatArray, *, centred: bool = False, on: Callable[[Float32Array], Products] | None = None
+    ) -> Cosines:
         """Return the NCSM of weights ``(C, d)``; ``centred``: less their mean row. Errors as for `weight_similarity`."""
-        return cls(directions(as_rows(weight), centred=centred))
+        return cls(directions(as_rows(weight), centred=centred), on)
 
     def block(self, start: int, stop: int, first: int = 0) -> Float32Array:
         """Return rows ``(stop - start, C - first)`` from the ``first`` column on, the diagonal included."""
         return self.between(slice(start, stop), slice(first, None))
 
-    def between(self, rows: Indices | slice, columns: Indices | slice) -> Float32Array:
+    def between(self, rows: Chosen, columns: Chosen) -> Float32Array:
         """Return the similarities of some classes (rows) to others (columns); a class to itself is exactly 1."""
-        found: Float32Array = self.unit[rows] @ self.unit[columns].T
+        found = self._products(rows, columns)
         np.clip(found, -1.0, 1.0, out=found)
         every = np.arange(self.size)
         _, row, column = np.intersect1d(every[rows], every[columns], return_indices=True)
@@ -82,7 +90,11 @@ class Cosines:
 
     def take(self, at: Sequence[int] | Indices) -> Cosines:
         """Return the matrix of some classes."""
-        return Cosines(self.unit[np.asarray(at, dtype=np.intp)])
+        return Cosines(self.unit[np.asarray(at, dtype=np.intp)], self._on)
+
+    def _multiplied(self, rows: Chosen, columns: Chosen) -> Float32Array:
+        found: Float32Array = self.unit[rows] @ self.unit[columns].T
+        return found
 
 
 class Sparse:

@@ -146,6 +146,20 @@ def test_above_the_limit_the_metrics_are_those_of_the_whole_matrices(vast: Path,
     assert silent["reason"].notna().all()
 
 
+def test_above_the_limit_a_device_that_is_named_makes_the_products(
+    vast: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_args: object) -> None:
+        raise AssertionError("NumPy was asked")
+
+    monkeypatch.setattr(blocks.Cosines, "_multiplied", never)
+    on_device = replace(OPTIONS, evaluation=replace(OPTIONS.evaluation, device="cpu:0"))  # by torch, as on a GPU
+    analyze([run_folder], tmp_path / "there", on_device)
+    require_same(curves_of(tmp_path / "there"), curves_of(vast))
+    found, expected = (pd.read_parquet(out / "neighbors")["similarity"] for out in (tmp_path / "there", vast))
+    assert_allclose(found, expected, atol=1e-6)
+
+
 def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
     vast: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
