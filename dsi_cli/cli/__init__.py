@@ -4,6 +4,7 @@
 ``verbs``       the table of verbs, and how a call begins and ends
 ``usage``       wrong usage in one line, with what was meant
 ``logs``        the log of ``--verbose``
+``stopping``    Ctrl-C and SIGTERM
 ``completion``  what the shell proposes
 """
 

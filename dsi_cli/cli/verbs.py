@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dsi_cli.cli import console, elsewhere, logs, usage
+from dsi_cli.cli import console, elsewhere, logs, stopping, usage
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 WIDEST = 110
@@ -48,7 +49,11 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
     @wraps(verb)
     def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
-            with logs.on_stderr(verbose=verbose), elsewhere.brought(verb.__name__, options) as here:
+            with (
+                stopping.by(signal.SIGINT),
+                logs.on_stderr(verbose=verbose),
+                elsewhere.brought(verb.__name__, options) as here,
+            ):
                 return verb(*args, **here)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console, data_options, engine_options
+from dsi_cli.cli import console, data_options, engine_options, stopping
 from dsi_cli.cli.analyze import (
     Checkpoints,
     Draws,
@@ -132,11 +131,13 @@ def watch(
     )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
-        with _sigterm_like_ctrl_c():
+        with stopping.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
             watching.check(out, options)
             shown.note(f"watching {', '.join(checkpoints)} every {every}; Ctrl-C ends it")
             analyse = _with_progress(out, options, shown)
-            for event in watching.watch(checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience):
+            for event in watching.watch(
+                checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience, sleep=stopping.sleep
+            ):
                 shown.show(event)
     except KeyboardInterrupt:
         if shown.summary is None and not watching.usable(out):
@@ -162,20 +163,6 @@ def seconds(option: str, text: str) -> float:
     if found is None or not float(found[1]):
         raise UsageError(f"{option} wants a time, for example 90s, 30m or 2h; {text!r} is none")
     return float(found[1]) * _SECONDS[found[2]]
-
-
-@contextmanager
-def _sigterm_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, by which a job's end or `kill` ends a process in the background, do meanwhile what Ctrl-C does."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:

@@ -1,0 +1,60 @@
+"""A signal that comes while an object is cleared away is not lost."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from dsi_cli.cli import console, stopping
+
+
+class Dying:
+    def __init__(self, deed):
+        self.deed = deed
+
+    def __del__(self):
+        self.deed()
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def number(request):
+    before = signal.getsignal(request.param)
+    with stopping.by(request.param):
+        yield request.param
+    assert signal.getsignal(request.param) is before
+
+
+def test_a_signal_interrupts(number):
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    stopping.check()
+
+
+@pytest.mark.parametrize("heard", [stopping.check, lambda: stopping.sleep(60)])
+def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number, capsys):
+    def deeper():
+        signal.raise_signal(number)
+
+    Dying(deeper)
+    assert "Traceback" not in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt):
+        heard()
+    stopping.check()
+
+
+def test_and_when_progress_is_told(number):
+    with console.progress(quiet=True) as bars:
+        Dying(lambda: signal.raise_signal(number))
+        with pytest.raises(KeyboardInterrupt):
+            bars.update("reading", 1, 2)
+
+
+def test_a_signal_that_is_ignored_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping.by(signal.SIGINT):
+            signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
