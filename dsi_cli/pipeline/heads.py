@@ -115,7 +115,7 @@ def multiplier(device: str) -> Callable[[NDArray[np.float32]], Products] | None:
     UsageError
         There is no such device.
     """
-    if device in ("auto", "cpu"):  # which makes them in a fifth of the time that the rest takes
+    if device in ("auto", "cpu"):
         return None
     from dsi_cli.evaluation import predict, products
 
