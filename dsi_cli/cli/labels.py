@@ -68,11 +68,12 @@ def labels(
 
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
+    if write_map is not None:
+        require_other(labels, write_map)
     one = reference.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
     if write_map is not None:
-        require_other(labels, write_map)
         reference.write_map(one, write_map)
     rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
     if as_json:
@@ -169,12 +170,14 @@ def _meaning(row: Resolution) -> str:
 def asked(one: Labelling, write_map: Path | None) -> Labelling:
     """Return the labelling after a person was asked about what is uncertain; ``write_map`` is where the answers go.
 
+    Ctrl-C writes those that were given.
+
     Raises
     ------
     UsageError
         Nobody is there to ask: stdin or stderr is no terminal.
     """
-    from dsi_cli.pipeline import labelling
+    from dsi_cli.pipeline import labelling, reference
     from dsi_cli.wordnet.ids import by_name
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -188,13 +191,19 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
         console.note("the answers are shown and not kept: Ctrl-C, and add --write-map FILE, to have them for --map")
-    for number, row in enumerate(unsure, start=1):
-        _offer(row, f"{number}/{len(unsure)}", one.of)
-        while (answer := _answer(row)) is not None and answer and by_name(answer, one.of) is None:
-            console.note(f"  {answer!a} is neither a number above nor an id or synset name")
-        if answer is None:
-            break
-        chosen[row.index] = answer
+    try:
+        for number, row in enumerate(unsure, start=1):
+            _offer(row, f"{number}/{len(unsure)}", one.of)
+            while (answer := _answer(row)) is not None and answer and by_name(answer, one.of) is None:
+                console.note(f"  {answer!a} is neither a number above nor an id or synset name")
+            if answer is None:
+                break
+            chosen[row.index] = answer
+    except KeyboardInterrupt:
+        if write_map is not None:
+            reference.write_map(labelling.label(one.labels, chosen, one.of, one.tree), write_map)
+            console.note(f"\n{write_map} holds the answers so far: to go on with them, add --map {write_map}")
+        raise
     return labelling.label(one.labels, chosen, one.of, one.tree)
 
 

@@ -66,12 +66,12 @@ def wordnet(
     (opened,) = references.open_all([measure], hierarchy.open_tree(taxonomy), of)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
+    path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
+    require_other(labels, path, write_map)
     one = reference.of(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
     neighbors = reference.neighbors_of(one, neighbors, whole=whole)
-    path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
-    require_other(labels, path, write_map)
     if write_map is not None:
         reference.write_map(one, write_map)
     blocks = reference.tables(one, neighbors, opened)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import pty
 import shlex
+import signal
 import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
+from dsi_cli.cli import labels
 from dsi_cli.labels.presets import PRESETS, load_preset
+from dsi_cli.pipeline import reference
 
 pytest_plugins = ("analysed",)
 
@@ -177,3 +181,15 @@ def test_a_mapping_of_another_list_is_refused(dsi, listed, tmp_path):
     path.write_text("name,synset\nzebra,zebra.n.01\n", encoding="utf-8")
     ended = dsi("wordnet", listed, "-o", tmp_path / "x.parquet", "--map", path)
     assert ended == (2, "", f"dsi: {path}, line 2: there is no class 'zebra'; the labels are those of labels.txt\n")
+
+
+def test_ctrl_c_keeps_the_answers_so_far(listed, tmp_path, monkeypatch):
+    answers = iter(["n02503517"])
+    monkeypatch.setattr(labels, "_answer", lambda _row: next(answers, None) or signal.raise_signal(signal.SIGINT))
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    path = tmp_path / "map.csv"
+    with pytest.raises(KeyboardInterrupt):
+        labels.asked(reference.of(str(listed)), path)
+    rows = {row["name"]: row["synset"] for row in csv.DictReader(path.open(encoding="utf-8"))}
+    assert (rows["elefant"], rows["crane"], len(rows)) == ("elephant.n.01", "crane.n.05", 5)
