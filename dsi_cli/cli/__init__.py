@@ -9,9 +9,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
-from dsi_cli.cli.verbs import app, run_safely
+gc.set_threshold(100_000)  # objects after which Python looks for garbage: most of what a command makes stays until it ends
+
+from dsi_cli.cli.verbs import app, run_safely  # noqa: E402 (what is imported stays as well)
 
 __all__ = ["app", "main"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -89,12 +88,16 @@ def settle() -> None:
 def print_json(document: Any) -> None:
     """Print the one JSON document of ``--json``."""
     settle()
+    import json
+
     print(_told(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
     """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
     settle()
+    import json
+
     print(_told(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
@@ -64,6 +63,8 @@ def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not urls_of:
         yield asked
         return
+    from tempfile import TemporaryDirectory
+
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(_told(folder))

@@ -1,63 +1,40 @@
-"""The table of verbs, and how a call of one begins and ends."""
+"""The table of verbs, and how a call of one begins and ends. A verb is imported when it is called, or its help asked for."""
 
 from __future__ import annotations
 
-import gc
 import inspect
 import os
 import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, wraps
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from dsi_cli.cli import (
-    analyze,
-    compare,
-    console,
-    demo,
-    doctor,
-    elsewhere,
-    export,
-    labels,
-    logs,
-    mistakes,
-    neighbors,
-    plot,
-    report,
-    scan,
-    usage,
-    watch,
-    wordnet,
-)
+from dsi_cli.cli import console, elsewhere, logs, usage
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
 
 WIDEST = 110
 """Columns of a help text at most."""
 
-app = typer.Typer(
-    name="dsi",
-    help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
-)
-VERBS = (
-    ("analyze", analyze.analyze),
-    ("watch", watch.watch),
-    ("scan", scan.scan),
-    ("wordnet", wordnet.wordnet),
-    ("labels", labels.labels),
-    ("neighbors", neighbors.neighbors),
-    ("mistakes", mistakes.mistakes),
-    ("compare", compare.compare),
-    ("plot", plot.plot),
-    ("report", report.report),
-    ("export", export.export),
-    ("demo", demo.demo),
-    ("doctor", doctor.doctor),
-)
+VERBS = {
+    "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
+    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is whole",
+    "scan": "Show what would be analysed, a line per file",
+    "wordnet": "Build WordNet's similarity matrix of a label list",
+    "labels": "Show what the labels of a list are understood to mean, how sure that is, and why",
+    "neighbors": "List the classes most similar to a class, or the closest pairs, beside what WordNet says of them",
+    "mistakes": "List the most telling mistakes of an epoch",
+    "compare": "Put runs side by side: how alike they see the classes, what differs at equal accuracy, and which to prefer",
+    "plot": "Draw the figures of an analysis",
+    "report": "Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes",
+    "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
+    "demo": "Analyse two real runs that ship with the package",
+    "doctor": "Print versions, what is installed, and what is missing",
+}
+"""What each does: the function of its name, in the module of its name, whose docstring begins with the same words."""
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A log of what is done on stderr, for bug reports.")]
 
 
@@ -83,20 +60,64 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
     return called
 
 
+def function_of(name: str) -> Callable[..., int]:
+    """Return the function that is a verb."""
+    function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{name}"), name)
+    return function
+
+
 def described(verb: Callable[..., int]) -> tuple[str, list[str]]:
     """Return what a verb's docstring says, and the lines of its examples."""
     told, _, examples = (inspect.getdoc(verb) or "").partition("\n\nExamples\n--------\n")
     return told, examples.splitlines()
 
 
-def _add(name: str, verb: Callable[..., int]) -> None:
-    told, examples = described(verb)
+@cache
+def _command(name: str) -> Any:
+    """Return a verb as click's command."""
+    told, examples = described(function_of(name))
     epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
-    app.command(name, help=told, short_help=told.split("\n")[0].rstrip("."), epilog=epilog)(_as_command(verb))
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    alone.command(name, help=told, short_help=VERBS[name], epilog=epilog)(_as_command(function_of(name)))
+    return typer.main.get_command(alone)
 
 
-for _name, _verb in VERBS:
-    _add(_name, _verb)
+class _Commands(Mapping[str, Any]):
+    """Click's command of each verb, made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in VERBS:
+            raise KeyError(name)
+        return _command(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(VERBS)
+
+    def __len__(self) -> int:
+        return len(VERBS)
+
+
+class _Group(TyperGroup):
+    """``dsi`` itself."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands: Any = _Commands()
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's)
+        """Write what each verb does, without one of them imported."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+app = typer.Typer(
+    name="dsi",
+    cls=_Group,
+    help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+)
 
 
 def _print_version(wanted: bool) -> None:
@@ -116,14 +137,9 @@ def _main(
     """Take the options that stand before the verb."""
 
 
-COLLECTED_AT = 100_000
-"""Objects after which Python looks for cycles of garbage: most of what a command makes stays until it ends."""
-
-
 def run_safely(arguments: list[str]) -> int:
     """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout."""
     console.open_streams()
-    gc.set_threshold(COLLECTED_AT)
     code, error = _run(arguments)
     if error is not None:
         console.error(error)

@@ -20,7 +20,7 @@ import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Generic, NamedTuple
 
@@ -34,6 +34,8 @@ HARMLESS = ("rich.live",)
 """Modules of threads whose locks no job takes."""
 PR_SET_PDEATHSIG, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 """Linux's name of an option, and glibc's of two."""
+ENDING = (signal.SIGINT, signal.SIGTERM)
+"""Signals by which a process is asked to end."""
 KEPT_FREE = 32 << 20
 """Bytes that a worker keeps of what it freed, and below which it asks its heap."""
 AHEAD = 3
@@ -158,16 +160,28 @@ class _Pool(Generic[Job, Result]):
             target=_serve, args=(there, [here, *others], self.function), daemon=True
         )
         # Python warns of threads that are not its own, too: libraries see to theirs when a process is copied.
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _held():
             warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             process.start()
         there.close()
         return _Worker(process, here)
 
 
+@contextmanager
+def _held() -> Iterator[None]:
+    """Let no signal in meanwhile, that a copy of this process does with one what `_serve` says, not what this process does."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(jobs: Connection, others: Iterable[Connection], function: Callable[[Any], Any]) -> None:
     """Do the jobs that come, in the copy, until the process that it is a copy of closes the connection or is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which ends the other process, and that this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which that process may have a use of its own for
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
     gc.freeze()  # what was there before is not this process's to clear up
     _settle()
     for one in others:

@@ -316,7 +316,7 @@ def test_the_version(dsi):
     assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", [name for name, _ in VERBS])
+@pytest.mark.parametrize("verb", VERBS)
 def test_the_help_of_each_verb(verb, dsi):
     ended = dsi(verb, "--help")
     assert (ended.code, ended.err) == (0, "")

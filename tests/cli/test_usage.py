@@ -7,7 +7,7 @@ import shlex
 import pytest
 import typer
 
-from dsi_cli.cli.verbs import VERBS, app, described
+from dsi_cli.cli.verbs import VERBS, app, described, function_of
 
 pytest_plugins = ("analysed",)
 HELP = "--help lists all"
@@ -60,7 +60,7 @@ def test_a_path_in_place_of_a_verb(dsi, tmp_path):
 
 
 @pytest.mark.parametrize("columns", [80, 200])
-@pytest.mark.parametrize("verb", [None, *(name for name, _ in VERBS)])
+@pytest.mark.parametrize("verb", [None, *VERBS])
 def test_help_fits_and_keeps_examples_whole(verb, columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))
     ended = dsi(*([verb] if verb else []), "--help")
@@ -71,15 +71,20 @@ def test_help_fits_and_keeps_examples_whole(verb, columns, dsi, monkeypatch):
     if verb is None:
         assert not [line for line in lines if line.endswith("...") and "[ARGS]" not in line]
     else:
-        examples = described(dict(VERBS)[verb])[1]
+        examples = described(function_of(verb))[1]
         assert lines[-len(examples) :] == [f"    {line}" for line in examples]
         assert lines[-len(examples) - 1].strip() == "Examples:"
 
 
-@pytest.mark.parametrize(("verb", "function"), VERBS)
-def test_examples_are_of_the_verb_and_of_its_options(verb, function):
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_is_told_in_the_words_of_its_docstring(verb):
+    assert described(function_of(verb))[0].split("\n")[0] == f"{VERBS[verb]}."
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_are_of_the_verb_and_of_its_options(verb):
     command = typer.main.get_command(app).commands[verb]
-    examples = described(function)[1]
+    examples = described(function_of(verb))[1]
     assert examples
     for line in examples:
         words = shlex.split(line.partition(" | ")[0], comments=True)
