@@ -195,14 +195,7 @@ def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, besi
     if named is not None:
         return _Meaning(named.how, named.node, Reading(), named.reason)
     reading = read_in(label, shared, of)
-    return _Meaning("unresolved", None, replace(reading, superclass=_of_superclass(beside, of)))
-
-
-def _of_superclass(beside: str | None, of: Net) -> tuple[str, ...]:
-    """Return the words of a superclass, and those of them that are found: of *large carnivores* the carnivore."""
-    if not beside:
-        return ()
-    return (beside, *dict.fromkeys(one.word for one in read_in(beside, frozenset(), of).candidates))
+    return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
 
 def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:

@@ -3,7 +3,8 @@
 Those of nouns are fitted. Of verbs there are no lists to fit on: theirs are the same, but for a few that were set by hand.
 
 What the names mean is said in `dsi_cli.wordnet.evidence`. Fitted by ``python -m benchmarks.sense_weights``, which prints
-this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on.
+this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on. They were fitted before words
+beside a label were read by their heads and hypernyms: now it prints 2.19 and 1.82 for context, and the rest to within 0.1.
 """
 
 from __future__ import annotations

@@ -242,3 +242,49 @@ def test_thousands_of_strange_labels_do_not_take_minutes():
 
 def test_imagenets_longest_label_is_within_the_limit():
     assert max(map(len, load_preset("imagenet22k").names)) < LONGEST_LABEL
+
+
+@pytest.mark.parametrize(
+    ("labels", "superclasses"),
+    [
+        (["jaguar (car)", "beetle (car)", "mustang (car)"], None),
+        (["python (programming)", "apple (company)"], None),
+        (["falcon (aircraft)", "cobra (car)"], None),
+        (["vehicles/jaguar", "vehicles/beetle", "electronics/keyboard"], None),
+        (["jaguar", "hornet"], ["car", "aircraft"]),
+    ],
+)
+def test_a_sense_that_contradicts_its_context_is_uncertain(labels, superclasses):
+    for found in resolve(labels, beside=superclasses)[:2]:
+        assert found.is_uncertain
+        assert found.reason.startswith("nothing of what stands beside it fits")
+
+
+@pytest.mark.parametrize(
+    ("label", "synset"),
+    [
+        ("saddle (bicycle)", "bicycle_seat.n.01"),  # its gloss names the bracket
+        ("boot (car)", "boot.n.02"),  # its gloss names a synonym of the bracket
+        ("mouse (computer equipment)", "mouse.n.04"),
+        ("iron (for clothing)", "iron.n.04"),
+        ("bow (violin)", "bow.n.02"),  # its gloss names an instrument
+        ("crane (machine)", "crane.n.04"),  # a device
+    ],
+)
+def test_a_sense_that_fits_the_bracket_wins(label, synset):
+    assert resolve([label, "bus", "table", "lamp", "dog"])[0].synset == synset
+
+
+def test_the_superclass_wins_over_the_list():
+    found = resolve(["crane", "heron"], beside=["machines", "birds"])
+    assert [one.synset for one in found] == ["crane.n.04", "heron.n.02"]
+
+
+def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
+    found = resolve(["plants/lily", "plants/rose", "plants/mint", "plants/iris"])
+    assert found[2].synset == "mint.n.02"
+
+
+@pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])
+def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothing(label, superclass):
+    assert "stands beside" not in resolve([label, "spoon", "table"], beside=[superclass, "kitchen", "furniture"])[0].reason
