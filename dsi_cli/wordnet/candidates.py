@@ -24,7 +24,9 @@ LONGEST_HEAD = 5
 """Words at the end of a compound that are looked up together."""
 
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
-_FILLERS = frozenset(("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things"))
+_FILLERS = frozenset(
+    ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
+)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER_BEFORE = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _NUMBER_BEHIND = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")

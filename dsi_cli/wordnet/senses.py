@@ -214,7 +214,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
-    hints = {index: lexicon.nearest(_whole(labels[index]), words=of.words) for index in unknown[:SUGGESTIONS]}
+    hints = {index: _nearest(labels[index], of) for index in unknown[:SUGGESTIONS]}
     proposed = _proposed(labels, readings, hints, of)
     starts = field.label.searchsorted(range(field.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
@@ -243,8 +243,11 @@ def _how(one: Candidate, reading: Reading, of: Net) -> str:
     return "only sense" if len(reading.candidates) == 1 else "chosen sense"
 
 
-def _whole(label: str) -> str:
-    return "_".join(plain(label.split(",")[0]).lower().replace("-", " ").split())
+def _nearest(label: str, of: Net) -> tuple[str, ...]:
+    """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
+    words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+    whole = lexicon.nearest("_".join(words), words=of.words)
+    return whole or (lexicon.nearest(words[-1], words=of.words) if len(words) > 1 else ())
 
 
 def _proposed(

@@ -85,6 +85,7 @@ def test_a_label_is_understood(label, synset, how):
         ("x" * 10_000, "^the label has 10000 characters; expected a WordNet 3.0 id"),
         ("elefant", r"^'elefant' is no noun in WordNet 3.0; nearest: elephant; did you mean elephant.n.01\?$"),
         ("polar baer", r"nearest: polar_bear, .*; did you mean ice_bear.n.01\?$"),
+        ("classic guitarr", r"nearest: guitar; did you mean guitar.n.01\?$"),
         ("zzz", r"no noun in WordNet 3.0; expected a WordNet 3.0 id \(n02084071\), a synset name"),
         (",/,", "no noun in WordNet 3.0"),
         ("🐶", r"'\\U0001f436' is no noun"),
