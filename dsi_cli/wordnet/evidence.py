@@ -68,10 +68,12 @@ found only by its singular although the plural is a word of its own. names: of t
 context, context in gloss: see `dsi_cli.wordnet.context`. labels in gloss: words of other labels in its gloss,
 up to 3. Then the kind of thing."""
 
-TOGETHER = ("near 0.5", "near 8", "near tenth", "same kind", "same synset", "above others", "below others")
-"""near: see above, with k of 0.5, 8 and a tenth of the list. same kind: log share of the other labels in the same
-lexicographer file. same synset: another label means it. above, below others: another label means a hyponym, a hypernym
-(less evidence where many labels of the list lie within each other)."""
+TOGETHER = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
+"""near: see above, with k of 0.5, 8 and a tenth of the list. can share: the greatest ``p * log(p / s)`` of a hypernym, where
+``p`` is the share of the other labels that have any sense below it and ``s`` its share of all nouns: what the list may be about,
+whatever its labels seem to mean. same kind: log share of the other labels in the same lexicographer file. same synset: another
+label means it. above, below others: another label means a hyponym, a hypernym (less evidence where many labels of the list lie
+within each other)."""
 
 NESTED = 8.0
 """Above and below others is no evidence where this share, inverted (an eighth), of the labels lie below others."""
@@ -193,7 +195,7 @@ def together(field: Field, chances: Floats) -> Floats:
     over, under = _within(field, chances, others, same)
     nested = np.bincount(field.label, chances * under, minlength=field.count).mean() if field.count else 0.0
     trust = max(0.0, 1.0 - NESTED * float(nested))
-    return np.column_stack([*near, _same_kind(field, chances), same, over * trust, under * trust])
+    return np.column_stack([*near, _can_share(field), _same_kind(field, chances), same, over * trust, under * trust])
 
 
 def _near(field: Field, others: Floats, k: float) -> Floats:
@@ -201,6 +203,18 @@ def _near(field: Field, others: Floats, k: float) -> Floats:
     value = np.log((others + 1e-9) / (others + k)) - np.log(share)
     out = np.full(len(field.node), _FARTHEST)
     np.maximum.at(out, field.under, value)
+    return out
+
+
+def _can_share(field: Field) -> Floats:
+    """Return how much more of the other labels could lie below a hypernym of each candidate than of all nouns do."""
+    nodes = len(field.of.taxonomy.offsets)
+    _, first = np.unique(field.shared, return_index=True)
+    can = np.bincount(field.above[first], minlength=nodes)[field.above] - 1.0
+    part = can / max(field.count - 1, 1)
+    size = field.of.kinds["size"][field.above] / nodes
+    out = np.zeros(len(field.node))
+    np.maximum.at(out, field.under, part * np.log(np.maximum(part, 1e-9) / size))
     return out
 
 

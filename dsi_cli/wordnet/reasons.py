@@ -20,7 +20,7 @@ GROUPS = {
     "a richer entry in WordNet": ("words", "size", "leaf", "depth", "parts", "derived"),
     "shared by its names": ("names",),
     "fits the words beside it": ("context", "context in gloss", "labels in gloss"),
-    "near other labels": ("near 0.5", "near 8", "near tenth", "same kind"),
+    "near other labels": ("near 0.5", "near 8", "near tenth", "can share", "same kind"),
     "the other sense is another label's": ("same synset",),
     "the other sense lies above or below other labels": ("above others", "below others"),
 }

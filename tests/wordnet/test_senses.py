@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import time
 
+import numpy as np
 import pytest
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet import net
+from dsi_cli.wordnet.candidates import read
+from dsi_cli.wordnet.evidence import TOGETHER, gather, together
 from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
 from dsi_cli.wordnet.taxonomy import load
 
@@ -289,3 +292,12 @@ def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
 @pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])
 def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothing(label, superclass):
     assert "stands beside" not in resolve([label, "spoon", "table"], beside=[superclass, "kitchen", "furniture"])[0].reason
+
+
+def test_what_all_labels_can_mean_speaks_for_a_sense():
+    labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
+    field = gather(labels, [read(label) for label in labels])
+    shared = together(field, np.ones(len(field.node)))[:, TOGETHER.index("can share")]
+    of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
+    assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
+    assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
