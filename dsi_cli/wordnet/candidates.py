@@ -24,7 +24,9 @@ LONGEST_HEAD = 5
 """Words at the end of a compound that are looked up together."""
 
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
-_FILLERS = frozenset(("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label"))
+_FILLERS = frozenset(
+    ("a", "an", "the", "and", "or", "other", "others", "misc", "unknown", "class", "label", "thing", "things")
+)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER_BEFORE = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _NUMBER_BEHIND = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")
@@ -33,13 +35,15 @@ _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
 
 @dataclass(frozen=True)
 class Reading:
-    """What a label's text gives: candidates (none where no part is a noun), and the words beside those that were found.
+    """What a label's text gives: candidates (none where no part is a noun), and the words that stand beside them.
 
-    ``superclass`` holds the words of the superclass that the list gives the label, which say more than other words beside it.
+    ``context`` holds the parts of a compound or path, ``beside`` the label's bracket and the folders that it shares, and
+    ``superclass`` that of the list: the last two say what the label is about.
     """
 
     candidates: tuple[Candidate, ...] = ()
     context: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     superclass: tuple[str, ...] = ()
 
 
@@ -73,7 +77,7 @@ def read_in(label: str, shared: frozenset[str], of: Net | None = None) -> Readin
     if not behind or before.strip().lower() not in shared:
         return read(label, of)
     reading = read_in(behind, shared, of)
-    return replace(reading, context=(*reading.context, before.strip()))
+    return replace(reading, beside=(*reading.beside, before.strip()))
 
 
 def plain(label: str) -> str:
@@ -102,7 +106,7 @@ def _parts(text: str, of: Net) -> Reading:
         for words, context in ((outside, inside), *((word, [outside]) for word in inside)):
             reading = read(words, of) if words and words != text else Reading()
             if reading.candidates:
-                return Reading(reading.candidates, (*reading.context, *context))
+                return replace(reading, beside=(*reading.beside, *context))
         return Reading()
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if len(pieces) < 2 and pieces != [text.strip("/ ")]:

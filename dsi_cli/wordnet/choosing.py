@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet import lexicon
 from dsi_cli.wordnet.candidates import Reading
+from dsi_cli.wordnet.context import UNFIT
 from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, together
 from dsi_cli.wordnet.forms import HEAD, SPELLED
 from dsi_cli.wordnet.taxonomy import above
@@ -33,6 +34,9 @@ FEW = 3.0
 NULL = -1.0
 """The score of "none of these", against which even the only sense of a word has to stand."""
 
+CONTEXT = 2.5
+"""What a sense loses that fits the label's bracket, folder or superclass badly, times how badly."""
+
 ANOTHER_FITS = 0.05
 """The chance from which a sense is good enough to be taken instead of one that another label has."""
 
@@ -40,8 +44,8 @@ FORMS = {HEAD: 0.6, SPELLED: 0.8}
 """What confidence is multiplied by where the words were found only so."""
 
 OPEN = 0.5
-"""The greatest confidence of labels with the same words, as nothing says which is which, and where another label has the likeliest
-sense."""
+"""The greatest confidence of labels with the same words, as nothing says which is which; where another label has the likeliest
+sense; and where nothing of a label's bracket, folder or superclass fits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +105,7 @@ def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], wei
         is_displaced = bool(pick != order[0])
         order = np.concatenate([[pick], order[order != pick]])
         sure = chances[pick] / max(chances[pick], 1.0 - chances[order[1]]) if is_displaced else chances[pick]
-        limit = OPEN if is_displaced or index in twice else 1.0
+        limit = OPEN if is_displaced or index in twice or field.unfit[pick] == UNFIT else 1.0
         confidence = min(float(sure * any_fits[index]) * FORMS.get(forms[pick], 1.0), limit)
         choices.append(Choice(order, chances[order], confidence, is_displaced))
     return choices
@@ -109,9 +113,10 @@ def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], wei
 
 def settle(field: Field, weights: Weights) -> Floats:
     """Return the chances of all candidates, ``(K,)``; a label's add up to 1."""
-    chances = softmax(field, field.alone @ weights.first)
+    against = CONTEXT * field.unfit
+    chances = softmax(field, field.alone @ weights.first - against)
     for _ in range(STEPS):
-        chances = 0.5 * (chances + softmax(field, scores(field, chances, weights).sum(axis=1)))
+        chances = 0.5 * (chances + softmax(field, scores(field, chances, weights).sum(axis=1) - against))
     return chances
 
 

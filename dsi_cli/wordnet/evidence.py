@@ -12,7 +12,6 @@ labels are taken to be evidence. The cost grows with the number of labels, not w
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet.candidates import Reading
-from dsi_cli.wordnet.forms import PLURAL, found
+from dsi_cli.wordnet.context import fits, stems
+from dsi_cli.wordnet.forms import PLURAL
 from dsi_cli.wordnet.net import Net, load
 from dsi_cli.wordnet.taxonomy import above
 
@@ -65,22 +65,19 @@ ALONE = (
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
 and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
 found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context: the sense is below a sense of the words beside the label, or of its superclass (`SUPERCLASS`). context in gloss: its
-gloss has such a word. labels in gloss: words of other labels in its gloss, up to 3. Then the kind of thing."""
+context, context in gloss: see `dsi_cli.wordnet.context`. labels in gloss: words of other labels in its gloss,
+up to 3. Then the kind of thing."""
 
-TOGETHER = ("near 0.5", "near 8", "near tenth", "same kind", "same synset", "above others", "below others")
-"""near: see above, with k of 0.5, 8 and a tenth of the list. same kind: log share of the other labels in the same
-lexicographer file. same synset: another label means it. above, below others: another label means a hyponym, a hypernym
-(less evidence where many labels of the list lie within each other)."""
+TOGETHER = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
+"""near: see above, with k of 0.5, 8 and a tenth of the list. can share: the greatest ``p * log(p / s)`` of a hypernym, where
+``p`` is the share of the other labels that have any sense below it and ``s`` its share of all nouns: what the list may be about,
+whatever its labels seem to mean. same kind: log share of the other labels in the same lexicographer file. same synset: another
+label means it. above, below others: another label means a hyponym, a hypernym (less evidence where many labels of the list lie
+within each other)."""
 
 NESTED = 8.0
 """Above and below others is no evidence where this share, inverted (an eighth), of the labels lie below others."""
-SUPERCLASS = 3.0
-"""Words beside a label that its superclass counts for."""
 _FARTHEST = -5.0
-_STOP = frozenset(
-    ("the", "and", "for", "with", "that", "used", "from", "which", "its", "any", "being", "having", "not", "one")
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +99,8 @@ class Field:
         A number that the pairs of one label and one node above have in common.
     file : (K,) int
         Lexicographer file.
+    unfit : (K,) float
+        How badly the candidate fits the label's bracket, folder or superclass, from 0 to `UNFIT`.
     """
 
     of: Net
@@ -113,6 +112,7 @@ class Field:
     above: Rows
     shared: Rows
     file: Rows
+    unfit: Floats
 
 
 def gather(labels: Sequence[str], readings: Sequence[Reading], of: Net | None = None) -> Field:
@@ -124,9 +124,11 @@ def gather(labels: Sequence[str], readings: Sequence[Reading], of: Net | None = 
     under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in over])
     flat = np.array([one for nodes in over for one in nodes], dtype=np.intp)
     _, shared = np.unique(label[under] * len(of.taxonomy.offsets) + flat, return_inverse=True)
-    alone = np.column_stack([*_of_words(readings, of), *_of_synsets(node, of), *_of_text(labels, readings, of)])
+    in_context, unfit = fits(readings, of)
+    parts = [*_of_words(readings, of), *_of_synsets(node, of), *in_context, _in_glosses(labels, readings, of)]
     order = [_COMPUTED.index(name) for name in ALONE]
-    return Field(of, len(labels), label, node, alone[:, order], under, flat, shared, of.kinds["file"][node])
+    file = of.kinds["file"][node]
+    return Field(of, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit)
 
 
 _COMPUTED = (
@@ -164,28 +166,12 @@ def _of_synsets(node: Rows, of: Net) -> list[Floats]:
     return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
 
 
-def _of_text(labels: Sequence[str], readings: Sequence[Reading], of: Net) -> list[Floats]:
-    own = [frozenset(_words(label)) for label in labels]
+def _in_glosses(labels: Sequence[str], readings: Sequence[Reading], of: Net) -> Floats:
+    own = [frozenset(stems(label)) for label in labels]
     in_labels = Counter(word for words in own for word in words)
-    rows = []
-    for words, reading in zip(own, readings, strict=True):
-        beside = frozenset(word for text in (*reading.context, *reading.superclass) for word in _words(text))
-        senses, tops = (
-            frozenset(one.node for text in texts for one in found(text, of))
-            for texts in (reading.context, reading.superclass)
-        )
-        glosses = of.definitions([one.node for one in reading.candidates])
-        for one, gloss in zip(reading.candidates, glosses, strict=True):
-            says = frozenset(_words(gloss))
-            over = above(of.taxonomy, one.node) - {one.node}
-            is_below = bool(over & senses) + SUPERCLASS * bool(over & tops)
-            rows.append((is_below, bool(says & beside), min(sum(word in in_labels for word in says - words), 3)))
-    return list(np.array(rows, dtype=np.float64).reshape(-1, 3).T)
-
-
-def _words(text: str) -> list[str]:
-    words = re.findall(r"[a-z]{3,}", text.lower())
-    return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
+    glosses = (of.definitions([one.node for one in reading.candidates]) for reading in readings)
+    says = ((frozenset(stems(gloss)) - words) for words, some in zip(own, glosses, strict=True) for gloss in some)
+    return np.array([min(sum(word in in_labels for word in words), 3) for words in says], dtype=np.float64)
 
 
 def together(field: Field, chances: Floats) -> Floats:
@@ -209,7 +195,7 @@ def together(field: Field, chances: Floats) -> Floats:
     over, under = _within(field, chances, others, same)
     nested = np.bincount(field.label, chances * under, minlength=field.count).mean() if field.count else 0.0
     trust = max(0.0, 1.0 - NESTED * float(nested))
-    return np.column_stack([*near, _same_kind(field, chances), same, over * trust, under * trust])
+    return np.column_stack([*near, _can_share(field), _same_kind(field, chances), same, over * trust, under * trust])
 
 
 def _near(field: Field, others: Floats, k: float) -> Floats:
@@ -217,6 +203,18 @@ def _near(field: Field, others: Floats, k: float) -> Floats:
     value = np.log((others + 1e-9) / (others + k)) - np.log(share)
     out = np.full(len(field.node), _FARTHEST)
     np.maximum.at(out, field.under, value)
+    return out
+
+
+def _can_share(field: Field) -> Floats:
+    """Return how much more of the other labels could lie below a hypernym of each candidate than of all nouns do."""
+    nodes = len(field.of.taxonomy.offsets)
+    _, first = np.unique(field.shared, return_index=True)
+    can = np.bincount(field.above[first], minlength=nodes)[field.above] - 1.0
+    part = can / max(field.count - 1, 1)
+    size = field.of.kinds["size"][field.above] / nodes
+    out = np.zeros(len(field.node))
+    np.maximum.at(out, field.under, part * np.log(np.maximum(part, 1e-9) / size))
     return out
 
 

@@ -73,6 +73,17 @@ class Lexicon:
             return []
         return [int(node) for node in self.synsets[self.starts[row] : self.starts[row + 1]]]
 
+    def lemmas(self, node: int) -> list[str]:
+        """Return the lemmas of a node, in the order of the letters."""
+        lemmas, order, nodes = self._by_node
+        first, end = np.searchsorted(nodes, [node, node + 1])
+        return [lemmas[row] for row in np.searchsorted(self.starts, np.sort(order[first:end]), side="right") - 1]
+
+    @cached_property
+    def _by_node(self) -> tuple[list[str], npt.NDArray[np.intp], npt.NDArray[np.int32]]:
+        order = np.argsort(self.synsets, kind="stable")
+        return list(self.rows), order, self.synsets[order]
+
     @cached_property
     def by_letters(self) -> dict[str, list[str]]:
         """The lemmas that hold more than letters and digits, by these alone."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from dsi_cli.wordnet.candidates import Reading
 from dsi_cli.wordnet.choosing import Choice, Weights, scores
+from dsi_cli.wordnet.context import UNFIT
 from dsi_cli.wordnet.evidence import ALONE, FILES, TOGETHER, Field, Floats
 from dsi_cli.wordnet.forms import HEAD, SPELLED
 from dsi_cli.wordnet.taxonomy import above
@@ -19,7 +20,7 @@ GROUPS = {
     "a richer entry in WordNet": ("words", "size", "leaf", "depth", "parts", "derived"),
     "shared by its names": ("names",),
     "fits the words beside it": ("context", "context in gloss", "labels in gloss"),
-    "near other labels": ("near 0.5", "near 8", "near tenth", "same kind"),
+    "near other labels": ("near 0.5", "near 8", "near tenth", "can share", "same kind"),
     "the other sense is another label's": ("same synset",),
     "the other sense lies above or below other labels": ("above others", "below others"),
 }
@@ -46,6 +47,8 @@ def reasons(
             continue
         picked = readings[index].candidates[int(choice.candidates[0] - starts[index])]
         parts = _how_found(picked.how, picked.word, readings[index])
+        if field.unfit[choice.candidates[0]] == UNFIT:
+            parts.append(_unfit(readings[index]))
         if len(choice.candidates) > 1:
             parts.append(_against(field, labels, choice, grouped, below, index))
         said.append("; ".join(parts) or f"the only sense of {picked.word}")
@@ -54,9 +57,13 @@ def reasons(
 
 def _how_found(how: str, word: str, reading: Reading) -> list[str]:
     if how == HEAD:
-        beside = " ".join(one for one in reading.context if one.lower().replace(" ", "_") != word)
+        beside = " ".join(one for one in (*reading.context, *reading.beside) if one.lower().replace(" ", "_") != word)
         return [f"WordNet lacks the whole: taken for its head, {word}" + (f" (beside it: {beside})" if beside else "")]
     return [f"spelled {word} in WordNet"] if how == SPELLED else []
+
+
+def _unfit(reading: Reading) -> str:
+    return f"nothing of what stands beside it fits ({', '.join(ascii(one[:30]) for one in (*reading.beside, *reading.superclass))})"
 
 
 def _against(

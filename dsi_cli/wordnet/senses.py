@@ -195,14 +195,7 @@ def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, besi
     if named is not None:
         return _Meaning(named.how, named.node, Reading(), named.reason)
     reading = read_in(label, shared, of)
-    return _Meaning("unresolved", None, replace(reading, superclass=_of_superclass(beside, of)))
-
-
-def _of_superclass(beside: str | None, of: Net) -> tuple[str, ...]:
-    """Return the words of a superclass, and those of them that are found: of *large carnivores* the carnivore."""
-    if not beside:
-        return ()
-    return (beside, *dict.fromkeys(one.word for one in read_in(beside, frozenset(), of).candidates))
+    return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
 
 def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:
@@ -221,7 +214,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
-    hints = {index: lexicon.nearest(_whole(labels[index]), words=of.words) for index in unknown[:SUGGESTIONS]}
+    hints = {index: _nearest(labels[index], of) for index in unknown[:SUGGESTIONS]}
     proposed = _proposed(labels, readings, hints, of)
     starts = field.label.searchsorted(range(field.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
@@ -250,8 +243,11 @@ def _how(one: Candidate, reading: Reading, of: Net) -> str:
     return "only sense" if len(reading.candidates) == 1 else "chosen sense"
 
 
-def _whole(label: str) -> str:
-    return "_".join(plain(label.split(",")[0]).lower().replace("-", " ").split())
+def _nearest(label: str, of: Net) -> tuple[str, ...]:
+    """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
+    words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+    whole = lexicon.nearest("_".join(words), words=of.words)
+    return whole or (lexicon.nearest(words[-1], words=of.words) if len(words) > 1 else ())
 
 
 def _proposed(

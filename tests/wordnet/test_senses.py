@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import time
 
+import numpy as np
 import pytest
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet import net
+from dsi_cli.wordnet.candidates import read
+from dsi_cli.wordnet.evidence import TOGETHER, gather, together
 from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
 from dsi_cli.wordnet.taxonomy import load
 
@@ -85,6 +88,7 @@ def test_a_label_is_understood(label, synset, how):
         ("x" * 10_000, "^the label has 10000 characters; expected a WordNet 3.0 id"),
         ("elefant", r"^'elefant' is no noun in WordNet 3.0; nearest: elephant; did you mean elephant.n.01\?$"),
         ("polar baer", r"nearest: polar_bear, .*; did you mean ice_bear.n.01\?$"),
+        ("classic guitarr", r"nearest: guitar; did you mean guitar.n.01\?$"),
         ("zzz", r"no noun in WordNet 3.0; expected a WordNet 3.0 id \(n02084071\), a synset name"),
         (",/,", "no noun in WordNet 3.0"),
         ("🐶", r"'\\U0001f436' is no noun"),
@@ -242,3 +246,58 @@ def test_thousands_of_strange_labels_do_not_take_minutes():
 
 def test_imagenets_longest_label_is_within_the_limit():
     assert max(map(len, load_preset("imagenet22k").names)) < LONGEST_LABEL
+
+
+@pytest.mark.parametrize(
+    ("labels", "superclasses"),
+    [
+        (["jaguar (car)", "beetle (car)", "mustang (car)"], None),
+        (["python (programming)", "apple (company)"], None),
+        (["falcon (aircraft)", "cobra (car)"], None),
+        (["vehicles/jaguar", "vehicles/beetle", "electronics/keyboard"], None),
+        (["jaguar", "hornet"], ["car", "aircraft"]),
+    ],
+)
+def test_a_sense_that_contradicts_its_context_is_uncertain(labels, superclasses):
+    for found in resolve(labels, beside=superclasses)[:2]:
+        assert found.is_uncertain
+        assert found.reason.startswith("nothing of what stands beside it fits")
+
+
+@pytest.mark.parametrize(
+    ("label", "synset"),
+    [
+        ("saddle (bicycle)", "bicycle_seat.n.01"),  # its gloss names the bracket
+        ("boot (car)", "boot.n.02"),  # its gloss names a synonym of the bracket
+        ("mouse (computer equipment)", "mouse.n.04"),
+        ("iron (for clothing)", "iron.n.04"),
+        ("bow (violin)", "bow.n.02"),  # its gloss names an instrument
+        ("crane (machine)", "crane.n.04"),  # a device
+    ],
+)
+def test_a_sense_that_fits_the_bracket_wins(label, synset):
+    assert resolve([label, "bus", "table", "lamp", "dog"])[0].synset == synset
+
+
+def test_the_superclass_wins_over_the_list():
+    found = resolve(["crane", "heron"], beside=["machines", "birds"])
+    assert [one.synset for one in found] == ["crane.n.04", "heron.n.02"]
+
+
+def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
+    found = resolve(["plants/lily", "plants/rose", "plants/mint", "plants/iris"])
+    assert found[2].synset == "mint.n.02"
+
+
+@pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])
+def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothing(label, superclass):
+    assert "stands beside" not in resolve([label, "spoon", "table"], beside=[superclass, "kitchen", "furniture"])[0].reason
+
+
+def test_what_all_labels_can_mean_speaks_for_a_sense():
+    labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
+    field = gather(labels, [read(label) for label in labels])
+    shared = together(field, np.ones(len(field.node)))[:, TOGETHER.index("can share")]
+    of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
+    assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
+    assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
