@@ -53,7 +53,7 @@ def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
             phases |= bands.draw(axes, run, part[0], panel.kind.name)
     if is_apart:
         _head(figure, panel, asked.style)
-    drawing.below(figure, drawing.bands(figure, [panel]) | phases, _handles(parts, runs, names))
+    drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))
     return figure
 
 
@@ -80,7 +80,7 @@ def _parts(panel: Panel) -> list[list[Series]]:
     is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and sum(map(len, by_label.values())) > MOST_TOGETHER
     if panel.kind.name in APART or is_crowded:
         return list(by_label.values())
-    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance).any() for one in part)]
+    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance_std).any() for one in part)]
     together = [one for part in by_label.values() if part not in beside_chance for one in part]
     return [*([together] if together else []), *beside_chance]
 

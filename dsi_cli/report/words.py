@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import count
-from dsi_cli.report.best import SURE, first_measure
+from dsi_cli.report.best import SURE, first_measure, sure
 from dsi_cli.report.classes import rows as classes_of
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
@@ -98,17 +98,17 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
         yield f"There is no alignment with WordNet{f': {reasons[0]}' if reasons else ''}."
         return
     one = own[0]
-    place = int(np.nanargmax(one.excess))
+    place = int(np.nanargmax(sure(one, one.excess)))
     value, z = one.excess[place], one.z[place]
     if not np.isnan(z) and z < SURE:
         yield f"{one.label} is never clearly above chance: at its best epoch, {one.epochs[place]}, z is {z:.1f}."
         return
-    sure = "" if np.isnan(z) else f", {z:.1f} deviations above chance"
+    deviations = "" if np.isnan(z) else f", {z:.1f} deviations"
     half = one.epochs[np.flatnonzero(one.excess >= value / 2)[0]]
     yield (
-        f"{one.label} is highest at epoch {one.epochs[place]}: {one.value[place]:.3f} where chance gives {one.chance[place]:.3f}, "
-        f"so {value:.3f} of the way from chance to identity{sure}. "
-        f"Half of that was reached by epoch {half}."
+        f"The excess of {one.label} over chance is highest at epoch {one.epochs[place]}: {value:.3f} of the way from chance to "
+        f"identity{deviations}. Half of that was reached by epoch {half}. "
+        f"The raw value there is {one.value[place]:.3f}, where chance gives {one.chance[place]:.3f}."
     )
 
 
