@@ -101,8 +101,17 @@ def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
     figure = drawn(analysed.run, "excess")
     assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
     said = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert "chance level" in said
-    assert "chance ± 2 std" not in said
+    assert said >= {"chance level", "chance ± 2 std"}
+
+
+@pytest.mark.parametrize("measure", ["cosine", "mse"])
+def test_the_band_around_zero_is_chance_on_the_scale_of_the_excess(analysed: Analysed, measure: str):
+    figure = drawn(analysed.run, "excess", measure=measure)
+    (panel,) = series.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
+    for one, on in zip(panel.series, figure.axes, strict=True):
+        (band,) = (band for band in on.collections if band.get_gid() == "chance band")
+        expected = np.nanmax(2 * np.abs(one.excess[one.z != 0] / one.z[one.z != 0]))
+        assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_colour_is_a_run_and_a_line_style_a_curve(analysed: Analysed):
@@ -120,7 +129,9 @@ def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analys
         "accuracy = balanced accuracy, test",
         "superclass accuracy, test",
     ]
-    assert [[line.get_gid() for line in axes.get_lines()] for axes in (plain, above)] == [["curve"], ["curve", "chance"]]
+    assert [[line.get_gid() for line in axes.get_lines()] for axes in (plain, above)] == [["curve", "chance"]] * 2
+    ((_, guessed), _) = lines(drawn(analysed.run, "accuracy"), "chance")
+    assert set(guessed) == {1 / 100}
 
 
 def test_intervals_of_more_than_two_runs_are_left_out(analysed: Analysed):
