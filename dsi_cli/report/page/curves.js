@@ -1,6 +1,6 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
-// A panel is {title, axis, lines, phases}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
+// A panel is {title, axis, lines, phases}. A phase is {name, first, last, low, high, confidence}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
 // {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
@@ -14,6 +14,7 @@ function curvePanel(panel, { point = () => {}, pick = () => {} } = {}) {
   const node = element("figure", { class: "panel" },
     element("figcaption", {}, element("h3", {}, panel.title), element("span", { class: "faint" }, panel.axis)),
     plot,
+    panel.phases?.length ? element("p", { class: "faint" }, `Phases: ${panel.phases.map(phaseInWords).join(", ")}.`) : null,
     element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((one) => one.row)))));
   let scale = null;
   const at = (event) => nearestEpoch(panel, scale.epoch(event.clientX - plot.getBoundingClientRect().left));
@@ -170,12 +171,17 @@ function phaseBands(panel, scale) {
   return (panel.phases || []).flatMap((phase, k) => {
     const [from, to] = [scale.x(Math.max(phase.first, scale.first)), scale.x(Math.min(phase.last, scale.last))];
     if (!(to > from)) return [];
-    const name = to - from > phase.name.length * 6.5 + 8
-      ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, phase.name) : null;
+    const text = [phase.name, `${phase.name.slice(0, 3)}.`, phase.name[0]].find((name) => to - from > name.length * 6.5 + 2);
+    const name = text ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, text) : null;
     const area = drawn("rect", { class: `phase phase-${k % 3}`, x: from, y: scale.top - PHASE_NAMES, width: to - from, height: scale.bottom - scale.top + PHASE_NAMES },
-      drawn("title", {}, `${phase.name}: epochs ${phase.first} to ${phase.last}`));
+      drawn("title", {}, phaseInWords(phase)));
     return name ? [area, name] : [area];
   });
+}
+
+function phaseInWords({ name, first, last, low, high, confidence }) {
+  const ends = low === high ? "" : `end ${low} to ${high} at 95 %, `;
+  return `${name} epochs ${first} to ${last} (${ends}confidence ${confidence.toFixed(2)})`;
 }
 
 function cursor(panel, scale, epoch) {
