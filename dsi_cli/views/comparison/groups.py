@@ -88,11 +88,14 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
     Raises
     ------
     UsageError
-        It is no regular expression, captures nothing, or all runs are in one group.
+        It is no regular expression, captures nothing, fits no run, or all runs are in one group.
     """
     if pattern is None:
         return [Group(one.label, [one]) for one in entrants]
     compiled = _compiled(SEED if pattern == "seed" else pattern)
+    runs = ", ".join(one.label for one in entrants)
+    if not any(compiled.search(one.label) for one in entrants):
+        raise UsageError(f"--group {pattern!r} fits the name of no run; the runs are {runs}")
     groups: dict[str, list[Entrant]] = {}
     for one in entrants:
         found = compiled.search(one.label)
@@ -101,7 +104,7 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
     if len(groups) < 2:
         raise UsageError(
             f"all runs are in one group, {next(iter(groups))!r}: a comparison takes two or more; "
-            f"the runs are {', '.join(one.label for one in entrants)}"
+            f"the runs are {runs}"
         )
     return [Group(name, runs) for name, runs in groups.items()]
 
