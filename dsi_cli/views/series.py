@@ -152,9 +152,7 @@ def series(curves: pd.DataFrame, kind: Kind, measure: str, classes: int = 0) -> 
             found.append(_one(dict(zip(keys, cast("tuple[str | None, ...]", key), strict=True)), group, len(found)))
     ordered = [one for _, _, one in sorted(found, key=lambda ranked: ranked[:2])]
     guessed = ("accuracy", "balanced_accuracy") if classes else ()
-    return [
-        replace(one, chance=np.full(len(one.epochs), 1 / classes)) if one.metric in guessed else one for one in ordered
-    ]
+    return [replace(one, chance=np.full(len(one.epochs), 1 / classes)) if one.metric in guessed else one for one in ordered]
 
 
 _OF = ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test")
