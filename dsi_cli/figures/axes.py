@@ -116,7 +116,10 @@ def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
     if panel.kind.name in LOGARITHMIC and spans_far(part, TAIL if panel.kind.name == "learning_rate" else 0.0):
         axes.set_yscale("log")
         largest = [float(np.nanmax(one.value)) for one in part]
-        axes.set_ylim(bottom=max(axes.get_ylim()[0], min(largest) / FLOOR))
+        bottom = max(axes.get_ylim()[0], min(largest) / FLOOR)
+        axes.set_ylim(bottom=bottom)
+        if any((one.value < bottom).any() for one in part):
+            axes.set_ylabel(f"{axes.get_ylabel()} (none shown below {bottom:.0e})")
     elif panel.kind.name == "mistakes":
         axes.set_ylim(bottom=0)
 

@@ -49,8 +49,10 @@ def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
             drawing.curve(axes, one, panel, how, one.label, shaded=len(runs) <= drawing.SHADED)
         drawing.finish(axes, part, panel)
         drawing.label(axes, width, height, " and ".join(_labels(part)) if is_apart else _title(panel))
-        if len(runs) == 1:
-            phases |= bands.draw(axes, run, part[0], panel.kind.name)
+    limits = [end for axes in figure.axes for end in axes.get_xlim()]
+    for axes, part in zip(figure.axes, parts, strict=True):
+        axes.set_xlim(min(limits), max(limits))
+        phases |= bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
     if is_apart:
         _head(figure, panel, asked.style)
     drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))

@@ -62,8 +62,8 @@ def _labels(classes: pd.DataFrame) -> Iterator[str]:
         return  # the reason that there is no alignment says it
     found = int(classes["synset"].notna().sum())
     ways = classes.loc[classes["synset"].notna(), "resolved_by"].value_counts()
-    by = ", ".join(f"{number} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
-    yield f"{found} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
+    by = ", ".join(f"{number:,} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
+    yield f"{found:,} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
 
 
 def _answers(run: Run, name: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from analysed import Analysed, MakeRun
+from compared import write_output, write_run
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -233,7 +234,9 @@ def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analyse
     assert axes.spans_far(panel.series)
     assert not axes.spans_far(panel.series, axes.TAIL), "a cosine's last steps go to nothing"
     assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "linear"
-    assert drawn(analysed.run, "learning_rate", (CNN, VIT)).axes[0].get_yscale() == "log"
+    (rates,) = drawn(analysed.run, "learning_rate", (CNN, VIT)).axes
+    assert rates.get_yscale() == "log"
+    assert " ".join(rates.get_ylabel().split()) == "learning rate (none shown below 1e-06)"
     (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
     assert not axes.spans_far(panel.series)
 
@@ -246,6 +249,13 @@ def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Pat
     widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
     assert len(widths) == 2
     assert np.min(widths) > 0
+
+
+def test_curves_apart_lie_over_the_same_epochs_where_some_end_earlier(tmp_path: Path):
+    out = write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 0.5, 1.0)))
+    limits = [one.get_xlim() for one in drawn(Run(out), "sai", ("run",)).axes]
+    assert len(limits) == 3
+    assert len(set(limits)) == 1
 
 
 def test_phases_are_bands_behind_the_curve_they_were_found_on(

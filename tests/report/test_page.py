@@ -210,6 +210,18 @@ def test_phases_are_named_in_text_with_their_interval_and_confidence(open_page, 
     assert panel.locator("title").all_text_contents()[1] == last
 
 
+def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_path):
+    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0], epoch=0)
+    (tmp_path / "run" / "log.csv").write_text("epoch,lr\n0,2.2e-9\n")
+    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
+    page = open_page(reporting.write(tmp_path / "out"))
+    panel = page.locator(".panel", has=page.locator("h3", has_text="Learning rate"))
+    *values, along, epoch = panel.locator(".tick").all_text_contents()
+    assert (epoch, along) == ("0", "epoch")
+    assert len(set(values)) == len(values) > 1
+    assert all(value.endswith("e−9") for value in values)
+
+
 def test_the_accuracy_stands_beside_guessing(page):
     panel = page.locator(".panel", has=page.locator("h3", has_text="Accuracy"))
     row = panel.locator("tr", has=page.locator("th", has_text=re.compile("^accuracy, test")))

@@ -38,6 +38,11 @@ def test_sentences(run):
     assert phase.startswith("No phases in the alignment: ")
 
 
+def test_many_labels_are_counted_alike():
+    rows = pd.DataFrame({"name": ["cat"] * 1000, "synset": ["cat.n.01"] * 1000, "resolved_by": ["preset"] * 1000})
+    assert list(words._labels(rows)) == ["1,000 of 1,000 labels found in WordNet (preset)."]
+
+
 def test_warnings_name_what_is_missing(run):
     told = words.warnings(run, "run")
     assert told[0].startswith("1 checkpoint could not be used, epoch_9.pt: ")

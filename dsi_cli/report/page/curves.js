@@ -1,6 +1,6 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
-// A panel is {title, axis, lines, phases}. A phase is {name, first, last, low, high, confidence}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
+// A panel is {title, axis, lines, phases, along}, along being what stands at the horizontal axis (epoch). A phase is {name, first, last, low, high, confidence}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
 // {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
@@ -104,7 +104,7 @@ function scales(panel, width) {
   const [left, right] = [MARGIN.left, width - MARGIN.right];
   const [top, bottom] = [MARGIN.top + (panel.phases?.length ? PHASE_NAMES : 0), PANEL_HEIGHT - MARGIN.bottom];
   return {
-    width, first, last, low, high, left, right, top, bottom,
+    width, first, last, low, high, left, right, top, bottom, along: panel.along || "epoch",
     x: (epoch) => (last === first ? (left + right) / 2 : left + ((epoch - first) / (last - first)) * (right - left)),
     y: (value) => Math.min(bottom, Math.max(top, bottom - ((value - low) / (high - low)) * (bottom - top))),
     epoch: (x) => first + ((x - left) / (right - left)) * (last - first),
@@ -121,17 +121,22 @@ function band(line, k) {
 function axes(scale) {
   const rows = ticks(scale.low, scale.high, 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const digits = decimals(step);
   const columns = ticks(scale.first, scale.last, Math.max(2, Math.floor((scale.right - scale.left) / 50))).filter(Number.isInteger);
   return [
     ...rows.flatMap((value) => [
       drawn("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
       drawn("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
-        Math.abs(value) >= 10000 ? `${value / 1000}k` : value.toFixed(digits).replace("-", "−")),
+        tickText(value, step)),
     ]),
+    drawn("text", { class: "tick", x: 0, y: PANEL_HEIGHT - 8 }, scale.along),
     ...columns.map((epoch) => drawn("text", { class: "tick", x: scale.x(epoch), y: PANEL_HEIGHT - 8, "text-anchor": "middle" }, epoch)),
     drawn("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
   ];
+}
+
+function tickText(value, step) {
+  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 ? value.toExponential(1) : value.toFixed(decimals(step));
+  return text.replaceAll("-", "−");
 }
 
 /** Return a curve's marks: its chance band and level, its interval, the line itself; single points as dots. */
