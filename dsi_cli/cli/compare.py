@@ -225,7 +225,7 @@ def _print_equal(equal: Equal) -> None:
     titles = [("", False), *((name, True) for name in ("first", "second", "difference", "95 % interval", "real"))]
     rows = [
         [
-            row.title,
+            row.title if row.is_criterion else f"{row.title} (describes)",
             _number(row.first),
             _number(row.second),
             _number(row.difference, "+.3f"),

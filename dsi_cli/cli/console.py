@@ -102,7 +102,7 @@ def print_json_line(document: Any) -> None:
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
-    """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``(4 to 17)``, else one line."""
+    """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``4 to 17``, else one line."""
     print(_broken(" " * indent + shown(text), sys.stdout, hanging))
 
 
@@ -111,7 +111,7 @@ def _broken(line: str, stream: IO[str], hanging: int) -> str:
     if not stream.isatty():
         return line
     width = max(NARROWEST, get_terminal_size().columns)
-    held = re.sub(r"\(\d+ to \d+\)", lambda found: found[0].replace(" ", "\0"), line)
+    held = re.sub(r"\d+ to \d+", lambda found: found[0].replace(" ", "\0"), line)
     broken = fill(held, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
     return broken.replace("\0", " ")
 

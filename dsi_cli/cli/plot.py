@@ -110,6 +110,10 @@ def plot(
         _list(there, as_json=as_json)
     else:
         _tell(done, opened, asked, as_json=as_json, quiet=quiet, are_named=bool(figures))
+        absent = [] if epochs is None or ":" in epochs else drawing.absent(opened, asked)
+        if absent:
+            what = f"{'epoch' if len(absent) == 1 else 'epochs'} {', '.join(map(str, absent))}"
+            console.note(f"warning: no run has matrices of {what}", quiet=quiet)
     return DONE
 
 

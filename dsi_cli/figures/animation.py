@@ -214,7 +214,7 @@ def _draw_curves(axes: Axes, shown: Panel) -> None:
         drawing.curve(axes, one, shown, drawing.look(place, place), one.label)
     drawing.finish(axes, shown.series, shown)
     handles = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    handles |= drawing.bands(cast("Figure", axes.figure), [shown])
+    handles |= drawing.bands(cast("Figure", axes.figure))
     corner = (0, -3.2 * STYLE.size / 72 / MAP)
     axes.legend(
         list(handles.values()), list(handles), loc="upper left", bbox_to_anchor=corner, frameon=False, borderaxespad=0

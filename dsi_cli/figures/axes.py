@@ -6,7 +6,7 @@ A curve that has a chance level is never drawn without it: a dotted line in a ba
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
@@ -71,13 +71,14 @@ def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shade
         zorder=3,
         **marks(how, len(one.epochs)),
     )
-    if panel.kind.column == "excess":
-        return
-    if shaded and np.isfinite(one.low).any():
+    is_excess = panel.kind.column == "excess"
+    if shaded and not is_excess and np.isfinite(one.low).any():
         epochs, low, high = _widened(one, one.low, one.high)
         interval = axes.fill_between(epochs, low, high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
         interval.set_gid("interval")
-    if np.isfinite(one.chance).any():
+    if is_excess:
+        _band(axes, one, np.zeros(len(one.epochs)), one.excess_std)
+    elif np.isfinite(one.chance).any():
         _chance(axes, one, how)
 
 
@@ -87,10 +88,16 @@ def marks(how: Look, points: int) -> dict[str, Any]:
 
 
 def _chance(axes: Axes, one: Series, how: Look) -> None:
-    epochs, chance, std = _widened(one, one.chance, one.chance_std)
-    spread = CHANCE_DEVIATIONS * std
+    epochs, chance = _widened(one, one.chance)
     axes.plot(epochs, chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
-    axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, **CHANCE_BAND)
+    _band(axes, one, one.chance, one.chance_std)
+
+
+def _band(axes: Axes, one: Series, chance: Any, std: Any) -> None:
+    """Draw what chance reaches, where its deviation is known."""
+    if np.isfinite(std).any():
+        epochs, chance, spread = _widened(one, chance, CHANCE_DEVIATIONS * std)
+        axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, gid="chance band", **CHANCE_BAND)
 
 
 def _widened(one: Series, *beside: Any) -> tuple[Any, ...]:
@@ -109,7 +116,10 @@ def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:
     if panel.kind.name in LOGARITHMIC and spans_far(part, TAIL if panel.kind.name == "learning_rate" else 0.0):
         axes.set_yscale("log")
         largest = [float(np.nanmax(one.value)) for one in part]
-        axes.set_ylim(bottom=max(axes.get_ylim()[0], min(largest) / FLOOR))
+        bottom = max(axes.get_ylim()[0], min(largest) / FLOOR)
+        axes.set_ylim(bottom=bottom)
+        if any((one.value < bottom).any() for one in part):
+            axes.set_ylabel(f"{axes.get_ylabel()} (none shown below {bottom:.0e})")
     elif panel.kind.name == "mistakes":
         axes.set_ylim(bottom=0)
 
@@ -145,10 +155,10 @@ def wrapped(text: str, width: float, size: float) -> str:
     return "\n".join(textwrap.wrap(text, max(8, int(width * 72 / (size * WIDE_LETTER)))))
 
 
-def legend(figure: Figure, panels: Iterable[Panel]) -> None:
+def legend(figure: Figure) -> None:
     """Say below the axes what each line and each band is."""
     handles = {text: handle for axes in figure.axes for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    below(figure, bands(figure, list(panels)), handles)
+    below(figure, bands(figure), handles)
 
 
 def below(figure: Figure, bands: dict[str, Any], handles: dict[str, Any]) -> None:
@@ -166,16 +176,15 @@ def below(figure: Figure, bands: dict[str, Any], handles: dict[str, Any]) -> Non
     )
 
 
-def bands(figure: Figure, panels: list[Panel]) -> dict[str, Any]:
+def bands(figure: Figure) -> dict[str, Any]:
     """Return what stands for chance levels and intervals in a legend, where they are drawn."""
     from matplotlib.patches import Patch
 
     found: dict[str, Any] = {}
     if any(line.get_gid() == "chance" for axes in figure.axes for line in axes.get_lines()):
-        is_excess = all(panel.kind.column == "excess" for panel in panels)
         found["chance level"] = chance_line()
-        if not is_excess:
-            found["chance ± 2 std"] = Patch(**CHANCE_BAND)
+    if any(area.get_gid() == "chance band" for axes in figure.axes for area in axes.collections):
+        found["chance ± 2 std"] = Patch(**CHANCE_BAND)
     if any(area.get_gid() == "interval" for axes in figure.axes for area in axes.collections):
         found["95 % interval"] = Patch(color="#333333", alpha=0.22, linewidth=0)
     return found

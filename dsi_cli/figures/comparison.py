@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.drawing import save as save_figure
 from dsi_cli.figures.style import CHANCE, Style, using
-from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS
+from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS, Band
+from dsi_cli.views.series import Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,6 +35,7 @@ class Drawn(NamedTuple):
     low: list[float]
     high: list[float]
     chance: list[float | None]
+    chance_std: list[float | None]
 
 
 class Plan(NamedTuple):
@@ -82,20 +86,21 @@ def save(comparison: Comparison, folder: Path, kind: str, style: Style | None = 
 def _curve_plan(comparison: Comparison, at: int) -> Plan:
     curve = CURVES[at]
     bands = [band for band in comparison.curves if band.curve == curve.name]
-    lines = [
-        Drawn(_label(band.group, len(band.runs)), band.x, band.mean, band.low, band.high, band.chance) for band in bands
-    ]
+    lines = [_drawn(band) for band in bands]
     axis = curve.axis.format(measure=comparison.measures[0])
     split = f" ({comparison.split})" if curve.has_split else ""
     return Plan(curve.name, curve.title, f"{axis}{split}", lines, curve.column == "excess", curve.chance)
 
 
+def _drawn(band: Band) -> Drawn:
+    label = _label(band.group, len(band.runs))
+    return Drawn(label, band.x, band.mean, band.low, band.high, band.chance, band.chance_std)
+
+
 def _between_plan(comparison: Comparison) -> Plan:
     """Return the figure of how alike the networks are: a line a pair of runs or groups."""
     bands = [band for band in comparison.curves if band.curve == NETWORKS]
-    lines = [
-        Drawn(_label(band.group, len(band.runs)), band.x, band.mean, band.low, band.high, band.chance) for band in bands
-    ]
+    lines = [_drawn(band) for band in bands]
     axis = f"SAI excess, {comparison.measures[0]}"
     return Plan(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
 
@@ -113,14 +118,27 @@ def _draw(axes: Axes, plan: Plan, epochs: str, room: tuple[float, float]) -> Non
 
 
 def _draw_chance(axes: Axes, plan: Plan) -> None:
-    if plan.zero_is_chance:
-        axes.axhline(0.0, color=CHANCE, linestyle=drawing.CHANCE_LINE, linewidth=1.0, label="chance")
+    """Draw what chance gives: one line where it is the same for all, else one in each run's colour; of few runs its band."""
+    if not (plan.zero_is_chance or plan.with_chance):
         return
-    if plan.with_chance:
-        levels = sorted({round(one, 6) for line in plan.lines for one in line.chance if one is not None})
-        for place, level in enumerate(levels[:2]):
-            look: dict[str, Any] = {"color": CHANCE, "linestyle": drawing.CHANCE_LINE, "linewidth": 1.0}
-            axes.axhline(level, label="chance" if place == 0 else None, **look)
+    look: dict[str, Any] = {"linestyle": drawing.CHANCE_LINE, "linewidth": 1.0}
+    chances = [[0.0] * len(line.x) if plan.zero_is_chance else line.chance for line in plan.lines]
+    levels = {round(level, 6) for chance in chances for level in chance if level is not None}
+    if len(levels) == 1:
+        axes.axhline(levels.pop(), color=CHANCE, label="chance", **look)
+    else:
+        for place, (line, chance) in enumerate(zip(plan.lines, chances, strict=True)):
+            axes.plot(line.x, _numbers(chance), color=drawing.look(place).colour, **look)
+        axes.plot([], [], color=CHANCE, label="chance, in each one's colour", **look)
+    look = drawing.CHANCE_BAND | {"label": "chance ± 2 std"}
+    for line, chance in zip(plan.lines, chances, strict=True) if len(plan.lines) <= drawing.SHADED else ():
+        level, spread = _numbers(chance), drawing.CHANCE_DEVIATIONS * _numbers(line.chance_std)
+        if np.isfinite(level + spread).any():
+            axes.fill_between(line.x, level - spread, level + spread, zorder=1, **look)
+
+
+def _numbers(values: list[float | None] | list[float]) -> Values:
+    return np.array(values, dtype=np.float64)
 
 
 def _label(name: str, runs: int = 1) -> str:

@@ -49,11 +49,13 @@ def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
             drawing.curve(axes, one, panel, how, one.label, shaded=len(runs) <= drawing.SHADED)
         drawing.finish(axes, part, panel)
         drawing.label(axes, width, height, " and ".join(_labels(part)) if is_apart else _title(panel))
-        if len(runs) == 1:
-            phases |= bands.draw(axes, run, part[0], panel.kind.name)
+    limits = [end for axes in figure.axes for end in axes.get_xlim()]
+    for axes, part in zip(figure.axes, parts, strict=True):
+        axes.set_xlim(min(limits), max(limits))
+        phases |= bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
     if is_apart:
         _head(figure, panel, asked.style)
-    drawing.below(figure, drawing.bands(figure, [panel]) | phases, _handles(parts, runs, names))
+    drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))
     return figure
 
 
@@ -80,7 +82,7 @@ def _parts(panel: Panel) -> list[list[Series]]:
     is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and sum(map(len, by_label.values())) > MOST_TOGETHER
     if panel.kind.name in APART or is_crowded:
         return list(by_label.values())
-    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance).any() for one in part)]
+    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance_std).any() for one in part)]
     together = [one for part in by_label.values() if part not in beside_chance for one in part]
     return [*([together] if together else []), *beside_chance]
 

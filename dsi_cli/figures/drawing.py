@@ -79,6 +79,12 @@ def _epochs(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(","))
 
 
+def absent(run: Run, request: Asked) -> list[int]:
+    """Return the epochs asked for that no run has."""
+    there = {epoch for name in request.names(run) for epoch in run.epochs(name)}
+    return [epoch for epoch in request.epochs or () if epoch not in there]
+
+
 def write(
     run: Run,
     names: Sequence[str],

@@ -136,8 +136,10 @@ def arranged(run: Run, of: Frames, order: str) -> Classes:
     table = run.classes[run.classes["run"] == of.run]
     if order == "cluster":
         return in_order(table, ordering.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
-    places = ordering.given(len(table)) if order == "given" else ordering.taxonomy(table)
-    return in_order(table, places, ORDERED[order])
+    given = ordering.given(len(table))
+    places = given if order == "given" else ordering.taxonomy(table)
+    is_given = table["synset"].isna().all() and np.array_equal(places, given)
+    return in_order(table, places, ORDERED["given" if is_given else order])
 
 
 ORDERED = {"taxonomy": "the order of WordNet's tree", "given": "their own order", "cluster": "the order of their clusters"}

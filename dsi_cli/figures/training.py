@@ -37,7 +37,7 @@ def draw(run: Run, asked: Asked) -> Figure | None:
     if len(shown) < len(by_run):
         text = f"{len(shown)} of {len(by_run)} runs; others with --run"
         figure.suptitle(drawing.wrapped(text, asked.style.width, asked.style.size), fontsize=asked.style.size)
-    drawing.legend(figure, [alignment for alignment, _ in pairs])
+    drawing.legend(figure)
     return figure
 
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.errors import UsageError
+from dsi_cli.errors import UsageError, count
 from dsi_cli.metrics import changes
 
 Values = NDArray[np.float64]
@@ -117,7 +117,10 @@ def phases(
     """
     time, curve = _checked(epochs, values)
     if len(time) < LEAST_EPOCHS:
-        return Phases((), f"{len(time)} epochs have a value; at least {LEAST_EPOCHS} are needed")
+        return Phases(
+            (),
+            f"{count(len(time), 'epoch')} {'has' if len(time) == 1 else 'have'} a value; at least {LEAST_EPOCHS} are needed",
+        )
     if np.ptp(curve) <= 1e-9 * np.abs(curve).max():
         return Phases((), "the curve does not move")
     drawn = changes.curves(time, direction * curve)

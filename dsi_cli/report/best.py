@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from dsi_cli.errors import count
 from dsi_cli.views.series import PANELS, Kind, Series, Values, measures_of, series
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from dsi_cli.store.runs import Run
 
 
 class Criterion(NamedTuple):
@@ -49,8 +52,11 @@ CRITERIA = (
     Criterion("accuracy on test", "accuracy", "accuracy", (None,), split="test"),
     Criterion("loss on test", "loss", "loss", (None,), split="test", lowest=True),
 )
+MISTAKES = next(kind for kind in PANELS if kind.name == "mistakes")
 SURE = 3.0
 """Deviations above chance from which a value counts as more than chance."""
+ROUNDING = 1e-6
+"""Of an accuracy that a log holds in single precision."""
 METRICS = ("sai", "idm", "accuracy", "loss")
 
 
@@ -64,20 +70,40 @@ class Best(NamedTuple):
     chance: str
     """What chance gives, and how far above it the value is; empty where chance has no say."""
     last: str
+    last_at: int | None = None
+    """The epoch of ``last``, where the run's last epoch has no value."""
     within_chance: bool = False
     """Whether chance may have given all values."""
+    equal: int = 1
+    """Epochs that have this value; the first of them is named."""
+    mistakes: str = ""
+    """On how many the value rests, where it is about them."""
 
 
-def best_epochs(curves: pd.DataFrame) -> list[Best]:
-    """Return the best epoch by each criterion that a run's curves have; of equal ones the first."""
+def of_run(run: Run, name: str) -> list[Best]:
+    """Return `best_epochs` of a run of an output."""
+    return best_epochs(run.curves_of(name), int((run.classes["run"] == name).sum()))
+
+
+def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[Best]:
+    """Return the best epoch by each criterion that a run's curves have.
+
+    Only epochs whose value is `SURE` deviations above chance compete, unless there is none; of equal ones the first is named.
+
+    Parameters
+    ----------
+    classes : how many there are, for the chance level of the accuracy; 0 if that is not known
+    """
     wanted = {criterion.panel for criterion in CRITERIA}
-    panels = {kind.name: first_measure(curves, kind) for kind in PANELS if kind.name in wanted}
+    panels = {kind.name: first_measure(curves, kind, classes) for kind in PANELS if kind.name in wanted}
+    mistakes = {one.split: one for one in first_measure(curves, MISTAKES)}
     found = []
     for criterion in CRITERIA:
         every = [one for one in panels[criterion.panel] if one.split == criterion.split and one.metric in METRICS]
         fitting = [one for of in criterion.of for one in every if one.of == of]
         if fitting:
-            found.append(_best(criterion, fitting[0]))
+            best = _best(criterion, fitting[0], int(curves["epoch"].max()))
+            found.append(best._replace(mistakes=_mistakes(criterion, mistakes.get("test"), best.epoch)))
     return found
 
 
@@ -95,14 +121,14 @@ def beside_each_other(found: Mapping[str, Sequence[Best]]) -> tuple[list[str], l
     return shorts, rows
 
 
-def first_measure(curves: pd.DataFrame, kind: Kind) -> list[Series]:
-    """Return a run's curves of a panel, of the SAI's those of the first measure that there is."""
+def first_measure(curves: pd.DataFrame, kind: Kind, classes: int = 0) -> list[Series]:
+    """Return a run's curves of a panel, of the SAI's those of the first measure that there is; ``classes`` as `series`."""
     measure = next(iter(measures_of(curves)), "cosine")
-    return series(curves, kind, measure) if len(curves) else []
+    return series(curves, kind, measure, classes) if len(curves) else []
 
 
-def _best(criterion: Criterion, one: Series) -> Best:
-    values = _sure(one, getattr(one, criterion.column))
+def _best(criterion: Criterion, one: Series, last_of_run: int) -> Best:
+    values = sure(one, getattr(one, criterion.column))
     place = int(np.nanargmin(values) if criterion.lowest else np.nanargmax(values))
     every = getattr(one, criterion.column)
     last = np.flatnonzero(~np.isnan(every))[-1]
@@ -113,11 +139,26 @@ def _best(criterion: Criterion, one: Series) -> Best:
         _number(values[place]),
         _chance(criterion, one, place),
         _number(every[last]),
-        within_chance=not np.isnan(one.z).all() and bool(np.nanmax(one.z) < SURE),
+        last_at=None if one.epochs[last] == last_of_run else int(one.epochs[last]),
+        within_chance=_is_within_chance(one, values[place]),
+        equal=int((values == values[place]).sum()),
     )
 
 
-def _sure(one: Series, values: Values) -> Values:
+def _is_within_chance(one: Series, best: float) -> bool:
+    """Return whether chance may have given the best value: by z, or an accuracy that is not above chance."""
+    if one.metric == "accuracy":
+        return bool(best <= one.chance[0] + ROUNDING)
+    return not np.isnan(one.z).all() and bool(np.nanmax(one.z) < SURE)
+
+
+def _mistakes(criterion: Criterion, counts: Series | None, epoch: int) -> str:
+    """Return how many mistakes a criterion that is about them rests on at an epoch, in words."""
+    known = {} if counts is None else dict(zip(counts.epochs.tolist(), counts.value.tolist(), strict=True))
+    return count(int(known[epoch]), "mistake") if "mistakes" in criterion.title and epoch in known else ""
+
+
+def sure(one: Series, values: Values) -> Values:
     """Return values without those that chance may have given, as where hardly a mistake is left; all if no other is there."""
     kept = np.where(one.z < SURE, np.nan, values)
     return values if np.isnan(kept).all() else kept

@@ -29,7 +29,7 @@ def card(run: Run) -> str:
         A table cannot be read.
     """
     names = run.names[:MOST_RUNS]
-    shorts, rows = best.beside_each_other({name: best.best_epochs(run.curves_of(name)) for name in names})
+    shorts, rows = best.beside_each_other({name: best.of_run(run, name) for name in names})
     warnings = [(name, warning) for name in names for warning in words.warnings(run, name)]
     told = [(name, phases.told(run.path, name).phases) for name in names]
     return document.filled(

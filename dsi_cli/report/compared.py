@@ -115,6 +115,7 @@ def _line(band: Band, chance: Sequence[float | None] | None) -> dict[str, Any]:
         found |= {"label": f"{band.group}, mean of {len(band.runs)}", "low": _six(band.low), "high": _six(band.high)}
     if chance is not None and any(level is not None for level in chance):
         found["chance"] = _six(chance)
+        found["margin"] = _six([None if std is None else 2 * std for std in band.chance_std])
     return found
 
 

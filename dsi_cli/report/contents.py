@@ -105,7 +105,7 @@ def _summary(run: Run, name: str) -> dict[str, Any]:
         "name": name,
         "sentences": words.sentences(run, name),
         "warnings": words.warnings(run, name),
-        "best": [_renamed(one, reference_word(run, name)) for one in best.best_epochs(run.curves_of(name))],
+        "best": [_renamed(one, reference_word(run, name)) for one in best.of_run(run, name)],
         "files": [(row["path"], row["status"], row["reason"] or "") for row in bad.to_dict("records")],
         "options": _options(run, name),
     }

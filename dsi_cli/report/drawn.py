@@ -73,6 +73,9 @@ def phases(run: Run) -> list[dict[str, Any]]:
             "phase": row["phase"],
             "first_epoch": int(row["first_epoch"]),
             "last_epoch": int(row["last_epoch"]),
+            "low": int(row["low"]),
+            "high": int(row["high"]),
+            "confidence": round(row["confidence"], 4),
         }
         for row in found.to_dict("records")
     ]

@@ -134,6 +134,7 @@ def _pack_source(
         "symmetric": source.symmetric,
         "lines": name,
         "epochs": kept,
+        "withoutMistakes": known.empty if source.kind == "ccsm" else [],
         "blocks": blocks,
         "shown": known.shown,
         **_described(scale),

@@ -69,6 +69,8 @@ class Survey(NamedTuple):
     """Mean absolute difference from the epoch before, by epoch; 0 for the first."""
     cost: dict[int, float]
     """Bytes of a packed frame by `LEVELS`, the mean of some."""
+    empty: list[int]
+    """Epochs without a value other than 0: of a confusion matrix, without mistakes."""
 
 
 def of_run(run: Run, name: str) -> list[Source]:
@@ -123,6 +125,7 @@ def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None
     """
     ends: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
+    empty: list[int] = []
     before: NDArray[Any] | None = None
     read = local.map_in_order(source.read, source.epochs, workers=1)  # the next one meanwhile
     for epoch, matrix in zip(source.epochs, read, strict=True):
@@ -131,13 +134,14 @@ def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None
         known = values[~np.isnan(values)]
         if len(known):
             ends.append((float(known.min()), *_quantiles(known, sparse=not source.symmetric), float(known.max())))
+        empty += [] if known.any() else [epoch]
         change[epoch] = 0.0 if before is None else _difference(values, before)
         before = values
     if not ends:
         return None
     lows, first, last, highs = zip(*ends, strict=True)
     low, high = min(lows), max(highs)
-    return Survey(low, high, _shown(median(first), median(last), high), change, _costs(source, low, high))
+    return Survey(low, high, _shown(median(first), median(last), high), change, _costs(source, low, high), empty)
 
 
 def reach(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:

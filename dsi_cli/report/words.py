@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import count
-from dsi_cli.report.best import SURE, first_measure
+from dsi_cli.report.best import SURE, first_measure, sure
 from dsi_cli.report.classes import rows as classes_of
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
@@ -62,8 +62,8 @@ def _labels(classes: pd.DataFrame) -> Iterator[str]:
         return  # the reason that there is no alignment says it
     found = int(classes["synset"].notna().sum())
     ways = classes.loc[classes["synset"].notna(), "resolved_by"].value_counts()
-    by = ", ".join(f"{number} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
-    yield f"{found} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
+    by = ", ".join(f"{number:,} by {way}" for way, number in ways.items()) if len(ways) > 1 else next(iter(ways.index), "")
+    yield f"{found:,} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
 
 
 def _answers(run: Run, name: str) -> Iterator[str]:
@@ -98,17 +98,17 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
         yield f"There is no alignment with WordNet{f': {reasons[0]}' if reasons else ''}."
         return
     one = own[0]
-    place = int(np.nanargmax(one.excess))
+    place = int(np.nanargmax(sure(one, one.excess)))
     value, z = one.excess[place], one.z[place]
     if not np.isnan(z) and z < SURE:
         yield f"{one.label} is never clearly above chance: at its best epoch, {one.epochs[place]}, z is {z:.1f}."
         return
-    sure = "" if np.isnan(z) else f", {z:.1f} deviations above chance"
+    deviations = "" if np.isnan(z) else f", {z:.1f} deviations"
     half = one.epochs[np.flatnonzero(one.excess >= value / 2)[0]]
     yield (
-        f"{one.label} is highest at epoch {one.epochs[place]}: {one.value[place]:.3f} where chance gives {one.chance[place]:.3f}, "
-        f"so {value:.3f} of the way from chance to identity{sure}. "
-        f"Half of that was reached by epoch {half}."
+        f"The excess of {one.label} over chance is highest at epoch {one.epochs[place]}: {value:.3f} of the way from chance to "
+        f"identity{deviations}. Half of that was reached by epoch {half}. "
+        f"The raw value there is {one.value[place]:.3f}, where chance gives {one.chance[place]:.3f}."
     )
 
 

@@ -1,6 +1,6 @@
 """The phases of a run in words, and what the paper would say of it (arXiv 2505.21338, section 5 and appendix E).
 
-Each sentence is said only where the tables bear it out.
+Each sentence is said only where the tables bear it out. A phase whose confidence is below `DOUBTFUL` is said with "perhaps".
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ LEARNT = 2.0
 """Times chance from which an accuracy counts as learnt."""
 SURE = 0.9
 """Confidence from which a curve is said not to be flat yet."""
+DOUBTFUL = 0.5
+"""Confidence below which a phase is said with "perhaps": it is likelier elsewhere, or not there, than where it is stated."""
 _TITLES = {"wsi max": "Max WSI", "wsi min": "Min WSI"}
 
 
@@ -63,11 +65,11 @@ def told(out: Path, run: str) -> Told:
 def phases_line(rows: Sequence[Row]) -> str:
     """Return the phases of the first curve that has any: the alignment, Max WSI, Min WSI; else why the first has none.
 
-    The interval of an end stands in brackets.
+    In brackets stand the 95 % interval of an end, where that is more than an epoch, and the confidence.
 
-    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 3, "low": 2, "high": 4}
-    >>> phases_line([surge, surge | {"phase": "refinement", "first_epoch": 3, "last_epoch": 30}])
-    'phases of Max WSI: surge to epoch 3 (2 to 4), then refinement'
+    >>> surge = {"curve": "wsi max", "phase": "surge", "first_epoch": 0, "last_epoch": 3, "low": 2, "high": 4, "confidence": 0.9}
+    >>> phases_line([surge, surge | {"phase": "refinement", "first_epoch": 3, "last_epoch": 30, "confidence": 0.2}])
+    'phases of Max WSI: surge to epoch 3 (95 % interval 2 to 4, confidence 0.90), then perhaps refinement (confidence 0.20)'
     """
     curve = next((row["curve"] for row in rows if row["phase"]), None)
     if curve is None:
@@ -79,14 +81,21 @@ def phases_line(rows: Sequence[Row]) -> str:
 
 
 def _said(row: Row, *, is_last: bool, begins: bool) -> str:
-    if begins or (is_last and row["phase"] == "surge"):
-        return f"{row['phase']} from epoch {row['first_epoch']} to {row['last_epoch']}{_interval(row)}"
-    return f"then {row['phase']}" if is_last else f"{row['phase']} to epoch {row['last_epoch']}{_interval(row)}"
+    name = f"perhaps {row['phase']}" if _is_doubtful(row) else row["phase"]
+    confidence = f"confidence {row['confidence']:.2f}"
+    if is_last and not begins and row["phase"] != "surge":
+        return f"then {name} ({confidence})"
+    start = f" from epoch {row['first_epoch']} to" if begins or is_last else " to epoch"
+    return f"{name}{start} {row['last_epoch']} ({', '.join([*_interval(row), confidence])})"
 
 
-def _interval(row: Row) -> str:
+def _is_doubtful(row: Row) -> bool:
+    return bool(row["confidence"] < DOUBTFUL)
+
+
+def _interval(row: Row) -> list[str]:
     """Return the 95 % interval of the end, where it is more than an epoch."""
-    return "" if row["low"] == row["high"] else f" ({row['low']} to {row['high']})"
+    return [] if row["low"] == row["high"] else [f"95 % interval {row['low']} to {row['high']}"]
 
 
 def _title(curve: str) -> str:
@@ -107,7 +116,8 @@ def hints(rows: Sequence[Row], lines: Sequence[overview.Line], classes: int = 0)
         return [never + _drop(rows)]
     mine = [row for row in rows if row["phase"] and row["curve"].startswith(ALIGNMENT)]
     if mine:
-        return [_of_last(mine)]
+        doubt = f"perhaps (confidence {mine[-1]['confidence']:.2f}): " if _is_doubtful(mine[-1]) else ""
+        return [f"{doubt}{_of_last(mine)}"]
     is_known = any(line.excess is not None for line in lines)
     dropped = "" if is_known else _drop(rows)
     return [f"looks like a run that hardly learns{dropped}"] if dropped else []
@@ -122,7 +132,7 @@ def _of_last(mine: Sequence[Row]) -> str:
     if last["phase"] == "growth":
         return f"alignment with WordNet dropped at first and has grown slowly {since}, as in appendix E of the paper"
     if last["phase"] == "stabilisation":
-        return f"alignment with WordNet has been flat {since}{_interval(before)}"
+        return f"alignment with WordNet has been flat {since}" + "".join(f" ({one})" for one in _interval(before))
     goes = "risen" if last["slope"] > 0 else "fallen"
     still = ", and is not flat yet" if last["confidence"] >= SURE else ""
     return f"alignment with WordNet has {goes} slowly {since}{still}"
@@ -134,7 +144,8 @@ def _drop(rows: Sequence[Row]) -> str:
     if row is None:
         return ""
     what = f"{_title(row['curve'])} dropped at first and has grown slowly since epoch {row['first_epoch']}"
-    return f" (appendix E of the paper): {what}"
+    doubt = f"perhaps (confidence {row['confidence']:.2f}) " if _is_doubtful(row) else ""
+    return f" (appendix E of the paper): {doubt}{what}"
 
 
 def _within_chance(lines: Sequence[overview.Line], classes: int) -> str | None:

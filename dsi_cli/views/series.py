@@ -7,7 +7,7 @@ curves table, and leaves out what a run does not have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
@@ -76,6 +76,11 @@ class Series:
     z: Values
     ceiling: Values
 
+    @property
+    def excess_std(self) -> Values:
+        """The chance level's deviation on the scale of the excess, of a SAI."""
+        return self.chance_std / (self.chance if self.variant in DISTANCES else 1 - self.chance)
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -121,15 +126,21 @@ def panels(
         panel = Panel(kind, measure)
         for name in wanted:
             others = run.references(name)[1:]
-            found_here = series(curves[curves["run"] == name], kind, measure)
+            classes = int((run.classes["run"] == name).sum())
+            found_here = series(curves[curves["run"] == name], kind, measure, classes)
             panel.series.extend(sorted(found_here, key=lambda one: one.reference in others))
         if panel.series:
             found.append(panel)
     return found
 
 
-def series(curves: pd.DataFrame, kind: Kind, measure: str) -> list[Series]:
-    """Return one run's curves of a panel, those without any value left out."""
+def series(curves: pd.DataFrame, kind: Kind, measure: str, classes: int = 0) -> list[Series]:
+    """Return one run's curves of a panel, those without any value left out.
+
+    Parameters
+    ----------
+    classes : how many the run has, for the chance level of accuracies, 1 / ``classes``; 0 for none
+    """
     rows = curves[curves["metric"].isin(kind.metrics) & curves["epoch"].notna()]
     variants = (measure,) if "sai" in kind.metrics else kind.variants
     if variants is not None:
@@ -139,7 +150,9 @@ def series(curves: pd.DataFrame, kind: Kind, measure: str) -> list[Series]:
     for key, group in rows.groupby(keys, dropna=False, sort=False):
         if group[kind.column].notna().any():
             found.append(_one(dict(zip(keys, cast("tuple[str | None, ...]", key), strict=True)), group, len(found)))
-    return [one for _, _, one in sorted(found, key=lambda ranked: ranked[:2])]
+    ordered = [one for _, _, one in sorted(found, key=lambda ranked: ranked[:2])]
+    guessed = ("accuracy", "balanced_accuracy") if classes else ()
+    return [replace(one, chance=np.full(len(one.epochs), 1 / classes)) if one.metric in guessed else one for one in ordered]
 
 
 _OF = ("ncsm,scsm", "tncsm-test,scsm", "tncsm-train,scsm", "ccsm-test,scsm", "ccsm-train,scsm", "ncsm,ccsm-test")

@@ -52,6 +52,7 @@ def test_the_tables(two, dsi):
     assert "first:  fast, epoch 1, accuracy 0.600, 160 mistakes" in lines
     for row in found.equal[0].rows:
         shown = next(text for text in lines if text.startswith(row.title))
+        assert (f"{row.title} (describes)" in shown) == (not row.is_criterion)
         if row.is_real is not None:
             assert f"{row.low:+.3f} to {row.high:+.3f}" in shown
             assert shown.split()[-1] == ("yes" if row.is_real else "no")

@@ -54,7 +54,7 @@ def on_terminal(*arguments, stream):
     return process.returncode, seen.decode(), rest.decode()
 
 
-PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (87 to 107), then stabilisation"
+PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (interval 87 to 107), then stabilisation"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,10 @@ PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (87
     [
         (
             80,
-            ["  phases of the alignment: surge to epoch 50, refinement to epoch 97", "    (87 to 107), then stabilisation"],
+            [
+                "  phases of the alignment: surge to epoch 50, refinement to epoch 97 (interval",
+                "    87 to 107), then stabilisation",
+            ],
         ),
         (200, [f"  {PHASES}"]),
         (
@@ -70,7 +73,8 @@ PHASES = "phases of the alignment: surge to epoch 50, refinement to epoch 97 (87
             [
                 "  phases of the alignment: surge to",
                 "    epoch 50, refinement to epoch 97",
-                "    (87 to 107), then stabilisation",
+                "    (interval 87 to 107), then",
+                "    stabilisation",
             ],
         ),
     ],

@@ -47,6 +47,12 @@ def test_the_list_of_an_output_says_what_has_no_data_and_why(analysed: Analysed,
     assert [one["name"] for one in found if not one["has_data"]] == names
 
 
+def test_an_epoch_that_is_not_there_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):
+    for epochs, warned in (("7,99", "warning: no run has matrices of epoch 99\n"), ("7:99:7", "")):
+        ended = dsi("plot", analysed.out, "heatmaps", "--run", "cifar100-cnn", "--epochs", epochs, "-o", tmp_path)
+        assert (ended.code, ended.err) == (0, warned)
+
+
 def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
         (("wsii",), 2, "no figure 'wsii': did you mean wsi?"),

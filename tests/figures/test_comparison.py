@@ -11,6 +11,7 @@ from PIL import Image
 
 from dsi_cli.errors import OutputError
 from dsi_cli.figures import comparison as drawing
+from dsi_cli.store.runs import Run
 from dsi_cli.views.comparison.whole import Asked, compare
 
 
@@ -49,6 +50,32 @@ def test_chance_is_drawn_where_there_is_one(repeated):
         if "chance" in [line.get_label() for line in figure.axes[0].lines]
     ]
     assert with_chance == ["alignment", "widm", "nidm", "networks"]
+
+
+def test_two_runs_have_a_band_of_chance_on_their_curves_scale(tmp_path):
+    folders = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    found = compare([write_output(tmp_path / "out", *folders)], Asked(draws=5))
+    figures = dict(drawing.figures(found))
+    curves = Run(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
+    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").iloc[0]
+    widm = curves.query("metric == 'idm' and of == 'scsm' and variant == 'errors'").iloc[0]
+    for name, top in (
+        ("alignment", 2 * sai["excess"] / sai["z"]),
+        ("widm", widm["null_mean"] + 2 * widm["null_std"]),
+    ):
+        bands = [area for area in figures[name].axes[0].collections if area.get_hatch()]
+        assert {area.get_label() for area in bands} == {"chance ± 2 std"}
+        ends = [y for x, y in bands[0].get_paths()[0].vertices if x == bands[0].get_paths()[0].vertices[:, 0].max()]
+        assert max(ends) == pytest.approx(top)
+
+
+def test_chance_levels_that_differ_have_the_colours_of_their_curves(repeated):
+    moved = [replace(band, chance=[0.25] * 3) if band.group == "b" else band for band in repeated.curves]
+    axes = dict(drawing.figures(replace(repeated, curves=moved)))["widm"].axes[0]
+    first, second, *levels, said = axes.lines
+    assert [line.get_color() for line in levels] == [first.get_color(), second.get_color()]
+    assert levels[1].get_ydata().tolist() == [0.25] * 3
+    assert said.get_label() == "chance, in each one's colour"
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])

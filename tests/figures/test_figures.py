@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from analysed import Analysed, MakeRun
+from compared import write_output, write_run
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -101,8 +102,17 @@ def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
     figure = drawn(analysed.run, "excess")
     assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
     said = {text.get_text() for text in figure.legends[0].get_texts()}
-    assert "chance level" in said
-    assert "chance ± 2 std" not in said
+    assert said >= {"chance level", "chance ± 2 std"}
+
+
+@pytest.mark.parametrize("measure", ["cosine", "mse"])
+def test_the_band_around_zero_is_chance_on_the_scale_of_the_excess(analysed: Analysed, measure: str):
+    figure = drawn(analysed.run, "excess", measure=measure)
+    (panel,) = series.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
+    for one, on in zip(panel.series, figure.axes, strict=True):
+        (band,) = (band for band in on.collections if band.get_gid() == "chance band")
+        expected = np.nanmax(2 * np.abs(one.excess[one.z != 0] / one.z[one.z != 0]))
+        assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_colour_is_a_run_and_a_line_style_a_curve(analysed: Analysed):
@@ -120,7 +130,9 @@ def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analys
         "accuracy = balanced accuracy, test",
         "superclass accuracy, test",
     ]
-    assert [[line.get_gid() for line in axes.get_lines()] for axes in (plain, above)] == [["curve"], ["curve", "chance"]]
+    assert [[line.get_gid() for line in axes.get_lines()] for axes in (plain, above)] == [["curve", "chance"]] * 2
+    ((_, guessed), _) = lines(drawn(analysed.run, "accuracy"), "chance")
+    assert set(guessed) == {1 / 100}
 
 
 def test_intervals_of_more_than_two_runs_are_left_out(analysed: Analysed):
@@ -222,7 +234,9 @@ def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analyse
     assert axes.spans_far(panel.series)
     assert not axes.spans_far(panel.series, axes.TAIL), "a cosine's last steps go to nothing"
     assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "linear"
-    assert drawn(analysed.run, "learning_rate", (CNN, VIT)).axes[0].get_yscale() == "log"
+    (rates,) = drawn(analysed.run, "learning_rate", (CNN, VIT)).axes
+    assert rates.get_yscale() == "log"
+    assert " ".join(rates.get_ylabel().split()) == "learning rate (none shown below 1e-06)"
     (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
     assert not axes.spans_far(panel.series)
 
@@ -235,6 +249,13 @@ def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Pat
     widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
     assert len(widths) == 2
     assert np.min(widths) > 0
+
+
+def test_curves_apart_lie_over_the_same_epochs_where_some_end_earlier(tmp_path: Path):
+    out = write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 0.5, 1.0)))
+    limits = [one.get_xlim() for one in drawn(Run(out), "sai", ("run",)).axes]
+    assert len(limits) == 3
+    assert len(set(limits)) == 1
 
 
 def test_phases_are_bands_behind_the_curve_they_were_found_on(

@@ -132,7 +132,7 @@ def test_without_labels_there_is_no_reference_and_classes_go_by_number(make_run:
     assert frames is not None
     with using(Style("screen", 1)):
         figure = heatmaps.draw(heatmaps.rows(run, [frames]), frames.kind, Style("screen", 1))
-    assert {"0", "7", "epoch 0", "epoch 3"} <= {text for text, _ in texts(figure)}
+    assert {"0", "7", "epoch 0", "epoch 3", "8 classes in their own order"} <= {text for text, _ in texts(figure)}
     assert "SCSM" not in {text for text, _ in texts(figure)}
     assert_clear(figure)
 

@@ -263,3 +263,7 @@ def test_a_higher_threshold_claims_less():
 def test_wrong_input(epochs, values, message):
     with pytest.raises(UsageError, match=message):
         phases(epochs, values)
+
+
+def test_one_epoch_is_singular():
+    assert phases([0], [0.5]).reason == "1 epoch has a value; at least 8 are needed"

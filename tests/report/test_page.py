@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from compared import write_output, write_run
 from outputs import ANIMALS, heads, save_head, stored, stored_reference
 
 from dsi_cli.pipeline import reporting
@@ -187,6 +191,52 @@ def test_no_raw_sai_without_its_chance_level(page):
             assert panel.locator("path.chance").count() == lines
             assert panel.locator("polygon.band").count() == lines
             assert panel.locator(".readings").inner_text().count("chance ") == lines
+
+
+def test_phases_are_named_in_text_with_their_interval_and_confidence(open_page, out, tmp_path):
+    shutil.copytree(out, tmp_path / "out")
+    first = {"run": "first", "curve": "sai excess ncsm,scsm", "slope": 0.1, "reason": None}
+    rows = [
+        first | {"phase": "surge", "first_epoch": 0, "last_epoch": 1, "low": 1, "high": 1, "confidence": 1.0},
+        first | {"phase": "stabilisation", "first_epoch": 1, "last_epoch": 5, "low": 4, "high": 5, "confidence": 0.08},
+    ]
+    table = pq.read_table(out / "phases.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
+    page = open_page(reporting.write(tmp_path / "out"), width=400)
+    panel = page.locator(".panel", has=page.locator("h3", has_text="Alignment above chance"))
+    assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
+    last = "stabilisation epochs 1 to 5 (end 4 to 5 at 95 %, confidence 0.08)"
+    assert panel.locator("p").inner_text() == f"Phases: surge epochs 0 to 1 (confidence 1.00), {last}."
+    assert panel.locator("title").all_text_contents()[1] == last
+
+
+def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_path):
+    save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0], epoch=0)
+    (tmp_path / "run" / "log.csv").write_text("epoch,lr\n0,2.2e-9\n")
+    analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
+    page = open_page(reporting.write(tmp_path / "out"))
+    panel = page.locator(".panel", has=page.locator("h3", has_text="Learning rate"))
+    *values, along, epoch = panel.locator(".tick").all_text_contents()
+    assert (epoch, along) == ("0", "epoch")
+    assert len(set(values)) == len(values) > 1
+    assert all(value.endswith("e−9") for value in values)
+
+
+def test_the_accuracy_stands_beside_guessing(page):
+    panel = page.locator(".panel", has=page.locator("h3", has_text="Accuracy"))
+    row = panel.locator("tr", has=page.locator("th", has_text=re.compile("^accuracy, test")))
+    assert row.locator("td").nth(1).inner_text() == "chance 0.125"
+
+
+def test_a_confusion_matrix_without_mistakes_says_so(open_page, tmp_path):
+    page = open_page(reporting.write(write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))))
+    notes = page.locator(".heat .note")
+    assert notes.nth(1).inner_text() == "No mistakes at this epoch."
+    last = pixels(page)[1]
+    set_epoch(page, 0)
+    assert notes.nth(1).inner_text().startswith("Values to ")
+    assert pixels(page)[1] != last
+    assert "over 320 mistakes" in page.locator("#summary").inner_text()
 
 
 def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):

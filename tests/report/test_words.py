@@ -34,8 +34,13 @@ def test_sentences(run):
     assert analysed == "4 checkpoints, 4 epochs from 0 to 3; the classifier is fc.weight, 8 features wide, with 8 classes."
     assert labels.startswith("7 of 8 labels found in WordNet (")
     assert answers.endswith("0 mistakes of 40 samples at epoch 3.")
-    assert alignment.startswith("SAI(NCSM, SCSM) is")
+    assert alignment.startswith(("SAI(NCSM, SCSM) is never", "The excess of SAI(NCSM, SCSM) over chance is"))
     assert phase.startswith("No phases in the alignment: ")
+
+
+def test_many_labels_are_counted_alike():
+    rows = pd.DataFrame({"name": ["cat"] * 1000, "synset": ["cat.n.01"] * 1000, "resolved_by": ["preset"] * 1000})
+    assert list(words._labels(rows)) == ["1,000 of 1,000 labels found in WordNet (preset)."]
 
 
 def test_warnings_name_what_is_missing(run):
@@ -80,21 +85,47 @@ def test_the_best_epochs_are_those_of_the_table(analysed):
         assert found["loss"].epoch == loss.loc[loss["value"].idxmin(), "epoch"]
 
 
+def points(metric, values, z=None, *, of=None, variant=None, chance=None):
+    """Return rows of the curves table, a value an epoch."""
+    key = {"run": "run", "metric": metric, "of": of, "split": "test", "variant": variant, "reference": None, "step": None}
+    rest = {"null_mean": chance, "null_std": None, "excess": None, "low": None, "high": None, "ceiling": None}
+    every = zip(values, z or [None] * len(values), strict=True)
+    return [key | rest | {"epoch": epoch, "value": value, "z": one} for epoch, (value, one) in enumerate(every)]
+
+
+def widm(values, z):
+    return points("idm", values, z, of="scsm", variant="errors", chance=0.5)
+
+
+def table(*rows):
+    """Return a curves table; what is missing is NaN."""
+    found = pd.DataFrame([row for part in rows for row in part])
+    numbers = ["value", "z", "null_mean", "null_std", "excess", "low", "high", "ceiling"]
+    return found.astype(dict.fromkeys(numbers, "float64"))
+
+
 def test_a_lone_mistake_near_the_truth_is_not_the_best_epoch():
     """WIDM over one mistake may be perfect by chance."""
-    rows = [
-        {
-            "run": "run",
-            "metric": "idm",
-            "of": "scsm",
-            "split": "test",
-            "variant": "errors",
-            "reference": None,
-            "epoch": epoch,
-        }
-        | {"step": None, "value": value, "null_mean": 0.5, "null_std": 0.1, "z": z, "excess": None}
-        | {"low": None, "high": None, "ceiling": None}
-        for epoch, value, z in [(0, 0.6, 5.0), (1, 0.7, 9.0), (2, 1.0, 1.7)]
-    ]
-    (found,) = best.best_epochs(pd.DataFrame(rows))
-    assert (found.epoch, found.value, found.last) == (1, "0.700", "1.000")
+    (found,) = best.best_epochs(table(widm([0.6, 0.7, 1.0], [5.0, 9.0, 1.7])))
+    assert (found.epoch, found.value, found.last, found.last_at) == (1, "0.700", "1.000", None)
+
+
+def test_a_best_epoch_says_on_how_many_mistakes_it_rests_and_of_when_its_last_value_is():
+    mistakes = points("mistakes", [90.0, 5.0, 0.0])
+    (found,) = best.best_epochs(table(widm([0.6, 0.7, None], [5.0, 9.0, None]), mistakes))
+    assert (found.epoch, found.mistakes, found.last, found.last_at) == (1, "5 mistakes", "0.700", 1)
+
+
+def test_an_accuracy_of_guessing_is_within_chance_and_the_first_of_equal_ones_counts():
+    (guessing,) = best.best_epochs(table(points("accuracy", [0.2, 0.25, 0.25])), classes=4)
+    assert (guessing.epoch, guessing.equal, guessing.chance, guessing.within_chance) == (1, 2, "0.250", True)
+    (learnt,) = best.best_epochs(table(points("accuracy", [0.25, 0.3])), classes=4)
+    assert not learnt.within_chance
+
+
+def test_the_sentence_on_the_alignment_names_the_excess_by_which_its_epoch_is_chosen(analysed):
+    sai = analysed.run.curves_of("cifar100-cnn").query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'")
+    top = sai.loc[sai["excess"].idxmax()]
+    said = f"The excess of SAI(NCSM, SCSM) over chance is highest at epoch {top['epoch']}: {top['excess']:.3f} of the way"
+    told = next(one for one in words.sentences(analysed.run, "cifar100-cnn") if one.startswith(said))
+    assert told.endswith(f"The raw value there is {top['value']:.3f}, where chance gives {top['null_mean']:.3f}.")

@@ -44,7 +44,11 @@ LEARNT = run_of(0.3, 25.0)
         ([row("surge", 0, 3), row("stabilisation", 3, 30)], "alignment with WordNet has been flat since epoch 3"),
         (
             [row("surge", 0, 3), row("refinement", 3, 9, low=5, high=14), row("stabilisation", 9, 30)],
-            "alignment with WordNet has been flat since epoch 9 (5 to 14)",
+            "alignment with WordNet has been flat since epoch 9 (95 % interval 5 to 14)",
+        ),
+        (
+            [row("surge", 0, 3), row("stabilisation", 3, 30, confidence=0.08)],
+            "perhaps (confidence 0.08): alignment with WordNet has been flat since epoch 3",
         ),
         (
             [row("surge", 0, 3), row("refinement", 3, 30)],
@@ -93,18 +97,22 @@ def test_appendix_e_is_named_where_its_two_phases_are_there():
 
 def test_the_line_of_phases():
     rows = [none(), row("surge", 0, 3, curve="wsi max"), row("refinement", 3, 9, low=8, high=12, curve="wsi max")]
-    rows += [row("stabilisation", 9, 30, curve="wsi max"), row("surge", 0, 1, curve="wsi min")]
-    assert phases_line(rows) == "phases of Max WSI: surge to epoch 3, refinement to epoch 9 (8 to 12), then stabilisation"
-    assert phases_line([row("surge", 4, 20)]) == "phases of the alignment: surge from epoch 4 to 20"
+    rows += [row("stabilisation", 9, 30, confidence=0.49, curve="wsi max"), row("surge", 0, 1, curve="wsi min")]
+    assert phases_line(rows) == (
+        "phases of Max WSI: surge to epoch 3 (confidence 0.95), refinement to epoch 9 (95 % interval 8 to 12, confidence 0.95), "
+        "then perhaps stabilisation (confidence 0.49)"
+    )
+    assert phases_line([row("surge", 4, 20)]) == "phases of the alignment: surge from epoch 4 to 20 (confidence 0.95)"
     assert phases_line([none(), none("wsi max", "other")]) == "no phases in the alignment: too short"
 
 
 def test_the_real_runs_in_words(analysed):
     said = {run: told(analysed.out, run) for run in analysed.run.names}
-    assert said["cifar100-cnn"].phases.startswith("phases of the alignment: surge to epoch 1, refinement to epoch ")
-    assert said["cifar100-cnn"].hints[0].startswith("alignment with WordNet has been flat since epoch ")
-    assert said["cifar100-vit"].phases.startswith("phases of the alignment: surge to epoch 3, refinement to epoch ")
-    assert said["cifar100-vit"].hints[0].startswith("alignment with WordNet has been flat since epoch ")
+    for run, end in (("cifar100-cnn", 1), ("cifar100-vit", 3)):
+        surge = f"phases of the alignment: surge to epoch {end} (confidence 1.00), perhaps refinement to epoch "
+        assert said[run].phases.startswith(surge)
+        doubt = f"perhaps (confidence {said[run].rows[2]['confidence']:.2f}): "
+        assert said[run].hints[0].startswith(f"{doubt}alignment with WordNet has been flat since epoch ")
     assert said["cifar100-vit-collapsed"].phases.startswith("no phases in the alignment: ")
     (hint,) = said["cifar100-vit-collapsed"].hints
     assert hint.startswith("looks like a run that never learnt: ")

@@ -4,8 +4,9 @@ const DATA = JSON.parse(byId("data").textContent);
 const slider = byId("epoch");
 const actions = { point: mark, pick: stay };
 
-const panels = DATA.panels.map((panel) => curvePanel({ ...panel, lines: panel.lines.map((one, k) => coloured(one, k, panel.isExcess)) }, actions));
-const networks = networkPanels().map((panel) => curvePanel(panel, actions));
+const along = DATA.along === "epoch" ? "epoch" : "epochs";
+const panels = DATA.panels.map((panel) => curvePanel({ ...panel, along, lines: panel.lines.map((one, k) => coloured(one, k, panel.isExcess)) }, actions));
+const networks = networkPanels().map((panel) => curvePanel({ ...panel, along }, actions));
 const every = [...panels, ...networks];
 const lines = [...DATA.panels.flatMap((panel) => panel.lines), ...DATA.networks, ...DATA.between];
 const epochs = [...new Set(lines.flatMap((one) => one.epochs))].sort((a, b) => a - b);

@@ -1,6 +1,6 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
-// A panel is {title, axis, lines, phases}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
+// A panel is {title, axis, lines, phases, along}, along being what stands at the horizontal axis (epoch). A phase is {name, first, last, low, high, confidence}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
 // {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
@@ -14,6 +14,7 @@ function curvePanel(panel, { point = () => {}, pick = () => {} } = {}) {
   const node = element("figure", { class: "panel" },
     element("figcaption", {}, element("h3", {}, panel.title), element("span", { class: "faint" }, panel.axis)),
     plot,
+    panel.phases?.length ? element("p", { class: "faint" }, `Phases: ${panel.phases.map(phaseInWords).join(", ")}.`) : null,
     element("div", { class: "scroll" }, element("table", { class: "readings" }, element("tbody", {}, readings.map((one) => one.row)))));
   let scale = null;
   const at = (event) => nearestEpoch(panel, scale.epoch(event.clientX - plot.getBoundingClientRect().left));
@@ -103,7 +104,7 @@ function scales(panel, width) {
   const [left, right] = [MARGIN.left, width - MARGIN.right];
   const [top, bottom] = [MARGIN.top + (panel.phases?.length ? PHASE_NAMES : 0), PANEL_HEIGHT - MARGIN.bottom];
   return {
-    width, first, last, low, high, left, right, top, bottom,
+    width, first, last, low, high, left, right, top, bottom, along: panel.along || "epoch",
     x: (epoch) => (last === first ? (left + right) / 2 : left + ((epoch - first) / (last - first)) * (right - left)),
     y: (value) => Math.min(bottom, Math.max(top, bottom - ((value - low) / (high - low)) * (bottom - top))),
     epoch: (x) => first + ((x - left) / (right - left)) * (last - first),
@@ -120,17 +121,22 @@ function band(line, k) {
 function axes(scale) {
   const rows = ticks(scale.low, scale.high, 4);
   const step = rows.length > 1 ? rows[1] - rows[0] : 1;
-  const digits = decimals(step);
   const columns = ticks(scale.first, scale.last, Math.max(2, Math.floor((scale.right - scale.left) / 50))).filter(Number.isInteger);
   return [
     ...rows.flatMap((value) => [
       drawn("line", { class: "grid", x1: scale.left, x2: scale.right, y1: scale.y(value), y2: scale.y(value) }),
       drawn("text", { class: "tick", x: scale.left - 6, y: scale.y(value) + 4, "text-anchor": "end" },
-        Math.abs(value) >= 10000 ? `${value / 1000}k` : value.toFixed(digits).replace("-", "−")),
+        tickText(value, step)),
     ]),
+    drawn("text", { class: "tick", x: 0, y: PANEL_HEIGHT - 8 }, scale.along),
     ...columns.map((epoch) => drawn("text", { class: "tick", x: scale.x(epoch), y: PANEL_HEIGHT - 8, "text-anchor": "middle" }, epoch)),
     drawn("line", { class: "axis", x1: scale.left, x2: scale.right, y1: scale.bottom, y2: scale.bottom }),
   ];
+}
+
+function tickText(value, step) {
+  const text = Math.abs(value) >= 10000 ? `${value / 1000}k` : step < 1e-6 ? value.toExponential(1) : value.toFixed(decimals(step));
+  return text.replaceAll("-", "−");
 }
 
 /** Return a curve's marks: its chance band and level, its interval, the line itself; single points as dots. */
@@ -170,12 +176,17 @@ function phaseBands(panel, scale) {
   return (panel.phases || []).flatMap((phase, k) => {
     const [from, to] = [scale.x(Math.max(phase.first, scale.first)), scale.x(Math.min(phase.last, scale.last))];
     if (!(to > from)) return [];
-    const name = to - from > phase.name.length * 6.5 + 8
-      ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, phase.name) : null;
+    const text = [phase.name, `${phase.name.slice(0, 3)}.`, phase.name[0]].find((name) => to - from > name.length * 6.5 + 2);
+    const name = text ? drawn("text", { class: "phase-name", x: (from + to) / 2, y: scale.top - 4, "text-anchor": "middle" }, text) : null;
     const area = drawn("rect", { class: `phase phase-${k % 3}`, x: from, y: scale.top - PHASE_NAMES, width: to - from, height: scale.bottom - scale.top + PHASE_NAMES },
-      drawn("title", {}, `${phase.name}: epochs ${phase.first} to ${phase.last}`));
+      drawn("title", {}, phaseInWords(phase)));
     return name ? [area, name] : [area];
   });
+}
+
+function phaseInWords({ name, first, last, low, high, confidence }) {
+  const ends = low === high ? "" : `end ${low} to ${high} at 95 %, `;
+  return `${name} epochs ${first} to ${last} (${ends}confidence ${confidence.toFixed(2)})`;
 }
 
 function cursor(panel, scale, epoch) {

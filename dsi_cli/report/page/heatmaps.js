@@ -28,7 +28,7 @@ function heatMaps(run, names, { tell, chosen }) {
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ends = element("div", { class: "ends" });
     const note = element("p", { class: "faint note" });
-    const map = { matrix, canvas, bar, ends, note, frame: null, picture: null };
+    const map = { matrix, canvas, bar, ends, note, frame: null, picture: null, isEmpty: false };
     map.node = element("figure", { class: "heat" },
       element("figcaption", {}, element("h3", {}, matrix.title), element("span", { class: "faint" }, matrix.about)),
       canvas, element("div", { class: "legend" }, bar, ends), note);
@@ -43,6 +43,7 @@ function heatMaps(run, names, { tell, chosen }) {
     now.order = order;
     maps.forEach((map, k) => {
       map.frame = found[k];
+      map.isEmpty = Boolean(map.matrix.withoutMistakes?.includes(epoch));
       map.note.textContent = noteOf(map, epoch);
     });
     paint(theme);
@@ -52,13 +53,14 @@ function heatMaps(run, names, { tell, chosen }) {
   /** Colour what is shown, at once. */
   function paint(theme) {
     maps.forEach((map) => {
-      map.picture = map.frame ? picture(map.matrix, map.frame, now.order, theme) : null;
+      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, now.order, theme) : null;
       drawBar(map, theme);
     });
     draw();
   }
 
-  function noteOf({ matrix, frame }, epoch) {
+  function noteOf({ matrix, frame, isEmpty }, epoch) {
+    if (isEmpty) return "No mistakes at this epoch.";
     if (!frame) return `No ${matrix.title} at epoch ${epoch}.`;
     if (frame.side) return `Means of ${frame.side} × ${frame.side} blocks of neighbours, to ±${errorOf(frame.scale)}; this epoch is not kept whole.`;
     return `Values to ±${errorOf(frame.scale)}.`;
@@ -100,6 +102,12 @@ function heatMaps(run, names, { tell, chosen }) {
       context.imageSmoothingEnabled = (plot * ratio) / (view.size * scale) < 1;
       context.imageSmoothingQuality = "high";
       context.drawImage(map.picture, view.x * scale, view.y * scale, view.size * scale, view.size * scale, GUTTER.left, GUTTER.top, plot, plot);
+    }
+    if (map.isEmpty) {
+      context.fillStyle = getComputedStyle(document.body).getPropertyValue("--faint");
+      context.font = "13px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.fillText("no mistakes at this epoch", GUTTER.left + plot / 2, GUTTER.top + plot / 2);
     }
     drawSides(context, plot, view, now.order, names);
     drawPointer(context, plot);

@@ -15,7 +15,7 @@ function order() {
 
 function phasesOf(index) {
   return DATA.curves.phases.filter((phase) => phase.place === index)
-    .map((phase) => ({ name: phase.phase, curve: phase.curve, first: phase.first_epoch, last: phase.last_epoch }));
+    .map((phase) => ({ ...phase, name: phase.phase, first: phase.first_epoch, last: phase.last_epoch }));
 }
 
 function setRun(index) {

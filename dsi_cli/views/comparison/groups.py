@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError
+from dsi_cli.metrics import DISTANCES
 from dsi_cli.views.comparison.between import Between
 from dsi_cli.views.comparison.entrants import Entrant
 
@@ -75,6 +76,8 @@ class Band:
     high: list[float]
     """The lowest and highest of the runs; the mean itself where there is one run."""
     chance: list[float | None]
+    chance_std: list[float | None]
+    """Its deviation on the curve's own scale, of a single run."""
 
 
 def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
@@ -88,11 +91,14 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
     Raises
     ------
     UsageError
-        It is no regular expression, captures nothing, or all runs are in one group.
+        It is no regular expression, captures nothing, fits no run, or all runs are in one group.
     """
     if pattern is None:
         return [Group(one.label, [one]) for one in entrants]
     compiled = _compiled(SEED if pattern == "seed" else pattern)
+    runs = ", ".join(one.label for one in entrants)
+    if not any(compiled.search(one.label) for one in entrants):
+        raise UsageError(f"--group {pattern!r} fits the name of no run; the runs are {runs}")
     groups: dict[str, list[Entrant]] = {}
     for one in entrants:
         found = compiled.search(one.label)
@@ -100,8 +106,7 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
         groups.setdefault(name, []).append(one)
     if len(groups) < 2:
         raise UsageError(
-            f"all runs are in one group, {next(iter(groups))!r}: a comparison takes two or more; "
-            f"the runs are {', '.join(one.label for one in entrants)}"
+            f"all runs are in one group, {next(iter(groups))!r}: a comparison takes two or more; the runs are {runs}"
         )
     return [Group(name, runs) for name, runs in groups.items()]
 
@@ -155,19 +160,28 @@ def _band_of(curve: str, group: str, frame: pd.DataFrame) -> Band:
         low=frame.min(axis=1).tolist(),
         high=frame.max(axis=1).tolist(),
         chance=[None] * len(frame),
+        chance_std=[None] * len(frame),
     )
 
 
 def _band(curve: Curve, group: Group, split: str, measure: str, by_completed: bool) -> Band:
     points = {one.label: _points(curve, one, split, measure, by_completed) for one in group.runs}
     frame = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
-    chance = pd.DataFrame({label: rows["chance"] for label, rows in points.items()}).reindex(frame.index).mean(axis=1)
-    levels = [None if np.isnan(one) else float(one) for one in chance]
-    return replace(_band_of(curve.name, group.name, frame), chance=levels)
+    chance, std = (
+        pd.DataFrame({label: rows[name] for label, rows in points.items()}).reindex(frame.index)
+        for name in ("chance", "chance_std")
+    )
+    levels = _known(chance.mean(axis=1))
+    found = replace(_band_of(curve.name, group.name, frame), chance=levels)
+    return replace(found, chance_std=_known(std.mean(axis=1))) if len(group.runs) == 1 else found
+
+
+def _known(values: pd.Series) -> list[float | None]:
+    return [None if np.isnan(one) else float(one) for one in values]
 
 
 def _points(curve: Curve, one: Entrant, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
-    """Return a curve's value and chance level, by epochs completed or epoch."""
+    """Return a curve's value, chance level and its deviation on the curve's scale, by epochs completed or epoch."""
     variant = None if curve.variant is None else curve.variant.format(measure=measure)
     of = None if curve.of is None else curve.of.format(own=one.own)
     own_split = None
@@ -175,7 +189,8 @@ def _points(curve: Curve, one: Entrant, split: str, measure: str, by_completed: 
         of, _, own_split = of.partition("-")
     rows = one.curve(curve.metric, of, split if curve.has_split else own_split or None, variant)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
-    values = {"value": rows[curve.column], "chance": rows["null_mean"]}
+    scale = (rows["null_mean"] if variant in DISTANCES else 1 - rows["null_mean"]) if curve.column == "excess" else 1.0
+    values = {"value": rows[curve.column], "chance": rows["null_mean"], "chance_std": rows["null_std"] / scale}
     numbers = {name: column.to_numpy(dtype=np.float64, na_value=np.nan) for name, column in values.items()}
     frame = pd.DataFrame(numbers, index=x.to_numpy(dtype=np.float64, na_value=np.nan))
     return frame[~np.isnan(frame.index)].astype(np.float64)

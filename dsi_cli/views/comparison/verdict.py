@@ -68,11 +68,11 @@ def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple
     for what, who in speaking:
         by_winner.setdefault(who, []).append(what)
     says = [f"{who} has higher {' and '.join(whats)}" for who, whats in by_winner.items()]
-    if len(by_winner) == 1 and equal.basis != EQUAL:
-        return UNDECIDED, None, f"{place}, {says[0]}, but that may be its accuracy: no preference"
     if len(by_winner) == 1:
         (winner,) = by_winner
         loser = equal.second if winner == equal.first else equal.first
+        if equal.basis != EQUAL:
+            return UNDECIDED, None, f"{place}, {says[0]} than {loser}, but that may be its accuracy: no preference"
         return PREFERRED, winner, f"{place}, {winner} is to be preferred to {loser}: {says[0]}"
     if by_winner:
         return MIXED, None, f"{place}, the criteria disagree: {'; '.join(says)}"
