@@ -29,6 +29,8 @@ LEARNT = 2.0
 """Times chance from which an accuracy counts as learnt."""
 SURE = 0.9
 """Confidence from which a curve is said not to be flat yet."""
+GOES_ON = 0.25
+"""Share of what the middle third of a phase adds that its last third must add to be called not flat yet."""
 DOUBTFUL = 0.5
 """Confidence below which a phase is said with "perhaps": it is likelier elsewhere, or not there, than where it is stated."""
 _TITLES = {"wsi max": "Max WSI", "wsi min": "Min WSI"}
@@ -117,13 +119,13 @@ def hints(rows: Sequence[Row], lines: Sequence[overview.Line], classes: int = 0)
     mine = [row for row in rows if row["phase"] and row["curve"].startswith(ALIGNMENT)]
     if mine:
         doubt = f"perhaps (confidence {mine[-1]['confidence']:.2f}): " if _is_doubtful(mine[-1]) else ""
-        return [f"{doubt}{_of_last(mine)}"]
+        return [f"{doubt}{_of_last(mine, lines)}"]
     is_known = any(line.excess is not None for line in lines)
     dropped = "" if is_known else _drop(rows)
     return [f"looks like a run that hardly learns{dropped}"] if dropped else []
 
 
-def _of_last(mine: Sequence[Row]) -> str:
+def _of_last(mine: Sequence[Row], lines: Sequence[overview.Line]) -> str:
     """Return what the alignment's last phase means."""
     last, before = mine[-1], mine[-2] if len(mine) > 1 else mine[-1]
     since = f"since epoch {last['first_epoch']}"
@@ -134,8 +136,19 @@ def _of_last(mine: Sequence[Row]) -> str:
     if last["phase"] == "stabilisation":
         return f"alignment with WordNet has been flat {since}" + "".join(f" ({one})" for one in _interval(before))
     goes = "risen" if last["slope"] > 0 else "fallen"
-    still = ", and is not flat yet" if last["confidence"] >= SURE else ""
+    still = ", and is not flat yet" if last["confidence"] >= SURE and _goes_on(last, lines) else ""
     return f"alignment with WordNet has {goes} slowly {since}{still}"
+
+
+def _goes_on(last: Row, lines: Sequence[overview.Line]) -> bool:
+    """Return whether a phase that lasts to the end goes on in its last third as before: a quarter of what the middle adds, or more.
+
+    A curve that bends smoothly has one phase for its slow part, whose end may be flat all the same.
+    """
+    known = [x.excess for x in lines if x.excess is not None and last["first_epoch"] <= x.epoch <= last["last_epoch"]]
+    first, middle, end = (float(np.mean(part)) if len(part) else 0.0 for part in np.array_split(known, 3))
+    direction = np.sign(last["slope"])
+    return bool(direction * (end - middle) >= GOES_ON * direction * (middle - first))
 
 
 def _drop(rows: Sequence[Row]) -> str:

@@ -32,6 +32,8 @@ SUPERCLASS = 3.0
 """Words beside a label that its superclass counts for."""
 NARROW = 3000
 """Synsets at and below a hypernym of the words beside a label that still says what they are about."""
+PERSONS = ("people", "person")
+"""An irregular plural that WordNet's rules lack; its own senses are groups, which no person lies below."""
 LEVELS = 2
 """How far above the words such a hypernym may be: an airplane is a heavier-than-air craft and an aircraft."""
 
@@ -75,7 +77,9 @@ def meanings(readings: Sequence[Reading], of: Net) -> dict[str, Beside]:
 
 @lru_cache(maxsize=4096)
 def _senses(text: str, of: Net) -> frozenset[int]:
-    return frozenset(one.node for one in read(text, of).candidates)
+    plural, single = PERSONS
+    texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", single, text, flags=re.IGNORECASE)))
+    return frozenset(found.node for text in texts for found in read(text, of).candidates)
 
 
 def _about(text: str, senses: Iterable[int], of: Net) -> Beside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from dsi_cli.views.overview import Line
@@ -66,6 +67,17 @@ LEARNT = run_of(0.3, 25.0)
 )
 def test_the_last_phase_in_a_sentence(rows, sentence):
     assert hints([*rows, none("wsi max")], LEARNT) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("values", "still"),
+    [(np.linspace(0.6, 0.7, 31), ", and is not flat yet"), (0.7 - 0.1 * np.exp(-np.arange(31) / 5), "")],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_slow_phase_whose_end_is_flat_is_not_said_to_go_on(values, still, sign):
+    lines = [Line(epoch, excess=sign * value, z=25.0) for epoch, value in enumerate(values)]
+    (hint,) = hints([row("surge", 0, 3), row("refinement", 3, 30, slope=sign * 0.01)], lines)
+    assert hint == f"alignment with WordNet has {'risen' if sign > 0 else 'fallen'} slowly since epoch 3{still}"
 
 
 def test_nothing_is_said_without_evidence():

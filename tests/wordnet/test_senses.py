@@ -301,3 +301,9 @@ def test_what_all_labels_can_mean_speaks_for_a_sense():
     of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
     assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
     assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
+
+
+def test_people_are_persons():
+    found = resolve(["woman", "man", "cat", "dog"], beside=["people", "people", "animals", "animals"])
+    assert [one.synset for one in found] == ["woman.n.01", "man.n.01", "cat.n.01", "dog.n.01"]
+    assert not any(one.is_uncertain for one in found)
