@@ -72,7 +72,7 @@ def alignment(run: Run, style: Style) -> Figure:
         said |= bands.draw(axes, run, one, "sai")
         drawing.label(axes, width, height, f"{title}: alignment with WordNet")
     handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    drawing.below(figure, drawing.bands(figure, [panel]) | said, handles)
+    drawing.below(figure, drawing.bands(figure) | said, handles)
     return figure
 
 
