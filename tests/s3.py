@@ -75,6 +75,9 @@ def _counted(s3: S3, app: Any) -> Any:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         status = "503 Slow Down" if s3.refuses(method, path) else s3.status
         if status is not None:
+            environ["wsgi.input"].read(
+                int(environ.get("CONTENT_LENGTH") or 0)
+            )  # left unread, it would break the connection
             start(status, [("Content-Length", "0")])
             return [b""]
         body = b"".join(app(environ, start))
