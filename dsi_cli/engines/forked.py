@@ -17,6 +17,7 @@ import multiprocessing
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -34,6 +35,8 @@ HARMLESS = ("rich.live",)
 """Modules of threads whose locks no job takes."""
 PR_SET_PDEATHSIG, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 """Linux's name of an option, and glibc's of two."""
+WORTH = 0.1
+"""Seconds of work after which copies are made, which takes some 30 ms."""
 ENDING = (signal.SIGINT, signal.SIGTERM)
 """Signals by which a process is asked to end."""
 KEPT_FREE = 32 << 20
@@ -61,7 +64,8 @@ def map_in_order(
 
     Parameters
     ----------
-    function : called for the first job in this process, so that copies have what it learns of all jobs; then in copies
+    function : called in this process until it has worked for `WORTH`, so that copies have what it learns of all jobs, and few
+        small jobs need no copies; then in copies
     jobs : drawn from in this process, as results are taken; jobs and results are pickled
     lost : what takes the place of a result whose process ended, called here with the job and the reason
     workers : processes
@@ -70,11 +74,15 @@ def map_in_order(
     -----
     The first error of a job ends the iteration with it. The libraries that multiply have one thread each, here as well.
     """
-    coming = iter(jobs)
+    coming, worked = iter(jobs), 0.0
     with threadpool_limits(limits=1):
-        for first in coming:
-            yield function(first)
-            break
+        for job in coming:
+            began = time.perf_counter()
+            result = function(job)
+            worked += time.perf_counter() - began
+            yield result
+            if worked > WORTH:
+                break
         yield from _Pool(function, lost, workers).map(coming)
 
 

@@ -23,6 +23,12 @@ from dsi_cli.pipeline.options import Options
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not copy processes safely")
 
 
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Let copies be made after the first job, however short it is."""
+    monkeypatch.setattr(forked, "WORTH", -1.0)
+
+
 def refuses(job, reason):
     raise AssertionError(f"{job} was lost: {reason}")
 
@@ -57,6 +63,19 @@ def test_results_come_in_the_order_of_the_jobs_from_all_copies():
     assert not any(map(is_alive, copies))
     assert list(forked.map_in_order(slow_first, [], refuses, 3)) == []
     assert list(forked.map_in_order(slow_first, [3], refuses, 3)) == [(9, os.getpid())]
+
+
+def test_small_jobs_need_no_copies_and_long_ones_have_them_soon(monkeypatch):
+    def process_of(job):
+        time.sleep(job)
+        return os.getpid()
+
+    monkeypatch.setattr(forked, "WORTH", 0.1)
+    here = {os.getpid()}
+    assert set(forked.map_in_order(process_of, [0.0001] * 50, refuses, 2)) == here
+    found = list(forked.map_in_order(process_of, [0.03] * 12, refuses, 2))
+    assert set(found[:3]) == here
+    assert not set(found[6:]) & here
 
 
 def test_large_jobs_and_results_block_nobody():
@@ -174,7 +193,7 @@ from dsi_cli.engines import forked
 def slow(job):
     if job:
         os.write(1, f"{os.getpid()}\n".encode())
-        time.sleep(600 if job > 6 else 0.2)
+    time.sleep(600 if job > 6 else 0.2)
 
 list(forked.map_in_order(slow, range(10_000), None, 2))
 """
