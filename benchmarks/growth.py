@@ -20,7 +20,7 @@ OF_CLASSES, FEW, WIDTH = (300, 600, 1200, 2400), 4, 512
 OFF_ONE, MOST_GROWTH = 0.1, 1.5
 """How far the slope may lie from 1, and how many times the memory of the fewest checkpoints the most may take."""
 CORES = {"one core": 1, "all cores": None}
-"""How many cores are given. All of them come in after a first checkpoint, so few checkpoints gain less by them: what grows
+"""How many cores are given. All of them come in after some work, so few checkpoints gain less by them: what grows
 with the number is seen on one."""
 _PROGRAM = """
 import os, sys, time

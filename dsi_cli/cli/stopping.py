@@ -25,11 +25,11 @@ def by(number: int) -> Iterator[None]:
         yield
         return
     before = signal.signal(number, _stop)
-    _kept.clear()
     try:
         yield
     finally:
         signal.signal(number, before)
+        _kept.clear()
 
 
 def check() -> None:
