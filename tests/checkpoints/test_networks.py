@@ -1,0 +1,71 @@
+"""The classifier head of every network of the corpus `networks`: right, or rightly asked about, and never another matrix."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from networks import cases
+from networks.cases import Case, Network
+
+from dsi_cli.checkpoints.records import FAILED, OK
+from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
+
+CASES = dict(cases())
+ALL = pytest.mark.parametrize("name", CASES)
+
+
+@cache
+def network_of(name: str) -> Network:
+    """Return one network; it is built once for both tests, and by the worker that needs it."""
+    case: Case = CASES[name]
+    return case.network()
+
+
+def scanned(network: Network, folder: Path, classes: int | None) -> Scanned:
+    """Save a network as a trainer would, and scan the file."""
+    path = folder / "model.pt"
+    torch.save(network.contents, path)
+    return scan(require_file(path), Choice(), classes)
+
+
+def is_right(network: Network, found: Scanned) -> bool:
+    """Return whether a scan found the network's head, or a matrix that is as right."""
+    assert found.weight is not None
+    right = [*([] if network.head is None else [network.head]), *network.also]
+    return any(one.shape == found.weight.shape and np.allclose(one, found.weight, rtol=1e-4, atol=1e-5) for one in right)
+
+
+def require_right(network: Network, found: Scanned, may_ask: bool) -> None:
+    """Require the right head, or no matrix at all and a reason of one line where that is as good."""
+    truth = "no classifier" if network.head is None else f"{network.head_name} {network.head.shape}"
+    if found.weight is not None:
+        assert found.record.status == OK
+        assert is_right(network, found), f"took {found.record.head} {found.weight.shape}, the truth is {truth}"
+        assert not network.must_refuse, f"took {found.record.head}, but the head cannot be known"
+        return
+    assert found.record.status == FAILED
+    assert found.record.reason
+    assert "\n" not in found.record.reason
+    if network.must_refuse:
+        assert re.search(network.must_refuse, found.record.reason)
+    else:
+        assert may_ask or network.head is None, f"found none ({found.record.reason}), the truth is {truth}"
+
+
+@ALL
+def test_scan_without_the_number_of_classes_finds_the_head_or_asks(name: str, tmp_path: Path) -> None:
+    network = network_of(name)
+    if network.only_with_count:
+        pytest.skip("nobody could decide without the number of classes")
+    require_right(network, scanned(network, tmp_path, None), network.may_ask)
+
+
+@ALL
+def test_scan_with_the_number_of_classes_finds_the_head(name: str, tmp_path: Path) -> None:
+    network = network_of(name)
+    require_right(network, scanned(network, tmp_path, network.classes), network.may_ask_with_count)

@@ -1,0 +1,169 @@
+"""Networks for text and other sequences: embedding tables, recurrent layers, convolutions over time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from networks.cases import Case, sequences, tokens
+from networks.convolutional import stack
+
+
+class Recurrent(nn.Module):
+    """An embedding table, a recurrent layer of any kind and a classifier of any name."""
+
+    def __init__(
+        self, kind: type[nn.RNNBase], head: str, classes: int, vocabulary: int = 1000, width: int = 32, **options: object
+    ) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, 24)
+        self.rnn = kind(24, width, batch_first=True, **options)
+        features = width * (2 if options.get("bidirectional") else 1)
+        self.add_module(head, nn.Linear(features, classes))
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.last)(self.rnn(self.embedding(x))[0].mean(1))
+
+
+class SignalGru(nn.Module):
+    """A recurrent layer on sensor values, with the head in a Sequential."""
+
+    def __init__(self, kind: type[nn.RNNBase], head: str, layers: nn.Module, width: int = 32) -> None:
+        super().__init__()
+        self.gru = kind(9, width, num_layers=2, batch_first=True)
+        self.add_module(head, layers)
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.last)(self.gru(x)[0][:, -1])
+
+
+class TextCnn(nn.Module):
+    """Kim's text CNN: convolutions of several widths over word vectors."""
+
+    def __init__(self, head: str, classes: int, filters: int = 16, vocabulary: int = 1000, tables: int = 1) -> None:
+        super().__init__()
+        self.static = nn.Embedding(vocabulary, 32)
+        if tables == 2:
+            self.tuned = nn.Embedding(vocabulary, 32)
+        self.convs = nn.ModuleList(nn.Conv2d(1, filters, (width, 32)) for width in (2, 3, 4))
+        self.add_module(head, nn.Linear(3 * filters, classes))
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = (self.static(x) + (self.tuned(x) if hasattr(self, "tuned") else 0))[:, None]
+        pooled = [fn.relu(conv(x)).flatten(2).amax(2) for conv in self.convs]
+        return self.get_submodule(self.last)(torch.cat(pooled, 1))
+
+
+class Bag(nn.Module):
+    """FastText-like: the mean of word vectors and one linear layer."""
+
+    def __init__(self, head: str, classes: int, vocabulary: int = 1000, width: int = 32) -> None:
+        super().__init__()
+        self.emb = nn.EmbeddingBag(vocabulary, width)
+        self.add_module(head, nn.Linear(width, classes))
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.last)(self.emb(x))
+
+
+class TextTransformer(nn.Module):
+    """Token and position tables, encoder layers, and BERT's pooler before the classifier."""
+
+    def __init__(
+        self, head: str, classes: int, width: int = 32, pooler: str | None = "pooler", positions: int = 40
+    ) -> None:
+        super().__init__()
+        self.tok_emb = nn.Embedding(500, width)
+        self.pos_emb = nn.Embedding(positions, width)
+        self.type_emb = nn.Embedding(2, width)
+        layer = nn.TransformerEncoderLayer(width, 4, 2 * width, dropout=0.0, batch_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2)
+        if pooler:
+            self.add_module(pooler, nn.Linear(width, width))
+        self.add_module(head, nn.Linear(width, classes))
+        self.last, self.pooler_name = head, pooler
+
+    def forward(self, x: Tensor) -> Tensor:
+        places = torch.arange(x.shape[1])
+        x = self.layers(self.tok_emb(x) + self.pos_emb(places) + self.type_emb.weight[0])[:, 0]
+        if self.pooler_name:
+            x = torch.tanh(self.get_submodule(self.pooler_name)(x))
+        return self.get_submodule(self.last)(x)
+
+
+class Temporal(nn.Module):
+    """One-dimensional convolutions over a signal, the classifier linear or convolutional."""
+
+    def __init__(self, head: str, layer: nn.Module) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv1d(9, 20, 5, padding=2), nn.BatchNorm1d(20), nn.ReLU(), nn.Conv1d(20, 32, 3, padding=1), nn.ReLU()
+        )
+        self.add_module(head, layer)
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.last)(self.net(x.transpose(1, 2)).mean(2))
+
+
+class AttentiveLstm(nn.Module):
+    """A bidirectional LSTM with additive attention, whose score layer is registered after the classifier or before."""
+
+    def __init__(self, head: str, classes: int, width: int = 20) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(800, 32)
+        self.lstm = nn.LSTM(32, width, batch_first=True, bidirectional=True)
+        self.W_a = nn.Linear(2 * width, width)
+        self.u = nn.Parameter(torch.randn(width))
+        self.add_module(head, nn.Linear(2 * width, classes))
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.lstm(self.word_embeddings(x))[0]
+        weights = (torch.tanh(self.W_a(hidden)) @ self.u).softmax(1)
+        return self.get_submodule(self.last)((weights[:, :, None] * hidden).sum(1))
+
+
+def lstm(*args: object, **options: object) -> Recurrent:
+    return Recurrent(nn.LSTM, *args, **options)
+
+
+CASES = [
+    Case("lstm_fc", lambda: lstm("fc", 5), tokens(1000), "fc"),
+    Case("lstm_hidden2label", lambda: lstm("hidden2label", 20), tokens(1000), "hidden2label"),
+    Case("lstm_square", lambda: lstm("hidden2tag", 32), tokens(1000), "hidden2tag"),
+    Case("lstm_gates_are_classes", lambda: lstm("ausgang", 128), tokens(1000), "ausgang"),
+    Case("lstm_bidirectional", lambda: lstm("lin_out", 8, bidirectional=True), tokens(1000), "lin_out"),
+    Case("lstm_two_layers_binary", lambda: lstm("sentiment", 2, num_layers=2), tokens(1000), "sentiment"),
+    Case("lstm_vocabulary_of_20", lambda: lstm("familie", 20, 20), tokens(20), "familie"),
+    Case("lstm_vocabulary_below_classes", lambda: lstm("familie", 40, 26), tokens(26), "familie"),
+    Case("gru_clf", lambda: Recurrent(nn.GRU, "clf", 11), tokens(1000), "clf"),
+    Case("gru_gates_are_classes", lambda: Recurrent(nn.GRU, "label_out", 96), tokens(1000), "label_out"),
+    Case("rnn_h2o", lambda: Recurrent(nn.RNN, "h2o", 18, 57), tokens(57), "h2o"),
+    Case("rnn_square", lambda: Recurrent(nn.RNN, "V", 32), tokens(1000), "V"),
+    Case("gru_stack", lambda: SignalGru(nn.GRU, "post", stack(32, 24, 6)), sequences(9), "post.2"),
+    Case("gru_stack_square", lambda: SignalGru(nn.GRU, "post", stack(32, 32, 32)), sequences(9), "post.2"),
+    Case("lstm_signal", lambda: SignalGru(nn.LSTM, "aktivität", nn.Linear(32, 6)), sequences(9), "aktivität"),
+    Case("textcnn_fc", lambda: TextCnn("fc", 4), tokens(1000), "fc"),
+    Case("textcnn_filters_are_classes", lambda: TextCnn("thema", 16), tokens(1000), "thema"),
+    Case("textcnn_two_tables", lambda: TextCnn("rubrik", 20, tables=2), tokens(1000), "rubrik"),
+    Case("textcnn_20_words", lambda: TextCnn("rubrik", 20, vocabulary=20), tokens(20), "rubrik"),
+    Case("bag_of_words", lambda: Bag("fc", 4), tokens(1000), "fc"),
+    Case("bag_square", lambda: Bag("topic", 32), tokens(1000), "topic"),
+    Case("bag_of_300_classes", lambda: Bag("intent", 300), tokens(1000), "intent"),
+    Case("text_transformer", lambda: TextTransformer("classifier", 6), tokens(500), "classifier"),
+    Case("text_transformer_square", lambda: TextTransformer("catégorie", 32), tokens(500), "catégorie"),
+    Case("text_transformer_positions", lambda: TextTransformer("klasse", 40), tokens(500), "klasse"),
+    Case("text_transformer_binary", lambda: TextTransformer("urteil", 2), tokens(500), "urteil"),
+    Case("text_transformer_no_pooler", lambda: TextTransformer("lbl", 14, pooler=None), tokens(500), "lbl"),
+    Case("text_transformer_pooler_fc", lambda: TextTransformer("l_out", 32, pooler="fc"), tokens(500), "l_out"),
+    Case("temporal", lambda: Temporal("dense_out", nn.Linear(32, 6)), sequences(9), "dense_out"),
+    Case("temporal_filters_are_classes", lambda: Temporal("aus", nn.Linear(32, 20)), sequences(9), "aus"),
+    Case("attentive_lstm", lambda: AttentiveLstm("label", 10), tokens(800), "label"),
+    Case("attentive_lstm_scores_are_classes", lambda: AttentiveLstm("label", 20), tokens(800), "label"),
+]
