@@ -9,7 +9,21 @@ from importlib import import_module
 
 from networks.cases import Case, Network
 
-FAMILIES = ("convolutional", "efficient", "attention", "recurrent")
+FAMILIES = (
+    "convolutional",
+    "efficient",
+    "attention",
+    "recurrent",
+    "heads",
+    "tasks",
+    "distractors",
+    "selfsupervised",
+    "factorised",
+    "adapters",
+    "losses",
+    "containers",
+    "headless",
+)
 
 
 def cases(families: tuple[str, ...] = FAMILIES) -> list[tuple[str, Case]]:

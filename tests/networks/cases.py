@@ -6,8 +6,9 @@ logits that the whole model returns are compared with those of the head as well.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,8 @@ class Case:
     """How the head uses its weight: ``linear``, ``cosine`` (up to the length of each row) or ``distance``."""
     transposed: bool = False
     """Whether the parameter is (features, classes)."""
+    weight: Callable[[nn.Module], Tensor] | None = None
+    """The head's weight (classes, features) if it is no single parameter; ``classify``, or else the head, computes with it."""
     steps: int = 2
     save: Callable[[nn.Module], Any] = lambda model: model.state_dict()
     also: Callable[[nn.Module], tuple[Tensor, ...]] = lambda _model: ()
@@ -116,23 +119,34 @@ class Case:
     @torch.no_grad()
     def _weight(self, model: nn.Module) -> NDArray[np.float32]:
         """Return the head's weight, and require that the head computes with it."""
-        owner, _, last = self.head.rpartition(".")
-        stored = getattr(model.get_submodule(owner), last)
-        if isinstance(stored, nn.Module):
-            weight = stored.weight.flatten(1)
-            measured = response(stored, weight.shape[1])
+        stored = attribute(model, self.head)
+        if self.weight is not None:
+            weight = self.weight(model)
+            measured = response(getattr(model, "classify", stored), weight.shape[1:])
+        elif isinstance(stored, nn.Module):
+            # The older norms and pruning compose the weight when the layer is called, so it is read after that.
+            measured = response(stored, stored.weight.shape[1:])
+            weight = stored.weight
             if not self.then:
                 require_logits(model, stored, self.inputs)
         else:
             weight = stored.T if self.transposed else stored
-            measured = response(model.classify, weight.shape[1])
+            measured = response(model.classify, weight.shape[1:])
+        weight = weight.flatten(1)
+        used = weight
         if self.measure == "cosine":
             used, measured = (nn.functional.normalize(one, dim=1) for one in (weight, measured))
-        else:
-            used, measured = weight, (measured + 1) / 2 if self.measure == "distance" else measured
+        elif self.measure == "distance":
+            measured = (measured + 1) / 2
         assert used.shape == measured.shape, f"{self.name}: {tuple(used.shape)} is not {tuple(measured.shape)}"
         assert torch.allclose(used, measured, atol=2e-4), f"{self.name}: the head does not use this weight"
         return float32(weight)
+
+
+def attribute(model: nn.Module, path: str) -> nn.Module | Tensor:
+    """Return the module, parameter or buffer at a dotted path."""
+    owner, _, last = path.rpartition(".")
+    return getattr(model.get_submodule(owner), last)
 
 
 @contextmanager
@@ -164,19 +178,18 @@ def train(model: nn.Module, inputs: Inputs, steps: int) -> None:
 
 
 def loss_of(output: Any) -> Tensor:
-    """Return the sum of a cross-entropy on random targets for every matrix of logits, of squares for other outputs."""
+    """Return the loss of a model's outputs: cross-entropy of logits, squares of values, losses as they are."""
     if isinstance(output, Tensor):
         if output.ndim == 2 and output.shape[1] > 1:
             return nn.functional.cross_entropy(output, torch.randint(0, output.shape[1], (len(output),)))
-        return output.pow(2).mean()
+        return output.pow(2).mean() if output.ndim else output
     return sum(loss_of(one) for one in output)
 
 
-def response(head: Callable[[Tensor], Tensor], features: int) -> Tensor:
-    """Return what a head makes of the unit vectors, less what it makes of zero: (classes, features)."""
-    unit, zero = torch.eye(features), torch.zeros(1, features)
-    if isinstance(head, nn.Conv2d):
-        unit, zero = (one[:, :, None, None] for one in (unit, zero))
+def response(head: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor:
+    """Return what a head makes of the unit vectors of this shape, less what it makes of zero: (classes, features)."""
+    features = math.prod(shape)
+    unit, zero = torch.eye(features).reshape(-1, *shape), torch.zeros(1, *shape)
     return (head(unit) - head(zero)).flatten(1).T
 
 

@@ -1,0 +1,326 @@
+"""Low-rank and other adapters in whole state dicts: on the body, on the head, and next to a trained copy of the head.
+
+The scale of a low-rank change is no tensor. Where the change is to the head, a reader that does not know the scale has to refuse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from peft import IA3Config, LoraConfig, get_peft_model
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from networks.attention import Vit
+from networks.cases import Case, attribute, images
+from networks.convolutional import Cnn, ResNet, Tutorial, stack
+from networks.parts import Parts, Trunk, parameter
+
+PREFIX = "base_model.model."
+
+
+def lora(
+    build: Callable[[], nn.Module], *targets: str, rank: int = 4, alpha: int = 8, **options: Any
+) -> Callable[[], nn.Module]:
+    """Return a function that gives PEFT's model with low-rank changes to these layers."""
+    config = {"target_modules": list(targets), "r": rank, "lora_alpha": alpha, **options}
+    return lambda: get_peft_model(build(), LoraConfig(**config))
+
+
+def composed(path: str) -> Callable[[nn.Module], Tensor]:
+    """Return the function that composes the weight of a layer that PEFT has changed."""
+
+    def weight(model: nn.Module) -> Tensor:
+        layer = attribute(model, path)
+        return layer.base_layer.weight + layer.get_delta_weight("default")
+
+    return weight
+
+
+def trained_copy(path: str) -> Callable[[nn.Module], Tensor]:
+    return lambda model: attribute(model, path).modules_to_save["default"].weight
+
+
+class LoraLinear(nn.Linear):
+    """A linear layer as loralib writes it; ``eval()`` may merge the change into the weight that is saved."""
+
+    def __init__(self, features: int, classes: int, rank: int = 4, alpha: int = 8, merges: bool = False) -> None:
+        super().__init__(features, classes)
+        self.lora_A = nn.Parameter(torch.randn(rank, features) / math.sqrt(features))
+        self.lora_B = nn.Parameter(torch.randn(classes, rank) * 0.1)
+        self.weight.requires_grad_(False)
+        self.scaling, self.merges, self.merged = alpha / rank, merges, False
+
+    def train(self, mode: bool = True) -> LoraLinear:
+        super().train(mode)
+        if self.merges and mode == self.merged:
+            sign = -1 if mode else 1
+            self.weight.data += sign * self.scaling * (self.lora_B @ self.lora_A).detach()
+            self.merged = not mode
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fn.linear(x, effective(self), self.bias)
+
+
+def effective(layer: LoraLinear) -> Tensor:
+    return layer.weight if layer.merged else layer.weight + layer.scaling * layer.lora_B @ layer.lora_A
+
+
+class Composite(nn.Module):
+    """A linear layer and a low-rank one in two modules, as blog posts write it: A is (features, rank)."""
+
+    def __init__(self, features: int, classes: int, rank: int = 4, alpha: float = 2.0) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, classes)
+        self.lora = nn.Module()
+        self.lora.A, self.lora.B = parameter(features, rank), parameter(rank, classes)
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) + self.alpha * (x @ self.lora.A @ self.lora.B)
+
+
+class Bottleneck(nn.Module):
+    """Houlsby's adapter: down, up, and a shortcut."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.down_proj = nn.Linear(width, hidden)
+        self.up_proj = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.up_proj(fn.relu(self.down_proj(x)))
+
+
+class Prompted(nn.Module):
+    """A vision transformer with learned prompts, one row each."""
+
+    def __init__(self, head: str, classes: int, prompts: int) -> None:
+        super().__init__()
+        self.prompt_embeddings = parameter(1, prompts, 32)
+        self.enc = Vit("head", classes)
+        self.enc.head = nn.Identity()
+        self.add_module(head, nn.Linear(32, classes))
+        self.last = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.get_submodule(self.last)(self.enc(x) + self.prompt_embeddings.mean((0, 1)))
+
+
+def own(head: str, layer: nn.Module) -> Callable[[], nn.Module]:
+    return lambda: Parts(lambda m, x: m.get_submodule(head)(m.trunk(x)), trunk=Trunk(32), **{head: layer})
+
+
+def adapted(head: str, classes: int, hidden: int, adapter_last: bool = False) -> Parts:
+    layers = {"adapter": Bottleneck(32, hidden), head: nn.Linear(32, classes)}
+    order = dict(reversed(layers.items())) if adapter_last else layers
+    return Parts(lambda m, x: m.get_submodule(head)(m.adapter(m.trunk(x))), trunk=Trunk(32), **order)
+
+
+def with_settings(model: nn.Module) -> dict[str, Any]:
+    return {"state_dict": model.state_dict(), "config": {"peft_type": "LORA", "r": 4, "lora_alpha": 8}}
+
+
+def only_changes(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor for name, tensor in model.state_dict().items() if "lora_" in name}
+
+
+def vit(head: str = "head", classes: int = 10) -> Callable[[], nn.Module]:
+    return lambda: Vit(head, classes)
+
+
+def cnn(head: str, classes: int = 10) -> Callable[[], nn.Module]:
+    return lambda: Cnn(head, classes)
+
+
+UNKNOWN_SCALE = {"may_ask": True, "may_ask_with_count": True}
+SAVED = {"modules_to_save": ["classifier"]}
+CASES = [
+    Case("body_lora", lora(vit(), "qkv"), images(), PREFIX + "head"),
+    Case("body_lora_odd_head", lora(vit("sortie", 20), "qkv", "proj"), images(), PREFIX + "sortie"),
+    Case("body_lora_rank_is_classes", lora(vit("out", 8), "qkv", "fc1", "fc2", rank=8), images(), PREFIX + "out"),
+    Case("body_lora_all_as_many", lora(vit("ende", 32), "qkv", "proj", rank=32), images(), PREFIX + "ende"),
+    Case(
+        "hidden_lora_in_chain",
+        lora(lambda: Tutorial(["fc1", "fc2", "out"], (32, 20, 20)), "fc1", "fc2", rank=20),
+        images(),
+        PREFIX + "out",
+    ),
+    Case(
+        "head_trained_whole",
+        lora(vit("classifier"), "qkv", **SAVED),
+        images(),
+        PREFIX + "classifier",
+        weight=trained_copy(PREFIX + "classifier"),
+    ),
+    Case(
+        "head_trained_whole_square",
+        lora(vit("classifier", 32), "qkv", **SAVED),
+        images(),
+        PREFIX + "classifier",
+        weight=trained_copy(PREFIX + "classifier"),
+    ),
+    Case(
+        "odd_head_trained_whole",
+        lora(vit("urteil", 20), "qkv", modules_to_save=["urteil"]),
+        images(),
+        PREFIX + "urteil",
+        weight=trained_copy(PREFIX + "urteil"),
+    ),
+    Case(
+        "convolutional_head_trained_whole",
+        lora(lambda: ResNet("fc", 12), "conv1", modules_to_save=["fc"]),
+        images(),
+        PREFIX + "fc",
+        weight=trained_copy(PREFIX + "fc"),
+    ),
+    Case(
+        "head_stack_trained_whole",
+        lora(lambda: Vit("kopf", 0, layer=stack(32, 48, 20)), "qkv", modules_to_save=["kopf"]),
+        images(),
+        PREFIX + "kopf.modules_to_save.default.2",
+    ),
+    Case("head_lora", lora(cnn("fc"), "fc"), images(), PREFIX + "fc", weight=composed(PREFIX + "fc"), **UNKNOWN_SCALE),
+    Case(
+        "head_lora_scale_1",
+        lora(cnn("clf", 20), "clf", alpha=4),
+        images(),
+        PREFIX + "clf",
+        weight=composed(PREFIX + "clf"),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_lora_scale_4",
+        lora(cnn("clf", 20), "clf", alpha=16),
+        images(),
+        PREFIX + "clf",
+        weight=composed(PREFIX + "clf"),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_lora_square",
+        lora(cnn("decide", 32), "decide"),
+        images(),
+        PREFIX + "decide",
+        weight=composed(PREFIX + "decide"),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_lora_rank_is_classes",
+        lora(cnn("fc", 8), "fc", rank=8),
+        images(),
+        PREFIX + "fc",
+        weight=composed(PREFIX + "fc"),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_and_body_lora",
+        lora(vit(), "qkv", "head"),
+        images(),
+        PREFIX + "head",
+        weight=composed(PREFIX + "head"),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_lora_with_settings",
+        lora(cnn("fc"), "fc"),
+        images(),
+        PREFIX + "fc",
+        weight=composed(PREFIX + "fc"),
+        save=with_settings,
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "head_lora_rank_stabilised",
+        lora(cnn("fc"), "fc", use_rslora=True),
+        images(),
+        PREFIX + "fc",
+        weight=composed(PREFIX + "fc"),
+        **UNKNOWN_SCALE,
+    ),
+    Case("head_dora", lora(cnn("fc"), "fc", use_dora=True), images(), None, 10, must_refuse="."),
+    Case(
+        "head_lora_merged",
+        lora(cnn("clf"), "clf"),
+        images(),
+        PREFIX + "clf",
+        weight=composed(PREFIX + "clf"),
+        save=lambda m: m.merge_and_unload().state_dict(),
+    ),
+    Case(
+        "changes_without_base",
+        lora(vit("clf", 8), "qkv", "clf", rank=8),
+        images(),
+        None,
+        8,
+        save=only_changes,
+        must_refuse=".",
+    ),
+    Case(
+        "changes_of_body_without_base",
+        lora(vit("clf", 12), "qkv", "fc1", rank=4),
+        images(),
+        None,
+        12,
+        save=only_changes,
+        must_refuse=".",
+    ),
+    Case("loralib_head", own("fc", LoraLinear(32, 10)), images(), "fc", weight=lambda m: effective(m.fc), **UNKNOWN_SCALE),
+    Case(
+        "loralib_head_merged",
+        own("fc", LoraLinear(32, 10, merges=True)),
+        images(),
+        "fc",
+        weight=lambda m: effective(m.fc),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "loralib_odd_head",
+        own("deuten", LoraLinear(32, 20)),
+        images(),
+        "deuten",
+        weight=lambda m: effective(m.deuten),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "loralib_square_rank_is_classes",
+        own("y", LoraLinear(32, 32, 32)),
+        images(),
+        "y",
+        weight=lambda m: effective(m.y),
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "linear_and_lora",
+        own("fc", Composite(32, 10)),
+        images(),
+        "fc",
+        weight=lambda m: m.fc.linear.weight + m.fc.alpha * (m.fc.lora.A @ m.fc.lora.B).T,
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "linear_and_lora_square",
+        own("out", Composite(32, 32)),
+        images(),
+        "out",
+        weight=lambda m: m.out.linear.weight + m.out.alpha * (m.out.lora.A @ m.out.lora.B).T,
+        **UNKNOWN_SCALE,
+    ),
+    Case(
+        "scaled_body",
+        lambda: get_peft_model(Vit("clf", 10), IA3Config(target_modules=["qkv", "fc2"], feedforward_modules=["fc2"])),
+        images(),
+        PREFIX + "clf",
+        steps=1,
+    ),
+    Case("bottleneck_adapter", lambda: adapted("clf", 10, 8), images(), "clf"),
+    Case("bottleneck_adapter_hidden_is_classes", lambda: adapted("clf", 8, 8), images(), "clf"),
+    Case("bottleneck_adapter_registered_last", lambda: adapted("wahl", 10, 8, True), images(), "wahl", may_ask=True),
+    Case("bottleneck_adapter_last_as_many", lambda: adapted("wahl", 8, 8, True), images(), "wahl"),
+    Case("prompts", lambda: Prompted("head", 10, 5), images(), "head"),
+    Case("prompts_as_many_as_classes", lambda: Prompted("ziel", 20, 20), images(), "ziel"),
+]

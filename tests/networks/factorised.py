@@ -1,0 +1,300 @@
+"""Heads that a checkpoint keeps in parts: pruned, normed, spectrally normed, orthogonal, or parametrised in a way of its own."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+from torch.nn.utils import parametrizations, parametrize, prune
+
+from networks.cases import Case, images, vectors
+from networks.convolutional import Cnn, ResNet, Tutorial, stack
+from networks.parts import Parts, Trunk
+
+Change = Callable[[nn.Module], Any]
+
+
+def changed(build: Callable[[], nn.Module], **changes: Change) -> Callable[[], nn.Module]:
+    """Return a function that builds a network and changes its modules of these names (``__`` stands for a dot)."""
+
+    def changed_network() -> nn.Module:
+        model = build()
+        for path, change in changes.items():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)
+                change(model.get_submodule(path.replace("__", ".")))
+        return model
+
+    return changed_network
+
+
+def pruned(amount: float = 0.4) -> Change:
+    return lambda layer: prune.l1_unstructured(layer, "weight", amount)
+
+
+def pruned_twice(layer: nn.Module) -> None:
+    prune.random_unstructured(layer, "weight", 0.3)
+    prune.l1_unstructured(layer, "weight", 0.3)
+
+
+def pruned_bias_too(layer: nn.Module) -> None:
+    prune.l1_unstructured(layer, "weight", 0.5)
+    prune.l1_unstructured(layer, "bias", 0.5)
+
+
+def pruned_features(layer: nn.Module) -> None:
+    prune.ln_structured(layer, "weight", 0.25, n=2, dim=1)
+
+
+def pruned_classes(layer: nn.Module) -> None:
+    prune.ln_structured(layer, "weight", 0.2, n=2, dim=0)
+
+
+def pruned_for_good(layer: nn.Module) -> None:
+    prune.l1_unstructured(layer, "weight", 0.4)
+    prune.remove(layer, "weight")
+
+
+def normed(dim: int | None = 0) -> Change:
+    return lambda layer: nn.utils.weight_norm(layer, dim=dim)
+
+
+def newly_normed(dim: int = 0) -> Change:
+    return lambda layer: parametrizations.weight_norm(layer, dim=dim)
+
+
+def pruned_and_normed(layer: nn.Module) -> None:
+    parametrizations.spectral_norm(layer)
+    parametrize.register_parametrization(layer, "weight", Doubled())
+
+
+spectral = nn.utils.spectral_norm
+newly_spectral = parametrizations.spectral_norm
+
+
+def orthogonal(kind: str, trivial: bool = True) -> Change:
+    return lambda layer: parametrizations.orthogonal(layer, orthogonal_map=kind, use_trivialization=trivial)
+
+
+class Doubled(nn.Module):
+    """Twice the weight."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+class Symmetric(nn.Module):
+    """The upper triangle on both sides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.triu() + x.triu(1).T
+
+
+class Rectified(nn.Module):
+    """Weights above zero."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fn.softplus(x)
+
+
+class LowRank(nn.Module):
+    """The product of two factors, which are all that is stored."""
+
+    def __init__(self, rank: int) -> None:
+        super().__init__()
+        self.rank = rank
+
+    def forward(self, up: Tensor, down: Tensor) -> Tensor:
+        return up @ down
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        u, s, v = torch.linalg.svd(weight, full_matrices=False)
+        return u[:, : self.rank] * s[: self.rank], v[: self.rank]
+
+
+def parametrized(made: Callable[[], nn.Module]) -> Change:
+    return lambda layer: parametrize.register_parametrization(layer, "weight", made(), unsafe=True)
+
+
+def in_two_layers(first: str, second: str, rank: int, classes: int, bias: bool = True) -> Parts:
+    """Return a network whose head is two linear layers without anything between them."""
+    classify: Callable[[Parts, Tensor], Tensor] = lambda m, x: m.get_submodule(second)(m.get_submodule(first)(x))  # noqa: E731
+    layers = {first: nn.Linear(32, rank, bias=False), second: nn.Linear(rank, classes, bias=bias)}
+    return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(32), **layers)
+
+
+def product(first: str, second: str) -> Callable[[nn.Module], Tensor]:
+    return lambda model: model.get_submodule(second).weight @ model.get_submodule(first).weight
+
+
+def only_last(name: str) -> Callable[[nn.Module], tuple[Tensor, ...]]:
+    return lambda model: (model.get_submodule(name).weight,)
+
+
+def with_other_mask(model: nn.Module) -> dict[str, Tensor]:
+    """Return a state dict whose mask belongs to another number of classes."""
+    state = model.state_dict()
+    state["clf.weight_mask"] = state["clf.weight_mask"][:-1].clone()
+    return state
+
+
+def without(*names: str) -> Callable[[nn.Module], dict[str, Tensor]]:
+    return lambda model: {name: tensor for name, tensor in model.state_dict().items() if name not in names}
+
+
+def cnn(head: str = "clf", classes: int = 10, width: int = 32) -> Callable[[], nn.Module]:
+    return lambda: Cnn(head, classes, width)
+
+
+def tutorial(*widths: int) -> Callable[[], nn.Module]:
+    return lambda: Tutorial(["fc1", "fc2", "out"], widths)
+
+
+def mlp(*widths: int) -> Callable[[], nn.Module]:
+    return lambda: stack(*widths)
+
+
+UNKNOWN = {"must_refuse": "."}
+TWO = {"may_ask": True, "may_ask_with_count": True}
+CASES = [
+    Case("pruned", changed(cnn("fc"), fc=pruned()), images(), "fc"),
+    Case("pruned_odd_name", changed(cnn("verdict", 20), verdict=pruned()), images(), "verdict"),
+    Case("pruned_everywhere", changed(cnn("clf"), conv1=pruned(), conv2=pruned(), clf=pruned()), images(), "clf"),
+    Case("pruned_hidden_only", changed(cnn("clf"), conv1=pruned(), conv2=pruned()), images(), "clf"),
+    Case("pruned_all_square", changed(tutorial(20, 20, 20), fc1=pruned(), fc2=pruned(), out=pruned()), images(), "out"),
+    Case("pruned_twice", changed(cnn("fc"), fc=pruned_twice), images(), "fc"),
+    Case("pruned_bias_too", changed(cnn("fc", 12), fc=pruned_bias_too), images(), "fc"),
+    Case("pruned_features", changed(cnn("ausgabe", 16), ausgabe=pruned_features), images(), "ausgabe"),
+    Case("pruned_classes", changed(cnn("fc", 20), fc=pruned_classes), images(), "fc"),
+    Case("pruned_for_good", changed(cnn("top"), top=pruned_for_good), images(), "top"),
+    Case("pruned_sequential", changed(mlp(48, 32, 20), **{"0": pruned(), "2": pruned()}), vectors(48), "2"),
+    Case(
+        "pruned_resnet",
+        changed(lambda: ResNet("linear", 10), layer2__0__conv1=pruned(), linear=pruned()),
+        images(),
+        "linear",
+    ),
+    Case("pruned_with_other_mask", changed(cnn("clf"), clf=pruned()), images(), "clf", save=with_other_mask, **UNKNOWN),
+    Case(
+        "pruned_without_its_mask",
+        changed(cnn("clf"), clf=pruned()),
+        images(),
+        "clf",
+        save=without("clf.weight_mask"),
+        **UNKNOWN,
+    ),
+    Case("weight_norm", changed(cnn("fc"), fc=normed()), images(), "fc"),
+    Case("weight_norm_odd_name", changed(cnn("l_out", 20), l_out=normed()), images(), "l_out"),
+    Case("weight_norm_square", changed(cnn("l_out", 32), l_out=normed()), images(), "l_out"),
+    Case("weight_norm_dim_1", changed(cnn("fc", 12), fc=normed(1)), images(), "fc"),
+    Case("weight_norm_dim_1_square", changed(cnn("readout", 32), readout=normed(1)), images(), "readout"),
+    Case("weight_norm_dim_none", changed(cnn("fc", 7), fc=normed(None)), images(), "fc"),
+    Case(
+        "weight_norm_everywhere", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed(), out=normed()), images(), "out"
+    ),
+    Case("weight_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=normed(), fc2=normed()), images(), "out"),
+    Case(
+        "weight_norm_without_lengths",
+        changed(cnn("clf"), clf=normed()),
+        images(),
+        "clf",
+        save=without("clf.weight_g"),
+        **UNKNOWN,
+    ),
+    Case("new_weight_norm", changed(cnn("fc"), fc=newly_normed()), images(), "fc"),
+    Case("new_weight_norm_odd_name", changed(cnn("spruch", 20), spruch=newly_normed()), images(), "spruch"),
+    Case("new_weight_norm_dim_1", changed(cnn("spruch", 12), spruch=newly_normed(1)), images(), "spruch"),
+    Case(
+        "new_weight_norm_everywhere",
+        changed(tutorial(20, 20, 20), fc1=newly_normed(), fc2=newly_normed(), out=newly_normed()),
+        images(),
+        "out",
+    ),
+    Case(
+        "new_weight_norm_without_lengths",
+        changed(cnn("clf"), clf=newly_normed()),
+        images(),
+        "clf",
+        save=without("clf.parametrizations.weight.original0"),
+        **UNKNOWN,
+    ),
+    Case("spectral_norm", changed(cnn("fc"), fc=spectral), images(), "fc"),
+    Case("spectral_norm_odd_name", changed(cnn("richter", 20), richter=spectral), images(), "richter"),
+    Case("spectral_norm_square", changed(cnn("richter", 32), richter=spectral), images(), "richter"),
+    Case(
+        "spectral_norm_everywhere", changed(cnn("clf", 12), conv1=spectral, conv2=spectral, clf=spectral), images(), "clf"
+    ),
+    Case("spectral_norm_hidden_only", changed(tutorial(32, 20, 20), fc1=spectral, fc2=spectral), images(), "out"),
+    Case(
+        "spectral_norm_without_vector",
+        changed(cnn("clf"), clf=spectral),
+        images(),
+        "clf",
+        save=without("clf.weight_u"),
+        **UNKNOWN,
+    ),
+    Case("new_spectral_norm", changed(cnn("fc"), fc=newly_spectral), images(), "fc"),
+    Case("new_spectral_norm_odd_name", changed(cnn("juge", 20), juge=newly_spectral), images(), "juge"),
+    Case(
+        "new_spectral_norm_everywhere",
+        changed(tutorial(20, 20, 20), fc1=newly_spectral, fc2=newly_spectral, out=newly_spectral),
+        images(),
+        "out",
+    ),
+    Case("orthogonal_exp", changed(cnn("fc", 32), fc=orthogonal("matrix_exp", False)), images(), "fc", **TWO),
+    Case("orthogonal_exp_trivial", changed(cnn("fc", 32), fc=orthogonal("matrix_exp")), images(), "fc", **TWO),
+    Case("orthogonal_cayley", changed(cnn("base", 32), base=orthogonal("cayley", False)), images(), "base", **TWO),
+    Case("orthogonal_cayley_trivial", changed(cnn("base", 32), base=orthogonal("cayley")), images(), "base", **TWO),
+    Case("orthogonal_householder_wide", changed(cnn("fc", 10), fc=orthogonal("householder", False)), images(), "fc", **TWO),
+    Case("orthogonal_householder_trivial", changed(cnn("fc", 10), fc=orthogonal("householder")), images(), "fc", **TWO),
+    Case("orthogonal_exp_wide", changed(cnn("kopf", 10), kopf=orthogonal("matrix_exp")), images(), "kopf", **TWO),
+    Case(
+        "orthogonal_householder_tall", changed(cnn("kopf", 40, 24), kopf=orthogonal("householder")), images(), "kopf", **TWO
+    ),
+    Case("orthogonal_hidden_only", changed(tutorial(32, 32, 20), fc2=orthogonal("matrix_exp")), images(), "out"),
+    Case("parametrised_doubled", changed(cnn("clf"), clf=parametrized(Doubled)), images(), "clf", **UNKNOWN),
+    Case("parametrised_softplus", changed(cnn("fc"), fc=parametrized(Rectified)), images(), "fc", **UNKNOWN),
+    Case("parametrised_symmetric", changed(cnn("fc", 32), fc=parametrized(Symmetric)), images(), "fc", **UNKNOWN),
+    Case("parametrised_low_rank", changed(cnn("fc"), fc=parametrized(lambda: LowRank(6))), images(), "fc", **TWO),
+    Case("parametrised_rank_1", changed(cnn("fc"), fc=parametrized(lambda: LowRank(1))), images(), "fc", **TWO),
+    Case("parametrised_twice", changed(cnn("clf"), clf=pruned_and_normed), images(), "clf", **UNKNOWN),
+    Case("parametrised_hidden_only", changed(tutorial(32, 20, 20), fc1=parametrized(Doubled)), images(), "out"),
+    Case(
+        "two_layers_low_rank",
+        lambda: in_two_layers("u", "v", 6, 20),
+        images(),
+        "v",
+        weight=product("u", "v"),
+        also=only_last("v"),
+        may_ask=True,
+    ),
+    Case(
+        "two_layers_named_fc",
+        lambda: in_two_layers("fc", "fc_b", 8, 10),
+        images(),
+        "fc_b",
+        weight=product("fc", "fc_b"),
+        also=only_last("fc_b"),
+    ),
+    Case(
+        "two_layers_rank_is_classes",
+        lambda: in_two_layers("down", "up", 20, 20),
+        images(),
+        "up",
+        weight=product("down", "up"),
+        also=only_last("up"),
+    ),
+    Case(
+        "two_layers_without_bias",
+        lambda: in_two_layers("p", "q", 5, 40, False),
+        images(),
+        "q",
+        weight=product("p", "q"),
+        also=only_last("q"),
+        may_ask=True,
+    ),
+]

@@ -1,0 +1,198 @@
+"""Networks without a classifier, for which any matrix would be wrong.
+
+Labels tell a number of classes that no matrix has. Where the last layer could as well be a classifier by its shape (a decoder of
+784 pixels, a projection to 64 dimensions), what is found without that number is not judged.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from networks.attention import Mixer, Swin, Vit
+from networks.cases import Case, images, sequences, tokens, vectors
+from networks.convolutional import Cnn, ResNet, stack
+from networks.efficient import ConvNext, MobileNet
+from networks.parts import Parts, Trunk, parameter
+from networks.recurrent import TextTransformer
+
+
+def beheaded(model: nn.Module, head: str) -> nn.Module:
+    """Return a classifier whose head was replaced by an identity, as one does for features."""
+    model.add_module(head, nn.Identity())
+    return model
+
+
+def row(model: nn.Module, head: str, features: int, layer: nn.Module | None = None) -> nn.Module:
+    """Return a network whose head has one output."""
+    model.add_module(head, layer if layer is not None else nn.Linear(features, 1))
+    return model
+
+
+class Ordinal(nn.Module):
+    """CORAL: one weight row for all thresholds, and a bias for each."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(32)
+        self.fc = nn.Linear(32, 1, bias=False)
+        self.linear_1_bias = nn.Parameter(torch.zeros(classes - 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.trunk(x)) + self.linear_1_bias
+
+
+def autoencoder(*widths: int) -> Parts:
+    return Parts(lambda m, x: m.decoder(m.encoder(x)).norm(), encoder=stack(*widths), decoder=stack(*reversed(widths)))
+
+
+def convolutional_autoencoder() -> Parts:
+    encoder = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.ReLU(), nn.Conv2d(16, 24, 3, 2, 1))
+    decoder = nn.Sequential(
+        nn.ConvTranspose2d(24, 16, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(16, 3, 4, 2, 1), nn.Sigmoid()
+    )
+    return Parts(lambda m, x: m.decoder(m.encoder(x)), encoder=encoder, decoder=decoder)
+
+
+def unet(outputs: int, last: str = "outc") -> Parts:
+    """Return a U-Net with 1x1 convolution at its end, for masks, depth or noise."""
+
+    def forward(model: Parts, x: Tensor) -> Tensor:
+        first = fn.relu(model.inc(x))
+        up = model.up(fn.relu(model.down(first)))
+        return model.get_submodule(last)(fn.relu(model.conv(torch.cat([first, up], 1))))
+
+    parts = {
+        "inc": nn.Conv2d(3, 12, 3, padding=1),
+        "down": nn.Conv2d(12, 24, 3, 2, 1),
+        "up": nn.ConvTranspose2d(24, 12, 2, 2),
+    }
+    return Parts(forward, **parts, conv=nn.Conv2d(24, 12, 3, padding=1), **{last: nn.Conv2d(12, outputs, 1)})
+
+
+def diffusion() -> Parts:
+    """Return a denoiser with a perceptron for the time step."""
+
+    def forward(model: Parts, x: Tensor) -> Tensor:
+        time = model.time_mlp(torch.randn(len(x), 16))
+        return model.conv_out(fn.silu(model.conv_in(x) + time[:, :, None, None]))
+
+    return Parts(
+        forward, time_mlp=stack(16, 64, 24), conv_in=nn.Conv2d(3, 24, 3, padding=1), conv_out=nn.Conv2d(24, 3, 3, padding=1)
+    )
+
+
+def super_resolution() -> nn.Module:
+    layers = [nn.Conv2d(3, 16, 5, padding=2), nn.Tanh(), nn.Conv2d(16, 12, 3, padding=1), nn.PixelShuffle(2)]
+    return nn.Sequential(*layers)
+
+
+def generator() -> nn.Module:
+    layers = [nn.ConvTranspose2d(24, 32, 4), nn.BatchNorm2d(32), nn.ReLU(), nn.ConvTranspose2d(32, 3, 4, 4), nn.Tanh()]
+    return nn.Sequential(nn.Unflatten(1, (24, 1, 1)), *layers)
+
+
+def dense_generator(pixels: int) -> nn.Module:
+    return nn.Sequential(stack(16, 32, 48, pixels, norm=True), nn.Tanh())
+
+
+def dcgan() -> Parts:
+    net = nn.Sequential(nn.ConvTranspose2d(12, 3, 4, 4), nn.Tanh())
+    return Parts(lambda m, z: m.conv(fn.relu(m.l1(z)).reshape(-1, 12, 4, 4)), l1=nn.Linear(16, 192), conv=net)
+
+
+def metric(width: int, head: str = "embedding", norm: bool = False) -> Parts:
+    layers = [nn.Linear(32, width)] + ([nn.BatchNorm1d(width)] if norm else [])
+    return Parts(
+        lambda m, x: fn.normalize(m.get_submodule(head)(m.backbone(x))).sum(),
+        backbone=Trunk(32),
+        **{head: nn.Sequential(*layers)},
+    )
+
+
+def siamese() -> Parts:
+    def forward(model: Parts, x: Tensor) -> Tensor:
+        return model.score((model.branch(x) - model.branch(x.flip(0))).abs())
+
+    return Parts(forward, branch=Trunk(32), score=nn.Linear(32, 1))
+
+
+def language_model(tied: bool, vocabulary: int = 300) -> Parts:
+    layer = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True)
+    table, last = nn.Embedding(vocabulary, 32), nn.Linear(32, vocabulary, bias=False)
+    if tied:
+        last.weight = table.weight
+    forward = lambda m, x: m.lm_head(m.h(m.wte(x)))[:, -1]  # noqa: E731
+    return Parts(forward, wte=table, h=nn.TransformerEncoder(layer, 1), lm_head=last)
+
+
+def word_vectors() -> Parts:
+    forward = lambda m, x: (m.u_embeddings(x) * m.v_embeddings(x.flip(1))).sum(2)  # noqa: E731
+    return Parts(forward, u_embeddings=nn.Embedding(300, 24), v_embeddings=nn.Embedding(300, 24))
+
+
+def forecaster(kind: type[nn.RNNBase], outputs: int) -> Parts:
+    return Parts(
+        lambda m, x: m.linear(m.rnn(x)[0][:, -1]), rnn=kind(9, 32, batch_first=True), linear=nn.Linear(32, outputs)
+    )
+
+
+def recommender() -> Parts:
+    """Return matrix factorisation: a table of users and a table of items."""
+
+    def forward(model: Parts, x: Tensor) -> Tensor:
+        return (model.user(x[:, 0]) * model.item(x[:, 1])).sum(1)
+
+    return Parts(forward, user=nn.Embedding(200, 24), item=nn.Embedding(150, 24))
+
+
+def actor_and_critic(actions: int) -> Parts:
+    forward = lambda m, x: (m.critic(x), m.actor(x).mean())  # noqa: E731
+    return Parts(forward, actor=stack(12, 32, actions), critic=stack(12, 32, 1), log_std=parameter(actions))
+
+
+NONE: dict[str, Any] = {"head": None, "classes": 20, "must_refuse": "."}
+BY_COUNT: dict[str, Any] = NONE | {"only_with_count": True}
+CASES = [
+    Case("resnet_backbone", lambda: beheaded(ResNet("fc", 10), "fc"), images(), **NONE),
+    Case("cnn_backbone", lambda: beheaded(Cnn("clf", 10), "clf"), images(), **NONE),
+    Case("trunk_alone", lambda: Trunk(48), images(), **NONE),
+    Case("vit_backbone", lambda: beheaded(Vit("head", 10), "head"), images(), **NONE),
+    Case("swin_backbone", lambda: beheaded(Swin("head", 10), "head"), images(), **NONE),
+    Case("convnext_backbone", lambda: beheaded(ConvNext("head", 10), "head"), images(), **NONE),
+    Case("mixer_backbone", lambda: beheaded(Mixer("head", 10, token_hidden=24), "head"), images(), **NONE),
+    Case("mobilenet_backbone", lambda: MobileNet("fc", nn.Identity(), project=12), images(), **BY_COUNT),
+    Case("text_backbone", lambda: beheaded(TextTransformer("fc", 6, pooler=None), "fc"), tokens(500), **NONE),
+    Case("text_backbone_with_pooler", lambda: beheaded(TextTransformer("fc", 6), "fc"), tokens(500), **BY_COUNT),
+    Case("regression", lambda: row(Cnn("fc", 2), "fc", 32), images(), **NONE),
+    Case("regression_odd_name", lambda: row(Cnn("alter", 2), "alter", 32), images(), **NONE),
+    Case("regression_stack", lambda: row(ResNet("fc", 2), "fc", 32, stack(32, 24, 1)), images(), **NONE),
+    Case("regression_vit", lambda: row(Vit("head", 2), "head", 32), images(), **NONE),
+    Case("binary_with_one_output", lambda: row(Cnn("classifier", 2), "classifier", 32), images(), None, 2, must_refuse="."),
+    Case("ordinal_with_one_row", lambda: Ordinal(8), images(), None, 8, must_refuse="."),
+    Case("siamese", lambda: siamese(), images(), **NONE),
+    Case("autoencoder", lambda: autoencoder(96, 48, 12), vectors(96), **BY_COUNT),
+    Case("autoencoder_deep", lambda: autoencoder(192, 64, 32, 8), vectors(192), **BY_COUNT),
+    Case("convolutional_autoencoder", convolutional_autoencoder, images(), **NONE),
+    Case("unet_mask", lambda: unet(1), images(), **NONE),
+    Case("unet_depth", lambda: unet(1, "tiefe"), images(), **NONE),
+    Case("unet_of_three_channels", lambda: unet(3), images(), **BY_COUNT),
+    Case("diffusion", diffusion, images(), **BY_COUNT),
+    Case("super_resolution", super_resolution, images(), **NONE),
+    Case("generator", generator, vectors(24), **NONE),
+    Case("generator_dense", lambda: dense_generator(192), vectors(16), **BY_COUNT),
+    Case("generator_with_first_layer", dcgan, vectors(16), **BY_COUNT),
+    Case("embedding_model", lambda: metric(64), images(), **BY_COUNT),
+    Case("embedding_model_with_norm", lambda: metric(128, "fc", norm=True), images(), **BY_COUNT),
+    Case("embedding_model_named_head", lambda: metric(24, "head"), images(), **BY_COUNT),
+    Case("language_model", lambda: language_model(False), tokens(300), **BY_COUNT),
+    Case("language_model_tied", lambda: language_model(True), tokens(300), **BY_COUNT),
+    Case("word_vectors", word_vectors, tokens(300), **BY_COUNT),
+    Case("forecast", lambda: forecaster(nn.LSTM, 1), sequences(9), **NONE),
+    Case("forecast_of_many_steps", lambda: forecaster(nn.GRU, 24), sequences(9), **BY_COUNT),
+    Case("recommender", recommender, tokens(150), **BY_COUNT),
+    Case("actor_and_critic", lambda: actor_and_critic(6), vectors(12), **BY_COUNT),
+]

@@ -1,0 +1,176 @@
+"""Self-supervised and semi-supervised models: projectors, predictors, queues, momentum copies, and a classifier or none.
+
+A model without a classifier is given a number of classes that no matrix has; what is found without that number is not judged,
+because a projector is as wide as its author likes.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from networks.cases import Case, images
+from networks.convolutional import ResNet, stack
+from networks.parts import Parts, Trunk, parameter
+
+HEADLESS = {"head": None, "classes": 20, "only_with_count": True}
+COPY = {"may_ask": True, "may_ask_with_count": True}
+
+
+def contrastive(probe: str | None = None, classes: int = 10, first: bool = False, width: int = 128, **names: str) -> Parts:
+    """Return SimCLR with a linear classifier on the features if a name for it is given."""
+    projector = names.get("projector", "projector")
+
+    def forward(model: Parts, x: Tensor) -> tuple[Tensor, ...]:
+        h = model.encoder(x)
+        z = model.get_submodule(projector)(h).norm(dim=1)
+        return (model.get_submodule(probe)(h.detach()), z) if probe else (z,)
+
+    layers = {projector: stack(32, 48, width)}
+    online = {probe: nn.Linear(32, classes)} if probe else {}
+    return Parts(forward, encoder=Trunk(32), **(online | layers if first else layers | online))
+
+
+def momentum(query: str, key: str, head: nn.Module, name: str = "fc", queue: int = 64) -> Parts:
+    """Return MoCo: two copies of one encoder and a queue of keys, or a student and its teacher."""
+
+    first = ResNet(name, 0, layer=head)
+    second = copy.deepcopy(first).requires_grad_(False)
+    for one in second.parameters():
+        one.add_(torch.randn_like(one) * 0.02)
+    buffers = {"queue": torch.randn(128, queue), "queue_ptr": torch.zeros(1, dtype=torch.long)} if queue else {}
+    return Parts(lambda m, x: m.get_submodule(query)(x), **{query: first, key: second}, **buffers)
+
+
+def predicting(width: int, probe: str | None, classes: int = 10) -> Parts:
+    """Return SimSiam or BYOL: a projector with norms and a predictor, perhaps with an online classifier."""
+
+    def forward(model: Parts, x: Tensor) -> tuple[Tensor, ...]:
+        h = model.backbone(x)
+        p = model.predictor(model.projection_mlp(h)).norm(dim=1)
+        return (model.get_submodule(probe)(h.detach()), p) if probe else (p,)
+
+    parts = {
+        "backbone": Trunk(32),
+        "projection_mlp": stack(32, 64, width, norm=True),
+        "predictor": stack(width, 16, width, norm=True),
+    }
+    return Parts(forward, **parts, **({probe: nn.Linear(32, classes)} if probe else {}))
+
+
+class Dino(nn.Module):
+    """DINO's head: a perceptron and a layer with normed weights of many prototypes."""
+
+    def __init__(self, out: int) -> None:
+        super().__init__()
+        self.backbone = Trunk(32)
+        self.head = nn.Module()
+        self.head.mlp = stack(32, 48, 24)
+        self.head.last_layer = nn.utils.weight_norm(nn.Linear(24, out, bias=False))
+        self.register_buffer("center", torch.zeros(1, out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head.last_layer(fn.normalize(self.head.mlp(self.backbone(x)), dim=1)) - self.center
+
+
+class Masked(nn.Module):
+    """A masked autoencoder of patches, with a classifier on its mean token if a name for it is given."""
+
+    def __init__(self, probe: str | None, classes: int = 10) -> None:
+        super().__init__()
+        self.patch_embed = nn.Linear(48, 32)
+        self.mask_token = parameter(1, 1, 24)
+        self.blocks = nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, dropout=0.0, batch_first=True), 1)
+        self.norm = nn.LayerNorm(32)
+        if probe:
+            self.add_module(probe, nn.Linear(32, classes))
+        self.decoder_embed = nn.Linear(32, 24)
+        self.decoder_norm = nn.LayerNorm(24)
+        self.decoder_pred = nn.Linear(24, 48)
+        self.name = probe
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        patches = fn.unfold(x, 4, stride=4).transpose(1, 2)
+        x = self.norm(self.blocks(self.patch_embed(patches)))
+        drawn = self.decoder_pred(self.decoder_norm(self.decoder_embed(x) + self.mask_token)) - patches
+        return (self.get_submodule(self.name)(x.mean(1)), drawn) if self.name else (drawn,)
+
+
+def image_and_text(width: int = 24) -> Parts:
+    """Return CLIP: two encoders and two projections (features, common width), given as raw parameters."""
+
+    def forward(model: Parts, x: Tensor) -> Tensor:
+        words = model.token_embedding(torch.randint(0, 500, (len(x), 8))).mean(1)
+        return (
+            model.logit_scale
+            * fn.normalize(model.visual(x) @ model.visual_proj)
+            @ fn.normalize(words @ model.text_projection).T
+        )
+
+    parts = {"visual": Trunk(32), "token_embedding": nn.Embedding(500, 40), "visual_proj": parameter(32, width)}
+    parts |= {"text_projection": parameter(40, width), "logit_scale": nn.Parameter(torch.tensor(2.0))}
+    return Parts(forward, **parts)
+
+
+def clustered(prototypes: int) -> Parts:
+    """Return SwAV: a projector and a layer of prototypes."""
+    forward = lambda m, x: m.prototypes(fn.normalize(m.projection_head(m.net(x))))  # noqa: E731
+    return Parts(
+        forward, net=Trunk(32), projection_head=stack(32, 48, 24), prototypes=nn.Linear(24, prototypes, bias=False)
+    )
+
+
+CASES = [
+    Case("simclr", lambda: contrastive(), images(), **HEADLESS),
+    Case("simclr_other_width", lambda: contrastive(width=96), images(), **HEADLESS),
+    Case("simclr_online_classifier", lambda: contrastive("online_classifier"), images(), "online_classifier", may_ask=True),
+    Case("simclr_linear_probe", lambda: contrastive("linear_probe", 20), images(), "linear_probe", may_ask=True),
+    Case("simclr_probe_first", lambda: contrastive("evaluator", 20, first=True), images(), "evaluator", may_ask=True),
+    Case("simclr_hidden_is_classes", lambda: contrastive("lin_eval", 48), images(), "lin_eval", may_ask=True),
+    Case("supcon_projector_named_head", lambda: contrastive("clf", 10, projector="head"), images(), "clf", may_ask=True),
+    Case(
+        "supcon_projector_named_fc", lambda: contrastive("klassen", 12, projector="fc"), images(), "klassen", may_ask=True
+    ),
+    Case(
+        "supcon_projector_as_many", lambda: contrastive("clf", 24, projector="proj_head", width=24), images(), "clf", **COPY
+    ),
+    Case("moco", lambda: momentum("encoder_q", "encoder_k", nn.Linear(32, 128)), images(), **HEADLESS),
+    Case("moco_v2", lambda: momentum("encoder_q", "encoder_k", stack(32, 32, 128)), images(), **HEADLESS),
+    Case(
+        "teacher_and_student",
+        lambda: momentum("student", "teacher", nn.Linear(32, 10), queue=0),
+        images(),
+        "student.fc",
+        **COPY,
+    ),
+    Case(
+        "student_first_odd_head",
+        lambda: momentum("student", "teacher", nn.Linear(32, 20), "urteil", 0),
+        images(),
+        "student.urteil",
+        **COPY,
+    ),
+    Case(
+        "model_and_ema", lambda: momentum("model", "model_ema", nn.Linear(32, 9), "clf", 0), images(), "model.clf", **COPY
+    ),
+    Case(
+        "online_and_target",
+        lambda: momentum("online", "target", nn.Linear(32, 10), "clf", 0),
+        images(),
+        "online.clf",
+        **COPY,
+    ),
+    Case("simsiam", lambda: predicting(64, None), images(), **HEADLESS),
+    Case("simsiam_with_classifier", lambda: predicting(64, "clf"), images(), "clf", may_ask=True),
+    Case("simsiam_predictor_is_classes", lambda: predicting(24, "zuordnung", 16), images(), "zuordnung", may_ask=True),
+    Case("simsiam_projection_is_classes", lambda: predicting(20, "online_fc", 20), images(), "online_fc", **COPY),
+    Case("dino", lambda: Dino(200), images(), **HEADLESS),
+    Case("masked_autoencoder", lambda: Masked(None), images(), **HEADLESS),
+    Case("masked_autoencoder_with_probe", lambda: Masked("probe", 10), images(), "probe", may_ask=True),
+    Case("masked_autoencoder_probe_is_pixels", lambda: Masked("sonde", 48), images(), "sonde", **COPY),
+    Case("clip", lambda: image_and_text(), images(), **HEADLESS),
+    Case("swav", lambda: clustered(300), images(), **HEADLESS),
+]
