@@ -14,6 +14,7 @@ FAMILIES = (
     "efficient",
     "attention",
     "recurrent",
+    "modalities",
     "heads",
     "tasks",
     "distractors",

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from peft import IA3Config, LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -27,7 +26,13 @@ def lora(
 ) -> Callable[[], nn.Module]:
     """Return a function that gives PEFT's model with low-rank changes to these layers."""
     config = {"target_modules": list(targets), "r": rank, "lora_alpha": alpha, **options}
-    return lambda: get_peft_model(build(), LoraConfig(**config))
+
+    def changed_network() -> nn.Module:
+        from peft import LoraConfig, get_peft_model
+
+        return get_peft_model(build(), LoraConfig(**config))
+
+    return changed_network
 
 
 def composed(path: str) -> Callable[[nn.Module], Tensor]:
@@ -111,8 +116,23 @@ class Prompted(nn.Module):
         return self.get_submodule(self.last)(self.enc(x) + self.prompt_embeddings.mean((0, 1)))
 
 
-def own(head: str, layer: nn.Module) -> Callable[[], nn.Module]:
-    return lambda: Parts(lambda m, x: m.get_submodule(head)(m.trunk(x)), trunk=Trunk(32), **{head: layer})
+def scaled(build: Callable[[], nn.Module]) -> nn.Module:
+    """Return PEFT's model whose layers are scaled by learned vectors."""
+    from peft import IA3Config, get_peft_model
+
+    return get_peft_model(build(), IA3Config(target_modules=["qkv", "fc2"], feedforward_modules=["fc2"]))
+
+
+def other_rank(model: nn.Module) -> dict[str, Tensor]:
+    """Return a state dict whose change of the head belongs to another number of classes."""
+    state = model.state_dict()
+    name = next(name for name in state if name.endswith("lora_B.default.weight"))
+    state[name] = state[name][:-1].clone()
+    return state
+
+
+def own(head: str, layer: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+    return lambda: Parts(lambda m, x: m.get_submodule(head)(m.trunk(x)), trunk=Trunk(32), **{head: layer()})
 
 
 def adapted(head: str, classes: int, hidden: int, adapter_last: bool = False) -> Parts:
@@ -242,6 +262,7 @@ CASES = [
         weight=composed(PREFIX + "fc"),
         **UNKNOWN_SCALE,
     ),
+    Case("head_lora_that_does_not_fit", lora(cnn("fc"), "fc"), images(), None, 10, save=other_rank, must_refuse="."),
     Case("head_dora", lora(cnn("fc"), "fc", use_dora=True), images(), None, 10, must_refuse="."),
     Case(
         "head_lora_merged",
@@ -269,10 +290,17 @@ CASES = [
         save=only_changes,
         must_refuse=".",
     ),
-    Case("loralib_head", own("fc", LoraLinear(32, 10)), images(), "fc", weight=lambda m: effective(m.fc), **UNKNOWN_SCALE),
+    Case(
+        "loralib_head",
+        own("fc", lambda: LoraLinear(32, 10)),
+        images(),
+        "fc",
+        weight=lambda m: effective(m.fc),
+        **UNKNOWN_SCALE,
+    ),
     Case(
         "loralib_head_merged",
-        own("fc", LoraLinear(32, 10, merges=True)),
+        own("fc", lambda: LoraLinear(32, 10, merges=True)),
         images(),
         "fc",
         weight=lambda m: effective(m.fc),
@@ -280,7 +308,7 @@ CASES = [
     ),
     Case(
         "loralib_odd_head",
-        own("deuten", LoraLinear(32, 20)),
+        own("deuten", lambda: LoraLinear(32, 20)),
         images(),
         "deuten",
         weight=lambda m: effective(m.deuten),
@@ -288,7 +316,7 @@ CASES = [
     ),
     Case(
         "loralib_square_rank_is_classes",
-        own("y", LoraLinear(32, 32, 32)),
+        own("y", lambda: LoraLinear(32, 32, 32)),
         images(),
         "y",
         weight=lambda m: effective(m.y),
@@ -296,7 +324,7 @@ CASES = [
     ),
     Case(
         "linear_and_lora",
-        own("fc", Composite(32, 10)),
+        own("fc", lambda: Composite(32, 10)),
         images(),
         "fc",
         weight=lambda m: m.fc.linear.weight + m.fc.alpha * (m.fc.lora.A @ m.fc.lora.B).T,
@@ -304,7 +332,7 @@ CASES = [
     ),
     Case(
         "linear_and_lora_square",
-        own("out", Composite(32, 32)),
+        own("out", lambda: Composite(32, 32)),
         images(),
         "out",
         weight=lambda m: m.out.linear.weight + m.out.alpha * (m.out.lora.A @ m.out.lora.B).T,
@@ -312,7 +340,7 @@ CASES = [
     ),
     Case(
         "scaled_body",
-        lambda: get_peft_model(Vit("clf", 10), IA3Config(target_modules=["qkv", "fc2"], feedforward_modules=["fc2"])),
+        lambda: scaled(vit("clf")),
         images(),
         PREFIX + "clf",
         steps=1,
@@ -320,7 +348,7 @@ CASES = [
     Case("bottleneck_adapter", lambda: adapted("clf", 10, 8), images(), "clf"),
     Case("bottleneck_adapter_hidden_is_classes", lambda: adapted("clf", 8, 8), images(), "clf"),
     Case("bottleneck_adapter_registered_last", lambda: adapted("wahl", 10, 8, True), images(), "wahl", may_ask=True),
-    Case("bottleneck_adapter_last_as_many", lambda: adapted("wahl", 8, 8, True), images(), "wahl"),
+    Case("bottleneck_adapter_last_as_many", lambda: adapted("wahl", 8, 8, True), images(), "wahl", may_ask_with_count=True),
     Case("prompts", lambda: Prompted("head", 10, 5), images(), "head"),
     Case("prompts_as_many_as_classes", lambda: Prompted("ziel", 20, 20), images(), "ziel"),
 ]

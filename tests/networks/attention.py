@@ -251,5 +251,6 @@ CASES = [
         lambda: AttentionPooled("slide", 20, gate_last=True),
         sequences(24),
         "slide",
+        may_ask_with_count=True,
     ),
 ]

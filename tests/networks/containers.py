@@ -83,6 +83,16 @@ def in_parts(**keys: str) -> Callable[[nn.Module], Any]:
     return lambda model: {key: model.get_submodule(path).state_dict() for key, path in keys.items()}
 
 
+def next_to(key: str, made: Callable[[Tensor], Tensor]) -> Callable[[nn.Module], Any]:
+    """Return a function that saves the network with a tensor for each of its weights next to it, under the same names."""
+
+    def save(model: nn.Module) -> dict[str, Any]:
+        others = {name: made(one.detach()) for name, one in model.named_parameters()}
+        return {"model": model.state_dict(), key: others, "epoch": 9}
+
+    return save
+
+
 def averaged(model: nn.Module) -> dict[str, Any]:
     mean = torch.optim.swa_utils.AveragedModel(model)
     mean.update_parameters(model)
@@ -200,6 +210,10 @@ CASES = [
     plain("mean_teacher_teacher_first", with_other("student", "teacher", other_first=True), "y", 12),
     plain("best_next_to_last", with_other("model", "best_model"), "clf", 10, **EITHER),
     plain("previous_next_to_it", with_other("current", "previous"), "clf", 10, **EITHER),
+    plain("masks_next_to_it", next_to("masks", lambda one: (one.abs() > 0.05).float()), "clf", 10, **EITHER),
+    plain("fisher_next_to_it", next_to("fisher", torch.square), "clf", 10, **EITHER),
+    plain("gradients_next_to_it", next_to("grads", torch.randn_like), "clf", 16, **EITHER),
+    plain("initial_weights_next_to_it", with_other("state_dict", "init_state_dict"), "clf", 10, **EITHER),
     plain("tuple", lambda m: (m.state_dict(), optimizer(m), 3), "clf"),
     plain("list", lambda m: [m.state_dict(), 3, 0.7], "urteil", 10),
     plain("tuple_epoch_first", lambda m: (12, m.state_dict()), "readout", 16),
@@ -273,6 +287,7 @@ CASES = [
         images(),
         "c",
         save=in_parts(klassifikator="c", netz="e"),
+        may_ask=True,
     ),
     Case(
         "shot_three_parts",

@@ -199,7 +199,7 @@ CASES = [
     Case("senet_gate_hidden_is_classes", lambda: SeNet("clf", 8), images(), "clf"),
     Case("senet_gate_width_is_classes", lambda: SeNet("salida", 32), images(), "salida"),
     Case("senet_gate_registered_last", lambda: SeNet("decision", 20, gate_last=True), images(), "decision", may_ask=True),
-    Case("senet_gate_last_hidden_is_classes", lambda: SeNet("fc", 8, gate_last=True), images(), "fc"),
+    Case("senet_gate_last_hidden_is_classes", lambda: SeNet("fc", 8, gate_last=True), images(), "fc", may_ask=True),
     Case("efficientnet_fc", lambda: MobileNet("_fc", nn.Linear(48, 10), gate=4), images(), "_fc"),
     Case("efficientnet_gate_is_classes", lambda: MobileNet("_fc", nn.Linear(48, 10), gate=10), images(), "_fc"),
     Case("efficientnet_projection_is_classes", lambda: MobileNet("krone", nn.Linear(48, 20), 20, 4), images(), "krone"),

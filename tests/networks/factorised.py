@@ -63,13 +63,25 @@ def normed(dim: int | None = 0) -> Change:
     return lambda layer: nn.utils.weight_norm(layer, dim=dim)
 
 
-def newly_normed(dim: int = 0) -> Change:
+def newly_normed(dim: int | None = 0) -> Change:
     return lambda layer: parametrizations.weight_norm(layer, dim=dim)
 
 
 def pruned_and_normed(layer: nn.Module) -> None:
     parametrizations.spectral_norm(layer)
     parametrize.register_parametrization(layer, "weight", Doubled())
+
+
+def pruned_bias_only(layer: nn.Module) -> None:
+    prune.l1_unstructured(layer, "bias", 0.5)
+
+
+def spectral_of_columns(layer: nn.Module) -> None:
+    nn.utils.spectral_norm(layer, dim=1)
+
+
+def newly_spectral_of_columns(layer: nn.Module) -> None:
+    parametrizations.spectral_norm(layer, dim=1)
 
 
 spectral = nn.utils.spectral_norm
@@ -135,6 +147,30 @@ def only_last(name: str) -> Callable[[nn.Module], tuple[Tensor, ...]]:
     return lambda model: (model.get_submodule(name).weight,)
 
 
+class Noisy(nn.Module):
+    """A Bayesian layer: means and deviations of its weights; ``eval()`` uses the means."""
+
+    def __init__(self, features: int, classes: int, names: tuple[str, str], buffer: bool = False) -> None:
+        super().__init__()
+        for name, scale in zip(names, (0.1, 0.01), strict=True):
+            self.register_parameter(name, nn.Parameter(torch.randn(classes, features) * scale))
+        if buffer:
+            self.register_buffer("weight_epsilon", torch.randn(classes, features))
+        self.bias_mu = nn.Parameter(torch.zeros(classes))
+        self.names = names
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean, spread = (getattr(self, name) for name in self.names)
+        return fn.linear(x, mean + spread * torch.randn_like(mean) if self.training else mean, self.bias_mu)
+
+
+def noisy(head: str, classes: int, names: tuple[str, str], buffer: bool = False) -> Parts:
+    layer = Noisy(32, classes, names, buffer)
+    return Parts(
+        lambda m, x: m.classify(m.trunk(x)), lambda m, x: m.get_submodule(head)(x), trunk=Trunk(32), **{head: layer}
+    )
+
+
 def with_other_mask(model: nn.Module) -> dict[str, Tensor]:
     """Return a state dict whose mask belongs to another number of classes."""
     state = model.state_dict()
@@ -187,6 +223,13 @@ CASES = [
         save=without("clf.weight_mask"),
         **UNKNOWN,
     ),
+    Case("pruned_bias_only", changed(cnn("verdict", 12), verdict=pruned_bias_only), images(), "verdict"),
+    Case("noisy", lambda: noisy("fc", 10, ("weight_mu", "weight_sigma"), True), images(), "fc.weight_mu", **TWO),
+    Case("noisy_odd_name", lambda: noisy("sortie", 20, ("mu_weight", "rho_weight")), images(), "sortie.mu_weight", **TWO),
+    Case("spectral_norm_of_columns", changed(cnn("fc"), fc=spectral_of_columns), images(), "fc"),
+    Case("spectral_norm_of_columns_square", changed(cnn("fc", 32), fc=spectral_of_columns), images(), "fc", **TWO),
+    Case("new_spectral_norm_of_columns", changed(cnn("fc"), fc=newly_spectral_of_columns), images(), "fc"),
+    Case("new_weight_norm_dim_none", changed(cnn("fc", 9), fc=newly_normed(None)), images(), "fc"),
     Case("weight_norm", changed(cnn("fc"), fc=normed()), images(), "fc"),
     Case("weight_norm_odd_name", changed(cnn("l_out", 20), l_out=normed()), images(), "l_out"),
     Case("weight_norm_square", changed(cnn("l_out", 32), l_out=normed()), images(), "l_out"),

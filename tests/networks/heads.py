@@ -94,6 +94,20 @@ def one_against_the_rest(classes: int, width: int = 32) -> Parts:
     return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(width), detectors=detectors)
 
 
+def in_tasks(*classes: int, width: int = 32) -> Parts:
+    """Return a network whose logits are those of several layers side by side, one for each task learned so far."""
+    classify: Callable[[Parts, Tensor], Tensor] = lambda m, x: torch.cat([one(x) for one in m.detectors], 1)  # noqa: E731
+    layers = nn.ModuleList(nn.Linear(width, number) for number in classes)
+    return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(width), detectors=layers)
+
+
+def mean_of_two(first: str, second: str, classes: int) -> Parts:
+    """Return a network whose logits are the mean of two layers."""
+    classify: Callable[[Parts, Tensor], Tensor] = lambda m, x: (m.get_submodule(first)(x) + m.get_submodule(second)(x)) / 2  # noqa: E731
+    layers = {name: nn.Linear(32, classes) for name in (first, second)}
+    return Parts(lambda m, x: m.classify(m.trunk(x)), classify, trunk=Trunk(32), **layers)
+
+
 def maps(width: int = 24) -> nn.Sequential:
     """Return convolutions whose output is a map of 4x4 places."""
     return nn.Sequential(nn.Conv2d(3, 12, 3, 2, 1), nn.ReLU(), nn.Conv2d(12, width, 3, 2, 1), nn.ReLU())
@@ -264,10 +278,22 @@ CASES = [
         weight=stacked,
         may_ask_with_count=True,
     ),
+    Case("tasks_side_by_side", lambda: in_tasks(10, 10), images(), "detectors", weight=stacked, may_ask_with_count=True),
+    Case(
+        "tasks_of_other_numbers", lambda: in_tasks(8, 5, 5), images(), "detectors", weight=stacked, may_ask_with_count=True
+    ),
+    Case(
+        "mean_of_two",
+        lambda: mean_of_two("tete_a", "tete_b", 10),
+        images(),
+        "trunk",
+        weight=lambda m: (m.tete_a.weight + m.tete_b.weight) / 2,
+        may_ask_with_count=True,
+    ),
     Case("flattened_map", lambda: flattened("dense", 10), images(), "dense"),
     Case("flattened_map_width_is_classes", lambda: flattened("fc_end", 24), images(), "fc_end"),
-    Case("convolution_of_whole_map", lambda: whole_map("conv_fc", 10), images(), "conv_fc"),
-    Case("convolution_of_whole_map_width_is_classes", lambda: whole_map("score", 24), images(), "score"),
+    Case("convolution_of_whole_map", lambda: whole_map("conv_fc", 10), images(), "conv_fc", may_ask=True),
+    Case("convolution_of_whole_map_width_is_classes", lambda: whole_map("score", 24), images(), "score", may_ask=True),
     Case("bilinear", lambda: bilinear("fc", 20), images(), "fc"),
     Case("bilinear_width_is_classes", lambda: bilinear("espèces", 16), images(), "espèces"),
     Case("two_streams", lambda: fused("fusion", 11), images(), "fusion"),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from pytorch_metric_learning import losses
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
@@ -106,33 +105,27 @@ def holding(
     return case | ({"save": save} if save else {}) | known
 
 
-def arcface(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.ArcFaceLoss(classes, width)
+def from_library(name: str, **options: Any) -> Callable[[int, int], Callable[[], nn.Module]]:
+    """Return a function of the numbers of classes and features that returns a builder of a loss of pytorch-metric-learning."""
+
+    def builder(classes: int, width: int = 24) -> Callable[[], nn.Module]:
+        def build() -> nn.Module:
+            from pytorch_metric_learning import losses
+
+            return getattr(losses, name)(num_classes=classes, embedding_size=width, **options)
+
+        return build
+
+    return builder
 
 
-def cosface(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.CosFaceLoss(classes, width)
-
-
-def softmax(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.NormalizedSoftmaxLoss(classes, width)
-
-
-def anchor(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.ProxyAnchorLoss(classes, width)
-
-
-def nca(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.ProxyNCALoss(classes, width)
-
-
-def subcentres(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.SubCenterArcFaceLoss(num_classes=classes, embedding_size=width, sub_centers=3)
-
-
-def triple(classes: int, width: int = 24) -> Callable[[], nn.Module]:
-    return lambda: losses.SoftTripleLoss(classes, width, centers_per_class=3)
-
+arcface = from_library("ArcFaceLoss")
+cosface = from_library("CosFaceLoss")
+softmax = from_library("NormalizedSoftmaxLoss")
+anchor = from_library("ProxyAnchorLoss")
+nca = from_library("ProxyNCALoss")
+subcentres = from_library("SubCenterArcFaceLoss", sub_centers=3)
+triple = from_library("SoftTripleLoss", centers_per_class=3)
 
 ASK = {"may_ask": True}
 SQUARE = {"may_ask": True, "may_ask_with_count": True}
@@ -175,7 +168,7 @@ CASES = [
         with_loss("metric", arcface(10), 10, embedder="embedding"),
         **holding("W", name="metric"),
     ),
-    Case("arcface_within_classes_as_trunk", with_loss("arc", arcface(32), 32), **holding("W", name="arc")),
+    Case("arcface_within_classes_as_trunk", with_loss("arc", arcface(32), 32), **holding("W", name="arc", **ASK)),
     Case("cosface_within", with_loss("verlust", cosface(20), 20), **holding("W", name="verlust")),
     Case("proxy_anchor_within", with_loss("criterion", anchor(12), 12), **holding("proxies", name="criterion")),
     Case("proxy_nca_within_fc", with_loss("perte", nca(20), 20, embedder="fc"), **holding("proxies", name="perte")),

@@ -230,4 +230,25 @@ CASES = [
         images(),
         "verdict",
     ),
+    Case(
+        "data_sets_first",
+        lambda: side_by_side("heads.cifar", "heads.dtd", heads=nn.ModuleDict({"cifar": linear(10), "dtd": linear(47)})),
+        images(),
+        "heads.cifar",
+        may_ask=True,
+    ),
+    Case(
+        "data_sets_second",
+        lambda: side_by_side("heads.dtd", "heads.cifar", heads=nn.ModuleDict({"cifar": linear(10), "dtd": linear(47)})),
+        images(),
+        "heads.dtd",
+        may_ask=True,
+    ),
+    Case(
+        "data_sets_unfamiliar",
+        lambda: side_by_side("b.y", "a.y", a=nn.ModuleDict({"y": linear(12)}), b=nn.ModuleDict({"y": linear(30)})),
+        images(),
+        "b.y",
+        may_ask=True,
+    ),
 ]
