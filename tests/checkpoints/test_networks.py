@@ -19,6 +19,10 @@ CASES = dict(cases())
 ALL = pytest.mark.parametrize("name", CASES)
 
 
+def test_names_of_networks_are_unique() -> None:
+    assert len(CASES) == len(cases())
+
+
 @cache
 def network_of(name: str) -> Network:
     """Return one network; it is built once for both tests, and by the worker that needs it."""

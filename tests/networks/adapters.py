@@ -1,6 +1,6 @@
 """Low-rank and other adapters in whole state dicts: on the body, on the head, and next to a trained copy of the head.
 
-The scale of a low-rank change is no tensor. Where the change is to the head, a reader that does not know the scale has to refuse.
+A state dict does not hold the scale of a low-rank change. If the head is changed, a reader without the scale has to refuse.
 """
 
 from __future__ import annotations

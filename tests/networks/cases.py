@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,29 +46,29 @@ class Network:
     """A checkpoint's contents and what is true of them."""
 
     name: str
-    contents: Any
+    contents: Any = field(repr=False)
     """The object that ``torch.save`` writes."""
-    head: NDArray[np.float32] | None
+    head: NDArray[np.float32] | None = field(repr=False)
     """The weight (classes, features) that ``forward()`` uses; None if the network has no classifier."""
     head_name: str | None
     """The name of the head's weight; of the head's module, if the weight is stored in parts."""
     classes: int | None
     """The number of classes that labels would tell. Without a classifier: a number that no matrix of the file has."""
-    also: tuple[NDArray[np.float32], ...] = ()
+    also: tuple[NDArray[np.float32], ...] = field(default=(), repr=False)
     """Other matrices that are as right as `head`."""
     may_ask: bool = False
-    """Whether it is as good to ask or refuse if the number of classes is unknown."""
+    """True if a question is as good as the head when the number of classes is unknown."""
     may_ask_with_count: bool = False
-    """Whether it is as good to ask or refuse even if the number of classes is known."""
+    """True if a question is as good as the head even when the number of classes is known."""
     must_refuse: str | None = None
-    """A regular expression of the reason if the only right result is none."""
+    """A regular expression that the reason matches, if refusing is the only right result."""
     only_with_count: bool = False
-    """Whether nobody could decide without the number of classes, so that no result is expected without it."""
+    """True if nobody could decide without the number of classes: no result is expected without it."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """How one network is built, trained and saved."""
+    """A network that is still to be built: the functions that build, feed and save it, and what is known of its head."""
 
     name: str
     build: Callable[[], nn.Module]
@@ -78,13 +78,13 @@ class Case:
     classes: int | None = None
     """The number of classes; None if it is the number of the head's rows."""
     then: bool = False
-    """Whether a layer or a scale follows the head, so that its outputs are not the logits."""
+    """True if a layer or a scale follows the head, so that its outputs are not the logits."""
     measure: str = "linear"
-    """How the head uses its weight: ``linear``, ``cosine`` (up to the length of each row) or ``distance``."""
+    """The head's function: ``linear``, ``cosine`` (which ignores the length of each row) or ``distance``."""
     transposed: bool = False
-    """Whether the parameter is (features, classes)."""
+    """True if the parameter is (features, classes)."""
     weight: Callable[[nn.Module], Tensor] | None = None
-    """The head's weight (classes, features) if it is no single parameter; ``classify``, or else the head, computes with it."""
+    """A function that composes the weight (classes, features) of a head that is not a single parameter."""
     steps: int = 2
     save: Callable[[nn.Module], Any] = lambda model: model.state_dict()
     also: Callable[[nn.Module], tuple[Tensor, ...]] = lambda _model: ()

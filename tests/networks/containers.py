@@ -339,8 +339,24 @@ CASES = [
         save=in_parts(teacher="t", student="s"),
         **SPLIT,
     ),
-    Case("quantised", cnn("fc", 10), images(), "fc", save=quantised, also=dequantised("fc")),
-    Case("quantised_odd_name", cnn("sortie", 20), images(), "sortie", save=quantised, also=dequantised("sortie")),
+    Case(
+        "quantised",
+        cnn("fc", 10),
+        images(),
+        "fc",
+        save=quantised,
+        also=dequantised("fc"),
+        **EITHER,
+    ),
+    Case(
+        "quantised_odd_name",
+        cnn("sortie", 20),
+        images(),
+        "sortie",
+        save=quantised,
+        also=dequantised("sortie"),
+        **EITHER,
+    ),
     Case(
         "quantised_state",
         cnn("verdict", 12),
@@ -356,5 +372,6 @@ CASES = [
         "out",
         save=quantised,
         also=dequantised("out"),
+        **EITHER,
     ),
 ]

@@ -1,4 +1,4 @@
-"""Heads that a checkpoint keeps in parts: pruned, normed, spectrally normed, orthogonal, or parametrised in a way of its own."""
+"""Heads that a checkpoint keeps in parts: pruned, normed, spectrally normed, orthogonal, or parametrised by the author."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Change = Callable[[nn.Module], Any]
 
 
 def changed(build: Callable[[], nn.Module], **changes: Change) -> Callable[[], nn.Module]:
-    """Return a function that builds a network and changes its modules of these names (``__`` stands for a dot)."""
+    """Return a function that builds a network and changes its modules of these names (``__`` means a dot)."""
 
     def changed_network() -> nn.Module:
         model = build()

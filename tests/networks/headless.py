@@ -1,7 +1,7 @@
 """Networks without a classifier, for which any matrix would be wrong.
 
-Labels tell a number of classes that no matrix has. Where the last layer could as well be a classifier by its shape (a decoder of
-784 pixels, a projection to 64 dimensions), what is found without that number is not judged.
+Labels tell a number of classes that no matrix has. By its shape, the last layer may be a classifier as well (a decoder of 784
+pixels, a projection to 64 dimensions). Results without the number of classes are not judged then.
 """
 
 from __future__ import annotations
@@ -154,6 +154,22 @@ def actor_and_critic(actions: int) -> Parts:
     return Parts(forward, actor=stack(12, 32, actions), critic=stack(12, 32, 1), log_std=parameter(actions))
 
 
+def capsules(classes: int) -> Parts:
+    """Return a capsule network: a matrix for each pair of capsules, and a decoder of pixels."""
+
+    def forward(model: Parts, x: Tensor) -> tuple[Tensor, Tensor]:
+        small = fn.relu(model.primary(fn.relu(model.conv(x)))).reshape(len(x), -1, 8)
+        votes = torch.einsum("rcoi,bri->bco", model.route_weights[0], small)
+        return votes.norm(dim=2), model.decoder(votes.flatten(1))
+
+    parts = {
+        "conv": nn.Conv2d(3, 16, 5, 2),
+        "primary": nn.Conv2d(16, 16, 3, 2),
+        "route_weights": parameter(1, 8, classes, 6, 8),
+    }
+    return Parts(forward, **parts, decoder=stack(6 * classes, 48, 64))
+
+
 NONE: dict[str, Any] = {"head": None, "classes": 20, "must_refuse": "."}
 BY_COUNT: dict[str, Any] = NONE | {"only_with_count": True}
 CASES = [
@@ -195,4 +211,5 @@ CASES = [
     Case("forecast_of_many_steps", lambda: forecaster(nn.GRU, 24), sequences(9), **BY_COUNT),
     Case("recommender", recommender, tokens(150), **BY_COUNT),
     Case("actor_and_critic", lambda: actor_and_critic(6), vectors(12), **BY_COUNT),
+    Case("capsules", lambda: capsules(10), images(), **BY_COUNT | {"classes": 10}),
 ]

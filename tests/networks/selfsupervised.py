@@ -1,7 +1,7 @@
 """Self-supervised and semi-supervised models: projectors, predictors, queues, momentum copies, and a classifier or none.
 
-A model without a classifier is given a number of classes that no matrix has; what is found without that number is not judged,
-because a projector is as wide as its author likes.
+Labels tell a number of classes that no matrix of a model without a classifier has. Results without that number are not judged,
+because a projector has any width.
 """
 
 from __future__ import annotations
