@@ -7,6 +7,7 @@ because a projector has any width.
 from __future__ import annotations
 
 import copy
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +70,9 @@ class Dino(nn.Module):
         self.backbone = Trunk(32)
         self.head = nn.Module()
         self.head.mlp = stack(32, 48, 24)
-        self.head.last_layer = nn.utils.weight_norm(nn.Linear(24, out, bias=False))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            self.head.last_layer = nn.utils.weight_norm(nn.Linear(24, out, bias=False))
         self.register_buffer("center", torch.zeros(1, out))
 
     def forward(self, x: Tensor) -> Tensor:
