@@ -1,17 +1,54 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the rule that ``tests/shared_data`` runs only where ``DSI_SHARED`` names the data."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import four_runs as training_runs
+import pictures
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+from dsi_cli.labels.presets import load_preset
+
+VARIABLE = "DSI_SHARED"
+SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
+
+
+def pytest_configure() -> None:
+    """Stop at once if the variable names no folder."""
+    folder = os.environ.get(VARIABLE)
+    if folder and not Path(folder).is_dir():
+        raise pytest.UsageError(f"{VARIABLE} names no folder: {folder}; unset it, or set it to the folder of shared data")
+
+
+def pytest_report_header() -> str:
+    """Say whether the tests that need the shared data are run."""
+    if os.environ.get(VARIABLE):
+        return f"tests/shared_data reads the data in {os.environ[VARIABLE]}"
+    return f"tests/shared_data is left out: {VARIABLE} is not set"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests that need the shared data if no variable names it."""
+    return True if collection_path == SHARED_DATA and not os.environ.get(VARIABLE) else None
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Return the folder of shared real data, which lies beside the checkout; without it the test is skipped."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the shared data folder {SHARED.name} beside the checkout")
-    return SHARED
+def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
+    return training_runs.write(tmp_path_factory.mktemp("four") / "runs")
+
+
+@pytest.fixture(scope="session")
+def colour_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 10 images of 32 x 32 pixels for each class of CIFAR-100; do not write to it."""
+    folder = tmp_path_factory.mktemp("colour") / "images"
+    return pictures.write(folder, load_preset("cifar100").names, each=10, size=32, mode="RGB")
+
+
+@pytest.fixture(scope="session")
+def grey_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 10 grey images of 28 x 28 pixels for each class of Fashion-MNIST; do not write to it."""
+    names = [name.replace("/", "-") for name in load_preset("fashion-mnist").names]
+    return pictures.write(tmp_path_factory.mktemp("grey") / "images", names, each=10, size=28, mode="L")

@@ -96,18 +96,18 @@ def test_the_heads_are_the_real_ones_bit_for_bit(run, real_heads):
 
 
 @pytest.mark.parametrize("run", DEMO)
-def test_the_predictions_are_as_right_as_the_log_says(run, shared):
+def test_the_predictions_are_as_right_as_the_log_says(run, four_runs):
     with runs_folder() as folder:
         predictions = np.load(folder / run / "preds.npy", allow_pickle=False)
         targets = np.load(folder / run / "targets.npy", allow_pickle=False)
         with (folder / run / "log.csv").open(newline="", encoding="utf-8") as file:
             accuracy = [float(row["test_acc"]) for row in csv.DictReader(file)]
         for name in ("log.csv", "classes.txt"):
-            assert (folder / run / name).read_bytes() == (shared / "data" / "runs" / run / name).read_bytes()
+            assert (folder / run / name).read_bytes() == (four_runs / run / name).read_bytes()
     assert predictions.shape == (31, 10_000)
     assert_array_equal((predictions == targets).mean(axis=1).round(4), accuracy)
     for name, values in (("preds", predictions), ("targets", targets)):
-        assert_array_equal(values, np.load(shared / "data" / "runs" / run / f"{name}.npy"))
+        assert_array_equal(values, np.load(four_runs / run / f"{name}.npy"))
 
 
 def test_the_demo_is_small():

@@ -164,11 +164,11 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def few(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def few(colour_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of ten classes of ten images; do not write to it."""
     folder = tmp_path_factory.mktemp("few") / "images"
     for name in FEW:
-        shutil.copytree(shared / "data" / "images" / "cifar100" / name, folder / name)
+        shutil.copytree(colour_images / name, folder / name)
     return folder
 
 

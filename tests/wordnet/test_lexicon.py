@@ -4,29 +4,9 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
 import pytest
 
-from dsi_cli.wordnet import lexicon, taxonomy
-
-
-def sample_words():
-    rng = np.random.default_rng(3)
-    lemmas, irregular = sorted(lexicon.load().rows), sorted(lexicon.load().irregular)
-    words = [lemmas[k] for k in rng.choice(len(lemmas), 150, replace=False)]
-    plurals = [f"{word}s" for word in words[:50]] + ["boxes", "churches", "wolves", "berries", "firemen", "glasses"]
-    return words + plurals + [irregular[k] for k in rng.choice(len(irregular), 100, replace=False)] + ["", "s", "zzzz"]
-
-
-def test_senses_are_nltks_in_its_order(nltk_wordnet):
-    for word in sample_words():
-        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(word, "n"))
-        assert [taxonomy.load().names[node] for node in lexicon.senses(word)] == list(expected), word
-
-
-def test_base_forms_begin_with_nltks(nltk_wordnet):
-    for word in sample_words():
-        assert (lexicon.base_forms(word) or [None])[0] == nltk_wordnet.morphy(word, "n"), word
+from dsi_cli.wordnet import lexicon
 
 
 @pytest.mark.parametrize(
