@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import struct
-import time
 import zipfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -79,11 +78,16 @@ def sample(dtype: str) -> torch.Tensor:
     return values.to(kind)
 
 
-@pytest.mark.parametrize("dtype", FLOATS + OTHERS + UNSIGNED)
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        (kind, dtype)
+        for kind in WRITERS
+        for dtype in FLOATS + OTHERS + UNSIGNED
+        if not (kind == "safetensors" and dtype.endswith("fnuz"))  # safetensors has no such type
+    ],
+)
 def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
-    if kind == "safetensors" and dtype.endswith("fnuz"):
-        pytest.skip("safetensors has no fnuz")
     if kind != "safetensors" and dtype in ("uint64", "uint32", "uint16"):
         pytest.importorskip("torch", minversion="2.3")
     tensor = sample(dtype)
@@ -481,10 +485,8 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
 
 def test_a_pipe_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
-    begin = time.monotonic()
-    with pytest.raises(UnreadableError, match="not a regular file"):
+    with pytest.raises(UnreadableError, match="not a regular file"):  # opening it would wait for a writer for ever
         Source(tmp_path / "pipe.pt")
-    assert time.monotonic() - begin < 1
 
 
 def test_what_cannot_be_opened_says_why(tmp_path):

@@ -22,6 +22,7 @@ from dsi_cli.checkpoints.scan import Choice, require_file
 from dsi_cli.demo import runs_folder
 from dsi_cli.labels.files import find_beside, read_labels
 from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.views.phases import told
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"
 RUNS = {CNN: 31, VIT: 31, COLLAPSED: 16, FASHION: 16}
@@ -88,6 +89,11 @@ def test_a_collapsed_network_stays_at_chance_at_every_epoch(curves):
 def test_the_phases_of_a_collapsed_network_are_none(out):
     phases = dsi_cli.open_run(out).phases.query("run == @COLLAPSED")
     assert "aimless wandering" in phases["reason"].iloc[0]
+
+
+def test_an_alignment_that_falls_slowly_is_told(out):
+    (hint,) = told(out, FASHION).hints
+    assert hint == "alignment with WordNet has fallen slowly since epoch 1, and is not flat yet"
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -118,7 +118,7 @@ def test_the_line_of_phases():
     assert phases_line([none(), none("wsi max", "other")]) == "no phases in the alignment: too short"
 
 
-def test_the_real_runs_in_words(analysed):
+def test_whole_runs_in_words(analysed):
     said = {run: told(analysed.out, run) for run in analysed.run.names}
     for run, end in (("cifar100-cnn", 1), ("cifar100-vit", 3)):
         surge = f"phases of the alignment: surge to epoch {end} (confidence 1.00), perhaps refinement to epoch "
@@ -129,8 +129,8 @@ def test_the_real_runs_in_words(analysed):
     (hint,) = said["collapsed"].hints
     assert hint.startswith("looks like a run that never learnt: ")
     assert "ppendix" not in hint, "its curves do not drop first and grow then"
-    (hint,) = said["garments"].hints
-    assert hint == "alignment with WordNet has fallen slowly since epoch 1, and is not flat yet"
+    assert said["garments"].phases.startswith("phases of Max WSI: surge to epoch 3 (95 % interval ")
+    assert said["garments"].hints == []
 
 
 def test_nothing_is_told_of_an_output_without_the_table(analysed, tmp_path):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
+from counting import calls
 from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
@@ -89,9 +88,5 @@ def test_no_labels_give_an_empty_matrix():
     assert path_similarity([]).shape == (0, 0)
 
 
-def test_imagenet1k_takes_milliseconds():
-    nodes = preset_nodes("imagenet1k")
-    path_similarity(nodes)
-    start = time.perf_counter()
-    path_similarity(nodes)
-    assert time.perf_counter() - start < 0.5  # measured: 4 ms; a loop over pairs takes half a minute
+def test_imagenet1k_takes_no_loop_over_pairs():
+    assert calls(path_similarity, preset_nodes("imagenet1k")) < 10_000
