@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import four_runs as training_runs
 import pictures
 import pytest
+import trainers
 
 from dsi_cli.labels.presets import load_preset
 
@@ -38,6 +40,21 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
     return training_runs.write(tmp_path_factory.mktemp("four") / "runs")
+
+
+class TrainersFiles(NamedTuple):
+    """Checkpoints of many trainers."""
+
+    folder: Path
+    expected: dict[str, list[trainers.Expected]]
+    """What is in each checkpoint, by trainer."""
+
+
+@pytest.fixture(scope="session")
+def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
+    """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
+    folder = tmp_path_factory.mktemp("trainers") / "top"
+    return TrainersFiles(folder, trainers.write_all(folder))
 
 
 @pytest.fixture(scope="session")
