@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import four_runs as training_runs
-import pictures
 import pytest
-import trainers
 
-from dsi_cli.labels.presets import load_preset
+if TYPE_CHECKING:
+    from trainers import Expected
 
 VARIABLE = "DSI_SHARED"
 SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
@@ -39,33 +37,44 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 @pytest.fixture(scope="session")
 def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
-    return training_runs.write(tmp_path_factory.mktemp("four") / "runs")
+    from four_runs import write
+
+    return write(tmp_path_factory.mktemp("four") / "runs")
 
 
 class TrainersFiles(NamedTuple):
     """Checkpoints of many trainers."""
 
     folder: Path
-    expected: dict[str, list[trainers.Expected]]
+    expected: dict[str, list[Expected]]
     """What is in each checkpoint, by trainer."""
 
 
 @pytest.fixture(scope="session")
 def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
     """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
+    from trainers import write_all
+
     folder = tmp_path_factory.mktemp("trainers") / "top"
-    return TrainersFiles(folder, trainers.write_all(folder))
+    return TrainersFiles(folder, write_all(folder))
 
 
 @pytest.fixture(scope="session")
 def colour_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 10 images of 32 x 32 pixels for each class of CIFAR-100; do not write to it."""
-    folder = tmp_path_factory.mktemp("colour") / "images"
-    return pictures.write(folder, load_preset("cifar100").names, each=10, size=32, mode="RGB")
+    return _images(tmp_path_factory.mktemp("colour"), "cifar100", size=32, mode="RGB")
 
 
 @pytest.fixture(scope="session")
 def grey_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 10 grey images of 28 x 28 pixels for each class of Fashion-MNIST; do not write to it."""
-    names = [name.replace("/", "-") for name in load_preset("fashion-mnist").names]
-    return pictures.write(tmp_path_factory.mktemp("grey") / "images", names, each=10, size=28, mode="L")
+    return _images(tmp_path_factory.mktemp("grey"), "fashion-mnist", size=28, mode="L")
+
+
+def _images(folder: Path, preset: str, *, size: int, mode: str) -> Path:
+    from pictures import write
+
+    from dsi_cli.labels.presets import load_preset
+
+    names = [name.replace("/", "-") for name in load_preset(preset).names]
+    return write(folder / "images", names, each=10, size=size, mode=mode)

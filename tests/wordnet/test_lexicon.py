@@ -1,4 +1,4 @@
-"""Words against NLTK's, in its order."""
+"""Spellings of words, and the nearest word to one that is misspelt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verbs, and other WordNets that are installed for NLTK, against NLTK and against the shipped WordNet 3.0."""
+"""Verbs, and other WordNets that are installed for NLTK."""
 
 from __future__ import annotations
 

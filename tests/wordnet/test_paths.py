@@ -1,4 +1,4 @@
-"""Shortest paths against NLTK, and against a slow search on random taxonomies."""
+"""Shortest paths against a slow search on random taxonomies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Heights of lowest common hypernyms against NLTK's graph, and against a slow search on random taxonomies."""
+"""Heights of lowest common hypernyms against a slow search on random taxonomies."""
 
 from __future__ import annotations
 
