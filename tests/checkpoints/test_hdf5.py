@@ -561,6 +561,7 @@ def chunks_of_one_stream(path: Path, size: int, count: int, width: int, real: in
     return path
 
 
+@pytest.mark.slow
 def test_chunks_that_all_name_one_stream_are_not_all_read(tmp_path):
     path = chunks_of_one_stream(tmp_path / "x.h5", 7_000_000, 19_000, 2)
     assert "a chunk of 8 bytes that takes 70000" in scanned(path)[1]

@@ -538,7 +538,9 @@ COSTLY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", COSTLY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "one-long-bias")) for kind in COSTLY]
+)
 def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     make, message = COSTLY[name]
     (tmp_path / "x.onnx").write_bytes(make())

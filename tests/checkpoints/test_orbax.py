@@ -443,7 +443,9 @@ SHARED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "names-of-60")) for kind in SHARED]
+)
 def test_many_names_for_the_same_bytes_stay_within_bounds(kind, tmp_path):
     names, said, message = SHARED[kind]
     held = dict(sorted(many(names, **said).items()))
