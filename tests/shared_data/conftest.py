@@ -14,6 +14,11 @@ from pathlib import Path
 
 import pytest
 
+if not os.environ.get("DSI_SHARED"):
+    raise pytest.UsageError(
+        "tests/shared_data needs data outside the repository: DSI_SHARED=/path/to/shared make test-shared"
+    )
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
