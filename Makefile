@@ -8,13 +8,17 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test coverage test-slow test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-slow test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
 
-test: $(READY)  ## all tests, doctests and examples, a process a core
-	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+test: $(READY)  ## tests, doctests and the examples of the docs, in one worker process per core
+	env -u DSI_SHARED $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+
+test-shared: $(READY)  ## the tests that need data outside the repository: DSI_SHARED=/path/to/shared make test-shared
+	@test -d "$(DSI_SHARED)" || { echo "DSI_SHARED names no folder: '$(DSI_SHARED)'. Give the folder of shared data: DSI_SHARED=/path/to/shared make test-shared"; exit 2; }
+	DSI_SHARED="$(abspath $(DSI_SHARED))" $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile tests/shared_data
 
 coverage: $(READY)  ## the same in one process, which lines they reach; takes twice as long
 	$(BIN)/python -m coverage erase
@@ -22,8 +26,8 @@ coverage: $(READY)  ## the same in one process, which lines they reach; takes tw
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-test-slow: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest -m slow
+test-slow: $(READY)  ## the tests that take minutes; SLOW_TESTS chooses files
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(SLOW_TESTS)
 
 test-oldest:  ## what needs no images, with the oldest allowed dependencies, in a virtual environment of its own
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
         given = asked.scratch or os.environ.get(SCRATCH)
         folder = Path(given).resolve() if given else Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        setup = Setup(folder, _nltk_data(asked.nltk_data), asked.quick)
+        setup = Setup(folder, _nltk_data(asked.nltk_data), asked.quick, _shared())
         rows = [row for part, _ in PARTS if part in asked.parts for row in _measured(part, setup)]
         text = f"{_where()}\n\n{tables(rows, PARTS)}"
         if "analysis" in asked.parts:
@@ -89,9 +89,16 @@ def _measured(part: str, setup: Setup) -> list[Row]:
     return rows
 
 
+def _shared() -> Path | None:
+    """Return the folder of data outside the repository that ``DSI_SHARED`` names; None if the variable is not set."""
+    return Path(os.environ["DSI_SHARED"]).absolute() if os.environ.get("DSI_SHARED") else None
+
+
 def _nltk_data(given: Path | None) -> Path | None:
-    beside = ROOT.parent / "shared" / "wordnet" / "nltk_data"
-    found = [given, Path(os.environ["NLTK_DATA"]) if os.environ.get("NLTK_DATA") else None, beside]
+    """Return the folder of NLTK's data: the given one, or that of ``NLTK_DATA``, or that of the shared data."""
+    named = Path(os.environ["NLTK_DATA"]) if os.environ.get("NLTK_DATA") else None
+    shared = _shared()
+    found = [given, named, shared / "wordnet" / "nltk_data" if shared else None]
     return next((path for path in found if path is not None and path.is_dir()), None)
 
 

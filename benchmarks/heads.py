@@ -18,7 +18,6 @@ from benchmarks.scratch import Large, Setup, large
 from dsi_cli.errors import PARTIAL
 
 PART = "heads"
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "zoo" / "corpus.tar.gz"
 LONGEST_SCAN = 10.0
 MOST_SHARE, OVER_LOAD, OVER_MMAP = 0.005, 40.0, 2.5
 _LOAD = "torch.load"
@@ -53,13 +52,13 @@ def measure(setup: Setup) -> list[Row]:
 
 
 def _corpus_row(setup: Setup) -> Row:
-    """Return what `dsi scan` of the corpus of real trainers' files takes, where that is there."""
+    """Return how long `dsi scan` takes for the corpus of real trainers' files, if ``DSI_SHARED`` names its folder."""
     what = "`dsi scan` of a corpus of real trainers' files"
-    if not CORPUS.is_file():
-        return skipped(PART, what, f"{CORPUS.name} is not there")
+    if setup.shared is None:
+        return skipped(PART, what, "DSI_SHARED is not set")
     folder = setup.folder / "corpus"
     folder.mkdir(exist_ok=True)
-    subprocess.run(["tar", "-xzf", CORPUS, "-C", folder], check=True)
+    subprocess.run(["tar", "-xzf", setup.shared / "zoo" / "corpus.tar.gz", "-C", folder], check=True)
     command = timing.dsi("scan", str(folder))
     took = timing.turns({"scan": lambda: timing.run(command, {0, PARTIAL})}, setup.rounds(3), warm_up=True)["scan"]
     files = sum(path.is_file() for path in folder.rglob("*"))

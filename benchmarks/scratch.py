@@ -25,6 +25,8 @@ class Setup(NamedTuple):
     nltk_data: Path | None
     quick: bool
     """Tiny files and few rounds: a test that everything runs, not a measurement."""
+    shared: Path | None = None
+    """The folder of data outside the repository, if ``DSI_SHARED`` names it."""
 
     def rounds(self, full: int) -> int:
         """Return how often a measurement is repeated."""

@@ -1,7 +1,7 @@
 """Mutated real checkpoints against the reader: ``python -m fuzz --inputs 20000 --seed 1``; ``docs/security.md`` says what for.
 
 ``makers``     small real files, each written by the library that it belongs to
-``seeds``      the files that are mutated: those of ``makers``, and a corpus of trainers' files where there is one
+``seeds``      the files that are mutated: those of ``makers``, and a corpus of trainers' files if DSI_SHARED names it
 ``mutations``  what is done to them: zip records, pickle instructions, JSON headers, other containers' records, plain bytes
 ``inputs``     input number i of a seed: always the same, given the same files
 ``readers``    what every input is given to, and what must hold of the answer

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> int:
         given = asked.scratch or os.environ.get(SCRATCH)
         scratch = Path(given).resolve() if given else Path(temporary)
         scratch.mkdir(parents=True, exist_ok=True)
-        files, missing = seeds.load(scratch)
+        files, missing = seeds.load(scratch, seeds.shared_corpus())
     print("\n".join(missing), file=sys.stderr) if missing else None
     digest = seeds.digest(files)
     try:

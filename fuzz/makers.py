@@ -1,4 +1,4 @@
-"""Small real files, each written by the library that it belongs to; ``python -m fuzz.makers FOLDER [quick]`` makes them.
+"""Small real files, each written by the library that it belongs to; ``python -m fuzz.makers FOLDER`` makes them.
 
 Run in a process of its own: the libraries' memory and modules are not the fuzzer's. What a maker's library lacks is a line.
 """
@@ -25,8 +25,6 @@ class Maker(NamedTuple):
     name: str
     make: Callable[[Path], object]
     """Writes one file, or the files of one checkpoint that is a folder, into an empty folder."""
-    is_slow: bool = False
-    """Its library takes seconds to load."""
 
 
 def _weights() -> dict[str, Any]:
@@ -204,6 +202,38 @@ def _distributed(folder: Path) -> None:
     dcp.save({"model": _weights(), "epoch": 3}, checkpoint_id=folder, no_dist=True)
 
 
+def write_zero3(folder: Path, weights: dict[str, Any], ranks: int = 2, groups: int = 1) -> None:
+    """Write ZeRO-3's files as DeepSpeed lays them out: each rank an equal share of every parameter, in flat groups.
+
+    DeepSpeed itself is not used, since its installation needs a compiler.
+    """
+    import torch
+
+    shares: list[list[Any]] = [[] for _ in range(ranks)]
+    for tensor in weights.values():
+        size = -(-tensor.numel() // ranks)
+        padded = torch.zeros(size * ranks)
+        padded[: tensor.numel()] = tensor.reshape(-1)
+        for rank in range(ranks):
+            shares[rank].append(padded[rank * size : (rank + 1) * size])
+    for rank in range(ranks):
+        model = {
+            "module": {name: torch.empty(0) for name in weights},
+            "param_shapes": [{name: tensor.shape for name, tensor in weights.items()}],
+            "ds_version": "0.19.8",
+            "global_steps": 12,
+            "epoch": 2,
+        }
+        torch.save(model, folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
+        flat = torch.cat(shares[rank])
+        optimizer = {"fp32_flat_groups": list(flat.chunk(groups)), "partition_count": ranks, "zero_stage": 3}
+        torch.save({"optimizer_state_dict": optimizer}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
+
+
+def _deepspeed(folder: Path) -> None:
+    write_zero3(folder, _weights())
+
+
 def _orbax(folder: Path) -> None:
     import orbax.checkpoint as ocp
 
@@ -227,23 +257,21 @@ MAKERS = (
     Maker("npz", "stored", _npz),
     Maker("npz", "deflated", _npz_deflated),
     Maker("hdf5", "weights", _hdf5),
-    Maker("keras", "model", _keras, is_slow=True),
+    Maker("keras", "model", _keras),
     Maker("onnx", "model", _onnx),
     Maker("msgpack", "flax", _msgpack),
     Maker("torchscript", "traced", _torchscript),
-    Maker("torch-export", "exported", _pt2, is_slow=True),
+    Maker("torch-export", "exported", _pt2),
     Maker("torch-distributed", "step-3", _distributed),
+    Maker("deepspeed", "zero-3", _deepspeed),
     Maker("orbax", "step", _orbax),
 )
 
 
-def make_all(folder: Path, *, quick: bool = False) -> list[str]:
+def make_all(folder: Path) -> list[str]:
     """Write the makers' files to ``folder/FORMAT/NAME/``; return a line for each that was not made."""
     lines = []
     for maker in MAKERS:
-        if quick and maker.is_slow:
-            lines.append(f"no {maker.format} seed {maker.name!r}: left out to be quick")
-            continue
         place = folder / maker.format / maker.name
         place.mkdir(parents=True)
         try:
@@ -257,4 +285,4 @@ def make_all(folder: Path, *, quick: bool = False) -> list[str]:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    print("\n".join(make_all(Path(sys.argv[1]), quick=sys.argv[2:] == ["quick"])))
+    print("\n".join(make_all(Path(sys.argv[1]))))

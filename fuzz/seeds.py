@@ -1,13 +1,14 @@
 """The real files that are mutated.
 
-Two sources: the makers of `fuzz.makers`, and the corpus of trainers' files (``shared/zoo/corpus.tar.gz`` beside the
-checkout, where it is there). Both are kept in a scratch folder, so that a second run has the very same files: some libraries
-write memory addresses into theirs.
+There are two sources: the makers of `fuzz.makers`, and the corpus of trainers' files (``zoo/corpus.tar.gz`` in the folder that the
+environment variable ``DSI_SHARED`` names) if the variable is set. Both are kept in a scratch folder, so that a second run has the
+very same files: some libraries write memory addresses into theirs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CORPUS = ROOT.parent / "shared" / "zoo" / "corpus.tar.gz"
 _MISSING = "missing.txt"
 """What the makers said of the libraries that are not there."""
 LARGEST = 300_000
@@ -58,16 +58,21 @@ class Seed:
     """Whether all files together are one checkpoint."""
 
 
-def load(scratch: Path, corpus: Path = CORPUS, *, quick: bool = False) -> tuple[list[Seed], list[str]]:
+def shared_corpus() -> Path | None:
+    """Return the archive of trainers' files in the folder that ``DSI_SHARED`` names; None if the variable is not set."""
+    folder = os.environ.get("DSI_SHARED")
+    return Path(folder) / "zoo" / "corpus.tar.gz" if folder else None
+
+
+def load(scratch: Path, corpus: Path | None = None) -> tuple[list[Seed], list[str]]:
     """Return the seeds in a fixed order, made if the scratch folder has none yet, and a line for each that is missing.
 
     Parameters
     ----------
     scratch : where they are kept
-    corpus : the archive of trainers' files
-    quick : whether to do without the makers whose libraries take seconds to load
+    corpus : the archive of trainers' files; None to do without
     """
-    lines = _fill(scratch, corpus, quick)
+    lines = _fill(scratch, corpus)
     found = [*_made(scratch / "made"), *_collected(scratch / "corpus")]
     return sorted(found, key=lambda seed: (seed.format, seed.name)), lines
 
@@ -82,12 +87,12 @@ def digest(seeds: Sequence[Seed]) -> str:
     return state.hexdigest()[:12]
 
 
-def _fill(scratch: Path, corpus: Path, quick: bool) -> list[str]:
+def _fill(scratch: Path, corpus: Path | None) -> list[str]:
     if not (scratch / "made").exists():
         part = scratch / "made.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        command = [sys.executable, "-m", "fuzz.makers", str(part), *(["quick"] if quick else [])]
+        command = [sys.executable, "-m", "fuzz.makers", str(part)]
         ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         (part / _MISSING).write_text(ended.stdout, encoding="utf-8")
         part.rename(scratch / "made")
@@ -95,8 +100,10 @@ def _fill(scratch: Path, corpus: Path, quick: bool) -> list[str]:
         line for line in (scratch / "made" / _MISSING).read_text(encoding="utf-8").splitlines() if line.startswith("no ")
     ]
     if not (scratch / "corpus").exists():
+        if corpus is None:
+            return [*lines, "no corpus of trainers' files: DSI_SHARED is not set"]
         if not corpus.is_file() or shutil.which("tar") is None:
-            return [*lines, f"no corpus of trainers' files: {corpus} is not there"]
+            return [*lines, f"no corpus of trainers' files: it needs {corpus} and the tar command"]
         part = scratch / "corpus.part"
         part.mkdir(exist_ok=True)
         subprocess.run(["tar", "-xzf", corpus, "-C", part], check=True)

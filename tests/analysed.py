@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-import torch
-from outputs import ANIMALS, RUNS, heads, save_head
+from outputs import ANIMALS, RUNS, head_of, heads, save_head
 
 from dsi_cli.cli.verbs import run_safely
 from dsi_cli.pipeline.analysis import analyze
@@ -46,24 +45,18 @@ class Analysed:
 
 
 @pytest.fixture(scope="session")
-def analysed(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
-    """Return the analysis of all four real runs, with default options; do not write to it."""
+def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
+    """Return the analysis of the four runs of the fixture `four_runs`, with default options; do not write to it."""
     out = tmp_path_factory.mktemp("analysed") / "out"
     events: list[Progress] = []
-    summary = analyze([shared / "data" / "runs"], out, progress=events.append)
+    summary = analyze([four_runs], out, progress=events.append)
     return Analysed(out, Run(out), summary, events)
 
 
 @pytest.fixture(scope="session")
-def real_heads(shared: Path) -> dict[str, list[np.ndarray]]:
-    """Return the classifiers' weights of each real run, epoch by epoch, as torch loads them."""
-    return {run: [_head(path) for path in sorted((shared / "data" / "runs" / run).glob("*.pt"))] for run in RUNS}
-
-
-def _head(path: Path) -> np.ndarray:
-    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
-    (weight,) = (state[name] for name in ("fc.weight", "head.weight") if name in state)
-    return weight.numpy()
+def real_heads(four_runs: Path) -> dict[str, list[np.ndarray]]:
+    """Return the classifier heads of each of the four runs, epoch by epoch, as torch loads them."""
+    return {run: [head_of(path) for path in sorted((four_runs / run).glob("*.pt"))] for run in RUNS}
 
 
 @pytest.fixture

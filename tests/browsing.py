@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+from chromium import require_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
     """The distribution's Chromium; one for the module, since its driver keeps an event loop that other tests must not meet."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
-        pytest.skip("needs the distribution's Chromium (apt-get install chromium)")
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the development group")
+    chromium = require_chromium()
+    from playwright import sync_api as playwright
+
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
     with playwright.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=chromium, args=arguments)

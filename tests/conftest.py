@@ -1,17 +1,80 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the rule that ``tests/shared_data`` runs only where ``DSI_SHARED`` names the data."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+if TYPE_CHECKING:
+    from trainers import Expected
+
+VARIABLE = "DSI_SHARED"
+SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
+
+
+def pytest_configure() -> None:
+    """Stop at once if the variable names no folder."""
+    folder = os.environ.get(VARIABLE)
+    if folder and not Path(folder).is_dir():
+        raise pytest.UsageError(f"{VARIABLE} names no folder: {folder}; unset it, or set it to the folder of shared data")
+
+
+def pytest_report_header() -> str:
+    """Say whether the tests that need the shared data are run."""
+    if os.environ.get(VARIABLE):
+        return f"tests/shared_data reads the data in {os.environ[VARIABLE]}"
+    return f"tests/shared_data is left out: {VARIABLE} is not set"
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the tests that need the shared data if no variable names it."""
+    return True if collection_path == SHARED_DATA and not os.environ.get(VARIABLE) else None
 
 
 @pytest.fixture(scope="session")
-def shared() -> Path:
-    """Return the folder of shared real data, which lies beside the checkout; without it the test is skipped."""
-    if not SHARED.is_dir():
-        pytest.skip(f"needs the shared data folder {SHARED.name} beside the checkout")
-    return SHARED
+def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
+    from four_runs import write
+
+    return write(tmp_path_factory.mktemp("four") / "runs")
+
+
+class TrainersFiles(NamedTuple):
+    """Checkpoints of many trainers."""
+
+    folder: Path
+    expected: dict[str, list[Expected]]
+    """What is in each checkpoint, by trainer."""
+
+
+@pytest.fixture(scope="session")
+def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
+    """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
+    from trainers import write_all
+
+    folder = tmp_path_factory.mktemp("trainers") / "top"
+    return TrainersFiles(folder, write_all(folder))
+
+
+@pytest.fixture(scope="session")
+def colour_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 10 images of 32 x 32 pixels for each class of CIFAR-100; do not write to it."""
+    return _images(tmp_path_factory.mktemp("colour"), "cifar100", size=32, mode="RGB")
+
+
+@pytest.fixture(scope="session")
+def grey_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 10 grey images of 28 x 28 pixels for each class of Fashion-MNIST; do not write to it."""
+    return _images(tmp_path_factory.mktemp("grey"), "fashion-mnist", size=28, mode="L")
+
+
+def _images(folder: Path, preset: str, *, size: int, mode: str) -> Path:
+    from pictures import write
+
+    from dsi_cli.labels.presets import load_preset
+
+    names = [name.replace("/", "-") for name in load_preset(preset).names]
+    return write(folder / "images", names, each=10, size=size, mode=mode)

@@ -12,7 +12,7 @@ import torch
 
 ANIMALS = ("cat", "dog", "horse", "frog", "bird", "lion", "whale", "bee")
 """Eight: with fewer, chance levels are enumerated, which takes its time."""
-RUNS = ("cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn")
+RUNS = ("cifar100-cnn", "cifar100-vit", "collapsed", "garments")
 TABLES = ("checkpoints", "classes", "curves")
 
 
@@ -28,6 +28,13 @@ def save_head(path: Path, weight: torch.Tensor, **beside: object) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"state_dict": {"fc.weight": weight, "fc.bias": torch.zeros(len(weight))}, **beside}, path)
     return path
+
+
+def head_of(path: Path) -> npt.NDArray[np.float32]:
+    """Return the classifier head that torch loads from a checkpoint of one of the runs."""
+    state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    (weight,) = (state[name] for name in ("fc.weight", "head.weight") if name in state)
+    return weight.numpy()
 
 
 def garble(folder: Path) -> None:

@@ -124,29 +124,10 @@ def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("model", ["cnn", "vit"])
-def test_the_networks_are_the_demos(model, training, shared):
-    """Its own checkpoint fits, and gives its predictions."""
-    run = shared / "data" / "runs" / f"cifar100-{model}"
-    network = training["RECIPES"][model].build(100)
-    checkpoint = torch.load(run / "epoch_030.pt", map_location="cpu", weights_only=True)
-    network.load_state_dict(checkpoint["state_dict"])
-    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
-    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
-    files = sorted((shared / "data" / "images" / "cifar100").glob("*/*.png"))[::20]
-    images = torch.stack(
-        [torch.from_numpy(np.asarray(Image.open(file).convert("RGB")).copy()).permute(2, 0, 1) for file in files]
-    )
-    with torch.no_grad():
-        answers = network.eval()((images / 255 - mean) / std).argmax(1)
-    expected = np.load(run / "preds.npy")[30][[int(file.stem) for file in files]]
-    assert_array_equal(answers, expected)
-
-
-@pytest.mark.parametrize("model", ["cnn", "vit"])
-def test_the_learning_rate_is_the_demos(model, training, shared):
+def test_the_learning_rate_is_the_demos(model, training, four_runs):
     recipe = training["RECIPES"][model]
     steps = 50_000 // recipe.batch  # the demo's runs left out the last, partial batch
-    log = pd.read_csv(shared / "data" / "runs" / f"cifar100-{model}" / "log.csv")
+    log = pd.read_csv(four_runs / f"cifar100-{model}" / "log.csv")
     at_end = [
         recipe.rate * training["rate_at"](max(0, epoch * steps - 1), 30 * steps, recipe.warmup * steps)
         for epoch in range(31)

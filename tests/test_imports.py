@@ -36,8 +36,8 @@ def test_the_help(tmp_path):
 
 
 @pytest.mark.parametrize("verb", ["scan", "wordnet", "analyze", "watch"])
-def test_verbs_that_read_no_images(verb, shared, tmp_path):
-    run = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+def test_verbs_that_read_no_images(verb, four_runs, tmp_path):
+    run = four_runs / "garments"
     arguments = {
         "scan": (run,),
         "wordnet": ("cifar10", "-o", tmp_path / "x.parquet"),
@@ -49,9 +49,9 @@ def test_verbs_that_read_no_images(verb, shared, tmp_path):
     assert not modules & set(HEAVY)
 
 
-def test_figures_are_drawn_without_torch(shared, tmp_path):
+def test_figures_are_drawn_without_torch(four_runs, tmp_path):
     out = tmp_path / "out"
-    assert modules_after(tmp_path, "analyze", shared / "data" / "runs" / "fashion-mnist-tinycnn", "-o", out, "--draws", 0)
+    assert modules_after(tmp_path, "analyze", four_runs / "garments", "-o", out, "--draws", 0)
     modules = modules_after(tmp_path, "plot", out, "sai", "training", "-o", tmp_path / "figures")
     assert "matplotlib" in modules
     assert not modules & {"torch", "torchvision", "timm", "nltk"}

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 import dsi_cli
 from dsi_cli.errors import CheckpointError, UsageError
+from dsi_cli.labels.presets import load_preset
 
 pytest_plugins = ("analysed",)
 
@@ -35,7 +36,7 @@ def test_all_names_are_there_and_nothing_else():
 
 def test_a_run_says_what_it_holds(run, analysed):
     assert run.names == list(RUNS)
-    assert run.epochs("cifar100-vit-collapsed") == list(range(16))
+    assert run.epochs("collapsed") == list(range(16))
     inner = ", ".join(f"{name} ({len(run.epochs(name))} epochs)" for name in RUNS)
     assert repr(run) == f"Run({str(analysed.out)!r}: {inner})"
 
@@ -51,13 +52,13 @@ def test_tables_are_frames_with_whole_numbers_whole(run):
     assert run.curves["value"].dtype == np.float64
     assert run.checkpoints["step"].isna().all()
     for name, classes in run.classes.groupby("run"):
-        count = 10 if name == "fashion-mnist-tinycnn" else 100
+        count = 10 if name == "garments" else 100
         assert sorted(classes["class_index"]) == sorted(classes["display_order"]) == list(range(count))
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_csm_is_square_labelled_and_exact(name, run, shared):
-    labels = (shared / "data" / "runs" / name / "classes.txt").read_text(encoding="utf-8").splitlines()
+def test_a_csm_is_square_labelled_and_exact(name, run, four_runs):
+    labels = (four_runs / name / "classes.txt").read_text(encoding="utf-8").splitlines()
     for kind in ("ncsm", "scsm"):
         csm = run.csm(kind, run=name)
         assert list(csm.index) == list(csm.columns) == labels
@@ -71,7 +72,7 @@ def test_a_csm_is_square_labelled_and_exact(name, run, shared):
 
 
 def test_sorted_is_by_falling_similarity_the_class_itself_first(run):
-    name = "fashion-mnist-tinycnn"
+    name = "garments"
     for kind in ("ncsm", "scsm"):
         found, csm = run.sorted(kind, run=name), run.csm(kind, run=name).to_numpy()
         assert list(found.index) == list(run.csm(run=name).index)
@@ -122,8 +123,8 @@ def test_the_reference_has_gaps_where_labels_mean_nothing(make_run, tmp_path):
     assert scsm.loc["dog", "lion"] == np.float32(dsi_cli.wordnet_csm(["dog", "lion"]).loc["dog", "lion"])
 
 
-def test_read_head_of_a_file(shared, tmp_path):
-    path = shared / "data" / "runs" / "cifar100-vit" / "epoch_030.pt"
+def test_read_head_of_a_file(four_runs, tmp_path):
+    path = four_runs / "cifar100-vit" / "epoch_030.pt"
     found = dsi_cli.read_head(path)
     expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]["head.weight"].numpy()
     assert found.dtype == np.float32
@@ -172,18 +173,17 @@ def test_wordnet_csm_of_a_list():
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(("dog", "cat")), dsi_cli.wordnet_csm(np.array(["dog", "cat"])))
 
 
-def test_wordnet_csm_of_a_file_and_a_preset(tmp_path, shared):
+def test_wordnet_csm_of_a_file_and_a_preset(tmp_path):
     (tmp_path / "mine.txt").write_text("dog\ncat\n", encoding="utf-8")
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(str(tmp_path / "mine.txt")), dsi_cli.wordnet_csm(["dog", "cat"]))
     pd.testing.assert_frame_equal(dsi_cli.wordnet_csm(tmp_path / "mine.txt"), dsi_cli.wordnet_csm(["dog", "cat"]))
-    wnids = (shared / "data" / "labels" / "cifar10.wnids.txt").read_text(encoding="utf-8").split()
-    assert_array_equal(dsi_cli.wordnet_csm("cifar10"), dsi_cli.wordnet_csm(wnids))
+    assert_array_equal(dsi_cli.wordnet_csm("cifar10"), dsi_cli.wordnet_csm(load_preset("cifar10").wnids))
     with pytest.raises(UsageError, match=r"found neither at 'cifar11'; did you mean cifar10\?$"):
         dsi_cli.wordnet_csm("cifar11")
 
 
 def test_the_metrics_on_plain_arrays(real_heads):
-    weight = real_heads["fashion-mnist-tinycnn"][15]
+    weight = real_heads["garments"][15]
     ncsm, reference = dsi_cli.weight_similarity(weight), dsi_cli.wordnet_csm("fashion-mnist").to_numpy()
     assert_allclose(ncsm, oracles.ncsm(weight), rtol=0, atol=1e-6)
     assert_allclose(dsi_cli.centred_weight_similarity(weight), oracles.ncsm_centred(weight), rtol=0, atol=1e-6)

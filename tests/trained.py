@@ -1,4 +1,4 @@
-"""Fixtures of what is run on labelled data, a plugin: small networks trained by their libraries on a few real images.
+"""Fixtures of what is run on labelled data, a plugin: small networks trained by their libraries on a few images.
 
 A test module takes it by ``pytest_plugins = ("analysed", "trained")``. Ten CIFAR-100 classes of ten images each stand for the
 data; what a network answers on them is known from a plain loop of torch over weights that torch itself has loaded.
@@ -164,11 +164,11 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def few(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of ten classes of ten images; do not write to it."""
+def few(colour_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of ten images for each of ten classes; do not write to it."""
     folder = tmp_path_factory.mktemp("few") / "images"
     for name in FEW:
-        shutil.copytree(shared / "data" / "images" / "cifar100" / name, folder / name)
+        shutil.copytree(colour_images / name, folder / name)
     return folder
 
 

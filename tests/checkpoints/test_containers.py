@@ -19,6 +19,7 @@ from torch import nn
 
 from dsi_cli.checkpoints.discover import Found, discover
 from dsi_cli.checkpoints.scan import Choice, scan
+from fuzz.makers import write_zero3
 
 CLASSES, WIDTH = 5, 8
 
@@ -325,34 +326,12 @@ def test_parts_of_many_ranks_are_put_together(weight, tmp_path):
 # DeepSpeed
 
 
-def write_zero3(folder: Path, state: dict[str, torch.Tensor], ranks: int, groups: int = 2) -> None:
-    """Write ZeRO-3's files as DeepSpeed lays them out: each rank an equal share of every parameter, in flat groups."""
-    folder.mkdir(parents=True)
-    shares: list[list[torch.Tensor]] = [[] for _ in range(ranks)]
-    for tensor in state.values():
-        size = -(-tensor.numel() // ranks)
-        padded = torch.zeros(size * ranks)
-        padded[: tensor.numel()] = tensor.reshape(-1)
-        for rank in range(ranks):
-            shares[rank].append(padded[rank * size : (rank + 1) * size])
-    for rank in range(ranks):
-        model = {
-            "module": {name: torch.empty(0) for name in state},
-            "param_shapes": [{name: tensor.shape for name, tensor in state.items()}],
-            "ds_version": "0.19.8",
-            "global_steps": 12,
-            "epoch": 2,
-        }
-        torch.save(model, folder / f"zero_pp_rank_{rank}_mp_rank_00_model_states.pt")
-        flat = torch.cat(shares[rank])
-        optimizer = {"fp32_flat_groups": list(flat.chunk(groups)), "partition_count": ranks, "zero_stage": 3}
-        torch.save({"optimizer_state_dict": optimizer}, folder / f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt")
-
-
 @pytest.mark.parametrize("groups", [1, 2, 5])
 @pytest.mark.parametrize("ranks", [1, 2, 3, 7, 11])
 def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_path):
-    write_zero3(tmp_path / "run" / "global_step12", dict(net.named_parameters()), ranks, groups)
+    folder = tmp_path / "run" / "global_step12"
+    folder.mkdir(parents=True)
+    write_zero3(folder, dict(net.named_parameters()), ranks, groups)
     found = only(tmp_path / "run")
     assert_head(found, weight, kind="deepspeed")
     record = scan(found).record
@@ -371,7 +350,9 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
     ],
 )
 def test_zero_3_without_a_rank(gone, message, net, tmp_path):
-    write_zero3(tmp_path / "run" / "global_step12", dict(net.named_parameters()), 3)
+    folder = tmp_path / "run" / "global_step12"
+    folder.mkdir(parents=True)
+    write_zero3(folder, dict(net.named_parameters()), 3)
     for path in (tmp_path / "run" / "global_step12").glob(gone):
         path.unlink()
     assert message in refused(only(tmp_path / "run"))

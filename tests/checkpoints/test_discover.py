@@ -242,15 +242,6 @@ def test_a_run_added_beside_a_known_one_gets_a_name_of_its_own(tmp_path):
         discover([tmp_path / "lr2"], known)
 
 
-def test_hostile_folders_are_walked(hostile):
-    found = discover([hostile / "paths", hostile / "not_checkpoints"])
-    assert {run.name for run in found} == {"paths", "not_checkpoints", "d39", "partial"}
-    (paths,) = [run for run in found if run.name == "paths"]
-    assert {"epoch_1.pth", "last.pth", "loop_a.pth", ".hidden_epoch_11.pth", "epoch_12.PTH", "epoch_15"} <= {
-        one.path.name for one in paths.checkpoints
-    }
-
-
-def test_each_shared_run_is_a_run(shared):
-    folder = shared / "data" / "runs"
+def test_each_training_run_is_a_run(four_runs):
+    folder = four_runs
     assert {run.name for run in discover([folder])} == {path.name for path in folder.iterdir()}

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import struct
-import time
 import zipfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -79,11 +78,16 @@ def sample(dtype: str) -> torch.Tensor:
     return values.to(kind)
 
 
-@pytest.mark.parametrize("dtype", FLOATS + OTHERS + UNSIGNED)
-@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [
+        (kind, dtype)
+        for kind in WRITERS
+        for dtype in FLOATS + OTHERS + UNSIGNED
+        if not (kind == "safetensors" and dtype.endswith("fnuz"))  # safetensors has no such type
+    ],
+)
 def test_every_dtype_is_read_exactly(kind, dtype, tmp_path):
-    if kind == "safetensors" and dtype.endswith("fnuz"):
-        pytest.skip("safetensors has no fnuz")
     if kind != "safetensors" and dtype in ("uint64", "uint32", "uint16"):
         pytest.importorskip("torch", minversion="2.3")
     tensor = sample(dtype)
@@ -481,10 +485,8 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
 
 def test_a_pipe_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
-    begin = time.monotonic()
-    with pytest.raises(UnreadableError, match="not a regular file"):
+    with pytest.raises(UnreadableError, match="not a regular file"):  # opening it would wait for a writer for ever
         Source(tmp_path / "pipe.pt")
-    assert time.monotonic() - begin < 1
 
 
 def test_what_cannot_be_opened_says_why(tmp_path):
@@ -511,48 +513,3 @@ def test_a_source_is_a_file_that_counts(tmp_path):
         os.truncate(tmp_path / "x", 50)
         with pytest.raises(PendingError, match="changed while it was read"):
             source.read_at(40, 20)
-
-
-# The archive of hostile files.
-
-
-ERRORS = ("error", "refuse", "optimizer only", "zip but not torch", "FIFO", "ELOOP")
-REFUSED_WITHOUT_WORD = {
-    "a bare tensor [10,16]",
-    "300 MB data.pkl: cap its size",
-    "duplicate entry data/0, two data.pkl (one ../../)",
-    "storages half as long as numel says",
-    "being written (partial)",
-    "key renamed or error",
-    "a DIRECTORY with a checkpoint suffix",
-    "directory symlink cycle: rglob/os.walk(followlinks)",
-    "ignore",
-}
-
-
-def test_each_hostile_file_ends_as_truth_expects(hostile, truth, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    wrong, looked = [], 0
-    for case, facts in truth["hostile"].items():
-        for file in facts["files"]:
-            path = hostile / case / file["path"]
-            record = scan(require_file(path)).record if path.exists() else None
-            expect = file.get("expect") or ""
-            must_fail = (expect.startswith(ERRORS) and " OR " not in expect) or expect in REFUSED_WITHOUT_WORD
-            looked += 1
-            if record is None:
-                assert expect == "ELOOP", file["path"]
-            elif must_fail and record.status == "ok" and not (file["key"] and record.fingerprint == file["sha256_f32"]):
-                wrong.append((case, file["path"], expect, record.status))
-            elif not must_fail and file.get("sha256_f32") and record.fingerprint != file["sha256_f32"]:
-                wrong.append((case, file["path"], record.reason, record.status))
-    assert not wrong
-    assert looked > 50
-    assert not list(tmp_path.iterdir()), "something was executed"
-
-
-@pytest.mark.parametrize("name", ["epoch_3_inf_one.pth", "epoch_9_one_class_missing_fp16overflow.pth"])
-def test_infinite_weights_are_a_failed_row(name, hostile, record_of):
-    record = record_of(hostile / "bad_values" / name)
-    assert record.status == "failed"
-    assert "NaN or infinite weights in class" in record.reason

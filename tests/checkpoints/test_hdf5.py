@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import time
 import tracemalloc
 import zlib
 from contextlib import suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bounded import scanned
+from counting import calls
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -475,25 +475,22 @@ def hostile_header(count: int) -> bytes:
     return begin + struct.pack("<QQII16x", 0, 96, 0, 0) + header + block + messages
 
 
-def test_a_header_of_nothing_but_messages_takes_no_time(tmp_path):
+def test_a_header_of_nothing_but_messages_is_read_as_far_as_its_count(tmp_path):
     path = tmp_path / "x.h5"
     path.write_bytes(hostile_header(1_250_000))
-    begin = time.monotonic()
-    assert read_all(path) == {}  # it says itself that it has 65,535 messages
-    assert time.monotonic() - begin < 2
+    assert read_all(path) == {}
+    assert calls(read_all, path) < 20 * 65_535, "it says itself that it has 65,535 messages"
 
 
-def test_a_file_of_many_names_ends_in_time(tmp_path):
+def test_a_file_of_too_many_names_is_refused(tmp_path):
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         one = file.create_dataset("x", data=values("f4"))
         for number in range(60_000):
             file[f"n{number}"] = one
     assert path.stat().st_size < 10_000_000
-    begin = time.monotonic()
     with pytest.raises(UnreadableError, match=r"more than 50000 names|in more than 32 MB"):
         read_all(path)
-    assert time.monotonic() - begin < 4  # twice the bound: other work shares the machine
 
 
 def test_groups_in_groups_have_a_bound(tmp_path):
@@ -564,6 +561,7 @@ def chunks_of_one_stream(path: Path, size: int, count: int, width: int, real: in
     return path
 
 
+@pytest.mark.slow
 def test_chunks_that_all_name_one_stream_are_not_all_read(tmp_path):
     path = chunks_of_one_stream(tmp_path / "x.h5", 7_000_000, 19_000, 2)
     assert "a chunk of 8 bytes that takes 70000" in scanned(path)[1]

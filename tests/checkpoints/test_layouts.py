@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import io
-import time
 import zipfile
 from pathlib import PurePosixPath
 
 import pytest
 import torch
+from counting import calls
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.layouts import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
@@ -85,9 +85,8 @@ def test_stand_ins_that_share_a_state_are_walked_once():
     for n in range(20_000):
         stubs[f"s{n}"] = Stub(Global("m", "C"), ())
         stubs[f"s{n}"].state = shared
-    begin = time.process_time()
     assert state_dicts({**stubs, "model": SD}) == [StateDict(("model",), SD, RAW)]
-    assert time.process_time() - begin < 2
+    assert calls(state_dicts, {**stubs, "model": SD}) < 50 * len(stubs)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +135,5 @@ def test_metadata_is_plain():
 def test_metadata_of_a_list_that_holds_itself_ends():
     knot: list[object] = []
     knot += [knot] * 2000
-    begin = time.process_time()
     assert isinstance(plain({"args": knot}), dict)
-    assert time.process_time() - begin < 5
+    assert calls(plain, {"args": knot}) < 10_000_000

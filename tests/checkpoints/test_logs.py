@@ -102,8 +102,9 @@ def test_an_accuracy_in_a_checkpoint_is_that_of_the_test_set():
     assert scalars_of({"acc": 93.5, "net": {}, "epoch": 3}) == {"test_accuracy": 0.935}
 
 
-def test_logs_of_real_runs_are_read(shared):
-    found = [log for path in (shared / "data").rglob("*") if path.name in LOG_FILES and (log := read_log(path))]
+def test_logs_of_whole_runs_are_read(four_runs):
+    found = [log for path in four_runs.rglob("*") if path.name in LOG_FILES and (log := read_log(path))]
+    assert len(found) == 4
     for log in found:
         assert log.by_epoch, log.path.name
         for row in log.by_epoch.values():

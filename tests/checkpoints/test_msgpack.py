@@ -73,8 +73,9 @@ TREE = {
 
 
 def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
-    serialization = pytest.importorskip("flax.serialization")
-    jnp = pytest.importorskip("jax.numpy")
+    import jax.numpy as jnp
+    from flax import serialization
+
     tree = {
         **TREE,
         "half": jnp.linspace(-3, 3, 8).astype(jnp.bfloat16).reshape(2, 4),
@@ -98,7 +99,8 @@ def test_a_state_by_flax_is_read_as_flax_reads_it(tmp_path):
 
 
 def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
-    serialization = pytest.importorskip("flax.serialization")
+    from flax import serialization
+
     monkeypatch.setattr(serialization, "MAX_CHUNK_SIZE", 20)
     data = serialization.to_bytes({"params": {"kernel": KERNEL, "bias": np.ones(3, np.float32)}})
     assert data.count(b"float32") == 3 + 1
@@ -108,14 +110,6 @@ def test_arrays_in_chunks_are_joined(tmp_path, monkeypatch):
         _, content, _ = open_content(path, stack)
         whole = content.tree["params"]["kernel"]
         assert_array_equal(content.read(whole._replace(shape=(4,), strides=(2,), offset=4)), [4, 6, 8, 10])
-
-
-def test_a_state_of_the_zoo_has_its_step_and_its_kernels(corpus, truth):
-    for file in truth["corpus"]["flax_msgpack"]["files"]:
-        path = corpus / "flax_msgpack" / file["path"]
-        assert read_tree(path)["params"]["head.kernel"].shape == tuple(file["shape"][::-1])
-        record = scan(require_file(path)).record
-        assert (record.step, record.epoch) == (file["step"], file["epoch"])
 
 
 # Every kind of value, written by msgpack itself.

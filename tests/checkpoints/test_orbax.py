@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -21,7 +20,6 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints import state
-from dsi_cli.checkpoints.composing import fingerprint
 from dsi_cli.checkpoints.formats import Content, ocdbt
 from dsi_cli.checkpoints.formats.orbax import open_folder
 from dsi_cli.checkpoints.scan import Choice, require_file
@@ -57,26 +55,12 @@ def tensors(tree: dict[str, Any], lead: str = "") -> Iterator[tuple[str, Tensor]
 # What the real library wrote
 
 
-def test_the_zoo_is_read_as_the_truth_says(corpus, truth):
-    for file in truth["corpus"]["orbax"]["files"]:
-        content, _ = opened(corpus / "orbax" / file["path"] / "_CHECKPOINT_METADATA")
-        assert content.tree["epoch"] == file["epoch"]
-        kernel = content.tree["params"]["head.kernel"]
-        assert (kernel.dtype, kernel.shape) == (file["dtype"], tuple(file["shape"][::-1]))
-        assert fingerprint(content.read(kernel).T) == file["sha256_f32"]
-
-
-@pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
-def test_a_folder_of_older_orbax_is_known_by_its_tree(mark, corpus):
-    content, _ = opened(corpus / "orbax" / "0" / mark)
-    assert set(content.tree) == {"epoch", "params"}
-
-
 @pytest.fixture(scope="session")
 def written(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
     """Return checkpoints that Orbax wrote in its several ways, and what is in each."""
-    ocp = pytest.importorskip("orbax.checkpoint")
-    jax = pytest.importorskip("jax")
+    import jax
+    import orbax.checkpoint as ocp
+
     jnp = jax.numpy
     key = jax.random.PRNGKey(0)
     wide = jax.random.normal(key, (64, 10))
@@ -94,6 +78,8 @@ def written(tmp_path_factory) -> tuple[Path, dict[str, np.ndarray]]:
                 )
     with ocp.CheckpointManager(folder / "manager", item_names=("state", "about")) as to:
         to.save(3, args=ocp.args.Composite(state=ocp.args.StandardSave(tree), about=ocp.args.JsonSave({"a": 1})))
+    with ocp.CheckpointManager(folder / "unnamed") as to:
+        to.save(3, args=ocp.args.StandardSave(tree))
     names = {f"params.{layer}.{name}": value for layer, held in params.items() for name, value in held.items()}
     names |= {"opt_state.0.mu": tree["opt_state"][0]["mu"], "bool": tree["bool"]}
     return folder, {name: np.asarray(value.astype(float)) for name, value in names.items()}
@@ -107,6 +93,12 @@ def test_what_orbax_writes_is_read_exactly(way, written):
     for name, value in expected.items():
         assert_array_equal(found[name], value, err_msg=name)
     assert opened(folder / way / "_CHECKPOINT_METADATA")[0].tree["step"] == 7
+
+
+@pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
+def test_a_tree_without_a_name_is_found_in_its_folder(mark, written):
+    content, _ = opened(written[0] / "unnamed" / "3" / mark)
+    assert set(content.tree) == {"params", "opt_state", "step", "bool"}
 
 
 def test_zarr_of_version_3_is_named(written):
@@ -412,13 +404,11 @@ def test_little_that_asks_for_much_takes_little(kind, tmp_path):
     # The reader's own checksum, as the definition's takes minutes for a large body.
     main = write.store(tmp_path, write.part(write.NODE, BOMBS[kind](), checksum=ocdbt.crc32c))
     tracemalloc.start()
-    began = time.perf_counter()
     with suppress(UnreadableError, PendingError):
         arrays(main)
-    took, most = time.perf_counter() - began, tracemalloc.get_traced_memory()[1]
+    most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < 200 << 20
-    assert took < 10  # traced: a few times what it takes otherwise
 
 
 def many(names: Iterator[str], **said: object) -> dict[str, tuple[int, int, int]]:
@@ -453,7 +443,9 @@ SHARED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", SHARED)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "names-of-60")) for kind in SHARED]
+)
 def test_many_names_for_the_same_bytes_stay_within_bounds(kind, tmp_path):
     names, said, message = SHARED[kind]
     held = dict(sorted(many(names, **said).items()))

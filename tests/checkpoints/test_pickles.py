@@ -367,7 +367,10 @@ READ = {
 """The attacks that end as harmless data; all others are refused."""
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+SLOW = "module-of-a-million-children"
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name == SLOW)) for name in ATTACKS])
 def test_an_attack_ends_soon_and_small(name, tmp_path):
     path = tmp_path / "data.pkl"
     path.write_bytes(ATTACKS[name])

@@ -123,8 +123,8 @@ def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
     assert set(found.curves.query("metric == 'sai'")["of"]) == {"ncsm,scsm", "ncsm_centred,scsm", "ncsm,ncsm_centred"}
 
 
-def test_scan_says_what_the_function_says(dsi, shared):
-    folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+def test_scan_says_what_the_function_says(dsi, four_runs):
+    folder = four_runs / "garments"
     found = one_document(dsi("scan", folder, "--json"))
     ((run, records),) = scan_paths([folder], Choice())
     assert [row["path"] for row in found] == [str(folder / f"epoch_{epoch:03}.pt") for epoch in range(16)]
@@ -134,11 +134,11 @@ def test_scan_says_what_the_function_says(dsi, shared):
     shown = dsi("scan", folder)
     for epoch in range(16):
         assert f"epoch_{epoch:03}.pt" in shown.out
-    assert shown.err == "fashion-mnist-tinycnn: 6 other files without weights\n"
+    assert shown.err == "garments: 6 other files without weights\n"
 
 
-def test_wordnet_through_a_pipe(shared):
-    labels = shared / "data" / "runs" / "cifar100-cnn" / "classes.txt"
+def test_wordnet_through_a_pipe(four_runs):
+    labels = four_runs / "cifar100-cnn" / "classes.txt"
     command = [sys.executable, "-m", "dsi_cli", "wordnet", str(labels), "-o", "-"]
     ended = subprocess.run(command, capture_output=True, check=True)
     found = pd.read_parquet(io.BytesIO(ended.stdout))
@@ -282,17 +282,17 @@ def test_every_alignment_stands_beside_its_chance(dsi, make_run, tmp_path):
         assert line.split() == expected
 
 
-def test_how_many_epochs_are_shown_is_told_once(dsi, shared, tmp_path):
-    ended = dsi("analyze", shared / "data" / "runs" / "fashion-mnist-tinycnn", "-o", tmp_path / "out", *QUICK)
+def test_how_many_epochs_are_shown_is_told_once(dsi, four_runs, tmp_path):
+    ended = dsi("analyze", four_runs / "garments", "-o", tmp_path / "out", *QUICK)
     assert ended.out.count("mistakes on test") == 1
     assert ended.err.count("  11 of 16 epochs are shown; curves.parquet has all\n") == 1
 
 
-def test_what_was_found_is_told(dsi, shared, tmp_path):
-    folder = shared / "data" / "runs" / "fashion-mnist-tinycnn"
+def test_what_was_found_is_told(dsi, four_runs, tmp_path):
+    folder = four_runs / "garments"
     ended = dsi("analyze", folder, "-o", tmp_path / "out", "--epochs", "0:1", *QUICK)
     assert ended.err.splitlines() == [
-        "fashion-mnist-tinycnn: 2 checkpoints, 10 classes, classifier fc.weight (raw)",
+        "garments: 2 checkpoints, 10 classes, classifier fc.weight (raw)",
         "  labels: classes.txt, which are the preset fashion-mnist; 10 of 10 in WordNet 3.0",
         "  losses and accuracies: log.csv",
         "  test: preds.npy (2 epochs, 10,000 samples), truth from targets.npy",
@@ -363,10 +363,10 @@ def exported(dsi, analysed, tmp_path):
 @pytest.mark.parametrize("ranked", [False, True])
 @pytest.mark.parametrize(("kind", "split"), [("ncsm", None), ("scsm", None), ("ccsm", "test")])
 def test_export_of_a_matrix_in_each_format(kind, split, ranked, exported, analysed):
-    where = ["--run", "fashion-mnist-tinycnn", "--epoch", 3, "--kind", kind]
+    where = ["--run", "garments", "--epoch", 3, "--kind", kind]
     where += ["--split", split] * (split is not None) + ["--sorted"] * ranked
     one = analysed.run.sorted if ranked else analysed.run.csm
-    expected = one(kind, epoch=3, split=split, run="fashion-mnist-tinycnn")
+    expected = one(kind, epoch=3, split=split, run="garments")
     for found in (
         pd.read_parquet(exported("parquet", *where)).set_index("class"),
         pd.read_csv(exported("csv", *where)).set_index("class").astype(int if ranked else np.float32),
@@ -390,8 +390,8 @@ def test_export_of_a_table(table, exported, analysed):
 
 
 def test_export_to_stdout(dsi, analysed):
-    where = ("export", analysed.out, "--run", "fashion-mnist-tinycnn")
-    expected = analysed.run.csm(run="fashion-mnist-tinycnn")
+    where = ("export", analysed.out, "--run", "garments")
+    expected = analysed.run.csm(run="garments")
     ended = dsi(*where)
     assert (ended.code, ended.err) == (0, "")
     found = pd.read_csv(io.StringIO(ended.out)).set_index("class").astype(np.float32)
@@ -408,7 +408,7 @@ def test_export_refuses_a_terminal_for_bytes(analysed):
     assert errors == f"dsi: stdout is a terminal, which cannot show Parquet or NPY: {hint}\n"
 
 
-ALL = "cifar100-cnn, cifar100-vit, cifar100-vit-collapsed, fashion-mnist-tinycnn"
+ALL = "cifar100-cnn, cifar100-vit, collapsed, garments"
 
 
 @pytest.mark.parametrize(

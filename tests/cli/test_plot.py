@@ -13,7 +13,7 @@ pytest_plugins = ("analysed",)
 
 
 def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_path: Path):
-    ended = dsi("plot", analysed.out, "-o", tmp_path, "--run", "fashion-mnist-tinycnn", "--json")
+    ended = dsi("plot", analysed.out, "-o", tmp_path, "--run", "garments", "--json")
     assert ended.code == 0
     found = json.loads(ended.out)
     names = {Path(path).stem for path in found["files"]}

@@ -196,8 +196,8 @@ def test_other_versions_are_not_mixed(engine, monkeypatch):
 # Whole analyses
 
 
-def test_every_table_is_the_same_as_with_threads(cluster, shared, tmp_path):
-    runs = [shared / "data" / "runs" / name for name in ("fashion-mnist-tinycnn", "cifar100-cnn")]
+def test_every_table_is_the_same_as_with_threads(cluster, four_runs, tmp_path):
+    runs = [four_runs / name for name in ("garments", "cifar100-cnn")]
     events: dict[str, list] = {"local": [], "ray": []}
     for name, seen in events.items():
         options = Options(
@@ -226,8 +226,8 @@ def test_a_model_run_on_the_cluster_answers_the_same(cluster, own_run, few, tmp_
     assert said["ray"] == said["local"]
 
 
-def test_a_node_that_dies_in_the_middle_loses_nothing(cluster, mend, shared, tmp_path):
-    run = shared / "data" / "runs" / "cifar100-cnn"
+def test_a_node_that_dies_in_the_middle_loses_nothing(cluster, mend, four_runs, tmp_path):
+    run = four_runs / "cifar100-cnn"
     analyze([run], tmp_path / "local", Options(epochs="0:20:2", draws=2, permutations=2))
     killed = []
 

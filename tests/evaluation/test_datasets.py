@@ -15,11 +15,11 @@ from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.datasets import image_at, open_samples
 
 
-@pytest.fixture(params=["fashion-mnist", "cifar100"])
-def layouts(request, shared, tmp_path):
+@pytest.fixture(params=["grey_images", "colour_images"])
+def layouts(request, tmp_path):
     """Return the same images as a folder, as two Parquet shards, and as two tars."""
     folder = tmp_path / "images"
-    for number, source in enumerate(sorted((shared / "data" / "images" / request.param).iterdir())[:4]):
+    for number, source in enumerate(sorted(request.getfixturevalue(request.param).iterdir())[:4]):
         (folder / source.name).mkdir(parents=True)
         for file in sorted(source.iterdir())[: 4 + number]:
             shutil.copy(file, folder / source.name)

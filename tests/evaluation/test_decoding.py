@@ -24,15 +24,15 @@ def _array(image):
 
 
 @pytest.fixture
-def samples(shared):
-    return open_samples(str(shared / "data" / "images" / "cifar100"))
+def samples(colour_images):
+    return open_samples(str(colour_images))
 
 
 @pytest.fixture
-def damaged(shared, tmp_path):
+def damaged(colour_images, tmp_path):
     """Return samples of which the first, third and last cannot be decoded."""
     folder = tmp_path / "images" / "bear"
-    shutil.copytree(shared / "data" / "images" / "cifar100" / "bear", folder)
+    shutil.copytree(colour_images / "bear", folder)
     files = sorted(folder.iterdir())
     files[0].write_bytes(b"not an image")
     files[2].write_bytes(files[2].read_bytes()[:200])

@@ -28,14 +28,6 @@ def _same_as_torchvision(folder):
     return ours
 
 
-@pytest.mark.parametrize(("name", "images", "classes"), [("fashion-mnist", 1000, 10), ("cifar100", 1000, 100)])
-def test_the_shared_images_are_torchvisions(shared, name, images, classes):
-    samples = _same_as_torchvision(shared / "data" / "images" / name)
-    assert samples.source == f"image folder {shared / 'data' / 'images' / name} ({images:,} images, {classes} classes)"
-    assert (len(samples), samples.classes, samples.is_threadsafe) == (images, classes, True)
-    assert samples.image(0).size in ((28, 28), (32, 32))
-
-
 def test_any_depth_any_case_and_empty_classes_are_torchvisions(tmp_path):
     for name in ("b/z.png", "b/a/1.PNG", "b/a-b/2.png", "b/a/c/3.png", "a/10.png", "a/9.png", "Z/1.png"):
         _image(tmp_path / name)

@@ -38,8 +38,8 @@ def test_the_first_frame_of_several_is_read_and_the_file_closed(tmp_path, kind, 
     assert image.size == (8, 8)
 
 
-def test_a_shared_image_is_what_pillow_reads(shared):
-    path = next((shared / "data" / "images" / "cifar100" / "apple").iterdir())
+def test_an_image_is_what_pillow_reads(colour_images):
+    path = next((colour_images / "apple").iterdir())
     with Image.open(path) as expected:
         np.testing.assert_array_equal(np.asarray(open_file(path)), np.asarray(expected))
     np.testing.assert_array_equal(np.asarray(open_bytes(path.read_bytes())), np.asarray(open_file(path)))

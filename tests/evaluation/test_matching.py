@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.datasets import open_samples
 from dsi_cli.evaluation.matching import match_classes
 from dsi_cli.evaluation.samples import Samples
 from dsi_cli.labels.presets import load_preset
@@ -70,18 +69,6 @@ def test_imagenet_is_matched_by_its_names_ids_and_synonyms(by):
     ids = tuple(preset.wnids[number] for number in order) if by in ("names", "first synonyms") else None
     targets, warnings = match_classes(_samples(data, wnids=ids), 1000, preset.names, preset.wnids)
     assert targets.tolist() == order.tolist()
-    assert warnings == []
-
-
-@pytest.mark.parametrize(("name", "classes"), [("fashion-mnist", 10), ("cifar100", 100)])
-def test_the_shared_images_match_their_labels(shared, name, classes):
-    samples = open_samples(str(shared / "data" / "images" / name))
-    labels = load_preset(name)
-    targets, warnings = match_classes(samples, classes, labels.names, labels.wnids)
-    numbers = np.load(
-        shared / "data" / "runs" / {"cifar100": "cifar100-cnn"}.get(name, "fashion-mnist-tinycnn") / "targets.npy"
-    )
-    assert targets.tolist() == [numbers[int(path[-9:-4])] for path in samples.paths]
     assert warnings == []
 
 

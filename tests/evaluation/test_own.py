@@ -127,8 +127,8 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
     assert sys.path == before
 
 
-def test_an_image_folder_keeps_its_paths(write, shared):
-    folder = shared / "data" / "images" / "fashion-mnist"
+def test_an_image_folder_keeps_its_paths(write, grey_images):
+    folder = grey_images
     spec = write(f"import torchvision\ndef data(): return torchvision.datasets.ImageFolder({str(folder)!r})")
     samples = open_own(spec, False)
     assert samples.paths[0].startswith(str(folder / "Ankle boot"))

@@ -16,8 +16,8 @@ from dsi_cli.evaluation.parquet_images import open_parquet, row_bytes
 
 
 @pytest.fixture
-def data(shared):
-    folder = shared / "data" / "images" / "fashion-mnist" / "Bag"
+def data(grey_images):
+    folder = grey_images / "Bag"
     return [path.read_bytes() for path in sorted(folder.iterdir())[:6]]
 
 

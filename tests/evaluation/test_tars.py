@@ -14,8 +14,8 @@ from dsi_cli.evaluation.tars import members, open_tars
 
 
 @pytest.fixture
-def data(shared):
-    folder = shared / "data" / "images" / "cifar100" / "bear"
+def data(colour_images):
+    folder = colour_images / "bear"
     return [path.read_bytes() for path in sorted(folder.iterdir())[:4]]
 
 

@@ -20,7 +20,7 @@ from dsi_cli.store.runs import Run
 from dsi_cli.views import matrices
 
 pytest_plugins = ("analysed",)
-FASHION = "fashion-mnist-tinycnn"
+FASHION = "garments"
 SHOWN = (0, 1, 2, 3, 15)
 HAS_FFMPEG = shutil.which("ffmpeg") is not None
 

@@ -136,7 +136,7 @@ def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analys
 
 
 def test_intervals_of_more_than_two_runs_are_left_out(analysed: Analysed):
-    for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "fashion-mnist-tinycnn"), 0)):
+    for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "garments"), 0)):
         figure = drawn(analysed.run, "sai", runs)
         assert [sum(area.get_gid() == "interval" for area in one.collections) for one in figure.axes] == [shaded] * 3
         assert ("95 % interval" in {text.get_text() for text in figure.legends[0].get_texts()}) == bool(shaded)

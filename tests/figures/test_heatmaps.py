@@ -59,7 +59,7 @@ def test_a_panel_is_the_stored_matrix_in_the_order_shown_without_its_diagonal(an
 
 def test_all_epochs_of_all_runs_share_one_scale_and_the_reference_has_its_own(analysed: Analysed):
     run = analysed.run
-    found = [one for name in (CNN, VIT, "fashion-mnist-tinycnn") if (one := matrices.frames(run, name, "ncsm"))]
+    found = [one for name in (CNN, VIT, "garments") if (one := matrices.frames(run, name, "ncsm"))]
     with using(Style("screen", 2)):
         figure = heatmaps.draw(heatmaps.rows(run, found), NCSM, Style("screen", 2))
     limits = {

@@ -10,7 +10,6 @@ import pytest
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files
 from dsi_cli.labels.files import find_beside, read, read_labels
-from dsi_cli.labels.presets import load_preset
 
 CATS = (("cat", "dog"), None)
 WITH_IDS = (("cat", "dog"), ("n02121620", "n02084071"))
@@ -139,13 +138,6 @@ def test_a_file_that_may_not_be_read_is_refused(write):
         read_labels(path)
 
 
-def test_shared_label_files_are_recognised(shared):
-    for name in ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80"):
-        for suffix in (".tsv", ".names.txt", ".wnids.txt"):
-            labels = read_labels(shared / "data" / "labels" / (name + suffix))
-            assert (labels.preset, labels.wnids) == (name, load_preset(name).wnids)
-
-
 def test_duplicates_are_allowed_and_reported(write):
     assert read_labels(write("a.txt", "crane\ndog\ncrane\n")).duplicates == ("crane",)
 
@@ -187,12 +179,12 @@ def test_what_lies_beside_is_found_in_order(write, tmp_path):
         assert find_beside(tmp_path) == path
 
 
-def test_the_shared_runs_have_their_lists_beside_them(shared):
+def test_whole_runs_have_their_lists_beside_them(four_runs):
     for run, preset in [
-        ("fashion-mnist-tinycnn", "fashion-mnist"),
+        ("garments", "fashion-mnist"),
         ("cifar100-cnn", "cifar100"),
         ("cifar100-vit", "cifar100"),
     ]:
-        path = find_beside(shared / "data" / "runs" / run)
+        path = find_beside(four_runs / run)
         assert path is not None
         assert read_labels(path).preset == preset

@@ -111,9 +111,12 @@ def test_ids_with_names_of_ones_own_are_recognised():
     assert (found.preset, found.names[0], found.wnids) == ("mini-imagenet", "class 0", labels.wnids)
 
 
-def test_ids_that_differ_from_the_presets_are_kept(shared):
-    wrong_senses = read_labels(shared / "data" / "labels" / "cifar100-nbdt.tsv")
+def test_ids_that_differ_from_the_presets_are_kept(tmp_path):
     right = load_preset("cifar100")
+    other = {"dolphin": "n02581957", "skunk": "n07476495"}  # wrong senses: the dish and the defeat
+    rows = zip(right.wnids, right.names, strict=True)
+    (tmp_path / "wrong.tsv").write_text("".join(f"{other.get(name, wnid)}\t{name}\n" for wnid, name in rows))
+    wrong_senses = read_labels(tmp_path / "wrong.tsv")
     assert wrong_senses.names == right.names
     assert wrong_senses.preset is None
     assert wrong_senses.wnids != right.wnids

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from pathlib import Path
 
@@ -67,29 +66,6 @@ def test_a_synset_is_named_beside_each_id():
         for line in path.read_text(encoding="utf-8").splitlines():
             wnid, _, synset = line.split("\t")
             assert synset == (graph.names[graph.node(wnid)] if wnid else "")
-
-
-def test_presets_are_those_of_the_shared_tables(shared):
-    for path in (shared / "data" / "labels").glob("*.tsv"):
-        if find_preset(path.stem):
-            assert (DATA / path.name).read_bytes() == path.read_bytes()
-
-
-def test_compiling_again_gives_the_same_files(shared, tmp_path):
-    path = ROOT / "scripts" / "compile_presets.py"
-    if not path.is_file() or importlib.util.find_spec("timm") is None:
-        pytest.skip("needs the repository's scripts, and timm")
-    spec = importlib.util.spec_from_file_location("compile_presets", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    script.compile_presets(shared / "data" / "labels", tmp_path)
-    made = sorted(path.name for path in tmp_path.iterdir())
-    assert made == sorted(path.name for path in DATA.iterdir() if path.is_file())
-    for name in made:
-        if name.endswith(".tsv"):
-            assert (tmp_path / name).read_bytes() == (DATA / name).read_bytes()
-        else:  # its bytes depend on pyarrow's version, its contents on timm's lists
-            assert pq.read_table(tmp_path / name).equals(pq.read_table(DATA / name))
 
 
 @pytest.mark.parametrize("name", ["ImageNet-1k", "imagenet_1k", "IMAGENET1K"])

@@ -35,18 +35,17 @@ def make_pair() -> MakePair:
 
 
 @pytest.fixture(scope="session")
-def real_pair(shared: Path) -> tuple[Matrix, Matrix]:
+def real_pair(four_runs: Path) -> tuple[Matrix, Matrix]:
     """Return the NCSM of the CIFAR-100 CNN at epoch 25, and WordNet's path similarity of the same 100 classes."""
     import torch
 
+    from dsi_cli.labels.presets import load_preset
     from dsi_cli.similarity.weights import weight_similarity
     from dsi_cli.wordnet import paths, taxonomy
 
-    run = shared / "data" / "runs" / "cifar100-cnn"
+    run = four_runs / "cifar100-cnn"
     state = torch.load(run / "epoch_025.pt", map_location="cpu", weights_only=True)["state_dict"]
     head = next(tensor.numpy() for tensor in state.values() if tensor.ndim == 2 and len(tensor) == 100)
-    rows = (line.split("\t") for line in (shared / "data" / "labels" / "cifar100.tsv").read_text().splitlines())
-    wnids = {name: wnid for wnid, name, *_ in rows}
     graph = taxonomy.load()
-    nodes = [graph.node(wnids[name]) for name in (run / "classes.txt").read_text().split()]
+    nodes = [graph.node(wnid) for wnid in load_preset("cifar100").wnids]
     return weight_similarity(head), paths.path_similarity(nodes).astype(np.float32)

@@ -62,10 +62,10 @@ def test_the_surge_of_the_real_runs_ends_in_time(analysed, run, latest):
 
 def test_the_collapsed_run_has_no_phases(analysed):
     for curve in CURVES:
-        (row,) = of(analysed.run, "cifar100-vit-collapsed", curve).itertuples()
+        (row,) = of(analysed.run, "collapsed", curve).itertuples()
         assert pd.isna(row.phase)
         assert row.reason
-    assert "aimless wandering" in of(analysed.run, "cifar100-vit-collapsed")["reason"][0]
+    assert "aimless wandering" in of(analysed.run, "collapsed")["reason"][0]
 
 
 def test_rows_of_other_runs_are_kept_and_those_of_this_made_anew(make_run, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 
@@ -95,11 +94,8 @@ def test_imagenet21k_stays_small(tmp_path):
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))"
     code = f"{limit}; from dsi_cli.cli import main; main()"
     command = [sys.executable, "-c", code, "wordnet", "imagenet21k", "-o", str(tmp_path / "x.parquet"), "--quiet"]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20  # seconds; measured: 6.4
     assert ended.stdout == f"the nearest 10 of each of 21,843 labels: {tmp_path / 'x.parquet'}\n"
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert file.metadata.num_rows == 10 * 21843

@@ -19,8 +19,8 @@ NAMES = ("cat", "dog", "aquarium_fish", "7")
 
 
 @pytest.mark.parametrize("run", ["cifar100-cnn", "cifar100-vit"])
-def test_the_accuracy_of_the_real_runs_is_their_logs(shared, run):
-    folder = shared / "data" / "runs" / run
+def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
+    folder = four_runs / run
     beside = find_beside(folder)
     assert beside == (folder / "preds.npy", folder / "targets.npy")
     with (folder / "log.csv").open() as file:
@@ -34,8 +34,8 @@ def test_the_accuracy_of_the_real_runs_is_their_logs(shared, run):
         assert_allclose(np.trace(outcome.counts) / outcome.samples_used, accuracy[epoch], rtol=0, atol=1e-4)
 
 
-def test_all_forms_of_a_real_run_give_the_same_counts(shared, tmp_path, save):
-    folder = shared / "data" / "runs" / "cifar100-cnn"
+def test_all_forms_of_a_real_run_give_the_same_counts(four_runs, tmp_path, save):
+    folder = four_runs / "cifar100-cnn"
     predictions, targets = (np.load(path) for path in find_beside(folder))
     names = (folder / "classes.txt").read_text().split()
     epochs = range(len(predictions))

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from s3 import S3, serving
@@ -21,16 +18,6 @@ def s3_server() -> Iterator[S3]:
 def s3(s3_server: S3) -> S3:
     s3_server.begin()
     return s3_server
-
-
-@pytest.fixture(scope="session")
-def corpus_copy(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    archive, folder = shared / "zoo" / "corpus.tar.gz", tmp_path_factory.mktemp("zoo") / "top"
-    if not archive.is_file() or shutil.which("tar") is None:
-        pytest.skip(f"needs {archive.name} and tar")
-    folder.mkdir()
-    subprocess.run(["tar", "-xzf", archive, "-C", folder], check=True)
-    return folder
 
 
 @pytest.fixture

@@ -84,12 +84,12 @@ def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
     assert s3.of("GET", "sweep/run/log.csv") == [23]
 
 
-def test_every_trainers_files_are_read_as_on_this_machine(corpus_copy, memory):
-    for path in corpus_copy.rglob("*"):
+def test_every_trainers_files_are_read_as_on_this_machine(trainers_files, memory):
+    for path in trainers_files.folder.rglob("*"):
         if path.is_file():
-            memory.pipe(f"/top/{path.relative_to(corpus_copy).as_posix()}", path.read_bytes())
-    there, here = looked_at("memory://top"), looked_at(corpus_copy)
-    assert len(here) > 200
+            memory.pipe(f"/top/{path.relative_to(trainers_files.folder).as_posix()}", path.read_bytes())
+    there, here = looked_at("memory://top"), looked_at(trainers_files.folder)
+    assert len(here) == sum(map(len, trainers_files.expected.values()))
     assert there == here
 
 

@@ -19,8 +19,8 @@ def text_of(run, open_file, tmp_path, **options):
     return open_file(tmp_path / "card.html", **options)
 
 
-def test_it_shows_runs_best_epochs_phases_and_how_to_load(shared, open_file, tmp_path):
-    runs = [shared / "data" / "runs" / name for name in ("cifar100-vit", "cifar100-vit-collapsed")]
+def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, tmp_path):
+    runs = [four_runs / name for name in ("cifar100-vit", "collapsed")]
     run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine"], epochs="0:12")
     page = text_of(run, open_file, tmp_path)
     assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}, with report.html"

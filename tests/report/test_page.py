@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from chromium import require_chromium
 from compared import write_output, write_run
 from outputs import ANIMALS, heads, save_head, stored, stored_reference
 
@@ -19,6 +20,7 @@ from dsi_cli.report import budget
 from dsi_cli.store.runs import Run
 
 pytest_plugins = ("browsing",)
+require_chromium(module=True)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])

@@ -65,7 +65,7 @@ def test_phases_are_told_as_on_the_terminal(analysed):
         "alignment with WordNet has been flat since epoch" in sentence.lower().replace("wordnet", "WordNet")
         for sentence in told
     )
-    never = " ".join(words.sentences(analysed.run, "cifar100-vit-collapsed"))
+    never = " ".join(words.sentences(analysed.run, "collapsed"))
     assert "never learnt" in never
 
 

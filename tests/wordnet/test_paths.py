@@ -1,20 +1,16 @@
-"""Shortest paths against NLTK, and against a slow search on random taxonomies."""
+"""Shortest paths against a slow search on random taxonomies."""
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
+from counting import calls
 from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.paths import FAR, NO_PATH, distance_blocks, path_distances, path_similarity
 from dsi_cli.wordnet.taxonomy import Taxonomy, load
-
-SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "person.n.01", "paris.n.01", "abstraction.n.06", "thing.n.08"]
 
 
 def slow_distance(taxonomy, a, b):
@@ -50,28 +46,6 @@ def test_without_a_common_hypernym_the_similarity_is_zero():
     )
     assert_array_equal(path_distances([0, 1, 0], taxonomy), [[0, NO_PATH, 0], [NO_PATH, 0, NO_PATH], [0, NO_PATH, 0]])
     assert_array_equal(path_similarity([0, 1], taxonomy), np.eye(2))
-
-
-def test_all_pairs_of_cifar100_equal_nltk_to_the_last_bit(nltk_wordnet):
-    synsets = [nltk_wordnet.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in load_preset("cifar100").wnids]
-    similarity = path_similarity(preset_nodes("cifar100"))
-    for i, first in enumerate(synsets):
-        for j in range(i + 1):
-            assert similarity[i, j] == similarity[j, i] == first.path_similarity(synsets[j])
-
-
-def test_random_nouns_equal_nltk_to_the_last_bit(nltk_wordnet):
-    rng, graph = np.random.default_rng(7), load()
-    several = np.flatnonzero(np.diff(graph.starts) > 1)
-    nodes = np.concatenate([rng.choice(82115, 400), rng.choice(several, 200), [graph.node(name) for name in SPECIAL]])
-    similarity = path_similarity(nodes)
-    pairs = [
-        *rng.integers(0, len(nodes), (300, 2)),
-        *((600 + i, j) for i in range(len(SPECIAL)) for j in range(0, 600, 50)),
-    ]
-    for i, j in pairs:
-        first, second = (nltk_wordnet.synset(graph.names[nodes[k]]) for k in (i, j))
-        assert similarity[i, j] == first.path_similarity(second), (first, second)
 
 
 def test_permuting_the_labels_permutes_the_matrix():
@@ -114,9 +88,5 @@ def test_no_labels_give_an_empty_matrix():
     assert path_similarity([]).shape == (0, 0)
 
 
-def test_imagenet1k_takes_milliseconds():
-    nodes = preset_nodes("imagenet1k")
-    path_similarity(nodes)
-    start = time.perf_counter()
-    path_similarity(nodes)
-    assert time.perf_counter() - start < 0.5  # measured: 4 ms; a loop over pairs takes half a minute
+def test_imagenet1k_takes_no_loop_over_pairs():
+    assert calls(path_similarity, preset_nodes("imagenet1k")) < 10_000

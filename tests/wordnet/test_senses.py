@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
 
 import numpy as np
 import pytest
+from counting import calls
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
@@ -108,12 +108,6 @@ def test_candidates_are_all_senses_by_falling_chance():
     assert found.synset == found.candidates[0]
     assert list(found.scores) == sorted(found.scores, reverse=True)
     assert sum(found.scores) == pytest.approx(1, abs=1e-3)
-
-
-def test_the_words_senses_are_wordnets(nltk_wordnet):
-    for word in ("crane", "mouse", "keyboard", "seal", "wolves", "plate", "Glasses"):
-        expected = {synset.name() for synset in nltk_wordnet.synsets(word.lower(), "n")}
-        assert set(only(word).candidates) == expected, word
 
 
 def test_a_given_id_wins_and_the_words_stay_as_candidates():
@@ -228,19 +222,15 @@ def test_a_word_that_does_not_fit_a_list_is_uncertain_though_it_has_one_sense():
     assert (found[0].synset, found[0].is_uncertain) == ("zero.n.02", True)
 
 
-def test_a_thousand_labels_take_less_than_a_second():
+def test_the_work_grows_with_the_number_of_labels():
     labels = [name.split(",")[0] for name in load_preset("imagenet1k").names]
-    resolve(labels[:10])
-    start = time.perf_counter()
     found = resolve(labels)
-    assert time.perf_counter() - start < 3  # a busy machine; 0.4 s where nothing else runs
     assert found == resolve(labels)
+    assert calls(resolve, labels) < 8 * calls(resolve, labels[:250])
 
 
-def test_thousands_of_strange_labels_do_not_take_minutes():
-    start = time.perf_counter()
+def test_thousands_of_strange_labels_get_few_suggestions():
     found = resolve([f"strange{k}" for k in range(5000)])
-    assert time.perf_counter() - start < 5
     assert sum("nearest" in (row.reason or "") for row in found) <= SUGGESTIONS
 
 

@@ -1,4 +1,4 @@
-"""Heights of lowest common hypernyms against NLTK's graph, and against a slow search on random taxonomies."""
+"""Heights of lowest common hypernyms against a slow search on random taxonomies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.subsumers import NO_HYPERNYM, common_heights
 from dsi_cli.wordnet.taxonomy import Taxonomy, load
 
@@ -36,24 +35,6 @@ def test_heights_are_those_of_a_slow_search(seed):
     taxonomy = random_taxonomy(rng, 25)
     nodes = rng.integers(0, 25, 12)
     assert_array_equal(common_heights(nodes, taxonomy), slow_heights(taxonomy.parents_of, [int(node) for node in nodes]))
-
-
-def test_all_pairs_of_cifar100_are_those_of_nltks_graph(nltk_wordnet):
-    synsets = [nltk_wordnet.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in load_preset("cifar100").wnids]
-    spanned = set(synsets).union(*(synset.closure(parents) for synset in synsets))
-    heights = dict.fromkeys(spanned, 0)
-    for synset in sorted(spanned, key=lambda one: -one.max_depth()):
-        for parent in parents(synset):
-            heights[parent] = max(heights[parent], heights[synset] + 1)
-    found = common_heights(preset_nodes("cifar100"))
-    for i, first in enumerate(synsets):
-        for j in range(i + 1):
-            expected = min(heights[common] for common in first.common_hypernyms(synsets[j]))
-            assert found[i, j] == found[j, i] == expected, (first, synsets[j])
-
-
-def parents(synset):
-    return synset.hypernyms() + synset.instance_hypernyms()
 
 
 def test_without_a_common_hypernym_there_is_no_height():

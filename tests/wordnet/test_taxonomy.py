@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from taxonomies import preset_nodes
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import net, taxonomy
+from dsi_cli.wordnet import taxonomy
 from dsi_cli.wordnet.taxonomy import load, taxonomy_order
 
 NAMES = ("dog.n.01", "car.n.01", "cat.n.01", "einstein.n.01", "rose.n.01", "truck.n.01", "wolf.n.01", "animal.n.01")
@@ -25,17 +26,6 @@ def test_the_graph_is_whole_and_has_one_root():
     assert [graph.names[root] for root in np.flatnonzero(np.diff(graph.starts) == 0)] == ["entity.n.01"]
     child = np.repeat(np.arange(82115), np.diff(graph.starts))
     assert np.all(graph.depths[child] > graph.depths[graph.parents])
-
-
-def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
-    graph = load()
-    for node in np.random.default_rng(0).choice(82115, 300, replace=False):
-        synset = nltk_wordnet.synset(graph.names[node])
-        assert synset.offset() == graph.offsets[node]
-        assert synset.max_depth() == graph.depths[node]
-        assert net.load().definitions([node]) == [synset.definition()]
-        above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
-        assert {graph.names[parent] for parent in graph.parents_of(node)} == above
 
 
 def test_parents_keep_wordnets_order():
@@ -75,16 +65,14 @@ def test_groups_are_adjacent(nodes):
     ]  # fmt: skip
 
 
-def test_the_order_does_not_depend_on_the_labels_order(shared):
-    lines = (shared / "data" / "labels" / "imagenet1k.wnids.txt").read_text().split()
-    nodes = np.array([load().node(wnid) for wnid in lines])
+def test_the_order_does_not_depend_on_the_labels_order():
+    nodes = preset_nodes("imagenet1k")
     shuffled = np.random.default_rng(1).permutation(nodes)
     assert_array_equal(nodes[taxonomy_order(nodes)], shuffled[taxonomy_order(shuffled)])
 
 
-def test_each_group_of_imagenet_is_one_block(shared):
-    lines = (shared / "data" / "labels" / "imagenet1k.wnids.txt").read_text().split()
-    nodes = np.array([load().node(wnid) for wnid in lines])
+def test_each_group_of_imagenet_is_one_block():
+    nodes = preset_nodes("imagenet1k")
     ordered = nodes[taxonomy_order(nodes)]
     for group in ("dog.n.01", "bird.n.01", "fungus.n.01", "insect.n.01"):
         inside = [load().node(group) in taxonomy.ancestors(load(), np.array([node])) for node in ordered]

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 
 from dsi_cli.checkpoints.discover import Found, discover
 from dsi_cli.checkpoints.epochs import completed
+from dsi_cli.checkpoints.formats.orbax import open_folder
+from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice, scan
+from fuzz import seeds
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
 """Where the truth has no name for the head: under ZeRO-3, and in Keras' files."""
 
 
 def _cases() -> list[str]:
-    path = Path(__file__).resolve().parents[3] / "shared" / "zoo" / "truth.json"
-    return sorted(json.loads(path.read_text(encoding="utf-8"))["corpus"]) if path.is_file() else []
+    path = Path(os.environ["DSI_SHARED"]) / "zoo" / "truth.json"
+    return sorted(json.loads(path.read_text(encoding="utf-8"))["corpus"])
 
 
 def _found(folder: Path) -> dict[str, Found]:
@@ -67,12 +74,44 @@ def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):
         assert record.fingerprint == file["alt"][0]["sha256_f32"]
 
 
-def test_the_truth_is_there_whenever_the_corpus_is(truth):
-    assert set(truth["corpus"]) == set(_cases())
-
-
+@pytest.mark.slow
 def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
     check = [sys.executable, str(shared / "checks/zoo.py"), str(shared / "zoo/truth.json"), str(corpus)]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ended = subprocess.run(check, capture_output=True, text=True, env={**os.environ, "PATH": path}, check=False)
     assert ended.returncode == 0, ended.stdout
+
+
+def _looked_at(place: str | Path) -> dict[str, Record]:
+    """Return the records of all checkpoints under a place, by their relative path, without what differs between places."""
+    return {
+        str(one.place).split("/top/", 1)[1]: replace(scan(one).record, path="", modified_ns=0, run="")
+        for run in discover([place])
+        for one in run.checkpoints
+    }
+
+
+def test_the_corpus_is_read_behind_urls_as_on_this_machine(corpus, tmp_path):
+    here = shutil.copytree(corpus, tmp_path / "top", symlinks=True)
+    memory = fsspec.filesystem("memory")
+    for path in here.rglob("*"):
+        if path.is_file():
+            memory.pipe(f"/top/{path.relative_to(here).as_posix()}", path.read_bytes())
+    try:
+        assert _looked_at("memory://top") == _looked_at(here)
+    finally:
+        memory.rm("/top", recursive=True)
+    assert len(list(discover([here]))) > 30
+
+
+@pytest.mark.parametrize("mark", ["default/_METADATA", "default/manifest.ocdbt"])
+def test_a_folder_of_older_orbax_is_recognised_by_its_tree(mark, corpus):
+    with ExitStack() as stack:
+        content = open_folder(corpus / "orbax" / "0" / mark, stack, [])
+        assert set(content.tree) == {"epoch", "params"}
+
+
+def test_the_fuzzer_mutates_the_corpus(shared, tmp_path):
+    found, missing = seeds.load(tmp_path, corpus=shared / "zoo" / "corpus.tar.gz")
+    assert {"deepspeed", "orbax", "torch-distributed"} <= {one.format for one in found if not one.name.startswith("made/")}
+    assert not [line for line in missing if "corpus" in line]

@@ -1,0 +1,376 @@
+"""dsi's WordNet against NLTK's reader of WordNet 3.0: senses, parents, glosses and similarities, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import oracles
+import pytest
+from numpy.testing import assert_array_equal
+from taxonomies import preset_nodes
+
+import dsi_cli
+from dsi_cli.labels.presets import load_preset
+from dsi_cli.wordnet import information, lexicon, measures, net, taxonomy
+from dsi_cli.wordnet.measures import jcn_similarity, lch_similarity, lin_similarity, res_similarity, wup_similarity
+from dsi_cli.wordnet.paths import path_similarity
+from dsi_cli.wordnet.senses import resolve
+from dsi_cli.wordnet.subsumers import common_heights
+from dsi_cli.wordnet.taxonomy import load
+
+VERBS = net.load("verb")
+ROOTS_AND_INSTANCES = [
+    "einstein.n.01",
+    "entity.n.01",
+    "dog.n.01",
+    "person.n.01",
+    "paris.n.01",
+    "abstraction.n.06",
+    "thing.n.08",
+]
+SPECIAL = ["einstein.n.01", "entity.n.01", "dog.n.01", "puppy.n.01", "person.n.01", "paris.n.01", "domestic_animal.n.01"]
+WORDS = (
+    "dog",
+    "cat",
+    "dog",
+    "wolf",
+    "bird",
+    "tree",
+    "rose",
+    "oak",
+    "car",
+    "truck",
+    "car",
+    "person",
+    "baby",
+    "table",
+    "fish",
+) * 3
+SIMILARITIES = (
+    ("path_similarity", path_similarity),
+    ("wup_similarity", wup_similarity),
+    ("lch_similarity", lch_similarity),
+)
+
+
+# Words, hypernyms and glosses
+
+
+def sample_words():
+    rng = np.random.default_rng(3)
+    lemmas, irregular = sorted(lexicon.load().rows), sorted(lexicon.load().irregular)
+    words = [lemmas[k] for k in rng.choice(len(lemmas), 150, replace=False)]
+    plurals = [f"{word}s" for word in words[:50]] + ["boxes", "churches", "wolves", "berries", "firemen", "glasses"]
+    return words + plurals + [irregular[k] for k in rng.choice(len(irregular), 100, replace=False)] + ["", "s", "zzzz"]
+
+
+def test_senses_are_nltks_in_its_order(nltk_wordnet):
+    for word in sample_words():
+        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(word, "n"))
+        assert [taxonomy.load().names[node] for node in lexicon.senses(word)] == list(expected), word
+
+
+def test_base_forms_begin_with_nltks(nltk_wordnet):
+    for word in sample_words():
+        assert (lexicon.base_forms(word) or [None])[0] == nltk_wordnet.morphy(word, "n"), word
+
+
+def test_all_pairs_of_cifar100_are_those_of_nltks_graph(nltk_wordnet):
+    synsets = [nltk_wordnet.synset_from_pos_and_offset("n", int(wnid[1:])) for wnid in load_preset("cifar100").wnids]
+    spanned = set(synsets).union(*(synset.closure(parents) for synset in synsets))
+    heights = dict.fromkeys(spanned, 0)
+    for synset in sorted(spanned, key=lambda one: -one.max_depth()):
+        for parent in parents(synset):
+            heights[parent] = max(heights[parent], heights[synset] + 1)
+    found = common_heights(preset_nodes("cifar100"))
+    for i, first in enumerate(synsets):
+        for j in range(i + 1):
+            expected = min(heights[common] for common in first.common_hypernyms(synsets[j]))
+            assert found[i, j] == found[j, i] == expected, (first, synsets[j])
+
+
+def parents(synset):
+    return synset.hypernyms() + synset.instance_hypernyms()
+
+
+def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
+    graph = load()
+    for node in np.random.default_rng(0).choice(82115, 300, replace=False):
+        synset = nltk_wordnet.synset(graph.names[node])
+        assert synset.offset() == graph.offsets[node]
+        assert synset.max_depth() == graph.depths[node]
+        assert net.load().definitions([node]) == [synset.definition()]
+        above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
+        assert {graph.names[parent] for parent in graph.parents_of(node)} == above
+
+
+def test_random_nouns_equal_nltk_to_the_last_bit(nltk_wordnet):
+    rng, graph = np.random.default_rng(7), load()
+    several = np.flatnonzero(np.diff(graph.starts) > 1)
+    nodes = np.concatenate(
+        [rng.choice(82115, 400), rng.choice(several, 200), [graph.node(name) for name in ROOTS_AND_INSTANCES]]
+    )
+    similarity = path_similarity(nodes)
+    pairs = [
+        *rng.integers(0, len(nodes), (300, 2)),
+        *((600 + i, j) for i in range(len(ROOTS_AND_INSTANCES)) for j in range(0, 600, 50)),
+    ]
+    for i, j in pairs:
+        first, second = (nltk_wordnet.synset(graph.names[nodes[k]]) for k in (i, j))
+        assert similarity[i, j] == first.path_similarity(second), (first, second)
+
+
+def test_the_candidates_of_a_label_are_its_senses(nltk_wordnet):
+    for word in ("crane", "mouse", "keyboard", "seal", "wolves", "plate", "Glasses"):
+        expected = {synset.name() for synset in nltk_wordnet.synsets(word.lower(), "n")}
+        assert set(resolve([word])[0].candidates) == expected, word
+
+
+# Similarities of nouns
+
+
+def synset(nltk_wordnet, node):
+    return nltk_wordnet.synset_from_pos_and_offset("n", int(load().offsets[node]))
+
+
+def pairs_of_mixed_nouns():
+    """Return nouns, many of which have several parents or are instances, and 20,000 random pairs of them."""
+    rng, graph = np.random.default_rng(11), load()
+    several = np.flatnonzero(np.diff(graph.starts) > 1)
+    nodes = np.concatenate([rng.choice(82115, 1300), rng.choice(several, 500), [graph.node(name) for name in SPECIAL]])
+    special = [(place, 1800 + k) for k in range(len(SPECIAL)) for place in range(0, 1807, 13)]
+    return nodes, [*rng.integers(0, len(nodes), (20_000, 2)), *special, *(pair[::-1] for pair in special)]
+
+
+@pytest.mark.parametrize(("name", "similarity"), SIMILARITIES)
+def test_20000_random_pairs_equal_nltk_to_the_last_bit(nltk_wordnet, name, similarity):
+    nodes, pairs = pairs_of_mixed_nouns()
+    found = similarity(nodes)
+    synsets = [synset(nltk_wordnet, node) for node in nodes]
+    assert [found[i, j] for i, j in pairs] == [getattr(synsets[i], name)(synsets[j]) for i, j in pairs]
+
+
+@pytest.mark.parametrize(("name", "similarity"), SIMILARITIES)
+def test_all_pairs_of_cifar100_equal_nltk_to_the_last_bit(nltk_wordnet, name, similarity):
+    nodes = preset_nodes("cifar100")
+    synsets = [synset(nltk_wordnet, node) for node in nodes]
+    expected = [[getattr(first, name)(second) for second in synsets] for first in synsets]
+    assert similarity(nodes).tolist() == expected
+
+
+def test_wups_choice_among_equally_deep_hypernyms_is_nltks_both_ways(nltk_wordnet):
+    """Pairs of a noun with several parents and one of its own hypernyms: where the rule depends on which comes first."""
+    graph, rng = load(), np.random.default_rng(3)
+    nodes = [int(node) for node in rng.choice(np.flatnonzero(np.diff(graph.starts) > 1), 300, replace=False)]
+    nodes = list(dict.fromkeys([*nodes, *(parent for node in nodes for parent in graph.parents_of(node))]))
+    found = wup_similarity(nodes)
+    for node in nodes[:300]:
+        for parent in graph.parents_of(node):
+            i, j = nodes.index(node), nodes.index(parent)
+            first, second = synset(nltk_wordnet, node), synset(nltk_wordnet, parent)
+            assert (found[i, j], found[j, i]) == (first.wup_similarity(second), second.wup_similarity(first))
+
+
+@pytest.fixture(scope="module")
+def information_file(nltk_wordnet, tmp_path_factory):
+    """Return an information content file of a small text, counted by NLTK, and what NLTK counted."""
+
+    class Text:
+        def words(self):
+            return WORDS
+
+    counted = nltk_wordnet.ic(Text(), weight_senses_equally=False, smoothing=0.0)
+    path = tmp_path_factory.mktemp("ic") / "ic-small.dat"
+    lines = ["wnver::small", f"1740n {counted['n'][0]!r} ROOT", "1740v 0.0 ROOT"]
+    lines += [f"{offset}n {count!r}" for offset, count in counted["n"].items() if offset not in (0, 1740)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def nltk_information(information_file):
+    """Return the file as NLTK reads it; its own way to open files keeps to NLTK_DATA."""
+    from nltk.corpus.reader.wordnet import WordNetICCorpusReader
+
+    class Reader(WordNetICCorpusReader):
+        def __init__(self):
+            pass
+
+        def open(self, path):
+            return path.open(encoding="utf-8")
+
+    return Reader().ic(information_file)
+
+
+@pytest.mark.parametrize(
+    ("name", "similarity"),
+    [("res_similarity", res_similarity), ("lin_similarity", lin_similarity), ("jcn_similarity", jcn_similarity)],
+)
+def test_measures_by_information_equal_nltk_to_the_last_bit(
+    nltk_wordnet, information_file, nltk_information, name, similarity
+):
+    words = [f"{word}.n.01" for word in dict.fromkeys([*WORDS, "zebra", "unicorn", "animal", "entity", "object"])]
+    nodes = [load().node(word) for word in words]
+    found = similarity(nodes, information.read(information_file))
+    synsets = [synset(nltk_wordnet, node) for node in nodes]
+    for i, first in enumerate(synsets):
+        for j, second in enumerate(synsets):
+            if name == "lin_similarity" and i == j == words.index("entity.n.01"):
+                assert np.isnan(found[i, j])  # NLTK divides by zero
+            else:
+                assert found[i, j] == getattr(first, name)(second, nltk_information), (first, second)
+
+
+def test_the_reference_matrix_of_cifar100_is_nltks(shared):
+    lines = (shared / "data" / "labels" / "cifar100.tsv").read_text(encoding="utf-8").splitlines()
+    published = {name: synset for _, name, synset in (line.split("\t") for line in lines)}
+    names = load_preset("cifar100").names
+    assert [found.synset for found in resolve(names, load_preset("cifar100").wnids)] == [published[name] for name in names]
+    expected = oracles.path_similarity_pairs([published[name] for name in names], shared / "wordnet" / "nltk_data")
+    assert_array_equal(dsi_cli.wordnet_csm(list(names)).to_numpy(), expected)
+
+
+# Verbs
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Return verbs, many of which are roots or have several hypernyms, and 21,000 pairs of them."""
+    rng, graph = np.random.default_rng(5), VERBS.taxonomy
+    count = np.diff(graph.starts)
+    several = np.flatnonzero(count > 1)
+    nodes = np.concatenate([rng.choice(len(count), 1200), several, rng.choice(np.flatnonzero(count == 0), 200)])
+    place = {int(node): k for k, node in enumerate(nodes)}
+    near = [(k, place[p]) for k, node in enumerate(nodes) for p in graph.parents_of(int(node)) if p in place]
+    mixed = [(1200 + i, 1200 + j) for i in range(len(several)) for j in range(len(several))]
+    same = [(k, k) for k in range(0, len(nodes), 20)]
+    return nodes, [*rng.integers(0, len(nodes), (20_000, 2)), *near, *(pair[::-1] for pair in near), *mixed, *same]
+
+
+@pytest.mark.parametrize("kind", ["path", "wup", "lch"])
+def test_20000_random_pairs_of_verbs_equal_nltk_to_the_last_bit(nltk_wordnet, pairs, kind):
+    nodes, of = pairs
+    synsets = [nltk_wordnet.synset(VERBS.taxonomy.names[node]) for node in nodes]
+    found = measures.BY_TAXONOMY[kind](nodes, VERBS.taxonomy)
+    expected = [getattr(synsets[i], f"{kind}_similarity")(synsets[j]) for i, j in of]
+    assert [found[i, j] for i, j in of] == expected
+    roots = [k for k, node in enumerate(nodes) if not VERBS.taxonomy.parents_of(int(node))]
+    assert sum(i in roots and j in roots and nodes[i] != nodes[j] for i, j in of) > 100
+
+
+def test_verbs_have_the_names_parents_and_glosses_of_nltk(nltk_wordnet):
+    graph = VERBS.taxonomy
+    assert len(graph.names) == 13_767
+    for node in np.random.default_rng(2).choice(len(graph.names), 300, replace=False):
+        synset = nltk_wordnet.synset(graph.names[node])
+        assert synset.name() == graph.names[node]
+        assert {graph.names[parent] for parent in graph.parents_of(int(node))} == {one.name() for one in synset.hypernyms()}
+        assert (graph.depths[node], VERBS.definitions([node])) == (synset.max_depth(), [synset.definition()])
+
+
+def test_senses_and_forms_of_verbs_are_nltks(nltk_wordnet):
+    rng, words = np.random.default_rng(3), VERBS.words
+    lemmas, irregular = sorted(words.rows), sorted(words.irregular)
+    some = [lemmas[k] for k in rng.choice(len(lemmas), 80, replace=False)]
+    forms = [
+        form for word in some for form in (word, f"{word}s", f"{word}ed", f"{word}ing", f"{word[:-1]}ing", f"{word}es")
+    ]
+    for form in [*forms, *(irregular[k] for k in rng.choice(len(irregular), 150, replace=False)), "", "ing", "zzzz"]:
+        expected = dict.fromkeys(synset.name() for synset in nltk_wordnet.synsets(form, "v"))
+        assert [VERBS.taxonomy.names[node] for node in lexicon.senses(form, words)] == list(expected), form
+        assert (lexicon.base_forms(form, words) or [None])[0] == nltk_wordnet.morphy(form, "v"), form
+
+
+# A WordNet that is installed for NLTK
+
+
+@pytest.fixture
+def corpora(shared, tmp_path, monkeypatch):
+    """Return an NLTK_DATA whose folder ``corpora`` holds the shared WordNet as the folder ``wordnet99``, two lines changed."""
+    folder = tmp_path / "corpora"
+    with zipfile.ZipFile(shared / "wordnet" / "nltk_data" / "corpora" / "wordnet.zip") as archive:
+        for file in ("data.verb", "index.verb", "verb.exc", "index.sense", "data.noun"):
+            archive.extract(f"wordnet/{file}", folder)
+    (folder / "wordnet").rename(folder / "wordnet99")
+    verbs = folder / "wordnet99" / "data.verb"
+    verbs.write_text(verbs.read_text().replace("| move fast by using", "| move very fast by using"))
+    with (folder / "wordnet99" / "verb.exc").open("a") as file:
+        file.write("runnen run\n")
+    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
+    return folder
+
+
+def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpora):
+    net.load.cache_clear()
+    other = net.load("verb", "wordnet99")
+    assert (other.id, other.title) == ("wordnet99-verb", "wordnet99")
+    shipped = VERBS.taxonomy
+    for name in ("names", "depths", "starts", "parents"):
+        assert_array_equal(getattr(other.taxonomy, name), getattr(shipped, name))
+    assert set(np.unique(other.taxonomy.offsets - shipped.offsets)) <= {0, 18}  # see scripts/compile_wordnet.py
+    assert {name: column.tolist() for name, column in other.kinds.items()} == {
+        name: column.tolist() for name, column in VERBS.kinds.items()
+    }
+    for name in ("starts", "synsets"):
+        assert_array_equal(getattr(other.words, name), getattr(VERBS.words, name))
+    assert other.words.rows == VERBS.words.rows
+    assert other.words.irregular == VERBS.words.irregular | {"runnen": ["run"]}
+    everything = range(len(shipped.names))
+    differing = [
+        k
+        for k, (a, b) in enumerate(zip(other.definitions(everything), VERBS.definitions(everything), strict=True))
+        if a != b
+    ]
+    assert [shipped.names[k] for k in differing] == ["run.v.01"]
+    (found,) = resolve(["runnen"], of=other)
+    assert found.definition.startswith("move very fast by using")
+    (lost,) = resolve(["v99999999"], of=other)
+    assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
+    (lost,) = resolve(["qzx"], of=other)
+    assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
+
+
+# The values that the tests without the shared data compare with
+
+FROZEN = Path(__file__).resolve().parents[1] / "wordnet" / "nltk_values.json"
+
+
+def values(nltk_wordnet, counted):
+    """Return what `FROZEN` holds: NLTK's values for the nouns, verbs, words and forms that the file lists."""
+    kept = json.loads(FROZEN.read_text(encoding="utf-8"))
+    found = {"forms": {}, "senses": {}, "synsets": {}, "similarities": {}, "counts": {}, "information": {}}
+    for part, letter in (("noun", "n"), ("verb", "v")):
+        synsets = [nltk_wordnet.synset(name) for name in kept["synsets"][part]]
+        found["synsets"][part] = {
+            one.name(): [
+                one.max_depth(),
+                sorted(above.name() for above in one.hypernyms() + one.instance_hypernyms()),
+                one.definition(),
+            ]
+            for one in synsets
+        }
+        found["similarities"][part] = {
+            kind: [[getattr(a, f"{kind}_similarity")(b) for b in synsets] for a in synsets]
+            for kind in ("path", "wup", "lch")
+        }
+        found["senses"][part] = {
+            word: list(dict.fromkeys(one.name() for one in nltk_wordnet.synsets(word, letter)))
+            for word in kept["senses"][part]
+        }
+        found["forms"][part] = {form: nltk_wordnet.morphy(form, letter) for form in kept["forms"][part]}
+    found["counts"] = {str(offset): count for offset, count in counted["n"].items() if count and offset}
+    root = nltk_wordnet.synset("entity.n.01")
+    nouns = [nltk_wordnet.synset(name) for name in kept["synsets"]["noun"]]
+    for kind in ("res", "lin", "jcn"):
+        found["information"][kind] = [
+            [None if kind == "lin" and a == b == root else getattr(a, f"{kind}_similarity")(b, counted) for b in nouns]
+            for a in nouns
+        ]
+    return found
+
+
+def test_the_frozen_values_are_nltks(nltk_wordnet, nltk_information):
+    assert json.loads(FROZEN.read_text(encoding="utf-8")) == values(nltk_wordnet, nltk_information)
