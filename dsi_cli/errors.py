@@ -13,7 +13,8 @@
         ├── PendingError          the file is still being written
         ├── UnreadableError       damaged, hostile, or of a kind that is not read
         ├── NoHeadError           whole, but without a classifier
-        │   └── BackboneError     weights of a network that has none
+        │   ├── BackboneError     weights of a network that has none
+        │   └── ClassCountError   no matrix has as many rows as there are classes
         ├── AmbiguousHeadError    several tensors could be the classifier
         └── NotFiniteError        NaN or infinite weights
 
@@ -22,7 +23,7 @@ A message holds what was expected, what was found and what to do, in one line.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not be used."""
@@ -86,6 +87,22 @@ class NoHeadError(CheckpointError):
 
 class BackboneError(NoHeadError):
     """The file holds a network's weights, and no classifier among them: features are all that it gives."""
+
+
+class ClassCountError(NoHeadError):
+    """No matrix in the file has one row for each class.
+
+    Attributes
+    ----------
+    classes : the number of classes that labels or metadata state
+    candidates : names and shapes of the best candidates
+    """
+
+    def __init__(self, classes: int, candidates: Sequence[str]) -> None:
+        listed = ", ".join(candidates)
+        super().__init__(f"no matrix has {classes} rows, one for each class; the best candidates are {listed}")
+        self.classes = classes
+        self.candidates = tuple(candidates)
 
 
 class AmbiguousHeadError(CheckpointError):

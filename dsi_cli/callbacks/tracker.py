@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.callbacks import live
-from dsi_cli.checkpoints import composing
+from dsi_cli.checkpoints import head_weight
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
@@ -123,7 +123,7 @@ class Tracker:
         found = live.content(model)
         if self._head.name not in found.tree:  # another wrapper than at the start
             self._head = live.find_head(found, self._wanted, self._labels)
-        return composing.rows(found, self._head)
+        return head_weight.rows(found, self._head)
 
     def __call__(
         self,

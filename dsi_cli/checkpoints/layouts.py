@@ -14,7 +14,9 @@ from dsi_cli.checkpoints.stand_ins import Global, Stub, array_of
 from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"
-_AVERAGED = re.compile(r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema|ema$", re.IGNORECASE)
+_AVERAGED = re.compile(
+    r"(^|[_.])(ema|swa|averaged?|shadow|teacher)(?=$|[_.])|^ema(?=$|[_.]|model|net)|(?-i:[a-z]E(ma|MA)$)", re.IGNORECASE
+)
 _NOT_WEIGHTS = re.compile(
     r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE
 )
@@ -209,6 +211,14 @@ def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, 
         held = [state[kind] for kind in ("_parameters", "_buffers") if isinstance(state.get(kind), dict)]
         children = state["_modules"] if isinstance(state["_modules"], dict) else {}
         named = [item for group in held for item in group.items() if item[0] not in passing]
+        packed = state.get("_packed_params")
+        if (
+            isinstance(packed, Stub)
+            and isinstance(packed.state, tuple)
+            and packed.state
+            and isinstance(packed.state[0], tuple)
+        ):
+            named += [("_packed_params", value) for value in packed.state[0][:1]]  # a quantised layer's weight and bias
     elif isinstance(node.of, Global) and node.of.module.startswith("__torch__"):
         named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, Stub)}
     else:

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import adapters, composing, epochs, extra_rows, head, jsontext, layouts, logs
+from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, jsontext, layers, layouts, logs, lora
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, Record
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import BackboneError, CheckpointError, PendingError, UnreadableError
+from dsi_cli.errors import BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
 from dsi_cli.remote.places import Place
 
 _log = logging.getLogger(__name__)
@@ -168,24 +168,28 @@ def _with_head(
     expected = told if told is not None else classes
     groups = _groups(content)
     try:
-        picked = _pick(groups, choice, expected)
-        rows = composing.rows(content, picked)
-    except BackboneError:
-        if not adapters.is_adapter(found.path):
+        picked = _pick(groups, choice, expected, with_background=told is not None)
+        config = beside(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
+        rows = head_weight.rows(content, picked, config)
+        hashed = head_weight.fingerprint(content, picked, rows) if with_fingerprint else None
+    except NoHeadError:
+        if not lora.is_adapter(found.path):
             raise
         picked, rows = _of_adapter(found, content, choice, expected)
+        hashed = head_weight.hash_of(rows) if with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
-    hashed = composing.fingerprint(rows) if with_fingerprint else None
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
     names = [name for group in groups if group.path == picked.path for name in group.tensors]
-    extra = extra_rows.found(picked.name, len(rows), names, told, classes)
+    extra = background_rows.found(picked.name, len(rows), names, told, classes)
     return _usable(record, rows, extra, choice)
 
 
-def _pick(groups: list[layouts.StateDict], choice: Choice, classes: int | None) -> head.Head:
+def _pick(
+    groups: list[layouts.StateDict], choice: Choice, classes: int | None, *, with_background: bool = False
+) -> head.Head:
     role = layouts.EMA if choice.ema else layouts.RAW
-    return head.choose(groups, role, wanted=choice.head, classes=classes)
+    return head.choose(groups, role, wanted=choice.head, classes=classes, with_background=with_background)
 
 
 def _groups(content: Content) -> list[layouts.StateDict]:
@@ -196,16 +200,16 @@ def _of_adapter(
     found: Found, content: Content, choice: Choice, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32]]:
     """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
-    config = beside(found, adapters.CONFIG)
+    config = beside(found, lora.CONFIG)
     with ExitStack() as stack:
-        base = adapters.open_base(found.path, config, stack)
+        base = lora.open_base(found.path, config, stack)
         picked = _pick(_groups(base), choice, classes)
-        rows = composing.rows(base, picked)
-    change = adapters.change_of(content.tree, picked.name, config)
-    return picked, rows if change is None else adapters.changed(rows, change, content.read)
+        rows = head_weight.rows(base, picked)
+    change = lora.change_of(content.tree, picked.name, config)
+    return picked, rows if change is None else lora.changed(rows, change, content.read)
 
 
-def _usable(record: Record, rows: NDArray[np.float32], extra: extra_rows.Extra, choice: Choice) -> Scanned:
+def _usable(record: Record, rows: NDArray[np.float32], extra: background_rows.Extra, choice: Choice) -> Scanned:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
     record = replace(record, extra_classes=extra.number)
     if extra.number and not choice.keep_extra:

@@ -105,7 +105,7 @@ def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
     layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(33, 50))
     torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "x.pt")
     whole = scan(require_file(tmp_path / "x.pt")).weight
-    monkeypatch.setattr("dsi_cli.checkpoints.composing._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("dsi_cli.checkpoints.head_weight._ROWS_AT_ONCE", 7)
     np.testing.assert_array_equal(scan(require_file(tmp_path / "x.pt")).weight, whole)
     np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 

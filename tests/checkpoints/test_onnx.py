@@ -15,10 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.composing import fingerprint
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.formats import FORMATS, open_content
 from dsi_cli.checkpoints.formats.protobuf import MOST_FIELDS, unpacked
+from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
 from dsi_cli.checkpoints.scan import require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError

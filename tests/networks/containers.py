@@ -329,7 +329,15 @@ CASES = [
     ),
     Case("gan", lambda: Adversary(), vectors(16), None, 20, save=in_parts(G="G", D="D"), must_refuse="."),
     Case("gan_net_names", lambda: Adversary(), vectors(16), None, 10, save=in_parts(netG="G", netD="D"), must_refuse="."),
-    Case("gan_with_classifier", lambda: Adversary(10), vectors(16), "D.aux", save=in_parts(netG="G", netD="D")),
+    Case(
+        "gan_with_classifier",
+        lambda: Adversary(10),
+        vectors(16),
+        "D.aux",
+        save=in_parts(netG="G", netD="D"),
+        may_ask=True,
+        may_ask_with_count=True,
+    ),
     Case(
         "frozen_big_teacher",
         lambda: Parts(lambda m, x: m.s(x) + 0 * m.t(x)[:, :20].detach(), s=Cnn("clf", 20), t=Cnn("fc", 1000)),

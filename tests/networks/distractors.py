@@ -181,7 +181,7 @@ CASES = [
     Case("autoencoder_code_is_classes", lambda: reconstructing("classe", 20), vectors(192), "classe", may_ask=True),
     Case("autoencoder_hidden_is_classes", lambda: reconstructing("classe", 32), vectors(192), "classe", may_ask=True),
     Case("variational", lambda: variational("clf", 10), vectors(64), "clf", may_ask=True),
-    Case("variational_latent_is_classes", lambda: variational("y_pred", 16), vectors(64), "y_pred", may_ask=True),
+    Case("variational_latent_is_classes", lambda: variational("y_pred", 16), vectors(64), "y_pred", **BOTH_COUNTS),
     Case("variational_hidden_is_classes", lambda: variational("art", 48), vectors(64), "art", may_ask=True),
     Case("early_exits", lambda: EarlyExits("final", "exits", 10), images(), "final", **BOTH_COUNTS),
     Case("deep_supervision", lambda: EarlyExits("fc", "side_fc", 20), images(), "fc", **BOTH_COUNTS),

@@ -67,11 +67,6 @@ def newly_normed(dim: int | None = 0) -> Change:
     return lambda layer: parametrizations.weight_norm(layer, dim=dim)
 
 
-def pruned_and_normed(layer: nn.Module) -> None:
-    parametrizations.spectral_norm(layer)
-    parametrize.register_parametrization(layer, "weight", Doubled())
-
-
 def pruned_bias_only(layer: nn.Module) -> None:
     prune.l1_unstructured(layer, "bias", 0.5)
 
@@ -304,7 +299,6 @@ CASES = [
     Case("parametrised_symmetric", changed(cnn("fc", 32), fc=parametrized(Symmetric)), images(), "fc", **UNKNOWN),
     Case("parametrised_low_rank", changed(cnn("fc"), fc=parametrized(lambda: LowRank(6))), images(), "fc", **TWO),
     Case("parametrised_rank_1", changed(cnn("fc"), fc=parametrized(lambda: LowRank(1))), images(), "fc", **TWO),
-    Case("parametrised_twice", changed(cnn("clf"), clf=pruned_and_normed), images(), "clf", **UNKNOWN),
     Case("parametrised_hidden_only", changed(tutorial(32, 20, 20), fc1=parametrized(Doubled)), images(), "out"),
     Case(
         "two_layers_low_rank",

@@ -175,6 +175,8 @@ def stacked(model: nn.Module) -> Tensor:
     return torch.cat([one.weight for one in model.detectors])
 
 
+BOTH_COUNTS = {"may_ask": True, "may_ask_with_count": True}
+
 CASES = [
     Case("raw_w", lambda: raw("W", 10), images(), "W"),
     Case("raw_w_and_b", lambda: raw("W", 20, bias="b"), images(), "W"),
@@ -292,8 +294,8 @@ CASES = [
     ),
     Case("flattened_map", lambda: flattened("dense", 10), images(), "dense"),
     Case("flattened_map_width_is_classes", lambda: flattened("fc_end", 24), images(), "fc_end"),
-    Case("convolution_of_whole_map", lambda: whole_map("conv_fc", 10), images(), "conv_fc", may_ask=True),
-    Case("convolution_of_whole_map_width_is_classes", lambda: whole_map("score", 24), images(), "score", may_ask=True),
+    Case("convolution_of_whole_map", lambda: whole_map("conv_fc", 10), images(), "conv_fc", **BOTH_COUNTS),
+    Case("convolution_of_whole_map_width_is_classes", lambda: whole_map("score", 24), images(), "score", **BOTH_COUNTS),
     Case("bilinear", lambda: bilinear("fc", 20), images(), "fc"),
     Case("bilinear_width_is_classes", lambda: bilinear("espèces", 16), images(), "espèces"),
     Case("two_streams", lambda: fused("fusion", 11), images(), "fusion"),

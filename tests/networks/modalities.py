@@ -152,7 +152,7 @@ CASES = [
         may_ask_with_count=True,
     ),
     Case("graph_geometric", lambda: geometric(Geometric, 16, 7), NODES, "conv2.lin", then=True),
-    Case("graph_geometric_square", lambda: geometric(Geometric, 20, 20), NODES, "conv2.lin", then=True),
+    Case("graph_geometric_square", lambda: geometric(Geometric, 20, 20), NODES, "conv2.lin", then=True, may_ask=True),
     Case("graph_geometric_head", lambda: geometric(Geometric, 24, 6, "lin"), NODES, "lin"),
     Case("graph_sage_head", lambda: geometric(Sage, 24, 10, "ausgabe"), NODES, "ausgabe"),
     Case("graph_sage_two_matrices", lambda: geometric(Sage, 24, 10), NODES, None, 10, must_refuse="."),

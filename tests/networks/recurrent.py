@@ -164,6 +164,13 @@ CASES = [
     Case("text_transformer_pooler_fc", lambda: TextTransformer("l_out", 32, pooler="fc"), tokens(500), "l_out"),
     Case("temporal", lambda: Temporal("dense_out", nn.Linear(32, 6)), sequences(9), "dense_out"),
     Case("temporal_filters_are_classes", lambda: Temporal("aus", nn.Linear(32, 20)), sequences(9), "aus"),
-    Case("attentive_lstm", lambda: AttentiveLstm("label", 10), tokens(800), "label"),
-    Case("attentive_lstm_scores_are_classes", lambda: AttentiveLstm("label", 20), tokens(800), "label"),
+    Case("attentive_lstm", lambda: AttentiveLstm("label", 10), tokens(800), "label", may_ask=True),
+    Case(
+        "attentive_lstm_scores_are_classes",
+        lambda: AttentiveLstm("label", 20),
+        tokens(800),
+        "label",
+        may_ask=True,
+        may_ask_with_count=True,
+    ),
 ]

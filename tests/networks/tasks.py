@@ -72,6 +72,8 @@ CASES = [
         lambda: side_by_side("aux_layer", "adv_layer", adv_layer=linear(1), aux_layer=linear(10)),
         images(),
         "aux_layer",
+        may_ask=True,
+        may_ask_with_count=True,
     ),
     Case(
         "discriminator_stack_last",

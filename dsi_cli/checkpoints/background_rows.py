@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 """torchvision's and Detectron2's name for it: either always has a row for the background."""
-_DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
+DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 
 
 class Extra(NamedTuple):
@@ -39,5 +39,5 @@ def found(name: str, rows: int, names: Collection[str], told: int | None, labels
     if told is not None:
         count = int(rows == told + 1)
     else:
-        count = int(is_rcnn or (_DETECTOR.search(name) is not None and labels is not None and rows == labels + 1))
+        count = int(is_rcnn or (DETECTOR.search(name) is not None and labels is not None and rows == labels + 1))
     return Extra(count, is_torchvision)

@@ -61,22 +61,37 @@ def open_base(adapter: Place, config: Any, stack: ExitStack) -> Content:
 
 
 def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> Change | None:
-    """Return what an adapter adds to a weight of its base, None where it leaves it as it is.
+    """Return what an adapter adds to a weight of its base model; None if it leaves the weight as it is.
 
     Raises
     ------
     NoHeadError
-        It changes it in a way that is not put together (DoRA, ranks of their own).
+        It changes the weight in a way that dsi does not put together (DoRA, a rank for each layer).
     """
     layer = f"{_PREFIX}{weight.removesuffix('.weight')}"
     down, up = (tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
     if down is None or up is None:
         return None
-    told = config if isinstance(config, dict) else {}
-    rank, alpha = down.shape[0], told.get("lora_alpha")
-    if told.get("use_dora") or told.get("alpha_pattern") or not isinstance(alpha, int | float) or not rank:
-        raise NoHeadError(f"the adapter changes {weight} in a way that is not put together with its base model")
-    return Change(up, down, float(alpha) / (rank**0.5 if told.get("use_rslora") else rank))
+    return Change(up, down, scale_of(config, weight, down.shape[0]))
+
+
+def scale_of(config: Any, weight: str, rank: int) -> float:
+    """Return the factor of an adapter's product of matrices, from the contents of ``adapter_config.json``.
+
+    Raises
+    ------
+    NoHeadError
+        The configuration is missing, or asks for something else than one factor for all layers.
+    """
+    if not isinstance(config, dict):
+        raise NoHeadError(
+            f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file: put adapter_config.json next to it,"
+            " or merge the adapter (merge_and_unload in peft) before saving"
+        )
+    alpha = config.get("lora_alpha")
+    if config.get("use_dora") or config.get("alpha_pattern") or not isinstance(alpha, int | float) or not rank:
+        raise NoHeadError(f"the adapter changes {weight} in a way that dsi does not put together with its base model")
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
 def changed(rows: NDArray[np.float32], change: Change, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
