@@ -1,8 +1,9 @@
 """Paths -> the checkpoints that lie there, run by run.
 
 A run is the nearest folder that holds checkpoints, step folders (``checkpoint-500/``, one checkpoint each) collapsed into it.
-Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its first bytes; one that only
-has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies there is counted.
+Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its contents, whatever its name
+is; one that only has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies
+there is counted.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
-from dsi_cli.checkpoints.formats import MAGICS, WHOLE_FOLDERS, recognise
-from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import places, urls
@@ -26,8 +26,9 @@ from dsi_cli.remote.places import Place, RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
-    ".msgpack",
+    ".msgpack", ".t7",
 )  # fmt: skip
+"""Suffixes of checkpoints: a file with one of them is listed even if it is damaged."""
 MODEL_FILES = (
     "model.safetensors.index.json",
     "model.safetensors",
@@ -40,11 +41,11 @@ MODEL_FILES = (
 """The files that make a folder one checkpoint, the best first."""
 _NOT_CHECKPOINTS = (
     ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
-    ".yaml", ".yml", ".toml", ".log", ".npy", ".html", ".parquet", ".xml", ".sh", ".pyc", ".lock", ".out", ".err",
-    ".jsonl", ".gz",
+    ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
 )  # fmt: skip
-_OF_WEIGHTS = ("", ".model", ".weights")
-"""Suffixes that say little: the first bytes decide."""
+"""Suffixes of formats that hold no weights; such files are not opened."""
+_OF_WEIGHTS = ("", ".model", ".weights", ".npz")
+"""Other suffixes that a remote file is opened for, to see whether it is a checkpoint."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """What a folder that is one checkpoint says beside the model's file."""
 OUR_TABLE = "checkpoints.parquet"
@@ -252,27 +253,14 @@ def _is_candidate(path: Place, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix == ".npz":
-        return _holds_weights(path)
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
     if isinstance(path, RemotePath) and suffix not in _OF_WEIGHTS:
         return False  # a request for each file that is something else would cost more than all checkpoints
     try:
         with Source(path) as source:
-            head = source.head(16)
-    except CheckpointError:
-        return False
-    # A zip archive under any name may be a document: without a checkpoint's suffix it is opened only if it has none at all.
-    return recognise(head) and not (head.startswith(MAGICS[0]) and suffix not in _OF_WEIGHTS)
-
-
-def _holds_weights(path: Place) -> bool:
-    """Return whether an archive of NumPy arrays is one of weights: predictions are kept in such files as well."""
-    try:
-        with Source(path) as source:
-            return any(re.search(r"(^|[./])(weight|kernel)\.npy$", name) for name in Archive(source).sizes)
-    except CheckpointError:
+            return is_checkpoint(source)
+    except (CheckpointError, RecursionError, MemoryError):
         return False
 
 

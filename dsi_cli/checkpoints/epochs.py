@@ -36,7 +36,8 @@ STEP_KEYS = (
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
 """Names of files that are copies of another epoch's."""
 _SUFFIXES = re.compile(
-    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|keras|npz|onnx|msgpack|th|index|json|pt2))+$", re.IGNORECASE
+    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
+    re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
