@@ -69,6 +69,8 @@ class Found:
     """The folder that is the checkpoint, where it is one."""
     bytes: int
     modified_ns: int
+    entry: str | None = None
+    """Which of several epochs that the file holds, by the label of `dsi_cli.checkpoints.layouts.Entry`; None for one checkpoint."""
 
     @property
     def place(self) -> Place:
@@ -78,7 +80,7 @@ class Found:
     @property
     def shown(self) -> str:
         """The place as text that can be stored and printed: absolute, bytes that are no UTF-8 escaped."""
-        return printable(str(self.place))
+        return printable(str(self.place)) + ("" if self.entry is None else f"[{self.entry}]")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,8 @@ STEP_KEYS = (
     ("state", "timestamp", "batch"),
     ("__metadata__", "step"),
 )
+FEWEST_STEPS = 10_000
+"""A number without a word beside it is taken for a step from here on: no training has as many epochs."""
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
 """Names of files that are copies of another epoch's."""
 _SUFFIXES = re.compile(
@@ -77,6 +79,8 @@ def moment(tree: Any, names: Sequence[str]) -> Moment:
     epoch = _ignite_epoch(tree)
     if epoch is None:
         epoch = _looked_up(tree, EPOCH_KEYS)
+    if epoch is None and isinstance(tree, list | tuple):
+        epoch = _epoch_of_sequence(tree)
     is_copy = bool(COPY_NAMES.search(names[0]))
     if epoch is not None and not (epoch < 0 and is_copy):
         return Moment(epoch, CONTENTS, step)
@@ -170,6 +174,12 @@ def _looked_up(tree: Any, paths: Sequence[tuple[str, ...]]) -> int | None:
         if number is not None:
             return number
     return None
+
+
+def _epoch_of_sequence(tree: Sequence[Any]) -> int | None:
+    """Return the one whole number of ``(model, optimizer, epoch)``; None if there are several, or if it is rather a step."""
+    numbers = [value for value in tree if type(value) is int]
+    return numbers[0] if len(numbers) == 1 and 0 <= numbers[0] < FEWEST_STEPS else None
 
 
 def _whole(value: Any, *, is_text: bool) -> int | None:

@@ -24,6 +24,7 @@ from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
+from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
@@ -238,9 +239,8 @@ def _label(
 
 def _left_out(state: RunState) -> Iterator[str]:
     """Yield a warning for checkpoints that are skipped though they are no copies, and for epochs that are a guess."""
-    others = [
-        r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(("the same", "not among"))
-    ]
+    expected = ("the same", reading.NOT_ASKED, NO_NETWORK)
+    others = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
     if others:
         what = "checkpoints are" if len(others) > 1 else "checkpoint is"
         yield f"{len(others)} {what} left out, {Path(others[0].path).name}: {others[0].reason}"

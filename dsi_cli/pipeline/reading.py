@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import timeline
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.scan import Choice, Scanned, scan
+from dsi_cli.checkpoints.scan import Choice, Scanned, scan, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.metrics.blocked.survey import Survey
@@ -123,12 +123,12 @@ class Scanner:
     names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
-    def __call__(self, found: Found) -> Scanned:
-        """Return what `scan` does."""
-        scanned = scan(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
-        if self.names_machine and scanned.record.status == FAILED and _is_gone(found):
+    def __call__(self, found: Found) -> list[Scanned]:
+        """Return what `scan_each` does: a checkpoint, or each epoch of a file that holds several."""
+        scanned = scan_each(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
+        if self.names_machine and scanned[0].record.status == FAILED and _is_gone(found):
             reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
-            return Scanned(replace(scanned.record, reason=reason))
+            return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
 
 
@@ -136,10 +136,9 @@ def _is_gone(found: Found) -> bool:
     return not isinstance(found.path, RemotePath) and not found.path.exists()
 
 
-def _unscanned(found: Found, reason: str) -> Scanned:
-    return Scanned(
-        Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
-    )
+def _unscanned(found: Found, reason: str) -> list[Scanned]:
+    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
+    return [Scanned(record, found=found)]
 
 
 def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | None, engine: Engine) -> Iterator[Record]:
@@ -149,26 +148,28 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
     coming = scanned(scanner, new, engine)
+    places: list[Found] = []
     for found in state.run.checkpoints:
-        record = held_already[found.shown]
-        if record is None:
-            one = next(coming)
+        earlier = held_already[found.shown]
+        for one in next(coming) if earlier is None else [Scanned(earlier, found=found)]:
+            places.append(one.found or found)
             record, weight = one.record, one.weight
-            if record.fingerprint is not None:
-                state.heads_read.add(found.shown)
+            if earlier is None and record.fingerprint is not None:
+                state.heads_read.add(record.path)
             if weight is not None and held + weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
                 held += weight.nbytes
-                state.weights[found.shown] = weight
-        state.records.append(record)
-        _log.debug("%s", record)
-        yield record
+                state.weights[record.path] = weight
+            state.records.append(record)
+            _log.debug("%s", record)
+        yield state.records[-1]
+    state.run = replace(state.run, checkpoints=tuple(places))
     left = _left(state, known)
     state.gone = {record.path for record in left}
     state.records += left
 
 
-def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[Scanned]:
-    """Yield what is read of each checkpoint, in order; where a server is waited for, more at once than there are cores."""
+def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
+    """Yield what is read of each file, in order; where a server is waited for, more at once than there are cores."""
     if not engine.is_elsewhere and any(isinstance(found.path, RemotePath) for found in places):
         return local.map_in_order(scanner, places, connecting.WORKERS)
     return engine.map_in_order(scanner, places, _unscanned)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from os import PathLike
 
@@ -14,8 +13,6 @@ from dsi_cli.engines import Chosen, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import no_checkpoints
-
-_log = logging.getLogger(__name__)
 
 
 def scan_paths(
@@ -40,9 +37,8 @@ def scan_paths(
     with opened(Chosen()) as engine:
         for run in runs:
             records = []
-            for scanned in reading.scanned(reading.Scanner(choice), run.checkpoints, engine):
-                records.append(scanned.record)
-                _log.debug("%s", scanned.record)
+            for found in reading.scanned(reading.Scanner(choice), run.checkpoints, engine):
+                records += [scanned.record for scanned in found]
                 done += 1
                 progress(done, total)
             log = logs.find_log([run.folder])
