@@ -15,6 +15,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
@@ -52,6 +53,8 @@ OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 
+_OF_CONTENTS = re.compile(r"checkpoints|weights|models|version_\d+", re.IGNORECASE)
+"""Names of folders that say what lies in them and not of which training it is."""
 _OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's, beside the folder with the model's parts."""
 
@@ -92,6 +95,8 @@ class Run:
     checkpoints: tuple[Found, ...]
     ignored: int = 0
     """Files in its folder that are no checkpoints."""
+    is_part: bool = False
+    """Whether it is one of several training runs in a folder and named after its files: what lies beside may not be its own."""
 
 
 @dataclass
@@ -298,12 +303,19 @@ def _shards(path: Place) -> list[os.stat_result]:
 
 
 def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
-    """Return each folder's name: the one it has already, else its shortest path suffix that is unique."""
-    there = {folder: name for name, folder in known.items()}
-    names = {folder: there[printable(str(folder))] for folder in folders if printable(str(folder)) in there}
-    often = Counter(folder.parts[-length:] for folder in folders for length in range(1, len(folder.parts)))
-    for folder in (folder for folder in folders if folder not in names):
-        names[folder] = _shortest(folder, often)
+    """Return each folder's name: the one it has already, else its shortest path suffix that is unique.
+
+    A folder that is named after its contents (``checkpoints``) has the name of the folder above, unless others share that.
+    """
+    names: dict[Place, str] = {}
+    meant = _meant(list(folders))
+    often = Counter(place[-length:] for place in meant.values() for length in range(1, len(place)))
+    for folder in folders:
+        of_folder = [name for name, place in known.items() if place == printable(str(folder))]
+        if of_folder:
+            names[folder] = _common_name(of_folder)
+            continue
+        names[folder] = _shortest(meant[folder], often)
         if names[folder] in known:
             raise UsageError(
                 f"the output has a run {names[folder]!r} from {known[names[folder]]}, and {printable(str(folder))} would be"
@@ -312,7 +324,30 @@ def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
     return names
 
 
-def _shortest(folder: Place, often: Counter[tuple[str, ...]]) -> str:
-    suffixes = (folder.parts[-length:] for length in range(1, len(folder.parts)))
-    unique = next((suffix for suffix in suffixes if often[suffix] == 1), folder.parts[1:])
+def _common_name(names: Sequence[str]) -> str:
+    """Return the name of a folder of which an output has one run, or several: ``ckpts`` of ``ckpts/runA`` and ``ckpts/runB``."""
+    if len(names) == 1:
+        return names[0]
+    columns = takewhile(lambda parts: len(set(parts)) == 1, zip(*(name.split("/") for name in names), strict=False))
+    return "/".join(parts[0] for parts in columns) or min(names, key=len)
+
+
+def _meant(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:
+    """Return the parts of the path that each folder is named by: without ``checkpoints`` and the like, as far as all differ."""
+    meant = {folder: folder.parts for folder in folders}
+    while True:
+        shorter = {
+            folder: parts[:-1] if len(parts) > 2 and _OF_CONTENTS.fullmatch(parts[-1]) else parts
+            for folder, parts in meant.items()
+        }
+        often = Counter(shorter.values())
+        shorter = {folder: parts if often[parts] == 1 else meant[folder] for folder, parts in shorter.items()}
+        if shorter == meant:
+            return meant
+        meant = shorter
+
+
+def _shortest(parts: tuple[str, ...], often: Counter[tuple[str, ...]]) -> str:
+    suffixes = (parts[-length:] for length in range(1, len(parts)))
+    unique = next((suffix for suffix in suffixes if often[suffix] == 1), parts[1:])
     return printable("/".join(unique)) or "root"

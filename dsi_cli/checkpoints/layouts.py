@@ -6,8 +6,10 @@ A state dict is any mapping of text to tensors, under whatever keys it lies, or 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.stand_ins import Global, Stub, array_of
@@ -28,8 +30,6 @@ _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024
 _TEXT_OF_A_NODE = 64
 """Characters of names that count as one more of them."""
-_MAY_HOLD_MORE = (dict, list, tuple, Stub)
-"""The kinds of contents that are searched for state dicts."""
 _MOST_NODES = 200_000
 """Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
 
@@ -122,7 +122,7 @@ def entries(tree: Any) -> list[Entry]:
     Empty for a file that holds one checkpoint. Several epochs are two or more entries whose weights have the same names and
     shapes; the keys of a mapping must be whole numbers, or texts that name an epoch (``"epoch_3"``).
     """
-    if not isinstance(tree, dict | list | tuple) or len(tree) < 2:
+    if not (isinstance(tree, dict | list) or type(tree) is tuple) or len(tree) < 2:
         return []
     is_numbered = isinstance(tree, dict)
     keyed = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
@@ -158,6 +158,25 @@ def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
         for part_role, part in _by_name(tensors, role):
             found.append(StateDict(path, part, part_role))
     return found
+
+
+def network_id(tensors: Mapping[str, Tensor]) -> str:
+    """Return a text that two checkpoints share if they are of one network: the same layers with weights of the same shapes.
+
+    A prefix of all names (``module.``), vectors and buffers, and how a layer's weight is kept (pruned, normalised) do not count.
+    """
+    layers = {_layer_of(name): tensor.shape for name, tensor in tensors.items() if len(tensor.shape) > 1}
+    first, last = (min(layers), max(layers)) if layers else ("", "")
+    # What the first and the last name in alphabetical order begin with, all names begin with.
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))
+    cut = sum(len(part) + 1 for part, _ in shared)
+    text = "\n".join(sorted(f"{name[cut:]} {shape}" for name, shape in layers.items()))
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _layer_of(name: str) -> str:
+    layer, parametrised, _ = name.partition(".parametrizations.")
+    return layer if parametrised else name.rpartition(".")[0]
 
 
 def is_training_state(tree: Any, found: Sequence[StateDict], file_name: str) -> bool:
@@ -231,7 +250,7 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
         }
         if tensors:
             yield path, tensors
-        inner = [(key, value) for key, value in items if isinstance(value, _MAY_HOLD_MORE) and not _is_optimiser(value)]
+        inner = [(key, value) for key, value in items if _may_hold_more(value) and not _is_optimiser(value)]
         waiting += [((*path, str(key)), value) for key, value in reversed(inner) if not _NOT_WEIGHTS.search(str(key))]
 
 
@@ -248,9 +267,14 @@ def _items(node: Any) -> list[tuple[Any, Any]]:
     """Return the entries of a mapping, or of a list or tuple under their places; none for anything else."""
     if isinstance(node, Stub):
         node = node.state if isinstance(node.state, dict) else None
-    if isinstance(node, list | tuple):
+    if isinstance(node, list) or type(node) is tuple:
         return list(enumerate(node[:_MOST_NODES]))
     return list(node.items()) if isinstance(node, dict) else []
+
+
+def _may_hold_more(value: Any) -> bool:
+    """Return whether a value is searched for state dicts; a `Tensor` is a tuple, too."""
+    return isinstance(value, dict | list | Stub) or type(value) is tuple
 
 
 def _is_optimiser(node: Any) -> bool:

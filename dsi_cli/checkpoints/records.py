@@ -40,5 +40,7 @@ class Record:
     modified_ns: int = 0
     counts_from: int | None = None
     """The epoch that the trainer writes after its first, where the contents tell."""
+    network: str | None = None
+    """`dsi_cli.checkpoints.layouts.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""

@@ -275,6 +275,8 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
     tensors = [group.tensors for group in groups if group.path == picked.path]
     names = [name for group in tensors for name in group]
+    of_head = next((group for group in tensors if picked.name in group), None)
+    record = replace(record, network=None if of_head is None else layouts.network_id(of_head))
     extra = extra_rows.found(picked.name, len(rows), names, told, wanted.classes)
     return _usable(record, rows, extra, wanted.choice)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints import timeline, trainings
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.scan import Choice, Scanned, scan, scan_each
 from dsi_cli.engines import Engine, local
-from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.metrics.blocked.survey import Survey
 from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import connecting
@@ -93,9 +93,15 @@ class Known:
         return self.with_matrix.get(path) or self.without_matrix.get(path)
 
 
-def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
-    """Return what an earlier call left for a run; nothing where other options shaped its matrices."""
+def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> Known:
+    """Return what an earlier call left for the runs of a folder; nothing of a run whose matrices other options shaped."""
     known = Known()
+    for run in runs:
+        _add_known(known, out, run, shaping)
+    return known
+
+
+def _add_known(known: Known, out: Path, run: str, shaping: Mapping[str, Any]) -> None:
     others = output.earlier_options(out, CHECKPOINTS)
     if others.get("shaping", {}).get(run) == dict(shaping):
         for row in others.get("without_matrix", []):
@@ -109,7 +115,6 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
             known.with_matrix[record.path] = record
             if record.head is None:
                 known.names[:] = options.get("names") or options.get("source", {}).get("names") or known.names
-    return known
 
 
 @dataclass(frozen=True)
@@ -163,9 +168,30 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
             _log.debug("%s", record)
         yield state.records[-1]
     state.run = replace(state.run, checkpoints=tuple(places))
-    left = _left(state, known)
-    state.gone = {record.path for record in left}
-    state.records += left
+
+
+def split(state: RunState, known: Known) -> list[RunState]:
+    """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.trainings`), each with what is known of it.
+
+    The checkpoints of an earlier call that are gone count when trainings are told apart, so that those of one training are not
+    joined to those of another that lay in the same folder.
+    """
+    there = {record.path for record in state.records}
+    earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
+    gone = [record for path, record in known.with_matrix.items() if path not in there]
+    parts = []
+    for run, records in trainings.split(state.run, [*state.records, *gone], earlier):
+        own = [record for record in records if record.path in there]
+        if not own:
+            continue
+        paths = {record.path for record in own}
+        weights = {path: weight for path, weight in state.weights.items() if path in paths}
+        part = RunState(run, own, weights=weights, heads_read=state.heads_read & paths, names=state.names)
+        left = _left(part, known)
+        part.gone = {record.path for record in left}
+        part.records += left
+        parts.append(part)
+    return parts
 
 
 def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
@@ -176,11 +202,12 @@ def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterat
 
 
 def _left(state: RunState, known: Known) -> list[Record]:
-    """Return the records of files that are gone, but for epochs that another file has now."""
+    """Return the records of a run's files that are gone, but for epochs that another file has now."""
     there = {found.shown for found in state.run.checkpoints}
     taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
     renamed = {r.fingerprint for r in state.records if r.epoch is None}
-    gone = [r for path, r in known.with_matrix.items() if path not in there and (r.epoch, r.step) not in taken]
+    own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}
+    gone = [r for path, r in own.items() if path not in there and (r.epoch, r.step) not in taken]
     return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]
 
 
@@ -297,7 +324,6 @@ class Matrices:
         return output.canonical({name: there.get(name) for name in described}) == output.canonical(described)
 
     def _path(self, record: Record, kind: str) -> Path:
-        assert record.epoch is not None
         step = None if self._last[record.epoch, record.step] else record.step
         return output.csm_path(self.out, record.run, kind, None, record.epoch, step)
 
@@ -410,6 +436,18 @@ def why_nothing_usable(states: Sequence[RunState]) -> str | None:
         if r.status in (FAILED, PENDING, SKIPPED)
     ]
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+
+
+def fail_other_networks(states: Sequence[RunState], classes: int, source: str) -> None:
+    """Fail the networks of a folder that have another number of classes than the labels, if another network there has as many.
+
+    A pretrained network beside a training's checkpoints is no reason to refuse the labels.
+    """
+    folders = {state.run.folder for state in states if any(record.classes == classes for record in state.usable)}
+    for state in states:
+        for record in state.usable if state.run.folder in folders else ():
+            if record.classes is not None and record.classes != classes:
+                state.fail(record, f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}")
 
 
 def check_class_count(state: RunState, classes: int, names: tuple[str, ...], source: str) -> None:

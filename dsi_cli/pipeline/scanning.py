@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import PathLike
 
-from dsi_cli.checkpoints import logs, timeline
+from dsi_cli.checkpoints import logs, timeline, trainings
 from dsi_cli.checkpoints.discover import Run, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice
@@ -43,5 +43,7 @@ def scan_paths(
                 progress(done, total)
             log = logs.find_log([run.folder])
             before = log is not None and log.begins_before_training
-            out.append((run, timeline.settle(records, begins_before_training=before)))
+            for part, own in trainings.split(run, records):
+                has_log = before and part.name == run.name
+                out.append((part, timeline.settle(own, begins_before_training=has_log)))
     return out

@@ -94,7 +94,29 @@ def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
 def test_names_are_the_shortest_suffixes_that_are_unique(tmp_path):
     for name in ("x/a/ckpt/1.pt", "x/b/ckpt/1.pt", "y/a/ckpt/1.pt", "x/c/weights/1.pt"):
         put(tmp_path / name)
-    assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "weights"}
+    assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "c"}
+
+
+def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path):
+    for name in (
+        "a/checkpoints",
+        "b/weights",
+        "c/models",
+        "d/version_0/checkpoints",
+        "e/version_0",
+        "e/version_1",
+        "f",
+        "f/models",
+    ):
+        put(tmp_path / name / "1.pt")
+    assert set(names(tmp_path)) == {"a", "b", "c", "d", "version_0", "version_1", "f", "models"}
+    assert set(names(tmp_path / "e/version_1")) == {"e"}
+
+
+def test_a_folder_with_several_runs_in_the_output_has_the_name_that_they_share(tmp_path):
+    put(tmp_path / "x/ckpts/1.pt")
+    known = {"x/ckpts/runA": str(tmp_path / "x/ckpts"), "x/ckpts/runB": str(tmp_path / "x/ckpts")}
+    assert set(names(tmp_path, known=known)) == {"x/ckpts"}
 
 
 def test_a_folder_keeps_the_name_that_it_has(tmp_path):
