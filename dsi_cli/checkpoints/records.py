@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
@@ -44,3 +46,28 @@ class Record:
     """`dsi_cli.checkpoints.layouts.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""
+
+
+def told_by_cause(problems: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Return a line for each cause among files that cannot be used, with the number of files and the first of them.
+
+    Parameters
+    ----------
+    problems : of each file its name, status and reason; reasons that differ in numbers alone are one cause
+
+    Examples
+    --------
+    >>> told_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
+    ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
+    """
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, status, reason in problems:
+        found.setdefault((status, re.sub(r"\d+", "#", reason)), []).append((name, reason))
+    lines = []
+    for (status, _), files in found.items():
+        name, reason = files[0]
+        is_one = len(files) == 1
+        lines.append(
+            f"{status}: {name}: {reason}" if is_one else f"{len(files)} checkpoints {status}: {reason}; first {name}"
+        )
+    return lines

@@ -75,10 +75,12 @@ def document(summary: Summary) -> dict[str, object]:
 
 
 def _notes(run: RunSummary, *, quiet: bool) -> None:
+    from dsi_cli.checkpoints.records import told_by_cause
+
     for line in _told(run):
         console.note(line, quiet=quiet)
-    for path, status, reason in run.problems:
-        console.note(f"  {status}: {path}: {reason}")
+    for line in told_by_cause(run.problems):
+        console.note(f"  {line}")
     for path, split, reason in run.unanswered:
         console.note(f"  no answer on {split}: {path}: {reason}")
 

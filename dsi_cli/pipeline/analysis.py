@@ -106,14 +106,11 @@ def analyze(
         engine = stack.enter_context(opened(options.engine))
         states = _scan(Path(out), states, tables.folders, options, engine, progress)
         tables.begin({state.run.name for state in states})
-        trainers_logs = _logs(states, named_log)
-        for state in states:
-            log = trainers_logs[state.run.name]
-            reading.settle(state, epoch_filter(options.epochs), log is not None and log.begins_before_training)
-            if any(record.epoch_source == ORDER for record in state.usable):
-                trainers_logs[state.run.name] = None  # its rows are those of epochs, which no file says
+        trainers_logs = logs_of(states, named_log)
+        settle_all(states, trainers_logs, epoch_filter(options.epochs))
         if options.labels is not None:
-            reading.fail_other_networks(states, len(files.read(options.labels).names), options.labels)
+            listed = files.read(options.labels)
+            reading.fail_other_networks(states, len(listed.names), listed.source)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
@@ -162,7 +159,7 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def _logs(states: list[RunState], named: logs.Log | None) -> dict[str, logs.Log | None]:
+def logs_of(states: Sequence[RunState], named: logs.Log | None = None) -> dict[str, logs.Log | None]:
     """Return the log of each run: the named one, else the one that lies beside its checkpoints.
 
     A log in the folder above counts only if a single folder with checkpoints lies in that. A log beside the checkpoints of
@@ -178,6 +175,15 @@ def _logs(states: list[RunState], named: logs.Log | None) -> dict[str, logs.Log 
         above = [folder.parent] if parents[folder.parent] == 1 else []
         found[state.run.name] = None if state.run.is_part else logs.find_log([folder, *above, *steps[-1:]])
     return found
+
+
+def settle_all(states: Sequence[RunState], trainers_logs: dict[str, logs.Log | None], chosen: range | None) -> None:
+    """Settle each run's epochs and duplicates; a run that is only ordered loses its log, whose rows are those of epochs."""
+    for state in states:
+        log = trainers_logs[state.run.name]
+        reading.settle(state, chosen, log is not None and log.begins_before_training)
+        if any(record.epoch_source == ORDER for record in state.usable):
+            trainers_logs[state.run.name] = None
 
 
 def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[RunState]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import timeline, trainings
 from dsi_cli.checkpoints.discover import Found, Run
-from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
 from dsi_cli.checkpoints.scan import Choice, Scanned, scan, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
@@ -429,12 +429,8 @@ def why_nothing_usable(states: Sequence[RunState]) -> str | None:
     """Return why nothing in the runs can be analysed, None if something can."""
     if any(state.usable for state in states):
         return None
-    reasons = [
-        f"{Path(r.path).name}: {r.reason}"
-        for state in states
-        for r in state.settled
-        if r.status in (FAILED, PENDING, SKIPPED)
-    ]
+    unusable = [r for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    reasons = told_by_cause((Path(r.path).name, r.status, r.reason or "") for r in unusable)
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
 
 
