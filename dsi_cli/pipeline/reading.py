@@ -173,12 +173,13 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
 def split(state: RunState, known: Known) -> list[RunState]:
     """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.trainings`), each with what is known of it.
 
-    The checkpoints of an earlier call that are gone count when trainings are told apart, so that those of one training are not
-    joined to those of another that lay in the same folder.
+    An earlier call may have found another training in the same folder, none of whose files is among those of this call. Its
+    checkpoints count when trainings are told apart, so that the two are not joined.
     """
     there = {record.path for record in state.records}
     earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
-    gone = [record for path, record in known.with_matrix.items() if path not in there]
+    present = {run for path, run in earlier.items() if path in there}
+    gone = [record for record in known.with_matrix.values() if record.run not in present]
     parts = []
     for run, records in trainings.split(state.run, [*state.records, *gone], earlier):
         own = [record for record in records if record.path in there]
