@@ -48,12 +48,13 @@ class Record:
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""
 
 
-def told_by_cause(problems: Iterable[tuple[str, str, str]]) -> list[str]:
+def told_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
     """Return a line for each cause among files that cannot be used, with the number of files and the first of them.
 
     Parameters
     ----------
     problems : of each file its name, status and reason; reasons that differ in numbers alone are one cause
+    single : the form of the line of a cause that only one file has
 
     Examples
     --------
@@ -66,8 +67,6 @@ def told_by_cause(problems: Iterable[tuple[str, str, str]]) -> list[str]:
     lines = []
     for (status, _), files in found.items():
         name, reason = files[0]
-        is_one = len(files) == 1
-        lines.append(
-            f"{status}: {name}: {reason}" if is_one else f"{len(files)} checkpoints {status}: {reason}; first {name}"
-        )
+        one = single.format(status=status, name=name, reason=reason)
+        lines.append(one if len(files) == 1 else f"{len(files)} checkpoints {status}: {reason}; first {name}")
     return lines

@@ -63,11 +63,15 @@ def _networks(records: Sequence[Record]) -> list[list[Record]]:
 
 def _trainings(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
+    named = timeline.with_names(records)
+    originals = [place for place, record in enumerate(records) if not timeline.is_copy(record)]
+    moments = {(named[place].epoch, named[place].step) for place in originals}
+    if len(moments) == len(originals) and (None, None) not in moments:
+        return [list(records)]
     names = [timeline.name_of(record) for record in records]
     numbers = epochs.numbers_in_names(names)
     labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
-    originals = [place for place, record in enumerate(records) if not timeline.is_copy(record)]
-    if not _is_of_several(records, names, labels, originals):
+    if not _is_of_several(named, names, labels, originals):
         return [list(records)]
     training = {records[place].fingerprint: labels[place] for place in originals}
     found: dict[str, list[Record]] = {}
@@ -78,12 +82,9 @@ def _trainings(records: Sequence[Record]) -> list[list[Record]]:
     return list(found.values())
 
 
-def _is_of_several(
-    records: Sequence[Record], names: Sequence[str], labels: Sequence[str], originals: Sequence[int]
-) -> bool:
+def _is_of_several(named: Sequence[Record], names: Sequence[str], labels: Sequence[str], originals: Sequence[int]) -> bool:
     """Return whether one epoch or step has different weights under names that differ in more than numbers and scores."""
     met: dict[tuple[int | None, int | None], tuple[str, str | None]] = {}
-    named = timeline.with_names(records)
     if sum(epochs.names_a_training(names[place]) and named[place].epoch is None for place in originals) > 1:
         return len({labels[place] for place in originals}) > 1
     for place in originals:
@@ -102,6 +103,9 @@ def _is_of_several(
 
 def _add_unusable(records: Iterable[Record], parts: list[list[Record]]) -> None:
     """Add each record that cannot be used to the training that its name fits; else to the largest one."""
+    if len(parts) == 1:
+        parts[0] += records
+        return
     labels = [_label(part) for part in parts]
     for record in records:
         fitting = [part for part, label in zip(parts, labels, strict=True) if label == _label([record])]
@@ -121,10 +125,10 @@ def _names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[str,
     names: list[str] = []
     for part in parts:
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
-        label = _label(part)
+        label = _label(part) if len(parts) > 1 else ""
         stem = PurePath(timeline.name_of(part[0])).stem if part else ""
         wanted = [known[0][0]] if known else []
-        wanted += [f"{folder}/{label}" if label and len(parts) > 1 else folder, f"{folder}/{stem}"]
+        wanted += [f"{folder}/{label}" if label else folder, f"{folder}/{stem}"]
         wanted += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]
         names.append(next(name for name in wanted if name not in names))
     return names

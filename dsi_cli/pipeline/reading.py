@@ -431,7 +431,8 @@ def why_nothing_usable(states: Sequence[RunState]) -> str | None:
     if any(state.usable for state in states):
         return None
     unusable = [r for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
-    reasons = told_by_cause((Path(r.path).name, r.status, r.reason or "") for r in unusable)
+    problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
+    reasons = told_by_cause(problems, single="{name}: {reason}")
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
 
 
