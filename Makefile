@@ -86,8 +86,9 @@ clean:
 
 $(READY): pyproject.toml
 	test -x $(BIN)/python || python3 -m venv .venv
+	@echo "Installing dsi and its tools in $(BIN): this takes some minutes the first time, most of them for torch."
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --editable . --group dev
 	touch $@
 
 $(DOCS_READY): $(READY)

@@ -1,8 +1,9 @@
 """Paths -> the checkpoints that lie there, run by run.
 
 A run is the nearest folder that holds checkpoints, step folders (``checkpoint-500/``, one checkpoint each) collapsed into it.
-Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its first bytes; one that only
-has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies there is counted.
+Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its contents, whatever its name
+is; one that only has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies
+there is counted.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from pathlib import Path
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
-from dsi_cli.checkpoints.formats import MAGICS, WHOLE_FOLDERS, recognise
-from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import places, urls
@@ -26,8 +27,9 @@ from dsi_cli.remote.places import Place, RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
-    ".msgpack",
+    ".msgpack", ".t7",
 )  # fmt: skip
+"""Suffixes of checkpoints: a file with one of them is listed even if it is damaged."""
 MODEL_FILES = (
     "model.safetensors.index.json",
     "model.safetensors",
@@ -40,17 +42,19 @@ MODEL_FILES = (
 """The files that make a folder one checkpoint, the best first."""
 _NOT_CHECKPOINTS = (
     ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
-    ".yaml", ".yml", ".toml", ".log", ".npy", ".html", ".parquet", ".xml", ".sh", ".pyc", ".lock", ".out", ".err",
-    ".jsonl", ".gz",
+    ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
 )  # fmt: skip
-_OF_WEIGHTS = ("", ".model", ".weights")
-"""Suffixes that say little: the first bytes decide."""
+"""Suffixes of formats that hold no weights; such files are not opened."""
+_OF_WEIGHTS = ("", ".model", ".weights", ".npz")
+"""Other suffixes that a remote file is opened for, to see whether it is a checkpoint."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """What a folder that is one checkpoint says beside the model's file."""
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 
+_OF_CONTENTS = re.compile(r"checkpoints|weights|models|version_\d+", re.IGNORECASE)
+"""Names of folders that say what lies in them and not of which training it is."""
 _OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's, beside the folder with the model's parts."""
 
@@ -68,6 +72,8 @@ class Found:
     """The folder that is the checkpoint, where it is one."""
     bytes: int
     modified_ns: int
+    entry: str | None = None
+    """Which of several epochs that the file holds, by the label of `dsi_cli.checkpoints.layouts.Entry`; None for one checkpoint."""
 
     @property
     def place(self) -> Place:
@@ -77,7 +83,7 @@ class Found:
     @property
     def shown(self) -> str:
         """The place as text that can be stored and printed: absolute, bytes that are no UTF-8 escaped."""
-        return printable(str(self.place))
+        return printable(str(self.place)) + ("" if self.entry is None else f"[{self.entry}]")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,8 @@ class Run:
     checkpoints: tuple[Found, ...]
     ignored: int = 0
     """Files in its folder that are no checkpoints."""
+    is_part: bool = False
+    """Whether it is one of several training runs in a folder and named after its files: what lies beside may not be its own."""
 
 
 @dataclass
@@ -252,27 +260,14 @@ def _is_candidate(path: Place, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix == ".npz":
-        return _holds_weights(path)
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
     if isinstance(path, RemotePath) and suffix not in _OF_WEIGHTS:
         return False  # a request for each file that is something else would cost more than all checkpoints
     try:
         with Source(path) as source:
-            head = source.head(16)
-    except CheckpointError:
-        return False
-    # A zip archive under any name may be a document: without a checkpoint's suffix it is opened only if it has none at all.
-    return recognise(head) and not (head.startswith(MAGICS[0]) and suffix not in _OF_WEIGHTS)
-
-
-def _holds_weights(path: Place) -> bool:
-    """Return whether an archive of NumPy arrays is one of weights: predictions are kept in such files as well."""
-    try:
-        with Source(path) as source:
-            return any(re.search(r"(^|[./])(weight|kernel)\.npy$", name) for name in Archive(source).sizes)
-    except CheckpointError:
+            return is_checkpoint(source)
+    except (CheckpointError, RecursionError, MemoryError):
         return False
 
 
@@ -308,12 +303,19 @@ def _shards(path: Place) -> list[os.stat_result]:
 
 
 def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
-    """Return each folder's name: the one it has already, else its shortest path suffix that is unique."""
-    there = {folder: name for name, folder in known.items()}
-    names = {folder: there[printable(str(folder))] for folder in folders if printable(str(folder)) in there}
-    often = Counter(folder.parts[-length:] for folder in folders for length in range(1, len(folder.parts)))
-    for folder in (folder for folder in folders if folder not in names):
-        names[folder] = _shortest(folder, often)
+    """Return each folder's name: the one it has already, else its shortest path suffix that is unique.
+
+    A folder that is named after its contents (``checkpoints``) has the name of the folder above, unless others share that.
+    """
+    names: dict[Place, str] = {}
+    meant = _meant(list(folders))
+    often = Counter(place[-length:] for place in meant.values() for length in range(1, len(place)))
+    for folder in folders:
+        of_folder = [name for name, place in known.items() if place == printable(str(folder))]
+        if of_folder:
+            names[folder] = _common_name(of_folder)
+            continue
+        names[folder] = _shortest(meant[folder], often)
         if names[folder] in known:
             raise UsageError(
                 f"the output has a run {names[folder]!r} from {known[names[folder]]}, and {printable(str(folder))} would be"
@@ -322,7 +324,30 @@ def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
     return names
 
 
-def _shortest(folder: Place, often: Counter[tuple[str, ...]]) -> str:
-    suffixes = (folder.parts[-length:] for length in range(1, len(folder.parts)))
-    unique = next((suffix for suffix in suffixes if often[suffix] == 1), folder.parts[1:])
+def _common_name(names: Sequence[str]) -> str:
+    """Return the name of a folder of which an output has one run, or several: ``ckpts`` of ``ckpts/runA`` and ``ckpts/runB``."""
+    if len(names) == 1:
+        return names[0]
+    columns = takewhile(lambda parts: len(set(parts)) == 1, zip(*(name.split("/") for name in names), strict=False))
+    return "/".join(parts[0] for parts in columns) or min(names, key=len)
+
+
+def _meant(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:
+    """Return the parts of the path that each folder is named by: without ``checkpoints`` and the like, as far as all differ."""
+    meant = {folder: folder.parts for folder in folders}
+    while True:
+        shorter = {
+            folder: parts[:-1] if len(parts) > 2 and _OF_CONTENTS.fullmatch(parts[-1]) else parts
+            for folder, parts in meant.items()
+        }
+        often = Counter(shorter.values())
+        shorter = {folder: parts if often[parts] == 1 else meant[folder] for folder, parts in shorter.items()}
+        if shorter == meant:
+            return meant
+        meant = shorter
+
+
+def _shortest(parts: tuple[str, ...], often: Counter[tuple[str, ...]]) -> str:
+    suffixes = (parts[-length:] for length in range(1, len(parts)))
+    unique = next((suffix for suffix in suffixes if often[suffix] == 1), parts[1:])
     return printable("/".join(unique)) or "root"

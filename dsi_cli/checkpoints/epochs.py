@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -33,10 +34,13 @@ STEP_KEYS = (
     ("state", "timestamp", "batch"),
     ("__metadata__", "step"),
 )
+FEWEST_STEPS = 10_000
+"""A number without a word beside it is taken for a step from here on: no training has as many epochs."""
 COPY_NAMES = re.compile(r"(^|[^a-z])(best|last|latest|final|newest)([^a-z]|$)", re.IGNORECASE)
 """Names of files that are copies of another epoch's."""
 _SUFFIXES = re.compile(
-    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|keras|npz|onnx|msgpack|th|index|json|pt2))+$", re.IGNORECASE
+    r"(\.(pt|pth|ckpt|tar|bin|safetensors|pkl|pickle|weights|h5|hdf5|keras|npz|onnx|msgpack|th|t7|index|json|pt2|gz))+$",
+    re.IGNORECASE,
 )
 _EPOCH = re.compile(r"(?:^|[^a-z])(?:epochs?|ep|e)[ _=.-]*(-?\d{1,9})(?!\d)", re.IGNORECASE)
 _GLUED_EPOCH = re.compile(r"epochs?[ _=.-]*(\d{1,9})(?!\d)", re.IGNORECASE)
@@ -48,10 +52,25 @@ _NAMED_OTHERWISE = re.compile(
     r"[a-z]+=[-\d.e]+|(?<![a-z])(?:v|ver|version|seed|run|fold|acc|loss|top|rank|lr|bs)[ _.-]?\d+(?:\.\d+)*", re.IGNORECASE
 )
 _DECIMAL = re.compile(r"\d+\.\d+")
+_DATE = re.compile(
+    r"(?<!\d)(19|20)\d{2}[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)([-_ T.]*[0-2]\d[-_.:h]?[0-5]\d([-_.:m]?[0-5]\d)?(?!\d))?"
+)
+_SCORE = re.compile(
+    r"(?<![a-z])((?!seed|run|fold|trial|lr|bs|wd)[a-z]+=[-\d.e]+|(acc|accuracy|loss|top|f1|map|auc|err|error|score|v|ver|version)"
+    r"[ =_.-]*\d+(\.\d+)?(?![a-z\d]))",
+    re.IGNORECASE,
+)
+_TRAINING_NUMBER = re.compile(r"(?<![a-z])(seed|run|fold|trial)[ =_.-]*\d+", re.IGNORECASE)
 _CHECKPOINT_WORDS = frozenset(
     {"model", "ckpt", "checkpoint", "weights", "net", "network", "state", "dict", "params", "snapshot"}
 )
-_ALONE = re.compile(r"(?<![a-z0-9])(\d{1,5})(?![a-z0-9])", re.IGNORECASE)
+_OF_NO_TRAINING = _CHECKPOINT_WORDS | {"", "best", "last", "latest", "final", "newest", "e", "ep", "epoch", "step", "iter"}
+"""Words of names that do not tell two trainings apart."""
+_MOST_DIGITS = 9
+"""Longer numbers are times and hashes."""
+_STEPS_APART = 500
+"""Numbers that are as far apart are steps."""
+_ALONE = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 
 
@@ -76,6 +95,8 @@ def moment(tree: Any, names: Sequence[str]) -> Moment:
     epoch = _ignite_epoch(tree)
     if epoch is None:
         epoch = _looked_up(tree, EPOCH_KEYS)
+    if epoch is None and (isinstance(tree, list) or type(tree) is tuple):
+        epoch = _epoch_of_sequence(tree)
     is_copy = bool(COPY_NAMES.search(names[0]))
     if epoch is not None and not (epoch < 0 and is_copy):
         return Moment(epoch, CONTENTS, step)
@@ -104,24 +125,128 @@ def epoch_in_name(name: str) -> int | None:
     found = _EPOCH.search(text) or _GLUED_EPOCH.search(text)
     if found:
         return int(found[1])
-    for other in (_STEP, _NAMED_OTHERWISE, _DECIMAL):
+    for other in (_DATE, _STEP, _NAMED_OTHERWISE, _DECIMAL):
         text = other.sub(" ", text)
     alone = _ALONE.findall(text)
     return int(alone[0]) if len(alone) == 1 else None
 
 
-def is_bare_number(name: str) -> bool:
-    """Return whether a name's epoch is a number beside words that say nothing of epochs or checkpoints.
+class Numbers(NamedTuple):
+    """The numbers that a name states."""
 
-    Such a number is an epoch only if a run's other files have others in its place.
+    epoch: int | None = None
+    step: int | None = None
 
-    >>> [is_bare_number(name) for name in ("vit_b_16.pth", "model_12.pth", "epoch_3.pt", "7.ckpt")]
-    [True, False, False, False]
+
+def numbers_in_names(names: Sequence[str]) -> list[Numbers]:
+    """Return what each of a run's names states, read together: the one number in which they differ is that of the checkpoint.
+
+    A word for epoch or step before a number decides first. Of names that are alike but for one number, that number counts,
+    even if it is glued to a word. It is a step if the numbers are too large or too far apart for epochs. A name that is like
+    no other counts as in `epoch_in_name`, unless a word that says nothing of checkpoints stands before its number.
+
+    Examples
+    --------
+    >>> [n.epoch for n in numbers_in_names(["model1.pt", "model2.pt", "model10.pt"])]
+    [1, 2, 10]
+    >>> [n.step for n in numbers_in_names(["ckpt_005000.pt", "ckpt_010000.pt"])]
+    [5000, 10000]
+    >>> numbers_in_names(["vit_b_16.pth", "resnet18.pth", "model_3.pth"])[1:]
+    [Numbers(epoch=None, step=None), Numbers(epoch=3, step=None)]
+    """
+    series = _series(names)
+    return [_numbers_of(name, series.get(place)) for place, name in enumerate(names)]
+
+
+def _numbers_of(name: str, of_series: Numbers | None) -> Numbers:
+    text = _plain_text(name)
+    word, step = _EPOCH.search(text) or _GLUED_EPOCH.search(text), step_in_name(name)
+    if word or step is not None:
+        return Numbers(int(word[1]) if word else None, step)
+    if of_series is not None:
+        return of_series
+    alone = epoch_in_name(name)
+    if alone is None or set(re.findall(r"[a-z]+", text.lower())) - _CHECKPOINT_WORDS:
+        return Numbers()
+    return Numbers(step=alone) if alone >= FEWEST_STEPS else Numbers(alone)
+
+
+def _series(names: Sequence[str]) -> dict[int, Numbers]:
+    """Return the numbers of names that are alike but for one number, by their places among the names."""
+    alike: dict[str, list[int]] = {}
+    texts = [_without_labelled_numbers(name) for name in names]
+    for place, text in enumerate(texts):
+        alike.setdefault(re.sub(r"\d+", "#", text.lower()), []).append(place)
+    found: dict[int, Numbers] = {}
+    for places in alike.values():
+        rows = [re.findall(r"\d+", texts[place]) for place in places]
+        columns = [column for column in zip(*rows, strict=True) if len(set(map(_number, column))) > 1]
+        if len(columns) == 1 and max(map(len, columns[0])) <= _MOST_DIGITS:
+            numbers = [int(one) for one in columns[0]]
+            are_steps = _are_steps(numbers)
+            found |= {
+                place: Numbers(step=number) if are_steps else Numbers(number)
+                for place, number in zip(places, numbers, strict=True)
+            }
+    return found
+
+
+def _number(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def _are_steps(numbers: Sequence[int]) -> bool:
+    ordered = sorted(set(numbers))
+    gaps = [after - before for before, after in pairwise(ordered)]
+    return ordered[-1] >= FEWEST_STEPS or min(gaps, default=0) >= _STEPS_APART
+
+
+def _without_labelled_numbers(name: str) -> str:
+    """Return a name without the numbers that are labelled as something else than an epoch: scores, versions, dates."""
+    text = _plain_text(name)
+    for other in (_DATE, _NAMED_OTHERWISE, _DECIMAL):
+        text = other.sub(" ", text)
+    return text
+
+
+def training_in_name(name: str, numbers: Numbers) -> str:
+    """Return what a name says of the training: the words and numbers that are neither of a checkpoint nor of a score.
+
+    Parameters
+    ----------
+    name : of a file or folder
+    numbers : what `numbers_in_names` found in it
+
+    Examples
+    --------
+    >>> training_in_name("runA_epoch_1_acc0.93.pt", Numbers(1)), training_in_name("seed3-model10.pt", Numbers(10))
+    ('runA', 'seed3')
+    >>> training_in_name("checkpoint_3_best.pt", Numbers(3)), training_in_name("w10.pt", Numbers(10))
+    ('', 'w')
     """
     text = _plain_text(name)
-    if _EPOCH.search(text) or _GLUED_EPOCH.search(text):
-        return False
-    return bool(set(re.findall(r"[a-z]+", text.lower())) - _CHECKPOINT_WORDS)
+    for other in (_DATE, _SCORE, _EPOCH, _GLUED_EPOCH, _STEP, _DECIMAL):
+        text = other.sub(" ", text)
+    number = numbers.epoch if numbers.epoch is not None else numbers.step
+    if number is not None:
+        text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word.lower() not in _OF_NO_TRAINING]
+    return "_".join(words)
+
+
+def names_a_training(name: str) -> bool:
+    """Return whether a name numbers a training and not a checkpoint: ``seed1.pt``, ``fold_2.pt``."""
+    return bool(_TRAINING_NUMBER.search(_plain_text(name)))
+
+
+def last_number(name: str) -> int | None:
+    """Return the number at the end of a name, which may be that of the checkpoint; None if the name has none.
+
+    >>> last_number("runB1.pt"), last_number("runB_best.pt")
+    (1, None)
+    """
+    found = re.search(r"(?<!\d)(\d{1,9})$", _without_labelled_numbers(name).rstrip())
+    return int(found[1]) if found else None
 
 
 def step_in_name(name: str) -> int | None:
@@ -169,6 +294,12 @@ def _looked_up(tree: Any, paths: Sequence[tuple[str, ...]]) -> int | None:
         if number is not None:
             return number
     return None
+
+
+def _epoch_of_sequence(tree: Sequence[Any]) -> int | None:
+    """Return the one whole number of ``(model, optimizer, epoch)``; None if there are several, or if it is rather a step."""
+    numbers = [value for value in tree if type(value) is int]
+    return numbers[0] if len(numbers) == 1 and 0 <= numbers[0] < FEWEST_STEPS else None
 
 
 def _whole(value: Any, *, is_text: bool) -> int | None:

@@ -6,8 +6,10 @@ A state dict is any mapping of text to tensors, under whatever keys it lies, or 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from dsi_cli.checkpoints.stand_ins import Global, Stub, array_of
@@ -20,6 +22,11 @@ _AVERAGED = re.compile(
 _NOT_WEIGHTS = re.compile(
     r"optim|sched|^opt(_state)?$|scaler|^callbacks$|^loops$|rng|message_hub|^hyper_parameters$", re.IGNORECASE
 )
+_TRAINING_STATE = re.compile(
+    r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_states?|training_args|history)(?![a-z])", re.IGNORECASE
+)
+"""Names of files that hold no network."""
+_COUNT_OF_AVERAGED = "n_averaged"
 _DEEPEST = 12
 _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024
@@ -100,6 +107,50 @@ def trainer_of(tree: Any) -> Trainer:
     return Trainer(PLAIN, lambda _tree: True, None)
 
 
+class Entry(NamedTuple):
+    """One of several epochs that a file holds."""
+
+    label: str
+    """The key of a mapping, or the place in a list, which begins at 1."""
+    epoch: int
+    is_numbered: bool
+    """Whether a key says the epoch; if not, it is the place in a list."""
+    tree: Any
+
+
+def entries(tree: Any) -> list[Entry]:
+    """Return the epochs that a file holds: ``{1: state_dict, 2: state_dict}``, or a list of state dicts.
+
+    Empty for a file that holds one checkpoint. Several epochs are two or more entries whose weights have the same names and
+    shapes; the keys of a mapping must be whole numbers, or texts that name an epoch (``"epoch_3"``).
+    """
+    if not (isinstance(tree, dict | list) or type(tree) is tuple) or len(tree) < 2:
+        return []
+    is_numbered = isinstance(tree, dict)
+    keyed = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
+    found: list[Entry] = []
+    for key, value in keyed:
+        number = _epoch_of_key(key)
+        if number is None or not isinstance(value, dict | Stub) or _is_optimiser(value):
+            return []
+        found.append(Entry(str(key), number, is_numbered, value))
+    first = _network(found[0].tree)
+    return found if first and all(_network(entry.tree) == first for entry in found[1:]) else []
+
+
+def _epoch_of_key(key: Any) -> int | None:
+    if isinstance(key, str):
+        found = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
+        return int(found[1]) if found else None
+    return key if type(key) is int and key >= 0 else None
+
+
+def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the names and shapes of all weights within some contents; empty if none is a matrix."""
+    named = [(name, tensor.shape) for group in state_dicts(node) for name, tensor in group.tensors.items()]
+    return named if any(len(shape) > 1 for _, shape in named) else []
+
+
 def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
     """Return every state dict in inert contents, in the order in which they stand there."""
     swapped = _swapped_roles(tree, trainer)
@@ -109,6 +160,44 @@ def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
         for part_role, part in _by_name(tensors, role):
             found.append(StateDict(path, part, part_role))
     return found
+
+
+def network_id(tensors: Mapping[str, Tensor]) -> str:
+    """Return a text that two checkpoints share if they are of one network: the same layers with weights of the same shapes.
+
+    A prefix of all names (``module.``), vectors and buffers, and how a layer's weight is kept (pruned, normalised) do not count.
+    """
+    layers = {_layer_of(name): tensor.shape for name, tensor in tensors.items() if len(tensor.shape) > 1}
+    first, last = (min(layers), max(layers)) if layers else ("", "")
+    # What the first and the last name in alphabetical order begin with, all names begin with.
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))
+    cut = sum(len(part) + 1 for part, _ in shared)
+    text = "\n".join(sorted(f"{name[cut:]} {shape}" for name, shape in layers.items()))
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _layer_of(name: str) -> str:
+    layer, parametrised, _ = name.partition(".parametrizations.")
+    return layer if parametrised else name.rpartition(".")[0]
+
+
+def is_training_state(tree: Any, found: Sequence[StateDict], file_name: str) -> bool:
+    """Return whether a file was written to hold no network: the state of an optimiser, a scheduler or a criterion.
+
+    Its name or its contents must say so. A file whose weights cannot be found for another reason is not such a file.
+
+    Parameters
+    ----------
+    tree : the contents
+    found : the `state_dicts` in them
+    file_name : without folders
+    """
+    if any("." in name or len(tensor.shape) > 1 for group in found for name, tensor in group.tensors.items()):
+        return False
+    if _TRAINING_STATE.search(file_name) or _is_optimiser(tree):
+        return True
+    items = _items(tree) if isinstance(tree, dict) else []
+    return any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items)
 
 
 def _swapped_roles(tree: Any, trainer: str) -> dict[str, str]:
@@ -123,7 +212,13 @@ def _swapped_roles(tree: Any, trainer: str) -> dict[str, str]:
 
 
 def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Split parameters that a module keeps averaged beside its own (``model.fc.weight``, ``ema_model.fc.weight``)."""
+    """Split parameters that a module keeps averaged beside its own (``model.fc.weight``, ``ema_model.fc.weight``).
+
+    A state dict of torch's ``AveragedModel`` is averaged as a whole: it has ``n_averaged``, and all else lies under ``module.``.
+    """
+    if _COUNT_OF_AVERAGED in tensors and all(name.startswith("module.") for name in tensors.keys() - {_COUNT_OF_AVERAGED}):
+        yield EMA, tensors
+        return
     averaged = {name for name in tensors if _AVERAGED.search(name.split(".", 1)[0])} if role == RAW else set()
     if not averaged or len(averaged) == len(tensors):
         yield role, tensors
@@ -133,9 +228,12 @@ def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[
 
 
 def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is met."""
+    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is met.
+
+    The state of an optimiser is passed over. The path through a list or tuple has the places: ``("0",)``.
+    """
     seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], Any]] = [((), tree)]
+    waiting: list[tuple[tuple[str, ...], Any]] = [] if _is_optimiser(tree) else [((), tree)]
     left = _MOST_NODES
     while waiting and left > 0:
         path, node = waiting.pop()
@@ -154,7 +252,7 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
         }
         if tensors:
             yield path, tensors
-        inner = [(key, value) for key, value in items if isinstance(value, dict | Stub)]
+        inner = [(key, value) for key, value in items if _may_hold_more(value) and not _is_optimiser(value)]
         waiting += [((*path, str(key)), value) for key, value in reversed(inner) if not _NOT_WEIGHTS.search(str(key))]
 
 
@@ -168,9 +266,23 @@ def _tensor(key: str, value: Any) -> Tensor | None:
 
 
 def _items(node: Any) -> list[tuple[Any, Any]]:
+    """Return the entries of a mapping, or of a list or tuple under their places; none for anything else."""
     if isinstance(node, Stub):
-        node = node.state
+        node = node.state if isinstance(node.state, dict) else None
+    if isinstance(node, list) or type(node) is tuple:
+        return list(enumerate(node[:_MOST_NODES]))
     return list(node.items()) if isinstance(node, dict) else []
+
+
+def _may_hold_more(value: Any) -> bool:
+    """Return whether a value is searched for state dicts; a `Tensor` is a tuple, too."""
+    return isinstance(value, dict | list | Stub) or type(value) is tuple
+
+
+def _is_optimiser(node: Any) -> bool:
+    """Return whether contents are the state of an optimiser, under whatever key they lie."""
+    node = node.state if isinstance(node, Stub) else node
+    return isinstance(node, dict) and "param_groups" in node and "state" in node
 
 
 def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
@@ -40,5 +42,31 @@ class Record:
     modified_ns: int = 0
     counts_from: int | None = None
     """The epoch that the trainer writes after its first, where the contents tell."""
+    network: str | None = None
+    """`dsi_cli.checkpoints.layouts.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""
+
+
+def told_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
+    """Return a line for each cause among files that cannot be used, with the number of files and the first of them.
+
+    Parameters
+    ----------
+    problems : of each file its name, status and reason; reasons that differ in numbers alone are one cause
+    single : the form of the line of a cause that only one file has
+
+    Examples
+    --------
+    >>> told_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
+    ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
+    """
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for name, status, reason in problems:
+        found.setdefault((status, re.sub(r"\d+", "#", reason)), []).append((name, reason))
+    lines = []
+    for (status, _), files in found.items():
+        name, reason = files[0]
+        one = single.format(status=status, name=name, reason=reason)
+        lines.append(one if len(files) == 1 else f"{len(files)} checkpoints {status}: {reason}; first {name}")
+    return lines

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, jsontext, layers, layouts, logs, lora
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
-from dsi_cli.checkpoints.records import FAILED, PENDING, Record
+from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
@@ -53,9 +53,33 @@ class Scanned:
     record: Record
     weight: NDArray[np.float32] | None = None
     """``(classes, features)``; None where the record is not ``ok``."""
+    found: Found | None = None
+    """Where it lies; for one of several epochs in a file, the place of that epoch alone."""
 
 
 HEADLESS = "no classifier: the class templates of labelled data take its place"
+NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
+"""The reason of a file that is skipped since it holds no network."""
+_PROBLEMS = (
+    CheckpointError,
+    RecursionError,
+    MemoryError,
+    OSError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+)
+"""What a damaged or hostile file may raise; the run goes on."""
+
+
+class _Wanted(NamedTuple):
+    """What to look for in each checkpoint: the parameters of `scan`."""
+
+    choice: Choice
+    classes: int | None
+    with_fingerprint: bool
+    may_lack_head: bool
 
 
 def scan(
@@ -76,33 +100,101 @@ def scan(
     with_fingerprint : whether to hash the weights, which nobody needs who only wants them
     may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
-    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
-    file_name = "" if found.path.name in WHOLE_FOLDERS else found.path.name
-    names = (file_name, found.step_folder.name) if found.step_folder else (file_name,)
-    record = replace(record, **_moment({}, names))
-    try:
-        with ExitStack() as stack:
+    return _scan(found, _Wanted(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
+
+
+def scan_each(
+    found: Found, choice: Choice = Choice(), classes: int | None = None, *, may_lack_head: bool = False
+) -> list[Scanned]:
+    """Return what `scan` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
+    return _scan(found, _Wanted(choice, classes, True, may_lack_head), is_split=True)
+
+
+def open_checkpoint(found: Found, stack: ExitStack) -> tuple[str, Content, list[Source]]:
+    """Return what `open_content` returns, for one of several epochs in a file with the contents of that epoch alone.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or no longer holds that epoch.
+    """
+    kind, content, sources = open_content(found.path, stack)
+    if found.entry is None:
+        return kind, content, sources
+    tree = next((entry.tree for entry in layouts.entries(content.tree) if entry.label == found.entry), None)
+    if tree is None:
+        raise UnreadableError(f"changed while it was read: it no longer holds the epoch {found.entry}")
+    return kind, replace(content, tree=tree), sources
+
+
+def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
+    with ExitStack() as stack:
+        try:
             kind, content, sources = open_content(found.path, stack)
-            record = _described(replace(record, format=kind), found, content.tree, names)
-            try:
-                scanned = _with_head(record, found, content, choice, classes, with_fingerprint)
-                _require_unchanged(sources)
-                return scanned
-            except BackboneError:
-                if not may_lack_head:
-                    raise
-                return Scanned(replace(record, weights_used=layouts.EMA if choice.ema else layouts.RAW, reason=HEADLESS))
-    except PendingError as error:
-        fresh = time.time() - found.modified_ns / 1e9 < FRESH_SECONDS
-        return Scanned(replace(record, status=PENDING if fresh else FAILED, reason=str(error)))
-    except CheckpointError as error:
-        return Scanned(replace(record, status=FAILED, reason=str(error)))
-    except (RecursionError, MemoryError) as error:
-        return Scanned(replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})"))
-    except (OSError, ValueError, TypeError, ArithmeticError, LookupError) as error:
-        # The last net: whatever a hostile file makes of the reader, the run goes on.
-        _log.debug("%s could not be read", found.path, exc_info=True)
-        return Scanned(replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})"))
+            held = layouts.entries(content.tree) if is_split or found.entry is not None else []
+        except _PROBLEMS as error:
+            return [Scanned(_with_problem(_begun(found), error), found=found)]
+        parts = [entry for entry in held if found.entry in (None, entry.label)]
+        if not parts:
+            return [_scan_content(found, None, kind, content, sources, wanted)]
+        return [
+            _scan_content(
+                replace(found, entry=entry.label), entry, kind, replace(content, tree=entry.tree), sources, wanted
+            )
+            for entry in parts
+        ]
+
+
+def _scan_content(
+    found: Found,
+    entry: layouts.Entry | None,
+    kind: str,
+    content: Content,
+    sources: Sequence[Source],
+    wanted: _Wanted,
+) -> Scanned:
+    """Return one checkpoint whose file is open."""
+    record = replace(_begun(found), format=kind)
+    try:
+        record = _described(record, found, content.tree, entry)
+        try:
+            scanned = _with_head(record, found, content, wanted)
+        except BackboneError:
+            if not wanted.may_lack_head:
+                raise
+            role = layouts.EMA if wanted.choice.ema else layouts.RAW
+            scanned = Scanned(replace(record, weights_used=role, reason=HEADLESS))
+        _require_unchanged(sources)
+        return replace(scanned, found=found)
+    except _PROBLEMS as error:
+        return Scanned(_with_problem(record, error), found=found)
+
+
+def _begun(found: Found) -> Record:
+    """Return the record of a checkpoint with what is known before it is opened."""
+    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
+    return replace(record, **_moment({}, _names(found)))
+
+
+def _names(found: Found) -> tuple[str, ...]:
+    """Return the names that may say the epoch: that of the file, then that of its step folder if it has one."""
+    if found.entry is not None:
+        return ("",)
+    file_name = "" if found.path.name in WHOLE_FOLDERS else found.path.name
+    return (file_name, found.step_folder.name) if found.step_folder else (file_name,)
+
+
+def _with_problem(record: Record, error: BaseException) -> Record:
+    """Return the record of a checkpoint that cannot be used, with the reason."""
+    if isinstance(error, PendingError):
+        is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
+        return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))
+    if isinstance(error, CheckpointError):
+        return replace(record, status=FAILED, reason=str(error))
+    if isinstance(error, RecursionError | MemoryError):
+        return replace(record, status=FAILED, reason=f"asks for too much ({type(error).__name__})")
+    _log.debug("%s could not be read", record.path, exc_info=error)
+    return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})")
 
 
 def _require_unchanged(sources: Sequence[Source]) -> None:
@@ -114,7 +206,7 @@ def read_metadata(found: Found) -> Any:
     """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
     try:
         with ExitStack() as stack:
-            _, content, _ = open_content(found.path, stack)
+            _, content, _ = open_checkpoint(found, stack)
             return [layouts.plain(content.tree), beside(found, "config.json")]
     except CheckpointError:
         return None
@@ -150,39 +242,45 @@ def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
 
 
-def _described(record: Record, found: Found, tree: Any, names: tuple[str, ...]) -> Record:
+def _described(record: Record, found: Found, tree: Any, entry: layouts.Entry | None) -> Record:
     """Return the record with what the contents say beside the weights: known even where no head is found."""
     trainer = layouts.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=logs.scalars_of(tree))
-    record = replace(record, **_moment(tree, names))
+    record = replace(record, **_moment(tree, _names(found)))
+    if entry is not None and record.epoch is None:
+        source = epochs.CONTENTS if entry.is_numbered else epochs.ORDER
+        record = replace(record, epoch=entry.epoch, epoch_source=source)
     record = _with_state_beside(record, found)
     if trainer.name == layouts.PLAIN and record.epoch == 0 and _is_before_training(tree):
         record = replace(record, counts_from=1)
     return record
 
 
-def _with_head(
-    record: Record, found: Found, content: Content, choice: Choice, classes: int | None, with_fingerprint: bool
-) -> Scanned:
+def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) -> Scanned:
     told = _classes_told(found, content.tree)
-    expected = told if told is not None else classes
+    expected = told if told is not None else wanted.classes
     groups = _groups(content)
+    if layouts.is_training_state(content.tree, groups, found.path.name):
+        return Scanned(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
-        picked = _pick(groups, choice, expected, with_background=told is not None)
+        picked = _pick(groups, wanted.choice, expected, with_background=told is not None)
         config = beside(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
         rows = head_weight.rows(content, picked, config)
-        hashed = head_weight.fingerprint(content, picked, rows) if with_fingerprint else None
+        hashed = head_weight.fingerprint(content, picked, rows) if wanted.with_fingerprint else None
     except NoHeadError:
         if not lora.is_adapter(found.path):
             raise
-        picked, rows = _of_adapter(found, content, choice, expected)
-        hashed = head_weight.hash_of(rows) if with_fingerprint else None
+        picked, rows = _of_adapter(found, content, wanted.choice, expected)
+        hashed = head_weight.hash_of(rows) if wanted.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
-    names = [name for group in groups if group.path == picked.path for name in group.tensors]
-    extra = background_rows.found(picked.name, len(rows), names, told, classes)
-    return _usable(record, rows, extra, choice)
+    tensors = [group.tensors for group in groups if group.path == picked.path]
+    names = [name for group in tensors for name in group]
+    of_head = next((group for group in tensors if picked.name in group), None)
+    record = replace(record, network=None if of_head is None else layouts.network_id(of_head))
+    extra = background_rows.found(picked.name, len(rows), names, told, wanted.classes)
+    return _usable(record, rows, extra, wanted.choice)
 
 
 def _pick(

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import head, layouts
 from dsi_cli.checkpoints.discover import Found
-from dsi_cli.checkpoints.formats import open_content
 from dsi_cli.checkpoints.layouts import StateDict
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.scan import Choice, open_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.errors import NoHeadError, UnreadableError
 
@@ -42,7 +41,7 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
         The file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
-        _, content, sources = open_content(found.path, stack)
+        _, content, sources = open_checkpoint(found, stack)
         group, name = _group(content.tree, choice, classes)
         _require_room(group, max(found.bytes, sum(source.size for source in sources)))
         return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
@@ -51,7 +50,7 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
 def shapes(found: Found, choice: Choice, classes: int | None = None) -> dict[str, Tensor]:
     """Return what these weights are, without reading them; parameters and errors as for `read`."""
     with ExitStack() as stack:
-        _, content, _ = open_content(found.path, stack)
+        _, content, _ = open_checkpoint(found, stack)
         return _group(content.tree, choice, classes)[0].tensors
 
 

@@ -141,9 +141,9 @@ def _print_runs(comparison: Comparison) -> None:
             line.label,
             *([line.group] if with_groups else []),
             str(line.classes),
-            f"{line.first_epoch}-{line.last_epoch}",
+            line.span,
             _number(line.best_accuracy),
-            "-" if line.best_epoch is None else str(line.best_epoch),
+            "-" if line.best_epoch is None else line.best_at,
             _number(line.alignment),
             "-" if line.aligned_at is None else str(line.aligned_at),
         ]
@@ -163,7 +163,7 @@ def _print_between(comparison: Comparison) -> None:
                     f"SAI({(only.of or '').upper().replace(',', ', ')}) of {only.first} and {only.second}, {measure}"
                 )
             )
-            _print_points(only, measure)
+            _print_points(only, measure, has_epochs=any(line.has_epochs for line in comparison.runs))
             return
     elif any(line.group != line.label for line in comparison.runs):
         _print_bands(comparison)
@@ -177,13 +177,16 @@ def _print_between(comparison: Comparison) -> None:
             console.print_sentence(f"no SAI between {one.first} and {one.second}: {one.reason}", 0, 2)
 
 
-def _print_points(between: Between, measure: str) -> None:
+def _print_points(between: Between, measure: str, *, has_epochs: bool) -> None:
     from dsi_cli.views.neighbor_history import a_few
 
     points = [point for point in between.points if point.measure == measure]
     shown = [points[at] for at in a_few(len(points))]
     titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
-    rows = [[str(p.at), _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")] for p in shown]
+    rows = [
+        [str(p.at) if has_epochs else "–", _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")]
+        for p in shown
+    ]
     console.print_columns(titles, rows)
 
 

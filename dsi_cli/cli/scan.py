@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Ema, Head, Json, Quiet
+from dsi_cli.cli.analyze import Ema, Head, Json, Labels, Quiet
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def scan(
         list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
     ] = None,
     tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
+    labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
     as_json: Json = False,
@@ -31,11 +32,13 @@ def scan(
 ) -> int:
     """Show what would be analysed, a line per file.
 
-    Reads the classifiers, writes nothing.
+    Reads the classifiers, writes nothing. The epoch is the trainer's own number; finished is how many epochs were finished
+    then, where it is known how the trainer counts.
 
     Examples
     --------
     dsi scan ckpts/
+    dsi scan ckpts/ --labels cifar100               # their number of classes is evidence for the classifier
     dsi scan ckpts/ --json                          # the same for a script
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
@@ -53,11 +56,14 @@ def scan(
         raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE")
     with console.progress(quiet=quiet or as_json) as watching:
         runs = scan_paths(
-            checkpoints, Choice(head, ema), lambda done, total: watching.update("reading classifiers", done, total)
+            checkpoints,
+            Choice(head, ema),
+            labels,
+            lambda done, total: watching.update("reading classifiers", done, total),
         )
     records = [record for _, found in runs for record in found]
     if as_json:
-        hidden = ("modified_ns", "counts_from", "scalars")
+        hidden = ("modified_ns", "counts_from", "network", "scalars")
         console.print_json(
             [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
         )
@@ -72,6 +78,8 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
     from rich.table import Table
     from rich.text import Text
 
+    from dsi_cli.checkpoints.records import told_by_cause
+
     for run, records in runs:
         shared = {
             name for name, cell in _COLUMNS if name in _MAY_BE_SHARED and len({cell(r) for r in records if r.head}) <= 1
@@ -85,9 +93,9 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
         for record in records:
             table.add_row(*(Text(console.shown(cell(record))) for _, cell in columns))
         console.print_table(table)
-        for record in records:
-            if record.reason is not None:
-                console.print_sentence(f"{record.status}: {PurePath(record.path).name}: {record.reason}")
+        problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
+        for line in told_by_cause(problems):
+            console.print_sentence(line)
         console.print_sentence(_summary(records, shared), indent=0)
         if run.ignored:
             console.note(f"{run.name}: {console.count(run.ignored, 'other file')} without weights", quiet=quiet)
@@ -109,7 +117,11 @@ def _text(value: object) -> str:
 
 
 def _epoch(record: Record) -> str:
-    return _text(record.epoch)
+    return "–" if record.epoch is None else str(record.epoch)
+
+
+def _finished(record: Record) -> str:
+    return _text(record.epochs_completed)
 
 
 def _step(record: Record) -> str:
@@ -131,6 +143,7 @@ def _written_by(record: Record) -> str:
 _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
     ("file", lambda record: PurePath(record.path).name),
     ("epoch", _epoch),
+    ("finished", _finished),
     ("epoch from", lambda record: _text(record.epoch_source)),
     ("step", _step),
     ("size", _size),
@@ -143,7 +156,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
 )
 _MAY_BE_SHARED = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
 """Columns that are left out, and named once below the table, where all files have the same."""
-_RIGHT = (_epoch, _step, _size, _shape)
+_RIGHT = (_epoch, _finished, _step, _size, _shape)
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:

@@ -75,10 +75,12 @@ def document(summary: Summary) -> dict[str, object]:
 
 
 def _notes(run: RunSummary, *, quiet: bool) -> None:
+    from dsi_cli.checkpoints.records import told_by_cause
+
     for line in _told(run):
         console.note(line, quiet=quiet)
-    for path, status, reason in run.problems:
-        console.note(f"  {status}: {path}: {reason}")
+    for line in told_by_cause(run.problems):
+        console.note(f"  {line}")
     for path, split, reason in run.unanswered:
         console.note(f"  no answer on {split}: {path}: {reason}")
 
@@ -157,17 +159,21 @@ def _print_table(
     from dsi_cli.views import overview
 
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
-    kept = [column for column in columns if any(getattr(line, column[2]) is not None for line in lines)]
+    kept = [
+        column for column in columns if column[2] == "epoch" or any(getattr(line, column[2]) is not None for line in lines)
+    ]
     for name, _, _ in kept:
         table.add_column(name, justify="right")
     shown = overview.thinned(list(lines))
     for line in shown:
-        table.add_row(*(number(getattr(line, field), digits) for _, digits, field in kept))
+        cells = (number(getattr(line, field), digits) for _, digits, field in kept)
+        table.add_row(*(_NO_EPOCH if line.epoch is None and not place else cell for place, cell in enumerate(cells)))
     console.print_table(table)
     is_all = len(shown) == len(lines)
     return None if is_all else f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all"
 
 
+_NO_EPOCH = "–"
 _COLUMNS = (
     ("epoch", 0, "epoch"),
     ("SAI excess", 3, "excess"),

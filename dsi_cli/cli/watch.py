@@ -261,13 +261,13 @@ def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, Line
         (run, line)
         for run in sorted({run for run, _ in new})
         for line in overview.lines(Path(summary.out), run)
-        if (run, line.epoch) in new
+        if (run, line.epoch or 0) in new
     ]
 
 
 def _text(run: str, line: Line) -> str:
     """Return the one line of an epoch: what is known, the alignment as its excess over chance."""
-    parts = [f"{run}  epoch {line.epoch:>3}"]
+    parts = [f"{run}  epoch {'–' if line.epoch is None else line.epoch:>3}"]
     if line.excess is not None:
         parts.append(f"SAI excess {number(line.excess, 3):>6}  z {number(line.z, 1):>5}")
     if line.max_wsi is not None:

@@ -58,7 +58,9 @@ def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | Non
     np.fill_diagonal(whole, 1.0)
     tree = ordering.clustering(whole)
     classes = in_order(table, ordering.leaves(tree), "the order of the tree")
-    return Clustered(f"{of.run}, {of.title}, epoch {epoch}", classes, permuted(values, classes), tree)
+    return Clustered(
+        f"{of.run}, {of.title}, epoch {run.shown_epoch(epoch, of.run)}", classes, permuted(values, classes), tree
+    )
 
 
 def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:

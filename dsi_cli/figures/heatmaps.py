@@ -118,7 +118,7 @@ def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
     for epoch in epochs:
         values = scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
         is_empty = of.kind.name in scales.ROOTS and not np.nan_to_num(values).any()
-        panels.append(Panel(f"epoch {epoch}" + (": no mistakes" if is_empty else ""), values))
+        panels.append(Panel(f"epoch {run.shown_epoch(epoch, of.run)}" + (": no mistakes" if is_empty else ""), values))
     reference = matrices.reference(run, of.run)
     if reference is not None:
         panels.append(Panel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))

@@ -83,7 +83,7 @@ def _parts(run: Run, asked: Asked) -> list[tuple[str, str, list[Line]]]:
 
 
 def _lines(axes: Axes, lines: Sequence[Line]) -> None:
-    epochs = [line.epoch for line in lines]
+    epochs = [line.epoch or 0 for line in lines]
     for field, colour, style, label in _CURVES:
         axes.plot(epochs, _values(lines, field), color=colour, linestyle=style, label=label)
     for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
@@ -98,7 +98,10 @@ def _values(lines: Sequence[Line], field: str) -> list[float]:
 
 def _table(axes: Axes, lines: Sequence[Line]) -> None:
     axes.set_axis_off()
-    cells = [[str(line.epoch), *(_cell(getattr(line, field)) for field in _COLUMNS)] for line in lines]
+    cells = [
+        ["–" if line.epoch is None else str(line.epoch), *(_cell(getattr(line, field)) for field in _COLUMNS)]
+        for line in lines
+    ]
     table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)

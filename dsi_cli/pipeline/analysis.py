@@ -24,6 +24,7 @@ from dsi_cli.checkpoints.discover import discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
+from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
@@ -101,10 +102,15 @@ def analyze(
         tables = TopTables(Path(out), options, sources, tree)
         states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
-        tables.begin({state.run.name for state in states})
-        trainers_logs = _logs(states, options.log)
+        named_log = None if options.log is None else logs.named_log(Path(options.log))
         engine = stack.enter_context(opened(options.engine))
-        _scan(Path(out), states, trainers_logs, options, engine, progress)
+        states = _scan(Path(out), states, tables.folders, options, engine, progress)
+        tables.begin({state.run.name for state in states})
+        trainers_logs = logs_of(states, named_log)
+        settle_all(states, trainers_logs, epoch_filter(options.epochs))
+        if options.labels is not None:
+            listed = files.read(options.labels)
+            reading.fail_other_networks(states, len(listed.names), listed.source)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
@@ -153,18 +159,31 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def _logs(states: list[RunState], named: str | None) -> dict[str, logs.Log | None]:
-    """Return the log of each run; one in the folder above counts only where a single run lies in that; a named one wins."""
+def logs_of(states: Sequence[RunState], named: logs.Log | None = None) -> dict[str, logs.Log | None]:
+    """Return the log of each run: the named one, else the one that lies beside its checkpoints.
+
+    A log in the folder above counts only if a single folder with checkpoints lies in that. A log beside the checkpoints of
+    several trainings counts for the training alone that has the folder's name, since nothing says whose it is.
+    """
     if named is not None:
-        return dict.fromkeys((state.run.name for state in states), logs.named_log(Path(named)))
-    parents = Counter(state.run.folder.parent for state in states)
+        return dict.fromkeys((state.run.name for state in states), named)
+    parents = Counter(folder.parent for folder in {state.run.folder for state in states})
     found = {}
     for state in states:
         folder = state.run.folder
         steps = sorted({one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural(s.name))
         above = [folder.parent] if parents[folder.parent] == 1 else []
-        found[state.run.name] = logs.find_log([folder, *above, *steps[-1:]])
+        found[state.run.name] = None if state.run.is_part else logs.find_log([folder, *above, *steps[-1:]])
     return found
+
+
+def settle_all(states: Sequence[RunState], trainers_logs: dict[str, logs.Log | None], chosen: range | None) -> None:
+    """Settle each run's epochs and duplicates; a run that is only ordered loses its log, whose rows are those of epochs."""
+    for state in states:
+        log = trainers_logs[state.run.name]
+        reading.settle(state, chosen, log is not None and log.begins_before_training)
+        if any(record.epoch_source == ORDER for record in state.usable):
+            trainers_logs[state.run.name] = None
 
 
 def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[RunState]:
@@ -187,23 +206,31 @@ def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
 def _scan(
     out: Path,
     states: list[RunState],
-    trainers_logs: dict[str, logs.Log | None],
+    folders: dict[str, str],
     options: Options,
     engine: Engine,
     progress: Callable[[Progress], None],
-) -> None:
+) -> list[RunState]:
+    """Return the training runs of the folders, their checkpoints scanned.
+
+    Parameters
+    ----------
+    folders : the runs that the output has already, with their folders
+    """
     chosen = epoch_filter(options.epochs)
     classes = len(files.read(options.labels).names) if options.labels is not None else None
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
+    found: list[RunState] = []
     for state in states:
-        known = reading.known_records(out, state.run.name, options.shaping_matrices)
+        there = [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
+        known = reading.known_records(out, dict.fromkeys([state.run.name, *there]), options.shaping_matrices)
         headless = bool(options.evaluation.data) and options.evaluation.templates
         scanner = reading.Scanner(options.choice, classes, headless, names_machine=engine.is_elsewhere)
         for _ in reading.scan_run(state, known, scanner, chosen, engine):
             done = done._replace(done=done.done + 1)
             progress(done)
-        log = trainers_logs[state.run.name]
-        reading.settle(state, chosen, log is not None and log.begins_before_training)
+        found += reading.split(state, known)
+    return found
 
 
 def _label(
@@ -238,14 +265,14 @@ def _label(
 
 def _left_out(state: RunState) -> Iterator[str]:
     """Yield a warning for checkpoints that are skipped though they are no copies, and for epochs that are a guess."""
-    others = [
-        r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(("the same", "not among"))
-    ]
+    expected = ("the same", reading.NOT_ASKED, NO_NETWORK)
+    others = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
     if others:
         what = "checkpoints are" if len(others) > 1 else "checkpoint is"
         yield f"{len(others)} {what} left out, {Path(others[0].path).name}: {others[0].reason}"
     if any(r.epoch_source == ORDER for r in state.usable) and len(state.usable) > 1:
-        yield "no file says its epoch: they are numbered in the order of their names"
+        by = "steps" if all(r.step is not None for r in state.usable) else "names"
+        yield f"no file says its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
 
 
 def _epochs(

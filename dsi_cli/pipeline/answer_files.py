@@ -65,7 +65,6 @@ class AnswerFiles:
 
     def path(self, record: Record, part: str) -> Path:
         """Return where a part of a checkpoint's answer is to lie."""
-        assert record.epoch is not None
         step = None if self._last[record.epoch, record.step] else record.step
         if part in ("ccsm", "tncsm"):
             return output.csm_path(self.out, record.run, part, self.split, record.epoch, step)

@@ -132,4 +132,4 @@ def _pieces(out: Path) -> Iterator[tuple[Place, pa.Table]]:
 
 def _sort_key(table: pa.Table) -> tuple[Any, ...]:
     first = {name: table[name][0].as_py() for name in ("run", "epoch", "step")}
-    return first["run"], first["epoch"], first["step"] is not None, first["step"] or 0
+    return first["run"], first["epoch"] or 0, first["step"] is not None, first["step"] or 0

@@ -48,18 +48,17 @@ class Given:
 
     def described(self, record: Record) -> dict[str, Any] | None:
         """Return what tells these predictions from others."""
-        digest = self.digests.get(record.epoch) if record.epoch is not None and record.path in self.last else None
+        digest = self.digests.get(record.epoch or 0) if record.path in self.last else None
         return None if digest is None else {"predictions": digest}
 
     def lacks(self, record: Record) -> str | None:
         """Return that the file has no predictions for an epoch, where that is so."""
-        is_lacking = record.path in self.last and record.epoch not in self.digests
+        is_lacking = record.path in self.last and (record.epoch or 0) not in self.digests
         return f"{self.name} has no predictions for epoch {record.epoch}" if is_lacking else None
 
     def answer(self, record: Record) -> Answer:
         """Return the answer at a checkpoint's epoch."""
-        assert record.epoch is not None
-        return Answer(self.outcomes[record.epoch])
+        return Answer(self.outcomes[record.epoch or 0])
 
     def says(self) -> dict[str, Any]:
         """Return what is recorded beside the answers."""
@@ -98,7 +97,7 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
             predictions.described(used, counted=False),
             found,
             {epoch: _digest(outcome) for epoch, outcome in found.items()},
-            frozenset(record.path for record in state.usable if is_last.get((record.epoch or 0, record.step))),
+            frozenset(record.path for record in state.usable if is_last.get((record.epoch, record.step))),
         )
         if epochs is not every and predictions.is_in_order:
             return given, _assumed(predictions, every, epochs)
@@ -119,19 +118,24 @@ def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
 
 
 def _every(state: RunState) -> list[int]:
-    """Return the epochs of all checkpoints that say theirs: what the rows of a file are, or else the usable ones alone."""
+    """Return the epochs of all checkpoints that say theirs: what the rows of a file are, or else the usable ones alone.
+
+    The only checkpoint of a run without epochs counts as epoch 0.
+    """
+    if state.usable and all(record.epoch is None for record in state.usable):
+        return [0]
     return sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
 def _usable(state: RunState) -> list[int]:
-    return sorted({record.epoch for record in state.usable if record.epoch is not None})
+    return sorted({record.epoch or 0 for record in state.usable})
 
 
 def _mismatch(predictions: Predictions, state: RunState, found: Collection[int]) -> str | None:
     """Return the warning about epochs that the file lacks, and about those that the run lacks; None without any."""
     usable = _usable(state)
     lacking = [epoch for epoch in usable if epoch not in found]
-    others = predictions.others({record.epoch for record in state.settled if record.epoch is not None}, state.run.name)
+    others = predictions.others({record.epoch or 0 for record in state.settled}, state.run.name)
     told = [f"has no predictions for {_epoch(lacking)} (of {few(usable)})"] if lacking else []
     told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
     return f"{predictions.name} {'; it '.join(told)}" if told else None

@@ -59,7 +59,6 @@ class Heads(Matrices):
         return Stored({}, found.mean_row, found.zero_rows, weight, self._surveys)
 
     def _path(self, record: Record, kind: str) -> Path:
-        assert record.epoch is not None
         step = None if self._last[record.epoch, record.step] else record.step
         if kind == WEIGHT:
             return output.head_path(self.out, record.run, record.epoch, step)

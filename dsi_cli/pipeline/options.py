@@ -16,6 +16,18 @@ SPLITS = ("train", "test")
 TRUTH = ("rows", "columns")
 
 
+_LARGEST_PIXEL = 255
+
+
+def _require_unit_range(option: str, values: tuple[float, ...] | None, what: str) -> None:
+    """Refuse means or deviations of pixels from 0 to 255: images are normalised as values in [0, 1]."""
+    if values is None or not any(1 < value <= _LARGEST_PIXEL for value in values):
+        return
+    given = ",".join(f"{value:g}" for value in values)
+    meant = ",".join(f"{value / _LARGEST_PIXEL:.4g}" for value in values)
+    raise UsageError(f"--{option} {given}: give {what} in [0, 1]: {meant}")
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """How the answers on labelled data come to be: given in a file, or by running the model."""
@@ -65,6 +77,8 @@ class Evaluation:
             )
         if self.targets is not None and self.predictions is None:
             raise UsageError("--targets stands beside --predictions, which is not given")
+        for option, values, what in (("mean", self.mean, "means"), ("std", self.std, "deviations")):
+            _require_unit_range(option, values, what)
         if not self.data:
             self._require_no_data_needed()
         if self.batch_size is not None and self.batch_size < 1:

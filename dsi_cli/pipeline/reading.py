@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints import timeline, trainings
 from dsi_cli.checkpoints.discover import Found, Run
-from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.scan import Choice, Scanned, scan
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
+from dsi_cli.checkpoints.scan import Choice, Scanned, scan, scan_each
 from dsi_cli.engines import Engine, local
-from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
+from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.metrics.blocked.survey import Survey
 from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import connecting
@@ -93,9 +93,15 @@ class Known:
         return self.with_matrix.get(path) or self.without_matrix.get(path)
 
 
-def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
-    """Return what an earlier call left for a run; nothing where other options shaped its matrices."""
+def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> Known:
+    """Return what an earlier call left for the runs of a folder; nothing of a run whose matrices other options shaped."""
     known = Known()
+    for run in runs:
+        _add_known(known, out, run, shaping)
+    return known
+
+
+def _add_known(known: Known, out: Path, run: str, shaping: Mapping[str, Any]) -> None:
     others = output.earlier_options(out, CHECKPOINTS)
     if others.get("shaping", {}).get(run) == dict(shaping):
         for row in others.get("without_matrix", []):
@@ -109,7 +115,6 @@ def known_records(out: Path, run: str, shaping: Mapping[str, Any]) -> Known:
             known.with_matrix[record.path] = record
             if record.head is None:
                 known.names[:] = options.get("names") or options.get("source", {}).get("names") or known.names
-    return known
 
 
 @dataclass(frozen=True)
@@ -123,12 +128,12 @@ class Scanner:
     names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
-    def __call__(self, found: Found) -> Scanned:
-        """Return what `scan` does."""
-        scanned = scan(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
-        if self.names_machine and scanned.record.status == FAILED and _is_gone(found):
+    def __call__(self, found: Found) -> list[Scanned]:
+        """Return what `scan_each` does: a checkpoint, or each epoch of a file that holds several."""
+        scanned = scan_each(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
+        if self.names_machine and scanned[0].record.status == FAILED and _is_gone(found):
             reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
-            return Scanned(replace(scanned.record, reason=reason))
+            return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
 
 
@@ -136,10 +141,9 @@ def _is_gone(found: Found) -> bool:
     return not isinstance(found.path, RemotePath) and not found.path.exists()
 
 
-def _unscanned(found: Found, reason: str) -> Scanned:
-    return Scanned(
-        Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
-    )
+def _unscanned(found: Found, reason: str) -> list[Scanned]:
+    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
+    return [Scanned(record, found=found)]
 
 
 def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | None, engine: Engine) -> Iterator[Record]:
@@ -149,37 +153,62 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
     coming = scanned(scanner, new, engine)
+    places: list[Found] = []
     for found in state.run.checkpoints:
-        record = held_already[found.shown]
-        if record is None:
-            one = next(coming)
+        earlier = held_already[found.shown]
+        for one in next(coming) if earlier is None else [Scanned(earlier, found=found)]:
+            places.append(one.found or found)
             record, weight = one.record, one.weight
-            if record.fingerprint is not None:
-                state.heads_read.add(found.shown)
+            if earlier is None and record.fingerprint is not None:
+                state.heads_read.add(record.path)
             if weight is not None and held + weight.nbytes <= KEPT_BYTES and _is_chosen(record, chosen):
                 held += weight.nbytes
-                state.weights[found.shown] = weight
-        state.records.append(record)
-        _log.debug("%s", record)
-        yield record
-    left = _left(state, known)
-    state.gone = {record.path for record in left}
-    state.records += left
+                state.weights[record.path] = weight
+            state.records.append(record)
+            _log.debug("%s", record)
+        yield state.records[-1]
+    state.run = replace(state.run, checkpoints=tuple(places))
 
 
-def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[Scanned]:
-    """Yield what is read of each checkpoint, in order; where a server is waited for, more at once than there are cores."""
+def split(state: RunState, known: Known) -> list[RunState]:
+    """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.trainings`), each with what is known of it.
+
+    An earlier call may have found another training in the same folder, none of whose files is among those of this call. Its
+    checkpoints count when trainings are told apart, so that the two are not joined.
+    """
+    there = {record.path for record in state.records}
+    earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
+    present = {run for path, run in earlier.items() if path in there}
+    gone = [record for record in known.with_matrix.values() if record.run not in present]
+    parts = []
+    for run, records in trainings.split(state.run, [*state.records, *gone], earlier):
+        own = [record for record in records if record.path in there]
+        if not own:
+            continue
+        paths = {record.path for record in own}
+        weights = {path: weight for path, weight in state.weights.items() if path in paths}
+        part = RunState(run, own, weights=weights, heads_read=state.heads_read & paths, names=state.names)
+        left = _left(part, known)
+        part.gone = {record.path for record in left}
+        part.records += left
+        parts.append(part)
+    return parts
+
+
+def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
+    """Yield what is read of each file, in order; where a server is waited for, more at once than there are cores."""
     if not engine.is_elsewhere and any(isinstance(found.path, RemotePath) for found in places):
         return local.map_in_order(scanner, places, connecting.WORKERS)
     return engine.map_in_order(scanner, places, _unscanned)
 
 
 def _left(state: RunState, known: Known) -> list[Record]:
-    """Return the records of files that are gone, but for epochs that another file has now."""
+    """Return the records of a run's files that are gone, but for epochs that another file has now."""
     there = {found.shown for found in state.run.checkpoints}
     taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
     renamed = {r.fingerprint for r in state.records if r.epoch is None}
-    gone = [r for path, r in known.with_matrix.items() if path not in there and (r.epoch, r.step) not in taken]
+    own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}
+    gone = [r for path, r in own.items() if path not in there and (r.epoch, r.step) not in taken]
     return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]
 
 
@@ -296,7 +325,6 @@ class Matrices:
         return output.canonical({name: there.get(name) for name in described}) == output.canonical(described)
 
     def _path(self, record: Record, kind: str) -> Path:
-        assert record.epoch is not None
         step = None if self._last[record.epoch, record.step] else record.step
         return output.csm_path(self.out, record.run, kind, None, record.epoch, step)
 
@@ -402,13 +430,22 @@ def why_nothing_usable(states: Sequence[RunState]) -> str | None:
     """Return why nothing in the runs can be analysed, None if something can."""
     if any(state.usable for state in states):
         return None
-    reasons = [
-        f"{Path(r.path).name}: {r.reason}"
-        for state in states
-        for r in state.settled
-        if r.status in (FAILED, PENDING, SKIPPED)
-    ]
+    unusable = [r for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
+    problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
+    reasons = told_by_cause(problems, single="{name}: {reason}")
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
+
+
+def fail_other_networks(states: Sequence[RunState], classes: int, source: str) -> None:
+    """Fail the networks of a folder that have another number of classes than the labels, if another network there has as many.
+
+    A pretrained network beside a training's checkpoints is no reason to refuse the labels.
+    """
+    folders = {state.run.folder for state in states if any(record.classes == classes for record in state.usable)}
+    for state in states:
+        for record in state.usable if state.run.folder in folders else ():
+            if record.classes is not None and record.classes != classes:
+                state.fail(record, f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}")
 
 
 def check_class_count(state: RunState, classes: int, names: tuple[str, ...], source: str) -> None:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from os import PathLike
 
-from dsi_cli.checkpoints import logs, timeline
 from dsi_cli.checkpoints.discover import Run, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.engines import Chosen, opened
 from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.labels import files
 from dsi_cli.pipeline import reading
-from dsi_cli.pipeline.analysis import no_checkpoints
+from dsi_cli.pipeline.analysis import logs_of, no_checkpoints, settle_all
+from dsi_cli.pipeline.reading import Known, RunState
 
-_log = logging.getLogger(__name__)
+_NO_EPOCHS = range(0)
+"""The epochs whose weights are kept after scanning."""
 
 
 def scan_paths(
     paths: Sequence[str | PathLike[str]],
     choice: Choice,
+    labels: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[tuple[Run, list[Record]]]:
-    """Return the runs under the paths, each with the records of its checkpoints, epochs and duplicates settled.
+    """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
+
+    Parameters
+    ----------
+    paths : files, folders or glob patterns
+    choice : the head asked for, averaged or raw weights
+    labels : a file or a preset, whose number of classes is evidence for the head
+    progress : called with the files read and their number
 
     Raises
     ------
     UsageError
-        A path does not exist.
+        A path does not exist, or the labels cannot be read or do not fit.
     NothingToAnalyseError
         There is no checkpoint under the paths.
     """
@@ -36,16 +45,19 @@ def scan_paths(
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths))
     total, done = sum(len(run.checkpoints) for run in runs), 0
-    out = []
+    listed = None if labels is None else files.read(labels)
+    scanner = reading.Scanner(choice, None if listed is None else len(listed.names))
+    states: list[RunState] = []
     with opened(Chosen()) as engine:
         for run in runs:
-            records = []
-            for scanned in reading.scanned(reading.Scanner(choice), run.checkpoints, engine):
-                records.append(scanned.record)
-                _log.debug("%s", scanned.record)
+            state = RunState(run)
+            for _ in reading.scan_run(state, Known(), scanner, _NO_EPOCHS, engine):
                 done += 1
                 progress(done, total)
-            log = logs.find_log([run.folder])
-            before = log is not None and log.begins_before_training
-            out.append((run, timeline.settle(records, begins_before_training=before)))
-    return out
+            states += reading.split(state, Known())
+    settle_all(states, logs_of(states), None)
+    if listed is not None:
+        reading.fail_other_networks(states, len(listed.names), listed.source)
+        for state in states:
+            reading.check_class_count(state, len(listed.names), listed.names, listed.source)
+    return [(state.run, state.settled) for state in states]

@@ -231,14 +231,14 @@ class _Known:
         """Return run and epoch of what the output has since an analysis and had not before."""
         self.runs |= {run.name for run in summary.runs}
         before, self._rows = self._rows, usable(self.out)
-        return sorted({(run, epoch) for run, epoch, *_ in self._rows - before if run in self.runs})
+        return sorted({(run, epoch or 0) for run, epoch, *_ in self._rows - before if run in self.runs})
 
     def reached(self, epoch: int | None) -> bool:
         """Return whether each run has a usable checkpoint of an epoch or a later one; never so for None."""
-        return epoch is not None and self.runs <= {run for run, last, *_ in self._rows if last >= epoch}
+        return epoch is not None and self.runs <= {run for run, last, *_ in self._rows if (last or 0) >= epoch}
 
 
-def usable(out: Path) -> set[tuple[str, int, int | None, str | None]]:
+def usable(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
     """Return run, epoch, step and fingerprint of each usable checkpoint that an output holds; none without an output."""
     rows = output.earlier_rows(out, CHECKPOINTS)
     return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows if row["status"] == OK}

@@ -78,11 +78,19 @@ class Best(NamedTuple):
     """Epochs that have this value; the first of them is named."""
     mistakes: str = ""
     """On how many the value rests, where it is about them."""
+    has_epoch: bool = True
+    """Whether the checkpoint has an epoch; the only one of a run may have none."""
+
+    @property
+    def shown_epoch(self) -> str:
+        """The epoch as it is shown."""
+        return str(self.epoch) if self.has_epoch else "–"
 
 
 def of_run(run: Run, name: str) -> list[Best]:
     """Return `best_epochs` of a run of an output."""
-    return best_epochs(run.curves_of(name), int((run.classes["run"] == name).sum()))
+    found = best_epochs(run.curves_of(name), int((run.classes["run"] == name).sum()))
+    return [one._replace(has_epoch=run.has_epochs(name)) for one in found]
 
 
 def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[Best]:

@@ -89,6 +89,7 @@ def _run(
     return {
         "name": name,
         "epochs": surveyed.epochs,
+        "has_epochs": run.has_epochs(name),
         "classes": tables.index(table),
         "orders": classes.described(rows, orders, own),
         "reference": reference_word(run, name),

@@ -48,7 +48,8 @@ def of_run(run: Run, name: str, open_image: Opener | None) -> dict[str, Any]:
 def _epoch(run: Run, name: str, split: str) -> tuple[int | None, bool]:
     """Return the last epoch with a mistake, and whether it is the last with answers; None for the latter where none has one."""
     rows = run.curves[(run.curves["run"] == name) & (run.curves["metric"] == "mistakes") & (run.curves["split"] == split)]
-    wrong = rows.loc[rows["value"] > 0, "epoch"].dropna()
+    rows = run.with_places(rows)
+    wrong = rows.loc[rows["value"] > 0, "epoch"]
     last = rows.loc[rows["value"].notna(), "epoch"].max()
     return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)
 

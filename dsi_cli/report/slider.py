@@ -112,6 +112,7 @@ def _contents(run: Run, surveyed: Surveyed, most_bytes: int) -> tuple[dict[str, 
     of_run = {
         "classes": 0,
         "epochs": source.epochs,
+        "has_epochs": run.has_epochs(surveyed.name),
         "orders": classes.described(rows, orders, matrices.TITLES[source.kind][0]),
         **packed,
     }

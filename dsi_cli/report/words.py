@@ -45,7 +45,11 @@ def _analysed(run: Run, name: str) -> Iterator[str]:
         yield "No checkpoint of this run could be used."
         return
     last, classes = usable.iloc[-1], len(classes_of(run, name))
-    span = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+    span = (
+        f"epoch {run.shown_epoch(epochs[0], name)}"
+        if len(epochs) == 1
+        else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+    )
     head = f"the classifier is {last['head']}" if isinstance(last["head"], str) else "without a classifier"
     width = "" if _missing(last["features"]) else f", {count(int(last['features']), 'feature')} wide"
     averaged = " (averaged weights, EMA)" if last["weights_used"] == "ema" else ""
@@ -77,7 +81,8 @@ def _answers(run: Run, name: str) -> Iterator[str]:
             continue
         last = rows.iloc[-1]
         samples = "" if _missing(last["samples_used"]) else f" of {count(int(last['samples_used']), 'sample')}"
-        at = f"{count(int(last['value']), 'mistake')}{samples} at epoch {int(last['epoch'])}"
+        when = "" if _missing(last["epoch"]) else f" at epoch {int(last['epoch'])}"
+        at = f"{count(int(last['value']), 'mistake')}{samples}{when}"
         yield f"Answers on {split}{f' from {source}' if source else ''}: {at}."
 
 

@@ -25,28 +25,29 @@ OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES
 """What an output holds; a folder with anything else and no tables is somebody's own."""
 
 
-def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int, step: int | None = None) -> Path:
+def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int | None, step: int | None = None) -> Path:
     """Return where a matrix lies; ``step`` only for an earlier save of an epoch that has several."""
     return _of_epoch(out, CSMS, run, f"{kind}-{split}" if split else kind, epoch, step)
 
 
-def neighbors_path(out: Path, run: str, kind: str, epoch: int, step: int | None = None) -> Path:
+def neighbors_path(out: Path, run: str, kind: str, epoch: int | None, step: int | None = None) -> Path:
     """Return where the nearest classes lie that stand for a matrix too large to be stored; ``step`` as for `csm_path`."""
     return _of_epoch(out, NEIGHBORS, run, kind, epoch, step)
 
 
-def head_path(out: Path, run: str, epoch: int, step: int | None = None) -> Path:
+def head_path(out: Path, run: str, epoch: int | None, step: int | None = None) -> Path:
     """Return where the classifier lies from which any part of such a matrix is made; ``step`` as for `csm_path`."""
     return _of_epoch(out, HEADS, run, WEIGHT, epoch, step)
 
 
-def split_path(out: Path, table: Table, run: str, split: str, epoch: int, step: int | None = None) -> Path:
+def split_path(out: Path, table: Table, run: str, split: str, epoch: int | None, step: int | None = None) -> Path:
     """Return where the confusion counts or the predictions of a split lie; ``step`` as for `csm_path`."""
     return _of_epoch(out, table, run, split, epoch, step)
 
 
-def _of_epoch(out: Path, table: Table, run: str, part: str, epoch: int, step: int | None) -> Path:
-    name = f"{epoch}.parquet" if step is None else f"{epoch}-{step}.parquet"
+def _of_epoch(out: Path, table: Table, run: str, part: str, epoch: int | None, step: int | None) -> Path:
+    # A run has at most one checkpoint without an epoch, and then no other: its files are named as if it were epoch 0.
+    name = f"{epoch or 0}.parquet" if step is None else f"{epoch or 0}-{step}.parquet"
     return out / table.path / folder_name(run) / part / name
 
 

@@ -99,17 +99,34 @@ class Run:
         return list(dict.fromkeys(self.checkpoints["run"]))
 
     def epochs(self, run: str | None = None) -> list[int]:
-        """Return the epochs of a run that have matrices, in order."""
+        """Return the epochs of a run that have matrices, in order; [0] if its only checkpoint has no epoch."""
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
-        return sorted({int(epoch) for epoch in rows["epoch"]})
+        return sorted({int(epoch) for epoch in rows["epoch"].fillna(0)})
+
+    def has_epochs(self, run: str | None = None) -> bool:
+        """Return whether a run's checkpoints have epochs; if not, it has only one."""
+        rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
+        return not rows["epoch"].isna().any()
+
+    def shown_epoch(self, epoch: int, run: str | None = None) -> str:
+        """Return an epoch as it is shown: ``–`` if the run's only checkpoint has none."""
+        return str(epoch) if self.has_epochs(run) else "–"
 
     def curves_of(self, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of the curves, of several references those of the main one alone."""
+        """Return a run's rows of the curves, of several references those of the main one alone.
+
+        The epoch is 0 if the run's only checkpoint has none, as in `epochs`.
+        """
         name = self._run(run)
         others = self.references(name)[1:]
         rows = self.curves[self.curves["run"] == name]
         is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
-        return rows[~is_other]
+        return self.with_places(rows[~is_other])
+
+    @staticmethod
+    def with_places(rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows with epoch 0 for a checkpoint without an epoch: that is how the files of its matrices are named."""
+        return rows.assign(epoch=rows["epoch"].fillna(0))
 
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices that a run was compared with, the main one first."""

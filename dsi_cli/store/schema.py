@@ -29,12 +29,15 @@ class Table(NamedTuple):
     columns: tuple[Column, ...]
 
 
-_RUN = Column("run", TEXT, "the run's name: the shortest path suffix of its folder that is unique; never null")
-_EPOCH = Column("epoch", INTEGER, "the trainer's own number")
+_RUN = Column(
+    "run",
+    TEXT,
+    "the run's name: the shortest path suffix of its folder that is unique, and what tells it from other runs there; never null",
+)
+_EPOCH = Column("epoch", INTEGER, "the trainer's own number; null if a run's only checkpoint has none")
 _COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, where there is evidence for how the trainer counts")
 _STEP = Column("step", INTEGER, "optimiser steps: tells saves within one epoch apart")
 _SPLIT = Column("split", TEXT, "train or test; never null")
-_OF_EPOCH = Column("epoch", INTEGER, "the trainer's own number; never null")
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
 _SIMILARITY = Column(
     "similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks"
@@ -176,7 +179,7 @@ CSMS = Table(
         _RUN,
         Column("kind", TEXT, "ncsm, ncsm_centred, ccsm or tncsm; never null"),
         Column("split", TEXT, "train or test, where the matrix has one"),
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         _CLASS,
@@ -189,7 +192,7 @@ NEIGHBORS = Table(
     (
         _RUN,
         Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         _CLASS,
@@ -203,7 +206,7 @@ HEADS = Table(
     "a class's row of the classifier (above 4,096 classes: any part of the matrix is made from it)",
     (
         _RUN,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         _CLASS,
@@ -250,7 +253,7 @@ CONFUSIONS = Table(
     (
         _RUN,
         _SPLIT,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         Column("class_index", INTEGER, "the truth: row of the head, from 0; never null"),
@@ -263,7 +266,7 @@ PREDICTIONS = Table(
     (
         _RUN,
         _SPLIT,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         Column("sample", INTEGER, "its number in the data, from 0; never null"),
@@ -279,7 +282,7 @@ TYPICALITY = Table(
     (
         _RUN,
         _SPLIT,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         _CLASS,
@@ -300,7 +303,7 @@ TYPICALITY_HISTOGRAM = Table(
     (
         _RUN,
         _SPLIT,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         Column("correct", FLAG, "whether these are the samples predicted right; never null"),
@@ -314,7 +317,7 @@ ALIGNMENT_BY_CLASS = Table(
     "a class at an epoch, or a group of classes: then class_index is null",
     (
         _RUN,
-        _OF_EPOCH,
+        _EPOCH,
         _COMPLETED,
         _STEP,
         Column("of", TEXT, "the network's own similarity: ncsm; tncsm-test or tncsm-train without a classifier"),

@@ -106,7 +106,8 @@ class Listing(Generic[Row]):
         of = "" if self.asked.truth is None else f" of {self.asked.truth}"
         taken_for = "" if self.asked.prediction is None else f" taken for {self.asked.prediction}"
         number = f"{len(self.rows):,} of {self.found:,} {self.what}" if self.rows else f"no {self.what}"
-        return f"{self.asked.run}, epoch {self.asked.epoch}, {self.asked.split}: {number}{of}{taken_for}"
+        when = "" if self.asked.epoch is None else f"epoch {self.asked.epoch}, "
+        return f"{self.asked.run}, {when}{self.asked.split}: {number}{of}{taken_for}"
 
     @property
     def legend(self) -> str:
@@ -189,6 +190,8 @@ def _settled(run: Run, asked: Asked, table: Table) -> Asked:
     known = epochs_of(run, table, name, asked.split)
     if not known:
         raise UsageError(f"no {table.path} on {asked.split} in run {name!r}: {_instead(run, table, name, asked.split)}")
+    if not run.has_epochs(name):
+        return replace(asked, run=name, epoch=None)
     return replace(asked, run=name, epoch=known[-1] if asked.epoch is None else asked.epoch)
 
 

@@ -195,6 +195,8 @@ def settled(run: Run, asked: Asked) -> Asked:
         raise UsageError(_none(run, asked))
     if asked.epoch is not None and asked.epoch not in known:
         raise UsageError(f"no {_kind(asked)} of epoch {asked.epoch} in run {asked.run!r}: there are {brief(known)}")
+    if not run.has_epochs(asked.run):
+        return replace(asked, epoch=None)
     return replace(asked, epoch=known[-1] if asked.epoch is None else asked.epoch)
 
 

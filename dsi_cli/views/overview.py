@@ -18,9 +18,9 @@ OWN = ("ncsm", "tncsm-test", "tncsm-train")
 
 @dataclass(frozen=True)
 class Line:
-    """One epoch; None where the table has no value."""
+    """One epoch; None where the table has no value, and for the epoch of a run's only checkpoint without one."""
 
-    epoch: int
+    epoch: int | None
     excess: float | None = None
     """Of SAI(NCSM, SCSM): 0 at chance, 1 at identity."""
     z: float | None = None
@@ -39,7 +39,7 @@ class Line:
 class Mistakes:
     """The mistakes of one epoch on one split; None where the table has no value."""
 
-    epoch: int
+    epoch: int | None
     mistakes: float | None = None
     nidm: float | None = None
     """IDM over mistakes alone, by the network's own similarity (by that of its templates, without a classifier)."""
@@ -104,12 +104,11 @@ def _measure(rows: list[Row]) -> str | None:
     return next((one.name for one in MEASURES if one.name in there), None)
 
 
-def _by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int, Row]:
-    found: dict[int, Row] = {}
+def _by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None, Row]:
+    found: dict[int | None, Row] = {}
     for row in rows:
-        if row["epoch"] is not None:
-            found.setdefault(row["epoch"], {}).update(fields(row))
-    return dict(sorted(found.items()))
+        found.setdefault(row["epoch"], {}).update(fields(row))
+    return dict(sorted(found.items(), key=lambda item: item[0] or 0))
 
 
 AnyLine = TypeVar("AnyLine")
@@ -159,7 +158,7 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
     return {}
 
 
-def _with_gap(epoch: int, fields: Row) -> Mistakes:
+def _with_gap(epoch: int | None, fields: Row) -> Mistakes:
     train, test = fields.pop("train", None), fields.pop("test", None)
     return Mistakes(epoch, **fields, gap=train - test if None not in (train, test) else None)
 

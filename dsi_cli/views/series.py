@@ -119,7 +119,7 @@ def panels(
     measure : of the SAI; the first that the table has if None
     """
     wanted = run.names if names is None else list(names)
-    curves = run.curves
+    curves = run.with_places(run.curves)
     measure = measure or next(iter(measures_of(curves)), "cosine")
     found = []
     for kind in kinds:
@@ -141,7 +141,7 @@ def series(curves: pd.DataFrame, kind: Kind, measure: str, classes: int = 0) -> 
     ----------
     classes : how many the run has, for the chance level of accuracies, 1 / ``classes``; 0 for none
     """
-    rows = curves[curves["metric"].isin(kind.metrics) & curves["epoch"].notna()]
+    rows = curves[curves["metric"].isin(kind.metrics)]
     variants = (measure,) if "sai" in kind.metrics else kind.variants
     if variants is not None:
         rows = rows[rows["variant"].isin(variants)]

@@ -14,7 +14,7 @@ from dsi_cli.store.schema import TYPICALITY
 class Line:
     """One epoch on one split; means over the classes that have such samples, None where no class has."""
 
-    epoch: int
+    epoch: int | None
     right: float | None = None
     """The cosine of a class's template with the mean feature of its samples predicted right (the paper's figure)."""
     right_chance: float | None = None
@@ -41,12 +41,12 @@ def lines(out: Path, run: str) -> dict[str, list[Line]]:
     """
     path = output.table_path(out, TYPICALITY)
     rows = parquet.read(path, run).to_pylist() if path.is_file() else []
-    last: dict[tuple[str, int], int] = {}
+    last: dict[tuple[str, int | None], int] = {}
     for row in rows:
         key = (row["split"], row["epoch"])
         last[key] = max(last.get(key, -1), _step(row))
     found: dict[str, list[Line]] = {}
-    for split, epoch in sorted(last, key=lambda key: (key[0] == "train", key[1])):
+    for split, epoch in sorted(last, key=lambda key: (key[0] == "train", key[1] or 0)):
         mine = [row for row in rows if (row["split"], row["epoch"], _step(row)) == (split, epoch, last[split, epoch])]
         found.setdefault(split, []).append(Line(epoch, **_means(mine, True), **_means(mine, False)))
     return found

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import pickle
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -90,7 +94,29 @@ def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
 def test_names_are_the_shortest_suffixes_that_are_unique(tmp_path):
     for name in ("x/a/ckpt/1.pt", "x/b/ckpt/1.pt", "y/a/ckpt/1.pt", "x/c/weights/1.pt"):
         put(tmp_path / name)
-    assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "weights"}
+    assert set(names(tmp_path)) == {"x/a/ckpt", "b/ckpt", "y/a/ckpt", "c"}
+
+
+def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path):
+    for name in (
+        "a/checkpoints",
+        "b/weights",
+        "c/models",
+        "d/version_0/checkpoints",
+        "e/version_0",
+        "e/version_1",
+        "f",
+        "f/models",
+    ):
+        put(tmp_path / name / "1.pt")
+    assert set(names(tmp_path)) == {"a", "b", "c", "d", "version_0", "version_1", "f", "models"}
+    assert set(names(tmp_path / "e/version_1")) == {"e"}
+
+
+def test_a_folder_with_several_runs_in_the_output_has_the_name_that_they_share(tmp_path):
+    put(tmp_path / "x/ckpts/1.pt")
+    known = {"x/ckpts/runA": str(tmp_path / "x/ckpts"), "x/ckpts/runB": str(tmp_path / "x/ckpts")}
+    assert set(names(tmp_path, known=known)) == {"x/ckpts"}
 
 
 def test_a_folder_keeps_the_name_that_it_has(tmp_path):
@@ -169,14 +195,39 @@ def test_folders_without_checkpoints_are_no_runs(tmp_path):
     assert discover([tmp_path]) == []
 
 
-def test_checkpoints_are_known_by_their_first_bytes(tmp_path):
-    put(tmp_path / "run/epoch_15")
-    put(tmp_path / "run/weights.model")
-    put(tmp_path / "run/report.docx")
+def test_checkpoints_are_known_by_their_contents(tmp_path):
+    for name in ("epoch_15", "weights.model", "ckpt.t7", "net.params", "net.best", "log.out"):
+        put(tmp_path / "run" / name)
     torch.save({"fc.weight": torch.ones(3, 4)}, tmp_path / "run/old.state", _use_new_zipfile_serialization=False)
+    with (tmp_path / "run/pickled").open("wb") as file:
+        pickle.dump({"fc.weight": np.ones((3, 4), np.float32)}, file)
     (tmp_path / "run/broken.pth").write_text("")
     (tmp_path / "run/UPPER.PTH").write_text("")
-    assert set(names(tmp_path)["run"]) == {"epoch_15", "weights.model", "old.state", "broken.pth", "UPPER.PTH"}
+    expected = {path.name for path in (tmp_path / "run").iterdir()}
+    with zipfile.ZipFile(tmp_path / "run/report.docx", "w") as archive:
+        archive.writestr("word/document.xml", "<document/>")
+    with (tmp_path / "run/data_batch_1").open("wb") as file:
+        pickle.dump({"data": np.zeros((5, 12), np.uint8), "labels": [1, 2, 3, 4, 5]}, file)
+    np.savez(tmp_path / "run/predictions.npz", logits=np.ones((5, 3)))
+    with gzip.open(tmp_path / "run/data.tar.gz", "wb") as file:
+        file.write(b"image.png".ljust(512, b"\0"))
+    assert set(names(tmp_path)["run"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [("ckpt.t7.gz", "gunzip {}/ckpt.t7.gz"), ("a b.pt", "mv '{}/a b.pt' '{}/a b.pt'.gz && gunzip '{}/a b.pt'.gz")],
+)
+def test_a_gzip_of_a_checkpoint_is_one_failed_row_with_the_command(name, command, tmp_path):
+    plain = put(tmp_path / "ckpt.t7")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_bytes(gzip.compress(plain.read_bytes()))
+    plain.unlink()
+    (run,) = discover([tmp_path])
+    (one,) = run.checkpoints
+    record = scan(one).record
+    assert record.status == "failed"
+    assert record.reason == f"gzip-compressed; run {command}".replace("{}", str(tmp_path / "run"))
 
 
 def test_copies_by_links_are_found_as_files(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dsi_cli.checkpoints import epochs
 from dsi_cli.checkpoints.epochs import Moment, completed, epoch_in_name, is_step_folder, moment, natural, step_in_name
 
 NAMES = [
@@ -127,3 +128,58 @@ def test_finished_epochs_are_given_where_the_convention_is_known(epoch, counts_f
 def test_numbers_within_names_sort_as_numbers():
     ordered = ["9", "10", "a", "e1", "e2", "e10", "e" + "1" * 40, "²"]
     assert sorted(sorted(ordered), key=natural) == ordered
+
+
+@pytest.mark.parametrize(
+    ("pattern", "numbers"),
+    [
+        ("model{}.pt", [1, 2, 10]),
+        ("net{}", [1, 2]),
+        ("weights{}", [1, 2]),
+        ("m{}.keras", [1, 2]),
+        ("ckpt_{:06d}.pt", [5, 10]),
+        ("cifar10_resnet18_{}.pth", [3, 4, 5]),
+        ("20240131_{}_acc0.9.pt", [1, 2]),
+        ("vit_b_16-{}.safetensors", [7, 8]),
+        ("checkpoint-{}.pth", [100, 200, 400]),
+    ],
+)
+def test_numbers_in_names_the_one_number_that_differs_is_the_epoch(pattern, numbers):
+    found = epochs.numbers_in_names([pattern.format(number) for number in numbers])
+    assert [(one.epoch, one.step) for one in found] == [(number, None) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "numbers"),
+    [
+        ("iter_{}.pt", [1, 2]),
+        ("step-{}", [1, 2]),
+        ("model_{:07d}.pth", [4999, 9999]),
+        ("net{}.pt", [30_000]),
+        ("ckpt_{}.pt", [12_500]),
+        ("ckpt{}.pt", [500, 1000, 1500]),
+    ],
+)
+def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, numbers):
+    names = [pattern.format(number) for number in numbers]
+    if len(names) == 1:
+        names.append(pattern.format(2 * numbers[0]))
+    assert [(one.epoch, one.step) for one in epochs.numbers_in_names(names)][: len(numbers)] == [
+        (None, number) for number in numbers
+    ]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["seed1.pt", "seed2.pt"],
+        ["net_20240131.pt", "net_20240201.pt"],
+        ["1706000000.pt", "1706000100.pt"],
+        ["a_1_20.pt", "a_2_30.pt"],
+        ["first.pt", "second.pt"],
+        ["model1.pt"],
+        ["net_0.91.pt", "net_0.92.pt"],
+    ],
+)
+def test_numbers_in_names_leaves_other_numbers_alone(names):
+    assert set(epochs.numbers_in_names(names)) == {epochs.Numbers()}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.formats import open_content, recognise
+from dsi_cli.checkpoints.formats import is_checkpoint, open_content
 from dsi_cli.checkpoints.scan import require_file, scan
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span
@@ -454,13 +454,19 @@ def test_a_legacy_storage_of_another_length_is_refused(tmp_path):
 # Recognising, and reading little.
 
 
-def test_formats_are_recognised_by_their_first_bytes(tmp_path):
+def test_formats_are_recognised_by_their_contents(tmp_path):
     for kind in WRITERS:
-        assert recognise(small_file(kind, tmp_path / kind)[:16]) == (kind != "pickle")
+        path = tmp_path / kind
+        small_file(kind, path)
+        with Source(path) as source:
+            assert is_checkpoint(source)
         with ExitStack() as stack:
-            assert open_content(tmp_path / kind, stack)[0] == kind
-    assert not recognise(b"<!DOCTYPE html>.")
-    assert not recognise(b"")
+            assert open_content(path, stack)[0] == kind
+    for text in (b"", b"<!DOCTYPE html>.", pickle.dumps({"loss": [1.0, 0.5], "accuracy": np.ones(3)})):
+        path = tmp_path / "other"
+        path.write_bytes(text)
+        with Source(path) as source:
+            assert not is_checkpoint(source)
 
 
 def test_a_text_is_no_container(tmp_path):

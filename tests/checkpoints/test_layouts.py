@@ -45,7 +45,9 @@ def inert(tree: object) -> object:
         ({"model": SD, "optimizer": {"state": {0: {"exp_avg": WEIGHT}}}, "lr_scheduler": dict(SD)}, [(("model",), RAW)]),
         ({"model": SD, "same": SD}, [(("model",), RAW)]),
         ({"epoch": 3}, []),
-        ([SD], []),
+        ([SD], [(("0",), RAW)]),
+        ((SD, {"state": {}, "param_groups": [], "fc.weight": WEIGHT}, 3), [(("0",), RAW)]),
+        ({"n_averaged": WEIGHT, "module.fc.weight": WEIGHT}, [((), EMA)]),
         (None, []),
     ],
 )

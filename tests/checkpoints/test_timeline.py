@@ -46,13 +46,16 @@ def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
 
 def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
     records = [at(f"w{n}.pt", epoch=None, epoch_source=None, fingerprint=str(n)) for n in (10, 9)]
+    records = [
+        replace(record, path=f"/run/at_{name}.pt") for name, record in zip(("second", "first"), records, strict=True)
+    ]
     settled = timeline.settle([*records, at("last.pt", epoch=None, epoch_source=None)])
-    assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(1, "order"), (0, "order")]
+    assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(2, "order"), (1, "order")]
     assert settled[2].status == "skipped"
     assert settled[2].reason == "neither its contents nor its name say which epoch it is"
 
 
-@pytest.mark.parametrize(("names", "epochs"), [(["vit_b_16.pth"], [0]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])])
+@pytest.mark.parametrize(("names", "epochs"), [(["vit_b_16.pth"], [None]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])])
 def test_a_bare_number_is_an_epoch_only_in_a_series(names, epochs):
     records = [at(name, epoch=int(name[6:8]), epoch_source="file name", fingerprint=name) for name in names]
     assert [record.epoch for record in timeline.settle(records)] == epochs
@@ -81,7 +84,31 @@ def test_conflicting_evidence_is_no_evidence():
     assert timeline.settle(records)[2].epochs_completed is None
 
 
-def test_another_number_of_classes_than_the_run_has_fails():
-    records = [A, at("epoch_2.pt", epoch=2), at("epoch_3.pt", epoch=3, classes=12)]
-    found = verdicts(timeline.settle(records))
-    assert found["epoch_3.pt"] == ("failed", 3, "has 12 classes, the run's other checkpoints have 10")
+def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_other():
+    found = verdicts(timeline.settle([A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)]))
+    reason = "epoch 1 is also in {}, with other weights; give only the files of one training: dsi analyze FILES"
+    assert found["epoch_1.pt"] == ("failed", 1, reason.format("epoch_1 (copy).pt"))
+    assert found["epoch_1 (copy).pt"] == ("failed", 1, reason.format("epoch_1.pt"))
+    assert found["epoch_2.pt"] == ("ok", 2, None)
+
+
+@pytest.mark.parametrize("step", [None, 700])
+def test_settle_a_numbered_file_wins_over_its_unnumbered_copies(step):
+    records = [at("checkpoint.pth"), at("last.pth", step=step), at("model_1.pth"), at("best.pth", fingerprint="b")]
+    found = {name: status for name, (status, _, _) in verdicts(timeline.settle(records)).items()}
+    assert found == {"checkpoint.pth": "skipped", "last.pth": "skipped", "model_1.pth": "ok", "best.pth": "skipped"}
+
+
+@pytest.mark.parametrize("names", [["model.pt"], ["model.pt", "last.pt", "best.pt"], ["best.pt"]])
+def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
+    records = [at(name, epoch=None, epoch_source=None, fingerprint=name) for name in names]
+    settled = timeline.settle(records)
+    assert [record.status for record in settled] == ["ok", "skipped", "skipped"][: len(names)]
+    assert {(record.epoch, record.epoch_source) for record in settled} == {(None, None)}
+    assert timeline.stands_for_epoch(settled) == {(None, None): True}
+
+
+def test_settle_checkpoints_with_steps_alone_are_ordered_by_them_from_1():
+    records = [at(f"{name}.pt", epoch=None, epoch_source=None, fingerprint=name) for name in ("iter_100", "iter_20")]
+    settled = timeline.settle(records)
+    assert [(record.epoch, record.step, record.epoch_source) for record in settled] == [(2, 100, "order"), (1, 20, "order")]

@@ -55,7 +55,7 @@ def test_hugging_faces_log_lies_in_the_last_step_folder(tmp_path):
 def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_later(tmp_path):
     folder = tmp_path / "run/checkpoint-1000"
     folder.mkdir(parents=True)
-    save_file({"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors")
+    save_file({"fc.weight": torch.randn(6, 8)}, folder / "model.safetensors")
     (folder / "config.json").write_text("{}")
     save(tmp_path / "run/epoch_1.pt", 1)
     analyze([tmp_path / "run"], tmp_path / "out", QUICK)
@@ -84,12 +84,12 @@ def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
 
 
 def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path):
-    save(tmp_path / "run/fold0_epoch1.pt", 1)
-    torch.save({"epoch": 1, "fc.weight": torch.ones(6, 8)}, tmp_path / "run/fold1_epoch1.pt")
+    save(tmp_path / "run/epoch1.pt", 1)
+    torch.save({"epoch": 1, "fc.weight": torch.ones(6, 8)}, tmp_path / "run/best.pt")
     (tmp_path / "run/classes.txt").write_text("dog\ncat\ncar\noak\nrose\ndog\n")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
     assert warnings[0].startswith("run: classes.txt: labels that come twice ('dog')")
-    assert "fold1_epoch1.pt: epoch 1 again, as in fold0_epoch1.pt, with other weights" in warnings[1]
+    assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
 
 
 def test_an_order_that_is_a_guess_is_told(tmp_path):
@@ -97,7 +97,9 @@ def test_an_order_that_is_a_guess_is_told(tmp_path):
     for name in ("start", "middle", "end"):
         torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
     warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
-    assert warnings == ["run: no file says its epoch: they are numbered in the order of their names"]
+    assert warnings == [
+        "run: no file says its epoch: they are numbered from 1 in the order of their names, and joined to no log"
+    ]
 
 
 def test_a_matrix_of_a_checkpoint_that_is_gone_is_kept_and_another_kind_left_out(tmp_path):

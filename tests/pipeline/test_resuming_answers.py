@@ -337,11 +337,11 @@ def test_answers_that_do_not_count_move_along_with_their_checkpoints(make_run, t
     numbered_by_order(run, "bcd", weights[1:])
     analyze([run], out, written(tmp_path / "one.npz", predictions[1:]))
     numbered_by_order(run, "a", weights[:1])
-    analyze([run], out, written(tmp_path / "two.npz", drawn(4, seed=1)[:1], [0]))
-    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in range(4)}
-    assert found[0] == counted(drawn(4, seed=1)[0]).tolist()
-    assert [found[epoch] for epoch in (1, 2, 3)] == [counted(row).tolist() for row in predictions[1:]]
-    assert list(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == [0]
+    analyze([run], out, written(tmp_path / "two.npz", drawn(4, seed=1)[:1], [1]))
+    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2, 3, 4)}
+    assert found[1] == counted(drawn(4, seed=1)[0]).tolist()
+    assert [found[epoch] for epoch in (2, 3, 4)] == [counted(row).tolist() for row in predictions[1:]]
+    assert list(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == [1]
 
 
 def test_counts_in_the_place_of_predictions_leave_no_samples(make_run, tmp_path):
@@ -541,16 +541,16 @@ def numbered_by_order(run, names, weights):
 
 @pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
 def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path):
-    """Their order numbers them, and two come before them: what is at 0, 1 and 2 is at 2, 3 and 4 then."""
+    """Their order numbers them, and two come before them: what is at 1, 2 and 3 is at 3, 4 and 5 then."""
     run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(5), drawn(5)
     numbered_by_order(run, "cde", weights[2:])
     analyze([run], out, written(tmp_path / "answers.npz", predictions[2:]))
-    assert_answers_are(out, dict(enumerate(predictions[2:])))
+    assert_answers_are(out, dict(enumerate(predictions[2:], start=1)))
     numbered_by_order(run, "ab", weights[:2])
     options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
     (told,) = analyze([run], out, options).runs
     assert told.answered == (2 if is_given else 0)
-    assert_answers_are(out, dict(list(enumerate(predictions))[0 if is_given else 2 :]))
+    assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 2 :]))
     if is_given:
         analyze([run], tmp_path / "fresh", options)
         assert_same_output(out, tmp_path / "fresh")
@@ -562,10 +562,10 @@ def test_answers_move_back_when_checkpoints_before_them_are_renamed(make_run, tm
     analyze([run], out, written(tmp_path / "answers.npz", predictions))
     (run / "a.pt").rename(run / "d.pt")
     analyze([run], out, QUICK)
-    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (0, 1)}
-    assert found == {0: counted(predictions[1]).tolist(), 1: counted(predictions[2]).tolist()}
+    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2)}
+    assert found == {1: counted(predictions[1]).tolist(), 2: counted(predictions[2]).tolist()}
     assert (
-        Run(out).curves.query("metric == 'accuracy' and epoch == 0")["value"].item() == (predictions[1] == TARGETS).mean()
+        Run(out).curves.query("metric == 'accuracy' and epoch == 1")["value"].item() == (predictions[1] == TARGETS).mean()
     )
 
 
@@ -758,7 +758,7 @@ def test_a_call_that_dies_while_answers_move_loses_none(is_given, files, make_ru
     options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
     analysed_up_to(run, out, options, files, monkeypatch)
     analyze([run], out, options)
-    assert_answers_are(out, dict(list(enumerate(predictions))[0 if is_given else 1 :]))
+    assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 1 :]))
 
 
 LONG = 30

@@ -7,7 +7,9 @@ marks it; never by a suffix. To add one: a module here, and a line in `FORMATS`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import shlex
+import zlib
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -52,6 +54,11 @@ _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
 _MOST_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
+_GZIP = b"\x1f\x8b"
+_INFLATED_HEAD = 64
+"""Bytes of a gzip file that are inflated to see whether a checkpoint was compressed: a zip entry's header and name."""
+_LARGEST_PICKLE = 512 << 20
+"""Bytes of a pickle without a checkpoint's suffix that is read whole to see whether it holds weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -144,14 +151,56 @@ EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 MAGICS = (_ZIP, _LEGACY, HDF5)
 
 
-def recognise(head: bytes) -> bool:
-    """Return whether a file that begins with these bytes is likely a container; two bytes of a pickle are not enough."""
+def is_checkpoint(source: Source) -> bool:
+    """Return whether a file holds weights, judged by its contents alone: its name may be any.
+
+    The first bytes are enough for most formats. A zip archive may be a document, so its entries are looked at. A pickle may
+    be anything, so it counts only if it holds a weight; the same goes for an archive of NumPy arrays, which may be predictions.
+    A gzip file counts if what was compressed begins like a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or breaks off.
+    """
+    head = source.head(16)
+    if head.startswith(_GZIP):
+        inflated = _inflated_head(source)
+        return _of_bytes(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
+    if head.startswith(_ZIP):
+        from dsi_cli.checkpoints.formats.archives import Archive
+
+        names = Archive(source).sizes
+        found = _of_entries(names)
+        return found is not None and (found.name != "npz" or _has_weight(name.removesuffix(".npy") for name in names))
     found = _of_bytes(head)
-    return head.startswith(_ZIP) or (found is not None and found.name != "pickle")
+    if found is None or found.name != "pickle":
+        return found is not None
+    if source.size > _LARGEST_PICKLE:
+        return False
+    from dsi_cli.checkpoints.layouts import state_dicts
+
+    return any(_has_weight(group.tensors) for group in state_dicts(_opened(found).open_content(source).tree))
+
+
+def _has_weight(names: Iterable[str]) -> bool:
+    return any(name.rpartition(".")[2].rpartition("/")[2] in ("weight", "kernel") for name in names)
+
+
+def _inflated_head(source: Source) -> bytes:
+    """Return the first bytes of what a gzip file holds; none if it is damaged."""
+    try:
+        return zlib.decompressobj(31).decompress(source.head(_INFLATED_HEAD * 16), _INFLATED_HEAD)
+    except zlib.error:
+        return b""
 
 
 def _of_bytes(head: bytes) -> Format | None:
     return next((one for one in FORMATS if one.begins is not None and one.begins(head)), None)
+
+
+def _of_entries(names: Collection[str]) -> Format | None:
+    return next((one for one in FORMATS if one.holds is not None and one.holds(names)), None)
 
 
 def of_mark(name: str) -> Format | None:
@@ -187,15 +236,23 @@ def open_source(source: Source) -> tuple[str, Content]:
     if found is None:
         if any(magic.startswith(head) for magic in MAGICS):
             raise PendingError("empty, or breaks off in its first bytes")
+        if head.startswith(_GZIP):
+            raise UnreadableError(f"gzip-compressed; run {_gunzip(source.path)}")
         raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}")
     return found.name, _complete(_opened(found).open_content(source))
+
+
+def _gunzip(path: Place) -> str:
+    """Return the command that decompresses a file; gunzip takes only names that end in .gz."""
+    name = shlex.quote(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
+    return f"gunzip {name}" if path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
 
 
 def _open_archive(source: Source) -> tuple[str, Content]:
     from dsi_cli.checkpoints.formats.archives import Archive
 
     archive = Archive(source)
-    found = next((one for one in FORMATS if one.holds is not None and one.holds(archive.sizes)), None)
+    found = _of_entries(archive.sizes)
     if found is None:
         listed = ", ".join(list(archive.sizes)[:3]) or "none"
         raise UnreadableError(f"a zip archive, but no checkpoint that dsi reads: its entries are {listed[:200]}")

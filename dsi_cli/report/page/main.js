@@ -93,8 +93,9 @@ function setEpoch(epoch) {
   state.epoch = epoch;
   state.cursor = null;
   slider.value = at;
-  slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
-  document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = epoch; });
+  const shown = run().has_epochs ? epoch : "–";
+  slider.setAttribute("aria-valuetext", `epoch ${shown}`);
+  document.querySelectorAll(".epoch-now").forEach((node) => { node.textContent = shown; });
   byId("epoch-facts").textContent = factsAt(epoch);
   markPanels();
   showMatrices();

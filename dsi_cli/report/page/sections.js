@@ -107,7 +107,7 @@ function mistakesSection(run) {
     const own = (found.own || "").toUpperCase();
     const ranks = `Ranks run from 1, the most similar to the truth, to ${found.furthest || found.wordnet_furthest || "the last"}.`;
     return [
-      element("h3", {}, `On ${split}, epoch ${found.epoch}${found.is_last ? "" : ", the last with a mistake"}`),
+      element("h3", {}, `On ${split}, epoch ${found.epoch ?? "–"}${found.is_last ? "" : ", the last with a mistake"}`),
       element("p", { class: "faint" }, `${found.found.toLocaleString("en")} pairs of classes were confused. ${ranks} A high rank is a mistake that similarity does not explain.`),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         { title: "truth", value: (row) => row.truth },

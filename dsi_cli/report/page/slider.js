@@ -9,8 +9,9 @@ function setEpoch(epoch) {
   const at = run.epochs.indexOf(epoch);
   state.epoch = epoch;
   slider.value = at;
-  slider.setAttribute("aria-valuetext", `epoch ${epoch}`);
-  byId("epoch-number").textContent = epoch;
+  const shown = run.has_epochs ? epoch : "–";
+  slider.setAttribute("aria-valuetext", `epoch ${shown}`);
+  byId("epoch-number").textContent = shown;
   byId("epoch-facts").textContent = DATA.facts[at];
   return maps.show(epoch, state.order, theme());
 }

@@ -45,7 +45,6 @@ class Entrant:
     def curves(self) -> pd.DataFrame:
         """Its rows of the curves table: of each epoch the last save, of several references the main one."""
         rows = self.run.curves_of(self.name)
-        rows = rows[rows["epoch"].notna()]
         keys = ["epoch", "metric", "of", "split", "variant", "reference"]
         return rows.sort_values("step", na_position="first", kind="stable").drop_duplicates(keys, keep="last")
 

@@ -31,6 +31,13 @@ class Chosen:
     epochs_completed: int | None
     accuracy: float | None
     mistakes: int | None
+    has_epoch: bool = True
+    """Whether it has an epoch; if not, ``epoch`` is 0."""
+
+    @property
+    def shown_epoch(self) -> str:
+        """The epoch as it is shown."""
+        return str(self.epoch) if self.has_epoch else "–"
 
 
 @dataclass(frozen=True)
@@ -149,15 +156,16 @@ def _chosen(entrant: Entrant, epoch: int, split: str) -> Chosen:
     found = {name: entrant.curve(name, split=split)["value"].get(epoch, np.nan) for name in ("accuracy", "mistakes")}
     accuracy, mistakes = (None if np.isnan(number) else float(number) for number in found.values())
     completed = None if entrant.completed is None else entrant.completed.get(epoch)
-    return Chosen(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes))
+    has_epoch = entrant.run.has_epochs(entrant.name)
+    return Chosen(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes), has_epoch)
 
 
 def places(chosen: Sequence[Chosen]) -> str:
     """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
     if len(chosen) > 1:
-        return "epochs " + ", ".join(str(one.epoch) for one in chosen)
+        return "epochs " + ", ".join(one.shown_epoch for one in chosen)
     (one,) = chosen
-    told = [f"epoch {one.epoch}"]
+    told = [f"epoch {one.shown_epoch}"]
     told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
     told += [] if one.mistakes is None else [count(one.mistakes, "mistake")]
     return ", ".join(told)

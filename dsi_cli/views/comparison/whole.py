@@ -66,6 +66,18 @@ class Line:
     aligned_at: int | None
     """The first epoch (finished epochs where all know them) at which that excess was half of its largest; None where that
     is not 3 standard deviations above chance."""
+    has_epochs: bool = True
+    """Whether its checkpoints have epochs; if not, it has only one, which counts as epoch 0."""
+
+    @property
+    def span(self) -> str:
+        """The first and the last epoch, as they are shown."""
+        return f"{self.first_epoch}-{self.last_epoch}" if self.has_epochs else "–"
+
+    @property
+    def best_at(self) -> str:
+        """The epoch with the best accuracy, as it is shown."""
+        return "–" if self.best_epoch is None or not self.has_epochs else str(self.best_epoch)
 
 
 @dataclass(frozen=True)
@@ -166,6 +178,7 @@ def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool
         best_epoch=best,
         alignment=None if excess.empty else float(excess.iloc[-1]),
         aligned_at=None if reached.empty else int(x[reached.index[0]]),
+        has_epochs=one.run.has_epochs(one.name),
     )
 
 

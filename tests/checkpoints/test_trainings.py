@@ -1,0 +1,115 @@
+"""Folders that hold several networks or several trainings: a run of each, never one merged run."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.pipeline.scanning import scan_paths
+
+
+def save(path, *, seed=0, hidden=8, classes=5, **contents):
+    """Save a small network as a user would, within a dict if it says more than the weights."""
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.Linear(6, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, classes))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save({"model": model.state_dict(), **contents} if contents else model.state_dict(), path)
+    return path
+
+
+def runs_of(folder):
+    """Return, by run, the epoch of each file that is used."""
+    return {
+        run.name: {record.path.rpartition("/")[2]: record.epoch for record in records if record.status == "ok"}
+        for run, records in scan_paths([folder], Choice())
+    }
+
+
+def statuses(folder):
+    found = [record for _, records in scan_paths([folder], Choice()) for record in records]
+    return {record.path.rpartition("/")[2]: record.status for record in found}
+
+
+@pytest.mark.parametrize("other", [{"hidden": 9}, {"classes": 6}])
+def test_split_different_networks_are_runs_of_their_own(other, tmp_path):
+    for epoch in (1, 2):
+        save(tmp_path / f"run/small_{epoch}.pt", seed=epoch)
+        save(tmp_path / f"run/large_{epoch}.pt", seed=epoch, **other)
+    assert runs_of(tmp_path) == {
+        "run/small": {"small_1.pt": 1, "small_2.pt": 2},
+        "run/large": {"large_1.pt": 1, "large_2.pt": 2},
+    }
+
+
+def test_split_different_layer_names_are_different_networks(tmp_path):
+    weight = torch.randn(5, 8)
+    (tmp_path / "zoo").mkdir()
+    torch.save({"conv1.weight": torch.ones(8, 3, 3, 3), "fc.weight": weight}, tmp_path / "zoo/resnet18.pth")
+    torch.save({"features.weight": torch.ones(8, 3, 3, 3), "fc.weight": weight + 1}, tmp_path / "zoo/vgg11.pth")
+    assert runs_of(tmp_path) == {"zoo/resnet18": {"resnet18.pth": None}, "zoo/vgg11": {"vgg11.pth": None}}
+
+
+def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_path):
+    for epoch in (1, 2):
+        save(tmp_path / f"run/epoch_{epoch}.pt", seed=epoch)
+    save(tmp_path / "run/imagenet.pt", classes=1000)
+    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}, "run/imagenet": {"imagenet.pt": None}}
+
+
+def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
+    save(tmp_path / "run/epoch_1.pt", seed=1)
+    torch.manual_seed(2)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
+    torch.save({f"module.{name}": tensor for name, tensor in model.state_dict().items()}, tmp_path / "run/epoch_2.pt")
+    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "labels"),
+    [
+        ("run{}_epoch_{}.pt", ["A", "B"]),
+        ("{}_{}.pt", ["sgd", "adam"]),
+        ("{}{}.pt", ["a", "b"]),
+        ("seed{}_{}.pt", ["1", "2"]),
+        ("epoch_{1}_{0}.pt", ["plain", "mixup"]),
+    ],
+)
+@pytest.mark.parametrize("epochs", [(1, 2, 3), (1,)])
+def test_split_several_trainings_are_a_run_each(pattern, labels, epochs, tmp_path):
+    for seed, label in enumerate(labels):
+        for epoch in epochs:
+            save(tmp_path / "ckpts" / pattern.format(label, epoch), seed=10 * seed + epoch)
+    found = runs_of(tmp_path)
+    assert len(found) == 2
+    assert all(name.startswith("ckpts/") and len(files) == len(epochs) for name, files in found.items())
+    if len(epochs) > 1:
+        assert all(list(files.values()) == list(epochs) for files in found.values())
+
+
+def test_split_epochs_in_the_contents_tell_trainings_apart_too(tmp_path):
+    for seed, label in enumerate(("baseline", "mixup")):
+        save(tmp_path / f"ckpts/{label}.pt", seed=seed, epoch=9)
+    assert runs_of(tmp_path) == {"ckpts/baseline": {"baseline.pt": 9}, "ckpts/mixup": {"mixup.pt": 9}}
+
+
+def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
+    for seed, label in enumerate(("runA", "runB")):
+        for epoch in (1, 2):
+            save(tmp_path / f"ckpts/{label}_epoch_{epoch}.pt", seed=10 * seed + epoch)
+    save(tmp_path / "ckpts/best.pt", seed=12)
+    save(tmp_path / "ckpts/runA_last.pt", seed=2)
+    found = {run.name: [one.path.name for one in run.checkpoints] for run, _ in scan_paths([tmp_path], Choice())}
+    assert found == {
+        "ckpts/runA": ["runA_epoch_1.pt", "runA_epoch_2.pt", "runA_last.pt"],
+        "ckpts/runB": ["best.pt", "runB_epoch_1.pt", "runB_epoch_2.pt"],
+    }
+    assert [statuses(tmp_path)[name] for name in ("best.pt", "runA_last.pt")] == ["skipped", "skipped"]
+
+
+def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
+    save(tmp_path / "run/warmup_epoch_1.pt", seed=1)
+    save(tmp_path / "run/main_epoch_2.pt", seed=2)
+    save(tmp_path / "run/epoch_3_acc0.91.pt", seed=3)
+    save(tmp_path / "run/best_epoch_3.pt", seed=4)
+    assert list(runs_of(tmp_path)) == ["run"]

@@ -1,0 +1,94 @@
+"""``dsi scan``: the same choice and the same messages as ``dsi analyze``, and what it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+pytest_plugins = ("analysed",)
+
+LABELS = ("cat", "dog", "horse", "ship", "truck")
+
+
+@pytest.fixture
+def two_heads(tmp_path):
+    """Return a folder with checkpoints of two equally good heads, of 5 and of 7 classes."""
+    (tmp_path / "run").mkdir()
+    for epoch in (1, 2):
+        generator = torch.Generator().manual_seed(epoch)
+        heads = {
+            "classifier.weight": torch.randn(7, 8, generator=generator),
+            "fc.weight": torch.randn(5, 8, generator=generator),
+        }
+        torch.save(heads, tmp_path / f"run/epoch_{epoch}.pt")
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    return tmp_path
+
+
+def records_of(ended):
+    return json.loads(ended.out)
+
+
+def test_scan_labels_decide_between_heads_as_in_analyze(two_heads, dsi):
+    assert dsi("scan", two_heads / "run").code == 3
+    found = dsi("scan", two_heads / "run", "--labels", two_heads / "labels.txt", "--json")
+    assert (found.code, {record["head"] for record in records_of(found)}) == (0, {"fc.weight"})
+    analysed = dsi(
+        "analyze", two_heads / "run", "-l", two_heads / "labels.txt", "-o", two_heads / "out", "--json", "--no-report"
+    )
+    assert json.loads(analysed.out)["runs"][0]["heads"] == ["fc.weight"]
+
+
+def test_scan_labels_that_fit_no_head_are_refused_as_in_analyze(two_heads, dsi):
+    arguments = (two_heads / "run", "--head", "classifier.weight", "--labels", two_heads / "labels.txt")
+    scanned, analysed = dsi("scan", *arguments), dsi("analyze", *arguments, "-o", two_heads / "out")
+    assert (scanned.code, analysed.code) == (2, 2)
+    assert scanned.err == analysed.err
+    assert "labels.txt has 5 labels" in scanned.err
+
+
+@pytest.mark.parametrize("command", ["scan", "analyze"])
+def test_one_line_for_each_cause_with_a_count(command, two_heads, dsi):
+    torch.save({"fc.weight": torch.randn(5, 8)}, two_heads / "run/good.pt")
+    options = ["-o", two_heads / "out", "--no-report"] if command == "analyze" else []
+    found = dsi(command, two_heads / "run", *options)
+    lines = [line for line in (found.out + found.err).splitlines() if "failed:" in line]
+    assert found.code == 4
+    assert len(lines) == 1
+    assert "2 checkpoints failed: 2 tensors could be the classifier" in lines[0]
+
+
+def test_scan_an_optimiser_beside_the_network_is_no_failure(two_heads, dsi):
+    for path in (two_heads / "run").iterdir():
+        path.unlink()
+    layer = torch.nn.Linear(8, 5)
+    torch.save(layer.state_dict() | {"fc.weight": torch.randn(5, 8)}, two_heads / "run/params.pt")
+    torch.save(torch.optim.Adam(layer.parameters()).state_dict(), two_heads / "run/optimizer.pt")
+    torch.save(torch.nn.CrossEntropyLoss().state_dict(), two_heads / "run/criterion.pt")
+    (two_heads / "run/history.json").write_text("[]")
+    assert dsi("scan", two_heads / "run").code == 0
+    assert dsi("analyze", two_heads / "run", "-o", two_heads / "out", "--no-report").code == 0
+
+
+def test_scan_shows_finished_epochs_beside_the_trainers_own_number(tmp_path, dsi):
+    for epoch in (0, 1):
+        contents = {"pytorch-lightning_version": "2.5.0", "state_dict": {"fc.weight": torch.randn(5, 8)}, "epoch": epoch}
+        torch.save(contents, tmp_path / f"e{epoch}.ckpt")
+    found = dsi("scan", tmp_path)
+    rows = [line.split() for line in found.out.splitlines() if ".ckpt" in line]
+    assert "finished" in found.out
+    assert [row[:3] for row in rows] == [["e0.ckpt", "0", "1"], ["e1.ckpt", "1", "2"]]
+    assert "epoch from contents" in found.out
+
+
+def test_scan_shows_that_epochs_are_only_an_order(tmp_path, dsi):
+    for step in (100, 20):
+        torch.save({"fc.weight": torch.randn(5, 8)}, tmp_path / f"iter_{step}.pt")
+    (tmp_path / "log.csv").write_text("epoch,val_acc\n1,0.5\n2,0.6\n")
+    assert "epoch from order" in dsi("scan", tmp_path).out
+    analysed = dsi("analyze", tmp_path, "-o", tmp_path / "out", "--json", "--no-report")
+    (run,) = json.loads(analysed.out)["runs"]
+    assert [(line["epoch"], line["accuracy"]) for line in run["epochs"]] == [(1, None), (2, None)]
+    assert run["log"] is None

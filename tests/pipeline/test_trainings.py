@@ -1,0 +1,77 @@
+"""Folders with several trainings or networks, through the whole analysis: runs that are never merged."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+pytest_plugins = ("analysed",)
+
+LABELS = ("cat", "dog", "horse", "ship", "truck")
+
+
+@pytest.fixture
+def ckpts(tmp_path):
+    """Return a folder with two trainings of one network and another network of other classes."""
+    folder = tmp_path / "ckpts"
+    folder.mkdir()
+    for place, name in enumerate(("runA", "runB")):
+        for epoch in (1, 2):
+            torch.manual_seed(10 * place + epoch)
+            torch.save({"fc.weight": torch.randn(5, 8)}, folder / f"{name}_epoch_{epoch}.pt")
+    torch.save({"fc.weight": torch.randn(9, 8)}, folder / "imagenet.pt")
+    (folder / "log.csv").write_text("epoch,val_acc\n1,0.25\n2,0.5\n")
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    return folder
+
+
+def analysed(dsi, *arguments, code=0):
+    found = dsi("analyze", *arguments, "--json", "--no-report")
+    assert found.code == code, found.err
+    return {run["name"]: run for run in json.loads(found.out)["runs"]}
+
+
+def rows_of(out):
+    """Return the runs of the output with the names of their usable files."""
+    rows = pd.read_parquet(out / "checkpoints.parquet").query("status == 'ok'")
+    return {run: [path.rpartition("/")[2] for path in part["path"]] for run, part in rows.groupby("run")}
+
+
+def test_analyze_a_folder_of_several_trainings_gives_a_run_each(ckpts, dsi):
+    out = ckpts.parent / "out"
+    runs = analysed(dsi, ckpts, "-o", out)
+    assert {name: run["classes"] for name, run in runs.items()} == {"ckpts/runA": 5, "ckpts/runB": 5, "ckpts/imagenet": 9}
+    assert rows_of(out)["ckpts/runB"] == ["runB_epoch_1.pt", "runB_epoch_2.pt"]
+    again = analysed(dsi, ckpts, "-o", out)
+    assert {name: (run["read"], run["reused"]) for name, run in again.items()} == {
+        "ckpts/runA": (0, 2),
+        "ckpts/runB": (0, 2),
+        "ckpts/imagenet": (0, 1),
+    }
+
+
+def test_analyze_joins_no_log_to_several_trainings(ckpts, dsi):
+    runs = analysed(dsi, ckpts, "-o", ckpts.parent / "out")
+    assert {run["log"] for run in runs.values()} == {None}
+    assert all(line["accuracy"] is None for run in runs.values() for line in run["epochs"])
+
+
+def test_analyze_trainings_one_after_the_other_are_not_merged(ckpts, dsi):
+    out = ckpts.parent / "out"
+    analysed(dsi, ckpts / "runA*", "-o", out)
+    analysed(dsi, ckpts / "runB*", "-o", out)
+    expected = {name: [f"{name}_epoch_1.pt", f"{name}_epoch_2.pt"] for name in ("runA", "runB")}
+    assert rows_of(out) == {"ckpts": expected["runA"], "ckpts/runB": expected["runB"]}
+    runs = analysed(dsi, ckpts / "runA*", "-o", out)
+    assert (list(runs), runs["ckpts"]["read"]) == (["ckpts"], 0)
+    assert rows_of(out) == {"ckpts": expected["runA"], "ckpts/runB": expected["runB"]}
+
+
+def test_analyze_labels_of_the_training_leave_out_the_other_network(ckpts, dsi):
+    runs = analysed(dsi, ckpts, "-o", ckpts.parent / "out", "-l", ckpts.parent / "labels.txt", code=4)
+    assert [run["statuses"] for run in runs.values()] == [{"ok": 2}, {"ok": 2}, {"failed": 1}]
+    ((_, _, reason),) = runs["ckpts/imagenet"]["problems"]
+    assert reason == "has 9 classes, labels.txt has 5 labels"
