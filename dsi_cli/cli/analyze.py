@@ -27,7 +27,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         "-l",
-        help="Label file (txt, csv, tsv, json), its URL, or a preset, e.g. imagenet1k.",
+        help="Label file (txt, csv, tsv, json, yaml), its URL, or a preset, e.g. imagenet1k.",
         autocompletion=completion.presets,
     ),
 ]

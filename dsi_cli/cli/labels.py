@@ -39,7 +39,7 @@ def labels(
     labels: Annotated[
         str | None,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
         ),
     ] = None,
     map_file: MapFile = None,

@@ -22,7 +22,7 @@ def wordnet(
     labels: Annotated[
         str,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
         ),
     ],
     out: Annotated[

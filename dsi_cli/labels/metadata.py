@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dsi_cli.labels import numbering
 from dsi_cli.labels.indexmaps import KEYS, Names, names_of
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import recognise
@@ -41,11 +42,12 @@ def from_metadata(mapping: object) -> LabelList | None:
     for _ in range(DEEPEST + 1):
         found = [(path, key, names) for path, table in level for key, names in _lists(table)]
         if found:
-            path, key, (names, wnids) = found[0]
-            if any(other != names for _, _, (other, _) in found):
+            path, key, listed = found[0]
+            if any(other.names != listed.names for _, _, other in found):
                 return None
             inside = f" in {'.'.join(path)} of" if path else " in"
-            return recognise(names, f"{key}{inside} the checkpoint's metadata", wnids)
+            note = numbering.note(listed.first, len(listed.names))
+            return recognise(listed.names, f"{key}{inside} the checkpoint's metadata{note}", listed.wnids)
         level = [((*path, str(key)), value) for path, table in level for key, value in _tables(table)]
     return None
 
