@@ -113,9 +113,10 @@ def _told(run: RunSummary) -> Iterator[str]:
 
 
 def _told_of_labels(run: RunSummary) -> Iterator[str]:
-    for label, reason in run.unresolved[:NAMED]:
+    listed = [] if run.are_placeholders else run.unresolved[:NAMED]
+    for label, reason in listed:
         yield f"  warning: label {label!r} is left out of the alignment: {reason}"
-    if len(run.unresolved) > NAMED:
+    if listed and len(run.unresolved) > NAMED:
         more = console.count(len(run.unresolved) - NAMED, "more label")
         yield f"  warning: and {more} without a synset (classes.parquet has all)"
     if run.uncertain:

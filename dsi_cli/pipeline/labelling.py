@@ -118,6 +118,16 @@ class Labelling:
         return self.of.title if self.of.part == "noun" else f"{self.of.title}'s {self.of.part}s"
 
     @property
+    def placeholders(self) -> list[str]:
+        """The labels that are placeholders, such as ``class_7``."""
+        return [one.label for one in self.resolutions if one.resolved_by == senses.PLACEHOLDER]
+
+    @property
+    def are_placeholders(self) -> bool:
+        """Whether more than half of the labels are placeholders."""
+        return 2 * len(self.placeholders) > self.classes
+
+    @property
     def left_out(self) -> list[tuple[str, str]]:
         """The labels that the hierarchy lacks, each with the reason."""
         if self.tree is None:
@@ -133,19 +143,29 @@ class Labelling:
         """Return why there is no alignment with WordNet, None if there is one."""
         if self.labels is None:
             return "no labels: give them with --labels FILE or PRESET"
-        if self.resolved < FEWEST:
-            are = "is" if self.resolved == 1 else "are"
-            return f"{self.resolved} of {self.classes} labels {are} known to WordNet: an alignment needs {FEWEST} or more"
-        return None
+        return self.too_few(self.resolved, "WordNet", "an alignment")
+
+    def too_few(self, known: int, source: str, what: str) -> str | None:
+        """Return why so few known classes are not enough; None if they are.
+
+        Parameters
+        ----------
+        known : the number of classes that the source knows
+        source, what : the source, and what needs known classes, in words
+        """
+        if known >= FEWEST:
+            return None
+        if self.are_placeholders:
+            few = ", ".join(self.placeholders[:2])
+            return f"the labels are placeholders ({few}, ...): give the real class names with --labels FILE or PRESET"
+        are = "is" if known == 1 else "are"
+        return f"{known} of {self.classes} labels {are} known to {source}: {what} needs {FEWEST} or more"
 
     def why_no_hierarchy(self) -> str | None:
         """Return why mistakes cannot be judged by the hierarchy, None if they can."""
         if self.tree is None or self.labels is None:
             return self.why_no_reference()
-        known = len(self.hierarchy.nodes)
-        are = "is" if known == 1 else "are"
-        few = f"{known} of {self.classes} labels {are} known to {self.tree.source}: a hierarchy needs {FEWEST} or more"
-        return few if known < FEWEST else None
+        return self.too_few(len(self.hierarchy.nodes), self.tree.source, "a hierarchy")
 
     @property
     def nodes(self) -> dict[int, int]:

@@ -45,6 +45,8 @@ class RunSummary:
     """Label and reason."""
     uncertain: list[tuple[str, str]]
     """Label and synset of those that may mean another."""
+    are_placeholders: bool
+    """Whether most labels are placeholders, such as ``class_7``, for which real names are asked once."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -108,6 +110,7 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         resolved=len(one.hierarchy.nodes),
         unresolved=one.left_out,
         uncertain=[] if one.tree else [(r.label, r.synset) for r in one.resolutions if r.is_uncertain and r.synset],
+        are_placeholders=one.are_placeholders,
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
