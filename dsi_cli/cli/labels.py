@@ -111,7 +111,10 @@ def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -
     if one.are_placeholders:
         few = ", ".join(one.placeholders[:2])
         console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
-    elif unsure and write_map is None:
+        return
+    if why := one.why_all_uncertain():
+        console.note(why, quiet=quiet)
+    if unsure and write_map is None:
         console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 

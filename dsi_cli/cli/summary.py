@@ -113,13 +113,15 @@ def _told(run: RunSummary) -> Iterator[str]:
 
 
 def _told_of_labels(run: RunSummary) -> Iterator[str]:
-    listed = [] if run.are_placeholders else run.unresolved[:NAMED]
+    listed = [] if run.are_placeholders or run.all_uncertain else run.unresolved[:NAMED]
     for label, reason in listed:
         yield f"  warning: label {label!r} is left out of the alignment: {reason}"
     if listed and len(run.unresolved) > NAMED:
         more = console.count(len(run.unresolved) - NAMED, "more label")
         yield f"  warning: and {more} without a synset (classes.parquet has all)"
-    if run.uncertain:
+    if run.all_uncertain:
+        yield f"  warning: {run.all_uncertain}"
+    elif run.uncertain:
         one_or_more = console.count(len(run.uncertain), "label")
         named = ", ".join(f"{label!r} ({synset})" for label, synset in run.uncertain[:NAMED])
         more = f" and {len(run.uncertain) - NAMED} more" if len(run.uncertain) > NAMED else ""

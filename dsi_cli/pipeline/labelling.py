@@ -127,6 +127,18 @@ class Labelling:
         """Whether more than half of the labels are placeholders."""
         return 2 * len(self.placeholders) > self.classes
 
+    def why_all_uncertain(self) -> str | None:
+        """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
+        unknown = [one for one in self.unresolved if one.resolved_by != senses.PLACEHOLDER]
+        is_chosen = any(one.synset is not None and one.resolved_by not in senses.CERTAIN for one in self.resolutions)
+        if self.tree is not None or not is_chosen or len(unknown) < senses.STRANGE * self.classes:
+            return None
+        return (
+            f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "
+            "uncertain, too: compare with a taxonomy of your own (--taxonomy FILE) or a matrix (--reference FILE), or choose the "
+            "synsets (--map FILE)"
+        )
+
     @property
     def left_out(self) -> list[tuple[str, str]]:
         """The labels that the hierarchy lacks, each with the reason."""

@@ -47,6 +47,8 @@ class RunSummary:
     """Label and synset of those that may mean another."""
     are_placeholders: bool
     """Whether most labels are placeholders, such as ``class_7``, for which real names are asked once."""
+    all_uncertain: str | None
+    """Why all senses that were chosen are uncertain, and what to do."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -111,6 +113,7 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         unresolved=one.left_out,
         uncertain=[] if one.tree else [(r.label, r.synset) for r in one.resolutions if r.is_uncertain and r.synset],
         are_placeholders=one.are_placeholders,
+        all_uncertain=one.why_all_uncertain(),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

@@ -49,6 +49,9 @@ CERTAIN = RESOLVED_BY[:4]
 
 SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
+STRANGE = 0.5
+"""The share of unknown labels from which a list is of another kind than WordNet's nouns, such as car makes: then a word that
+WordNet happens to have may mean anything, and every sense that was chosen for one is uncertain."""
 MOST_READ = 4096
 """Labels of a preset whose other meanings are named; of longer lists, which are ids, that would take most of the time."""
 
@@ -223,6 +226,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
+    is_strange = len(unknown) >= STRANGE * len(labels)
     hints = {index: _nearest(labels[index], of) for index in unknown[:SUGGESTIONS]}
     proposed = _proposed(labels, readings, hints, of)
     starts = field.label.searchsorted(range(field.count))
@@ -236,8 +240,11 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
             names = tuple(of.taxonomy.names[int(field.node[row])] for row in order)
             how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, of)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
-            confidence = round(choice.confidence, 4)
-            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, why[index])
+            confidence, reason = round(choice.confidence, 4), why[index]
+            if is_strange:
+                reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {of.title}, so this one may be a name, too"
+                confidence = min(confidence, choosing.OPEN)
+            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
 def _fixed(meaning: _Meaning, of: Net) -> Reading:

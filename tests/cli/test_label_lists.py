@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pandas as pd
+import torch
 from outputs import ANIMALS
 
 pytest_plugins = ("analysed",)
@@ -42,3 +43,31 @@ def test_numbers_from_one_are_said(dsi, make_run, tmp_path):
     assert "labels: mine.csv (numbered from 1: its 1 is class 0, its 8 is class 7)" in ended.err
     assert pd.read_parquet(out / "classes.parquet")["name"].to_list() == list(ANIMALS)
     assert [row["label"] for row in json.loads(dsi("labels", path, "--json").out)["labels"]] == list(ANIMALS)
+
+
+MAKES = """Acura,Audi,BMW,Bentley,Bugatti,Buick,Cadillac,Chevrolet,Chrysler,Eagle,Ferrari,Ford,GMC,Honda,Hyundai,Isuzu,Jaguar,Jeep,
+Lamborghini,Lincoln,Mazda,Plymouth,Porsche,Ram,Suzuki,Volvo""".replace("\n", "").split(",")
+
+
+def test_labels_that_wordnet_mostly_lacks_are_all_uncertain(dsi, tmp_path):
+    path, run, out = tmp_path / "makes.txt", tmp_path / "run", tmp_path / "out"
+    path.write_text("\n".join(MAKES), encoding="utf-8")
+    said = (
+        "19 of 26 labels are unknown to WordNet 3.0, so the senses of the others are uncertain, too: compare with a taxonomy of "
+        "your own (--taxonomy FILE) or a matrix (--reference FILE), or choose the synsets (--map FILE)"
+    )
+    found = json.loads(dsi("labels", path, "--json").out)["labels"]
+    assert all(row["uncertain"] for row in found)
+    (ram,) = (row for row in found if row["label"] == "Ram")
+    assert ram["confidence"] <= 0.5
+    assert "19 of the 26 labels are unknown to WordNet 3.0" in ram["reason"]
+    assert said in dsi("labels", path).err.splitlines()
+    assert said in dsi("wordnet", path, "-o", tmp_path / "x.parquet").err.splitlines()
+    run.mkdir()
+    for epoch in range(2):
+        torch.save({"fc.weight": torch.randn(len(MAKES), 8, generator=torch.manual_seed(epoch))}, run / f"epoch_{epoch}.pt")
+    ended = dsi("analyze", run, "-o", out, "--labels", path, *QUICK)
+    assert [line for line in ended.err.splitlines() if "warning" in line] == [f"  warning: {said}"]
+    mapped = tmp_path / "map.csv"
+    mapped.write_text("name,synset\n" + "".join(f"{name},car.n.01\n" for name in MAKES), encoding="utf-8")
+    assert "unknown" not in dsi("labels", path, "--map", mapped).err
