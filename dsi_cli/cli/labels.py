@@ -100,12 +100,10 @@ def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> s
 def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -> None:
     """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
     assert one.labels is not None
-    preset, source = one.labels.preset, one.labels.source
-    which = "" if preset is None or source == f"the preset {preset}" else f", which are the preset {preset}"
     unsure = sum(row.is_uncertain for row in one.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
     known = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}"
-    console.note(f"{known}, from {source}{which}; {want}", quiet=quiet)
+    console.note(f"{known}, from {one.labels.described}; {want}", quiet=quiet)
     if one.labels.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
     if one.are_placeholders:

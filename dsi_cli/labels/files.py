@@ -90,7 +90,7 @@ def read_labels(path: str | Place) -> LabelList:
     except ValueError as error:
         raise UsageError(f"{path}: expected {EXPECTED}, {error}; correct the file, or name another") from None
     source = path.name + numbering.note(found.first, len(found.names))
-    return replace(recognise(found.names, source, found.wnids), superclasses=found.superclasses)
+    return replace(recognise(found.names, source, found.wnids), superclasses=found.superclasses, path=str(path))
 
 
 def find_beside(folder: str | Place) -> Place | None:

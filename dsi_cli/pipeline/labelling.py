@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -126,6 +127,16 @@ class Labelling:
     def are_placeholders(self) -> bool:
         """Whether more than half of the labels are placeholders."""
         return 2 * len(self.placeholders) > self.classes
+
+    @property
+    def command(self) -> str | None:
+        """The call of ``dsi labels`` that shows how these labels are understood; None if they are in no file."""
+        if self.labels is None or self.labels.path is None:
+            return None
+        options = {"--pos": self.of.part if self.of.part != "noun" else None}
+        options |= {"--wordnet": self.of.name if self.of.name != net.SHIPPED else None}
+        given = [word for name, value in options.items() if value is not None for word in (name, value)]
+        return shlex.join(["dsi", "labels", self.labels.path, *given])
 
     def why_all_uncertain(self) -> str | None:
         """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
@@ -263,9 +274,9 @@ def label(
         The labels are a preset, whose classes are nouns, and verbs are asked for.
     """
     of = of or net.load()
-    if labels.preset is None:
+    if labels.preset is None and labels.subset_of is None:
         found = presets.recognise(labels.names, labels.source, labels.wnids)
-        labels = replace(found, superclasses=labels.superclasses)
+        labels = replace(found, superclasses=labels.superclasses, path=labels.path)
     wnids, preset = _ids_in(labels, of)
     resolutions = senses.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
     one = Labelling(len(labels.names), labels, tuple(resolutions), of, tree)
@@ -275,8 +286,10 @@ def label(
 
 def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, str | None]:
     """Return the ids of labels and the preset that they are of; in another WordNet those of a preset's same synsets, if any."""
-    if labels.preset is None or labels.wnids is None or of.is_usual:
-        return labels.wnids, labels.preset
+    if labels.wnids is None or of.is_usual or (labels.preset is None and labels.subset_of is None):
+        return labels.wnids, labels.preset or labels.subset_of
+    if of.part != "noun" and labels.preset is None:
+        return None, None
     if of.part != "noun":
         raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
     return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None

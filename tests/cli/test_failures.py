@@ -167,9 +167,11 @@ def test_labels_that_may_mean_something_else(dsi, make_run, tmp_path):
     done(ended, 0, out)
     classes = tables(out)["classes"].query("confidence < 0.85")
     assert len(classes) >= 5
-    told = ", ".join(f"{name!r} ({synset})" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
-    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
-    assert f"labels may mean something else than {told}{more}: the report says why, --map FILE decides\n" in ended.err
+    told = ", ".join(f"{name} → {synset}" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
+    more = ", ..." if len(classes) > 5 else ""
+    assert (
+        f"warning: {len(classes)} labels are uncertain: {told}{more}; see dsi labels {run / 'classes.txt'}\n" in ended.err
+    )
     document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
     assert document["runs"][0]["uncertain"] == classes[["name", "synset"]].values.tolist()
 

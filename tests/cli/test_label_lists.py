@@ -67,7 +67,37 @@ def test_labels_that_wordnet_mostly_lacks_are_all_uncertain(dsi, tmp_path):
     for epoch in range(2):
         torch.save({"fc.weight": torch.randn(len(MAKES), 8, generator=torch.manual_seed(epoch))}, run / f"epoch_{epoch}.pt")
     ended = dsi("analyze", run, "-o", out, "--labels", path, *QUICK)
-    assert [line for line in ended.err.splitlines() if "warning" in line] == [f"  warning: {said}"]
+    assert [line for line in ended.err.splitlines() if "warning" in line] == [f"warning: {said}"]
     mapped = tmp_path / "map.csv"
     mapped.write_text("name,synset\n" + "".join(f"{name},car.n.01\n" for name in MAKES), encoding="utf-8")
     assert "unknown" not in dsi("labels", path, "--map", mapped).err
+
+
+PART = ("orange", "house", "rabbit", "beaver", "chair", "streetcar", "hamster", "mouse", "train", "raccoon", "tank", "girl")
+
+
+def test_a_part_of_a_preset_has_the_senses_of_the_preset(dsi, tmp_path):
+    path = tmp_path / "part.txt"
+    path.write_text("\n".join(PART), encoding="utf-8")
+    rows = {row["label"]: row for row in json.loads(dsi("labels", path, "--json").out)["labels"]}
+    assert (rows["tank"]["synset"], rows["girl"]["synset"]) == ("tank.n.01", "female_child.n.01")
+    assert {row["resolved_by"] for row in rows.values()} == {"preset"}
+    assert dsi("labels", path).err == (
+        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; none wants a look\n"
+    )
+
+
+def test_uncertain_senses_are_warned_of_once(dsi, make_run, tmp_path):
+    labels = ("crane", "heron", "stork", "bus", "bow", "file", "whale", "bee")
+    for name in ("a", "b"):
+        make_run(f"runs/{name}", labels=labels)
+    ended = dsi("analyze", tmp_path / "runs", "-o", tmp_path / "out", *QUICK)
+    (warning,) = [line for line in ended.err.splitlines() if line.startswith("warning")]
+    shown = dsi("labels", tmp_path / "runs" / "a" / "classes.txt", "--uncertain", "--json")
+    rows = [(row["label"], row["synset"]) for row in json.loads(shown.out)["labels"]]
+    assert len(rows) > 1
+    told = ", ".join(f"{label} → {synset}" for label, synset in rows)
+    assert warning == f"warning: {len(rows)} labels are uncertain: {told}; see dsi labels {tmp_path}/runs/a/classes.txt"
+    sure = tmp_path / "sure.csv"
+    sure.write_text("name,synset\n" + "".join(f"{label},{synset}\n" for label, synset in rows), encoding="utf-8")
+    assert "warning" not in dsi("analyze", tmp_path / "runs", "-o", tmp_path / "out", "--map", sure, *QUICK).err
