@@ -47,6 +47,8 @@ _OF_WEIGHTS = ("", ".model", ".weights")
 """Suffixes that say little: the first bytes decide."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """What a folder that is one checkpoint says beside the model's file."""
+LABEL_ENCODER = "label_encoder.pkl"
+"""Class names that scikit-learn pickled, see `dsi_cli.checkpoints.encoders`."""
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -250,6 +252,8 @@ def _stat(path: Place) -> os.stat_result | None:
 
 def _is_candidate(path: Place, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
+    if path.name == LABEL_ENCODER:
+        return False
     if suffix in SUFFIXES:
         return True
     if suffix == ".npz":

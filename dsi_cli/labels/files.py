@@ -121,7 +121,7 @@ def text_of(path: Place, expected: str = EXPECTED) -> str:
         It is not ``expected``: missing, a folder, not readable, above 64 MB, not text, or empty.
     """
     try:
-        text = _decoded(_bytes(path, expected))
+        text = _decoded(bytes_of(path, expected))
     except UnicodeDecodeError:
         raise UsageError(f"{path}: expected {expected}, found no text; save it as UTF-8, or name another") from None
     if not text.strip():
@@ -129,7 +129,8 @@ def text_of(path: Place, expected: str = EXPECTED) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _bytes(path: Place, expected: str) -> bytes:
+def bytes_of(path: Place, expected: str) -> bytes:
+    """Return a file's bytes; errors as for `text_of`, but that it may be no text, or empty."""
     try:
         if path.is_dir():
             raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it")

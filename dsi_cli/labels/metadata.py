@@ -6,6 +6,7 @@ Trainers keep them under many keys (``indexmaps.KEYS``), at the top or within ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from dsi_cli.labels import numbering
@@ -13,6 +14,7 @@ from dsi_cli.labels.indexmaps import KEYS, Names, names_of
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import recognise
 
+_PARAMETER = re.compile(r"(^|[./])(weight|bias|kernel|scale|gamma|beta|running_\w+|num_batches_tracked)$")
 DEEPEST = 2
 """Levels below the top that are searched."""
 
@@ -27,8 +29,8 @@ def from_metadata(mapping: object) -> LabelList | None:
 
     Notes
     -----
-    The highest level with a list decides; where that level has lists that differ, the answer is None. ``names`` counts
-    only as an index map (Ultralytics); lists of that name are as often parameters or columns.
+    The highest level with a list decides; where that level has lists that differ, the answer is None. A list ``names`` (as
+    YOLOv5 has it) does not count if it holds the names of parameters.
 
     Examples
     --------
@@ -55,12 +57,16 @@ def from_metadata(mapping: object) -> LabelList | None:
 def _lists(table: dict[object, object]) -> Iterator[tuple[str, Names]]:
     for key in (*KEYS, "names"):
         value = table.get(key)
-        if not isinstance(value, dict if key == "names" else dict | list | tuple):
+        if not isinstance(value, dict | list | tuple) or (key == "names" and any(map(_is_parameter, value))):
             continue
         try:
             yield key, names_of(value)
         except ValueError:
             continue  # a key of that name which holds something else, such as the number of classes
+
+
+def _is_parameter(name: object) -> bool:
+    return isinstance(name, str) and _PARAMETER.search(name) is not None
 
 
 def _tables(table: dict[object, object]) -> Iterator[tuple[str, dict[object, object]]]:

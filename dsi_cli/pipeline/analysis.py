@@ -26,13 +26,13 @@ from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
-from dsi_cli.labels import files
 from dsi_cli.pipeline import (
     answering,
     blocked,
     by_class,
     curves,
     hierarchy,
+    label_files,
     labelling,
     mapped,
     plan,
@@ -193,7 +193,7 @@ def _scan(
     progress: Callable[[Progress], None],
 ) -> None:
     chosen = epoch_filter(options.epochs)
-    classes = len(files.read(options.labels).names) if options.labels is not None else None
+    classes = len(label_files.read(options.labels).names) if options.labels is not None else None
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
     for state in states:
         known = reading.known_records(out, state.run.name, options.shaping_matrices)

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
-from dsi_cli.labels import files, metadata, presets
+from dsi_cli.labels import metadata, presets
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.matching import key
-from dsi_cli.pipeline import hierarchy
+from dsi_cli.pipeline import hierarchy, label_files
 from dsi_cli.pipeline.hierarchy import Hierarchy, Tree, placed
 from dsi_cli.wordnet import net, paths, senses
 from dsi_cli.wordnet.net import Net
@@ -318,7 +318,7 @@ def labels_of(
         The labels that were asked for cannot be read.
     """
     if asked is not None:
-        given = files.read(asked)
+        given = label_files.read(asked)
         return given, list(_contradicted(given, run))
     warnings: list[str] = []
     told = None if of_data is None else presets.recognise(of_data, OF_DATA, None)
@@ -338,11 +338,11 @@ def labels_of(
 
 def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
     """Yield a warning if the file beside the checkpoints has as many labels as were given, and most of them are others."""
-    beside = files.find_beside(run.folder)
+    beside = label_files.find_beside(run.folder)
     if beside is None:
         return
     with suppress(UsageError):  # what was asked for counts, so that file need not be right
-        found = files.read_labels(beside)
+        found = label_files.read_labels(beside)
         same = {key(name) for name in found.names} & {key(name) for name in given.names}
         are_one = found.preset is not None and found.preset == given.preset
         if len(found.names) == len(given.names) and not are_one and 2 * len(same) < len(given.names):
@@ -353,10 +353,10 @@ def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
 def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | str]:
     """Yield the label lists that lie around a run, best first, and why others could not be read."""
     for folder in (run.folder, run.folder.parent):
-        beside = files.find_beside(folder)
+        beside = label_files.find_beside(folder)
         if beside is not None:
             try:
-                yield files.read_labels(beside)
+                yield label_files.read_labels(beside)
             except UsageError as error:
                 yield str(error)
     for part in (part for one in readable[:1] for part in read_metadata(one) or ()):

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import NothingToAnalyseError, UsageError
-from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.pipeline import mapped
+from dsi_cli.pipeline import label_files, mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
@@ -47,7 +46,7 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Net 
     UsageError
         The file, the preset or the mapping cannot be read.
     """
-    found = files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
+    found = label_files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
     return label(found, mapped.chosen_or_none(mapping, found, net or load()), net)
 
 
