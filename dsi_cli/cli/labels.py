@@ -15,6 +15,7 @@ import typer
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.store import whole
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -69,7 +70,7 @@ def labels(
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
-        require_other(labels, write_map)
+        require_other(labels, None, write_map)
     one = reference.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
@@ -122,11 +123,13 @@ def document(row: Resolution) -> dict[str, object]:
     return asdict(row) | {"uncertain": row.is_uncertain}
 
 
-def require_other(labels: str, *targets: Path | None) -> None:
-    """Raise `UsageError` for a file to write that is the label list itself."""
-    for target in targets:
+def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
+    """Raise `UsageError` for a file to write that is the label list itself, or a mapping whose name does not say CSV."""
+    for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             raise UsageError(f"{target} is the label list itself: it would be overwritten")
+    if write_map is not None:
+        whole.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:

@@ -10,7 +10,7 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks
 from dsi_cli.wordnet.net import Net, load
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NEIGHBORS = 10
 """Nearest classes of each, unless another number is asked for."""
@@ -106,6 +109,18 @@ def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = 
         parquet.write_blocks(rows, place, described, place.parent)
     else:
         parquet.write_stream(rows, place, described)
+
+
+def frame(rows: Iterator[Any]) -> pd.DataFrame:
+    """Return what `tables` yields as a frame: a matrix with the names as index and columns, or the table of nearest labels."""
+    import pandas as pd
+    import pyarrow as pa
+
+    table = pa.concat_tables(rows)
+    if table.schema.names != [column.name for column in REFERENCES.columns]:
+        return table.to_pandas()
+    names = pd.Index(table.sort_by("class_index").column("name").to_pylist(), name="class")
+    return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 
 
 def write_map(one: Labelling, path: Path) -> None:
