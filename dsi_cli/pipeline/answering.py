@@ -180,7 +180,8 @@ def _sources(
     if inputs.predictions is not None:
         yield options.evaluation.predictions_split, *given.of_run(inputs.predictions, state, one)
         taken.add(options.evaluation.predictions_split)
-    if "test" not in taken:
+    before = options.evaluation.predictions_before
+    if "test" not in taken and (before is None or before[1] != "test"):
         source, warning = given.beside(state, one)
         yield "test", source, warning
 

@@ -118,7 +118,8 @@ def frame(rows: Iterator[Any]) -> pd.DataFrame:
 
     table = pa.concat_tables(rows)
     if table.schema.names != [column.name for column in REFERENCES.columns]:
-        return table.to_pandas()
+        nearest: pd.DataFrame = table.to_pandas()
+        return nearest
     names = pd.Index(table.sort_by("class_index").column("name").to_pylist(), name="class")
     return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 
