@@ -36,14 +36,14 @@ def analyze(
     *,
     labels: str | PathLike[str] | None = None,
     mapping: _Path | None = None,
-    references: Iterable[str] = DEFAULT_REFERENCES,
+    references: Iterable[str] | None = None,
     taxonomy: _Path | None = None,
-    pos: str = "noun",
+    pos: str | None = None,
     wordnet: str | None = None,
     epochs: str | None = None,
     head: str | None = None,
-    ema: bool = False,
-    keep_extra_classes: bool = False,
+    ema: bool | None = None,
+    keep_extra_classes: bool | None = None,
     centred: bool = False,
     measures: Iterable[str] = DEFAULT_MEASURES,
     quantiles: Iterable[float] = (WSI_QUANTILE,),
@@ -64,7 +64,10 @@ def analyze(
     ----------
     checkpoints : one or several files, folders or glob patterns, or URLs of these
     out : the output folder, or its URL; a second call brings it up to date and reads only what is new
-    labels : a label file, or the name of a preset; None: what lies beside the checkpoints or in them
+    labels : a label file, or the name of a preset; None: those of an earlier call with this output, else what lies beside the
+        checkpoints or in them. What says what classes and heads are holds from an earlier call until another is given, as it does
+        on the command line: ``mapping``, ``references``, ``taxonomy``, ``pos``, ``wordnet``, ``head``, ``ema``,
+        ``keep_extra_classes`` and predictions, too; ``"none"`` removes it
     mapping : a CSV file of what labels mean (``dsi labels --write-map``); it comes before all else
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
         ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
@@ -94,24 +97,30 @@ def analyze(
     UsageError, NothingToAnalyseError, OutputError, EngineError
         As `dsi_cli.pipeline.analysis.analyze`.
     """
-    from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.engines import Chosen
     from dsi_cli.errors import OutputError
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline import analysis, reporting, sending
+    from dsi_cli.pipeline import analysis, earlier, reporting, sending
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
-    options = Options(
+    evaluation = evaluation or Evaluation()
+    said = earlier.Said(
         labels=None if labels is None else str(labels),
         mapping=None if mapping is None else str(mapping),
-        references=tuple(references),
         taxonomy=None if taxonomy is None else str(taxonomy),
+        references=None if references is None else tuple(references),
         pos=pos,
         wordnet=wordnet,
+        head=head,
+        ema=ema,
+        keep_extra=keep_extra_classes,
+        predictions=evaluation.predictions,
+    )
+    options = Options(
+        **said.options(),
         epochs=epochs,
-        choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
         measures=tuple(measures),
         quantiles=tuple(quantiles),
@@ -119,7 +128,7 @@ def analyze(
         draws=draws,
         memory=memory,
         log=None if log is None else str(log),
-        evaluation=evaluation or Evaluation(),
+        evaluation=replace(evaluation, predictions=said.predictions_file),
         engine=Chosen(engine, address, gpus_per_task),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)

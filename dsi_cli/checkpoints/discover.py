@@ -49,6 +49,8 @@ _OF_WEIGHTS = ("", ".model", ".weights", ".npz")
 """Other suffixes that a remote file is opened for, to see whether it is a checkpoint."""
 STATE_FILES = ("trainer_state.json", "config.json")
 """What a folder that is one checkpoint says beside the model's file."""
+LABEL_ENCODER = "label_encoder.pkl"
+"""Class names that scikit-learn pickled, see `dsi_cli.checkpoints.encoders`."""
 OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
@@ -258,6 +260,8 @@ def _stat(path: Place) -> os.stat_result | None:
 
 def _is_candidate(path: Place, found: os.stat_result) -> bool:
     suffix = path.suffix.lower()
+    if path.name == LABEL_ENCODER:
+        return False
     if suffix in SUFFIXES:
         return True
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:

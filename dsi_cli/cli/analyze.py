@@ -9,7 +9,7 @@ import typer
 
 from dsi_cli.cli import completion, console, data_options, engine_options
 from dsi_cli.cli.summary import report
-from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import DEFAULT_MEASURES, MEASURES, WSI_QUANTILE
 from dsi_cli.tracking import TRACKERS, form
 
 Checkpoints = Annotated[
@@ -27,7 +27,7 @@ Labels = Annotated[
     typer.Option(
         "--labels",
         "-l",
-        help="Label file (txt, csv, tsv, json), its URL, or a preset, e.g. imagenet1k.",
+        help="Label file (txt, csv, tsv, json, yaml), its URL, or a preset, e.g. imagenet1k.",
         autocompletion=completion.presets,
     ),
 ]
@@ -48,12 +48,19 @@ TaxonomyFile = Annotated[
     str | None,
     typer.Option("--taxonomy", help="CSV of child,parent in place of WordNet: path, wup and lch, groups, order, severity."),
 ]
+EarlierPartOfSpeech = Annotated[
+    str | None, typer.Option("--pos", help="What labels are in WordNet: noun (default), or verb for lists of actions.")
+]
 PartOfSpeech = Annotated[str, typer.Option("--pos", help="What labels are in WordNet: noun, or verb for lists of actions.")]
 WordNetName = Annotated[
     str | None,
     typer.Option("--wordnet", help="A WordNet that NLTK has installed (wordnet31, wordnet2022), in place of 3.0."),
 ]
-KeepExtraClasses = Annotated[bool, typer.Option("--keep-extra-classes", help="Keep rows for no object or background.")]
+EarlierEma = Annotated[bool | None, typer.Option("--ema/--no-ema", help="Averaged (EMA) weights instead of raw ones.")]
+KeepExtraClasses = Annotated[
+    bool | None,
+    typer.Option("--keep-extra-classes/--no-keep-extra-classes", help="Keep rows for no object or background."),
+]
 Permutations = Annotated[
     int | None, typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them.")
 ]
@@ -74,12 +81,12 @@ def analyze(
     map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
-    pos: PartOfSpeech = "noun",
+    pos: EarlierPartOfSpeech = None,
     wordnet: WordNetName = None,
     epochs: Annotated[str | None, typer.Option("--epochs", help="first:last:step, for example 0:200:5.")] = None,
     head: Head = None,
-    ema: Ema = False,
-    keep_extra_classes: KeepExtraClasses = False,
+    ema: EarlierEma = None,
+    keep_extra_classes: KeepExtraClasses = None,
     centred: Annotated[bool, typer.Option("--centred", help="Also the NCSM without the mean weight row.")] = False,
     measure: Annotated[
         list[str] | None,
@@ -137,6 +144,9 @@ def analyze(
 
     With predictions, or test data and the model, also confusion counts, CCSMs, and how near the mistakes fall (IDM).
 
+    What says what the classes and the head are (--labels, --map, --taxonomy, --reference, --pos, --wordnet, --head, --ema,
+    --keep-extra-classes, --predictions) holds in later calls with the same output folder, until another is given; none removes it.
+
     Examples
     --------
     dsi analyze ckpts/                           # tables, report: dsi-out
@@ -145,16 +155,27 @@ def analyze(
     dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
-    from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.engines import Chosen
-    from dsi_cli.pipeline import reporting, sending
+    from dsi_cli.pipeline import earlier, reporting, sending
     from dsi_cli.pipeline.analysis import analyze as run_analysis
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to or ())
-    evaluation = Evaluation(
+    said = earlier.Said(
+        labels=labels,
+        mapping=map_file,
+        taxonomy=taxonomy,
+        references=tuple(reference) if reference else None,
+        pos=pos,
+        wordnet=wordnet,
+        head=head,
+        ema=ema,
+        keep_extra=keep_extra_classes,
         predictions=predictions,
+    )
+    evaluation = Evaluation(
+        predictions=said.predictions_file,
         targets=targets,
         truth=truth,
         predictions_split=predictions_split,
@@ -179,14 +200,8 @@ def analyze(
         cache=data_options.size(cache),
     )
     options = Options(
-        labels=labels,
-        mapping=map_file,
-        references=tuple(reference or DEFAULT_REFERENCES),
-        taxonomy=taxonomy,
-        pos=pos,
-        wordnet=wordnet,
+        **said.options(),
         epochs=epochs,
-        choice=Choice(head, ema, keep_extra_classes),
         centred=centred,
         measures=tuple(measure or DEFAULT_MEASURES),
         quantiles=tuple(wsi_quantile or (WSI_QUANTILE,)),

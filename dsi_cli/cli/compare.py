@@ -101,6 +101,7 @@ def _page(comparison: Comparison, asked: Asked, outputs: list[Path], out: Path |
 
 
 def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:
+    from dsi_cli.store import whole
     from dsi_cli.views.comparison.whole import FIGURE_FORMATS
 
     if as_format not in FIGURE_FORMATS:
@@ -109,6 +110,8 @@ def _require_places(out: Path | None, as_format: str, html: Path | None) -> None
         raise UsageError(f"figures go into a folder, and {out} is a file")
     if html is not None and html.is_dir():
         raise UsageError(f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o")
+    if html is not None:
+        whole.require_suffix(html, (".html", ".htm"), "the comparison is a page")
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:

@@ -15,6 +15,7 @@ import typer
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
+from dsi_cli.store import whole
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.labelling import Labelling
@@ -39,7 +40,7 @@ def labels(
     labels: Annotated[
         str | None,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
         ),
     ] = None,
     map_file: MapFile = None,
@@ -69,7 +70,7 @@ def labels(
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
-        require_other(labels, write_map)
+        require_other(labels, None, write_map)
     one = reference.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
@@ -100,14 +101,18 @@ def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> s
 def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -> None:
     """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
     assert one.labels is not None
-    preset, source = one.labels.preset, one.labels.source
-    which = "" if preset is None or source == f"the preset {preset}" else f", which are the preset {preset}"
     unsure = sum(row.is_uncertain for row in one.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
     known = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}"
-    console.note(f"{known}, from {source}{which}; {want}", quiet=quiet)
+    console.note(f"{known}, from {one.labels.described}; {want}", quiet=quiet)
     if one.labels.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
+    if one.are_placeholders:
+        few = ", ".join(one.placeholders[:2])
+        console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
+        return
+    if why := one.why_all_uncertain():
+        console.note(why, quiet=quiet)
     if unsure and write_map is None:
         console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
@@ -118,11 +123,13 @@ def document(row: Resolution) -> dict[str, object]:
     return asdict(row) | {"uncertain": row.is_uncertain}
 
 
-def require_other(labels: str, *targets: Path | None) -> None:
-    """Raise `UsageError` for a file to write that is the label list itself."""
-    for target in targets:
+def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
+    """Raise `UsageError` for a file to write that is the label list itself, or a mapping whose name does not say CSV."""
+    for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             raise UsageError(f"{target} is the label list itself: it would be overwritten")
+    if write_map is not None:
+        whole.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:

@@ -74,6 +74,7 @@ def mistakes(
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
     from dsi_cli.store.runs import Run
+    from dsi_cli.views import contact_sheet
     from dsi_cli.views.mistakes import Asked, most_telling
     from dsi_cli.views.mistakes import pairs as confused_pairs
 
@@ -81,6 +82,8 @@ def mistakes(
         raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet")
     if images is not None and sheet is None:
         raise UsageError("--images says where the images of a contact sheet are: add --sheet FILE.png")
+    if sheet is not None:
+        contact_sheet.require_png(sheet)
     asked = Asked(run, epoch, split, truth, prediction, order, most)
     if pairs:
         _print(confused_pairs(Run(output), asked), {}, as_json=as_json)
@@ -99,7 +102,6 @@ def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, 
     from dsi_cli.views import contact_sheet
     from dsi_cli.views.moved import Moved
 
-    contact_sheet.require_png(sheet)
     moved = None if images is None else Moved(images, [row.path for row in listing.rows if row.path])
     drawn = contact_sheet.draw(listing, lambda path: image_at(path if moved is None else moved(path)))
     contact_sheet.save(drawn, sheet)

@@ -45,7 +45,7 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
             left_out.append(_print_table(title, typical, _TYPICALITY))
         for told in [told for told in left_out if told][:1]:
             console.note(told, quiet=quiet)
-    for warning in summary.warnings:
+    for warning in (*_uncertain(summary.runs), *summary.warnings):
         console.note(f"warning: {warning}", quiet=quiet)
     has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
     _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
@@ -96,9 +96,7 @@ def _told(run: RunSummary) -> Iterator[str]:
     what = f"{console.count(ok, 'checkpoint')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
     yield f"{run.name}: {what}"
     if run.labels:
-        is_said = run.preset is None or run.labels == f"the preset {run.preset}"
-        preset = "" if is_said else f", which are the preset {run.preset}"
-        yield f"  labels: {run.labels}{preset}; {run.resolved} of {run.classes} in {run.known_to}"
+        yield f"  labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}"
     if run.log:
         yield f"  losses and accuracies: {run.log}"
     for split, words in run.splits.items():
@@ -115,20 +113,33 @@ def _told(run: RunSummary) -> Iterator[str]:
 
 
 def _told_of_labels(run: RunSummary) -> Iterator[str]:
-    for label, reason in run.unresolved[:NAMED]:
+    listed = [] if run.are_placeholders or run.all_uncertain else run.unresolved[:NAMED]
+    for label, reason in listed:
         yield f"  warning: label {label!r} is left out of the alignment: {reason}"
-    if len(run.unresolved) > NAMED:
+    if listed and len(run.unresolved) > NAMED:
         more = console.count(len(run.unresolved) - NAMED, "more label")
         yield f"  warning: and {more} without a synset (classes.parquet has all)"
-    if run.uncertain:
-        one_or_more = console.count(len(run.uncertain), "label")
-        named = ", ".join(f"{label!r} ({synset})" for label, synset in run.uncertain[:NAMED])
-        more = f" and {len(run.uncertain) - NAMED} more" if len(run.uncertain) > NAMED else ""
-        yield f"  warning: {one_or_more} may mean something else than {named}{more}: the report says why, --map FILE decides"
     if run.no_reference:
         yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
     if len(run.references) > 1:
         yield f"  references: {', '.join(run.references)}; the tables here are of the first"
+
+
+def _uncertain(runs: Sequence[RunSummary]) -> Iterator[str]:
+    """Yield one line for each label list with uncertain senses, however many runs have it."""
+    told = set()
+    for run in runs:
+        key = run.all_uncertain or tuple(run.uncertain)
+        if not key or key in told:
+            continue
+        told.add(key)
+        if run.all_uncertain:
+            yield run.all_uncertain
+            continue
+        labels = f"{console.count(len(run.uncertain), 'label')} {'is' if len(run.uncertain) == 1 else 'are'} uncertain"
+        named = ", ".join(f"{label} → {synset}" for label, synset in run.uncertain[:NAMED])
+        more = ", ..." if len(run.uncertain) > NAMED else ""
+        yield f"{labels}: {named}{more}; see {run.labels_command or 'the labels in the report'}"
 
 
 def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:

@@ -15,13 +15,13 @@ from dsi_cli.cli import console, data_options, engine_options, stopping
 from dsi_cli.cli.analyze import (
     Checkpoints,
     Draws,
-    Ema,
+    EarlierEma,
+    EarlierPartOfSpeech,
     Head,
     KeepExtraClasses,
     Labels,
     MapFile,
     Out,
-    PartOfSpeech,
     Permutations,
     Quiet,
     References,
@@ -31,7 +31,6 @@ from dsi_cli.cli.analyze import (
 )
 from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
     from dsi_cli.pipeline.options import Options
@@ -57,11 +56,11 @@ def watch(
     map_file: MapFile = None,
     reference: References = None,
     taxonomy: TaxonomyFile = None,
-    pos: PartOfSpeech = "noun",
+    pos: EarlierPartOfSpeech = None,
     wordnet: WordNetName = None,
     head: Head = None,
-    ema: Ema = False,
-    keep_extra_classes: KeepExtraClasses = False,
+    ema: EarlierEma = None,
+    keep_extra_classes: KeepExtraClasses = None,
     permutations: Permutations = None,
     draws: Draws = None,
     test: data_options.Test = None,
@@ -94,9 +93,8 @@ def watch(
     dsi watch ckpts/ --until-epoch 30  # end after epoch 30
     dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
-    from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.engines import Chosen
-    from dsi_cli.pipeline import watching
+    from dsi_cli.pipeline import earlier, watching
     from dsi_cli.pipeline.options import Evaluation, Options
 
     pace, patience = seconds("--every", every), None if idle is None else seconds("--idle", idle)
@@ -114,15 +112,19 @@ def watch(
         channels=channels,
         device=device,
     )
-    choice = Choice(head, ema, keep_extra_classes)
-    options = Options(
+    said = earlier.Said(
         labels=labels,
         mapping=map_file,
-        references=tuple(reference or DEFAULT_REFERENCES),
         taxonomy=taxonomy,
+        references=tuple(reference) if reference else None,
         pos=pos,
         wordnet=wordnet,
-        choice=choice,
+        head=head,
+        ema=ema,
+        keep_extra=keep_extra_classes,
+    )
+    options = Options(
+        **said.options(),
         permutations=permutations,
         draws=draws,
         memory=data_options.memory(memory),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
 from dsi_cli.cli.labels import Interactive, WriteMap, again, asked, document, print_rows, require_other, tell
-from dsi_cli.errors import DONE
+from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
+
+if TYPE_CHECKING:
+    from dsi_cli.pipeline.references import Opened
 
 LISTED = 100
 """Longer lists show only the labels that want a look."""
@@ -22,12 +25,14 @@ def wordnet(
     labels: Annotated[
         str,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
         ),
     ],
     out: Annotated[
         str | None,
-        typer.Option("--out", "-o", help="Parquet file; - for stdout. Default: LABELS.wordnet.parquet."),
+        typer.Option(
+            "--out", "-o", help="File (.parquet, .csv, .npy); - for Parquet on stdout. Default: LABELS.wordnet.parquet."
+        ),
     ] = None,
     map_file: MapFile = None,
     write_map: WriteMap = None,
@@ -56,10 +61,11 @@ def wordnet(
     Examples
     --------
     dsi wordnet cifar100 -o reference.parquet
-    dsi wordnet ckpts/classes.txt --measure wup
+    dsi wordnet ckpts/classes.txt --measure wup -o wup.csv
     dsi wordnet cifar100 -o - | python -c "..."  # Parquet on stdout
     """
     from dsi_cli.pipeline import hierarchy, reference, references
+    from dsi_cli.views import exporting
     from dsi_cli.wordnet import net
 
     of = net.load(pos, wordnet_name)
@@ -68,15 +74,18 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
+    chosen = "parquet" if to_stdout else exporting.format_of(str(path), None)
     one = reference.of(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
     neighbors = reference.neighbors_of(one, neighbors, whole=whole)
+    _require_fit(one.classes, chosen, is_matrix=neighbors is None)
     if write_map is not None:
         reference.write_map(one, write_map)
     blocks = reference.tables(one, neighbors, opened)
     with console.progress(quiet=quiet) as bars:
-        reference.write(_counted(blocks, one.classes, bars.update), stream or path, opened)
+        rows = _counted(blocks, one.classes, bars.update)
+        _write(rows, stream or path, chosen, opened)
     if as_json and not to_stdout:
         assert one.labels is not None
         console.print_json(
@@ -101,6 +110,30 @@ def wordnet(
         if one.classes > reference.LARGEST_WHOLE and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
+
+
+def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
+    """Raise `UsageError` for what cannot be written in a format, before it is computed."""
+    from dsi_cli.pipeline import reference
+    from dsi_cli.views import exporting
+
+    exporting.require_matrix(chosen, is_matrix=is_matrix)
+    if is_matrix and chosen != "parquet" and classes > reference.LARGEST_WHOLE:
+        raise UsageError(
+            f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet"
+        )
+
+
+def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: Opened) -> None:
+    """Write the blocks of a table to a file in a format, or as Parquet to stdout."""
+    from dsi_cli.pipeline import reference
+    from dsi_cli.views import exporting
+
+    if isinstance(place, Path) and chosen != "parquet":
+        frame = reference.frame(rows)
+        exporting.write_file(frame, place, chosen, is_matrix=frame.index.name == "class")
+    else:
+        reference.write(rows, place, opened)
 
 
 def _counted(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

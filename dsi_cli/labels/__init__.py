@@ -13,7 +13,9 @@ variants
 files
     Label files, found beside checkpoints or named by the user (``read``: a file or a preset).
 parsers
-    The text of a label file (lines, tables, JSON) to names and ids.
+    The text of a label file (lines, tables, JSON, YAML) to names and ids.
+numbering
+    Class numbers next to names, and the order that they give.
 mapping
     A person's own mapping of classes to synsets.
 metadata

@@ -1,7 +1,7 @@
-"""Label files: named by the user, or found beside checkpoints.
+"""Label files: named by the user, or found next to checkpoints.
 
-Text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or else in Windows' Latin-1. The suffix decides:
-``.csv`` and ``.tsv`` are tables, ``.json`` is JSON, all else has a name a line.
+Text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or else in Windows' Latin-1. The suffix decides: ``.csv`` and ``.tsv``
+are tables, ``.json`` is JSON, ``.yaml`` and ``.yml`` are YAML, and all other files have a name a line.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels import parsers
+from dsi_cli.labels import numbering, parsers
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
 from dsi_cli.remote.places import Place, RemotePath
@@ -22,10 +22,16 @@ BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "
 LARGEST = 64 * 2**20
 """Bytes; ImageNet-22k's list has one million."""
 
-READERS = {".csv": parsers.table, ".tsv": parsers.table, ".json": parsers.json_text}
+READERS = {
+    ".csv": parsers.table,
+    ".tsv": parsers.table,
+    ".json": parsers.json_text,
+    ".yaml": parsers.yaml_text,
+    ".yml": parsers.yaml_text,
+}
 """By suffix; every other file is read as lines."""
 
-EXPECTED = "a label file (a name a line; .csv or .tsv with a column 'name'; .json with a list or an index map)"
+EXPECTED = "a label file (a name a line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -69,7 +75,8 @@ def read_labels(path: str | Place) -> LabelList:
     Parameters
     ----------
     path
-        ``.csv`` or ``.tsv``: see ``parsers.table``; ``.json``: see ``parsers.json_text``; else see ``parsers.lines``.
+        ``.csv`` or ``.tsv``: see ``parsers.table``; ``.json``: see ``parsers.json_text``; ``.yaml``: see ``parsers.yaml_text``;
+        any other file: see ``parsers.lines``.
 
     Raises
     ------
@@ -79,11 +86,11 @@ def read_labels(path: str | Place) -> LabelList:
     path = path if isinstance(path, RemotePath) else Path(path)
     text, reader = text_of(path), READERS.get(path.suffix.lower(), parsers.lines)
     try:
-        names, wnids = reader(text)
-        above = parsers.superclasses(text) if reader is parsers.table else None
+        found = reader(text)
     except ValueError as error:
         raise UsageError(f"{path}: expected {EXPECTED}, {error}; correct the file, or name another") from None
-    return replace(recognise(names, path.name, wnids), superclasses=above)
+    source = path.name + numbering.note(found.first, len(found.names))
+    return replace(recognise(found.names, source, found.wnids), superclasses=found.superclasses, path=str(path))
 
 
 def find_beside(folder: str | Place) -> Place | None:
@@ -114,7 +121,7 @@ def text_of(path: Place, expected: str = EXPECTED) -> str:
         It is not ``expected``: missing, a folder, not readable, above 64 MB, not text, or empty.
     """
     try:
-        text = _decoded(_bytes(path, expected))
+        text = _decoded(bytes_of(path, expected))
     except UnicodeDecodeError:
         raise UsageError(f"{path}: expected {expected}, found no text; save it as UTF-8, or name another") from None
     if not text.strip():
@@ -122,7 +129,8 @@ def text_of(path: Place, expected: str = EXPECTED) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _bytes(path: Place, expected: str) -> bytes:
+def bytes_of(path: Place, expected: str) -> bytes:
+    """Return a file's bytes; errors as for `text_of`, but that it may be no text, or empty."""
     try:
         if path.is_dir():
             raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it")

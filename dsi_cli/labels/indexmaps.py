@@ -2,13 +2,13 @@
 
 Four shapes are read: a list ``["cat", "dog"]``; an index map ``{0: "cat", 1: "dog"}`` (its keys may be digits in
 quotes, its values ``[id, name]`` pairs as Keras has them); and the reverse ``{"cat": 0, "dog": 1}``. The indices must
-be 0 to n - 1, each once. What is wrong is a ``ValueError`` whose message says what was found; the caller knows where.
+be 0 to n - 1, or 1 to n, each once. What is wrong is a ``ValueError`` whose message says what was found; the caller knows where.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from dsi_cli.errors import count
 
@@ -24,14 +24,32 @@ KEYS = (
 )
 """The keys under which trainers keep class names, in the order in which they are tried."""
 
-Names = tuple[tuple[str, ...], tuple[str | None, ...] | None]
-"""Class names, and the ids beside them where there are any."""
+
+class Names(NamedTuple):
+    """Class names in the order of the classes.
+
+    Attributes
+    ----------
+    names : tuple of str
+    wnids : tuple of (str or None), or None
+        The id next to each name; None if the list has none at all.
+    first : int
+        The number that the list gives class 0: 0 or 1.
+    superclasses : tuple of (str or None), or None
+        The superclass of each class; None if the list has none at all.
+    """
+
+    names: tuple[str, ...]
+    wnids: tuple[str | None, ...] | None = None
+    first: int = 0
+    superclasses: tuple[str | None, ...] | None = None
+
 
 T = TypeVar("T")
 
 
 def names_of(value: object) -> Names:
-    """Return the names, and ids beside them, of a list or an index map.
+    """Return the names, and the ids next to them, of a list or an index map.
 
     Raises
     ------
@@ -41,17 +59,21 @@ def names_of(value: object) -> Names:
 
     Examples
     --------
-    >>> names_of({"dog": 1, "cat": 0}), names_of({"0": ["n02121620", "cat"]})
-    ((('cat', 'dog'), None), (('cat',), ('n02121620',)))
+    >>> names_of({"dog": 1, "cat": 0}).names, names_of({"0": ["n02121620", "cat"]}).wnids
+    (('cat', 'dog'), ('n02121620',))
+    >>> names_of({"1": "cat", "2": "dog"})
+    Names(names=('cat', 'dog'), wnids=None, first=1, superclasses=None)
     """
+    first = 0
     if isinstance(value, dict):
-        value = _listed(value)
+        indices, values = _listed(value)
+        first, value = min(indices), in_order(indices, values)
     if not isinstance(value, list | tuple):
         raise ValueError(f"found {_kind(value)}")
     if value and all(_is_pair(item) for item in value):
         wnids, names = zip(*value, strict=True)
-        return _checked(names), wnids
-    return _checked(value), None
+        return Names(_checked(names), wnids, first)
+    return Names(_checked(value), None, first)
 
 
 def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:
@@ -60,29 +82,32 @@ def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:
     Raises
     ------
     ValueError
-        The indices are not 0 to n - 1, each once; the message names the first that is wrong.
+        The indices are neither 0 to n - 1 nor 1 to n, each once; the message names the first that is wrong.
     """
     seen: dict[int, T] = {}
     for index, value in zip(indices, values, strict=True):
         if index in seen:
             raise ValueError(f"found index {_short(index)} twice")
         seen[index] = value
-    missing = next((index for index in range(len(seen)) if index not in seen), None)
+    first = 1 if seen and min(seen) == 1 else 0
+    wanted = range(first, first + len(seen))
+    missing = next((index for index in wanted if index not in seen), None)
     if missing is not None:
         span = f"{_short(min(seen))} to {_short(max(seen))}"
-        raise ValueError(f"found indices from {span} without {missing}; they must start at 0 and have no gaps")
-    return [seen[index] for index in range(len(seen))]
+        raise ValueError(f"found indices from {span} without {missing}; they must start at 0 or 1 and have no gaps")
+    return [seen[index] for index in wanted]
 
 
-def _listed(table: dict[object, object]) -> list[object]:
-    """Return an index map, in either direction, as a list."""
+def _listed(table: dict[object, object]) -> tuple[list[int], list[object]]:
+    """Return the indices of an index map, in either direction, and what belongs to each."""
     keys, values = list(table), list(table.values())
     if values and all(type(value) is int for value in values):
-        return in_order([value for value in values if type(value) is int], keys)
-    indices = [index for key in keys if (index := _index(key)) is not None]
-    if len(indices) < len(keys) or not keys:
-        raise ValueError(f"found an object of {count(len(keys), 'key')} that is no index map")
-    return in_order(indices, values)
+        return [value for value in values if type(value) is int], keys
+    for some, others in ((keys, values), (values, keys)):
+        indices = [index for one in some if (index := _index(one)) is not None]
+        if len(indices) == len(keys) > 0:
+            return indices, others
+    raise ValueError(f"found an object of {count(len(keys), 'key')} that is no index map")
 
 
 def _index(key: object) -> int | None:

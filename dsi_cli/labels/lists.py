@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 
@@ -29,6 +29,10 @@ class LabelList:
         The preset that it equals.
     superclasses : tuple of (str or None), or None
         The superclass that the list gives each class; None where it gives none at all.
+    subset_of : str or None
+        The preset that all names, but not all classes, are of; the ids are then the preset's.
+    path : str or None
+        The file that it was read from; None if it was read from no file.
     """
 
     names: tuple[str, ...]
@@ -36,6 +40,21 @@ class LabelList:
     source: str
     preset: str | None = None
     superclasses: tuple[str | None, ...] | None = None
+    subset_of: str | None = None
+    path: str | None = field(default=None, compare=False)
+
+    @property
+    def described(self) -> str:
+        """Return the source, and the preset that the list is or is a part of, for a person to read.
+
+        Examples
+        --------
+        >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").described
+        'classes.txt, which are classes of the preset cifar10'
+        """
+        if self.preset is not None and self.source != f"the preset {self.preset}":
+            return f"{self.source}, which are the preset {self.preset}"
+        return self.source if self.subset_of is None else f"{self.source}, which are classes of the preset {self.subset_of}"
 
     @cached_property
     def id(self) -> str:

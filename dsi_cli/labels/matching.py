@@ -55,6 +55,21 @@ def order(
     return None
 
 
+def part(names: Sequence[str], known: LabelList, variants: Variants) -> tuple[int, ...] | None:
+    """Return the place of each name in a longer list; None if a name is not one class's alone, or two names are one class.
+
+    Examples
+    --------
+    >>> part(["2_Dog", "1_Cat"], LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {})
+    (1, 0)
+    """
+    keys, places = (
+        [key(name) for name in without_marks(names)],
+        [_places(level) for level in _levels(known.names, variants)],
+    )
+    return _each_once([next((of[one] for of in places if one in of), None) for one in keys], len(names))
+
+
 def is_ids(names: Sequence[str]) -> bool:
     """Return whether all names are WordNet ids."""
     return all(_ID.fullmatch(name) for name in names)
@@ -95,18 +110,24 @@ def key(name: str) -> str:
 
 def _by_name(names: Sequence[str], known: Sequence[str], variants: Variants) -> tuple[int, ...] | None:
     """Return the places by name: each name in its own place, else each class claimed by exactly one name."""
-    keys = [key(name) for name in names]
-    # From the surest to the least sure: the whole name, the first of its synonyms, any of them and other names in use.
-    levels = [
-        [{key(name)} for name in known],
-        [{key(name.split(",")[0])} for name in known],
-        [{key(other) for other in (*name.split(","), *variants.get(name, ()))} for name in known],
-    ]
+    keys, levels = [key(name) for name in names], _levels(known, variants)
     if all(any(one in level[place] for level in levels) for place, one in enumerate(keys)):
         return tuple(range(len(keys)))
     places = [_places(level) for level in levels]
     found = [next((of[one] for of in places if one in of), None) for one in keys]
     return _each_once(found, len(known))
+
+
+def _levels(known: Sequence[str], variants: Variants) -> list[list[set[str]]]:
+    """Return the keys of each class, from the surest to the least sure.
+
+    They are the whole name, the first of its synonyms, and any of them and other names in use.
+    """
+    return [
+        [{key(name)} for name in known],
+        [{key(name.split(",")[0])} for name in known],
+        [{key(other) for other in (*name.split(","), *variants.get(name, ()))} for name in known],
+    ]
 
 
 def _places(level: Sequence[set[str]]) -> dict[str, int]:

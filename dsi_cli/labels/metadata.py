@@ -6,12 +6,15 @@ Trainers keep them under many keys (``indexmaps.KEYS``), at the top or within ``
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from dsi_cli.labels import numbering
 from dsi_cli.labels.indexmaps import KEYS, Names, names_of
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import recognise
 
+_PARAMETER = re.compile(r"(^|[./])(weight|bias|kernel|scale|gamma|beta|running_\w+|num_batches_tracked)$")
 DEEPEST = 2
 """Levels below the top that are searched."""
 
@@ -26,8 +29,8 @@ def from_metadata(mapping: object) -> LabelList | None:
 
     Notes
     -----
-    The highest level with a list decides; where that level has lists that differ, the answer is None. ``names`` counts
-    only as an index map (Ultralytics); lists of that name are as often parameters or columns.
+    The highest level with a list decides; where that level has lists that differ, the answer is None. A list ``names`` (as
+    YOLOv5 has it) does not count if it holds the names of parameters.
 
     Examples
     --------
@@ -41,11 +44,12 @@ def from_metadata(mapping: object) -> LabelList | None:
     for _ in range(DEEPEST + 1):
         found = [(path, key, names) for path, table in level for key, names in _lists(table)]
         if found:
-            path, key, (names, wnids) = found[0]
-            if any(other != names for _, _, (other, _) in found):
+            path, key, listed = found[0]
+            if any(other.names != listed.names for _, _, other in found):
                 return None
             inside = f" in {'.'.join(path)} of" if path else " in"
-            return recognise(names, f"{key}{inside} the checkpoint's metadata", wnids)
+            note = numbering.note(listed.first, len(listed.names))
+            return recognise(listed.names, f"{key}{inside} the checkpoint's metadata{note}", listed.wnids)
         level = [((*path, str(key)), value) for path, table in level for key, value in _tables(table)]
     return None
 
@@ -53,12 +57,16 @@ def from_metadata(mapping: object) -> LabelList | None:
 def _lists(table: dict[object, object]) -> Iterator[tuple[str, Names]]:
     for key in (*KEYS, "names"):
         value = table.get(key)
-        if not isinstance(value, dict if key == "names" else dict | list | tuple):
+        if not isinstance(value, dict | list | tuple) or (key == "names" and any(map(_is_parameter, value))):
             continue
         try:
             yield key, names_of(value)
         except ValueError:
             continue  # a key of that name which holds something else, such as the number of classes
+
+
+def _is_parameter(name: object) -> bool:
+    return isinstance(name, str) and _PARAMETER.search(name) is not None
 
 
 def _tables(table: dict[object, object]) -> Iterator[tuple[str, dict[object, object]]]:

@@ -74,6 +74,11 @@ PRESETS = (
 )
 """What ``--labels NAME`` takes besides a file, and ``dsi labels --presets`` lists."""
 
+FEWEST_OF_PART = 10
+"""Names that must be a preset's for a list to be a part of it; fewer names may be found in any list by chance."""
+LONGEST_WHOLE = 1000
+"""Classes of the longest preset that lists are a part of; longer ones hold most nouns there are, in all their senses."""
+
 
 def find_preset(name: str) -> Preset | None:
     """Return the preset of that name, or None; case, spaces, hyphens and underscores do not matter.
@@ -165,6 +170,7 @@ def recognise(
     Returns
     -------
     LabelList
+        Of ten names and more that are all classes of a longer preset, the ids are that preset's, and ``subset_of`` is its name.
         Names as given (the preset's names where all labels are ids), in the order given: what belongs to a class goes
         with its name. Spelling, numbers before all names and usual other names are no matter (see `matching`), and of
         ImageNet's synonyms one is enough; but every name must be a class's, and every class must have one.
@@ -187,7 +193,22 @@ def recognise(
         if places is not None and listed.wnids is not None:
             shown = tuple(listed.names[place] for place in places) if matching.is_ids(names) else names
             return LabelList(shown, tuple(listed.wnids[place] for place in places), source, preset.name)
-    return LabelList(names, given, source)
+    part = _part_of_presets(names) if given is None else None
+    return LabelList(names, given, source) if part is None else LabelList(names, part[1], source, subset_of=part[0])
+
+
+def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] | None:
+    """Return the first preset that has all names and more, and its ids; None where there is none, or where two disagree."""
+    if not FEWEST_OF_PART <= len(names) <= LONGEST_WHOLE:
+        return None
+    found: dict[str, tuple[str | None, ...]] = {}
+    for preset in PRESETS:
+        if len(names) < preset.classes <= LONGEST_WHOLE:
+            listed = _load(preset.name)
+            places = matching.part(names, listed, VARIANTS.get(preset.name, {}))
+            if places is not None and listed.wnids is not None:
+                found[preset.name] = tuple(listed.wnids[place] for place in places)
+    return next(iter(found.items())) if len(set(found.values())) == 1 else None
 
 
 @cache

@@ -20,20 +20,21 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dsi_cli.checkpoints import logs
-from dsi_cli.checkpoints.discover import discover, ignored_files, printable
+from dsi_cli.checkpoints.discover import Found, discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
-from dsi_cli.labels import files
 from dsi_cli.pipeline import (
     answering,
     blocked,
     by_class,
     curves,
+    earlier,
     hierarchy,
+    label_files,
     labelling,
     mapped,
     plan,
@@ -55,6 +56,7 @@ from dsi_cli.pipeline.summary import Progress, Summary, summarise
 from dsi_cli.pipeline.tables import TopTables
 from dsi_cli.remote import urls
 from dsi_cli.store import output, parquet
+from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet import net
 from dsi_cli.wordnet.net import Net
 
@@ -97,10 +99,17 @@ def analyze(
         progress(Progress(stage, done, total))
 
     with output.writing(Path(out)), ExitStack() as stack:
+        earlier_options = output.earlier_options(Path(out), CHECKPOINTS)
+        states = _found(paths, earlier_options.get("folders", {}))
+        recorded = earlier_options.get("said", {})
+        options, lines = earlier.hold(options, recorded, {state.run.name for state in states})
+        for line in lines:
+            say(line)
+        for state in states:
+            state.joins = "labels" in options.held and "labels" not in recorded.get(state.run.name, {})
         of, tree = net.load(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
         sources = references.open_all(options.references, tree, of)
         tables = TopTables(Path(out), options, sources, tree)
-        states = _found(paths, tables.folders)
         inputs = answering.open_inputs(Path(out), options, say, tell)
         named_log = None if options.log is None else logs.named_log(Path(options.log))
         engine = stack.enter_context(opened(options.engine))
@@ -218,14 +227,15 @@ def _scan(
     folders : the runs that the output has already, with their folders
     """
     chosen = epoch_filter(options.epochs)
-    classes = len(files.read(options.labels).names) if options.labels is not None else None
+    classes = len(label_files.read(options.labels).names) if options.labels is not None else None
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
     found: list[RunState] = []
     for state in states:
         there = [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
         known = reading.known_records(out, dict.fromkeys([state.run.name, *there]), options.shaping_matrices)
         headless = bool(options.evaluation.data) and options.evaluation.templates
-        scanner = reading.Scanner(options.choice, classes, headless, names_machine=engine.is_elsewhere)
+        known_classes = None if state.joins else classes
+        scanner = reading.Scanner(options.choice, known_classes, headless, names_machine=engine.is_elsewhere)
         for _ in reading.scan_run(state, known, scanner, chosen, engine):
             done = done._replace(done=done.done + 1)
             progress(done)
@@ -243,24 +253,33 @@ def _label(
         usable = {record.path for record in state.usable}
         classes = next((record.classes for record in state.usable), 0)
         readable = [one for one in state.run.checkpoints if one.shown in usable]
+        asked = None if classes == 0 else _asked(state, options, readable, classes)
         labels, told = (
-            labelling.labels_of(state.run, options.labels, readable, classes, of_data or state.names)
-            if classes != 0
-            else (None, [])
+            labelling.labels_of(state.run, asked, readable, classes, of_data or state.names) if classes != 0 else (None, [])
         )
-        if labels is not None and options.labels is not None:
+        if labels is not None and asked is not None:
             reading.check_class_count(state, len(labels.names), labels.names, labels.source)
+        mapping = options.mapping if asked == options.labels else None
         if labels is not None and labels.duplicates:
             twice = ", ".join(map(repr, labels.duplicates[:3]))
             told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            labelling.label(labels, mapped.chosen_or_none(options.mapping, labels, of), of, tree)
+            labelling.label(labels, mapped.chosen_or_none(mapping, labels, of), of, tree)
             if labels
             else labelling.without_labels(classes or 0, of, tree)
         )
     return found, warnings
+
+
+def _asked(state: RunState, options: Options, readable: Sequence[Found], classes: int | None) -> str | None:
+    """Return the labels that a run is to have; of one that joins others only if it has none of its own, and as many classes."""
+    if not state.joins or options.labels is None:
+        return options.labels
+    own, _ = labelling.labels_of(state.run, None, readable, classes)
+    fits = own is None and len(label_files.read(options.labels).names) == classes
+    return options.labels if fits else None
 
 
 def _left_out(state: RunState) -> Iterator[str]:
@@ -413,7 +432,7 @@ def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
     rows = curves.rows_of(found, job.answers, job.record, semantics, options)
     if job.stored.by_kind:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    table = by_class.table_of(found, job.record, semantics)
+    table = by_class.table_of(found, job.record, semantics) or by_class.nothing()
     return job._replace(rows=job.rows + rows, by_class=table, answers=[], stored=replace(job.stored, by_kind={}))
 
 
@@ -424,7 +443,7 @@ def _without_rows(job: _Job, reason: str) -> _Job:
 def _by_rows(comparing: blocked.Comparing, job: _Job) -> _Job:
     """Do as `_with_rows`, by blocks of rows."""
     rows, table = blocked.rows_of(job.stored, job.answers, job.record, comparing)
-    return job._replace(rows=job.rows + rows, by_class=table)
+    return job._replace(rows=job.rows + rows, by_class=table or by_class.nothing())
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

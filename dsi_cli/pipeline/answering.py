@@ -24,6 +24,7 @@ from dsi_cli.pipeline.labelled_data import Data, Say
 from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import SPLITS, Options
 from dsi_cli.pipeline.reading import RunState
+from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions
 from dsi_cli.predictions.selection import few
 from dsi_cli.store import output
@@ -146,6 +147,9 @@ def prepare(
         The data or the predictions do not fit a run.
     """
     found = Answering()
+    if inputs.predictions is not None:
+        usable = [state.run.name for state in states if state.usable and labellings[state.run.name].classes]
+        files.require_one_run(inputs.predictions, usable)
     for state in states:
         name, one = state.run.name, labellings[state.run.name]
         sources: dict[str, Source] = {}
@@ -176,7 +180,8 @@ def _sources(
     if inputs.predictions is not None:
         yield options.evaluation.predictions_split, *given.of_run(inputs.predictions, state, one)
         taken.add(options.evaluation.predictions_split)
-    if "test" not in taken:
+    before = options.evaluation.predictions_before
+    if "test" not in taken and (before is None or before[1] != "test"):
         source, warning = given.beside(state, one)
         yield "test", source, warning
 

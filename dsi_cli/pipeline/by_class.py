@@ -37,6 +37,11 @@ def table_of(found: Sequence[Csm], record: Record, semantics: Semantics) -> pa.T
     return pa.concat_tables(parts) if parts else None
 
 
+def nothing() -> pa.Table:
+    """Return the rows of an epoch of which nothing can be aligned: those of an earlier call do not hold."""
+    return parquet.from_rows(ALIGNMENT_BY_CLASS, [])
+
+
 def _parts(own: Csm, reference: Prepared, record: Record, semantics: Semantics) -> Iterator[pa.Table]:
     kept = np.intersect1d(own.classes, reference.csm.classes, assume_unique=True)
     if len(kept) < by_class.FEWEST_CLASSES:
@@ -105,7 +110,7 @@ class ByClass:
         for run, keys in holding.items():
             for place in ((run, key) for key in keys):
                 table = self._made.get(place, self._earlier.get(place))
-                if run in mine and table is not None:
+                if run in mine and table is not None and len(table):
                     found[place] = table
         path = output.table_path(self.out, ALIGNMENT_BY_CLASS)
         if found:

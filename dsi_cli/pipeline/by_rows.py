@@ -88,7 +88,7 @@ def _reference(one: Labelling, opened: Opened) -> ByRows:
     if nodes is not None:
         classes = np.array(list(nodes), dtype=np.intp)
         rows = PathRows(list(nodes.values()), opened.taxonomy)
-        return ByRows(opened.name, Source(SCSM, rows, classes), opened.too_few(len(classes), one.classes))
+        return ByRows(opened.name, Source(SCSM, rows, classes), opened.too_few(len(classes), one))
     if one.labels is None:  # no matrix of nothing: it may be large
         return ByRows(opened.name, Source(SCSM, _none(), np.empty(0, dtype=np.intp)), one.why_no_reference())
     whole = opened.of(one)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
-from dsi_cli.labels import files, metadata, presets
+from dsi_cli.labels import metadata, presets
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.matching import key
-from dsi_cli.pipeline import hierarchy
+from dsi_cli.pipeline import hierarchy, label_files
 from dsi_cli.pipeline.hierarchy import Hierarchy, Tree, placed
 from dsi_cli.wordnet import net, paths, senses
 from dsi_cli.wordnet.net import Net
@@ -118,6 +119,38 @@ class Labelling:
         return self.of.title if self.of.part == "noun" else f"{self.of.title}'s {self.of.part}s"
 
     @property
+    def placeholders(self) -> list[str]:
+        """The labels that are placeholders, such as ``class_7``."""
+        return [one.label for one in self.resolutions if one.resolved_by == senses.PLACEHOLDER]
+
+    @property
+    def are_placeholders(self) -> bool:
+        """Whether more than half of the labels are placeholders."""
+        return 2 * len(self.placeholders) > self.classes
+
+    @property
+    def command(self) -> str | None:
+        """The call of ``dsi labels`` that shows how these labels are understood; None if they are in no file."""
+        if self.labels is None or self.labels.path is None:
+            return None
+        options = {"--pos": self.of.part if self.of.part != "noun" else None}
+        options |= {"--wordnet": self.of.name if self.of.name != net.SHIPPED else None}
+        given = [word for name, value in options.items() if value is not None for word in (name, value)]
+        return shlex.join(["dsi", "labels", self.labels.path, *given])
+
+    def why_all_uncertain(self) -> str | None:
+        """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
+        unknown = [one for one in self.unresolved if one.resolved_by != senses.PLACEHOLDER]
+        is_chosen = any(one.synset is not None and one.resolved_by not in senses.CERTAIN for one in self.resolutions)
+        if self.tree is not None or not is_chosen or len(unknown) < senses.STRANGE * self.classes:
+            return None
+        return (
+            f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "
+            "uncertain, too: compare with a taxonomy of your own (--taxonomy FILE) or a matrix (--reference FILE), or choose the "
+            "synsets (--map FILE)"
+        )
+
+    @property
     def left_out(self) -> list[tuple[str, str]]:
         """The labels that the hierarchy lacks, each with the reason."""
         if self.tree is None:
@@ -133,19 +166,29 @@ class Labelling:
         """Return why there is no alignment with WordNet, None if there is one."""
         if self.labels is None:
             return "no labels: give them with --labels FILE or PRESET"
-        if self.resolved < FEWEST:
-            are = "is" if self.resolved == 1 else "are"
-            return f"{self.resolved} of {self.classes} labels {are} known to WordNet: an alignment needs {FEWEST} or more"
-        return None
+        return self.too_few(self.resolved, "WordNet", "an alignment")
+
+    def too_few(self, known: int, source: str, what: str) -> str | None:
+        """Return why so few known classes are not enough; None if they are.
+
+        Parameters
+        ----------
+        known : the number of classes that the source knows
+        source, what : the source, and what needs known classes, in words
+        """
+        if known >= FEWEST:
+            return None
+        if self.are_placeholders:
+            few = ", ".join(self.placeholders[:2])
+            return f"the labels are placeholders ({few}, ...): give the real class names with --labels FILE or PRESET"
+        are = "is" if known == 1 else "are"
+        return f"{known} of {self.classes} labels {are} known to {source}: {what} needs {FEWEST} or more"
 
     def why_no_hierarchy(self) -> str | None:
         """Return why mistakes cannot be judged by the hierarchy, None if they can."""
         if self.tree is None or self.labels is None:
             return self.why_no_reference()
-        known = len(self.hierarchy.nodes)
-        are = "is" if known == 1 else "are"
-        few = f"{known} of {self.classes} labels {are} known to {self.tree.source}: a hierarchy needs {FEWEST} or more"
-        return few if known < FEWEST else None
+        return self.too_few(len(self.hierarchy.nodes), self.tree.source, "a hierarchy")
 
     @property
     def nodes(self) -> dict[int, int]:
@@ -231,9 +274,9 @@ def label(
         The labels are a preset, whose classes are nouns, and verbs are asked for.
     """
     of = of or net.load()
-    if labels.preset is None:
+    if labels.preset is None and labels.subset_of is None:
         found = presets.recognise(labels.names, labels.source, labels.wnids)
-        labels = replace(found, superclasses=labels.superclasses)
+        labels = replace(found, superclasses=labels.superclasses, path=labels.path)
     wnids, preset = _ids_in(labels, of)
     resolutions = senses.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
     one = Labelling(len(labels.names), labels, tuple(resolutions), of, tree)
@@ -243,8 +286,10 @@ def label(
 
 def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, str | None]:
     """Return the ids of labels and the preset that they are of; in another WordNet those of a preset's same synsets, if any."""
-    if labels.preset is None or labels.wnids is None or of.is_usual:
-        return labels.wnids, labels.preset
+    if labels.wnids is None or of.is_usual or (labels.preset is None and labels.subset_of is None):
+        return labels.wnids, labels.preset or labels.subset_of
+    if of.part != "noun" and labels.preset is None:
+        return None, None
     if of.part != "noun":
         raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
     return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None
@@ -273,7 +318,7 @@ def labels_of(
         The labels that were asked for cannot be read.
     """
     if asked is not None:
-        given = files.read(asked)
+        given = label_files.read(asked)
         return given, list(_contradicted(given, run))
     warnings: list[str] = []
     told = None if of_data is None else presets.recognise(of_data, OF_DATA, None)
@@ -293,11 +338,11 @@ def labels_of(
 
 def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
     """Yield a warning if the file beside the checkpoints has as many labels as were given, and most of them are others."""
-    beside = files.find_beside(run.folder)
+    beside = label_files.find_beside(run.folder)
     if beside is None:
         return
     with suppress(UsageError):  # what was asked for counts, so that file need not be right
-        found = files.read_labels(beside)
+        found = label_files.read_labels(beside)
         same = {key(name) for name in found.names} & {key(name) for name in given.names}
         are_one = found.preset is not None and found.preset == given.preset
         if len(found.names) == len(given.names) and not are_one and 2 * len(same) < len(given.names):
@@ -308,10 +353,10 @@ def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
 def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | str]:
     """Yield the label lists that lie around a run, best first, and why others could not be read."""
     for folder in (run.folder, run.folder.parent):
-        beside = files.find_beside(folder)
+        beside = label_files.find_beside(folder)
         if beside is not None:
             try:
-                yield files.read_labels(beside)
+                yield label_files.read_labels(beside)
             except UsageError as error:
                 yield str(error)
     for part in (part for one in readable[:1] for part in read_metadata(one) or ()):

@@ -39,6 +39,8 @@ class Evaluation:
     truth: str = "rows"
     """The axis of a confusion matrix that is the truth: ``rows`` or ``columns``."""
     predictions_split: str = "test"
+    predictions_before: tuple[str, str] | None = None
+    """The predictions of an earlier call, and their split: what it left counts, and not what lies beside the checkpoints."""
     test: str | None = None
     """The data of the test split: a folder of class folders, Parquet, a tar, torchvision's name, ``module:function``."""
     train: str | None = None
@@ -129,6 +131,10 @@ class Options:
     evaluation: Evaluation = field(default_factory=Evaluation)
     engine: Chosen = field(default_factory=Chosen)
     """What does the work; it shapes nothing."""
+    asked: frozenset[str] | None = None
+    """What the call says about classes and heads, see `dsi_cli.pipeline.earlier`; the rest holds from earlier calls. None: all."""
+    held: frozenset[str] = frozenset()
+    """What holds from an earlier call."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""

@@ -66,6 +66,9 @@ class RunState:
     gone: set[str] = field(default_factory=set)
     """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
 
+    joins: bool = False
+    """Whether labels hold that an earlier call gave to other runs alone: what lies beside the checkpoints comes before them."""
+
     def fail(self, record: Record, reason: str) -> None:
         """Note that a checkpoint which could be scanned cannot be used after all."""
         self.settled = [

@@ -10,15 +10,14 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import NothingToAnalyseError, UsageError
-from dsi_cli.labels import files
 from dsi_cli.labels.lists import LabelList
-from dsi_cli.pipeline import mapped
+from dsi_cli.pipeline import label_files, mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
@@ -27,6 +26,9 @@ from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet import blocks
 from dsi_cli.wordnet.net import Net, load
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NEIGHBORS = 10
 """Nearest classes of each, unless another number is asked for."""
@@ -47,7 +49,7 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Net 
     UsageError
         The file, the preset or the mapping cannot be read.
     """
-    found = files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
+    found = label_files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
     return label(found, mapped.chosen_or_none(mapping, found, net or load()), net)
 
 
@@ -107,6 +109,19 @@ def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = 
         parquet.write_blocks(rows, place, described, place.parent)
     else:
         parquet.write_stream(rows, place, described)
+
+
+def frame(rows: Iterator[Any]) -> pd.DataFrame:
+    """Return what `tables` yields as a frame: a matrix with the names as index and columns, or the table of nearest labels."""
+    import pandas as pd
+    import pyarrow as pa
+
+    table = pa.concat_tables(rows)
+    if table.schema.names != [column.name for column in REFERENCES.columns]:
+        nearest: pd.DataFrame = table.to_pandas()
+        return nearest
+    names = pd.Index(table.sort_by("class_index").column("name").to_pylist(), name="class")
+    return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 
 
 def write_map(one: Labelling, path: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.pipeline import own_matrix
 from dsi_cli.pipeline.hierarchy import Tree, fingerprint, placed, safe
-from dsi_cli.pipeline.labelling import FEWEST, Labelling
+from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.semantics import Reference
 from dsi_cli.wordnet import information, measures, net
 from dsi_cli.wordnet.information import UNKNOWN
@@ -61,13 +61,11 @@ class Opened:
             nothing = np.full((one.classes, one.classes), np.nan, dtype=np.float32)
             return Reference(self.name, nothing, one.why_no_reference())
         matrix = self.similarity(one).astype(np.float32)
-        return Reference(self.name, matrix, self.too_few(int((~np.isnan(np.diagonal(matrix))).sum()), one.classes))
+        return Reference(self.name, matrix, self.too_few(int((~np.isnan(np.diagonal(matrix))).sum()), one))
 
-    def too_few(self, known: int, classes: int) -> str | None:
-        """Return why nothing can be aligned with a reference that knows so few of the classes, None where it can."""
-        are = "is" if known == 1 else "are"
-        few = f"{known} of {classes} labels {are} known to {self.source}: an alignment needs {FEWEST} or more"
-        return few if known < FEWEST else None
+    def too_few(self, known: int, one: Labelling) -> str | None:
+        """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""
+        return one.too_few(known, self.source, "an alignment")
 
     @property
     def described(self) -> dict[str, str]:

@@ -37,6 +37,10 @@ class RunSummary:
     classes: int | None
     labels: str | None
     """Where the labels came from, in words."""
+    labels_described: str | None
+    """The same, with the preset that they are or are classes of."""
+    labels_command: str | None
+    """The call of ``dsi labels`` that shows how they are understood; None if they are in no file."""
     preset: str | None
     known_to: str
     """Where labels are looked up, in words: WordNet 3.0, or the file of a taxonomy."""
@@ -44,7 +48,11 @@ class RunSummary:
     unresolved: list[tuple[str, str]]
     """Label and reason."""
     uncertain: list[tuple[str, str]]
-    """Label and synset of those that may mean another."""
+    """Label and synset of those that are less sure than `dsi_cli.store.schema.UNCERTAIN`."""
+    are_placeholders: bool
+    """Whether most labels are placeholders, such as ``class_7``, for which real names are asked once."""
+    all_uncertain: str | None
+    """Why all senses that were chosen are uncertain, and what to do."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
@@ -103,11 +111,15 @@ def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answeri
         ignored=state.run.ignored,
         classes=one.classes or None,
         labels=one.labels.source if one.labels else None,
+        labels_described=one.labels.described if one.labels else None,
+        labels_command=one.command,
         preset=one.labels.preset if one.labels else None,
         known_to=one.known_to,
         resolved=len(one.hierarchy.nodes),
         unresolved=one.left_out,
         uncertain=[] if one.tree else [(r.label, r.synset) for r in one.resolutions if r.is_uncertain and r.synset],
+        are_placeholders=one.are_placeholders,
+        all_uncertain=one.why_all_uncertain(),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dsi_cli.checkpoints.discover import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.pipeline import curves, phases, reading
+from dsi_cli.pipeline import curves, earlier, phases, reading
 from dsi_cli.pipeline.by_class import ByClass
 from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
@@ -144,7 +144,9 @@ class TopTables:
         without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
         without += [row for state in states for row in reading.without_matrix(state)]
         shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
-        options = {"shaping": shaping, "folders": folders, "without_matrix": without}
+        options: dict[str, Any] = {"shaping": shaping, "folders": folders, "without_matrix": without}
+        if said := self._said():
+            options["said"] = said
         output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
         classes = [row for name, one in labellings.items() for row in one.class_rows(name, self._samples.get(name, {}))]
         classes = self._with_others(CLASSES, classes)
@@ -164,6 +166,11 @@ class TopTables:
         self._remove_references(
             {(one, labels) for run, labels in names for one in output.reference_names(shaping.get(run, {}))}
         )
+
+    def _said(self) -> dict[str, dict[str, Any]]:
+        """Return what was said about classes and heads, by run."""
+        others = {run: said for run, said in self._checkpoints.get("said", {}).items() if run not in self._mine}
+        return others | (dict.fromkeys(self._mine, earlier.record(self.options)) if self.options.asked is not None else {})
 
     def _write_beside(self) -> None:
         """Write the typicality tables, where any run has templates, and the phases, where all curves are known."""

@@ -16,8 +16,7 @@ from typing import NamedTuple
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
-from dsi_cli.labels import files as label_files
-from dsi_cli.pipeline import answering, hierarchy, references
+from dsi_cli.pipeline import answering, hierarchy, label_files, references
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.summary import Summary
 from dsi_cli.remote.places import Place

@@ -118,7 +118,8 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
     Parameters
     ----------
     path
-        NPY, NPZ: see ``stacks``; Parquet, CSV, TSV: see ``rows`` and ``wide``. A folder with a ``targets.npy`` needs no targets.
+        NPY, NPZ: see ``stacks``; Parquet, CSV, TSV: see ``rows`` and ``wide``. A folder with a ``targets.npy``, and a file without
+        the truth next to one, needs no targets.
     targets
         A file with the truth of each sample: see ``truth.read_targets``. Where the predictions have it as well, they must agree.
     truth : "rows" or "columns"
@@ -135,6 +136,22 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
     if targets is None and _is_folder(path) and (path / BESIDE[1]).is_file():
         targets = path / BESIDE[1]
     return _read(path, None if targets is None else Path(targets), truth)
+
+
+def require_one_run(predictions: Predictions, runs: Sequence[str]) -> None:
+    """Refuse predictions that do not say which run they are of, where there are several.
+
+    Raises
+    ------
+    UsageError
+        There are several runs, and a row does not name its own.
+    """
+    if len(runs) > 1 and any(sheet.run is None for sheet in predictions.sheets):
+        named = ", ".join(map(ascii, runs[:6])) + (", ..." if len(runs) > 6 else "")
+        raise UsageError(
+            f"{predictions.name} does not say which run its predictions are of, and there are {len(runs)}: {named}; analyse one "
+            f"run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'"
+        )
 
 
 def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
@@ -164,9 +181,16 @@ def _read(path: Path, targets: Path | None, axis: str) -> Predictions:
             given = read_targets(targets)
     with _told(path):
         sheets = _folder(path, given, axis) if _is_folder(path) else _file(path, given, axis)
+    beside = path.parent / BESIDE[1]
+    if targets is None and beside.is_file() and any(_lacks_truth(sheet) for sheet in sheets):
+        return _read(path, beside, axis)
     truth = targets.name if targets is not None else None
     require(sheets, given, truth)
     return Predictions(path.name or str(path), truth, tuple(sheets), given, axis)
+
+
+def _lacks_truth(sheet: Sheet) -> bool:
+    return isinstance(sheet.content, Answers) and sheet.content.targets is None
 
 
 def _file(path: Path, targets: Labels | None, axis: str) -> list[Sheet]:

@@ -86,7 +86,8 @@ CLASSES = Table(
         Column(
             "resolved_by",
             TEXT,
-            "wnid, synset, preset, map, synonyms, only sense, chosen sense, spelling, head noun, head verb, unresolved",
+            "wnid, synset, preset, map, synonyms, only sense, chosen sense, spelling, head noun, head verb, unresolved, or"
+            " placeholder",
         ),
         Column(
             "confidence", FLOAT, f"that the synset is meant, 0 to 1: below {UNCERTAIN} have a look; null where unresolved"

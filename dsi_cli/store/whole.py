@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-from dsi_cli.errors import OutputError
+from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
+
+
+def require_suffix(path: str | Path, suffixes: Sequence[str], what: str) -> None:
+    """Make sure that a file's name says what the file will hold.
+
+    Parameters
+    ----------
+    suffixes : those that it may have, in lower case, with the dot
+    what : the file in words, such as "the report is a page"
+
+    Raises
+    ------
+    UsageError
+        The name ends in something else.
+    """
+    if Path(path).suffix.lower() not in suffixes:
+        listed = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]]) if len(suffixes) > 1 else suffixes[0]
+        raise UsageError(f"{what}: expected a name that ends in {listed}, found {str(path)!r}")
 
 
 def write(

@@ -67,8 +67,7 @@ def require_png(path: Path) -> None:
     UsageError
         It does not end in ``.png``.
     """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"a contact sheet is a PNG: expected a name that ends in .png, found {str(path)!r}")
+    whole.require_suffix(path, (".png",), "a contact sheet is a PNG")
 
 
 def draw(listing: Listing[Mistake], open_image: Opener) -> Sheet:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dsi_cli.errors import UsageError, expected
+from dsi_cli.store import whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,17 +88,24 @@ def chosen(text: str | None, option: str) -> list[int | str] | None:
 
 
 def format_of(target: str, asked: str | None) -> str:
-    """Return the format: the one asked for, else the one that the file's name ends in, else ``csv``.
+    """Return the format: the one asked for, else the one that the file's name ends in; ``csv`` without either, as of stdout.
 
     Raises
     ------
     UsageError
         The format is not one of `FORMATS`.
     """
-    found = asked or Path(target).suffix.lstrip(".").lower() or "csv"
-    if found not in FORMATS:
-        raise UsageError(f"cannot export as {found!r}: {expected(found, FORMATS)}")
-    return found
+    if asked is not None and asked not in FORMATS:
+        raise UsageError(f"cannot export as {asked!r}: {expected(asked, FORMATS)}")
+    if asked is None and target:
+        whole.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
+    return asked or Path(target).suffix.lstrip(".").lower() or "csv"
+
+
+def require_matrix(kind: str, *, is_matrix: bool) -> None:
+    """Raise `UsageError` for a table that is to be written as NPY."""
+    if kind == "npy" and not is_matrix:
+        raise UsageError("NPY holds matrices: export a table as parquet or csv")
 
 
 def write(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool) -> None:
@@ -108,15 +116,12 @@ def write(frame: pd.DataFrame, stream: IO[bytes], kind: str, *, is_matrix: bool)
     UsageError
         A table was asked for as NPY.
     """
-    if kind == "npy" and not is_matrix:
-        raise UsageError("NPY holds matrices: export a table as parquet or csv")
+    require_matrix(kind, is_matrix=is_matrix)
     _WRITERS[kind](frame, stream, is_matrix)
 
 
 def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -> None:
     """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
-    from dsi_cli.store import whole
-
     buffer = io.BytesIO()
     write(frame, buffer, kind, is_matrix=is_matrix)
     whole.write(path, buffer.getbuffer(), make_folder=False)

@@ -31,6 +31,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NUMBER_BEFORE = re.compile(r"^\W*\d+[\s._:;,)\]\-]+(?=.*[^\W\d_])")
 _NUMBER_BEHIND = re.compile(r"(?<=[^\W\d_])[\s._:;,(\[\-]+\d+\W*$")
 _BRACKET = re.compile(r"[(\[{]([^()\[\]{}]*)[)\]}]")
+_NEGATED = re.compile(r"(?:non|not|no|without|except)(?:[\s_\-]+(?:an?|the))?[\s_\-]+(\w.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ class Reading:
     """What a label's text gives: candidates (none where no part is a noun), and the words that stand beside them.
 
     ``context`` holds the parts of a compound or path, ``beside`` the label's bracket and the folders that it shares, and
-    ``superclass`` that of the list: the last two say what the label is about.
+    ``superclass`` that of the list: the last two say what the label is about. ``excluded`` holds what a bracket says that the
+    label is not (``pin (non-jewelry)``).
     """
 
     candidates: tuple[Candidate, ...] = ()
     context: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
     superclass: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
 
 
 def read(label: str, of: Net | None = None) -> Reading:
@@ -102,6 +105,10 @@ def _parts(text: str, of: Net) -> Reading:
     """Return the senses of a text beside a bracket, or of the parts between slashes; all other words are context."""
     inside = [word.strip() for word in _BRACKET.findall(text)]
     outside = " ".join(_BRACKET.sub(" ", text).split())
+    excluded = tuple(negated[1] for word in inside if (negated := _NEGATED.fullmatch(word)))
+    if excluded and outside:
+        kept = " ".join(f"({word})" for word in inside if not _NEGATED.fullmatch(word))
+        return replace(read(f"{outside} {kept}".strip(), of), excluded=excluded)
     if inside:
         for words, context in ((outside, inside), *((word, [outside]) for word in inside)):
             reading = read(words, of) if words and words != text else Reading()

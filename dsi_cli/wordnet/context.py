@@ -67,7 +67,7 @@ def meanings(readings: Sequence[Reading], of: Net) -> dict[str, Beside]:
         for text in texts:
             fitting.setdefault(text, Counter()).update(over & _senses(text, of))
     known = {}
-    for text in {text for reading in readings for text in (*reading.beside, *reading.superclass)}:
+    for text in {text for reading in readings for text in (*reading.beside, *reading.superclass, *reading.excluded)}:
         count = fitting.get(text)
         most = max(count.values()) if count else 0
         senses = frozenset(node for node, fits in count.items() if fits == most) if count else _senses(text, of)
@@ -104,14 +104,18 @@ def fits(readings: Sequence[Reading], of: Net) -> tuple[list[Floats], Floats]:
 
     The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with
     any. Where bracket, folder or superclass mean something that it neither lies below nor is named with, it fits badly: it is
-    only named with a hypernym of theirs (`ABOUT`), only of the same lexicographer file (`ALIKE`), or neither (`UNFIT`).
+    only named with a hypernym of theirs (`ABOUT`), only of the same lexicographer file (`ALIKE`), or neither (`UNFIT`). A sense
+    that lies below, or is named with, what the label excludes is `UNFIT`, too.
     """
     known, files, rows = meanings(readings, of), of.kinds["file"], []
     for reading in readings:
         parts = [_part(text, of) for text in reading.context]
         said, top = ([known[text] for text in texts] for texts in (reading.beside, reading.superclass))
+        excluded = [known[text] for text in reading.excluded]
         kinds = {files[node] for words in (*said, *top) for node in words.senses}
-        glosses = of.definitions([one.node for one in reading.candidates]) if parts or said or top else repeat("")
+        glosses = (
+            of.definitions([one.node for one in reading.candidates]) if parts or said or top or excluded else repeat("")
+        )
         for one, gloss in zip(reading.candidates, glosses, strict=False):
             at, says = above(of.taxonomy, one.node), frozenset(stems(gloss))
             is_below, is_below_top = (any(at & words.senses for words in some) for some in (said, top))
@@ -122,6 +126,8 @@ def fits(readings: Sequence[Reading], of: Net) -> tuple[list[Floats], Floats]:
             named = is_named or is_about or any(says & words.words for words in parts)
             is_fit = is_below or is_below_top or is_named or not kinds
             badly = 0.0 if is_fit else ABOUT if is_about else ALIKE if files[one.node] in kinds else UNFIT
+            if any(at & words.senses or says & words.words for words in excluded):
+                badly = UNFIT
             rows.append((below, named, badly))
     evidence = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return list(evidence[:2]), evidence[2]

@@ -63,7 +63,9 @@ def _how_found(how: str, word: str, reading: Reading) -> list[str]:
 
 
 def _unfit(reading: Reading) -> str:
-    return f"nothing of what stands beside it fits ({', '.join(ascii(one[:30]) for one in (*reading.beside, *reading.superclass))})"
+    beside = [ascii(one[:30]) for one in (*reading.beside, *reading.superclass)]
+    beside += [f"not {one[:30]!a}" for one in reading.excluded]
+    return f"nothing of what stands beside it fits ({', '.join(beside)})"
 
 
 def _against(

@@ -5,7 +5,8 @@ A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (
 beside a label wins over the label, and a person's choice over both. Words are read by `dsi_cli.wordnet.candidates`, and their
 senses chosen for the whole list at once by `dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was
 preferred; all senses that it could have are named, so that a person can choose another. A label that means nothing is never
-guessed: it is ``unresolved``, with the reason; a word that is spelled almost like it is proposed, not taken.
+guessed: it is ``unresolved``, with the reason; a word that is spelled almost like it is proposed, not taken. A ``placeholder``
+such as ``class_7`` is not looked up at all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dsi_cli.wordnet.evidence import gather
 from dsi_cli.wordnet.forms import HEAD, SPELLED, Candidate, candidate_of, found
 from dsi_cli.wordnet.ids import LONGEST_LABEL, Named, by_name, how_to_name, shown, unusable
 from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.placeholders import placeholders
 from dsi_cli.wordnet.reasons import reasons
 
 __all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
@@ -37,13 +39,19 @@ RESOLVED_BY = (
     "head noun",
     "head verb",
     "unresolved",
+    "placeholder",
 )
-"""How a label was understood; the first four are certain."""
+"""How a label was understood; the first four are certain, the last two without a synset."""
+
+PLACEHOLDER = RESOLVED_BY[-1]
 
 CERTAIN = RESOLVED_BY[:4]
 
 SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
+STRANGE = 0.5
+"""The share of unknown labels from which a list is of another kind than WordNet's nouns, such as car makes: then a word that
+WordNet happens to have may mean anything, and every sense that was chosen for one is uncertain."""
 MOST_READ = 4096
 """Labels of a preset whose other meanings are named; of longer lists, which are ids, that would take most of the time."""
 
@@ -153,12 +161,16 @@ def resolve(
     of = of or net.load()
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
-    meanings, shared = [], folders(labels)
+    meanings, shared, nameless = [], folders(labels), placeholders(labels)
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
             meanings.append(_mapped(label, chosen[index], of))
         elif wnid and wnid.strip():
             meanings.append(_given(label, wnid, preset, of, reads=preset is None or len(labels) <= MOST_READ))
+        elif index in nameless:
+            meanings.append(
+                _Meaning(PLACEHOLDER, None, Reading(), f"{shown(label)} is a placeholder: give the real class name")
+            )
         else:
             meanings.append(_alone(label, preset, shared, of, beside[index] if beside else None))
     if any(meaning.is_open for meaning in meanings):
@@ -214,6 +226,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
     choices = choosing.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
+    is_strange = len(unknown) >= STRANGE * len(labels)
     hints = {index: _nearest(labels[index], of) for index in unknown[:SUGGESTIONS]}
     proposed = _proposed(labels, readings, hints, of)
     starts = field.label.searchsorted(range(field.count))
@@ -227,8 +240,11 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
             names = tuple(of.taxonomy.names[int(field.node[row])] for row in order)
             how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, of)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
-            confidence = round(choice.confidence, 4)
-            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, why[index])
+            confidence, reason = round(choice.confidence, 4), why[index]
+            if is_strange:
+                reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {of.title}, so this one may be a name, too"
+                confidence = min(confidence, choosing.OPEN)
+            yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
 def _fixed(meaning: _Meaning, of: Net) -> Reading:

@@ -167,21 +167,23 @@ def test_labels_that_may_mean_something_else(dsi, make_run, tmp_path):
     done(ended, 0, out)
     classes = tables(out)["classes"].query("confidence < 0.85")
     assert len(classes) >= 5
-    told = ", ".join(f"{name!r} ({synset})" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
-    more = f" and {len(classes) - 5} more" if len(classes) > 5 else ""
-    assert f"labels may mean something else than {told}{more}: the report says why, --map FILE decides\n" in ended.err
+    told = ", ".join(f"{name} → {synset}" for name, synset in zip(classes["name"][:5], classes["synset"], strict=False))
+    more = ", ..." if len(classes) > 5 else ""
+    assert (
+        f"warning: {len(classes)} labels are uncertain: {told}{more}; see dsi labels {run / 'classes.txt'}\n" in ended.err
+    )
     document = json.loads(dsi("analyze", run, "-o", out, *QUICK, "--json").out)
     assert document["runs"][0]["uncertain"] == classes[["name", "synset"]].values.tolist()
 
 
 def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch):
-    labels = [f"qzx{number}" for number in range(8)]
+    labels = [f"qzx{letter}" for letter in "abcdefgh"]
     run, out = make_run(labels=labels), tmp_path / "out"
     ended = dsi("analyze", run, "-o", out, *QUICK)
     done(ended, 0, out)
     reason = "0 of 8 labels are known to WordNet: an alignment needs 4 or more"
     assert ended.err.endswith(f"  no alignment with WordNet: {reason}\n")
-    assert "  warning: label 'qzx0' is left out of the alignment: 'qzx0' is no noun in WordNet 3.0" in ended.err
+    assert "  warning: label 'qzxa' is left out of the alignment: 'qzxa' is no noun in WordNet 3.0" in ended.err
     assert "  warning: and 3 more labels without a synset (classes.parquet has all)\n" in ended.err
     sai = tables(out)["curves"].query("metric == 'sai'")
     assert sai["value"].isna().all()
@@ -190,7 +192,7 @@ def test_labels_that_wordnet_does_not_know(dsi, make_run, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     ended = dsi("wordnet", run / "classes.txt")
     assert (ended.code, ended.out) == (3, "")
-    assert ended.err.startswith("dsi: none of 8 labels is known to WordNet: 'qzx0' is no noun in WordNet 3.0")
+    assert ended.err.startswith("dsi: none of 8 labels is known to WordNet: 'qzxa' is no noun in WordNet 3.0")
     assert ended.err.count("\n") == 1
     assert list(tmp_path.glob("*.parquet")) == []
 

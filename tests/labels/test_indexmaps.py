@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.labels.indexmaps import in_order, names_of
+from dsi_cli.labels.indexmaps import Names, in_order, names_of
 
 
 @pytest.mark.parametrize(
@@ -20,19 +20,26 @@ from dsi_cli.labels.indexmaps import in_order, names_of
     ],
 )
 def test_every_shape_is_read(value):
-    assert names_of(value) == (("cat", "dog"), None)
+    assert names_of(value) == Names(("cat", "dog"))
+
+
+@pytest.mark.parametrize(
+    "value", [{1: "cat", 2: "dog"}, {"2": "dog", "1": "cat"}, {"cat": 1, "dog": 2}, {"dog": "2", "cat": "1"}]
+)
+def test_index_maps_may_begin_at_one(value):
+    assert names_of(value) == Names(("cat", "dog"), first=1)
 
 
 def test_pairs_of_id_and_name_are_read():
-    assert names_of({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == (
+    assert names_of({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == Names(
         ("cat", "dog"),
         ("n02121620", "n02084071"),
     )
 
 
 def test_digits_may_be_names():
-    assert names_of({"0": 1, "1": 0}) == (("1", "0"), None)
-    assert names_of({"0": "1", "1": "0"}) == (("1", "0"), None)
+    assert names_of({"0": 1, "1": 0}) == Names(("1", "0"))
+    assert names_of({"0": "1", "1": "0"}) == Names(("1", "0"))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +61,9 @@ def test_digits_may_be_names():
         ({"cat": 0, "dog": True}, "an object of 2 keys that is no index map"),
         ({"cat": 0, "dog": 0}, "found index 0 twice"),
         ({"0": "a", "00": "b"}, "found index 0 twice"),
-        ({"0": "cat", "2": "dog"}, "found indices from 0 to 2 without 1; they must start at 0 and have no gaps"),
-        ({"cat": 1, "dog": 2}, "from 1 to 2 without 0"),
+        ({"0": "cat", "2": "dog"}, "found indices from 0 to 2 without 1; they must start at 0 or 1 and have no gaps"),
+        ({"cat": 2, "dog": 3}, "from 2 to 3 without 0"),
+        ({"cat": 1, "dog": 3}, "from 1 to 3 without 2"),
         ({"cat": -1, "dog": 0}, "from -1 to 0 without 1"),
         ({"cat": 0, "dog": 10**5000}, r"to a number beyond 10\^9 without 1"),
         ({0: "cat", 1: 5}, "found a number as the name of class 1"),

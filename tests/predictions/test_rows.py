@@ -115,6 +115,8 @@ def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets
     del columns["target"]
     assert_array_equal(counts_of(write(name, columns), truth), counts)
     assert_array_equal(counts_of(write(name, shuffled(columns | samples)), truth), counts)
+    assert_array_equal(counts_of(write(name, columns)), counts)  # the file lies next to it
+    truth.unlink()
     with pytest.raises(UsageError, match="epoch 0: expected a target for each prediction, found none"):
         read(write(name, columns))
     with pytest.raises(UsageError, match=r"epoch 0: expected 39 predictions, as targets.npy has targets, found 40"):

@@ -1,0 +1,168 @@
+"""What lies in or next to checkpoints and is used without being named: class names, and the truth of predictions."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import types
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from outputs import ANIMALS
+from sklearn.preprocessing import LabelEncoder
+
+pytest_plugins = ("analysed",)
+QUICK = ("--draws", 0, "--no-report")
+SORTED = sorted(ANIMALS)
+
+
+def names(out):
+    return pd.read_parquet(out / "classes.parquet")["name"].to_list()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "kind", [list, lambda labels: np.array(labels, dtype=object), pd.Series, lambda labels: np.array(labels, ">U9")]
+)
+def test_a_label_encoder_is_read(dsi, make_run, tmp_path, protocol, kind):
+    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
+    encoder = LabelEncoder().fit(kind(list(ANIMALS)))
+    assert encoder.classes_.tolist() == SORTED
+    (run / "label_encoder.pkl").write_bytes(pickle.dumps(encoder, protocol))
+    ended = dsi("analyze", run, "-o", out, *QUICK)
+    assert (ended.code, names(out)) == (0, SORTED)
+    assert "  labels: label_encoder.pkl; 8 of 8 in WordNet 3.0\n" in ended.err
+
+
+@pytest.mark.parametrize("value", [list(ANIMALS), dict(enumerate(ANIMALS)), {name: k for k, name in enumerate(ANIMALS)}])
+def test_pickled_lists_and_maps_are_read_where_they_are_named(dsi, tmp_path, value):
+    path = tmp_path / "classes.pkl"
+    path.write_bytes(pickle.dumps(value))
+    assert [row["label"] for row in json.loads(dsi("labels", path, "--json").out)["labels"]] == list(ANIMALS)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('it was run')",))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (pickle.dumps(LabelEncoder().fit([3, 1, 2])), "a pickled LabelEncoder without class names in an array of text"),
+        (pickle.dumps(LabelEncoder()), "a pickled LabelEncoder without class names in an array of text"),
+        (pickle.dumps(Harmful()), "a pickled exec without class names in an array of text"),
+        (pickle.dumps([1, 2]), "a number as the name of class 0"),
+        (pickle.dumps(LabelEncoder().fit(list(ANIMALS)))[:-9], "the pickle breaks off"),
+        (b"cat\ndog\n", "the pickle"),
+    ],
+)
+def test_pickles_without_names_are_refused_in_one_line(dsi, tmp_path, content, found):
+    path = tmp_path / "label_encoder.pkl"
+    path.write_bytes(content)
+    ended = dsi("labels", path)
+    expected = f"dsi: {path}: expected a pickled LabelEncoder of scikit-learn, list of names or index map, found {found}"
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith(expected)
+
+
+@pytest.mark.parametrize("place", ["run", "run/weights"])
+def test_class_to_idx_lies_in_the_runs_folder_or_above(dsi, make_run, tmp_path, place):
+    run, out = make_run("run/weights", epochs=1, labels=None), tmp_path / "out"
+    (tmp_path / place / "class_to_idx.json").write_text(json.dumps({name: k for k, name in enumerate(ANIMALS)}))
+    assert "  labels: class_to_idx.json;" in dsi("analyze", run, "-o", out, *QUICK).err
+    assert names(out) == list(ANIMALS)
+
+
+@pytest.mark.parametrize("listed", [dict(enumerate(ANIMALS)), list(ANIMALS)], ids=["map", "list"])
+@pytest.mark.parametrize("place", ["model", "ema", "top"])
+def test_names_within_a_checkpoint_of_ultralytics_are_found(dsi, tmp_path, monkeypatch, listed, place):
+    class ClassificationModel(torch.nn.Module):
+        __module__, __qualname__ = "ultralytics.nn.tasks", "ClassificationModel"
+
+    module = types.ModuleType("ultralytics.nn.tasks")
+    module.ClassificationModel = ClassificationModel
+    for name in ("ultralytics", "ultralytics.nn"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    model = ClassificationModel()
+    model.model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.Flatten(), torch.nn.Linear(8, len(ANIMALS)))
+    saved = {"epoch": 1, "model": None if place == "ema" else model, "ema": model if place == "ema" else None}
+    if place == "top":
+        saved["names"] = listed
+    else:
+        model.names = listed
+    (tmp_path / "weights").mkdir()
+    torch.save(saved | {"train_args": {"task": "classify"}}, tmp_path / "weights" / "epoch1.pt")
+    out = tmp_path / "out"
+    assert dsi("analyze", tmp_path / "weights", "-o", out, *QUICK).code == 0
+    assert names(out) == list(ANIMALS)
+
+
+@pytest.fixture
+def answers(tmp_path):
+    """Return the folder of predictions of four epochs, and of the truth next to them."""
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    drawn = np.random.default_rng(0)
+    np.save(folder / "preds.npy", drawn.integers(0, len(ANIMALS), (4, 200)))
+    np.save(folder / "targets.npy", drawn.integers(0, len(ANIMALS), 200))
+    return folder
+
+
+def test_the_truth_next_to_predictions_is_used_and_named(dsi, make_run, tmp_path, answers):
+    run = make_run()
+    ended = dsi("analyze", run, "-o", tmp_path / "out", "--predictions", answers / "preds.npy", *QUICK)
+    assert ended.code == 0
+    assert "  test: preds.npy (4 epochs, 200 samples), truth from targets.npy\n" in ended.err
+    named = dsi(
+        "analyze",
+        run,
+        "-o",
+        tmp_path / "out2",
+        "--predictions",
+        answers / "preds.npy",
+        "--targets",
+        answers / "targets.npy",
+        *QUICK,
+    )
+    assert named.code == 0
+    pd.testing.assert_frame_equal(*(pd.read_parquet(tmp_path / out / "curves.parquet") for out in ("out", "out2")))
+    (answers / "targets.npy").unlink()
+    ended = dsi("analyze", run, "-o", tmp_path / "out3", "--predictions", answers / "preds.npy", *QUICK)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "give them with --targets" in ended.err
+
+
+def test_predictions_with_a_truth_of_their_own_need_none_nearby(dsi, make_run, tmp_path, answers):
+    truth = np.zeros(200, dtype=int)
+    np.savez(answers / "preds.npz", predictions=np.load(answers / "preds.npy"), targets=truth)
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", "--predictions", answers / "preds.npz", *QUICK)
+    assert "  test: preds.npz (4 epochs, 200 samples)\n" in ended.err
+
+
+def test_predictions_of_one_run_are_not_taken_for_several(dsi, make_run, tmp_path, answers):
+    for name in ("a", "b"):
+        make_run(f"runs/{name}", seed=ord(name))
+    out = tmp_path / "out"
+    ended = dsi("analyze", tmp_path / "runs", "-o", out, "--predictions", answers / "preds.npy", *QUICK)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == (
+        "dsi: preds.npy does not say which run its predictions are of, and there are 2: 'a', 'b'; analyse one run at a time "
+        "(dsi analyze FOLDER --predictions preds.npy), or give a table with a column 'run'\n"
+    )
+    predictions, targets = np.load(answers / "preds.npy"), np.load(answers / "targets.npy")
+    rows = [
+        {"run": run, "epoch": epoch, "target": target, "prediction": prediction if run == "a" else target}
+        for run in ("a", "b")
+        for epoch in range(4)
+        for prediction, target in zip(predictions[epoch], targets, strict=True)
+    ]
+    pd.DataFrame(rows).to_parquet(answers / "both.parquet")
+    assert dsi("analyze", tmp_path / "runs", "-o", out, "--predictions", answers / "both.parquet", *QUICK).code == 0
+    curves = pd.read_parquet(out / "curves.parquet").query("metric == 'accuracy' and split == 'test'")
+    assert (curves[curves["run"] == "b"]["value"] == 1).all()
+    assert curves[curves["run"] == "a"]["value"].tolist() == pytest.approx((predictions == targets).mean(axis=1))

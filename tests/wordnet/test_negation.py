@@ -1,0 +1,39 @@
+"""A bracket that says what a label is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from dsi_cli.wordnet.candidates import read
+from dsi_cli.wordnet.senses import resolve
+from dsi_cli.wordnet.taxonomy import load
+
+CLOSE = ["needle", "button", "brooch", "ring (jewelry)"]
+
+
+def is_below(name, over):
+    graph = load()
+    nodes, top = {graph.node(name)}, graph.node(over)
+    while nodes and top not in nodes:
+        nodes = {parent for node in nodes for parent in graph.parents_of(node)}
+    return top in nodes
+
+
+def test_a_sense_below_what_is_excluded_does_not_win():
+    plain, negated = resolve(["pin", *CLOSE])[0], resolve(["pin (non-jewelry)", *CLOSE])[0]
+    assert plain.synset == "pin.n.01"
+    assert is_below(plain.synset, "jewelry.n.01")
+    assert not is_below(negated.synset, "jewelry.n.01")
+    assert resolve(["bat (not an animal)", "cat", "dog", "mouse"])[0].synset != "bat.n.01"
+    assert resolve(["crane (non bird)", "heron", "stork", "flamingo"])[0].synset != "crane.n.05"
+
+
+def test_where_only_an_excluded_sense_is_left_the_label_is_uncertain():
+    found = resolve(["brooch (non-jewelry)", "cat", "dog"])[0]
+    assert found.is_uncertain
+    assert "nothing of what stands beside it fits (not 'jewelry')" in found.reason
+
+
+@pytest.mark.parametrize("label", ["crane (nonstop)", "note (notepad)", "crane (bird)"])
+def test_other_brackets_exclude_nothing(label):
+    assert read(label).excluded == ()
