@@ -17,12 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, jsontext, layers, layouts, logs, lora
+from dsi_cli.checkpoints.candidates import Candidate, rank
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.errors import BackboneError, CheckpointError, NoHeadError, PendingError, UnreadableError
+from dsi_cli.errors import (
+    AmbiguousHeadError,
+    BackboneError,
+    CheckpointError,
+    ClassCountError,
+    NoHeadError,
+    PendingError,
+    UnreadableError,
+)
 from dsi_cli.remote.places import Place
 
 _log = logging.getLogger(__name__)
@@ -32,6 +41,8 @@ FRESH_SECONDS = 3600
 MOST_CLASSES = 46_340
 """A matrix of more classes has more values than a Parquet list column can count."""
 _LARGEST_JSON = 16 << 20
+_NAMES_OF_CLASSES = ("class_to_idx", "classes", "class_names")
+"""Keys under which training loops save the names of the classes next to the weights."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +66,12 @@ class Scanned:
     """``(classes, features)``; None where the record is not ``ok``."""
     found: Found | None = None
     """Where it lies; for one of several epochs in a file, the place of that epoch alone."""
+    problem: str | None = None
+    """`NO_HEAD` or `WRONG_COUNT` if the weights can be read but not the head; None otherwise."""
 
 
+NO_HEAD, WRONG_COUNT = "no head", "wrong count"
+"""Why a checkpoint has no head: none or several were found, or none with the number of classes that was given."""
 HEADLESS = "no classifier: the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
 """The reason of a file that is skipped since it holds no network."""
@@ -96,7 +111,7 @@ def scan(
     ----------
     found : where the checkpoint lies
     choice : the head asked for, averaged or raw weights, extra rows
-    classes : the number of classes if labels tell it; decides only between heads that are equally good
+    classes : the number of classes if labels tell it: a matrix with another number of rows is not the head
     with_fingerprint : whether to hash the weights, which nobody needs who only wants them
     may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
@@ -167,7 +182,13 @@ def _scan_content(
         _require_unchanged(sources)
         return replace(scanned, found=found)
     except _PROBLEMS as error:
-        return Scanned(_with_problem(record, error), found=found)
+        return Scanned(_with_problem(record, error), found=found, problem=_problem_of_head(error))
+
+
+def _problem_of_head(error: BaseException) -> str | None:
+    if isinstance(error, ClassCountError):
+        return WRONG_COUNT
+    return NO_HEAD if isinstance(error, NoHeadError | AmbiguousHeadError) else None
 
 
 def _begun(found: Found) -> Record:
@@ -210,6 +231,27 @@ def read_metadata(found: Found) -> Any:
             return [layouts.plain(content.tree), beside(found, "config.json")]
     except CheckpointError:
         return None
+
+
+def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[str, list[Candidate]]:
+    """Return which head is taken, or why none is, and every candidate with its evidence, the most plausible first.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or holds no weights.
+    """
+    with ExitStack() as stack:
+        _, content, _ = open_checkpoint(found, stack)
+        told = _classes_told(found, content.tree)
+        expected = told if told is not None else classes
+        groups = _groups(content)
+        candidates = rank(head.usable(groups, layouts.EMA if choice.ema else layouts.RAW), expected)
+        try:
+            picked = _pick(groups, choice, expected, with_background=told is not None)
+        except (NoHeadError, AmbiguousHeadError) as error:
+            return str(error), candidates
+    return f"the head is {picked.full_name} {picked.tensor.shape}", candidates
 
 
 def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
@@ -363,12 +405,19 @@ def _is_before_training(tree: Any) -> bool:
 
 
 def _classes_told(found: Found, tree: Any) -> int | None:
-    """Return the number of classes that a Hugging Face config, or MMEngine's metadata, states."""
+    """Return the number of classes that the checkpoint's metadata, MMEngine's or a Hugging Face config states."""
     meta = tree.get("meta") if isinstance(tree, dict) else None
     data = meta.get("dataset_meta") if isinstance(meta, dict) else None
     listed = data.get("classes", data.get("CLASSES")) if isinstance(data, dict) else None
     if isinstance(listed, list | tuple) and len(listed) > 1:
         return len(listed)
+    for key in _NAMES_OF_CLASSES if isinstance(tree, dict) else ():
+        names = tree.get(key)
+        are_texts = (
+            isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names)
+        )
+        if are_texts:
+            return len(names)
     config = beside(found, "config.json") if found.step_folder is not None else None
     names = config.get("id2label") if isinstance(config, dict) else None
     if isinstance(names, dict) and names:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 if TYPE_CHECKING:
     from dsi_cli.checkpoints.discover import Run
     from dsi_cli.checkpoints.records import Record
+    from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.remote.places import Place
 
 
@@ -24,6 +26,10 @@ def scan(
         list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
     ] = None,
     tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
+    why: Annotated[
+        str | None,
+        typer.Option("--why", metavar="FILE", help="Show the candidates for the head of one file, with the evidence."),
+    ] = None,
     labels: Labels = None,
     head: Head = None,
     ema: Ema = False,
@@ -40,18 +46,23 @@ def scan(
     dsi scan ckpts/
     dsi scan ckpts/ --labels cifar100               # their number of classes is evidence for the classifier
     dsi scan ckpts/ --json                          # the same for a script
+    dsi scan --why ckpts/epoch_030.safetensors      # why this layer is taken for the classifier head
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.pipeline.scanning import scan_paths
     from dsi_cli.remote import places
 
-    if tensors is not None:
-        place = places.place(tensors)
-        if not place.exists():
-            raise UsageError(f"no such file: {place}")
-        _print_tensors(place, as_json=as_json)
-        return DONE
+    for single, show in (
+        (tensors, _print_tensors),
+        (why, partial(_print_evidence, choice=Choice(head, ema), labels=labels)),
+    ):
+        if single is not None:
+            place = places.place(single)
+            if not place.exists():
+                raise UsageError(f"no such file: {place}")
+            show(place, as_json=as_json)
+            return DONE
     if not checkpoints:
         raise UsageError("nothing to scan: give checkpoint files or folders, or --tensors FILE")
     with console.progress(quiet=quiet or as_json) as watching:
@@ -156,7 +167,41 @@ _COLUMNS: tuple[tuple[str, Callable[[Record], str]], ...] = (
 )
 _MAY_BE_SHARED = ("epoch from", "format", "classifier", "shape", "dtype", "weights")
 """Columns that are left out, and named once below the table, where all files have the same."""
+_SHOWN = 8
+"""Candidates for the head that are printed."""
 _RIGHT = (_epoch, _finished, _step, _size, _shape)
+
+
+def _print_evidence(path: Place, *, choice: Choice, labels: str | None, as_json: bool) -> None:
+    """Print which head is taken from a file, and the candidates with what speaks for and against each."""
+    from dsi_cli.checkpoints.scan import explain, require_file
+    from dsi_cli.labels import files
+
+    classes = None if labels is None else len(files.read(labels).names)
+    try:
+        verdict, candidates = explain(require_file(path), choice, classes)
+    except CheckpointError as error:
+        raise type(error)(f"{path}: {error}") from None
+    if as_json:
+        listed = [
+            {
+                "name": one.layer.full_name,
+                "shape": one.tensor.shape,
+                "for": one.support,
+                "against": [*one.hidden, *one.doubts],
+            }
+            for one in candidates
+        ]
+        console.print_json({"verdict": verdict, "candidates": listed})
+        return
+    console.print_sentence(f"{path}: {verdict}", indent=0)
+    for number, one in enumerate(candidates[:_SHOWN], start=1):
+        print(console.shown(f"{number:>3}. {one.title}"))
+        for sign, reasons in (("+", one.support), ("-", (*one.hidden, *one.doubts))):
+            for reason in reasons:
+                print(console.shown(f"     {sign} {reason}"))
+    if len(candidates) > _SHOWN:
+        print(f"{len(candidates) - _SHOWN} more candidates are in the output of --json")
 
 
 def _print_tensors(path: Place, *, as_json: bool) -> None:

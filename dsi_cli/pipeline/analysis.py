@@ -118,7 +118,7 @@ def analyze(
         trainers_logs = logs_of(states, named_log)
         settle_all(states, trainers_logs, epoch_filter(options.epochs))
         if options.labels is not None:
-            listed = files.read(options.labels)
+            listed = label_files.read(options.labels)
             reading.fail_other_networks(states, len(listed.names), listed.source)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
@@ -235,7 +235,14 @@ def _scan(
         known = reading.known_records(out, dict.fromkeys([state.run.name, *there]), options.shaping_matrices)
         headless = bool(options.evaluation.data) and options.evaluation.templates
         known_classes = None if state.joins else classes
-        scanner = reading.Scanner(options.choice, known_classes, headless, names_machine=engine.is_elsewhere)
+        scanner = reading.Scanner(
+            options.choice,
+            known_classes,
+            reading.classes_beside(state.run),
+            reading.classes_seen(state.run),
+            headless,
+            names_machine=engine.is_elsewhere,
+        )
         for _ in reading.scan_run(state, known, scanner, chosen, engine):
             done = done._replace(done=done.done + 1)
             progress(done)

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import timeline, trainings
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
-from dsi_cli.checkpoints.scan import Choice, Scanned, scan, scan_each
+from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, scan, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
+from dsi_cli.labels import files as label_files
 from dsi_cli.metrics.blocked.survey import Survey
 from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import connecting
@@ -126,18 +127,59 @@ class Scanner:
 
     choice: Choice
     classes: int | None = None
-    """As the labels tell it."""
+    """The number of classes, if labels that the user gave tell it."""
+    classes_beside: int | None = None
+    """The number of classes of a label list next to the checkpoints, which may belong to something else."""
+    classes_seen: int | None = None
+    """The number of classes that targets next to the checkpoints show, which may lack some."""
     may_lack_head: bool = False
     names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
     def __call__(self, found: Found) -> list[Scanned]:
         """Return what `scan_each` does: a checkpoint, or each epoch of a file that holds several."""
-        scanned = scan_each(found, self.choice, self.classes, may_lack_head=self.may_lack_head)
+        scanned = self._with_evidence(found)
         if self.names_machine and scanned[0].record.status == FAILED and _is_gone(found):
             reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
             return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
+
+    def _with_evidence(self, found: Found) -> list[Scanned]:
+        """Scan with the number of classes that is known; without it where no matrix has as many rows, so that both can be named."""
+        known = self.classes if self.classes is not None else self.classes_beside
+        scanned = scan_each(found, self.choice, known, may_lack_head=self.may_lack_head)
+        problems = {one.problem for one in scanned}
+        if WRONG_COUNT in problems:
+            again = scan_each(found, self.choice, may_lack_head=self.may_lack_head)
+        elif NO_HEAD in problems and known is None and self.classes_seen is not None:
+            again = scan_each(found, self.choice, self.classes_seen, may_lack_head=self.may_lack_head)
+        else:
+            return scanned
+        return again if any(one.record.status == OK for one in again) else scanned
+
+
+def classes_beside(run: Run) -> int | None:
+    """Return the number of classes of the label list in a run's folder; None without one that can be read."""
+    path = label_files.find_beside(run.folder)
+    if path is None:
+        return None
+    try:
+        return len(label_files.read(str(path)).names)
+    except UsageError:
+        return None
+
+
+def classes_seen(run: Run) -> int | None:
+    """Return the number of classes that ``targets.npy`` in a run's folder shows; None without a list of whole numbers there."""
+    path = run.folder / "targets.npy"
+    try:
+        if isinstance(path, RemotePath) or not path.is_file():
+            return None
+        targets = np.load(path, mmap_mode="r", allow_pickle=False)
+        is_list = targets.ndim == 1 and targets.size > 0 and np.issubdtype(targets.dtype, np.integer)
+        return int(targets.max()) + 1 if is_list else None
+    except (OSError, ValueError):
+        return None
 
 
 def _is_gone(found: Found) -> bool:

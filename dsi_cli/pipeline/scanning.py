@@ -46,11 +46,12 @@ def scan_paths(
         raise NothingToAnalyseError(no_checkpoints(paths))
     total, done = sum(len(run.checkpoints) for run in runs), 0
     listed = None if labels is None else files.read(labels)
-    scanner = reading.Scanner(choice, None if listed is None else len(listed.names))
     states: list[RunState] = []
     with opened(Chosen()) as engine:
         for run in runs:
             state = RunState(run)
+            given = None if listed is None else len(listed.names)
+            scanner = reading.Scanner(choice, given, reading.classes_beside(run), reading.classes_seen(run))
             for _ in reading.scan_run(state, Known(), scanner, _NO_EPOCHS, engine):
                 done += 1
                 progress(done, total)
