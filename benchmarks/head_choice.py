@@ -1,13 +1,15 @@
-"""Which classifier dsi takes out of every classification model of timm and torchvision, beside the one their authors name.
+"""Which layer dsi takes for the classifier head of every classification model of timm and torchvision.
 
 ``python -m benchmarks.head_choice [PATTERN]`` builds each model on torch's meta device, which has names and shapes but no numbers,
-and hands its state dict to the chooser. A model is *right* where that takes the layer that timm's own ``classifier`` names (in
-torchvision the last linear layer or 1x1 convolution whose rows are the classes), *asked* where it says that several are equally
-good, *none* where it says that there is no classifier, *wrong* otherwise. Models without a classifier must come out as *none*.
+and gives its state dict to the chooser in three forms: as it is, with the classifier renamed to random names, and with the
+classifier removed. A model is *right* if dsi takes the layer that timm's own ``classifier`` names (in torchvision the last linear
+layer or 1x1 convolution whose rows are the classes), *asked* if dsi says that several are plausible, *none* if it says that
+there is no classifier, and *wrong* otherwise. Without a classifier, *none* and *asked* are right, and any other answer is *wrong*.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -24,6 +26,10 @@ from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"
 BEGIN, END = "<!-- heads: begin (make bench-heads writes what stands between these lines) -->", "<!-- heads: end -->"
+KINDS = ("right", "asked", "none", "wrong")
+ODD_NAMES = ("_fc", "my_final_mapping", "decide", "verdict", "W_o", "zzz", "ausgabe", "l3", "top", "x9", "readout", "thing")
+"""Names that people give to classifiers and that say nothing to dsi."""
+SEED = 20261126
 
 
 class Model(NamedTuple):
@@ -76,52 +82,105 @@ def _rows(layer: torch.nn.Module) -> int | None:
     return len(weight) if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) and weight is not None else None
 
 
-def verdict(model: Model) -> tuple[str, str]:
-    """Return ``right``, ``wrong``, ``asked`` or ``none``, and what was taken or said."""
+def without_classifier(model: Model) -> Model:
+    """Return a model with all its classifiers removed, auxiliary ones included."""
+    removed = tuple(f"{name}." for name in model.classifiers)
+    state = {name: value for name, value in model.state.items() if not name.startswith(removed) and "Aux" not in name}
+    return model._replace(state=state, classifiers=())
+
+
+def renamed(model: Model, draw: random.Random) -> Model:
+    """Return a model whose main classifier has an odd name, in place of its whole path or of the last part of it."""
+    old, new = model.classifiers[0], draw.choice(ODD_NAMES)
+    if "." in old and draw.random() < 0.5:
+        new = f"{old.rpartition('.')[0]}.{new}"
+    state = {
+        f"{new}{name.removeprefix(old)}" if name.startswith(f"{old}.") else name: value
+        for name, value in model.state.items()
+    }
+    return model._replace(state=state, classifiers=(new, *model.classifiers[1:]))
+
+
+def verdict(model: Model, classes: int | None = None) -> tuple[str, str]:
+    """Return ``right``, ``wrong``, ``asked`` or ``none``, and what dsi took or said, given the number of classes if it is known."""
     tensors = {
         name: contiguous(dtype, shape, Storage(name, dtype, int(torch.Size(shape).numel())))
         for name, (shape, dtype) in model.state.items()
     }
     try:
-        taken = choose([StateDict((), tensors, RAW)], RAW).name
+        taken = choose([StateDict((), tensors, RAW)], RAW, classes=classes).name
     except AmbiguousHeadError as error:
-        return "asked", str(error)
+        return ("asked" if model.classifiers else "right"), str(error)
     except NoHeadError as error:
-        return ("none", str(error)) if model.classifiers else ("right", "no classifier, and there is none")
+        return ("none" if model.classifiers else "right"), str(error)
     wanted = model.classifiers[0] if model.classifiers else ""
-    is_right = bool(wanted) and taken.rpartition(".")[0] in (
-        wanted,
-        *(f"{wanted}.{end}" for end in ("l", "linear", "fc", "fc2")),
-    )
+    ends = ("", ".l", ".linear", ".fc", ".fc2")
+    is_right = bool(wanted) and taken.rpartition(".")[0] in [f"{wanted}{end}" for end in ends]
     return ("right" if is_right else "wrong"), f"{taken}, wanted {wanted or 'none'}"
 
 
-def table(pattern: str) -> tuple[str, int]:
-    """Return the page's text and how many are wrong."""
-    counts: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+class Table:
+    """How many models of each library came out how."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+
+    def add(self, model: Model, classes: int | None = None) -> None:
+        """Count one model."""
+        kind, told = verdict(model, classes)
+        self.found[model.library][kind].append(model.name)
+        if kind != "right":
+            print(f"{self.title}: {kind}: {model.library} {model.name}: {told}", file=sys.stderr)
+
+    def count(self, kind: str) -> int:
+        """Return how many models came out in one way."""
+        return sum(len(found[kind]) for found in self.found.values())
+
+    def text(self, names_of: tuple[str, ...] = ()) -> str:
+        """Return the table in Markdown, followed by the names of the models of some kinds."""
+        lines = [
+            f"### {self.title}",
+            "",
+            "| library | models | right | asked | none | wrong |",
+            "|---|---|---|---|---|---|",
+        ]
+        for library, found in self.found.items():
+            numbers = [len(found[kind]) for kind in KINDS]
+            lines.append(f"| {library} | {sum(numbers):,} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
+        for kind in names_of:
+            names = [f"`{name}`" for found in self.found.values() for name in found[kind]]
+            if names:
+                lines += ["", f"{kind.capitalize()}: {', '.join(names)}."]
+        return "\n".join(lines)
+
+
+def measure(pattern: str) -> tuple[str, int]:
+    """Return the page's text, and how many models are wrong although their classifier is there or the class count is known."""
+    draw = random.Random(SEED)
+    plain, odd = Table("As the libraries name it"), Table("The classifier renamed")
+    removed, counted = Table("The classifier removed"), Table("The classifier removed, and 1,000 classes known")
     for model in models(pattern):
-        found, said = verdict(model)
-        counts[model.library][found].append(model.name)
-        if found != "right":
-            print(f"{found}: {model.library} {model.name}: {said}", file=sys.stderr)
-    kinds = ("right", "asked", "none", "wrong")
-    lines = ["| library | models | right | asked | none | wrong |", "|---|---|---|---|---|---|"]
-    for library, found in counts.items():
-        numbers = [len(found[kind]) for kind in kinds]
-        lines.append(f"| {library} | {sum(numbers):,} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
-    for kind, what in (("asked", "Asked about"), ("none", "None found"), ("wrong", "Wrong")):
-        names = [name for found in counts.values() for name in found[kind]]
-        if names:
-            lines += ["", f"{what}: {', '.join(f'`{name}`' for name in names)}."]
-    return "\n".join(lines), sum(len(found["wrong"]) for found in counts.values())
+        plain.add(model)
+        if model.classifiers:
+            odd.add(renamed(model, draw))
+            removed.add(without_classifier(model))
+            counted.add(without_classifier(model), classes=1000)
+    texts = [
+        plain.text(("asked", "none", "wrong")),
+        odd.text(("wrong",)),
+        removed.text(("wrong",)),
+        counted.text(("wrong",)),
+    ]
+    return "\n\n".join(texts), plain.count("wrong") + odd.count("wrong") + counted.count("wrong")
 
 
 def main(pattern: str = "*") -> int:
-    """Print the table, write it into the page where all models were looked at; return 1 if any is wrong."""
+    """Print the tables, write them into the page if all models were looked at; return 1 if any is wrong."""
     import timm
     import torchvision
 
-    text, wrong = table(pattern)
+    text, wrong = measure(pattern)
     print(text)
     if pattern == "*":
         page = PAGE.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from dsi_cli.checkpoints import head, layouts
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
-from dsi_cli.errors import AmbiguousHeadError, NoHeadError, UsageError
+from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError, UsageError
 
 
 def content(model: Any) -> Content:
@@ -43,12 +43,15 @@ def find_head(found: Content, wanted: str | None, classes: int | None) -> Head:
     UsageError
         There is none, or several are equally good; the message lists the candidates.
     """
+    groups = layouts.state_dicts(found.tree)
     try:
-        return head.choose(layouts.state_dicts(found.tree), layouts.RAW, wanted=wanted, classes=classes)
+        try:
+            return head.choose(groups, layouts.RAW, wanted=wanted, classes=classes)
+        except ClassCountError:
+            return head.choose(groups, layouts.RAW, wanted=wanted)  # so that the caller can name both numbers
     except (NoHeadError, AmbiguousHeadError) as error:
         # The option of the command is a parameter here.
-        told = str(error).replace("--head NAME", "head=NAME").replace("--head:", "head=NAME:").replace("--head ", "head=")
-        raise UsageError(told) from None
+        raise UsageError(str(error).replace("--head ", "head=")) from None
 
 
 def array(value: Any) -> NDArray[np.float32]:

@@ -236,6 +236,8 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
         return None
     parameter, factors, refusal = found
     stored = module.held[parameter]
+    if len(stored.shape) < 2:
+        return None
     is_turned = parameter == "kernel" or _bias_is_along_columns(stored, module.held.get("bias"))
     weight = stored.turned if is_turned else stored
     if weight.dtype not in FLOATS:

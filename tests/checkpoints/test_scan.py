@@ -159,7 +159,7 @@ LABELS = {str(n): f"c{n}" for n in range(3)}
 
 @pytest.mark.parametrize(
     ("rows", "keep", "extra", "read"),
-    [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3]), (6, False, 0, range(6))],
+    [(3, False, 0, [0, 1, 2]), (4, False, 1, [0, 1, 2]), (4, True, 1, [0, 1, 2, 3])],
 )
 def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})
@@ -176,6 +176,13 @@ def test_the_background_of_torchvision_comes_first(tmp_path):
     found = scan(require_file(tmp_path / "x.pt"))
     assert (found.record.classes, found.record.extra_classes) == (10, 1)
     assert_array_equal(found.weight, weight[1:].numpy())
+
+
+def test_a_head_with_other_rows_than_the_config_tells_is_refused(tmp_path):
+    hugging_face(tmp_path / "checkpoint-5", 6, {"id2label": LABELS})
+    record = scan(only(tmp_path)).record
+    assert record.status == "failed"
+    assert record.reason == "no matrix has 3 rows, one for each class; the best candidates are classifier.weight (6, 4)"
 
 
 @pytest.mark.parametrize("config", [{"num_labels": 3}, {"num_classes": 3}, {"id2label": LABELS}])
@@ -320,7 +327,7 @@ def test_a_quantised_last_layer_leaves_no_hidden_one_to_be_taken(tmp_path):
     torch.save(weights, tmp_path / "epoch_1.pt")
     record = scan(only(tmp_path)).record
     assert record.status == "failed"
-    assert record.reason == "fc2.weight (10, 128) looks like the classifier, but int8 weights are not read"
+    assert record.reason == "fc2.weight (10, 128) has int8 elements, which dsi does not read"
 
 
 def test_two_models_of_one_name_are_told_apart_by_their_keys(tmp_path):

@@ -1,0 +1,125 @@
+"""The effective weight of a head that is stored in parts, compared with what torch and peft compute."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+
+from dsi_cli.callbacks import Tracker
+from dsi_cli.checkpoints.scan import Scanned, require_file, scan
+
+
+def network(seed: int = 0) -> nn.Sequential:
+    """Return a small network, whose last layer is the head."""
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 6))
+
+
+def pruned() -> nn.Sequential:
+    model = network()
+    prune.random_unstructured(model[2], "weight", 0.4)
+    return model
+
+
+def normed_by_row() -> nn.Sequential:
+    model = network()
+    parametrizations.weight_norm(model[2])
+    return model
+
+
+def normed_by_column() -> nn.Sequential:
+    model = network()
+    parametrizations.weight_norm(model[2], dim=1)
+    return model
+
+
+def spectrally_normed() -> nn.Sequential:
+    model = network()
+    parametrizations.spectral_norm(model[2])
+    model.eval()
+    return model
+
+
+MODELS = [pruned, normed_by_row, normed_by_column, spectrally_normed]
+
+
+def scanned(contents: object, path: Path, classes: int | None = None) -> Scanned:
+    torch.save(contents, path)
+    return scan(require_file(path), classes=classes)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_scan_of_a_head_in_parts_gives_the_weight_that_the_network_uses(build, tmp_path):
+    model = build()
+    found = scanned(model.state_dict(), tmp_path / "epoch_1.pt")
+    assert_allclose(found.weight, model[2].weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_tracker_of_a_head_in_parts_uses_the_weight_that_the_network_uses(build):
+    model = build()
+    assert_allclose(Tracker().weight(model), model[2].weight.detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+def test_scan_of_a_mask_of_another_shape_is_refused_with_both_shapes(tmp_path):
+    state = pruned().state_dict()
+    state["2.weight_mask"] = torch.ones(6, 15)
+    found = scanned(state, tmp_path / "epoch_1.pt")
+    assert found.record.status == "failed"
+    assert (
+        found.record.reason == "2.weight_orig of shape (6, 16) has a pruning mask of shape (6, 15), which does not fit it"
+    )
+
+
+def with_lora() -> tuple[dict[str, torch.Tensor], np.ndarray]:
+    """Return the state dict of a network with peft's LoRA on its head, and the head's effective weight (alpha 8, rank 4)."""
+    model = network()
+    state = {f"base_model.model.{name}": tensor for name, tensor in model.state_dict().items() if not name.startswith("2.")}
+    down, up = torch.randn(4, 16), torch.randn(6, 4)
+    head = "base_model.model.2"
+    state |= {f"{head}.base_layer.weight": model[2].weight.detach(), f"{head}.base_layer.bias": model[2].bias.detach()}
+    state |= {f"{head}.lora_A.default.weight": down, f"{head}.lora_B.default.weight": up}
+    return state, (model[2].weight + 2.0 * up @ down).detach().numpy()
+
+
+def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_path):
+    folder = tmp_path / "checkpoint-5"
+    folder.mkdir()
+    state, expected = with_lora()
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": 4}))
+    found = scan(require_file(folder / "pytorch_model.bin"))
+    assert found.record.status == "ok", found.record.reason
+    assert_allclose(found.weight, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scan_of_lora_on_the_head_without_its_scale_is_refused(tmp_path):
+    found = scanned(with_lora()[0], tmp_path / "epoch_1.pt")
+    assert found.record.status == "failed"
+    assert "the scale (lora_alpha) is not in this file: put adapter_config.json next to it" in found.record.reason
+
+
+def test_scan_of_modules_to_save_takes_the_trained_copy(tmp_path):
+    model, trained = network(), torch.randn(6, 16)
+    state = {f"base_model.model.{name}": tensor for name, tensor in model.state_dict().items() if not name.startswith("2.")}
+    head = "base_model.model.2"
+    state |= {
+        f"{head}.original_module.weight": model[2].weight.detach(),
+        f"{head}.original_module.bias": model[2].bias.detach(),
+    }
+    state |= {f"{head}.modules_to_save.default.weight": trained, f"{head}.modules_to_save.default.bias": torch.zeros(6)}
+    assert_array_equal(scanned(state, tmp_path / "epoch_1.pt").weight, trained.numpy())
+
+
+def test_scan_with_labels_takes_the_only_matrix_with_as_many_rows_under_any_name(tmp_path):
+    state = {"conv.weight": torch.randn(48, 3, 3, 3), "fc.weight": torch.randn(48, 64), "l3.weight": torch.randn(20, 48)}
+    for name in ("l3.weight", "zz.weight", "proj.weight", "decoder_embed.weight"):
+        renamed = {name if key == "l3.weight" else key: value for key, value in state.items()}
+        assert scanned(renamed, tmp_path / "epoch_1.pt", classes=20).record.head == name
