@@ -98,7 +98,7 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
             held[name] = value
     named = [name for name in FLAGS if name in held and name != "predictions"]  # the summary names those
     lines = [f"{_word(name)} from the earlier call: {_shown(held[name])}" for name in named]
-    return _with(options, {name: _here(name, value) for name, value in held.items()}), lines
+    return _with(replace(options, held=held), {name: _here(name, value) for name, value in held.items()}), lines
 
 
 def record(options: Options) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def record(options: Options) -> dict[str, Any]:
     }
     if predictions is not None:
         said["predictions"] = [_lasting(predictions), options.evaluation.predictions_split]
-    return {name: value for name, value in said.items() if value is not None}
+    return {name: value for name, value in (said | dict(options.held)).items() if value is not None}
 
 
 def _agreed(name: str, values: Mapping[str, Any]) -> Any:
@@ -145,7 +145,7 @@ def _with(options: Options, held: Mapping[str, Any]) -> Options:
     evaluation = options.evaluation
     if "predictions" in held and held["predictions"][1] not in evaluation.data:
         evaluation = replace(evaluation, predictions_before=tuple(held["predictions"]))
-    return replace(options, choice=choice, evaluation=evaluation, held=frozenset(held), **plain)
+    return replace(options, choice=choice, evaluation=evaluation, **plain)
 
 
 def _word(name: str) -> str:
