@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,7 +104,9 @@ def _literal(text: str) -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(_ASSIGNED.sub("", text, count=1).rstrip("; \n"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # such as of a number that a name follows: it is refused anyway
+            return ast.literal_eval(_ASSIGNED.sub("", text, count=1).rstrip("; \n"))
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 
