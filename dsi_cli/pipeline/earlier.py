@@ -94,15 +94,20 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
     held: dict[str, Any] = {}
     for name in FLAGS.keys() - options.asked - dropped:
         value = _agreed(name, {run: recorded[run].get(name) for run in sorted(runs) if run in recorded})
-        if value is not None:
+        if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
             held[name] = value
     named = [name for name in FLAGS if name in held and name != "predictions"]  # the summary names those
     lines = [f"{_word(name)} from the earlier call: {_shown(held[name])}" for name in named]
     return _with(replace(options, held=held), {name: _here(name, value) for name, value in held.items()}), lines
 
 
-def record(options: Options) -> dict[str, Any]:
-    """Return what a call says, as JSON, for later calls; files by their absolute path or URL, and what is as usual left out."""
+def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
+    """Return what a call says about a run, as JSON, for later calls; files by their absolute path or URL.
+
+    Parameters
+    ----------
+    has_labels : whether the run has the labels of the options, and not a list of its own
+    """
     predictions = options.evaluation.predictions
     said = {
         "labels": _lasting(options.labels),
@@ -118,7 +123,10 @@ def record(options: Options) -> dict[str, Any]:
     }
     if predictions is not None:
         said["predictions"] = [_lasting(predictions), options.evaluation.predictions_split]
-    return {name: value for name, value in (said | dict(options.held)).items() if value is not None}
+    said |= options.held
+    if not has_labels:
+        said |= {"labels": None, "mapping": None}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _agreed(name: str, values: Mapping[str, Any]) -> Any:
@@ -143,13 +151,13 @@ def _with(options: Options, held: Mapping[str, Any]) -> Options:
     choice = replace(options.choice, **{name: held[name] for name in ("head", "ema", "keep_extra") if name in held})
     plain = {name: held[name] for name in ("labels", "mapping", "taxonomy", "references", "pos", "wordnet") if name in held}
     evaluation = options.evaluation
-    if "predictions" in held and held["predictions"][1] not in evaluation.data:
+    if "predictions" in held:
         evaluation = replace(evaluation, predictions_before=tuple(held["predictions"]))
     return replace(options, choice=choice, evaluation=evaluation, **plain)
 
 
 def _word(name: str) -> str:
-    return {"mapping": "mapping", "references": "references", "keep_extra": "extra classes"}.get(name, name)
+    return {"mapping": "mapping", "references": "references", "keep_extra": "keep extra classes"}.get(name, name)
 
 
 def _shown(value: Any) -> str:
@@ -157,7 +165,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     if isinstance(value, bool):
-        return "kept" if value else "not kept"
+        return "yes" if value else "no"
     text = str(value)
     return min(text, os.path.relpath(text), key=len) if Path(text).is_absolute() else text
 
