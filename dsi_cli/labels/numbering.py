@@ -1,4 +1,4 @@
-"""Class numbers next to class names, in a column of their own or within each name, and the order that they give.
+"""Class numbers next to class names, in a column or within each name, and the order that they give.
 
 Numbers count only if they are a permutation of 0 to C - 1, or of 1 to C, over all C classes. So the digits of a real name (*7up*,
 *2 door car*) stay in the name. What is wrong is a ``ValueError`` whose message says what was found.
@@ -19,9 +19,9 @@ _BEFORE = re.compile(
 )
 _BEHIND = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
 _JOINED = ("", ".", "_", "-")
-"""What joins a number to a name that may be a folder's (``001.ak47``): then the number stays in the name."""
+"""A number that is joined to a name by one of these stays in the name, which may be a folder's (``001.ak47``)."""
 _SURE = ",:;|=>\t"
-"""What separates a number from a name beyond doubt."""
+"""Characters that separate a number from a name, whatever the numbers are."""
 DISTINCT = 0.9
 """The share of the names that must differ without their numbers; *stage 1* and *stage 2* are names, not numbered names."""
 LONGEST = 1000

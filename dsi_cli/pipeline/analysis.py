@@ -101,7 +101,7 @@ def analyze(
     with output.writing(Path(out)), ExitStack() as stack:
         earlier_options = output.earlier_options(Path(out), CHECKPOINTS)
         states = _found(paths, earlier_options.get("folders", {}))
-        recorded = earlier_options.get("said", {})
+        recorded = earlier_options.get("settings", {})
         options, lines = earlier.hold(options, recorded, {state.run.name for state in states})
         for line in lines:
             say(line)

@@ -133,9 +133,9 @@ class Options:
     engine: Chosen = field(default_factory=Chosen)
     """What does the work; it shapes nothing."""
     asked: frozenset[str] | None = None
-    """What the call says about classes and heads, see `dsi_cli.pipeline.earlier`; the rest holds from earlier calls. None: all."""
+    """The settings that the call is given, see `dsi_cli.pipeline.earlier`; if not None, others are kept from earlier calls."""
     held: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """What holds from an earlier call, as that call recorded it."""
+    """The settings that are kept from an earlier call, as that call recorded them."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""
