@@ -106,7 +106,7 @@ def analyze(
 
     trackers = destinations(log_to)
     evaluation = evaluation or Evaluation()
-    said = earlier.Said(
+    settings = earlier.Settings(
         labels=None if labels is None else str(labels),
         mapping=None if mapping is None else str(mapping),
         taxonomy=None if taxonomy is None else str(taxonomy),
@@ -119,7 +119,7 @@ def analyze(
         predictions=evaluation.predictions,
     )
     options = Options(
-        **said.options(),
+        **settings.options(),
         epochs=epochs,
         centred=centred,
         measures=tuple(measures),
@@ -128,7 +128,7 @@ def analyze(
         draws=draws,
         memory=memory,
         log=None if log is None else str(log),
-        evaluation=replace(evaluation, predictions=said.predictions_file),
+        evaluation=replace(evaluation, predictions=settings.predictions_file),
         engine=Chosen(engine, address, gpus_per_task),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)

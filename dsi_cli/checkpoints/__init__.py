@@ -8,5 +8,6 @@
 ``layouts``   what a trainer wrote -> state dicts, trainer, metadata
 ``epochs``    epoch and step, from contents and names; which convention the run counts by
 ``head``      which tensor is the classifier
+``encoders``  class names out of a pickled label encoder
 ``logs``      curves in a file beside the checkpoints; ``event_files``, TensorBoard's
 """

@@ -162,7 +162,7 @@ def analyze(
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to or ())
-    said = earlier.Said(
+    settings = earlier.Settings(
         labels=labels,
         mapping=map_file,
         taxonomy=taxonomy,
@@ -175,7 +175,7 @@ def analyze(
         predictions=predictions,
     )
     evaluation = Evaluation(
-        predictions=said.predictions_file,
+        predictions=settings.predictions_file,
         targets=targets,
         truth=truth,
         predictions_split=predictions_split,
@@ -200,7 +200,7 @@ def analyze(
         cache=data_options.size(cache),
     )
     options = Options(
-        **said.options(),
+        **settings.options(),
         epochs=epochs,
         centred=centred,
         measures=tuple(measure or DEFAULT_MEASURES),

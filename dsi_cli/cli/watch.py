@@ -112,7 +112,7 @@ def watch(
         channels=channels,
         device=device,
     )
-    said = earlier.Said(
+    settings = earlier.Settings(
         labels=labels,
         mapping=map_file,
         taxonomy=taxonomy,
@@ -124,7 +124,7 @@ def watch(
         keep_extra=keep_extra_classes,
     )
     options = Options(
-        **said.options(),
+        **settings.options(),
         permutations=permutations,
         draws=draws,
         memory=data_options.memory(memory),

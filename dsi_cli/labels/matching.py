@@ -55,19 +55,26 @@ def order(
     return None
 
 
-def part(names: Sequence[str], known: LabelList, variants: Variants) -> tuple[int, ...] | None:
+def part(names: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
     """Return the place of each name in a longer list; None if a name is not one class's alone, or two names are one class.
+
+    Parameters
+    ----------
+    places
+        Of the longer list, see `places_of`.
 
     Examples
     --------
-    >>> part(["2_Dog", "1_Cat"], LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {})
+    >>> part(["2_Dog", "1_Cat"], places_of(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)
     """
-    keys, places = (
-        [key(name) for name in without_marks(names)],
-        [_places(level) for level in _levels(known.names, variants)],
-    )
+    keys = [key(name) for name in without_marks(names)]
     return _each_once([next((of[one] for of in places if one in of), None) for one in keys], len(names))
+
+
+def places_of(known: LabelList, variants: Variants) -> list[dict[str, int]]:
+    """Return the place of each key that only one class has, from the surest way to name a class to the least sure."""
+    return [_places(level) for level in _levels(known.names, variants)]
 
 
 def is_ids(names: Sequence[str]) -> bool:

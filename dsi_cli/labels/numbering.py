@@ -1,4 +1,4 @@
-"""Class numbers next to class names, in a column of their own or within each name, and the order that they give.
+"""Class numbers next to class names, in a column or within each name, and the order that they give.
 
 Numbers count only if they are a permutation of 0 to C - 1, or of 1 to C, over all C classes. So the digits of a real name (*7up*,
 *2 door car*) stay in the name. What is wrong is a ``ValueError`` whose message says what was found.
@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WHOLE = re.compile(r"(\d{1,9})(?:\.0+)?")
-_BEFORE = re.compile(r"""[\[(#"']?(\d{1,9})[\])"']?(\s*[,:;|=\t)]\s*|\s+-\s+|\.?\s+|[._-])(?=\S)(.*[^\W_].*)""")
-_BEHIND = re.compile(r"""(.*\S)["']?(\s*[,:;|=\t]\s*|\s+)["']?(\d{1,9})["']?""")
+_BEFORE = re.compile(
+    r"""[\[(#"']?(?:(?:class|label|category|index|idx|id)[\s_#:]*)?(\d{1,9})[\])"']?"""
+    r"""(\s*(?:->|=>|[,:;|=\t)])\s*|\s+-\s+|\.?\s+|[._-])(?=\S)(.*[^\W_].*)""",
+    re.IGNORECASE,
+)
+_BEHIND = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
 _JOINED = ("", ".", "_", "-")
-"""What joins a number to a name that may be a folder's (``001.ak47``): then the number stays in the name."""
-_SURE = ",:;|=\t"
-"""What separates a number from a name beyond doubt."""
+"""A number that is joined to a name by one of these stays in the name, which may be a folder's (``001.ak47``)."""
+_SURE = ",:;|=>\t"
+"""Characters that separate a number from a name, whatever the numbers are."""
 DISTINCT = 0.9
 """The share of the names that must differ without their numbers; *stage 1* and *stage 2* are names, not numbered names."""
 LONGEST = 1000
@@ -121,7 +125,7 @@ def _read(names: Sequence[str], pattern: re.Pattern[str], number: int, name: int
     """Return the numbering of all names by a pattern, whose groups are a number, what separates it, and a name."""
     is_short = all(len(text) <= LONGEST for text in names)
     found = [one for text in names if (one := pattern.fullmatch(text.strip()))] if is_short else []
-    if not names or len(found) < len(names):
+    if len(names) < 2 or len(found) < len(names):
         return None
     numbers, rest = tuple(int(one[number]) for one in found), unquoted([one[name].strip() for one in found])
     is_sure = all(any(mark in one[2] for mark in _SURE) for one in found)

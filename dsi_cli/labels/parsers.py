@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ def lines(text: str) -> Names:
 
 def _is_header(line: str) -> bool:
     """Return whether a line names the columns of numbers and names (``index name``)."""
-    words = re.split(r"[\s,;:|]+", line.lower())
+    words = [_known_as(word) for word in re.split(r"[\s,;:|]+", line)]
     return len(words) == 2 and bool(set(words) & set(INDEX_COLUMNS)) and bool(set(words) & set(NAME_COLUMNS))
 
 
@@ -103,7 +104,9 @@ def _literal(text: str) -> object:
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(_ASSIGNED.sub("", text, count=1).rstrip("; \n"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # such as of a number that a name follows: it is refused anyway
+            return ast.literal_eval(_ASSIGNED.sub("", text, count=1).rstrip("; \n"))
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 
@@ -239,7 +242,7 @@ def _any(cells: Sequence[str] | None) -> tuple[str | None, ...] | None:
 
 def _columns(rows: list[tuple[int, list[str]]]) -> tuple[list[_Column], list[int]]:
     """Return the columns of a table, and the line of each row."""
-    header = [cell.lower() for cell in rows[0][1]]
+    header = [_known_as(cell) for cell in rows[0][1]]
     if _ID.fullmatch(header[0]):
         header = [*["wnid", "name"][: len(header)], *[""] * (len(header) - 2)]
     elif _has_no_header(rows):
@@ -260,12 +263,18 @@ def _columns(rows: list[tuple[int, list[str]]]) -> tuple[list[_Column], list[int
 
 
 _KNOWN = {*NAME_COLUMNS, *ID_COLUMNS, *INDEX_COLUMNS, *SUPERCLASS_COLUMNS}
+_BY_LETTERS = {name.replace("_", ""): name for name in sorted(_KNOWN)}
+
+
+def _known_as(cell: str) -> str:
+    """Return a column's name as the tables above have it (``Class ID`` and ``ClassId`` are ``class_id``), else in lower case."""
+    return _BY_LETTERS.get(re.sub(r"[\s_.-]+", "", cell.lower()), cell.lower())
 
 
 def _has_no_header(rows: list[tuple[int, list[str]]]) -> bool:
     """Return whether a table begins with its first class: a column of class numbers has one in the first line, too."""
     width = len(rows[0][1])
-    if any(len(row) != width for _, row in rows) or set(map(str.lower, rows[0][1])) & _KNOWN:
+    if any(len(row) != width for _, row in rows) or set(map(_known_as, rows[0][1])) & _KNOWN:
         return False
     columns = [numbering.as_numbers([row[at] for _, row in rows]) for at in range(width)]
     return width > 1 and any(one is not None and numbering.first_of(one) is not None for one in columns)

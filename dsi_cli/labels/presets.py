@@ -204,11 +204,15 @@ def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]]
     found: dict[str, tuple[str | None, ...]] = {}
     for preset in PRESETS:
         if len(names) < preset.classes <= LONGEST_WHOLE:
-            listed = _load(preset.name)
-            places = matching.part(names, listed, VARIANTS.get(preset.name, {}))
-            if places is not None and listed.wnids is not None:
-                found[preset.name] = tuple(listed.wnids[place] for place in places)
+            places, wnids = matching.part(names, _places(preset.name)), _load(preset.name).wnids
+            if places is not None and wnids is not None:
+                found[preset.name] = tuple(wnids[place] for place in places)
     return next(iter(found.items())) if len(set(found.values())) == 1 else None
+
+
+@cache
+def _places(name: str) -> list[dict[str, int]]:
+    return matching.places_of(_load(name), VARIANTS.get(name, {}))
 
 
 @cache

@@ -3,6 +3,8 @@
 ``options``    what a call may ask for, and which tables each option shapes
 ``hierarchy``  the taxonomy that classes hang in, WordNet's or one's own: order, groups, heights
 ``labelling``  a run's label list: where it was found, what WordNet says of it, the reference matrix
+``label_files``  label files of all kinds, pickled label encoders among them
+``earlier``    settings of earlier calls that are kept: labels, mapping, taxonomy, references, head
 ``reading``    a run's checkpoints: what an earlier call knows already, what must be read
 ``answers``    what a run's networks answer on a split: stored, or made by a source
 ``given``      a source: predictions made elsewhere

@@ -101,7 +101,7 @@ def analyze(
     with output.writing(Path(out)), ExitStack() as stack:
         earlier_options = output.earlier_options(Path(out), CHECKPOINTS)
         states = _found(paths, earlier_options.get("folders", {}))
-        recorded = earlier_options.get("said", {})
+        recorded = earlier_options.get("settings", {})
         options, lines = earlier.hold(options, recorded, {state.run.name for state in states})
         for line in lines:
             say(line)
@@ -285,8 +285,8 @@ def _asked(state: RunState, options: Options, readable: Sequence[Found], classes
     if not state.joins or options.labels is None:
         return options.labels
     own, _ = labelling.labels_of(state.run, None, readable, classes)
-    fits = own is None and len(label_files.read(options.labels).names) == classes
-    return options.labels if fits else None
+    state.joins = own is not None or len(label_files.read(options.labels).names) != classes
+    return None if state.joins else options.labels
 
 
 def _left_out(state: RunState) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""What a call said about the classes and the classifier heads of runs: it holds in later calls until another is said.
+"""Settings of earlier calls: which classes and classifier heads runs have is kept in later calls with the same output folder.
 
-A call records it with the checkpoints table, run by run, files by their absolute path. What a later call does not say is taken from
-there, so that a repeated call does not lose names, alignments and phases. Selections, such as ``--epochs``, hold for one call.
+A call records its settings with the checkpoints table, for each run, and files by their absolute path. A later call takes from
+there the settings that it is not given, so that a repeated call does not lose names, alignments and phases. Selections, such as
+``--epochs``, are not kept.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import copies, urls
 
 NONE = "none"
-"""What removes what an earlier call said, such as ``--labels none``."""
+"""The value that removes a setting, as in ``--labels none``."""
 
 FLAGS = {
     "labels": "--labels",
@@ -33,17 +34,17 @@ FLAGS = {
     "keep_extra": "--keep-extra-classes",
     "predictions": "--predictions",
 }
-"""The option of the command line for each of the things that hold."""
+"""The command-line option of each setting."""
 
 MAPPED = frozenset({"labels", "pos", "wordnet"})
-"""What a mapping is of: another of these needs another mapping."""
+"""The settings that a mapping belongs to: a call that is given one of these does not keep the mapping."""
 _COUNTS = ("res:", "lin:", "jcn:")
-"""What stands before a file of information content in a reference."""
+"""The prefixes of a reference that names a file of information content."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a call says about classes and heads; None for what it does not say, and `NONE` to remove it."""
+class Settings:
+    """The settings that a call is given; a setting that it is not given is None, and one that it removes is `NONE`."""
 
     labels: str | None = None
     mapping: str | None = None
@@ -57,7 +58,7 @@ class Said:
     predictions: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """Return the arguments of `Options` that say the same."""
+        """Return these settings as arguments of `Options`."""
         texts = {name: _unless_none(getattr(self, name)) for name in ("labels", "mapping", "taxonomy", "wordnet", "head")}
         choice = Choice(texts.pop("head"), bool(self.ema), bool(self.keep_extra))
         asked = frozenset(name for name in FLAGS if getattr(self, name) is not None)
@@ -66,7 +67,7 @@ class Said:
 
     @property
     def predictions_file(self) -> str | None:
-        """The file or folder of predictions, None where there is none."""
+        """The file or folder of predictions; None without one."""
         return _unless_none(self.predictions)
 
 
@@ -75,18 +76,18 @@ def _unless_none(value: str | None) -> str | None:
 
 
 def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> tuple[Options, list[str]]:
-    """Return the options of a call with what holds from earlier calls, and a line for each thing that does.
+    """Return the options of a call with the settings that are kept from earlier calls, and a line about each of these.
 
     Parameters
     ----------
-    options : ``asked`` says which of them the call gives; None: all, so that nothing holds
-    recorded : what earlier calls said, by run; see `record`
+    options : ``asked`` names the settings that the call is given; if it is None, no setting is kept
+    recorded : the settings of earlier calls, by run, see `record`
     runs : the names of the runs of this call
 
     Raises
     ------
     UsageError
-        Earlier calls said different things about two of the runs, or a file that one named is gone.
+        The runs have different settings, or a file that an earlier call was given is gone.
     """
     if options.asked is None:
         return options, []
@@ -94,17 +95,22 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
     held: dict[str, Any] = {}
     for name in FLAGS.keys() - options.asked - dropped:
         value = _agreed(name, {run: recorded[run].get(name) for run in sorted(runs) if run in recorded})
-        if value is not None:
+        if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
             held[name] = value
     named = [name for name in FLAGS if name in held and name != "predictions"]  # the summary names those
     lines = [f"{_word(name)} from the earlier call: {_shown(held[name])}" for name in named]
-    return _with(options, {name: _here(name, value) for name, value in held.items()}), lines
+    return _with(replace(options, held=held), {name: _here(name, value) for name, value in held.items()}), lines
 
 
-def record(options: Options) -> dict[str, Any]:
-    """Return what a call says, as JSON, for later calls; files by their absolute path or URL, and what is as usual left out."""
+def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
+    """Return the settings of a run as JSON, for later calls; files by their absolute path or URL.
+
+    Parameters
+    ----------
+    has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints
+    """
     predictions = options.evaluation.predictions
-    said = {
+    settings = {
         "labels": _lasting(options.labels),
         "mapping": _lasting(options.mapping),
         "taxonomy": _lasting(options.taxonomy),
@@ -117,12 +123,15 @@ def record(options: Options) -> dict[str, Any]:
         "predictions": options.evaluation.predictions_before,
     }
     if predictions is not None:
-        said["predictions"] = [_lasting(predictions), options.evaluation.predictions_split]
-    return {name: value for name, value in said.items() if value is not None}
+        settings["predictions"] = [_lasting(predictions), options.evaluation.predictions_split]
+    settings |= options.held
+    if not has_labels:
+        settings |= {"labels": None, "mapping": None}
+    return {name: value for name, value in settings.items() if value is not None}
 
 
 def _agreed(name: str, values: Mapping[str, Any]) -> Any:
-    """Return what earlier calls said of all runs that they know; labels and mappings hold for the runs that they were given for."""
+    """Return the value of a setting that all runs with a record share; runs without labels or mapping do not count for these."""
     if name in ("labels", "mapping"):
         values = {run: value for run, value in values.items() if value is not None}
     if not values:
@@ -139,31 +148,31 @@ def _agreed(name: str, values: Mapping[str, Any]) -> Any:
 
 
 def _with(options: Options, held: Mapping[str, Any]) -> Options:
-    """Return options with what holds in place of what a call does not say."""
+    """Return options with the settings that are kept."""
     choice = replace(options.choice, **{name: held[name] for name in ("head", "ema", "keep_extra") if name in held})
     plain = {name: held[name] for name in ("labels", "mapping", "taxonomy", "references", "pos", "wordnet") if name in held}
     evaluation = options.evaluation
-    if "predictions" in held and held["predictions"][1] not in evaluation.data:
+    if "predictions" in held:
         evaluation = replace(evaluation, predictions_before=tuple(held["predictions"]))
-    return replace(options, choice=choice, evaluation=evaluation, held=frozenset(held), **plain)
+    return replace(options, choice=choice, evaluation=evaluation, **plain)
 
 
 def _word(name: str) -> str:
-    return {"mapping": "mapping", "references": "references", "keep_extra": "extra classes"}.get(name, name)
+    return {"mapping": "mapping", "references": "references", "keep_extra": "keep extra classes"}.get(name, name)
 
 
 def _shown(value: Any) -> str:
-    """Return a value for a person; paths as seen from here, where that is shorter."""
+    """Return a value for a message; an absolute path is shown relative to the working directory if that is shorter."""
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
     if isinstance(value, bool):
-        return "kept" if value else "not kept"
+        return "yes" if value else "no"
     text = str(value)
     return min(text, os.path.relpath(text), key=len) if Path(text).is_absolute() else text
 
 
 def _lasting(spec: str | None) -> str | None:
-    """Return an option's value with a file in it by its absolute path, or by its URL; what names no file as it is."""
+    """Return a value that later calls can use: the path of a file becomes absolute, and that of a fetched copy its URL."""
     if spec is None:
         return None
     before = next((kind for kind in _COUNTS if spec.startswith(kind)), "")
@@ -182,7 +191,7 @@ def _exists(path: Path) -> bool:
 
 
 def _here(name: str, value: Any) -> Any:
-    """Return a recorded value as an option has it: what is behind a URL is fetched, and a file must still be there."""
+    """Return a recorded value as this call can use it: a URL is fetched, and a file must still exist."""
     if name == "references":
         return tuple(_here("reference", one) for one in value)
     if name == "predictions" or not isinstance(value, str):

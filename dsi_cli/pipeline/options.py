@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -132,9 +133,9 @@ class Options:
     engine: Chosen = field(default_factory=Chosen)
     """What does the work; it shapes nothing."""
     asked: frozenset[str] | None = None
-    """What the call says about classes and heads, see `dsi_cli.pipeline.earlier`; the rest holds from earlier calls. None: all."""
-    held: frozenset[str] = frozenset()
-    """What holds from an earlier call."""
+    """The settings that the call is given, see `dsi_cli.pipeline.earlier`; if not None, others are kept from earlier calls."""
+    held: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The settings that are kept from an earlier call, as that call recorded them."""
 
     def __post_init__(self) -> None:
         """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""

@@ -68,7 +68,7 @@ class RunState:
     """Paths of an earlier call that this call did not find; their matrices are kept: nothing could make them again."""
 
     joins: bool = False
-    """Whether labels hold that an earlier call gave to other runs alone: what lies beside the checkpoints comes before them."""
+    """Whether labels hold that an earlier call gave to other runs alone, and this run has not taken them."""
 
     def fail(self, record: Record, reason: str) -> None:
         """Note that a checkpoint which could be scanned cannot be used after all."""

@@ -145,8 +145,8 @@ class TopTables:
         without += [row for state in states for row in reading.without_matrix(state)]
         shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
         options: dict[str, Any] = {"shaping": shaping, "folders": folders, "without_matrix": without}
-        if said := self._said():
-            options["said"] = said
+        if settings := self._settings(states):
+            options["settings"] = settings
         output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
         classes = [row for name, one in labellings.items() for row in one.class_rows(name, self._samples.get(name, {}))]
         classes = self._with_others(CLASSES, classes)
@@ -167,10 +167,12 @@ class TopTables:
             {(one, labels) for run, labels in names for one in output.reference_names(shaping.get(run, {}))}
         )
 
-    def _said(self) -> dict[str, dict[str, Any]]:
-        """Return what was said about classes and heads, by run."""
-        others = {run: said for run, said in self._checkpoints.get("said", {}).items() if run not in self._mine}
-        return others | (dict.fromkeys(self._mine, earlier.record(self.options)) if self.options.asked is not None else {})
+    def _settings(self, states: Sequence[RunState]) -> dict[str, dict[str, Any]]:
+        """Return the settings that later calls keep, by run, see `dsi_cli.pipeline.earlier`."""
+        found = {run: one for run, one in self._checkpoints.get("settings", {}).items() if run not in self._mine}
+        if self.options.asked is not None:
+            found |= {state.run.name: earlier.record(self.options, has_labels=not state.joins) for state in states}
+        return found
 
     def _write_beside(self) -> None:
         """Write the typicality tables, where any run has templates, and the phases, where all curves are known."""

@@ -28,6 +28,8 @@ ids
     What a label says without words: an id, a synset name, or nothing that can be looked up.
 forms
     Words to the synsets that have them, in whatever form and spelling.
+placeholders
+    Labels that are no class names, such as ``class_7``.
 candidates
     A label's text to the synsets that it could mean.
 evidence, choosing, weights, reasons

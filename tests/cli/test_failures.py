@@ -247,7 +247,10 @@ def test_two_candidate_heads_in_all_files(dsi, tmp_path):
     ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK, "--head", "left.head.weight")
     done(ended, 0, tmp_path / "out")
     before = contents(tmp_path / "out")
-    assert dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK).code == 3
+    ended = dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK)
+    assert "head from the earlier call: left.head.weight\n" in ended.err
+    assert contents(tmp_path / "out") == before
+    assert dsi("analyze", tmp_path / "run", "-o", tmp_path / "out", *QUICK, "--head", "none").code == 3
     assert contents(tmp_path / "out") == before, "what an earlier call made is kept"
 
 

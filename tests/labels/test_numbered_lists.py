@@ -49,6 +49,8 @@ FILES = {
             ("#Class_Index", "Class_Name"),
             ("#id", "breed"),
             ("#nr", "species"),
+            ("#ClassId", "SignName"),
+            ("Class Name", "#Class ID"),
         )
     },
     "numbers of pandas with a missing one": (".csv", csv("#class_id", "name").replace("\n3,", "\n3.0,")),
@@ -67,6 +69,9 @@ FILES = {
     "number dot name": (".txt", lines(SHUFFLED, "{}. {}")),
     "number parenthesis name": (".txt", lines(SHUFFLED, "{}) {}")),
     "numbers filled with zeros": (".txt", lines(SHUFFLED, "{:03d} {}")),
+    "number arrow name": (".txt", lines(SHUFFLED, "{} -> {}")),
+    "name arrow number": (".txt", lines(SHUFFLED, "{1} => {0}")),
+    "class number colon name": (".txt", lines(SHUFFLED, "Class {}: {}")),
     "numbers of torchvision": (".txt", lines(SHUFFLED, "{} - {}")),
     "quoted lines": (".txt", lines(SHUFFLED, '"{}": "{}",')),
     "name blank number": (".txt", lines(SHUFFLED, "{1} {0}")),

@@ -114,6 +114,17 @@ def test_labels_predictions_and_logs_are_fetched(make_run, memory, dsi, tmp_path
     )
 
 
+def test_labels_behind_a_url_hold_in_later_calls(make_run, memory, dsi, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder, out = make_run(labels=None), tmp_path / "out"
+    memory.pipe("/lists/animals.txt", "\n".join(ANIMALS).encode())
+    assert dsi("analyze", folder, "-o", out, "--labels", "memory://lists/animals.txt", *QUICK).code == 0
+    for _ in range(2):
+        ended = dsi("analyze", folder, "-o", out, *QUICK)
+        assert "labels from the earlier call: memory://lists/animals.txt\n" in ended.err
+        assert pd.read_parquet(out / "classes.parquet")["name"].to_list() == list(ANIMALS)
+
+
 def test_a_url_where_a_local_path_is_wanted_is_wrong_usage(make_run, memory, dsi, tmp_path):
     assert dsi("analyze", make_run(), "-o", tmp_path / "out", *QUICK).code == 0
     ended = dsi("export", tmp_path / "out", "-o", "memory://x/y.csv")
