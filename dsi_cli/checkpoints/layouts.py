@@ -26,6 +26,7 @@ _TRAINING_STATE = re.compile(
 """Names of files that hold no network."""
 _COUNT_OF_AVERAGED = "n_averaged"
 _DEEPEST = 12
+_MOST_EPOCHS = 1_000_000_000
 _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024
 _TEXT_OF_A_NODE = 64
@@ -140,7 +141,7 @@ def _epoch_of_key(key: Any) -> int | None:
     if isinstance(key, str):
         found = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
         return int(found[1]) if found else None
-    return key if type(key) is int and key >= 0 else None
+    return key if type(key) is int and 0 <= key < _MOST_EPOCHS else None
 
 
 def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:

@@ -65,9 +65,14 @@ def with_names(records: Sequence[Record]) -> list[Record]:
 
 def name_of(record: Record) -> str:
     """Return the name that says the epoch: that of the file, or of its folder if that is the one with a number."""
-    path = PurePath(record.path)
+    path = PurePath(file_of(record))
     in_folder = record.epoch_source == epochs.FOLDER_NAME and not any(map(str.isdigit, path.stem))
     return path.parent.name if in_folder else path.name
+
+
+def file_of(record: Record) -> str:
+    """Return the path of a record's file, which may hold several epochs."""
+    return record.path if record.entry is None else record.path.removesuffix(f"[{record.entry}]")
 
 
 def is_copy(record: Record) -> bool:

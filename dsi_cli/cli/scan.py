@@ -63,7 +63,7 @@ def scan(
         )
     records = [record for _, found in runs for record in found]
     if as_json:
-        hidden = ("modified_ns", "counts_from", "network", "scalars")
+        hidden = ("modified_ns", "counts_from", "entry", "network", "scalars")
         console.print_json(
             [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
         )
