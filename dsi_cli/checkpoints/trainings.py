@@ -72,14 +72,15 @@ def _collections(records: Sequence[Record]) -> list[list[Record]]:
 def _trainings(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
     named = timeline.with_names(records)
-    originals = [place for place, record in enumerate(records) if not timeline.is_copy(record)]
+    copies = [timeline.is_copy(record) for record in records]
+    originals = [place for place, is_copy in enumerate(copies) if not is_copy or all(copies)]
     moments = {(named[place].epoch, named[place].step) for place in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         return [list(records)]
     names = [timeline.name_of(record) for record in records]
     numbers = epochs.numbers_in_names(names)
     labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
-    if not _is_of_several(named, names, labels, originals):
+    if not _is_of_several(named, names, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
     training = {records[place].fingerprint: labels[place] for place in originals}
     found: dict[str, list[Record]] = {}

@@ -38,7 +38,7 @@ def scan(
     Examples
     --------
     dsi scan ckpts/
-    dsi scan ckpts/ --labels cifar100               # their number of classes is evidence for the classifier
+    dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """

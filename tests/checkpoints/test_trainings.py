@@ -73,6 +73,7 @@ def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
         ("{}{}.pt", ["a", "b"]),
         ("seed{}_{}.pt", ["1", "2"]),
         ("epoch_{1}_{0}.pt", ["plain", "mixup"]),
+        ("exp{}_epoch_{}.pt", ["1", "2"]),
     ],
 )
 @pytest.mark.parametrize("epochs", [(1, 2, 3), (1,)])
@@ -113,3 +114,25 @@ def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
     save(tmp_path / "run/epoch_3_acc0.91.pt", seed=3)
     save(tmp_path / "run/best_epoch_3.pt", seed=4)
     assert list(runs_of(tmp_path)) == ["run"]
+
+
+def test_split_saves_within_an_epoch_are_one_training(tmp_path):
+    for seed, name in enumerate(("e1_s100", "e1_s200", "e2_s300", "e2_s400")):
+        save(tmp_path / f"run/net_{name}.pt", seed=seed)
+    ((run, records),) = scan_paths([tmp_path], Choice())
+    assert run.name == "run"
+    assert [(record.epoch, record.step, record.status) for record in records] == [
+        (1, 100, "ok"),
+        (1, 200, "ok"),
+        (2, 300, "ok"),
+        (2, 400, "ok"),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["fold{}_best.pt", "run{}_last.pt", "{}_best.pt"])
+def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern, tmp_path):
+    for seed in (1, 2, 3):
+        save(tmp_path / "cv" / pattern.format("abc"[seed - 1] if pattern[0] == "{" else seed), seed=seed)
+    found = runs_of(tmp_path)
+    assert len(found) == 3
+    assert [list(files.values()) for files in found.values()] == [[None]] * 3
