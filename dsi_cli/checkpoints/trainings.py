@@ -49,7 +49,7 @@ def _networks(records: Sequence[Record]) -> list[list[Record]]:
 
     A file that has the same classifier as a checkpoint of a larger group is a copy of it in another form.
     """
-    keys = [record.network or f"{record.classes}x{record.features}" for record in records]
+    keys = [f"{record.network} {record.classes}x{record.features}" for record in records]
     sizes = Counter(keys)
     home: dict[str, str] = {}
     for key, record in sorted(zip(keys, records, strict=True), key=lambda pair: -sizes[pair[0]]):

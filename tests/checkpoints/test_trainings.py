@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.utils.prune
 
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.pipeline.scanning import scan_paths
@@ -55,6 +56,35 @@ def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_pat
         save(tmp_path / f"run/epoch_{epoch}.pt", seed=epoch)
     save(tmp_path / "run/imagenet.pt", classes=1000)
     assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}, "run/imagenet": {"imagenet.pt": None}}
+
+
+def test_split_larger_images_do_not_make_another_network(tmp_path):
+    (tmp_path / "run").mkdir()
+    for epoch, positions in ((1, 50), (2, 98)):
+        torch.manual_seed(epoch)
+        state = {
+            "pos_embed": torch.randn(1, positions, 8),
+            "blocks.0.mlp.weight": torch.ones(8, 8),
+            "head.weight": torch.randn(5, 8),
+        }
+        torch.save(state, tmp_path / f"run/epoch_{epoch}.pt")
+    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
+    (tmp_path / "run").mkdir()
+    for epoch, change in enumerate(
+        (None, torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm), start=1
+    ):
+        torch.manual_seed(epoch)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
+        if change is not None:
+            change(model[0])
+        torch.save(model.state_dict(), tmp_path / f"run/epoch_{epoch}.pt")
+    torch.nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
+    torch.save(model.state_dict(), tmp_path / "run/epoch_4.pt")
+    assert list(runs_of(tmp_path)) == ["run"]
 
 
 def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
