@@ -55,7 +55,7 @@ OUR_TABLE = "checkpoints.parquet"
 """What tells an output of dsi among the folders: it is passed over."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 
-_OF_CONTENTS = re.compile(r"checkpoints|weights|models|version_\d+", re.IGNORECASE)
+_OF_CONTENTS = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
 """Names of folders that say what lies in them and not of which training it is."""
 _OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
 """Accelerate's, beside the folder with the model's parts."""

@@ -154,21 +154,45 @@ def numbers_in_names(names: Sequence[str]) -> list[Numbers]:
     >>> numbers_in_names(["vit_b_16.pth", "resnet18.pth", "model_3.pth"])[1:]
     [Numbers(epoch=None, step=None), Numbers(epoch=3, step=None)]
     """
-    series = _series(names)
-    return [_numbers_of(name, series.get(place)) for place, name in enumerate(names)]
+    series, steps = _series(names), _steps_behind_epochs(names)
+    return [_numbers_of(name, series.get(place), steps.get(place)) for place, name in enumerate(names)]
 
 
-def _numbers_of(name: str, of_series: Numbers | None) -> Numbers:
+def _numbers_of(name: str, of_series: Numbers | None, step_behind: int | None) -> Numbers:
     text = _plain_text(name)
-    word, step = _EPOCH.search(text) or _GLUED_EPOCH.search(text), step_in_name(name)
+    word, step = _epoch_word(text), step_in_name(name)
     if word or step is not None:
-        return Numbers(int(word[1]) if word else None, step)
+        return Numbers(int(word[1]) if word else None, step_behind if step is None else step)
     if of_series is not None:
         return of_series
     alone = epoch_in_name(name)
     if alone is None or set(re.findall(r"[a-z]+", text.lower())) - _CHECKPOINT_WORDS:
         return Numbers()
     return Numbers(step=alone) if alone >= FEWEST_STEPS else Numbers(alone)
+
+
+def _epoch_word(text: str) -> re.Match[str] | None:
+    return _EPOCH.search(text) or _GLUED_EPOCH.search(text)
+
+
+def _steps_behind_epochs(names: Sequence[str]) -> dict[int, int]:
+    """Return the one number behind the epoch in which names of the same epoch differ, by their places: ``e1_s100``, ``e1_s200``."""
+    alike: dict[str, list[tuple[int, str, list[str]]]] = {}
+    for place, name in enumerate(names):
+        text = _without_labelled_numbers(name)
+        word = _epoch_word(text)
+        if word:
+            tail = text[word.end() :]
+            key = text[: word.start()] + re.sub(r"\d+", "#", tail)
+            alike.setdefault(key.lower(), []).append((place, word[1], re.findall(r"\d+", tail)))
+    found: dict[int, int] = {}
+    for group in alike.values():
+        columns = zip(*(numbers for _, _, numbers in group), strict=True)
+        varying = [column for column in columns if len(set(column)) > 1 and max(map(len, column)) <= _MOST_DIGITS]
+        has_saves_within = len({epoch for _, epoch, _ in group}) < len(group)
+        if len(varying) == 1 and has_saves_within:
+            found |= {place: int(number) for (place, _, _), number in zip(group, varying[0], strict=True)}
+    return found
 
 
 def _series(names: Sequence[str]) -> dict[int, Numbers]:
@@ -227,9 +251,10 @@ def training_in_name(name: str, numbers: Numbers) -> str:
     text = _plain_text(name)
     for other in (_DATE, _SCORE, _EPOCH, _GLUED_EPOCH, _STEP, _DECIMAL):
         text = other.sub(" ", text)
-    number = numbers.epoch if numbers.epoch is not None else numbers.step
-    if number is not None:
-        text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
+    behind_words = (step_in_name(name) is not None, _epoch_word(_plain_text(name)) is not None)
+    for number, is_gone in zip((numbers.step, numbers.epoch), behind_words, strict=True):
+        if number is not None and not is_gone:
+            text = re.sub(rf"^(.*)(?<!\d)0*{number}(?!\d)", r"\1 ", text, flags=re.DOTALL)
     words = [word for word in re.split(r"[^A-Za-z0-9]+", text) if word.lower() not in _OF_NO_TRAINING]
     return "_".join(words)
 

@@ -27,7 +27,10 @@ _TRAINING_STATE = re.compile(
 )
 """Names of files that hold no network."""
 _COUNT_OF_AVERAGED = "n_averaged"
+_OF_LAYER = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
+"""Names of the weights of layers."""
 _DEEPEST = 12
+_MOST_EPOCHS = 1_000_000_000
 _MOST_PLAIN = 1_000_000
 _LONGEST_NAME = 1024
 _TEXT_OF_A_NODE = 64
@@ -142,7 +145,7 @@ def _epoch_of_key(key: Any) -> int | None:
     if isinstance(key, str):
         found = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
         return int(found[1]) if found else None
-    return key if type(key) is int and key >= 0 else None
+    return key if type(key) is int and 0 <= key < _MOST_EPOCHS else None
 
 
 def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:
@@ -165,9 +168,14 @@ def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
 def network_id(tensors: Mapping[str, Tensor]) -> str:
     """Return a text that two checkpoints share if they are of one network: the same layers with weights of the same shapes.
 
-    A prefix of all names (``module.``), vectors and buffers, and how a layer's weight is kept (pruned, normalised) do not count.
+    A prefix of all names (``module.``), vectors and buffers, and how a layer's weight is kept (pruned, normalised) do not count;
+    nor do embeddings of positions, which change with the size of the images.
     """
-    layers = {_layer_of(name): tensor.shape for name, tensor in tensors.items() if len(tensor.shape) > 1}
+    layers = {
+        _layer_of(name): tensor.shape
+        for name, tensor in tensors.items()
+        if len(tensor.shape) > 1 and _OF_LAYER.search(name)
+    }
     first, last = (min(layers), max(layers)) if layers else ("", "")
     # What the first and the last name in alphabetical order begin with, all names begin with.
     shared = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))

@@ -42,6 +42,8 @@ class Record:
     modified_ns: int = 0
     counts_from: int | None = None
     """The epoch that the trainer writes after its first, where the contents tell."""
+    entry: str | None = None
+    """Which of several epochs that its file holds; None for a file of its own."""
     network: str | None = None
     """`dsi_cli.checkpoints.layouts.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)

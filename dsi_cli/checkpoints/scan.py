@@ -193,7 +193,7 @@ def _problem_of_head(error: BaseException) -> str | None:
 
 def _begun(found: Found) -> Record:
     """Return the record of a checkpoint with what is known before it is opened."""
-    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns)
+    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, entry=found.entry)
     return replace(record, **_moment({}, _names(found)))
 
 

@@ -23,7 +23,7 @@ def settle(records: Sequence[Record], *, begins_before_training: bool = False) -
     records : as scanned
     begins_before_training : whether a log beside them says that epoch 0 was written before training
     """
-    settled = _numbered(with_names(records))
+    settled = _without_copies(_numbered(with_names(records)))
     settled = _with_completed(settled, begins_before_training)
     out = {id(record): record for record in settled}
     for epoch in {record.epoch for record in settled if record.status == OK and record.epoch is not None}:
@@ -65,9 +65,14 @@ def with_names(records: Sequence[Record]) -> list[Record]:
 
 def name_of(record: Record) -> str:
     """Return the name that says the epoch: that of the file, or of its folder if that is the one with a number."""
-    path = PurePath(record.path)
+    path = PurePath(file_of(record))
     in_folder = record.epoch_source == epochs.FOLDER_NAME and not any(map(str.isdigit, path.stem))
     return path.parent.name if in_folder else path.name
+
+
+def file_of(record: Record) -> str:
+    """Return the path of a record's file, which may hold several epochs."""
+    return record.path if record.entry is None else record.path.removesuffix(f"[{record.entry}]")
 
 
 def is_copy(record: Record) -> bool:
@@ -92,6 +97,26 @@ def _numbered(records: Sequence[Record]) -> list[Record]:
         else record
         for record in records
     ]
+
+
+def _without_copies(records: Sequence[Record]) -> list[Record]:
+    """Return the records with a copy (``best.pt``) skipped that has the weights of a file whose epoch its name says.
+
+    The copy's own epoch, in its contents, may count from another number than the names do.
+    """
+    numbered: dict[str, Record] = {}
+    for record in records:
+        if record.status == OK and record.epoch_source == epochs.FILE_NAME and record.fingerprint is not None:
+            numbered.setdefault(record.fingerprint, record)
+    out = []
+    for record in records:
+        twin = numbered.get(record.fingerprint or "")
+        is_its_copy = twin is not None and record.epoch_source == epochs.CONTENTS and is_copy(record)
+        if record.status == OK and twin is not None and is_its_copy:
+            out.append(replace(record, status=SKIPPED, reason=f"the same weights as {_name(twin)}"))
+        else:
+            out.append(record)
+    return out
 
 
 def _with_completed(records: Sequence[Record], begins_before_training: bool) -> list[Record]:

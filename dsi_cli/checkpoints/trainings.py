@@ -29,7 +29,7 @@ def split(run: Run, records: Sequence[Record], earlier: Mapping[str, str] | None
     earlier : the run that each path had in an earlier output, whose name it keeps
     """
     networks = _networks([record for record in records if record.status == OK])
-    parts = [part for network in networks for part in _trainings(network)] or [[]]
+    parts = [part for network in networks for own in _collections(network) for part in _trainings(own)] or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
     out: list[tuple[Run, list[Record]]] = []
     for name, part in zip(_names(run.name, parts, earlier or {}), parts, strict=True):
@@ -49,7 +49,7 @@ def _networks(records: Sequence[Record]) -> list[list[Record]]:
 
     A file that has the same classifier as a checkpoint of a larger group is a copy of it in another form.
     """
-    keys = [record.network or f"{record.classes}x{record.features}" for record in records]
+    keys = [f"{record.network} {record.classes}x{record.features}" for record in records]
     sizes = Counter(keys)
     home: dict[str, str] = {}
     for key, record in sorted(zip(keys, records, strict=True), key=lambda pair: -sizes[pair[0]]):
@@ -61,17 +61,26 @@ def _networks(records: Sequence[Record]) -> list[list[Record]]:
     return sorted(found.values(), key=len, reverse=True)
 
 
+def _collections(records: Sequence[Record]) -> list[list[Record]]:
+    """Return the records of each file that holds several epochs, which is a run, and those of all other files together."""
+    found: dict[str | None, list[Record]] = {}
+    for record in records:
+        found.setdefault(None if record.entry is None else timeline.file_of(record), []).append(record)
+    return list(found.values())
+
+
 def _trainings(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
     named = timeline.with_names(records)
-    originals = [place for place, record in enumerate(records) if not timeline.is_copy(record)]
+    copies = [timeline.is_copy(record) for record in records]
+    originals = [place for place, is_copy in enumerate(copies) if not is_copy or all(copies)]
     moments = {(named[place].epoch, named[place].step) for place in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         return [list(records)]
     names = [timeline.name_of(record) for record in records]
     numbers = epochs.numbers_in_names(names)
     labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
-    if not _is_of_several(named, names, labels, originals):
+    if not _is_of_several(named, names, labels, originals) and not (all(copies) and len(set(labels)) > 1):
         return [list(records)]
     training = {records[place].fingerprint: labels[place] for place in originals}
     found: dict[str, list[Record]] = {}
@@ -113,11 +122,15 @@ def _add_unusable(records: Iterable[Record], parts: list[list[Record]]) -> None:
 
 
 def _label(part: Sequence[Record]) -> str:
-    """Return what the names of a training's files have in common, empty if they say nothing of a training."""
+    """Return what the names of a training's files say of it, empty if they say nothing, or different things."""
     names = [timeline.name_of(record) for record in part]
     numbers = epochs.numbers_in_names(names)
-    labels = Counter(epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True))
-    return labels.most_common(1)[0][0] if labels else ""
+    labels = {
+        epochs.training_in_name(name, number)
+        for name, number, record in zip(names, numbers, part, strict=True)
+        if not timeline.is_copy(record) or len(part) == 1
+    }
+    return labels.pop() if len(labels) == 1 else ""
 
 
 def _names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[str, str]) -> list[str]:

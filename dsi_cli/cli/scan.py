@@ -44,7 +44,7 @@ def scan(
     Examples
     --------
     dsi scan ckpts/
-    dsi scan ckpts/ --labels cifar100               # their number of classes is evidence for the classifier
+    dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
     dsi scan --why ckpts/epoch_030.safetensors      # why this layer is taken for the classifier head
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
@@ -74,7 +74,7 @@ def scan(
         )
     records = [record for _, found in runs for record in found]
     if as_json:
-        hidden = ("modified_ns", "counts_from", "network", "scalars")
+        hidden = ("modified_ns", "counts_from", "entry", "network", "scalars")
         console.print_json(
             [{key: value for key, value in asdict(record).items() if key not in hidden} for record in records]
         )

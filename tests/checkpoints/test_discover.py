@@ -100,6 +100,7 @@ def test_names_are_the_shortest_suffixes_that_are_unique(tmp_path):
 def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path):
     for name in (
         "a/checkpoints",
+        "g/checkpoint",
         "b/weights",
         "c/models",
         "d/version_0/checkpoints",
@@ -109,7 +110,7 @@ def test_a_folder_named_after_its_contents_gives_its_run_the_name_above(tmp_path
         "f/models",
     ):
         put(tmp_path / name / "1.pt")
-    assert set(names(tmp_path)) == {"a", "b", "c", "d", "version_0", "version_1", "f", "models"}
+    assert set(names(tmp_path)) == {"a", "b", "c", "d", "g", "version_0", "version_1", "f", "models"}
     assert set(names(tmp_path / "e/version_1")) == {"e"}
 
 

@@ -81,9 +81,19 @@ def test_scan_reads_each_of_several_epochs_in_one_file(saved, source, log_epochs
     assert len({record.path for record in records}) == 3
 
 
+def test_scan_takes_each_file_of_several_epochs_for_a_run(tmp_path):
+    (tmp_path / "ckpts").mkdir()
+    for place, name in enumerate(("adam", "sgd")):
+        torch.save([network(10 * place + seed).state_dict() for seed in (1, 2, 3)], tmp_path / f"ckpts/{name}.pt")
+    torch.save(network(7).state_dict(), tmp_path / "ckpts/epoch_9.pt")
+    runs = {run.name: [record.epoch for record in records] for run, records in scan_paths([tmp_path], Choice())}
+    assert runs == {"ckpts": [9], "ckpts/adam": [1, 2, 3], "ckpts/sgd": [1, 2, 3]}
+
+
 @pytest.mark.parametrize(
     "saved",
     [
+        lambda state: {10**17: state, 2: state},
         lambda state: {0: state, 1: {"fc.weight": torch.ones(5, 2)}},
         lambda state: {"generator": state, "discriminator": {"fc.weight": torch.ones(5, 2)}},
         lambda state: [state],

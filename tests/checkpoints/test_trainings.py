@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.utils.prune
 
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.pipeline.scanning import scan_paths
@@ -57,6 +58,35 @@ def test_split_a_pretrained_network_leaves_the_training_its_folders_name(tmp_pat
     assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}, "run/imagenet": {"imagenet.pt": None}}
 
 
+def test_split_larger_images_do_not_make_another_network(tmp_path):
+    (tmp_path / "run").mkdir()
+    for epoch, positions in ((1, 50), (2, 98)):
+        torch.manual_seed(epoch)
+        state = {
+            "pos_embed": torch.randn(1, positions, 8),
+            "blocks.0.mlp.weight": torch.ones(8, 8),
+            "head.weight": torch.randn(5, 8),
+        }
+        torch.save(state, tmp_path / f"run/epoch_{epoch}.pt")
+    assert runs_of(tmp_path) == {"run": {"epoch_1.pt": 1, "epoch_2.pt": 2}}
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_split_pruned_and_normalised_weights_are_of_the_same_network(tmp_path):
+    (tmp_path / "run").mkdir()
+    for epoch, change in enumerate(
+        (None, torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm), start=1
+    ):
+        torch.manual_seed(epoch)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 5))
+        if change is not None:
+            change(model[0])
+        torch.save(model.state_dict(), tmp_path / f"run/epoch_{epoch}.pt")
+    torch.nn.utils.prune.l1_unstructured(model[2], "weight", 0.5)
+    torch.save(model.state_dict(), tmp_path / "run/epoch_4.pt")
+    assert list(runs_of(tmp_path)) == ["run"]
+
+
 def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
     save(tmp_path / "run/epoch_1.pt", seed=1)
     torch.manual_seed(2)
@@ -73,6 +103,7 @@ def test_split_wrapped_and_plain_names_are_one_network(tmp_path):
         ("{}{}.pt", ["a", "b"]),
         ("seed{}_{}.pt", ["1", "2"]),
         ("epoch_{1}_{0}.pt", ["plain", "mixup"]),
+        ("exp{}_epoch_{}.pt", ["1", "2"]),
     ],
 )
 @pytest.mark.parametrize("epochs", [(1, 2, 3), (1,)])
@@ -113,3 +144,25 @@ def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
     save(tmp_path / "run/epoch_3_acc0.91.pt", seed=3)
     save(tmp_path / "run/best_epoch_3.pt", seed=4)
     assert list(runs_of(tmp_path)) == ["run"]
+
+
+def test_split_saves_within_an_epoch_are_one_training(tmp_path):
+    for seed, name in enumerate(("e1_s100", "e1_s200", "e2_s300", "e2_s400")):
+        save(tmp_path / f"run/net_{name}.pt", seed=seed)
+    ((run, records),) = scan_paths([tmp_path], Choice())
+    assert run.name == "run"
+    assert [(record.epoch, record.step, record.status) for record in records] == [
+        (1, 100, "ok"),
+        (1, 200, "ok"),
+        (2, 300, "ok"),
+        (2, 400, "ok"),
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["fold{}_best.pt", "run{}_last.pt", "{}_best.pt"])
+def test_split_the_best_checkpoints_of_several_trainings_are_a_run_each(pattern, tmp_path):
+    for seed in (1, 2, 3):
+        save(tmp_path / "cv" / pattern.format("abc"[seed - 1] if pattern[0] == "{" else seed), seed=seed)
+    found = runs_of(tmp_path)
+    assert len(found) == 3
+    assert [list(files.values()) for files in found.values()] == [[None]] * 3
