@@ -265,7 +265,7 @@ def _label(
             labelling.labels_of(state.run, asked, readable, classes, of_data or state.names) if classes != 0 else (None, [])
         )
         if labels is not None and asked is not None:
-            reading.check_class_count(state, len(labels.names), labels.names, labels.source)
+            reading.check_class_count(state, options.choice, labels.names, labels.source)
         mapping = options.mapping if asked == options.labels else None
         if labels is not None and labels.duplicates:
             twice = ", ".join(map(repr, labels.duplicates[:3]))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import timeline, trainings
 from dsi_cli.checkpoints.discover import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
-from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, scan, scan_each
+from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, explain, scan, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.labels import files as label_files
@@ -493,15 +493,34 @@ def fail_other_networks(states: Sequence[RunState], classes: int, source: str) -
                 state.fail(record, f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}")
 
 
-def check_class_count(state: RunState, classes: int, names: tuple[str, ...], source: str) -> None:
-    """Raise `UsageError` if a run's heads have another number of classes than the labels that were asked for."""
-    heads = sorted({record.classes for record in state.usable if record.classes is not None})
-    if heads and heads != [classes]:
-        first = ", ".join(repr(name) for name in names[:3])
-        raise UsageError(
-            f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {heads[0]}"
-            " classes: give the list that the model was trained with"
-        )
+def check_class_count(state: RunState, choice: Choice, names: tuple[str, ...], source: str) -> None:
+    """Raise `UsageError` if a run's heads have another number of classes than the labels that the user gave.
+
+    The message names a matrix that does have a row for each label, if the file holds one.
+    """
+    classes = len(names)
+    other = next((record for record in state.usable if record.classes not in (None, classes)), None)
+    if other is None:
+        return
+    first = ", ".join(repr(name) for name in names[:3])
+    found = f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {other.classes} classes"
+    fitting = _matrices_with_rows(state, other, choice, classes)
+    if fitting:
+        taken = f"{other.head} is taken with --head" if choice.head is not None else f"{other.head} is taken"
+        raise UsageError(f"{found} ({taken}): {fitting[0]} has {classes} rows, --head {fitting[0].partition(' ')[0]} takes it")
+    raise UsageError(f"{found}: give the list that the model was trained with")
+
+
+def _matrices_with_rows(state: RunState, record: Record, choice: Choice, classes: int) -> list[str]:
+    """Return name and shape of the matrices of a checkpoint that have a row for each class."""
+    found = next((one for one in state.run.checkpoints if one.shown == record.path), None)
+    if found is None:
+        return []
+    try:
+        candidates = explain(found, choice, classes)[1]
+    except CheckpointError:
+        return []
+    return [one.title for one in candidates if one.fits]
 
 
 def is_filtered(record: Record) -> bool:

@@ -60,5 +60,5 @@ def scan_paths(
     if listed is not None:
         reading.fail_other_networks(states, len(listed.names), listed.source)
         for state in states:
-            reading.check_class_count(state, len(listed.names), listed.names, listed.source)
+            reading.check_class_count(state, choice, listed.names, listed.source)
     return [(state.run, state.settled) for state in states]
