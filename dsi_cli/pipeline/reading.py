@@ -503,11 +503,14 @@ def check_class_count(state: RunState, choice: Choice, names: tuple[str, ...], s
     if other is None:
         return
     first = ", ".join(repr(name) for name in names[:3])
-    found = f"{source} has {classes} labels ({first}, ...), but the classifier of run {state.run.name!r} has {other.classes} classes"
+    stated = f"{source} has {classes} labels ({first}, ...)"
+    found = f"{stated}, but the classifier of run {state.run.name!r} has {other.classes} classes"
     fitting = _matrices_with_rows(state, other, choice, classes)
     if fitting:
         taken = f"{other.head} is taken with --head" if choice.head is not None else f"{other.head} is taken"
-        raise UsageError(f"{found} ({taken}): {fitting[0]} has {classes} rows, --head {fitting[0].partition(' ')[0]} takes it")
+        raise UsageError(
+            f"{found} ({taken}): {fitting[0]} has {classes} rows, --head {fitting[0].partition(' ')[0]} takes it"
+        )
     raise UsageError(f"{found}: give the list that the model was trained with")
 
 
