@@ -100,13 +100,14 @@ def analyze(
 
     with output.writing(Path(out)), ExitStack() as stack:
         earlier_options = output.earlier_options(Path(out), CHECKPOINTS)
-        states = _found(paths, earlier_options.get("folders", {}))
-        recorded = earlier_options.get("settings", {})
-        options, lines = earlier.hold(options, recorded, {state.run.name for state in states})
+        folders, recorded = earlier_options.get("folders", {}), earlier_options.get("settings", {})
+        states = _found(paths, folders)
+        known = {name for state in states for name in _runs_in(folders, state)}
+        options, lines = earlier.hold(options, recorded, known)
         for line in lines:
             say(line)
         for state in states:
-            state.joins = "labels" in options.held and "labels" not in recorded.get(state.run.name, {})
+            state.joins = earlier.joins(options, recorded, _runs_in(folders, state))
         of, tree = net.load(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
         sources = references.open_all(options.references, tree, of)
         tables = TopTables(Path(out), options, sources, tree)
@@ -114,12 +115,14 @@ def analyze(
         named_log = None if options.log is None else logs.named_log(Path(options.log))
         engine = stack.enter_context(opened(options.engine))
         states = _scan(Path(out), states, tables.folders, options, engine, progress)
+        for state in states:
+            state.joins = earlier.joins(options, recorded, [state.run.name])
         tables.begin({state.run.name for state in states})
         trainers_logs = logs_of(states, named_log)
         settle_all(states, trainers_logs, epoch_filter(options.epochs))
         if options.labels is not None:
             listed = label_files.read(options.labels)
-            reading.fail_other_networks(states, len(listed.names), listed.source)
+            reading.fail_other_networks([one for one in states if not one.joins], len(listed.names), listed.source)
         missing = reading.why_nothing_usable(states)
         if missing is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
@@ -137,6 +140,11 @@ def analyze(
         summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers, names) for state in states
     ]
     return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
+
+
+def _runs_in(folders: dict[str, str], state: RunState) -> list[str]:
+    """Return the names of the runs that the output has of a folder, which may hold several trainings."""
+    return [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
 
 
 def _compare(

@@ -102,6 +102,11 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
     return _with(replace(options, held=held), {name: _here(name, value) for name, value in held.items()}), lines
 
 
+def joins(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> bool:
+    """Return whether labels are kept that an earlier call was given for other runs than these."""
+    return "labels" in options.held and not any("labels" in recorded.get(run, {}) for run in runs)
+
+
 def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
     """Return the settings of a run as JSON, for later calls; files by their absolute path or URL.
 

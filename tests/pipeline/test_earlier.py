@@ -141,6 +141,21 @@ def test_runs_keep_their_own_labels(call, make_run, lists, tmp_path):
     assert names(tmp_path, "a") == ANIMALS
 
 
+def test_trainings_of_one_folder_keep_their_labels(call, lists, tmp_path):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    for seed, name in enumerate(("cnn", "vit")):
+        for epoch, weight in enumerate(heads(3, seed=seed)):
+            save_head(folder / f"{name}_epoch_{epoch}.pt", weight, epoch=epoch)
+    call(folder, "--labels", lists[0])
+    runs = set(tables(tmp_path / "out")["classes"]["run"])
+    assert len(runs) == 2
+    assert "labels from the earlier call: " in call(folder)
+    call(folder, "--labels", lists[0], out="fresh")
+    assert_same_output(tmp_path / "out", tmp_path / "fresh")
+    assert {names(tmp_path, run) for run in runs} == {ANIMALS}
+
+
 def test_predictions_of_an_earlier_call_come_before_what_lies_beside(call, make_run, tmp_path):
     run = make_run()
     drawn = np.random.default_rng(0)
