@@ -165,7 +165,7 @@ class _Evidence:
         """Return what shows that a layer is not the last one."""
         found = []
         consumer = self.consumer.get(layer.position)
-        if consumer is not None:
+        if consumer is not None and not (is_named and _are_alike(layer, self.layers[consumer])):
             found.append(f"feeds {self.layers[consumer].full_name}")
         block = self.block_of[layer.position]
         body = _body_block(layer)
@@ -229,6 +229,12 @@ class _Evidence:
             return None
         around = following.module[:-1]
         return following if layer.module[: len(around)] == around and following.path == layer.path else None
+
+
+def _are_alike(layer: Layer, other: Layer) -> bool:
+    """Return whether two layers have the same widths and the same name in different modules, as parallel heads have."""
+    widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
+    return widths and layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
 
 
 def _body_block(layer: Layer) -> tuple[object, ...] | None:

@@ -148,7 +148,7 @@ def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
             kind, content, sources = open_content(found.path, stack)
             held = layouts.entries(content.tree) if is_split or found.entry is not None else []
         except _PROBLEMS as error:
-            return [Scanned(_with_problem(_begun(found), error), found=found)]
+            return [Scanned(_with_problem(_begun(found), found, error), found=found)]
         parts = [entry for entry in held if found.entry in (None, entry.label)]
         if not parts:
             return [_scan_content(found, None, kind, content, sources, wanted)]
@@ -182,7 +182,7 @@ def _scan_content(
         _require_unchanged(sources)
         return replace(scanned, found=found)
     except _PROBLEMS as error:
-        return Scanned(_with_problem(record, error), found=found, problem=_problem_of_head(error))
+        return Scanned(_with_problem(record, found, error), found=found, problem=_problem_of_head(error))
 
 
 def _problem_of_head(error: BaseException) -> str | None:
@@ -193,8 +193,7 @@ def _problem_of_head(error: BaseException) -> str | None:
 
 def _begun(found: Found) -> Record:
     """Return the record of a checkpoint with what is known before it is opened."""
-    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, entry=found.entry)
-    return replace(record, **_moment({}, _names(found)))
+    return Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, entry=found.entry)
 
 
 def _names(found: Found) -> tuple[str, ...]:
@@ -205,8 +204,10 @@ def _names(found: Found) -> tuple[str, ...]:
     return (file_name, found.step_folder.name) if found.step_folder else (file_name,)
 
 
-def _with_problem(record: Record, error: BaseException) -> Record:
-    """Return the record of a checkpoint that cannot be used, with the reason."""
+def _with_problem(record: Record, found: Found, error: BaseException) -> Record:
+    """Return the record of a checkpoint that cannot be used, with the reason, and the epoch of its name if it was not described."""
+    if record.trainer is None:
+        record = replace(record, **_moment({}, _names(found)))
     if isinstance(error, PendingError):
         is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))

@@ -223,7 +223,8 @@ def two_heads(path):
 
 
 TWO_HEADS = (
-    "2 tensors could be the classifier: left.head.weight (8, 8), right.head.weight (8, 8); choose one with --head NAME"
+    "2 tensors could be the classifier: left.head.weight (8, 8), right.head.weight (8, 8);"
+    " choose one, for example with --head right.head.weight"
 )
 
 
