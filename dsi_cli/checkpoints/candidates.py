@@ -58,6 +58,7 @@ class Candidate:
     Attributes
     ----------
     layer : the layer that it belongs to
+    name : the name of its tensor, with the keys that lead to its state dict if there are several
     tensor : the weight with one row for each output
     support : what speaks for it
     doubts : what speaks against it and could be a coincidence (a name, a normalisation after a linear layer)
@@ -68,6 +69,7 @@ class Candidate:
     """
 
     layer: Layer
+    name: str
     tensor: Tensor
     support: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -79,7 +81,7 @@ class Candidate:
     @property
     def title(self) -> str:
         """Name and shape, as messages show it."""
-        return f"{self.layer.full_name} {self.tensor.shape}"
+        return f"{self.name} {self.tensor.shape}"
 
 
 def rank(groups: Sequence[StateDict], classes: int | None = None) -> list[Candidate]:
@@ -89,7 +91,9 @@ def rank(groups: Sequence[StateDict], classes: int | None = None) -> list[Candid
     evidence = _Evidence(layers, ordered, classes)
     candidates = [candidate for layer in layers for candidate in evidence.candidates(layer)]
     distinct = {(one.tensor, one.layer.path): one for one in candidates}  # tied weights are one
-    return sorted(distinct.values(), key=_rank_of)
+    ranked = sorted(distinct.values(), key=_rank_of)
+    in_one_place = len({one.layer.path for one in ranked}) <= 1
+    return ranked if in_one_place else [replace(one, name=one.layer.full_name) for one in ranked]
 
 
 def _rank_of(one: Candidate) -> tuple[bool, bool, bool, bool, int]:
@@ -131,6 +135,7 @@ class _Evidence:
         return [
             Candidate(
                 layer,
+                layer.name,
                 weight,
                 tuple(self._support(layer, is_named, fits)),
                 doubts,
@@ -166,7 +171,7 @@ class _Evidence:
         found = []
         consumer = self.consumer.get(layer.position)
         if consumer is not None and not (is_named and _are_alike(layer, self.layers[consumer])):
-            found.append(f"feeds {self.layers[consumer].full_name}")
+            found.append(f"feeds {self.layers[consumer].name}")
         block = self.block_of[layer.position]
         body = _body_block(layer)
         if body is not None and self.in_body[body] > 1:
@@ -175,7 +180,7 @@ class _Evidence:
             found.append(f"is one of {self.blocks[block]} in repeated blocks")
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) > 2:
-            found.append(f"is a convolution that {norm.full_name} normalises")
+            found.append(f"is a convolution that {norm.name} normalises")
         return tuple(found)
 
     def _ends_its_chain(self, layer: Layer) -> bool:
@@ -200,7 +205,7 @@ class _Evidence:
     def _doubt_by_norm(self, layer: Layer) -> str | None:
         norm = self._norm_after(layer)
         is_linear = layer.weight is not None and len(layer.weight.shape) == 2
-        return f"{norm.full_name} normalises its output" if norm is not None and is_linear else None
+        return f"{norm.name} normalises its output" if norm is not None and is_linear else None
 
     def _doubt_by_shape(self, layer: Layer) -> str | None:
         if layer.kind == "raw" and layer.width_out == 0:

@@ -248,7 +248,7 @@ def _no_matrix(name: str, tensor: Tensor) -> str:
 def _ambiguous(plausible: Sequence[Candidate]) -> str:
     in_order = sorted(plausible, key=lambda one: one.layer.position)
     listed = ", ".join(one.title for one in in_order[:_LISTED])
-    example = in_order[-1].layer.full_name
+    example = in_order[-1].name
     return f"{len(plausible)} tensors could be the classifier: {listed}; choose one, for example with --head {example}"
 
 
@@ -267,7 +267,7 @@ def _no_classifier(groups: Sequence[StateDict], candidates: Sequence[Candidate],
     )
     return (
         f"no classifier{count} among {tensors} tensors (a backbone, an adapter?); the best candidates: {listed};"
-        f" if one is the head, name it: --head {candidates[0].layer.full_name}"
+        f" if one is the head, name it: --head {candidates[0].name}"
     )
 
 

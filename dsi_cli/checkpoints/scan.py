@@ -252,7 +252,7 @@ def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[s
             picked = _pick(groups, choice, expected, with_background=told is not None)
         except (NoHeadError, AmbiguousHeadError) as error:
             return str(error), candidates
-    return f"the head is {picked.full_name} {picked.tensor.shape}", candidates
+    return f"the head is {picked.name} {picked.tensor.shape}", candidates
 
 
 def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:

@@ -185,7 +185,7 @@ def _print_evidence(path: Place, *, choice: Choice, labels: str | None, as_json:
     if as_json:
         listed = [
             {
-                "name": one.layer.full_name,
+                "name": one.name,
                 "shape": one.tensor.shape,
                 "for": one.support,
                 "against": [*one.hidden, *one.doubts],

@@ -561,7 +561,7 @@ def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
 
 def test_labels_that_are_one_short_are_a_mistake_elsewhere(tmp_path):
     reason = scan(saved(tmp_path, 4, "fc.weight"), classes=3).record.reason
-    assert reason.startswith("no matrix has 3 rows, one for each class; the best candidates are state_dict.fc.weight (4, ")
+    assert reason.startswith("no matrix has 3 rows, one for each class; the best candidates are fc.weight (4, ")
 
 
 def test_the_metadata_of_mmengine_tell_of_it(tmp_path):
