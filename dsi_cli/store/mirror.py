@@ -300,7 +300,7 @@ class Mirror:
 
 
 def _moved(folder: Path) -> Path:
-    """Move a folder to the user's cache, or to `/tmp` if the cache is full, so that it outlasts the process; return its new path."""
+    """Move a folder to the user's cache, or to `/tmp` if the cache is full, to outlast the process; return its new path."""
     try:
         cache = copies.cache() / "unsent"
         cache.mkdir(parents=True, exist_ok=True)
