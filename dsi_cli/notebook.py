@@ -5,6 +5,7 @@ Each says the same as its command, and raises where the command prints one line 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -96,9 +97,14 @@ def analyze(
     ------
     UsageError, NothingToAnalyseError, OutputError, EngineError
         As `dsi_cli.pipeline.analysis.analyze`.
+
+    Warns
+    -----
+    UserWarning
+        The report could not be written, or the curves could not be logged to one of the trackers. The tables are complete all
+        the same, and the other trackers have the curves.
     """
     from dsi_cli.engines import Chosen
-    from dsi_cli.errors import OutputError
     from dsi_cli.opened import Run
     from dsi_cli.pipeline import analysis, earlier, reporting, sending
     from dsi_cli.pipeline.options import Evaluation, Options
@@ -136,9 +142,9 @@ def analyze(
         summary = analysis.analyze(paths, folder, options)
         if report:
             reporting.add(summary)
-            if summary.report_problem is not None:
-                raise OutputError(summary.report_problem)
-        list(sending.send(folder, trackers))
+        sending.add(summary, trackers)
+    for problem in summary.problems:
+        warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
     return Run(folder, kept)
 
 

@@ -210,3 +210,18 @@ def test_a_kind_is_a_name_and_no_path(kind, split, make_run, tmp_path):
     run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out", draws=0)
     with pytest.raises(UsageError, match="is no kind or split of a matrix"):
         run.csm(kind, split=split)
+
+
+def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(make_run, tmp_path):
+    pytest.importorskip("tensorboard")
+    out = tmp_path / "out"
+    (out / "report.html").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    trackers = (f"tensorboard:{tmp_path}/file/logs", f"tensorboard:{tmp_path}/logs")
+    with pytest.warns(UserWarning, match=f"^the tables in {out} are complete, but ") as warned:
+        run = dsi_cli.analyze(make_run(), out, draws=0, log_to=trackers)
+    assert run.epochs() == [0, 1, 2, 3]
+    report, tracker = (str(one.message) for one in warned)
+    assert f"{out}/report.html could not be written" in report
+    assert f"{tmp_path}/file/logs" in tracker
+    assert list((tmp_path / "logs").rglob("events.out.tfevents.*")), "the second tracker has the curves"

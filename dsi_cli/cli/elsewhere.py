@@ -97,14 +97,12 @@ def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any]
     from dsi_cli.store.mirror import Mirror
 
     mirror = Mirror(url, folder, _wanted(output, options))
-    put = mirror.put_changes
     if output.is_written and options.get("file") is None:
         stack.enter_context(mirror.writing())
-        put = mirror.flush
     else:
-        stack.callback(put)
-    console.unsettled.append(put)
-    stack.callback(console.unsettled.remove, put)
+        stack.callback(mirror.finish)
+    console.unsettled.append(mirror.finish)
+    stack.callback(console.unsettled.remove, mirror.finish)
     return mirror.path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import signal
@@ -36,6 +37,17 @@ VERBS = {
     "doctor": "Print versions, what is installed, and what is missing",
 }
 """What each does: the function of its name, in the module of its name, whose docstring begins with the same words."""
+_OF_PATH = (
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.EINVAL,
+)
+"""Errors of the system by which a path is wrong."""
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A log of what is done on stderr, for bug reports.")]
 
 
@@ -166,14 +178,23 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE, None
     except OSError as error:
-        # Ours are OutputErrors by now: this one is stdout's (a full disk behind `>`).
-        console.error(f"the output could not be written: {error.strerror or error}")
-        return OUTPUT, None
+        return _of_system(error)
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
         return BUG, (
             f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
             " and what the same command prints with --verbose"
         )
+
+
+def _of_system(error: OSError) -> tuple[int, str | None]:
+    """Return the exit code and the message for an error of the system that no module took for one of its own."""
+    reason = error.strerror or str(error)
+    if error.filename is None:  # most often a full disk behind `>`, so that nothing more can be printed on stdout
+        console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
+        return OUTPUT, None
+    if error.errno in _OF_PATH:
+        return USAGE, f"{os.fsdecode(error.filename)}: {reason}; check the path"
+    return OUTPUT, f"{os.fsdecode(error.filename)}: {reason}"
 
 
 def _ended(arguments: list[str]) -> tuple[int, str | None]:

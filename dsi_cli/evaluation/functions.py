@@ -7,8 +7,10 @@ import importlib
 import importlib.util
 import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from importlib.machinery import PathFinder
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +56,30 @@ def code_of(spec: str) -> Path | None:
     return file if file is not None and file.is_file() else None
 
 
+def files_of(spec: str) -> list[Path]:
+    """Return the files of the user's code that a specification names: the module's own, and those in its folder that it imports.
+
+    Imports are followed from file to file, those within functions included. Nothing is run, and what is installed does not count.
+    The list is empty if no file is found.
+    """
+    with findable(spec):
+        file = code_of(spec)
+    if file is None:
+        return []
+    finder = ModuleFinder(path=[str(_folder(spec))])
+    with contextlib.suppress(Exception):  # a syntax error, for one: the function itself will report it when it is run
+        if file_of(spec) is not None:
+            finder.load_file(str(file))
+        else:
+            finder.import_hook(_parts(spec)[0])
+    paths = (getattr(module, "__file__", None) for module in finder.modules.values())
+    return sorted({file, *(Path(path) for path in paths if path is not None)})
+
+
 @contextlib.contextmanager
 def findable(spec: str) -> Iterator[None]:
-    """Let the user's code import what lies beside its file, or in the working folder, written a moment ago included."""
-    file = file_of(spec)
-    place = str((file.parent if file is not None else Path()).absolute())
+    """Let the user's code import the modules next to its file, or in the working folder, also those written a moment ago."""
+    place = str(_folder(spec))
     sys.path.insert(0, place)
     importlib.invalidate_caches()  # a folder is listed again only where its time has changed, which has a grain
     try:
@@ -67,8 +88,17 @@ def findable(spec: str) -> Iterator[None]:
         sys.path.remove(place)
 
 
+def _folder(spec: str) -> Path:
+    """Return the folder that the modules of a specification are looked for in."""
+    file = file_of(spec)
+    return (file.parent if file is not None else Path()).absolute()
+
+
 def find(spec: str) -> Callable[..., Any]:
     """Return the object that a specification names, something to call; within `findable`.
+
+    The folder of the code stays on the path, as its last part: a data set may import a module when it is asked for an image, and
+    dsi and the libraries find their own modules as before.
 
     Raises
     ------
@@ -79,6 +109,8 @@ def find(spec: str) -> Callable[..., Any]:
     file = file_of(spec)
     if file is not None and not file.is_file():
         raise UsageError(f"{spec}: expected a Python file, found nothing at {place}; check the path")
+    if sys.path.count(str(_folder(spec))) < 2:  # the first is that of `findable`
+        sys.path.append(str(_folder(spec)))
     with run(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
         function = getattr(module, name, None)
@@ -111,10 +143,23 @@ def _parts(spec: str) -> tuple[str, str]:
 
 
 def _from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = _name_of_module(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # dataclasses and pickles look their module up
-    spec.loader.exec_module(module)
+    sys.modules[name] = module  # dataclasses and pickles look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
     return module
+
+
+def _name_of_module(path: Path) -> str:
+    """Return the name that a file gets as a module: its stem, unless another module has it, such as Python's own `random`."""
+    there = sys.modules.get(path.stem)
+    is_same = there is not None and Path(getattr(there, "__file__", None) or "").absolute() == path.absolute()
+    is_taken = path.stem in sys.stdlib_module_names or (there is not None and not is_same)
+    return f"{path.stem}_{zlib.crc32(str(path.absolute()).encode(errors='surrogateescape')):08x}" if is_taken else path.stem

@@ -42,13 +42,12 @@ def open_own(spec: str, train: bool) -> Samples:
     """
     with functions.findable(spec):
         dataset = _called(spec, functions.find(spec), train)
-        file = functions.code_of(spec)
     with functions.run(spec, EXPECTED):
         size = _size(spec, dataset)
         targets = _targets(spec, dataset, size)
         names = _names(spec, dataset)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
-    code = stamps([file]) if file is not None else []
+    code = stamps(functions.files_of(spec))
     return Samples(
         source=f"{spec} {counted(size, len(names) if names is not None else len(np.unique(targets)))}",
         id=fingerprint("own", spec, train, code, names, targets.tolist()),

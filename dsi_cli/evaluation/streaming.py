@@ -6,7 +6,6 @@ order asked for. A tensor from the user's own data set is taken as it is, for th
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -58,17 +57,19 @@ def stream(
     UsageError
         Rows differ in shape or type, a tensor has another than three axes of floats or uint8, or a sample cannot be decoded.
     """
+    # Pillow warns of odd metadata and of images of 90 megapixels. The filter stays in the process: `warnings.catch_warnings` is not
+    # safe in threads, and two streams that are read in turns would put back each other's filters.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     first: tuple[int, Row] | None = None
-    with _without_warnings():
-        for sample, found in _results(samples, transform, order, _usable(workers) if samples.is_threadsafe else 1):
-            if isinstance(found, str):
-                if on_bad is None:
-                    raise UsageError(f"{samples.place(sample)} cannot be decoded: {found}: --skip-bad-images leaves it out")
-                on_bad(sample, found)
-                continue
-            first = first or (sample, found)
-            _require_alike(samples, first, (sample, found))
-            yield sample, found
+    for sample, found in _results(samples, transform, order, _usable(workers) if samples.is_threadsafe else 1):
+        if isinstance(found, str):
+            if on_bad is None:
+                raise UsageError(f"{samples.place(sample)} cannot be decoded: {found}: --skip-bad-images leaves it out")
+            on_bad(sample, found)
+            continue
+        first = first or (sample, found)
+        _require_alike(samples, first, (sample, found))
+        yield sample, found
 
 
 def _results(samples: Samples, transform: Transform, order: Sequence[int], workers: int) -> Iterator[tuple[int, Row | str]]:
@@ -125,11 +126,3 @@ def _require_alike(samples: Samples, first: tuple[int, Row], other: tuple[int, R
 
 def _usable(workers: int | None) -> int:
     return usable_cores() if workers is None else workers
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Keep Pillow's warnings (of odd metadata, of images of 90 megapixels) off the screen and from being errors."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield

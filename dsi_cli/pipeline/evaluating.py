@@ -317,6 +317,4 @@ def _code(spec: str) -> list[Path]:
         return [Path(name)]
     if kind in _LIBRARIES or not functions.is_function(spec):
         return []
-    with functions.findable(spec):
-        file = functions.code_of(spec)
-    return [] if file is None else [file]
+    return functions.files_of(spec)

@@ -94,9 +94,14 @@ class Summary:
     """Why they could not be logged somewhere."""
 
     @property
+    def problems(self) -> list[str]:
+        """Why the report could not be written, and why the curves could not be logged somewhere; the tables are complete."""
+        return [one for one in (self.report_problem, *self.logging_problems) if one is not None]
+
+    @property
     def exit_code(self) -> int:
         """0; 4 if some checkpoints could not be used; 5 if the report could not be written, or the curves not logged."""
-        if self.report_problem is not None or self.logging_problems:
+        if self.problems:
             return OUTPUT
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 

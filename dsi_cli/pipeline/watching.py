@@ -38,6 +38,8 @@ class Waiting(NamedTuple):
     """Nothing can be analysed yet; said once for each reason."""
 
     reason: str
+    is_blocked: bool = False
+    """Whether files are at rest, and another process or a server that does not answer keeps dsi from analysing them."""
 
 
 class Updated(NamedTuple):
@@ -113,7 +115,8 @@ def watch(
     while idle is None or clock() - last_news < idle:
         is_news, event = files.look(), files.waiting
         if files.at_rest:
-            is_news, event = True, _analysed(files, known, analyse)
+            event = _analysed(files, known, analyse)
+            is_news = is_news or not (isinstance(event, Waiting) and event.is_blocked)
         if event is not None and event != said:
             yield event
             said = event
@@ -126,7 +129,7 @@ def watch(
     # Once more: what a trainer writes after its last checkpoint, like the last row of its log, belongs to the tables.
     files.look()
     event = _analysed(files, known, analyse) if files.there else files.waiting
-    if isinstance(event, Updated):
+    if isinstance(event, Updated) or (known.runs and event is not None and event != said):
         yield event
     elif not known.runs:
         why = event.reason if event is not None else "no checkpoint came to rest"
@@ -139,7 +142,7 @@ def _analysed(files: _Files, known: _Known, analyse: Analyse) -> Updated | Waiti
     try:
         summary = analyse(files.there)
     except (BusyError, UnreachableError) as error:
-        return Waiting(str(error))
+        return Waiting(str(error), is_blocked=True)
     except NothingToAnalyseError as error:
         files.note_analysed()
         return Waiting(str(error))

@@ -1,8 +1,9 @@
 """The server behind a URL: its file system of fsspec, with bounds on time, and with errors that say in one line what is wrong.
 
-Credentials are the backend's own matter (environment, configuration files, roles, fsspec's configuration): none pass through here.
-A request that fails for the network's sake is made a few times, beside what the backend itself does; once a few requests in a
-row have failed for good, the others fail at once, so that a server that is gone costs seconds and not hours.
+Credentials are the backend's own matter (environment, configuration files, roles, fsspec's configuration): none pass
+through here. A request that fails because of the network is made a few times, in addition to what the backend does by
+itself. Once a few requests in a row have failed for good, the next ones fail at once, so that a server that is gone costs
+seconds and not hours. Every `REST` seconds one request is tried all the same: a server that comes back is used again.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ FIRST_PAUSE = 0.3
 """Seconds before a request is made again; twice as many before the next time."""
 MOST_FAILURES = 3
 """Requests in a row that fail for good before a server counts as gone."""
+REST = 2.0
+"""Seconds for which a server that counts as gone is not asked."""
 WORKERS = 8
 """Requests at once."""
 
@@ -62,7 +65,7 @@ class Server:
     ----------
     fs : fsspec's object
     scheme : of the URL that it was opened for
-    requests, received : calls so far, and bytes that came with them
+    requests : calls so far
 
     Raises
     ------
@@ -74,8 +77,8 @@ class Server:
         self.scheme = scheme
         self.fs = _opened(scheme)
         self.requests = 0
-        self.received = 0
         self._failures = 0
+        self._ask_again = 0.0
 
     def ask(self, request: Callable[[], Result]) -> Result:
         """Return what a call of the file system gives.
@@ -88,7 +91,9 @@ class Server:
         pause = FIRST_PAUSE
         for tries in range(1, TRIES + 1):
             if self._failures >= MOST_FAILURES:
-                raise ConnectionError(errno.ECONNABORTED, "the server does not answer any more")
+                if time.monotonic() < self._ask_again:
+                    raise ConnectionError(errno.ECONNABORTED, "the server does not answer any more")
+                self._ask_again = time.monotonic() + REST  # meanwhile the other threads fail at once
             self.requests += 1
             try:
                 result = request()
@@ -98,12 +103,12 @@ class Server:
                     raise told from None
                 if tries == TRIES:
                     self._failures += 1
+                    self._ask_again = time.monotonic() + REST
                     raise told from None
                 time.sleep(pause)
                 pause *= 2
             else:
                 self._failures = 0
-                self.received += len(result) if isinstance(result, bytes) else 0
                 return result
         raise AssertionError
 

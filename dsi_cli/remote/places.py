@@ -299,12 +299,19 @@ class RemotePath:
         found = io.BytesIO(self.read_bytes())
         return found if "b" in mode else io.TextIOWrapper(found, encoding, errors, newline)
 
-    def is_unchanged(self) -> bool:
-        """Return whether the server still has the file that was listed; False as well where it does not answer."""
+    def info_now(self) -> Info | None:
+        """Return what the server says of the file now, None if there is none; `OSError` if the server does not answer."""
         fs = self.server.fs
         fs.invalidate_cache(self.parent.key)
         try:
-            return _info(self.server.ask(lambda: fs.info(self.key))) == self.info
+            return _info(self.server.ask(lambda: fs.info(self.key)))
+        except FileNotFoundError:
+            return None
+
+    def is_unchanged(self) -> bool:
+        """Return whether the server still has the file that was listed; False as well where it does not answer."""
+        try:
+            return self.info_now() == self.info
         except OSError:
             return False
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, CURVES, HEADS, NEIGHBORS, REFERENCES, TABLES, Table
+
+_log = logging.getLogger(__name__)
 
 DEFAULT = "dsi-out"
 REPORT = "report.html"
@@ -23,6 +29,10 @@ WEIGHT = "weight"
 """The folder of a run's classifiers, as a kind of matrix is that of its matrices."""
 OUR_NAMES = frozenset({".lock", ".tmp", REPORT, *(table.path for table in TABLES)})
 """What an output holds; a folder with anything else and no tables is somebody's own."""
+SECOND_TRY = 0.05
+"""Seconds for which the lock is tried: the file that was opened first may be that of a process that has just finished."""
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""Errors of a file system that has no locks: NFS without lockd, Lustre without `-o flock`, some mounts of FUSE."""
 
 
 def csm_path(out: Path, run: str, kind: str, split: str | None, epoch: int | None, step: int | None = None) -> Path:
@@ -119,44 +129,58 @@ def writing(out: Path) -> Iterator[None]:
         The folder cannot be made.
     """
     _require_ours(out)
+    lock = FileLock(out / ".lock", timeout=SECOND_TRY, poll_interval=SECOND_TRY / 2, fallback_to_soft=False)
     try:
+        is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
-        file = _locked(out)
+        _acquire(lock, out)
     except OSError as error:
         raise OutputError(parquet.cannot_write(out, error)) from None
-    with file:
+    shutil.rmtree(scratch(out), ignore_errors=True)
+    try:
+        yield
+    finally:
         shutil.rmtree(scratch(out), ignore_errors=True)
-        try:
-            yield
-        finally:
-            shutil.rmtree(scratch(out), ignore_errors=True)
-            (out / ".lock").unlink(missing_ok=True)
+        with suppress(OSError):  # Windows does not remove a file that is locked
+            (out / ".lock").unlink()
+        lock.release()
+        if is_new:
             with suppress(OSError):  # it holds something, as it should
                 out.rmdir()
 
 
-def _locked(out: Path) -> IO[bytes]:
-    """Return the lock file, locked; it holds the process's number, for whoever finds it locked."""
+def _acquire(lock: FileLock, out: Path) -> None:
+    """Acquire the lock of an output, whose file then holds the number of this process; only warn if there are no locks."""
     path = out / ".lock"
-    while True:
-        file = path.open("a+b", buffering=0)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.seek(0)
-            who = file.read(100).decode(errors="replace").strip() or "unknown process"
-            file.close()
-            raise BusyError(f"another dsi ({who}) is writing to {out}: wait for it") from None
-        try:
-            # Between opening and locking, another process may have finished and removed the file.
-            if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
-                file.truncate(0)
-                file.write(f"process {os.getpid()}".encode())
-                return file
-        except OSError:
-            file.close()
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(f"another dsi ({_holder(path)}) is writing to {out}: wait for it") from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
             raise
-        file.close()
+        _warn_of_no_locks(out, error.strerror or str(error))
+        return
+    with suppress(OSError):  # Windows lets nobody write a file that is locked
+        path.write_text(f"process {os.getpid()}", encoding="utf-8")
+
+
+def _holder(path: Path) -> str:
+    """Return which process holds a lock, as its file says."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")[:100].strip() or "unknown process"
+    except OSError:
+        return "unknown process"
+
+
+@cache
+def _warn_of_no_locks(out: Path, reason: str) -> None:
+    """Warn once that nothing keeps other writers out of an output."""
+    _log.warning(
+        "warning: the file system of %s has no locks (%s): dsi cannot keep a second dsi out; start no other one with this output",
+        out,
+        reason,
+    )
 
 
 def _require_ours(out: Path) -> None:

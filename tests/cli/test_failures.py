@@ -123,6 +123,19 @@ def test_streams_that_are_closed_or_full(closed, make_run):
     ended = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
     assert "Traceback" not in ended.stdout + ended.stderr
     assert ended.returncode == (5 if "full" in closed else 0)
+    if "full" in closed:
+        line = "dsi: stdout, or a file that is open, could not be written or read: No space left on device\n"
+        assert ended.stderr.endswith(line)
+
+
+@pytest.mark.parametrize("verb", ["scan", "report", "analyze", "plot"])
+def test_a_path_that_cannot_be_is_wrong_usage(verb, dsi):
+    path = f"{'a' * 300}/x"
+    ended = dsi(verb, path)
+    assert ended.code == 2
+    assert "a" * 300 in ended.err
+    assert ended.err.endswith(": File name too long; check the path\n")
+    assert json.loads(dsi(verb, path, "--json").out)["exit_code"] == 2
 
 
 @pytest.mark.parametrize("verb", ["analyze", "scan"])

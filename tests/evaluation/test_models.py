@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -133,12 +134,13 @@ def test_a_function_of_a_module_in_the_working_folder(write, monkeypatch):
     assert shape_of(build("builders_of_mine:n_classes", Wanted(5, 3)).model) == (2, 5)
 
 
-def test_a_file_that_imports_its_neighbour(write):
+def test_a_file_that_imports_its_neighbour(write, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
     write(NAMED, "neighbour_of_builders.py")
     path = write("from neighbour_of_builders import n_classes as built")
     before = list(sys.path)
     assert shape_of(build(f"{path}:built", Wanted(5, 3)).model) == (2, 5)
-    assert sys.path == before
+    assert sys.path == [*before, str(Path(path).parent)]
     sys.modules.pop("neighbour_of_builders")
 
 

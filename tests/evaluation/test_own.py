@@ -10,7 +10,7 @@ import textwrap
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.functions import code_of, findable, is_function
+from dsi_cli.evaluation.functions import code_of, files_of, findable, is_function
 from dsi_cli.evaluation.own import open_own
 
 HEAD = """
@@ -37,9 +37,15 @@ IMAGE = Image.new("RGB", (4, 4))
 """
 
 
+@pytest.fixture(autouse=True)
+def _same_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 @pytest.fixture
 def write(tmp_path):
     def write(body, name="mine.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(HEAD + textwrap.dedent(body))
         return f"{tmp_path / name}:data"
 
@@ -124,7 +130,70 @@ def test_a_class_of_a_module_that_imports_its_neighbour(write, tmp_path, monkeyp
     before = list(sys.path)
     assert open_own("module_of_mine:data", False).targets.tolist() == [3]
     assert open_own(f"{tmp_path}/module_of_mine.py:data", False).targets.tolist() == [3]
-    assert sys.path == before
+    assert sys.path == [*before, str(tmp_path)], "the folder comes last afterwards"
+
+
+def test_a_neighbour_that_is_imported_with_an_image(write, tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "late_of_mine", raising=False)
+    write("SIZE = (4, 6)", "late_of_mine.py")
+    spec = write("""
+        class Late(Images):
+            def __getitem__(self, number):
+                if self.is_open:
+                    import late_of_mine
+                    return IMAGE.resize(late_of_mine.SIZE), 1
+                return IMAGE, 1
+        DATA = Late([0, 1], is_open=False)
+        def data(): return DATA
+    """)
+    samples = open_own(spec, False)
+    sys.modules["mine"].DATA.is_open = True
+    assert samples.image(1).size == (4, 6)
+
+
+def test_a_file_that_is_called_like_a_module_of_python(write, monkeypatch):
+    import random
+
+    spec = write(
+        """
+        from dataclasses import dataclass
+        @dataclass
+        class Item:
+            value: "int"
+        def data(): return Images([(IMAGE, Item(2).value)])
+        """,
+        "random.py",
+    )
+    assert open_own(spec, False).targets.tolist() == [2]
+    assert sys.modules["random"] is random
+
+
+def test_the_files_of_a_function_are_those_that_it_imports_from_its_folder(write, tmp_path, monkeypatch):
+    write("import deep_of_mine.inner", "helper_of_mine.py")
+    write("raise SystemExit('run')", "deep_of_mine/__init__.py")
+    write("def f():\n    from . import lazy", "deep_of_mine/inner.py")
+    write("", "deep_of_mine/lazy.py")
+    write("", "stranger_of_mine.py")
+    spec = write("import torch\nfrom helper_of_mine import x\ndef data(): pass")
+    names = {file.relative_to(tmp_path).as_posix() for file in files_of(spec)}
+    assert names == {
+        "mine.py", "helper_of_mine.py", "deep_of_mine/__init__.py", "deep_of_mine/inner.py", "deep_of_mine/lazy.py"
+    }  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert {file.name for file in files_of("deep_of_mine.inner:f")} == {"__init__.py", "inner.py", "lazy.py"}
+    write("def data(:", "mine.py")
+    assert [file.name for file in files_of(spec)] == ["mine.py"]
+
+
+def test_the_id_is_of_the_helpers_too(write, tmp_path, monkeypatch):
+    spec = write("import helper_of_mine\ndef data(): return Images([(IMAGE, 1)])")
+    ids = []
+    for size in (1, 1, 2):
+        write(f"SIZE = {size}{' ' * size}", "helper_of_mine.py")
+        os.utime(tmp_path / "helper_of_mine.py", ns=(0, 0))
+        monkeypatch.delitem(sys.modules, "helper_of_mine", raising=False)
+        ids.append(open_own(spec, False).id)
+    assert (ids[0] == ids[1], ids[0] == ids[2]) == (True, False)
 
 
 def test_an_image_folder_keeps_its_paths(write, grey_images):

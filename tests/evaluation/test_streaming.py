@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -49,6 +50,19 @@ def test_look_ahead_is_bounded():
     rows.close()
     assert threading.active_count() < 50
     assert len(seen) <= 5 * RUN
+
+
+def test_warnings_of_pillow_are_no_errors_in_streams_that_are_read_in_turns():
+    def image(number):
+        warnings.warn_explicit("odd metadata", UserWarning, "file.py", 1, module="PIL.of_tests")
+        return _grey(number)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        first, second = (stream(_samples(image), _array, range(100), workers=0) for _ in range(2))
+        assert next(first)[0] == next(second)[0] == 0
+        first.close()
+        assert len(list(second)) == 99
 
 
 def test_what_is_not_threadsafe_is_read_by_this_thread_alone():

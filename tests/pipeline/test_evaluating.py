@@ -622,6 +622,20 @@ def test_changed_code_of_a_module_makes_them_anew(make_own, nets, tmp_path, eval
         assert (ran.code, len(evaluations)) == (0, count)
 
 
+def test_a_changed_helper_of_the_model_makes_them_anew(make_own, nets, tmp_path, evaluate, evaluations, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    run, helper = make_own(tmp_path / "own"), tmp_path / "helper_of_nets.py"
+    shutil.copy(nets, helper)
+    (tmp_path / "calling_nets.py").write_text("from helper_of_nets import build\n", encoding="utf-8")
+    for count in (2, 2, 4):
+        if count == 4:
+            helper.write_text(helper.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+        for name in ("helper_of_nets", "calling_nets"):
+            monkeypatch.delitem(sys.modules, name, raising=False)  # as in a call of its own
+        ran = evaluate(run.folder, "--model", f"{tmp_path / 'calling_nets.py'}:build")
+        assert (ran.code, len(evaluations)) == (0, count)
+
+
 @pytest.mark.parametrize("name", ["preprocessor_config.json", "tokenizer.json", "vocab.json", "merges.txt", "spiece.model"])
 def test_changed_files_of_a_hugging_face_folder_make_them_anew(name, tmp_path, evaluate, evaluations):
     backbone(tmp_path / "backbone", "transformers")

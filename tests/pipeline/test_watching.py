@@ -11,7 +11,7 @@ import pytest
 import torch
 from outputs import assert_same_output, heads, save_head, tables
 
-from dsi_cli.errors import NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Evaluation, Options
 from dsi_cli.pipeline.watching import IDLE, REACHED, Ended, Updated, Waiting, check, watch
@@ -253,6 +253,28 @@ def test_idle_with_nothing_at_all(watched, tmp_path):
         watched([tmp_path / "run"], *[nothing] * 20, idle=100)
 
 
+def test_idle_ends_it_while_the_output_is_busy(make_run, watched, tmp_path):
+    def busy(given):
+        raise BusyError("another dsi (process 1) is writing to out: wait for it")
+
+    expected = r"^nothing was new for 100 s, and nothing could be analysed: another dsi \(process 1\) is writing"
+    with pytest.raises(NothingToAnalyseError, match=expected):
+        watched([make_run(epochs=1)], *[nothing] * 20, analyse=busy, idle=100)
+    assert len(watched.analysed) < 20
+
+
+def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched, tmp_path):
+    def analysed(given):
+        if len(watched.analysed) > 1:
+            raise BusyError("another dsi (process 1) is writing to out: wait for it")
+        return analyze(given, tmp_path / "out", QUICK)
+
+    run = make_run(epochs=1)
+    events = watched([run], nothing, saves(run, 1), *[nothing] * 30, analyse=analysed, idle=100)
+    reason = "another dsi (process 1) is writing to out: wait for it"
+    assert events == [updated(("run", 0)), Waiting(reason, is_blocked=True), Ended(IDLE)]
+
+
 def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
     run = make_run(epochs=1)
     labels = tmp_path / "labels.txt"
@@ -276,7 +298,8 @@ def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     run, held = make_run(epochs=1), ExitStack()
     held.enter_context(output.writing(tmp_path / "out"))
     waiting, new = watched([run], nothing, nothing, held.close, nothing)
-    assert waiting == Waiting(f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it")
+    reason = f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it"
+    assert waiting == Waiting(reason, is_blocked=True)
     assert new == updated(("run", 0))
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,7 +17,8 @@ from outputs import ANIMALS, contents, garble
 from s3 import BUCKET
 
 from dsi_cli import analyze, open_run
-from dsi_cli.errors import BusyError
+from dsi_cli.errors import BusyError, OutputError
+from dsi_cli.remote import connecting
 from dsi_cli.store import mirror
 from dsi_cli.store.mirror import Mirror
 
@@ -178,7 +184,9 @@ def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, 
     assert memory.find("/results") == []
 
 
-def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path):
+def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
     def overtaken():
         one = Mirror("memory://results/out", tmp_path)
         with one.writing():
@@ -191,16 +199,123 @@ def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path):
     assert memory.find("/results") == ["/results/out/.lock"]
 
 
-def test_a_server_that_does_not_take_the_tables_is_an_output_error(make_run, s3, dsi, monkeypatch):
+def test_a_writer_is_interrupted_once_another_has_the_lock(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    deadline = time.monotonic() + 20
+    one = Mirror("memory://results/out", tmp_path)
+    is_interrupted = True
+
+    def work():
+        nonlocal is_interrupted
+        with one.writing():
+            one.path.mkdir(parents=True)
+            (one.path / "curves.parquet").write_bytes(b"ours")
+            memory.pipe("/results/out/.lock", b"process 8 on node4 def")
+            while time.monotonic() < deadline:
+                time.sleep(0.01)
+            is_interrupted = False
+
+    with pytest.raises(BusyError, match="another dsi has begun to write to memory://results/out meanwhile"):
+        work()
+    assert is_interrupted
+    assert one.kept is not None
+    assert (one.kept / "curves.parquet").read_bytes() == b"ours"
+    assert memory.cat("/results/out/.lock") == b"process 8 on node4 def", "the lock of another process is left alone"
+
+
+def test_a_lock_that_came_while_the_output_was_fetched_is_seen(memory, tmp_path):
+    memory.pipe("/results/out/checkpoints.parquet", b"old")
+    one = Mirror("memory://results/out", tmp_path)
+    memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
+    with pytest.raises(BusyError, match=r"another dsi \(process 7 on node3\) is writing"), one.writing():
+        pass
+    assert memory.cat("/results/out/.lock") == b"process 7 on node3 abc"
+
+
+def test_after_an_outage_of_two_seconds_all_tables_arrive(make_run, s3, dsi, tmp_path):
+    folder = make_run()
+    began = []
+
+    def refuses(method, path):
+        if method != "PUT" or path.endswith("/.lock"):
+            return False
+        began.append(time.monotonic())
+        return time.monotonic() < began[0] + 2
+
+    s3.refuses = refuses
+    ended = dsi("analyze", folder, "-o", OUT, *QUICK)
+    assert ended.code == 0, ended.err
+    assert len(began) > 3, "the outage was long enough for the server to count as gone"
+    assert dsi("analyze", folder, "-o", tmp_path / "out", *QUICK).code == 0
+    assert set(objects(s3, "results/out")) == set(contents(tmp_path / "out"))
+
+
+def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that_is_printed(
+    make_run, s3, dsi, tmp_path, monkeypatch
+):
     monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(mirror, "PATIENCE", 0.1)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_run()
     s3.refuses = lambda method, path: method == "PUT" and "csms" in path
     ended = dsi("analyze", folder, "-o", OUT, *QUICK)
     assert ended.code == 5
-    assert ended.err.startswith(f"dsi: {OUT} could not be written: the server is too busy")
-    assert ended.err.endswith("; run the same command again to go on\n")
     assert (ended.out, ended.err.count("\n")) == ("", 1)
+    found = re.fullmatch(
+        rf"dsi: {OUT} could not be written: the server .*; all files are kept in (.*); upload them later: (python -c .*)\n",
+        ended.err,
+    )
+    assert found is not None, ended.err
+    assert dsi("analyze", folder, "-o", tmp_path / "out", *QUICK).code == 0
+    assert set(contents(Path(found[1]))) == set(contents(tmp_path / "out"))
+    assert Path(found[1]).is_relative_to(tmp_path / "cache")
     s3.begin()
+    _, *arguments = shlex.split(found[2])
+    subprocess.run([sys.executable, *arguments], check=True)
+    assert set(objects(s3, "results/out")) == set(contents(tmp_path / "out"))
+
+
+def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(mirror, "PATIENCE", 0.0)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    put = type(memory).pipe_file
+
+    def refuse(self, path, value, **options):
+        if path.endswith(".parquet"):
+            raise ConnectionError("reset by peer")
+        return put(self, path, value, **options)
+
+    monkeypatch.setattr(type(memory), "pipe_file", refuse)
+    with pytest.raises(OutputError, match=r"reset by peer\); all files are kept in .*/cache/dsi/unsent/") as raised:
+        analyze(make_run(), "memory://results/out", draws=0, report=False)
+    folder = re.search(r"kept in (.*?);", str(raised.value))
+    assert folder is not None
+    assert open_run(folder[1]).epochs() == [0, 1, 2, 3]
+
+
+def test_a_server_that_comes_back_is_asked_again(monkeypatch):
+    monkeypatch.setattr(connecting, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(connecting, "REST", 0.05)
+    server = connecting.Server("memory")
+
+    def fail():
+        raise ConnectionError("reset by peer")
+
+    for _ in range(connecting.MOST_FAILURES):
+        with pytest.raises(ConnectionError, match="reset by peer"):
+            server.ask(fail)
+    requests = server.requests
+    with pytest.raises(ConnectionError, match="does not answer any more"):
+        server.ask(lambda: "back")
+    assert server.requests == requests, "nothing is asked while the server counts as gone"
+    time.sleep(0.06)
+    assert server.ask(lambda: "back") == "back"
+
+
+def test_a_server_that_denies_access_is_an_output_error(make_run, s3, dsi):
+    folder = make_run()
     s3.status = "403 Forbidden"
     ended = dsi("analyze", folder, "-o", OUT, *QUICK)
     assert (ended.code, ended.err) == (5, f"dsi: {OUT} cannot be listed: the server denies access (Forbidden)\n")

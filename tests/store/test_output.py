@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from contextlib import ExitStack
@@ -89,6 +90,37 @@ def test_a_second_writer_is_told_who_writes(tmp_path):
         pass
 
 
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
+    def refuse(file, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    for _ in range(2):
+        with output.writing(tmp_path / "out"):
+            (tmp_path / "out" / CHECKPOINTS.path).touch()
+    (warning,) = caplog.messages
+    assert f"the file system of {tmp_path / 'out'} has no locks ({os.strerror(number)})" in warning
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [CHECKPOINTS.path]
+
+
+def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(tmp_path, monkeypatch):
+    def fail(file, operation):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OutputError, match=r"out could not be written: Input/output error"):
+        output.writing(tmp_path / "out").__enter__()
+
+
+def test_an_empty_folder_that_was_there_before_is_kept(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with output.writing(tmp_path / "mine"):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
 def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch):
     """Its lock would keep nobody out: the next process would make another."""
     out, first = tmp_path / "out", ExitStack()
@@ -97,7 +129,7 @@ def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch
     real = fcntl.flock
 
     def late(file, operation):
-        first.close()
+        first.close()  # only the first call has something to close
         real(file, operation)
 
     second = ExitStack()
