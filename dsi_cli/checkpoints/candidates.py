@@ -41,6 +41,7 @@ _NO_CLASSIFIER = (
 )  # fmt: skip
 """Names of modules that mean something else, with what they mean."""
 _NO_CLASSIFIER_NAMES = tuple((meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern in _NO_CLASSIFIER)
+_ANY_OTHER_NAME = re.compile("|".join(pattern for _, pattern in _NO_CLASSIFIER), re.IGNORECASE)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 WIDE = 256
 """A square matrix of at least this size is taken for a hidden layer if nothing else tells."""
@@ -249,7 +250,9 @@ def _body_block(layer: Layer) -> tuple[object, ...] | None:
 
 
 def _doubt_by_name(layer: Layer) -> str | None:
-    meaning = next((meaning for meaning, pattern in _NO_CLASSIFIER_NAMES if any(map(pattern.search, layer.module))), None)
+    meaning = None
+    if any(map(_ANY_OTHER_NAME.search, layer.module)):
+        meaning = next(meaning for meaning, pattern in _NO_CLASSIFIER_NAMES if any(map(pattern.search, layer.module)))
     if meaning is None and any(map(_DECODER.search, layer.module[:-1])):
         meaning = "a part of a decoder"
     if meaning is None and any("bbox" in part.lower() for part in layer.module[-1:]):
@@ -270,7 +273,7 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     in_loss = any(map(IN_LOSS.search, (*layer.path, *layer.module[:-1])))
     name = layer.module[-1]
     if name == "fc" and (in_loss or not layer.module[:-1]):
-        return replace(layer, width_in=rows, width_out=columns, weight=weight.turned,
+        return layer._replace( width_in=rows, width_out=columns, weight=weight.turned,
                        refusal="holds several centres for each class (SoftTriple), so no single row is a class")  # fmt: skip
     turned: bool | None = None
     convention = {"proxies": False, "W": True if in_loss else None}.get(name)  # of pytorch-metric-learning
@@ -285,7 +288,7 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     if turned is None:
         return layer
     oriented = weight.turned if turned else weight
-    return replace(layer, weight=oriented, width_out=oriented.shape[0], width_in=oriented.shape[1])
+    return layer._replace(weight=oriented, width_out=oriented.shape[0], width_in=oriented.shape[1])
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:

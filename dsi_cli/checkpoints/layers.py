@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import prod
 from typing import NamedTuple
@@ -54,8 +54,7 @@ class Factors:
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Layer:
+class Layer(NamedTuple):
     """A layer of a network.
 
     Attributes
@@ -106,7 +105,7 @@ def layers_of(groups: Sequence[StateDict]) -> list[Layer]:
             if layer is None or "lora" in module.split("."):
                 continue
             if {module, module.rpartition(".")[0]} & adapted and layer.factors.kind != LORA and layer.weight is not None:
-                layer = replace(layer, refusal=layer.refusal or _ADAPTED)
+                layer = layer._replace(refusal=layer.refusal or _ADAPTED)
             found.append(layer)
     return _with_known_sides(found)
 
@@ -127,9 +126,9 @@ def _square_side(layer: Layer, *, turn: bool) -> Layer:
     if layer.kind != "matrix" or not layer.has_bias or layer.width_in != layer.width_out or layer.weight is None:
         return layer
     if turn:
-        return replace(layer, weight=layer.weight.turned, is_turned=True)
-    return replace(
-        layer, refusal="is square, and other layers of this file store their outputs both as rows and as columns"
+        return layer._replace(weight=layer.weight.turned, is_turned=True)
+    return layer._replace(
+        refusal="is square, and other layers of this file store their outputs both as rows and as columns"
     )
 
 
@@ -157,10 +156,10 @@ def is_matrix(tensor: Tensor) -> bool:
 
 def _modules(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[str, Tensor]]]:
     """Return the parameters of each layer: under the layer's path, each parameter's name in the layer and in the state dict."""
-    trained = {_TRAINED_COPY.sub("", name) for name in tensors if _TRAINED_COPY.search(name)}
+    trained = {_TRAINED_COPY.sub("", name) for name in tensors if ".modules_to_save." in name}
     modules: dict[str, dict[str, tuple[str, Tensor]]] = {}
     for name, tensor in tensors.items():
-        short = _TRAINED_COPY.sub("", name)
+        short = _TRAINED_COPY.sub("", name) if trained else name
         if short == name and (".original_module." in name or name in trained):
             continue  # PEFT keeps the weights before training next to the trained copy
         module, parameter = _split(short)
@@ -170,12 +169,10 @@ def _modules(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[str, Te
 
 def _split(name: str) -> tuple[str, str]:
     """Return the layer that a parameter belongs to, and which of its parameters it is."""
-    if name.startswith("parametrizations."):
-        return "", name
-    layer, found, _ = name.partition(".parametrizations.")
-    if found:
-        return layer, name.removeprefix(f"{layer}.")
-    factor = _LORA_FACTOR.search(name) or _LORA_EXTRA.search(name)
+    if "parametrizations." in name:
+        layer, _, parameter = name.rpartition("parametrizations.")
+        return layer.removesuffix("."), f"parametrizations.{parameter}"
+    factor = _LORA_FACTOR.search(name) or _LORA_EXTRA.search(name) if "lora_" in name else None
     if factor is not None:
         return name[: factor.start()], factor.group(0).split(".")[1]
     parent, _, last = name.rpartition(".")
@@ -246,7 +243,7 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     is_depthwise = kind == "other" and weight.shape[1] == 1
     layer = module.layer(parameter, kind, weight.shape[0] if is_depthwise else weight.shape[1], weight.shape[0])
     has_bias = "bias" in module.held or "bias_orig" in module.held
-    return replace(layer, weight=weight, has_bias=has_bias, factors=factors, refusal=refusal, is_turned=is_turned)
+    return layer._replace(weight=weight, has_bias=has_bias, factors=factors, refusal=refusal, is_turned=is_turned)
 
 
 def _norm(module: _Module) -> Layer | None:
@@ -264,7 +261,7 @@ def _raw(module: _Module) -> Layer | None:
         is_part = parameter in _BUFFERS or parameter.startswith(("lora_", "weight", "bias"))
         if not is_part and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
             layer = module.layer(parameter, "raw", 0, 0)
-            return replace(layer, module=(*module.parts, parameter), weight=tensor)
+            return layer._replace(module=(*module.parts, parameter), weight=tensor)
     return None
 
 
