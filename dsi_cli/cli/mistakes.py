@@ -74,7 +74,6 @@ def mistakes(
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
     from dsi_cli.store.runs import Run
-    from dsi_cli.views import contact_sheet
     from dsi_cli.views.mistakes import Asked, most_telling
     from dsi_cli.views.mistakes import pairs as confused_pairs
 
@@ -83,6 +82,8 @@ def mistakes(
     if images is not None and sheet is None:
         raise UsageError("--images says where the images of a contact sheet are: add --sheet FILE.png")
     if sheet is not None:
+        from dsi_cli.views import contact_sheet  # Pillow is needed for a sheet alone
+
         contact_sheet.require_png(sheet)
     asked = Asked(run, epoch, split, truth, prediction, order, most)
     if pairs:
