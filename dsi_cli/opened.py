@@ -1,7 +1,6 @@
 """The `Run` that `open_run` returns: the store's, and what a notebook shows of it.
 
-It is the one class of ours with a base besides errors: what is shown is made by ``report``, which stands above ``store`` and reads
-the store's `Run`.
+It is a subclass because what is shown is made by ``report``, which stands above ``store`` and reads the store's `Run`.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 
 import numpy as np
@@ -25,32 +25,24 @@ class _LocalRanges:
             if not stat.S_ISREG(found.st_mode):
                 raise UnreadableError("not a regular file")
             self._file = path.open("rb", buffering=0)
+            self._lock = Lock()
         except OSError as error:
             raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
         self.size = found.st_size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        parts = []
-        while size:
-            try:
-                part = os.pread(self._file.fileno(), size, offset)
-            except OSError as error:
-                raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
-            if not part:
-                raise PendingError("changed while it was read")
-            parts.append(part)
-            offset, size = offset + len(part), size - len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return self.memory_at(offset, size).tobytes()
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         found = left = np.empty(size, dtype=np.uint8).data
         try:
-            self._file.seek(offset)
-            while left:
-                count = self._file.readinto(left)
-                if not count:
-                    raise PendingError("changed while it was read")
-                left = left[count:]
+            with self._lock:  # the position in the file is one for all threads
+                self._file.seek(offset)
+                while left:
+                    count = self._file.readinto(left)
+                    if not count:
+                        raise PendingError("changed while it was read")
+                    left = left[count:]
         except OSError as error:
             raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
         return found

@@ -82,7 +82,7 @@ def mistakes(
     if images is not None and sheet is None:
         raise UsageError("--images says where the images of a contact sheet are: add --sheet FILE.png")
     if sheet is not None:
-        from dsi_cli.views import contact_sheet  # it imports an image library
+        from dsi_cli.views import contact_sheet  # Pillow is needed for a sheet alone
 
         contact_sheet.require_png(sheet)
     asked = Asked(run, epoch, split, truth, prediction, order, most)

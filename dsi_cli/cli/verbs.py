@@ -179,11 +179,28 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         return DONE, None
     except OSError as error:
         return _of_system(error)
+    except ModuleNotFoundError as error:
+        return _of_package(error)
     except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
-        return BUG, (
-            f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
-            " and what the same command prints with --verbose"
-        )
+        return BUG, _bug(error)
+
+
+def _of_package(error: ModuleNotFoundError) -> tuple[int, str]:
+    """Return the exit code and the message for a package that is missing; one that every command needs is a bug."""
+    from dsi_cli.pipeline.installation import NAMES, SERVES
+
+    module = (error.name or "").partition(".")[0]
+    package = NAMES.get(module, module)
+    if package not in SERVES:
+        return BUG, _bug(error)
+    return USAGE, f"{package} is not installed, which serves {SERVES[package]}: pip install {package}"
+
+
+def _bug(error: Exception) -> str:
+    return (
+        f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
+        " and what the same command prints with --verbose"
+    )
 
 
 def _of_system(error: OSError) -> tuple[int, str | None]:

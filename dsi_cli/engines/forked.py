@@ -14,6 +14,7 @@ import ctypes
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 import sys
 import threading
@@ -52,6 +53,8 @@ def is_possible() -> bool:
     threads = [one for one in threading.enumerate() if type(one).__module__ not in HARMLESS]
     return (
         sys.platform == "linux"
+        and hasattr(os, "fork")
+        and hasattr(signal, "pthread_sigmask")
         and threads == [threading.main_thread()]
         and not multiprocessing.current_process().daemon  # which may have no children
     )

@@ -30,7 +30,7 @@ def _of_machine() -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):  # Windows has no `os.sysconf`
         return _UNKNOWN
 
 

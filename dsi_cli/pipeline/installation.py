@@ -23,13 +23,16 @@ DISTRIBUTION = "dsi-cli"
 DIGESTS = "SHA256SUMS"
 """Beside WordNet's tables, as ``sha256sum`` writes it."""
 SERVES = {
-    "matplotlib": "dsi plot, dsi compare -o",
+    "matplotlib": "dsi plot, dsi compare -o, dsi mistakes --sheet",
     "nltk": "fetching other WordNets for --wordnet",
+    "pillow": "--test, --train, dsi plot, dsi mistakes --sheet",
     "timm": "--model timm:NAME",
     "torch": "--test, --train, dsi_cli.callbacks",
     "torchvision": "--test, --train",
 }
 """Dependencies without which checkpoints are analysed all the same, and what they are for."""
+NAMES = {"PIL": "pillow"}
+"""Packages by the module that is imported, where that has another name."""
 EXTRAS = {
     "lightning": "a callback for Lightning",
     "mlflow": "--log-to mlflow",

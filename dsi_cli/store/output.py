@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from dsi_cli.errors import BusyError, OutputError, UsageError
 from dsi_cli.store import parquet
@@ -161,8 +161,9 @@ def _acquire(lock: FileLock, out: Path) -> None:
             raise
         _warn_of_no_locks(out, error.strerror or str(error))
         return
-    with suppress(OSError):  # Windows lets nobody write a file that is locked
-        path.write_text(f"process {os.getpid()}", encoding="utf-8")
+    if not isinstance(lock, SoftFileLock):  # whose file says by itself who holds it
+        with suppress(OSError):  # Windows lets nobody write a file that is locked
+            path.write_text(f"process {os.getpid()}", encoding="utf-8")
 
 
 def _holder(path: Path) -> str:

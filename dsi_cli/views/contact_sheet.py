@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -128,6 +127,8 @@ def _require_images(rows: list[Mistake]) -> None:
 
 def _fonts() -> _Fonts:
     """Return the fonts, DejaVu Sans out of matplotlib: it has Greek, Cyrillic and accents, and is there on every machine."""
+    import matplotlib as mpl
+
     folder = Path(mpl.get_data_path()) / "fonts" / "ttf"
     plain, bold = folder / "DejaVuSans.ttf", folder / "DejaVuSans-Bold.ttf"
     sizes = ((bold, 18), (bold, 16), (plain, 16), (plain, 13))

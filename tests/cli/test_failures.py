@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import time
@@ -422,6 +421,7 @@ def test_a_full_disk(dsi, make_run, tmp_path):
 
 def test_a_limit_on_the_size_of_files(dsi, dsi_process, make_run, tmp_path):
     def limited():
+        resource = pytest.importorskip("resource", reason="only POSIX has it")
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 
     run, out, undisturbed = make_run(), tmp_path / "out", tmp_path / "undisturbed"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import os
-import pty
 import shlex
 import signal
 import subprocess
@@ -30,6 +29,7 @@ def listed(tmp_path):
 
 def answering(answers, *arguments):
     """Run the command with stdin and stderr on a terminal where somebody types; return code, stdout and what was seen."""
+    pty = pytest.importorskip("pty", reason="only POSIX has it")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "dsi_cli", *map(str, arguments)]
     with subprocess.Popen(command, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE) as process:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
-import pty
 import re
 import subprocess
 import sys
-import termios
 
 import numpy as np
 import pandas as pd
@@ -32,6 +29,7 @@ QUICK = ("--draws", 0)
 
 def on_terminal(*arguments, stream):
     """Run the command with one stream on a terminal; return the code, the terminal's text and the other stream's."""
+    fcntl, pty, termios = (pytest.importorskip(name, reason="only POSIX has it") for name in ("fcntl", "pty", "termios"))
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, b"\x18\x00\x64\x00\x00\x00\x00\x00")
     other = "stderr" if stream == "stdout" else "stdout"

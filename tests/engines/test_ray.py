@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
@@ -290,6 +289,7 @@ def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_r
 def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run, tmp_path):
     folder = make_run(epochs=3)
     opened_here = os.open(folder / "epoch_1.pt", os.O_RDONLY)
+    fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
     hidden = fcntl.fcntl(opened_here, fcntl.F_DUPFD, 700)  # a number that no worker has
     link = folder / "epoch_7.pt"
     try:

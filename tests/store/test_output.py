@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from contextlib import ExitStack
 from pathlib import Path
@@ -92,6 +91,8 @@ def test_a_second_writer_is_told_who_writes(tmp_path):
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch, caplog):
+    fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
+
     def refuse(file, operation):
         raise OSError(number, os.strerror(number))
 
@@ -105,6 +106,8 @@ def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch,
 
 
 def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
+
     def fail(file, operation):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -123,6 +126,7 @@ def test_an_empty_folder_that_was_there_before_is_kept(tmp_path):
 
 def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch):
     """Its lock would keep nobody out: the next process would make another."""
+    fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
     out, first = tmp_path / "out", ExitStack()
     first.enter_context(output.writing(out))
     (out / CHECKPOINTS.path).touch()

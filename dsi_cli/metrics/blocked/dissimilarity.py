@@ -6,11 +6,11 @@ temporary file while the rows are gone through.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -125,6 +125,7 @@ class Waiting:
     def __init__(self, file: Any, size: int, side: int) -> None:
         self._file, self._size, self._side = file, size, side
         self._dtype: np.dtype[Any] = np.dtype(np.uint16)
+        self._lock = Lock()
 
     def add(self, rows: Doubled) -> None:
         """Take the next rows."""
@@ -143,7 +144,9 @@ class Waiting:
     def _tile(self, row: int, column: int) -> Values:
         height, width = (min(self._side, self._size - at) for at in (row, column))
         place = self._dtype.itemsize * (row * self._size + height * column)
-        data = os.pread(self._file.fileno(), self._dtype.itemsize * height * width, place)
+        with self._lock:  # the position in the file is one for all threads
+            self._file.seek(place)
+            data = self._file.read(self._dtype.itemsize * height * width)
         return np.frombuffer(data, dtype=self._dtype).reshape(height, width).astype(np.float64)
 
 

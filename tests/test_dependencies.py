@@ -1,0 +1,121 @@
+"""What the package imports is what `pyproject.toml` declares, and what is heavy may be missing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+pytest_plugins = ("analysed",)
+
+ROOT = Path(__file__).parents[1]
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
+"""By the name that is imported, where it differs."""
+NOT_IMPORTED = {
+    "nltk": "run as `python -m nltk.downloader`",
+    "s3fs": "imported by fsspec",
+    "gcsfs": "imported by fsspec",
+    "huggingface-hub": "imported by fsspec",
+    "sqlalchemy": "imported by MLflow's local store",
+    "alembic": "imported by MLflow's local store",
+}
+EITHER = {"pytorch_lightning", "click"}
+"""Another name of Lightning, which is imported if it is there; and what Typer brings and hands out."""
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "torchvision", "timm", "matplotlib", "nltk"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+from dsi_cli.cli import main
+main()
+"""
+
+
+def imported():
+    """Return the packages that the modules of dsi import, with the modules that do."""
+    found = {}
+    for path in (ROOT / "dsi_cli").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for name in names:
+                found.setdefault(name.partition(".")[0], path.name)
+    return {name: place for name, place in found.items() if name not in {*sys.stdlib_module_names, "dsi_cli"}}
+
+
+def declared():
+    """Return the names of the dependencies, those of extras included."""
+    from packaging.requirements import Requirement
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
+    return {Requirement(text).name.lower().replace("_", "-") for text in texts}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used():
+    used = {DISTRIBUTIONS.get(name, name) for name in imported() if name not in EITHER}
+    assert used - declared() == set()
+    assert declared() - used == set(NOT_IMPORTED)
+
+
+def without(*arguments):
+    """Run a command in a process in which the heavy packages cannot be imported; return exit code, stdout and stderr."""
+    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+@pytest.fixture
+def images(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name / "1.png")
+    return tmp_path / "images"
+
+
+def test_what_needs_no_heavy_package_works_without(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    (tmp_path / "preds.csv").write_text(
+        "epoch,sample,target,prediction\n" + "".join(f"3,{n},{n % 8},{(n + n // 20) % 8}\n" for n in range(40)),
+        encoding="utf-8",
+    )
+    for arguments, expected in (
+        (("scan", run), "epoch_3.pt"),
+        (("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv"), "tables:"),
+        (("report", out), "report.html"),
+        (("watch", run, "-o", out, "--draws", 0, "--every", "0.05s", "--idle", "0.2s"), "tables:"),
+        (("mistakes", out), "cat"),
+        (("neighbors", out, "--class", "cat", "--epoch", 3), "dog"),
+        (("export", out, "--epoch", 3, "-o", tmp_path / "3.csv"), "3.csv"),
+        (("labels", run / "classes.txt"), "cat"),
+        (("wordnet", run / "classes.txt", "-o", tmp_path / "wordnet.csv"), "wordnet.csv"),
+    ):
+        code, printed, errors = without(*arguments)
+        assert (code, expected in printed + errors) == (0, True), (arguments, printed, errors)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package"),
+    [
+        (("plot", "{out}", "sai"), "matplotlib"),
+        (("mistakes", "{out}", "--sheet", "{out}/sheet.png"), "matplotlib"),
+        (("analyze", "{run}", "-o", "{out}", "--test", "{images}", "--model", "timm:resnet18"), "torch"),
+    ],
+)
+def test_what_needs_a_heavy_package_names_it(arguments, package, make_run, images, dsi, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    rows = [f"3,{n},{n % 8},{(n + 1) % 8},{images}/cat/1.png\n" for n in range(40)]
+    (tmp_path / "preds.csv").write_text("epoch,sample,target,prediction,path\n" + "".join(rows), encoding="utf-8")
+    assert dsi("analyze", run, "-o", out, "--draws", 0, "--predictions", tmp_path / "preds.csv").code == 0
+    code, _, errors = without(*(text.format(out=out, run=run, images=images) for text in arguments))
+    assert code == 2
+    assert errors.startswith(f"dsi: {package} is not installed, which serves ")
+    assert errors.endswith(f": pip install {package}\n")
