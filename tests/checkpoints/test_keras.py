@@ -392,3 +392,34 @@ def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square
             file.attrs[f"layer_names{part}"] = [b"x"]
         file["x"] = np.ones((4, 3), "f4")
     scanned_in_bounds(tmp_path / "x.h5")
+
+
+# What the configuration tells of the head.
+
+
+@pytest.mark.parametrize("file", ["x.keras", "x.h5"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_the_layer_that_computes_the_output_is_the_head_whatever_it_is_called(is_nested, file, keras, tmp_path):
+    layers = keras.layers
+    inputs = keras.Input((6,))
+    x = layers.Dense(7, activation="relu", name="body")(inputs)
+    hidden = layers.Dense(5, name="query")(x)
+    output = layers.Activation("softmax")(hidden)
+    model = keras.Model(inputs, output)
+    if is_nested:
+        outer = keras.Input((6,))
+        model = keras.Model(outer, model(outer))
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.head.endswith("query.kernel")
+    assert found.weight.shape == (5, 7)
+
+
+@pytest.mark.parametrize("file", ["x.keras", "x.h5"])
+def test_the_last_layer_with_weights_of_a_row_is_the_head(file, keras, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(7), layers.Dense(5, name="query"), layers.Activation("softmax")]
+    )
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.head.endswith("query.kernel")
+    assert_array_equal(found.weight, model.get_layer("query").get_weights()[0].T)

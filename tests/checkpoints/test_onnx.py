@@ -19,9 +19,10 @@ from numpy.testing import assert_array_equal
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.formats import FORMATS, open_content
 from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
-from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.scan import read_metadata, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
+from dsi_cli.labels.metadata import from_metadata
 
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
 
@@ -495,3 +496,69 @@ def test_external_data_may_be_a_link(tmp_path):
     (tmp_path / "w.bin").rename(tmp_path / "blobs/w")
     (tmp_path / "w.bin").symlink_to("blobs/w")
     assert_array_equal(read_all(path)["fc.weight"], WEIGHT)
+
+
+# What the graph tells of the head.
+
+
+def graph_of(nodes: list, weights: dict[str, np.ndarray], path: Path, outputs: tuple[str, ...] = ("y",)) -> Path:
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", *outputs)}
+    given = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", [values["x"]], [values[name] for name in outputs], given)
+    onnx.save_model(helper.make_model(graph), path)
+    return path
+
+
+BODY, HEAD = np.ones((8, 4), np.float32), np.arange(24, dtype=np.float32).reshape(3, 8)
+AFTER = {
+    "nothing": [],
+    "softmax": [("Softmax", ["h"])],
+    "temperature": [("Div", ["h", "t"]), ("Softmax", ["h1"])],
+    "shift-and-reshape": [("Add", ["t", "h"]), ("Reshape", ["h1", "shape"]), ("Identity", ["h2"])],
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_the_layer_that_computes_the_output_is_the_head_whatever_it_is_called(name, tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["x", "query.weight"], ["h"], transB=1),
+        helper.make_node("MatMul", ["x", "classifier.weight"], ["unused"]),
+    ]
+    last = "h"
+    for place, (operator, inputs) in enumerate(AFTER[name], start=1):
+        last = f"h{place}"
+        nodes.append(helper.make_node(operator, inputs, [last]))
+    weights = {"query.weight": HEAD, "classifier.weight": BODY.T.copy(), "t": np.float32(2), "shape": np.array([-1, 3])}
+    found = scan(require_file(graph_of(nodes, weights, tmp_path / "x.onnx", (last,))))
+    assert found.record.head == "query.weight"
+    assert_array_equal(found.weight, HEAD)
+
+
+def test_two_outputs_leave_the_choice_to_the_other_evidence(tmp_path):
+    nodes = [
+        helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1),
+        helper.make_node("Relu", ["x"], ["features"]),
+    ]
+    found = scan(require_file(graph_of(nodes, {"fc.weight": HEAD}, tmp_path / "x.onnx", ("y", "features"))))
+    assert found.record.head == "fc.weight"
+
+
+def test_weights_in_constant_nodes_count(tmp_path):
+    nodes = [
+        helper.make_node("Constant", [], ["/head/Constant_output_0"], value=numpy_helper.from_array(HEAD.T.copy())),
+        helper.make_node("MatMul", ["x", "/head/Constant_output_0"], ["y"], name="/head/MatMul"),
+    ]
+    found = scan(require_file(graph_of(nodes, {}, tmp_path / "x.onnx")))
+    assert found.record.head == "head.weight"
+    assert_array_equal(found.weight, HEAD)
+
+
+def test_names_as_ultralytics_writes_them_are_labels(tmp_path):
+    path = graph_of(
+        [helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)], {"fc.weight": HEAD}, tmp_path / "x.onnx"
+    )
+    model = onnx.load(path)
+    helper.set_model_props(model, {"names": "{0: 'tench', 1: 'goldfish', 2: \"great white shark\"}"})
+    onnx.save_model(model, path)
+    (labels,) = (found for part in read_metadata(require_file(path)) if (found := from_metadata(part)) is not None)
+    assert labels.names == ("tench", "goldfish", "great white shark")

@@ -1,7 +1,7 @@
 """The side of dsi: one child process that reads files, restarted after a crash.
 
 The child opens no file by itself, except for folders: it asks for ranges of bytes, which dsi reads from a `ByteRanges`. A file
-within a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, which may be followed by bytes.
+within a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, then bytes if it says so.
 """
 
 from __future__ import annotations
