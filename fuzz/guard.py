@@ -108,7 +108,18 @@ class _Watch:
             raise RuntimeError(f"not while a checkpoint is read: {what}")
 
 
+def _is_isolated_reader(event: str, arguments: tuple[Any, ...]) -> bool:
+    """Return whether an event is the start or the end of the child process that reads other libraries' formats."""
+    if event == "subprocess.Popen":
+        return any("dsi_cli.checkpoints.isolated.worker" in str(one) for one in arguments[1])
+    if event == "os.kill":
+        return bool(arguments[0] != os.getpid() and arguments[1] == signal.SIGKILL)
+    return event == "open" and arguments[0] == os.devnull
+
+
 def _suspicious(event: str, arguments: tuple[Any, ...], folder: str) -> str | None:
+    if _is_isolated_reader(event, arguments):
+        return None
     if event == "open":
         path, mode, flags = (*arguments, None, None, None)[:3]
         if isinstance(path, int):

@@ -14,6 +14,7 @@ _LIMITED = textwrap.dedent(
     from pathlib import Path
     from dsi_cli.checkpoints import state
     from dsi_cli.checkpoints.formats import keras, keras_h5, msgpack, onnx, orbax, safetensors, torch_legacy, torch_zip
+    from dsi_cli.checkpoints.isolated import client
     from dsi_cli.checkpoints.scan import Choice, list_tensors, read_metadata, require_file, scan
     from dsi_cli.errors import CheckpointError
     import pyarrow

@@ -1,36 +1,27 @@
 """TensorBoard's event files: the scalars of a training, by step, and from steps to epochs.
 
-A file is a row of records (length, checksum, bytes, checksum), each a protocol buffer: an event with a step and a summary of named
-numbers. Images and histograms are stepped over. Which epoch a step belongs to:
+TensorBoard's own reader gives the scalars (`dsi_cli.checkpoints.isolated.event_file`). Which epoch a step belongs to:
 
 1. by the tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face): the value logged last at or before the step, rounded up;
 2. without it a step is an epoch where each curve has the same steps, one after the other from 0 or 1, and one of them is the test
    split's: nobody evaluates after each optimiser step. A first step may lack some curves.
-
-Source: tensorflow/core/util/event.proto, tensorflow/core/framework/summary.proto.
 """
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
-from math import ceil, isfinite
+from math import ceil
 from typing import Any
 
-from dsi_cli.checkpoints.formats.protobuf import BYTES, FIXED32, VARINT, Field, Wire, signed
+from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.places import Place, RemotePath
 from dsi_cli.store import output
 
 PATTERN = "events.out.tfevents.*"
 MOST_FILES = 64
-MOST_FIELDS = 2_000_000
-"""Of one file: a quarter of a million scalars."""
-_STEP, _VERSION, _SUMMARY, _VALUE, _TAG, _NUMBER = 2, 3, 5, 1, 1, 2
-_HEAD, _TAIL = 12, 4
-_LONGEST_TAG = 256
 _EPOCH_TAGS = ("epoch", "train/epoch")
 Scalars = dict[str, dict[int, float]]
 """By tag in small letters, then by step; the value that was written last."""
@@ -59,9 +50,8 @@ def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list
     """
     scalars: Scalars = {}
     for file in files_of(path):
-        for step, tag, value in _scalars(file):
-            if tag in curves or tag in _EPOCH_TAGS:
-                scalars.setdefault(tag, {})[step] = value
+        for step, tag, value in _scalars(file, [*curves, *_EPOCH_TAGS]):
+            scalars.setdefault(tag, {})[step] = value
     epochs = next((scalars[tag] for tag in _EPOCH_TAGS if tag in scalars), None)
     found = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
     if not found:
@@ -90,37 +80,9 @@ def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
         raise UnreadableError("its curves have different steps, and no tag 'epoch' says which epoch a step belongs to")
 
 
-def _scalars(path: Place) -> Iterator[tuple[int, str, float]]:
+def _scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
-    with Source(path) as source:
-        wire = Wire(source, MOST_FIELDS)
-        at, is_first = 0, True
-        while at + _HEAD <= source.size:
-            (length,) = struct.unpack("<Q", source.read_at(at, 8))
-            begin, end = at + _HEAD, at + _HEAD + length
-            if end + _TAIL > source.size:
-                break
-            if not length:
-                raise UnreadableError(f"no event file: an empty record at byte {at}")
-            fields = list(wire.fields(begin, end))
-            if is_first and not any(one.number == _VERSION for one in fields):
-                raise UnreadableError("no event file: its first record has no version")
-            is_first, at = False, end + _TAIL
-            yield from _event(wire, source, fields)
-        if is_first:
-            raise UnreadableError("no event file: it has no whole record")
-
-
-def _event(wire: Wire, source: Source, fields: list[Field]) -> Iterator[tuple[int, str, float]]:
-    step = next((signed(one.value) for one in fields if one.number == _STEP and one.wire == VARINT), 0)
-    for summary in (one for one in fields if one.number == _SUMMARY and one.wire == BYTES):
-        for value in wire.fields(summary.begin, summary.end):
-            if value.number != _VALUE or value.wire != BYTES:
-                continue
-            parts = wire.grouped(value.begin, value.end, (_TAG, _NUMBER))
-            numbers = [one for one in parts[_NUMBER] if one.wire == FIXED32]
-            tags = [one for one in parts[_TAG] if one.end - one.begin <= _LONGEST_TAG]
-            if numbers and tags and step >= 0:
-                (number,) = struct.unpack("<f", source.read_at(numbers[-1].begin, 4))
-                if isfinite(number):
-                    yield step, wire.text(tags[-1]).lower(), number
+    file = path.fetched() if isinstance(path, RemotePath) else path
+    with Source(file) as source:
+        content = open_isolated("event_file", source.size, path=str(file.absolute()), tags=tags)
+    yield from content.tree["scalars"]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from dsi_cli.checkpoints.candidates import SINGLE_ROW, UNCLEAR_SIDE, WIDE, Candidate, oriented, rank
+from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.layers import IN_LOSS, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
@@ -54,6 +55,7 @@ def choose(
     wanted: str | None = None,
     classes: int | None = None,
     with_background: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> Head:
     """Return the classifier head among a checkpoint's state dicts.
 
@@ -64,6 +66,7 @@ def choose(
     wanted : the head's name as the user gave it: the whole name of a tensor or layer, or the end of one
     classes : the number of classes, if labels or metadata tell it
     with_background : whether a row more than that is plausible in any network, and not in detectors alone
+    outputs : the names of the weights that compute outputs of the model, if its graph tells
 
     Raises
     ------
@@ -79,9 +82,9 @@ def choose(
     groups = usable(list(found), role)
     if wanted is not None:
         return _named(groups, wanted, classes)
-    candidates = rank(groups, classes)
+    candidates = with_outputs(rank(groups, classes), outputs)
     if with_background and classes is not None and not any(one.fits for one in candidates):
-        candidates = rank(groups, classes + 1)
+        candidates = with_outputs(rank(groups, classes + 1), outputs)
     best = _best(candidates, classes, groups)
     if best.layer.refusal is not None:
         raise NoHeadError(f"{best.title} {best.layer.refusal}")

@@ -20,6 +20,7 @@ from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, json
 from dsi_cli.checkpoints.candidates import Candidate, rank
 from dsi_cli.checkpoints.discover import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
+from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
@@ -247,9 +248,10 @@ def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[s
         told = _classes_told(found, content.tree)
         expected = told if told is not None else classes
         groups = _groups(content)
-        candidates = rank(head.usable(groups, layouts.EMA if choice.ema else layouts.RAW), expected)
+        ranked = rank(head.usable(groups, layouts.EMA if choice.ema else layouts.RAW), expected)
+        candidates = with_outputs(ranked, content.outputs)
         try:
-            picked = _pick(groups, choice, expected, with_background=told is not None)
+            picked = _pick(groups, choice, expected, with_background=told is not None, outputs=content.outputs)
         except (NoHeadError, AmbiguousHeadError) as error:
             return str(error), candidates
     return f"the head is {picked.name} {picked.tensor.shape}", candidates
@@ -306,7 +308,7 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
     if layouts.is_training_state(content.tree, groups, found.path.name):
         return Scanned(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
-        picked = _pick(groups, wanted.choice, expected, with_background=told is not None)
+        picked = _pick(groups, wanted.choice, expected, with_background=told is not None, outputs=content.outputs)
         config = beside(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
         rows = head_weight.rows(content, picked, config)
         hashed = head_weight.fingerprint(content, picked, rows) if wanted.with_fingerprint else None
@@ -327,10 +329,15 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
 
 
 def _pick(
-    groups: list[layouts.StateDict], choice: Choice, classes: int | None, *, with_background: bool = False
+    groups: list[layouts.StateDict],
+    choice: Choice,
+    classes: int | None,
+    *,
+    with_background: bool = False,
+    outputs: Sequence[str] | None = None,
 ) -> head.Head:
     role = layouts.EMA if choice.ema else layouts.RAW
-    return head.choose(groups, role, wanted=choice.head, classes=classes, with_background=with_background)
+    return head.choose(groups, role, wanted=choice.head, classes=classes, with_background=with_background, outputs=outputs)
 
 
 def _groups(content: Content) -> list[layouts.StateDict]:

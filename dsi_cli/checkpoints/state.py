@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import head, layouts
 from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.scan import Choice, open_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
@@ -42,7 +43,7 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
     """
     with ExitStack() as stack:
         _, content, sources = open_checkpoint(found, stack)
-        group, name = _group(content.tree, choice, classes)
+        group, name = _group(content, choice, classes)
         _require_room(group, max(found.bytes, sum(source.size for source in sources)))
         return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
@@ -51,7 +52,7 @@ def shapes(found: Found, choice: Choice, classes: int | None = None) -> dict[str
     """Return what these weights are, without reading them; parameters and errors as for `read`."""
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(found, stack)
-        return _group(content.tree, choice, classes)[0].tensors
+        return _group(content, choice, classes)[0].tensors
 
 
 def _require_room(group: StateDict, held: int) -> None:
@@ -61,11 +62,11 @@ def _require_room(group: StateDict, held: int) -> None:
         raise UnreadableError(f"its tensors have {wanted} bytes, which is more than the file ({held}) can hold")
 
 
-def _group(tree: Any, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:
-    groups = layouts.state_dicts(tree, layouts.trainer_of(tree).name)
+def _group(content: Content, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:
+    groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
     role = layouts.EMA if choice.ema else layouts.RAW
     try:
-        picked = head.choose(groups, role, wanted=choice.head, classes=classes)
+        picked = head.choose(groups, role, wanted=choice.head, classes=classes, outputs=content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == role] or groups
         if not usable or choice.head is not None:

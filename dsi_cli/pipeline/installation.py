@@ -34,11 +34,15 @@ SERVES = {
 NAMES = {"PIL": "pillow"}
 """Packages by the module that is imported, where that has another name."""
 EXTRAS = {
+    "all": "everything that is listed here",
+    "jax": "checkpoints of Flax and Orbax",
+    "keras": "checkpoints of Keras, and HDF5 files",
     "lightning": "a callback for Lightning",
     "mlflow": "--log-to mlflow",
+    "onnx": "ONNX models",
     "ray": "--engine ray: a cluster",
     "remote": "folders on S3, Google Cloud and the Hugging Face hub",
-    "tensorboard": "--log-to tensorboard",
+    "tensorboard": "--log-to tensorboard, and curves from event files",
     "transformers": "--model transformers:FOLDER, and a callback for its Trainer",
     "wandb": "--log-to wandb",
 }

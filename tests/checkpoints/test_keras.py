@@ -18,7 +18,6 @@ from numpy.testing import assert_array_equal
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.formats import Content, open_content
-from dsi_cli.checkpoints.formats.keras_h5 import LARGEST_CONFIG, parsed
 from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
@@ -325,12 +324,6 @@ def test_a_damaged_configuration_costs_the_order_alone(config, saved, tmp_path):
     assert_array_equal(found.weight, scanned(saved).weight)
 
 
-def test_configurations_have_bounds():
-    assert parsed(json.dumps({"a": 1})) == {"a": 1}
-    assert parsed(b" " * (LARGEST_CONFIG + 1)) is None
-    assert parsed(b"[" + b"[],[]," * 300_000 + b"1]") is None
-
-
 def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):
     model = keras.Sequential([keras.Input((2000,)), keras.layers.Dense(2000), keras.layers.Dense(5)])
     path = save(model, tmp_path / "x.keras")
@@ -338,7 +331,7 @@ def test_little_of_a_large_archive_is_asked_for(keras, tmp_path):
         _, content, (source,) = open_content(path, stack)
         content.read(content.tree["layers.dense_1.kernel"])
         assert source.size > 16_000_000
-        assert source.asked < 100_000
+        assert source.asked < 200_000
 
 
 def test_an_archive_cut_anywhere_is_pending(saved, tmp_path):
@@ -390,7 +383,7 @@ def test_long_names_of_many_layers_are_refused(tmp_path):
                 file[f"layers/dense{f'_{number}' * bool(number)}/vars/{variable}"] = (
                     file["layers/dense/vars/0"] if number or variable else np.ones((4, 3), "f4")
                 )
-    assert "names of more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
+    assert "have more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
 
 
 def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square(tmp_path):
@@ -399,3 +392,34 @@ def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square
             file.attrs[f"layer_names{part}"] = [b"x"]
         file["x"] = np.ones((4, 3), "f4")
     scanned_in_bounds(tmp_path / "x.h5")
+
+
+# What the configuration tells of the head.
+
+
+@pytest.mark.parametrize("file", ["x.keras", "x.h5"])
+@pytest.mark.parametrize("is_nested", [False, True])
+def test_the_layer_that_computes_the_output_is_the_head_whatever_it_is_called(is_nested, file, keras, tmp_path):
+    layers = keras.layers
+    inputs = keras.Input((6,))
+    x = layers.Dense(7, activation="relu", name="body")(inputs)
+    hidden = layers.Dense(5, name="query")(x)
+    output = layers.Activation("softmax")(hidden)
+    model = keras.Model(inputs, output)
+    if is_nested:
+        outer = keras.Input((6,))
+        model = keras.Model(outer, model(outer))
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.head.endswith("query.kernel")
+    assert found.weight.shape == (5, 7)
+
+
+@pytest.mark.parametrize("file", ["x.keras", "x.h5"])
+def test_the_last_layer_with_weights_of_a_row_is_the_head(file, keras, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(7), layers.Dense(5, name="query"), layers.Activation("softmax")]
+    )
+    found = scanned(save(model, tmp_path / file))
+    assert found.record.head.endswith("query.kernel")
+    assert_array_equal(found.weight, model.get_layer("query").get_weights()[0].T)

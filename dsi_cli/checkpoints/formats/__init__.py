@@ -33,6 +33,8 @@ class Content:
     read: Callable[[Tensor], NDArray[Any]]
     notes: list[str] = field(default_factory=list)
     """What a person should know though the file could be read (a wrong checksum)."""
+    outputs: list[str] | None = None
+    """The names of the weights whose layers compute the outputs of the model; None if the file does not tell."""
 
 
 class Format(NamedTuple):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from dsi_cli.checkpoints import jsontext
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.formats.archives import Archive
-from dsi_cli.checkpoints.formats.keras_h5 import LARGEST_CONFIG, content_of, parsed
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
 from dsi_cli.errors import PendingError, UnreadableError
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
+_LARGEST_TEXT = 8 << 20
+"""Bytes of JSON; the largest networks of keras.applications have 1 MB."""
 _LARGEST_INFLATED = 64 << 20
 """Bytes of weights that are deflated, and so have to be held whole; Keras itself stores them as they are."""
 
@@ -27,25 +29,31 @@ class _Held:
             raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
         return self._data[offset : offset + size]
 
-    def memory_at(self, offset: int, size: int) -> memoryview:
-        return memoryview(bytearray(self.read_at(offset, size)))
-
 
 def open_content(archive: Archive) -> Content:
     """Return the content of a ``.keras`` archive; errors as for `dsi_cli.checkpoints.formats.open_content`."""
-    metadata = _json(archive, _METADATA)
-    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
-    content = content_of(_weights(archive), _json(archive, _CONFIG), version if isinstance(version, str) else None)
+    weights = _weights(archive)
+    version = _version(_text(archive, _METADATA))
+    content = open_isolated("hdf5", weights.size, weights, config=_text(archive, _CONFIG), version=version)
     content.notes.extend(archive.notes)
     return content
 
 
-def _json(archive: Archive, name: str) -> Any:
+def _text(archive: Archive, name: str) -> str:
     size = archive.sizes.get(name, 0)
-    return parsed(archive.whole(name, LARGEST_CONFIG)) if 0 < size <= LARGEST_CONFIG else None
+    return archive.whole(name, _LARGEST_TEXT).decode("utf-8", "replace") if 0 < size <= _LARGEST_TEXT else ""
 
 
-def _weights(archive: Archive) -> Source | _Held:
+def _version(text: str) -> str | None:
+    try:
+        metadata: Any = jsontext.parse(text.encode())
+    except (ValueError, RecursionError):
+        return None
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    return version if isinstance(version, str) else None
+
+
+def _weights(archive: Archive) -> ByteRanges:
     try:
         return archive.window(_WEIGHTS)
     except UnreadableError:  # deflated; where it is worse than that, reading it whole says so

@@ -1,0 +1,55 @@
+"""TensorBoard's event files by ``tensorboard``: the scalars with the tags that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import IO, Any
+
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.util import tensor_util
+
+from dsi_cli.checkpoints.isolated.listing import Listing
+from dsi_cli.errors import UnreadableError
+
+
+def open_file(_file: IO[bytes], path: str, tags: list[str]) -> Listing:
+    """Return the scalars of a file as rows of step, tag in small letters, and value.
+
+    A file that is still being written ends with its last whole record.
+
+    Parameters
+    ----------
+    path : the file, which TensorBoard opens by itself
+    tags : the tags that count, in small letters
+    """
+    wanted = set(tags)
+    events = LegacyEventFileLoader(path).Load()
+    first = next(events, None)
+    if first is None or not first.file_version:
+        raise UnreadableError("no event file: its first record has no version")
+    rows = [
+        [event.step, value.tag.lower(), number]
+        for event in events
+        if event.step >= 0
+        for value in event.summary.value
+        if value.tag.lower() in wanted
+        for number in _numbers(value)
+        if isfinite(number)
+    ]
+    return Listing(_no_tensor, values={"scalars": rows})
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield the number that a summary's value holds, as TensorFlow 1 or 2 writes it; nothing for images and histograms."""
+    kind = value.WhichOneof("value")
+    if kind == "simple_value":
+        yield float(value.simple_value)
+    elif kind == "tensor" and value.metadata.plugin_data.plugin_name in ("", "scalars"):
+        array = tensor_util.make_ndarray(value.tensor)
+        if array.size == 1 and array.dtype.kind in "fiu":
+            yield float(array.item())
+
+
+def _no_tensor(key: str) -> Any:
+    raise UnreadableError(f"an event file has no tensor {key!r}")

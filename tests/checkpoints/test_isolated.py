@@ -1,0 +1,191 @@
+"""The child process that reads other libraries' formats: limits, crashes, missing packages."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from dsi_cli.checkpoints.formats import open_content
+from dsi_cli.checkpoints.isolated.client import open_isolated
+from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import UnreadableError
+
+KERNEL = np.arange(35, dtype=np.float32).reshape(5, 7)
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["fc/weight"] = KERNEL
+    return tmp_path / "x.h5"
+
+
+def children() -> set[int]:
+    """Return the child processes of this process."""
+    lists = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(number) for one in lists for number in one.read_text().split()}
+
+
+def read(path: Path) -> np.ndarray:
+    with Source(path) as source:
+        content = open_isolated("hdf5", source.size, source)
+        return content.read(content.tree["fc.weight"])
+
+
+def run(code: str, folder: Path, path: str = "", *options: str) -> str:
+    """Return what a new Python process prints that runs a code or a module in a folder."""
+    where = os.pathsep.join(filter(None, [path, str(Path(__file__).resolve().parents[2])]))
+    environment = {**os.environ, "PYTHONPATH": where, "COLUMNS": "300"}
+    command = [sys.executable, "-P", *(options or ("-c", code))]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return " ".join((ended.stdout + ended.stderr).split())
+
+
+def test_one_child_serves_all_files(weights):
+    read(weights)
+    before = children()
+    for _ in range(5):
+        assert_array_equal(read(weights), KERNEL)
+    assert children() == before
+
+
+LIMITED = """
+from pathlib import Path
+from dsi_cli.checkpoints.isolated.client import Limits, open_isolated
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import UnreadableError
+with Source(Path("x.h5")) as source:
+    try:
+        open_isolated("hdf5", source.size, source, Limits(LIMITS))
+    except UnreadableError as error:
+        print(error)
+    print(list(open_isolated("hdf5", source.size, source).tree))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ("seconds=0.01", "h5py took more than 0.01 s to read it; the file may be damaged"),
+        ("memory=1 << 20", "it asks for too much (MemoryError)|h5py crashed|a library cannot be imported"),
+    ],
+)
+def test_a_request_beyond_its_limits_ends_with_a_reason_and_the_next_one_works(limits, reason, weights):
+    told = run(LIMITED.replace("LIMITS", limits), weights.parent)
+    assert any(one in told for one in reason.split("|"))
+    assert told.endswith("['fc.weight']")
+
+
+class Crashing(Source):
+    """A file whose reading coincides with a crash of the child."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        for child in children():
+            os.kill(child, signal.SIGSEGV)
+        return super().read_at(offset, size)
+
+
+def test_a_crash_is_the_reason_of_one_file_and_the_next_one_works(weights):
+    with (
+        Crashing(weights) as source,
+        pytest.raises(UnreadableError, match=r"h5py crashed while it read the file \(SIGSEGV\)"),
+    ):
+        open_isolated("hdf5", source.size, source)
+    assert_array_equal(read(weights), KERNEL)
+
+
+def test_files_are_read_by_several_threads(weights):
+    barrier = threading.Barrier(4)
+
+    def work(_number: int) -> bool:
+        barrier.wait()
+        return all(np.array_equal(read(weights), KERNEL) for _ in range(10))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(4)))
+
+
+def test_two_open_files_are_read_in_turn(weights, tmp_path):
+    with h5py.File(tmp_path / "y.h5", "w") as file:
+        file["fc/weight"] = KERNEL + 1
+    with ExitStack() as stack:
+        first, second = (open_content(path, stack)[1] for path in (weights, tmp_path / "y.h5"))
+        for _ in range(2):
+            assert_array_equal(first.read(first.tree["fc.weight"]), KERNEL)
+            assert_array_equal(second.read(second.tree["fc.weight"]), KERNEL + 1)
+
+
+def test_a_module_next_to_the_checkpoints_is_not_imported(weights):
+    (weights.parent / "h5py.py").write_text("raise SystemExit('imported')")
+    code = "from dsi_cli.checkpoints.scan import require_file, scan; from pathlib import Path"
+    assert run(f"{code}; print(scan(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
+
+
+# Without the packages.
+
+BLOCKED = textwrap.dedent(
+    """
+    import importlib.abc, sys
+    class Blocker(importlib.abc.MetaPathFinder):
+        def find_spec(self, name, path=None, target=None):
+            if name.partition(".")[0] in ("h5py", "onnx", "tensorstore", "msgpack", "tensorboard"):
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    sys.meta_path.insert(0, Blocker())
+    """
+)
+EXTRAS = {"weights.h5": "keras", "model.onnx": "onnx", "flax.msgpack": "jax", "orbax": "jax"}
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_a_missing_package_is_one_line_with_the_command_and_scan_lists_the_file(name, tmp_path):
+    make = {"weights.h5": _hdf5, "model.onnx": _onnx, "flax.msgpack": _msgpack, "orbax": _orbax}[name]
+    (tmp_path / "runs").mkdir()
+    make(tmp_path / "runs" / name)
+    assert scan(require_file(tmp_path / "runs" / name)).record.status == "ok" or name == "orbax"
+    (tmp_path / "blocked").mkdir()
+    (tmp_path / "blocked" / "sitecustomize.py").write_text(BLOCKED)
+    told = run("", tmp_path, str(tmp_path / "blocked"), "-m", "dsi_cli", "scan", "runs")
+    assert f"pip install 'dsi-cli[{EXTRAS[name]}]'" in told
+    assert "Traceback" not in told
+    assert name in told
+
+
+def _hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["fc/weight"] = KERNEL
+
+
+def _onnx(path: Path) -> None:
+    import onnx
+
+    weight = onnx.numpy_helper.from_array(KERNEL, "fc.weight")
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "y")]
+    node = onnx.helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1)
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", values[:1], values[1:], [weight])), path)
+
+
+def _msgpack(path: Path) -> None:
+    from flax import serialization
+
+    path.write_bytes(serialization.to_bytes({"params": {"head": {"kernel": KERNEL, "bias": KERNEL[0]}}}))
+
+
+def _orbax(path: Path) -> None:
+    import tensorstore
+
+    root = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{path}/"}, "path": "params.head.kernel/"}
+    spec = {"driver": "zarr", "kvstore": root}
+    tensorstore.open(spec, create=True, dtype=KERNEL.dtype, shape=KERNEL.shape).result().write(KERNEL).result()
