@@ -1,8 +1,8 @@
-"""Rows of a head that are no class: background, or no object. How many there are, and at which end, by evidence.
+"""Rows of a head that are no class, but the background or "no object": how many there are, and at which end.
 
-A number of classes that is told (a config, a list in the metadata) tells one; labels that a person gave do only where the
-head's name is a detector's, since elsewhere a list that is one short is a mistake. torchvision's R-CNNs put the background
-first; DETR and its kin, Detectron2 and MMDetection put it, or no object, last.
+A number of classes in a config or in the metadata is evidence for such a row. A label list that the user gave is evidence only if
+the head's name is that of a detector, since elsewhere a list that is one short is a mistake. The R-CNNs of torchvision have the
+background first; DETR and its relatives, Detectron2 and MMDetection have it, or "no object", last.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""LoRA adapters: low-rank changes to a model that is stored elsewhere, put together with it where it is there.
+"""LoRA adapters, which change the weights of a base model by low-rank matrices.
 
-An adapter of PEFT's is ``adapter_model.safetensors`` beside ``adapter_config.json``, which names the base model. A classifier that
-was trained whole is in the adapter itself, and is found there as in any checkpoint. Else it is the base's, with the adapter's
-change, if it has one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). A base on a hub is not fetched.
+PEFT stores an adapter as ``adapter_model.safetensors`` with ``adapter_config.json`` next to it, which names the base model. If the
+classifier head was trained as a whole, it is in the adapter and is found there as in any checkpoint. Otherwise it is the head of the
+base model, plus the adapter's change if there is one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). dsi looks for the
+base model on this machine only.
 """
 
 from __future__ import annotations
@@ -56,7 +57,10 @@ def open_base(adapter: Place, config: Any, stack: ExitStack) -> Content:
     folders = [adapter.parent / name, adapter.parent.parent / name]
     found = next((folder / file for folder in folders for file in BASES if (folder / file).is_file()), None)
     if found is None:
-        raise NoHeadError(f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here")
+        raise NoHeadError(
+            f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"
+            " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving"
+        )
     return open_content(found, stack)[1]
 
 
