@@ -2,8 +2,8 @@
 
 PEFT stores an adapter as ``adapter_model.safetensors`` with ``adapter_config.json`` next to it, which names the base model. If
 the classifier head was trained as a whole, it is in the adapter and is found there as in any checkpoint. Otherwise it is the head
-of the base model, plus the adapter's change if there is one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). dsi looks for the
-base model on this machine only.
+of the base model, plus the adapter's change if there is one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). dsi looks for
+the base model on this machine only.
 """
 
 from __future__ import annotations
