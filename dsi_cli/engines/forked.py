@@ -4,8 +4,9 @@ Threads that do such jobs wait for each other (measured: two are no quicker than
 made, without a second of start and with little memory of its own; only jobs and results travel.
 
 A copy of a process has none of its threads, and whatever lock one of those held stays locked for ever. So copies are made
-where there is no other thread of Python's, but for the one that redraws a progress bar, whose locks no job takes. Elsewhere (a
-notebook, a server, a system that does not copy processes safely) `is_possible` says no.
+where there is no other thread of Python's, except those whose locks no job takes: one redraws a progress bar, others upload an
+output. Elsewhere (a notebook, a server, a system that does not copy processes safely) `is_possible` says no, and `why_not`
+gives the reason.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ _log = logging.getLogger(__name__)
 
 HARMLESS = ("rich.live",)
 """Modules of threads whose locks no job takes."""
+UPLOADING, WAITING = "dsi-upload", "fsspecIO"
+"""Names of two threads whose locks no job takes: one uploads an output, and fsspec waits for servers in the other. They are idle
+while a process is copied: see `dsi_cli.store.mirror.UPLOADING`."""
 PR_SET_PDEATHSIG, M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = 1, -1, -3
 """Linux's name of an option, and glibc's of two."""
 WORTH = 0.1
@@ -50,14 +54,35 @@ GRACE = 10.0
 
 def is_possible() -> bool:
     """Return whether this process can be copied safely now."""
-    threads = [one for one in threading.enumerate() if type(one).__module__ not in HARMLESS]
-    return (
-        sys.platform == "linux"
-        and hasattr(os, "fork")
-        and hasattr(signal, "pthread_sigmask")
-        and threads == [threading.main_thread()]
-        and not multiprocessing.current_process().daemon  # which may have no children
-    )
+    return why_not() is None
+
+
+def why_not() -> str | None:
+    """Return why this process cannot be copied safely now, None if it can."""
+    if sys.platform != "linux" or not (hasattr(os, "fork") and hasattr(signal, "pthread_sigmask")):
+        return f"dsi starts further processes on Linux alone, and this is {sys.platform}"
+    others = _other_threads()
+    if threading.current_thread() is not threading.main_thread() or others:
+        listed = ", ".join(sorted({one.name for one in others})[:3])
+        return f"dsi cannot start further processes next to other threads ({listed}), such as those of a notebook"
+    if multiprocessing.current_process().daemon:
+        return "this is a daemon process of multiprocessing, which may not start further ones"
+    return None
+
+
+def _other_threads() -> list[threading.Thread]:
+    """Return the threads that may hold a lock which a job takes."""
+    threads = threading.enumerate()
+    harmless = [UPLOADING, WAITING]
+    if any(one.name == WAITING for one in threads):
+        harmless.append("asyncio_")  # looks up the addresses of servers for it
+    return [
+        one
+        for one in threads
+        if one is not threading.main_thread()
+        and type(one).__module__ not in HARMLESS
+        and not one.name.startswith(tuple(harmless))
+    ]
 
 
 def map_in_order(

@@ -9,15 +9,23 @@ busy, they only wait for each other (measured: 6 times slower on two busy cores)
 
 from __future__ import annotations
 
+import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.engines import Chosen, Job, Result, forked
 from dsi_cli.engines.machine import usable_cores
+
+_log = logging.getLogger(__name__)
+
+WORTH_TELLING = 5.0
+"""Seconds of work on one core after which dsi says why the others are idle."""
 
 
 class Local:
@@ -39,7 +47,7 @@ class Local:
         workers = usable_cores()
         if workers > 1 and forked.is_possible():
             return forked.map_in_order(function, jobs, lost, workers)
-        return _one_by_one(function, jobs)
+        return _one_by_one(function, jobs, workers)
 
     def map_whole(
         self,
@@ -57,9 +65,22 @@ def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choos
     yield Local()
 
 
-def _one_by_one(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+def _one_by_one(function: Callable[[Job], Result], jobs: Iterable[Job], cores: int) -> Iterator[Result]:
+    worked = 0.0
     with threadpool_limits(limits=1):
-        yield from map(function, jobs)
+        for job in jobs:
+            began = time.perf_counter()
+            result = function(job)
+            worked += time.perf_counter() - began
+            if worked > WORTH_TELLING and cores > 1:
+                _tell_of_one_core(forked.why_not() or "", cores)
+            yield result
+
+
+@cache
+def _tell_of_one_core(reason: str, cores: int) -> None:
+    """Log once why the other cores have nothing to do."""
+    _log.warning("warning: one of %d cores is used: %s; `dsi analyze` in a terminal of Linux uses all", cores, reason)
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

@@ -14,6 +14,7 @@ second may both go on until then.
 from __future__ import annotations
 
 import _thread
+import json
 import logging
 import os
 import shlex
@@ -42,6 +43,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two attempts of the last upload; each pause is twice the one before."""
 FLUSHING = "dsi-upload"
 """Name of the thread that uploads while the work goes on."""
+UPLOADING = Lock()
+"""Held while files are uploaded and while this process is copied (`dsi_cli.engines.forked`), so that no copy has a lock in use."""
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=UPLOADING.acquire, after_in_parent=UPLOADING.release, after_in_child=UPLOADING.release)
 STALE_SECONDS = 300.0
 """A lock that was not renewed for so long is that of a dead process."""
 _LOCK, _SCRATCH = ".lock", ".tmp"
@@ -80,7 +85,6 @@ class Mirror:
         self.url = urls.shown(url).rstrip("/")
         self.path = copies.path_of(url, below)
         self.kept: Path | None = None
-        self._flushing = Lock()
         self._is_writing = False
         self._owner = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex}"
         try:
@@ -172,14 +176,12 @@ class Mirror:
 
     def _keep(self, problem: str) -> str:
         """Move the folder to where it outlasts the call; return the message with its new path."""
-        with self._flushing:
+        with UPLOADING:
             if not self.path.is_dir():
                 return f"{problem}; no file was made yet"
             self.kept = _moved(self.path)
-        upload = (
-            f"import fsspec; fsspec.filesystem({urls.scheme_of(self.url)!r})"
-            f".put({f'{self.kept}/'!r}, {f'{self.url}/'!r}, recursive=True)"
-        )
+        scheme, source, target = map(json.dumps, (urls.scheme_of(self.url), f"{self.kept}/", f"{self.url}/"))
+        upload = f"import fsspec; fsspec.filesystem({scheme}).put({source}, {target}, recursive=True)"
         return f"{problem}; all files are kept in {self.kept}; upload them later: python -c {shlex.quote(upload)}"
 
     def _upload_changes(self) -> None:
@@ -192,7 +194,7 @@ class Mirror:
         OSError
             A file could not be uploaded; the others that do not depend on it were.
         """
-        with self._flushing:
+        with UPLOADING:
             if self.kept is not None:
                 return
             if self._is_writing and not self._holds_lock():
@@ -283,7 +285,8 @@ class Mirror:
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()
-                self._write_lock()
+                with UPLOADING:
+                    self._write_lock()
             except BusyError:
                 self._interrupt(is_over)
                 return

@@ -297,3 +297,18 @@ def test_a_checkpoint_that_takes_a_copy_with_it_is_a_failed_row(tmp_path, monkey
     assert [(Path(path).name, status, reason) for path, status, reason in run.problems] == [
         ("epoch_3.pt", "failed", "the process that worked on it ended (signal 9): out of memory, killed, or a crash")
     ]
+
+
+def test_one_core_is_said_once_with_the_reason(monkeypatch, caplog):
+    monkeypatch.setattr(local, "usable_cores", lambda: 4)
+    monkeypatch.setattr(local, "WORTH_TELLING", 0.0)
+    local._tell_of_one_core.cache_clear()
+    is_over = threading.Event()
+    thread = threading.Thread(target=is_over.wait, name="of a notebook")
+    thread.start()
+    for _ in range(2):
+        assert list(local.Local().map_in_order(str, range(3), refuses)) == ["0", "1", "2"]
+    is_over.set()
+    thread.join()
+    (line,) = caplog.messages
+    assert line.startswith("warning: one of 4 cores is used: dsi cannot start further processes next to other threads (")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -173,6 +175,49 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
     assert sorted(memory.find("/results")) == ["/results/out/checkpoints.parquet", "/results/out/curves.parquet"]
 
 
+ON_TWO_CORES = """
+import sys
+from dsi_cli.cli.verbs import run_safely
+from dsi_cli.engines import forked, local
+from dsi_cli.store import mirror
+mirror.FLUSH_SECONDS, forked.WORTH, local.usable_cores = 0.02, 0.0, lambda: 2
+started, processes = forked._Pool._started, []
+forked._Pool._started = lambda pool: processes.append(1) or started(pool)
+code = run_safely(sys.argv[1:])
+print(f"processes: {len(processes)}")
+sys.exit(code)
+"""
+
+
+def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3):
+    arguments = ["analyze", make_run(epochs=8), "-o", OUT, *QUICK]
+    command = [sys.executable, "-c", ON_TWO_CORES, *map(str, arguments)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout.splitlines()[-1].removeprefix("processes: ")) >= 2
+    assert len([name for name in objects(s3, "results/out") if name.startswith("csms/")]) == 8
+
+
+def test_no_process_is_copied_while_files_are_uploaded():
+    copied = []
+    with mirror.UPLOADING:
+        thread = threading.Thread(target=lambda: copied.append(os.waitpid(_copy(), 0)[1]))
+        thread.start()
+        thread.join(0.1)
+        assert not copied
+    thread.join()
+    assert copied == [0]
+    assert not mirror.UPLOADING.locked()
+
+
+def _copy():
+    """Copy the process; the copy ends at once, with 0 if it could take the lock."""
+    number = os.fork()
+    if number:
+        return number
+    os._exit(0 if mirror.UPLOADING.acquire(blocking=False) else 1)
+
+
 def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
     memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
     line = r"another dsi \(process 7 on node3\) is writing to memory://results/out: wait for it; if it is dead, delete "
@@ -288,7 +333,7 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
         return put(self, path, value, **options)
 
     monkeypatch.setattr(type(memory), "pipe_file", refuse)
-    with pytest.raises(OutputError, match=r"reset by peer\); all files are kept in .*/cache/dsi/unsent/") as raised:
+    with pytest.raises(OutputError, match=r"; all files are kept in .*/cache/dsi/unsent/") as raised:
         analyze(make_run(), "memory://results/out", draws=0, report=False)
     folder = re.search(r"kept in (.*?);", str(raised.value))
     assert folder is not None
