@@ -14,7 +14,7 @@ from PIL import Image
 pytest_plugins = ("analysed",)
 
 ROOT = Path(__file__).parents[1]
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny"}
+DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny", "google": "protobuf"}
 """By the name that is imported, where it differs."""
 NOT_IMPORTED = {
     "nltk": "run as `python -m nltk.downloader`",
@@ -57,7 +57,7 @@ def declared():
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     texts = [*project["dependencies"], *(text for extra in project["optional-dependencies"].values() for text in extra)]
-    return {Requirement(text).name.lower().replace("_", "-") for text in texts}
+    return {Requirement(text).name.lower().replace("_", "-") for text in texts} - {"dsi-cli"}
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():

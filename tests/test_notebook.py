@@ -152,7 +152,7 @@ def test_read_head_says_what_is_wrong(make_run, tmp_path):
         with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
             dsi_cli.read_head(path)
     path = run / "epoch_0.pt"
-    message = f"{path}: no tensor is named fc2.weight; the matrices are fc.weight (8, 8)"
+    message = f"{path}: no tensor is named fc2.weight; the best candidates are fc.weight (8, 8)"
     with pytest.raises(CheckpointError, match=f"^{re.escape(message)}$"):
         dsi_cli.read_head(path, head="fc2.weight")
     save_head(path, torch.full((8, 8), torch.nan))

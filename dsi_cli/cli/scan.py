@@ -46,7 +46,7 @@ def scan(
     dsi scan ckpts/
     dsi scan ckpts/ --labels cifar100               # as many rows as labels
     dsi scan ckpts/ --json                          # the same for a script
-    dsi scan --why ckpts/epoch_030.safetensors      # why this layer is taken for the classifier head
+    dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.checkpoints.scan import Choice

@@ -183,7 +183,7 @@ def _huge(file: h5py.File) -> None:
 
 def _many_names(file: h5py.File) -> None:
     one = file.create_dataset("x", data=values("f4"))
-    for number in range(60_000):
+    for number in range(21_000):
         file[f"n{number}"] = one
 
 
@@ -207,7 +207,7 @@ def _long_name(file: h5py.File) -> None:
 BOMBS = {
     "bomb": (_bomb, "a tensor of 224000000 bytes is more than a file of"),
     "huge": (_huge, "is more than a file of"),
-    "many-names": (_many_names, "more than 50000 names"),
+    "many-names": (_many_names, "more than 20000 names"),
     "deep": (_deep, "groups in groups 32 deep"),
     "circle": (_circle, "groups in groups 32 deep"),
     "long-name": (_long_name, "a name of 4000008 letters"),

@@ -284,14 +284,14 @@ def test_a_checkpoint_that_takes_a_copy_with_it_is_a_failed_row(tmp_path, monkey
     monkeypatch.setattr(forked, "is_possible", lambda: True)
     from dsi_cli.pipeline import reading
 
-    scan = reading.scan
+    scan_each = reading.scan_each
 
     def dies(found, *rest, **named):
         if found.path.name == "epoch_3.pt":
             os.kill(os.getpid(), signal.SIGKILL)
-        return scan(found, *rest, **named)
+        return scan_each(found, *rest, **named)
 
-    monkeypatch.setattr(reading, "scan", dies)
+    monkeypatch.setattr(reading, "scan_each", dies)
     summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
     (run,) = summary.runs
     assert [(Path(path).name, status, reason) for path, status, reason in run.problems] == [

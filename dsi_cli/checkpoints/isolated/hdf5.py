@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.isolated.listing import Listing, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
 _DEEPEST = 32
-_MOST_OBJECTS = 50_000
+_MOST_OBJECTS = 20_000
 _LARGEST_CONFIG = 8 << 20
 """Bytes of JSON; the largest networks of keras.applications have 1 MB."""
 _UNFINISHED = ("truncated file", "already open for write", "addr overflow")
