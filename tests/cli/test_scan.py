@@ -64,7 +64,7 @@ def test_scan_an_optimiser_beside_the_network_is_no_failure(two_heads, dsi):
     for path in (two_heads / "run").iterdir():
         path.unlink()
     layer = torch.nn.Linear(8, 5)
-    torch.save(layer.state_dict() | {"fc.weight": torch.randn(5, 8)}, two_heads / "run/params.pt")
+    torch.save({f"fc.{name}": tensor for name, tensor in layer.state_dict().items()}, two_heads / "run/params.pt")
     torch.save(torch.optim.Adam(layer.parameters()).state_dict(), two_heads / "run/optimizer.pt")
     torch.save(torch.nn.CrossEntropyLoss().state_dict(), two_heads / "run/criterion.pt")
     (two_heads / "run/history.json").write_text("[]")

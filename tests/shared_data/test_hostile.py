@@ -16,7 +16,6 @@ REFUSED_WITHOUT_WORD = {
     "duplicate entry data/0, two data.pkl (one ../../)",
     "storages half as long as numel says",
     "being written (partial)",
-    "key renamed or error",
     "a DIRECTORY with a checkpoint suffix",
     "directory symlink cycle: rglob/os.walk(followlinks)",
     "ignore",
