@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from dsi_cli.checkpoints.background_rows import DETECTOR
 from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
@@ -23,33 +24,58 @@ _MEANS_CLASSIFIER = re.compile(
     re.IGNORECASE,
 )
 """Names of modules that mean a classifier."""
-_NO_CLASSIFIER = (
-    ("an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
-    ("an embedding or a lookup table", r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|position|relative|rel_?pos"),
-    ("a memory", r"codebook|queue|bank"),
-    ("a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
-    ("a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
-    ("a part that makes an image", r"recon|generator"),
-    ("a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
-    ("a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
-    ("a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
-    ("a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
-    ("a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
-    ("a part of the body", r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_"),
-    ("a statistic", r"confmat|cent(er|roid)s?$|covariance"),
-    ("the tower of another input", r"^text(_|$)"),
-)  # fmt: skip
-"""Names of modules that mean something else, with what they mean."""
-_NO_CLASSIFIER_NAMES = tuple((meaning, re.compile(pattern, re.IGNORECASE)) for meaning, pattern in _NO_CLASSIFIER)
-_ANY_OTHER_NAME = re.compile("|".join(pattern for _, pattern in _NO_CLASSIFIER), re.IGNORECASE)
+FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW, UNCLEAR_SIDE = (
+    "feeds",
+    "block",
+    "norm",
+    "square",
+    "one row",
+    "unclear side",
+)
+APART, TABLE, NAME, OTHER_HEAD, NO_OUTPUT = "apart", "table", "name", "other head", "no output"
+"""The kinds of reasons against a candidate. `OTHER_HEAD` is a name that means a head for something else or a copy."""
+_OTHER_NAMES = tuple(
+    (kind, meaning, re.compile(pattern, re.IGNORECASE))
+    for kind, meaning, pattern in (
+        (OTHER_HEAD, "an auxiliary or distillation head", r"aux|dist($|_|ill)|deep_?sup|side_?out"),
+        (OTHER_HEAD, "a discriminator or a head for another task", r"discrim|critic|domain|adv|rotat|jigsaw|regress"),
+        (OTHER_HEAD, "a copy of the network", r"teacher|momentum|_k$|target_net|shadow|averaged"),
+        (
+            NAME,
+            "an embedding or a lookup table",
+            r"(?<!class_)embed|(^|_)emb($|_)|token|vocab|lookup|position|relative|rel_?pos",
+        ),
+        (NAME, "a memory", r"codebook|queue|bank"),
+        (NAME, "a part of attention", r"attn|attention|qkv|(?-i:^[qkv]$)|query|key(?!point)|value|pooler"),
+        (NAME, "a projection", r"(?<!out_)proj|contrast|bottleneck|align|merger|connector"),
+        (NAME, "a part that makes an image", r"recon|generator"),
+        (NAME, "a head for boxes or masks", r"bbox(?!_head)|box_?reg|mask_head|rpn"),
+        (NAME, "a spatial transformer", r"^stn|^t_?net|localization|fc_loc"),
+        (NAME, "a gate", r"gate|gating|router|squeeze|^se\d*$|excit"),
+        (
+            NAME,
+            "a part of the body",
+            r"downsample|shortcut|reduction|conv_?stem|conv_?(dw|pw|head)|last_conv|pre_|^pool|lora_",
+        ),
+        (NAME, "a statistic", r"confmat|cent(er|roid)s?$|covariance"),
+        (NAME, "the tower of another input", r"^text(_|$)"),
+    )
+)
+"""Names of modules that mean something else: the kind of the reason, what they mean, and the pattern of the name."""
+_ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHER_NAMES), re.IGNORECASE)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 WIDE = 256
 """A square matrix of at least this size is taken for a hidden layer if nothing else tells."""
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
 _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)\.[a-z_]", re.IGNORECASE)
 """The path of a layer within a numbered block of a network's body."""
-UNCLEAR_SIDE = "it is not clear whether its rows or its columns are the classes"
-SINGLE_ROW = "has a single row"
+
+
+class Reason(NamedTuple):
+    """A reason against a candidate: its kind, one of the constants of this module, and the words for the user."""
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -73,11 +99,20 @@ class Candidate:
     name: str
     tensor: Tensor
     support: tuple[str, ...]
-    doubts: tuple[str, ...]
-    hidden: tuple[str, ...]
+    doubts: tuple[Reason, ...]
+    hidden: tuple[Reason, ...]
     is_named: bool
     is_alone: bool
     fits: bool | None
+
+    @property
+    def against(self) -> tuple[str, ...]:
+        """What speaks against it, in words, the strongest first."""
+        return tuple(reason.text for reason in (*self.hidden, *self.doubts))
+
+    def has(self, kind: str) -> bool:
+        """Return whether a reason of some kind speaks against it."""
+        return any(reason.kind == kind for reason in (*self.hidden, *self.doubts))
 
     @property
     def title(self) -> str:
@@ -120,7 +155,7 @@ class _Evidence:
         computing = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
         is_no_table = [layer.position for layer in computing if layer.kind == "other" or layer.has_bias]
         self.first = is_no_table[0] if is_no_table else 0
-        self.last = max((layer.position for layer in self.layers if layer.kind in ("matrix", "other")), default=0)
+        self.last = computing[-1].position if computing else 0
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
 
@@ -167,21 +202,21 @@ class _Evidence:
         if is_named:
             yield "its name means a classifier"
 
-    def _hidden(self, layer: Layer, is_named: bool) -> tuple[str, ...]:
+    def _hidden(self, layer: Layer, is_named: bool) -> tuple[Reason, ...]:
         """Return what shows that a layer is not the last one."""
         found = []
         consumer = self.consumer.get(layer.position)
         if consumer is not None and not (is_named and _are_alike(layer, self.layers[consumer])):
-            found.append(f"feeds {self.layers[consumer].name}")
+            found.append(Reason(FEEDS, f"feeds {self.layers[consumer].name}"))
         block = self.block_of[layer.position]
         body = _body_block(layer)
         if body is not None and self.in_body[body] > 1:
-            found.append(f"is in a block of {self.in_body[body]} layers")
+            found.append(Reason(IN_BLOCK, f"is in a block of {self.in_body[body]} layers"))
         elif block is not None and self.blocks[block] > 1 and not is_named and not self._ends_its_chain(layer):
-            found.append(f"is one of {self.blocks[block]} in repeated blocks")
+            found.append(Reason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) > 2:
-            found.append(f"is a convolution that {norm.name} normalises")
+            found.append(Reason(NORMALISED, f"is a convolution that {norm.name} normalises"))
         return tuple(found)
 
     def _ends_its_chain(self, layer: Layer) -> bool:
@@ -193,7 +228,7 @@ class _Evidence:
         fellows = [one for one in self.layers if self.block_of[one.position] == block and one is not layer]
         return fellows[-1].width_out == layer.width_in
 
-    def _doubts(self, layer: Layer) -> tuple[str, ...]:
+    def _doubts(self, layer: Layer) -> tuple[Reason, ...]:
         """Return what speaks against a layer without proving that it is hidden."""
         found = (
             self._doubt_by_norm(layer),
@@ -203,29 +238,29 @@ class _Evidence:
         )
         return tuple(doubt for doubt in found if doubt is not None)
 
-    def _doubt_by_norm(self, layer: Layer) -> str | None:
+    def _doubt_by_norm(self, layer: Layer) -> Reason | None:
         norm = self._norm_after(layer)
         is_linear = layer.weight is not None and len(layer.weight.shape) == 2
-        return f"{norm.name} normalises its output" if norm is not None and is_linear else None
+        return Reason(NORMALISED, f"{norm.name} normalises its output") if norm is not None and is_linear else None
 
-    def _doubt_by_shape(self, layer: Layer) -> str | None:
+    def _doubt_by_shape(self, layer: Layer) -> Reason | None:
         if layer.kind == "raw" and layer.width_out == 0:
-            return UNCLEAR_SIDE
+            return Reason(UNCLEAR_SIDE, "it is not clear whether its rows or its columns are the classes")
         if layer.weight is not None and layer.weight.shape[0] == 1:
-            return SINGLE_ROW
+            return Reason(SINGLE_ROW, "has a single row")
         is_square = layer.width_in == layer.width_out
         if is_square and layer.width_out >= WIDE and not any(map(_MEANS_CLASSIFIER.match, layer.module[-1:])):
-            return "has as many columns as rows, as a hidden layer does"
+            return Reason(SQUARE, "has as many columns as rows, as a hidden layer does")
         block = self.block_of[layer.position]
         if is_square and block is not None and self.blocks[block] > 1:
-            return "has the width of the block before"
+            return Reason(SQUARE, "has the width of the block before")
         return None
 
-    def _doubt_by_place(self, layer: Layer) -> str | None:
+    def _doubt_by_place(self, layer: Layer) -> Reason | None:
         if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
-            return "is stored next to the network, not in it"
+            return Reason(APART, "is stored next to the network, not in it")
         if self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
-            return "stands first and has no bias, as a lookup table does"
+            return Reason(TABLE, "stands first and has no bias, as a lookup table does")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:
@@ -249,15 +284,17 @@ def _body_block(layer: Layer) -> tuple[object, ...] | None:
     return None if found is None else (layer.path, found[1])
 
 
-def _doubt_by_name(layer: Layer) -> str | None:
-    meaning = None
+def _doubt_by_name(layer: Layer) -> Reason | None:
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
-        meaning = next(meaning for meaning, pattern in _NO_CLASSIFIER_NAMES if any(map(pattern.search, layer.module)))
-    if meaning is None and any(map(_DECODER.search, layer.module[:-1])):
-        meaning = "a part of a decoder"
-    if meaning is None and any("bbox" in part.lower() for part in layer.module[-1:]):
-        meaning = "a head for boxes"
-    return None if meaning is None else f"its name is that of {meaning}"
+        found = next((kind, meaning) for kind, meaning, pattern in _OTHER_NAMES if any(map(pattern.search, layer.module)))
+    elif any(map(_DECODER.search, layer.module[:-1])):
+        found = NAME, "a part of a decoder"
+    elif any("bbox" in part.lower() for part in layer.module[-1:]):
+        found = NAME, "a head for boxes"
+    else:
+        return None
+    kind, meaning = found
+    return Reason(kind, f"its name is that of {meaning}")
 
 
 def oriented(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
@@ -273,8 +310,8 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     in_loss = any(map(IN_LOSS.search, (*layer.path, *layer.module[:-1])))
     name = layer.module[-1]
     if name == "fc" and (in_loss or not layer.module[:-1]):
-        return layer._replace( width_in=rows, width_out=columns, weight=weight.turned,
-                       refusal="holds several centres for each class (SoftTriple), so no single row is a class")  # fmt: skip
+        refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
+        return layer._replace(width_in=rows, width_out=columns, weight=weight.turned, refusal=refusal)
     turned: bool | None = None
     convention = {"proxies": False, "W": True if in_loss else None}.get(name)  # of pytorch-metric-learning
     if classes is not None and classes in (rows, columns) and rows != columns:
@@ -287,8 +324,8 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
         turned = convention
     if turned is None:
         return layer
-    oriented = weight.turned if turned else weight
-    return layer._replace(weight=oriented, width_out=oriented.shape[0], width_in=oriented.shape[1])
+    width_out, width_in = (columns, rows) if turned else (rows, columns)
+    return layer._replace(weight=weight.turned if turned else weight, width_out=width_out, width_in=width_in)
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dsi_cli.checkpoints.candidates import SINGLE_ROW, UNCLEAR_SIDE, Candidate
+from dsi_cli.checkpoints.candidates import NO_OUTPUT, SINGLE_ROW, UNCLEAR_SIDE, Candidate, Reason
 
 _COMPUTES = "computes an output of the model, as its graph says"
-_DOES_NOT = "computes no output of the model, as its graph says"
+_DOES_NOT = Reason(NO_OUTPUT, "computes no output of the model, as its graph says")
 
 
 def with_outputs(candidates: Sequence[Candidate], outputs: Sequence[str] | None) -> list[Candidate]:
@@ -28,6 +28,6 @@ def with_outputs(candidates: Sequence[Candidate], outputs: Sequence[str] | None)
     others = [replace(one, hidden=(*one.hidden, _DOES_NOT)) for one in candidates if one not in chosen]
     if len(chosen) > 1:
         return [*chosen, *others]
-    doubts = tuple(one for one in chosen[0].doubts if one in (SINGLE_ROW, UNCLEAR_SIDE))
+    doubts = tuple(one for one in chosen[0].doubts if one.kind in (SINGLE_ROW, UNCLEAR_SIDE))
     sure = replace(chosen[0], hidden=(), doubts=doubts, support=(*chosen[0].support, _COMPUTES))
     return [sure, *others]

@@ -12,7 +12,18 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.candidates import SINGLE_ROW, UNCLEAR_SIDE, WIDE, Candidate, oriented, rank
+from dsi_cli.checkpoints.candidates import (
+    IN_BLOCK,
+    NAME,
+    NORMALISED,
+    OTHER_HEAD,
+    SINGLE_ROW,
+    UNCLEAR_SIDE,
+    WIDE,
+    Candidate,
+    oriented,
+    rank,
+)
 from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.layers import IN_LOSS, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.layouts import StateDict
@@ -23,8 +34,6 @@ _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
-_CONTRADICTS = re.compile(f"auxiliary|another task|copy of the network|{UNCLEAR_SIDE}")
-"""Reasons that hold although a matrix is the only one with a row for each class."""
 _LISTED = 5
 
 
@@ -114,7 +123,7 @@ def _best(candidates: Sequence[Candidate], classes: int | None, groups: Sequence
         return _best_with_count(candidates, classes, groups)
     plausible = [one for one in candidates if not one.hidden and not one.doubts]
     if not plausible:
-        alone = [one for one in candidates if one.is_alone and not any("its name" in doubt for doubt in one.doubts)]
+        alone = [one for one in candidates if one.is_alone and not one.has(NAME) and not one.has(OTHER_HEAD)]
         plausible = alone or _last_resort(candidates)
     plausible = _narrowed(plausible)
     if not plausible:
@@ -128,14 +137,18 @@ def _best(candidates: Sequence[Candidate], classes: int | None, groups: Sequence
 def _is_unclear_loss(one: Candidate) -> bool:
     """Return whether a matrix of a loss may be the classifier, though it is not clear how it is used."""
     in_loss = any(map(IN_LOSS.search, (*one.layer.path, *one.layer.module[:-1])))
-    return in_loss and not one.hidden and one.doubts == (UNCLEAR_SIDE,)
+    return in_loss and not one.hidden and _only_doubt(one) == UNCLEAR_SIDE
 
 
 def _last_resort(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return candidates whose only doubt is a normalisation after them or a single row, if nothing better is there."""
-    single_doubt = [one for one in candidates if not one.hidden and len(one.doubts) == 1]
-    normalised = [one for one in single_doubt if "normalises" in one.doubts[0] and one.tensor.shape[0] < WIDE]
-    return normalised or [one for one in single_doubt if one.doubts == (SINGLE_ROW,)]
+    not_hidden = [one for one in candidates if not one.hidden]
+    normalised = [one for one in not_hidden if _only_doubt(one) == NORMALISED and one.tensor.shape[0] < WIDE]
+    return normalised or [one for one in not_hidden if _only_doubt(one) == SINGLE_ROW]
+
+
+def _only_doubt(one: Candidate) -> str | None:
+    return one.doubts[0].kind if len(one.doubts) == 1 else None
 
 
 def _best_with_count(candidates: Sequence[Candidate], classes: int, groups: Sequence[StateDict]) -> Candidate:
@@ -158,8 +171,7 @@ def _best_with_count(candidates: Sequence[Candidate], classes: int, groups: Sequ
 
 def _is_contradicted(one: Candidate) -> bool:
     """Return whether a matrix cannot be the head although it has a row for each class."""
-    in_block = any("block" in reason for reason in one.hidden)
-    return in_block or any(map(_CONTRADICTS.search, one.doubts))
+    return any(map(one.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
 
 
 def _narrowed(plausible: Sequence[Candidate]) -> list[Candidate]:
@@ -265,9 +277,7 @@ def _no_classifier(groups: Sequence[StateDict], candidates: Sequence[Candidate],
         return f"no classifier: {name} {last.shape} predicts classes by a convolution that is no 1x1, so no row of it is a class"
     if not candidates:
         return f"no classifier{count} among {tensors} tensors, and no matrix at all"
-    listed = "; ".join(
-        f"{one.title} {(*one.hidden, *one.doubts)[0]}" if one.hidden or one.doubts else one.title for one in candidates[:3]
-    )
+    listed = "; ".join(f"{one.title} {one.against[0]}" if one.against else one.title for one in candidates[:3])
     return (
         f"no classifier{count} among {tensors} tensors (a backbone, an adapter?); the best candidates: {listed};"
         f" if one is the head, name it: --head {candidates[0].name}"

@@ -107,7 +107,16 @@ def layers_of(groups: Sequence[StateDict]) -> list[Layer]:
             if {module, module.rpartition(".")[0]} & adapted and layer.factors.kind != LORA and layer.weight is not None:
                 layer = layer._replace(refusal=layer.refusal or _ADAPTED)
             found.append(layer)
-    return _with_known_sides(found)
+    return [_without_turned_parts(layer) for layer in _with_known_sides(found)]
+
+
+def _without_turned_parts(layer: Layer) -> Layer:
+    """Return a layer, refused if its outputs are columns and its weight is stored in parts, which are put together by rows only."""
+    if layer.is_turned and layer.factors.kind != PLAIN:
+        return layer._replace(
+            refusal="has a column for each output and is stored in parts, which dsi does not put together"
+        )
+    return layer
 
 
 def _with_known_sides(layers: list[Layer]) -> list[Layer]:

@@ -188,7 +188,7 @@ def _print_evidence(path: Place, *, choice: Choice, labels: str | None, as_json:
                 "name": one.name,
                 "shape": one.tensor.shape,
                 "for": one.support,
-                "against": [*one.hidden, *one.doubts],
+                "against": one.against,
             }
             for one in candidates
         ]
@@ -197,7 +197,7 @@ def _print_evidence(path: Place, *, choice: Choice, labels: str | None, as_json:
     console.print_sentence(f"{path}: {verdict}", indent=0)
     for number, one in enumerate(candidates[:_SHOWN], start=1):
         print(console.shown(f"{number:>3}. {one.title}"))
-        for sign, reasons in (("+", one.support), ("-", (*one.hidden, *one.doubts))):
+        for sign, reasons in (("+", one.support), ("-", one.against)):
             for reason in reasons:
                 print(console.shown(f"     {sign} {reason}"))
     if len(candidates) > _SHOWN:

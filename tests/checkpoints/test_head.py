@@ -367,3 +367,9 @@ def test_the_projection_of_a_pooling_is_the_classifier_only_where_labels_say_so(
     with pytest.raises(NoHeadError, match="no classifier among 4 tensors"):
         chosen(found)
     assert chosen(found, classes=10) == "head.proj.weight"
+
+
+def test_the_only_matrix_of_the_count_is_the_head_whatever_the_layer_that_takes_its_output_is_called():
+    shapes = {"conv.weight": (48, 3, 3, 3), "out.weight": (20, 48), "block2.confidence.weight": (1, 20)}
+    found = records({name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
+    assert chosen(found, classes=20) == "out.weight"
