@@ -244,13 +244,8 @@ def _scan(
         headless = bool(options.evaluation.data) and options.evaluation.templates
         known_classes = None if state.joins else classes
         scanner = reading.Scanner(
-            options.choice,
-            known_classes,
-            reading.classes_beside(state.run),
-            reading.classes_seen(state.run),
-            headless,
-            names_machine=engine.is_elsewhere,
-        )
+            options.choice, known_classes, may_lack_head=headless, names_machine=engine.is_elsewhere
+        ).for_run(state.run)
         for _ in reading.scan_run(state, known, scanner, chosen, engine):
             done = done._replace(done=done.done + 1)
             progress(done)

@@ -144,6 +144,12 @@ class Scanner:
             return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
 
+    def for_run(self, run: Run) -> Scanner:
+        """Return this with what lies next to a run's checkpoints, which is evidence only if no labels are given."""
+        if self.classes is not None:
+            return self
+        return replace(self, classes_beside=classes_beside(run), classes_seen=classes_seen(run))
+
     def _with_evidence(self, found: Found) -> list[Scanned]:
         """Scan with the number of classes that is known; without it where no matrix has as many rows, so that both can be named."""
         known = self.classes if self.classes is not None else self.classes_beside

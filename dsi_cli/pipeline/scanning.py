@@ -51,7 +51,7 @@ def scan_paths(
         for run in runs:
             state = RunState(run)
             given = None if listed is None else len(listed.names)
-            scanner = reading.Scanner(choice, given, reading.classes_beside(run), reading.classes_seen(run))
+            scanner = reading.Scanner(choice, given).for_run(run)
             for _ in reading.scan_run(state, Known(), scanner, _NO_EPOCHS, engine):
                 done += 1
                 progress(done, total)
