@@ -373,6 +373,7 @@ def test_a_configuration_of_small_values_stays_within_bounds(tmp_path):
     assert scanned_in_bounds(tmp_path / "x.keras") == ("ok", "None")
 
 
+@pytest.mark.slow
 def test_long_names_of_many_layers_are_refused(tmp_path):
     """Each layer's own name stands in the configuration once, and before each of its variables."""
     layers = [{"class_name": "Dense", "config": {"name": "\U0001f600" + "n" * 990}} for _ in range(450)]

@@ -361,6 +361,7 @@ def longer(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_kills_lose_nothing_that_was_whole(longer, tmp_path):
     run, out, dice = longer / "run", tmp_path / "out", random.Random(2)
     killed = 0

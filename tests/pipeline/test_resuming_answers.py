@@ -769,6 +769,7 @@ def started(run, out):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_kills_lose_no_answer_that_was_whole(make_run, tmp_path):
     run, out, dice = make_run(epochs=LONG), tmp_path / "out", random.Random(4)
     lay_beside(run, drawn(LONG))
