@@ -93,7 +93,8 @@ def scale_of(config: Any, weight: str, rank: int) -> float:
             " or merge the adapter (merge_and_unload in peft) before saving"
         )
     alpha = config.get("lora_alpha")
-    if config.get("use_dora") or config.get("alpha_pattern") or not isinstance(alpha, int | float) or not rank:
+    is_other = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
+    if is_other or not isinstance(alpha, int | float) or not rank:
         raise NoHeadError(f"the adapter changes {weight} in a way that dsi does not put together with its base model")
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 

@@ -500,6 +500,7 @@ def test_an_adapter_that_leaves_the_classifier_as_it_is(adapter, weight):
         ({"base_model_name_or_path": "org/name"}, "its base model 'org/name' is not here"),
         ({"base_model_name_or_path": None}, "and it does not name its base model"),
         ({"use_dora": True}, "changes fc.weight in a way that dsi does not put together"),
+        ({"fan_in_fan_out": True}, "changes fc.weight in a way that dsi does not put together"),
         ({"lora_alpha": "x"}, "changes fc.weight in a way that dsi does not put together"),
     ],
 )
