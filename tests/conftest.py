@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +34,18 @@ def pytest_report_header() -> str:
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Leave out the tests that need the shared data if no variable names it."""
     return True if collection_path == SHARED_DATA and not os.environ.get(VARIABLE) else None
+
+
+@pytest.fixture(autouse=True)
+def _without_the_users_code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules that a test let dsi import from its files, and the folders of theirs that stay on the path."""
+    path, before = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    made = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(made):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")
