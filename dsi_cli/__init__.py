@@ -3,7 +3,7 @@
 The notebook's names, each loaded on first use::
 
     analyze            checkpoints -> tables in a folder; returns the `Run`
-    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .slider(...)
+    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .show_report()
     log_curves         the curves of a folder -> TensorBoard, Weights & Biases or MLflow
     read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame

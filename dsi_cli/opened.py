@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from dsi_cli.store import runs
 
 if TYPE_CHECKING:
-    from dsi_cli.report.slider import Slider
+    from dsi_cli.report.card import ReportFrame
 
 
 class Run(runs.Run):
     """An output folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
 
-    In a notebook it shows its runs, their best epochs, phases and warnings; ``run.slider("ncsm")`` shows a matrix over the epochs.
+    In a notebook it shows its runs, their best epochs, phases and warnings; ``run.show_report()`` shows the
+    report in a frame.
 
     Parameters
     ----------
@@ -33,24 +34,18 @@ class Run(runs.Run):
 
         return card(self)
 
-    def slider(
-        self, kind: str = "ncsm", split: str | None = None, run: str | None = None, most_bytes: int | None = None
-    ) -> Slider:
-        """Return a matrix over all epochs as a notebook shows it: a slider, the main reference beside it, no widgets.
+    def show_report(self, height: int = 900) -> ReportFrame:
+        """Return the HTML report in a frame, for the last line of a notebook's cell.
 
         Parameters
         ----------
-        kind : ``ncsm``, ``ncsm_centred``, ``ccsm`` or ``tncsm``
-        split : of a CCSM or TNCSM; ``test`` if None, and ``train`` where there is no test
-        run : needed only where the folder holds several
-        most_bytes : of packed matrices, 2 MB if None; where it is not enough, values are coarser, then some epochs are means of
-            blocks of classes
+        height : of the frame, in pixels
 
         Raises
         ------
         UsageError
-            There is no such run or matrix; the message says which there are.
+            The folder has no report yet.
         """
-        from dsi_cli.report import slider
+        from dsi_cli.report.card import report_frame
 
-        return slider.slider(self, self._run(run), kind, split, most_bytes or slider.BYTES)
+        return report_frame(self, height)

@@ -82,9 +82,9 @@ def mistakes(
     if images is not None and sheet is None:
         raise UsageError("--images says where the images of a contact sheet are: add --sheet FILE.png")
     if sheet is not None:
-        from dsi_cli.views import contact_sheet  # Pillow is needed for a sheet alone
+        from dsi_cli.figures import image_grid
 
-        contact_sheet.require_png(sheet)
+        image_grid.require_png(sheet)
     asked = Asked(run, epoch, split, truth, prediction, order, most)
     if pairs:
         _print(confused_pairs(Run(output), asked), {}, as_json=as_json)
@@ -100,13 +100,12 @@ def mistakes(
 def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
     """Write the sheet; return which samples' images could not be opened, and why."""
     from dsi_cli.evaluation.datasets import image_at
-    from dsi_cli.views import contact_sheet
+    from dsi_cli.figures import image_grid
     from dsi_cli.views.moved import Moved
 
     moved = None if images is None else Moved(images, [row.path for row in listing.rows if row.path])
-    drawn = contact_sheet.draw(listing, lambda path: image_at(path if moved is None else moved(path)))
-    contact_sheet.save(drawn, sheet)
-    unopened = {listing.rows[at].sample: reason for at, reason in drawn.unopened.items()}
+    failed = image_grid.save(listing, lambda path: image_at(path if moved is None else moved(path)), sheet)
+    unopened = {listing.rows[at].sample: reason for at, reason in failed.items()}
     if unopened:
         first = next(iter(unopened.values()))
         told = f"warning: {len(unopened)} of {console.count(len(listing.rows), 'image')} could not be opened: {first}"

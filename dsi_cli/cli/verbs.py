@@ -34,7 +34,7 @@ VERBS = {
     "report": "Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes",
     "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
     "demo": "Analyse two real runs that ship with the package",
-    "doctor": "Print versions, what is installed, and what is missing",
+    "doctor": "Print versions, and what is missing",
 }
 """What each does: the function of its name, in the module of its name, whose docstring begins with the same words."""
 _OF_PATH = (
@@ -187,7 +187,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
 
 def _of_package(error: ModuleNotFoundError) -> tuple[int, str]:
     """Return the exit code and the message for a package that is missing; one that every command needs is a bug."""
-    from dsi_cli.pipeline.installation import NAMES, SERVES
+    from dsi_cli.diagnostics import NAMES, SERVES
 
     module = (error.name or "").partition(".")[0]
     package = NAMES.get(module, module)

@@ -5,7 +5,7 @@
 ``curves``     curves over epochs, with ``axes``, one pair of axes, and ``bands``, the phases behind them
 ``training``   SAI with loss and learning rate, on twin axes
 ``typicality`` how typical right and wrong samples are: curves, a table, histograms
-``contact_sheet``  the most telling mistakes as images
+``image_grid``     the most telling mistakes as images
 ``style``      sizes, fonts and colours of a figure, for paper and screen
 ``heatmaps``   matrices at chosen epochs side by side
 ``dendrogram`` a clustering beside its matrix

@@ -1,11 +1,15 @@
-"""A similarity matrix over the epochs, as a film: the heat map, and beside it the SAI's curve with a cursor at the epoch.
+"""A similarity matrix over the epochs as an animation: the heat map with the curve of the SAI and a cursor at the epoch.
 
-Colours mean the same throughout: one scale for all frames. All that stays is drawn once; a frame is the map, its title, the
-cursor and its points.
+One colour scale holds for all frames, so a colour means the same value throughout. matplotlib draws the frames
+(``FuncAnimation``). Pillow writes GIF and WebP, ffmpeg writes MP4.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from dsi_cli.errors import count
+from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import scales, sheet, sides
-from dsi_cli.figures.asked import ANIMATION
-from dsi_cli.figures.films import Pixels, require_format, write
+from dsi_cli.figures.asked import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
-from dsi_cli.figures.style import CHANCE, COLOURS, Style, using
-from dsi_cli.store import output
+from dsi_cli.figures.style import Style, using
+from dsi_cli.store import output, whole
 from dsi_cli.views import matrices, series
 from dsi_cli.views.matrices import Frames, Values
 from dsi_cli.views.series import Panel, Series
@@ -32,15 +35,13 @@ if TYPE_CHECKING:
     from dsi_cli.figures.asked import Asked
     from dsi_cli.store.runs import Run
 
-MOST_FRAMES = 200
-"""Of a film; of more epochs they are evenly chosen."""
-WHOLE, LONGEST, LAST = 12_000, 500, 2_000
-"""Milliseconds: what a film lasts, the most that a frame lasts, and the last frame."""
+MOST_FRAMES = 100
+"""The most epochs that an animation shows; of more, evenly spread ones are chosen. Pillow holds all frames in memory."""
+LONGEST, SLOWEST, PAUSE = 12, 2, 2
+"""The longest animation in seconds, the fewest frames per second, and how long the last epoch stays, in seconds."""
 MAP, BETWEEN, CURVES, DOTS = 3.8, 0.85, 3.0, 110
 """Inches of the map, from it to the curves, of the curves; dots an inch: some 1,000 pixels across, 600 high."""
 MOST_CURVES = 3
-MAP_COLOURS = 128
-"""Of the map in a GIF: fewer make bands in the bar, more a larger file."""
 STYLE = Style("screen")
 Told = Callable[[str, int, int], None]
 
@@ -100,35 +101,56 @@ def films(run: Run, asked: Asked, folder: Path, forms: Sequence[str], told: Told
 
 def film(run: Run, of: Frames, asked: Asked, path: Path, told: Told = _untold) -> Film:
     """Write the film of one run's matrices; its format is the ending of the path. Parameters and errors as for `films`."""
+    from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
+
     there = [epoch for epoch in of.epochs if asked.epochs is None or epoch in asked.epochs]
     epochs = matrices.evenly(there, MOST_FRAMES)
-    lasting = durations(len(epochs))
-    with using(STYLE):
-        paint, palette = painter(run, of, epochs, asked.order, asked.measure)
+    rate = frames_per_second(len(epochs))
+    frames = [*epochs, *[epochs[-1]] * (PAUSE * rate - 1)]
 
-        def told_of(place: int) -> Pixels:
-            pixels = paint(epochs[place])
-            told(f"frames of {of.run}", place + 1, len(epochs))
-            return pixels
+    def tell(at: int, _total: int) -> None:
+        told(f"frames of {of.run}", at + 1, len(frames))
 
-        write(map(told_of, range(len(epochs))), palette, path, path.suffix.removeprefix("."), lasting)
-    return Film(path, of.run, of.title, tuple(epochs), len(there), sum(lasting) / 1000, path.stat().st_size)
+    with using(STYLE), tempfile.TemporaryDirectory() as folder:
+        figure, update = scene(run, of, epochs, asked.order, asked.measure)
+        moving = FuncAnimation(figure, update, frames=frames, cache_frame_data=False)
+        writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
+        part = Path(folder) / path.name
+        try:
+            moving.save(part, writer=writer(fps=rate), dpi=DOTS, progress_callback=tell)
+        except (subprocess.SubprocessError, BrokenPipeError):
+            raise OutputError(f"ffmpeg could not write {path}: choose another format with --format gif or webp") from None
+        whole.write(path, part.read_bytes())
+    return Film(path, of.run, of.title, tuple(epochs), len(there), len(frames) / rate, path.stat().st_size)
 
 
-def durations(frames: int) -> list[int]:
-    """Return how long each frame stays, in milliseconds: multiples of 10, as a GIF counts; the last one longer.
+def require_format(form: str) -> None:
+    """Refuse a format that cannot be written.
 
-    >>> durations(3), durations(31)[0], durations(200)[0]
-    ([500, 500, 2000], 390, 60)
+    Raises
+    ------
+    UsageError
+        The format is none of `FILMS`, or it is MP4 and ffmpeg is missing.
     """
-    each = min(round(WHOLE / frames / 10) * 10, LONGEST)
-    return [each] * (frames - 1) + [max(1, round(LAST / each)) * each]
+    if form not in FILMS:
+        raise UsageError(f"an animation is written as {', '.join(FILMS)}, not as {form!r}: choose one of these")
+    if form == "mp4" and shutil.which("ffmpeg") is None:
+        raise UsageError("MP4 is written by ffmpeg, which was not found on PATH: install it, or take gif or webp")
 
 
-def painter(
+def frames_per_second(epochs: int) -> int:
+    """Return the rate at which so many epochs last at most `LONGEST` seconds.
+
+    >>> frames_per_second(3), frames_per_second(31), frames_per_second(100)
+    (2, 3, 9)
+    """
+    return max(SLOWEST, math.ceil(epochs / LONGEST))
+
+
+def scene(
     run: Run, of: Frames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
-) -> tuple[Callable[[int], Pixels], Pixels]:
-    """Return what paints the frame of an epoch, and the colours in use; every matrix is read once before, for the scale."""
+) -> tuple[Figure, Callable[[int], list[Any]]]:
+    """Return the figure and the function that shows an epoch in it. Every matrix is read once before, for the scale."""
     classes = arranged(run, of, order)
 
     def shown_of(epoch: int) -> Values:
@@ -141,37 +163,17 @@ def painter(
     figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
     image = scales.show(cells, np.full((count, count), np.nan), scale)
     title = cells.set_title("", size=STYLE.size)
-    moving = [image, title, *(_cursor(beside, epochs[0]) if beside else [])]
-    for artist in moving:
-        artist.set_animated(True)
-    canvas: Any = figure.canvas
-    canvas.draw()
-    still = canvas.copy_from_bbox(figure.bbox)
+    cursor, points = _cursor(beside, epochs[0]) if beside else (None, None)
 
-    def paint(epoch: int) -> Pixels:
-        canvas.restore_region(still)
+    def update(epoch: int) -> list[Any]:
         image.set_data(np.ma.masked_invalid(shown_of(epoch)))
         title.set_text(f"epoch {epoch}")
-        if shown is not None:
-            moving[2].set_xdata([epoch, epoch])
-            moving[3].set_data(*_points(shown.series, epoch))
-        for artist in moving:
-            figure.draw_artist(artist)
-        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
-        return np.ascontiguousarray(pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2])
+        if shown is not None and cursor is not None and points is not None:
+            cursor.set_xdata([epoch, epoch])
+            points.set_data(*_points(shown.series, epoch))
+        return [image, title]
 
-    return paint, _palette(scale)
-
-
-def _palette(scale: scales.Scale) -> Pixels:
-    """Return the colours of frames: the map's, and those of lines and text on white, in steps towards it."""
-    from matplotlib.colors import to_rgb
-
-    towards_white = np.linspace(0, 1, 16)[:, None]
-    inks = [to_rgb(name) for name in ("black", scales.NO_VALUE, CHANCE, *COLOURS[:MOST_CURVES])]
-    shades = [np.array(ink) * (1 - towards_white) + towards_white for ink in inks]
-    colours = np.vstack([*shades, scale.colours(np.linspace(0, 1, MAP_COLOURS))[:, :3]])
-    return np.round(255 * colours).astype(np.uint8)
+    return figure, update
 
 
 def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | None:
@@ -221,10 +223,10 @@ def _draw_curves(axes: Axes, shown: Panel) -> None:
     )
 
 
-def _cursor(axes: Axes, epoch: int) -> list[Any]:
+def _cursor(axes: Axes, epoch: int) -> tuple[Any, Any]:
     """Return the cursor and the points on the curves."""
     (points,) = axes.plot([], [], "o", color="black", markersize=5, zorder=5)
-    return [axes.axvline(epoch, color="black", linewidth=1.0), points]
+    return axes.axvline(epoch, color="black", linewidth=1.0), points
 
 
 def _points(shown: Sequence[Series], epoch: int) -> tuple[list[int], list[float]]:

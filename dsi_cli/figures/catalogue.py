@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.figures import contact_sheet, curves, dendrogram, heatmaps, training, typicality
+from dsi_cli.figures import curves, dendrogram, heatmaps, image_grid, training, typicality
 from dsi_cli.figures.asked import ANIMATION, Asked
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ FIGURES = (
     Entry(
         "contact_sheet",
         "the most telling mistakes of the last epoch, as images",
-        contact_sheet.draw,
+        image_grid.draw,
         "image files (--test DATA with --model)",
     ),
     Entry("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),

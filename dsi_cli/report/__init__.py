@@ -15,7 +15,6 @@
 ``mistaken``   the most confused pairs, and the mistakes with their images
 ``compared``   the page of a comparison: verdict, curves of all together, tables at equal accuracy
 ``card``       what a notebook shows of an output
-``slider``     one kind of matrix over the epochs, in a frame inside a notebook
 ``intervals``  intervals of differences as small pictures
 
 ``page/`` holds the pages themselves: a template each, a style sheet, and scripts that are put one after another as they are.

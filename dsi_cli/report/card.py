@@ -6,8 +6,14 @@ A fragment of HTML without scripts. Its colours are the notebook's own, so it is
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from dsi_cli.errors import UsageError
 from dsi_cli.report import best, document, words
 from dsi_cli.store import output
 from dsi_cli.views import phases
@@ -18,6 +24,37 @@ if TYPE_CHECKING:
 MOST_RUNS = 12
 """That are shown; of more, how many there are."""
 MOST_WARNINGS = 8
+
+
+@dataclass(frozen=True)
+class ReportFrame:
+    """The report of an output folder, as Jupyter shows it in a frame."""
+
+    path: Path
+    height: int
+    """Pixels."""
+
+    def _repr_html_(self) -> str:
+        # Jupyter serves files by their path relative to the notebook, which runs in its own folder.
+        try:
+            source = quote(Path(os.path.relpath(self.path)).as_posix())
+        except ValueError:  # the report is on another drive of Windows
+            source = self.path.as_uri()
+        return f'<iframe src="{escape(source)}" width="100%" height="{self.height}" style="border:0"></iframe>'
+
+
+def report_frame(run: Run, height: int) -> ReportFrame:
+    """Return a frame with the report of an output folder.
+
+    Raises
+    ------
+    UsageError
+        The folder has no report.
+    """
+    path = output.report_path(run.path)
+    if not path.is_file():
+        raise UsageError(f"{run.path} has no report yet: make it with dsi report {run.path}")
+    return ReportFrame(path, height)
 
 
 def card(run: Run) -> str:
@@ -41,17 +78,20 @@ def card(run: Run) -> str:
         more=len(run.names) - len(names),
         phases=[(name, sentence) for name, sentence in told if sentence],
         warnings=warnings[:MOST_WARNINGS],
-        code=_code(f", run={json.dumps(names[0], ensure_ascii=False)}" if len(run.names) > 1 else ""),
+        code=_code(run, names),
     )
 
 
-def _code(of_run: str) -> list[tuple[str, str]]:
-    """Return lines to type, and what each gives; the last one is the longest."""
-    return [
+def _code(run: Run, names: list[str]) -> list[tuple[str, str]]:
+    """Return lines of Python that load more, each with what it returns."""
+    of_run = f", run={json.dumps(names[0], ensure_ascii=False)}" if len(run.names) > 1 else ""
+    lines = [
         ("run.curves", "every metric at every epoch, each SAI with its chance level"),
         (f'run.csm("ncsm"{of_run})', "a matrix as a square DataFrame, named by class"),
-        (f'run.slider("ncsm"{of_run})', "the same over all epochs"),
     ]
+    if output.report_path(run.path).is_file():
+        lines.append(("run.show_report()", "the report: all matrices and curves over the epochs"))
+    return lines
 
 
 def _sizes(run: Run, name: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@
 ``neighbors``  the classes nearest to a class, and the closest pairs
 ``neighbor_history``  how a class's neighbours changed over epochs
 ``nearness``   how far classes lie from each other, by rank
-``contact_sheet``  their images on one PNG
 ``moved``      images found again by the ends of their paths
 ``exporting``  one matrix or table, wide and named, to a file or stdout
 """

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dsi_cli.engines import machine
-from dsi_cli.pipeline import installation
+from dsi_cli import diagnostics
 
 pytest_plugins = ("analysed",)
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,11 +46,8 @@ def test_it_names_what_is_installed(dsi):
     found = {one["name"]: one["version"] for one in document["packages"]}
     for name in ("numpy", "pandas", "typer"):
         assert found[name] == metadata.version(name)
-    assert document["python"].endswith(sys.version.split()[0])
-    assert document["cores"] == machine.usable_cores() >= 1
-    assert document["free_memory"] > 100_000_000
-    assert document["wordnet"] is None
-    assert document["devices"] is None
+    assert sys.version.split()[0] in document["Python"]
+    assert document["WordNet"] == "3.0, as shipped"
 
 
 @pytest.mark.parametrize("columns", ["80", "200"])
@@ -59,17 +55,17 @@ def test_it_is_told_in_words_too(columns, dsi, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     ended = dsi("doctor")
     assert (ended.code, ended.err) == (0, "")
-    for said in ("WordNet   3.0, as shipped", f"numpy {metadata.version('numpy')}", "terminal  none on stdout"):
+    for said in ("WordNet   3.0, as shipped", f"numpy {metadata.version('numpy')}"):
         assert " ".join(said.split()) in " ".join(ended.out.split())
 
 
 def test_each_extra_has_a_purpose():
-    assert [name for name in PROJECT["optional-dependencies"] if name not in installation.EXTRAS] == []
+    assert [name for name in PROJECT["optional-dependencies"] if name not in diagnostics.EXTRAS] == []
 
 
 def test_each_dependency_without_which_much_works_is_one():
     names = {text.partition(">=")[0] for text in PROJECT["dependencies"]}
-    assert set(installation.SERVES) <= names
+    assert set(diagnostics.SERVES) <= names
 
 
 def test_what_is_missing_comes_with_the_line_to_install_it(pretend, dsi):
@@ -77,12 +73,12 @@ def test_what_is_missing_comes_with_the_line_to_install_it(pretend, dsi):
         Requires_Dist=["torch>=2.2", "numpy>=900", "pandas>=2.1", 'xyzzy>=3; extra == "remote"'], Provides_Extra=["remote"]
     )
     ended = dsi("doctor", "-q")
-    lines = [line for line in ended.out.splitlines() if "ffmpeg" not in line and "MP4" not in line]
+    lines = [line for line in ended.out.splitlines() if "ffmpeg" not in line]
     assert ended.code == 0
     assert lines == [
         f"missing: numpy {metadata.version('numpy')} is not >=900",
         '  pip install "numpy>=900"',
-        f"missing: remote ({installation.EXTRAS['remote']})",
+        f"missing: remote ({diagnostics.EXTRAS['remote']})",
         '  pip install "dsi-cli[remote]"',
     ]
 
@@ -94,43 +90,27 @@ def test_without_a_package_that_all_needs_nothing_can_be_analysed(pretend, dsi):
     assert ended.out.startswith('missing: xyzzy is missing\n  pip install "xyzzy>=3"\n')
 
 
-def test_an_output_that_can_and_one_that_cannot_be_written(dsi, tmp_path):
-    fine = dsi("doctor", tmp_path / "new" / "out", "--json")
-    folder = json.loads(fine.out)["folder"]
-    assert (fine.code, folder["reason"]) == (0, None)
-    assert folder["free"] > 0
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "file").write_text("", encoding="utf-8")
-    ended = dsi("doctor", tmp_path / "file", "-q")
-    assert ended.code == 5
-    assert f"missing: output: {tmp_path}/file is a file\n  choose another folder with -o\n" in ended.out
-    sealed = dsi("doctor", "/proc/nowhere", "-q")
-    assert sealed.code == 5
-    assert "missing: output: /proc: " in sealed.out
-
-
 def test_damaged_tables_of_wordnet_are_found(tmp_path, monkeypatch):
-    shipped = Path(str(installation.files("dsi_cli.wordnet"))) / "data"
+    shipped = Path(str(diagnostics.files("dsi_cli.wordnet"))) / "data"
     shutil.copytree(shipped, tmp_path / "data")
-    monkeypatch.setattr(installation, "files", lambda _: tmp_path)
-    assert installation.wordnet_damage() is None
+    monkeypatch.setattr(diagnostics, "files", lambda _: tmp_path)
+    assert diagnostics.wordnet_damage() is None
     table = next((tmp_path / "data").rglob("*graph.parquet"))
     table.write_bytes(table.read_bytes()[:-1] + b"x")
-    assert installation.wordnet_damage() == f"{table.relative_to(tmp_path / 'data')} is not the file that was shipped"
+    assert diagnostics.wordnet_damage() == f"{table.relative_to(tmp_path / 'data')} is not the file that was shipped"
     table.unlink()
-    assert "cannot be read" in installation.wordnet_damage()
+    assert "cannot be read" in diagnostics.wordnet_damage()
 
 
 def test_the_digests_are_those_of_the_tables():
     """After new tables: sha256sum in dsi_cli/wordnet/data, or scripts/compile_wordnet.py, which writes them."""
     made = runpy.run_path(str(ROOT / "scripts/compile_wordnet.py"))
     folder = ROOT / "dsi_cli/wordnet/data"
-    assert (folder / installation.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)
+    assert (folder / diagnostics.DIGESTS).read_text(encoding="utf-8") == made["digests"](folder)
 
 
-def test_devices_are_asked_of_torch_only_if_wanted(dsi, tmp_path):
+def test_doctor_imports_neither_torch_nor_numpy():
     call = "import sys; from dsi_cli.cli.verbs import run_safely; run_safely(['doctor', '-q']); "
     code = f"{call}print('torch' in sys.modules, 'numpy' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "False False"
-    assert json.loads(dsi("doctor", "--devices", "--json").out)["devices"][-1] == "cpu"

@@ -108,7 +108,7 @@ def test_a_sheet(out, tmp_path, dsi):
     ended = dsi("mistakes", out, "--sheet", sheet)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.endswith(f"sheet: {sheet}\n")
-    colours = {colour for _, colour in Image.open(sheet).getcolors(100_000)}
+    colours = {colour for _, colour in Image.open(sheet).convert("RGB").getcolors(100_000)}
     assert {(0, 100, 0), (50, 100, 0), (100, 100, 0)} <= colours
     assert (150, 100, 0) not in colours, "the sample that was right"
 
@@ -125,7 +125,7 @@ def test_images_that_have_moved(out, images, tmp_path, dsi):
     assert set(unopened) == {"0", "1", "2"}
     ended = dsi("mistakes", out, "--sheet", sheet, "--images", moved.parent)
     assert (ended.code, ended.err) == (0, "")
-    assert (100, 100, 0) in {colour for _, colour in Image.open(sheet).getcolors(100_000)}
+    assert (100, 100, 0) in {colour for _, colour in Image.open(sheet).convert("RGB").getcolors(100_000)}
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from analysed import Analysed, Command, MakeRun
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures import animation, films
+from dsi_cli.figures import animation
 from dsi_cli.figures.asked import Asked
 from dsi_cli.figures.style import using
 from dsi_cli.pipeline.analysis import analyze
@@ -41,7 +43,7 @@ def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     told: list[tuple[str, int, int]] = []
     asked = Asked((FASHION,), epochs=SHOWN)
     found = animation.films(analysed.run, asked, folder, ["gif", "webp"], lambda *words: told.append(words))
-    assert told == [(f"frames of {FASHION}", done, 5) for _ in range(2) for done in range(1, 6)]
+    assert told == [(f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)]
     return {film.path.suffix: film for film in found}
 
 
@@ -51,7 +53,8 @@ def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.F
     assert film.path.name == f"animation{ending}"
     assert film.epochs == SHOWN
     frames = frames_of(film.path)
-    assert [lasts for _, lasts in frames] == [500] * 4 + [2000]
+    assert len(frames) in (5, 8), "Pillow may join the last frame's repetitions"
+    assert sum(lasts for _, lasts in frames) == 4000
     assert film.seconds == 4.0
     assert film.bytes == film.path.stat().st_size < 1_000_000
     assert str(film) == f"{FASHION}, NCSM: 5 epochs, 4.0 s"
@@ -73,23 +76,28 @@ def test_a_colour_means_the_same_value_in_every_frame(analysed: Analysed):
     frames = matrices.frames(analysed.run, FASHION)
     assert frames is not None
     with using(animation.STYLE):
-        paint, palette = animation.painter(analysed.run, frames, [0, 1, 15])
+        figure, update = animation.scene(analysed.run, frames, [0, 1, 15])
         of_value: dict[float, set[tuple[int, ...]]] = {}
         for epoch in (0, 1, 15):
-            pixels = paint(epoch)
-            cells, place = _cells(pixels), matrices.matrix(analysed.run, frames, epoch)
+            update(epoch)
+            cells, place = _cells(_pixels(figure)), matrices.matrix(analysed.run, frames, epoch)
             classes = analysed.run.classes.query(f"run == '{FASHION}'").sort_values("display_order")
             order = classes["class_index"].to_numpy(int)
             shown = place[np.ix_(order, order)]
             for row, column in np.ndindex(10, 10):
                 if row != column:
                     of_value.setdefault(round(float(shown[row, column]), 2), set()).add(tuple(cells[row, column]))
-    assert len(palette) <= 256
     for value, colours in of_value.items():
         spread = np.ptp(np.array(list(colours)), axis=0).max()
         assert spread <= 12, f"{value} is drawn in {colours}"
     red = [np.mean([colour[0] - colour[2] for colour in of_value[value]]) for value in sorted(of_value)]
     assert np.corrcoef(sorted(of_value), red)[0, 1] > 0.9
+
+
+def _pixels(figure: Figure) -> np.ndarray:
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def _cells(pixels: np.ndarray) -> np.ndarray:
@@ -110,15 +118,11 @@ def test_more_epochs_than_frames_are_evenly_chosen_and_said(
     (film,) = animation.films(analysed.run, Asked((FASHION,), kind="ccsm"), tmp_path, ["gif"])
     assert film.epochs == (0, 5, 10, 15)
     assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly chosen, 3.5 s"
-    assert len(frames_of(film.path)) == 4
 
 
-def test_two_hundred_frames_last_no_longer_than_a_quarter_of_a_minute():
-    for count in (1, 2, 31, 100, 200):
-        lasting = animation.durations(count)
-        assert len(lasting) == count
-        assert sum(lasting) <= 15_000
-        assert all(one % lasting[0] == 0 and one % 10 == 0 for one in lasting)
+def test_an_animation_of_any_length_lasts_at_most_a_quarter_of_a_minute():
+    for count in (1, 2, 31, animation.MOST_FRAMES):
+        assert count / animation.frames_per_second(count) + animation.PAUSE <= 15
 
 
 def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
@@ -158,29 +162,24 @@ def test_without_ffmpeg_an_mp4_is_refused_and_says_what_to_do(monkeypatch: pytes
     with pytest.raises(
         UsageError, match="MP4 is written by ffmpeg, which was not found on PATH: install it, or take gif or webp"
     ):
-        films.require_format("mp4")
+        animation.require_format("mp4")
 
 
-def test_a_failing_ffmpeg_leaves_nothing_and_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_a_failing_ffmpeg_leaves_nothing(monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path):
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "ffmpeg"
     fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    blank = np.zeros((200, 200, 3), dtype=np.uint8)
-    with pytest.raises(OutputError, match="ffmpeg failed: no such codec; take gif or webp"):
-        films.write(iter([blank] * 50), blank[0], tmp_path / "film.mp4", "mp4", [50] * 50)
-    assert [path.name for path in tmp_path.iterdir()] == ["bin"]
+    with pytest.raises(OutputError, match=r"ffmpeg could not write .*: choose another format with --format gif or webp"):
+        animation.films(analysed.run, Asked((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
+    assert not (tmp_path / "films").exists()
 
 
-@pytest.mark.parametrize("form", ["gif", "mp4"])
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, form: str):
-    if form == "mp4" and not HAS_FFMPEG:
-        pytest.skip("MP4 is written by ffmpeg, which is not installed")
+def test_a_folder_that_cannot_be_made_is_named(analysed: Analysed, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    blank = np.zeros((20, 20, 3), dtype=np.uint8)
-    with pytest.raises(OutputError, match="film"):
-        films.write(iter([blank] * 2), blank[0, :2], tmp_path / "file" / f"film.{form}", form, [50, 50])
+    with pytest.raises(OutputError, match="animation"):
+        animation.films(analysed.run, Asked((FASHION,), epochs=(0, 1)), tmp_path / "file", ["gif"])
 
 
 def test_the_verb_makes_it_only_where_it_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):

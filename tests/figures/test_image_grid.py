@@ -1,0 +1,173 @@
+"""The grid of images: what each tile shows and says."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.figures.image_grid import LETTERS, MOST, grid, require_png, save
+from dsi_cli.figures.style import Style, using
+from dsi_cli.views.mistakes import Asked, Listing, Mistake
+
+STYLE = Style("screen", 2)
+
+
+def noise(width, height, channels=3, seed=0):
+    shape = (height, width, channels) if channels > 1 else (height, width)
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8))
+
+
+def listing(paths, truth="cat", prediction="dog", **fields):
+    ranks = {"score": 0.5, "rank": 1.5, "wordnet_similarity": 0.1, "wordnet_rank": 3.0, "farness": 0.5} | fields
+    rows = [Mistake(sample, path, truth, prediction, 0, 1, **ranks) for sample, path in enumerate(paths)]
+    return Listing("mistakes", Asked("run", 3), "ncsm", 7, 6, len(rows), rows)
+
+
+def tiny(path):
+    return noise(28, 28, 1)
+
+
+def drawn(listed, open_image):
+    """Return the tiles (axes) of a grid, the reasons for missing images, and the grid's pixels."""
+    with using(STYLE):
+        figure, unopened = grid(listed, open_image, STYLE)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+    return figure.axes, unopened, np.asarray(canvas.buffer_rgba())[..., :3]
+
+
+def texts(axes):
+    return [text.get_text() for text in axes.texts]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 6, 20])
+def test_grid_shows_all_images_row_by_row_without_overlap(count):
+    images = {f"{seed}.png": noise(28, 28, 1, seed) for seed in range(count)}
+    tiles, unopened, _ = drawn(listing(list(images)), images.__getitem__)
+    assert (len(tiles), unopened) == (count, {})
+    for axes, image in zip(tiles, images.values(), strict=True):
+        (shown,) = axes.images
+        assert_array_equal(np.asarray(shown.get_array())[..., 0], np.asarray(image))
+        assert shown.get_interpolation() == "nearest"
+    boxes = [axes.get_position() for axes in tiles]
+    assert boxes == sorted(boxes, key=lambda box: (-round(box.y0, 6), box.x0))
+    for box, after in pairwise(boxes):
+        assert after.x0 >= box.x1 - 1e-9 or after.y1 <= box.y0 + 1e-9
+
+
+@pytest.mark.parametrize(("width", "height"), [(500, 375), (375, 500), (64, 16)])
+def test_grid_keeps_the_aspect_of_an_image(width, height):
+    (axes,), _, _ = drawn(listing(["a"]), lambda _: noise(width, height))
+    left, right, bottom, top = axes.images[0].get_extent()
+    assert (right - left) / (bottom - top) == pytest.approx(width / height)
+    assert max(right - left, bottom - top) == bottom == 1
+
+
+def test_grid_opens_images_of_every_mode():
+    clear = Image.new("RGBA", (28, 28), (255, 0, 0, 0))
+    deep = Image.fromarray((np.arange(28 * 28).reshape(28, 28) * 80).astype(np.uint16))
+    palette = Image.new("P", (28, 28), 1)
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    lossy = {mode: Image.new(mode, (28, 28)) for mode in ("1", "CMYK", "LA", "PA", "YCbCr", "I", "HSV", "F")}
+    images = {"clear": clear, "deep": deep, "palette": palette, **lossy}
+    tiles, unopened, _ = drawn(listing(list(images)), images.__getitem__)
+    assert unopened == {}
+    shown = {name: np.asarray(axes.images[0].get_array()) for name, axes in zip(images, tiles, strict=True)}
+    assert shown["clear"][0, 0, 3] == 0, "transparent parts show the paper"
+    assert_array_equal(shown["deep"], np.asarray(deep), "all 16 bits are shown")
+    assert shown["palette"][0, 0].tolist() == [10, 20, 30, 255]
+
+
+def test_grid_shows_why_an_image_cannot_be_opened():
+    def opener(path):
+        if path == "bad.png":
+            raise UsageError("bad.png: expected an image, found a cat; feed it")
+        return noise(28, 28)
+
+    tiles, unopened, _ = drawn(listing(["good.png", "bad.png", None]), opener)
+    assert unopened == {
+        1: "expected an image, found a cat; feed it",
+        2: "the predictions do not say where this image lies",
+    }
+    assert texts(tiles[1])[0] == "no image\nexpected an image, found a\ncat; feed it"
+    assert not tiles[1].images
+
+
+def test_grid_caption_holds_truth_prediction_ranks_and_score():
+    (axes, *_), _, _ = drawn(listing(["a"]), tiny)
+    assert texts(axes) == ["cat", "→ dog", "NCSM #1.5 · WordNet #3", "score 0.500 · sample 0"]
+    (axes, *_), _, _ = drawn(listing(["a"], rank=None, wordnet_rank=None, score=None), tiny)
+    assert texts(axes)[2:] == ["no rank", "sample 0"]
+
+
+@pytest.mark.parametrize("truth", ["y z " * 100, "W" * 60, "$x^2$ [bold]cat", "cat\n\x1b[31m\u202e"])
+def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
+    tiles, _, pixels = drawn(listing(["a", "b", "c", "d"], truth=truth), tiny)
+    caption = texts(tiles[0])[0]
+    assert len(caption) <= LETTERS
+    assert caption.isprintable()
+    height, width, _ = pixels.shape
+    right = round(tiles[0].get_position().x1 * width)
+    bottom = slice(round(height * (1 - tiles[0].get_position().y0)) - 60, height)
+    assert (pixels[bottom, right - 1 : right + 1] > 250).all(), "nothing is drawn on the border between two tiles"
+
+
+def test_grid_heading_says_what_is_shown():
+    with using(STYLE):
+        figure, _ = grid(listing(["a"]), tiny, STYLE)
+    heading = " ".join(text.get_text() for text in figure.texts)
+    assert heading == (
+        "run, epoch 3, test: 1 of 1 mistakes Bold: the truth; →: the prediction; #: its rank. Furthest from the truth first;"
+        " ranks from 1, the most similar to the truth, to 7 (WordNet: 6)."
+    )
+
+
+def test_grid_of_an_empty_listing_has_its_heading():
+    tiles, _, pixels = drawn(listing([]), tiny)
+    assert tiles == []
+    assert (pixels < 128).any()
+
+
+def test_grid_of_too_many_images_is_refused():
+    with pytest.raises(UsageError, match=rf"room for {MOST} images, found {MOST + 1}: ask for fewer with --most"):
+        grid(listing(["a"] * (MOST + 1)), tiny, STYLE)
+
+
+def test_grid_of_predictions_without_paths_is_refused():
+    with pytest.raises(
+        UsageError,
+        match=r"^a contact sheet needs images, and these predictions name none: dsi analyze --test with image files",
+    ):
+        grid(listing([None, None]), tiny, STYLE)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "png", "a"])
+def test_a_sheet_is_a_png(name, tmp_path):
+    with pytest.raises(UsageError, match=r"expected a name that ends in .png, found '.*'"):
+        require_png(tmp_path / name)
+    require_png(tmp_path / "a.PNG")
+
+
+def test_save_writes_in_one_step_and_the_same_bytes_again(tmp_path):
+    path = tmp_path / "sheet.png"
+    path.write_bytes(b"old")
+    assert save(listing(["a"]), tiny, path) == {}
+    first = path.read_bytes()
+    save(listing(["a"]), tiny, path)
+    assert path.read_bytes() == first
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
+
+
+def test_save_to_a_place_that_cannot_be_written(tmp_path):
+    with pytest.raises(OutputError, match=r"sheet.png could not be written: No such file or directory; .*--sheet"):
+        save(listing(["a"]), tiny, tmp_path / "none" / "sheet.png")
+    (tmp_path / "sheet.png").mkdir()
+    with pytest.raises(OutputError, match=r"sheet.png could not be written: Is a directory"):
+        save(listing(["a"]), tiny, tmp_path / "sheet.png")
+    assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
