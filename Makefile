@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-slow test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -26,8 +26,8 @@ coverage: $(READY)  ## the same in one process, which lines they reach; takes tw
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 
-test-slow: $(READY)  ## the tests that take minutes; SLOW_TESTS chooses files
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(SLOW_TESTS)
+test-all: $(READY)  ## the tests that make test leaves out since they take long; TESTS chooses files
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile $(TESTS)
 
 test-oldest:  ## what needs no images, with the oldest allowed dependencies, in a virtual environment of its own
 	test -x .venv-oldest/bin/python || python3 -m venv .venv-oldest

@@ -5,6 +5,7 @@ A test module takes it by ``pytest_plugins = ("analysed",)``; so each session-sc
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from conftest import made_once
 from outputs import ANIMALS, RUNS, head_of, heads, save_head
 
 from dsi_cli.cli.verbs import run_safely
@@ -47,10 +49,15 @@ class Analysed:
 @pytest.fixture(scope="session")
 def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analysed:
     """Return the analysis of the four runs of the fixture `four_runs`, with default options; do not write to it."""
-    out = tmp_path_factory.mktemp("analysed") / "out"
-    events: list[Progress] = []
-    summary = analyze([four_runs], out, progress=events.append)
-    return Analysed(out, Run(out), summary, events)
+
+    def make(folder: Path) -> None:
+        events: list[Progress] = []
+        summary = analyze([four_runs], folder / "out", progress=events.append)
+        (folder / "summary.pickle").write_bytes(pickle.dumps((summary, events)))
+
+    folder = made_once(tmp_path_factory, "analysed", make)
+    summary, events = pickle.loads((folder / "summary.pickle").read_bytes())
+    return Analysed(folder / "out", Run(folder / "out"), summary, events)
 
 
 @pytest.fixture(scope="session")

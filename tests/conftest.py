@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from trainers import Expected
@@ -48,12 +49,24 @@ def _without_the_users_code(tmp_path_factory: pytest.TempPathFactory) -> Iterato
             del sys.modules[name]
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that ``make`` fills, once for all worker processes; later callers wait for the first one."""
+    base = factory.getbasetemp()
+    top = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = top / name
+    with FileLock(top / f"{name}.lock"):
+        if not (top / f"{name}.done").exists():
+            make(folder)
+            (top / f"{name}.done").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
     from four_runs import write
 
-    return write(tmp_path_factory.mktemp("four") / "runs")
+    return made_once(tmp_path_factory, "four-runs", write)
 
 
 class TrainersFiles(NamedTuple):

@@ -64,6 +64,7 @@ def test_the_page_of_findings_is_what_its_script_writes(shown):
     assert made["PAGE"].read_text(encoding="utf-8") == made["page"](Run(shown[1])), "make findings"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_notebook_runs_away_from_the_repository(path, shown):
     notebook = nbformat.read(path, 4)

@@ -81,6 +81,7 @@ def images(tmp_path):
     return tmp_path / "images"
 
 
+@pytest.mark.slow
 def test_what_needs_no_heavy_package_works_without(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     (tmp_path / "preds.csv").write_text(

@@ -65,18 +65,8 @@ def follow(page: Path, folder: Path, programs: Programs = OURS, environment: dic
                 run([*programs.get(name, [name]), *arguments], folder, environment)
 
 
-LONG = ("README.md", "comparing.md", "heatmaps.md", "index.md", "predictions.md", "training.md")
-"""The pages whose commands take more than 20 seconds."""
-
-
-@pytest.mark.parametrize(
-    "page",
-    [
-        pytest.param(page, id=page.name, marks=[pytest.mark.slow] * (page.name in LONG))
-        for page in PAGES
-        if page.name != "cli.md"
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "cli.md"], ids=lambda page: page.name)
 def test_every_command_and_example_runs_in_its_order(page, workplace):
     follow(page, workplace)
 
@@ -125,7 +115,7 @@ def test_the_pictures_that_are_made_are_the_gallerys_and_small():
 def test_the_makefile_shows_what_the_continuous_check_runs():
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
     called = re.findall(r"\bmake ([\w-]+)", script)
-    assert called == ["demo", "check", "docs", "test", "test-slow", "test-shared"]
+    assert called == ["demo", "check", "docs", "test", "test-all", "test-shared"]
     assert set(called) <= TARGETS
 
 

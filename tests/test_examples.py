@@ -68,6 +68,7 @@ def example(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
 
 
+@pytest.mark.slow
 def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
     runs = tmp_path / "runs"
     for model, epochs in EPOCHS.items():

@@ -184,7 +184,7 @@ class Pair:
         best = (
             (first.ranks_sorted, second.ranks_sorted) if name == "spearman" else (first.scaled_sorted, second.scaled_sorted)
         )
-        entry = replace(entry, value=measure(x, y), ceiling=measure(*best))
+        entry = replace(entry, value=float(measure(x, y)), ceiling=float(measure(*best)))
         mean, std = _EXACT_NULLS[name](self) if name in _EXACT_NULLS else (None, None)
         return replace(entry, null_mean=mean, null_std=std)
 
@@ -209,10 +209,12 @@ class Pair:
             return
         is_ranked = name == "spearman"
         x, y = ((side.every.ranks if is_ranked else side.every.scaled) for side in (self.a, self.b))
-        square, off = self.b.square(y), ~np.eye(self.b.classes, dtype=bool)
+        square, rest = self.b.square(y), iter(relabellings)
         measure = measures.ON_VALUES["pearson" if is_ranked else name]
-        for relabelling in relabellings:
-            yield measure(x, square[np.ix_(relabelling, relabelling)][off])
+        while some := list(islice(rest, max(1, bootstrap.AT_ONCE // square.size))):
+            shown = np.stack(some)
+            relabelled = measures.off_diagonal(square[shown[:, :, None], shown[:, None, :]])
+            yield from measure(x, relabelled.reshape(len(shown), -1)).tolist()
 
     def _ssim(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
         """Yield the same for ``ssim``, some at a time; what relabelled images have of their own lasts, if the matrix does."""

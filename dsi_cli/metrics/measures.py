@@ -1,4 +1,4 @@
-"""The measures of a SAI, on two equally long arrays of off-diagonal values.
+"""The measures of a SAI, on off-diagonal values ``x (n,)`` and ``y (n,)``, or on ``y (draws, n)`` for many at once.
 
 ``cosine``, ``mae`` and ``mse`` take values already scaled to [0, 1] (`scaled`); the correlations do not care. All work in
 float64 and take no NaN. Source: arXiv 2505.21338, section 3.2; the correlations: the authors' notebook.
@@ -7,7 +7,7 @@ float64 and take no NaN. Source: arXiv 2505.21338, section 3.2; the correlations
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,35 +43,41 @@ def ranks(values: Values, axis: int | None = None) -> Values:
     return found
 
 
-def cosine(x: Values, y: Values) -> float:
-    """Return the cosine of two arrays of values in [0, 1]: in [0, 1], high by chance alone."""
-    return float(x @ y / np.sqrt((x @ x) * (y @ y)))
+def cosine(x: Values, y: Values) -> Any:
+    """Return the cosine of values in [0, 1]: in [0, 1], high by chance alone."""
+    return y @ x / np.sqrt((x @ x) * _square_sum(y))
 
 
-def mae(x: Values, y: Values) -> float:
+def mae(x: Values, y: Values) -> Any:
     """Return the mean absolute difference, in [0, 1]; lower is closer."""
-    return float(np.abs(x - y).mean())
+    return np.abs(x - y).mean(axis=-1)
 
 
-def mse(x: Values, y: Values) -> float:
+def mse(x: Values, y: Values) -> Any:
     """Return the mean squared difference, in [0, 1]; lower is closer."""
-    return float(np.square(x - y).mean())
+    return np.square(x - y).mean(axis=-1)
 
 
-def pearson(x: Values, y: Values) -> float:
+def pearson(x: Values, y: Values) -> Any:
     """Return Pearson's correlation, in [-1, 1]."""
-    x, y = x - x.mean(), y - y.mean()
-    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+    x, y = x - x.mean(), y - y.mean(axis=-1, keepdims=True)
+    return np.clip(y @ x / np.sqrt((x @ x) * _square_sum(y)), -1.0, 1.0)
 
 
-def kendall(x: Values, y: Values) -> float:
+def kendall(x: Values, y: Values) -> Any:
     """Return Kendall's tau-b, in [-1, 1]."""
     from scipy.stats import kendalltau
 
-    return float(kendalltau(x, y, variant="b").statistic)
+    if y.ndim == 1:
+        return kendalltau(x, y, variant="b").statistic
+    return np.array([kendall(x, one) for one in y])
 
 
-ON_VALUES: dict[str, Callable[[Values, Values], float]] = {
+def _square_sum(values: Values) -> Any:
+    return np.einsum("...i,...i->...", values, values)
+
+
+ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
     "cosine": cosine,
     "mae": mae,
     "mse": mse,

@@ -51,6 +51,7 @@ def files(scratch) -> list[seeds.Seed]:
     return seeds.load(scratch)[0]
 
 
+@pytest.mark.slow
 def test_a_short_run_finds_nothing(scratch, tmp_path):
     ended = fuzz(*SHORT, "--scratch", scratch, "--findings", tmp_path / "found")
     assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]

@@ -106,6 +106,7 @@ def ended(process):
     return process.returncode, out, err
 
 
+@pytest.mark.slow
 def test_beside_a_training(started, watching, dsi, tmp_path):
     run, out = tmp_path / "runs" / "run", tmp_path / "out"
     watcher = watching(run, "-o", out, *QUICK, "--until-epoch", 5)

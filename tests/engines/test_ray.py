@@ -28,6 +28,7 @@ from dsi_cli.pipeline.options import Evaluation, Options
 from dsi_cli.pipeline.reading import Known, RunState, Scanner, scan_run
 
 pytest_plugins = ("analysed", "trained")
+pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}

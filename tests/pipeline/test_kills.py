@@ -65,6 +65,7 @@ def test_two_hundred_kills_tear_nothing(answered_run, dsi_process, tmp_path):
     finish_and_compare(answered_run, out, dsi_process, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_few_kills_tear_nothing(answered_run, dsi_process, tmp_path):
     told = killed(answered_run, tmp_path / "out", 10, 7)
     assert (told["wrong"], len(told["moments"])) == ([], 10)

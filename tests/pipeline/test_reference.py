@@ -89,6 +89,7 @@ def test_a_place_that_may_not_be_written_leaves_nothing(tmp_path):
         reference.write(reference.tables(reference.of("cifar10")), tmp_path / "file" / "x.parquet")
 
 
+@pytest.mark.slow
 def test_imagenet21k_stays_small(tmp_path):
     """Below 4 GB, which a dense matrix with its copies exceeds; address space, so that the child cannot pass it unseen."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))"

@@ -80,7 +80,7 @@ def test_show_report_is_a_frame_whose_source_is_relative_to_the_notebook(make_ru
     run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
     with pytest.raises(UsageError, match="has no report yet: make it with dsi report"):
         run.show_report()
-    assert "show_report" not in run._repr_html_()
+    assert "run.show_report()" not in run._repr_html_()
     (run.path / "report.html").write_text("<p>report")
     monkeypatch.chdir(tmp_path)
     assert '<iframe src="out%20%26%20more/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()

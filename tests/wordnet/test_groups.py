@@ -69,7 +69,7 @@ def test_groups_hold_3_to_40_percent_and_stand_together(preset):
     assert all(group in ancestors(load(), np.array([node])) for node, group in zip(nodes, found, strict=True) if group)
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [pytest.param(one, marks=[pytest.mark.slow] * (one == "imagenet1k")) for one in PRESETS])
 def test_the_order_of_the_classes_changes_nothing(preset):
     nodes = preset_nodes(preset)
     other = np.random.default_rng(1).permutation(len(nodes))
