@@ -71,6 +71,7 @@ def test_every_command_and_example_runs_in_its_order(page, workplace):
     follow(page, workplace)
 
 
+@pytest.mark.slow
 def test_the_tutorials_numbers_are_the_demos(workplace):
     command = [sys.executable, "-m", "dsi_cli", "demo", "--quiet"]
     done = subprocess.run(command, cwd=workplace, capture_output=True, text=True, timeout=1200, check=False)

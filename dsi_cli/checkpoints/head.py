@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.candidates import (
     rank,
 )
 from dsi_cli.checkpoints.graph_output import with_outputs
-from dsi_cli.checkpoints.layers import IN_LOSS, Factors, Layer, is_matrix, layers_of
+from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
@@ -220,11 +220,21 @@ def _named(groups: Sequence[StateDict], wanted: str, classes: int | None) -> Hea
         raise NoHeadError(f"{layer.name} {layer.refusal}")
     weight = layer.weight
     assert weight is not None
+    if _is_wide_convolution(layer):
+        return _head(layer._replace(factors=Factors(WINDOW)), weight)
     if not is_matrix(weight) or weight.dtype not in FLOATS:
         raise NoHeadError(_no_matrix(layer.name, weight))
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
         weight = weight.turned
     return _head(layer, weight)
+
+
+def _is_wide_convolution(layer: Layer) -> bool:
+    """Return whether a layer is a two-dimensional convolution with a window larger than 1x1, and not a depthwise one."""
+    weight = layer.weight
+    if weight is None or len(weight.shape) != 4 or is_matrix(weight) or layer.factors.kind != PLAIN:
+        return False
+    return weight.dtype in FLOATS and min(weight.shape[:2]) > 1
 
 
 def _is_called(layer: Layer, wanted: str) -> bool:
@@ -275,6 +285,12 @@ def _no_classifier(groups: Sequence[StateDict], candidates: Sequence[Candidate],
     if wide:
         name, last = wide[-1]
         return f"no classifier: {name} {last.shape} predicts classes by a convolution that is no 1x1, so no row of it is a class"
+    final = next(reversed(layers_of(groups)), None)
+    if final is not None and final.weight is not None and final.has_bias and _is_wide_convolution(final):
+        return (
+            f"no classifier{count} among {tensors} tensors; the last layer is the convolution {final.name} {final.weight.shape}: "
+            f"if only global average pooling follows it, name it with --head {final.name}"
+        )
     if not candidates:
         return f"no classifier{count} among {tensors} tensors, and no matrix at all"
     listed = "; ".join(f"{one.title} {one.against[0]}" if one.against else one.title for one in candidates[:3])

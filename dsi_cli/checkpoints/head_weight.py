@@ -38,8 +38,10 @@ def rows(content: Content, head: Head, adapter_config: Any = None) -> NDArray[np
     CheckpointError
         A tensor cannot be read, or the parts do not fit together.
     """
-    stored = stored_rows(content, head)
     kind, parts = head.factors.kind, head.factors.tensors
+    if kind == layers.WINDOW:
+        return _summed_over_window(content, head)
+    stored = stored_rows(content, head)
     if kind == layers.PRUNED:
         return _pruned(stored, content.read(parts["mask"]), head)
     if kind == layers.WEIGHT_NORM:
@@ -51,6 +53,19 @@ def rows(content: Content, head: Head, adapter_config: Any = None) -> NDArray[np
         change = lora.Change(parts["up"], parts["down"], lora.scale_of(adapter_config, head.name, parts["down"].shape[0]))
         return lora.changed(stored, change, content.read)
     return stored
+
+
+def _summed_over_window(content: Content, head: Head) -> NDArray[np.float32]:
+    """Return the rows of a convolution before global average pooling, ``(classes, channels)``.
+
+    The mean output of a class over all positions is the sum of its window times the mean of each channel, apart from the border.
+    """
+    height, width = head.tensor.shape[2:]
+    content.notes.append(
+        f"each row is the sum over the {height} x {width} window of a convolution, for global average pooling"
+    )
+    values = content.read(head.tensor).astype(np.float32)
+    return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
 
 
 def stored_rows(content: Content, head: Head) -> NDArray[np.float32]:

@@ -19,6 +19,8 @@ from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 
 PRUNED, WEIGHT_NORM, SPECTRAL_NORM, LORA, PLAIN = "pruned", "weight norm", "spectral norm", "LoRA", "plain"
+WINDOW = "window"
+"""A convolution of k x k whose outputs are averaged over all positions, as a head that the user names."""
 
 _WRAPPERS = frozenset(
     {"module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "base_model", "params"}

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from dsi_cli.callbacks import Tracker
-from dsi_cli.checkpoints.scan import Scanned, require_file, scan
+from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -123,3 +123,29 @@ def test_scan_with_labels_takes_the_only_matrix_with_as_many_rows_under_any_name
     for name in ("l3.weight", "zz.weight", "proj.weight", "decoder_embed.weight"):
         renamed = {name if key == "l3.weight" else key: value for key, value in state.items()}
         assert scanned(renamed, tmp_path / "epoch_1.pt", classes=20).record.head == name
+
+
+def test_scan_of_a_wide_convolution_names_it_and_sums_its_window_if_it_is_asked_for(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 5, 3))
+    found = scanned(model.state_dict(), tmp_path / "wide.pt")
+    assert found.record.status == "failed"
+    assert "the last layer is the convolution 2.weight (5, 8, 3, 3)" in found.record.reason
+    assert found.record.reason.endswith("if only global average pooling follows it, name it with --head 2.weight")
+
+    named = scan(require_file(tmp_path / "wide.pt"), Choice(head="2"))
+    assert_allclose(named.weight, model[2].weight.detach().sum((2, 3)), rtol=1e-5)
+    assert named.record.reason == "each row is the sum over the 3 x 3 window of a convolution, for global average pooling"
+
+    # On an image that is constant in each channel no border disturbs the relation.
+    channels = torch.randn(8)
+    logits = model[2](channels[:, None, None].expand(8, 9, 9)[None]).mean((0, 2, 3)) - model[2].bias
+    assert_allclose(named.weight @ channels.numpy(), logits.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_scan_of_a_depthwise_convolution_refuses_it_as_head(tmp_path):
+    scanned(nn.Sequential(nn.Conv2d(6, 6, 3, groups=6)).state_dict(), tmp_path / "depthwise.pt")
+    assert (
+        "a classifier head is a floating-point matrix"
+        in scan(require_file(tmp_path / "depthwise.pt"), Choice(head="0")).record.reason
+    )
