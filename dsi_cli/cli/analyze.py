@@ -65,7 +65,7 @@ Permutations = Annotated[
     int | None, typer.Option("--permutations", help="Random relabellings, for p-values and the nulls that need them.")
 ]
 Draws = Annotated[
-    int | None, typer.Option("--draws", help="Bootstrap draws for intervals; 200 by default up to 256 classes.")
+    int | None, typer.Option("--draws", help="Bootstrap draws of classes for the interval of ssim; none by default.")
 ]
 LogTo = Annotated[
     list[str] | None,

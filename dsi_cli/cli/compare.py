@@ -45,7 +45,8 @@ def compare(
         typer.Option("--measure", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
     ] = None,
     draws: Annotated[
-        int | None, typer.Option("--draws", help="Bootstrap draws of an interval; 1000, above 256 classes 200.")
+        int | None,
+        typer.Option("--draws", help="Bootstrap draws for IDM and Max WSI; 1000, above 256 classes 200."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to draw the curves into, with a page that shows all.")

@@ -72,7 +72,8 @@ def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shade
         **marks(how, len(one.epochs)),
     )
     is_excess = panel.kind.column == "excess"
-    if shaded and not is_excess and np.isfinite(one.low).any():
+    has_interval = is_excess or one.metric != "sai"  # the interval of a SAI is that of its excess
+    if shaded and has_interval and np.isfinite(one.low).any():
         epochs, low, high = _widened(one, one.low, one.high)
         interval = axes.fill_between(epochs, low, high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
         interval.set_gid("interval")

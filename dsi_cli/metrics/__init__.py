@@ -5,7 +5,8 @@
 ``measures``    the measures of a SAI on two arrays of values, and its ceiling
 ``structure``   SSIM, the one measure that looks at a matrix as an image
 ``null``        the chance level: mean and deviation over random relabellings of the classes
-``bootstrap``   the interval of a SAI: resampled classes
+``jackknife``   the interval of a SAI: each class left out in turn
+``bootstrap``   the interval of SSIM on request: classes drawn again
 ``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
 ``partial``     partial Mantel correlation: what two CSMs share beyond a third
 ``weights``     WSI: how similar the classifier's rows are to each other

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, measures, null, structure
+from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, jackknife, measures, null, structure
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Flat, Side
 
@@ -51,7 +51,7 @@ class Alignment:
     """Share of relabellings that are at least as alike, one-sided."""
     low: float | None = None
     high: float | None = None
-    """The 95 % interval over bootstrap draws of classes."""
+    """The 95 % confidence interval of the excess over the sampling of classes."""
     classes_used: int = 0
     reason: str | None = None
 
@@ -104,7 +104,7 @@ def alignments(
         a ``p_value`` of every measure and the nulls of ``mae``'s deviation and ``kendall``. Up to 7 classes all
         relabellings are tried, whatever is asked.
     draws : int, optional
-        Bootstrap draws of classes for ``low`` and ``high``; None: 200 up to 256 classes, else none.
+        Bootstrap draws of classes for the interval of ``ssim``; without, it has none.
     seed : int
         Of permutations and draws.
 
@@ -163,8 +163,7 @@ class Pair:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
         found = {name: self._exact(name) for name in which}
         found = self._with_relabellings(found, permutations, seed)
-        found = self._with_intervals(found, draws, seed)
-        return {name: finished(entry) for name, entry in found.items()}
+        return {name: finished(self._with_interval(with_excess(entry), draws or 0, seed)) for name, entry in found.items()}
 
     def _why_nothing(self) -> str | None:
         if self.a.classes < FEWEST_CLASSES:
@@ -248,13 +247,19 @@ class Pair:
             out[name] = with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
 
-    def _with_intervals(self, found: dict[str, Alignment], draws: int | None, seed: int) -> dict[str, Alignment]:
-        count = draws if draws is not None else (bootstrap.DRAWS if self.a.classes <= bootstrap.LARGEST else 0)
-        able = [name for name, entry in found.items() if entry.value is not None and name != "kendall"]
-        if not count or not able:
-            return found
-        intervals = bootstrap.intervals(self.a, self.b, able, count, seed, self.order)
-        return found | {name: replace(found[name], low=low, high=high) for name, (low, high) in intervals.items()}
+    def _with_interval(self, entry: Alignment, draws: int, seed: int) -> Alignment:
+        """Return the entry with the interval of its excess: by the jackknife, of ``ssim`` from bootstrap draws."""
+        found = None
+        if entry.excess is None:
+            return entry
+        if entry.measure in jackknife.MEASURES:
+            found = jackknife.interval(entry.excess, jackknife.excess_without(self.a, self.b, entry.measure))
+        elif entry.measure == "ssim" and draws and entry.null_mean is not None:
+            ends = bootstrap.interval_of_ssim(self.a, self.b, draws, seed, self.order)
+            if ends is not None:
+                low, high = ((end - entry.null_mean) / (1 - entry.null_mean) for end in ends)
+                found = low, high
+        return entry if found is None else replace(entry, low=found[0], high=found[1])
 
 
 def _images(side: Side, shown: NDArray[np.intp]) -> Values:
@@ -322,36 +327,45 @@ def with_sample(entry: Alignment, values: Values, everything: bool, wants_p: boo
     return replace(entry, p_value=alike / len(values) if everything else (1 + alike) / (1 + len(values)))
 
 
-def finished(entry: Alignment) -> Alignment:
-    """Return the entry with z and excess, and a reason for whatever is missing."""
+def with_excess(entry: Alignment) -> Alignment:
+    """Return the entry with its excess over chance and its z, where they exist."""
     value, mean = entry.value, entry.null_mean
-    if value is None:
+    if value is None or mean is None:
         return entry
+    is_distance = entry.measure in DISTANCES
+    entry = replace(entry, excess=1 - value / mean if is_distance else (value - mean) / (1 - mean))
+    if not entry.null_std:
+        return entry
+    z = (value - mean) / entry.null_std
+    return replace(entry, z=-z if is_distance else z)
+
+
+def finished(entry: Alignment) -> Alignment:
+    """Return the entry with excess and z, and a reason for whatever is missing."""
+    if entry.value is None:
+        return entry
+    entry = with_excess(entry)
     missing = [entry.reason] if entry.reason else []
-    distance = entry.measure in DISTANCES
-    if mean is None:
+    if entry.null_mean is None:
         missing.append("the chance level of this measure needs --permutations")
-    else:
-        entry = replace(entry, excess=1 - value / mean if distance else (value - mean) / (1 - mean))
-        if entry.null_std is None:
-            missing.append("the deviation of this measure's chance level needs --permutations")
-        elif entry.null_std > 0:
-            z = (value - mean) / entry.null_std
-            entry = replace(entry, z=-z if distance else z)
-        else:
-            missing.append("every relabelling gives the same value, so there is no z")
+    elif entry.null_std is None:
+        missing.append("the deviation of this measure's chance level needs --permutations")
+    elif entry.null_std == 0:
+        missing.append("every relabelling gives the same value, so there is no z")
     if entry.low is None:
         missing.append(why_no_interval(entry))
     return replace(entry, reason="; ".join(missing) or None)
 
 
 def why_no_interval(entry: Alignment) -> str:
-    """Return why a measure has no interval, where no draws were asked for."""
+    """Return why a measure has no interval."""
+    if entry.measure in jackknife.MEASURES:
+        return "no interval: without one of the classes a matrix has one value throughout"
+    if entry.measure == "ssim":
+        return "an interval of ssim needs --draws"
     if entry.measure == "kendall":
         return "no interval for kendall"
-    if entry.classes_used > bootstrap.LARGEST:
-        return f"above {bootstrap.LARGEST} classes an interval needs --draws"
-    return "no interval: no draws were asked for, or the measure exists in none"
+    return f"no interval for {entry.measure}: it depends on the extremes of the matrix"
 
 
 def _require_counts(permutations: int | None, draws: int | None) -> None:

@@ -68,6 +68,20 @@ def intervals(
     return percentiles(found)
 
 
+def interval_of_ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> tuple[float, float] | None:
+    """Return the 2.5 and 97.5 percentile of SSIM over bootstrap draws of classes; None if it exists in none.
+
+    Parameters
+    ----------
+    a, b : two CSMs of the same classes
+    order : (C,) int
+        The display order.
+    """
+    drawn = np.concatenate(list(_ssim(a, b, draws, seed, order)))
+    drawn = drawn[np.isfinite(drawn)]
+    return (float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))) if drawn.size else None
+
+
 def percentiles(found: dict[str, Values]) -> dict[str, tuple[float, float]]:
     """Return the 2.5 and 97.5 percentile of each measure's values over draws; draws in which it does not exist are left out."""
     drawn = np.array(list(found.values()))

@@ -1,7 +1,8 @@
 """Whether two networks differ in a metric: the difference, and its 95 % interval **[ours]**.
 
-SAI and max WSI: a bootstrap over classes as for the interval of a SAI (`dsi_cli.metrics.bootstrap`), paired: each draw holds the
-same classes for both networks, so that what is due to the choice of classes cancels. IDM: a bootstrap over the mistakes of each
+SAI: the jackknife over classes, as for the interval of a SAI (`dsi_cli.metrics.jackknife`), and max WSI: a bootstrap over classes.
+Both are paired: the same classes are left out or drawn for both networks, so that what is due to the choice of classes cancels.
+IDM: a bootstrap over the mistakes of each
 network, from its counts, as if the two had been tested on samples of their own; where they saw the same ones the interval is wider
 than it need be. Repetitions: Welch's interval of the difference of two means (Welch 1947, doi:10.1093/biomet/34.1-2.28).
 
@@ -10,7 +11,7 @@ A difference is real where its interval leaves out 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import WSI_QUANTILE, bootstrap, dissimilarity
-from dsi_cli.metrics.alignment import FEWEST_CLASSES
+from dsi_cli.metrics import WSI_QUANTILE, bootstrap, dissimilarity, jackknife
+from dsi_cli.metrics.alignment import FEWEST_CLASSES, Pair
+from dsi_cli.metrics.jackknife import MEASURES
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Side
 from dsi_cli.metrics.weights import max_wsi
@@ -57,9 +59,7 @@ class Sides(NamedTuple):
     """Of the two together: a correlation is divided by its square root (`dsi_cli.metrics.reliability`)."""
 
 
-def alignment_difference(
-    first: Sides, second: Sides, measure: str = "cosine", draws: int = DRAWS, seed: int = 0
-) -> Difference:
+def alignment_difference(first: Sides, second: Sides, measure: str = "cosine") -> Difference:
     """Return the difference of two networks' SAI excess over chance: 0 at chance, 1 at identity.
 
     Parameters
@@ -67,16 +67,15 @@ def alignment_difference(
     first, second : matrices of the same classes in the same order
         A class that one of the four lacks (a NaN diagonal) does not take part.
     measure : out of `MEASURES`
-        Each draw has its own chance level. The excess of ``pearson`` and ``spearman`` is the correlation itself.
-    draws, seed : as for `dsi_cli.metrics.bootstrap.intervals`
+        The excess of ``pearson`` and ``spearman`` is the correlation itself.
 
     Raises
     ------
     UsageError
         The measure is unknown, the matrices differ in size.
     """
-    if measure not in _EXCESS:
-        raise UsageError(f"no difference by measure {measure!r}: {expected(measure, _EXCESS)}")
+    if measure not in MEASURES:
+        raise UsageError(f"no difference by measure {measure!r}: {expected(measure, MEASURES)}")
     matrices = [np.asarray(one) for one in (first.a, first.b, second.a, second.b)]
     if len({one.shape for one in matrices}) > 1:
         raise UsageError(f"a difference needs matrices of one size; these have shapes {[one.shape for one in matrices]}")
@@ -86,12 +85,18 @@ def alignment_difference(
     sides = [Side(one[np.ix_(kept, kept)]) for one in matrices]
     if any(side.is_constant for side in sides):
         return Difference(reason="constant matrix: all off-diagonal values are the same, so there is no scale")
-    times = _times(len(kept), draws, seed)
-    a, b = (
-        _EXCESS[measure](x.scaled_square, y.scaled_square, times) / one.reliability**0.5
-        for x, y, one in ((sides[0], sides[1], first), (sides[2], sides[3], second))
-    )
-    return _of_draws(a, b)
+    scales = [one.reliability**0.5 for one in (first, second)]
+    values, without = [], []
+    for x, y, scale in zip(sides[::2], sides[1::2], scales, strict=True):
+        excess = Pair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
+        assert excess is not None
+        values.append(excess / scale)
+        without.append(jackknife.excess_without(x, y, measure) / scale)
+    a, b = values
+    half = jackknife.half_width(without[0] - without[1])
+    if half is None:
+        return Difference(a, b, a - b, reason="no interval: without one of the classes a matrix has one value throughout")
+    return Difference(a, b, a - b, a - b - half, a - b + half)
 
 
 def max_wsi_difference(
@@ -110,7 +115,11 @@ def max_wsi_difference(
     """
     if first.shape != second.shape:
         raise UsageError(f"a difference needs matrices of one size; these have shapes {first.shape} and {second.shape}")
-    times = _times(len(first), draws, seed)[1:]
+    times = (
+        bootstrap.multiplicities(bootstrap.draws_of_classes(len(first), draws, seed))
+        if draws
+        else np.empty((0, len(first)))
+    )
     a, b = (np.concatenate([[max_wsi(csm, quantile)], _max_wsi_of(csm, times, quantile)]) for csm in (first, second))
     found = _of_draws(a, b)
     if found.value is None or found.low is None or found.high is None:
@@ -179,45 +188,6 @@ def _of_draws(a: Values, b: Values) -> Difference:
         return Difference(first, second, first - second, reason="no interval: no draws, or the metric exists in none")
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Difference(first, second, first - second, float(low), float(high))
-
-
-def _times(classes: int, draws: int, seed: int) -> Values:
-    """Return how often each draw holds each class; before the draws, each class once."""
-    once = np.ones((1, classes))
-    return (
-        np.concatenate([once, bootstrap.multiplicities(bootstrap.draws_of_classes(classes, draws, seed))])
-        if draws
-        else once
-    )
-
-
-def _cosine_excess(x: Values, y: Values, times: Values) -> Values:
-    n, sx, sy, xx, yy, xy, _ = bootstrap.weighted_sums(x, y, times)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.sqrt(xx * yy)
-        chance = sx * sy / (n * scale)
-        return (xy / scale - chance) / (1 - chance)
-
-
-def _mse_excess(x: Values, y: Values, times: Values) -> Values:
-    n, sx, sy, xx, yy, xy, _ = bootstrap.weighted_sums(x, y, times)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 1 - (xx + yy - 2 * xy) / (xx + yy - 2 * sx * sy / n)
-
-
-def _pearson(x: Values, y: Values, times: Values) -> Values:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return bootstrap.pearson(*bootstrap.weighted_sums(x, y, times))
-
-
-_EXCESS: dict[str, Callable[[Values, Values, Values], Values]] = {
-    "cosine": _cosine_excess,
-    "mse": _mse_excess,
-    "pearson": _pearson,
-    "spearman": lambda x, y, times: bootstrap.spearman(Side(x), Side(y), times),
-}
-MEASURES = tuple(_EXCESS)
-"""Those whose chance level is exact in each draw."""
 
 
 def _max_wsi_of(csm: Csm, times: Values, quantile: float) -> Values:

@@ -137,6 +137,32 @@ class Side:
         return self.scaled_square.astype(np.float32)
 
     @made_once
+    def value_sums(self) -> tuple[Values, Values]:
+        """For each class the sum of the scaled values, and of their squares, in its row and its column: two arrays ``(C,)``."""
+        return _sums_by_class(self.scaled_square)
+
+    @made_once
+    def rank_square(self) -> Values:
+        """The mid-ranks as a ``(C, C)`` matrix with a diagonal of 0; of a symmetric matrix those of each pair among the pairs."""
+        return self.square(self._least.ranks)
+
+    @made_once
+    def rank_sums(self) -> tuple[Values, Values]:
+        """For each class the sum of the ranks, and of their squares, in its row and its column: two arrays ``(C,)``."""
+        return _sums_by_class(self.rank_square)
+
+    @made_once
+    def least_without(self) -> Values:
+        """The smallest scaled value that is left without each class ``(C,)``."""
+        values = self.scaled_square + np.diag(np.full(self.classes, np.inf))
+        found = np.zeros(self.classes)
+        # Only the classes of a smallest pair can matter: another smallest pair may be left without them.
+        for index in np.unravel_index(values.argmin(), values.shape):
+            rest = np.delete(np.delete(values, index, axis=0), index, axis=1)
+            found[index] = rest.min()
+        return found
+
+    @made_once
     def is_symmetric(self) -> bool:
         """Whether the matrix is its own transpose."""
         return np.array_equal(self.matrix, self.matrix.T)
@@ -149,13 +175,14 @@ class Side:
     @made_once
     def rank_moments(self) -> null.Moments:
         """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
-        return null.Moments.of(self.square(self._least.ranks), is_symmetric=self.is_symmetric)
+        return null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
 
     def prepare(self) -> None:
         """Compute all of it now, so that threads that share this side do not each do so; what is sampled lasts from now on."""
         self._is_lasting = True
         if not self.is_constant:
-            _ = self._least.scaled_sorted, self._least.ranks, self.value_moments, self.rank_moments
+            _ = self._least.scaled_sorted, self.value_moments, self.rank_moments
+            _ = self.value_sums, self.rank_sums, self.least_without
 
     def lasting(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
         """Return the arrays that ``make`` returns; a side that is prepared makes them once for a key, while there is room."""
@@ -175,6 +202,12 @@ class Side:
             return matrix
         matrix[np.triu(np.ones(matrix.shape, dtype=bool), 1)] = flat
         return matrix + matrix.T
+
+
+def _sums_by_class(matrix: Values) -> tuple[Values, Values]:
+    """Return the sums of values and of squares over the row and the column of each class; the diagonal is 0."""
+    squares = matrix * matrix
+    return matrix.sum(axis=0) + matrix.sum(axis=1), squares.sum(axis=0) + squares.sum(axis=1)
 
 
 def _square(csm: Csm) -> Values:

@@ -175,7 +175,7 @@ class Options:
             "draws": self.draws,
             "seed": self.seed,
             "hierarchy": "height in the taxonomy that the classes span; superclasses of the data set, else groups of classes",
-            "interval": "95 %, bootstrap over classes, pairs of a class with its own copy dropped",
+            "interval": "95 %, of the excess, jackknife over classes",
             "ssim": "Gaussian window, sigma 1.5, 11x11, K1 0.01, K2 0.03, population covariance, display order",
         }
 

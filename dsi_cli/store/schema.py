@@ -140,7 +140,11 @@ CURVES = Table(
         Column("excess", FLOAT, "0 at chance, 1 at identity"),
         Column("ceiling", FLOAT, "the best value that these two sets of values could reach"),
         Column("p_value", FLOAT, "share of relabellings at least as alike"),
-        Column("low", FLOAT, "lower end of the 95 % interval"),
+        Column(
+            "low",
+            FLOAT,
+            "lower end of the 95 % interval: of a SAI that of its excess, over classes; of an IDM over samples",
+        ),
         Column("high", FLOAT, "upper end"),
         Column("classes_used", INTEGER, "classes that took part"),
         Column("samples_used", INTEGER, "samples that took part"),

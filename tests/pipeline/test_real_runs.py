@@ -85,14 +85,15 @@ def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
         assert_allclose(row["null_mean"], mean, **CLOSE)
         if deviation is None:
             assert pd.isna(row["null_std"])
-            assert row["reason"] == "the deviation of this measure's chance level needs --permutations"
+            assert row["reason"].startswith("the deviation of this measure's chance level needs --permutations")
         else:
             assert_allclose(row["null_std"], deviation, **CLOSE)
     assert_allclose(row["excess"], oracles.excess(row["value"], mean, measure), **CLOSE)
     if measure != "mae":
         sign = -1 if measure in oracles.DISTANCES else 1
         assert_allclose(row["z"], sign * (row["value"] - mean) / row["null_std"], **CLOSE)
-    assert row["low"] < row["value"] < row["high"]
+    if measure in ("cosine", "pearson", "spearman"):
+        assert row["low"] < row["excess"] < row["high"]
 
 
 def test_the_null_of_ssim_is_sampled(analysed):
@@ -106,12 +107,12 @@ def test_the_null_of_ssim_is_sampled(analysed):
     assert 0.5 < row["null_std"] / values.std(ddof=1) < 1.6
 
 
-@pytest.mark.parametrize("measure", ["cosine", "mae", "mse", "pearson", "spearman"])
+@pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
 def test_the_interval_is_the_oracles(measure, analysed):
     run = "garments"
     row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[15]
     pair = stored(analysed.out, run, "ncsm", 15), stored_reference(analysed.out, run)[0]
-    assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*pair, measure, draws=200, seed=0), **CLOSE)
+    assert_allclose((row["low"], row["high"]), oracles.jackknife_interval(*pair, measure), **CLOSE)
 
 
 @pytest.mark.parametrize("run", RUNS)

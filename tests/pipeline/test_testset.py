@@ -140,7 +140,8 @@ def test_the_sai_is_the_oracles(pair, measure, run, epoch, analysed):
     if measure != "mae":
         sign = -1 if measure in oracles.DISTANCES else 1
         assert_allclose(row["z"], sign * (row["value"] - mean) / row["null_std"], **CLOSE)
-    assert row["low"] < row["high"]
+    if measure in ("cosine", "pearson", "spearman"):
+        assert row["low"] < row["excess"] < row["high"]
 
 
 @pytest.mark.parametrize("pair", PAIRS)
@@ -153,12 +154,12 @@ def test_the_null_of_ssim_is_sampled(pair, analysed):
     assert 0.5 < row["null_std"] / values.std(ddof=1) < 1.6
 
 
-@pytest.mark.parametrize("measure", ["cosine", "mae", "mse", "pearson", "spearman"])
+@pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
 @pytest.mark.parametrize("pair", PAIRS)
 def test_the_interval_is_the_oracles(pair, measure, analysed):
     row = curve(analysed.run.curves, FASHION, metric="sai", of=pair, variant=measure).loc[15]
     matrices = stored_pair(analysed.out, FASHION, pair, 15)
-    assert_allclose((row["low"], row["high"]), oracles.bootstrap_interval(*matrices, measure, draws=200, seed=0), **CLOSE)
+    assert_allclose((row["low"], row["high"]), oracles.jackknife_interval(*matrices, measure), **CLOSE)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)

@@ -254,12 +254,13 @@ function saiAxis(sai) {
 
 function line(one, place, label) {
   const margin = one.chance_std?.map((std) => (std == null ? null : 2 * std));
-  return { label, colour: `c${place % COLOURS}`, epochs: one.epochs, value: one.value, chance: one.chance, margin, low: one.low, high: one.high, z: one.z };
+  const interval = one.excess ? {} : { low: one.low, high: one.high }; // of a SAI it is that of the excess
+  return { label, colour: `c${place % COLOURS}`, epochs: one.epochs, value: one.value, chance: one.chance, margin, ...interval, z: one.z };
 }
 
 /** Return a SAI's excess over chance, with what two deviations of chance are on its scale. */
 function excessLine(one, place, label, isDistance) {
   const chance = one.chance.map((level) => (level == null ? null : 0));
   const margin = one.chance_std?.map((std, k) => (std == null ? null : (2 * std) / (isDistance ? one.chance[k] : 1 - one.chance[k])));
-  return { label, colour: `c${place % COLOURS}`, epochs: one.epochs, value: one.excess || one.value.map(() => null), chance, margin, z: one.z, isExcess: true };
+  return { label, colour: `c${place % COLOURS}`, epochs: one.epochs, value: one.excess || one.value.map(() => null), chance, margin, low: one.low, high: one.high, z: one.z, isExcess: true };
 }

@@ -99,9 +99,9 @@ def value(quantity: Quantity, at: At) -> float | None:
 
 
 def _sai(measure: str) -> Quantity:
-    def by(first: At, second: At, draws: Draws) -> Difference:
+    def by(first: At, second: At, _draws: Draws) -> Difference:
         a, b = (Sides(one.csm("own"), one.csm("scsm")) for one in (first, second))
-        return differences.alignment_difference(a, b, measure, draws.number, draws.seed)
+        return differences.alignment_difference(a, b, measure)
 
     title = f"SAI excess, {measure}"
     return Quantity(f"sai_{measure}", title, True, by, ("sai", "{own},scsm", False, measure, "excess"))
@@ -116,9 +116,9 @@ def _idm(kind: str) -> Callable[[At, At, Draws], Difference]:
 
 
 def _corrected(kind: str) -> Callable[[At, At, Draws], Difference]:
-    def by(first: At, second: At, draws: Draws) -> Difference:
+    def by(first: At, second: At, _draws: Draws) -> Difference:
         a, b = (Sides(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
-        return differences.alignment_difference(a, b, "pearson", draws.number, draws.seed)
+        return differences.alignment_difference(a, b, "pearson")
 
     return by
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import bootstrap, differences
+from dsi_cli.metrics import bootstrap, differences, jackknife
 from dsi_cli.views.comparison.between import Between, between
 from dsi_cli.views.comparison.entrants import SHAPING, SPLITS, Entrant, entrants
 from dsi_cli.views.comparison.equal import Equal, at_equal_accuracy
@@ -145,8 +145,8 @@ def _require(asked: Asked) -> None:
     if asked.draws is not None and asked.draws < 0:
         raise UsageError(f"draws are a count, 0 or more; given: {asked.draws}")
     for measure in asked.measures:
-        if measure not in differences.MEASURES:
-            raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, differences.MEASURES)}")
+        if measure not in jackknife.MEASURES:
+            raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}")
 
 
 def _draws(asked: Asked, every: Sequence[Entrant]) -> Draws:
