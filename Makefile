@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-phases bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -66,6 +66,9 @@ bench-heads: $(READY)  ## which classifier is taken out of every model of timm a
 
 bench-senses: $(READY)  ## how often the right sense of a label is chosen; writes docs/senses.md
 	$(BIN)/python -m benchmarks.senses
+
+bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes the table of docs/method.md
+	$(BIN)/python -m benchmarks.statistics
 
 bench-phases: $(READY)  ## how well a run's phases are found on made-up curves; writes what is measured in docs/phases.md
 	$(BIN)/python -m benchmarks.phases

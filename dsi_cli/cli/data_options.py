@@ -78,7 +78,7 @@ Device = Annotated[
     str,
     typer.Option(
         "--device",
-        help="auto, cpu, cuda, cuda:1 or mps: where the model runs; one that is named also multiplies matrices too large to store.",
+        help="auto, cpu, cuda, cuda:1 or mps: where the model runs.",
         autocompletion=of(("auto", "cpu", "cuda", "mps")),
     ),
 ]

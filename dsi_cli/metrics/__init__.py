@@ -17,6 +17,10 @@
 ``reliability``  how much of a CCSM is more than noise
 ``typicality``   how typical right and wrong samples are
 ``differences``  whether two networks differ in a metric: the difference and its interval
+``rows``        matrices whose rows are made on demand, and what these add up to
+``survey``      the WSI and the nearest classes of such a matrix
+``by_rows``     the SAI of two such matrices
+``ranked_rows``  the IDM by such a matrix
 
 This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
 """

@@ -7,7 +7,7 @@ matrices is 0.7 to 0.9: a value means nothing without the `Alignment` around it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -25,6 +25,7 @@ Csm = NDArray[np.floating[Any]]
 
 SSIM_PERMUTATIONS = 20
 FEWEST_CLASSES = 4
+CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
 SAME_VALUE = 1e-12
 """Values of a measure over relabellings that differ by less are the same but for rounding."""
 
@@ -158,19 +159,12 @@ class Pair:
         self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int
     ) -> dict[str, Alignment]:
         """Return the measures ``which`` of this pair; parameters as for `alignments`."""
-        missing = self._why_nothing()
+        missing = too_few(self.a.classes) or (CONSTANT if self.a.is_constant or self.b.is_constant else None)
         if missing:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
         found = {name: self._exact(name) for name in which}
         found = self._with_relabellings(found, permutations, seed)
         return {name: finished(self._with_interval(with_excess(entry), draws or 0, seed)) for name, entry in found.items()}
-
-    def _why_nothing(self) -> str | None:
-        if self.a.classes < FEWEST_CLASSES:
-            return f"{self.a.classes} classes in both matrices: an alignment needs {FEWEST_CLASSES} or more"
-        if self.a.is_constant or self.b.is_constant:
-            return "constant matrix: all off-diagonal values are the same, so there is no scale"
-        return None
 
     def _exact(self, name: str) -> Alignment:
         """Return the value and whatever of its null and ceiling needs no sampling."""
@@ -184,8 +178,23 @@ class Pair:
             (first.ranks_sorted, second.ranks_sorted) if name == "spearman" else (first.scaled_sorted, second.scaled_sorted)
         )
         entry = replace(entry, value=float(measure(x, y)), ceiling=float(measure(*best)))
-        mean, std = _EXACT_NULLS[name](self) if name in _EXACT_NULLS else (None, None)
+        mean, std = self._chance_level(name)
         return replace(entry, null_mean=mean, null_std=std)
+
+    def _chance_level(self, name: str) -> tuple[float | None, float | None]:
+        """Return the exact mean and deviation of a measure over relabellings; None for what is not exact."""
+        if name == "mae":
+            return null.mean_absolute_difference(*(flat.scaled_sorted for flat in self.flats)), None
+        if name not in ("cosine", "mse", "pearson", "spearman"):
+            return None, None
+        a, b = (side.rank_moments if name == "spearman" else side.value_moments for side in (self.a, self.b))
+        deviation = null.product_deviation(a, b)
+        if name in ("pearson", "spearman"):
+            return 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
+        x, y = (flat.scaled for flat in self.flats)
+        pairs = self.a.classes * (self.a.classes - 1)  # the deviation is that of a sum over all ordered pairs
+        first, second = ((float(values.sum()), float(values @ values)) for values in (x, y))
+        return chance_level(name, len(x), first, second, deviation * len(x) / pairs)
 
     @property
     def flats(self) -> tuple[Flat, Flat]:
@@ -244,7 +253,7 @@ class Pair:
                 continue
             draws = null.every_relabelling(classes) if everything else null.random_relabellings(classes, count, seed)
             values = np.fromiter(self._over(name, draws), dtype=np.float64)
-            out[name] = with_sample(entry, values, everything, wants_p=everything or permutations is not None)
+            out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
 
     def _with_interval(self, entry: Alignment, draws: int, seed: int) -> Alignment:
@@ -275,42 +284,36 @@ def _partners(side: Side, shown: NDArray[np.intp], bands: Sequence[structure.Ban
     return tuple(array for part in parts for array in (2 * part, *structure.partner(structure.means(part))))
 
 
-def _pairs(pair: Pair) -> int:
-    """Return the number of ordered pairs of classes, which deviations are those of sums over."""
-    return pair.a.classes * (pair.a.classes - 1)
+def too_few(classes: int) -> str | None:
+    """Return why two matrices of so many classes cannot be aligned, None if they can."""
+    return (
+        None
+        if classes >= FEWEST_CLASSES
+        else f"{classes} classes in both matrices: an alignment needs {FEWEST_CLASSES} or more"
+    )
 
 
-def _exact_cosine(pair: Pair) -> tuple[float, float]:
-    x, y = (flat.scaled for flat in pair.flats)
-    lengths = float(np.sqrt((x @ x) * (y @ y)))
-    deviation = null.product_deviation(pair.a.value_moments, pair.b.value_moments)
-    return float(x.sum() * y.sum() / len(x)) / lengths, deviation * len(x) / (lengths * _pairs(pair))
+def chance_level(
+    name: str, number: int, first: tuple[float, float], second: tuple[float, float], deviation: float
+) -> tuple[float, float]:
+    """Return the exact mean and deviation over relabellings of ``cosine``, ``mse`` or ``pearson``, from sums of scaled values.
+
+    Parameters
+    ----------
+    number : of values of each matrix
+    first, second : the sum of the values of a matrix, and the sum of their squares
+    deviation : that of the sum of the products
+    """
+    (x, xx), (y, yy) = first, second
+    if name == "cosine":
+        lengths = float(np.sqrt(xx * yy))
+        return x * y / number / lengths, deviation / lengths
+    if name == "mse":
+        return (xx + yy - 2 * x * y / number) / number, 2 * deviation / number
+    return 0.0, deviation / float(np.sqrt((xx - x * x / number) * (yy - y * y / number)))
 
 
-def _exact_mae(pair: Pair) -> tuple[float, None]:
-    return null.mean_absolute_difference(*(flat.scaled_sorted for flat in pair.flats)), None
-
-
-def _exact_mse(pair: Pair) -> tuple[float, float]:
-    x, y = (flat.scaled for flat in pair.flats)
-    mean = float((x @ x + y @ y - 2 * x.sum() * y.sum() / len(x)) / len(x))
-    return mean, 2 * null.product_deviation(pair.a.value_moments, pair.b.value_moments) / _pairs(pair)
-
-
-def _exact_correlation(a: null.Moments, b: null.Moments) -> tuple[float, float]:
-    return 0.0, null.product_deviation(a, b) / float(np.sqrt(a.sums[0] * b.sums[0]))
-
-
-_EXACT_NULLS: dict[str, Callable[[Pair], tuple[float, float | None]]] = {
-    "cosine": _exact_cosine,
-    "mae": _exact_mae,
-    "mse": _exact_mse,
-    "pearson": lambda pair: _exact_correlation(pair.a.value_moments, pair.b.value_moments),
-    "spearman": lambda pair: _exact_correlation(pair.a.rank_moments, pair.b.rank_moments),
-}
-
-
-def with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
+def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bool) -> Alignment:
     """Return the entry with what its values over relabellings add: exact if they are all, else an estimate."""
     value = entry.value
     assert value is not None
@@ -340,8 +343,8 @@ def with_excess(entry: Alignment) -> Alignment:
     return replace(entry, z=-z if is_distance else z)
 
 
-def finished(entry: Alignment) -> Alignment:
-    """Return the entry with excess and z, and a reason for whatever is missing."""
+def finished(entry: Alignment, no_interval: str | None = None) -> Alignment:
+    """Return the entry with excess and z, and a reason for whatever is missing; ``no_interval`` is that of the interval."""
     if entry.value is None:
         return entry
     entry = with_excess(entry)
@@ -353,11 +356,11 @@ def finished(entry: Alignment) -> Alignment:
     elif entry.null_std == 0:
         missing.append("every relabelling gives the same value, so there is no z")
     if entry.low is None:
-        missing.append(why_no_interval(entry))
+        missing.append(no_interval or _why_no_interval(entry))
     return replace(entry, reason="; ".join(missing) or None)
 
 
-def why_no_interval(entry: Alignment) -> str:
+def _why_no_interval(entry: Alignment) -> str:
     """Return why a measure has no interval."""
     if entry.measure in jackknife.MEASURES:
         return "no interval: without one of the classes a matrix has one value throughout"

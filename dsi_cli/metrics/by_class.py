@@ -55,12 +55,24 @@ def of_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
     ([1.0, 1.0, 1.0, 1.0], [1.414, 1.414, 1.414, 1.414])
     """
     x, y = (off_diagonal(np.asarray(csm, dtype=np.float64)) for csm in (a, b))
+    pearson = of_rows(x, y)
+    return pearson, deviations(pearson)
+
+
+def of_rows(x: Values, y: Values) -> Values:
+    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN if a row has one value throughout."""
     is_constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
     lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     lengths[is_constant] = np.nan
-    pearson = np.clip((x * y).sum(axis=1) / lengths, -1.0, 1.0)
-    return pearson, pearson * np.sqrt(x.shape[1] - 1)
+    pearson: Values = np.clip((x * y).sum(axis=1) / lengths, -1.0, 1.0)
+    return pearson
+
+
+def deviations(pearson: Values) -> Values:
+    """Return how many deviations above chance the correlations ``(C,)`` of the classes' rows are."""
+    z: Values = pearson * np.sqrt(len(pearson) - 2)
+    return z
 
 
 def of_group(a: Csm, b: Csm) -> Alignment:

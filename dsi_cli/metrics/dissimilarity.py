@@ -10,6 +10,7 @@ random relabelling of the CSM's classes; deviations are exact by Mantel's moment
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import null
-from dsi_cli.metrics.measures import Values, off_diagonal, ranks
+from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
+
+Indices = NDArray[np.intp]
 
 VARIANTS = ("all", "errors", "macro")
 FEWEST_CLASSES = 3
@@ -49,6 +52,41 @@ class Dissimilarity:
     reason: str | None = None
 
 
+@dataclass(frozen=True)
+class Cells:
+    """The pairs of truth and prediction that occur, in the order of the rows of the counts, and what they rank.
+
+    Attributes
+    ----------
+    row, column : (P,) the class of the truth and of the prediction
+    count : (P,) the number of samples
+    rank : (P,) the rank of the prediction in the row of the truth; 0 if they are the same
+    nearest : (C,) the smallest rank in each row
+    """
+
+    row: Indices
+    column: Indices
+    count: Values
+    rank: Values
+    nearest: Values
+
+    @property
+    def classes(self) -> int:
+        """The number of classes."""
+        return len(self.nearest)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether truth and prediction are the same."""
+        return np.equal(self.row, self.column, dtype=bool)
+
+    def dense(self, values: Values) -> Values:
+        """Return a matrix ``(C, C)`` that has these values in the cells, and 0 elsewhere."""
+        matrix = np.zeros((self.classes, self.classes))
+        matrix[self.row, self.column] = values
+        return matrix
+
+
 def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
     """Return the rank of each class in each row of a CSM ``(C, C)``, by falling similarity: 0 on the diagonal, else 1 to C-1.
 
@@ -61,7 +99,7 @@ def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
     """
     out = np.zeros(csm.shape)
     rows = off_diagonal(csm).astype(np.float64)
-    out[~np.eye(len(csm), dtype=bool)] = ranks(-rows, axis=1).ravel()
+    out[~np.eye(len(csm), dtype=bool)] = mid_ranks(-rows).ravel()
     return out
 
 
@@ -92,19 +130,15 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
     if counts.ndim != 2 or counts.shape != csm.shape or counts.shape[0] != counts.shape[1]:
         raise UsageError(f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}")
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
-    used_counts: Values = counts[np.ix_(kept, kept)].astype(np.float64)
-    used = {"classes_used": len(kept), "samples_used": int(used_counts.sum())}
-    missing = why_nothing(len(kept), used["samples_used"])
+    used = counts[np.ix_(kept, kept)]
+    missing = why_nothing(len(kept), int(used.sum()))
     if missing is not None:
-        return {variant: Dissimilarity(variant, **used, reason=missing) for variant in VARIANTS}
+        return nothing(missing, len(kept), int(used.sum()))
     rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
-    found = {variant: _variant(variant, weights, rank) for variant, weights in _weights(used_counts).items()}
-    out = {}
-    for variant in VARIANTS:
-        entry = found.get(variant, Dissimilarity(variant, reason="no mistake"))
-        samples = used["samples_used"] - (int(np.trace(used_counts)) if variant == "errors" else 0)
-        out[variant] = replace(entry, classes_used=len(kept), samples_used=samples)
-    return out
+    nearest = np.where(np.eye(len(kept), dtype=bool), np.inf, rank).min(axis=1)
+    row, column = np.nonzero(used)
+    cells = Cells(row, column, used[row, column].astype(np.float64), rank[row, column], nearest)
+    return variants(cells, lambda weight: null_deviation(cells.dense(weight), rank))
 
 
 def why_nothing(classes: int, samples: int) -> str | None:
@@ -114,27 +148,54 @@ def why_nothing(classes: int, samples: int) -> str | None:
     return f"{classes} classes: ranks need three or more" if classes < FEWEST_CLASSES else None
 
 
-def _weights(counts: Values) -> dict[str, tuple[Values, Values]]:
-    """Return, for each variant, the weight of each cell (they sum to 1) and the counts that the weights are from."""
-    total, samples = counts.sum(), counts.sum(axis=1, keepdims=True)
-    shares = np.divide(counts, samples, out=np.zeros_like(counts), where=samples > 0) / (samples > 0).sum()
-    wrong = counts - np.diag(np.diagonal(counts))
-    found = {"all": (counts / total, counts), "macro": (shares, counts)}
-    return found | ({"errors": (wrong / wrong.sum(), wrong)} if wrong.any() else {})
+def nothing(reason: str, classes: int = 0, samples: int = 0) -> dict[str, Dissimilarity]:
+    """Return all variants without a value, for one reason."""
+    used = {"classes_used": classes, "samples_used": samples}
+    return {variant: Dissimilarity(variant, **used, reason=reason) for variant in VARIANTS}
 
 
-def _variant(variant: str, weights: tuple[Values, Values], rank: Values) -> Dissimilarity:
+def variants(cells: Cells, deviation: Callable[[Values], float]) -> dict[str, Dissimilarity]:
+    """Return all variants of an IDM.
+
+    Parameters
+    ----------
+    deviation
+        Gives, for the weight of each cell, the standard deviation of the weighted sum of the ranks over all relabellings.
+    """
+    samples = int(cells.count.sum())
+    used = dict.fromkeys(VARIANTS, samples) | {"errors": samples - int(cells.count[cells.right].sum())}
+    weights = _weights(cells)
+    return {
+        one: replace(
+            _variant(one, weights[one], cells, deviation) if one in weights else Dissimilarity(one, reason="no mistake"),
+            classes_used=cells.classes,
+            samples_used=used[one],
+        )
+        for one in VARIANTS
+    }
+
+
+def _weights(cells: Cells) -> dict[str, Values]:
+    """Return the weight of each cell for each variant that exists; the weights of a variant sum to 1."""
+    samples = np.bincount(cells.row, weights=cells.count, minlength=cells.classes)
+    wrong = np.where(cells.right, 0.0, cells.count)
+    found = {"all": cells.count / cells.count.sum(), "macro": cells.count / samples[cells.row] / np.count_nonzero(samples)}
+    return found | ({"errors": wrong / wrong.sum()} if wrong.any() else {})
+
+
+def _variant(variant: str, weight: Values, cells: Cells, deviation: Callable[[Values], float]) -> Dissimilarity:
     """Return a variant's value, chance level and interval: all follow from the cells' weights and ranks."""
-    weight, counts = weights
-    classes = len(rank)
-    scale = classes - 1
-    value = 1 - float((weight * rank).sum()) / scale
-    wrong = 1 - float(np.trace(weight))
-    chance = 1 - wrong * (classes / 2) / scale
-    nearest = np.where(np.eye(classes, dtype=bool), np.inf, rank).min(axis=1)
-    ceiling = 1 - float(((weight.sum(axis=1) - np.diagonal(weight)) * nearest).sum()) / scale
-    std = null_deviation(weight, rank) / scale
-    error = _stratified_error(counts, rank) if variant == "macro" else pooled_error(counts, rank)
+    scale = cells.classes - 1
+    off = np.where(cells.right, 0.0, weight)
+    value = 1 - float(weight @ cells.rank) / scale
+    wrong = 1 - float(weight[cells.right].sum())
+    chance = 1 - wrong * (cells.classes / 2) / scale
+    ceiling = 1 - float(off @ cells.nearest[cells.row]) / scale
+    std = deviation(off) / scale
+    if variant == "macro":
+        error = _stratified_error(cells)
+    else:
+        error = pooled_error(np.where(cells.right, 0.0, cells.count) if variant == "errors" else cells.count, cells.rank)
     half = NORMAL_95 * error / scale
     entry = Dissimilarity(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
     if wrong == 0.0:
@@ -159,11 +220,11 @@ def pooled_error(counts: Values, rank: Values) -> float:
     return float(np.sqrt((counts * (rank - mean) ** 2).sum()) / total)
 
 
-def _stratified_error(counts: Values, rank: Values) -> float:
+def _stratified_error(cells: Cells) -> float:
     """Return the standard error of the mean over classes of their mean ranks."""
-    samples = counts.sum(axis=1)
+    samples = np.bincount(cells.row, weights=cells.count, minlength=cells.classes)
+    share = cells.count / samples[cells.row]
+    means = np.bincount(cells.row, weights=share * cells.rank, minlength=cells.classes)
+    spread = np.bincount(cells.row, weights=share * np.square(cells.rank - means[cells.row]), minlength=cells.classes)
     present = samples > 0
-    shares = counts[present] / samples[present, None]
-    means = (shares * rank[present]).sum(axis=1, keepdims=True)
-    variances = (shares * (rank[present] - means) ** 2).sum(axis=1) / samples[present]
-    return float(np.sqrt(variances.sum()) / present.sum())
+    return float(np.sqrt((spread[present] / samples[present]).sum()) / present.sum())

@@ -35,16 +35,28 @@ class Moments:
         """Return the sums of one matrix; its diagonal plays no part. Of a symmetric one rows say what columns do."""
         centred = centred_off_diagonal(matrix)
         flat, rows = centred.ravel(), centred.sum(axis=1)
-        a1 = float(flat @ flat)
         if is_symmetric:
-            a2, columns = a1, rows
-        else:
-            a2, columns = float((centred * centred.T).sum()), centred.sum(axis=0)
+            return cls.of_sums(rows, rows, float(flat @ flat), float(flat @ flat))
+        return cls.of_sums(rows, centred.sum(axis=0), float(flat @ flat), float((centred * centred.T).sum()))
+
+    @classmethod
+    def of_sums(cls, rows: Values, columns: Values, squares: float, crossed: float) -> Moments:
+        """Return the sums of a matrix from those of its off-diagonal values.
+
+        Parameters
+        ----------
+        rows, columns : (n,) the sum of each row and of each column
+        squares, crossed : the sums of ``x_ij x_ij`` and of ``x_ij x_ji``
+        """
+        n = len(rows)
+        mean = float(rows.sum()) / (n * (n - 1))
+        rows, columns = rows - (n - 1) * mean, columns - (n - 1) * mean
+        a1, a2 = squares - n * (n - 1) * mean * mean, crossed - n * (n - 1) * mean * mean
         a3 = float(rows @ rows) - a1
         a4 = float(columns @ columns) - a1
         a5 = float(rows @ columns) - a2
         a6 = float(rows.sum()) ** 2 - a1 - a2 - a3 - a4 - 2 * a5
-        return cls(len(matrix), (a1, a2, a3, a4, a5, a6))
+        return cls(n, (a1, a2, a3, a4, a5, a6))
 
 
 def product_deviation(x: Moments, y: Moments) -> float:

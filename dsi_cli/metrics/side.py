@@ -59,28 +59,19 @@ class Flat:
         return measures.scaled(self.values)
 
     @made_once
-    def _order(self) -> NDArray[np.intp]:
-        return np.argsort(self.values)
-
-    @made_once
     def scaled_sorted(self) -> Values:
         """The scaled values in rising order."""
-        return self.scaled[self._order]
+        return np.sort(self.scaled)
 
     @made_once
     def ranks(self) -> Values:
         """The mid-ranks of the values."""
-        found = np.empty_like(self.values)
-        found[self._order] = self.ranks_sorted
-        return found
+        return measures.mid_ranks(self.values)
 
     @made_once
     def ranks_sorted(self) -> Values:
         """The ranks in rising order."""
-        ordered = self.values[self._order]
-        starts = np.concatenate([[0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1])
-        ends = np.append(starts[1:], len(ordered))
-        return np.repeat((starts + 1 + ends) / 2, ends - starts)
+        return np.sort(self.ranks)
 
 
 class Side:

@@ -46,7 +46,7 @@ def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     UsageError
         The matrix is not square with two classes or more, or the quantile is outside [0, 1].
     """
-    return _upper_tail(_checked(csm), quantile)
+    return float(upper_tails(off_diagonal(_checked(csm)), quantile).mean())
 
 
 def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
@@ -67,15 +67,16 @@ def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
     UsageError
         As for `max_wsi`.
     """
-    return -_upper_tail(-_checked(csm), quantile)
+    return -float(upper_tails(-off_diagonal(_checked(csm)), quantile).mean())
 
 
-def _upper_tail(csm: NDArray[np.float64], quantile: float) -> float:
+def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
+    """Return the mean of the values of each row ``(B, n)`` that are at or above the row's quantile; errors as for `max_wsi`."""
     if not 0.0 <= quantile <= 1.0:
         raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")
-    rows = off_diagonal(csm)
     kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
-    return float((np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)).mean())
+    tails: NDArray[np.float64] = np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
+    return tails
 
 
 def _checked(csm: Csm) -> NDArray[np.float64]:

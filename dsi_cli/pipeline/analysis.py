@@ -27,9 +27,9 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.metrics.rows import SHORT_OF_MEMORY
 from dsi_cli.pipeline import (
     answering,
-    blocked,
     by_class,
     curves,
     earlier,
@@ -44,7 +44,6 @@ from dsi_cli.pipeline import (
 )
 from dsi_cli.pipeline.answering import Answering
 from dsi_cli.pipeline.answers import Stored as StoredAnswer
-from dsi_cli.pipeline.blocked_rows import NO_PARTIAL
 from dsi_cli.pipeline.heads import Heads
 from dsi_cli.pipeline.hierarchy import Tree
 from dsi_cli.pipeline.labelling import Labelling
@@ -370,24 +369,22 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
     """Return how a run's epochs are computed, after writing what its references are."""
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
     how = plan.of(one.classes, options)
-    if how.is_vast and how.walk is not None:
-        by_rows = blocked.of_rows(out, one, tables.references, options, how.walk)
-        state.no_reference = by_rows.references[0].missing
-        return _Work(Heads(out, state, kinds, options, how.walk), partial(_by_rows, by_rows), map)
-    semantics = Semantics(one, [opened.of(one) for opened in tables.references])
+    semantics = Semantics(one, [opened.of(one, by_rows=how.is_vast) for opened in tables.references])
     state.no_reference = semantics.references[0].missing
-    _write_references(out, one, semantics, tables.references)
-    matrices = Matrices(out, state, kinds, options)
+    if not how.is_vast:
+        _write_references(out, one, semantics, tables.references)
     if how.walk is not None:
-        by_rows = blocked.of_semantics(out, semantics, options, how.walk)
-        return _Work(matrices, partial(_by_rows, by_rows), map)
+        by_rows = curves.ByRows(how.walk, output.scratch(out), how.is_vast)
+        matrices = Heads(out, state, kinds, options, how.walk) if how.is_vast else Matrices(out, state, kinds, options)
+        return _Work(matrices, partial(_with_rows, semantics=semantics, options=options, by_rows=by_rows), map)
     semantics.prepare()
     each = (
         partial(engine.map_in_order, lost=_without_rows)
         if engine.is_elsewhere or how.threads is None
         else partial(local.map_in_order, workers=how.threads)
     )
-    return _Work(matrices, partial(_with_rows, semantics=semantics, options=options), each, is_whole=True)
+    with_rows = partial(_with_rows, semantics=semantics, options=options, by_rows=None)
+    return _Work(Matrices(out, state, kinds, options), with_rows, each, is_whole=True)
 
 
 def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
@@ -398,7 +395,7 @@ def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: S
         path = output.reference_path(out, prepared.name, one.labels.id)
         described = source.described | {"mapping": one.meaning_id}
         if parquet.options_of(path) != described:
-            table = reference.table_of(one, prepared.matrix, prepared.name)
+            table = reference.table_of(one, prepared.csm.matrix, prepared.name)
             parquet.write(table, path, described, output.scratch(out))
 
 
@@ -424,8 +421,8 @@ class _Job(NamedTuple):
 
 def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers: Answering) -> _Job:
     rows = tables.still_holding(record, one, answers.identity(record))
-    if work.is_whole and any(row["reason"] == NO_PARTIAL for row in rows):
-        rows = []  # they were made by blocks, for want of memory
+    if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
+        rows = []  # an earlier call had too little memory for whole matrices
     held = [
         found.stored(record)
         for found in answers.of_run[record.run]
@@ -436,24 +433,20 @@ def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
 
 
-def _with_rows(job: _Job, semantics: Semantics, options: Options) -> _Job:
+def _with_rows(job: _Job, semantics: Semantics, options: Options, by_rows: curves.ByRows | None) -> _Job:
     """Return a job with the rows of its matrices and counts, where they were not known already."""
-    found = curves.matrices(job.stored.by_kind, job.answers, options)
-    rows = curves.rows_of(found, job.answers, job.record, semantics, options)
-    if job.stored.by_kind:
+    if by_rows is not None:
+        by_rows.scratch.mkdir(parents=True, exist_ok=True)
+    found = curves.matrices(job.stored, job.answers, options, by_rows)
+    rows, table = curves.rows_of(found, job.answers, job.record, semantics, options, by_rows)
+    if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    table = by_class.table_of(found, job.record, semantics) or by_class.nothing()
-    return job._replace(rows=job.rows + rows, by_class=table, answers=[], stored=replace(job.stored, by_kind={}))
+    done = replace(job.stored, by_kind={}, weight=None, surveys={})
+    return job._replace(rows=job.rows + rows, by_class=table or by_class.nothing(), answers=[], stored=done)
 
 
 def _without_rows(job: _Job, reason: str) -> _Job:
     return job._replace(lost=reason)
-
-
-def _by_rows(comparing: blocked.Comparing, job: _Job) -> _Job:
-    """Do as `_with_rows`, by blocks of rows."""
-    rows, table = blocked.rows_of(job.stored, job.answers, job.record, comparing)
-    return job._replace(rows=job.rows + rows, by_class=table or by_class.nothing())
 
 
 def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:

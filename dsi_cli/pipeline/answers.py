@@ -17,13 +17,13 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli import similarity
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.pipeline.answer_files import AnswerFiles, Whole
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions.outcome import Answer, Outcome
-from dsi_cli.similarity import blocks
 from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import output, parquet
@@ -217,7 +217,7 @@ class Answers:
         return described is not None and output.canonical(mark.get("source") or {}) == output.canonical(described)
 
     def _is_enough(self, mark: dict[str, Any]) -> bool:
-        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > blocks.LARGEST_WHOLE
+        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.LARGEST_WHOLE
         return self.source is None or not self.source.wants_templates or is_all
 
     def _find(self, record: Record) -> None:
@@ -258,7 +258,7 @@ class Answers:
         mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": says}
         made: list[tuple[str, Any]] = []
         if answer.templates is not None:
-            if len(answer.templates.sums) <= blocks.LARGEST_WHOLE:
+            if len(answer.templates.sums) <= similarity.LARGEST_WHOLE:
                 tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
                 made.append(("tncsm", self._matrix(record, "tncsm", tncsm)))
             mark |= {"typicality": list(answer.templates.typicality), "histograms": answer.templates.histograms}
@@ -268,7 +268,7 @@ class Answers:
                 made.append((CONFUSIONS.path, self._counts(record, answer.outcome)))
             mark |= {"classes": answer.outcome.counts.shape[0]}
         if not made:
-            raise CheckpointError(f"templates of more than {blocks.LARGEST_WHOLE:,} classes are not compared")
+            raise CheckpointError(f"templates of more than {similarity.LARGEST_WHOLE:,} classes are not compared")
         for part, table in made:
             is_mark = part == made[-1][0]
             yield part, table, wanted | ({"parts": [part for part, _ in made]} | mark if is_mark else {})
@@ -312,7 +312,7 @@ class Answers:
 
 def _is_vast(outcome: Outcome) -> bool:
     """Return whether there are more classes than a matrix is stored of."""
-    return bool(outcome.counts.shape[0] > blocks.LARGEST_WHOLE)
+    return bool(outcome.counts.shape[0] > similarity.LARGEST_WHOLE)
 
 
 def _placed(table: Any, record: Record) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
-from dsi_cli.metrics import by_class
-from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.semantics import Classes, Csm, Prepared, Semantics, own_of
+from dsi_cli.metrics import by_class, by_rows
+from dsi_cli.metrics.rows import Walk
+from dsi_cli.pipeline.semantics import Classes, Csm, Prepared, Semantics
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -28,55 +28,58 @@ def place_of(run: str, epoch: int | None, step: int | None) -> Place:
     return run, f"{epoch}/{step}"
 
 
-def table_of(found: Sequence[Csm], record: Record, semantics: Semantics) -> pa.Table | None:
-    """Return the rows of an epoch: of each reference its classes, then its groups; None where nothing can be aligned."""
-    own = own_of(found)
-    if own is None:
-        return None
-    parts = [part for one in semantics.references if one.missing is None for part in _parts(own, one, record, semantics)]
-    return pa.concat_tables(parts) if parts else None
-
-
 def nothing() -> pa.Table:
     """Return the rows of an epoch of which nothing can be aligned: those of an earlier call do not hold."""
     return parquet.from_rows(ALIGNMENT_BY_CLASS, [])
 
 
-def _parts(own: Csm, reference: Prepared, record: Record, semantics: Semantics) -> Iterator[pa.Table]:
-    kept = np.intersect1d(own.classes, reference.csm.classes, assume_unique=True)
+def tables(
+    own: Csm,
+    reference: Prepared,
+    kept: Classes,
+    record: Record,
+    semantics: Semantics,
+    walk: Walk | None = None,
+    pearson: NDArray[np.float64] | None = None,
+) -> Iterator[pa.Table]:
+    """Yield the rows of the classes ``kept``, which both matrices have, and those of their groups.
+
+    Parameters
+    ----------
+    own : the network's own similarity
+    walk, pearson : how matrices are gone through that are not whole, and the correlation of each class's rows
+    """
+    labelling = semantics.labelling
     if len(kept) < by_class.FEWEST_CLASSES:
         return
-    pearson, z = by_class.of_classes(own.matrix[np.ix_(kept, kept)], reference.matrix[np.ix_(kept, kept)])
-
-    def of_group(at: Classes) -> by_class.Alignment:
-        return by_class.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
-
-    yield from tables(record, own.name, reference.name, semantics.labelling, kept, pearson, z, of_group)
-
-
-def tables(
-    record: Record,
-    own: str,
-    reference: str,
-    labelling: Labelling,
-    kept: Classes,
-    pearson: NDArray[np.float64],
-    z: NDArray[np.float64],
-    of_group: Callable[[Classes], by_class.Alignment],
-) -> Iterator[pa.Table]:
-    """Yield the rows of the classes ``kept``, whose ``pearson`` and ``z`` are known, and those of their groups."""
+    if walk is None:
+        pearson, _ = by_class.of_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
+    elif pearson is None:
+        return
     names = ("run", "epoch", "epochs_completed", "step")
-    constants = {name: getattr(record, name) for name in names} | {"of": own, "reference": reference}
+    constants = {name: getattr(record, name) for name in names} | {"of": own.name, "reference": reference.name}
     groups = [labelling.group_of(int(index)) for index in kept]
     reasons = [CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)]
     varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
-    varying |= {name: pa.array(values, from_pandas=True) for name, values in (("pearson", pearson), ("z", z))}
+    columns = {"pearson": pearson, "z": by_class.deviations(pearson)}
+    varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
     rows = []
     for group in dict.fromkeys(group for group in groups if group is not None):
         at = kept[[one == group for one in groups]]
-        rows.append(constants | {"group": group, "classes_used": len(at)} | of_group(at)._asdict())
+        found = _of_group(own, reference.csm, at, walk)
+        rows.append(constants | {"group": group, "classes_used": len(at)} | found._asdict())
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
+
+
+def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> by_class.Alignment:
+    """Return the alignment of a group's classes among themselves."""
+    if walk is None:
+        return by_class.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
+    if len(at) < by_class.FEWEST_CLASSES:
+        return by_class.too_few(len(at))
+    entry = by_rows.alignments(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
+    return by_class.Alignment(entry.value, entry.z, entry.reason if entry.z is None else None)
 
 
 class ByClass:

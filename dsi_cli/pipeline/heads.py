@@ -6,9 +6,8 @@ the file of a matrix does, and the same rules say when they hold, where they lie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.blocked import survey
-from dsi_cli.metrics.blocked.survey import Survey
-from dsi_cli.metrics.blocked.walk import Walk
+from dsi_cli.metrics.rows import Walk
+from dsi_cli.metrics.survey import Survey, survey
 from dsi_cli.pipeline.options import Options
-from dsi_cli.pipeline.reading import KINDS, Matrices, RunState, Stored, made_from, said_of
-from dsi_cli.similarity.blocks import Cosines, Products
+from dsi_cli.pipeline.reading import Matrices, RunState, Stored, made_from, said_of
+from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import output, parquet
 from dsi_cli.store.output import WEIGHT
 from dsi_cli.store.schema import HEADS, NEIGHBORS
@@ -41,7 +39,6 @@ class Heads(Matrices):
     def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options, walk: Walk) -> None:
         super().__init__(out, state, (WEIGHT, *kinds), options)
         self.walk = walk
-        self._on = multiplier(options.evaluation.device)
         self._displaced_weights: dict[str, NDArray[np.float32]] = {}
         self._overwritten: set[Path] = set()
         self._weight: NDArray[np.float32] | None = None
@@ -72,15 +69,21 @@ class Heads(Matrices):
         said = said_of(self._weight)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         if kind == WEIGHT:
-            rows = self._weight.reshape(len(self._weight), -1)
-            return None, parquet.from_matrix(HEADS, rows, constants, {"class_index": range(len(rows))}), described | said
-        seen = survey.of(cosines(self._weight, kind, self._on), self.walk, self.options.quantiles, LISTED)
+            weight = self._weight.reshape(len(self._weight), -1)
+            return (
+                None,
+                parquet.from_matrix(HEADS, weight, constants, {"class_index": range(len(weight))}),
+                described | said,
+            )
+        rows = Cosines.of(self._weight, centred=kind == "ncsm_centred")
+        seen = survey(rows, self.walk, self.options.quantiles, LISTED)
         self._surveys[kind] = replace(seen, nearest=None)
         assert seen.nearest is not None
-        size = seen.nearest.neighbor.size
-        varying = {name: values.ravel() for name, values in seen.nearest._asdict().items()}
-        varying["similarity"] = varying["similarity"].astype(np.float64)
-        varying["class_index"] = np.repeat(np.arange(len(self._weight)), seen.nearest.neighbor.shape[1])
+        near = seen.nearest
+        size = near.neighbor.size
+        varying = {"neighbor": near.neighbor.ravel(), "rank": near.rank.ravel()}
+        varying["similarity"] = near.value.ravel().astype(np.float64)
+        varying["class_index"] = np.repeat(np.arange(len(self._weight)), near.neighbor.shape[1])
         return None, parquet.from_columns(NEIGHBORS, size, constants | {"kind": kind}, varying), described | said
 
     def _from_output(self, record: Record, described: dict[str, Any]) -> NDArray[np.float32] | None:
@@ -98,24 +101,3 @@ class Heads(Matrices):
         self._overwritten.add(path)
         if kind == WEIGHT and owner in self._waiting:
             self._displaced_weights[owner] = parquet.to_rows(parquet.read(path), "weight")
-
-
-def cosines(weight: NDArray[np.float32], kind: str, on: Callable[[NDArray[np.float32]], Products] | None) -> Cosines:
-    """Return the matrix of a kind out of `KINDS`, by rows; ``on`` from `multiplier`."""
-    assert kind in KINDS
-    return Cosines.of(weight, centred=kind == "ncsm_centred", on=on)
-
-
-def multiplier(device: str) -> Callable[[NDArray[np.float32]], Products] | None:
-    """Return what makes the products of rows on a device that was asked for; None where that is the processor.
-
-    Raises
-    ------
-    UsageError
-        There is no such device.
-    """
-    if device in ("auto", "cpu"):
-        return None
-    from dsi_cli.evaluation import predict, products
-
-    return partial(products.Products, device=predict.device_of(device))

@@ -126,7 +126,7 @@ class Options:
     draws: int | None = None
     seed: int = 0
     memory: int | None = None
-    """Bytes that comparing matrices may take; None: half of what is free. Shapes no value, but what is left out by blocks."""
+    """The bytes that comparing matrices may take; None: half of what is free. With too few, some values are null."""
     log: str | None = None
     """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)

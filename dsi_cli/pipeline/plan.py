@@ -1,7 +1,8 @@
-"""Whether the matrices of a run are made whole, or by blocks of rows: a matter of how many classes there are and of memory.
+"""Whether the matrices of a run are compared whole or by blocks of rows, which depends on the number of classes and on memory.
 
-Above `LARGEST_WHOLE` classes matrices are neither made nor stored whole: `heads/` holds the classifier, `neighbors/` the nearest
-classes. Below, matrices are stored, but compared by blocks where that would otherwise take more memory than there is for it.
+Above `dsi_cli.similarity.LARGEST_WHOLE` classes matrices are neither made nor stored whole: `heads/` holds the classifier,
+`neighbors/` the nearest classes. Up to that many, matrices are stored, and are compared by blocks only if there is not enough
+memory to compare them whole.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from dsi_cli import similarity
 from dsi_cli.engines import local, machine
-from dsi_cli.metrics.blocked import walk
-from dsi_cli.metrics.blocked.walk import Walk
+from dsi_cli.metrics import rows
+from dsi_cli.metrics.rows import Walk
 from dsi_cli.pipeline.options import Options
-from dsi_cli.similarity import blocks
 
 ALWAYS_WHOLE = 256
 """Classes that are few enough for any machine; for these intervals and relabellings are sampled without being asked for."""
@@ -36,16 +37,18 @@ class Plan:
 
 def of(classes: int, options: Options) -> Plan:
     """Return the plan for a run of so many classes."""
-    is_vast = classes > blocks.LARGEST_WHOLE
+    is_vast = classes > similarity.LARGEST_WHOLE
     if classes <= ALWAYS_WHOLE:
         return Plan(is_vast, None)
-    budget = options.memory if options.memory is not None else machine.free_memory() // 2
+    free = machine.free_memory()
+    budget = options.memory if options.memory is not None else free // 2
     cores = machine.usable_cores()
-    fit = budget // (classes**2 * BYTES_A_VALUE)
-    if not is_vast and fit:
-        return Plan(is_vast, None, min(fit, cores))
+    needed = classes**2 * BYTES_A_VALUE
+    if not is_vast and needed <= (options.memory if options.memory is not None else free):
+        return Plan(is_vast, None, min(max(budget // needed, 1), cores))
 
     def each(function: Any, jobs: Iterable[Any]) -> Iterator[Any]:
         return local.map_in_order(function, jobs)
 
-    return Plan(is_vast, Walk(walk.rows_within(budget, classes, cores), each))
+    lacking = rows.TOO_MANY_CLASSES if is_vast else rows.SHORT_OF_MEMORY
+    return Plan(is_vast, Walk(rows.rows_within(budget, classes, cores), each, lacking))

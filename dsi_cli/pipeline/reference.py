@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.lists import LabelList
+from dsi_cli.metrics.rows import without_diagonal
+from dsi_cli.metrics.survey import nearest
 from dsi_cli.pipeline import label_files, mapped
 from dsi_cli.pipeline.labelling import Labelling, label
 from dsi_cli.pipeline.options import REFERENCE
 from dsi_cli.pipeline.references import Opened
-from dsi_cli.similarity.blocks import LARGEST_WHOLE as LARGEST_WHOLE
+from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
-from dsi_cli.wordnet import blocks
 from dsi_cli.wordnet.net import Net, load
+from dsi_cli.wordnet.paths import FAR, PathRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +148,7 @@ def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:
 
 
 def _whole(one: Labelling, opened: Opened) -> Any:
-    matrix = opened.of(one).matrix
+    matrix = opened.of(one).csm.matrix
     if np.isnan(np.diagonal(matrix)).all():
         why = f": {one.unresolved[0].reason}" if one.unresolved else ""
         raise NothingToAnalyseError(f"none of {one.classes} labels is known to {opened.source}{why}")
@@ -156,7 +158,10 @@ def _whole(one: Labelling, opened: Opened) -> Any:
 def _rows(one: Labelling) -> Iterator[Any]:
     """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
     known, nodes = _known(one)
-    for rows, similar in blocks.similarity_rows(nodes, one.of.taxonomy, block=BLOCK):
+    matrix_of_known = PathRows(nodes, one.of.taxonomy)
+    for begin in range(0, len(nodes), BLOCK):
+        rows = slice(begin, min(begin + BLOCK, len(nodes)))
+        similar = matrix_of_known.block(rows.start, rows.stop)
         first = int(known[rows.start]) if rows.start else 0
         last = int(known[rows.stop]) if rows.stop < len(known) else one.classes
         for start in range(first, last, BLOCK):  # once, unless classes without a synset lie between
@@ -171,11 +176,16 @@ def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
     known, nodes = _known(one)
     names = np.array(one.labels.names, dtype=object)
     constants = {"reference": name_of(one), "labels_id": one.labels.id}
-    for found in blocks.nearest(nodes, count, one.of.taxonomy, block=BLOCK):
-        label, neighbor = known[found.label], known[found.neighbor]
+    rows = PathRows(nodes, one.of.taxonomy)
+    for start in range(0, len(nodes) if count and len(nodes) > 1 else 0, BLOCK):
+        stop = min(start + BLOCK, len(nodes))
+        near = nearest(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
+        has_path = near.value > -FAR
+        neighbor = known[near.neighbor[has_path]]
+        label = np.broadcast_to(known[start:stop, None], has_path.shape)[has_path]
         varying = {"class_index": label, "name": names[label].tolist(), "neighbor": neighbor}
-        varying |= {"neighbor_name": names[neighbor].tolist(), "rank": found.rank, "ties": found.ties}
-        varying["similarity"] = found.similarity
+        varying |= {"neighbor_name": names[neighbor].tolist(), "rank": near.rank[has_path], "ties": near.ties[has_path]}
+        varying["similarity"] = 1.0 / (1.0 - near.value[has_path])
         yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
 
 

@@ -18,10 +18,11 @@ from dsi_cli.errors import UsageError, nearest
 from dsi_cli.pipeline import own_matrix
 from dsi_cli.pipeline.hierarchy import Tree, fingerprint, placed, safe
 from dsi_cli.pipeline.labelling import Labelling
-from dsi_cli.pipeline.semantics import Reference
+from dsi_cli.pipeline.semantics import SCSM, Csm, Reference
 from dsi_cli.wordnet import information, measures, net
 from dsi_cli.wordnet.information import UNKNOWN
 from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.paths import PathRows
 from dsi_cli.wordnet.taxonomy import Taxonomy
 
 Values = NDArray[np.float64]
@@ -49,8 +50,12 @@ class Opened:
     taxonomy: Taxonomy | None = None
     """What these are nodes of."""
 
-    def of(self, one: Labelling) -> Reference:
+    def of(self, one: Labelling, *, by_rows: bool = False) -> Reference:
         """Return the reference of a run's classes.
+
+        Parameters
+        ----------
+        by_rows : make the rows on demand, if that is possible
 
         Raises
         ------
@@ -58,10 +63,15 @@ class Opened:
             It is a matrix that does not fit the classes.
         """
         if one.labels is None:
-            nothing = np.full((one.classes, one.classes), np.nan, dtype=np.float32)
-            return Reference(self.name, nothing, one.why_no_reference())
-        matrix = self.similarity(one).astype(np.float32)
-        return Reference(self.name, matrix, self.too_few(int((~np.isnan(np.diagonal(matrix))).sum()), one))
+            nothing = np.full((0, 0) if by_rows else (one.classes, one.classes), np.nan, dtype=np.float32)
+            return Reference(self.name, Csm(SCSM, nothing, np.empty(0, dtype=np.intp)), one.why_no_reference())
+        if by_rows and self.path_nodes is not None:
+            nodes = self.path_nodes(one)
+            csm = Csm(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
+        else:
+            matrix = self.similarity(one).astype(np.float32)
+            csm = Csm(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
+        return Reference(self.name, csm, self.too_few(len(csm.classes), one))
 
     def too_few(self, known: int, one: Labelling) -> str | None:
         """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.reliability import Reliability
+from dsi_cli.metrics.rows import Rows, Sums, Walk, Whole, sums
 from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.survey import Survey
 from dsi_cli.pipeline.labelling import Labelling
 
 Classes = NDArray[np.intp]
@@ -23,15 +24,41 @@ OWN = ("ncsm", "tncsm-test", "tncsm-train")
 
 @dataclass(frozen=True)
 class Csm:
-    """One stored matrix of an epoch."""
+    """One matrix of an epoch, or a reference."""
 
     name: str
     """Its kind, and its split where it has one: out of `dsi_cli.pipeline.curves.ORDER`."""
-    matrix: NDArray[np.float32]
+    values: NDArray[np.float32] | Rows
+    """The whole matrix ``(C, C)``, NaN for classes that it lacks; or a matrix by rows, of `classes` alone."""
     classes: Classes
-    """Those that it has."""
+    """The classes that it has."""
     reliability: Reliability | None = None
-    """Of a CCSM."""
+    """The reliability of a CCSM."""
+    survey: Survey | None = None
+    """The survey of a matrix by rows, if it was made."""
+    _sums: dict[bytes, Sums] = field(default_factory=dict)
+
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """The whole matrix ``(C, C)``, NaN for classes that it lacks."""
+        assert isinstance(self.values, np.ndarray), f"the {self.name} is not whole"
+        return self.values
+
+    def rows(self, kept: Classes) -> Rows:
+        """Return the matrix of some of its classes, by rows."""
+        if isinstance(self.values, np.ndarray):
+            is_all = len(kept) == len(self.values)
+            return Whole(self.values if is_all else self.values[np.ix_(kept, kept)])
+        return self.values if len(kept) == len(self.classes) else self.values.take(np.searchsorted(self.classes, kept))
+
+    def sums(self, kept: Classes, walk: Walk) -> Sums:
+        """Return what the matrix of some of its classes adds up to; computed once."""
+        if self.survey is not None and len(kept) == len(self.classes):
+            return self.survey.sums
+        key = kept.tobytes()
+        if key not in self._sums:
+            self._sums[key] = sums(self.rows(kept), walk)
+        return self._sums[key]
 
     @property
     def kind(self) -> str:
@@ -44,58 +71,36 @@ class Csm:
         return self.name.partition("-")[2] or None
 
 
-class Named(Protocol):
-    """A matrix that has a name."""
-
-    @property
-    def name(self) -> str:
-        """As in the tables."""
-
-
-Matrix = TypeVar("Matrix", bound=Named)
-
-
-def own_of(found: Sequence[Matrix]) -> Matrix | None:
+def own_of(found: Sequence[Csm]) -> Csm | None:
     """Return the network's own similarity among an epoch's matrices, None where there is none."""
     return next((csm for name in OWN for csm in found if csm.name == name), None)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A reference matrix of a run's classes."""
+    """A reference of a run's classes."""
 
     name: str
-    """In the tables: ``wordnet3.0-path``."""
-    matrix: NDArray[np.float32]
-    """``(C, C)``, NaN for classes that it lacks."""
+    """Its name in the tables: ``wordnet3.0-path``."""
+    csm: Csm
     missing: str | None = None
     """Why nothing can be aligned with it."""
 
 
 class Prepared:
-    """A reference matrix, prepared for many partners."""
+    """A reference, prepared for many partners."""
 
     def __init__(self, reference: Reference) -> None:
         self.name = reference.name
-        self.matrix = reference.matrix
+        self.csm = reference.csm
         self.missing = reference.missing
         self._sides: dict[bytes, Side] = {}
-
-    @cached_property
-    def csm(self) -> Csm:
-        """The matrix as one of those of an epoch."""
-        return Csm(SCSM, self.matrix, np.flatnonzero(~np.isnan(np.diagonal(self.matrix))))
-
-    @property
-    def classes(self) -> Classes:
-        """Those that it has."""
-        return self.csm.classes
 
     def side(self, kept: Classes) -> Side:
         """Return the matrix of some classes, prepared; that of all known classes is kept."""
         key = kept.tobytes()
         if key not in self._sides:
-            made = Side(self.matrix[np.ix_(kept, kept)])
+            made = Side(self.csm.matrix[np.ix_(kept, kept)])
             made.prepare()
             self._sides = {**self._sides, key: made} if len(self._sides) < KEPT_SIDES else {key: made}
         return self._sides[key]

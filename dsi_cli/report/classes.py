@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dsi_cli import similarity
 from dsi_cli.report.sources import Matrix
-from dsi_cli.similarity import blocks
 from dsi_cli.views import ordering
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def rows(run: Run, name: str) -> pd.DataFrame:
 
 def table(classes: pd.DataFrame) -> list[list[Any]]:
     """Return a row a class, its values in the order of `COLUMNS`; of very many classes without the long ones."""
-    left_out = LONG if len(classes) > blocks.LARGEST_WHOLE else ()
+    left_out = LONG if len(classes) > similarity.LARGEST_WHOLE else ()
     return [
         [None if column in left_out else _plain(row.get(column)) for column in COLUMNS]
         for row in classes.to_dict("records")

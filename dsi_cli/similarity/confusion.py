@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli import similarity
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity import blocks
 
 Counts = NDArray[np.integer[Any]]
 
@@ -43,7 +43,7 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
             raise UsageError(f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}")
-    if classes > blocks.LARGEST_WHOLE:
+    if classes > similarity.LARGEST_WHOLE:
         from scipy.sparse import coo_array
 
         ones = np.ones(len(targets), dtype=np.int64)

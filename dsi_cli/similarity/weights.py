@@ -6,6 +6,7 @@ plays no part. Lengths are taken in float64 (so that huge and denormal weights h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,46 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
     return _cosine(_centred(as_rows(weight)))
 
 
+class Cosines:
+    """The NCSM of weights, its rows made on demand: a `dsi_cli.metrics.rows.Rows`.
+
+    The values are those of the whole matrix to float32's rounding: a product of another shape may be summed in another order.
+
+    Parameters
+    ----------
+    unit : (C, d) float32
+        Rows of length 1, or 0 for those without a direction.
+    """
+
+    def __init__(self, unit: Float32Array) -> None:
+        self.unit = unit
+        self.size = len(unit)
+
+    @classmethod
+    def of(cls, weight: FloatArray, *, centred: bool = False) -> Cosines:
+        """Return the NCSM of weights ``(C, d)``; ``centred``: less their mean row. Errors as for `weight_similarity`."""
+        rows = as_rows(weight)
+        return cls(_directions(_centred(rows) if centred else rows))
+
+    def block(self, start: int, stop: int, /) -> Float32Array:
+        """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``, the diagonal included."""
+        found: Float32Array = self.unit[start:stop] @ self.unit.T
+        np.clip(found, -1.0, 1.0, out=found)
+        at = np.arange(len(found))
+        found[at, start + at] = 1.0
+        return found
+
+    def between(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Float32Array:
+        """Return the similarities of some classes (rows) to others (columns); that of a class to itself is exactly 1."""
+        found: Float32Array = np.clip(self.unit[rows] @ self.unit[columns].T, -1.0, 1.0)
+        found[rows[:, None] == columns] = 1.0
+        return found
+
+    def take(self, at: Sequence[int] | NDArray[np.intp], /) -> Cosines:
+        """Return the matrix of some of the classes, in the order given."""
+        return Cosines(self.unit[np.asarray(at, dtype=np.intp)])
+
+
 def mean_row_ratio(weight: FloatArray) -> float:
     """Return the length of the mean weight row relative to the mean row length, in [0, 1]; 0 if all rows are zero.
 
@@ -117,9 +158,8 @@ def _below_one(rows: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
         return rows / (peak or 1.0), peak
 
 
-def directions(rows: NDArray[np.float64], *, centred: bool = False) -> Float32Array:
-    """Return rows ``(C, d)`` of length 1, zero where there is no direction; ``centred``: less the mean row before."""
-    rows = _centred(rows) if centred else rows
+def _directions(rows: NDArray[np.float64]) -> Float32Array:
+    """Return rows ``(C, d)`` of length 1, zero where there is no direction."""
     peak = np.abs(rows).max(axis=1, keepdims=True)
     scaled = np.divide(rows, peak, out=np.zeros_like(rows), where=peak > 0)
     length = np.linalg.norm(scaled, axis=1, keepdims=True)
@@ -135,7 +175,7 @@ def _centred(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _cosine(rows: NDArray[np.float64]) -> Float32Array:
-    unit = directions(rows)
+    unit = _directions(rows)
     product = unit @ unit.T
     # BLAS may sum (i, j) and (j, i) in another order: keep one of the two.
     upper = np.triu(np.clip(product, -1.0, 1.0), 1)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError, expected, nearest
-from dsi_cli.similarity.blocks import LARGEST_WHOLE
+from dsi_cli.similarity import LARGEST_WHOLE
 from dsi_cli.store import output, parquet, stand_ins
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,

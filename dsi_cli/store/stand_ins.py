@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dsi_cli import similarity
 from dsi_cli.errors import UsageError
-from dsi_cli.similarity import blocks
-from dsi_cli.similarity.blocks import Cosines
+from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import parquet
 
 KINDS = ("ncsm", "ncsm_centred")
@@ -42,7 +42,7 @@ def part(
 
 def require_few(rows: int, columns: int, kind: str) -> None:
     """Raise `UsageError` if a part of a matrix is too large to be made at once."""
-    if rows * columns > blocks.LARGEST_WHOLE**2:
+    if rows * columns > similarity.LARGEST_WHOLE**2:
         raise UsageError(
             f"the {kind} of {columns:,} classes is not stored, and {rows:,} x {columns:,} values are too many at once: ask for"
             f" some, .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest of each"

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.similarity.blocks import LARGEST_WHOLE
+from dsi_cli.metrics.measures import mid_ranks
+from dsi_cli.similarity import LARGEST_WHOLE
 from dsi_cli.store import output
 from dsi_cli.store.runs import KINDS, brief
 from dsi_cli.views.naming import class_names, the_one_called
@@ -271,11 +272,9 @@ def order_of(row: Values, index: int) -> NDArray[np.intp]:
 
 def _ranks(values: Values) -> tuple[Values, int | None]:
     """Return the ranks of values from 1, the highest, ties at their mid-rank; NaN for NaN; and how many are known."""
-    from scipy.stats import rankdata
-
     known = ~np.isnan(values)
     ranks = np.full(values.shape, np.nan)
-    ranks[known] = rankdata(-values[known], method="average")
+    ranks[known] = mid_ranks(-values[known])
     return ranks, int(known.sum()) or None
 
 

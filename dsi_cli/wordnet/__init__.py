@@ -18,8 +18,6 @@ subsumers
     What two labels have in common: the height of their lowest common hypernym, and the like.
 groups
     The hypernyms that group the classes of a list: brackets, blocks, superclasses.
-blocks
-    The same by blocks of rows, and each label's nearest alone, for long lists.
 lexicon
     Words: the lemmas in sense order, plurals and other forms to base forms, nearest spellings.
 senses

@@ -15,7 +15,7 @@ hypernyms, itself counted as its shortest. So it is no node of the graph, but a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,15 +137,52 @@ class Distances:
         self._to_root = ways_to_root(self._above) if taxonomy.simulates_root else None
         self.size = len(self._above.labels)
 
-    def between(self, columns: Rows | slice, first: int = 0) -> Bytes:
-        """Return the distances ``(N - first, B)`` of the labels from the ``first`` on to some labels, ``FAR`` as above."""
+    def between(self, columns: Rows | slice) -> Bytes:
+        """Return the distances ``(N, B)`` of all labels to some labels, ``FAR`` as above."""
         labels = self._above.labels
         rows = up(self._above, labels[columns])
         down(self._above, rows)
-        found = rows[labels[first:]]
+        found = rows[labels]
         if self._to_root is not None:
-            np.minimum(found, self._to_root[first:, None] + self._to_root[columns], out=found)
+            np.minimum(found, self._to_root[:, None] + self._to_root[columns], out=found)
         return found
+
+
+class PathRows:
+    """The SCSM, its rows made on demand: a `dsi_cli.metrics.rows.Rows`.
+
+    Parameters
+    ----------
+    nodes : (N,) int
+        In any order; a node may come several times.
+    taxonomy
+        WordNet 3.0 unless given.
+
+    Raises
+    ------
+    UsageError
+        A number is no node of the taxonomy.
+    """
+
+    def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
+        self._distances = Distances(nodes, taxonomy)
+        self._taxonomy = taxonomy
+        self.nodes = np.asarray(nodes, dtype=np.intp)
+        self.size = self._distances.size
+
+    def distances(self, start: int, stop: int) -> Bytes:
+        """Return the distances ``(stop - start, N)`` in edges of some labels to all; ``FAR`` (200) if there is no path."""
+        return np.ascontiguousarray(self._distances.between(slice(start, stop)).T)
+
+    def block(self, start: int, stop: int, /) -> npt.NDArray[np.float32]:
+        """Return the rows ``(stop - start, N)`` from ``start`` up to ``stop``, the diagonal included."""
+        edges = np.arange(256)
+        similarities = np.where(edges < FAR, 1.0 / (1.0 + edges), 0.0).astype(np.float32)
+        return similarities[self.distances(start, stop)]
+
+    def take(self, at: Sequence[int] | Rows, /) -> PathRows:
+        """Return the matrix of some of the labels, in the order given."""
+        return PathRows(self.nodes[np.asarray(at, dtype=np.intp)], self._taxonomy)
 
 
 def ways_to_root(levels: Levels, block: int = 512) -> Bytes:

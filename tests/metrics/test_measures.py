@@ -23,7 +23,7 @@ def test_scaled_to_0_and_1():
 
 
 def test_ties_share_their_middle_rank():
-    assert measures.ranks(np.array([0.5, 0.1, 0.5, 0.9, 0.5])).tolist() == [3, 1, 3, 5, 3]
+    assert measures.mid_ranks(np.array([0.5, 0.1, 0.5, 0.9, 0.5])).tolist() == [3, 1, 3, 5, 3]
 
 
 @pytest.mark.parametrize(

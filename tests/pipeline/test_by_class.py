@@ -10,7 +10,7 @@ from outputs import ANIMALS, assert_same_output, garble, heads, save_head, store
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.pipeline import by_class, labelling, references
+from dsi_cli.pipeline import curves, labelling, references
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
 from dsi_cli.pipeline.semantics import Csm, Semantics
@@ -93,10 +93,10 @@ def test_a_network_without_a_classifier_is_taken_by_its_templates():
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
     semantics = Semantics(one, [opened.of(one) for opened in references.open_all(["path"], None)])
-    table = by_class.table_of(found, record, semantics).to_pandas()
+    table = curves.rows_of(found, [], record, semantics, QUICK)[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert by_class.table_of(found[2:], record, semantics) is None
+    assert curves.rows_of(found[2:], [], record, semantics, QUICK)[1] is None
 
 
 def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, tmp_path):

@@ -102,7 +102,7 @@ def test_what_dsi_wordnet_wrote_is_read(labelling, tmp_path):
     (opened,) = references.open_all(["wup"], None)
     reference.write(reference.tables(labelling, None, opened), tmp_path / "m.parquet", opened)
     found = own_matrix.read(tmp_path / "m.parquet").of(labelling)
-    assert_array_equal(found.astype(np.float32), opened.of(labelling).matrix)
+    assert_array_equal(found.astype(np.float32), opened.of(labelling).csm.matrix)
 
 
 @pytest.mark.parametrize("gap", [np.nan, ""])

@@ -104,24 +104,24 @@ def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
     found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
-    assert_array_equal(found.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
-    assert np.isnan(found.matrix[1]).all()
-    assert np.isnan(found.matrix[:, 1]).all()
+    assert_array_equal(found.csm.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    assert np.isnan(found.csm.matrix[1]).all()
+    assert np.isnan(found.csm.matrix[:, 1]).all()
     assert found.missing is None
 
 
 def test_classes_that_were_never_counted_are_lacking(counts):
     (opened,) = references.open_all([f"res:{counts}"], None)
     found = opened.of(named("dog", "cat", "rock", "car"))
-    assert_array_equal(np.isnan(np.diagonal(found.matrix)), [False, False, True, False])
+    assert_array_equal(np.isnan(np.diagonal(found.csm.matrix)), [False, False, True, False])
     assert found.missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
-    assert found.matrix[0, 1] == np.float32(-np.log(30 / 100))
+    assert found.csm.matrix[0, 1] == np.float32(-np.log(30 / 100))
 
 
 def test_infinities_become_the_largest_value(counts):
     """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
     (opened,) = references.open_all([f"jcn:{counts}"], None)
-    found = opened.of(named("dog", "cat", "dog.n.01", "car")).matrix
+    found = opened.of(named("dog", "cat", "dog.n.01", "car")).csm.matrix
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
 
@@ -135,7 +135,7 @@ def test_without_labels_every_reference_says_so(human):
     for opened in references.open_all(["wup", str(human[0])], None):
         found = opened.of(without_labels(8))
         assert found.missing == "no labels: give them with --labels FILE or PRESET"
-        assert np.isnan(found.matrix).all()
+        assert np.isnan(found.csm.matrix).all()
 
 
 def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):

@@ -12,10 +12,10 @@ from analysed import Command
 from numpy.testing import assert_allclose, assert_array_equal
 from outputs import ANIMALS, heads, save_head
 
+from dsi_cli import similarity
 from dsi_cli.errors import UsageError
 from dsi_cli.pipeline import plan, reporting
 from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.similarity import blocks
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run
 from dsi_cli.views.neighbors import Asked, closest_pairs, nearest
@@ -45,14 +45,14 @@ def out(weights: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> 
     np.save(folder / "run" / "preds.npy", np.stack([np.arange(16) % 7, np.arange(16) % 8]))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(plan, "ALWAYS_WHOLE", 0)
-        patched.setattr(blocks, "LARGEST_WHOLE", LARGEST)
+        patched.setattr(similarity, "LARGEST_WHOLE", LARGEST)
         analyze([folder / "run"], folder / "out")
     return folder / "out"
 
 
 @pytest.fixture(autouse=True)
 def _largest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "LARGEST_WHOLE", LARGEST)
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", LARGEST)
 
 
 def test_parts_of_the_matrix_are_made_from_the_classifier(out: Path, weights: list[np.ndarray]) -> None:

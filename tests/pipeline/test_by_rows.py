@@ -12,11 +12,12 @@ from analysed import MakeRun
 from numpy.testing import assert_allclose
 from outputs import heads, save_head, tables
 
+from dsi_cli import similarity
+from dsi_cli.engines import machine
 from dsi_cli.metrics import dissimilarity
 from dsi_cli.pipeline import plan
 from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.pipeline.options import Options
-from dsi_cli.similarity import blocks
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run
 
@@ -43,8 +44,10 @@ NAMES = (
     *("chair", "table", "xyzzy", "lamp", "cup"),
 )
 OPTIONS = Options(draws=20, permutations=3, centred=True, references=("path", "wup"))
-NOT_BY_BLOCKS = ("spearman", "ssim")
-"""Measures without an interval there."""
+BY_ROWS = ("cosine", "mse", "pearson", "pearson_corrected")
+"""The measures of a SAI that are computed by blocks of rows."""
+BARE = ["ceiling", "low", "high", "p_value", "reason"]
+"""What these lack then, and the reason."""
 KEY = ["run", "epoch", "step", "metric", "of", "reference", "split", "variant"]
 
 
@@ -86,35 +89,48 @@ def require_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
             assert_allclose(found[name].astype(float), expected[name].astype(float), rtol=1e-6, atol=1e-6, err_msg=name)
 
 
-def test_short_of_memory_a_run_is_compared_by_blocks_and_its_tables_are_the_same(
+def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> None:
+    """Make sure that curves by blocks of rows are those of whole matrices, or null with the reason."""
+    assert found.index.equals(expected.index)
+    is_sai = found.index.get_level_values("metric") == "sai"
+    by_rows = found.index.get_level_values("variant").isin(BY_ROWS)
+    require_same(found[~is_sai], expected[~is_sai])
+    require_same(found[is_sai & by_rows].drop(columns=BARE), expected[is_sai & by_rows].drop(columns=BARE))
+    assert expected[is_sai & by_rows]["p_value"].notna().any()
+    assert found[is_sai & by_rows]["p_value"].isna().all()
+    without = found[is_sai & ~by_rows]
+    assert {"ssim", "mae", "spearman", "partial_pearson"} <= set(without.index.get_level_values("variant"))
+    assert without["value"].isna().all()
+    assert without["reason"].str.endswith(reason).all()
+
+
+def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "ALWAYS_WHOLE", 0)
-    analyze([run_folder], tmp_path / "out", replace(OPTIONS, memory=1))
-    found, expected = curves_of(tmp_path / "out"), curves_of(whole)
-    variant = expected.index.get_level_values("variant")
-    partial = variant == "partial_pearson"
-    assert found[partial]["reason"].str.contains("--memory").all()
-    assert partial.any()
-    no_interval = variant.isin(NOT_BY_BLOCKS)
-    require_same(
-        found[~partial & ~no_interval].drop(columns="reason"), expected[~partial & ~no_interval].drop(columns="reason")
-    )
-    bare = ["low", "high", "reason"]
-    require_same(found[no_interval].drop(columns=bare), expected[no_interval].drop(columns=bare))
-    assert found[no_interval]["low"].isna().all()
+    out = tmp_path / "out"
+    analyze([run_folder], out, replace(OPTIONS, memory=1))
+    require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory: give more with --memory")
     key = ["epoch", "reference", "class_index", "group"]
-    by_class = [pd.read_parquet(out / "alignment_by_class.parquet").set_index(key) for out in (tmp_path / "out", whole)]
+    by_class = [pd.read_parquet(one / "alignment_by_class.parquet").set_index(key) for one in (out, whole)]
     require_same(*(one.sort_index() for one in by_class))
     for name in ("checkpoints", "classes"):
-        pd.testing.assert_frame_equal(tables(tmp_path / "out")[name], tables(whole)[name])
+        pd.testing.assert_frame_equal(tables(out)[name], tables(whole)[name])
+    analyze([run_folder], out, replace(OPTIONS, memory=1 << 30))
+    require_same(curves_of(out), curves_of(whole))
+
+
+def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free_memory", lambda: 1000**2 * plan.BYTES_A_VALUE)
+    assert plan.of(1000, Options()).threads == 1
+    assert plan.of(1001, Options()).walk is not None
 
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run whose classes are more than a matrix is stored of."""
     monkeypatch.setattr(plan, "ALWAYS_WHOLE", 0)
-    monkeypatch.setattr(blocks, "LARGEST_WHOLE", 12)
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"
 
@@ -137,27 +153,17 @@ def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: 
 
 def test_above_the_limit_the_metrics_are_those_of_the_whole_matrices(vast: Path, whole: Path) -> None:
     found, expected = curves_of(vast), curves_of(whole)
-    said = found[found["value"].notna() & ~found.index.get_level_values("variant").isin(NOT_BY_BLOCKS)]
-    metrics = set(said.index.get_level_values("metric"))
+    metrics = set(found[found["value"].notna()].index.get_level_values("metric"))
     assert {"sai", "wsi", "idm", "mean_row", "accuracy", "mistakes"} <= metrics
-    expected = expected.loc[said.index]
-    require_same(said.drop(columns="reason"), expected.drop(columns="reason"))
-    silent = found[found["value"].isna()]
-    assert silent["reason"].notna().all()
-
-
-def test_above_the_limit_a_device_that_is_named_makes_the_products(
-    vast: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def never(*_args: object) -> None:
-        raise AssertionError("NumPy was asked")
-
-    monkeypatch.setattr(blocks.Cosines, "_multiplied", never)
-    on_device = replace(OPTIONS, evaluation=replace(OPTIONS.evaluation, device="cpu:0"))  # by torch, as on a GPU
-    analyze([run_folder], tmp_path / "there", on_device)
-    require_same(curves_of(tmp_path / "there"), curves_of(vast))
-    found, expected = (pd.read_parquet(out / "neighbors")["similarity"] for out in (tmp_path / "there", vast))
-    assert_allclose(found, expected, atol=1e-6)
+    is_left_out = found["reason"].fillna("").str.contains("left out above 4,096 classes")
+    assert set(found[is_left_out].index.get_level_values("metric")) == {
+        "reliability",
+        "sai",
+        "severity",
+        "superclass_accuracy",
+    }
+    found = found[~is_left_out]
+    require_sums(found, expected.loc[found.index], "needs whole matrices, which are not made above 4,096 classes")
 
 
 def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
@@ -181,7 +187,7 @@ def test_files_of_checkpoints_that_are_no_more_of_the_run_go(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "ALWAYS_WHOLE", 0)
-    monkeypatch.setattr(blocks, "LARGEST_WHOLE", 4)
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 4)
     run, out = make_run(epochs=3, labels=None), tmp_path / "out"
     analyze([run], out)
     missing = curves_of(out).xs("sai", level="metric")

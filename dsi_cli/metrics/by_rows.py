@@ -1,0 +1,90 @@
+"""The SAI of two matrices that are not whole in memory: the measures that follow from sums over blocks of rows.
+
+These are the cosine, Pearson's correlation and MSE, with their exact chance levels. Everything else needs all values of a matrix
+at once: the measures by ranks and by windows, MAE's chance level, ceilings, and whatever is sampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import NamedTuple
+
+import numpy as np
+
+from dsi_cli.metrics import alignment, by_class, null
+from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.measures import Values
+from dsi_cli.metrics.rows import Rows, Sums, Walk, sums, without_diagonal
+
+MEASURES = ("cosine", "mse", "pearson")
+
+
+class Side(NamedTuple):
+    """One of two matrices of the same classes in the same order."""
+
+    matrix: Rows
+    sums: Sums
+
+    def scaled(self, start: int, stop: int) -> Values:
+        """Return some rows without their diagonal values ``(B, C-1)``, scaled to [0, 1]."""
+        values: Values = without_diagonal(self.matrix.block(start, stop), start).astype(np.float64)
+        values -= self.sums.low
+        values /= self.sums.high - self.sums.low
+        return values
+
+
+def alignments(
+    first: Rows, second: Rows, which: Sequence[str], walk: Walk, known: tuple[Sums | None, Sums | None] = (None, None)
+) -> tuple[dict[str, Alignment], Values | None]:
+    """Return the SAI of two matrices by each measure, and the correlation of each of their rows.
+
+    Parameters
+    ----------
+    first, second : two matrices of the same classes in the same order
+    which : names out of `dsi_cli.metrics.MEASURES`; those that are not out of `MEASURES` are null with the reason
+    known : the sums of the two matrices, if they are known
+
+    Returns
+    -------
+    entries : dict
+    pearson : (C,)
+        As `dsi_cli.metrics.by_class.of_classes` gives it; None if the two cannot be aligned.
+    """
+    a, b = (Side(one, its or sums(one, walk)) for one, its in zip((first, second), known, strict=True))
+    missing = alignment.too_few(first.size)
+    if a.sums.is_constant or b.sums.is_constant:
+        missing = missing or alignment.CONSTANT
+    if missing is not None:
+        return {name: Alignment(name, classes_used=first.size, reason=missing) for name in which}, None
+
+    def of_block(start: int, stop: int) -> tuple[float, Values]:
+        x, y = a.scaled(start, stop), b.scaled(start, stop)
+        return float(np.einsum("ij,ij->", x, y)), by_class.of_rows(x, y)
+
+    products, pearson = zip(*walk.over(first.size, of_block), strict=True)
+    entries = {name: _entry(name, a.sums, b.sums, sum(products), walk.lacking) for name in which}
+    return entries, np.concatenate(pearson)
+
+
+def _entry(name: str, a: Sums, b: Sums, product: float, lacking: str) -> Alignment:
+    """Return a measure; ``product`` is the sum of the products of the scaled values."""
+    if name not in MEASURES:
+        return Alignment(name, classes_used=len(a.rows), reason=f"this measure needs {lacking}")
+    first, second = a.scaled, b.scaled
+    value = _value(name, a.number, first, second, product)
+    deviation = null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
+    mean, std = alignment.chance_level(name, a.number, first, second, deviation)
+    entry = Alignment(name, value, mean, std, classes_used=len(a.rows))
+    return alignment.finished(entry, f"a ceiling, an interval and a p-value need {lacking}")
+
+
+def _value(name: str, n: int, first: tuple[float, float], second: tuple[float, float], product: float) -> float:
+    """Return a measure from sums over ``n`` pairs: of the values and of their squares, of both matrices, and of the products."""
+    (x, xx), (y, yy) = first, second
+    if name == "cosine":
+        return product / sqrt(xx * yy)
+    if name == "mse":
+        return max(xx + yy - 2 * product, 0.0) / n
+    correlation = (product - x * y / n) / sqrt((xx - x * x / n) * (yy - y * y / n))
+    return min(max(correlation, -1.0), 1.0)

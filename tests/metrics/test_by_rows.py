@@ -1,0 +1,163 @@
+"""What is computed by blocks of rows is what is computed of whole matrices."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import csr_array
+
+from dsi_cli.metrics import DEFAULT_MEASURES, alignment, by_class, by_rows, dissimilarity, ranked_rows, weights
+from dsi_cli.metrics.rows import TOO_MANY_CLASSES, Walk, Whole, rows_within, sums, without_diagonal
+from dsi_cli.metrics.survey import nearest, survey
+from dsi_cli.similarity.weights import weight_similarity
+
+Matrix = npt.NDArray[np.float32]
+WALK = Walk(7)
+"""A number of rows that divides none of the sizes."""
+
+
+def cosines(classes: int, seed: int = 0) -> Matrix:
+    """Return an NCSM."""
+    return weight_similarity(np.random.default_rng(seed).normal(size=(classes, 40)))
+
+
+def tied(classes: int, seed: int = 1) -> Matrix:
+    """Return a symmetric matrix of eight distinct values, as WordNet's are."""
+    steps = np.random.default_rng(seed).integers(1, 9, size=(classes, classes))
+    upper = np.triu((1 / (1 + steps)).astype(np.float32), 1)
+    return upper + upper.T + np.eye(classes, dtype=np.float32)
+
+
+def sparse(classes: int, seed: int = 2) -> Matrix:
+    """Return a matrix that is not symmetric and mostly zero, as CCSMs are."""
+    rng = np.random.default_rng(seed)
+    matrix = (rng.random((classes, classes)) * (rng.random((classes, classes)) < 0.2)).astype(np.float32)
+    np.fill_diagonal(matrix, 1.0)
+    return matrix
+
+
+MATRICES = {"cosines": cosines, "tied": tied, "sparse": sparse}
+
+
+def require_same(found: Any, expected: Any, but: tuple[str, ...] = ()) -> None:
+    """Make sure that two records hold the same, numbers to 1e-9."""
+    for field in fields(expected):
+        one, other = getattr(found, field.name), getattr(expected, field.name)
+        if field.name in but:
+            continue
+        if isinstance(other, float):
+            assert one == pytest.approx(other, rel=1e-9, abs=1e-9), field.name
+        else:
+            assert one == other, field.name
+
+
+@pytest.mark.parametrize("classes", [12, 60])
+@pytest.mark.parametrize(("first", "second"), [("cosines", "tied"), ("cosines", "sparse"), ("sparse", "tied")])
+def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(classes: int, first: str, second: str) -> None:
+    a, b = MATRICES[first](classes), MATRICES[second](classes)
+    expected = alignment.alignments(a, b, permutations=0, draws=0)
+    found, pearson = by_rows.alignments(Whole(a), Whole(b), DEFAULT_MEASURES, WALK)
+    assert list(found) == list(expected)
+    for name, entry in found.items():
+        if name in ("cosine", "mse", "pearson"):
+            require_same(entry, expected[name], ("ceiling", "low", "high", "reason"))
+            assert (entry.ceiling, entry.low, entry.high, entry.p_value) == (None, None, None, None)
+        else:
+            assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
+        assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
+    assert pearson is not None
+    assert_allclose(pearson, by_class.of_classes(a, b)[0], rtol=1e-9)
+
+
+def test_sums_that_are_known_are_used() -> None:
+    a, b = cosines(20), tied(20)
+    known = sums(Whole(a), WALK), sums(Whole(b), WALK)
+    found, _ = by_rows.alignments(Whole(a), Whole(b), ["pearson"], WALK, known)
+    assert found == by_rows.alignments(Whole(a), Whole(b), ["pearson"], WALK)[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "constant", "reason"),
+    [
+        (3, False, "3 classes in both matrices: an alignment needs 4 or more"),
+        (20, True, "constant matrix: all off-diagonal"),
+    ],
+)
+def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) -> None:
+    other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
+    found, pearson = by_rows.alignments(Whole(cosines(classes)), Whole(other), ["cosine", "ssim"], WALK)
+    assert pearson is None
+    assert (found["cosine"].reason or "").startswith(reason)
+    assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
+
+
+def test_a_row_of_one_value_has_no_correlation() -> None:
+    a, b = cosines(40), tied(40)
+    b[5, :], b[:, 5] = 0.25, 0.25
+    _, pearson = by_rows.alignments(Whole(a), Whole(b), ["cosine"], WALK)
+    assert pearson is not None
+    assert list(np.flatnonzero(np.isnan(pearson))) == [5]
+
+
+@pytest.mark.parametrize("kind", MATRICES)
+def test_wsi_and_nearest_are_those_of_the_whole_matrix(kind: str) -> None:
+    matrix = MATRICES[kind](50)
+    found = survey(Whole(matrix), WALK, (0.95, 0.5), 6)
+    assert found.mean_wsi == pytest.approx(weights.mean_wsi(matrix), abs=1e-12)
+    for quantile in (0.95, 0.5):
+        assert found.wsi["max", quantile] == pytest.approx(weights.max_wsi(matrix, quantile), abs=1e-12)
+        assert found.wsi["min", quantile] == pytest.approx(weights.min_wsi(matrix, quantile), abs=1e-12)
+    ranks = dissimilarity.similarity_ranks(matrix)
+    assert found.nearest is not None
+    off = np.where(np.eye(50, dtype=bool), -np.inf, matrix)
+    assert_array_equal(found.nearest.neighbor, np.argsort(-off, axis=1, kind="stable")[:, :6])
+    assert_array_equal(found.nearest.rank, np.take_along_axis(ranks, found.nearest.neighbor, axis=1))
+    assert_array_equal(found.nearest.value, np.take_along_axis(matrix, found.nearest.neighbor, axis=1))
+
+
+@pytest.mark.parametrize("count", [1, 5, 19, 100])
+def test_the_nearest_are_those_of_the_definition(count: int) -> None:
+    matrix = tied(20)
+    found = nearest(without_diagonal(matrix, 0), count, 0)
+    for i, row in enumerate(matrix):
+        others = sorted((j for j in range(20) if j != i), key=lambda j: (-row[j], j))
+        assert list(found.neighbor[i]) == others[:count]
+        for k, j in enumerate(others[:count]):
+            nearer = sum(row[one] > row[j] for one in others)
+            level = sum(row[one] == row[j] for one in others)
+            assert (found.rank[i, k], found.ties[i, k]) == (1 + nearer + (level - 1) / 2, level)
+
+
+@pytest.mark.parametrize("kind", MATRICES)
+@pytest.mark.parametrize("classes", [6, 45])
+def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
+    rng = np.random.default_rng(5)
+    matrix = MATRICES[kind](classes)
+    counts = rng.poisson(0.3, (classes, classes)) + np.diag(rng.integers(0, 4, classes))
+    counts[3] = 0
+    known = np.delete(np.arange(classes), 1)
+    lacking = matrix.copy()
+    lacking[1, :], lacking[:, 1] = np.nan, np.nan
+    for one in (counts, np.diag(rng.integers(1, 4, classes)), np.zeros_like(counts)):
+        expected = dissimilarity.idm(one, lacking)
+        found = ranked_rows.idm(csr_array(one), Whole(matrix[np.ix_(known, known)]), known, WALK)
+        for variant in dissimilarity.VARIANTS:
+            require_same(found[variant], expected[variant])
+
+
+def test_ranks_of_rows_are_the_mid_ranks() -> None:
+    matrix = tied(23)
+    matrix[2, 4], matrix[2, 5] = 0.0, -0.0
+    found = np.concatenate([ranked_rows.doubled_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
+    assert_array_equal(found / 2, dissimilarity.similarity_ranks(matrix))
+
+
+def test_rows_of_a_block_fit_the_budget() -> None:
+    assert rows_within(4 << 30, 21_841, 2) == 128
+    assert rows_within(500 << 20, 21_841, 2) == 92
+    assert rows_within(1, 21_841, 2) == 16

@@ -1,0 +1,42 @@
+"""Rows of the path similarity on demand are those of the whole matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from dsi_cli.errors import UsageError
+from dsi_cli.wordnet.paths import PathRows, path_distances, path_similarity
+from dsi_cli.wordnet.taxonomy import load
+
+WORDS = {
+    "n.01": ("dog", "cat", "car", "oak", "dog", "entity"),
+    "v.01": ("banish", "buffet", "run", "eat", "banish", "be"),  # which meet at a root that is simulated alone
+}
+
+
+@pytest.mark.parametrize("sense", WORDS)
+def test_rows_on_demand_are_those_of_the_matrix(sense):
+    taxonomy = load("verb") if sense == "v.01" else load()
+    nodes = [taxonomy.node(f"{word}.{sense}") for word in WORDS[sense]]
+    expected = path_similarity(nodes, taxonomy).astype(np.float32)
+    assert expected.min() > 0
+    rows = PathRows(nodes, taxonomy)
+    assert rows.size == 6
+    assert_array_equal(rows.block(1, 4), expected[1:4])
+    assert_array_equal(rows.distances(1, 4), path_distances(nodes, taxonomy)[1:4])
+    assert_array_equal(rows.take([4, 2, 0]).block(0, 3), expected[np.ix_([4, 2, 0], [4, 2, 0])])
+
+
+def test_rows_of_many_verbs_are_those_of_the_matrix():
+    verbs = load("verb")
+    nodes = np.random.default_rng(0).integers(0, len(verbs.offsets), 60)
+    rows = PathRows(nodes, verbs)
+    found = np.vstack([rows.block(start, min(start + 7, 60)) for start in range(0, 60, 7)])
+    assert_array_equal(found, path_similarity(nodes, verbs).astype(np.float32))
+
+
+def test_an_unresolved_label_is_refused():
+    with pytest.raises(UsageError, match="found -1 at position 0: leave out unresolved labels"):
+        PathRows([-1, 5])
