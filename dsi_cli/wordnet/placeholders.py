@@ -9,6 +9,7 @@ _NUMBER = r"[\s_:.#-]*\d{1,9}"
 _GENERIC = re.compile(
     rf"(?:class|classe|klasse|label|lbl|category|cat|cls|target|index|idx|id|no|nr){_NUMBER}", re.IGNORECASE
 )
+_WORDNET_ID = re.compile(r"[nvars]-?\d{8}", re.IGNORECASE)
 _NUMBERED = re.compile(rf"(.*?){_NUMBER}", re.DOTALL)
 
 
@@ -16,7 +17,7 @@ def placeholders(labels: Sequence[str]) -> frozenset[int]:
     """Return the places of the labels that are placeholders.
 
     These are a generic word with a number (``label_7``), numbers where more than half of the labels are numbers, and all labels
-    if they are three or more that differ in a number alone.
+    if they are three or more that differ in a number alone. WordNet's ids (``n02121620``) are names, not placeholders.
 
     Examples
     --------
@@ -26,6 +27,8 @@ def placeholders(labels: Sequence[str]) -> frozenset[int]:
     ([], [0, 1, 2])
     """
     bare = [label.strip() for label in labels]
+    if any(map(_WORDNET_ID.fullmatch, bare)):
+        return frozenset(place for place, label in enumerate(bare) if _GENERIC.fullmatch(label))
     found = {place for place, label in enumerate(bare) if _GENERIC.fullmatch(label)}
     numbers = {place for place, label in enumerate(bare) if label.isascii() and label.isdigit()}
     if 2 * len(numbers) > len(bare):
