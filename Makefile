@@ -8,7 +8,7 @@ endif
 READY := $(BIN)/.dsi-ready
 DOCS_READY := $(BIN)/.dsi-docs-ready
 
-.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-phases bench-senses fuzz clean
+.PHONY: demo test test-shared coverage test-all test-oldest check format docs figures findings bench bench-heads bench-statistics bench-senses fuzz clean
 
 demo: $(READY)  ## the main job on the runs that ship with the package
 	$(BIN)/dsi demo
@@ -69,9 +69,6 @@ bench-senses: $(READY)  ## how often the right sense of a label is chosen; write
 
 bench-statistics: $(READY)  ## how often intervals hold; needs DSI_SHARED; writes the table of docs/method.md
 	$(BIN)/python -m benchmarks.statistics
-
-bench-phases: $(READY)  ## how well a run's phases are found on made-up curves; writes what is measured in docs/phases.md
-	$(BIN)/python -m benchmarks.phases
 
 OLDEST_TOOLS := pytest pytest-xdist hypothesis safetensors scikit-image scikit-learn
 OLDEST_TESTS := $(addprefix tests/, cli engines figures labels metrics pipeline predictions report similarity store test_notebook.py views wordnet) dsi_cli

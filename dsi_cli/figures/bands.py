@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures.axes import WIDE_LETTER, text_size
 from dsi_cli.store import parquet
+from dsi_cli.views.phases import AGREEMENT, PARTS
 from dsi_cli.views.series import Series
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 TABLE = "phases.parquet"
 SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")
-_OF = {"sai": "sai", "excess": "sai", "wsi": "wsi max"}
+_OF: dict[str, tuple[str, ...]] = {"sai": AGREEMENT, "excess": AGREEMENT, "wsi": ("wsi max",)}
 """By panel, how the name of the curve begins whose phases are shown."""
 
 
@@ -57,8 +58,8 @@ def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> boo
     return True
 
 
-def _rows(run: Run, name: str, begins: str) -> list[dict[str, Any]]:
+def _rows(run: Run, name: str, begins: tuple[str, ...]) -> list[dict[str, Any]]:
     path = run.path / TABLE
     rows: list[dict[str, Any]] = parquet.read(path).to_pylist() if path.is_file() else []
-    found = [row for row in rows if row["run"] == name and row["phase"] and str(row["curve"]).startswith(begins)]
-    return sorted(found, key=lambda row: int(row["first_epoch"]))
+    found = [row for row in rows if row["run"] == name and row["phase"] in PARTS and str(row["curve"]).startswith(begins)]
+    return sorted(found, key=lambda row: float(row["first_epoch"]))

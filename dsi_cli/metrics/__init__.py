@@ -13,7 +13,6 @@
 ``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
 ``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
 ``phases``      surge, refinement and stabilisation of a run, from one of its curves
-``changes``     where a curve changes its pace, which they rest on
 ``reliability``  how much of a CCSM is more than noise
 ``typicality``   how typical right and wrong samples are
 ``differences``  whether two networks differ in a metric: the difference and its interval

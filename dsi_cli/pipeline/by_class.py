@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
-from dsi_cli.metrics import by_class, by_rows
+from dsi_cli.metrics import by_class, by_rows, jackknife
 from dsi_cli.metrics.rows import Walk
+from dsi_cli.metrics.side import Side
 from dsi_cli.pipeline.semantics import Classes, Csm, Prepared, Semantics
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
@@ -61,7 +63,11 @@ def tables(
     groups = [labelling.group_of(int(index)) for index in kept]
     reasons = [CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)]
     varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
-    columns = {"pearson": pearson, "z": by_class.deviations(pearson)}
+    columns = {
+        "pearson": pearson,
+        "z": by_class.deviations(pearson),
+        "pearson_without": _without_each(own, reference, kept, walk),
+    }
     varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
     rows = []
@@ -70,6 +76,16 @@ def tables(
         found = _of_group(own, reference.csm, at, walk)
         rows.append(constants | {"group": group, "classes_used": len(at)} | found._asdict())
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
+
+
+def _without_each(own: Csm, reference: Prepared, kept: Classes, walk: Walk | None) -> NDArray[np.float64]:
+    """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not whole."""
+    if walk is not None:
+        return np.full(len(kept), np.nan)
+    first, second = Side(own.matrix[np.ix_(kept, kept)]), reference.side(kept)
+    if first.is_constant or second.is_constant:
+        return np.full(len(kept), np.nan)
+    return jackknife.excess_without(first, second, "pearson")
 
 
 def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> by_class.Alignment:
@@ -105,6 +121,18 @@ class ByClass:
         table = made if made is not None else self._earlier.get(place)
         if table is not None:
             self._made[place] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
+
+    def without_each(self, run: str, reference: str) -> dict[tuple[int | None, int | None], NDArray[np.float64]]:
+        """Return the agreement of a run without each class ``(C,)``, by epoch and step."""
+        found = {}
+        for (name, _), table in (self._earlier | self._made).items():
+            if name != run or not len(table):
+                continue
+            rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
+            if len(rows):
+                key = rows["epoch"][0].as_py(), rows["step"][0].as_py()
+                found[key] = rows["pearson_without"].to_numpy()
+        return found
 
     def write(self, mine: Iterable[str], holding: Mapping[str, Iterable[str]]) -> None:
         """Write the table: rows of other runs as they are, of ``mine`` those of the epochs that hold."""

@@ -160,7 +160,8 @@ class TopTables:
         output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         if is_whole:
             mine = [row for row in rows if row["run"] in self._mine]
-            self._beside[PHASES] = phases.rows(mine, self.references[0].name)
+            main = self.references[0].name
+            self._beside[PHASES] = phases.rows(mine, main, lambda run: self._by_class.without_each(run, main))
         self._write_beside()
         names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
         self._remove_references(

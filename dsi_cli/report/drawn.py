@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.views.phases import PARTS, is_agreement
 from dsi_cli.views.series import PANELS, Panel, Series, measures_of, panels
 
 if TYPE_CHECKING:
@@ -64,18 +65,14 @@ def numbers(values: NDArray[np.float64]) -> list[float | None]:
 
 def phases(run: Run) -> list[dict[str, Any]]:
     """Return the phases that were found, with the run's place."""
-    found = run.phases.dropna(subset=["phase", "first_epoch", "last_epoch"])
-    found = found[found["run"].isin(run.names)]
+    found = run.phases[run.phases["phase"].isin(PARTS) & run.phases["run"].isin(run.names)]
     return [
         {
             "place": run.names.index(row["run"]),
             "curve": row["curve"],
+            "of_agreement": is_agreement(row["curve"]),
             "phase": row["phase"],
-            "first_epoch": int(row["first_epoch"]),
-            "last_epoch": int(row["last_epoch"]),
-            "low": int(row["low"]),
-            "high": int(row["high"]),
-            "confidence": round(row["confidence"], 4),
+            **{name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")},
         }
         for row in found.to_dict("records")
     ]

@@ -157,23 +157,19 @@ PHASES = Table(
     (
         _RUN,
         Column(
-            "curve", TEXT, "sai excess ncsm,scsm (tncsm-test where there is no classifier), wsi max or wsi min; never null"
-        ),
-        Column(
-            "phase",
+            "curve",
             TEXT,
-            "surge, refinement or stabilisation; drop or growth in a run that hardly learns; null where none is found",
+            "agreement ncsm,scsm (excess of cosine ncsm,scsm if Pearson was not asked for; tncsm-test without a classifier),"
+            " wsi max, widm test; never null",
         ),
-        Column("first_epoch", INTEGER, "where it begins"),
-        Column("last_epoch", INTEGER, "where it ends and the next one begins"),
-        Column("slope", FLOAT, "mean change of the curve per epoch"),
-        Column(
-            "confidence",
-            FLOAT,
-            "probability that there is such a phase, each end off by at most a twentieth of the run or an epoch",
-        ),
-        Column("low", INTEGER, "lower end of the 95 % interval of last_epoch"),
-        Column("high", INTEGER, "upper end"),
+        Column("phase", TEXT, "surge, refinement, stabilisation; or t50, t90, t95; null if none is found"),
+        Column("first_epoch", FLOAT, "where it begins; interpolated between checkpoints"),
+        Column("last_epoch", FLOAT, "where it ends; of t50, t90 and t95 when that share of the plateau is reached"),
+        Column("low", FLOAT, "lower end of the 95 % interval of last_epoch"),
+        Column("high", FLOAT, "upper end"),
+        Column("gain", FLOAT, "what the curve gains: up to the plateau; of a refinement since the plateau"),
+        Column("gain_low", FLOAT, "lower end of the 95 % interval of gain"),
+        Column("gain_high", FLOAT, "upper end"),
         Column("reason", TEXT, "why no phase is found"),
     ),
 )
@@ -335,6 +331,11 @@ ALIGNMENT_BY_CLASS = Table(
             "of a class: correlation of its row with its row in the reference; of a group: SAI of its classes among themselves",
         ),
         Column("z", FLOAT, "deviations above chance, positive where more alike"),
+        Column(
+            "pearson_without",
+            FLOAT,
+            "the agreement of all other classes: Pearson's correlation of the two matrices without this class; null for a group",
+        ),
         Column("classes_used", INTEGER, "classes that took part"),
         Column("reason", TEXT, "why something is null"),
     ),

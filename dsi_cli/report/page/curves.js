@@ -1,6 +1,6 @@
 // Panels of curves over epochs: chance levels and bands, phases, a cursor that all share. They know nothing of the page around them.
 //
-// A panel is {title, axis, lines, phases, along}, along being what stands at the horizontal axis (epoch). A phase is {name, first, last, low, high, confidence}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
+// A panel is {title, axis, lines, phases, along}, along being what stands at the horizontal axis (epoch). A phase is {name, first, last, low, high}. A line is {label, colour, epochs, value} and, where there is one, its chance level as
 // {chance, margin} (two deviations either way), its interval as {low, high}, and z. Where isRange, low and high are read out as well.
 
 const PANEL_HEIGHT = 210;
@@ -184,9 +184,9 @@ function phaseBands(panel, scale) {
   });
 }
 
-function phaseInWords({ name, first, last, low, high, confidence }) {
-  const ends = low === high ? "" : `end ${low} to ${high} at 95 %, `;
-  return `${name} epochs ${first} to ${last} (${ends}confidence ${confidence.toFixed(2)})`;
+function phaseInWords({ name, first, last, low, high }) {
+  const ends = low === high ? "" : ` (end ${low} to ${high} at 95 %)`;
+  return `${name} epochs ${first} to ${last}${ends}`;
 }
 
 function cursor(panel, scale, epoch) {
@@ -210,7 +210,7 @@ function panelsOfRun(curves, run, measure) {
   const found = [];
   if (sai && mine(sai).length) {
     found.push({ title: curves.excess.title, axis: curves.excess.axis, phasesOf: alignment(curves, run), lines: mine(sai).map((one, k) => excessLine(one, k, one.label, sai.lower)) });
-    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), phasesOf: one.isMain ? `sai excess ${one.of}` : null, lines: [line(one, k, sai.axis)] }));
+    mine(sai).forEach((one, k) => found.push({ title: one.label, axis: saiAxis(sai), phasesOf: null, lines: [line(one, k, sai.axis)] }));
   }
   for (const panel of curves.others) {
     if (mine(panel).length) found.push({ title: panel.title, axis: panel.axis, phasesOf: panel.name === "wsi" ? "wsi max" : null, lines: mine(panel).map((one, k) => line(one, k, one.label)) });
@@ -220,7 +220,7 @@ function panelsOfRun(curves, run, measure) {
 
 /** Return the name of the curve of a run whose phases its alignment has. */
 function alignment(curves, run) {
-  const mine = curves.phases.find((phase) => phase.place === run && phase.curve.startsWith("sai excess"));
+  const mine = curves.phases.find((phase) => phase.place === run && phase.of_agreement);
   return mine ? mine.curve : null;
 }
 
