@@ -22,7 +22,7 @@ DIGESTS = "SHA256SUMS"
 """Beside WordNet's tables, as ``sha256sum`` writes it."""
 SERVES = {
     "matplotlib": "dsi plot, dsi compare -o, dsi mistakes --sheet",
-    "nltk": "fetching other WordNets for --wordnet",
+    "nltk": "--wordnet, --reference res:FILE, lin:FILE and jcn:FILE",
     "pillow": "--test, --train, dsi plot, dsi mistakes --sheet",
     "timm": "--model timm:NAME",
     "torch": "--test, --train, dsi_cli.callbacks",

@@ -84,7 +84,7 @@ def analyze(
     quantiles : of the max and min WSI
     permutations, draws : see `dsi_cli.alignments`
     evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
-    memory : bytes that comparing matrices may take; where they need more it is done by blocks of rows. None: half of what is free
+    memory : the bytes that comparing matrices may take; None: half of what is free. Measures that need more are null
     log : the training log of all runs, in place of what lies beside each of them
     engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
     address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is

@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny", "google": "protobuf"}
 """By the name that is imported, where it differs."""
 NOT_IMPORTED = {
-    "nltk": "run as `python -m nltk.downloader`",
     "s3fs": "imported by fsspec",
     "gcsfs": "imported by fsspec",
     "huggingface-hub": "imported by fsspec",

@@ -97,7 +97,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         "--memory",
-        help="Room for comparing matrices, e.g. 4GB; by blocks of rows where they need more; by default half of what is free.",
+        help="Memory for comparing matrices, such as 4GB. Default: half of what is free. Measures that need more are null.",
     ),
 ]
 

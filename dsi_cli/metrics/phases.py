@@ -172,10 +172,16 @@ def _measured(time: Values, curve: Values, begin: float, noise: float) -> list[f
 
 
 def _parts(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase]:
-    """Yield the phases, with the 2.5 and 97.5 percentiles over the draws."""
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    """Yield the phases, with the 2.5 and 97.5 percentiles over the draws.
+
+    Noise raises the largest running median, and so delays all times. A draw has the noise of the curve and once more its own, so
+    the percentiles are moved back by twice what the draws are later than the curve.
+    """
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0) - 2 * (np.median(drawn, axis=0) - measured)
+    low, high = np.minimum(low, measured), np.maximum(high, measured)
     t50, t90, t95, settled, gain, change = range(6)
     first, last = float(time[0]), float(time[-1])
+    low[:gain], high[:gain] = np.clip(low[:gain], first, last), np.clip(high[:gain], first, last)
 
     def part(name: str, begin: float, end: int, amount: int) -> Phase:
         ends = (float(measured[end]), float(low[end]), float(high[end]))

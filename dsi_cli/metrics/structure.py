@@ -87,25 +87,6 @@ def bands(classes: int, *, is_symmetric: bool) -> Iterator[Band]:
         yield Band(first, last - first + reach, right + reach, times[:, None])
 
 
-def ssim(x: Values, y: Values, valid: NDArray[np.bool_] | None = None) -> float:
-    """Return the mean structural similarity of two images with values in [0, 1]: in [-1, 1].
-
-    Parameters
-    ----------
-    x, y : (rows, columns) float64 or float32
-        At least 11 each way; float32 is twice as fast and good to 1e-5.
-    valid : (rows, columns) bool, optional
-        Pixels that count **[ours]**: the others are left out of every window's statistics, and windows centred on them of the mean
-        (for the bootstrap, where a class may meet its own copy). NaN where no window is left.
-    """
-    if valid is None:
-        return float(index(means(x), partner(means(y)), window_means(2 * x * y)).mean())
-    mask = valid.astype(x.dtype)
-    x, y, weight = mask * x, mask * y, window_weights(mask)
-    counted = index(means(x, weight), partner(means(y, weight)), window_means(2 * x * y, weight))[valid[INNER]]
-    return float(counted.mean()) if counted.size else float("nan")
-
-
 def partner(y: Means) -> Partner:
     """Return what `index` needs of the second image."""
     square = y.value * y.value

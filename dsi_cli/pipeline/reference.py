@@ -27,15 +27,13 @@ from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.net import Net, load
-from dsi_cli.wordnet.paths import FAR, PathRows
+from dsi_cli.wordnet.paths import BLOCK, FAR, PathRows
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NEIGHBORS = 10
 """Nearest classes of each, unless another number is asked for."""
-BLOCK = 512
-"""Rows at a time; they stay in the processor's cache."""
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
@@ -158,17 +156,13 @@ def _whole(one: Labelling, opened: Opened) -> Any:
 def _rows(one: Labelling) -> Iterator[Any]:
     """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
     known, nodes = _known(one)
-    matrix_of_known = PathRows(nodes, one.of.taxonomy)
-    for begin in range(0, len(nodes), BLOCK):
-        rows = slice(begin, min(begin + BLOCK, len(nodes)))
-        similar = matrix_of_known.block(rows.start, rows.stop)
-        first = int(known[rows.start]) if rows.start else 0
-        last = int(known[rows.stop]) if rows.stop < len(known) else one.classes
-        for start in range(first, last, BLOCK):  # once, unless classes without a synset lie between
-            matrix = np.full((min(BLOCK, last - start), one.classes), np.nan, dtype=np.float32)
-            here = (known[rows] >= start) & (known[rows] < start + BLOCK)
-            matrix[np.ix_(known[rows][here] - start, known)] = similar[here]
-            yield _table(one, matrix, start, name_of(one))
+    rows = PathRows(nodes, one.of.taxonomy)
+    for start in range(0, one.classes, BLOCK):
+        first, last = np.searchsorted(known, [start, start + BLOCK])
+        matrix = np.full((min(BLOCK, one.classes - start), one.classes), np.nan, dtype=np.float32)
+        if first < last:
+            matrix[np.ix_(known[first:last] - start, known)] = rows.block(first, last)
+        yield _table(one, matrix, start, name_of(one))
 
 
 def _neighbors(one: Labelling, count: int) -> Iterator[Any]:

@@ -130,7 +130,8 @@ CURVES = Table(
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI (partial_pearson: given another reference); all, errors or macro of an IDM;"
+            "the measure of a SAI (partial_pearson: given another reference), of which cosine, mse and pearson have a value above"
+            " 4,096 classes; all, errors or macro of an IDM;"
             " mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
@@ -138,12 +139,16 @@ CURVES = Table(
         Column("null_std", FLOAT, "its standard deviation"),
         Column("z", FLOAT, "deviations above chance, positive where more alike"),
         Column("excess", FLOAT, "0 at chance, 1 at identity"),
-        Column("ceiling", FLOAT, "the best value that these two sets of values could reach"),
+        Column(
+            "ceiling",
+            FLOAT,
+            "the best value that these two sets of values could reach; null for a SAI of over 4,096 classes",
+        ),
         Column("p_value", FLOAT, "share of relabellings at least as alike"),
         Column(
             "low",
             FLOAT,
-            "lower end of the 95 % interval: of a SAI that of its excess, over classes; of an IDM over samples",
+            "lower end of the 95 % interval: of a SAI that of its excess, over classes (none above 4,096); of an IDM over samples",
         ),
         Column("high", FLOAT, "upper end"),
         Column("classes_used", INTEGER, "classes that took part"),

@@ -33,8 +33,8 @@ candidates
 evidence, choosing, weights, reasons
     The choice among these for a whole list at once: what speaks for each, how it is weighed, and said in words.
 
-installed, princeton
-    Another WordNet that NLTK has installed: where it lies, and its files as the tables that are shipped of 3.0.
+installed, compiled
+    Another WordNet that NLTK has installed, and the tables that are made of it, and were made of 3.0.
 
 ``data/`` holds the compiled nouns and verbs (``scripts/compile_wordnet.py``) and WordNet's licence; nothing is downloaded. The
 other versions of WordNet have other ids: an id is one of 3.0, as ImageNet's are, unless another version is asked for.

@@ -7,11 +7,11 @@ information is minus the logarithm of its count over that of all roots together.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from math import log
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +23,6 @@ from dsi_cli.wordnet.taxonomy import Rows, Taxonomy
 
 UNKNOWN = 1e300
 """NLTK's information of a noun that was never counted, and its infinity."""
-
-_LINE = re.compile(r"(?P<offset>\d{1,9})(?P<kind>[nv])\s+(?P<count>[0-9.eE+-]+)(?P<root>\s+ROOT)?\s*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,27 +58,25 @@ def read(path: str | PathLike[str], of: Net | None = None) -> Information:
         The file cannot be read, is not of NLTK's format, or is of another version of WordNet.
     """
     file = Path(path)
+    of = of or net.load()
+    graph = of.taxonomy
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        counted = dict(_nltk_counts(file)[graph.letter])
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-    of = of or net.load()
-    graph, total = of.taxonomy, 0.0
+    except (ValueError, IndexError) as error:
+        raise UsageError(
+            f"{file}: expected an information content file of NLTK, as '1740n 1915712 ROOT' ({error})"
+        ) from None
+    if not all(0 <= count < float("inf") for count in counted.values()):
+        raise UsageError(f"{file}: expected an information content file of NLTK, whose counts are 0 or more")
+    total = counted.pop(0, 0.0)
     counts = np.zeros(len(graph.offsets))
-    for number, line in enumerate(lines[1:], start=2):
-        found = _LINE.fullmatch(line)
-        count = _number(found["count"]) if found else None
-        if found is None or count is None:
-            raise UsageError(
-                f"{file}, line {number}: expected an information content file of NLTK, as '1740n 1915712 ROOT'"
-            )
-        if found["kind"] != graph.letter:
-            continue
-        total += count if found["root"] else 0.0
-        node = graph.node(int(found["offset"]))
+    for offset, count in counted.items():
+        node = graph.node(offset)
         if node is None:
             raise UsageError(
-                f"{file}, line {number}: no {of.part} of {of.title} has that id; it is of another version of WordNet"
+                f"{file}: no {of.part} of {of.title} has the id {graph.letter}{offset:08d}; it is of another version of WordNet"
             )
         counts[node] = count
     if total <= 0 or counts.max() > total:
@@ -88,9 +84,18 @@ def read(path: str | PathLike[str], of: Net | None = None) -> Information:
     return Information(graph, counts, total)
 
 
-def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value < float("inf") else None
+def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
+    """Return the counts by part of speech and offset, as NLTK reads them; 0 stands for all roots together."""
+    from nltk.corpus.reader.wordnet import WordNetICCorpusReader
+
+    class Reader(WordNetICCorpusReader):  # type: ignore[misc]
+        """The reader for a file anywhere; NLTK opens those in its own folders alone."""
+
+        def __init__(self) -> None:
+            pass
+
+        def open(self, path: Path) -> IO[str]:
+            return path.open(encoding="utf-8")
+
+    counts: dict[str, dict[int, float]] = Reader().ic(file)
+    return counts

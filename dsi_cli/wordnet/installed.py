@@ -1,119 +1,71 @@
-"""Another WordNet, as NLTK's downloader installs it: found in NLTK's folders, read from its files. Nothing is ever downloaded.
-
-It is a folder ``corpora/NAME``, or a zip file of that, in Princeton's format (`dsi_cli.wordnet.princeton`).
-"""
+"""Another WordNet that is installed for NLTK, read by NLTK from its own folders. Nothing is ever downloaded."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
-import zipfile
-import zlib
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import princeton
-
-LARGEST = 256 * 2**20
-"""Bytes of one file; WordNet 3.0's largest has 15 million."""
+from dsi_cli.wordnet import compiled
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
-_MARK = "data.noun"
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files of a WordNet that is installed as ``path``: a folder, or a zip file of one."""
-
-    path: Path
-
-    def has(self, file: str) -> bool:
-        """Return whether there is a file of that name."""
-        if self.path.is_dir():
-            return (self.path / file).is_file()
-        try:
-            with zipfile.ZipFile(self.path) as archive:
-                return f"{self.path.stem}/{file}" in archive.namelist()
-        except (OSError, zipfile.BadZipFile):
-            return False
-
-    def lines(self, file: str) -> list[str]:
-        """Return the lines of a file, less the licence on top (lines that are indented); none where it is not there.
-
-        Raises
-        ------
-        UsageError
-            It cannot be read, or is no text.
-        """
-        if not self.has(file):
-            return []
-        try:
-            text = self._bytes(file).decode()
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, UnicodeDecodeError) as error:
-            raise UsageError(self.damaged(f"{file} cannot be read: {error}")) from None
-        return ["" if line.startswith(" ") else line for line in text.split("\n")]
-
-    def _bytes(self, file: str) -> bytes:
-        if self.path.is_dir():
-            with (self.path / file).open("rb") as opened:
-                data = opened.read(LARGEST + 1)
-        else:
-            with zipfile.ZipFile(self.path) as archive, archive.open(f"{self.path.stem}/{file}") as opened:
-                data = opened.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise OSError(f"above {LARGEST // 2**20} MB")
-        return data
-
-    def damaged(self, what: str) -> str:
-        """Return a message about what is wrong with the files."""
-        return f"{self.path}: {what}; python -m nltk.downloader --force {self.path.stem} installs it anew"
-
-
-def folders() -> list[Path]:
-    """Return where NLTK looks for data: the folders that ``NLTK_DATA`` names, then its usual ones."""
-    given = [Path(part) for part in os.environ.get("NLTK_DATA", "").split(os.pathsep) if part]
-    here = [Path(sys.prefix, *part) for part in (("nltk_data",), ("share", "nltk_data"), ("lib", "nltk_data"))]
-    system = [Path(part, "nltk_data") for part in ("/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")]
-    roaming = [Path(part, "nltk_data") for part in (os.environ.get("APPDATA"),) if part]
-    return [*given, Path("~/nltk_data").expanduser(), *here, *roaming, *system]
 
 
 def names() -> list[str]:
-    """Return the names of the WordNets that are installed, sorted."""
-    inside = [path for folder in folders() for path in (folder / "corpora").glob("*") if _is_wordnet(path)]
-    return sorted({path.stem if path.suffix == ".zip" else path.name for path in inside})
+    """Return the names of the WordNets in NLTK's folders, sorted."""
+    import nltk.data
+
+    corpora = [path for folder in nltk.data.path for path in Path(folder, "corpora").glob("wordnet*")]
+    found = {
+        path.stem if path.suffix == ".zip" else path.name for path in corpora if path.is_dir() or path.suffix == ".zip"
+    }
+    return sorted(found - {"wordnet_ic"})
 
 
 def read(name: str, part: str) -> dict[str, Any]:
-    """Return the tables of the nouns or verbs of an installed WordNet, see `dsi_cli.wordnet.taxonomy.Tables`; some 2 s.
+    """Return the tables of the nouns or verbs of an installed WordNet, see `dsi_cli.wordnet.taxonomy.Tables`; some 10 s.
 
     Raises
     ------
     UsageError
-        No WordNet of that name is installed (the message says which are, and how to install it), or its files are damaged.
+        No WordNet of that name is installed (the message lists those that are, and how to install it), or its files are damaged.
     """
-    files = _found(name)
+    if not _NAME.fullmatch(name) or name not in names():
+        installed = ", ".join(names()) or "none"
+        raise UsageError(
+            f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
+            " (python -m nltk.downloader wordnet31, for example, installs one)"
+        )
     try:
-        return princeton.tables(files.lines, part)
-    except ValueError as error:
-        raise UsageError(files.damaged(f"expected a WordNet in Princeton's format, {error}")) from None
+        found = reader(name)
+        try:
+            return compiled.tables(found, part)
+        finally:
+            for file in found._data_file_map.values():  # NLTK leaves them open
+                file.close()
+    except Exception as error:
+        # NLTK has no error of its own for damaged files: what it raises is whatever its parser met.
+        said = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        raise UsageError(
+            f"the WordNet {name!r} cannot be read ({said}): python -m nltk.downloader --force {name} installs it again"
+        ) from error
 
 
-def _found(name: str) -> Files:
-    if _NAME.fullmatch(name):
-        for folder in folders():
-            for path in (folder / "corpora" / name, folder / "corpora" / f"{name}.zip"):
-                if path.exists():
-                    return Files(path)
-    installed = ", ".join(names()) or "none"
-    raise UsageError(
-        f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
-        " (python -m nltk.downloader wordnet31, for example, installs one)"
-    )
+def reader(name: str) -> Any:
+    """Return NLTK's reader of an installed WordNet."""
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk.corpus.util import LazyCorpusLoader
 
+    class Reader(WordNetCorpusReader):  # type: ignore[misc]
+        """The reader without the mapping to WordNet 3.0, which would have to be installed as well, and takes seconds."""
 
-def _is_wordnet(path: Path) -> bool:
-    return (path.is_dir() or path.suffix == ".zip") and Files(path).has(_MARK)
+        def map_wn(self, version: str = "wordnet") -> None:  # noqa: ARG002 (as of the base class)
+            return None
+
+    loader = LazyCorpusLoader(name, Reader, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about languages other than English
+        loader.ensure_loaded()
+    return loader

@@ -15,7 +15,7 @@ hypernyms, itself counted as its shortest. So it is no node of the graph, but a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ Bytes = npt.NDArray[np.uint8]
 
 NO_PATH = -1
 """The distance of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
+
+BLOCK = 512
+"""The number of labels that are compared with all at once; so many stay in the processor's cache."""
 
 FAR = 200
 """No path, in bytes: above any path (WordNet's longest is 38 edges), and adding an edge cannot wrap past 255."""
@@ -98,56 +101,6 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
     return _all_pairs(nodes, taxonomy, table)
 
 
-def distance_blocks(nodes: Nodes, taxonomy: Taxonomy | None = None, block: int = 512) -> Iterator[tuple[slice, Bytes]]:
-    """Yield the distances of ``block`` labels at a time to all labels, for lists too long for a whole matrix.
-
-    Parameters
-    ----------
-    nodes : (N,) int
-        In any order; a node may come several times.
-    taxonomy
-        WordNet 3.0 unless given.
-    block
-        Labels at a time; memory is this times the number of the labels' ancestors, in bytes (512 stay in the cache).
-
-    Yields
-    ------
-    columns : slice
-        The labels of this block.
-    distances : (N, B) uint8
-        Edges; ``FAR`` (200) without a common hypernym.
-
-    Raises
-    ------
-    UsageError
-        A number is no node of the taxonomy.
-    """
-    found = Distances(nodes, taxonomy)
-    for start in range(0, found.size, block):
-        columns = slice(start, min(start + block, found.size))
-        yield columns, found.between(columns)
-
-
-class Distances:
-    """The distances of some labels at a time. Parameters and errors as for `distance_blocks`."""
-
-    def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
-        taxonomy = taxonomy or load()
-        self._above = levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
-        self._to_root = ways_to_root(self._above) if taxonomy.simulates_root else None
-        self.size = len(self._above.labels)
-
-    def between(self, columns: Rows | slice) -> Bytes:
-        """Return the distances ``(N, B)`` of all labels to some labels, ``FAR`` as above."""
-        labels = self._above.labels
-        rows = up(self._above, labels[columns])
-        down(self._above, rows)
-        found = rows[labels]
-        if self._to_root is not None:
-            np.minimum(found, self._to_root[:, None] + self._to_root[columns], out=found)
-        return found
-
-
 class PathRows:
     """The SCSM, its rows made on demand: a `dsi_cli.metrics.rows.Rows`.
 
@@ -165,14 +118,23 @@ class PathRows:
     """
 
     def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
-        self._distances = Distances(nodes, taxonomy)
-        self._taxonomy = taxonomy
-        self.nodes = np.asarray(nodes, dtype=np.intp)
-        self.size = self._distances.size
+        self._taxonomy = taxonomy or load()
+        self.nodes = checked(nodes, len(self._taxonomy.offsets))
+        self.size = len(self.nodes)
+        self._above = levels(self._taxonomy, self.nodes)
+        self._to_root = ways_to_root(self._above) if self._taxonomy.simulates_root else None
 
     def distances(self, start: int, stop: int) -> Bytes:
-        """Return the distances ``(stop - start, N)`` in edges of some labels to all; ``FAR`` (200) if there is no path."""
-        return np.ascontiguousarray(self._distances.between(slice(start, stop)).T)
+        """Return the distances ``(stop - start, N)`` in edges of some labels to all; ``FAR`` (200) if there is no path.
+
+        Memory is the number of these labels times that of the ancestors of all labels, in bytes; 512 labels stay in the cache.
+        """
+        rows = up(self._above, self._above.labels[start:stop])
+        down(self._above, rows)
+        found = np.ascontiguousarray(rows[self._above.labels].T)
+        if self._to_root is not None:
+            np.minimum(found, self._to_root[start:stop, None] + self._to_root, out=found)
+        return found
 
     def block(self, start: int, stop: int, /) -> npt.NDArray[np.float32]:
         """Return the rows ``(stop - start, N)`` from ``start`` up to ``stop``, the diagonal included."""
@@ -185,12 +147,12 @@ class PathRows:
         return PathRows(self.nodes[np.asarray(at, dtype=np.intp)], self._taxonomy)
 
 
-def ways_to_root(levels: Levels, block: int = 512) -> Bytes:
+def ways_to_root(levels: Levels) -> Bytes:
     """Return the edges from each label to the simulated root ``(N,)``."""
     ways = np.zeros(len(levels.labels), dtype=np.uint8)
-    for start in range(0, len(ways), block):
-        rows = up(levels, levels.labels[start : start + block])
-        ways[start : start + block] = 1 + np.where(rows < FAR, rows, 0).max(axis=0)
+    for start in range(0, len(ways), BLOCK):
+        rows = up(levels, levels.labels[start : start + BLOCK])
+        ways[start : start + BLOCK] = 1 + np.where(rows < FAR, rows, 0).max(axis=0)
     return ways
 
 
@@ -255,8 +217,9 @@ def down(levels: Levels, rows: Bytes) -> None:
 
 def _all_pairs(nodes: Nodes, taxonomy: Taxonomy | None, table: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return ``table[distance]`` of all pairs."""
-    out = np.empty((len(nodes), len(nodes)), dtype=table.dtype)
-    for columns, distances in distance_blocks(nodes, taxonomy):
-        # The matrix is symmetric: whole rows are written, since columns of a large one cost several times as much.
-        np.take(table, np.ascontiguousarray(distances.T), out=out[columns], mode="clip")
+    rows = PathRows(nodes, taxonomy)
+    out = np.empty((rows.size, rows.size), dtype=table.dtype)
+    for start in range(0, rows.size, BLOCK):
+        stop = min(start + BLOCK, rows.size)
+        np.take(table, rows.distances(start, stop), out=out[start:stop], mode="clip")
     return out

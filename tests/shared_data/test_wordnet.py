@@ -290,16 +290,17 @@ def test_senses_and_forms_of_verbs_are_nltks(nltk_wordnet):
 @pytest.fixture
 def corpora(shared, tmp_path, monkeypatch):
     """Return an NLTK_DATA whose folder ``corpora`` holds the shared WordNet as the folder ``wordnet99``, two lines changed."""
+    import nltk.data
+
     folder = tmp_path / "corpora"
     with zipfile.ZipFile(shared / "wordnet" / "nltk_data" / "corpora" / "wordnet.zip") as archive:
-        for file in ("data.verb", "index.verb", "verb.exc", "index.sense", "data.noun"):
-            archive.extract(f"wordnet/{file}", folder)
+        archive.extractall(folder)
     (folder / "wordnet").rename(folder / "wordnet99")
     verbs = folder / "wordnet99" / "data.verb"
     verbs.write_text(verbs.read_text().replace("| move fast by using", "| move very fast by using"))
     with (folder / "wordnet99" / "verb.exc").open("a") as file:
         file.write("runnen run\n")
-    monkeypatch.setenv("NLTK_DATA", str(tmp_path))
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
     return folder
 
 

@@ -29,12 +29,14 @@ def test_rows_on_demand_are_those_of_the_matrix(sense):
     assert_array_equal(rows.take([4, 2, 0]).block(0, 3), expected[np.ix_([4, 2, 0], [4, 2, 0])])
 
 
-def test_rows_of_many_verbs_are_those_of_the_matrix():
-    verbs = load("verb")
-    nodes = np.random.default_rng(0).integers(0, len(verbs.offsets), 60)
-    rows = PathRows(nodes, verbs)
-    found = np.vstack([rows.block(start, min(start + 7, 60)) for start in range(0, 60, 7)])
-    assert_array_equal(found, path_similarity(nodes, verbs).astype(np.float32))
+@pytest.mark.parametrize("block", [1, 7, 60])
+@pytest.mark.parametrize("part", ["noun", "verb"])
+def test_blocks_of_rows_are_those_of_the_matrix(part, block):
+    taxonomy = load(part)
+    nodes = np.random.default_rng(0).integers(0, len(taxonomy.offsets), 60)
+    rows = PathRows(nodes, taxonomy)
+    found = np.vstack([rows.block(start, min(start + block, 60)) for start in range(0, 60, block)])
+    assert_array_equal(found, path_similarity(nodes, taxonomy).astype(np.float32))
 
 
 def test_an_unresolved_label_is_refused():

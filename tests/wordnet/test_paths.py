@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.paths import FAR, NO_PATH, distance_blocks, path_distances, path_similarity
+from dsi_cli.wordnet.paths import FAR, NO_PATH, path_distances, path_similarity
 from dsi_cli.wordnet.taxonomy import Taxonomy, load
 
 
@@ -65,14 +65,6 @@ def test_the_matrix_is_symmetric_within_its_range_and_one_on_the_diagonal():
 def test_copies_of_a_node_are_at_no_distance():
     node = load().node("dog.n.01")
     assert_array_equal(path_distances([node, node]), np.zeros((2, 2)))
-
-
-@pytest.mark.parametrize("block", [1, 7, 100, 1000])
-def test_blocks_do_not_change_the_distances(block):
-    nodes = preset_nodes("cifar100")
-    blocks = list(distance_blocks(nodes, block=block))
-    assert_array_equal(np.hstack([distances for _, distances in blocks]), path_distances(nodes))
-    assert [k for columns, _ in blocks for k in range(100)[columns]] == list(range(100))
 
 
 def test_no_path_of_wordnet_comes_near_the_sentinel():
