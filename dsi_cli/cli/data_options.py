@@ -17,8 +17,8 @@ Predictions = Annotated[
     str | None,
     typer.Option(
         "--predictions",
-        help="Predictions made elsewhere: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs, samples),"
-        " confusion matrices, or a folder with a file an epoch.",
+        help="Predictions made elsewhere: Parquet or CSV (columns epoch, target, prediction), NPY or NPZ (predictions of"
+        " epochs x samples, or confusion matrices of epochs x C x C), or a folder with a file an epoch.",
     ),
 ]
 Targets = Annotated[
