@@ -2,7 +2,7 @@
 
 ``datasets``    a folder, a file or a name -> the `Samples` of a split; ``image_at`` opens one of its images again
 ``samples``     that record, and what every source of one needs; the sources: ``folders`` (of class folders),
-                ``parquet_images`` with ``rows``, ``tars`` (WebDataset), ``named`` (torchvision's), ``own`` (the user's function)
+                ``shards`` (Parquet and WebDataset), ``named`` (torchvision's), ``own`` (the user's function)
 ``images``      bytes or a file -> an image, or why not
 ``matching``    the data's classes -> the classifier's
 ``preprocess``  how an image becomes the model's input, and where that is known from

@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import folders, images
+from dsi_cli.evaluation import folders, images, shards
 from dsi_cli.evaluation.functions import is_function
 from dsi_cli.evaluation.named import NAMED, find_named, open_named
 from dsi_cli.evaluation.samples import SPLITS, Samples, pick_split
@@ -87,9 +87,9 @@ def image_at(path: str) -> Image:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (a text that is no path is no file)
             if match := _ROW.fullmatch(path):
-                return images.open_bytes(_row(Path(match["file"]), int(match["row"])))
+                return images.open_bytes(shards.row_bytes(Path(match["file"]), int(match["row"])))
             if match := _MEMBER.fullmatch(path):
-                return images.open_bytes(_member(Path(match["shard"]), match["name"]))
+                return images.open_bytes(shards.member_bytes(Path(match["shard"]), match["name"]))
         return images.open_file(path)
     except UsageError:
         raise
@@ -97,21 +97,6 @@ def image_at(path: str) -> Image:
         raise UsageError(
             f"{path}: expected an image, found none that can be read ({images.reason(error)}); check the file"
         ) from error
-
-
-def _row(file: Path, row: int) -> bytes:
-    from dsi_cli.evaluation.parquet_images import row_bytes
-
-    return row_bytes(file, row)
-
-
-def _member(shard: Path, name: str) -> bytes:
-    from dsi_cli.evaluation.tars import members
-
-    found = next((member for member in members(shard) if member.name == name), None)
-    if found is None:
-        raise UsageError(f"{shard}: expected a member {name!a}, found none of that name; the file has changed")
-    return found.read()
 
 
 def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
@@ -136,14 +121,8 @@ def _of_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
 
 def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     suffixes = {file.suffix.lower() for file in files}
-    if suffixes == {".parquet"}:
-        from dsi_cli.evaluation.parquet_images import open_parquet
-
-        return open_parquet(spec, files, labels)
-    if suffixes == {".tar"}:
-        from dsi_cli.evaluation.tars import open_tars
-
-        return open_tars(spec, files)
+    if len(suffixes) == 1 and suffixes <= set(SHARDS):
+        return shards.open_shards(spec, files, labels)
     what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
     raise UsageError(
         f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"

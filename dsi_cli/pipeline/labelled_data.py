@@ -87,11 +87,6 @@ class Data:
             self._tell_of_bad(split, decoded.bad)
             return Ready(decoded.kept, _from_rows(decoded.images))
         self.say(f"{split}: more images than --cache holds: they are decoded anew for each checkpoint")
-        if self.evaluation.templates and samples.is_sequential and (passes := _passes(samples.targets)) > 1:
-            self.say(
-                f"warning: {split}: --templates takes images class by class, so these Parquet files are read about {passes:,} "
-                "times over for each checkpoint, which is slow: give more --cache, or an image folder"
-            )
         kept = np.arange(len(samples))
         if skip_bad:
             bad = _bad(samples, transform)
@@ -124,15 +119,6 @@ def _bad(samples: Samples, transform: Any) -> dict[int, str]:
     for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
         pass
     return found
-
-
-def _passes(targets: NDArray[np.int64]) -> int:
-    """Return how often samples are gone through from the front, to take them class by class.
-
-    >>> _passes(np.array([0, 0, 1, 2])), _passes(np.array([0, 1, 0, 1]))
-    (1, 2)
-    """
-    return 1 + int((np.diff(np.argsort(targets, kind="stable")) < 0).sum())
 
 
 def _room(cache: int | None, scratch: Path, shares: int) -> tuple[int, int]:
