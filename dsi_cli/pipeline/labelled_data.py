@@ -113,7 +113,7 @@ class Ready:
 
 def _bad(samples: Samples, transform: Any) -> dict[int, str]:
     """Return the samples that cannot be decoded, and why: all are decoded once to know."""
-    from dsi_cli.evaluation.streaming import stream
+    from dsi_cli.evaluation.decoding import stream
 
     found: dict[int, str] = {}
     for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
@@ -140,7 +140,7 @@ def _from_rows(images: NDArray[Any]) -> Batches:
 def _anew(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
     from contextlib import closing
 
-    from dsi_cli.evaluation.streaming import stream
+    from dsi_cli.evaluation.decoding import stream
 
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         with closing(stream(samples, transform, kept[order].tolist())) as rows:
