@@ -18,7 +18,7 @@ Predictions = Annotated[
     typer.Option(
         "--predictions",
         help="Predictions made elsewhere: Parquet or CSV (columns epoch, target, prediction), NPY or NPZ (predictions of"
-        " epochs x samples, or confusion matrices of epochs x C x C), or a folder with a file an epoch.",
+        " epochs x samples, or confusion matrices of epochs x C x C), or a folder with one file per epoch.",
     ),
 ]
 Targets = Annotated[

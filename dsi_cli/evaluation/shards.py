@@ -214,7 +214,7 @@ def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
     rows = builder.as_dataset(split="test")
     images = [name for name in rows.column_names if name.lower() in TAR_IMAGES]
     if len(images) != 1:
-        raise UsageError(f"{shown}: expected one image a sample, found {', '.join(images)}; remove the others")
+        raise UsageError(f"{shown}: expected one image per sample, found {', '.join(images)}; remove the others")
     label = _label_column(shown, [name for name in TAR_LABELS if name in rows.column_names][:1], TAR_LABELS, None)
     return rows.select_columns([images[0], label, "__key__", "__url__"])
 

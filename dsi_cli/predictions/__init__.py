@@ -1,4 +1,4 @@
-"""Predictions that were made elsewhere: files with the predictions of each epoch, read into one `Outcome` an epoch.
+"""Predictions that were made elsewhere: files with the predictions of each epoch, read into one `Outcome` per epoch.
 
 Modules
 -------
@@ -7,11 +7,11 @@ outcome
 files
     ``read`` reads a file or a folder into ``Predictions``; ``find_beside`` finds ``preds.npy`` and ``targets.npy``.
 tables
-    Parquet and CSV: a row a sample.
+    Parquet and CSV: one row per sample.
 numpy_files
     NPY and NPZ: arrays of predictions or of confusion counts. Nothing is ever unpickled.
 epoch_predictions
-    ``EpochPredictions``, what a file holds for one epoch, and the outcome that it stands for.
+    ``EpochPredictions``, what a file holds for one epoch, and its outcome.
 classes
-    Class numbers, or names that stand for them.
+    Class numbers, and class names.
 """

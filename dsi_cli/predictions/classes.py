@@ -1,4 +1,4 @@
-"""Labels of samples, given as class numbers or class names, and the class numbers that they stand for."""
+"""Labels of samples, given as class numbers or class names."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Classes:
     names: Sequence[str] | None = None
 
     def numbers(self, labels: Labels, what: str, place: Callable[[int], str]) -> Ints:
-        """Return the class number of each label: a name of one class stands for this class, other text for the number in it.
+        """Return the class number of each label: by the name of exactly one class, or else by the number in the text.
 
         Parameters
         ----------
@@ -73,7 +73,7 @@ class Classes:
         return numbers
 
     def _number(self, label: str) -> int:
-        """Return the class that a label stands for, -1 if it is none."""
+        """Return the class of a label, -1 if it is not a class."""
         if label in self._by_name:
             return self._by_name[label]
         try:

@@ -1,4 +1,4 @@
-"""What a file holds for one epoch of one run, and the outcome that it stands for."""
+"""The predictions in a file for one epoch of one run, and the outcome that follows from them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Predictions from a file, or from a folder with a file an epoch.
+"""Predictions from a file, or from a folder with one file per epoch.
 
-NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with a row a sample (`tables`). In a folder, the last
-number in the name of a file is its epoch, and files without a number are not read.
+NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with one row per sample (`tables`). In a folder, the
+last number in the name of a file is its epoch, and files without a number are not read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dsi_cli.remote.places import Place, RemotePath
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
 BESIDE = ("preds.npy", "targets.npy")
 """The files that are looked for next to checkpoints; both must be there."""
-EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with a file an epoch"
+EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file per epoch"
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Predictions:
                 remedy = (
                     "add a column 'epoch'"
                     if is_table
-                    else "give one row an epoch in the run's order, or give an NPZ with `epochs`"
+                    else "give one row per epoch in the run's order, or give an NPZ with `epochs`"
                 )
                 raise UsageError(
                     f"{self.name} has {what}, {called} has {len(epochs)} epoch{'s' * (len(epochs) != 1)}: {remedy}"
@@ -156,7 +156,7 @@ class Predictions:
 
 
 def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> Predictions:
-    """Return the predictions in a file, or in a folder with a file an epoch.
+    """Return the predictions in a file, or in a folder with one file per epoch.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         paths = sorted(folder.iterdir())
     except OSError as error:
         raise UsageError(
-            f"{folder}: expected a folder with a file an epoch, which could not be read ({error.strerror})"
+            f"{folder}: expected a folder with one file per epoch, which could not be read ({error.strerror})"
         ) from None
     found = []
     for path in paths:

@@ -1,6 +1,6 @@
 """NPY and NPZ files with arrays of predictions, targets or confusion counts. Nothing is ever unpickled.
 
-An array has a row an epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
+An array has one row per epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
 epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes. The arrays of an NPZ file have the
 names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``.
 """
@@ -158,7 +158,7 @@ def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | l
     epochs: list[int] = _whole(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
     if values.size != rows or len({*epochs}) < rows:
         raise UsageError(
-            f"{path}, epochs: expected {rows} distinct numbers, one a row, found {str(epochs)[:80]}; give the epoch of each row"
+            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch of each row"
         )
     return epochs
 

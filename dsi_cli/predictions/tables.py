@@ -1,4 +1,4 @@
-"""Parquet and CSV files with a row a sample: the columns in `COLUMNS`, by exactly these names.
+"""Parquet and CSV files with one row per sample: the columns in `COLUMNS`, by exactly these names.
 
 Rows belong to the epoch (and the run) in their columns. Within an epoch they are in the order of ``sample`` if there is such a
 column, else in the order of the file.
@@ -48,7 +48,7 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
         own = None if samples is None else samples[rows]
         if own is not None and (own[1:] == own[:-1]).any():
             twice = own[1:][own[1:] == own[:-1]][0]
-            remedy = "add a column 'epoch'" if epoch is None else "keep one row a sample, or add a column 'run'"
+            remedy = "add a column 'epoch'" if epoch is None else "keep one row per sample, or add a column 'run'"
             raise UsageError(f"{where}: expected each sample once, found sample {twice} twice; {remedy}")
         found.append(
             EpochPredictions(
@@ -88,7 +88,9 @@ def _columns(path: Path, required: str, expected: str) -> Columns:
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise UsageError(f"{path}: expected a table with {expected}, found {_line(error)}; write it again") from None
     if "count" in names:  # a row for several samples would be read as one sample
-        raise UsageError(f"{path}: expected a row a sample, found a column 'count'; give confusion counts in an NPZ file")
+        raise UsageError(
+            f"{path}: expected one row per sample, found a column 'count'; give confusion counts in an NPZ file"
+        )
     if required not in columns or not len(columns[required]):
         what = f"{', '.join(ascii(name[:40]) for name in names[:12])}" if required not in columns else "no rows"
         raise UsageError(f"{path}: expected {expected}; found {what}; name the columns so")

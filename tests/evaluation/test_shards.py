@@ -310,7 +310,7 @@ def test_members_of_tars_are_read_from_any_thread(tmp_path, data, kind):
             [("0.png", b""), ("0.xml", b"")],
             r"^shown: expected a label \(one of cls, txt, json\), found none; add it$",
         ),
-        ([("0.png", b""), ("0.jpg", b""), ("0.cls", b"0")], "expected one image a sample, found png, jpg; remove"),
+        ([("0.png", b""), ("0.jpg", b""), ("0.cls", b"0")], "expected one image per sample, found png, jpg; remove"),
         (
             [("0.png", b""), ("0.png", b""), ("0.cls", b"0")],
             r"a.tar: expected each file once, found '0.png' twice; remove one$",

@@ -1,4 +1,4 @@
-"""Real runs, folders with a file an epoch, sources in words, and paths without predictions."""
+"""Real runs, folders with one file per epoch, sources in words, and paths without predictions."""
 
 from __future__ import annotations
 

@@ -111,9 +111,9 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
         ({"predictions": P, "targets": T, "scores": P.astype("U")}, r"'scores' \(3, 5\)"),
         (
             {"predictions": P, "targets": T, "epochs": [1, 2]},
-            r"epochs: expected 3 distinct numbers, one a row, found \[1, 2\]",
+            r"epochs: expected 3 distinct numbers, one per row, found \[1, 2\]",
         ),
-        ({"predictions": P, "targets": T, "epochs": [1, 2, 2]}, "expected 3 distinct numbers, one a row"),
+        ({"predictions": P, "targets": T, "epochs": [1, 2, 2]}, "expected 3 distinct numbers, one per row"),
         ({"predictions": P, "targets": T, "epochs": [1, 2, 2.5]}, "epochs: expected whole numbers; found 2.5"),
     ],
 )
@@ -139,7 +139,7 @@ def test_arrays_that_are_no_targets_are_refused(save, name, content, message):
 
 def test_a_wrong_number_of_rows_is_refused(save):
     found = read(save("preds.npy", P), save("t.npy", T))
-    remedy = "give one row an epoch in the run's order, or give an NPZ with `epochs`"
+    remedy = "give one row per epoch in the run's order, or give an NPZ with `epochs`"
     with pytest.raises(UsageError, match=f"preds.npy has 3 rows, the run has 31 epochs: {remedy}"):
         found.outcomes(range(31), 4)
     with pytest.raises(UsageError, match=r"preds.npy has 1 row, run 'cnn' has 2 epochs"):

@@ -1,4 +1,4 @@
-"""Parquet and CSV with a row a sample, and tables that are refused."""
+"""Parquet and CSV with one row per sample, and tables that are refused."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ EXPECTED = r"expected the columns epoch, target and prediction \(also read: samp
         ("epoch;target;prediction\n0;cat;dog\n", EXPECTED + "'epoch;target;prediction'"),
         (
             "target,prediction,count\n0,1,20\n",
-            "expected a row a sample, found a column 'count'; give confusion counts in an NPZ",
+            "expected one row per sample, found a column 'count'; give confusion counts in an NPZ",
         ),
         (GOOD + "1,cat\n", "expected a table with .*, found .*Expected 3 columns, got 2: 1,cat; write it again"),
         (GOOD + "1,,cat\n", "epoch 1, row 2: the target '' is not a class"),
