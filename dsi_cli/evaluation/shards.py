@@ -61,18 +61,18 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
     is_tar = files[0].suffix.lower() == ".tar"
     with _datasets_library(shown) as datasets:
         rows = _tar_rows(shown, files) if is_tar else _parquet_rows(datasets, shown, files, label)
-    image, label = rows.column_names[:2]
-    if is_tar:
-        paths = [f"{tar}/{key}.{image}" for tar, key in zip(rows["__url__"], rows["__key__"], strict=True)]
-    else:
-        sizes = [pq.read_metadata(file).num_rows for file in files]
-        paths = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
-    labels: list[Any] = rows[label][:]
+        image, label = rows.column_names[:2]
+        images = rows.select_columns([image])
+        labels: list[Any] = rows[label][:]
+        names = tuple(getattr(rows.features[label], "names", ())) or None
+        if is_tar:
+            paths = [f"{tar}/{key}.{image}" for tar, key in zip(rows["__url__"], rows["__key__"], strict=True)]
+        else:
+            sizes = [pq.read_metadata(file).num_rows for file in files]
+            paths = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
     if None in labels:
         raise UsageError(f"{paths[labels.index(None)]}: expected a label in {label!a}, found none; remove the sample")
-    names = tuple(getattr(rows.features[label], "names", ())) or None
     targets, names = numbered(labels, names, paths.__getitem__)
-    images = rows.select_columns([image])
     return Samples(
         source=f"{'tar' if is_tar else 'parquet'} {shown} {counted(len(paths), len(names or {*targets.tolist()}))}",
         id=fingerprint("tar", stamps(files)) if is_tar else fingerprint("parquet", label, stamps(files)),

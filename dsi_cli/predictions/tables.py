@@ -139,7 +139,7 @@ def _labels(columns: Columns, name: str, path: Path) -> Labels:
             f"{path}: expected a value in each row of the column {name}, found {column.null_count:,} rows without one; fill them in"
         )
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if kind not in (pa.string(), pa.large_string(), pa.string_view()):
+    if str(kind) not in ("string", "large_string", "string_view"):
         return Labels(_converted(column, "int64", name, path).to_numpy())
     text = _converted(column, "string", name, path).dictionary_encode().unify_dictionaries().combine_chunks()
     return Labels(text.indices.to_numpy(), tuple(_texts(text.dictionary, name, path)))
