@@ -183,7 +183,10 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
         targets = beside
     if targets is None:
         if lacks_targets:
-            raise UsageError(f"{path}: expected a target for each prediction, found none; give them with --targets")
+            raise UsageError(
+                f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion matrices as "
+                "an array (epochs, C, C)"
+            )
         return Predictions(path.name or str(path), None, tuple(epochs), None, truth)
     targets = Path(targets)
     labels = _read_targets(targets)

@@ -21,6 +21,8 @@ from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.images import open_bytes
 from dsi_cli.evaluation.shards import member_bytes, open_shards, row_bytes
 
+pytest_plugins = ("analysed", "trained")
+
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
@@ -356,3 +358,18 @@ def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, dat
     with pytest.raises(UsageError, match=r"^Parquet and WebDataset data need .* pip install 'dsi-cli\[datasets\]'$"):
         open_shards("a", [path])
     assert row_bytes(path, 3) == data[3]
+
+
+def test_parquet_in_any_order_gives_the_matrices_of_the_folder(own_run, few, tmp_path, evaluate):
+    names, files = sorted(place.name for place in few.iterdir()), sorted(few.glob("*/*.png"))
+    mixed = [file for start in range(3) for file in files[start::3]]
+    labels = [names.index(file.parent.name) for file in mixed]
+    write_parquet(tmp_path / "test.parquet", [file.read_bytes() for file in mixed], labels, names=names)
+    folder = evaluate(own_run.folder, *own_run.options, "--templates", data=few)
+    ran = evaluate(
+        own_run.folder, *own_run.options, "--templates", "--cache", 0, data=tmp_path / "test.parquet", out="other"
+    )
+    assert ran.code == folder.code == 0, ran.stderr
+    for epoch in sorted(ran.curves("metric == 'accuracy'")["epoch"]):
+        np.testing.assert_array_equal(ran.counts(epoch), folder.counts(epoch))
+        np.testing.assert_allclose(ran.matrix("tncsm-test", epoch), folder.matrix("tncsm-test", epoch), atol=1e-6)

@@ -14,7 +14,6 @@ import oracles_testset as oracles
 import pandas as pd
 import pytest
 import torch
-from evaluation.layouts import write_parquet
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -351,22 +350,6 @@ def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate)
     assert ran.code == other.code == 0
     assert_same_answers(ran, other)
     assert ("decoded anew" in other.stderr) is (options[0] == "--cache")
-
-
-def test_parquet_in_any_order_gives_the_matrices_of_the_folder(own_run, few, tmp_path, evaluate, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    names, files = sorted(place.name for place in few.iterdir()), sorted(few.glob("*/*.png"))
-    mixed = [file for start in range(3) for file in files[start::3]]
-    labels = [names.index(file.parent.name) for file in mixed]
-    write_parquet(tmp_path / "test.parquet", [file.read_bytes() for file in mixed], labels, names=names)
-    folder = evaluate(own_run.folder, *own_run.options, "--templates", data=few)
-    ran = evaluate(
-        own_run.folder, *own_run.options, "--templates", "--cache", 0, data=tmp_path / "test.parquet", out="other"
-    )
-    assert ran.code == folder.code == 0, ran.stderr
-    for epoch in sorted(ran.curves("metric == 'accuracy'")["epoch"]):
-        assert_array_equal(ran.counts(epoch), folder.counts(epoch))
-        assert_allclose(ran.matrix("tncsm-test", epoch), folder.matrix("tncsm-test", epoch), atol=1e-6)
 
 
 def assert_same_answers(ran, other):
