@@ -42,14 +42,16 @@ Test = Annotated[
     str | None,
     typer.Option(
         "--test",
-        help="Test data to run the model on: folder of class folders, Parquet or tar shards, a torchvision dataset"
-        " (CIFAR100, with --data-root), file.py:function or module:function.",
+        help="Test data to run the model on: folder of class folders, Parquet or tar shards, a saved data set of Hugging"
+        " Face's library, a torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
     ),
 ]
 Train = Annotated[str | None, typer.Option("--train", help="Training data, in the same ways.")]
 DataRoot = Annotated[str | None, typer.Option("--data-root", help="Where torchvision's dataset lies.")]
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision fetch its dataset into --data-root.")]
-LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column of Parquet data.")]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="Label column of Parquet files or of a saved data set.")
+]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -1,8 +1,8 @@
 """A data source as the user names it -> the samples of a labelled split.
 
-Tried in this order: a folder (of class folders, of Parquet or tar shards), a Parquet file or pattern, a tar or pattern, a name
-that torchvision knows, the user's own function. Where ``root`` says that such a name is meant, the name comes first:
-torchvision keeps a set in a folder called as the set.
+These are tried in this order: a folder (of class folders, of Parquet or tar shards, or of a saved data set), Parquet or tar
+files by name or pattern, a name that torchvision knows, the user's own function. With ``root``, such a name comes first, since
+torchvision keeps a data set in a folder of the same name.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def open_samples(
     Parameters
     ----------
     spec
-        A folder of class folders, of Parquet or tar shards; a ``.parquet`` or ``.tar`` file, or a pattern of them; a name in
-        ``named.NAMED``; ``module:function`` or ``file.py:function``.
+        A folder of class folders, of Parquet or tar shards, or that ``Dataset.save_to_disk`` wrote; a ``.parquet`` or ``.tar``
+        file, or a pattern of them; a name in ``named.NAMED``; ``module:function`` or ``file.py:function``.
     root
         Where a data set by name lies; with it a name wins over a folder of that name (``./MNIST`` is the folder).
     download
@@ -52,7 +52,7 @@ def open_samples(
     train
         The training split, where the source has splits; else the test split (or the validation split, if that is all).
     labels
-        The label column of Parquet files; None to find it by its name.
+        The label column of Parquet files and saved data sets; None to find it by its name.
 
     Raises
     ------
@@ -101,6 +101,9 @@ def image_at(path: str) -> Image:
 
 def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
     folder = folders.split_folder(folder, train)
+    saved = sorted(folder.glob("*.arrow"))
+    if saved and (folder / "state.json").is_file():  # written by `Dataset.save_to_disk` of Hugging Face's library
+        return shards.open_shards(str(folder), saved, labels)
     if not folders.has_images(folder):
         for place in (folder, folder / "data"):
             for suffix in SHARDS:

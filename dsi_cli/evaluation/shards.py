@@ -1,8 +1,8 @@
-"""Parquet and WebDataset shards, read with the ``datasets`` library of Hugging Face.
+"""Parquet, WebDataset and saved data sets, read with the ``datasets`` library of Hugging Face.
 
-The library copies a split once into Arrow files in the user's cache, and maps these files into memory. So samples are read in any
-order and by any thread, and memory stays bounded. It gets local files only, runs no code of a data set, and needs no network.
-Single images are read again from the shards themselves, without the library.
+The library copies the images of shards once into Arrow files in the user's cache, and maps such files into memory. So samples are
+read in any order and by any thread, and memory stays bounded. It gets local files only, runs no code of a data set, and needs no
+network. Single images are read again from the shards themselves, without the library.
 
 A Parquet file has an image column (``struct<bytes, path>`` or binary) and a label column (integers or text). In a WebDataset tar,
 the files of a sample follow each other and are named alike up to the first dot. The label is in ``.cls``, ``.txt`` or ``.json``.
@@ -41,16 +41,16 @@ _BATCH, _BUFFER = 64, 2**20
 
 
 def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> Samples:
-    """Return the samples of Parquet files or of WebDataset tars, in the order of the files.
+    """Return the samples of Parquet files, of WebDataset tars, or of a folder that ``Dataset.save_to_disk`` wrote.
 
     Parameters
     ----------
     shown
         The source as the user named it.
     files
-        The files of one split, in order, all Parquet or all tars, with the same columns.
+        The files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
     label
-        The label column of Parquet files; None to find it by its name.
+        The label column; None to find it by its name.
 
     Raises
     ------
@@ -58,28 +58,36 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         The ``datasets`` library is not installed; a file is damaged; no column or several could be the image or the label; a
         label is missing, negative, or without a name.
     """
-    is_tar = files[0].suffix.lower() == ".tar"
+    kind = files[0].suffix.lower().removeprefix(".")
     with _datasets_library(shown) as datasets:
-        rows = _tar_rows(shown, files) if is_tar else _parquet_rows(datasets, shown, files, label)
+        if kind == "tar":
+            rows = _tar_rows(shown, files)
+        else:
+            rows = (_saved_rows if kind == "arrow" else _parquet_rows)(datasets, shown, files, label)
         image, label = rows.column_names[:2]
         images = rows.select_columns([image])
         labels: list[Any] = rows[label][:]
-        names = tuple(getattr(rows.features[label], "names", ())) or None
-        if is_tar:
-            paths = [f"{tar}/{key}.{image}" for tar, key in zip(rows["__url__"], rows["__key__"], strict=True)]
+        feature = rows.features[label]
+        if kind == "tar":
+            places = [f"{tar}/{key}.{image}" for tar, key in zip(rows["__url__"], rows["__key__"], strict=True)]
+        elif kind == "arrow":
+            places = [f"{shown}, sample {row}" for row in range(len(rows))]
         else:
             sizes = [pq.read_metadata(file).num_rows for file in files]
-            paths = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
-    if None in labels:
-        raise UsageError(f"{paths[labels.index(None)]}: expected a label in {label!a}, found none; remove the sample")
-    targets, names = numbered(labels, names, paths.__getitem__)
+            places = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
+    wrong = next((row for row, one in enumerate(labels) if isinstance(one, bool) or not isinstance(one, int | str)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it"
+        )
+    targets, names = numbered(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
     return Samples(
-        source=f"{'tar' if is_tar else 'parquet'} {shown} {counted(len(paths), len(names or {*targets.tolist()}))}",
-        id=fingerprint("tar", stamps(files)) if is_tar else fingerprint("parquet", label, stamps(files)),
+        source=f"{kind} {shown} {counted(len(places), len(names or {*targets.tolist()}))}",
+        id=fingerprint("tar", stamps(files)) if kind == "tar" else fingerprint(kind, label, stamps(files)),
         names=names,
         targets=targets,
-        paths=paths,
-        image=lambda sample: open_bytes(images[sample][image] or b""),
+        paths=[None] * len(places) if kind == "arrow" else places,
+        image=lambda sample: open_bytes(_bytes(images[sample][image])),
         is_threadsafe=True,
         is_sorted=isinstance(labels[0], str),
     )
@@ -109,11 +117,7 @@ def row_bytes(file: Path, row: int) -> bytes:
             group, row = group + 1, row - size
         batches = opened.iter_batches(_BATCH, row_groups=[group], columns=[_image_column(str(file), opened.schema_arrow)])
         batch = next(batch for number, batch in enumerate(batches) if number == row // _BATCH)
-        cell = batch.column(0)[row % _BATCH].as_py()
-    data = cell["bytes"] if isinstance(cell, dict) else cell
-    if not isinstance(data, bytes):
-        raise OSError("the row holds no image bytes")
-    return data
+        return _bytes(batch.column(0)[row % _BATCH].as_py())
 
 
 def member_bytes(tar: Path, name: str) -> bytes:
@@ -138,7 +142,7 @@ def _datasets_library(shown: str) -> Iterator[Any]:
     try:
         import datasets
     except ImportError:
-        raise UsageError("Parquet and WebDataset data need the package datasets: pip install 'dsi-cli[datasets]'") from None
+        raise UsageError("this kind of data needs the package datasets: pip install 'dsi-cli[datasets]'") from None
     log = logging.getLogger("datasets")
     level, is_disabled = log.level, datasets.are_progress_bars_disabled()
     log.setLevel(logging.CRITICAL)
@@ -160,6 +164,13 @@ def _datasets_library(shown: str) -> Iterator[Any]:
             datasets.enable_progress_bars()
 
 
+def _bytes(cell: Any) -> bytes:
+    data = cell["bytes"] if isinstance(cell, dict) else cell
+    if not isinstance(data, bytes):
+        raise OSError("the row holds no image bytes")
+    return data
+
+
 def _cache_root() -> Path:
     return copies.cache() / "datasets"
 
@@ -174,11 +185,6 @@ def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str |
     schema = pq.read_schema(files[0])
     image, label = _image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)
     known = datasets.Features.from_arrow_schema(pa.schema([schema.field(label)], schema.metadata))
-    dtype = getattr(known[label], "dtype", "a list")
-    if not dtype.startswith(("int", "uint", "string", "large_string")):
-        raise UsageError(
-            f"{shown}: expected integers or names in the label column {label!a}, found {dtype}; name another column"
-        )
 
     def examples(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
         for file in files:
@@ -192,6 +198,14 @@ def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str |
     return datasets.Dataset.from_generator(
         examples, features, _cache(files), gen_kwargs={"files": [*files]}, writer_batch_size=_BATCH
     )
+
+
+def _saved_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
+    """Return the image and the label column of a folder that the library wrote."""
+    rows = datasets.load_from_disk(str(files[0].parent)).with_format(None)
+    schema = rows.features.arrow_schema
+    columns = [_image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)]
+    return rows.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False))
 
 
 def _tar_rows(shown: str, files: Sequence[Path]) -> Any:

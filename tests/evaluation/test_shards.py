@@ -18,6 +18,7 @@ from evaluation.layouts import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.datasets import open_samples
 from dsi_cli.evaluation.images import open_bytes
 from dsi_cli.evaluation.shards import member_bytes, open_shards, row_bytes
 
@@ -125,7 +126,7 @@ def test_parquet_that_changes_is_read_again(tmp_path, data):
         (
             {"score": [0.5] * 6},
             "score",
-            r"expected integers or names in the label column 'score', found float64; name another",
+            r"a.parquet#0: expected a number or a name in 'score', found '0.5'; correct",
         ),
     ],
 )
@@ -148,7 +149,7 @@ def test_parquet_with_several_image_columns_has_one_called_image(tmp_path, data)
         ({"image": [b""], "kind": ["x"]}, r"expected a label \(one of label, .*\), found image, kind; give"),
         (
             {"image": [b""] * 2, "label": [0, None]},
-            r"a.parquet#1: expected a label in 'label', found none; remove the sample$",
+            r"a.parquet#1: expected a number or a name in 'label', found 'None'; correct or remove it$",
         ),
         ({"image": [b""] * 2, "label": [0, -1]}, r"a.parquet#1: expected a class number of 0 or more, found -1;"),
         (
@@ -181,7 +182,7 @@ def test_a_row_without_bytes_is_a_bad_image(tmp_path, data):
     path = write_parquet(tmp_path / "a.parquet", [data[0], None], [0, 0])
     samples = open_shards("a", [path])
     assert np.asarray(samples.image(0)).shape == (28, 28)
-    with pytest.raises(OSError, match="cannot identify image file"):
+    with pytest.raises(OSError, match=r"^the row holds no image bytes$"):
         samples.image(1)
     with pytest.raises(OSError, match=r"^the row holds no image bytes$"):
         row_bytes(path, 1)
@@ -196,7 +197,7 @@ def test_an_image_that_only_names_a_file_is_not_opened(tmp_path, data):
     pq.write_table(pa.table({"image": pa.array(cells, kind), "label": [0, 0]}), tmp_path / "a.parquet")
     samples = open_shards("a", [tmp_path / "a.parquet"])
     for sample in range(2):
-        with pytest.raises(OSError, match="cannot identify image file"):
+        with pytest.raises(OSError, match="the row holds no image bytes"):
             samples.image(sample)
 
 
@@ -236,6 +237,24 @@ def test_one_large_row_group_is_read_in_any_order_by_threads_and_in_little_memor
     command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(tmp_path / "a.parquet")]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(ended.stdout) < 30e6  # bytes, of 80 MB; a page of the file is 10
+
+
+def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
+    import datasets
+
+    features = datasets.Features({"label": datasets.ClassLabel(names=["a", "b"]), "image": datasets.Image()})
+    columns = {"image": [{"bytes": one, "path": None} for one in data], "label": [1, 0] * 3}
+    test = datasets.Dataset.from_dict(columns, features)
+    datasets.DatasetDict({"train": test.select([0]), "test": test.with_format("torch")}).save_to_disk(tmp_path / "saved")
+    samples = open_samples(str(tmp_path / "saved"))
+    assert (samples.names, samples.targets.tolist(), samples.paths) == (("a", "b"), [1, 0] * 3, [None] * 6)
+    assert samples.source == f"arrow {tmp_path}/saved/test (6 images, 2 classes)"
+    np.testing.assert_array_equal(np.asarray(samples.image(5)), np.asarray(open_bytes(data[5])))
+    assert len(open_samples(str(tmp_path / "saved"), train=True)) == 1
+    assert not cache.exists()
+    (tmp_path / "saved" / "test" / "state.json").write_text("[")
+    with pytest.raises(UsageError, match=r"expected .* that the datasets library can read, found JSONDecodeError: "):
+        open_samples(str(tmp_path / "saved"))
 
 
 # WebDataset
@@ -355,7 +374,9 @@ def test_compressed_or_damaged_tars_are_refused(tmp_path, data):
 def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, data, monkeypatch):
     path = write_parquet(tmp_path / "a.parquet", data, [0] * 6)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UsageError, match=r"^Parquet and WebDataset data need .* pip install 'dsi-cli\[datasets\]'$"):
+    with pytest.raises(
+        UsageError, match=r"^this kind of data needs the package datasets: pip install 'dsi-cli\[datasets\]'$"
+    ):
         open_shards("a", [path])
     assert row_bytes(path, 3) == data[3]
 
