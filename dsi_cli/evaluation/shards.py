@@ -75,6 +75,8 @@ def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> 
         else:
             sizes = [pq.read_metadata(file).num_rows for file in files]
             places = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
+    if not places:
+        raise UsageError(f"{shown}: expected a row for each image, found none; name another split")
     wrong = next((row for row, one in enumerate(labels) if isinstance(one, bool) or not isinstance(one, int | str)), None)
     if wrong is not None:
         raise UsageError(
@@ -203,6 +205,7 @@ def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str |
 def _saved_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
     """Return the image and the label column of a folder that the library wrote."""
     rows = datasets.load_from_disk(str(files[0].parent)).with_format(None)
+    rows.data.validate(full=True)  # a wrong offset in a file that is mapped into memory would end the process
     schema = rows.features.arrow_schema
     columns = [_image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)]
     return rows.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import socket
 import subprocess
 import sys
@@ -255,6 +256,27 @@ def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
     (tmp_path / "saved" / "test" / "state.json").write_text("[")
     with pytest.raises(UsageError, match=r"expected .* that the datasets library can read, found JSONDecodeError: "):
         open_samples(str(tmp_path / "saved"))
+
+
+def test_a_damaged_saved_data_set_is_read_or_refused_in_one_line(tmp_path, data):
+    import datasets
+
+    columns = {"image": [{"bytes": one, "path": None} for one in data], "label": ["a", "b"] * 3}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    datasets.Dataset.from_dict(columns, features).save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    whole, generator = file.read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(whole)
+        for _ in range(5):
+            changed[generator.randrange(len(changed))] = generator.randrange(256)
+        file.write_bytes(changed)
+        try:
+            open_samples(str(tmp_path / "saved"))
+        except UsageError as error:
+            refused += "\n" not in str(error)
+    assert refused > 5
 
 
 # WebDataset
