@@ -17,8 +17,8 @@ Predictions = Annotated[
     str | None,
     typer.Option(
         "--predictions",
-        help="Predictions made elsewhere: Parquet or CSV (epoch, target, prediction), NPY or NPZ (epochs, samples),"
-        " confusion matrices, or a folder with a file an epoch.",
+        help="Predictions made elsewhere: Parquet or CSV (columns epoch, target, prediction), NPY or NPZ (predictions of"
+        " epochs x samples, or confusion matrices of epochs x C x C), or a folder with one file per epoch.",
     ),
 ]
 Targets = Annotated[
@@ -42,14 +42,16 @@ Test = Annotated[
     str | None,
     typer.Option(
         "--test",
-        help="Test data to run the model on: folder of class folders, Parquet or tar shards, a torchvision dataset"
-        " (CIFAR100, with --data-root), file.py:function or module:function.",
+        help="Test data to run the model on: folder of class folders, Parquet or tar shards, a saved data set of Hugging"
+        " Face's library, a torchvision dataset (CIFAR100, with --data-root), file.py:function or module:function.",
     ),
 ]
 Train = Annotated[str | None, typer.Option("--train", help="Training data, in the same ways.")]
 DataRoot = Annotated[str | None, typer.Option("--data-root", help="Where torchvision's dataset lies.")]
 Download = Annotated[bool, typer.Option("--download", help="Let torchvision fetch its dataset into --data-root.")]
-LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column of Parquet data.")]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="Label column of Parquet files or of a saved data set.")
+]
 Model = Annotated[
     str | None,
     typer.Option(

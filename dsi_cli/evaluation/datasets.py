@@ -1,8 +1,8 @@
 """A data source as the user names it -> the samples of a labelled split.
 
-Tried in this order: a folder (of class folders, of Parquet or tar shards), a Parquet file or pattern, a tar or pattern, a name
-that torchvision knows, the user's own function. Where ``root`` says that such a name is meant, the name comes first:
-torchvision keeps a set in a folder called as the set.
+These are tried in this order: a folder (of class folders, of Parquet or tar shards, or of a saved data set), Parquet or tar
+files by name or pattern, a name that torchvision knows, the user's own function. With ``root``, such a name comes first, since
+torchvision keeps a data set in a folder of the same name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import folders, images
+from dsi_cli.evaluation import folders, images, shards
 from dsi_cli.evaluation.functions import is_function
 from dsi_cli.evaluation.named import NAMED, find_named, open_named
 from dsi_cli.evaluation.samples import SPLITS, Samples, pick_split
@@ -43,8 +43,8 @@ def open_samples(
     Parameters
     ----------
     spec
-        A folder of class folders, of Parquet or tar shards; a ``.parquet`` or ``.tar`` file, or a pattern of them; a name in
-        ``named.NAMED``; ``module:function`` or ``file.py:function``.
+        A folder of class folders, of Parquet or tar shards, or that ``Dataset.save_to_disk`` wrote; a ``.parquet`` or ``.tar``
+        file, or a pattern of them; a name in ``named.NAMED``; ``module:function`` or ``file.py:function``.
     root
         Where a data set by name lies; with it a name wins over a folder of that name (``./MNIST`` is the folder).
     download
@@ -52,7 +52,7 @@ def open_samples(
     train
         The training split, where the source has splits; else the test split (or the validation split, if that is all).
     labels
-        The label column of Parquet files; None to find it by its name.
+        The label column of Parquet files and saved data sets; None to find it by its name.
 
     Raises
     ------
@@ -87,9 +87,9 @@ def image_at(path: str) -> Image:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (a text that is no path is no file)
             if match := _ROW.fullmatch(path):
-                return images.open_bytes(_row(Path(match["file"]), int(match["row"])))
+                return images.open_bytes(shards.row_bytes(Path(match["file"]), int(match["row"])))
             if match := _MEMBER.fullmatch(path):
-                return images.open_bytes(_member(Path(match["shard"]), match["name"]))
+                return images.open_bytes(shards.member_bytes(Path(match["shard"]), match["name"]))
         return images.open_file(path)
     except UsageError:
         raise
@@ -99,23 +99,11 @@ def image_at(path: str) -> Image:
         ) from error
 
 
-def _row(file: Path, row: int) -> bytes:
-    from dsi_cli.evaluation.parquet_images import row_bytes
-
-    return row_bytes(file, row)
-
-
-def _member(shard: Path, name: str) -> bytes:
-    from dsi_cli.evaluation.tars import members
-
-    found = next((member for member in members(shard) if member.name == name), None)
-    if found is None:
-        raise UsageError(f"{shard}: expected a member {name!a}, found none of that name; the file has changed")
-    return found.read()
-
-
 def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
     folder = folders.split_folder(folder, train)
+    saved = sorted(folder.glob("*.arrow"))
+    if saved and (folder / "state.json").is_file():  # written by `Dataset.save_to_disk` of Hugging Face's library
+        return shards.open_shards(str(folder), saved, labels)
     if not folders.has_images(folder):
         for place in (folder, folder / "data"):
             for suffix in SHARDS:
@@ -136,14 +124,8 @@ def _of_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
 
 def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     suffixes = {file.suffix.lower() for file in files}
-    if suffixes == {".parquet"}:
-        from dsi_cli.evaluation.parquet_images import open_parquet
-
-        return open_parquet(spec, files, labels)
-    if suffixes == {".tar"}:
-        from dsi_cli.evaluation.tars import open_tars
-
-        return open_tars(spec, files)
+    if len(suffixes) == 1 and suffixes <= set(SHARDS):
+        return shards.open_shards(spec, files, labels)
     what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
     raise UsageError(
         f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"

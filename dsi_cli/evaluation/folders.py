@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +16,6 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.images import EXTENSIONS, open_file
 from dsi_cli.evaluation.samples import SPLITS, Samples, counted, fingerprint, pick_split
-
-
-@dataclass(frozen=True)
-class _File:
-    path: str
-    size: int
-    modified_ns: int
 
 
 def split_folder(folder: Path, train: bool) -> Path:
@@ -66,15 +58,18 @@ def open_image_folder(folder: Path) -> Samples:
     """
     names = subfolders(folder)
     root = os.path.abspath(folder)  # noqa: PTH100 (links stay as they are)
-    found = [_images(os.path.join(root, name)) for name in names]  # noqa: PTH118
+    found = []
+    for name in names:  # in torchvision's order: by the path of the folder, then by name
+        walked = sorted(_walk(os.path.join(root, name), set()), key=lambda found: found[0])  # noqa: PTH118
+        found.append([file for _, images in walked for file in images])
     files = [file for images in found for file in images]
     if not files:
         what = f"{len(names):,} folders without an image" if names else "no folder in it"
         raise UsageError(
             f"{folder}: expected a folder of images for each class ({', '.join(EXTENSIONS)}), found {what}; check the path"
         )
-    paths = tuple(file.path for file in files)
-    stamps = [(file.path[len(root) :], file.size, file.modified_ns) for file in files]
+    paths = tuple(entry.path for entry in files)
+    stamps = [(entry.path[len(root) :], entry.stat().st_size, entry.stat().st_mtime_ns) for entry in files]
     return Samples(
         source=f"image folder {folder} {counted(len(files), len(names))}",
         id=fingerprint("folder", names, stamps),
@@ -87,28 +82,17 @@ def open_image_folder(folder: Path) -> Samples:
     )
 
 
-def _images(folder: str) -> list[_File]:
-    """Return the images at any depth, in torchvision's order: by folder's path, then by name."""
-    walked = sorted(_walk(folder, set()), key=lambda found: found[0])
-    return [file for _, files in walked for file in files]
-
-
-def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, list[_File]]]:
+def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     """Yield each folder at or below one with its images; a folder that was seen (a loop of links) is left out."""
     stat = os.stat(folder)  # noqa: PTH116
     if (stat.st_dev, stat.st_ino) in seen:
         return
     seen.add((stat.st_dev, stat.st_ino))
     entries = _entries(folder)
-    yield folder, [_file(entry) for entry in entries if entry.name.lower().endswith(EXTENSIONS) and entry.is_file()]
+    yield folder, [entry for entry in entries if entry.name.lower().endswith(EXTENSIONS) and entry.is_file()]
     for entry in entries:
         if entry.is_dir():
             yield from _walk(entry.path, seen)
-
-
-def _file(entry: os.DirEntry[str]) -> _File:
-    stat = entry.stat()
-    return _File(entry.path, stat.st_size, stat.st_mtime_ns)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:

@@ -18,6 +18,7 @@ import torch
 
 from dsi_cli.errors import UsageError
 from dsi_cli.evaluation import functions, zero_shot
+from dsi_cli.evaluation.predict import first_line
 from dsi_cli.evaluation.preprocess import Preprocessing, told_by_processor
 from dsi_cli.evaluation.recorded import json_beside
 from dsi_cli.evaluation.zero_shot import ZeroShot
@@ -70,17 +71,13 @@ def build(spec: str, wanted: Wanted) -> Built:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 (a library's or the user's code may raise anything)
-        raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {_line(error)}") from None
+        raise UsageError(f"--model {spec} could not be built: {type(error).__name__}: {first_line(error)}") from None
     return built
 
 
 def _close(name: str, listed: Sequence[str]) -> str:
     close = get_close_matches(name, listed, 3, 0.7)
     return f"; it has {', '.join(close)}" if close else ""
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:300]
 
 
 def _timm(name: str, wanted: Wanted) -> Built:

@@ -82,28 +82,29 @@ def _size(spec: str, dataset: Any) -> int:
 
 
 def _targets(spec: str, dataset: Any, size: int) -> NDArray[np.int64]:
+    """Return ``.targets`` if it holds an integer for each item; else the target of each item."""
     first = _target(spec, dataset, 0)
-    stated = _stated(dataset, size)
-    if stated is not None and stated[0] == first and getattr(dataset, "target_transform", None) is None:
+    stated = _integers(getattr(dataset, "targets", None))
+    is_usable = stated is not None and stated.shape == (size,) and stated[0] == first
+    if stated is not None and is_usable and getattr(dataset, "target_transform", None) is None:
         return stated
     return np.array([first, *(_target(spec, dataset, number) for number in range(1, size))], dtype=np.int64)
 
 
-def _stated(dataset: Any, size: int) -> NDArray[np.int64] | None:
-    """Return ``.targets`` where it holds an integer for each item."""
-    targets = _integers(getattr(dataset, "targets", None))
-    return targets if targets is not None and targets.shape == (size,) else None
-
-
 def _target(spec: str, dataset: Any, number: int) -> int:
-    """Return an item's target; the item is checked on the way."""
+    """Return an item's target, after checking that the item is an image with a class number."""
+    import torch
+    from PIL import Image
+
     with functions.run(f"{spec}, sample {number}", "an (image, target) pair"):
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise UsageError(
             f"{spec}, sample {number}: expected an (image, target) pair, found {type(item).__name__}; return a tuple of two"
         )
-    _require_image(spec, number, item[0])
+    if not isinstance(item[0], Image.Image | torch.Tensor):
+        kind = type(item[0]).__name__
+        raise UsageError(f"{spec}, sample {number}: expected a PIL image or a tensor, found {kind}; convert it")
     target = _integers(item[1])
     if target is None or target.shape not in ((), (1,)):
         raise UsageError(f"{spec}, sample {number}: expected a class number, found {str(item[1])[:40]!a}; return an int")
@@ -117,15 +118,6 @@ def _integers(values: Any) -> NDArray[np.int64] | None:
     except (TypeError, ValueError, RuntimeError):
         return None
     return array.astype(np.int64) if array.dtype.kind in "iu" else None
-
-
-def _require_image(spec: str, number: int, image: Any) -> None:
-    import torch
-    from PIL import Image
-
-    if not isinstance(image, Image.Image | torch.Tensor):
-        kind = type(image).__name__
-        raise UsageError(f"{spec}, sample {number}: expected a PIL image or a tensor, found {kind}; convert it")
 
 
 def _names(spec: str, dataset: Any) -> tuple[str, ...] | None:

@@ -41,25 +41,12 @@ def model_of(found: Found, trainer: str | None, facts: Mapping[str, Any]) -> str
     name = facts.get("model") if trainer == "torchvision" else facts.get("arch")
     if not isinstance(name, str):
         return None
-    in_order = ("timm", "torchvision") if trainer == "timm" else ("torchvision", "timm")
-    return next((f"{library}:{name}" for library in in_order if name in _LISTED[library]()), None)
-
-
-def _timm_names() -> list[str]:
     import timm
-
-    names: list[str] = timm.list_models()
-    return names
-
-
-def _torchvision_names() -> list[str]:
     from torchvision import models
 
-    names: list[str] = models.list_models(module=models)
-    return names
-
-
-_LISTED = {"timm": _timm_names, "torchvision": _torchvision_names}
+    listed = {"torchvision": models.list_models(module=models), "timm": timm.list_models()}
+    in_order = ("timm", "torchvision") if trainer == "timm" else ("torchvision", "timm")
+    return next((f"{library}:{name}" for library in in_order if name in listed[library]), None)
 
 
 def channels_of(tensors: Mapping[str, Tensor]) -> int | None:

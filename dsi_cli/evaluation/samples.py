@@ -53,8 +53,6 @@ class Samples:
         A WordNet id beside each class, where the source has them besides the names.
     is_sorted : bool
         Whether the source gives names without an order, so that their sorted order stands for it.
-    is_sequential : bool
-        Whether ``image`` is slow to go back to an earlier sample.
     """
 
     source: str
@@ -66,7 +64,6 @@ class Samples:
     is_threadsafe: bool
     wnids: tuple[str | None, ...] | None = None
     is_sorted: bool = False
-    is_sequential: bool = False
 
     def __len__(self) -> int:
         """Return the number of samples."""

@@ -25,8 +25,7 @@ from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import SPLITS, Options
 from dsi_cli.pipeline.reading import RunState
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import Predictions
-from dsi_cli.predictions.selection import few
+from dsi_cli.predictions.files import Predictions, few
 from dsi_cli.store import output
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 

@@ -16,9 +16,8 @@ from dsi_cli.pipeline.labelling import Labelling
 from dsi_cli.pipeline.options import Evaluation
 from dsi_cli.pipeline.reading import RunState, is_filtered
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import Predictions
+from dsi_cli.predictions.files import Predictions, few
 from dsi_cli.predictions.outcome import Answer, Outcome
-from dsi_cli.predictions.selection import few
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,6 @@ class Data:
             self._tell_of_bad(split, decoded.bad)
             return Ready(decoded.kept, _from_rows(decoded.images))
         self.say(f"{split}: more images than --cache holds: they are decoded anew for each checkpoint")
-        if self.evaluation.templates and samples.is_sequential and (passes := _passes(samples.targets)) > 1:
-            self.say(
-                f"warning: {split}: --templates takes images class by class, so these Parquet files are read about {passes:,} "
-                "times over for each checkpoint, which is slow: give more --cache, or an image folder"
-            )
         kept = np.arange(len(samples))
         if skip_bad:
             bad = _bad(samples, transform)
@@ -118,21 +113,12 @@ class Ready:
 
 def _bad(samples: Samples, transform: Any) -> dict[int, str]:
     """Return the samples that cannot be decoded, and why: all are decoded once to know."""
-    from dsi_cli.evaluation.streaming import stream
+    from dsi_cli.evaluation.decoding import stream
 
     found: dict[int, str] = {}
     for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
         pass
     return found
-
-
-def _passes(targets: NDArray[np.int64]) -> int:
-    """Return how often samples are gone through from the front, to take them class by class.
-
-    >>> _passes(np.array([0, 0, 1, 2])), _passes(np.array([0, 1, 0, 1]))
-    (1, 2)
-    """
-    return 1 + int((np.diff(np.argsort(targets, kind="stable")) < 0).sum())
 
 
 def _room(cache: int | None, scratch: Path, shares: int) -> tuple[int, int]:
@@ -154,7 +140,7 @@ def _from_rows(images: NDArray[Any]) -> Batches:
 def _anew(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
     from contextlib import closing
 
-    from dsi_cli.evaluation.streaming import stream
+    from dsi_cli.evaluation.decoding import stream
 
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         with closing(stream(samples, transform, kept[order].tolist())) as rows:

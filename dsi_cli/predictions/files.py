@@ -1,80 +1,78 @@
-"""Predictions from a file, or from a folder with a file an epoch.
+"""Predictions from a file, or from a folder with one file per epoch.
 
-The suffix decides: ``.npy`` and ``.npz`` are arrays (``stacks``), ``.parquet``, ``.csv`` and ``.tsv`` are tables (``rows``), or a
-confusion matrix as text (``wide``). In a folder the last number in a file's name is its epoch, and files without one are
-not read.
+NPY and NPZ files are arrays (`numpy_files`), Parquet and CSV files are tables with one row per sample (`tables`). In a folder, the
+last number in the name of a file is its epoch, and files without a number are not read.
 """
 
 from __future__ import annotations
 
 import re
-import stat
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions import rows, stacks, tables, wide
-from dsi_cli.predictions.arrays import LARGEST
+from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.classes import Classes, Labels
+from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
 from dsi_cli.predictions.outcome import Outcome
-from dsi_cli.predictions.selection import of_run, placed
-from dsi_cli.predictions.sheets import Answers, Matrix, Sheet, outcome
-from dsi_cli.predictions.truth import AXES, read_targets, require, require_axis, require_sums
 from dsi_cli.remote.places import Place, RemotePath
 
-SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")
+ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
 BESIDE = ("preds.npy", "targets.npy")
-"""The files that are looked for beside checkpoints; both must be there."""
-
-EXPECTED = f"a file with predictions ({', '.join(SUFFIXES)}), or a folder with one an epoch"
-TARGETS = "a file with one target a sample"
+"""The files that are looked for next to checkpoints; both must be there."""
+EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file per epoch"
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a file or a folder holds, as yet without knowing the run and its classes.
+    """What a file or a folder holds. The epochs and classes of a run come in with `outcomes`.
 
     Attributes
     ----------
-    name, truth : str
-        Those of the file, and of the file with targets, None without one.
+    name, truth_name : str
+        The name of the file, and of the file with targets, which is None if the predictions hold the truth.
     """
 
     name: str
-    truth: str | None
-    sheets: tuple[Sheet, ...] = field(repr=False)
+    truth_name: str | None
+    epochs: tuple[EpochPredictions, ...] = field(repr=False)
     targets: Labels | None = field(repr=False)
     axis: str
 
     @property
     def is_in_order(self) -> bool:
-        """Whether it does not say epochs, so that a run's are taken in order."""
-        return self.sheets[0].epoch is None
+        """Whether there are no epochs in the file, so that a run's epochs are taken in order."""
+        return self.epochs[0].epoch is None
 
     @property
     def source(self) -> str:
-        """For a person: the file's name, what it holds, and where the truth comes from."""
-        return self.described(self.sheets)
+        """The name of the file, what it holds, and where the truth comes from, in words."""
+        return self.described(self.epochs)
 
-    def described(self, sheets: Sequence[Sheet], *, counted: bool = True) -> str:
-        """Return the same of some of its sheets; ``counted``: with how many epochs that are."""
-        parts = [_epochs(sheets)] * counted + [_contents(sheets, self.axis)]
-        return f"{self.name} ({', '.join(parts)})" + _origin(sheets, self.truth)
+    def described(self, epochs: Sequence[EpochPredictions], *, counted: bool = True) -> str:
+        """Return the same for some of the epochs; ``counted`` is whether to add their number."""
+        sizes = [len(one.predictions) for one in epochs if one.predictions is not None]
+        if sizes:
+            contents = f"{min(sizes):,} to {max(sizes):,} samples" if min(sizes) < max(sizes) else f"{max(sizes):,} samples"
+            truth = f", truth from {self.truth_name}" if self.truth_name is not None else ""
+        else:
+            contents = f"confusion counts; {self.axis} are the truth"
+            truth = f", checked against {self.truth_name}" if self.truth_name is not None else ""
+        if counted:
+            runs = len({one.run for one in epochs})
+            number = f"{len(epochs)} epoch" + "s" * (len(epochs) > 1) + (f" of {runs} runs" if runs > 1 else "")
+            contents = f"{number}, {contents}"
+        return f"{self.name} ({contents}){truth}"
 
-    def sheets_of(self, epochs: Sequence[int], run: str | None = None) -> dict[int, Sheet]:
-        """Return the sheet of each of a run's epochs that has one; arguments and errors as for `outcomes`."""
-        return placed(of_run(self.sheets, run, self.name), epochs, self.name, run)
-
-    def used(self, epochs: Sequence[int], wanted: Sequence[int], run: str | None = None) -> list[Sheet]:
-        """Return the sheets of those epochs that are wanted; `UsageError` where there are none."""
-        found = self.sheets_of(epochs, run)
-        return [*placed([replace(sheet, epoch=epoch) for epoch, sheet in found.items()], wanted, self.name, run).values()]
+    def used(self, epochs: Sequence[int], wanted: Sequence[int], run: str | None = None) -> list[EpochPredictions]:
+        """Return the predictions of those epochs that are wanted; `UsageError` if there are none."""
+        found = [replace(one, epoch=epoch) for epoch, one in self._by_epoch(self._of_run(run), epochs, run).items()]
+        return [*self._by_epoch(found, wanted, run).values()]
 
     def others(self, epochs: Collection[int], run: str | None = None) -> list[int]:
-        """Return the epochs that it says to have, and that are none of a run's."""
-        return sorted({one.epoch for one in of_run(self.sheets, run, self.name) if one.epoch is not None} - {*epochs})
+        """Return the epochs in the file that the run does not have."""
+        return sorted({one.epoch for one in self._of_run(run) if one.epoch is not None} - {*epochs})
 
     def outcomes(
         self, epochs: Sequence[int], classes: int, names: Sequence[str] | None = None, run: str | None = None
@@ -84,78 +82,143 @@ class Predictions:
         Parameters
         ----------
         epochs : the run's distinct epochs, in order
-        classes : how many the run's classifier has
-        names : their names, in order, to look names up in; None where they are not known
-        run : the run's name; where rows name their run, only the rows of this one count
+        classes : the number of classes of the run's classifier
+        names : their names in order, if they are known
+        run : the run's name; of a table with a column ``run``, only the rows of this run count
 
         Returns
         -------
         dict of int to Outcome
-            Epochs that the file lacks have none; those that the run lacks are ignored. Where the file does not say epochs, its
+            Epochs that the file lacks are missing; those that the run lacks are ignored. If there are no epochs in the file, its
             rows are the run's epochs in order.
 
         Raises
         ------
         UsageError
-            There are fewer or more rows than epochs, no epoch in common, no such run; a label is no class; the sizes differ;
-            the truth looks as if it were on the other axis of the confusion matrices.
+            There are fewer or more rows than epochs, no epoch in common, no such run; a label is not a class; the sizes differ;
+            the truth seems to be on the other axis of the confusion matrices.
         """
         known = Classes(classes, None if names is None else tuple(names))
-        place = f"{self.truth}, sample {{}}".format
-        correct = None if self.targets is None else known.numbers(self.targets, "target", place)
-        found: dict[int, tuple[Sheet, Outcome]] = {}
-        for epoch, sheet in self.sheets_of(epochs, run).items():
-            found[epoch] = (sheet, outcome(sheet, known, correct, self.truth))
-            if correct is not None:
-                require_sums(*found[epoch], correct, self.axis, str(self.truth))
-        require_axis(found, self.axis)
-        return {epoch: made for epoch, (_, made) in found.items()}
+        truth = None
+        if self.targets is not None:
+            truth = known.numbers(self.targets, "target", lambda sample: f"{self.truth_name}, sample {sample}")
+        chosen = self._by_epoch(self._of_run(run), epochs, run)
+        found = {epoch: one.outcome(known, truth, self.truth_name) for epoch, one in chosen.items()}
+        require_truth_axis(found, self.name, self.axis)
+        return found
+
+    def _of_run(self, run: str | None) -> list[EpochPredictions]:
+        """Return the predictions of a run; those without a run belong to any."""
+        runs = sorted({one.run for one in self.epochs if one.run is not None})
+        if run is None and len(runs) > 1:
+            raise UsageError(
+                f"{self.name}: expected the predictions of one run, found {_few(runs)}; keep the rows of one run"
+            )
+        found = [one for one in self.epochs if run is None or one.run in (None, run)]
+        if not found:
+            raise UsageError(
+                f"{self.name}: expected rows of the run {run!a}, found only {_few(runs)}; correct the column 'run', or drop it"
+            )
+        return found
+
+    def _by_epoch(
+        self, found: Sequence[EpochPredictions], epochs: Sequence[int], run: str | None
+    ) -> dict[int, EpochPredictions]:
+        """Return predictions by the run's epochs, in the run's order; errors as for `outcomes`."""
+        called = "the run" if run is None else f"run {run!r}"
+        if found[0].epoch is None:
+            if len(found) != len(epochs):
+                is_table = found[0].rows is not None
+                what = "no epochs" if is_table else f"{len(found)} row" + "s" * (len(found) > 1)
+                remedy = (
+                    "add a column 'epoch'"
+                    if is_table
+                    else "give one row per epoch in the run's order, or give an NPZ with `epochs`"
+                )
+                raise UsageError(
+                    f"{self.name} has {what}, {called} has {len(epochs)} epoch{'s' * (len(epochs) != 1)}: {remedy}"
+                )
+            return dict(zip(epochs, found, strict=True))
+        by_epoch: dict[int, EpochPredictions] = {}
+        for one in found:
+            assert one.epoch is not None
+            if one.epoch in by_epoch:
+                both = f"{by_epoch[one.epoch].where} and {one.where}"
+                raise UsageError(f"{self.name}: expected epoch {one.epoch} once, found it in {both}; keep one of them")
+            by_epoch[one.epoch] = one
+        chosen = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
+        if not chosen:
+            raise UsageError(
+                f"{self.name}: expected epochs of {called} ({few(epochs)}), found {few([*by_epoch])}, none in common; "
+                "number the epochs as the run does"
+            )
+        return chosen
 
 
 def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> Predictions:
-    """Return the predictions in a file, or in a folder with a file an epoch.
+    """Return the predictions in a file, or in a folder with one file per epoch.
 
     Parameters
     ----------
     path
-        NPY, NPZ: see ``stacks``; Parquet, CSV, TSV: see ``rows`` and ``wide``. A folder with a ``targets.npy``, and a file without
-        the truth next to one, needs no targets.
+        NPY or NPZ: see `numpy_files`; Parquet or CSV: see `tables`; or a folder of such files.
     targets
-        A file with the truth of each sample: see ``truth.read_targets``. Where the predictions have it as well, they must agree.
+        A file with the truth of each sample, of the same kinds. If the predictions have targets, too, the two must agree.
+        If neither is there, a ``targets.npy`` in the same folder is read.
     truth : "rows" or "columns"
-        The axis of a confusion matrix that is the truth; for all else it does not count.
+        The axis of a confusion matrix that is the truth.
 
     Raises
     ------
     UsageError
-        A path is missing, too large, or no plain file; the file is damaged or holds something else.
+        A file is missing, damaged, or holds something else; predictions have no targets, or another number of them.
     """
     if truth not in AXES:
         raise UsageError(f"expected the truth on rows or columns, found {truth!a}; give one of the two")
     path = Path(path)
-    if targets is None and _is_folder(path) and (path / BESIDE[1]).is_file():
-        targets = path / BESIDE[1]
-    return _read(path, None if targets is None else Path(targets), truth)
+    epochs = _read_folder(path, truth) if _is(path, "folder") else _read_file(path, truth)
+    lacks_targets = any(one.lacks_targets for one in epochs)
+    beside = (path if _is(path, "folder") else path.parent) / BESIDE[1]
+    if targets is None and lacks_targets and _is(beside, "file"):
+        targets = beside
+    if targets is None:
+        if lacks_targets:
+            raise UsageError(
+                f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion matrices as "
+                "an array (epochs, C, C)"
+            )
+        return Predictions(path.name or str(path), None, tuple(epochs), None, truth)
+    targets = Path(targets)
+    labels = _read_targets(targets)
+    for one in epochs:
+        if one.predictions is not None and len(one.predictions) != len(labels):
+            remedy = (
+                "add a column 'epoch'" if one.epoch is None and one.rows is not None else "give both for the same samples"
+            )
+            raise UsageError(
+                f"{one.where}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
+                f"{len(one.predictions):,}; {remedy}"
+            )
+    return Predictions(path.name or str(path), targets.name, tuple(epochs), labels, truth)
 
 
 def require_one_run(predictions: Predictions, runs: Sequence[str]) -> None:
-    """Refuse predictions that do not say which run they are of, where there are several.
+    """Refuse predictions that do not name their run if there are several.
 
     Raises
     ------
     UsageError
-        There are several runs, and a row does not name its own.
+        There are several runs, and a part of the file does not name its run.
     """
-    if len(runs) > 1 and any(sheet.run is None for sheet in predictions.sheets):
-        named = ", ".join(map(ascii, runs[:6])) + (", ..." if len(runs) > 6 else "")
+    if len(runs) > 1 and any(one.run is None for one in predictions.epochs):
         raise UsageError(
-            f"{predictions.name} does not say which run its predictions are of, and there are {len(runs)}: {named}; analyse one "
-            f"run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'"
+            f"{predictions.name} does not say which run its predictions are of, and there are {len(runs)}: {_few(runs)}; "
+            f"analyse one run at a time (dsi analyze FOLDER --predictions {predictions.name}), or give a table with a column 'run'"
         )
 
 
 def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
-    """Return ``preds.npy`` and ``targets.npy`` in a folder, of a remote one copies; None unless both are there."""
+    """Return ``preds.npy`` and ``targets.npy`` in a folder, copies if it is remote; None unless both are there."""
     folder = folder if isinstance(folder, RemotePath) else Path(folder)
     predictions, targets = (folder / name for name in BESIDE)
     if not (predictions.is_file() and targets.is_file()):
@@ -164,7 +227,7 @@ def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
 
 
 def _here(place: Place) -> Path:
-    """Return a file of this machine; `UsageError` where a remote one cannot be had."""
+    """Return a file on this machine; `UsageError` if a remote one cannot be fetched."""
     if not isinstance(place, RemotePath):
         return place
     try:
@@ -173,124 +236,72 @@ def _here(place: Place) -> Path:
         raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 
 
-def _read(path: Path, targets: Path | None, axis: str) -> Predictions:
-    given = None
-    if targets is not None:
-        _require_file(targets, TARGETS)
-        with _told(targets, TARGETS):
-            given = read_targets(targets)
-    with _told(path):
-        sheets = _folder(path, given, axis) if _is_folder(path) else _file(path, given, axis)
-    beside = path.parent / BESIDE[1]
-    if targets is None and beside.is_file() and any(_lacks_truth(sheet) for sheet in sheets):
-        return _read(path, beside, axis)
-    truth = targets.name if targets is not None else None
-    require(sheets, given, truth)
-    return Predictions(path.name or str(path), truth, tuple(sheets), given, axis)
+def _read_file(path: Path, axis: str) -> list[EpochPredictions]:
+    _require_file(path)
+    return numpy_files.read_epochs(path, axis) if path.suffix.lower() in ARRAYS else tables.read_epochs(path)
 
 
-def _lacks_truth(sheet: Sheet) -> bool:
-    return isinstance(sheet.content, Answers) and sheet.content.targets is None
+def _read_targets(path: Path) -> Labels:
+    _require_file(path)
+    return numpy_files.read_targets(path) if path.suffix.lower() in ARRAYS else tables.read_targets(path)
 
 
-def _file(path: Path, targets: Labels | None, axis: str) -> list[Sheet]:
-    """Return what a file holds, a sheet an epoch (and run)."""
-    _require_file(path, EXPECTED)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise UsageError(f"{path}: expected {EXPECTED}, found the suffix {suffix!a}; name another file, or rename it")
-    return stacks.sheets(path, targets, axis) if suffix in (".npy", ".npz") else _table(path, axis)
-
-
-def _table(path: Path, axis: str) -> list[Sheet]:
-    if path.suffix.lower() == ".parquet":
-        return rows.sheets(tables.parquet(path), str(path), axis)
-    header = tables.header(path)
-    if "prediction" not in tables.known(header.cells, str(path)):
-        return [wide.sheet(path, header, axis)]
-    return rows.sheets(tables.text(path, header), str(path), axis)
-
-
-def _folder(folder: Path, targets: Labels | None, axis: str) -> list[Sheet]:
-    """Return what the files of a folder hold, one epoch each, in order of the epochs."""
-    files = {path: numbers[-1] for path in sorted(folder.iterdir()) if (numbers := _numbers(path))}
-    if not files:
+def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
+    """Return what the files of a folder hold, each for one epoch, in the order of the epochs."""
+    try:
+        paths = sorted(folder.iterdir())
+    except OSError as error:
         raise UsageError(
-            f"{folder}: expected files ({', '.join(SUFFIXES)}) with the epoch as the last number in the name, found none; "
+            f"{folder}: expected a folder with one file per epoch, which could not be read ({error.strerror})"
+        ) from None
+    found = []
+    for path in paths:
+        numbers = re.findall(r"[0-9]+", path.stem)
+        if not numbers or path.suffix.lower() not in ARRAYS + TABLES or path.name.startswith(".") or not path.is_file():
+            continue
+        epochs = _read_file(path, axis)
+        epoch = int(numbers[-1])
+        if {one.epoch for one in epochs} - {None, epoch} or len({one.run for one in epochs}) < len(epochs):
+            own = sorted({one.epoch for one in epochs if one.epoch is not None})
+            what = f"epochs {few(own)}" if own else f"{len(epochs)} rows"
+            raise UsageError(
+                f"{path}: expected the predictions of epoch {epoch} alone, the number in its name, found {what}; "
+                "name the file itself if it has all epochs, or rename it"
+            )
+        found += [replace(one, epoch=epoch, where=str(path)) for one in epochs]
+    if not found:
+        raise UsageError(
+            f"{folder}: expected files ({', '.join(ARRAYS + TABLES)}) with the epoch as the last number in the name, found none; "
             "name one file with all epochs, or put the epoch into the names"
         )
-    sheets = [sheet for path, epoch in files.items() for sheet in _of_epoch(_file(path, targets, axis), int(epoch), path)]
-    return sorted(sheets, key=lambda sheet: (sheet.run or "", sheet.epoch or 0))
+    return sorted(found, key=lambda one: (one.run or "", one.epoch or 0))
 
 
-def _numbers(path: Path) -> list[str]:
-    is_read = path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-    return re.findall(r"[0-9]+", path.stem) if is_read else []
-
-
-def _of_epoch(sheets: Sequence[Sheet], epoch: int, path: Path) -> list[Sheet]:
-    own = sorted({sheet.epoch for sheet in sheets if sheet.epoch is not None})
-    if own not in ([], [epoch]) or len({sheet.run for sheet in sheets}) < len(sheets):
-        found = f"the epochs {', '.join(map(str, own[:6]))}" if own else f"{len(sheets)} rows"
-        raise UsageError(
-            f"{path}: expected the predictions of epoch {epoch} alone, as its name says, found {found}; "
-            "name the file itself if it has all epochs, or rename it"
-        )
-    return [replace(sheet, epoch=epoch, where=str(path)) for sheet in sheets]
-
-
-@contextmanager
-def _told(path: Path, expected: str = EXPECTED) -> Iterator[None]:
-    """Say in one line what the system, the memory or Arrow (which reads text unchecked) has against a path."""
-    from pyarrow import ArrowException
-
+def _is(path: Path, kind: str) -> bool:
+    """Return whether a path is a ``file`` or a ``folder``; a path that the system refuses is neither."""
     try:
-        yield
-    except (OSError, MemoryError, UnicodeDecodeError, ArrowException) as error:
-        reason = getattr(error, "strerror", None) or (ascii(str(error))[1:-1][:120] or "not enough memory")
-        raise UsageError(f"{path}: expected {expected}, which could not be read ({reason})") from None
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
+        return path.is_dir() if kind == "folder" else path.is_file()
     except (OSError, ValueError):
         return False
 
 
-def _require_file(path: Path, expected: str) -> None:
-    try:
-        state = path.stat()
-    except FileNotFoundError:
-        raise UsageError(f"{path}: expected {expected}, found nothing there; check the path") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{str(path)[:200]!a}: expected {expected}, which could not be read ({reason})") from None
-    if not stat.S_ISREG(state.st_mode):
-        kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a pipe or device"
-        raise UsageError(f"{path}: expected {expected}, found {kind}; name a plain file")
-    if state.st_size > LARGEST:
-        raise UsageError(f"{path}: expected {expected} of at most {LARGEST >> 30} GB, found more; split it by epoch")
-    if not state.st_size:
-        raise UsageError(f"{path}: expected {expected}, found an empty file; write it again")
+def _require_file(path: Path) -> None:
+    if not _is(path, "file"):
+        raise UsageError(f"{str(path)[:200]!a}: expected {EXPECTED}, found no such file; check the path")
+    if path.suffix.lower() not in ARRAYS + TABLES:
+        raise UsageError(f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save the file as one of these")
 
 
-def _epochs(sheets: Sequence[Sheet]) -> str:
-    runs = len({sheet.run for sheet in sheets})
-    return f"{len(sheets)} epoch" + "s" * (len(sheets) > 1) + (f" of {runs} runs" if runs > 1 else "")
+def few(epochs: Sequence[int]) -> str:
+    """Return epochs for a message, the first of many.
+
+    Examples
+    --------
+    >>> few([0, 5])
+    '0, 5'
+    """
+    return ", ".join(map(str, epochs[:6])) + (", ..." if len(epochs) > 6 else "")
 
 
-def _contents(sheets: Sequence[Sheet], axis: str) -> str:
-    sizes = [len(sheet.content.predictions) for sheet in sheets if isinstance(sheet.content, Answers)]
-    if len(sizes) < len(sheets):
-        is_square = any(isinstance(sheet.content, Matrix) for sheet in sheets)
-        return "confusion counts" + (f"; {axis} are the truth" if is_square else "")
-    least = f"{min(sizes):,} to " if min(sizes) < max(sizes) else ""
-    return f"{least}{max(sizes):,} samples"
-
-
-def _origin(sheets: Sequence[Sheet], truth: str | None) -> str:
-    if truth is None:
-        return ""
-    has_answers = any(isinstance(sheet.content, Answers) for sheet in sheets)
-    return f", truth from {truth}" if has_answers else f", checked against {truth}"
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(map(ascii, names[:6])) + (", ..." if len(names) > 6 else "")

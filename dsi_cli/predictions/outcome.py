@@ -29,11 +29,6 @@ class Outcome:
     paths: Sequence[str | None] | None = None
     """Where each sample's image lies."""
 
-    @property
-    def samples_used(self) -> int:
-        """The number of samples."""
-        return int(self.counts.sum())
-
 
 @dataclass(frozen=True)
 class Templates:

@@ -15,6 +15,11 @@ from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.datasets import image_at, open_samples
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(params=["grey_images", "colour_images"])
 def layouts(request, tmp_path):
     """Return the same images as a folder, as two Parquet shards, and as two tars."""

@@ -14,7 +14,6 @@ import oracles_testset as oracles
 import pandas as pd
 import pytest
 import torch
-from evaluation.layouts import write_parquet
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -351,29 +350,6 @@ def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate)
     assert ran.code == other.code == 0
     assert_same_answers(ran, other)
     assert ("decoded anew" in other.stderr) is (options[0] == "--cache")
-
-
-@pytest.mark.parametrize(
-    ("options", "order", "is_told"),
-    [
-        (("--templates", "--cache", 0), "mixed", True),
-        (("--templates", "--cache", 0), "by class", False),
-        (("--templates",), "mixed", False),
-        (("--cache", 0), "mixed", False),
-    ],
-)
-def test_class_by_class_is_slow_through_parquet(options, order, is_told, own_run, few, tmp_path, evaluate):
-    names, files = sorted(place.name for place in few.iterdir()), sorted(few.glob("*/*.png"))
-    files = [file for start in range(3) for file in files[start::3]] if order == "mixed" else files
-    labels = [names.index(file.parent.name) for file in files]
-    write_parquet(tmp_path / "test.parquet", [file.read_bytes() for file in files], labels, names=names)
-    ran = evaluate(own_run.folder, *own_run.options, *options, data=tmp_path / "test.parquet")
-    assert ran.code == 0, ran.stderr
-    told = (
-        "warning: test: --templates takes images class by class, so these Parquet files are read about "
-        "10 times over for each checkpoint, which is slow: give more --cache, or an image folder\n"
-    )
-    assert (told in ran.stderr, "class by class" in ran.stderr) == (is_told, is_told)
 
 
 def assert_same_answers(ran, other):

@@ -264,7 +264,7 @@ def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(mak
     before = contents(out)
     lay_beside(run, drawn(7))
     summary = analyze([run], out, QUICK)
-    reason = "preds.npy has 7 rows, run 'run' has 4 epochs: give one row an epoch in the run's order, or give an NPZ with `epochs`"
+    reason = "preds.npy has 7 rows, run 'run' has 4 epochs: give one row per epoch in the run's order, or give an NPZ with `epochs`"
     assert summary.warnings == [f"run: preds.npy beside the checkpoints is not used: {reason}"]
     assert contents(out) == before
 
@@ -274,7 +274,7 @@ def test_named_predictions_that_do_not_fit_are_refused_and_what_is_there_stays(m
     analyze([run], out, written(tmp_path / "answers.npz", drawn(4)))
     before = contents(out)
     options = written(tmp_path / "more.npz", drawn(7))
-    with pytest.raises(UsageError, match=r"^more\.npz has 7 rows, run 'run' has 4 epochs: give one row an epoch"):
+    with pytest.raises(UsageError, match=r"^more\.npz has 7 rows, run 'run' has 4 epochs: give one row per epoch"):
         analyze([run], out, options)
     assert contents(out) == before
 

@@ -350,9 +350,11 @@ def long_table(four_runs, *, named):
     predictions, targets = answers(four_runs, FASHION)
     names = (four_runs / FASHION / "classes.txt").read_text(encoding="utf-8").splitlines()
     epochs, samples = (axis.ravel() for axis in np.indices(predictions.shape))
-    frame = pd.DataFrame({"epoch": epochs, "sample": samples, "y_true": targets[samples], "Pred": predictions.ravel()})
+    frame = pd.DataFrame(
+        {"epoch": epochs, "sample": samples, "target": targets[samples], "prediction": predictions.ravel()}
+    )
     if named:
-        frame = frame.assign(**{column: np.array(names)[frame[column]] for column in ("y_true", "Pred")})
+        frame = frame.assign(**{column: np.array(names)[frame[column]] for column in ("target", "prediction")})
     return frame.sample(frac=1, random_state=0)
 
 

@@ -1,0 +1,301 @@
+"""Parquet, WebDataset and saved data sets, read with the ``datasets`` library of Hugging Face.
+
+The library copies the images of shards once into Arrow files in the user's cache, and maps such files into memory. So samples are
+read in any order and by any thread, and memory stays bounded. It gets local files only, runs no code of a data set, and needs no
+network. Single images are read again from the shards themselves, without the library.
+
+A Parquet file has an image column (``struct<bytes, path>`` or binary) and a label column (integers or text). In a WebDataset tar,
+the files of a sample follow each other and are named alike up to the first dot. The label is in ``.cls``, ``.txt`` or ``.json``.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsi_cli.errors import UsageError, count
+from dsi_cli.evaluation.images import EXTENSIONS, open_bytes
+from dsi_cli.evaluation.samples import Samples, counted, fingerprint, numbered, stamps
+from dsi_cli.remote import copies
+
+LABELS = ("label", "labels", "fine_label", "target", "class", "cls")
+"""Names of label columns in any case; CIFAR-100's ``coarse_label`` is not one on purpose."""
+IMAGES = ("image", "img")
+"""Names that decide if several columns could be the image."""
+TAR_IMAGES = tuple(suffix.removeprefix(".") for suffix in (*EXTENSIONS, ".gif"))
+TAR_LABELS = ("cls", "txt", "json")
+JSON_KEYS = ("label", "class", "cls", "target")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".lz4", ".zst")
+_BATCH, _BUFFER = 64, 2**20
+"""Rows and bytes that are read from a Parquet file at once; Arrow would read a whole row group, which may be the whole file."""
+
+
+def open_shards(shown: str, files: Sequence[Path], label: str | None = None) -> Samples:
+    """Return the samples of Parquet files, of WebDataset tars, or of a folder that ``Dataset.save_to_disk`` wrote.
+
+    Parameters
+    ----------
+    shown
+        The source as the user named it.
+    files
+        The files of one split, in order, with the same columns: all Parquet, all tars, or the Arrow files of one folder.
+    label
+        The label column; None to find it by its name.
+
+    Raises
+    ------
+    UsageError
+        The ``datasets`` library is not installed; a file is damaged; no column or several could be the image or the label; a
+        label is missing, negative, or without a name.
+    """
+    kind = files[0].suffix.lower().removeprefix(".")
+    with _datasets_library(shown) as datasets:
+        if kind == "tar":
+            rows = _tar_rows(shown, files)
+        else:
+            rows = (_saved_rows if kind == "arrow" else _parquet_rows)(datasets, shown, files, label)
+        image, label = rows.column_names[:2]
+        images = rows.select_columns([image])
+        labels: list[Any] = rows[label][:]
+        feature = rows.features[label]
+        if kind == "tar":
+            places = [f"{tar}/{key}.{image}" for tar, key in zip(rows["__url__"], rows["__key__"], strict=True)]
+        elif kind == "arrow":
+            places = [f"{shown}, sample {row}" for row in range(len(rows))]
+        else:
+            sizes = [pq.read_metadata(file).num_rows for file in files]
+            places = [f"{file.absolute()}#{row}" for file, size in zip(files, sizes, strict=True) for row in range(size)]
+    if not places:
+        raise UsageError(f"{shown}: expected a row for each image, found none; name another split")
+    wrong = next((row for row, one in enumerate(labels) if isinstance(one, bool) or not isinstance(one, int | str)), None)
+    if wrong is not None:
+        raise UsageError(
+            f"{places[wrong]}: expected a number or a name in {label!a}, found {str(labels[wrong])[:40]!a}; correct or remove it"
+        )
+    targets, names = numbered(labels, tuple(getattr(feature, "names", ())) or None, places.__getitem__)
+    return Samples(
+        source=f"{kind} {shown} {counted(len(places), len(names or {*targets.tolist()}))}",
+        id=fingerprint("tar", stamps(files)) if kind == "tar" else fingerprint(kind, label, stamps(files)),
+        names=names,
+        targets=targets,
+        paths=[None] * len(places) if kind == "arrow" else places,
+        image=lambda sample: open_bytes(_bytes(images[sample][image])),
+        is_threadsafe=True,
+        is_sorted=isinstance(labels[0], str),
+    )
+
+
+def row_bytes(file: Path, row: int) -> bytes:
+    """Return the encoded image in a row of a Parquet file.
+
+    Raises
+    ------
+    UsageError
+        The file is damaged, has no image column, or not as many rows.
+    OSError
+        The row has no image.
+    """
+    try:
+        opened = pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False)
+    except (pa.ArrowException, OSError) as error:
+        line = str(error).split("\n", 1)[0]
+        raise UsageError(f"{file}: expected a Parquet file, found none that can be read ({line}); replace it") from None
+    with opened:
+        rows = opened.metadata.num_rows
+        if row >= rows:
+            raise UsageError(f"{file}: expected a row {row}, found {count(rows, 'row')}; the file has changed")
+        group = 0
+        while row >= (size := opened.metadata.row_group(group).num_rows):
+            group, row = group + 1, row - size
+        batches = opened.iter_batches(_BATCH, row_groups=[group], columns=[_image_column(str(file), opened.schema_arrow)])
+        batch = next(batch for number, batch in enumerate(batches) if number == row // _BATCH)
+        return _bytes(batch.column(0)[row % _BATCH].as_py())
+
+
+def member_bytes(tar: Path, name: str) -> bytes:
+    """Return a member of a tar.
+
+    Raises
+    ------
+    UsageError
+        The tar is damaged or compressed, or has no such member.
+    """
+    if name not in _plain_members(tar):
+        raise UsageError(f"{tar}: expected a member {name!a}, found none of that name; the file has changed")
+    with tarfile.open(tar, "r:") as opened:
+        member = opened.extractfile(name)
+        assert member is not None
+        return member.read()
+
+
+@contextmanager
+def _datasets_library(shown: str) -> Iterator[Any]:
+    """Give the library; keep its progress bars and log away, and give its errors in one line."""
+    try:
+        import datasets
+    except ImportError:
+        raise UsageError("this kind of data needs the package datasets: pip install 'dsi-cli[datasets]'") from None
+    log = logging.getLogger("datasets")
+    level, is_disabled = log.level, datasets.are_progress_bars_disabled()
+    log.setLevel(logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield datasets
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 (the library and Arrow raise many kinds of errors on damaged files)
+        cause = error.__cause__ or error
+        line = ascii((str(cause).splitlines() or [""])[0])[1:-1][:300]
+        raise UsageError(
+            f"{shown}: expected shards that the datasets library can read, found {type(cause).__name__}: {line}; "
+            f"replace the files, or free space in {_cache_root()}"
+        ) from None
+    finally:
+        log.setLevel(level)
+        if not is_disabled:
+            datasets.enable_progress_bars()
+
+
+def _bytes(cell: Any) -> bytes:
+    data = cell["bytes"] if isinstance(cell, dict) else cell
+    if not isinstance(data, bytes):
+        raise OSError("the row holds no image bytes")
+    return data
+
+
+def _cache_root() -> Path:
+    return copies.cache() / "datasets"
+
+
+def _cache(files: Sequence[Path]) -> str:
+    """Return the folder for the copies of files; another one when a file changes."""
+    return str(_cache_root() / fingerprint([str(file.absolute()) for file in files], stamps(files)))
+
+
+def _parquet_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
+    """Return the image and the label column; images are bytes, so that the library never opens a file that they name."""
+    schema = pq.read_schema(files[0])
+    image, label = _image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)
+    known = datasets.Features.from_arrow_schema(pa.schema([schema.field(label)], schema.metadata))
+
+    def examples(files: Sequence[Path]) -> Iterator[dict[str, Any]]:
+        for file in files:
+            with pq.ParquetFile(file, buffer_size=_BUFFER, pre_buffer=False) as opened:
+                for batch in opened.iter_batches(_BATCH, columns=[image, label]):
+                    cells, labels = (batch.column(name).to_pylist() for name in (image, label))
+                    for cell, one in zip(cells, labels, strict=True):
+                        yield {image: cell["bytes"] if isinstance(cell, dict) else cell, label: one}
+
+    features = datasets.Features({image: datasets.Value("large_binary"), **known})
+    return datasets.Dataset.from_generator(
+        examples, features, _cache(files), gen_kwargs={"files": [*files]}, writer_batch_size=_BATCH
+    )
+
+
+def _saved_rows(datasets: Any, shown: str, files: Sequence[Path], label: str | None) -> Any:
+    """Return the image and the label column of a folder that the library wrote."""
+    rows = datasets.load_from_disk(str(files[0].parent)).with_format(None)
+    rows.data.validate(full=True)  # a wrong offset in a file that is mapped into memory would end the process
+    schema = rows.features.arrow_schema
+    columns = [_image_column(shown, schema), _label_column(shown, schema.names, LABELS, label)]
+    return rows.select_columns(columns).cast_column(columns[0], datasets.Image(decode=False))
+
+
+def _tar_rows(shown: str, files: Sequence[Path]) -> Any:
+    """Return the image and the label column, the key and the tar of each sample."""
+    from datasets.packaged_modules.webdataset.webdataset import WebDataset
+
+    members = [name.lower() for file in files for name in _plain_members(file)]
+    if not any(name.endswith(TAR_IMAGES) for name in members):
+        raise UsageError(f"{shown}: expected images ({', '.join(TAR_IMAGES)}) in the tars, found none; check the path")
+    # The library's own decoders take class numbers only, and read other members with torch.load, CBOR and more. It would also take
+    # a file in the working folder for an image of the same name. So everything but the labels stays bytes.
+    changes: dict[str, Any] = {"DECODERS": {"cls": _label_in_cls, "txt": _label_in_txt, "json": _label_in_json}}
+    changes |= {f"{kind}_EXTENSIONS": () for kind in ("IMAGE", "AUDIO", "VIDEO", "MESH")}
+    builder = type("ImagesInTars", (WebDataset,), changes)(
+        cache_dir=_cache(files),
+        data_files={"test": [glob.escape(str(file.absolute())) for file in files]},
+        writer_batch_size=_BATCH,
+    )
+    builder.download_and_prepare()
+    rows = builder.as_dataset(split="test")
+    images = [name for name in rows.column_names if name.lower() in TAR_IMAGES]
+    if len(images) != 1:
+        raise UsageError(f"{shown}: expected one image per sample, found {', '.join(images)}; remove the others")
+    label = _label_column(shown, [name for name in TAR_LABELS if name in rows.column_names][:1], TAR_LABELS, None)
+    return rows.select_columns([images[0], label, "__key__", "__url__"])
+
+
+def _plain_members(tar: Path) -> list[str]:
+    """Return the names of the files in a tar; a file that could unpack to more than the tar's own size is refused."""
+    try:
+        with tarfile.open(tar, "r:") as opened:
+            members = [member for member in opened if member.isreg()]
+    except (tarfile.TarError, OSError) as error:
+        raise UsageError(
+            f"{tar}: expected an uncompressed tar, found none that can be read ({error}); unpack or replace it"
+        ) from None
+    for member in members:
+        if member.issparse() or member.name.lower().endswith(_COMPRESSED):
+            raise UsageError(f"{tar}: expected plain files, found {member.name[:200]!a}, which is compressed; unpack it")
+    names = [member.name for member in members]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise UsageError(f"{tar}: expected each file once, found {twice[0][:200]!a} twice; remove one")
+    return names
+
+
+def _label_in_txt(data: bytes) -> str:
+    label = data.decode().strip()
+    if not label:
+        raise ValueError("an empty label")
+    return label
+
+
+def _label_in_cls(data: bytes) -> int | str:
+    label = _label_in_txt(data)
+    return int(label) if label.removeprefix("-").isdecimal() else label
+
+
+def _label_in_json(data: bytes) -> int | str:
+    content = json.loads(data)
+    label = next((content[key] for key in JSON_KEYS if key in content), None) if isinstance(content, dict) else None
+    if isinstance(label, bool) or not isinstance(label, int | str):
+        raise ValueError(f"no label in {JSON_KEYS} of a .json file")
+    return label
+
+
+def _image_column(shown: str, schema: pa.Schema) -> str:
+    """Return the name of the one column that can be the image."""
+    found = [field.name for field in schema if _is_image(field.type)]
+    named = [name for name in found if name.lower() in IMAGES]
+    if len(named or found) == 1:
+        return str((named or found)[0])
+    what = f"several ({', '.join(found)})" if found else f"none among {', '.join(schema.names)}"
+    raise UsageError(f"{shown}: expected one image column (struct<bytes, path> or binary), found {what}; name it 'image'")
+
+
+def _is_image(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        return any(field.name == "bytes" and _is_image(field.type) for field in kind)
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _label_column(shown: str, names: Sequence[str], known: Sequence[str], asked: str | None) -> str:
+    """Return the name of the label column: the one asked for, or the one with a known name."""
+    found = [name for name in names if name.lower() in known] if asked is None else [asked]
+    if len(found) != 1 or found[0] not in names:
+        wanted = repr(asked) if asked is not None else f"one of {', '.join(known)}"
+        remedy = "add it" if known is TAR_LABELS else "give --label-column"
+        raise UsageError(f"{shown}: expected a label ({wanted}), found {', '.join(names) or 'none'}; {remedy}")
+    return found[0]

@@ -1,0 +1,176 @@
+"""NPY and NPZ files with arrays of predictions, targets or confusion counts. Nothing is ever unpickled.
+
+An array has one row per epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
+epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes. The arrays of an NPZ file have the
+names ``predictions`` or ``confusions``, ``targets``, ``epochs`` and ``scores``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.errors import UsageError
+from dsi_cli.predictions.classes import Ints, Labels
+from dsi_cli.predictions.epoch_predictions import EpochPredictions
+
+EXPECTED = (
+    "predictions (epochs, samples) or confusions (epochs, C, C), in an NPZ file under these names "
+    "(also read: targets, epochs, scores)"
+)
+MAX_BYTES = 8 * 2**30
+"""Of all arrays in an NPZ file when they are unpacked."""
+
+
+def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
+    """Return what an NPY or NPZ file holds, in order of its rows.
+
+    Parameters
+    ----------
+    path
+        The file.
+    axis : "rows" or "columns"
+        The axis of a confusion matrix that is the truth.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or its arrays have other names, shapes or types.
+    """
+    arrays = _load(path)
+    if "" in arrays:
+        array = arrays.pop("")
+        arrays["confusions" if array.ndim == 3 else "predictions"] = array
+    error = UsageError(
+        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez"
+    )
+    predictions, confusions = arrays.get("predictions"), arrays.get("confusions")
+    if (predictions is None) == (confusions is None):
+        raise error
+    if confusions is not None:
+        if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2] or not confusions.size:
+            raise error
+        contents = [{"counts": one} for one in _counts(confusions if axis == "rows" else confusions.swapaxes(1, 2), path)]
+    else:
+        assert predictions is not None
+        if predictions.ndim not in (1, 2) or not predictions.size:
+            raise error
+        contents = _predictions(np.atleast_2d(predictions), arrays, error, path)
+    epochs = _epochs(arrays.get("epochs"), len(contents), path)
+    return [
+        EpochPredictions(f"{path}, row {row}" if epoch is None else f"{path}, epoch {epoch}", epoch, **content)
+        for row, (content, epoch) in enumerate(zip(contents, epochs, strict=True))
+    ]
+
+
+def read_targets(path: Path) -> Labels:
+    """Return the targets ``(samples,)`` in an NPY file, or in the array ``targets`` of an NPZ file.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or its array has another name, shape or type.
+    """
+    arrays = _load(path)
+    targets = arrays.get("", arrays.get("targets"))
+    if targets is None or targets.ndim != 1 or not targets.size:
+        raise UsageError(
+            f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; "
+            "save them with numpy.save"
+        )
+    return _labels(targets, str(path))
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file by name; the array of an NPY file has the name ""."""
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                arrays = {"": loaded}
+                if file.read(1):
+                    raise ValueError("more than one array in an NPY file")
+            else:
+                if sum(member.file_size for member in loaded.zip.infolist()) > MAX_BYTES:
+                    raise ValueError(f"more than {MAX_BYTES >> 30} GB when unpacked")
+                arrays = {name: loaded[name] for name in loaded.files}
+        for array in arrays.values():
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufUS" or not array.dtype.itemsize:
+                raise TypeError(f"neither numbers nor text but {getattr(array, 'dtype', 'bytes')}")
+    except Exception as error:  # noqa: BLE001 (NumPy and zipfile raise many kinds of errors on damaged files)
+        reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:160]
+        raise UsageError(
+            f"{path}: expected arrays that NumPy saved, without pickled objects, found a file that cannot be read ({reason}); "
+            "write it again with numpy.save or numpy.savez"
+        ) from None
+    return arrays
+
+
+def _shapes(arrays: Mapping[str, NDArray[Any]]) -> str:
+    return ", ".join(f"{name[:40]!a} {array.shape}" for name, array in [*arrays.items()][:8]) or "no array"
+
+
+def _predictions(
+    predictions: NDArray[Any], arrays: Mapping[str, NDArray[Any]], error: UsageError, path: Path
+) -> list[dict[str, Any]]:
+    """Return the fields of each epoch; targets of ``(samples,)`` hold for all epochs."""
+    labels = _labels(predictions, f"{path}, predictions")
+    fields: dict[str, Any] = {"predictions": labels}
+    if "targets" in arrays:
+        if arrays["targets"].shape not in (predictions.shape, predictions.shape[1:]):
+            raise error
+        targets = np.broadcast_to(arrays["targets"], predictions.shape)
+        fields["targets"] = _labels(targets, f"{path}, targets")
+    if "scores" in arrays:
+        if arrays["scores"].shape != predictions.shape or arrays["scores"].dtype.kind != "f":
+            raise error
+        fields["scores"] = arrays["scores"]
+    return [{name: values[row] for name, values in fields.items()} for row in range(len(predictions))]
+
+
+def _labels(values: NDArray[Any], where: str) -> Labels:
+    """Return the labels in an array of class numbers or class names."""
+    if values.dtype.kind not in "US":
+        return Labels(_whole(values, where, "class numbers, such as scores.argmax(axis=-1)"))
+    import pyarrow as pa
+
+    try:
+        texts = pa.array(values.astype(values.dtype.newbyteorder("=")).ravel()).cast(pa.string()).dictionary_encode()
+    except (pa.ArrowException, UnicodeError):
+        raise UsageError(f"{where}: expected class names in UTF-8, found other bytes; save them as UTF-8") from None
+    return Labels(texts.indices.to_numpy().reshape(values.shape), tuple(texts.dictionary.to_pylist()))
+
+
+def _counts(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
+    counts = _whole(values, f"{path}, confusions", "counts of samples, which are not rates or normalised rows")
+    if (counts < 0).any():
+        raise UsageError(f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it")
+    return counts.astype(np.int64)
+
+
+def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | list[None]:
+    if values is None:
+        return [None] * rows
+    epochs: list[int] = _whole(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
+    if values.size != rows or len({*epochs}) < rows:
+        raise UsageError(
+            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch of each row"
+        )
+    return epochs
+
+
+def _whole(values: NDArray[Any], where: str, expected: str) -> Ints:
+    """Return whole numbers as integers in the byte order of the machine; integers keep their type."""
+    if values.dtype.kind in "iu":
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype.kind not in "bf":
+        raise UsageError(f"{where}: expected {expected}; found values of type {values.dtype}; save others")
+    with np.errstate(invalid="ignore"):
+        numbers = values.astype(np.int64)
+    if (numbers != values).any():
+        raise UsageError(f"{where}: expected {expected}; found {values[numbers != values][0]:.6g}; save others")
+    return numbers

@@ -1,0 +1,418 @@
+"""Parquet and WebDataset shards: columns, labels, order, damage, memory, and no network."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import socket
+import subprocess
+import sys
+import tarfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from evaluation.layouts import write_parquet, write_tar
+from PIL import Image
+
+from dsi_cli.errors import UsageError
+from dsi_cli.evaluation.datasets import open_samples
+from dsi_cli.evaluation.images import open_bytes
+from dsi_cli.evaluation.shards import member_bytes, open_shards, row_bytes
+
+pytest_plugins = ("analysed", "trained")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """Give each test a cache of its own, and refuse every connection."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("a connection"))
+    return tmp_path / "cache" / "dsi" / "datasets"
+
+
+@pytest.fixture
+def data(grey_images):
+    return [path.read_bytes() for path in sorted((grey_images / "Bag").iterdir())[:6]]
+
+
+# Parquet
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("image", ["image", "img", "picture"])
+def test_parquet_with_both_kinds_of_image_column_is_read(tmp_path, data, cache, plain, image):
+    path = write_parquet(tmp_path / "d[1] x" / "a#.parquet", data, [2, 0, 1, 1, 0, 2], image=image, plain=plain)
+    samples = open_shards("a.parquet", [path])
+    assert samples.targets.tolist() == [2, 0, 1, 1, 0, 2]
+    assert samples.names is None
+    assert samples.source == "parquet a.parquet (6 images, 3 classes)"
+    assert samples.paths == [f"{path}#{row}" for row in range(6)]
+    assert [row_bytes(path, row) for row in range(6)] == data
+    assert samples.image(5).size == (28, 28)
+    assert list(cache.iterdir())
+    assert [file.name for file in path.parent.iterdir()] == ["a#.parquet"]
+
+
+def test_parquet_metadata_hold_the_names(tmp_path, data):
+    path = write_parquet(tmp_path / "a.parquet", data, [2, 0, 1, 1, 0, 2], names=["a", "b", "c", "d"])
+    assert open_shards("a", [path]).names == ("a", "b", "c", "d")
+
+
+def test_parquet_that_the_library_wrote_is_read(tmp_path, data):
+    import datasets
+
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
+    columns = {"image": [{"bytes": one, "path": "x.png"} for one in data], "label": [1, 0] * 3}
+    datasets.Dataset.from_dict(columns, features).to_parquet(tmp_path / "a.parquet")
+    samples = open_shards("a", [tmp_path / "a.parquet"])
+    assert samples.names == ("a", "b")
+    assert samples.targets.tolist() == [1, 0] * 3
+    assert samples.image(0).size == (28, 28)
+
+
+def test_parquet_labels_may_be_names(tmp_path, data):
+    samples = open_shards("a", [write_parquet(tmp_path / "a.parquet", data, ["dog", "cat", "dog", "dog", "cat", "cat"])])
+    assert samples.names == ("cat", "dog")
+    assert samples.targets.tolist() == [1, 0, 1, 1, 0, 0]
+
+
+def test_parquet_files_are_read_in_their_order(tmp_path, data):
+    files = [write_parquet(tmp_path / f"{n}.parquet", data[n : n + 3], [*"abc"[n : n + 2], "z"]) for n in (1, 0)]
+    samples = open_shards("*.parquet", files)
+    assert samples.names == ("a", "b", "c", "z")
+    assert samples.targets.tolist() == [1, 2, 3, 0, 1, 3]
+    assert samples.paths[3] == f"{files[1]}#0"
+    np.testing.assert_array_equal(np.asarray(samples.image(3)), np.asarray(open_bytes(data[0])))
+
+
+def _with(path, **columns):
+    table = pq.read_table(path)
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(values))
+    pq.write_table(table, path)
+    return path
+
+
+def test_parquet_of_cifar100_has_its_fine_labels(tmp_path, data):
+    path = write_parquet(tmp_path / "a.parquet", data, [5] * 6, column="fine_label", image="img")
+    _with(path, coarse_label=[1] * 6)
+    fine, coarse = open_shards("a", [path]), open_shards("a", [path], "coarse_label")
+    assert (set(fine.targets), set(coarse.targets)) == ({5}, {1})
+    assert fine.id != coarse.id
+
+
+def test_parquet_that_changes_is_read_again(tmp_path, data):
+    path = write_parquet(tmp_path / "a.parquet", data, [5] * 6)
+    first = open_shards("a", [path])
+    write_parquet(path, data[::-1], [4, 3] * 3)
+    second = open_shards("a", [path])
+    assert second.targets.tolist() == [4, 3] * 3
+    assert first.id != second.id
+    np.testing.assert_array_equal(np.asarray(second.image(0)), np.asarray(first.image(5)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "message"),
+    [
+        (
+            {"target": [0] * 6},
+            None,
+            r"expected a label \(one of .*\), found image, label, target; give --label-column$",
+        ),
+        ({}, "fine", r"expected a label \('fine'\), found image, label; give --label-column$"),
+        (
+            {"score": [0.5] * 6},
+            "score",
+            r"a.parquet#0: expected a number or a name in 'score', found '0.5'; correct",
+        ),
+    ],
+)
+def test_parquet_with_an_unclear_label_column_is_refused(tmp_path, data, columns, label, message):
+    path = _with(write_parquet(tmp_path / "a.parquet", data, [0] * 6), **columns)
+    with pytest.raises(UsageError, match=message):
+        open_shards("a", [path], label)
+
+
+def test_parquet_with_several_image_columns_has_one_called_image(tmp_path, data):
+    path = _with(write_parquet(tmp_path / "a.parquet", data, [0] * 6), mask=[b""] * 6, other=[b""] * 6)
+    assert open_shards("a", [path]).image(0).size == (28, 28)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"label": [0]}, r"expected one image column .*, found none among label; name it 'image'$"),
+        ({"one": [b""], "two": [b""], "label": [0]}, r"expected one image column .*, found several \(one, two\); name it"),
+        ({"image": [b""], "kind": ["x"]}, r"expected a label \(one of label, .*\), found image, kind; give"),
+        (
+            {"image": [b""] * 2, "label": [0, None]},
+            r"a.parquet#1: expected a number or a name in 'label', found 'None'; correct or remove it$",
+        ),
+        ({"image": [b""] * 2, "label": [0, -1]}, r"a.parquet#1: expected a class number of 0 or more, found -1;"),
+        (
+            {"image": pa.array([], pa.binary()), "label": pa.array([], pa.int64())},
+            r"expected shards that the datasets library",
+        ),
+    ],
+)
+def test_parquet_without_images_or_labels_is_refused(tmp_path, columns, message):
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    with pytest.raises(UsageError, match=message) as caught:
+        open_shards("a", [tmp_path / "a.parquet"])
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_or_differing_parquet_is_refused_in_one_line(tmp_path, data, capfd):
+    whole = write_parquet(tmp_path / "a.parquet", data, [0] * 6).read_bytes()
+    other = write_parquet(tmp_path / "b.parquet", data, [0] * 6, column="target")
+    for content in (b"PAR1 and no more", whole[:-9], whole[:100] + b"\xff" * 400 + whole[500:], whole):
+        (tmp_path / "a.parquet").write_bytes(content)
+        with pytest.raises(
+            UsageError, match=r"^shown: expected shards that the datasets library can read, found .*; repl"
+        ) as caught:
+            open_shards("shown", [tmp_path / "a.parquet", other])
+        assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_row_without_bytes_is_a_bad_image(tmp_path, data):
+    path = write_parquet(tmp_path / "a.parquet", [data[0], None], [0, 0])
+    samples = open_shards("a", [path])
+    assert np.asarray(samples.image(0)).shape == (28, 28)
+    with pytest.raises(OSError, match=r"^the row holds no image bytes$"):
+        samples.image(1)
+    with pytest.raises(OSError, match=r"^the row holds no image bytes$"):
+        row_bytes(path, 1)
+    with pytest.raises(UsageError, match=r"a.parquet: expected a row 2, found 2 rows; the file has changed"):
+        row_bytes(path, 2)
+
+
+def test_an_image_that_only_names_a_file_is_not_opened(tmp_path, data):
+    (tmp_path / "secret.png").write_bytes(data[0])
+    cells = [{"bytes": None, "path": str(tmp_path / "secret.png")}, {"bytes": None, "path": "http://localhost/x.png"}]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(cells, kind), "label": [0, 0]}), tmp_path / "a.parquet")
+    samples = open_shards("a", [tmp_path / "a.parquet"])
+    for sample in range(2):
+        with pytest.raises(OSError, match="the row holds no image bytes"):
+            samples.image(sample)
+
+
+IN_LITTLE_MEMORY = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from dsi_cli.evaluation.shards import open_shards, row_bytes
+
+file = Path(sys.argv[1])
+samples = open_shards("a", [file])
+order = np.random.default_rng(0).permutation(len(samples))
+with ThreadPoolExecutor(4) as pool:
+    assert list(pool.map(lambda row: samples.image(row).getpixel((0, 0))[0], order)) == [row % 256 for row in order]
+assert row_bytes(file, 7999)
+print(pa.default_memory_pool().max_memory())
+"""
+
+
+def test_one_large_row_group_is_read_in_any_order_by_threads_and_in_little_memory(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (58, 58, 3), dtype=np.uint8)
+    cells = []
+    for row in range(8000):
+        noise[0, 0, 0] = row % 256
+        buffer = io.BytesIO()
+        Image.fromarray(noise).save(buffer, "BMP")
+        cells.append(buffer.getvalue())
+    pq.write_table(
+        pa.table({"image": cells, "label": [0] * 8000}), tmp_path / "a.parquet", use_dictionary=False, compression="none"
+    )
+    assert (pq.read_metadata(tmp_path / "a.parquet").num_row_groups, (tmp_path / "a.parquet").stat().st_size > 80e6) == (
+        1,
+        True,
+    )
+    command = [sys.executable, "-c", IN_LITTLE_MEMORY, str(tmp_path / "a.parquet")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(ended.stdout) < 30e6  # bytes, of 80 MB; a page of the file is 10
+
+
+def test_a_saved_data_set_is_read_where_it_is(tmp_path, data, cache):
+    import datasets
+
+    features = datasets.Features({"label": datasets.ClassLabel(names=["a", "b"]), "image": datasets.Image()})
+    columns = {"image": [{"bytes": one, "path": None} for one in data], "label": [1, 0] * 3}
+    test = datasets.Dataset.from_dict(columns, features)
+    datasets.DatasetDict({"train": test.select([0]), "test": test.with_format("torch")}).save_to_disk(tmp_path / "saved")
+    samples = open_samples(str(tmp_path / "saved"))
+    assert (samples.names, samples.targets.tolist(), samples.paths) == (("a", "b"), [1, 0] * 3, [None] * 6)
+    assert samples.source == f"arrow {tmp_path}/saved/test (6 images, 2 classes)"
+    np.testing.assert_array_equal(np.asarray(samples.image(5)), np.asarray(open_bytes(data[5])))
+    assert len(open_samples(str(tmp_path / "saved"), train=True)) == 1
+    assert not cache.exists()
+    (tmp_path / "saved" / "test" / "state.json").write_text("[")
+    with pytest.raises(UsageError, match=r"expected .* that the datasets library can read, found JSONDecodeError: "):
+        open_samples(str(tmp_path / "saved"))
+
+
+def test_a_damaged_saved_data_set_is_read_or_refused_in_one_line(tmp_path, data):
+    import datasets
+
+    columns = {"image": [{"bytes": one, "path": None} for one in data], "label": ["a", "b"] * 3}
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    datasets.Dataset.from_dict(columns, features).save_to_disk(tmp_path / "saved")
+    (file,) = (tmp_path / "saved").glob("*.arrow")
+    whole, generator = file.read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(100):
+        changed = bytearray(whole)
+        for _ in range(5):
+            changed[generator.randrange(len(changed))] = generator.randrange(256)
+        file.write_bytes(changed)
+        try:
+            open_samples(str(tmp_path / "saved"))
+        except UsageError as error:
+            refused += "\n" not in str(error)
+    assert refused > 5
+
+
+# WebDataset
+
+
+@pytest.mark.parametrize(
+    ("labels", "targets", "names"),
+    [
+        ([("cls", b"3"), ("cls", b"0\n")], [3, 0], None),
+        ([("cls", b"dog"), ("cls", b"cat")], [1, 0], ("cat", "dog")),
+        ([("txt", b"dog\n"), ("txt", b"cat")], [1, 0], ("cat", "dog")),
+        ([("txt", b"1"), ("txt", b"0")], [1, 0], ("0", "1")),
+        ([("json", json.dumps({"label": 1}).encode()), ("json", json.dumps({"cls": 0, "x": 9}).encode())], [1, 0], None),
+        ([("json", b'{"class": "dog"}'), ("json", b'{"target": "cat"}')], [1, 0], ("cat", "dog")),
+    ],
+)
+def test_every_kind_of_label_in_a_tar_is_read(tmp_path, data, labels, targets, names):
+    content = [item for n, (kind, label) in enumerate(labels) for item in ((f"{n}.png", data[n]), (f"{n}.{kind}", label))]
+    samples = open_shards("a.tar", [write_tar(tmp_path / "a.tar", content)])
+    assert samples.targets.tolist() == targets
+    assert samples.names == names
+    assert samples.source == "tar a.tar (2 images, 2 classes)"
+    assert samples.paths == [f"{tmp_path}/a.tar/0.png", f"{tmp_path}/a.tar/1.png"]
+
+
+def test_an_image_in_a_tar_is_not_replaced_by_a_file_of_its_name(tmp_path, data, monkeypatch):
+    path = write_tar(tmp_path / "a.tar", [("0.png", data[0]), ("0.cls", b"0")])
+    (tmp_path / "0.png").write_bytes(data[1])
+    monkeypatch.chdir(tmp_path)
+    samples = open_shards("a", [path])
+    np.testing.assert_array_equal(np.asarray(samples.image(0)), np.asarray(open_bytes(data[0])))
+
+
+def test_other_members_of_a_tar_are_not_decoded(tmp_path, data):
+    one = [
+        ("0.json", b'{"label": 2}'),
+        ("0.txt", b"a caption"),
+        ("0.cls", b"1"),
+        ("0.png", data[0]),
+        ("0.pth", b"no pickle"),
+    ]
+    assert open_shards("a", [write_tar(tmp_path / "a.tar", one)]).targets.tolist() == [1]
+
+
+def test_keys_in_a_tar_end_at_the_first_dot_and_have_folders(tmp_path, data):
+    content = [("x/0.seg.png", b"a mask"), ("x/0.png", data[0]), ("x/0.cls", b"0")]
+    content += [("y/0.seg.png", b"a mask"), ("y/0.png", data[1]), ("y/0.cls", b"1")]
+    samples = open_shards("a", [write_tar(tmp_path / "a.tar", content)])
+    assert [path.split(".tar/")[1] for path in samples.paths] == ["x/0.png", "y/0.png"]
+    assert samples.targets.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("kind", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_members_of_tars_are_read_from_any_thread(tmp_path, data, kind):
+    name = "folder-" * 10 + "/" + "name" * 20
+    content = [(f"{name}{n}.{kind_}", body) for n in range(4) for kind_, body in (("png", data[n]), ("cls", b"%d" % n))]
+    files = [write_tar(tmp_path / f"{n}.tar", content, format=kind) for n in (1, 0)]
+    assert [member_bytes(files[0], one) for one, _ in content] == [body for _, body in content]
+    samples = open_shards("*.tar", files)
+    assert [path.startswith(str(files[0])) for path in samples.paths] == [True] * 4 + [False] * 4
+    assert samples.id != open_shards("*.tar", files[::-1]).id
+    with ThreadPoolExecutor(4) as pool:
+        images = list(pool.map(lambda n: np.asarray(samples.image(n % 8)), range(40)))
+    for number, image in enumerate(images):
+        np.testing.assert_array_equal(image, images[number % 4])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], r"^shown: expected images \(jpg, .*gif\) in the tars, found none; check the path$"),
+        ([("0.cls", b"0")], r"^shown: expected images"),
+        (
+            [("0.png", b""), ("0.xml", b"")],
+            r"^shown: expected a label \(one of cls, txt, json\), found none; add it$",
+        ),
+        ([("0.png", b""), ("0.jpg", b""), ("0.cls", b"0")], "expected one image per sample, found png, jpg; remove"),
+        (
+            [("0.png", b""), ("0.png", b""), ("0.cls", b"0")],
+            r"a.tar: expected each file once, found '0.png' twice; remove one$",
+        ),
+        ([("0.png", b""), ("0.txt", b" ")], "found ValueError: an empty label"),
+        ([("0.png", b""), ("0.cls", b"\xff\xfe")], "found UnicodeDecodeError"),
+        ([("0.png", b""), ("0.json", b"{")], "found JSONDecodeError"),
+        ([("0.png", b""), ("0.json", b"[" * 100_000)], "found RecursionError"),
+        ([("0.png", b""), ("0.json", b"[1]")], "found ValueError: no label in"),
+        ([("0.png", b""), ("0.json", b'{"label": 0.5}')], "found ValueError: no label in"),
+        ([("0.png", b""), ("0.json", b'{"label": true}')], "found ValueError: no label in"),
+        ([("0.png", b""), ("0.cls", b"-1")], r"a.tar/0.png: expected a class number of 0 or more, found -1;"),
+        (
+            [("0.png", b""), ("0.cls", b"1"), ("1.png", b""), ("1.txt", b"a")],
+            "don't share the same prefix or the same types",
+        ),
+        (
+            [("0.png", b""), ("0.txt.gz", b"\x1f\x8b")],
+            r"a.tar: expected plain files, found '0.txt.gz', which is compressed; unp",
+        ),
+    ],
+)
+def test_a_tar_without_images_or_labels_is_refused_in_one_line(tmp_path, content, message, capfd):
+    with pytest.raises(UsageError, match=message) as caught:
+        open_shards("shown", [write_tar(tmp_path / "a.tar", content)])
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_compressed_or_damaged_tars_are_refused(tmp_path, data):
+    message = r"a.tar: expected an uncompressed tar, found none that can be read \(.*\); unpack or replace it$"
+    path = write_tar(tmp_path / "a.tar", [("0.png", data[0])], mode="w:gz")
+    with pytest.raises(UsageError, match=message):
+        open_shards("a", [path])
+    path.write_bytes(b"no tar")
+    with pytest.raises(UsageError, match=message):
+        open_shards("a", [path])
+
+
+def test_without_the_library_the_command_that_installs_it_is_named(tmp_path, data, monkeypatch):
+    path = write_parquet(tmp_path / "a.parquet", data, [0] * 6)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(
+        UsageError, match=r"^this kind of data needs the package datasets: pip install 'dsi-cli\[datasets\]'$"
+    ):
+        open_shards("a", [path])
+    assert row_bytes(path, 3) == data[3]
+
+
+def test_parquet_in_any_order_gives_the_matrices_of_the_folder(own_run, few, tmp_path, evaluate):
+    names, files = sorted(place.name for place in few.iterdir()), sorted(few.glob("*/*.png"))
+    mixed = [file for start in range(3) for file in files[start::3]]
+    labels = [names.index(file.parent.name) for file in mixed]
+    write_parquet(tmp_path / "test.parquet", [file.read_bytes() for file in mixed], labels, names=names)
+    folder = evaluate(own_run.folder, *own_run.options, "--templates", data=few)
+    ran = evaluate(
+        own_run.folder, *own_run.options, "--templates", "--cache", 0, data=tmp_path / "test.parquet", out="other"
+    )
+    assert ran.code == folder.code == 0, ran.stderr
+    for epoch in sorted(ran.curves("metric == 'accuracy'")["epoch"]):
+        np.testing.assert_array_equal(ran.counts(epoch), folder.counts(epoch))
+        np.testing.assert_allclose(ran.matrix("tncsm-test", epoch), folder.matrix("tncsm-test", epoch), atol=1e-6)

@@ -1,0 +1,254 @@
+"""Parquet and CSV with one row per sample, and tables that are refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dsi_cli.errors import UsageError
+from dsi_cli.predictions.files import read
+
+NAMES = np.array(["cat", "dog", "aquarium_fish", "7"])
+EPOCHS, SAMPLES = 3, 40
+FORMATS = ["a.parquet", "a.csv"]
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes columns as Parquet or CSV, by the name's suffix."""
+
+    def write(name, columns):
+        table = pa.table(columns)
+        if name.endswith(".parquet"):
+            pa.parquet.write_table(table, tmp_path / name)
+        else:
+            pa.csv.write_csv(table, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def columns(targets, predictions):
+    return {
+        "epoch": np.repeat(np.arange(EPOCHS), SAMPLES),
+        "target": np.tile(targets, EPOCHS),
+        "prediction": predictions.ravel(),
+    }
+
+
+def shuffled(columns):
+    order = np.random.default_rng(5).permutation(EPOCHS * SAMPLES)
+    return {name: np.asarray(values)[order] for name, values in columns.items()}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda codes: codes,
+        lambda codes: NAMES[codes],
+        lambda codes: np.where(codes == 3, "7", codes.astype(str)),
+        lambda codes: codes.astype(np.uint8),
+        lambda codes: pa.array(NAMES[codes]).dictionary_encode(),
+        lambda codes: pa.array(NAMES[codes].tolist(), pa.large_string()),
+    ],
+)
+def test_labels_are_names_or_numbers(write, counts_of, columns, counts, name, form):
+    texts = (
+        columns
+        | {what: form(columns[what]) for what in ("target", "prediction")}
+        | {"other": ["x"] * len(columns["epoch"])}
+    )
+    assert_array_equal(counts_of(write(name, texts)), counts)
+
+
+def test_numbers_in_a_dictionary_or_as_floats_are_numbers(write, counts_of, columns, counts):
+    coded = columns | {"target": pa.array(columns["target"]).dictionary_encode()}
+    assert_array_equal(counts_of(write("a.parquet", coded)), counts)
+    assert_array_equal(
+        counts_of(write("a.parquet", {name: values.astype(float) for name, values in columns.items()})), counts
+    )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, predictions, targets, name):
+    samples = np.tile(np.arange(SAMPLES), EPOCHS)
+    more = {"sample": samples, "path": [f"{n}.png" for n in samples], "score": samples / 64 + columns["epoch"]}
+    found = read(write(name, shuffled(columns | more))).outcomes(range(EPOCHS), 4, NAMES)
+    for epoch, outcome in found.items():
+        assert_array_equal(outcome.predictions, predictions[epoch])
+        assert_array_equal(outcome.targets, targets)
+        assert_array_equal(outcome.samples, range(SAMPLES))
+        assert_array_equal(outcome.scores, np.arange(SAMPLES) / 64 + epoch)
+        assert outcome.paths == [f"{n}.png" for n in range(SAMPLES)]
+
+
+def test_a_path_and_a_score_may_be_missing(write, columns):
+    more = {"path": pa.array([None, "b.png"] * 60), "score": pa.array([0.5, None] * 60)}
+    outcome = read(write("a.parquet", columns | more)).outcomes(range(EPOCHS), 4)[1]
+    assert list(outcome.paths[:2]) == [None, "b.png"]
+    assert_array_equal(outcome.scores[:2], [0.5, np.nan])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets, counts, name):
+    truth = save("targets.npy", targets)
+    samples = {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}
+    del columns["target"]
+    assert_array_equal(counts_of(write(name, columns), truth), counts)
+    assert_array_equal(counts_of(write(name, shuffled(columns | samples)), truth), counts)
+    assert_array_equal(counts_of(write(name, columns)), counts)  # the file is next to it
+    truth.unlink()
+    with pytest.raises(UsageError, match="expected a target for each prediction, found none; give them with --targets"):
+        read(write(name, columns))
+    with pytest.raises(UsageError, match=r"epoch 0: expected 39 predictions, as targets.npy has targets, found 40"):
+        read(write(name, columns), save("targets.npy", targets[1:]))
+
+
+@pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
+def test_targets_are_a_column_in_the_order_of_the_samples(write, save, counts_of, targets, predictions, counts, name):
+    order = np.random.default_rng(0).permutation(len(targets))
+    truth = write(name, {"sample": order, "target": NAMES[targets][order]})
+    assert_array_equal(counts_of(save("preds.npy", predictions), truth), counts)
+    with pytest.raises(UsageError, match=r"expected the column target \(also read: sample\); found 'sample'; name the"):
+        read(save("preds.npy", predictions), write(name, {"sample": order}))
+
+
+def test_a_truth_in_two_places_must_agree(write, save, counts_of, columns, targets, counts):
+    path = write("a.csv", columns)
+    assert_array_equal(counts_of(path, save("targets.npy", targets)), counts)
+    targets = targets.copy()
+    targets[3] = (targets[3] + 1) % 3
+    with pytest.raises(UsageError, match=r"a.csv, epoch 0, row 4: the target is ., and . in targets.npy; give the targets"):
+        counts_of(path, save("targets.npy", targets))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_rows_of_other_runs_do_not_count(write, counts_of, columns, counts, name):
+    both = {what: np.concatenate([values, values[::-1]]) for what, values in columns.items()}
+    both["run"] = np.repeat(["cnn", "vit"], EPOCHS * SAMPLES)
+    both["prediction"][EPOCHS * SAMPLES :] = 0
+    path = write(name, both)
+    assert_array_equal(counts_of(path, run="cnn"), counts)
+    assert counts_of(path, run="vit")[:, :, 1:].sum() == 0
+    assert read(path).source == f"{name} (6 epochs of 2 runs, 40 samples)"
+    with pytest.raises(
+        UsageError, match="expected the predictions of one run, found 'cnn', 'vit'; keep the rows of one run"
+    ):
+        counts_of(path)
+    with pytest.raises(UsageError, match="expected rows of the run 'x', found only 'cnn', 'vit'"):
+        counts_of(path, run="x")
+    assert_array_equal(counts_of(write(name, columns), run="any"), counts)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_epoch_needs_no_column_and_several_do(write, save, counts_of, columns, targets, counts, name):
+    every = {what: values for what, values in columns.items() if what != "epoch"}
+    path = write(name, {what: values[:SAMPLES] for what, values in every.items()})
+    assert_array_equal(counts_of(path, epochs=[9]), counts[:1])
+    with pytest.raises(UsageError, match=f"{name} has no epochs, the run has 3 epochs: add a column 'epoch'"):
+        counts_of(path)
+    with pytest.raises(UsageError, match="expected each sample once, found sample 0 twice; add a column 'epoch'"):
+        read(write(name, every | {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}))
+    with pytest.raises(UsageError, match=r"expected 40 predictions, as t.npy has targets, found 120; add a column 'epoch'"):
+        read(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
+
+
+GOOD = "epoch,target,prediction\n0,cat,dog\n"
+EXPECTED = r"expected the columns epoch, target and prediction \(also read: sample, path, score, run\); found "
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("epoch,target,prediction\n", EXPECTED + "no rows"),
+        ("", "expected a table with the columns epoch, target and prediction .*, found Empty CSV file; write it again"),
+        ("image,class\n1.png,cat\n", EXPECTED + "'image', 'class'; name the columns so"),
+        ("epoch,Target,Pred\n0,cat,dog\n", EXPECTED + "'epoch', 'Target', 'Pred'"),
+        ("epoch;target;prediction\n0;cat;dog\n", EXPECTED + "'epoch;target;prediction'"),
+        (
+            "target,prediction,count\n0,1,20\n",
+            "expected one row per sample, found a column 'count'; give confusion counts in an NPZ",
+        ),
+        (GOOD + "1,cat\n", "expected a table with .*, found .*Expected 3 columns, got 2: 1,cat; write it again"),
+        (GOOD + "1,,cat\n", "epoch 1, row 2: the target '' is not a class"),
+        (
+            GOOD + "1,horse,cat\n",
+            "epoch 1, row 2: the target 'horse' is not a class: expected 0 to 3, or the name of .* .'cat', ",
+        ),
+        (GOOD + "1,cat,4\n", "epoch 1, row 2: the prediction '4' is not a class: expected 0 to 3"),
+        (GOOD + "x,cat,cat\n", "found .*invalid value 'x'"),
+        (GOOD + ",cat,cat\n", "expected a value in each row of the column epoch, found 1 rows without one; fill them in"),
+        (GOOD + "1.5,cat,cat\n", "expected int64 in the column epoch, found .*1.5.* was truncated"),
+        ("epoch,target,target,prediction\n0,1,1,1\n", "expected each column once, found epoch, target, target, prediction"),
+        (
+            "epoch,target,prediction,sample\n0,1,1,3\n0,1,1,3\n",
+            "expected each sample once, found sample 3 twice; keep one",
+        ),
+        (GOOD.encode("utf-16"), "found"),
+        (b"epoch,target,prediction\n0,caf\xe9,dog\n", "invalid UTF8"),
+        (b"\x00\x01\x02", "found"),
+    ],
+)
+def test_a_csv_file_of_another_form_is_refused(save, content, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        read(save("a.csv", content)).outcomes([0, 1], 4, NAMES)
+    assert len(str(caught.value).splitlines()) <= 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"target": pa.array([None, 1])}, "expected a value in each row of the column target, found 1 rows without one"),
+        ({"target": pa.array([0.0, np.nan])}, "expected int64 in the column target, found"),
+        ({"target": pa.array([[0], [1]])}, "expected int64 in the column target, found"),
+        ({"target": pa.array([b"a", b"b"])}, "expected int64 in the column target, found"),
+        ({"prediction": pa.array([0.0, 0.25])}, "expected int64 in the column prediction, found"),
+        ({"prediction": pa.array([0, 2**64 - 1], pa.uint64())}, "expected int64 in the column prediction, found"),
+        ({"epoch": pa.array([0, None])}, "expected a value in each row of the column epoch, found 1 rows"),
+        ({"path": pa.array([{"a": 1}, {"a": 2}])}, "expected string in the column path, found"),
+        ({"score": pa.array([[1.0], [1.0]])}, "expected float64 in the column score, found"),
+    ],
+)
+def test_columns_of_other_types_are_refused(write, changed, message):
+    columns = {"epoch": [0, 0], "target": [0, 1], "prediction": [0, 1]}
+    with pytest.raises(UsageError, match=message) as caught:
+        read(write("a.parquet", columns | changed))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_or_other_parquet_file_is_refused(save, write, columns):
+    whole = write("a.parquet", columns).read_bytes()
+    for content in (b"", b"cat", b"PAR1PAR1", whole[:-9], whole[100:], whole[:4] + b"\xff" * 60 + whole[64:]):
+        with pytest.raises(UsageError, match=r"expected a table with the columns .*, found .*; write it again"):
+            read(save("a.parquet", content))
+    with pytest.raises(UsageError, match=EXPECTED + "'epoch', 'Target', 'x'; name the columns so"):
+        read(write("a.parquet", {"epoch": [1], "Target": [2], "x": [3]}))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=200) | st.text(st.sampled_from('0123456789,;\t\n\r" catdogepoch.-'), max_size=60).map(str.encode))
+@pytest.mark.parametrize("start", [b"", b"epoch,target,prediction\n"])
+def test_any_bytes_are_read_or_refused_in_one_line(save, start, tail):
+    try:
+        read(save("a.csv", start + tail)).outcomes([0], 4, NAMES)
+    except UsageError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+@given(st.integers(0, 1200), st.binary(min_size=1, max_size=4))
+def test_a_changed_parquet_file_is_read_or_refused_in_one_line(write, save, at, change):
+    whole = write("a.parquet", {"epoch": [0, 0], "target": ["cat", "dog"], "prediction": [0, 1]}).read_bytes()
+    at %= len(whole)
+    try:
+        read(save("a.parquet", whole[:at] + change + whole[at + len(change) :])).outcomes([0], 4, NAMES)
+    except UsageError as error:
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
