@@ -101,8 +101,10 @@ def phases(
     begin = float(curve[0]) if start is None else start
     medians = _running_medians(curve)
     gain = float(medians.max()) - begin
+    if gain <= 0:
+        return Phases(reason="the curve does not rise above its start, so it stays within chance")
     if gain <= least_gain:
-        return Phases(reason=f"the curve rises by {max(gain, 0.0):.3g}, which is within chance (up to {least_gain:.3g})")
+        return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
     # Without a chance level, a curve that wanders is told from one that rises by how far its second half wanders.
     wanders = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
     if gain <= CLEAR * max(_noise(curve), wanders):

@@ -262,7 +262,7 @@ def test_phases_are_bands_behind_the_curve_they_were_found_on(
     analysed: Analysed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     rows = [
-        {"run": CNN, "curve": "sai excess ncsm,scsm", "phase": name, "first_epoch": first, "last_epoch": last}
+        {"run": CNN, "curve": "agreement ncsm,scsm", "phase": name, "first_epoch": first, "last_epoch": last}
         for name, first, last in (("surge", 0, 3), ("refinement", 3, 12), ("stabilisation", 12, 30))
     ]
     path = tmp_path / "phases.parquet"

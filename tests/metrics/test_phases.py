@@ -74,10 +74,10 @@ def test_points_without_a_value_are_left_out():
     [
         (saturating(np.arange(4)), {}, "4 epochs have a value; at least 5 are needed"),
         (saturating(np.arange(1)), {}, "1 epoch has a value; at least 5 are needed"),
-        (np.full(31, 0.25), {}, "the curve rises by 0, which is within chance"),
+        (np.full(31, 0.25), {}, "the curve does not rise above its start"),
         (saturating(EPOCHS), {"start": 0.0, "least_gain": 0.6}, "which is within chance (up to 0.6)"),
         (0.02 * EPOCHS, {}, "the curve still rises at its end, so its plateau is not known"),
-        (-saturating(EPOCHS), {}, "within chance"),
+        (-saturating(EPOCHS), {}, "does not rise"),
     ],
 )
 def test_reason_if_there_are_no_phases(curve, options, reason):

@@ -23,7 +23,7 @@ def text_of(run, open_file, tmp_path, **options):
 
 def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, tmp_path):
     runs = [four_runs / name for name in ("cifar100-vit", "collapsed")]
-    run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine"], epochs="0:12")
+    run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine", "pearson"], epochs="0:12")
     page = text_of(run, open_file, tmp_path)
     assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}, with report.html"
     good, collapsed = page.locator("tbody tr").all()
@@ -37,7 +37,7 @@ def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, 
     assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
     assert cells[3].split("\n") == [f"{sai['excess'][best]:.3f} at epoch {best}", f"by chance 0 (z {sai['z'][best]:.1f})"]
     assert collapsed.locator("td").nth(3).inner_text() == "within chance"
-    assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the alignment: surge ")
+    assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
     assert 'run.csm("ncsm", run="cifar100-vit")' in page.locator("pre").inner_text()
     assert "run.show_report()" in page.locator("pre").inner_text()
 

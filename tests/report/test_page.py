@@ -195,21 +195,22 @@ def test_no_raw_sai_without_its_chance_level(page):
             assert panel.locator(".readings").inner_text().count("chance ") == lines
 
 
-def test_phases_are_named_in_text_with_their_interval_and_confidence(open_page, out, tmp_path):
+def test_phases_are_named_in_text_with_their_interval(open_page, out, tmp_path):
     shutil.copytree(out, tmp_path / "out")
-    first = {"run": "first", "curve": "sai excess ncsm,scsm", "slope": 0.1, "reason": None}
+    first = {"run": "first", "curve": "agreement ncsm,scsm", "reason": None}
     rows = [
-        first | {"phase": "surge", "first_epoch": 0, "last_epoch": 1, "low": 1, "high": 1, "confidence": 1.0},
-        first | {"phase": "stabilisation", "first_epoch": 1, "last_epoch": 5, "low": 4, "high": 5, "confidence": 0.08},
+        first | {"phase": "surge", "first_epoch": 0.0, "last_epoch": 1.25, "low": 1.0, "high": 2.5},
+        first | {"phase": "stabilisation", "first_epoch": 1.25, "last_epoch": 5.0, "low": 5.0, "high": 5.0},
+        first | {"phase": "t50", "first_epoch": 0.0, "last_epoch": 0.5, "low": 0.25, "high": 1.0},
     ]
     table = pq.read_table(out / "phases.parquet")
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
     page = open_page(reporting.write(tmp_path / "out"), width=400)
     panel = page.locator(".panel", has=page.locator("h3", has_text="Alignment above chance"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
-    last = "stabilisation epochs 1 to 5 (end 4 to 5 at 95 %, confidence 0.08)"
-    assert panel.locator("p").inner_text() == f"Phases: surge epochs 0 to 1 (confidence 1.00), {last}."
-    assert panel.locator("title").all_text_contents()[1] == last
+    surge = "surge epochs 0 to 1.25 (end 1 to 2.5 at 95 %)"
+    assert panel.locator("p").inner_text() == f"Phases: {surge}, stabilisation epochs 1.25 to 5."
+    assert panel.locator("title").all_text_contents()[0] == surge
 
 
 def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_path):

@@ -35,7 +35,7 @@ def test_sentences(run):
     assert labels.startswith("7 of 8 labels found in WordNet (")
     assert answers.endswith("0 mistakes of 40 samples at epoch 3.")
     assert alignment.startswith(("SAI(NCSM, SCSM) is never", "The excess of SAI(NCSM, SCSM) over chance is"))
-    assert phase.startswith("No phases in the alignment: ")
+    assert phase.startswith("No phases in the agreement: ")
 
 
 def test_many_labels_are_counted_alike():
