@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, jackknife, measures, null, structure
+from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, jackknife, measures, null, p_values, structure
 from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.side import Flat, Side
 
 Csm = NDArray[np.floating[Any]]
 
 SSIM_PERMUTATIONS = 20
+EXACT = ("cosine", "mse", "pearson", "spearman")
+"""The measures whose chance level is exact."""
 FEWEST_CLASSES = 4
 CONSTANT = "constant matrix: all off-diagonal values are the same, so there is no scale"
 SAME_VALUE = 1e-12
@@ -49,7 +51,7 @@ class Alignment:
     ceiling: float | None = None
     """The best value that these two sets of values could reach under any pairing."""
     p_value: float | None = None
-    """Share of relabellings that are at least as alike, one-sided."""
+    """Share of relabellings that are at least as alike, one-sided: exact up to 7 classes, else as `dsi_cli.metrics.p_values`."""
     low: float | None = None
     high: float | None = None
     """The 95 % confidence interval of the excess over the sampling of classes."""
@@ -164,7 +166,8 @@ class Pair:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
         found = {name: self._exact(name) for name in which}
         found = self._with_relabellings(found, permutations, seed)
-        return {name: finished(self._with_interval(with_excess(entry), draws or 0, seed)) for name, entry in found.items()}
+        found = {name: self._with_p_value(with_excess(entry)) for name, entry in found.items()}
+        return {name: finished(self._with_interval(entry, draws or 0, seed)) for name, entry in found.items()}
 
     def _exact(self, name: str) -> Alignment:
         """Return the value and whatever of its null and ceiling needs no sampling."""
@@ -185,7 +188,7 @@ class Pair:
         """Return the exact mean and deviation of a measure over relabellings; None for what is not exact."""
         if name == "mae":
             return null.mean_absolute_difference(*(flat.scaled_sorted for flat in self.flats)), None
-        if name not in ("cosine", "mse", "pearson", "spearman"):
+        if name not in EXACT:
             return None, None
         a, b = (side.rank_moments if name == "spearman" else side.value_moments for side in (self.a, self.b))
         deviation = null.product_deviation(a, b)
@@ -255,6 +258,20 @@ class Pair:
             values = np.fromiter(self._over(name, draws), dtype=np.float64)
             out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
+
+    def _with_p_value(self, entry: Alignment) -> Alignment:
+        """Return the entry with the p-value of a measure whose chance level is exact, if one of the matrices is symmetric."""
+        is_symmetric = self.a.is_symmetric or self.b.is_symmetric
+        if entry.measure not in EXACT or entry.z is None or entry.p_value is not None or not is_symmetric:
+            return entry
+        skew = 0.0
+        if self.a.classes <= p_values.SKEWED and entry.measure == "spearman":
+            deviation = null.product_deviation(self.a.rank_moments, self.b.rank_moments)
+            skew = p_values.skewness(self.a.rank_thirds, self.b.rank_thirds, deviation)
+        elif self.a.classes <= p_values.SKEWED:
+            deviation = null.product_deviation(self.a.value_moments, self.b.value_moments)
+            skew = p_values.skewness(self.a.value_thirds, self.b.value_thirds, deviation)
+        return replace(entry, p_value=p_values.upper_tail(entry.z, skew))
 
     def _with_interval(self, entry: Alignment, draws: int, seed: int) -> Alignment:
         """Return the entry with the interval of its excess: by the jackknife, of ``ssim`` from bootstrap draws."""

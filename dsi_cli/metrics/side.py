@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import measures, null
+from dsi_cli.metrics import measures, null, p_values
 from dsi_cli.metrics.measures import Values
 
 Csm = NDArray[np.floating[Any]]
@@ -168,12 +168,24 @@ class Side:
         """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
         return null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
 
+    @made_once
+    def value_thirds(self) -> p_values.ThirdMoments:
+        """The sums of the scaled values that the skewness of the chance level needs."""
+        return p_values.ThirdMoments.of(self.scaled_square)
+
+    @made_once
+    def rank_thirds(self) -> p_values.ThirdMoments:
+        """The sums of the ranks that the skewness of the chance level needs."""
+        return p_values.ThirdMoments.of(self.rank_square)
+
     def prepare(self) -> None:
         """Compute all of it now, so that threads that share this side do not each do so; what is sampled lasts from now on."""
         self._is_lasting = True
         if not self.is_constant:
             _ = self._least.scaled_sorted, self.value_moments, self.rank_moments
             _ = self.value_sums, self.rank_sums, self.least_without
+            if self.classes <= p_values.SKEWED:
+                _ = self.value_thirds, self.rank_thirds
 
     def lasting(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
         """Return the arrays that ``make`` returns; a side that is prepared makes them once for a key, while there is room."""

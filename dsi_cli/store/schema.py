@@ -144,7 +144,11 @@ CURVES = Table(
             FLOAT,
             "the best value that these two sets of values could reach; null for a SAI of over 4,096 classes",
         ),
-        Column("p_value", FLOAT, "share of relabellings at least as alike"),
+        Column(
+            "p_value",
+            FLOAT,
+            "share of relabellings at least as alike; null for two asymmetric matrices without --permutations",
+        ),
         Column(
             "low",
             FLOAT,

@@ -65,7 +65,7 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
     assert list(found) == list(expected)
     for name, entry in found.items():
         if name in ("cosine", "mse", "pearson"):
-            require_same(entry, expected[name], ("ceiling", "low", "high", "reason"))
+            require_same(entry, expected[name], ("ceiling", "p_value", "low", "high", "reason"))
             assert (entry.ceiling, entry.low, entry.high, entry.p_value) == (None, None, None, None)
         else:
             assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
