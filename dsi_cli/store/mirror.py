@@ -41,12 +41,6 @@ PATIENCE = 60.0
 """Seconds for which the last upload is tried while the server does not answer."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two attempts of the last upload; each pause is twice the one before."""
-FLUSHING = "dsi-upload"
-"""Name of the thread that uploads while the work goes on."""
-UPLOADING = Lock()
-"""Held while files are uploaded and while this process is copied (`dsi_cli.engines.forked`), so that no copy has a lock in use."""
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=UPLOADING.acquire, after_in_parent=UPLOADING.release, after_in_child=UPLOADING.release)
 STALE_SECONDS = 300.0
 """A lock that was not renewed for so long is that of a dead process."""
 _LOCK, _SCRATCH = ".lock", ".tmp"
@@ -86,6 +80,7 @@ class Mirror:
         self.path = copies.path_of(url, below)
         self.kept: Path | None = None
         self._is_writing = False
+        self._uploading = Lock()
         self._owner = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex}"
         try:
             self._place = places.listed(url)
@@ -118,7 +113,7 @@ class Mirror:
         self._take_lock()
         self._is_interruptible = current_thread() is main_thread()
         is_over = Event()
-        thread = Thread(target=self._flush_until, args=(is_over,), daemon=True, name=FLUSHING)
+        thread = Thread(target=self._flush_until, args=(is_over,), daemon=True, name="dsi-upload")
         thread.start()
         try:
             try:
@@ -176,7 +171,7 @@ class Mirror:
 
     def _keep(self, problem: str) -> str:
         """Move the folder to where it outlasts the call; return the message with its new path."""
-        with UPLOADING:
+        with self._uploading:
             if not self.path.is_dir():
                 return f"{problem}; no file was made yet"
             self.kept = _moved(self.path)
@@ -194,7 +189,7 @@ class Mirror:
         OSError
             A file could not be uploaded; the others that do not depend on it were.
         """
-        with UPLOADING:
+        with self._uploading:
             if self.kept is not None:
                 return
             if self._is_writing and not self._holds_lock():
@@ -285,8 +280,7 @@ class Mirror:
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()
-                with UPLOADING:
-                    self._write_lock()
+                self._write_lock()
             except BusyError:
                 self._interrupt(is_over)
                 return
