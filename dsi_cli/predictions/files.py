@@ -22,7 +22,8 @@ from dsi_cli.predictions.outcome import Outcome
 from dsi_cli.predictions.selection import of_run, placed
 from dsi_cli.predictions.sheets import Answers, Matrix, Sheet, outcome
 from dsi_cli.predictions.truth import AXES, read_targets, require, require_axis, require_sums
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote import copies
+from dsi_cli.remote.places import Place
 
 SUFFIXES = (".npy", ".npz", ".parquet", ".csv", ".tsv")
 BESIDE = ("preds.npy", "targets.npy")
@@ -156,7 +157,7 @@ def require_one_run(predictions: Predictions, runs: Sequence[str]) -> None:
 
 def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
     """Return ``preds.npy`` and ``targets.npy`` in a folder, of a remote one copies; None unless both are there."""
-    folder = folder if isinstance(folder, RemotePath) else Path(folder)
+    folder = Path(folder) if isinstance(folder, str) else folder
     predictions, targets = (folder / name for name in BESIDE)
     if not (predictions.is_file() and targets.is_file()):
         return None
@@ -165,10 +166,10 @@ def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
 
 def _here(place: Place) -> Path:
     """Return a file of this machine; `UsageError` where a remote one cannot be had."""
-    if not isinstance(place, RemotePath):
+    if isinstance(place, Path):
         return place
     try:
-        return place.fetched()
+        return copies.copied(place)
     except OSError as error:
         raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 

@@ -1,26 +1,23 @@
-"""A remote file in few ranges: a request brings more than was asked for, and what came is kept while the file is open.
+"""A remote file in few requests, by fsspec's caches for the bytes of a file.
 
-Containers keep what describes them at their beginning or end, in many small items; so the first request brings some of the
-beginning, one near the end all of the last part, and both are small against the file.
+Containers keep what describes them at their beginning or end, in many small items. So one request near the end brings all
+of the last part, and each other request brings some more than dsi asked for; both are small compared with the file.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fsspec.caching import BytesCache
+
 from dsi_cli.errors import PendingError, UnreadableError
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.places import RemotePath
+    from dsi_cli.remote.paths import RemotePath
 
 _LEAST, _MOST = 16 << 10, 256 << 10
-"""Bytes that a request brings at least: by the file's size, between these."""
-_SHARE_OF_BEGINNING, _SHARE_OF_END = 512, 1024
-_LARGEST_STEP = 1 << 20
-_FEW_REQUESTS = 8
-"""After as many, a file is one that is walked item by item: each request then brings more."""
-_HELD = 8 << 20
-"""Bytes that are kept, beside the range that came last."""
+"""Bytes that a request brings in addition: a share of the file's size, between these."""
+_SHARE = 1024
 
 
 class RemoteRanges:
@@ -30,23 +27,25 @@ class RemoteRanges:
     ----------
     size : int
         Bytes, by the listing.
-    requests : int
-        How many were made.
 
     Raises
     ------
     UnreadableError
-        The listing has no such file.
+        There is no such file, or the server does not answer.
     """
 
     def __init__(self, path: RemotePath) -> None:
-        found = path.info
-        if found is None:
-            raise UnreadableError("cannot be opened: not found on the server")
-        self.size = found.size
-        self.requests = 0
+        try:
+            self._info = path.listed_info()
+        except OSError as error:
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
+        self.size = self._info.size
         self._path = path
-        self._held: list[tuple[int, bytes]] = []
+        self._is_read = False
+        more = min(_MOST, max(_LEAST, self.size // _SHARE))
+        self._last = max(0, self.size - more)
+        self._before_last = BytesCache(more, self._fetch, self.size, trim=False)
+        self._end = BytesCache(self.size, self._fetch, self.size, trim=False)
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on.
@@ -58,16 +57,10 @@ class RemoteRanges:
         UnreadableError
             The server does not give them.
         """
-        parts: list[bytes] = []
-        while size:
-            held = self._part(offset, size)
-            if held is None:
-                self._fetch(*self._around(offset, size))
-                held = self._part(offset, size)
-                assert held is not None
-            parts.append(held)
-            offset, size = offset + len(held), size - len(held)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        if offset < self._last:
+            return bytes(self._before_last._fetch(offset, offset + size))
+        self._end._fetch(self._last, self.size)
+        return bytes(self._end._fetch(offset, offset + size))
 
     def memory_at(self, offset: int, size: int) -> memoryview:
         """Return the same as `read_at`, to make an array of that may be written to; errors as there."""
@@ -80,38 +73,23 @@ class RemoteRanges:
             self.read_at(offset, size)
 
     def require_unchanged(self) -> None:
-        """Raise `PendingError` where the file is another than the one that was listed."""
-        if self.requests and not self._path.is_unchanged():
+        """Raise `PendingError` if the file is another than the one that was listed, or the server does not answer."""
+        try:
+            is_unchanged = not self._is_read or self._path.info_now() == self._info
+        except OSError:
+            is_unchanged = False
+        if not is_unchanged:
             raise PendingError("changed while it was read")
 
     def close(self) -> None:
-        """Forget what is kept."""
-        self._held.clear()
+        """Do nothing: each request has its own connection, and what is kept goes with this object."""
 
-    def _part(self, offset: int, size: int) -> bytes | None:
-        """Return as much of a range, from its beginning on, as one of the kept pieces has."""
-        for begin, data in reversed(self._held):
-            if begin <= offset < begin + len(data):
-                return data[offset - begin : offset - begin + size]
-        return None
-
-    def _around(self, offset: int, size: int) -> tuple[int, int]:
-        """Return the range to ask for: what is wanted, and what is likely to be wanted next."""
-        step = min(_MOST, max(_LEAST, self.size // _SHARE_OF_BEGINNING))
-        end = self.size - min(_MOST, max(_LEAST, self.size // _SHARE_OF_END))
-        if offset >= end:
-            return max(end, 0), self.size - max(end, 0)
-        step = min(_LARGEST_STEP, step << max(0, self.requests - _FEW_REQUESTS + 1) // 2)
-        return offset, min(max(size, step if size < step else 0), self.size - offset)
-
-    def _fetch(self, begin: int, size: int) -> None:
-        self.requests += 1
+    def _fetch(self, begin: int, end: int) -> bytes:
+        self._is_read = True
         try:
-            data = self._path.range(begin, size)
+            data = self._path.range(begin, end)
         except OSError as error:
             raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
-        if len(data) != size:
+        if len(data) != end - begin:
             raise PendingError("changed while it was read")
-        while self._held and sum(len(kept) for _, kept in self._held) > _HELD:
-            del self._held[0]
-        self._held.append((begin, data))
+        return data

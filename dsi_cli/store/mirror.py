@@ -31,6 +31,7 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.remote import connecting, copies, places, urls
+from dsi_cli.remote.names import path_of
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
 
@@ -57,7 +58,7 @@ class Mirror:
     Parameters
     ----------
     url : of the folder
-    below : a folder of this machine; see `dsi_cli.remote.copies.path_of`
+    below : a folder of this machine; see `dsi_cli.remote.names.path_of`
     wanted : whether a file of the output is needed here, by its way from the folder
 
     Attributes
@@ -77,7 +78,7 @@ class Mirror:
 
     def __init__(self, url: str, below: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
         self.url = urls.shown(url).rstrip("/")
-        self.path = copies.path_of(url, below)
+        self.path = path_of(url, below)
         self.kept: Path | None = None
         self._is_writing = False
         self._uploading = Lock()
@@ -221,12 +222,11 @@ class Mirror:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:  # replaced or removed since it was listed: the next upload has what is there then
             return
-        self._place.server.ask(lambda: self._place.server.fs.pipe_file(self._key(name), data))
+        (self._place / name).write_bytes(data)
         self._put[name] = mark
 
     def _remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):  # nothing is left to remove
-            self._place.server.ask(lambda: self._place.server.fs.rm_file(self._key(name)))
+        (self._place / name).unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         """Take the lock.
@@ -259,14 +259,15 @@ class Mirror:
                 self._remove(_LOCK)
 
     def _write_lock(self) -> None:
-        self._place.server.ask(lambda: self._place.server.fs.pipe_file(self._key(_LOCK), self._owner.encode()))
+        (self._place / _LOCK).write_bytes(self._owner.encode())
 
     def _lock_text(self) -> str:
         """Return what the lock file holds; empty if there is none, or the server does not answer."""
         try:
-            return (self._place / _LOCK).read_bytes()[:200].decode(errors="replace")
+            data: bytes = (self._place / _LOCK).read_bytes()
         except OSError:
             return ""
+        return data[:200].decode(errors="replace")
 
     def _holds_lock(self) -> bool:
         """Return whether nobody else has taken the lock."""
@@ -291,9 +292,6 @@ class Mirror:
         """Stop the block of `writing`, where that runs in the main thread; another thread finds out at its end."""
         if self._is_interruptible and not is_over.is_set():
             _thread.interrupt_main()
-
-    def _key(self, name: str) -> str:
-        return (self._place / name).key
 
 
 def _moved(folder: Path) -> Path:

@@ -99,7 +99,7 @@ def test_patterns_and_single_files_are_found(memory):
     assert [run.name for run in discover(["memory://top/[ab]"])] == ["a", "b"]
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
-    assert [str(one.path) for one in run.checkpoints] == ["memory:///top/b/epoch_1.pt"]
+    assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
 
 
 def test_a_file_url_is_a_local_path(tmp_path):
@@ -201,8 +201,9 @@ def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
         raise TimeoutError("no answer from https://someone:pass@host/x?token=abc")
 
     found = [one for run in discover(["memory://top"]) for one in run.checkpoints]
-    monkeypatch.setattr(found[0].path.server.fs, "cat_file", gone)
+    for request in ("info", "cat_file"):
+        monkeypatch.setattr(found[0].path.fs, request, gone)
     reasons = [scan(one).record.reason for one in found]
     assert len(tried) == 9, "three times for each of three"
-    assert reasons[0] == "cannot be read: the server does not answer (no answer from https://host/x)"
-    assert set(reasons[3:]) == {"cannot be read: the server does not answer any more"}
+    assert reasons[0] == "cannot be opened: the server does not answer (no answer from https://host/x)"
+    assert set(reasons[3:]) == {"cannot be opened: the server does not answer any more"}
