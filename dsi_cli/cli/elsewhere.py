@@ -45,7 +45,6 @@ KEPT = ("test", "train")
 AS_THEY_ARE = ("checkpoints", "tensors", "address", "log_to")
 """Options that may be URLs: what is read in ranges where it lies, and servers."""
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 
 
 @contextmanager
@@ -140,5 +139,4 @@ def _as_typed(value: Any) -> Any:
 def _has_url(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_url, value))
-    found = _URL.search(value) if isinstance(value, str) else None
-    return found is not None and urls.scheme_of(found[0]) is not None
+    return isinstance(value, str) and urls.found_in(value) is not None

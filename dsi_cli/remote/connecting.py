@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from dsi_cli.errors import UsageError
@@ -27,27 +27,11 @@ REST = 2.0
 """Seconds for which a server that counts as gone is not asked."""
 WORKERS = 8
 """Requests at once."""
-
-
-class Backend(NamedTuple):
-    """How dsi uses a file system of fsspec."""
-
-    scheme: str
-    title: str
-    options: Mapping[str, Any]
-    """How it is opened; a person's own configuration of fsspec comes first."""
-    refresh: Mapping[str, Any]
-    """What makes its `info` ask the server; empty if only removing the listing from the cache does."""
-
-
+SCHEMES = ("s3", "gs", "hf", "memory")
+"""The tested ones; a URL of any other scheme that fsspec knows is opened as well."""
 _BOTOCORE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
-BACKENDS = (
-    Backend("s3", "Amazon S3 and what speaks its protocol", {"config_kwargs": _BOTOCORE}, {"refresh": True}),
-    Backend("gs", "Google Cloud Storage", {}, {}),
-    Backend("hf", "the Hugging Face hub", {}, {"refresh": True}),
-    Backend("memory", "this process's memory, for tests", {}, {}),
-)
-"""The tested ones; any other scheme that fsspec knows is opened as it is."""
+_OPTIONS = {"s3": {"config_kwargs": _BOTOCORE}}
+"""With which options a file system is opened, by scheme; a person's own configuration of fsspec comes first."""
 _TRANSIENT = (
     "timeout",
     "connection",
@@ -112,17 +96,12 @@ def server_of(fs: Any) -> Server:
     return _servers.setdefault(fs, Server())
 
 
-def backend_of(scheme: str) -> Backend:
-    """Return how dsi uses the file system of a scheme."""
-    return next((one for one in BACKENDS if one.scheme == scheme), Backend(scheme, "", {}, {}))
-
-
 def options_of(scheme: str) -> dict[str, Any]:
     """Return with which options the file system of a scheme is opened."""
     import fsspec
 
     own = fsspec.config.conf.get(scheme, {})
-    return {name: value for name, value in backend_of(scheme).options.items() if name not in own}
+    return {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in own}
 
 
 def opened(url: str) -> tuple[Any, str]:
@@ -144,7 +123,7 @@ def opened(url: str) -> tuple[Any, str]:
             " pip install 'dsi-cli[remote]' brings those of s3, gs and hf"
         ) from None
     except ValueError:
-        known = ", ".join(f"{one.scheme}://" for one in BACKENDS)
+        known = ", ".join(f"{one}://" for one in SCHEMES)
         raise UsageError(f"{scheme}:// is no kind of URL that fsspec knows: expected a local path, {known}") from None
     except Exception as error:  # noqa: BLE001 (such as Google's, which looks for credentials at once)
         raise UsageError(f"{scheme}:// cannot be opened: {_told(error).strerror}") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from dsi_cli.remote.lasting import Lasting
 if TYPE_CHECKING:
     from dsi_cli.remote.paths import Info, RemotePath
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 _SPARE = 256 << 20
 """Bytes of the disk that copies leave free."""
 
@@ -56,8 +54,8 @@ def here(text: str, folder: Path) -> str:
     >>> here("res:brown.csv", Path("/tmp/x"))
     'res:brown.csv'
     """
-    found = _URL.search(text)
-    if found is None or urls.scheme_of(found[0]) is None:
+    found = urls.found_in(text)
+    if found is None:
         return urls.local_path(text)
     return f"{text[: found.start()]}{fetch(found[0], folder)}"
 
@@ -81,13 +79,12 @@ def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lam
     UsageError
         The disk has no room.
     """
-    files = [place] if place.is_file() else [here / name for here, _, names in place.walk() for name in names]
-    ways = {one: one.relative_to(place).as_posix() for one in files}
-    jobs = {one: one.listed_info() for one in files if wanted(ways[one])}
-    _require_room(sum(info.size for info in jobs.values()), to)
+    files = [(place, place.listed_info())] if place.is_file() else place.files()
+    jobs = [(way, one, info) for one, info in files if wanted(way := one.relative_to(place).as_posix())]
+    _require_room(sum(info.size for _, _, info in jobs), to)
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda one: _fetch(one, jobs[one], to / ways[one]), jobs))
-    return {ways[one]: info for one, info in jobs.items()}
+        list(pool.map(lambda job: _fetch(job[1], job[2], to / job[0]), jobs))
+    return {way: info for way, _, info in jobs}
 
 
 def copied(one: RemotePath) -> Path:

@@ -29,6 +29,9 @@ _NANO = 10**9
 _LOOKED_UP = ("s3", "gs")
 """Schemes whose file systems look a file up in the listing of its folder, but do not ask for the listing by themselves."""
 
+_REFRESHED = ("s3", "hf")
+"""Schemes whose file systems can be told to ask the server again for one file."""
+
 
 class Info(NamedTuple):
     """What a server says of a file."""
@@ -84,7 +87,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     def info_now(self) -> Info | None:
         """Return what the server says of the file now, None if there is none; `OSError` if the server does not answer."""
-        refresh = connecting.backend_of(self.protocol).refresh
+        refresh = {"refresh": True} if self.protocol in _REFRESHED else {}
         if not refresh:
             self.fs.invalidate_cache(self.parent.path)
         try:
@@ -122,15 +125,15 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """Return `stat`: there are no links."""
         return self.stat()
 
-    def _inside(self) -> list[tuple[str, bool]]:
-        """Return name and whether it is a file of everything right in the folder, sorted; empty if there is no such folder."""
+    def _inside(self) -> list[tuple[str, Info | None]]:
+        """Return name and info (None of a folder) of everything right in the folder, sorted; empty if there is no such folder."""
         try:
             found = self._ask(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
         except FileNotFoundError:
             return []
-        inside = {one["name"].rstrip("/"): one["type"] == "file" for one in found}
+        inside = {one["name"].rstrip("/"): _info(one) if one["type"] == "file" else None for one in found}
         inside.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's own name
-        return sorted((name.rpartition("/")[2], is_file) for name, is_file in inside.items())
+        return [(name.rpartition("/")[2], inside[name]) for name in sorted(inside)]
 
     def iterdir(self) -> Iterator[RemotePath]:
         """Yield what lies right in the folder, sorted."""
@@ -139,10 +142,18 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
         """Yield folder, names of folders and of files, from the top down; as with `os.walk` the folders may be changed."""
         inside = self._inside()
-        folders = [name for name, is_file in inside if not is_file]
-        yield self, folders, [name for name, is_file in inside if is_file]
+        folders = [name for name, info in inside if info is None]
+        yield self, folders, [name for name, info in inside if info is not None]
         for name in folders:
             yield from (self / name).walk()
+
+    def files(self) -> Iterator[tuple[RemotePath, Info]]:
+        """Yield all files below the folder, with what the listing says of each."""
+        for name, info in self._inside():
+            if info is None:
+                yield from (self / name).files()
+            else:
+                yield self / name, info
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
         """Yield the files and folders below that fit, sorted; ``**`` stands for any number of folders."""
