@@ -17,6 +17,7 @@ from dsi_cli import read_head
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.labels import files
 from dsi_cli.pipeline.scanning import scan_paths
 from dsi_cli.remote import places
 
@@ -130,6 +131,21 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     assert again.bytes == found.bytes
     assert again.modified_ns != found.modified_ns, "a change within a second is seen by the ETag"
     assert scan(again).record.status == "ok"
+
+
+def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
+    for name in ("run/epoch_1.pt", "run/checkpoint-5/pytorch_model.bin"):
+        s3.put(f"sweep/{name}", b"x" * 20)
+    (run,) = discover([f"s3://{BUCKET}/sweep/run"])
+    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
+    assert files.find_beside(run.folder.parent) is None
+    s3.delete("sweep/run/epoch_1.pt")
+    for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
+        s3.put(f"sweep/{name}", b"x" * 20)
+    (run,) = discover([f"s3://{BUCKET}/sweep/run"])
+    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
+    assert (run.checkpoints[0].place / "optimizer.pt").is_file()
+    assert str(files.find_beside(run.folder.parent)) == f"s3://{BUCKET}/sweep/classes.txt"
 
 
 def test_a_busy_server_is_asked_again(s3):
