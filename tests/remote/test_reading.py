@@ -7,6 +7,7 @@ import pickle
 import sys
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -68,6 +69,21 @@ def test_a_head_costs_four_requests_and_a_hundredth_of_the_bytes(form, s3):
     asked = [(method, size) for method, path, size in s3.requests if path == f"/{BUCKET}/run/model_3.pt"]
     assert 2 <= len(asked) <= 4, asked
     assert len(weight.tobytes()) < sum(size for _, size in asked) < 0.01 * len(data)
+
+
+def test_a_file_that_is_walked_item_by_item_costs_few_requests(s3, tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        for layer in range(20):
+            file[f"layer{layer}/kernel"] = rng.random((256, 256), dtype=np.float32)
+        file["fc/weight"] = rng.random((100, 256), dtype=np.float32)
+    data = (tmp_path / "x.weights.h5").read_bytes()
+    s3.put("run/x.weights.h5", data)
+    s3.requests.clear()
+    read_head(f"s3://{BUCKET}/run/x.weights.h5")
+    sizes = s3.of("GET", "run/x.weights.h5")
+    assert len(sizes) <= 30
+    assert sum(sizes) < len(data)
 
 
 def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
