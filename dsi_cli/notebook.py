@@ -151,10 +151,10 @@ def analyze(
 @contextmanager
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
-    from dsi_cli.remote.lasting import Lasting
+    from dsi_cli.remote.copies import TemporaryFolder
     from dsi_cli.store.mirror import Mirror
 
-    kept = Lasting()
+    kept = TemporaryFolder()
     folder = kept.path
     with names.shown_as_urls(folder), ExitStack() as stack:
         options = _fetched(options, folder)

@@ -5,7 +5,7 @@
 ``places``      from what a user typed to a path of this machine, or to a remote path whose folder is listed
 ``paths``       `RemotePath`, a path of universal_pathlib
 ``ranges``      a remote file in few requests
-``copies``      files on this machine in place of remote ones; ``lasting``, the folder for them
+``copies``      files on this machine in place of remote ones
 ``names``       how copies are called, and the URL in their place in messages
 
 Local files never come here: `places.place` gives a `pathlib.Path` for them, ``file://`` included.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache as once
@@ -15,7 +17,6 @@ from typing import TYPE_CHECKING
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.remote import names, places, urls
 from dsi_cli.remote.connecting import WORKERS
-from dsi_cli.remote.lasting import Lasting
 
 if TYPE_CHECKING:
     from dsi_cli.remote.paths import Info, RemotePath
@@ -99,10 +100,23 @@ def copied(one: RemotePath) -> Path:
 _one_at_a_time = Lock()
 
 
+class TemporaryFolder:
+    """A new, empty folder, removed with this object, at the latest at the end of the process.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
 @once
-def _of_process() -> Lasting:
+def _of_process() -> TemporaryFolder:
     """Return a folder for copies that is removed at the end of the process."""
-    return Lasting()
+    return TemporaryFolder()
 
 
 def _fetch(one: RemotePath, info: Info, path: Path) -> None:
