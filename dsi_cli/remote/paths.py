@@ -18,7 +18,9 @@ from pathlib import PurePosixPath
 from typing import IO, Any, NamedTuple, TypeVar
 
 from fsspec.utils import glob_translate
+from upath import UPath
 from upath.extensions import ProxyUPath
+from upath.registry import available_implementations, register_implementation
 
 from dsi_cli.remote import connecting, urls
 
@@ -51,6 +53,9 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return f"RemotePath({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return of_url, (super().__str__(),)
 
     def _ask(self, request: Callable[[], Result], listing: str | None = None) -> Result:
         """Return what a call of the file system gives, if need be from a folder's listing; errors as `connecting.Server.ask`."""
@@ -189,6 +194,18 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """Return the whole file, read at once; for small ones."""
         found = io.BytesIO(self.read_bytes())
         return found if "b" in mode else io.TextIOWrapper(found, encoding, errors, newline)
+
+
+class _OtherPath(UPath):  # type: ignore[misc]
+    """A path of a file system that universal_pathlib does not know by itself."""
+
+
+def of_url(url: str) -> RemotePath:
+    """Return the path of a URL."""
+    scheme = urls.scheme_of(url) or ""
+    if scheme not in available_implementations():
+        register_implementation(scheme, _OtherPath)
+    return RemotePath(url, **connecting.options_of(scheme))
 
 
 def _info(told: dict[str, Any]) -> Info:

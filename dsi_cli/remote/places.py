@@ -35,22 +35,25 @@ def place(given: str | os.PathLike[str]) -> Place:
 
 def listed(url: str) -> RemotePath:
     """Return the place behind a URL, listed again to any depth; errors as `place`."""
-    from dsi_cli.remote.paths import RemotePath
+    from dsi_cli.remote import paths
 
     fs, root = connecting.opened(url)
     if not root.strip("/"):
         raise UsageError(f"{urls.shown(url)} names no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH")
-    path = RemotePath(url.rstrip("/"), **connecting.options_of(urls.scheme_of(url) or ""))
-    fs.invalidate_cache(root)
-    for folder in [one for one in fs.dircache if f"{one}/".startswith(f"{root}/")]:
-        del fs.dircache[folder]
+
+    def find() -> None:
+        fs.invalidate_cache(root)
+        for folder in [one for one in fs.dircache if f"{one}/".startswith(f"{root}/")]:
+            del fs.dircache[folder]
+        fs.find(root)
+
     try:
-        connecting.server_of(fs).ask(lambda: fs.find(root))
+        connecting.server_of(fs).ask(find)
     except FileNotFoundError:
         raise UsageError(f"no such file or folder: {urls.shown(url)}") from None
     except OSError as error:
         raise UnreachableError(f"{urls.shown(url)} cannot be listed: {error.strerror or error}") from None
-    return path
+    return paths.of_url(url.rstrip("/"))
 
 
 def matching(url: str) -> list[RemotePath]:

@@ -7,6 +7,7 @@ import pickle
 import sys
 from dataclasses import replace
 
+import fsspec
 import h5py
 import numpy as np
 import pytest
@@ -132,6 +133,22 @@ def test_a_place_can_be_sent_to_another_process(memory):
     assert sent == found
     assert sent.path.read_bytes() == b"x" * 20
     assert sent.path.parent.is_dir()
+
+
+def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memory, recwarn):
+    class Other(type(memory)):
+        protocol = ("other",)
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("other://"))
+
+    fsspec.register_implementation("other", Other, clobber=True)
+    memory.pipe("/top/run/epoch_1.pt", b"x" * 20)
+    ((found,),) = (run.checkpoints for run in discover(["other://top"]))
+    sent = pickle.loads(pickle.dumps(found))
+    assert (str(sent.path), sent.path.read_bytes()) == ("other:///top/run/epoch_1.pt", b"x" * 20)
+    assert not recwarn.list
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
