@@ -33,7 +33,7 @@ class Kind(NamedTuple):
 
 
 ENGINES = (
-    Kind("local", "this machine, a thread a core"),
+    Kind("local", "this machine, one thread per core"),
     Kind("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
 NAMES = tuple(one.name for one in ENGINES)
