@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
+from queue import SimpleQueue
+from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
@@ -65,17 +67,40 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
 
     Notes
     -----
-    The first error of a job ends the iteration with it. If the iteration is left, jobs that have begun are finished first.
+    The first error of a job ends the iteration with it. If the iteration is left, no further job begins, and nobody waits for
+    those under way: one may wait for a server that does not answer. So the threads are daemons, which
+    `concurrent.futures.ThreadPoolExecutor` does not offer: it joins its threads at the end of the process.
     """
     count = workers or usable_cores()
+    todo: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
     waiting: deque[Future[Result]] = deque()
-    with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
+    started = 0
+    with threadpool_limits(limits=1):
         try:
             for job in jobs:
-                waiting.append(pool.submit(function, job))
+                waiting.append(Future())
+                todo.put((waiting[-1], job))
+                if started < count:
+                    Thread(target=_work, args=(function, todo), daemon=True).start()
+                    started += 1
                 if len(waiting) > 2 * count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for future in waiting:
+                future.cancel()
+            for _ in range(started):
+                todo.put(None)
+
+
+def _work(function: Callable[[Job], Result], todo: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:
+    """Do jobs until there is None in the place of one."""
+    while (item := todo.get()) is not None:
+        future, job = item
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(job))
+            except BaseException as error:  # noqa: BLE001 (raised again by the future)
+                future.set_exception(error)
+        del item, future, job  # they may be large

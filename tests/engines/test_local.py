@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -85,20 +88,49 @@ def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):
     assert sorted(found) == [0, 1, 2]
 
 
-def test_leaving_an_iteration_starts_no_further_job():
-    begun = []
+def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
+    begun, may_end = [], threading.Event()
 
     def slow(job):
         begun.append(job)
-        time.sleep(0.01)
+        if job:
+            may_end.wait(60)
 
     results = map_in_order(slow, range(1000), workers=2)
     next(results)
+    while len(begun) < 3:
+        time.sleep(0.001)
     results.close()
-    count = len(begun)
-    assert count < 10
+    may_end.set()
     time.sleep(0.1)
-    assert len(begun) == count
+    assert sorted(begun) == [0, 1, 2]
+
+
+HANGING = """
+import sys, time
+from dsi_cli.cli import main
+from dsi_cli.pipeline import reading
+
+def hangs(*_, **__):
+    print("begun", flush=True)
+    time.sleep(600)
+
+reading.scan_each = hangs
+main()
+"""
+
+
+def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
+    save_head(tmp_path / "epoch_0.pt", heads(1)[0], epoch=0)
+    command = [sys.executable, "-c", HANGING, "scan", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (
+        130,
+        "dsi: interrupted: what was finished is kept; run the same command again to go on\n",
+    )
 
 
 def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(tmp_path, monkeypatch):
