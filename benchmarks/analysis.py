@@ -45,10 +45,10 @@ def profile(setup: Setup) -> str:
 def profile_of(run: Path, out: Path) -> str:
     """Return where the time of an analysis goes in one thread: functions by their own time, in Markdown."""
     from dsi_cli import analyze
-    from dsi_cli.engines import forked, local
+    from dsi_cli.engines import local
 
     profiler = cProfile.Profile()
-    with patch.object(local, "map_in_order", _one_thread), patch.object(forked, "is_possible", lambda: False):
+    with patch.object(local, "map_in_order", _one_thread):
         profiler.runcall(analyze, run, out, labels=LABELS)
     stats = pstats.Stats(profiler).stats  # type: ignore[attr-defined]
     whole = sum(own for _, _, own, _, _ in stats.values())

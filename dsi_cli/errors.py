@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 5, 130, 143
 """The exit codes of the command; ``PARTIAL`` means done, but some checkpoints could not be used."""
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
-from dsi_cli.remote import urls
+from dsi_cli.remote import names, urls
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -151,13 +151,12 @@ def analyze(
 @contextmanager
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
-    from dsi_cli.remote import copies
-    from dsi_cli.remote.lasting import Lasting
+    from dsi_cli.remote.copies import TemporaryFolder
     from dsi_cli.store.mirror import Mirror
 
-    kept = Lasting()
+    kept = TemporaryFolder()
     folder = kept.path
-    with copies.telling(folder), ExitStack() as stack:
+    with names.shown_as_urls(folder), ExitStack() as stack:
         options = _fetched(options, folder)
         if urls.scheme_of(out) is None:
             yield Path(urls.local_path(out)), options, kept

@@ -40,6 +40,9 @@ class S3:
     def put(self, key: str, data: bytes) -> None:
         _client().put_object(Bucket=BUCKET, Key=key, Body=data)
 
+    def delete(self, key: str) -> None:
+        _client().delete_object(Bucket=BUCKET, Key=key)
+
     def put_folder(self, folder: Any, key: str) -> None:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

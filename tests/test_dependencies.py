@@ -14,7 +14,13 @@ from PIL import Image
 pytest_plugins = ("analysed",)
 
 ROOT = Path(__file__).parents[1]
-DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "mlflow": "mlflow-skinny", "google": "protobuf"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "mlflow": "mlflow-skinny",
+    "google": "protobuf",
+    "upath": "universal-pathlib",
+}
 """By the name that is imported, where it differs."""
 NOT_IMPORTED = {
     "s3fs": "imported by fsspec",

@@ -46,7 +46,7 @@ def test_verbs_that_read_no_images(verb, four_runs, tmp_path):
     }
     modules = modules_after(tmp_path, verb, *arguments[verb])
     assert "numpy" in modules
-    assert not modules & set(HEAVY)
+    assert not modules & {*HEAVY, "fsspec", "upath"}
 
 
 def test_figures_are_drawn_without_torch(four_runs, tmp_path):
@@ -63,3 +63,8 @@ def test_the_package_alone_imports_nothing_heavy():
     modules = set(ended.stdout.split())
     assert "dsi_cli" in modules
     assert not modules & {*HEAVY, "numpy", "pandas", "typer"}
+
+
+def test_importing_the_command_line_leaves_the_garbage_collector_as_it_is():
+    code = "import gc; before = gc.get_threshold(); import dsi_cli.cli.verbs; assert gc.get_threshold() == before"
+    subprocess.run([sys.executable, "-c", code], check=True)

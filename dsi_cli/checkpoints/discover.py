@@ -17,13 +17,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import places, urls
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote.places import Place
+
+if TYPE_CHECKING:
+    from dsi_cli.remote.paths import RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -178,7 +182,7 @@ def _no_such(text: str) -> str:
 
 def _walk(top: Place, folders: dict[Place, _Folder]) -> None:
     """Search a folder to any depth."""
-    for folder, inner, files in top.walk() if isinstance(top, RemotePath) else _local_walk(top):
+    for folder, inner, files in _local_walk(top) if isinstance(top, Path) else top.walk():
         if OUR_TABLE in files:
             inner.clear()
             continue
@@ -266,7 +270,7 @@ def _is_candidate(path: Place, found: os.stat_result) -> bool:
         return True
     if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
         return False
-    if isinstance(path, RemotePath) and suffix not in _OF_WEIGHTS:
+    if not isinstance(path, Path) and suffix not in _OF_WEIGHTS:
         return False  # a request for each file that is something else would cost more than all checkpoints
     try:
         with Source(path) as source:

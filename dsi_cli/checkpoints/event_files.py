@@ -12,12 +12,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote import copies
+from dsi_cli.remote.places import Place
 from dsi_cli.store import output
 
 PATTERN = "events.out.tfevents.*"
@@ -82,7 +84,7 @@ def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
 
 def _scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
-    file = path.fetched() if isinstance(path, RemotePath) else path
+    file = path if isinstance(path, Path) else copies.copied(path)
     with Source(file) as source:
         content = open_isolated("event_file", source.size, path=str(file.absolute()), tags=tags)
     yield from content.tree["scalars"]

@@ -6,12 +6,16 @@ import stat
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place, RemotePath
-from dsi_cli.remote.ranges import RemoteRanges
+from dsi_cli.remote.places import Place
+
+if TYPE_CHECKING:
+    from dsi_cli.remote.paths import RemotePath
+    from dsi_cli.remote.ranges import RemoteRanges
 
 _LARGEST_DIRECTORY = 32 << 20
 
@@ -57,6 +61,12 @@ class _LocalRanges:
         self._file.close()
 
 
+def _remote_ranges(path: RemotePath) -> RemoteRanges:
+    from dsi_cli.remote.ranges import RemoteRanges
+
+    return RemoteRanges(path)
+
+
 class Source:
     """One regular file, open for reading ranges; also a file object for the readers of the standard library.
 
@@ -78,7 +88,7 @@ class Source:
 
     def __init__(self, path: Place) -> None:
         self.path = path
-        self._bytes = RemoteRanges(path) if isinstance(path, RemotePath) else _LocalRanges(path)
+        self._bytes = _LocalRanges(path) if isinstance(path, Path) else _remote_ranges(path)
         self.size = self._bytes.size
         self.asked = 0
         self._at = 0

@@ -13,13 +13,11 @@ from __future__ import annotations
 import gc
 import sys
 
-gc.set_threshold(100_000)  # objects after which Python looks for garbage: most of what a command makes stays until it ends
-
-from dsi_cli.cli.verbs import app, run_safely  # noqa: E402 (what is imported stays as well)
-
-__all__ = ["app", "main"]
-
 
 def main() -> None:
     """Run the command; the process ends with the exit code that ``dsi_cli.errors`` documents."""
+    # Python looks for garbage after as many objects; most of what a command makes stays until it ends.
+    gc.set_threshold(100_000)
+    from dsi_cli.cli.verbs import run_safely  # only now: what is imported stays as well
+
     sys.exit(run_safely(sys.argv[1:]))

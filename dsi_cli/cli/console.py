@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from contextvars import ContextVar
 from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from dsi_cli.cli import logs, stopping
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
+from dsi_cli.remote import names
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,10 +26,8 @@ NARROWEST = 40
 """Columns to which a sentence is broken at least."""
 WIDEST = 10_000
 """Columns of a table that goes to a file or a pipe: no line of it is broken."""
-stand_ins: list[Path] = []
-"""Folders whose files stand in for others, for the time of a call; see `dsi_cli.remote.copies`."""
-unsettled: list[Callable[[], None]] = []
-"""What brings the work done so far to where it belongs, while there is such work."""
+_uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
+"""What uploads the work done so far, while there is an output on a server."""
 
 
 def open_streams() -> None:
@@ -63,26 +62,26 @@ def shown(text: str) -> str:
     """
     safe = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in _told(text)
+        for c in names.shown(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _told(text: str) -> str:
-    """Return text in which copies go by the URLs that they are copies of."""
-    if stand_ins:
-        from dsi_cli.remote import copies
-
-        for folder in stand_ins:
-            text = copies.told(text, folder)
-    return text
+@contextmanager
+def uploading(upload: Callable[[], None]) -> Iterator[None]:
+    """Let `settle` call a function that uploads the work done so far."""
+    token = _uploads.set((*_uploads.get(), upload))
+    try:
+        yield
+    finally:
+        _uploads.reset(token)
 
 
 def settle() -> None:
-    """Bring what was done to where it belongs, before it is told as done; errors as what does it."""
-    for put in unsettled:
-        put()
+    """Upload the work done so far, before it is told as done; errors as the upload's."""
+    for upload in _uploads.get():
+        upload()
 
 
 def print_json(document: Any) -> None:
@@ -90,7 +89,7 @@ def print_json(document: Any) -> None:
     settle()
     import json
 
-    print(_told(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
+    print(names.shown(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
@@ -98,7 +97,7 @@ def print_json_line(document: Any) -> None:
     settle()
     import json
 
-    print(_told(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
+    print(names.shown(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:

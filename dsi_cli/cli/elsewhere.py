@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
+from dsi_cli.remote import names, urls
 
 
 class Output(NamedTuple):
@@ -44,7 +45,6 @@ KEPT = ("test", "train")
 AS_THEY_ARE = ("checkpoints", "tensors", "address", "log_to")
 """Options that may be URLs: what is read in ranges where it lies, and servers."""
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
-        stack.enter_context(_told(folder))
+        stack.enter_context(names.shown_as_urls(folder))
         here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
         yield asked | here
 
@@ -101,8 +101,7 @@ def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any]
         stack.enter_context(mirror.writing())
     else:
         stack.callback(mirror.finish)
-    console.unsettled.append(mirror.finish)
-    stack.callback(console.unsettled.remove, mirror.finish)
+    stack.enter_context(console.uploading(mirror.finish))
     return mirror.path
 
 
@@ -123,23 +122,8 @@ def _wanted(output: Output, options: Mapping[str, Any]) -> Callable[[str], bool]
     return wanted
 
 
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Tell all that is printed, and each error, in the words of the URLs."""
-    from dsi_cli.remote import copies
-
-    console.stand_ins.append(folder)
-    try:
-        with copies.telling(folder):
-            yield
-    finally:
-        console.stand_ins.remove(folder)
-
-
 def _as_typed(value: Any) -> Any:
     """Return a value with URLs as they were typed, since the command line's paths lose a slash; ``file://`` as a path."""
-    from dsi_cli.remote import urls
-
     if isinstance(value, list):
         return [_as_typed(one) for one in value]
     if isinstance(value, str):
@@ -153,9 +137,6 @@ def _as_typed(value: Any) -> Any:
 
 
 def _has_url(value: Any) -> bool:
-    from dsi_cli.remote import urls
-
     if isinstance(value, list):
         return any(map(_has_url, value))
-    found = _URL.search(value) if isinstance(value, str) else None
-    return found is not None and urls.scheme_of(found[0]) is not None
+    return isinstance(value, str) and urls.found_in(value) is not None

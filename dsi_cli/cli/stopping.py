@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: as KeyboardInterrupt where it is heard.
+"""Ctrl-C and SIGTERM: as KeyboardInterrupt where it is heard; `Terminated` is the one of SIGTERM.
 
 Python calls a signal's handler wherever it is. Raised while an object is cleared away (``__del__``), KeyboardInterrupt is printed
 with a traceback and forgotten: who watches a training would go on for ever. There it is kept for the next `check`.
@@ -15,6 +15,10 @@ from types import FrameType
 
 _kept: list[int] = []
 """Signals that were not heard yet."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
 
 
 @contextmanager
@@ -35,8 +39,9 @@ def by(number: int) -> Iterator[None]:
 def check() -> None:
     """Raise KeyboardInterrupt if a signal came where it could not be raised."""
     if _kept:
+        number = _kept.pop()
         _kept.clear()
-        raise KeyboardInterrupt
+        raise _error(number)
 
 
 def sleep(seconds: float) -> None:
@@ -51,4 +56,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
             _kept.append(number)
             return
         frame = frame.f_back
-    raise KeyboardInterrupt
+    raise _error(number)
+
+
+def _error(number: int) -> KeyboardInterrupt:
+    return Terminated() if number == signal.SIGTERM else KeyboardInterrupt()

@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from dsi_cli.cli import console, elsewhere, logs, stopping, usage
-from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, USAGE, DsiError
+from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
 
 WIDEST = 110
 """Columns of a help text at most."""
@@ -63,6 +63,7 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
         try:
             with (
                 stopping.by(signal.SIGINT),
+                stopping.by(signal.SIGTERM),  # a batch system sends it before it ends a job
                 logs.on_stderr(verbose=verbose),
                 elsewhere.brought(verb.__name__, options) as here,
             ):
@@ -171,8 +172,9 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
         return _ended(arguments or ["--help"])
     except DsiError as error:
         return error.exit_code, str(error)
-    except KeyboardInterrupt:
-        return INTERRUPTED, "interrupted: what was finished is kept; run the same command again to go on"
+    except KeyboardInterrupt as stopped:
+        code = TERMINATED if isinstance(stopped, stopping.Terminated) else INTERRUPTED
+        return code, "interrupted: what was finished is kept; run the same command again to go on"
     except BrokenPipeError:
         # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,8 +1,7 @@
 """How jobs are spread: a function and jobs in, results out in the jobs' order. Engines know nothing of classes.
 
 ``machine``  what of the machine this process may use
-``local``  this machine
-``forked`` copies of this process, for ``local``
+``local``  this machine: threads of this process
 ``ray``    tasks of a Ray cluster, or of Ray on this machine
 ``probe``  whether a server answers at an address, for ``ray``
 
@@ -34,7 +33,7 @@ class Kind(NamedTuple):
 
 
 ENGINES = (
-    Kind("local", "this machine, a process or a thread a core"),
+    Kind("local", "this machine, one thread per core"),
     Kind("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
 NAMES = tuple(one.name for one in ENGINES)

@@ -1,31 +1,25 @@
-"""The machine that dsi runs on: a process or a thread a core.
+"""The engine for one machine: threads, one a core.
 
-Jobs that are Python's work for the most part go to copies of this process (`forked`), where it can be copied; those that
-multiply large matrices to threads (`map_in_order`), which need no second copy of what they work on.
+NumPy and the system work without Python's lock for most of the time, so threads use the cores, in notebooks and next to
+uploads as well, and share what they work on.
 
-The libraries that multiply matrices bring threads of their own; beside ours, or beside a training that keeps the machine
-busy, they only wait for each other (measured: 6 times slower on two busy cores). They are held to one each meanwhile.
+The libraries that multiply matrices have threads of their own. Next to these threads, or to a training that keeps the machine
+busy, they would wait for each other (measured: 6 times slower on two busy cores), so each call has one thread meanwhile.
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import cache
+from queue import SimpleQueue
+from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import Chosen, Job, Result, forked
+from dsi_cli.engines import Chosen, Job, Result
 from dsi_cli.engines.machine import usable_cores
-
-_log = logging.getLogger(__name__)
-
-WORTH_TELLING = 5.0
-"""Seconds of work on one core after which dsi says why the others are idle."""
 
 
 class Local:
@@ -41,21 +35,18 @@ class Local:
         self,
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],
+        lost: Callable[[Job, str], Result],  # noqa: ARG002 (no thread is lost)
     ) -> Iterator[Result]:
-        """See `Engine`; where this process cannot be copied, one job after the other in the caller's thread."""
-        workers = usable_cores()
-        if workers > 1 and forked.is_possible():
-            return forked.map_in_order(function, jobs, lost, workers)
-        return _one_by_one(function, jobs, workers)
+        """Yield the results of the jobs in their order, see `Engine`; in threads of this process."""
+        return map_in_order(function, jobs)
 
     def map_whole(
         self,
         function: Callable[[Job], Result],
         jobs: Iterable[Job],
-        lost: Callable[[Job, str], Result],  # noqa: ARG002
+        lost: Callable[[Job, str], Result],  # noqa: ARG002 (the caller's thread is not lost)
     ) -> Iterator[Result]:
-        """See `Engine`; in the caller's thread."""
+        """Yield the results of the jobs in their order, see `Engine`; in the caller's thread."""
         return map(function, jobs)
 
 
@@ -63,24 +54,6 @@ class Local:
 def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choose)
     """Yield the engine."""
     yield Local()
-
-
-def _one_by_one(function: Callable[[Job], Result], jobs: Iterable[Job], cores: int) -> Iterator[Result]:
-    worked = 0.0
-    with threadpool_limits(limits=1):
-        for job in jobs:
-            began = time.perf_counter()
-            result = function(job)
-            worked += time.perf_counter() - began
-            if worked > WORTH_TELLING and cores > 1:
-                _tell_of_one_core(forked.why_not() or "", cores)
-            yield result
-
-
-@cache
-def _tell_of_one_core(reason: str, cores: int) -> None:
-    """Log once why the other cores have nothing to do."""
-    _log.warning("warning: one of %d cores is used: %s; `dsi analyze` in a terminal of Linux uses all", cores, reason)
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:
@@ -94,17 +67,40 @@ def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers
 
     Notes
     -----
-    The first error of a job ends the iteration with it.
+    The first error of a job ends the iteration with it. If the iteration is left, no further job begins, and nobody waits for
+    those under way: one may wait for a server that does not answer. So the threads are daemons, which
+    `concurrent.futures.ThreadPoolExecutor` does not offer: it joins its threads at the end of the process.
     """
     count = workers or usable_cores()
+    todo: SimpleQueue[tuple[Future[Result], Job] | None] = SimpleQueue()
     waiting: deque[Future[Result]] = deque()
-    with threadpool_limits(limits=1), ThreadPoolExecutor(count) as pool:
+    started = 0
+    with threadpool_limits(limits=1):
         try:
             for job in jobs:
-                waiting.append(pool.submit(function, job))
+                waiting.append(Future())
+                todo.put((waiting[-1], job))
+                if started < count:
+                    Thread(target=_work, args=(function, todo), daemon=True).start()
+                    started += 1
                 if len(waiting) > 2 * count:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+            for future in waiting:
+                future.cancel()
+            for _ in range(started):
+                todo.put(None)
+
+
+def _work(function: Callable[[Job], Result], todo: SimpleQueue[tuple[Future[Result], Job] | None]) -> None:
+    """Do jobs until there is None in the place of one."""
+    while (item := todo.get()) is not None:
+        future, job = item
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function(job))
+            except BaseException as error:  # noqa: BLE001 (raised again by the future)
+                future.set_exception(error)
+        del item, future, job  # they may be large

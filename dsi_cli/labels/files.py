@@ -14,7 +14,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels import numbering, parsers
 from dsi_cli.labels.lists import LabelList
 from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote.places import Place
 
 BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
 """File names that are looked for beside checkpoints, in this order; ``config.json`` only where it has ``id2label``."""
@@ -83,7 +83,7 @@ def read_labels(path: str | Place) -> LabelList:
     UsageError
         It is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
-    path = path if isinstance(path, RemotePath) else Path(path)
+    path = Path(path) if isinstance(path, str) else path
     text, reader = text_of(path), READERS.get(path.suffix.lower(), parsers.lines)
     try:
         found = reader(text)
@@ -95,7 +95,7 @@ def read_labels(path: str | Place) -> LabelList:
 
 def find_beside(folder: str | Place) -> Place | None:
     """Return the label file in a folder, the first of ``BESIDE`` that is there; None where there is none."""
-    folder = folder if isinstance(folder, RemotePath) else Path(folder)
+    folder = Path(folder) if isinstance(folder, str) else folder
     for name in BESIDE:
         path = folder / name
         if path.is_file() and (name != "config.json" or _has_names(path)):

@@ -380,7 +380,7 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
     semantics.prepare()
     each = (
         partial(engine.map_in_order, lost=_without_rows)
-        if engine.is_elsewhere or how.threads is None
+        if engine.is_elsewhere
         else partial(local.map_in_order, workers=how.threads)
     )
     with_rows = partial(_with_rows, semantics=semantics, options=options, by_rows=None)

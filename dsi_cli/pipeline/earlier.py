@@ -17,7 +17,7 @@ from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.pipeline.options import Options
-from dsi_cli.remote import copies, urls
+from dsi_cli.remote import copies, names, urls
 
 NONE = "none"
 """The value that removes a setting, as in ``--labels none``."""
@@ -184,7 +184,7 @@ def _lasting(spec: str | None) -> str | None:
     path = Path(spec.removeprefix(before))
     if not _exists(path):
         return spec
-    address = copies.address(path)
+    address = names.address(path)
     return before + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
 
 

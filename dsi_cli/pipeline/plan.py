@@ -7,9 +7,7 @@ memory to compare them whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from dsi_cli import similarity
 from dsi_cli.engines import local, machine
@@ -32,7 +30,7 @@ class Plan:
     walk: Walk | None
     """How matrices are gone through by blocks; None: whole."""
     threads: int | None = None
-    """That compare whole matrices, an epoch each; None: they are so small that an epoch is Python's work for the most part."""
+    """How many threads compare whole matrices, one epoch each; None for one per core."""
 
 
 def of(classes: int, options: Options) -> Plan:
@@ -46,9 +44,5 @@ def of(classes: int, options: Options) -> Plan:
     needed = classes**2 * BYTES_A_VALUE
     if not is_vast and needed <= (options.memory if options.memory is not None else free):
         return Plan(is_vast, None, min(max(budget // needed, 1), cores))
-
-    def each(function: Any, jobs: Iterable[Any]) -> Iterator[Any]:
-        return local.map_in_order(function, jobs)
-
     lacking = rows.TOO_MANY_CLASSES if is_vast else rows.SHORT_OF_MEMORY
-    return Plan(is_vast, Walk(rows.rows_within(budget, classes, cores), each, lacking))
+    return Plan(is_vast, Walk(rows.rows_within(budget, classes, cores), local.map_in_order, lacking))

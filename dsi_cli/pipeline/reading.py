@@ -28,7 +28,6 @@ from dsi_cli.labels import files as label_files
 from dsi_cli.metrics.survey import Survey
 from dsi_cli.pipeline.options import Options
 from dsi_cli.remote import connecting
-from dsi_cli.remote.places import RemotePath
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
@@ -179,7 +178,7 @@ def classes_seen(run: Run) -> int | None:
     """Return the number of classes that ``targets.npy`` in a run's folder shows; None without a list of whole numbers there."""
     path = run.folder / "targets.npy"
     try:
-        if isinstance(path, RemotePath) or not path.is_file():
+        if not isinstance(path, Path) or not path.is_file():
             return None
         targets = np.load(path, mmap_mode="r", allow_pickle=False)
         is_list = targets.ndim == 1 and targets.size > 0 and np.issubdtype(targets.dtype, np.integer)
@@ -189,7 +188,7 @@ def classes_seen(run: Run) -> int | None:
 
 
 def _is_gone(found: Found) -> bool:
-    return not isinstance(found.path, RemotePath) and not found.path.exists()
+    return isinstance(found.path, Path) and not found.path.exists()
 
 
 def _unscanned(found: Found, reason: str) -> list[Scanned]:
@@ -248,7 +247,7 @@ def split(state: RunState, known: Known) -> list[RunState]:
 
 def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
     """Yield what is read of each file, in order; where a server is waited for, more at once than there are cores."""
-    if not engine.is_elsewhere and any(isinstance(found.path, RemotePath) for found in places):
+    if not engine.is_elsewhere and any(not isinstance(found.path, Path) for found in places):
         return local.map_in_order(scanner, places, connecting.WORKERS)
     return engine.map_in_order(scanner, places, _unscanned)
 

@@ -16,7 +16,8 @@ from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.classes import Classes, Labels
 from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
 from dsi_cli.predictions.outcome import Outcome
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote import copies
+from dsi_cli.remote.places import Place
 
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
 BESIDE = ("preds.npy", "targets.npy")
@@ -219,7 +220,7 @@ def require_one_run(predictions: Predictions, runs: Sequence[str]) -> None:
 
 def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
     """Return ``preds.npy`` and ``targets.npy`` in a folder, copies if it is remote; None unless both are there."""
-    folder = folder if isinstance(folder, RemotePath) else Path(folder)
+    folder = Path(folder) if isinstance(folder, str) else folder
     predictions, targets = (folder / name for name in BESIDE)
     if not (predictions.is_file() and targets.is_file()):
         return None
@@ -228,10 +229,10 @@ def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
 
 def _here(place: Place) -> Path:
     """Return a file on this machine; `UsageError` if a remote one cannot be fetched."""
-    if not isinstance(place, RemotePath):
+    if isinstance(place, Path):
         return place
     try:
-        return place.fetched()
+        return copies.copied(place)
     except OSError as error:
         raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 

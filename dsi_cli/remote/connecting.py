@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import urls
@@ -26,25 +27,11 @@ REST = 2.0
 """Seconds for which a server that counts as gone is not asked."""
 WORKERS = 8
 """Requests at once."""
-
-
-class Backend(NamedTuple):
-    """How a file system of fsspec is opened."""
-
-    scheme: str
-    title: str
-    options: Mapping[str, Any]
-    """What holds its patience within bounds; a person's own configuration of fsspec comes first."""
-
-
+SCHEMES = ("s3", "gs", "hf", "memory")
+"""The tested ones; a URL of any other scheme that fsspec knows is opened as well."""
 _BOTOCORE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
-BACKENDS = (
-    Backend("s3", "Amazon S3 and what speaks its protocol", {"use_listings_cache": False, "config_kwargs": _BOTOCORE}),
-    Backend("gs", "Google Cloud Storage", {"use_listings_cache": False}),
-    Backend("hf", "the Hugging Face hub", {}),
-    Backend("memory", "this process's memory, for tests", {}),
-)
-"""The tested ones; any other scheme that fsspec knows is opened as it is."""
+_OPTIONS = {"s3": {"config_kwargs": _BOTOCORE}}
+"""With which options a file system is opened, by scheme; a person's own configuration of fsspec comes first."""
 _TRANSIENT = (
     "timeout",
     "connection",
@@ -59,29 +46,18 @@ _OF_CREDENTIALS = ("credential", "token", "refresherror")
 
 
 class Server:
-    """One file system, and how it behaved so far.
+    """How the server behind a file system behaved so far."""
 
-    Attributes
-    ----------
-    fs : fsspec's object
-    scheme : of the URL that it was opened for
-    requests : calls so far
-
-    Raises
-    ------
-    UsageError
-        fsspec does not know the scheme, or its backend is not installed.
-    """
-
-    def __init__(self, scheme: str) -> None:
-        self.scheme = scheme
-        self.fs = _opened(scheme)
-        self.requests = 0
+    def __init__(self) -> None:
         self._failures = 0
         self._ask_again = 0.0
 
-    def ask(self, request: Callable[[], Result]) -> Result:
+    def ask(self, request: Callable[[], Result], *, is_cached: bool = False) -> Result:
         """Return what a call of the file system gives.
+
+        Parameters
+        ----------
+        is_cached : whether the file system answers from its cache, which does not show whether the server is there
 
         Raises
         ------
@@ -90,11 +66,10 @@ class Server:
         """
         pause = FIRST_PAUSE
         for tries in range(1, TRIES + 1):
-            if self._failures >= MOST_FAILURES:
+            if self._failures >= MOST_FAILURES and not is_cached:
                 if time.monotonic() < self._ask_again:
                     raise ConnectionError(errno.ECONNABORTED, "the server does not answer any more")
                 self._ask_again = time.monotonic() + REST  # meanwhile the other threads fail at once
-            self.requests += 1
             try:
                 result = request()
             except Exception as error:  # noqa: BLE001 (backends raise what their libraries do)
@@ -108,28 +83,52 @@ class Server:
                 time.sleep(pause)
                 pause *= 2
             else:
-                self._failures = 0
+                self._failures = self._failures if is_cached else 0
                 return result
         raise AssertionError
 
 
-def _opened(scheme: str) -> Any:
+_servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
+
+
+def server_of(fs: Any) -> Server:
+    """Return the server behind a file system, the same for as long as the file system is in use."""
+    return _servers.setdefault(fs, Server())
+
+
+def options_of(scheme: str) -> dict[str, Any]:
+    """Return with which options the file system of a scheme is opened."""
     import fsspec
 
-    asked = next((dict(one.options) for one in BACKENDS if one.scheme == scheme), {})
     own = fsspec.config.conf.get(scheme, {})
+    return {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in own}
+
+
+def opened(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path of the URL there.
+
+    Raises
+    ------
+    UsageError
+        fsspec does not know the scheme, or its backend is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    scheme = urls.scheme_of(url) or ""
     try:
-        return fsspec.filesystem(scheme, **{name: value for name, value in asked.items() if name not in own})
+        fs, path = url_to_fs(url, **options_of(scheme))
     except ImportError as error:
         raise UsageError(
             f"{scheme}:// wants a package that is not installed ({urls.cleaned(str(error))}):"
             " pip install 'dsi-cli[remote]' brings those of s3, gs and hf"
         ) from None
     except ValueError:
-        known = ", ".join(f"{one.scheme}://" for one in BACKENDS)
+        known = ", ".join(f"{one}://" for one in SCHEMES)
         raise UsageError(f"{scheme}:// is no kind of URL that fsspec knows: expected a local path, {known}") from None
     except Exception as error:  # noqa: BLE001 (such as Google's, which looks for credentials at once)
         raise UsageError(f"{scheme}:// cannot be opened: {_told(error).strerror}") from None
+    _servers[fs] = Server()
+    return fs, str(path).rstrip("/")
 
 
 def _told(error: Exception) -> OSError:

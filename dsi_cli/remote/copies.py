@@ -1,49 +1,28 @@
-"""Copies on this machine of what lies behind URLs, for readers that want a path.
-
-A copy keeps the URL's names below a folder: ``s3://lab/runs/a`` is ``FOLDER/s3/lab/runs/a``. So names mean the same, and a message
-about a copy can be told in the URL's words.
-"""
+"""Copies on this machine of what lies behind URLs, for readers that want a path; see `dsi_cli.remote.names`."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
+import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from functools import cache as once
 from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
 
-from dsi_cli.errors import DsiError, NothingToAnalyseError, UsageError
-from dsi_cli.remote import places, urls
+from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.remote import names, places, urls
 from dsi_cli.remote.connecting import WORKERS
-from dsi_cli.remote.places import Info, RemotePath
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
-_folders: list[Path] = []
-"""Of copies, for as long as these are there."""
+if TYPE_CHECKING:
+    from dsi_cli.remote.paths import Info, RemotePath
+
 _SPARE = 256 << 20
 """Bytes of the disk that copies leave free."""
-
-
-def path_of(url: str, folder: Path) -> Path:
-    """Return where the copy of a URL lies below a folder."""
-    scheme, _, rest = urls.shown(url).partition("://")
-    return folder.joinpath(scheme.lower(), *(part for part in rest.split("/") if part not in ("", ".", "..")))
-
-
-def told(text: str, folder: Path) -> str:
-    """Return a text in which the copies below a folder go by their URLs.
-
-    >>> told("no labels in /tmp/x/s3/lab/classes.txt", Path("/tmp/x"))
-    'no labels in s3://lab/classes.txt'
-    """
-    before, found, rest = text.partition(f"{folder}/")
-    if not found:
-        return text
-    scheme, slash, rest = rest.partition("/")
-    return f"{before}{scheme}{'://' if slash else ''}{told(rest, folder)}"
 
 
 def fetch(url: str, folder: Path) -> Path:
@@ -64,10 +43,10 @@ def fetch(url: str, folder: Path) -> Path:
         raise UsageError(f"no such file or folder: {urls.shown(url)}")
     for one in found:
         try:
-            fetch_below(one, path_of(str(one), folder))
+            fetch_below(one, names.path_of(str(one), folder))
         except OSError as error:
             raise UsageError(f"{one} could not be fetched: {error.strerror or error}") from None
-    return path_of(url, folder)
+    return names.path_of(url, folder)
 
 
 def here(text: str, folder: Path) -> str:
@@ -76,8 +55,8 @@ def here(text: str, folder: Path) -> str:
     >>> here("res:brown.csv", Path("/tmp/x"))
     'res:brown.csv'
     """
-    found = _URL.search(text)
-    if found is None or urls.scheme_of(found[0]) is None:
+    found = urls.found_in(text)
+    if found is None:
         return urls.local_path(text)
     return f"{text[: found.start()]}{fetch(found[0], folder)}"
 
@@ -85,27 +64,6 @@ def here(text: str, folder: Path) -> str:
 def cache() -> Path:
     """Return where data is kept from call to call: in the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
-
-
-@contextmanager
-def telling(folder: Path) -> Iterator[None]:
-    """Tell errors of ours in the words of the URLs; `address` knows the folder meanwhile."""
-    _folders.append(folder)
-    try:
-        yield
-    except DsiError as error:
-        error.args = (told(str(error), folder),)
-        raise
-    finally:
-        _folders.remove(folder)
-
-
-def address(path: Path) -> str:
-    """Return what a path is known by from call to call: the URL of a copy, the path itself of anything else."""
-    text = str(path.resolve())
-    for folder in _folders:
-        text = told(text, folder.resolve())
-    return text
 
 
 def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Info]:
@@ -122,13 +80,43 @@ def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lam
     UsageError
         The disk has no room.
     """
-    files = [place] if place.is_file() else [one for one in place.glob("**/*") if one.is_file()]
-    ways = {one: one.relative_to(place).as_posix() for one in files}
-    jobs = {one: info for one in files if wanted(ways[one]) and (info := one.info) is not None}
-    _require_room(sum(info.size for info in jobs.values()), to)
+    files = [(place, place.listed_info())] if place.is_file() else place.files()
+    jobs = [(way, one, info) for one, info in files if wanted(way := one.relative_to(place).as_posix())]
+    _require_room(sum(info.size for _, _, info in jobs), to)
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda one: _fetch(one, jobs[one], to / ways[one]), jobs))
-    return {ways[one]: info for one, info in jobs.items()}
+        list(pool.map(lambda job: _fetch(job[1], job[2], to / job[0]), jobs))
+    return {way: info for way, _, info in jobs}
+
+
+def copied(one: RemotePath) -> Path:
+    """Return a copy of a small file that lasts as long as this process; `OSError` if the server does not give the file."""
+    info = one.listed_info()
+    with _one_at_a_time:
+        path = names.path_of(str(one), _of_process().path)
+        _fetch(one, info, path)
+    return path
+
+
+_one_at_a_time = Lock()
+
+
+class TemporaryFolder:
+    """A new, empty folder, removed with this object, at the latest at the end of the process.
+
+    Attributes
+    ----------
+    path : Path
+    """
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="dsi-")).resolve()
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+@once
+def _of_process() -> TemporaryFolder:
+    """Return a folder for copies that is removed at the end of the process."""
+    return TemporaryFolder()
 
 
 def _fetch(one: RemotePath, info: Info, path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_TO_END = re.compile(r"[a-z][a-z0-9+.-]+://.*", re.IGNORECASE)
 _IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
 LOCAL = ("file", "local")
 
@@ -21,6 +22,16 @@ def scheme_of(place: str | PathLike[str]) -> str | None:
     found = _SCHEME.match(place) if isinstance(place, str) else None
     scheme = found[1].lower() if found is not None else None
     return None if scheme in LOCAL else scheme
+
+
+def found_in(text: str) -> re.Match[str] | None:
+    """Return the URL in an option's text, up to its end; None without one that leads off this machine's file system.
+
+    >>> found_in("res:s3://lists/brown.csv")[0], found_in("res:brown.csv")
+    ('s3://lists/brown.csv', None)
+    """
+    found = _TO_END.search(text)
+    return found if found is not None and scheme_of(found[0]) is not None else None
 
 
 def local_path(place: str | PathLike[str]) -> str:

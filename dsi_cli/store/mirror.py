@@ -31,6 +31,7 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.remote import connecting, copies, places, urls
+from dsi_cli.remote.names import path_of
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
 
@@ -41,12 +42,6 @@ PATIENCE = 60.0
 """Seconds for which the last upload is tried while the server does not answer."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two attempts of the last upload; each pause is twice the one before."""
-FLUSHING = "dsi-upload"
-"""Name of the thread that uploads while the work goes on."""
-UPLOADING = Lock()
-"""Held while files are uploaded and while this process is copied (`dsi_cli.engines.forked`), so that no copy has a lock in use."""
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=UPLOADING.acquire, after_in_parent=UPLOADING.release, after_in_child=UPLOADING.release)
 STALE_SECONDS = 300.0
 """A lock that was not renewed for so long is that of a dead process."""
 _LOCK, _SCRATCH = ".lock", ".tmp"
@@ -63,7 +58,7 @@ class Mirror:
     Parameters
     ----------
     url : of the folder
-    below : a folder of this machine; see `dsi_cli.remote.copies.path_of`
+    below : a folder of this machine; see `dsi_cli.remote.names.path_of`
     wanted : whether a file of the output is needed here, by its way from the folder
 
     Attributes
@@ -83,9 +78,10 @@ class Mirror:
 
     def __init__(self, url: str, below: Path, wanted: Callable[[str], bool] = lambda _: True) -> None:
         self.url = urls.shown(url).rstrip("/")
-        self.path = copies.path_of(url, below)
+        self.path = path_of(url, below)
         self.kept: Path | None = None
         self._is_writing = False
+        self._uploading = Lock()
         self._owner = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex}"
         try:
             self._place = places.listed(url)
@@ -118,7 +114,7 @@ class Mirror:
         self._take_lock()
         self._is_interruptible = current_thread() is main_thread()
         is_over = Event()
-        thread = Thread(target=self._flush_until, args=(is_over,), daemon=True, name=FLUSHING)
+        thread = Thread(target=self._flush_until, args=(is_over,), daemon=True, name="dsi-upload")
         thread.start()
         try:
             try:
@@ -176,7 +172,7 @@ class Mirror:
 
     def _keep(self, problem: str) -> str:
         """Move the folder to where it outlasts the call; return the message with its new path."""
-        with UPLOADING:
+        with self._uploading:
             if not self.path.is_dir():
                 return f"{problem}; no file was made yet"
             self.kept = _moved(self.path)
@@ -194,7 +190,7 @@ class Mirror:
         OSError
             A file could not be uploaded; the others that do not depend on it were.
         """
-        with UPLOADING:
+        with self._uploading:
             if self.kept is not None:
                 return
             if self._is_writing and not self._holds_lock():
@@ -226,12 +222,11 @@ class Mirror:
             data = (self.path / name).read_bytes()
         except FileNotFoundError:  # replaced or removed since it was listed: the next upload has what is there then
             return
-        self._place.server.ask(lambda: self._place.server.fs.pipe_file(self._key(name), data))
+        (self._place / name).write_bytes(data)
         self._put[name] = mark
 
     def _remove(self, name: str) -> None:
-        with suppress(FileNotFoundError):  # nothing is left to remove
-            self._place.server.ask(lambda: self._place.server.fs.rm_file(self._key(name)))
+        (self._place / name).unlink(missing_ok=True)
 
     def _take_lock(self) -> None:
         """Take the lock.
@@ -264,14 +259,15 @@ class Mirror:
                 self._remove(_LOCK)
 
     def _write_lock(self) -> None:
-        self._place.server.ask(lambda: self._place.server.fs.pipe_file(self._key(_LOCK), self._owner.encode()))
+        (self._place / _LOCK).write_bytes(self._owner.encode())
 
     def _lock_text(self) -> str:
         """Return what the lock file holds; empty if there is none, or the server does not answer."""
         try:
-            return (self._place / _LOCK).read_bytes()[:200].decode(errors="replace")
+            data: bytes = (self._place / _LOCK).read_bytes()
         except OSError:
             return ""
+        return data[:200].decode(errors="replace")
 
     def _holds_lock(self) -> bool:
         """Return whether nobody else has taken the lock."""
@@ -285,8 +281,7 @@ class Mirror:
         while not is_over.wait(FLUSH_SECONDS):
             try:
                 self._upload_changes()
-                with UPLOADING:
-                    self._write_lock()
+                self._write_lock()
             except BusyError:
                 self._interrupt(is_over)
                 return
@@ -297,9 +292,6 @@ class Mirror:
         """Stop the block of `writing`, where that runs in the main thread; another thread finds out at its end."""
         if self._is_interruptible and not is_over.is_set():
             _thread.interrupt_main()
-
-    def _key(self, name: str) -> str:
-        return (self._place / name).key
 
 
 def _moved(folder: Path) -> Path:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
+from outputs import contents, heads, save_head
 from threadpoolctl import threadpool_info
 
+from dsi_cli.engines import Chosen, local, opened
 from dsi_cli.engines.local import map_in_order
+from dsi_cli.pipeline.analysis import analyze
+from dsi_cli.pipeline.options import Options
 
 
 def test_results_come_in_the_order_of_the_jobs():
@@ -64,3 +71,74 @@ def test_libraries_that_multiply_are_held_to_one_thread_meanwhile():
 
     inside = list(map_in_order(threads, range(4)))
     assert {count for counts in inside for count in counts} == {1}
+
+
+def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):
+    monkeypatch.setattr(local, "usable_cores", lambda: 3)
+    meeting = threading.Barrier(3, timeout=10)
+    found = []
+
+    def work():
+        with opened(Chosen()) as engine:
+            found.extend(engine.map_in_order(lambda _: meeting.wait(), range(3), None))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert sorted(found) == [0, 1, 2]
+
+
+def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
+    begun, may_end = [], threading.Event()
+
+    def slow(job):
+        begun.append(job)
+        if job:
+            may_end.wait(60)
+
+    results = map_in_order(slow, range(1000), workers=2)
+    next(results)
+    while len(begun) < 3:
+        time.sleep(0.001)
+    results.close()
+    may_end.set()
+    time.sleep(0.1)
+    assert sorted(begun) == [0, 1, 2]
+
+
+HANGING = """
+import sys, time
+from dsi_cli.cli import main
+from dsi_cli.pipeline import reading
+
+def hangs(*_, **__):
+    print("begun", flush=True)
+    time.sleep(600)
+
+reading.scan_each = hangs
+main()
+"""
+
+
+def test_an_interrupt_does_not_wait_for_a_file_that_cannot_be_read(tmp_path):
+    save_head(tmp_path / "epoch_0.pt", heads(1)[0], epoch=0)
+    command = [sys.executable, "-c", HANGING, "scan", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (
+        130,
+        "dsi: interrupted: what was finished is kept; run the same command again to go on\n",
+    )
+
+
+def test_an_analysis_with_any_number_of_threads_gives_the_same_tables(tmp_path, monkeypatch):
+    for epoch, weight in enumerate(heads(5, classes=14)):
+        save_head(tmp_path / "run" / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    events: dict[int, list] = {1: [], 3: []}
+    for cores, seen in events.items():
+        monkeypatch.setattr(local, "usable_cores", lambda cores=cores: cores)
+        analyze([tmp_path / "run"], tmp_path / str(cores), Options(draws=20, permutations=20), seen.append)
+    assert events[1] == events[3]
+    assert contents(tmp_path / "1") == contents(tmp_path / "3")

@@ -23,7 +23,6 @@ from outputs import ANIMALS, assert_same_output, contents, garble, heads, save_h
 import dsi_cli
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.checkpoints.source import Source
-from dsi_cli.engines import forked
 from dsi_cli.errors import UsageError
 from dsi_cli.pipeline import reading
 from dsi_cli.pipeline.analysis import analyze
@@ -49,7 +48,6 @@ def opened_files(monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Source, "__init__", counted)
-        patch.setattr(forked, "is_possible", lambda: False)  # a copy of this process would count for itself
         yield opened
 
 
@@ -392,13 +390,14 @@ def test_kills_lose_nothing_that_was_whole(longer, tmp_path):
     assert not (out / ".lock").exists()
 
 
-def test_an_interrupt_is_130_and_can_be_gone_on_from(longer, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_has_its_exit_code_and_can_be_gone_on_from(number, code, longer, tmp_path):
     run, out = longer / "run", tmp_path / "out"
     process = started(run, out)
     wait_for(lambda: len(matrices(out)) >= 5, process)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told, errors = process.communicate(timeout=60)
-    assert (process.returncode, told) == (130, "")
+    assert (process.returncode, told) == (code, "")
     assert errors == "dsi: interrupted: what was finished is kept; run the same command again to go on\n"
     assert not (out / ".tmp").exists()
     assert not (out / ".lock").exists()

@@ -8,7 +8,7 @@ import pytest
 
 from dsi_cli.cli import elsewhere
 from dsi_cli.errors import UsageError
-from dsi_cli.remote import copies
+from dsi_cli.remote import copies, names
 
 
 def test_what_has_not_changed_is_not_fetched_again(memory, tmp_path, monkeypatch):
@@ -41,7 +41,7 @@ def test_a_prefix_before_a_url_stays(memory, tmp_path):
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path):
-    assert copies.path_of("s3://lab/../../etc/passwd", tmp_path) == tmp_path / "s3" / "lab" / "etc" / "passwd"
+    assert names.path_of("s3://lab/../../etc/passwd", tmp_path) == tmp_path / "s3" / "lab" / "etc" / "passwd"
 
 
 def test_a_disk_without_room_is_said_before_anything_is_fetched(memory, tmp_path, monkeypatch):

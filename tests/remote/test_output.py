@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -19,7 +18,9 @@ from outputs import ANIMALS, contents, garble
 from s3 import BUCKET
 
 from dsi_cli import analyze, open_run
+from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
+from dsi_cli.pipeline import reading
 from dsi_cli.remote import connecting
 from dsi_cli.store import mirror
 from dsi_cli.store.mirror import Mirror
@@ -175,47 +176,22 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
     assert sorted(memory.find("/results")) == ["/results/out/checkpoints.parquet", "/results/out/curves.parquet"]
 
 
-ON_TWO_CORES = """
-import sys
-from dsi_cli.cli.verbs import run_safely
-from dsi_cli.engines import forked, local
-from dsi_cli.store import mirror
-mirror.FLUSH_SECONDS, forked.WORTH, local.usable_cores = 0.02, 0.0, lambda: 2
-started, processes = forked._Pool._started, []
-forked._Pool._started = lambda pool: processes.append(1) or started(pool)
-code = run_safely(sys.argv[1:])
-print(f"processes: {len(processes)}")
-sys.exit(code)
-"""
+def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, monkeypatch):
+    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setattr(local, "usable_cores", lambda: 2)
+    scan_each, threads = reading.scan_each, set()
+    meeting = threading.Barrier(2, timeout=60)
 
+    def scan_with_another(found, *rest, **named):
+        threads.add(threading.get_ident())
+        meeting.wait()
+        return scan_each(found, *rest, **named)
 
-def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3):
-    arguments = ["analyze", make_run(epochs=8), "-o", OUT, *QUICK]
-    command = [sys.executable, "-c", ON_TWO_CORES, *map(str, arguments)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout.splitlines()[-1].removeprefix("processes: ")) >= 2
+    monkeypatch.setattr(reading, "scan_each", scan_with_another)
+    ended = dsi("analyze", make_run(epochs=8), "-o", OUT, *QUICK)
+    assert ended.code == 0, ended.err
+    assert len(threads) == 2
     assert len([name for name in objects(s3, "results/out") if name.startswith("csms/")]) == 8
-
-
-def test_no_process_is_copied_while_files_are_uploaded():
-    copied = []
-    with mirror.UPLOADING:
-        thread = threading.Thread(target=lambda: copied.append(os.waitpid(_copy(), 0)[1]))
-        thread.start()
-        thread.join(0.1)
-        assert not copied
-    thread.join()
-    assert copied == [0]
-    assert not mirror.UPLOADING.locked()
-
-
-def _copy():
-    """Copy the process; the copy ends at once, with 0 if it could take the lock."""
-    number = os.fork()
-    if number:
-        return number
-    os._exit(0 if mirror.UPLOADING.acquire(blocking=False) else 1)
 
 
 def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
@@ -343,7 +319,8 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
 def test_a_server_that_comes_back_is_asked_again(monkeypatch):
     monkeypatch.setattr(connecting, "FIRST_PAUSE", 0.0)
     monkeypatch.setattr(connecting, "REST", 0.05)
-    server = connecting.Server("memory")
+    server = connecting.Server()
+    asked = []
 
     def fail():
         raise ConnectionError("reset by peer")
@@ -351,10 +328,9 @@ def test_a_server_that_comes_back_is_asked_again(monkeypatch):
     for _ in range(connecting.MOST_FAILURES):
         with pytest.raises(ConnectionError, match="reset by peer"):
             server.ask(fail)
-    requests = server.requests
     with pytest.raises(ConnectionError, match="does not answer any more"):
-        server.ask(lambda: "back")
-    assert server.requests == requests, "nothing is asked while the server counts as gone"
+        server.ask(lambda: asked.append("back"))
+    assert not asked, "nothing is asked while the server counts as gone"
     time.sleep(0.06)
     assert server.ask(lambda: "back") == "back"
 

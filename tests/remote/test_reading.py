@@ -7,6 +7,8 @@ import pickle
 import sys
 from dataclasses import replace
 
+import fsspec
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from dsi_cli import read_head
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError, UsageError
+from dsi_cli.labels import files
 from dsi_cli.pipeline.scanning import scan_paths
 from dsi_cli.remote import places
 
@@ -69,6 +72,21 @@ def test_a_head_costs_four_requests_and_a_hundredth_of_the_bytes(form, s3):
     assert len(weight.tobytes()) < sum(size for _, size in asked) < 0.01 * len(data)
 
 
+def test_a_file_that_is_walked_item_by_item_costs_few_requests(s3, tmp_path):
+    rng = np.random.default_rng(0)
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        for layer in range(20):
+            file[f"layer{layer}/kernel"] = rng.random((256, 256), dtype=np.float32)
+        file["fc/weight"] = rng.random((100, 256), dtype=np.float32)
+    data = (tmp_path / "x.weights.h5").read_bytes()
+    s3.put("run/x.weights.h5", data)
+    s3.requests.clear()
+    read_head(f"s3://{BUCKET}/run/x.weights.h5")
+    sizes = s3.of("GET", "run/x.weights.h5")
+    assert len(sizes) <= 30
+    assert sum(sizes) < len(data)
+
+
 def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
     for epoch, weight in enumerate(heads(3)):
         written = io.BytesIO()
@@ -99,7 +117,7 @@ def test_patterns_and_single_files_are_found(memory):
     assert [run.name for run in discover(["memory://top/[ab]"])] == ["a", "b"]
     assert [run.name for run in discover(["memory://top/**/*.pt"])] == ["a", "b"]
     (run,) = discover(["memory://top/b/epoch_1.pt"])
-    assert [str(one.path) for one in run.checkpoints] == ["memory:///top/b/epoch_1.pt"]
+    assert [str(one.path) for one in run.checkpoints] == ["memory://top/b/epoch_1.pt"]
 
 
 def test_a_file_url_is_a_local_path(tmp_path):
@@ -117,6 +135,22 @@ def test_a_place_can_be_sent_to_another_process(memory):
     assert sent.path.parent.is_dir()
 
 
+def test_a_file_system_that_universal_pathlib_does_not_know_is_read_as_well(memory, recwarn):
+    class Other(type(memory)):
+        protocol = ("other",)
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return super()._strip_protocol(path.removeprefix("other://"))
+
+    fsspec.register_implementation("other", Other, clobber=True)
+    memory.pipe("/top/run/epoch_1.pt", b"x" * 20)
+    ((found,),) = (run.checkpoints for run in discover(["other://top"]))
+    sent = pickle.loads(pickle.dumps(found))
+    assert (str(sent.path), sent.path.read_bytes()) == ("other:///top/run/epoch_1.pt", b"x" * 20)
+    assert not recwarn.list
+
+
 def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     first, second = (torch.full((8, 4), value) for value in (1.0, 2.0))
     for weight in (first, second):
@@ -130,6 +164,21 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
     assert again.bytes == found.bytes
     assert again.modified_ns != found.modified_ns, "a change within a second is seen by the ETag"
     assert scan(again).record.status == "ok"
+
+
+def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
+    for name in ("run/epoch_1.pt", "run/checkpoint-5/pytorch_model.bin"):
+        s3.put(f"sweep/{name}", b"x" * 20)
+    (run,) = discover([f"s3://{BUCKET}/sweep/run"])
+    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
+    assert files.find_beside(run.folder.parent) is None
+    s3.delete("sweep/run/epoch_1.pt")
+    for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
+        s3.put(f"sweep/{name}", b"x" * 20)
+    (run,) = discover([f"s3://{BUCKET}/sweep/run"])
+    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
+    assert (run.checkpoints[0].place / "optimizer.pt").is_file()
+    assert str(files.find_beside(run.folder.parent)) == f"s3://{BUCKET}/sweep/classes.txt"
 
 
 def test_a_busy_server_is_asked_again(s3):
@@ -201,8 +250,9 @@ def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
         raise TimeoutError("no answer from https://someone:pass@host/x?token=abc")
 
     found = [one for run in discover(["memory://top"]) for one in run.checkpoints]
-    monkeypatch.setattr(found[0].path.server.fs, "cat_file", gone)
+    for request in ("info", "cat_file"):
+        monkeypatch.setattr(found[0].path.fs, request, gone)
     reasons = [scan(one).record.reason for one in found]
     assert len(tried) == 9, "three times for each of three"
-    assert reasons[0] == "cannot be read: the server does not answer (no answer from https://host/x)"
-    assert set(reasons[3:]) == {"cannot be read: the server does not answer any more"}
+    assert reasons[0] == "cannot be opened: the server does not answer (no answer from https://host/x)"
+    assert set(reasons[3:]) == {"cannot be opened: the server does not answer any more"}

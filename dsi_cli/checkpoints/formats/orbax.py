@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsi_cli.checkpoints.formats import FORMATS, Content
 from dsi_cli.checkpoints.isolated.client import open_isolated
@@ -22,7 +22,10 @@ from dsi_cli.checkpoints.isolated.jax_trees import grouped
 from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place, RemotePath
+from dsi_cli.remote.places import Place
+
+if TYPE_CHECKING:
+    from dsi_cli.remote.paths import RemotePath
 
 METADATA, *TREES = next(one.marks for one in FORMATS if one.name == "orbax")
 """The file that tells a checkpoint (Orbax before 0.6 writes none), and those that tell one of the trees in it."""
@@ -61,7 +64,7 @@ def open_folder(main: Place, stack: ExitStack, sources: list[Source]) -> Content
     for file in files:
         with Source(file) as source:
             sources.append(source)
-    local = _copied(root, files, stack) if isinstance(root, RemotePath) else Path(os.path.realpath(root))
+    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _copied(root, files, stack)
     folders = {name: local / name if name else local for name in names}
     content = open_isolated(
         "orbax_folder",
@@ -111,8 +114,8 @@ def _files_below(root: Place) -> Iterator[Place]:
     """Yield the files of a checkpoint; folders that are links to others are walked into, as far as they are no circle."""
     count = 0
     seen: set[str] = set()
-    for here, folders, names in root.walk() if isinstance(root, RemotePath) else os.walk(root, followlinks=True):
-        real = str(here) if isinstance(here, RemotePath) else os.path.realpath(here)
+    for here, folders, names in os.walk(root, followlinks=True) if isinstance(root, Path) else root.walk():
+        real = os.path.realpath(here) if isinstance(here, str) else str(here)
         if real in seen:
             folders.clear()
             continue
@@ -121,7 +124,7 @@ def _files_below(root: Place) -> Iterator[Place]:
             count += 1
             if count > _MOST_FILES:
                 raise UnreadableError(f"it has more than {_MOST_FILES} files")
-            yield here / name if isinstance(here, RemotePath) else Path(here, name)
+            yield Path(here, name) if isinstance(here, str) else here / name
 
 
 def _copied(root: RemotePath, files: list[Place], stack: ExitStack) -> Path:
