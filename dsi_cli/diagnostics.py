@@ -33,6 +33,7 @@ NAMES = {"PIL": "pillow"}
 """Packages by the module that is imported, where that has another name."""
 EXTRAS = {
     "all": "everything that is listed here",
+    "datasets": "test sets in Parquet, tar shards, or saved by Hugging Face's library",
     "jax": "checkpoints of Flax and Orbax",
     "keras": "checkpoints of Keras, and HDF5 files",
     "lightning": "a callback for Lightning",

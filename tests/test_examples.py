@@ -116,7 +116,7 @@ def test_what_is_wrong_is_said(training, data, tmp_path, capsys):
     for arguments, message in (
         ((data, "--out", tmp_path / "used"), f"{tmp_path}/used holds files already: give a new folder, or empty it"),
         ((tmp_path / "none", "--out", tmp_path / "new"), "found nothing at"),
-        ((data, "--out", tmp_path / "new", "--label-column", "labels"), "expected a label column ('labels')"),
+        ((data, "--out", tmp_path / "new", "--label-column", "labels"), "expected a label ('labels')"),
     ):
         with pytest.raises(SystemExit, match="2"):
             training["main"](["--model", "cnn", "--epochs", "0", "--data", *map(str, arguments)])

@@ -137,7 +137,7 @@ def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analys
 
 def test_intervals_of_more_than_two_runs_are_left_out(analysed: Analysed):
     for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "garments"), 0)):
-        figure = drawn(analysed.run, "sai", runs)
+        figure = drawn(analysed.run, "excess", runs)
         assert [sum(area.get_gid() == "interval" for area in one.collections) for one in figure.axes] == [shaded] * 3
         assert ("95 % interval" in {text.get_text() for text in figure.legends[0].get_texts()}) == bool(shaded)
 
@@ -243,9 +243,10 @@ def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analyse
 
 def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(epochs=1)], tmp_path / "out")
-    (one,) = drawn(Run(tmp_path / "out"), "sai", ("run",)).axes
-    (chance,) = (line for line in one.get_lines() if line.get_gid() == "chance")
+    (raw,) = drawn(Run(tmp_path / "out"), "sai", ("run",)).axes
+    (chance,) = (line for line in raw.get_lines() if line.get_gid() == "chance")
     assert np.ptp(chance.get_xdata()) > 0
+    (one,) = drawn(Run(tmp_path / "out"), "excess", ("run",)).axes
     widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
     assert len(widths) == 2
     assert np.min(widths) > 0

@@ -62,7 +62,7 @@ def test_phases_are_told_as_on_the_terminal(analysed):
     assert first.phases is not None
     assert f"{first.phases[0].upper()}{first.phases[1:]}." in told
     assert any(
-        "alignment with WordNet has been flat since epoch" in sentence.lower().replace("wordnet", "WordNet")
+        "agreement with WordNet has stayed within its noise since epoch" in sentence.lower().replace("wordnet", "WordNet")
         for sentence in told
     )
     never = " ".join(words.sentences(analysed.run, "collapsed"))
