@@ -260,10 +260,13 @@ class Pair:
         return out
 
     def _with_p_value(self, entry: Alignment) -> Alignment:
-        """Return the entry with the p-value of a measure whose chance level is exact, if one of the matrices is symmetric."""
-        is_symmetric = self.a.is_symmetric or self.b.is_symmetric
-        if entry.measure not in EXACT or entry.z is None or entry.p_value is not None or not is_symmetric:
+        """Return the entry with the p-value of a measure whose chance level is exact, if the approximation is good for the pair."""
+        if entry.measure not in EXACT or entry.z is None or entry.p_value is not None:
             return entry
+        if not (self.a.is_symmetric and self.b.is_symmetric):
+            return _with_reason(entry, "a p-value of an asymmetric matrix needs --permutations")
+        if self.a.classes < p_values.FEWEST_CLASSES:
+            return _with_reason(entry, f"a p-value of fewer than {p_values.FEWEST_CLASSES} classes needs --permutations")
         skew = 0.0
         if self.a.classes <= p_values.SKEWED and entry.measure == "spearman":
             deviation = null.product_deviation(self.a.rank_moments, self.b.rank_moments)
@@ -347,6 +350,10 @@ def _with_sample(entry: Alignment, values: Values, everything: bool, wants_p: bo
     return replace(entry, p_value=alike / len(values) if everything else (1 + alike) / (1 + len(values)))
 
 
+def _with_reason(entry: Alignment, reason: str) -> Alignment:
+    return replace(entry, reason="; ".join(filter(None, [entry.reason, reason])))
+
+
 def with_excess(entry: Alignment) -> Alignment:
     """Return the entry with its excess over chance and its z, where they exist."""
     value, mean = entry.value, entry.null_mean
@@ -399,7 +406,7 @@ def _require_order(order: Sequence[int] | NDArray[np.integer[Any]] | None, class
 
 
 def _known(which: Iterable[str]) -> list[str]:
-    names = list(which)
+    names = [which] if isinstance(which, str) else list(which)
     known = [measure.name for measure in MEASURES]
     for name in names:
         if name not in known:

@@ -105,15 +105,16 @@ def phases(
         return Phases(reason="the curve does not rise above its start, so it stays within chance")
     if gain <= least_gain:
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
-    # Without a chance level, a curve that wanders is told from one that rises by how far its second half wanders.
+    # The noise is that of the curve after its rise. Without a chance level, a curve that wanders is told from one that rises by how
+    # far its second half wanders.
+    after = curve[np.searchsorted(time, _reached(time, curve, begin, LEVELS["t90"])) :]
+    noise = _noise(after if len(after) >= LEAST_EPOCHS else curve)
     wanders = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
-    if gain <= CLEAR * max(_noise(curve), wanders):
+    if gain <= CLEAR * max(noise, wanders):
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within its noise")
     if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > RISING * gain:
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 
-    after = curve[np.searchsorted(time, _reached(time, curve, begin, LEVELS["t90"])) :]
-    noise = _noise(after if len(after) >= LEAST_EPOCHS else curve)
     measured = _measured(time, curve, begin, noise)
     drawn = np.array([_measured(time, one, begin, noise) for one in _draws(curve, left_out, noise, seed)])
     return Phases(tuple(_parts(time, measured, drawn)))

@@ -147,7 +147,7 @@ CURVES = Table(
         Column(
             "p_value",
             FLOAT,
-            "share of relabellings at least as alike; null for two asymmetric matrices without --permutations",
+            "share of relabellings at least as alike; without --permutations of symmetric matrices alone",
         ),
         Column(
             "low",

@@ -108,11 +108,7 @@ def test_exact_null_equals_full_enumeration_at_8_classes(make_pair, kind, measur
     values = all_values(a, b, measure)
     assert_allclose(entry.value, values[0], rtol=1e-9)
     assert_allclose([entry.null_mean, entry.null_std], [values.mean(), values.std()], rtol=1e-9, atol=1e-12)
-    if kind != "symmetric":
-        assert entry.p_value is None
-    else:
-        share = (values <= values[0] + 1e-12).mean() if measure == "mse" else (values >= values[0] - 1e-12).mean()
-        assert entry.p_value == pytest.approx(share, abs=0.03)
+    assert entry.p_value is None, "8 classes are too few for the approximation"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -179,7 +175,7 @@ def test_excess_is_0_at_chance_on_average(make_pair, measure):
 def test_permutations_equal_the_oracles_draw_for_draw(make_pair, kind, measure):
     a, b = make_pair(kind, 13)
     plain = alignments(a, b, [measure], draws=0, permutations=0)[measure]
-    assert plain.p_value is None or kind == "symmetric"
+    assert plain.p_value is None
     entry = alignments(a, b, [measure], draws=0, permutations=40, seed=5)[measure]
     values = oracles.sampled_null(a, b, measure, 40, seed=5)
     own = oracles.sai(a, b, measure)

@@ -60,8 +60,8 @@ def test_p_value_is_right_to_a_factor_of_1_2_down_to_one_in_a_thousand(seed):
         assert share / 1.3 < upper_tail(z, skew) < 1.3 * share, share
 
 
-def test_alignments_have_a_p_value_by_default(make_pair):
-    a, b = make_pair("symmetric", 20)
+def test_alignments_of_symmetric_matrices_have_a_p_value_by_default(make_pair):
+    a, b = make_pair("symmetric", 24)
     found = alignments(a, b, EXACT)
     assert found["cosine"].p_value == pytest.approx(found["pearson"].p_value)
     assert found["cosine"].p_value == pytest.approx(found["mse"].p_value)
@@ -69,14 +69,23 @@ def test_alignments_have_a_p_value_by_default(make_pair):
     assert found["pearson"].p_value == pytest.approx(sampled, abs=0.03)
 
 
-def test_alignments_of_two_asymmetric_matrices_have_none_without_permutations(make_pair):
-    a, b = make_pair("asymmetric", 20)
-    assert alignments(a, b, ["pearson"])["pearson"].p_value is None
-    assert alignments(a, b, ["pearson"], permutations=99)["pearson"].p_value is not None
+@pytest.mark.parametrize(
+    ("kind", "classes", "reason"),
+    [("symmetric", 19, "of fewer than 20 classes"), ("asymmetric", 30, "of an asymmetric matrix")],
+)
+def test_alignments_whose_tail_is_not_known_have_a_p_value_from_permutations_alone(make_pair, kind, classes, reason):
+    a, b = make_pair(kind, classes)
+    entry = alignments(a, b, ["pearson"])["pearson"]
+    assert entry.p_value is None
+    assert f"a p-value {reason}" in entry.reason
+    assert "needs --permutations" in entry.reason
+    entry = alignments(a, b, ["pearson"], permutations=99)["pearson"]
+    assert entry.p_value is not None
+    assert entry.reason is None
 
 
 def test_above_512_classes_the_skewness_is_neglected(monkeypatch, make_pair):
     monkeypatch.setattr(p_values, "SKEWED", 10)
-    a, b = make_pair("symmetric", 14)
+    a, b = make_pair("symmetric", 24)
     entry = alignments(a, b, ["pearson"])["pearson"]
     assert entry.p_value == pytest.approx(stats.norm.sf(entry.z))
