@@ -188,5 +188,5 @@ def test_every_shipped_thing_that_is_no_code_has_a_licence_on_the_page():
 
 def test_the_oldest_versions_are_the_lower_bounds():
     found = runpy.run_path(str(ROOT / "scripts/oldest.py"))["lower_bounds"]()
-    bounds = dict(text.split(">=") for text in PROJECT["dependencies"])
+    bounds = dict(text.partition(",")[0].split(">=") for text in PROJECT["dependencies"])
     assert found == {name: bound for name, bound in bounds.items() if name not in ("torch", "torchvision", "timm")}

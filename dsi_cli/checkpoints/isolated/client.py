@@ -61,8 +61,8 @@ class ByteRanges(Protocol):
 class Limits(NamedTuple):
     """What the child may take for one request."""
 
-    seconds: float = 60.0
-    """On the clock, without the time in which dsi reads bytes for it; and of processor time."""
+    seconds: float = 20.0
+    """On the clock, without the time in which dsi reads bytes for it, and of processor time. A file has a second more per 50 MB."""
     memory: int = 3 << 30
     """Bytes of address space, in addition to three times the size of the file."""
 
@@ -187,9 +187,10 @@ class _Child:
         process = self._started()
         memory = limits.memory + 3 * request.size
         message = {"reader": request.reader, "file": request.file, "size": request.size, "options": request.options}
-        with _watched(process, limits.seconds) as clock:
+        seconds = limits.seconds + request.size / 50e6
+        with _watched(process, seconds) as clock:
             try:
-                _send(process, message | {"key": key, "seconds": limits.seconds, "memory": memory})
+                _send(process, message | {"key": key, "seconds": seconds, "memory": memory})
                 answer = _receive(process)
                 while "offset" in answer and request.source is not None:
                     # The child wants a range of the file. The time that this takes is not the child's.
