@@ -76,6 +76,7 @@ ATTACKS = {
 NAMES = {"index-of-dicts": "model.safetensors.index.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     path = tmp_path / NAMES.get(name, "x.pt")

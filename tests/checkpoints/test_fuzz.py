@@ -67,6 +67,7 @@ def test_a_short_run_finds_nothing(scratch, tmp_path):
 # The files
 
 
+@pytest.mark.slow
 def test_every_container_that_is_read_is_mutated(files, tmp_path):
     """A format without a file here would not be fuzzed: give it a maker in ``fuzz/makers.py``."""
     read = set()

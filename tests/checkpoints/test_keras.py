@@ -361,6 +361,7 @@ def test_changed_bytes_are_read_or_a_checkpoint_error(saved, tmp_path, edits):
 # Little that asks for much.
 
 
+@pytest.mark.slow
 def test_a_configuration_of_small_values_stays_within_bounds(tmp_path):
     config = b'{"config": {' + b",".join(b'"%x":.5'.replace(b".5", b"0.5") % n for n in range(640_000)) + b"}}"
     weights = tmp_path / "x.h5"
@@ -387,6 +388,7 @@ def test_long_names_of_many_layers_are_refused(tmp_path):
     assert "have more than 4194304 letters in all" in scanned_in_bounds(tmp_path / "x.h5")[1]
 
 
+@pytest.mark.slow
 def test_a_list_of_layers_in_many_parts_takes_no_time_that_grows_with_its_square(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         for part in range(6_000):

@@ -267,6 +267,7 @@ def nested_names(leaves: int, depth: int, size: int, letter: str = "k") -> bytes
     return msgpack.packb({"params": tree})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("leaves", "depth", "size"), [(100_000, 60, 4090), (100_000, 4, 250), (20_000, 1, 1010)])
 @pytest.mark.parametrize("letter", ["k", "\U0001f600"])
 def test_names_that_repeat_long_keys_are_refused(leaves, depth, size, letter, tmp_path):

@@ -482,6 +482,7 @@ COSTLY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COSTLY)
 def test_a_model_that_asks_for_much_ends_soon_and_small(name, tmp_path):
     make, message = COSTLY[name]

@@ -220,6 +220,7 @@ print(pa.default_memory_pool().max_memory())
 """
 
 
+@pytest.mark.slow
 def test_one_large_row_group_is_read_in_any_order_by_threads_and_in_little_memory(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (58, 58, 3), dtype=np.uint8)
     cells = []

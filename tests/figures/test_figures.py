@@ -157,7 +157,13 @@ def test_twin_axes_hold_the_alignment_and_what_stands_beside_it(analysed: Analys
     assert np.isfinite(chance[1]).all()
 
 
-@pytest.mark.parametrize(("style", "runs"), list(zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)))
+@pytest.mark.parametrize(
+    ("style", "runs"),
+    [
+        pytest.param(style, runs, marks=[pytest.mark.slow] * (runs is not None))
+        for style, runs in zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)
+    ],
+)
 def test_no_text_meets_another_or_leaves_the_figure(analysed: Analysed, style: Style, runs):
     looked = 0
     for one in FIGURES:

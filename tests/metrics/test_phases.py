@@ -99,6 +99,7 @@ def test_noise_has_phases_in_few_of_1000_curves(memory, most, epochs):
     assert claimed / 1000 <= most
 
 
+@pytest.mark.slow
 def test_interval_holds_the_time_of_the_curve_without_noise():
     """The classes of each trial have effects of their own, and each epoch has noise."""
     truth = times(phases(EPOCHS, saturating(EPOCHS), start=0.0))["t90"]

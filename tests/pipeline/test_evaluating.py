@@ -529,6 +529,7 @@ def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
     assert len(evaluations) == 2
 
 
+@pytest.mark.slow
 def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
     script = "import sys; from dsi_cli.cli.verbs import run_safely; code = run_safely(sys.argv[1:]);"
     script += "print(code, [name for name in ('torch', 'torchvision', 'timm', 'transformers') if name in sys.modules])"
@@ -635,6 +636,7 @@ def test_a_changed_checkpoint_alone_is_evaluated_anew(make_own, tmp_path, evalua
     assert_array_equal(ran.predictions(1)["prediction"], loop(run.model(1), run.transform, few).predictions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("templates", [(), ("--templates",)])
 def test_a_call_that_was_killed_goes_on_where_it_was(templates, make_own, tmp_path, few, evaluate, evaluations):
     run = make_own(tmp_path / "own", epochs=4)

@@ -722,6 +722,7 @@ def test_a_call_that_dies_is_gone_on_from(files, make_run, tmp_path, monkeypatch
     assert_same_output(out, tmp_path / "fresh")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", range(3 * 4 + 3))
 def test_a_call_that_dies_half_way_to_other_predictions(files, make_run, tmp_path, monkeypatch):
     """Whether they are given again or the first ones are: no answer may be of the counts of one and the samples of another."""

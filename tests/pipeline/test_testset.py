@@ -390,6 +390,7 @@ def as_folder(four_runs, folder):
     return folder / "answers", None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [as_parquet, as_csv, as_npz, as_npy, as_folder])
 def test_named_predictions_give_the_same_tables(write, beside, four_runs, tmp_path, dsi):
     (tmp_path / "given").mkdir()
