@@ -36,6 +36,10 @@ _TRAINED_COPY = re.compile(r"\.modules_to_save\.[^.]+")
 _LORA_FACTOR = re.compile(r"\.(lora_[AB])(?:\.[^.]+)?\.weight$|\.(lora_[AB])$")
 _LORA_EXTRA = re.compile(r"\.lora_(?:embedding_[AB]|magnitude_vector)(?=\.|$)")
 _BUFFERS = frozenset({"running_mean", "running_var", "num_batches_tracked"})
+_OPTIMIZER_STATE = frozenset(
+    {"exp_avg", "exp_avg_sq", "max_exp_avg_sq", "exp_inf", "momentum_buffer", "square_avg", "grad_avg", "acc_delta"}
+)
+"""What torch's optimisers keep for each parameter, where a file without groups holds it next to the parameters."""
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
 _MOST_DIMENSIONS = 8
@@ -269,7 +273,7 @@ def _norm(module: _Module) -> Layer | None:
 def _raw(module: _Module) -> Layer | None:
     """Return a matrix that is a parameter of the model itself (``W``, ``prototypes``), and not a part of something."""
     for parameter, tensor in module.held.items():
-        is_part = parameter in _BUFFERS or parameter.startswith(("lora_", "weight", "bias"))
+        is_part = parameter in _BUFFERS | _OPTIMIZER_STATE or parameter.startswith(("lora_", "weight", "bias"))
         if not is_part and len(tensor.shape) == 2 and min(tensor.shape) > 1 and tensor.dtype in FLOATS:
             layer = module.layer(parameter, "raw", 0, 0)
             return layer._replace(module=(*module.parts, parameter), weight=tensor)

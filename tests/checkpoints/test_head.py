@@ -373,3 +373,10 @@ def test_the_only_matrix_of_the_count_is_the_head_whatever_the_layer_that_takes_
     shapes = {"conv.weight": (48, 3, 3, 3), "out.weight": (20, 48), "block2.confidence.weight": (1, 20)}
     found = records({name: torch.empty(shape, device="meta") for name, shape in shapes.items()})
     assert chosen(found, classes=20) == "out.weight"
+
+
+def test_the_state_of_an_optimiser_between_the_parameters_is_no_head():
+    with torch.device("meta"):
+        state = torch.nn.Sequential(torch.nn.Linear(16, 32), torch.nn.ReLU(), torch.nn.Linear(32, 10)).state_dict()
+    moments = {f"optimizer.{name}.{kind}": tensor for name, tensor in state.items() for kind in ("exp_avg", "exp_avg_sq")}
+    assert chosen(records(state | moments)) == chosen(records(moments | state)) == "2.weight"
