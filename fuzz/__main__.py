@@ -63,7 +63,12 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes; one a core by default")
     parser.add_argument("--only", action="append", default=[], metavar="FORMAT", help="files of this format; repeatable")
-    parser.add_argument("--seconds", type=float, default=10.0, help="an input's time limit")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=30.0,
+        help="an input's time limit; the child process that runs other libraries ends after 20 s",
+    )
     parser.add_argument("--megabytes", type=int, default=300, help="an input's memory limit")
     parser.add_argument("--scratch", help=f"a folder for the files that are mutated, kept for the next time (or {SCRATCH})")
     parser.add_argument("--findings", type=Path, default=Path("fuzz-findings"), help="where findings are saved")
