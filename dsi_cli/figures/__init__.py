@@ -9,6 +9,6 @@
 ``style``      sizes, fonts and colours of a figure, for paper and screen
 ``heatmaps``   matrices at chosen epochs side by side
 ``dendrogram`` a clustering beside its matrix
-``animation``  a matrix over the epochs, its SAI beside it; ``films`` writes it
+``animation``  a matrix over the epochs with the curve of its SAI
 ``sheet``      a figure laid out in inches; ``sides`` what stands beside a map's rows, ``scales`` its colours
 """

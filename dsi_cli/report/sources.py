@@ -180,8 +180,8 @@ def _difference(values: NDArray[Any], before: NDArray[Any]) -> float:
 
 def _costs(source: Source, low: float, high: float) -> dict[int, float]:
     """Return the bytes of a packed frame by level."""
-    places = sorted({round(at) for at in np.linspace(0, len(source.epochs) - 1, SAMPLES)})
-    chosen = [off_diagonal(source.read(source.epochs[place]), symmetric=source.symmetric) for place in places]
+    epochs = matrices.evenly(source.epochs, SAMPLES)
+    chosen = [off_diagonal(source.read(epoch), symmetric=source.symmetric) for epoch in epochs]
     return {
         levels: sum(len(packed(Scale(low, high, levels).codes(values), levels)) for values in chosen) / len(chosen)
         for levels in LEVELS
