@@ -66,8 +66,8 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--seconds",
         type=float,
-        default=30.0,
-        help="an input's time limit; the child process that runs other libraries ends after 20 s",
+        default=60.0,
+        help="an input's time limit; it is looked at twice, and the child process that runs other libraries ends after 20 s",
     )
     parser.add_argument("--megabytes", type=int, default=300, help="an input's memory limit")
     parser.add_argument("--scratch", help=f"a folder for the files that are mutated, kept for the next time (or {SCRATCH})")

@@ -38,6 +38,13 @@ def rows(content: Content, head: Head, adapter_config: Any = None) -> NDArray[np
     CheckpointError
         A tensor cannot be read, or the parts do not fit together.
     """
+    # Values that overflow or are not finite make the checkpoint unusable, with a reason; NumPy need not warn of them as well.
+    with np.errstate(all="ignore"):
+        return _effective(content, head, adapter_config)
+
+
+def _effective(content: Content, head: Head, adapter_config: Any) -> NDArray[np.float32]:
+    """Return the effective weight, put together from its parts."""
     kind, parts = head.factors.kind, head.factors.tensors
     if kind == layers.WINDOW:
         return _summed_over_window(content, head)
@@ -126,10 +133,9 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     count, width = directions.shape
     padded = np.zeros((count, -(-width // 8) * 8), dtype=np.float32)
     padded[:, :width] = directions
-    with np.errstate(over="ignore"):
-        sums = np.square(padded).reshape(count, -1, 8).sum(axis=1)
-        for half in (4, 2, 1):
-            sums = sums[:, :half] + sums[:, half:]
+    sums = np.square(padded).reshape(count, -1, 8).sum(axis=1)
+    for half in (4, 2, 1):
+        sums = sums[:, :half] + sums[:, half:]
     norms: NDArray[np.float32] = np.sqrt(sums[:, 0])
     return norms
 

@@ -42,6 +42,8 @@ FRESH_SECONDS = 3600
 MOST_CLASSES = 46_340
 """A matrix of more classes has more values than a Parquet list column can count."""
 _LARGEST_JSON = 16 << 20
+LONGEST_NAME = 4096
+"""Characters of the head's name, which is stored in a table; no network has such names."""
 _NAMES_OF_CLASSES = ("class_to_idx", "classes", "class_names")
 """Keys under which training loops save the names of the classes next to the weights."""
 
@@ -309,6 +311,8 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
         return Scanned(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
         picked = _pick(groups, wanted.choice, expected, with_background=told is not None, outputs=content.outputs)
+        if len(picked.name) > LONGEST_NAME:
+            raise UnreadableError(f"the name of the head has {len(picked.name):,} characters, more than {LONGEST_NAME:,}")
         config = beside(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
         rows = head_weight.rows(content, picked, config)
         hashed = head_weight.fingerprint(content, picked, rows) if wanted.with_fingerprint else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from safetensors.torch import save_file
 from torch import nn
 from torch.nn.utils import parametrizations, prune
 
@@ -149,3 +151,19 @@ def test_scan_of_a_depthwise_convolution_refuses_it_as_head(tmp_path):
         "a classifier head is a floating-point matrix"
         in scan(require_file(tmp_path / "depthwise.pt"), Choice(head="0")).record.reason
     )
+
+
+def test_scan_of_a_head_with_an_overlong_name_fails_with_the_reason(tmp_path):
+    save_file({"x" * 4_200 + ".weight": torch.ones(5, 4)}, tmp_path / "long.safetensors")
+    found = scan(require_file(tmp_path / "long.safetensors"))
+    assert found.record.status == "failed"
+    assert found.record.reason == "the name of the head has 4,207 characters, more than 4,096"
+
+
+def test_scan_of_weights_that_overflow_fails_without_a_warning(tmp_path):
+    model = pruned()
+    state = {name: torch.full_like(tensor, 3e38) for name, tensor in model.state_dict().items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = scanned(state, tmp_path / "large.pt")
+    assert found.record.status == "failed"
