@@ -107,7 +107,7 @@ def phases(
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
     # The noise is that of the curve after its rise. Without a chance level, a curve that wanders is told from one that rises by how
     # far its second half wanders.
-    after = curve[np.searchsorted(time, _reached(time, curve, begin, LEVELS["t90"])) :]
+    after = curve[np.searchsorted(time, _reached(time, curve, begin + LEVELS["t90"] * gain)) :]
     noise = _noise(after if len(after) >= LEAST_EPOCHS else curve)
     wanders = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
     if gain <= CLEAR * max(noise, wanders):
@@ -134,7 +134,9 @@ def _checked(
 
 
 def _running_medians(curve: Values) -> Values:
-    medians: Values = np.median(np.lib.stride_tricks.sliding_window_view(curve, 3), axis=-1)
+    """Return the median of each three neighbouring values, ``(n-2,)``."""
+    first, second, third = curve[:-2], curve[1:-1], curve[2:]
+    medians: Values = np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
     return medians
 
 
@@ -154,9 +156,8 @@ def _draws(curve: Values, without: Values | None, noise: float, seed: int) -> Va
     return drawn
 
 
-def _reached(time: Values, curve: Values, begin: float, share: float) -> float:
-    """Return when a curve first has gone a share of the way from its start to its plateau; its first epoch if it has already."""
-    level = begin + share * (float(_running_medians(curve).max()) - begin)
+def _reached(time: Values, curve: Values, level: float) -> float:
+    """Return when a curve first reaches a level, interpolated; its first epoch if it has already."""
     at = int(np.argmax(curve >= level))
     if at == 0:
         return float(time[0])
@@ -166,8 +167,9 @@ def _reached(time: Values, curve: Values, begin: float, share: float) -> float:
 
 def _measured(time: Values, curve: Values, begin: float, noise: float) -> list[float]:
     """Return t50, t90, t95, the end of the refinement, the gain of the surge and the change since the plateau."""
-    times = [_reached(time, curve, begin, share) for share in LEVELS.values()]
-    plateau, final = float(_running_medians(curve).max()), float(np.median(curve[-3:]))
+    medians = _running_medians(curve)
+    plateau, final = float(medians.max()), float(medians[-1])
+    times = [_reached(time, curve, begin + share * (plateau - begin)) for share in LEVELS.values()]
     is_far = (np.abs(curve - final) > NOISE * noise) & (time >= times[1])
     last = int(np.flatnonzero(is_far)[-1]) + 1 if is_far.any() else 0
     settled = max(times[1], float(time[min(last, len(time) - 1)]))
