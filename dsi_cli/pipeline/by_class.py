@@ -37,6 +37,7 @@ def nothing() -> pa.Table:
 
 def tables(
     own: Csm,
+    side: Side | None,
     reference: Prepared,
     kept: Classes,
     record: Record,
@@ -49,6 +50,7 @@ def tables(
     Parameters
     ----------
     own : the network's own similarity
+    side : its classes ``kept``, prepared; None if the matrix is not whole
     walk, pearson : how matrices are gone through that are not whole, and the correlation of each class's rows
     """
     labelling = semantics.labelling
@@ -66,7 +68,7 @@ def tables(
     columns = {
         "pearson": pearson,
         "z": by_class.deviations(pearson),
-        "pearson_without": _without_each(own, reference, kept, walk),
+        "pearson_without": _without_each(side, reference, kept),
     }
     varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
     yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
@@ -78,14 +80,11 @@ def tables(
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
 
 
-def _without_each(own: Csm, reference: Prepared, kept: Classes, walk: Walk | None) -> NDArray[np.float64]:
+def _without_each(side: Side | None, reference: Prepared, kept: Classes) -> NDArray[np.float64]:
     """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not whole."""
-    if walk is not None:
+    if side is None or side.is_constant or reference.side(kept).is_constant:
         return np.full(len(kept), np.nan)
-    first, second = Side(own.matrix[np.ix_(kept, kept)]), reference.side(kept)
-    if first.is_constant or second.is_constant:
-        return np.full(len(kept), np.nan)
-    return jackknife.excess_without(first, second, "pearson")
+    return jackknife.excess_without(side, reference.side(kept), "pearson")
 
 
 def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> by_class.Alignment:

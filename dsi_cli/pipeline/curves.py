@@ -185,8 +185,9 @@ def _alignment_rows(
             entries, pearson = _entries_by_rows(first, second, kept, options, by_rows.walk)
         rows += _pair_rows(first, second, reference, entries, record)
         if reference is not None and first is own:
+            side = sides.of(first, kept) if by_rows is None else None
             walk = None if by_rows is None else by_rows.walk
-            tables += by_class.tables(first, reference, kept, record, semantics, walk, pearson)
+            tables += by_class.tables(first, side, reference, kept, record, semantics, walk, pearson)
     return rows, pa.concat_tables(tables) if tables else None
 
 
