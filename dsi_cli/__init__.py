@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
+    from dsi_cli.api import analyze, log_curves, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.dissimilarity import idm
     from dsi_cli.metrics.reliability import reliability
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
-    from dsi_cli.notebook import analyze, log_curves, open_run, read_head, wordnet_csm
     from dsi_cli.opened import Run
     from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.similarity.confusion import confusion_similarity
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
 
 _HOMES = {
-    "analyze": "dsi_cli.notebook",
-    "log_curves": "dsi_cli.notebook",
-    "open_run": "dsi_cli.notebook",
-    "read_head": "dsi_cli.notebook",
-    "wordnet_csm": "dsi_cli.notebook",
+    "analyze": "dsi_cli.api",
+    "log_curves": "dsi_cli.api",
+    "open_run": "dsi_cli.api",
+    "read_head": "dsi_cli.api",
+    "wordnet_csm": "dsi_cli.api",
     "Run": "dsi_cli.opened",
     "Options": "dsi_cli.pipeline.options",
     "Evaluation": "dsi_cli.pipeline.options",
