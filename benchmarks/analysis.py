@@ -159,12 +159,12 @@ def _require_same(hand: dict[str, dict[str, dict[str, float]]], ours: dict[tuple
 def _classes_rows(setup: Setup) -> list[Row]:
     """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
     from dsi_cli import alignments, weight_similarity
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics.bootstrap import LARGEST
-    from dsi_cli.pipeline import reference
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = reference.of("imagenet1k").reference()
+    semantic = wordnet_matrix.of("imagenet1k").reference()
     rows = []
     for classes in (20, 40) if setup.quick else (100, 300, 1000):
         weight = np.random.default_rng(0).normal(size=(classes, _WIDTH)).astype(np.float32)

@@ -209,7 +209,7 @@ def main(way: str, folder: str, model: str, size: str) -> None:
     import torch  # noqa: F401
     import torchvision  # noqa: F401
 
-    import dsi_cli.pipeline.analysis
+    import dsi_cli.analysis.analyze
     import dsi_cli.store.runs  # noqa: F401
 
     began = time.perf_counter()

@@ -24,8 +24,8 @@ CORES = {"one core": 1, "all cores": None}
 with the number is seen on one."""
 _PROGRAM = """
 import os, sys, time
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 labels, warm, run, out, *cores = sys.argv[1:]
 if cores:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(cores[0])])

@@ -19,13 +19,13 @@ Array = NDArray[np.float32]
 
 def structured(labels: str, features: int, seed: int = 0) -> Array:
     """Return a weight ``(C, d)`` whose similarities follow WordNet's: the sum of a random direction per hypernym."""
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.wordnet import taxonomy
 
     graph, generator = taxonomy.load(), np.random.default_rng(seed)
     direction: dict[int, Array] = {}
     rows = []
-    for one in reference.of(labels).resolutions:
+    for one in wordnet_matrix.of(labels).resolutions:
         above = [] if one.wnid is None else taxonomy.ancestors(graph, np.array([graph.node(one.wnid)]))
         for node in above:
             direction.setdefault(int(node), generator.standard_normal(features, dtype=np.float32))

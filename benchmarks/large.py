@@ -63,8 +63,8 @@ def _weight(path: Path) -> NDArray[np.float32]:
 
 def _epoch(setup: Setup, run: Path, labels: str, epochs: tuple[int, int], *, with_answers: bool) -> float:
     """Return the seconds of one more epoch in an analysis of many, on all cores."""
-    from dsi_cli.pipeline.analysis import analyze
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.analysis.analyze import analyze
+    from dsi_cli.analysis.options import Options
 
     few, many = epochs
     took: dict[int, list[float]] = {few: [], many: []}
@@ -96,9 +96,9 @@ def _plain_row(setup: Setup, weights: list[NDArray[np.float32]], labels: str, ou
     missing = [name for name in ("scipy", "skimage", "sklearn") if find_spec(name) is None]
     if missing:
         return skipped(PART, what, f"{', '.join(missing)} not installed", f"at least {OVER_PLAIN:g}x")
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
 
-    semantic, path = reference.of(labels).reference(), setup.folder / "plain"
+    semantic, path = wordnet_matrix.of(labels).reference(), setup.folder / "plain"
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     semantic = np.asarray(semantic[np.ix_(kept, kept)])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -160,16 +160,16 @@ def _part_rows(setup: Setup, weight: NDArray[np.float32], labels: str) -> list[R
 
 
 def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[str, Callable[[], Any]]:
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES, by_class, dissimilarity
     from dsi_cli.metrics import weights as wsi
     from dsi_cli.metrics.alignment import Pair
     from dsi_cli.metrics.side import Side
-    from dsi_cli.pipeline import reference
     from dsi_cli.similarity.weights import weight_similarity
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = np.asarray(reference.of(labels).reference())
+    semantic = np.asarray(wordnet_matrix.of(labels).reference())
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     csm, own = weight_similarity(weight), weight_similarity(weight[kept])
     side, order = Side(semantic[np.ix_(kept, kept)]), np.arange(len(kept))

@@ -147,9 +147,9 @@ def _by_hand_row(setup: Setup, paths: list[Path], whole: float) -> Row:
     import torch
     from sklearn.metrics.pairwise import cosine_similarity
 
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
 
-    names = [str(one.synset) for one in reference.of(LABELS).resolutions][: 20 if setup.quick else None]
+    names = [str(one.synset) for one in wordnet_matrix.of(LABELS).resolutions][: 20 if setup.quick else None]
     began = time.perf_counter()
     semantic = by_hand.off_diagonal(by_hand.wordnet_similarity(names))
     once = time.perf_counter() - began

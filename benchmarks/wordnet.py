@@ -42,14 +42,14 @@ def nltk_wordnet(folder: Path | None) -> Any:
 
 
 def _kernel_row(setup: Setup) -> Row:
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.wordnet import paths, taxonomy
 
     required = f"at least {OVER_NLTK:,.0f}x"
     wn = nltk_wordnet(setup.nltk_data)
     if isinstance(wn, str):
         return skipped(PART, _KERNEL, wn, required)
-    names = [resolution.synset for resolution in reference.of(PRESET).resolutions if resolution.synset]
+    names = [resolution.synset for resolution in wordnet_matrix.of(PRESET).resolutions if resolution.synset]
     nodes = [taxonomy.load().node(name) for name in names]
     synsets = [wn.synset(name) for name in names]
     matrix = paths.path_similarity(nodes)

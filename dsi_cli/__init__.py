@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
+    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.api import analyze, log_curves, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.dissimilarity import idm
     from dsi_cli.metrics.reliability import reliability
     from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.similarity.confusion import confusion_similarity
     from dsi_cli.similarity.templates import template_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
@@ -42,8 +42,8 @@ _HOMES = {
     "read_head": "dsi_cli.api",
     "wordnet_csm": "dsi_cli.api",
     "Run": "dsi_cli.opened",
-    "Options": "dsi_cli.pipeline.options",
-    "Evaluation": "dsi_cli.pipeline.options",
+    "Options": "dsi_cli.analysis.options",
+    "Evaluation": "dsi_cli.analysis.options",
     "weight_similarity": "dsi_cli.similarity.weights",
     "centred_weight_similarity": "dsi_cli.similarity.weights",
     "mean_row_ratio": "dsi_cli.similarity.weights",

@@ -1,4 +1,4 @@
-"""The functions that a notebook calls, over `dsi_cli.pipeline`; `dsi_cli` itself hands them out.
+"""The functions that a notebook calls, over `dsi_cli.analysis`; `dsi_cli` itself hands them out.
 
 Each says the same as its command, and raises where the command prints one line and exits.
 """
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import Logged
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
@@ -96,7 +96,7 @@ def analyze(
     Raises
     ------
     UsageError, NothingToAnalyseError, OutputError, EngineError
-        As `dsi_cli.pipeline.analysis.analyze`.
+        As `dsi_cli.analysis.analyze.analyze`.
 
     Warns
     -----
@@ -104,15 +104,15 @@ def analyze(
         The report could not be written, or the curves could not be logged to one of the trackers. The tables are complete all
         the same, and the other trackers have the curves.
     """
+    from dsi_cli.analysis import analyze, earlier_settings, report_file, track
+    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.engines import Chosen
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline import analysis, earlier, reporting, sending
-    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
     evaluation = evaluation or Evaluation()
-    settings = earlier.Settings(
+    settings = earlier_settings.Settings(
         labels=None if labels is None else str(labels),
         mapping=None if mapping is None else str(mapping),
         taxonomy=None if taxonomy is None else str(taxonomy),
@@ -139,10 +139,10 @@ def analyze(
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
     with _elsewhere(out, options, writes=True) as (folder, options, kept):
-        summary = analysis.analyze(paths, folder, options)
+        summary = analyze.analyze(paths, folder, options)
         if report:
-            reporting.add(summary)
-        sending.add(summary, trackers)
+            report_file.add(summary)
+        track.add(summary, trackers)
     for problem in summary.problems:
         warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
     return Run(folder, kept)
@@ -206,12 +206,12 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     OutputError
         The tracker could not be written to.
     """
-    from dsi_cli.pipeline import sending
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.analysis import track
+    from dsi_cli.analysis.options import Options
     from dsi_cli.tracking.destinations import destinations
 
     with _elsewhere(out, Options()) as (folder, _, _kept):
-        (logged,) = sending.send(folder, destinations([log_to]), run)
+        (logged,) = track.send(folder, destinations([log_to]), run)
     return logged
 
 
@@ -227,8 +227,8 @@ def open_run(out: _Path = output.DEFAULT) -> Run:
     UsageError
         The folder is not there, or is no output.
     """
+    from dsi_cli.analysis.options import Options
     from dsi_cli.opened import Run
-    from dsi_cli.pipeline.options import Options
 
     if urls.scheme_of(out) is None:
         return Run(urls.local_path(out))
@@ -296,11 +296,11 @@ def wordnet_csm(
     """
     import pandas as pd
 
-    from dsi_cli.pipeline import hierarchy, reference, references
+    from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
     from dsi_cli.wordnet import net
 
     of = net.load(pos, wordnet)
     (opened,) = references.open_all([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
-    one = reference.of(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
+    one = wordnet_matrix.of(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
     return pd.DataFrame(opened.similarity(one), index=names, columns=names)

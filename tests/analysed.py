@@ -18,9 +18,9 @@ import pytest
 from conftest import made_once
 from outputs import ANIMALS, RUNS, head_of, heads, save_head
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.cli.verbs import run_safely
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.summary import Progress, Summary
 from dsi_cli.store.runs import Run
 
 

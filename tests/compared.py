@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from outputs import ANIMALS, heads, save_head
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 
 SAMPLES = 400
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.callbacks import live
 from dsi_cli.checkpoints import head_weight
 from dsi_cli.checkpoints.head import Head
@@ -24,7 +25,6 @@ from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.dissimilarity import Dissimilarity, idm
 from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
-from dsi_cli.pipeline import reference
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.wordnet import net
 
@@ -80,7 +80,7 @@ class Tracker:
         wordnet: str | None = None,
     ) -> None:
         given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else reference.of(given, net=net.load(pos, wordnet))
+        named = None if given is None else wordnet_matrix.of(given, net=net.load(pos, wordnet))
         self._labels = None if named is None else named.classes
         self._no_reference = _NO_LABELS if named is None else named.why_no_reference()
         self._semantic = None if named is None or self._no_reference else named.reference()

@@ -155,14 +155,14 @@ def analyze(
     dsi analyze ckpts/ --predictions preds.npy --targets targets.npy
     dsi analyze ckpts/ --test data/test --model timm:resnet18
     """
+    from dsi_cli.analysis import earlier_settings, report_file, track
+    from dsi_cli.analysis.analyze import analyze as run_analysis
+    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.engines import Chosen
-    from dsi_cli.pipeline import earlier, reporting, sending
-    from dsi_cli.pipeline.analysis import analyze as run_analysis
-    from dsi_cli.pipeline.options import Evaluation, Options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to or ())
-    settings = earlier.Settings(
+    settings = earlier_settings.Settings(
         labels=labels,
         mapping=map_file,
         taxonomy=taxonomy,
@@ -215,7 +215,7 @@ def analyze(
     with console.progress(quiet=quiet or as_json) as watching:
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
         if html:
-            reporting.add(summary, lambda event: watching.update(*event))
-        sending.add(summary, trackers)
+            report_file.add(summary, lambda event: watching.update(*event))
+        track.add(summary, trackers)
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

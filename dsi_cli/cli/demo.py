@@ -28,14 +28,14 @@ def demo(
     dsi demo
     dsi demo -o elsewhere --quiet
     """
+    from dsi_cli.analysis import report_file
+    from dsi_cli.analysis.analyze import analyze
     from dsi_cli.demo import runs_folder
-    from dsi_cli.pipeline import reporting
-    from dsi_cli.pipeline.analysis import analyze
     from dsi_cli.views import overview
 
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
-        reporting.add(summary, lambda event: watching.update(*event))
+        report_file.add(summary, lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()

@@ -107,13 +107,13 @@ def export(
 
 def _log(output: Path, log_to: list[str], run: str | None, asked: list[str], *, quiet: bool) -> int:
     """Log the curves of an output; ``asked`` are the options that were given beside it and mean a file."""
-    from dsi_cli.pipeline import sending
+    from dsi_cli.analysis import track
     from dsi_cli.tracking.destinations import destinations
 
     if asked:
         raise UsageError(
             f"--log-to logs the curves, all of them; {', '.join(asked)} is for a file: leave one of the two out"
         )
-    for logged in sending.send(output, destinations(log_to), run):
+    for logged in track.send(output, destinations(log_to), run):
         print_logged(logged, quiet=quiet)
     return DONE

@@ -18,7 +18,7 @@ from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import whole
 
 if TYPE_CHECKING:
-    from dsi_cli.pipeline.labelling import Labelling
+    from dsi_cli.analysis.semantics.class_labels import Labelling
     from dsi_cli.wordnet.net import Net
     from dsi_cli.wordnet.senses import Resolution
 
@@ -64,18 +64,18 @@ def labels(
     dsi labels ckpts/classes.txt --write-map map.csv -i  # the same by questions
     dsi labels --presets
     """
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.wordnet import net
 
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
         require_other(labels, None, write_map)
-    one = reference.of(labels, map_file, net.load(pos, wordnet))
+    one = wordnet_matrix.of(labels, map_file, net.load(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
     if write_map is not None:
-        reference.write_map(one, write_map)
+        wordnet_matrix.write_map(one, write_map)
     rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
     if as_json:
         assert one.labels is not None
@@ -184,7 +184,7 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
     UsageError
         Nobody is there to ask: stdin or stderr is no terminal.
     """
-    from dsi_cli.pipeline import labelling, reference
+    from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
     from dsi_cli.wordnet.ids import by_name
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -208,10 +208,10 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
             chosen[row.index] = answer
     except KeyboardInterrupt:
         if write_map is not None:
-            reference.write_map(labelling.label(one.labels, chosen, one.of, one.tree), write_map)
+            wordnet_matrix.write_map(class_labels.label(one.labels, chosen, one.of, one.tree), write_map)
             console.note(f"\n{write_map} holds the answers so far: to go on with them, add --map {write_map}")
         raise
-    return labelling.label(one.labels, chosen, one.of, one.tree)
+    return class_labels.label(one.labels, chosen, one.of, one.tree)
 
 
 def _offer(row: Resolution, place: str, of: Net) -> None:

@@ -29,13 +29,13 @@ def report(
     dsi report dsi-out
     dsi report dsi-out -o resnet18.html
     """
-    from dsi_cli.pipeline import reporting
+    from dsi_cli.analysis import report_file
     from dsi_cli.store import whole
 
     if file is not None:
         whole.require_suffix(file, (".html", ".htm"), "the report is a page")
     with console.progress(quiet=quiet or as_json) as watching:
-        path = reporting.write(output, file, watching.update)
+        path = report_file.write(output, file, watching.update)
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

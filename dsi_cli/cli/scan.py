@@ -49,8 +49,8 @@ def scan(
     dsi scan --why ckpts/epoch_030.safetensors      # why is it the head?
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
+    from dsi_cli.analysis.scan import scan_paths
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.pipeline.scanning import scan_paths
     from dsi_cli.remote import places
 
     for single, show in (

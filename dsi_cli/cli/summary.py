@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dsi_cli.cli import console
 
 if TYPE_CHECKING:
-    from dsi_cli.pipeline.summary import RunSummary, Summary
+    from dsi_cli.analysis.summary import RunSummary, Summary
     from dsi_cli.tracking.destinations import Logged
     from dsi_cli.views.overview import Line, Mistakes
     from dsi_cli.views.typicality import Line as TypicalityLine

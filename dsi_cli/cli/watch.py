@@ -33,14 +33,14 @@ from dsi_cli.cli.summary import document, number, report
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.pipeline.options import Options
-    from dsi_cli.pipeline.summary import Summary
-    from dsi_cli.pipeline.watching import Analyse, Event, Given
+    from dsi_cli.analysis.options import Options
+    from dsi_cli.analysis.summary import Summary
+    from dsi_cli.analysis.watch import Analyse, Event, Given
     from dsi_cli.views.overview import Line
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 STOPPED = "stopped"
-"""Why watching ended, beside the reasons of `dsi_cli.pipeline.watching`: by Ctrl-C or SIGTERM."""
+"""Why watching ended, beside the reasons of `dsi_cli.analysis.watch`: by Ctrl-C or SIGTERM."""
 
 
 def watch(
@@ -93,9 +93,9 @@ def watch(
     dsi watch ckpts/ --until-epoch 30  # end after epoch 30
     dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
+    from dsi_cli.analysis import earlier_settings, watch
+    from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.engines import Chosen
-    from dsi_cli.pipeline import earlier, watching
-    from dsi_cli.pipeline.options import Evaluation, Options
 
     pace, patience = seconds("--every", every), None if idle is None else seconds("--idle", idle)
     if patience is not None and patience <= pace:
@@ -112,7 +112,7 @@ def watch(
         channels=channels,
         device=device,
     )
-    settings = earlier.Settings(
+    settings = earlier_settings.Settings(
         labels=labels,
         mapping=map_file,
         taxonomy=taxonomy,
@@ -134,20 +134,20 @@ def watch(
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
         with stopping.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
-            watching.check(out, options)
+            watch.check(out, options)
             shown.note(f"watching {', '.join(checkpoints)} every {every}; Ctrl-C ends it")
             analyse = _with_progress(out, options, shown)
-            for event in watching.watch(
+            for event in watch.watch(
                 checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience, sleep=stopping.sleep
             ):
                 shown.show(event)
     except KeyboardInterrupt:
-        if shown.summary is None and not watching.usable(out):
+        if shown.summary is None and not watch.usable(out):
             raise
         return shown.close(STOPPED, "stopped", DONE)
-    if event == watching.Ended(watching.REACHED):
-        return shown.close(watching.REACHED, f"epoch {until_epoch} is there")
-    return shown.close(watching.IDLE, f"nothing was new for {idle}")
+    if event == watch.Ended(watch.REACHED):
+        return shown.close(watch.REACHED, f"epoch {until_epoch} is there")
+    return shown.close(watch.IDLE, f"nothing was new for {idle}")
 
 
 def seconds(option: str, text: str) -> float:
@@ -169,10 +169,10 @@ def seconds(option: str, text: str) -> float:
 
 def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
     """Return the analysis of some paths, with bars while it is under way."""
-    from dsi_cli.pipeline import reporting
-    from dsi_cli.pipeline.analysis import analyze as run_analysis
+    from dsi_cli.analysis import report_file
+    from dsi_cli.analysis.analyze import analyze as run_analysis
 
-    pages = reporting.Paced()
+    pages = report_file.Paced()
 
     def analyse(paths: Sequence[Given]) -> Summary:
         with console.progress(quiet=shown.quiet) as bars:
@@ -210,11 +210,11 @@ class _Shown:
 
     def show(self, event: Event) -> None:
         """Print an event: new epochs on stdout, the rest on stderr."""
-        from dsi_cli.pipeline import watching
+        from dsi_cli.analysis import watch
 
-        if isinstance(event, watching.Waiting):
+        if isinstance(event, watch.Waiting):
             self.note(f"waiting: {event.reason}")
-        elif isinstance(event, watching.Updated):
+        elif isinstance(event, watch.Updated):
             self.summary = event.summary
             for problem in _problems(event.summary):
                 self.once(problem, self.note)
@@ -231,14 +231,14 @@ class _Shown:
 
     def close(self, why: str, words: str, exit_code: int | None = None) -> int:
         """Print why watching ended and what the last analysis came to; return the exit code, by default that analysis'."""
-        from dsi_cli.pipeline import reporting
+        from dsi_cli.analysis import report_file
 
         if self.summary is None:
             self.note(f"{words}; {self.out} holds what was analysed before")
             return DONE if exit_code is None else exit_code
         self.note(words)
         if self.html:
-            reporting.add(self.summary)  # it may be behind the tables
+            report_file.add(self.summary)  # it may be behind the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.as_json:
             console.print_json_line({"event": "ended", "why": why, **document(self.summary), "exit_code": code})

@@ -15,7 +15,7 @@ from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
-    from dsi_cli.pipeline.references import Opened
+    from dsi_cli.analysis.semantics.references import Opened
 
 LISTED = 100
 """Longer lists show only the labels that want a look."""
@@ -64,7 +64,7 @@ def wordnet(
     dsi wordnet ckpts/classes.txt --measure wup -o wup.csv
     dsi wordnet cifar100 -o - | python -c "..."  # Parquet on stdout
     """
-    from dsi_cli.pipeline import hierarchy, reference, references
+    from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
     from dsi_cli.views import exporting
     from dsi_cli.wordnet import net
 
@@ -75,14 +75,14 @@ def wordnet(
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
     chosen = "parquet" if to_stdout else exporting.format_of(str(path), None)
-    one = reference.of(labels, map_file, of)
+    one = wordnet_matrix.of(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
-    neighbors = reference.neighbors_of(one, neighbors, whole=whole)
+    neighbors = wordnet_matrix.neighbors_of(one, neighbors, whole=whole)
     _require_fit(one.classes, chosen, is_matrix=neighbors is None)
     if write_map is not None:
-        reference.write_map(one, write_map)
-    blocks = reference.tables(one, neighbors, opened)
+        wordnet_matrix.write_map(one, write_map)
+    blocks = wordnet_matrix.tables(one, neighbors, opened)
     with console.progress(quiet=quiet) as bars:
         rows = _counted(blocks, one.classes, bars.update)
         _write(rows, stream or path, chosen, opened)
@@ -107,18 +107,18 @@ def wordnet(
             console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)
     else:
         _say_where(one.classes, neighbors, path)
-        if one.classes > reference.LARGEST_WHOLE and not whole:
+        if one.classes > wordnet_matrix.LARGEST_WHOLE and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
 
 
 def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
     """Raise `UsageError` for what cannot be written in a format, before it is computed."""
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.views import exporting
 
     exporting.require_matrix(chosen, is_matrix=is_matrix)
-    if is_matrix and chosen != "parquet" and classes > reference.LARGEST_WHOLE:
+    if is_matrix and chosen != "parquet" and classes > wordnet_matrix.LARGEST_WHOLE:
         raise UsageError(
             f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet"
         )
@@ -126,14 +126,14 @@ def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
 
 def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: Opened) -> None:
     """Write the blocks of a table to a file in a format, or as Parquet to stdout."""
-    from dsi_cli.pipeline import reference
+    from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.views import exporting
 
     if isinstance(place, Path) and chosen != "parquet":
-        frame = reference.frame(rows)
+        frame = wordnet_matrix.frame(rows)
         exporting.write_file(frame, place, chosen, is_matrix=frame.index.name == "class")
     else:
-        reference.write(rows, place, opened)
+        wordnet_matrix.write(rows, place, opened)
 
 
 def _counted(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.utils.prune
 
+from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.pipeline.scanning import scan_paths
 
 
 def save(path, *, seed=0, hidden=8, classes=5, **contents):

@@ -18,8 +18,8 @@ def out(tmp_path_factory):
     """Return a folder with what completion reads of an output, analysed for real."""
     from outputs import ANIMALS, heads, save_head
 
-    from dsi_cli.pipeline.analysis import analyze
-    from dsi_cli.pipeline.options import Options
+    from dsi_cli.analysis.analyze import analyze
+    from dsi_cli.analysis.options import Options
 
     folder = tmp_path_factory.mktemp("completion")
     for run, first in (("fast", 0), ("slow", 10)):

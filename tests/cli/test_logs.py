@@ -53,7 +53,7 @@ def test_a_bug_says_what_to_report_and_a_verbose_call_where_it_is(dsi, make_run,
     def broken(*_):
         raise ZeroDivisionError("no such luck\x1b[31m")
 
-    monkeypatch.setattr("dsi_cli.pipeline.scanning.scan_paths", broken)
+    monkeypatch.setattr("dsi_cli.analysis.scan.scan_paths", broken)
     line = (
         "dsi: this is a bug in dsi (ZeroDivisionError: no such luck\\x1b[31m); please report it with what `dsi doctor` prints,"
         " and what the same command prints with --verbose\n"

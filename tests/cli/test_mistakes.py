@@ -11,8 +11,8 @@ import pytest
 from mistaken import write_counts, write_predictions
 from PIL import Image
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.store.runs import Run
 from dsi_cli.views.mistakes import Asked, most_telling, pairs
 

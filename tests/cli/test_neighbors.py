@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 import pytest
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.store.runs import Run
 from dsi_cli.views.neighbor_history import over_epochs
 from dsi_cli.views.neighbors import Asked, closest_pairs, nearest

@@ -16,10 +16,10 @@ from outputs import ANIMALS, assert_same_output, tables
 from pandas.testing import assert_frame_equal
 
 import dsi_cli
+from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.cli import console
 from dsi_cli.cli.verbs import VERBS
-from dsi_cli.pipeline.scanning import scan_paths
 from dsi_cli.store.runs import Run
 
 pytest_plugins = ("analysed",)

@@ -12,10 +12,10 @@ import pytest
 from outputs import contents, heads, save_head
 from threadpoolctl import threadpool_info
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.engines import Chosen, local, opened
 from dsi_cli.engines.local import map_in_order
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
 
 
 def test_results_come_in_the_order_of_the_jobs():
@@ -109,13 +109,13 @@ def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
 HANGING = """
 import sys, time
 from dsi_cli.cli import main
-from dsi_cli.pipeline import reading
+from dsi_cli.analysis.classifiers import run_state
 
 def hangs(*_, **__):
     print("begun", flush=True)
     time.sleep(600)
 
-reading.scan_each = hangs
+run_state.scan_each = hangs
 main()
 """
 

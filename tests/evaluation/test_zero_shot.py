@@ -14,8 +14,8 @@ from oracles_testset import accuracy, template_similarity
 from outputs import stored_counts
 from PIL import Image
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Evaluation, Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Evaluation, Options
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")

@@ -18,12 +18,12 @@ from matplotlib.text import Text
 from overlap import assert_clear
 from PIL import Image
 
+from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import axes, bands, drawing
 from dsi_cli.figures.asked import Asked
 from dsi_cli.figures.catalogue import FIGURES, entry
 from dsi_cli.figures.style import STYLES, Style, using
-from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.store.runs import Run
 from dsi_cli.views import series
 

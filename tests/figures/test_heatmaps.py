@@ -7,10 +7,10 @@ import pytest
 from analysed import Analysed, MakeRun
 from overlap import assert_clear, texts
 
+from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import heatmaps, scales
 from dsi_cli.figures.heatmaps import Classes, Panel, Row
 from dsi_cli.figures.style import STYLES, Style, using
-from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.store.runs import Run
 from dsi_cli.views import matrices, ordering
 from dsi_cli.views.ordering import ORDERS, Group

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from outputs import stored, stored_reference
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.report import agreement, contents
 from dsi_cli.store.runs import Run
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from outputs import tables
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.report import best, words
 from dsi_cli.store.runs import Run
 from dsi_cli.views import phases

@@ -15,13 +15,13 @@ from outputs import curve, head_of, stored_counts
 from safetensors.numpy import load_file
 
 import dsi_cli
+from dsi_cli.analysis.analyze import analyze
 from dsi_cli.checkpoints import state
 from dsi_cli.checkpoints.discover import discover
 from dsi_cli.checkpoints.logs import CURVES, LOG_FILES, read_log
 from dsi_cli.checkpoints.scan import Choice, require_file
 from dsi_cli.demo import runs_folder
 from dsi_cli.labels.files import find_beside, read_labels
-from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.views.phases import told
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from outputs import heads, save_head
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.store import parquet
 from dsi_cli.store.schema import CURVES
 

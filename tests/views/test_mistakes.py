@@ -10,9 +10,9 @@ import pytest
 from mistaken import write_counts, write_csm, write_predictions
 from outputs import ANIMALS, RUNS, curve
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
 from dsi_cli.store import output
 from dsi_cli.store.runs import Run
 from dsi_cli.views.mistakes import Asked, most_telling, pairs

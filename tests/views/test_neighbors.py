@@ -7,9 +7,9 @@ import pytest
 from mistaken import write_csm
 from outputs import ANIMALS, RUNS, stored, stored_reference
 
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
 from dsi_cli.store.runs import Run
 from dsi_cli.views.neighbor_history import MOST_EPOCHS, Stay, a_few, over_epochs
 from dsi_cli.views.neighbors import Asked, closest_pairs, nearest

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 from outputs import heads, save_head
 
-from dsi_cli.pipeline.analysis import analyze
-from dsi_cli.pipeline.options import Options
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
 from dsi_cli.store.runs import Run
 from dsi_cli.views.overview import Line, lines, mistakes, surge_epoch, thinned
 

@@ -13,9 +13,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from outputs import ANIMALS, heads, save_head
 
 from dsi_cli import similarity
+from dsi_cli.analysis import memory_plan, report_file
+from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
-from dsi_cli.pipeline import plan, reporting
-from dsi_cli.pipeline.analysis import analyze
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run
 from dsi_cli.views.neighbors import Asked, closest_pairs, nearest
@@ -44,7 +44,7 @@ def out(weights: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> 
     np.save(folder / "run" / "targets.npy", np.arange(16) % 8)
     np.save(folder / "run" / "preds.npy", np.stack([np.arange(16) % 7, np.arange(16) % 8]))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(plan, "ALWAYS_WHOLE", 0)
+        patched.setattr(memory_plan, "ALWAYS_WHOLE", 0)
         patched.setattr(similarity, "LARGEST_WHOLE", LARGEST)
         analyze([folder / "run"], folder / "out")
     return folder / "out"
@@ -94,7 +94,7 @@ def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: 
 
 
 def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
-    page = reporting.write(out).read_text()
+    page = report_file.write(out).read_text()
     assert "So many classes have no matrix here" in page
     assert '"near": {"lines"' in page or '"near":{"lines"' in page
     assert len(page) < 500_000

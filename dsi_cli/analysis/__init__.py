@@ -1,0 +1,16 @@
+"""Join the other packages into analyses: checkpoints to classifier heads, matrices, metrics and tables.
+
+``options``           the settings of an analysis, and which tables each setting affects
+``earlier_settings``  the settings that later calls take over from earlier ones
+``memory_plan``       whether the matrices of a run are compared whole or in blocks of rows
+``analyze``           the analysis itself, with progress as events
+``watch``             the same repeatedly while a training still writes
+``scan``              the checkpoints and heads that an analysis would read; writes nothing
+``summary``           what an analysis did and how far it is
+``report_file``       write ``report.html`` where the tables have changed
+``track``             send the curves to experiment trackers
+``classifiers``       read the heads of a run's checkpoints and make the weight similarity matrices
+``semantics``         labels, class hierarchy and reference matrices
+``evaluation``        predictions from files or from a model, stored per epoch
+``tables``            the rows of the result tables
+"""

@@ -1,0 +1,48 @@
+"""Whether the matrices of a run are compared whole or by blocks of rows, which depends on the number of classes and on memory.
+
+Above `dsi_cli.similarity.LARGEST_WHOLE` classes matrices are neither made nor stored whole: `heads/` holds the classifier,
+`neighbors/` the nearest classes. Up to that many, matrices are stored, and are compared by blocks only if there is not enough
+memory to compare them whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dsi_cli import similarity
+from dsi_cli.analysis.options import Options
+from dsi_cli.engines import local, machine
+from dsi_cli.metrics import rows
+from dsi_cli.metrics.rows import Walk
+
+ALWAYS_WHOLE = 256
+"""Classes that are few enough for any machine; for these intervals and relabellings are sampled without being asked for."""
+BYTES_A_VALUE = 220
+"""What comparing two whole matrices takes, per value of one: measured, and rounded up."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one run's matrices are made and compared."""
+
+    is_vast: bool
+    """More classes than a matrix is stored of."""
+    walk: Walk | None
+    """How matrices are gone through by blocks; None: whole."""
+    threads: int | None = None
+    """How many threads compare whole matrices, one epoch each; None for one per core."""
+
+
+def of(classes: int, options: Options) -> Plan:
+    """Return the plan for a run of so many classes."""
+    is_vast = classes > similarity.LARGEST_WHOLE
+    if classes <= ALWAYS_WHOLE:
+        return Plan(is_vast, None)
+    free = machine.free_memory()
+    budget = options.memory if options.memory is not None else free // 2
+    cores = machine.usable_cores()
+    needed = classes**2 * BYTES_A_VALUE
+    if not is_vast and needed <= (options.memory if options.memory is not None else free):
+        return Plan(is_vast, None, min(max(budget // needed, 1), cores))
+    lacking = rows.TOO_MANY_CLASSES if is_vast else rows.SHORT_OF_MEMORY
+    return Plan(is_vast, Walk(rows.rows_within(budget, classes, cores), local.map_in_order, lacking))

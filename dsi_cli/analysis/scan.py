@@ -1,0 +1,64 @@
+"""What an analysis would find: every checkpoint with its head, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+
+from dsi_cli.analysis.analyze import logs_of, no_checkpoints, settle_all
+from dsi_cli.analysis.classifiers import run_state
+from dsi_cli.analysis.classifiers.run_state import Known, RunState
+from dsi_cli.checkpoints.discover import Run, discover
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.engines import Chosen, opened
+from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.labels import files
+
+_NO_EPOCHS = range(0)
+"""The epochs whose weights are kept after scanning."""
+
+
+def scan_paths(
+    paths: Sequence[str | PathLike[str]],
+    choice: Choice,
+    labels: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> list[tuple[Run, list[Record]]]:
+    """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
+
+    Parameters
+    ----------
+    paths : files, folders or glob patterns
+    choice : the head asked for, averaged or raw weights
+    labels : a file or a preset, whose number of classes is evidence for the head
+    progress : called with the files read and their number
+
+    Raises
+    ------
+    UsageError
+        A path does not exist, or the labels cannot be read or do not fit.
+    NothingToAnalyseError
+        There is no checkpoint under the paths.
+    """
+    runs = discover(paths)
+    if not runs:
+        raise NothingToAnalyseError(no_checkpoints(paths))
+    total, done = sum(len(run.checkpoints) for run in runs), 0
+    listed = None if labels is None else files.read(labels)
+    states: list[RunState] = []
+    with opened(Chosen()) as engine:
+        for run in runs:
+            state = RunState(run)
+            given = None if listed is None else len(listed.names)
+            scanner = run_state.Scanner(choice, given).for_run(run)
+            for _ in run_state.scan_run(state, Known(), scanner, _NO_EPOCHS, engine):
+                done += 1
+                progress(done, total)
+            states += run_state.split(state, Known())
+    settle_all(states, logs_of(states), None)
+    if listed is not None:
+        run_state.fail_other_networks(states, len(listed.names), listed.source)
+        for state in states:
+            run_state.check_class_count(state, choice, listed.names, listed.source)
+    return [(state.run, state.settled) for state in states]

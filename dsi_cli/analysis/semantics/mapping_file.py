@@ -1,0 +1,55 @@
+"""A person's mapping file against the labels and WordNet: what was chosen for which class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dsi_cli.analysis.semantics.class_labels import label
+from dsi_cli.errors import UsageError
+from dsi_cli.labels import mapping
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.wordnet import ids, net
+from dsi_cli.wordnet.net import Net
+
+
+def chosen(path: str | Path, labels: LabelList, of: Net | None = None) -> dict[int, str]:
+    """Return the id or synset name that a mapping file gives each class that it names; empty to leave the class out.
+
+    Where the columns ``synset`` and ``wnid`` say different things, one was edited and the other stands as it was written:
+    what is not the synset that the label has without a mapping decides. An empty id says nothing.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, names a class that is not there, or what the WordNet in use lacks; or a row's synset and
+        id are different synsets, and neither is that of the label without a mapping.
+    """
+    found, of = {}, of or net.load()
+    written: dict[int, int] | None = None
+    for index, (line, keys) in mapping.read(path, labels).items():
+        where = f"{path}, line {line}"
+        nodes = {name: _node(key, where, of) if key else None for name, key in keys.items()}
+        decides = next(iter(keys))
+        if keys.get("wnid") and len(set(nodes.values())) > 1:
+            written = label(labels, None, of).nodes if written is None else written
+            edited = [name for name, node in nodes.items() if node != written.get(index)]
+            if len(edited) > 1 and keys["synset"]:
+                both = f"{keys['synset']} and {keys['wnid']}"
+                raise UsageError(f"{where}: {both} are different {of.part}s; correct one, or delete the column wnid")
+            decides = edited[0]
+        found[index] = keys[decides]
+    return found
+
+
+def chosen_or_none(path: str | Path | None, labels: LabelList, of: Net) -> dict[int, str] | None:
+    """Return `chosen`, or None without a file."""
+    return None if path is None else chosen(path, labels, of)
+
+
+def _node(key: str, where: str, of: Net) -> int:
+    named = ids.by_name(key, of)
+    if named is None:
+        raise UsageError(f"{where}: {ids.shown(key)} is no id; expected {ids.how_to_name(of).rpartition(' or ')[0]}")
+    if named.node is None:
+        raise UsageError(f"{where}: {named.reason}")
+    return named.node

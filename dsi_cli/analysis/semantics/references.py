@@ -1,0 +1,177 @@
+"""What ``--reference`` names: WordNet's measures, those of a taxonomy of one's own, or a matrix; opened once, before all else.
+
+``path``, ``wup``, ``lch`` are of the taxonomy of ``--taxonomy`` where there is one, else of WordNet's nouns, or what ``--pos`` and
+``--wordnet`` name; ``wordnet:path`` is always of WordNet. ``res:FILE``, ``lin:FILE``, ``jcn:FILE`` need an information content
+file. All else is the file of a matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.analysis.semantics import matrix_file
+from dsi_cli.analysis.semantics.class_labels import Labelling
+from dsi_cli.analysis.semantics.hierarchy import Tree, fingerprint, placed, safe
+from dsi_cli.analysis.semantics.prepared import SCSM, Csm, Reference
+from dsi_cli.errors import UsageError, nearest
+from dsi_cli.wordnet import information, measures, net
+from dsi_cli.wordnet.information import UNKNOWN
+from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.paths import PathRows
+from dsi_cli.wordnet.taxonomy import Taxonomy
+
+Values = NDArray[np.float64]
+
+OF_WORDNET = "wordnet:"
+EXPECTED = "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A reference that was asked for, its files read."""
+
+    name: str
+    """In the tables."""
+    made_from: str | None
+    """Twelve hex digits that change with its files; None for WordNet's own measures."""
+    similarity: Callable[[Labelling], Values]
+    """Gives the matrix ``(C, C)`` of a run's classes, NaN for those that it lacks."""
+    source: str
+    """Where a class must be known, in words."""
+    is_matrix: bool = False
+    """Whether it is a file that may not fit a run's classes."""
+    path_nodes: Callable[[Labelling], Mapping[int, int]] | None = None
+    """Of path similarity, which can be had by rows: gives the node of each class that has one."""
+    taxonomy: Taxonomy | None = None
+    """What these are nodes of."""
+
+    def of(self, one: Labelling, *, by_rows: bool = False) -> Reference:
+        """Return the reference of a run's classes.
+
+        Parameters
+        ----------
+        by_rows : make the rows on demand, if that is possible
+
+        Raises
+        ------
+        UsageError
+            It is a matrix that does not fit the classes.
+        """
+        if one.labels is None:
+            nothing = np.full((0, 0) if by_rows else (one.classes, one.classes), np.nan, dtype=np.float32)
+            return Reference(self.name, Csm(SCSM, nothing, np.empty(0, dtype=np.intp)), one.why_no_reference())
+        if by_rows and self.path_nodes is not None:
+            nodes = self.path_nodes(one)
+            csm = Csm(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
+        else:
+            matrix = self.similarity(one).astype(np.float32)
+            csm = Csm(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
+        return Reference(self.name, csm, self.too_few(len(csm.classes), one))
+
+    def too_few(self, known: int, one: Labelling) -> str | None:
+        """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""
+        return one.too_few(known, self.source, "an alignment")
+
+    @property
+    def described(self) -> dict[str, str]:
+        """What stands beside its tables."""
+        return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
+
+
+def open_all(asked: Sequence[str], tree: Tree | None = None, of: Net | None = None) -> list[Opened]:
+    """Return the references that were asked for, in that order, the main one first.
+
+    Parameters
+    ----------
+    tree : a taxonomy in place of WordNet
+    of : the WordNet; 3.0's nouns unless given
+
+    Raises
+    ------
+    UsageError
+        One is of no known form, a file cannot be read or is not what it should be, or two have the same name.
+    """
+    opened = [_open(spec, tree, of or net.load()) for spec in dict.fromkeys(asked)]
+    names = [one.name for one in opened]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two references are called {name}: rename a file, so that the tables can tell them apart")
+    return opened
+
+
+def check(opened: Iterable[Opened], labellings: Collection[Labelling]) -> None:
+    """Raise `UsageError` if a matrix does not fit a run, before anything is written."""
+    for one in [one for one in opened if one.is_matrix]:
+        for labelling in labellings:
+            one.of(labelling)
+
+
+def bounded(matrix: Values) -> Values:
+    """Return a matrix without the infinities of measures by information.
+
+    A class that is not known at all has NaN throughout. What is infinite, or undefined on the diagonal, gets the largest value.
+    """
+    known = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
+    is_open = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & known[:, None] & known)
+    if not is_open.any():
+        return matrix
+    finite = matrix[~is_open & ~np.isnan(matrix)]
+    return np.where(is_open, finite.max(initial=0.0), matrix)
+
+
+def _open(spec: str, tree: Tree | None, of: Net) -> Opened:
+    kind, _, rest = spec.partition(":")
+    if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
+        return _by_wordnet(rest, of)
+    if spec in measures.BY_TAXONOMY:
+        return _by_wordnet(spec, of) if tree is None else _by_tree(spec, tree)
+    if kind in measures.BY_INFORMATION and rest:
+        return _by_information(kind, Path(rest), of)
+    if Path(spec).suffix.lower() in matrix_file.SUFFIXES:
+        path = Path(spec)
+        matrix = matrix_file.read(path)
+        return Opened(safe(path.stem), fingerprint(path), matrix.of, path.name, is_matrix=True)
+    near = nearest(spec, measures.BY_TAXONOMY)
+    raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
+
+
+def _by_wordnet(kind: str, of: Net) -> Opened:
+    measure = measures.BY_TAXONOMY[kind]
+
+    def similarity(one: Labelling) -> Values:
+        return placed(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
+
+    nodes = (lambda one: one.nodes) if kind == "path" else None
+    return Opened(f"{of.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=of.taxonomy)
+
+
+def _by_tree(kind: str, tree: Tree) -> Opened:
+    measure = measures.BY_TAXONOMY[kind]
+
+    def nodes(one: Labelling) -> dict[int, int]:
+        assert one.labels is not None
+        return tree.nodes(one.labels.names)
+
+    return Opened(
+        f"{tree.name}-{kind}",
+        tree.fingerprint,
+        lambda one: placed(nodes(one), one.classes, lambda found: measure(found, tree.taxonomy)),
+        tree.source,
+        path_nodes=nodes if kind == "path" else None,
+        taxonomy=tree.taxonomy,
+    )
+
+
+def _by_information(kind: str, path: Path, of: Net) -> Opened:
+    measure, counts = measures.BY_INFORMATION[kind], information.read(path, of)
+
+    def similarity(one: Labelling) -> Values:
+        known = {index: node for index, node in one.nodes.items() if counts.counts[node] > 0}
+        return bounded(placed(known, one.classes, lambda nodes: measure(nodes, counts)))
+
+    return Opened(f"{of.id}-{kind}-{safe(path.stem)}", fingerprint(path), similarity, path.name)

@@ -1,0 +1,150 @@
+"""The table of alignments by class: recomputed from the stored matrices, and kept by later calls."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from outputs import ANIMALS, assert_same_output, garble, heads, save_head, stored, stored_reference
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.semantics import class_labels, references
+from dsi_cli.analysis.semantics.prepared import Csm, Semantics
+from dsi_cli.analysis.tables import curves
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.metrics.alignment import alignments
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+QUICK = Options(draws=0)
+FILE = "alignment_by_class.parquet"
+
+
+def by_class_of(out):
+    return pd.read_parquet(out / FILE)
+
+
+def test_every_class_of_every_epoch_of_the_real_runs_has_its_row(analysed):
+    table = by_class_of(analysed.out)
+    of_classes = table[table["class_index"].notna()]
+    expected = [(run, epoch) for run in analysed.run.names for epoch in analysed.run.epochs(run)]
+    sizes = of_classes.groupby(["run", "epoch"]).size()
+    assert list(sizes.index) == sorted(expected)
+    assert all(size == (10 if run == "garments" else 100) for (run, _), size in sizes.items())
+    assert not table.duplicated(["run", "epoch", "step", "reference", "class_index", "group"]).any()
+
+
+@pytest.mark.parametrize("epoch", [0, 30])
+def test_rows_are_the_correlations_of_the_stored_matrices(analysed, epoch):
+    run = "cifar100-cnn"
+    ncsm, (reference, _) = stored(analysed.out, run, "ncsm", epoch), stored_reference(analysed.out, run)
+    table = by_class_of(analysed.out).query("run == @run and epoch == @epoch and class_index.notna()")
+    for row in table.sample(12, random_state=0).itertuples():
+        i = int(row.class_index)
+        expected = np.corrcoef(np.delete(ncsm[i], i), np.delete(reference[i], i))[0, 1]
+        assert row.pearson == pytest.approx(expected, rel=1e-6, abs=1e-9)
+        assert row.z == pytest.approx(expected * np.sqrt(98), rel=1e-6, abs=1e-9)
+        assert (row.classes_used, row.of, row.reference) == (100, "ncsm", "wordnet3.0-path")
+
+
+def test_a_groups_row_is_the_sai_of_its_classes(analysed):
+    run, epoch = "cifar100-cnn", 30
+    classes = analysed.run.classes.query("run == @run").sort_values("class_index")
+    table = by_class_of(analysed.out).query("run == @run and epoch == @epoch and class_index.isna()")
+    assert set(table["group"]) == set(classes["group"].dropna())
+    at = np.flatnonzero(classes["group"] == "carnivore.n.01")
+    (row,) = table[table["group"] == "carnivore.n.01"].itertuples()
+    ncsm, (reference, _) = stored(analysed.out, run, "ncsm", epoch), stored_reference(analysed.out, run)
+    whole = alignments(ncsm[np.ix_(at, at)], reference[np.ix_(at, at)], ["pearson"], draws=0)["pearson"]
+    assert (row.pearson, row.z, row.classes_used) == (pytest.approx(whole.value), pytest.approx(whole.z), 9)
+    small = table[table["classes_used"] < 4]
+    assert len(small) == 5
+    assert small["pearson"].isna().all()
+    assert small["reason"].str.contains("needs 4 or more").all()
+
+
+def test_the_notebook_has_it(analysed):
+    frame = Run(analysed.out).alignment_by_class
+    assert len(frame) == len(by_class_of(analysed.out))
+    assert str(frame["class_index"].dtype) == "Int64"
+
+
+def test_a_class_without_a_synset_has_no_row(make_run, tmp_path):
+    names = (*ANIMALS[:-1], "blorb")
+    analyze([make_run(labels=names)], tmp_path / "out", QUICK)
+    table = by_class_of(tmp_path / "out")
+    assert sorted(table["class_index"].dropna().unique()) == list(range(7))
+    assert set(table["classes_used"][table["class_index"].notna()]) == {7}
+
+
+def test_without_labels_there_is_no_table(make_run, tmp_path):
+    analyze([make_run(labels=None)], tmp_path / "out", QUICK)
+    assert not (tmp_path / "out" / FILE).exists()
+    assert Run(tmp_path / "out").alignment_by_class.empty
+
+
+def test_a_network_without_a_classifier_is_taken_by_its_templates():
+    one = class_labels.label(LabelList(ANIMALS, None, "the test"))
+    found = [
+        Csm(name, np.corrcoef(np.random.default_rng(seed).normal(size=(8, 9))), np.arange(7))
+        for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
+    ]
+    record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
+    semantics = Semantics(one, [opened.of(one) for opened in references.open_all(["path"], None)])
+    table = curves.rows_of(found, [], record, semantics, QUICK)[1].to_pandas()
+    assert set(table["of"]) == {"tncsm-test"}
+    assert list(table["class_index"].dropna()) == list(range(7))
+    assert curves.rows_of(found[2:], [], record, semantics, QUICK)[1] is None
+
+
+def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = by_class_of(out)
+    garble(run)
+    analyze([run], out, QUICK)
+    pd.testing.assert_frame_equal(by_class_of(out), before)
+
+
+def test_rows_of_other_runs_stay_and_new_epochs_come_in_order(make_run, tmp_path):
+    out = tmp_path / "out"
+    first, second = make_run("a"), make_run("b", epochs=2, seed=1)
+    analyze([first, second], out, QUICK)
+    before = by_class_of(out).query("run == 'a'")
+    for epoch, weight in list(enumerate(heads(4, seed=1)))[2:]:
+        save_head(second / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    analyze([second], out, QUICK)
+    after = by_class_of(out)
+    pd.testing.assert_frame_equal(after.query("run == 'a'"), before)
+    assert list(after.query("run == 'b'")["epoch"].unique()) == [0, 1, 2, 3]
+    analyze([first, second], tmp_path / "whole", QUICK)
+    assert_same_output(out, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("change", ["deleted", "damaged"])
+def test_a_table_that_is_lost_is_made_again(make_run, tmp_path, change):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    before = by_class_of(out)
+    (out / FILE).write_bytes(b"no table") if change == "damaged" else (out / FILE).unlink()
+    analyze([run], out, QUICK)
+    pd.testing.assert_frame_equal(by_class_of(out), before)
+
+
+def test_other_labels_make_other_rows(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    (run / "classes.txt").write_text("\n".join(reversed(ANIMALS)), encoding="utf-8")
+    analyze([run], out, QUICK)
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_epochs_that_are_gone_from_the_call_leave_the_table(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    analyze([run], out, Options(draws=0, epochs="0:1"))
+    assert sorted(by_class_of(out)["epoch"].unique()) == [0, 1]

@@ -1,0 +1,199 @@
+"""A run by blocks of rows: the tables are the same; above the limit heads and nearest classes stand for matrices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysed import MakeRun
+from numpy.testing import assert_allclose
+from outputs import heads, save_head, tables
+
+from dsi_cli import similarity
+from dsi_cli.analysis import memory_plan
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.engines import machine
+from dsi_cli.metrics import dissimilarity
+from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+NAMES = (
+    *(
+        "cat",
+        "dog",
+        "horse",
+        "frog",
+        "bee",
+        "lion",
+        "whale",
+        "trout",
+        "eagle",
+        "ant",
+        "oak",
+        "rose",
+        "car",
+        "truck",
+        "boat",
+    ),
+    *("chair", "table", "xyzzy", "lamp", "cup"),
+)
+OPTIONS = Options(draws=20, permutations=3, centred=True, references=("path", "wup"))
+BY_ROWS = ("cosine", "mse", "pearson", "pearson_corrected")
+"""The measures of a SAI that are computed by blocks of rows."""
+BARE = ["ceiling", "low", "high", "p_value", "reason"]
+"""What these lack then, and the reason."""
+KEY = ["run", "epoch", "step", "metric", "of", "reference", "split", "variant"]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a run of three epochs with labels, one of them unknown to WordNet, and predictions beside it."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    rng = np.random.default_rng(0)
+    for epoch, weight in enumerate(heads(3, len(NAMES), 16)):
+        save_head(folder / f"epoch_{epoch}.pt", weight, epoch=epoch)
+    (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    targets = np.repeat(np.arange(len(NAMES)), 6)
+    np.save(folder / "targets.npy", targets)
+    wrong = rng.integers(0, len(NAMES), (3, len(targets)))
+    np.save(folder / "preds.npy", np.where(rng.random((3, len(targets))) < 0.6, targets, wrong))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the output of an ordinary analysis."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    analyze([run_folder], out, OPTIONS)
+    return out
+
+
+def curves_of(out: Path) -> pd.DataFrame:
+    """Return the curves by what tells their rows apart."""
+    return pd.read_parquet(out / "curves.parquet").set_index(KEY).sort_index()
+
+
+def require_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Make sure that two tables hold the same numbers, to 1e-6."""
+    assert found.index.equals(expected.index)
+    for name in expected.columns:
+        if not pd.api.types.is_numeric_dtype(expected[name]):
+            assert (found[name].fillna("") == expected[name].fillna("")).all(), name
+        else:
+            assert_allclose(found[name].astype(float), expected[name].astype(float), rtol=1e-6, atol=1e-6, err_msg=name)
+
+
+def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> None:
+    """Make sure that curves by blocks of rows are those of whole matrices, or null with the reason."""
+    assert found.index.equals(expected.index)
+    is_sai = found.index.get_level_values("metric") == "sai"
+    by_rows = found.index.get_level_values("variant").isin(BY_ROWS)
+    require_same(found[~is_sai], expected[~is_sai])
+    require_same(found[is_sai & by_rows].drop(columns=BARE), expected[is_sai & by_rows].drop(columns=BARE))
+    assert expected[is_sai & by_rows]["p_value"].notna().any()
+    assert found[is_sai & by_rows]["p_value"].isna().all()
+    without = found[is_sai & ~by_rows]
+    assert {"ssim", "mae", "spearman", "partial_pearson"} <= set(without.index.get_level_values("variant"))
+    assert without["value"].isna().all()
+    assert without["reason"].str.endswith(reason).all()
+
+
+def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
+    run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
+    out = tmp_path / "out"
+    analyze([run_folder], out, replace(OPTIONS, memory=1))
+    require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory: give more with --memory")
+    key = ["epoch", "reference", "class_index", "group"]
+    by_class = [pd.read_parquet(one / "alignment_by_class.parquet").set_index(key) for one in (out, whole)]
+    assert by_class[0]["pearson_without"].isna().all(), "it needs whole matrices"
+    require_same(*(one.sort_index().drop(columns="pearson_without") for one in by_class))
+    for name in ("checkpoints", "classes"):
+        pd.testing.assert_frame_equal(tables(out)[name], tables(whole)[name])
+    analyze([run_folder], out, replace(OPTIONS, memory=1 << 30))
+    require_same(curves_of(out), curves_of(whole))
+
+
+def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
+    assert memory_plan.of(1000, Options()).threads == 1
+    assert memory_plan.of(1001, Options()).walk is not None
+
+
+@pytest.fixture
+def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the output of a run whose classes are more than a matrix is stored of."""
+    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 12)
+    analyze([run_folder], tmp_path / "out", OPTIONS)
+    return tmp_path / "out"
+
+
+def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: Path, whole: Path) -> None:
+    assert not (vast / "csms").exists()
+    assert not (vast / "references").exists()
+    head = pd.read_parquet(vast / "heads" / "run" / "weight" / "2.parquet")
+    weight = np.stack(head["weight"].to_list())
+    expected = Run(whole).csm("ncsm", epoch=2).to_numpy()
+    assert_allclose(weight_similarity(weight), expected, atol=1e-6)
+    near = pd.read_parquet(vast / "neighbors")
+    assert set(near["kind"]) == {"ncsm", "ncsm_centred"}
+    one = near[(near["kind"] == "ncsm") & (near["epoch"] == 2)]
+    assert len(one) == len(NAMES) * (len(NAMES) - 1)
+    ranks = dissimilarity.similarity_ranks(expected)
+    assert_allclose(one["similarity"], expected[one["class_index"], one["neighbor"]], atol=1e-6)
+    assert_allclose(one["rank"], ranks[one["class_index"], one["neighbor"]])
+
+
+def test_above_the_limit_the_metrics_are_those_of_the_whole_matrices(vast: Path, whole: Path) -> None:
+    found, expected = curves_of(vast), curves_of(whole)
+    metrics = set(found[found["value"].notna()].index.get_level_values("metric"))
+    assert {"sai", "wsi", "idm", "mean_row", "accuracy", "mistakes"} <= metrics
+    is_left_out = found["reason"].fillna("").str.contains("left out above 4,096 classes")
+    assert set(found[is_left_out].index.get_level_values("metric")) == {
+        "reliability",
+        "sai",
+        "severity",
+        "superclass_accuracy",
+    }
+    found = found[~is_left_out]
+    require_sums(found, expected.loc[found.index], "needs whole matrices, which are not made above 4,096 classes")
+
+
+def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
+    vast: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(path for name in ("heads", "neighbors") for path in (vast / name).rglob("*.parquet"))
+    assert len(files) == 3 * 3
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+    summary = analyze([run_folder], vast, OPTIONS)
+    assert (summary.runs[0].read, summary.runs[0].reused) == (0, 3)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files} == before
+    lost = vast / "neighbors" / "run" / "ncsm" / "1.parquet"
+    lost.unlink()
+    curves = (vast / "curves.parquet").read_bytes()
+    assert analyze([run_folder], vast, OPTIONS).runs[0].reused == 2
+    assert lost.read_bytes() == before[lost][1]
+    assert (vast / "curves.parquet").read_bytes() == curves
+
+
+def test_files_of_checkpoints_that_are_no_more_of_the_run_go(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 4)
+    run, out = make_run(epochs=3, labels=None), tmp_path / "out"
+    analyze([run], out)
+    missing = curves_of(out).xs("sai", level="metric")
+    assert (missing["reason"] == "no labels: give them with --labels FILE or PRESET").all()
+    analyze([run], out, Options(epochs="1:2"))
+    stems = sorted(path.stem for path in (out / "heads").rglob("*.parquet"))
+    assert stems == ["1", "2"]
+    assert sorted(path.stem for path in (out / "neighbors").rglob("*.parquet")) == stems

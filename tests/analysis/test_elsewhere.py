@@ -1,0 +1,84 @@
+"""Running a model in another process: all that travels is pickled, and data that are not the same there are told."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import socket
+from contextlib import nullcontext
+
+import pytest
+from outputs import contents
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.errors import UsageError
+
+pytest_plugins = ("analysed", "trained")
+
+
+def copied(one):
+    return pickle.loads(pickle.dumps(one))
+
+
+class Copies:
+    """An engine in this process that has nothing but copies of what it is given, as another process has."""
+
+    is_elsewhere = True
+
+    def __init__(self, before):
+        self.before = before
+
+    def tasks_a_machine(self):
+        return 2
+
+    def map_in_order(self, function, jobs, lost):  # noqa: ARG002
+        carried = copied(function)
+        return (copied(carried(copied(job))) for job in jobs)
+
+    def map_whole(self, function, jobs, lost):
+        self.before()
+        return self.map_in_order(function, jobs, lost)
+
+
+@pytest.fixture
+def evaluated(own_run, few, tmp_path, monkeypatch):
+    """Return ``evaluated(before)``: an analysis with answers from copies, and what it said; ``before`` is called before them."""
+    shutil.copytree(few, tmp_path / "images")
+
+    def made(before=lambda: None, out="elsewhere", copies=True):
+        said = []
+        options = Options(
+            evaluation=Evaluation(
+                test=str(tmp_path / "images"), model=own_run.options[1], templates=True, skip_bad_images=True, device="cpu"
+            ),
+            **{"draws": 0, "permutations": 0},
+        )
+        with monkeypatch.context() as patch:
+            if copies:
+                patch.setattr("dsi_cli.analysis.analyze.opened", lambda _: nullcontext(Copies(before)))
+            analyze([own_run.folder], tmp_path / out, options, say=said.append)
+        return contents(tmp_path / out), said
+
+    return made
+
+
+def test_copies_give_the_same_and_say_it_once(evaluated, tmp_path):
+    next((tmp_path / "images").rglob("*.png")).write_bytes(b"no image")
+    found, said = evaluated()
+    assert "1 image cannot be decoded and is left out" in " ".join(said)
+    assert (found, said) == evaluated(out="here", copies=False)
+
+
+def test_other_data_at_the_same_place_are_told(evaluated, tmp_path):
+    path = next((tmp_path / "images").rglob("*.png"))
+    with pytest.raises(
+        UsageError, match=rf"^{socket.gethostname()}, a node of the cluster, has other test data at the same pl"
+    ):
+        evaluated(lambda: os.utime(path, (1, 1)))
+
+
+def test_data_that_a_node_does_not_see_are_told(evaluated, tmp_path):
+    with pytest.raises(UsageError, match=rf"^{socket.gethostname()}, a node of the cluster: expected a data set"):
+        evaluated(lambda: shutil.rmtree(tmp_path / "images"))

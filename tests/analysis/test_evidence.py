@@ -1,0 +1,143 @@
+"""What lies around a run's checkpoints is joined by evidence, not by guess."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+
+QUICK = Options(draws=0)
+
+
+def save(path, epoch, rows=6, **more):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    generator = torch.Generator().manual_seed(epoch + 100 * rows)
+    torch.save({"epoch": epoch, "fc.weight": torch.randn(rows, 8, generator=generator), **more}, path)
+
+
+def curve(out, **where):
+    table = pd.read_parquet(out / "curves.parquet")
+    for name, value in where.items():
+        table = table[table[name] == value]
+    return dict(zip(table["epoch"], table["value"], strict=True))
+
+
+def test_a_log_above_several_runs_is_nobodys(tmp_path):
+    for run in ("a", "b"):
+        save(tmp_path / "runs" / run / "epoch_1.pt", 1)
+    (tmp_path / "runs/results.csv").write_text("epoch,test_acc\n1,0.5\n")
+    analyze([tmp_path / "runs"], tmp_path / "out", QUICK)
+    assert curve(tmp_path / "out", metric="accuracy") == {}
+    analyze([tmp_path / "runs/a"], tmp_path / "alone", QUICK)
+    assert curve(tmp_path / "alone", metric="accuracy") == {1: 0.5}
+
+
+def test_hugging_faces_log_lies_in_the_last_step_folder(tmp_path):
+    for step, epoch in ((10, 1.0), (20, 2.0)):
+        folder = tmp_path / "run" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        save_file({"classifier.weight": torch.randn(6, 8)}, folder / "model.safetensors")
+        history = [{"epoch": e / 10, "loss": 3 - e / 10, "step": e} for e in range(5, step + 1, 5)]
+        (folder / "trainer_state.json").write_text(
+            json.dumps({"epoch": epoch, "global_step": step, "log_history": history})
+        )
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert curve(tmp_path / "out", metric="loss", split="train") == {1: 2.0, 2: 1.0}
+
+
+def test_a_step_folder_whose_state_is_not_written_yet_has_no_epoch_and_gets_it_later(tmp_path):
+    folder = tmp_path / "run/checkpoint-1000"
+    folder.mkdir(parents=True)
+    save_file({"fc.weight": torch.randn(6, 8)}, folder / "model.safetensors")
+    (folder / "config.json").write_text("{}")
+    save(tmp_path / "run/epoch_1.pt", 1)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    rows = pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step")
+    assert rows.loc[1000, "status"] == "skipped"
+    (folder / "trainer_state.json").write_text(json.dumps({"epoch": 2.0, "global_step": 1000}))
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    rows = pd.read_parquet(tmp_path / "out/checkpoints.parquet").set_index("step")
+    assert (rows.loc[1000, "status"], rows.loc[1000, "epoch"]) == ("ok", 2)
+
+
+def test_ultralytics_counts_its_log_from_1_and_its_checkpoints_from_0(tmp_path):
+    save(tmp_path / "run/epoch0.pt", 0, train_args={}, ema=None, updates=1)
+    (tmp_path / "run/results.csv").write_text("epoch,metrics/accuracy_top1\n1,0.25\n2,0.5\n")
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert curve(tmp_path / "out", metric="accuracy") == {0: 0.25}
+
+
+def test_labels_of_another_number_leave_the_place_to_the_next_source(tmp_path):
+    names = ["dog", "cat", "car", "oak", "rose", "cup"]
+    save(tmp_path / "run/epoch_1.pt", 1, classes=names)
+    (tmp_path / "run/classes.txt").write_text("dog\ncat\n")
+    summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert summary.runs[0].resolved == 6
+    assert summary.warnings == ["run: classes.txt has 2 labels, the classifier 6 classes: not used"]
+
+
+def test_labels_that_come_twice_and_weights_that_are_left_out_are_told(tmp_path):
+    save(tmp_path / "run/epoch1.pt", 1)
+    torch.save({"epoch": 1, "fc.weight": torch.ones(6, 8)}, tmp_path / "run/best.pt")
+    (tmp_path / "run/classes.txt").write_text("dog\ncat\ncar\noak\nrose\ndog\n")
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    assert warnings[0].startswith("run: classes.txt: labels that come twice ('dog')")
+    assert "best.pt: epoch 1 again, as in epoch1.pt, with other weights" in warnings[1]
+
+
+def test_an_order_that_is_a_guess_is_told(tmp_path):
+    (tmp_path / "run").mkdir()
+    for name in ("start", "middle", "end"):
+        torch.save({"fc.weight": torch.randn(6, 8)}, tmp_path / "run" / f"{name}.pt")
+    warnings = analyze([tmp_path / "run"], tmp_path / "out", QUICK).warnings
+    assert warnings == [
+        "run: no file says its epoch: they are numbered from 1 in the order of their names, and joined to no log"
+    ]
+
+
+def test_a_matrix_of_a_checkpoint_that_is_gone_is_kept_and_another_kind_left_out(tmp_path):
+    for epoch in (0, 1, 2):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    (tmp_path / "run/epoch_0.pt").unlink()
+    summary = analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0, centred=True))
+    assert summary.exit_code == 0
+    kinds = tmp_path / "out/csms/run"
+    assert sorted(file.stem for file in (kinds / "ncsm").iterdir()) == ["0", "1", "2"]
+    assert sorted(file.stem for file in (kinds / "ncsm_centred").iterdir()) == ["1", "2"]
+
+
+def test_a_log_that_tells_finished_epochs_later_also_tells_of_what_is_gone(tmp_path):
+    for epoch in (0, 1):
+        save(tmp_path / "run" / f"epoch_{epoch}.pt", epoch)
+    analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    (tmp_path / "run/epoch_0.pt").unlink()
+    (tmp_path / "run/log.csv").write_text("epoch,train_loss\n0,\n1,2.5\n")
+    summary = analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert summary.exit_code == 0
+    table = pd.read_parquet(tmp_path / "out/csms")
+    assert set(zip(table["epoch"], table["epochs_completed"], strict=True)) == {(0, 0), (1, 1)}
+
+
+@pytest.mark.parametrize("name", ["日本語" * 20, "a" * 200])
+def test_long_and_foreign_folder_names_can_be_written(name, tmp_path):
+    save(tmp_path / name / "epoch_1.pt", 1)
+    assert analyze([tmp_path / name], tmp_path / "out", QUICK).exit_code == 0
+
+
+def test_a_folder_of_somebody_elses_is_not_touched(tmp_path):
+    save(tmp_path / "run/epoch_1.pt", 1)
+    mine = tmp_path / "out/.tmp/mine"
+    mine.mkdir(parents=True)
+    (tmp_path / "out/notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds other things; choose an empty or new one"):
+        analyze([tmp_path / "run"], tmp_path / "out", QUICK)
+    assert mine.is_dir()
+    shutil.rmtree(tmp_path / "out")

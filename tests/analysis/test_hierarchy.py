@@ -1,0 +1,249 @@
+"""Severity and superclass accuracy in the curves table: from stored counts, with the taxonomy as their reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from outputs import ANIMALS, assert_same_output, curve, stored_counts, tables
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.semantics import class_labels
+from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.errors import UsageError
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.presets import load_preset, superclasses
+from dsi_cli.wordnet import net
+from dsi_cli.wordnet.subsumers import common_heights
+from dsi_cli.wordnet.taxonomy import load
+
+pytest_plugins = ("analysed",)
+
+QUICK = Options(draws=0)
+METRICS = ("severity", "superclass_accuracy")
+
+
+@pytest.fixture
+def answered(make_run, tmp_path):
+    """Return ``answered(labels)``: the curves of a run with predictions beside it, and its output."""
+
+    def made(labels=ANIMALS):
+        run, rng = make_run(labels=labels), np.random.default_rng(3)
+        np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
+        np.save(run / "preds.npy", rng.integers(0, 8, (4, 160)))
+        analyze([run], tmp_path / "out", QUICK)
+        return tables(tmp_path / "out")["curves"], tmp_path / "out"
+
+    return made
+
+
+def test_rows_follow_from_the_stored_counts_and_the_classes_table(answered):
+    curves, out = answered()
+    classes = tables(out)["classes"].sort_values("class_index")
+    heights = common_heights([load().node(wnid) for wnid in classes["wnid"]])
+    groups = [name if isinstance(name, str) else index for index, name in enumerate(classes["group"])]
+    same = np.array([[one == other for other in groups] for one in groups])
+    assert 8 > len(set(groups)) > 1
+    for epoch in range(4):
+        counts = stored_counts(out, "run", epoch)
+        wrong = counts - np.diag(np.diagonal(counts))
+        severity, superclass = (curve(curves, "run", metric=name).loc[epoch] for name in METRICS)
+        assert severity["value"] == pytest.approx((wrong * heights).sum() / wrong.sum())
+        assert superclass["value"] == pytest.approx((counts * same).sum() / counts.sum())
+        assert (severity["samples_used"], superclass["samples_used"]) == (wrong.sum(), 160)
+        for row in (severity, superclass):
+            assert (row["reference"], row["split"], row["classes_used"]) == ("wordnet3.0", "test", 8)
+            assert row[["null_mean", "null_std", "z", "excess", "ceiling", "low", "high"]].notna().all()
+
+
+def test_the_real_networks_mistakes_are_milder_than_chance(analysed):
+    for metric in METRICS:
+        (row,) = curve(analysed.run.curves, "cifar100-cnn", metric=metric, split="test").query("epoch == 30").itertuples()
+        assert row.z > 10
+
+
+def test_without_labels_the_reason_is_said(answered):
+    curves, _ = answered(None)
+    for metric in METRICS:
+        rows = curve(curves, "run", metric=metric)
+        assert len(rows) == 4
+        assert rows["value"].isna().all()
+        assert set(rows["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
+
+
+def test_without_groups_there_is_severity_but_no_superclass():
+    one = class_labels.label(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
+    assert one.groups == (None,) * 4
+    assert one.superclasses().tolist() == [4, 5, 6, 7]
+
+
+def test_classes_of_a_group_have_one_superclass():
+    one = class_labels.label(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
+    found = one.superclasses()
+    assert found[0] == found[3] != found[1] == found[4]
+    assert len(set(found)) == 4
+
+
+def test_the_rows_are_kept_by_a_second_call(answered):
+    before, out = answered()
+    analyze([out.parent / "run"], out, QUICK)
+    after = tables(out)["curves"]
+    for metric in METRICS:
+        assert curve(after, "run", metric=metric).equals(curve(before, "run", metric=metric))
+
+
+def test_the_data_sets_own_superclasses_come_first(analysed):
+    rows = curve(analysed.run.curves, "cifar100-cnn", metric="superclass_accuracy", split="test")
+    assert set(rows["reference"]) == {"cifar100-superclasses"}
+    classes = analysed.run.classes.query("run == 'cifar100-cnn'").sort_values("class_index")
+    of = superclasses("cifar100")
+    above = np.array([of[name] for name in classes["name"]])
+    counts = stored_counts(analysed.out, "cifar100-cnn", 30)
+    expected = (counts * (above[:, None] == above)).sum() / counts.sum()
+    assert rows.loc[30, "value"] == pytest.approx(expected)
+    assert rows.loc[30, "value"] > np.trace(counts) / counts.sum()
+
+
+def test_lists_that_are_no_preset_have_groups():
+    assert class_labels.label(LabelList(ANIMALS, None, "the test")).own_superclasses is None
+    assert len(set(class_labels.label(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
+
+
+TREE = "child,parent\ncat,pet\nfrog,pet\nhorse,big\nbee,big\ndog,wet\nwhale,wet\nlion,animal\npet,animal\nbig,animal\nwet,animal\n"
+"""Seven of the eight animals: it lacks the bird."""
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "zoo.csv").write_text(TREE)
+    return tmp_path / "zoo.csv"
+
+
+def of_tree(tree, *references):
+    return Options(draws=0, taxonomy=str(tree), references=references or ("path",))
+
+
+def test_a_taxonomy_of_ones_own_gives_order_groups_and_severity(answered, tree):
+    _, out = answered()
+    before = {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")}
+    summary = analyze([out.parent / "run"], out, of_tree(tree))
+    assert (summary.runs[0].known_to, summary.runs[0].resolved) == ("zoo.csv", 7)
+    assert summary.runs[0].unresolved == [("bird", "zoo.csv has no node of that name")]
+    classes = tables(out)["classes"].sort_values("class_index")
+    groups = dict(zip(classes["name"], classes["group"], strict=True))
+    assert {name for name, group in groups.items() if group == "pet"} == {"cat", "frog"}
+    assert not isinstance(groups["bird"], str)
+    shown = classes.sort_values("display_order")["name"].tolist()
+    assert shown[-1] == "bird"
+    for first, second in (("cat", "frog"), ("horse", "bee"), ("dog", "whale")):
+        assert abs(shown.index(first) - shown.index(second)) == 1
+    curves = tables(out)["curves"]
+    above = {name: group if isinstance(group, str) else name for name, group in groups.items()}
+    names = classes["name"].tolist()
+    counts = stored_counts(out, "run", 2)
+    known = np.array([name != "bird" for name in names])
+    wrong = (counts - np.diag(np.diagonal(counts)))[np.ix_(known, known)]
+    tops = np.array([above[name] for name in names])
+    heights = np.where(tops[:, None] == tops, 1, 2)[np.ix_(known, known)]
+    severity, superclass = (curve(curves, "run", metric=name).loc[2] for name in METRICS)
+    assert severity["value"] == pytest.approx((wrong * heights).sum() / wrong.sum())
+    assert superclass["value"] == pytest.approx((counts * (tops[:, None] == tops)).sum() / counts.sum())
+    assert {severity["reference"], superclass["reference"]} == {"zoo"}
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")} == before
+
+
+@pytest.mark.parametrize("root", ["", "pet,thing\nwild,thing\n"])
+def test_superclasses_of_ones_own_may_be_of_any_size(root, answered, tmp_path):
+    lines = [f"{name},{'pet' if name in ('cat', 'dog') else 'wild'}\n" for name in ANIMALS]
+    (tmp_path / "two.csv").write_text(f"child,parent\n{''.join(lines)}{root}")
+    _, out = answered()
+    analyze([out.parent / "run"], out, of_tree(tmp_path / "two.csv"))
+    classes = tables(out)["classes"].sort_values("class_index")
+    assert classes["group"].tolist() == ["pet" if name in ("cat", "dog") else "wild" for name in classes["name"]]
+    counts = stored_counts(out, "run", 2)
+    is_pet = classes["name"].isin(["cat", "dog"]).to_numpy()
+    row = curve(tables(out)["curves"], "run", metric="superclass_accuracy").loc[2]
+    assert row["value"] == pytest.approx((counts * (is_pet[:, None] == is_pet)).sum() / counts.sum())
+
+
+def test_many_small_superclasses_of_ones_own_are_all_there(tmp_path):
+    names = tuple(f"c{number}" for number in range(120))
+    lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
+    (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
+    one = class_labels.label(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
+    assert one.groups == tuple(f"s{number // 2}" for number in range(120))
+
+
+def test_a_changed_taxonomy_makes_the_output_of_a_first_call_and_reads_no_checkpoint(answered, tree, tmp_path):
+    _, out = answered()
+    run = out.parent / "run"
+    analyze([run], out, of_tree(tree, "wordnet:path"))
+    reference = out / "references"
+    before = {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")}
+    tree.write_text(TREE.replace("bee,big", "bee,wet"))
+    summary = analyze([run], out, of_tree(tree, "wordnet:path"))
+    assert summary.runs[0].read == 0
+    assert {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")} == before
+    analyze([run], tmp_path / "fresh", of_tree(tree, "wordnet:path"))
+    assert_same_output(out, tmp_path / "fresh")
+    analyze([run], out, of_tree(tree, "wordnet:path"))
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_a_taxonomy_that_knows_too_few_classes_gives_no_severity(answered, tree):
+    _, out = answered()
+    tree.write_text("cat,pet\ndog,pet\n")
+    analyze([out.parent / "run"], out, of_tree(tree, "wordnet:path"))
+    for metric in METRICS:
+        rows = curve(tables(out)["curves"], "run", metric=metric)
+        assert set(rows["reason"]) == {"2 of 8 labels are known to zoo.csv: a hierarchy needs 4 or more"}
+
+
+def test_superclasses_of_the_list_are_groups_and_superclasses(answered, tmp_path):
+    _, out = answered()
+    above = (
+        dict.fromkeys(("cat", "dog", "horse"), "tame") | dict.fromkeys(("frog", "bird", "bee"), "small") | {"lion": "big"}
+    )
+    rows = "".join(f"{name},{above.get(name, '')}\n" for name in ANIMALS)
+    (tmp_path / "list.csv").write_text(f"name,superclass\n{rows}")
+    analyze([out.parent / "run"], out, Options(draws=0, labels=str(tmp_path / "list.csv")))
+    classes = tables(out)["classes"].sort_values("class_index")
+    assert [group if isinstance(group, str) else None for group in classes["group"]] == [
+        above.get(name) for name in ANIMALS
+    ]
+    shown = [above.get(name) for name in classes.sort_values("display_order")["name"]]
+    for name in ("tame", "small"):
+        at = [k for k, one in enumerate(shown) if one == name]
+        assert at == list(range(at[0], at[0] + 3))
+    row = curve(tables(out)["curves"], "run", metric="superclass_accuracy").loc[2]
+    counts, names = stored_counts(out, "run", 2), np.array([above.get(name, name) for name in ANIMALS])
+    assert row["value"] == pytest.approx((counts * (names[:, None] == names)).sum() / counts.sum())
+    assert row["reference"] == "list-superclasses"
+    (tmp_path / "list.csv").write_text(f"name,superclass\n{rows.replace('lion,big', 'lion,tame')}")
+    for folder in (out, tmp_path / "fresh"):
+        analyze([out.parent / "run"], folder, Options(draws=0, labels=str(tmp_path / "list.csv")))
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_a_lists_superclass_tells_senses_apart():
+    names = ("crane", "heron", "stork", "ostrich")
+    for above, synset in ((None, "crane.n.05"), (("lifting devices", "bird", "bird", "bird"), "crane.n.04")):
+        assert class_labels.label(LabelList(names, None, "the test", superclasses=above)).resolutions[0].synset == synset
+
+
+def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_path):
+    run, out = make_run(labels=("run", "swim", "eat", "drink", "sleep", "jump", "climb", "throw")), tmp_path / "out"
+    analyze([run], out, QUICK)
+    for folder in (out, tmp_path / "fresh"):
+        analyze([run], folder, Options(draws=0, pos="verb"))
+    assert_same_output(out, tmp_path / "fresh")
+    classes = tables(out)["classes"].sort_values("class_index")
+    assert classes["wnid"].str.match(r"v\d{8}").all()
+    rows = curve(tables(out)["curves"], "run", of="ncsm,scsm")
+    assert set(rows["reference"]) == {"wordnet3.0-verb-path"}
+    assert rows.loc[rows["variant"] != "ssim", "value"].notna().all()
+
+
+def test_a_preset_is_no_list_of_verbs():
+    with pytest.raises(UsageError, match="the classes of the preset cifar10 are nouns: leave out --pos verb"):
+        class_labels.label(load_preset("cifar10"), of=net.load("verb"))

@@ -1,0 +1,323 @@
+"""Several references in one run: what can be asked for, each one's rows and matrix, and what later calls keep of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from outputs import ANIMALS, assert_same_output, contents, curve, garble, stored, tables
+
+from dsi_cli import wordnet_csm
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.semantics import references
+from dsi_cli.analysis.semantics.class_labels import label, without_labels
+from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.errors import UsageError
+from dsi_cli.labels.lists import LabelList
+from dsi_cli.metrics.partial import partial
+from dsi_cli.store import output
+from dsi_cli.store.runs import Run
+from dsi_cli.views import overview, series
+from dsi_cli.wordnet import measures
+from dsi_cli.wordnet.information import UNKNOWN
+from dsi_cli.wordnet.taxonomy import ancestors, load
+
+pytest_plugins = ("analysed",)
+
+TREE = (
+    "child,parent\ncat,pet\ndog,pet\nhorse,hoofed\nfrog,wet\nwhale,wet\nlion,wild\n"
+    "pet,animal\nhoofed,animal\nwet,animal\nwild,animal\n"
+)
+
+
+def named(*words):
+    return label(LabelList(words or ANIMALS, None, "the test"))
+
+
+def quick(*asked, taxonomy=None):
+    return Options(draws=0, references=asked or ("path",), taxonomy=None if taxonomy is None else str(taxonomy))
+
+
+@pytest.fixture
+def human(tmp_path):
+    """Return a matrix of the eight animals as a file, and its values."""
+    values = np.random.default_rng(5).random((8, 8))
+    values = (values + values.T) / 2
+    pd.DataFrame(values, index=list(ANIMALS), columns=list(ANIMALS)).to_csv(tmp_path / "human views.csv")
+    return tmp_path / "human views.csv", values
+
+
+@pytest.fixture
+def tree(tmp_path):
+    (tmp_path / "zoo.csv").write_text(TREE)
+    return tmp_path / "zoo.csv"
+
+
+@pytest.fixture
+def counts(tmp_path):
+    """Return an information content file that knows cat, dog and car."""
+    graph, met = load(), {"dog": 10, "cat": 20, "car": 70}
+    found: Counter[int] = Counter()
+    for word, count in met.items():
+        found.update(dict.fromkeys(ancestors(graph, np.array([graph.node(f"{word}.n.01")])).tolist(), count))
+    lines = [f"{graph.offsets[node]}n {count}{' ROOT' * (count == 100 and node == 0)}" for node, count in found.items()]
+    (tmp_path / "ic-few.dat").write_text("\n".join(["wnver::x", *lines]))
+    return tmp_path / "ic-few.dat"
+
+
+def test_what_can_be_asked_for_and_its_names(human, tree, counts):
+    asked = ["path", "wup", "lch", f"res:{counts}", f"jcn:{counts}", str(human[0])]
+    assert [one.name for one in references.open_all(asked, None)] == [
+        "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
+    ]  # fmt: skip
+    names = [one.name for one in references.open_all(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
+    assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
+
+
+@pytest.mark.parametrize("asked", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
+def test_what_is_no_reference_is_refused(asked):
+    with pytest.raises(UsageError, match=r"no reference '.*': expected path, wup, lch, res:FILE, .*npy"):
+        references.open_all([asked], None)
+
+
+def test_two_references_of_one_name_are_refused(human, tmp_path):
+    (tmp_path / "other").mkdir()
+    other = tmp_path / "other" / "human-views.npy"
+    np.save(other, human[1])
+    with pytest.raises(UsageError, match="two references are called human-views: rename a file"):
+        references.open_all([str(human[0]), str(other)], None)
+
+
+def test_no_reference_at_all_is_refused():
+    with pytest.raises(UsageError, match="no reference: leave --reference out"):
+        Options(references=())
+
+
+@pytest.mark.parametrize("kind", ["wup", "lch", "path"])
+def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
+    (opened,) = references.open_all([kind], None)
+    found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
+    nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
+    at = [0, 2, 3, 4]
+    assert_array_equal(found.csm.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    assert np.isnan(found.csm.matrix[1]).all()
+    assert np.isnan(found.csm.matrix[:, 1]).all()
+    assert found.missing is None
+
+
+def test_classes_that_were_never_counted_are_lacking(counts):
+    (opened,) = references.open_all([f"res:{counts}"], None)
+    found = opened.of(named("dog", "cat", "rock", "car"))
+    assert_array_equal(np.isnan(np.diagonal(found.csm.matrix)), [False, False, True, False])
+    assert found.missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
+    assert found.csm.matrix[0, 1] == np.float32(-np.log(30 / 100))
+
+
+def test_infinities_become_the_largest_value(counts):
+    """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
+    (opened,) = references.open_all([f"jcn:{counts}"], None)
+    found = opened.of(named("dog", "cat", "dog.n.01", "car")).csm.matrix
+    assert np.isfinite(found).all()
+    assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
+
+
+def test_bounded_leaves_what_is_finite_alone():
+    matrix = np.array([[UNKNOWN, 0.2, np.nan], [0.2, np.nan, np.nan], [np.nan, np.nan, np.nan]])
+    assert_array_equal(references.bounded(matrix), [[0.2, 0.2, np.nan], [0.2, 0.2, np.nan], [np.nan] * 3])
+
+
+def test_without_labels_every_reference_says_so(human):
+    for opened in references.open_all(["wup", str(human[0])], None):
+        found = opened.of(without_labels(8))
+        assert found.missing == "no labels: give them with --labels FILE or PRESET"
+        assert np.isnan(found.csm.matrix).all()
+
+
+def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):
+    out, (path, values) = tmp_path / "out", human
+    summary = analyze([make_run()], out, quick("wup", "path", str(path)))
+    names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
+    assert summary.runs[0].references == Run(out).references() == names
+    curves = tables(out)["curves"]
+    semantic = curves.query("of == 'ncsm,scsm' and variant != 'partial_pearson'")
+    assert set(semantic["reference"]) == set(names)
+    for _, rows in semantic.groupby(["reference", "epoch"]):
+        assert sorted(rows["variant"]) == sorted(Options().measures)
+    for name, matrix in zip(names, (wordnet_csm(ANIMALS, "wup"), wordnet_csm(ANIMALS), values), strict=True):
+        stored_reference = Run(out).csm("scsm", reference=name).to_numpy()
+        assert_allclose(stored_reference, np.asarray(matrix), rtol=1e-6)
+        (row,) = curve(curves, "run", of="ncsm,scsm", reference=name, variant="pearson").query("epoch == 2").itertuples()
+        off = ~np.eye(8, dtype=bool)
+        expected = np.corrcoef(stored(out, "run", "ncsm", 2)[off], stored_reference[off])[0, 1]
+        assert row.value == pytest.approx(expected, rel=1e-6)
+    assert_array_equal(Run(out).csm("scsm"), Run(out).csm("scsm", reference=names[0]))
+    assert set(Run(out).alignment_by_class["reference"]) == set(names)
+
+
+def test_partial_correlations_are_those_of_the_stored_matrices(make_run, human, tmp_path):
+    out, (path, _) = tmp_path / "out", human
+    analyze([make_run()], out, quick("path", str(path)))
+    rows = tables(out)["curves"].query("variant == 'partial_pearson'")
+    assert set(rows["reference"]) == {"wordnet3.0-path|human-views", "human-views|wordnet3.0-path"}
+    assert len(rows) == 8
+    for row in rows.itertuples():
+        first, given = (Run(out).csm("scsm", reference=name).to_numpy() for name in row.reference.split("|"))
+        expected = partial(stored(out, "run", "ncsm", row.epoch), first, given, draws=0)
+        assert (row.value, row.z) == (pytest.approx(expected.value), pytest.approx(expected.z))
+        assert (row.metric, row.of, row.null_mean, row.classes_used) == ("sai", "ncsm,scsm", 0.0, 8)
+
+
+def test_one_reference_has_no_partial_correlation(make_run, tmp_path):
+    analyze([make_run()], tmp_path / "out", quick())
+    assert "partial_pearson" not in set(tables(tmp_path / "out")["curves"]["variant"])
+
+
+def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, human, tmp_path):
+    out, (path, _) = tmp_path / "out", human
+    analyze([make_run()], out, quick(str(path), "path"))
+    main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
+    assert [line.value for line in overview.lines(out, "run")] == main["value"].tolist()
+    (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
+    analyze([tmp_path / "run"], out, quick("wup", str(path)))
+    (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
+
+
+def test_a_taxonomy_of_ones_own_takes_wordnets_place(make_run, tree, tmp_path):
+    out = tmp_path / "out"
+    analyze([make_run()], out, quick(taxonomy=tree))
+    assert Run(out).references() == ["zoo-path"]
+    matrix = Run(out).csm("scsm")
+    assert matrix.loc["cat", "dog"] == pytest.approx(1 / 3)
+    assert matrix.loc["cat", "whale"] == pytest.approx(1 / 5)
+    assert matrix.loc[["bird", "bee"]].isna().all(axis=None)
+    rows = curve(tables(out)["curves"], "run", of="ncsm,scsm")
+    assert set(rows["classes_used"]) == {6}
+
+
+def test_a_taxonomy_that_knows_too_few_labels_is_said(make_run, tmp_path):
+    (tmp_path / "t.csv").write_text("cat,animal\ndog,animal\n")
+    summary = analyze([make_run()], tmp_path / "out", quick(taxonomy=tmp_path / "t.csv"))
+    reason = "2 of 8 labels are known to t.csv: an alignment needs 4 or more"
+    assert summary.runs[0].no_reference == reason
+    rows = curve(tables(tmp_path / "out")["curves"], "run", of="ncsm,scsm")
+    assert set(rows["reason"]) == {reason}
+    assert rows["value"].isna().all()
+
+
+def test_a_matrix_that_does_not_fit_ends_the_call_before_anything_is_written(make_run, tmp_path):
+    np.save(tmp_path / "m.npy", np.eye(5))
+    with pytest.raises(UsageError, match=r"m\.npy is 5 x 5, but there are 8 classes"):
+        analyze([make_run()], tmp_path / "out", quick(str(tmp_path / "m.npy")))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, human, tmp_path):
+    run, out, options = make_run(), tmp_path / "out", quick("path", "wup", str(human[0]))
+    analyze([run], out, options)
+    before = contents(out)
+    garble(run)
+    analyze([run], out, options)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("second", ["changed", "fewer", "more", "order"])
+def test_other_references_make_the_tables_of_a_first_call(make_run, human, tmp_path, second):
+    run, out, (path, values) = make_run(), tmp_path / "out", human
+    analyze([run], out, quick("path", str(path)))
+    if second == "changed":
+        pd.DataFrame(values**2, index=list(ANIMALS), columns=list(ANIMALS)).to_csv(path)
+    asked = {"changed": ("path", path), "fewer": ("path",), "more": ("path", path, "lch"), "order": (path, "path")}[second]
+    for folder in (out, tmp_path / "fresh"):
+        analyze([run], folder, quick(*map(str, asked)))
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_references_of_another_run_stay(make_run, tmp_path):
+    first, second, out = make_run("a"), make_run("b", seed=1), tmp_path / "out"
+    analyze([first], out, quick("wup"))
+    analyze([second], out, quick("lch"))
+    assert (Run(out).references("a"), Run(out).references("b")) == (["wordnet3.0-wup"], ["wordnet3.0-lch"])
+    assert Run(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(wordnet_csm(ANIMALS, "wup").loc["cat", "dog"])
+
+
+def test_an_unknown_reference_is_named(make_run, tmp_path):
+    analyze([make_run()], tmp_path / "out", quick())
+    with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected wordnet3.0-path"):
+        Run(tmp_path / "out").csm("scsm", reference="wup")
+
+
+def test_an_output_that_knew_one_reference_names_it():
+    assert output.reference_names({"reference": "wordnet3.0-path"}) == ["wordnet3.0-path"]
+    assert output.reference_names({}) == []
+
+
+def test_the_command_takes_references(dsi, make_run, human, tmp_path):
+    out = tmp_path / "out"
+    ended = dsi("analyze", make_run(), "-o", out, "--reference", "path", "--reference", human[0], "--draws", 0)
+    assert ended.code == 0
+    assert "references: wordnet3.0-path, human-views; the tables here are of the first" in ended.err
+    ended = dsi("export", out, "--kind", "scsm", "--reference", "human-views", "-o", tmp_path / "m.npy")
+    assert ended.code == 0
+    assert_allclose(np.load(tmp_path / "m.npy"), human[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("--reference", "pth"),
+            f"no reference 'pth': expected {references.EXPECTED}; did you mean path?",
+        ),
+        (("--reference", "res:nothing.dat"), "nothing.dat cannot be read"),
+        (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),
+    ],
+)
+def test_the_command_says_what_is_wrong_and_writes_nothing(dsi, make_run, tmp_path, arguments, message):
+    ended = dsi("analyze", make_run(), "-o", tmp_path / "out", *arguments)
+    assert ended.code == 2
+    assert message in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_dsi_wordnet_takes_a_measure(dsi, tmp_path):
+    (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
+    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "-o", tmp_path / "m.parquet", "--json")
+    assert ended.code == 0
+    assert len(json.loads(ended.out)["labels"]) == 3
+    table = pd.read_parquet(tmp_path / "m.parquet")
+    assert set(table["reference"]) == {"wordnet3.0-wup"}
+    assert table["similarity"][0][1] == pytest.approx(0.857, abs=1e-3)
+
+
+def test_dsi_wordnet_says_that_a_taxonomy_knows_no_label(dsi, tree, tmp_path):
+    (tmp_path / "l.txt").write_text("table\nchair\n")
+    ended = dsi("wordnet", tmp_path / "l.txt", "--taxonomy", tree, "-o", tmp_path / "m.parquet")
+    assert ended.code == 3
+    assert "none of 2 labels is known to zoo.csv" in ended.err
+
+
+def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
+    out = tmp_path / "out"
+    run = make_run()
+    analyze([run], out, quick(str(human[0]), "path"))
+    analyze([run], tmp_path / "alone", quick(str(human[0])))
+    rows = Run(out).curves_of("run")
+    assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
+    assert len(rows) == len(Run(tmp_path / "alone").curves)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
+
+
+def test_dsi_wordnet_has_nearest_labels_by_path_similarity_alone(dsi, tmp_path):
+    (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
+    ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "--neighbors", 1, "-o", tmp_path / "m.parquet")
+    assert ended.code == 2
+    assert (
+        "the nearest labels are by WordNet's path similarity, not wordnet3.0-wup: add --whole for its matrix" in ended.err
+    )

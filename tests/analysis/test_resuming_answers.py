@@ -1,0 +1,795 @@
+"""Answers on a split over several calls: made once, made again where something changed, kept where nothing could make them."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from numpy.testing import assert_array_equal
+from outputs import ANIMALS, assert_same_output, contents, heads, save_head, stored_counts, tables
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.checkpoints.source import Source
+from dsi_cli.errors import UsageError
+from dsi_cli.store import parquet
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+SAMPLES = 160
+CLASSES = len(ANIMALS)
+PARTS = ("confusions/run/test", "csms/run/ccsm-test", "predictions/run/test")
+TARGETS = np.arange(SAMPLES) % CLASSES
+TOP = {f"{name}.parquet" for name in ("checkpoints", "classes", "curves", "phases", "alignment_by_class")}
+
+
+def drawn(epochs, seed=0):
+    """Return predictions (epochs, samples) that get better."""
+    rng = np.random.default_rng([epochs, seed])
+    guesses = rng.integers(0, CLASSES, (epochs, SAMPLES))
+    is_right = rng.random((epochs, SAMPLES)) < np.linspace(0.1, 0.6, epochs)[:, None]
+    return np.where(is_right, TARGETS, guesses)
+
+
+def counted(predictions):
+    """Return the confusion counts of one epoch's predictions."""
+    counts = np.zeros((CLASSES, CLASSES), dtype=np.int64)
+    np.add.at(counts, (TARGETS, predictions), 1)
+    return counts
+
+
+def lay_beside(run, predictions):
+    np.save(run / "preds.npy", predictions)
+    np.save(run / "targets.npy", TARGETS)
+
+
+def written(path, predictions, epochs=None):
+    """Write an NPZ with predictions and targets; return the options that name it."""
+    named = {} if epochs is None else {"epochs": np.array(epochs)}
+    np.savez(path, predictions=predictions, targets=TARGETS, **named)
+    return with_answers(path)
+
+
+def with_answers(path, **options):
+    return Options(draws=0, evaluation=Evaluation(predictions=str(path)), **options)
+
+
+QUICK = Options(draws=0)
+
+
+def stamps(out):
+    """Return time of change and inode of each file of an output."""
+    return {name: ((out / name).stat().st_mtime_ns, (out / name).stat().st_ino) for name in contents(out)}
+
+
+def changed(out, before):
+    """Return the files that are new or were written since; none may be gone."""
+    now = stamps(out)
+    assert before.keys() <= now.keys()
+    return {name for name in now if now[name] != before.get(name)}
+
+
+def answers_of(epoch, parts=PARTS):
+    return {f"{part}/{epoch}.parquet" for part in parts}
+
+
+def assert_answers_are(out, predictions, run="run"):
+    """Assert that a run has the answers of these epochs, given by epoch, and no others; in tables and in curves."""
+    names = [part.replace("/run/", f"/{run}/") for part in PARTS]
+    for part in names:
+        assert sorted(int(path.stem) for path in (out / part).glob("*")) == sorted(predictions), part
+    curves = tables(out)["curves"].query("run == @run and metric == 'accuracy' and value.notna()").set_index("epoch")
+    assert list(curves.index) == sorted(predictions)
+    for epoch, row in predictions.items():
+        assert_array_equal(stored_counts(out, run, epoch), counted(row))
+        rows = [pd.read_parquet(out / part / f"{epoch}.parquet") for part in names]
+        assert all(set(frame["epoch"]) == {epoch} for frame in rows)
+        assert_array_equal(rows[2]["prediction"], row)
+        assert curves.loc[epoch, "value"] == (row == TARGETS).mean()
+
+
+# A second call
+
+
+@pytest.mark.parametrize("way", ["beside", "named"])
+def test_a_second_call_changes_nothing_and_opens_no_checkpoint(way, make_run, tmp_path, monkeypatch):
+    run, out = make_run(), tmp_path / "out"
+    options = QUICK
+    if way == "beside":
+        lay_beside(run, drawn(4))
+    else:
+        options = written(tmp_path / "answers.npz", drawn(4))
+    (first,) = analyze([run], out, options).runs
+    assert first.answered == 4
+    assert_answers_are(out, dict(enumerate(drawn(4))))
+    before, files = contents(out), stamps(out)
+    monkeypatch.setattr(Source, "__init__", None)
+    (told,) = analyze([run], out, options).runs
+    assert (told.answered, told.reused, told.read) == (0, 4, 0)
+    assert contents(out) == before
+    assert changed(out, files) <= TOP
+
+
+def test_predictions_that_move_from_beside_to_a_name_are_the_same(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    before, files = contents(out), stamps(out)
+    (run / "preds.npy").unlink()
+    (told,) = analyze([run], out, written(tmp_path / "answers.npz", drawn(4), [0, 1, 2, 3])).runs
+    assert told.answered == 0
+    assert contents(out) == before
+    assert changed(out, files) <= TOP
+
+
+def test_changed_predictions_of_one_epoch_make_that_epoch_anew(make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    files = stamps(out)
+    predictions[2, 5] = (predictions[2, 5] + 1) % CLASSES
+    options = written(tmp_path / "answers.npz", predictions)
+    (told,) = analyze([run], out, options).runs
+    assert told.answered == 1
+    assert changed(out, files) - TOP == answers_of(2)
+    assert_answers_are(out, dict(enumerate(predictions)))
+    analyze([run], tmp_path / "fresh", options)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_other_targets_make_all_anew(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    np.save(run / "targets.npy", TARGETS[::-1])
+    (told,) = analyze([run], out, QUICK).runs
+    assert told.answered == 4
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_predictions_after_a_call_without_any(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, QUICK)
+    assert not (out / "confusions").exists()
+    files = stamps(out)
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    assert changed(out, files) - TOP == set().union(*(answers_of(epoch) for epoch in range(4)))
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_a_new_checkpoint_and_a_row_for_it(make_run, tmp_path):
+    run, out, predictions = make_run(epochs=5), tmp_path / "out", drawn(5)
+    (run / "epoch_4.pt").rename(tmp_path / "later.pt")
+    lay_beside(run, predictions[:4])
+    analyze([run], out, QUICK)
+    files = stamps(out)
+    (tmp_path / "later.pt").rename(run / "epoch_4.pt")
+    lay_beside(run, predictions)
+    (told,) = analyze([run], out, QUICK).runs
+    assert told.answered == 1
+    assert changed(out, files) - TOP == answers_of(4) | {"csms/run/ncsm/4.parquet"}
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_other_options_of_curves_leave_the_answers(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    before, files = contents(out), stamps(out)
+    other = Options(draws=0, measures=("pearson",), quantiles=(0.8,), seed=3)
+    analyze([run], out, other)
+    assert changed(out, files) <= TOP
+    analyze([run], tmp_path / "fresh", other)
+    assert_same_output(out, tmp_path / "fresh")
+    analyze([run], out, QUICK)
+    assert contents(out) == before
+
+
+def test_other_labels_leave_the_answers(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    files = {name: stamp for name, stamp in stamps(out).items() if not name.startswith("references")}
+    others = tmp_path / "others.txt"
+    others.write_text("\n".join(("cat", "dog", "ship", "truck", "rose", "oak", "chair", "cup")), encoding="utf-8")
+    options = Options(draws=0, labels=str(others))
+    (told,) = analyze([run], out, options).runs
+    assert told.answered == 0
+    assert {name for name in changed(out, files) if not name.startswith("references")} <= TOP
+    analyze([run], tmp_path / "fresh", options)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_rows_for_the_usable_epochs_alone_are_told(make_run, tmp_path):
+    run, predictions = make_run(), drawn(4)
+    (run / "epoch_1.pt").write_bytes(b"damaged")
+    lay_beside(run, predictions)
+    told = analyze([run], tmp_path / "all", QUICK)
+    assert not any("preds.npy" in warning for warning in told.warnings)
+    assert_answers_are(tmp_path / "all", {epoch: predictions[epoch] for epoch in (0, 2, 3)})
+    lay_beside(run, predictions[:3])
+    told = analyze([run], tmp_path / "out", QUICK)
+    assert [warning for warning in told.warnings if "preds.npy" in warning] == [
+        "run: preds.npy has 3 rows, the run has 4 epochs: the rows are taken for epochs 0, 2, 3, without epoch 1, whose "
+        "checkpoints are not used; if they are others, give an NPZ with `epochs`"
+    ]
+    assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
+
+
+# No longer given
+
+
+def test_without_predictions_what_is_there_stays_with_its_rows(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    before, files = contents(out), stamps(out)
+    for name in ("preds.npy", "targets.npy"):
+        (run / name).unlink()
+    (told,) = analyze([run], out, QUICK).runs
+    assert told.splits == {"test": "preds.npy (160 samples), truth from targets.npy, from an earlier call"}
+    assert contents(out) == before
+    assert changed(out, files) <= TOP
+    analyze([run], out, Options(draws=0, measures=("pearson",)))
+    analyze([run], out, QUICK)
+    assert contents(out) == before, "the rows can be made again from the counts"
+
+
+def test_without_predictions_a_new_checkpoint_has_none(make_run, tmp_path):
+    run, out, predictions = make_run(epochs=5), tmp_path / "out", drawn(4)
+    (run / "epoch_4.pt").rename(tmp_path / "later.pt")
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    (tmp_path / "later.pt").rename(run / "epoch_4.pt")
+    analyze([run], out, QUICK)
+    assert Run(out).epochs("run") == [0, 1, 2, 3, 4]
+    assert_answers_are(out, dict(enumerate(predictions)))
+
+
+def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    before = contents(out)
+    lay_beside(run, drawn(7))
+    summary = analyze([run], out, QUICK)
+    reason = "preds.npy has 7 rows, run 'run' has 4 epochs: give one row per epoch in the run's order, or give an NPZ with `epochs`"
+    assert summary.warnings == [f"run: preds.npy beside the checkpoints is not used: {reason}"]
+    assert contents(out) == before
+
+
+def test_named_predictions_that_do_not_fit_are_refused_and_what_is_there_stays(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, written(tmp_path / "answers.npz", drawn(4)))
+    before = contents(out)
+    options = written(tmp_path / "more.npz", drawn(7))
+    with pytest.raises(UsageError, match=r"^more\.npz has 7 rows, run 'run' has 4 epochs: give one row per epoch"):
+        analyze([run], out, options)
+    assert contents(out) == before
+
+
+def test_a_checkpoint_replaced_when_no_predictions_are_given_has_none(make_run, tmp_path):
+    """They were another network's."""
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, beside="so its size is another")
+    analyze([run], out, QUICK)
+    assert_answers_are(out, {epoch: predictions[epoch] for epoch in (0, 1, 3)})
+    assert Run(out).epochs("run") == [0, 1, 2, 3]
+
+
+# Other predictions
+
+
+def test_other_predictions_and_back(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    one, two = written(tmp_path / "one.npz", drawn(4)), written(tmp_path / "two.npz", drawn(4, seed=1))
+    analyze([run], out, one)
+    before = contents(out)
+    (told,) = analyze([run], out, two).runs
+    assert told.answered == 4
+    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))))
+    analyze([run], tmp_path / "fresh", two)
+    assert_same_output(out, tmp_path / "fresh")
+    analyze([run], out, one)
+    assert contents(out) == before
+
+
+def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_them(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
+    before = contents(out)
+    fewer = written(tmp_path / "two.npz", drawn(4, seed=1)[[1, 3]], [1, 3])
+    summary = analyze([run], out, fewer)
+    assert summary.warnings == ["run: two.npz has no predictions for epochs 0, 2 (of 0, 1, 2, 3)"]
+    assert {name: contents(out)[name] for epoch in (0, 2) for name in answers_of(epoch)} == {
+        name: before[name] for epoch in (0, 2) for name in answers_of(epoch)
+    }
+    assert_array_equal(stored_counts(out, "run", 1), counted(drawn(4, seed=1)[1]))
+    found = tables(out)["curves"].query("metric == 'accuracy'").set_index("epoch")
+    assert list(found["value"].dropna().index) == [1, 3]
+    reason = "two.npz has no predictions for epoch {}; the answer of another source is kept, and does not count"
+    assert list(found["reason"].dropna()) == [reason.format(0), reason.format(2)]
+    assert tables(out)["curves"].query("epoch == 0 and of.str.contains('ccsm', na=False)").empty
+    (warning,) = analyze([run], out, QUICK).warnings
+    assert warning == (
+        "run: the curves on test join answers that were made in different ways: 2 epochs (0, 2) by one.npz (160 samples); "
+        "2 epochs (1, 3) by two.npz (160 samples); to make them alike, run again for all epochs with --test or --predictions"
+    )
+    assert set(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == {0, 1, 2, 3}
+    summary = analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
+    assert (summary.warnings, contents(out)) == ([], before)
+
+
+def test_answers_that_do_not_count_move_along_with_their_checkpoints(make_run, tmp_path):
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(4), drawn(4)
+    numbered_by_order(run, "bcd", weights[1:])
+    analyze([run], out, written(tmp_path / "one.npz", predictions[1:]))
+    numbered_by_order(run, "a", weights[:1])
+    analyze([run], out, written(tmp_path / "two.npz", drawn(4, seed=1)[:1], [1]))
+    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2, 3, 4)}
+    assert found[1] == counted(drawn(4, seed=1)[0]).tolist()
+    assert [found[epoch] for epoch in (2, 3, 4)] == [counted(row).tolist() for row in predictions[1:]]
+    assert list(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == [1]
+
+
+def test_counts_in_the_place_of_predictions_leave_no_samples(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, written(tmp_path / "one.npz", drawn(4)))
+    np.savez(tmp_path / "counts.npz", confusions=np.stack([counted(row) for row in drawn(4, seed=1)]))
+    options = with_answers(tmp_path / "counts.npz")
+    analyze([run], out, options)
+    analyze([run], tmp_path / "fresh", options)
+    assert_same_output(out, tmp_path / "fresh")
+    assert not list(out.glob("predictions/**/*.parquet"))
+
+
+def test_the_other_split_leaves_the_first(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    analyze([run], out, written(tmp_path / "test.npz", drawn(4)))
+    files = stamps(out)
+    written(tmp_path / "train.npz", drawn(4, seed=1))
+    train = Options(draws=0, evaluation=Evaluation(predictions=str(tmp_path / "train.npz"), predictions_split="train"))
+    analyze([run], out, train)
+    assert changed(out, files) - TOP == {
+        f"{part.replace('test', 'train')}/{epoch}.parquet" for part in PARTS for epoch in range(4)
+    }
+    assert_array_equal(stored_counts(out, "run", 3, "train"), counted(drawn(4, seed=1)[3]))
+    assert_array_equal(stored_counts(out, "run", 3, "test"), counted(drawn(4)[3]))
+    found = tables(out)["curves"]
+    assert set(found.query("metric == 'sai'")["of"]) == {
+        *("ncsm,scsm", "ncsm,ccsm-train", "ncsm,ccsm-test", "ccsm-train,ccsm-test", "ccsm-train,scsm", "ccsm-test,scsm"),
+    }
+
+
+def test_the_train_split_by_name_leaves_what_lies_beside_to_the_test_split(make_run, tmp_path):
+    """As it does where the train split is data."""
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    written(tmp_path / "train.npz", drawn(4, seed=1))
+    train = Evaluation(predictions=str(tmp_path / "train.npz"), predictions_split="train")
+    (told,) = analyze([run], out, Options(draws=0, evaluation=train)).runs
+    assert list(told.splits) == ["train", "test"]
+    for epoch in range(4):
+        assert_array_equal(stored_counts(out, "run", epoch, "train"), counted(drawn(4, seed=1)[epoch]))
+        assert_array_equal(stored_counts(out, "run", epoch, "test"), counted(drawn(4)[epoch]))
+
+
+@pytest.mark.parametrize("epochs", [[0, 1], [22, 23]], ids=["first epochs", "last epochs"])
+def test_the_samples_of_classes_are_known_whichever_epochs_have_a_split(epochs, make_run, tmp_path):
+    run, out = make_run(epochs=24), tmp_path / "out"
+    analyze([run], out, written(tmp_path / "test.npz", drawn(24)))
+    written(tmp_path / "train.npz", drawn(2, seed=1), epochs)
+    train = Options(draws=0, evaluation=Evaluation(predictions=str(tmp_path / "train.npz"), predictions_split="train"))
+    analyze([run], out, train)
+    before = tables(out)["classes"]
+    assert set(before["samples_train"]) == set(before["samples_test"]) == {SAMPLES // CLASSES}
+    analyze([run], out, train)
+    pd.testing.assert_frame_equal(tables(out)["classes"], before)
+
+
+# Which epochs
+
+
+def test_an_epoch_that_the_file_lacks_has_no_answer(make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    options = written(tmp_path / "answers.npz", np.vstack([predictions[[2, 0]], drawn(1, seed=3)]), [2, 0, 9])
+    summary = analyze([run], out, options)
+    warning = "run: answers.npz has no predictions for epochs 1, 3 (of 0, 1, 2, 3); it has epoch 9, which the run has not: left out"
+    assert (summary.exit_code, summary.warnings) == (0, [warning])
+    assert summary.runs[0].splits == {"test": "answers.npz (2 epochs, 160 samples)"}
+    assert_answers_are(out, {0: predictions[0], 2: predictions[2]})
+    lacking = tables(out)["curves"].query("split == 'test' and value.isna()")
+    assert set(zip(lacking["epoch"], lacking["reason"], strict=True)) == {
+        (epoch, f"answers.npz has no predictions for epoch {epoch}") for epoch in (1, 3)
+    }
+    assert set(tables(out)["curves"].query("metric == 'sai' and of == 'ncsm,scsm'")["epoch"]) == {0, 1, 2, 3}
+    before = contents(out)
+    analyze([run], out, options)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("epochs", [None, "1:1"], ids=["all", "one"])
+def test_predictions_of_no_epoch_that_is_wanted_are_refused(epochs, make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    written(tmp_path / "answers.npz", drawn(2), [9, 3 if epochs else 8])
+    with pytest.raises(UsageError, match=r"^answers.npz: expected epochs of run 'run' \(.*\), found .*, none in common"):
+        analyze([run], out, with_answers(tmp_path / "answers.npz", epochs=epochs))
+
+
+@pytest.mark.parametrize("way", ["beside", "named"])
+def test_epochs_chosen_out_of_an_array_of_all(way, make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    evaluation = Evaluation()
+    if way == "beside":
+        lay_beside(run, predictions)
+    else:
+        evaluation = written(tmp_path / "answers.npz", predictions).evaluation
+    narrow, wide = (Options(draws=0, epochs=epochs, evaluation=evaluation) for epochs in ("1:3:2", None))
+    analyze([run], out, narrow)
+    assert_answers_are(out, {epoch: predictions[epoch] for epoch in (1, 3)})
+    files = stamps(out)
+    (told,) = analyze([run], out, wide).runs
+    assert told.answered == 2
+    assert not changed(out, files) & (answers_of(1) | answers_of(3))
+    assert_answers_are(out, dict(enumerate(predictions)))
+    analyze([run], tmp_path / "fresh", wide)
+    assert_same_output(out, tmp_path / "fresh")
+    analyze([run], out, narrow)
+    analyze([run], tmp_path / "narrow", narrow)
+    for name in tables(out):
+        pd.testing.assert_frame_equal(tables(out)[name], tables(tmp_path / "narrow")[name], obj=name)
+    (told,) = analyze([run], out, wide).runs
+    assert told.answered == 0, "answers of epochs that were not asked for are kept: they may have cost an hour"
+    assert_same_output(out, tmp_path / "fresh")
+
+
+def test_an_array_of_the_chosen_epochs_alone(make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(2)
+    written(tmp_path / "answers.npz", predictions)
+    analyze([run], out, with_answers(tmp_path / "answers.npz", epochs="1:3:2"))
+    assert_answers_are(out, {1: predictions[0], 3: predictions[1]})
+
+
+def test_a_failed_checkpoint_has_its_row_and_no_answer(make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(5)
+    save_head(run / "epoch_4.pt", heads(1)[0] * np.nan, epoch=4)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    assert_answers_are(out, dict(enumerate(predictions[:4])))
+
+
+def test_a_copy_of_the_last_checkpoint_has_no_row(make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    shutil.copyfile(run / "epoch_3.pt", run / "best.pt")
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    assert_answers_are(out, dict(enumerate(predictions)))
+
+
+# Checkpoints that change
+
+
+@pytest.mark.parametrize("beside", [{}, {"optimizer": "so its size is another"}], ids=["same size", "other size"])
+def test_a_replaced_checkpoint_keeps_the_answers_that_are_given(beside, make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    lay_beside(run, predictions)
+    analyze([run], out, QUICK)
+    files = stamps(out)
+    save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, **beside)
+    analyze([run], out, QUICK)
+    assert changed(out, files) - TOP == answers_of(2) | {"csms/run/ncsm/2.parquet"}
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+@pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
+def test_deleted_checkpoints_keep_their_answers(is_given, make_run, tmp_path):
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    lay_beside(run, predictions)
+    analyze([run], out, QUICK)
+    before = {name: frame.sort_values(list(frame.columns[:2])) for name, frame in tables(out).items()}
+    files = stamps(out)
+    for epoch in (1, 3):
+        (run / f"epoch_{epoch}.pt").unlink()
+    if not is_given:
+        (run / "preds.npy").unlink()
+    (told,) = analyze([run], out, QUICK).runs
+    assert (told.gone, told.answered) == (2, 0)
+    assert changed(out, files) <= TOP
+    assert_answers_are(out, dict(enumerate(predictions)))
+    for name, frame in tables(out).items():
+        found = frame.sort_values(list(frame.columns[:2])).reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, before[name].reset_index(drop=True), obj=name)
+
+
+def test_deleted_checkpoints_may_get_other_answers(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    (run / "epoch_1.pt").unlink()
+    lay_beside(run, drawn(4, seed=1))
+    analyze([run], out, QUICK)
+    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))))
+
+
+def test_deleted_checkpoints_outlive_narrower_epochs(make_run, tmp_path):
+    """Nothing could make their answers again but the file, which may be gone as well."""
+    run, out, predictions = make_run(), tmp_path / "out", drawn(4)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    (run / "epoch_3.pt").unlink()
+    analyze([run], out, Options(draws=0, epochs="0:1"))
+    analyze([run], out, QUICK)
+    found = {epoch: predictions[epoch] for epoch in (0, 1, 3)}
+    assert (out / "confusions" / "run" / "test" / "3.parquet").is_file()
+    assert_array_equal(stored_counts(out, "run", 3), counted(found[3]))
+
+
+def numbered_by_order(run, names, weights):
+    for name, weight in zip(names, weights, strict=True):
+        save_head(run / f"{name}.pt", weight)
+
+
+@pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
+def test_answers_move_along_with_their_checkpoints(is_given, make_run, tmp_path):
+    """Their order numbers them, and two come before them: what is at 1, 2 and 3 is at 3, 4 and 5 then."""
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(5), drawn(5)
+    numbered_by_order(run, "cde", weights[2:])
+    analyze([run], out, written(tmp_path / "answers.npz", predictions[2:]))
+    assert_answers_are(out, dict(enumerate(predictions[2:], start=1)))
+    numbered_by_order(run, "ab", weights[:2])
+    options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
+    (told,) = analyze([run], out, options).runs
+    assert told.answered == (2 if is_given else 0)
+    assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 2 :]))
+    if is_given:
+        analyze([run], tmp_path / "fresh", options)
+        assert_same_output(out, tmp_path / "fresh")
+
+
+def test_answers_move_back_when_checkpoints_before_them_are_renamed(make_run, tmp_path):
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(3), drawn(3)
+    numbered_by_order(run, "abc", weights)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    (run / "a.pt").rename(run / "d.pt")
+    analyze([run], out, QUICK)
+    found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2)}
+    assert found == {1: counted(predictions[1]).tolist(), 2: counted(predictions[2]).tolist()}
+    assert (
+        Run(out).curves.query("metric == 'accuracy' and epoch == 1")["value"].item() == (predictions[1] == TARGETS).mean()
+    )
+
+
+def test_saves_within_an_epoch(make_run, tmp_path):
+    """What was the epoch's last save keeps its answer, under another name, when a later one comes."""
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(3), drawn(2)
+    save_head(run / "a.pt", weights[0], epoch=0, global_step=10)
+    save_head(run / "b.pt", weights[1], epoch=1, global_step=20)
+    analyze([run], out, written(tmp_path / "answers.npz", predictions))
+    save_head(run / "c.pt", weights[2], epoch=1, global_step=30)
+    analyze([run], out, QUICK)
+    names = sorted(path.name for path in (out / "confusions" / "run" / "test").iterdir())
+    assert names == ["0.parquet", "1-20.parquet"]
+    found = pd.read_parquet(out / "confusions" / "run" / "test" / "1-20.parquet")
+    assert_array_equal(np.stack(found["count"]), counted(predictions[1]))
+    assert set(found["step"]) == {20}
+    curves = tables(out)["curves"].query("metric == 'accuracy'")
+    assert list(zip(curves["epoch"], curves["step"], strict=True)) == [(0, 10), (1, 20)]
+
+
+# Strays, damage, other runs
+
+
+def test_strays_and_damaged_files_are_set_right(make_run, tmp_path):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analyze([run], out, QUICK)
+    before = contents(out)
+    for part in PARTS:
+        shutil.copyfile(out / part / "1.parquet", out / part / "7.parquet")
+        shutil.copyfile(out / part / "1.parquet", out / part / "1-50.parquet")
+    analyze([run], out, QUICK)
+    assert contents(out) == before
+    for part in PARTS:
+        (out / part / "2.parquet").write_bytes(before[f"{part}/2.parquet"][:100])
+        (out / part / "3.parquet").unlink()
+        analyze([run], out, QUICK)
+        assert contents(out) == before, part
+
+
+def test_one_runs_answers_say_nothing_of_anothers(make_run, tmp_path):
+    one, two, out = make_run("one"), make_run("two", seed=1), tmp_path / "out"
+    lay_beside(one, drawn(4))
+    lay_beside(two, drawn(4, seed=1))
+    analyze([one], out, QUICK)
+    before, first = stamps(out), tables(out)["curves"]
+    shutil.rmtree(one)
+    analyze([two], out, QUICK)
+    assert changed(out, before) - TOP == {name for name in contents(out) if "/two/" in name}
+    pd.testing.assert_frame_equal(tables(out)["curves"].query("run == 'one'"), first)
+    assert_answers_are(out, dict(enumerate(drawn(4))), "one")
+    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), "two")
+
+
+def test_a_file_for_two_runs_has_the_rows_of_each(make_run, tmp_path):
+    runs, out = [make_run("one"), make_run("two", seed=1)], tmp_path / "out"
+    parts = []
+    for at, run in enumerate(runs):
+        rows = drawn(4, seed=at)
+        epochs, samples = (axis.ravel() for axis in np.indices(rows.shape))
+        columns = {
+            "run": run.name,
+            "epoch": epochs,
+            "sample": samples,
+            "target": TARGETS[samples],
+            "prediction": rows.ravel(),
+        }
+        parts.append(pd.DataFrame(columns))
+    pd.concat(parts).sample(frac=1, random_state=1).to_parquet(tmp_path / "answers.parquet")
+    analyze(runs, out, with_answers(tmp_path / "answers.parquet"))
+    for at, run in enumerate(runs):
+        assert_answers_are(out, dict(enumerate(drawn(4, seed=at))), run.name)
+
+
+@pytest.mark.parametrize("name", ["sweep/lr=0.1", "_hidden", "a/test", "ccsm-test"])
+def test_names_of_runs_that_are_no_folder_names(name, make_run, tmp_path):
+    """Two that share their last part are named by more of their path."""
+    one, two, out = make_run(f"x/{name}"), make_run(f"y/{name}", seed=1), tmp_path / "out"
+    lay_beside(one, drawn(4))
+    lay_beside(two, drawn(4, seed=1))
+    analyze([tmp_path / "x", tmp_path / "y"], out, QUICK)
+    names = Run(out).names
+    assert len(names) == 2
+    assert all(one.endswith(name.rpartition("/")[2]) for one in names)
+    for at, run in enumerate(names):
+        for epoch in range(4):
+            assert_array_equal(Run(out).confusion(epoch, run=run), counted(drawn(4, seed=at)[epoch]))
+            assert_array_equal(Run(out).predictions(epoch, run=run)["prediction"], drawn(4, seed=at)[epoch])
+    for table in ("confusions", "predictions", "csms"):
+        assert set(pd.read_parquet(out / table)["run"]) == set(names)
+    before = contents(out)
+    summary = analyze([tmp_path / "x", tmp_path / "y"], out, QUICK)
+    assert [run.answered for run in summary.runs] == [0, 0]
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("inner", ["inner", "test", "ccsm-test", "ncsm"])
+def test_a_run_inside_the_folder_of_another(inner, make_run, tmp_path):
+    outer, nested, out = make_run("outer"), make_run(f"outer/{inner}", seed=1), tmp_path / "out"
+    lay_beside(outer, drawn(4))
+    lay_beside(nested, drawn(4, seed=1))
+    analyze([outer], out, QUICK)
+    before = contents(out)
+    assert len(Run(out).names) == 2
+    summary = analyze([outer], out, QUICK)
+    assert [run.answered for run in summary.runs] == [0, 0]
+    assert contents(out) == before
+    assert_answers_are(out, dict(enumerate(drawn(4))), "outer")
+    assert_answers_are(out, dict(enumerate(drawn(4, seed=1))), inner)
+
+
+# A call that dies
+
+
+class Died(KeyboardInterrupt):
+    """What stops a call in these tests."""
+
+
+def die_after(monkeypatch, files):
+    """Let the call die when it is about to write one file more than that many."""
+    real, left = parquet.write_blocks, iter(range(files))
+
+    def write(*arguments):
+        if next(left, None) is None:
+            raise Died
+        real(*arguments)
+
+    monkeypatch.setattr(parquet, "write_blocks", write)
+
+
+def analysed_up_to(run, out, options, files, monkeypatch):
+    with monkeypatch.context() as patch:
+        die_after(patch, files)
+        with pytest.raises(Died, match=r"^$"):
+            analyze([run], out, options)
+
+
+ALL_FILES = 3 * 4 + 4 + 1 + 3
+"""Answers, matrices, the reference, the tables at the top."""
+
+
+@pytest.mark.parametrize("files", range(ALL_FILES))
+def test_a_call_that_dies_is_gone_on_from(files, make_run, tmp_path, monkeypatch):
+    run, out = make_run(), tmp_path / "out"
+    lay_beside(run, drawn(4))
+    analysed_up_to(run, out, QUICK, files, monkeypatch)
+    marks = len(list(out.glob("confusions/**/*.parquet")))
+    whole = set().union(*(answers_of(epoch) for epoch in range(marks)))
+    before = {name: stamp for name, stamp in stamps(out).items() if name in whole} if marks else {}
+    (told,) = analyze([run], out, QUICK).runs
+    assert told.answered == 4 - marks, "what was whole is not made again"
+    assert not changed(out, before) & whole
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", range(3 * 4 + 3))
+def test_a_call_that_dies_half_way_to_other_predictions(files, make_run, tmp_path, monkeypatch):
+    """Whether they are given again or the first ones are: no answer may be of the counts of one and the samples of another."""
+    run, out, other = make_run(), tmp_path / "out", tmp_path / "other"
+    one, two = written(tmp_path / "one.npz", drawn(4)), written(tmp_path / "two.npz", drawn(4, seed=1))
+    analyze([run], out, one)
+    before = contents(out)
+    analysed_up_to(run, out, two, files, monkeypatch)
+    shutil.copytree(out, other)
+    analyze([run], other, two)
+    analyze([run], tmp_path / "fresh", two)
+    assert_same_output(other, tmp_path / "fresh")
+    analyze([run], out, one)
+    assert contents(out) == before
+
+
+@pytest.mark.parametrize("files", range(3 * 4 + 3))
+def test_what_a_dead_call_left_half_made_is_no_answer_without_its_predictions(files, make_run, tmp_path, monkeypatch):
+    run, out = make_run(), tmp_path / "out"
+    options = written(tmp_path / "one.npz", drawn(4))
+    analysed_up_to(run, out, options, files, monkeypatch)
+    marks = len(list(out.glob("confusions/**/*.parquet")))
+    analyze([run], out, QUICK)
+    assert_answers_are(out, dict(enumerate(drawn(4)[:marks])))
+
+
+@pytest.mark.parametrize("files", range(3 * 3))
+@pytest.mark.parametrize("is_given", [True, False], ids=["given again", "no longer given"])
+def test_a_call_that_dies_while_answers_move_loses_none(is_given, files, make_run, tmp_path, monkeypatch):
+    run, out, weights, predictions = make_run(epochs=0), tmp_path / "out", heads(4), drawn(4)
+    numbered_by_order(run, "bcd", weights[1:])
+    analyze([run], out, written(tmp_path / "answers.npz", predictions[1:]))
+    numbered_by_order(run, "a", weights[:1])
+    options = written(tmp_path / "answers.npz", predictions) if is_given else QUICK
+    analysed_up_to(run, out, options, files, monkeypatch)
+    analyze([run], out, options)
+    assert_answers_are(out, dict(list(enumerate(predictions, start=1))[0 if is_given else 1 :]))
+
+
+LONG = 30
+
+
+def started(run, out):
+    command = [sys.executable, "-m", "dsi_cli", "analyze", str(run), "-o", str(out), "--draws", "0"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_kills_lose_no_answer_that_was_whole(make_run, tmp_path):
+    run, out, dice = make_run(epochs=LONG), tmp_path / "out", random.Random(4)
+    lay_beside(run, drawn(LONG))
+    killed = 0
+    for moment in sorted(dice.sample(range(LONG), 4)):
+        process = started(run, out)
+        while len(list(out.glob("confusions/**/*.parquet"))) < moment and process.poll() is None:
+            time.sleep(0.001)
+        time.sleep(dice.random() * 0.003)
+        process.kill()
+        killed += process.wait() == -signal.SIGKILL
+        process.communicate()
+        for path in out.glob("*/**/*.parquet"):
+            if ".tmp" not in path.parts:
+                pq.read_table(path, partitioning=None)
+    assert killed >= 3, "the kills must come while it is at work"
+    left = len(list(out.glob("confusions/**/*.parquet")))
+    (told,) = analyze([run], out, QUICK).runs
+    assert told.answered == LONG - left
+    analyze([run], tmp_path / "fresh", QUICK)
+    assert_same_output(out, tmp_path / "fresh")
+    assert not (out / ".tmp").exists()

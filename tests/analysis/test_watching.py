@@ -1,0 +1,327 @@
+"""What is analysed while a folder changes between one listing and the next; the changes are real, only the waiting is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import ExitStack
+from itertools import count
+
+import pytest
+import torch
+from outputs import assert_same_output, heads, save_head, tables
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Evaluation, Options
+from dsi_cli.analysis.watch import IDLE, REACHED, Ended, Updated, Waiting, check, watch
+from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
+from dsi_cli.store import output
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+QUICK = Options(draws=0, measures=("cosine",))
+
+
+def nothing():
+    """Let one listing pass in which all stays as it is."""
+
+
+@pytest.fixture
+def watched(tmp_path):
+    """Return ``watched(paths, *moments)``: the events while these happen in turn, one between two listings each.
+
+    Watching is interrupted after the last moment, unless it ended before. ``watched.analysed`` holds the calls of the analysis.
+    """
+
+    def called(paths, *moments, analyse=None, **options):
+        called.analysed = []
+        now, left, events = count(), iter(moments), []
+
+        def analysed(given):
+            called.analysed.append(given)
+            return (analyse or (lambda there: analyze(there, tmp_path / "out", QUICK)))(given)
+
+        def sleep(seconds):
+            assert seconds == 10
+            moment = next(left, None)
+            if moment is None:
+                raise KeyboardInterrupt
+            moment()
+
+        clock = {"clock": lambda: 10.0 * next(now)} if "idle" in options else {}
+        try:
+            for event in watch(paths, tmp_path / "out", analysed, sleep=sleep, **clock, **options):
+                events.append(event._replace(summary=None) if isinstance(event, Updated) else event)  # noqa: PERF401
+        except KeyboardInterrupt:
+            pass
+        return events
+
+    return called
+
+
+def updated(*new):
+    return Updated(None, list(new))
+
+
+def saves(run, epoch, name=None):
+    """Return a moment at which the checkpoint of an epoch is written."""
+    return lambda: save_head(run / (name or f"epoch_{epoch}.pt"), heads(9)[epoch], epoch=epoch)
+
+
+def in_pieces(path, pieces=2):
+    """Return moments at each of which a part of a checkpoint is written; nothing is there before."""
+    data = path.read_bytes()
+    path.unlink()
+    size = -(-len(data) // pieces)
+
+    def write(start):
+        with path.open("ab") as file:
+            file.write(data[start : start + size])
+
+    return [lambda start=start: write(start) for start in range(0, len(data), size)]
+
+
+def test_a_checkpoint_is_analysed_once_it_is_at_rest(make_run, watched):
+    run = make_run(epochs=2)
+    assert watched([run]) == []
+    assert watched([run], nothing) == [updated(("run", 0), ("run", 1))]
+    assert watched([run], nothing, nothing, saves(run, 2), nothing, nothing) == [updated(), updated(("run", 2))]
+    assert len(watched.analysed) == 2, "nothing is analysed again while nothing changes"
+
+
+def test_a_checkpoint_in_two_halves_with_a_pause_between(make_run, watched):
+    run = make_run(epochs=1)
+    first, second = in_pieces(run / "epoch_0.pt")
+    events = watched([run], first, nothing, nothing, nothing, second, nothing)
+    (none, pending, new) = events
+    assert none == Waiting(f"no checkpoint yet under {run}")
+    assert pending.reason.startswith("no checkpoint can be used: epoch_0.pt: ")
+    assert new == updated(("run", 0))
+    assert len(watched.analysed) == 2
+
+
+def test_a_file_that_grows_keeps_no_other_waiting(make_run, watched, tmp_path):
+    run = make_run(epochs=2)
+    grows = in_pieces(run / "epoch_1.pt", pieces=5)
+    assert watched([run], *grows, nothing) == [updated(("run", 0)), updated(("run", 1))]
+    assert len(watched.analysed) == 2
+    assert tables(tmp_path / "out")["checkpoints"]["status"].to_list() == ["ok", "ok"]
+
+
+def test_training_that_has_not_begun(watched, tmp_path):
+    run = tmp_path / "runs" / "run"
+    moments = (nothing, lambda: run.mkdir(parents=True), nothing, saves(run, 0), nothing)
+    assert watched([run], *moments) == [
+        Waiting(f"no such file or folder: {run}"),
+        Waiting(f"no checkpoint yet under {run}"),
+        updated(("run", 0)),
+    ]
+
+
+def test_a_pattern_that_nothing_fits_yet(watched, tmp_path):
+    run = tmp_path / "run"
+    assert watched([f"{run}/*.pt"], saves(run, 0), nothing) == [
+        Waiting(f"no file or folder fits the pattern {run}/*.pt"),
+        updated(("run", 0)),
+    ]
+
+
+def test_files_that_are_overwritten(make_run, watched, tmp_path):
+    """``last.pt`` beside an epoch's own file is a copy, ``best.pt`` of old is one as well."""
+    run = make_run(epochs=0)
+    moments = []
+    for epoch in range(3):
+        moments += [saves(run, epoch, "last.pt"), saves(run, epoch), saves(run, min(epoch, 1), "best.pt"), nothing]
+    found = [event.new for event in watched([run], *moments)[1:]]
+    assert [new for new in found if new] == [[("run", 0)], [("run", 1)], [("run", 2)]]
+    analyze([run], tmp_path / "plain", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "plain")
+
+
+def test_one_file_that_is_overwritten_is_news_each_time(watched, tmp_path):
+    run = tmp_path / "run"
+    moments = [moment for epoch in range(3) for moment in (saves(run, epoch, "last.pt"), nothing)]
+    assert watched([run], *moments)[1:] == [updated(("run", epoch)) for epoch in range(3)]
+
+
+def test_a_new_training_in_the_old_place_is_news(make_run, watched):
+    run = make_run(epochs=2)
+    again = lambda: save_head(run / "epoch_1.pt", heads(2, seed=1)[1], epoch=1)  # noqa: E731
+    assert watched([run], nothing, again, nothing) == [updated(("run", 0), ("run", 1)), updated(("run", 1))]
+
+
+def test_what_the_trainer_deletes_is_kept(make_run, watched, tmp_path):
+    run = make_run(epochs=2)
+    events = watched([run], nothing, (run / "epoch_0.pt").unlink, saves(run, 2), nothing)
+    assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2))]
+    assert Run(tmp_path / "out").epochs("run") == [0, 1, 2]
+
+
+@pytest.mark.parametrize("shift", [-(10**6), 10**6])
+def test_the_clock_of_another_machine(shift, make_run, watched):
+    run = make_run(epochs=1)
+
+    def touched(path, seconds):
+        os.utime(path, (path.stat().st_mtime + seconds,) * 2)
+
+    path = run / "epoch_0.pt"
+    touched(path, shift)
+    moments = (nothing, lambda: save_head(path, heads(2)[1], epoch=1), lambda: touched(path, 2 * shift), nothing)
+    assert watched([run], *moments) == [updated(("run", 0)), updated(("run", 1))]
+
+
+def test_a_log_that_grows_is_no_news(make_run, watched):
+    run = make_run(epochs=1)
+    grows = [lambda n=n: (run / "log.csv").write_text("epoch,train_loss\n" + "0,1.5\n" * n) for n in range(4)]
+    watched([run], nothing, *grows)
+    assert len(watched.analysed) == 1
+
+
+def test_a_folder_that_vanishes_for_a_moment(make_run, watched, tmp_path):
+    run, away = make_run(epochs=1), tmp_path / "away"
+    there_and_back = (lambda: run.rename(away), nothing, lambda: away.rename(run), nothing, nothing)
+    assert watched([run], nothing, *there_and_back) == [updated(("run", 0))]
+    assert len(watched.analysed) == 1
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["gone", "an empty mount point"])
+def test_a_folder_that_vanishes_between_listing_and_analysis(is_empty, make_run, watched, tmp_path):
+    run, away = make_run(epochs=1), tmp_path / "away"
+
+    def analysed(given):
+        if len(watched.analysed) == 1:
+            run.rename(away)
+            if is_empty:
+                run.mkdir()
+        return analyze(given, tmp_path / "out", QUICK)
+
+    def back():
+        shutil.rmtree(run, ignore_errors=True)
+        away.rename(run)
+
+    waiting, new = watched([run], nothing, back, nothing, analyse=analysed)
+    assert waiting.reason.startswith("no checkpoints under " if is_empty else "no such file or folder: ")
+    assert new == updated(("run", 0))
+
+
+def test_several_runs_of_which_one_has_not_begun(make_run, watched, tmp_path):
+    one, two = make_run("one", epochs=2), tmp_path / "two"
+    later = (nothing, saves(two, 0), nothing, saves(two, 1), nothing, nothing)
+    events = watched([one, two], nothing, *later, until_epoch=1)
+    assert events == [updated(("one", 0), ("one", 1)), updated(("two", 0)), updated(("two", 1)), Ended(REACHED)]
+    assert watched.analysed[0] == [one]
+
+
+def test_until_an_epoch(make_run, watched):
+    run = make_run(epochs=2)
+    moments = (nothing, saves(run, 2), nothing, saves(run, 4), nothing, nothing)
+    events = watched([run], *moments, until_epoch=3)
+    assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), Ended(REACHED)]
+    assert watched([run], nothing, until_epoch=3) == [updated(), Ended(REACHED)], "it is there already"
+
+
+def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
+    run = make_run(epochs=2)
+    bad = lambda: save_head(run / "epoch_2.pt", torch.full((8, 8), torch.nan), epoch=2)  # noqa: E731
+    events = watched([run], nothing, bad, nothing, saves(run, 2), nothing, until_epoch=2)
+    assert [event.new for event in events[:-1]] == [[("run", 0), ("run", 1)], [], [("run", 2)]]
+    assert events[-1] == Ended(REACHED)
+
+
+def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
+    run = make_run(epochs=1)
+    log = lambda: (run / "log.csv").write_text("epoch,train_loss\n0,1.5\n1,1.2\n")  # noqa: E731
+    events = watched([run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, idle=100)
+    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), Ended(IDLE)]
+    assert len(tables(tmp_path / "out")["curves"].query("metric == 'loss'")) == 2
+    analyze([run], tmp_path / "plain", QUICK)
+    assert_same_output(tmp_path / "out", tmp_path / "plain")
+
+
+def test_idle_waits_for_a_file_that_grows(make_run, watched):
+    run = make_run(epochs=1)
+    grows = in_pieces(run / "epoch_0.pt", pieces=40)
+    events = watched([run], *grows, *[nothing] * 20, idle=100)
+    assert events[-2:] == [updated(), Ended(IDLE)]
+    assert updated(("run", 0)) in events
+
+
+def test_idle_with_nothing_at_all(watched, tmp_path):
+    expected = r"^nothing was new for 100 s, and nothing could be analysed: no such file or folder: .*/run$"
+    with pytest.raises(NothingToAnalyseError, match=expected):
+        watched([tmp_path / "run"], *[nothing] * 20, idle=100)
+
+
+def test_idle_ends_it_while_the_output_is_busy(make_run, watched, tmp_path):
+    def busy(given):
+        raise BusyError("another dsi (process 1) is writing to out: wait for it")
+
+    expected = r"^nothing was new for 100 s, and nothing could be analysed: another dsi \(process 1\) is writing"
+    with pytest.raises(NothingToAnalyseError, match=expected):
+        watched([make_run(epochs=1)], *[nothing] * 20, analyse=busy, idle=100)
+    assert len(watched.analysed) < 20
+
+
+def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched, tmp_path):
+    def analysed(given):
+        if len(watched.analysed) > 1:
+            raise BusyError("another dsi (process 1) is writing to out: wait for it")
+        return analyze(given, tmp_path / "out", QUICK)
+
+    run = make_run(epochs=1)
+    events = watched([run], nothing, saves(run, 1), *[nothing] * 30, analyse=analysed, idle=100)
+    reason = "another dsi (process 1) is writing to out: wait for it"
+    assert events == [updated(("run", 0)), Waiting(reason, is_blocked=True), Ended(IDLE)]
+
+
+def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
+    run = make_run(epochs=1)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("cat\ndog\n", encoding="utf-8")
+    wrong = Options(labels=str(labels))
+    with pytest.raises(UsageError, match=r"^labels\.txt has 2 labels "):
+        watched([run], nothing, analyse=lambda there: analyze(there, tmp_path / "out", wrong))
+    (tmp_path / "out").write_text("no folder")
+    with pytest.raises(UsageError, match=r"/out is a file; -o wants a folder$"):
+        watched([run], nothing)
+
+
+def test_an_output_that_cannot_be_written_ends_it(make_run, watched, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "file" / "out"
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OutputError, match=r"/file/out could not be written: Not a directory"):
+        watched([run], nothing, analyse=lambda there: analyze(there, out, QUICK))
+
+
+def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
+    run, held = make_run(epochs=1), ExitStack()
+    held.enter_context(output.writing(tmp_path / "out"))
+    waiting, new = watched([run], nothing, nothing, held.close, nothing)
+    reason = f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it"
+    assert waiting == Waiting(reason, is_blocked=True)
+    assert new == updated(("run", 0))
+
+
+def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_path):
+    run, locked = make_run(epochs=1), []
+
+    def look():
+        locked.append((tmp_path / "out" / ".lock").exists())
+        with output.writing(tmp_path / "out"):
+            pass
+
+    watched([run], nothing, look, look)
+    assert locked == [False, False]
+
+
+def test_what_can_be_known_beforehand_is_checked(make_run, tmp_path):
+    run, out = make_run(epochs=1), tmp_path / "out"
+    check(out, QUICK)
+    assert not out.exists()
+    with pytest.raises(UsageError, match="expected a label file or a preset"):
+        check(out, Options(labels="nowhere.txt"))
+    with pytest.raises(UsageError, match="nowhere"):
+        check(out, Options(evaluation=Evaluation(test=str(tmp_path / "nowhere"))))
+    with pytest.raises(UsageError, match="holds other things; choose an empty or new one with -o"):
+        check(run, QUICK)
