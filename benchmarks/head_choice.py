@@ -20,8 +20,8 @@ from typing import NamedTuple
 import torch
 
 from dsi_cli.checkpoints.head import choose
-from dsi_cli.checkpoints.layouts import RAW, StateDict
 from dsi_cli.checkpoints.tensors import Storage, contiguous
+from dsi_cli.checkpoints.trainers import RAW, StateDict
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"

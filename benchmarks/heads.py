@@ -69,13 +69,13 @@ def _corpus_row(setup: Setup) -> Row:
 
 def asked(path: Path) -> int:
     """Return the bytes that reading the head asks for."""
-    from dsi_cli.checkpoints import head, layouts
+    from dsi_cli.checkpoints import head, trainers
     from dsi_cli.checkpoints.formats import open_content
 
     with ExitStack() as stack:
         _, content, sources = open_content(path, stack)
-        groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
-        content.read(head.choose(groups, layouts.RAW).tensor)
+        groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
+        content.read(head.choose(groups, trainers.RAW).tensor)
         return sum(source.asked for source in sources)
 
 

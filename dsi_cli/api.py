@@ -253,10 +253,10 @@ def read_head(
     UsageError
         There is no such path, or it is a folder of several checkpoints.
     """
-    from dsi_cli.checkpoints import discover, scan
+    from dsi_cli.checkpoints import discovery, scan
     from dsi_cli.errors import CheckpointError, UsageError
 
-    found = [one for run in discover.discover([checkpoint]) for one in run.checkpoints]
+    found = [one for run in discovery.discover([checkpoint]) for one in run.checkpoints]
     if len(found) != 1:
         raise UsageError(f"{checkpoint} holds {len(found)} checkpoints: read_head wants one")
     scanned = scan.scan(found[0], scan.Choice(head, ema, keep_extra_classes), with_fingerprint=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dsi_cli.checkpoints import state
-from dsi_cli.checkpoints.discover import Found, discover
+from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints.discovery import Found, discover
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED
 from dsi_cli.checkpoints.scan import Choice, Scanned, list_tensors, read_metadata, require_file, scan
 from dsi_cli.errors import CheckpointError
@@ -83,7 +83,7 @@ def _metadata(found: Found) -> None:
 
 def _weights(found: Found) -> None:
     try:
-        state.read(found, Choice())
+        state_dict.read(found, Choice())
     except CheckpointError:
         return
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from dsi_cli.checkpoints.formats import FORMATS
-from dsi_cli.checkpoints.layouts import TRAINERS
+from dsi_cli.checkpoints.trainers import TRAINERS
 from dsi_cli.labels.presets import PRESETS, load_preset
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -35,8 +35,8 @@ from dsi_cli.analysis.semantics.references import Opened
 from dsi_cli.analysis.summary import Progress, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import TopTables
-from dsi_cli.checkpoints import logs
-from dsi_cli.checkpoints.discover import Found, discover, ignored_files, printable
+from dsi_cli.checkpoints import training_logs
+from dsi_cli.checkpoints.discovery import Found, discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
@@ -102,7 +102,7 @@ def analyze(
         sources = references.open_all(options.references, tree, of)
         tables = TopTables(Path(out), options, sources, tree)
         inputs = collect.open_inputs(Path(out), options, say, tell)
-        named_log = None if options.log is None else logs.named_log(Path(options.log))
+        named_log = None if options.log is None else training_logs.named_log(Path(options.log))
         engine = stack.enter_context(opened(options.engine))
         states = _scan(Path(out), states, tables.folders, options, engine, progress)
         for state in states:
@@ -141,7 +141,7 @@ def _compare(
     out: Path,
     states: list[RunState],
     labellings: dict[str, Labelling],
-    trainers_logs: dict[str, logs.Log | None],
+    trainers_logs: dict[str, training_logs.Log | None],
     tables: TopTables,
     options: Options,
     answers: Answering,
@@ -166,7 +166,7 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def logs_of(states: Sequence[RunState], named: logs.Log | None = None) -> dict[str, logs.Log | None]:
+def logs_of(states: Sequence[RunState], named: training_logs.Log | None = None) -> dict[str, training_logs.Log | None]:
     """Return the log of each run: the named one, else the one that lies beside its checkpoints.
 
     A log in the folder above counts only if a single folder with checkpoints lies in that. A log beside the checkpoints of
@@ -180,11 +180,13 @@ def logs_of(states: Sequence[RunState], named: logs.Log | None = None) -> dict[s
         folder = state.run.folder
         steps = sorted({one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural(s.name))
         above = [folder.parent] if parents[folder.parent] == 1 else []
-        found[state.run.name] = None if state.run.is_part else logs.find_log([folder, *above, *steps[-1:]])
+        found[state.run.name] = None if state.run.is_part else training_logs.find_log([folder, *above, *steps[-1:]])
     return found
 
 
-def settle_all(states: Sequence[RunState], trainers_logs: dict[str, logs.Log | None], chosen: range | None) -> None:
+def settle_all(
+    states: Sequence[RunState], trainers_logs: dict[str, training_logs.Log | None], chosen: range | None
+) -> None:
     """Settle each run's epochs and duplicates; a run that is only ordered loses its log, whose rows are those of epochs."""
     for state in states:
         log = trainers_logs[state.run.name]
@@ -300,7 +302,7 @@ def _epochs(
     out: Path,
     state: RunState,
     one: Labelling,
-    trainers_logs: dict[str, logs.Log | None],
+    trainers_logs: dict[str, training_logs.Log | None],
     tables: TopTables,
     options: Options,
     answers: Answering,

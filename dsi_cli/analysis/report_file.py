@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsi_cli.analysis.summary import Progress, Summary
-from dsi_cli.checkpoints.discover import printable
+from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.report import contents, document
 from dsi_cli.store import output, whole

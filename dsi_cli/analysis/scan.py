@@ -8,7 +8,7 @@ from os import PathLike
 from dsi_cli.analysis.analyze import logs_of, no_checkpoints, settle_all
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.analysis.classifiers.run_state import Known, RunState
-from dsi_cli.checkpoints.discover import Run, discover
+from dsi_cli.checkpoints.discovery import Run, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.engines import Chosen, opened

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.evaluation.collect import Answering
 from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.checkpoints.discover import printable
-from dsi_cli.checkpoints.logs import Log
+from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
+from dsi_cli.checkpoints.training_logs import Log
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL
 from dsi_cli.tracking.destinations import Logged
 

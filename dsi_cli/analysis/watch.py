@@ -17,7 +17,7 @@ from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import hierarchy, label_files, references
 from dsi_cli.analysis.summary import Summary
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
 from dsi_cli.remote.places import Place

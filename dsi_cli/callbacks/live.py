@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import head, layouts
+from dsi_cli.checkpoints import head, trainers
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
@@ -43,12 +43,12 @@ def find_head(found: Content, wanted: str | None, classes: int | None) -> Head:
     UsageError
         There is none, or several are equally good; the message lists the candidates.
     """
-    groups = layouts.state_dicts(found.tree)
+    groups = trainers.state_dicts(found.tree)
     try:
         try:
-            return head.choose(groups, layouts.RAW, wanted=wanted, classes=classes)
+            return head.choose(groups, trainers.RAW, wanted=wanted, classes=classes)
         except ClassCountError:
-            return head.choose(groups, layouts.RAW, wanted=wanted)  # so that the caller can name both numbers
+            return head.choose(groups, trainers.RAW, wanted=wanted)  # so that the caller can name both numbers
     except (NoHeadError, AmbiguousHeadError) as error:
         # The option of the command is a parameter here.
         raise UsageError(str(error).replace("--head ", "head=")) from None

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from dsi_cli.checkpoints.background_rows import DETECTOR
 from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
-from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.trainers import StateDict
 
 _MEANS_CLASSIFIER = re.compile(
     r"^(clf|classif\w*|cls(_classifier|_score|_head|_seg)?|heads?|logits?|last_linear|class_(predictor|embed|head)"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from dsi_cli.checkpoints.layouts import plain
-from dsi_cli.checkpoints.pickles import read_pickle
-from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.pickle.machine import read_pickle
+from dsi_cli.checkpoints.pickle.objects import Global, Stub
+from dsi_cli.checkpoints.trainers import plain
 from dsi_cli.errors import UnreadableError
 
 _TEXT = re.compile(r"U(\d{1,6})")

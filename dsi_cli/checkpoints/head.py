@@ -26,8 +26,8 @@ from dsi_cli.checkpoints.candidates import (
 )
 from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
-from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
+from dsi_cli.checkpoints.trainers import StateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
 
 _TRUNK = re.compile(

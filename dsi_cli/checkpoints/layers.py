@@ -15,8 +15,8 @@ from itertools import combinations
 from math import prod
 from typing import NamedTuple
 
-from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
+from dsi_cli.checkpoints.trainers import StateDict
 
 PRUNED, WEIGHT_NORM, SPECTRAL_NORM, LORA, PLAIN = "pruned", "weight norm", "spectral norm", "LoRA", "plain"
 WINDOW = "window"

@@ -45,9 +45,9 @@ class Record:
     entry: str | None = None
     """Which of several epochs that its file holds; None for a file of its own."""
     network: str | None = None
-    """`dsi_cli.checkpoints.layouts.network_id` of the weights among which the head was found."""
+    """`dsi_cli.checkpoints.trainers.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
-    """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.logs`` name."""
+    """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.training_logs`` name."""
 
 
 def told_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, jsontext, layers, layouts, logs, lora
+from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, layers, lora, trainers, training_logs
 from dsi_cli.checkpoints.candidates import Candidate, rank
-from dsi_cli.checkpoints.discover import Found, printable
+from dsi_cli.checkpoints.discovery import Found, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
 from dsi_cli.checkpoints.graph_output import with_outputs
+from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import (
     AmbiguousHeadError,
@@ -139,7 +140,7 @@ def open_checkpoint(found: Found, stack: ExitStack) -> tuple[str, Content, list[
     kind, content, sources = open_content(found.path, stack)
     if found.entry is None:
         return kind, content, sources
-    tree = next((entry.tree for entry in layouts.entries(content.tree) if entry.label == found.entry), None)
+    tree = next((entry.tree for entry in trainers.entries(content.tree) if entry.label == found.entry), None)
     if tree is None:
         raise UnreadableError(f"changed while it was read: it no longer holds the epoch {found.entry}")
     return kind, replace(content, tree=tree), sources
@@ -149,7 +150,7 @@ def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
     with ExitStack() as stack:
         try:
             kind, content, sources = open_content(found.path, stack)
-            held = layouts.entries(content.tree) if is_split or found.entry is not None else []
+            held = trainers.entries(content.tree) if is_split or found.entry is not None else []
         except _PROBLEMS as error:
             return [Scanned(_with_problem(_begun(found), found, error), found=found)]
         parts = [entry for entry in held if found.entry in (None, entry.label)]
@@ -165,7 +166,7 @@ def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
 
 def _scan_content(
     found: Found,
-    entry: layouts.Entry | None,
+    entry: trainers.Entry | None,
     kind: str,
     content: Content,
     sources: Sequence[Source],
@@ -180,7 +181,7 @@ def _scan_content(
         except BackboneError:
             if not wanted.may_lack_head:
                 raise
-            role = layouts.EMA if wanted.choice.ema else layouts.RAW
+            role = trainers.EMA if wanted.choice.ema else trainers.RAW
             scanned = Scanned(replace(record, weights_used=role, reason=HEADLESS))
         _require_unchanged(sources)
         return replace(scanned, found=found)
@@ -232,7 +233,7 @@ def read_metadata(found: Found) -> Any:
     try:
         with ExitStack() as stack:
             _, content, _ = open_checkpoint(found, stack)
-            return [layouts.plain(content.tree), beside(found, "config.json")]
+            return [trainers.plain(content.tree), beside(found, "config.json")]
     except CheckpointError:
         return None
 
@@ -250,7 +251,7 @@ def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[s
         told = _classes_told(found, content.tree)
         expected = told if told is not None else classes
         groups = _groups(content)
-        ranked = rank(head.usable(groups, layouts.EMA if choice.ema else layouts.RAW), expected)
+        ranked = rank(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
         candidates = with_outputs(ranked, content.outputs)
         try:
             picked = _pick(groups, choice, expected, with_background=told is not None, outputs=content.outputs)
@@ -269,7 +270,7 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
     """
     with ExitStack() as stack:
         _, content, _ = open_content(path, stack)
-        groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
+        groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
         return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
 
 
@@ -279,7 +280,7 @@ def beside(found: Found, name: str) -> Any:
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
             return None
-        return jsontext.parse(path.read_bytes())
+        return bounded_json.parse(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -289,16 +290,16 @@ def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
 
 
-def _described(record: Record, found: Found, tree: Any, entry: layouts.Entry | None) -> Record:
+def _described(record: Record, found: Found, tree: Any, entry: trainers.Entry | None) -> Record:
     """Return the record with what the contents say beside the weights: known even where no head is found."""
-    trainer = layouts.trainer_of(tree)
-    record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=logs.scalars_of(tree))
+    trainer = trainers.trainer_of(tree)
+    record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
     record = replace(record, **_moment(tree, _names(found)))
     if entry is not None and record.epoch is None:
         source = epochs.CONTENTS if entry.is_numbered else epochs.ORDER
         record = replace(record, epoch=entry.epoch, epoch_source=source)
     record = _with_state_beside(record, found)
-    if trainer.name == layouts.PLAIN and record.epoch == 0 and _is_before_training(tree):
+    if trainer.name == trainers.PLAIN and record.epoch == 0 and _is_before_training(tree):
         record = replace(record, counts_from=1)
     return record
 
@@ -307,7 +308,7 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
     told = _classes_told(found, content.tree)
     expected = told if told is not None else wanted.classes
     groups = _groups(content)
-    if layouts.is_training_state(content.tree, groups, found.path.name):
+    if trainers.is_training_state(content.tree, groups, found.path.name):
         return Scanned(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
         picked = _pick(groups, wanted.choice, expected, with_background=told is not None, outputs=content.outputs)
@@ -327,25 +328,25 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
     tensors = [group.tensors for group in groups if group.path == picked.path]
     names = [name for group in tensors for name in group]
     of_head = next((group for group in tensors if picked.name in group), None)
-    record = replace(record, network=None if of_head is None else layouts.network_id(of_head))
+    record = replace(record, network=None if of_head is None else trainers.network_id(of_head))
     extra = background_rows.found(picked.name, len(rows), names, told, wanted.classes)
     return _usable(record, rows, extra, wanted.choice)
 
 
 def _pick(
-    groups: list[layouts.StateDict],
+    groups: list[trainers.StateDict],
     choice: Choice,
     classes: int | None,
     *,
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> head.Head:
-    role = layouts.EMA if choice.ema else layouts.RAW
+    role = trainers.EMA if choice.ema else trainers.RAW
     return head.choose(groups, role, wanted=choice.head, classes=classes, with_background=with_background, outputs=outputs)
 
 
-def _groups(content: Content) -> list[layouts.StateDict]:
-    return layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
+def _groups(content: Content) -> list[trainers.StateDict]:
+    return trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
 
 
 def _of_adapter(
@@ -389,7 +390,7 @@ def _with_state_beside(record: Record, found: Found) -> Record:
         return _without_state(record, found)
     when = epochs.moment(state, ("",))
     return replace(
-        record, trainer=layouts.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
+        record, trainer=trainers.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
     )
 
 
@@ -398,7 +399,7 @@ def _without_state(record: Record, found: Found) -> Record:
     if found.step_folder is None or beside(found, "config.json") is None:
         return record
     step = re.fullmatch(r"checkpoint-(\d{1,12})", found.step_folder.name)
-    record = replace(record, trainer=layouts.HUGGING_FACE)
+    record = replace(record, trainer=trainers.HUGGING_FACE)
     return replace(record, epoch=None, epoch_source=None, step=int(step[1])) if step else record
 
 

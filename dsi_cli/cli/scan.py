@@ -15,7 +15,7 @@ from dsi_cli.cli.analyze import Ema, Head, Json, Labels, Quiet
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.checkpoints.discover import Run
+    from dsi_cli.checkpoints.discovery import Run
     from dsi_cli.checkpoints.records import Record
     from dsi_cli.checkpoints.scan import Choice
     from dsi_cli.remote.places import Place

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.state import State
+from dsi_cli.checkpoints.state_dict import State
 from dsi_cli.errors import UnreadableError
 
 _INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")

@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from dsi_cli.checkpoints import layouts, scan
-from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints import scan, trainers
+from dsi_cli.checkpoints.discovery import Found
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.remote.places import Place
 
@@ -57,4 +57,4 @@ def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
 def json_beside(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; empty where there is none that can be read."""
     found = scan.beside(Found("", folder, folder / name, None, 0, 0), name)
-    return layouts.plain(found) if isinstance(found, dict) else {}
+    return trainers.plain(found) if isinstance(found, dict) else {}

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dsi_cli.checkpoints import state as checkpoint_state
+from dsi_cli.checkpoints import state_dict as checkpoint_state
 from dsi_cli.evaluation.predict import Evaluator
 
 pytest_plugins = ("analysed", "trained")

@@ -24,8 +24,8 @@ import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.analysis.options import Options
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UsageError
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run

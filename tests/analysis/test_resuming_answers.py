@@ -18,7 +18,7 @@ from outputs import ANIMALS, assert_same_output, contents, heads, save_head, sto
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.runs import Run

@@ -15,12 +15,13 @@ import torch
 from bounded import scanned
 from outputs import heads, save_head
 
-from dsi_cli.checkpoints import jsontext, state
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import torch_zip
-from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.formats.zip_archive import Archive
+from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.scan import Choice, require_file, scan
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import CheckpointError, UnreadableError
 from fuzz.mutations import zips
 
@@ -86,9 +87,9 @@ def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
 
 
 def test_a_text_of_too_many_values_is_refused():
-    assert jsontext.parse(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
+    assert bounded_json.parse(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
     with pytest.raises(ValueError, match="a JSON text of more than 1000000 values"):
-        jsontext.parse(b"[" + b"0," * 1_000_000 + b"0]")
+        bounded_json.parse(b"[" + b"0," * 1_000_000 + b"0]")
 
 
 def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
@@ -118,7 +119,7 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     with pytest.raises(
         UnreadableError, match=r"its tensors have 800000000 bytes, which is more than the file \(\d+\) can hold"
     ):
-        state.read(require_file(tmp_path / "x.pt"), Choice())
+        state_dict.read(require_file(tmp_path / "x.pt"), Choice())
 
 
 # Links
@@ -253,4 +254,4 @@ def test_a_file_that_is_gone_between_listing_and_reading(tmp_path):
     record = scan(found).record
     assert (record.status, record.reason) == ("failed", "cannot be opened: No such file or directory")
     with pytest.raises(CheckpointError, match="No such file"):
-        state.read(found, Choice())
+        state_dict.read(found, Choice())

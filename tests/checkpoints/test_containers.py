@@ -17,7 +17,7 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 from torch import nn
 
-from dsi_cli.checkpoints.discover import Found, discover
+from dsi_cli.checkpoints.discovery import Found, discover
 from dsi_cli.checkpoints.scan import Choice, scan
 from fuzz.makers import write_zero3
 

@@ -9,7 +9,7 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
 from dsi_cli.checkpoints.scan import Choice, scan_each
 

@@ -20,8 +20,8 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.formats import is_checkpoint, open_content
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.scan import require_file, scan
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 

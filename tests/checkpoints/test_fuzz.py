@@ -16,7 +16,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import Scanned, require_file, scan

@@ -8,8 +8,8 @@ import torch
 import torchvision
 
 from dsi_cli.checkpoints.head import Head, choose
-from dsi_cli.checkpoints.layouts import EMA, RAW, StateDict
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
+from dsi_cli.checkpoints.trainers import EMA, RAW, StateDict
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError
 
 TORCHVISION = {

@@ -18,9 +18,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.formats import open_content
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.scan import require_file, scan
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
 
 KERNEL = np.arange(35, dtype=np.float32).reshape(5, 7)
@@ -65,7 +65,7 @@ def test_one_child_serves_all_files(weights):
 LIMITED = """
 from pathlib import Path
 from dsi_cli.checkpoints.isolated.client import Limits, open_isolated
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import UnreadableError
 with Source(Path("x.h5")) as source:
     try:

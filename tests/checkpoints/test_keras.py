@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.formats import Content, open_content
 from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS, open_content
 from dsi_cli.checkpoints.scan import require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dsi_cli.checkpoints import state
+from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.formats.orbax import open_folder
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.scan import Choice, require_file
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -261,4 +261,4 @@ def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
     layers = ("head", *(f"block.conv{n}" for n in range(39)))
     main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
     with pytest.raises(UnreadableError, match=r"its tensors have 313600000 bytes, which is more than the file \(\d+\) can"):
-        state.read(require_file(main), Choice())
+        state_dict.read(require_file(main), Choice())

@@ -17,7 +17,7 @@ import torch
 from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import (

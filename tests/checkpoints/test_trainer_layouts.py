@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from trainers import TRAINERS
 
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.scan import scan
 

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers.run_state import Known, RunState, Scanner, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.engines import Chosen, opened
 from dsi_cli.engines.ray import MOST_AT_ONCE

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dsi_cli.checkpoints.state import State
+from dsi_cli.checkpoints.state_dict import State
 from dsi_cli.errors import UnreadableError
 from dsi_cli.evaluation.loading import load
 

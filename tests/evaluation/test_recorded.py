@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dsi_cli.checkpoints import state
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints import state_dict as state_dict_module
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.evaluation import recorded
@@ -181,6 +181,6 @@ def test_the_channels_are_those_of_the_first_convolution(shapes, expected, tmp_p
     torch.save(
         {name: torch.zeros(shape) for name, shape in shapes.items()} | {"fc.weight": torch.ones(3, 2)}, tmp_path / "n.pt"
     )
-    tensors = state.shapes(require_file(tmp_path / "n.pt"), Choice())
+    tensors = state_dict_module.shapes(require_file(tmp_path / "n.pt"), Choice())
     assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
     assert recorded.channels_of(tensors) == expected

@@ -17,7 +17,7 @@ from s3 import BUCKET, forget_connections
 
 from dsi_cli import read_head
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files

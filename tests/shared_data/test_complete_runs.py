@@ -16,10 +16,10 @@ from safetensors.numpy import load_file
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.checkpoints import state
-from dsi_cli.checkpoints.discover import discover
-from dsi_cli.checkpoints.logs import CURVES, LOG_FILES, read_log
+from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice, require_file
+from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, read_log
 from dsi_cli.demo import runs_folder
 from dsi_cli.labels.files import find_beside, read_labels
 from dsi_cli.views.phases import told
@@ -119,7 +119,7 @@ def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
 @pytest.mark.parametrize("run", [CNN, VIT, FASHION])
 def test_all_weights_are_read_as_torch_loads_them(run, real_runs):
     path = real_runs / run / "epoch_002.pt"
-    found = state.read(require_file(path), Choice()).arrays
+    found = state_dict.read(require_file(path), Choice()).arrays
     expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     assert set(found) == set(expected)
     for name, tensor in expected.items():

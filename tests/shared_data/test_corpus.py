@@ -14,7 +14,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsi_cli.checkpoints.discover import Found, discover
+from dsi_cli.checkpoints.discovery import Found, discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.formats.orbax import open_folder
 from dsi_cli.checkpoints.records import Record

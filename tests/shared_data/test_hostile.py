@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.checkpoints import state
-from dsi_cli.checkpoints.discover import discover
+from dsi_cli.checkpoints import state_dict
+from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.errors import CheckpointError
 
@@ -59,7 +59,7 @@ def test_reading_the_whole_state_of_hostile_files_ends_as_errors(hostile, tmp_pa
     refused = []
     for path in files:
         try:
-            state.read(require_file(path), Choice())
+            state_dict.read(require_file(path), Choice())
         except CheckpointError as error:
             refused.append(str(error))
     assert 0 < len(refused) < len(files)

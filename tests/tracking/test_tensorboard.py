@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dsi_cli import log_curves
-from dsi_cli.checkpoints import event_files, logs
+from dsi_cli.checkpoints import tensorboard_events, training_logs
 from dsi_cli.errors import OutputError, UsageError
 
 pytest.importorskip("tensorboard", reason="reads event files back")
@@ -51,9 +51,9 @@ def test_an_event_has_the_time_of_its_checkpoint(out, tmp_path, runs):
 def test_our_own_reader_reads_it_but_takes_it_for_no_trainings_log(out, tmp_path):
     log_curves(out, f"tensorboard:{tmp_path}/tb", run="cnn")
     folder = tmp_path / "tb/cnn"
-    rows = event_files.rows(file_of(folder), ("loss/train", "loss/test"), ("loss/test",))
+    rows = tensorboard_events.rows(file_of(folder), ("loss/train", "loss/test"), ("loss/test",))
     assert rows == [{"epoch": e, "loss/train": 2 - e / 4, "loss/test": 2.5 - e / 4} for e in range(3)]
-    assert logs.find_log([folder]) is None
+    assert training_logs.find_log([folder]) is None
 
 
 def test_the_same_tables_again_change_nothing(out, tmp_path):

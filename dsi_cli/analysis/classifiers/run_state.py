@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import Options
-from dsi_cli.checkpoints import timeline, trainings
-from dsi_cli.checkpoints.discover import Found, Run
+from dsi_cli.checkpoints import deduplication, training_runs
+from dsi_cli.checkpoints.discovery import Found, Run
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
 from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, explain, scan, scan_each
 from dsi_cli.engines import Engine, local
@@ -79,7 +79,7 @@ class RunState:
     @property
     def usable(self) -> list[Record]:
         """The checkpoints that have a matrix, in order."""
-        return timeline.in_order(self.settled)
+        return deduplication.in_order(self.settled)
 
 
 @dataclass(frozen=True)
@@ -221,7 +221,7 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
 
 
 def split(state: RunState, known: Known) -> list[RunState]:
-    """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.trainings`), each with what is known of it.
+    """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.training_runs`), each with what is known of it.
 
     An earlier call may have found another training in the same folder, none of whose files is among those of this call. Its
     checkpoints count when trainings are told apart, so that the two are not joined.
@@ -231,7 +231,7 @@ def split(state: RunState, known: Known) -> list[RunState]:
     present = {run for path, run in earlier.items() if path in there}
     gone = [record for record in known.with_matrix.values() if record.run not in present]
     parts = []
-    for run, records in trainings.split(state.run, [*state.records, *gone], earlier):
+    for run, records in training_runs.split(state.run, [*state.records, *gone], earlier):
         own = [record for record in records if record.path in there]
         if not own:
             continue
@@ -264,7 +264,7 @@ def _left(state: RunState, known: Known) -> list[Record]:
 
 def settle(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
     """Settle the run's epochs and duplicates, and leave out the epochs that were not asked for."""
-    settled = timeline.settle(state.records, begins_before_training=begins_before_training)
+    settled = deduplication.settle(state.records, begins_before_training=begins_before_training)
     state.settled = [
         replace(record, status=SKIPPED, reason=NOT_ASKED)
         if record.status == OK and not _is_chosen(record, chosen)
@@ -304,7 +304,7 @@ class Matrices:
         """Where the matrices of all checkpoints asked for so far lie."""
         self._raw = {record.path: record for record in state.records}
         self._places = {found.shown: found for found in state.run.checkpoints}
-        self._last = timeline.stands_for_epoch(state.usable)
+        self._last = deduplication.stands_for_epoch(state.usable)
         self._there = {path: said for path, said in self._every().items() if _is_ours(path)}
         self._waiting = {record.path for record in state.usable}
         self._displaced: dict[str, tuple[NDArray[np.float32], dict[str, Any]]] = {}

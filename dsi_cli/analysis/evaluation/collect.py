@@ -21,8 +21,8 @@ from dsi_cli.analysis.options import SPLITS, Options
 from dsi_cli.analysis.semantics.class_labels import Labelling
 from dsi_cli.analysis.tables import curves
 from dsi_cli.analysis.tables.curves import Row
-from dsi_cli.checkpoints.logs import CURVES
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
 from dsi_cli.evaluation.preprocess import Preprocessing
 from dsi_cli.predictions import files

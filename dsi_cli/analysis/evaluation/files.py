@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.analysis.classifiers.run_state import RunState
-from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import output
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, Table
@@ -46,7 +46,7 @@ class AnswerFiles:
         """The path of the checkpoint that each file was made from; None of a damaged file."""
         self._shaping = dict(shaping)
         self._raw = {record.path: record for record in state.records}
-        self._last = timeline.stands_for_epoch(state.usable)
+        self._last = deduplication.stands_for_epoch(state.usable)
         self._said: dict[Path, tuple[str, dict[str, Any]]] = {}
         self._by_key: dict[str, list[Path]] = {}
         for table in (CONFUSIONS, PREDICTIONS, CSMS):

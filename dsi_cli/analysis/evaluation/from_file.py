@@ -12,7 +12,7 @@ import numpy as np
 from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.checkpoints import timeline
+from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
@@ -89,7 +89,7 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
         except UsageError as error:
             failed = failed or error
             continue
-        is_last = timeline.stands_for_epoch(state.usable)
+        is_last = deduplication.stands_for_epoch(state.usable)
         given = Given(
             predictions.name,
             predictions.described(used),

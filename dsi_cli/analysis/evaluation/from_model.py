@@ -20,7 +20,7 @@ from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.evaluation.dataset_cache import Data, Say
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import OF_DATA, Labelling
-from dsi_cli.checkpoints import state as checkpoint_state
+from dsi_cli.checkpoints import state_dict as checkpoint_state
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.evaluation import functions, recorded

@@ -23,7 +23,7 @@ from dsi_cli.analysis.evaluation.from_model import Evaluated, Model
 from dsi_cli.analysis.evaluation.stored import Made, ask
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.checkpoints.discover import Run
+from dsi_cli.checkpoints.discovery import Run
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import hierarchy, label_files
 from dsi_cli.analysis.semantics.hierarchy import Hierarchy, Tree, placed
-from dsi_cli.checkpoints.discover import Found, Run
+from dsi_cli.checkpoints.discovery import Found, Run
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import metadata, presets

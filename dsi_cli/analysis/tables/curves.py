@@ -18,8 +18,8 @@ from dsi_cli.analysis.evaluation.stored import Stored as StoredAnswer
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.prepared import SCSM, Classes, Csm, Prepared, Semantics, own_of
 from dsi_cli.analysis.tables import class_alignment
-from dsi_cli.checkpoints.logs import CURVES, Log
 from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.training_logs import CURVES, Log
 from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, partial, ranked_rows
 from dsi_cli.metrics import by_rows as sums
 from dsi_cli.metrics import weights as wsi
@@ -126,7 +126,7 @@ def trainer_rows(record: Record, log: Log | None) -> list[Row]:
 
 
 def trainer_values(record: Record, log: Log | None) -> dict[str, float]:
-    """Return what the trainer wrote of an epoch, by the names of `dsi_cli.checkpoints.logs.CURVES`."""
+    """Return what the trainer wrote of an epoch, by the names of `dsi_cli.checkpoints.training_logs.CURVES`."""
     found = dict(record.scalars)
     if log is not None and record.epoch is not None:
         # Ultralytics counts epochs from 1 in its log, from 0 in its checkpoints.

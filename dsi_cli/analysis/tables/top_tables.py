@@ -22,7 +22,7 @@ from dsi_cli.analysis.semantics.prepared import OWN
 from dsi_cli.analysis.semantics.references import Opened
 from dsi_cli.analysis.tables import curves, phases
 from dsi_cli.analysis.tables.class_alignment import ByClass
-from dsi_cli.checkpoints.discover import printable
+from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import output
 from dsi_cli.store.schema import (

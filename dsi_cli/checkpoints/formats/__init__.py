@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.places import Place
@@ -134,8 +134,8 @@ FORMATS = (
     Format("onnx", "onnx", "ONNX: initialisers", begins=_is_onnx),
     Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", begins=_is_msgpack),
     Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
-    Format("safetensors-sharded", "shards", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
-    Format("torch-sharded", "shards", "torch.save, shards under an index", marks=("*.bin.index.json",)),
+    Format("safetensors-sharded", "sharded", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
+    Format("torch-sharded", "sharded", "torch.save, shards under an index", marks=("*.bin.index.json",)),
     Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", marks=(".metadata",)),
     Format(
         "deepspeed",
@@ -170,7 +170,7 @@ def is_checkpoint(source: Source) -> bool:
         inflated = _inflated_head(source)
         return _of_bytes(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
     if head.startswith(_ZIP):
-        from dsi_cli.checkpoints.formats.archives import Archive
+        from dsi_cli.checkpoints.formats.zip_archive import Archive
 
         names = Archive(source).sizes
         found = _of_entries(names)
@@ -180,7 +180,7 @@ def is_checkpoint(source: Source) -> bool:
         return found is not None
     if source.size > _LARGEST_PICKLE:
         return False
-    from dsi_cli.checkpoints.layouts import state_dicts
+    from dsi_cli.checkpoints.trainers import state_dicts
 
     return any(_has_weight(group.tensors) for group in state_dicts(_opened(found).open_content(source).tree))
 
@@ -251,7 +251,7 @@ def _gunzip(path: Place) -> str:
 
 
 def _open_archive(source: Source) -> tuple[str, Content]:
-    from dsi_cli.checkpoints.formats.archives import Archive
+    from dsi_cli.checkpoints.formats.zip_archive import Archive
 
     archive = Archive(source)
     found = _of_entries(archive.sizes)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.epochs import natural
 from dsi_cli.checkpoints.formats import Content, open_source
-from dsi_cli.checkpoints.source import Source, beside
+from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.places import Place

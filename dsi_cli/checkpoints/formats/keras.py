@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsi_cli.checkpoints import jsontext
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.formats.zip_archive import Archive
+from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -46,7 +46,7 @@ def _text(archive: Archive, name: str) -> str:
 
 def _version(text: str) -> str | None:
     try:
-        metadata: Any = jsontext.parse(text.encode())
+        metadata: Any = bounded_json.parse(text.encode())
     except (ValueError, RecursionError):
         return None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None

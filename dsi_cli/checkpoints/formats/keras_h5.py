@@ -6,8 +6,8 @@ The tree is flat, parameters by name; ``__metadata__`` says that Keras wrote it,
 from __future__ import annotations
 
 from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.source import Source
 
 
 def open_content(source: Source) -> Content:

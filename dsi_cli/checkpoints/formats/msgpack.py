@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.isolated.jax_trees import grouped
-from dsi_cli.checkpoints.source import Source
 
 
 def open_content(source: Source) -> Content:

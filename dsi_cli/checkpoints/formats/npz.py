@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.formats.archives import Archive
+from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import UnreadableError
 

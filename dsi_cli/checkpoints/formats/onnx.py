@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.source import Source, beside
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.places import Place

@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.checkpoints.formats import FORMATS, Content
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.isolated.jax_trees import grouped
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.places import Place

@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import jsontext
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io import bounded_json
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -80,7 +80,7 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
 def read_json(data: bytes) -> Any:
     """Return what a JSON text says; `UnreadableError` where it is none."""
     try:
-        return jsontext.parse(data)
+        return bounded_json.parse(data)
     except (ValueError, RecursionError):
         raise UnreadableError("its JSON cannot be read") from None
 

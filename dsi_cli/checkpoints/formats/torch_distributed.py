@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content, open_source
 from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
-from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.source import Source, beside
-from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.io.source import Source, beside
+from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.pickle.objects import Global, Stub
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.places import Place

@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content, open_source
-from dsi_cli.checkpoints.formats.archives import Archive
 from dsi_cli.checkpoints.formats.safetensors import read_json
+from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
 from dsi_cli.errors import UnreadableError
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
 from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
-from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.source import Source
-from dsi_cli.checkpoints.stand_ins import storage_of
+from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.pickle.objects import storage_of
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 

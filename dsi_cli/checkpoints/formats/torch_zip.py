@@ -13,9 +13,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.formats.archives import Archive
-from dsi_cli.checkpoints.pickles import read_pickle
-from dsi_cli.checkpoints.stand_ins import storage_of
+from dsi_cli.checkpoints.formats.zip_archive import Archive
+from dsi_cli.checkpoints.pickle.machine import read_pickle
+from dsi_cli.checkpoints.pickle.objects import storage_of
 from dsi_cli.checkpoints.tensors import Tensor, decode, span
 from dsi_cli.errors import UnreadableError
 

@@ -50,7 +50,7 @@ _MODULES = {
 
 
 class ByteRanges(Protocol):
-    """Something that gives ranges of bytes, like a `dsi_cli.checkpoints.source.Source`."""
+    """Something that gives ranges of bytes, like a `dsi_cli.checkpoints.io.source.Source`."""
 
     size: int
 

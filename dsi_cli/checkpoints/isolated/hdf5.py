@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import jsontext
+from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.isolated.keras_names import OPTIMIZERS, Array, Group, is_keras, parameters
 from dsi_cli.checkpoints.isolated.listing import Listing, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
@@ -73,7 +73,7 @@ def _problem(error: BaseException) -> PendingError | UnreadableError:
 def _parsed(text: str) -> Any:
     """Return a configuration's JSON; None if it is none, or too large."""
     try:
-        return jsontext.parse(text.encode()) if len(text) <= _LARGEST_CONFIG else None
+        return bounded_json.parse(text.encode()) if len(text) <= _LARGEST_CONFIG else None
     except (ValueError, RecursionError):
         return None
 

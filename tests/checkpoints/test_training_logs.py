@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dsi_cli.checkpoints.logs import CURVES, LOG_FILES, find_log, read_log, scalars_of
+from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, find_log, read_log, scalars_of
 
 
 def written(path, text):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import places, urls
 from dsi_cli.remote.places import Place
@@ -79,7 +79,7 @@ class Found:
     bytes: int
     modified_ns: int
     entry: str | None = None
-    """Which of several epochs that the file holds, by the label of `dsi_cli.checkpoints.layouts.Entry`; None for one checkpoint."""
+    """The label of a `dsi_cli.checkpoints.trainers.Entry` if the file holds several epochs; None for a single checkpoint."""
 
     @property
     def place(self) -> Place:

@@ -2,7 +2,7 @@
 
 Read are CSV files with an ``epoch`` column (own loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging Face
 Trainer's ``trainer_state.json``; and, where there is no other log, TensorBoard's event files
-(`dsi_cli.checkpoints.event_files`). Several rows of one epoch are joined, the last value counts. Percent become shares.
+(`dsi_cli.checkpoints.tensorboard_events`). Several rows of one epoch are joined, the last value counts. Percent become shares.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints import event_files, jsontext
+from dsi_cli.checkpoints import tensorboard_events
+from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.remote.places import Place
 
@@ -101,7 +102,7 @@ def find_log(places: Sequence[Place]) -> Log | None:
             log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None
             if log is not None and log.by_epoch:
                 return log
-    with_events = (place for place in places if place.is_dir() and event_files.files_of(place))
+    with_events = (place for place in places if place.is_dir() and tensorboard_events.files_of(place))
     found = (read_log(place) for place in with_events)
     return next((log for log in found if log is not None), None)
 
@@ -135,9 +136,9 @@ def read_log(path: Place) -> Log | None:
 
 
 def _read(path: Place) -> Log:
-    if path.is_dir() or path.name.startswith(event_files.PATTERN[:-1]):
+    if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
         of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
-        log = _joined(path, event_files.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
+        log = _joined(path, tensorboard_events.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
     elif path.stat().st_size > _LARGEST:
         raise ValueError(f"it has more than {_LARGEST >> 20} MB")
     else:
@@ -174,7 +175,7 @@ def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Place) -> list[dict[str, Any]]:
-    state = jsontext.parse(path.read_bytes())
+    state = bounded_json.parse(path.read_bytes())
     rows = state.get("log_history") if isinstance(state, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 

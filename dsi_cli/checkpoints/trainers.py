@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.stand_ins import Global, Stub, array_of
+from dsi_cli.checkpoints.pickle.objects import Global, Stub, array_of
 from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"

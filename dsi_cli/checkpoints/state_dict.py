@@ -12,12 +12,12 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints import head, layouts
-from dsi_cli.checkpoints.discover import Found
+from dsi_cli.checkpoints import head, trainers
+from dsi_cli.checkpoints.discovery import Found
 from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.layouts import StateDict
 from dsi_cli.checkpoints.scan import Choice, open_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
+from dsi_cli.checkpoints.trainers import StateDict
 from dsi_cli.errors import NoHeadError, UnreadableError
 
 _SMALL, _MOST_TIMES = 32 << 20, 3
@@ -63,8 +63,8 @@ def _require_room(group: StateDict, held: int) -> None:
 
 
 def _group(content: Content, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:
-    groups = layouts.state_dicts(content.tree, layouts.trainer_of(content.tree).name)
-    role = layouts.EMA if choice.ema else layouts.RAW
+    groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
+    role = trainers.EMA if choice.ema else trainers.RAW
     try:
         picked = head.choose(groups, role, wanted=choice.head, classes=classes, outputs=content.outputs)
     except NoHeadError:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.discover import discover, ignored_files, printable
+from dsi_cli.checkpoints.discovery import discover, ignored_files, printable
 from dsi_cli.checkpoints.scan import scan
 from dsi_cli.errors import UsageError
 

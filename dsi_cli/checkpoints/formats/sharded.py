@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import Content, open_source
 from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
-from dsi_cli.checkpoints.source import Source, beside
+from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
 from dsi_cli.remote.places import Place

@@ -12,10 +12,10 @@ import torch
 from counting import calls
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
-from dsi_cli.checkpoints.layouts import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
-from dsi_cli.checkpoints.pickles import read_pickle
-from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.pickle.machine import read_pickle
+from dsi_cli.checkpoints.pickle.objects import Global, Stub
 from dsi_cli.checkpoints.tensors import Storage, contiguous
+from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
 
 WEIGHT = contiguous("float32", (3, 4), Storage("0", "float32", 12))
 SD = {"fc.weight": WEIGHT}

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
-from dsi_cli.checkpoints import epochs, timeline
-from dsi_cli.checkpoints.discover import Run
+from dsi_cli.checkpoints import deduplication, epochs
+from dsi_cli.checkpoints.discovery import Run
 from dsi_cli.checkpoints.records import OK, Record
 
 
@@ -65,19 +65,19 @@ def _collections(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each file that holds several epochs, which is a run, and those of all other files together."""
     found: dict[str | None, list[Record]] = {}
     for record in records:
-        found.setdefault(None if record.entry is None else timeline.file_of(record), []).append(record)
+        found.setdefault(None if record.entry is None else deduplication.file_of(record), []).append(record)
     return list(found.values())
 
 
 def _trainings(records: Sequence[Record]) -> list[list[Record]]:
     """Return the records of each training of one network."""
-    named = timeline.with_names(records)
-    copies = [timeline.is_copy(record) for record in records]
+    named = deduplication.with_names(records)
+    copies = [deduplication.is_copy(record) for record in records]
     originals = [place for place, is_copy in enumerate(copies) if not is_copy or all(copies)]
     moments = {(named[place].epoch, named[place].step) for place in originals}
     if len(moments) == len(originals) and (None, None) not in moments:
         return [list(records)]
-    names = [timeline.name_of(record) for record in records]
+    names = [deduplication.name_of(record) for record in records]
     numbers = epochs.numbers_in_names(names)
     labels = [epochs.training_in_name(name, number) for name, number in zip(names, numbers, strict=True)]
     if not _is_of_several(named, names, labels, originals) and not (all(copies) and len(set(labels)) > 1):
@@ -123,12 +123,12 @@ def _add_unusable(records: Iterable[Record], parts: list[list[Record]]) -> None:
 
 def _label(part: Sequence[Record]) -> str:
     """Return what the names of a training's files say of it, empty if they say nothing, or different things."""
-    names = [timeline.name_of(record) for record in part]
+    names = [deduplication.name_of(record) for record in part]
     numbers = epochs.numbers_in_names(names)
     labels = {
         epochs.training_in_name(name, number)
         for name, number, record in zip(names, numbers, part, strict=True)
-        if not timeline.is_copy(record) or len(part) == 1
+        if not deduplication.is_copy(record) or len(part) == 1
     }
     return labels.pop() if len(labels) == 1 else ""
 
@@ -139,7 +139,7 @@ def _names(folder: str, parts: Sequence[Sequence[Record]], earlier: Mapping[str,
     for part in parts:
         known = Counter(earlier[record.path] for record in part if record.path in earlier).most_common(1)
         label = _label(part) if len(parts) > 1 else ""
-        stem = PurePath(timeline.name_of(part[0])).stem if part else ""
+        stem = PurePath(deduplication.name_of(part[0])).stem if part else ""
         wanted = [known[0][0]] if known else []
         wanted += [f"{folder}/{label}" if label else folder, f"{folder}/{stem}"]
         wanted += [f"{folder}/{stem}-{number}" for number in range(2, len(parts) + 2)]

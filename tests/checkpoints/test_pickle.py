@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
-from dsi_cli.checkpoints.layouts import plain, state_dicts
-from dsi_cli.checkpoints.pickles import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.stand_ins import Global, Stub
+from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
+from dsi_cli.checkpoints.pickle.objects import Global, Stub
 from dsi_cli.checkpoints.tensors import Tensor
+from dsi_cli.checkpoints.trainers import plain, state_dicts
 from dsi_cli.errors import CheckpointError, UnreadableError
 
 PROTOCOLS = range(6)
@@ -187,8 +187,8 @@ if sys.argv[1] == "plain":
     except Exception:
         pass
 else:
-    from dsi_cli.checkpoints.pickles import read_pickle
-    from dsi_cli.checkpoints.layouts import plain, state_dicts
+    from dsi_cli.checkpoints.pickle.machine import read_pickle
+    from dsi_cli.checkpoints.trainers import plain, state_dicts
     found, _ = read_pickle(data)
     state_dicts(found), plain(found)
     assert "torch" not in sys.modules
@@ -334,8 +334,8 @@ ATTACKS = {
 _BOUND = textwrap.dedent(
     """
     import resource, sys, time
-    from dsi_cli.checkpoints.layouts import plain, state_dicts
-    from dsi_cli.checkpoints.pickles import read_pickle
+    from dsi_cli.checkpoints.trainers import plain, state_dicts
+    from dsi_cli.checkpoints.pickle.machine import read_pickle
     from dsi_cli.errors import UnreadableError
     def peak():
         # Not ru_maxrss, which begins at what the parent process had.
@@ -449,7 +449,7 @@ def test_each_refusal_says_why(data, message):
 
 @pytest.mark.parametrize("data", [b"(" * 20_000, b"]" * 20_000, b"\x80\x04N" + b"\x94" * 20_000, b"N" + b"q\x00" * 20_000])
 def test_the_budget_is_named_where_it_is_exceeded(data, monkeypatch):
-    monkeypatch.setattr("dsi_cli.checkpoints.pickles.BUDGET", 1_000_000)
+    monkeypatch.setattr("dsi_cli.checkpoints.pickle.machine.BUDGET", 1_000_000)
     with pytest.raises(UnreadableError, match="the pickle would take more than 1 MB of memory"):
         read_pickle(data)
 

@@ -15,8 +15,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.source import Source
 from dsi_cli.errors import UnreadableError
 from dsi_cli.remote import copies
 from dsi_cli.remote.places import Place

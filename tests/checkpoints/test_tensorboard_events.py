@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from torch.utils.tensorboard import SummaryWriter
 
-from dsi_cli.checkpoints.logs import find_log, named_log, read_log
+from dsi_cli.checkpoints.training_logs import find_log, named_log, read_log
 from dsi_cli.errors import UsageError
 
 

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 
-from dsi_cli.checkpoints.source import Source
+from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import PendingError, UnreadableError
 
 _INFLATED_AT_LEAST, _MOST_TIMES = 32 << 20, 2

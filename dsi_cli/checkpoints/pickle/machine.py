@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dsi_cli.checkpoints.stand_ins import FLAT, GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
+from dsi_cli.checkpoints.pickle.objects import FLAT, GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
 from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.errors import UnreadableError
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
-from dsi_cli.checkpoints import epochs, layouts
+from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 
@@ -54,7 +54,7 @@ def with_names(records: Sequence[Record]) -> list[Record]:
     told = epochs.numbers_in_names([name_of(record) for record in records])
     out = []
     for record, (epoch, step) in zip(records, told, strict=True):
-        if record.epoch_source in (epochs.CONTENTS, epochs.ORDER) or record.trainer == layouts.HUGGING_FACE:
+        if record.epoch_source in (epochs.CONTENTS, epochs.ORDER) or record.trainer == trainers.HUGGING_FACE:
             out.append(record)
             continue
         source = None if epoch is None else record.epoch_source or epochs.FILE_NAME

@@ -1,0 +1,1 @@
+"""Read parts of a file by exact ranges, and JSON within bounds."""

@@ -1,0 +1,1 @@
+"""Read pickles without executing them: plain data and inert objects only."""
