@@ -29,7 +29,7 @@ WHOLE, MOST_MEMORY, MOST_SHARE, ONE_MORE, SCAN = 15.0, 500e6, 0.005, 3.0, 15.0
 HEAD_OVER_LOAD, WHOLE_OVER_LOAD = 20.0, 4.0
 _SAMPLE = 40
 """Checkpoints that ways are timed on that take too long for all."""
-_VERB = "import sys; from dsi_cli.cli.verbs import run_safely; assert run_safely(sys.argv[1:]) == 0"
+_VERB = "import sys; from dsi_cli.cli.app import run_safely; assert run_safely(sys.argv[1:]) == 0"
 
 
 def measure(setup: Setup) -> list[Row]:

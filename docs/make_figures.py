@@ -18,7 +18,7 @@ from scipy.spatial.distance import cdist
 
 from dsi_cli import Run, open_run
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import bands, curves
+from dsi_cli.figures import curves, phase_bands
 from dsi_cli.figures.catalogue import Asked, entry
 from dsi_cli.figures.style import DIVERGING, SEQUENTIAL, Style, using
 from dsi_cli.views import series
@@ -69,7 +69,7 @@ def alignment(run: Run, style: Style) -> Figure:
         drawing.curve(axes, one, panel, drawing.look(0), one.label)
         drawing.finish(axes, [one], panel)
         axes.set_ylim(0.68, 0.87)
-        said |= bands.draw(axes, run, one, "sai")
+        said |= phase_bands.draw(axes, run, one, "sai")
         drawing.label(axes, width, height, f"{title}: alignment with WordNet")
     handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
     drawing.below(figure, drawing.bands(figure) | said, handles)

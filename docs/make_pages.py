@@ -45,7 +45,7 @@ def cli_page() -> str:
         sys.executable,
         "-m",
         "typer",
-        "dsi_cli.cli.verbs",
+        "dsi_cli.cli.app",
         "utils",
         "docs",
         "--name",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from importlib.resources import files
 
-from dsi_cli.engines import machine
+from dsi_cli.engines import resources
 from dsi_cli.errors import count
 from dsi_cli.version import __version__
 
@@ -75,12 +75,12 @@ class Missing:
 
 def facts() -> dict[str, str]:
     """Return versions and the machine as dsi counts it, in words; what a report of a bug needs."""
-    memory = machine.free_memory() / 1e9
+    memory = resources.free_memory() / 1e9
     return {
         "dsi": f"{__version__}, in {files('dsi_cli')}",
         "Python": f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}",
         "system": platform.platform(),
-        "machine": f"{count(machine.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
+        "machine": f"{count(resources.usable_cores(), 'core')}, {memory:.1f} GB of memory free",
         "WordNet": wordnet_damage() or "3.0, as shipped",
     }
 

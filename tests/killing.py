@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from dsi_cli.cli.verbs import run_safely
+from dsi_cli.cli.app import run_safely
 from dsi_cli.store.output import OUR_NAMES, REPORT
 
 ANEW = 0.3

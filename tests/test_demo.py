@@ -117,7 +117,7 @@ def test_the_demo_needs_no_network(tmp_path):
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('the network was asked for')\n"
         "socket.socket.connect = refuse\n"
-        "from dsi_cli.cli.verbs import run_safely\n"
+        "from dsi_cli.cli.app import run_safely\n"
         "from dsi_cli.demo import runs_folder\n"
         "with runs_folder() as folder:\n"
         "    sys.exit(run_safely(['analyze', str(folder), '-o', sys.argv[1], '--epochs', '0', '-q', '--draws', '0']))\n"

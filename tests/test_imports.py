@@ -11,7 +11,7 @@ import pytest
 HEAVY = ("torch", "torchvision", "timm", "nltk", "matplotlib", "ray")
 REPORT = """
 import json, sys
-from dsi_cli.cli.verbs import run_safely
+from dsi_cli.cli.app import run_safely
 code = run_safely(sys.argv[2:])
 with open(sys.argv[1], "w") as file:
     json.dump([code, sorted(sys.modules)], file)
@@ -30,7 +30,7 @@ def modules_after(tmp_path, *arguments):
 
 def test_the_help(tmp_path):
     modules = modules_after(tmp_path, "--help")
-    assert "dsi_cli.cli.verbs" in modules
+    assert "dsi_cli.cli.app" in modules
     assert "dsi_cli.cli.analyze" not in modules, "a verb is imported when it is called"
     assert not modules & {*HEAVY, "numpy", "scipy", "pandas", "pyarrow"}
 
@@ -66,5 +66,5 @@ def test_the_package_alone_imports_nothing_heavy():
 
 
 def test_importing_the_command_line_leaves_the_garbage_collector_as_it_is():
-    code = "import gc; before = gc.get_threshold(); import dsi_cli.cli.verbs; assert gc.get_threshold() == before"
+    code = "import gc; before = gc.get_threshold(); import dsi_cli.cli.app; assert gc.get_threshold() == before"
     subprocess.run([sys.executable, "-c", code], check=True)

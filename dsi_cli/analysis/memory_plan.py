@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from dsi_cli import similarity
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import local, machine
+from dsi_cli.engines import local, resources
 from dsi_cli.metrics import rows
 from dsi_cli.metrics.rows import Walk
 
@@ -38,9 +38,9 @@ def of(classes: int, options: Options) -> Plan:
     is_vast = classes > similarity.LARGEST_WHOLE
     if classes <= ALWAYS_WHOLE:
         return Plan(is_vast, None)
-    free = machine.free_memory()
+    free = resources.free_memory()
     budget = options.memory if options.memory is not None else free // 2
-    cores = machine.usable_cores()
+    cores = resources.usable_cores()
     needed = classes**2 * BYTES_A_VALUE
     if not is_vast and needed <= (options.memory if options.memory is not None else free):
         return Plan(is_vast, None, min(max(budget // needed, 1), cores))

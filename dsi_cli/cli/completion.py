@@ -37,8 +37,8 @@ def presets(incomplete: str) -> list[str]:
 
 def figures(incomplete: str) -> list[str]:
     """Return the figures, and the animation."""
-    from dsi_cli.figures.asked import ANIMATION
     from dsi_cli.figures.catalogue import FIGURES
+    from dsi_cli.figures.figure_options import ANIMATION
 
     return _beginning((*(one.name for one in FIGURES), ANIMATION), incomplete)
 

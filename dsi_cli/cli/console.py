@@ -13,7 +13,7 @@ from shutil import get_terminal_size
 from textwrap import fill
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from dsi_cli.cli import logs, stopping
+from dsi_cli.cli import logs, signals
 from dsi_cli.errors import UsageError
 from dsi_cli.errors import count as count
 from dsi_cli.remote import names
@@ -149,7 +149,7 @@ class Watching(NamedTuple):
 def progress(*, quiet: bool) -> Iterator[Watching]:
     """Yield how to tell of a long call while it goes on."""
     if quiet or logs.is_on() or not sys.stderr.isatty():
-        yield Watching(lambda _stage, _done, _total: stopping.check(), lambda text: note(text, quiet=quiet))
+        yield Watching(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
         return
     from rich.console import Console
     from rich.progress import (
@@ -172,7 +172,7 @@ def progress(*, quiet: bool) -> Iterator[Watching]:
         tasks: dict[str, Any] = {}
 
         def update(stage: str, done: int, total: int) -> None:
-            stopping.check()
+            signals.check()
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)

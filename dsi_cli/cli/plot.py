@@ -10,12 +10,12 @@ import typer
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS
+from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
 
 if TYPE_CHECKING:
-    from dsi_cli.figures.asked import Asked
-    from dsi_cli.figures.drawing import Drawn
+    from dsi_cli.figures.figure_options import Asked
+    from dsi_cli.figures.save import Drawn
     from dsi_cli.store.runs import Run
 
 
@@ -88,7 +88,7 @@ def plot(
     dsi plot dsi-out animation --format webp
     """
     from dsi_cli.evaluation.datasets import image_at
-    from dsi_cli.figures import drawing
+    from dsi_cli.figures import save
     from dsi_cli.store.runs import Run
 
     if output is None:
@@ -100,17 +100,17 @@ def plot(
         return DONE
     opened = Run(output)
     formats = tuple(dict.fromkeys(form or ()))
-    asked = drawing.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
+    asked = save.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
     with console.progress(quiet=quiet or as_json) as watching:
         if listed:
-            there = drawing.with_data(opened, asked, watching.update)
+            there = save.with_data(opened, asked, watching.update)
         else:
-            done = drawing.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
+            done = save.write(opened, figures or (), asked, formats, out or output / "figures", watching.update)
     if listed:
         _list(there, as_json=as_json)
     else:
         _tell(done, opened, asked, as_json=as_json, quiet=quiet, are_named=bool(figures))
-        absent = [] if epochs is None or ":" in epochs else drawing.absent(opened, asked)
+        absent = [] if epochs is None or ":" in epochs else save.absent(opened, asked)
         if absent:
             what = f"{'epoch' if len(absent) == 1 else 'epochs'} {', '.join(map(str, absent))}"
             console.note(f"warning: no run has matrices of {what}", quiet=quiet)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import console, data_options, engine_options, stopping
+from dsi_cli.cli import console, data_options, engine_options, signals
 from dsi_cli.cli.analyze import (
     Checkpoints,
     Draws,
@@ -133,12 +133,12 @@ def watch(
     )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
-        with stopping.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
+        with signals.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
             watch.check(out, options)
             shown.note(f"watching {', '.join(checkpoints)} every {every}; Ctrl-C ends it")
             analyse = _with_progress(out, options, shown)
             for event in watch.watch(
-                checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience, sleep=stopping.sleep
+                checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience, sleep=signals.sleep
             ):
                 shown.show(event)
     except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from threading import Thread
 from threadpoolctl import threadpool_limits
 
 from dsi_cli.engines import Chosen, Job, Result
-from dsi_cli.engines.machine import usable_cores
+from dsi_cli.engines.resources import usable_cores
 
 
 class Local:

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.engines import Chosen
-from dsi_cli.engines.machine import usable_cores
-from dsi_cli.engines.probe import why_no_answer
+from dsi_cli.engines.grpc_probe import why_no_answer
+from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 
 HERE = "local"

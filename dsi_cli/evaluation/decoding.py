@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL.Image import Image
 
-from dsi_cli.engines.machine import usable_cores
+from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 from dsi_cli.evaluation.images import reason
 from dsi_cli.evaluation.samples import Samples

@@ -19,8 +19,8 @@ import numpy as np
 
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import scales, sheet, sides
-from dsi_cli.figures.asked import ANIMATION, FILMS
+from dsi_cli.figures import color_scales, layout, row_labels
+from dsi_cli.figures.figure_options import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import Style, using
 from dsi_cli.store import output, whole
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.asked import Asked
+    from dsi_cli.figures.figure_options import Asked
     from dsi_cli.store.runs import Run
 
 MOST_FRAMES = 100
@@ -154,14 +154,14 @@ def scene(
     classes = arranged(run, of, order)
 
     def shown_of(epoch: int) -> Values:
-        return scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+        return color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
 
-    scale = scales.shared(map(shown_of, epochs), of.kind.name)
-    bar = sheet.Bar(scale, f"{of.kind.values}\n{scales.in_words(scale)}")
+    scale = color_scales.shared(map(shown_of, epochs), of.kind.name)
+    bar = layout.Bar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
     shown = shown_curves(run, of, measure)
     count = len(classes.names)
     figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
-    image = scales.show(cells, np.full((count, count), np.nan), scale)
+    image = color_scales.show(cells, np.full((count, count), np.nan), scale)
     title = cells.set_title("", size=STYLE.size)
     cursor, points = _cursor(beside, epochs[0]) if beside else (None, None)
 
@@ -188,24 +188,24 @@ def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | No
     return None
 
 
-def _stage(title: str, classes: Classes, bar: sheet.Bar, shown: Panel | None) -> tuple[Figure, Axes, Axes | None]:
+def _stage(title: str, classes: Classes, bar: layout.Bar, shown: Panel | None) -> tuple[Figure, Axes, Axes | None]:
     """Return the figure with all that stays, its map's axes and its curves' axes."""
-    side = sides.plan(classes.names, classes.groups, MAP, STYLE.size - 1)
+    side = row_labels.plan(classes.names, classes.groups, MAP, STYLE.size - 1)
     line = STYLE.size / 72
-    left = sheet.MARGIN + sum(sides.widths(sheet.blank(1, 1), side))
-    top = sheet.MARGIN + 3.8 * line
+    left = layout.MARGIN + sum(row_labels.widths(layout.blank(1, 1), side))
+    top = layout.MARGIN + 3.8 * line
     room = BETWEEN + CURVES if shown else 0.0
-    below = max(sheet.bars_height(STYLE), (8.6 + 1.5 * len(shown.series)) * line if shown else 0.0) + sheet.MARGIN
-    figure = sheet.blank(left + MAP + room + 3 * sheet.MARGIN, top + MAP + below)
+    below = max(layout.bars_height(STYLE), (8.6 + 1.5 * len(shown.series)) * line if shown else 0.0) + layout.MARGIN
+    figure = layout.blank(left + MAP + room + 3 * layout.MARGIN, top + MAP + below)
     figure.set_dpi(DOTS)
-    sheet.heading(figure, sheet.MARGIN, title, classes.detail, STYLE)
-    cells = sheet.axes_at(figure, left, top, MAP, MAP)
+    layout.heading(figure, layout.MARGIN, title, classes.detail, STYLE)
+    cells = layout.axes_at(figure, left, top, MAP, MAP)
     cells.set(xlim=(-0.5, len(classes.names) - 0.5), ylim=(len(classes.names) - 0.5, -0.5))
-    sides.write(figure, cells, side)
-    scales.bar(sheet.axes_at(figure, left, top + MAP + 0.9 * line, MAP, 0.8 * line), bar.scale, bar.text)
+    row_labels.write(figure, cells, side)
+    color_scales.bar(layout.axes_at(figure, left, top + MAP + 0.9 * line, MAP, 0.8 * line), bar.scale, bar.text)
     if shown is None:
         return figure, cells, None
-    beside = sheet.axes_at(figure, left + MAP + BETWEEN, top, CURVES, MAP)
+    beside = layout.axes_at(figure, left + MAP + BETWEEN, top, CURVES, MAP)
     _draw_curves(beside, shown)
     return figure, cells, beside
 

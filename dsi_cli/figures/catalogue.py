@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.figures import curves, dendrogram, heatmaps, image_grid, training, typicality
-from dsi_cli.figures.asked import ANIMATION, Asked
+from dsi_cli.figures.figure_options import ANIMATION, Asked
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ import numpy as np
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
-from dsi_cli.figures.drawing import save as save_figure
+from dsi_cli.figures.save import save as save_figure
 from dsi_cli.figures.style import CHANCE, Style, using
 from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS, Band
 from dsi_cli.views.series import Values

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import bands
-from dsi_cli.figures.asked import Asked
+from dsi_cli.figures import phase_bands
+from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import Style
 from dsi_cli.views import series
 from dsi_cli.views.series import Panel, Series
@@ -52,7 +52,7 @@ def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
     limits = [end for axes in figure.axes for end in axes.get_xlim()]
     for axes, part in zip(figure.axes, parts, strict=True):
         axes.set_xlim(min(limits), max(limits))
-        phases |= bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
+        phases |= phase_bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
     if is_apart:
         _head(figure, panel, asked.style)
     drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.figures import scales, sheet, sides
+from dsi_cli.figures import color_scales, layout, row_labels
 from dsi_cli.figures.heatmaps import Classes, frames_of, in_order, permuted
 from dsi_cli.figures.style import Style
 from dsi_cli.views import matrices, ordering
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.asked import Asked
+    from dsi_cli.figures.figure_options import Asked
     from dsi_cli.store.runs import Run
 
 TREE = 0.2
@@ -67,28 +67,30 @@ def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
     """Return the figure of one or more clusterings, one below the other; of several on two columns, two side by side."""
     across = min(style.columns, len(found))
     wide = style.width / across
-    drawn = sheet.blank(style.width, style.width)
+    drawn = layout.blank(style.width, style.width)
     line, tree = style.size / 72, TREE * wide
     right, size = 0.0, wide
     for _ in range(2):
-        planned = [sides.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
-        right = max(right, *(sum(sides.widths(drawn, side)) for side in planned))
-        size = wide - 2 * sheet.MARGIN - tree - BETWEEN - right
+        planned = [row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
+        right = max(right, *(sum(row_labels.widths(drawn, side)) for side in planned))
+        size = wide - 2 * layout.MARGIN - tree - BETWEEN - right
     each = 2.0 * line + size + 3.4 * line
-    bottom = sheet.MARGIN + -(-len(found) // across) * each
-    drawn.set_figheight(bottom + sheet.bars_height(style) + sheet.MARGIN)
-    scale = scales.shared((one.values for one in found), kind.name)
+    bottom = layout.MARGIN + -(-len(found) // across) * each
+    drawn.set_figheight(bottom + layout.bars_height(style) + layout.MARGIN)
+    scale = color_scales.shared((one.values for one in found), kind.name)
     for at, one in enumerate(found):
         down, beside = divmod(at, across)
-        top, left = sheet.MARGIN + down * each, sheet.MARGIN + beside * wide
-        sheet.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
-        stem = sheet.axes_at(drawn, left + line, top + 2.0 * line, tree - line, size)
-        cells = sheet.axes_at(drawn, left + tree + BETWEEN, top + 2.0 * line, size, size)
-        scales.show(cells, one.values, scale)
+        top, left = layout.MARGIN + down * each, layout.MARGIN + beside * wide
+        layout.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
+        stem = layout.axes_at(drawn, left + line, top + 2.0 * line, tree - line, size)
+        cells = layout.axes_at(drawn, left + tree + BETWEEN, top + 2.0 * line, size, size)
+        color_scales.show(cells, one.values, scale)
         draw_tree(stem, one.tree)
-        sides.write(drawn, cells, sides.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True)
-    bars = [sheet.Bar(scale, f"{kind.values}\n{scales.in_words(scale)}" if len(found) > 1 else kind.values)]
-    sheet.draw_bars(drawn, bottom, bars, style)
+        row_labels.write(
+            drawn, cells, row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True
+        )
+    bars = [layout.Bar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)]
+    layout.draw_bars(drawn, bottom, bars, style)
     return drawn
 
 
@@ -103,7 +105,7 @@ def draw_tree(axes: Axes, tree: NDArray[Any]) -> None:
     heights = tree[:, 2]
     room = 0.06 * float(heights.max() - heights.min()) or 0.01
     start = max(0.0, float(heights.min()) - room)
-    lines = LineCollection(list(np.maximum(forks, [start, -np.inf])), colors=sides.DARK)
+    lines = LineCollection(list(np.maximum(forks, [start, -np.inf])), colors=row_labels.DARK)
     lines.set_linewidth(max(0.25, min(0.9, 60 / len(tree))))
     axes.add_collection(lines, autolim=False)
     axes.set_xlim(float(heights.max()) + room, start)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dsi_cli.figures import scales, sheet, sides
+from dsi_cli.figures import color_scales, layout, row_labels
 from dsi_cli.figures.style import Style
 from dsi_cli.views import matrices, ordering
 from dsi_cli.views.matrices import Frames, Kind, Values
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.asked import Asked
+    from dsi_cli.figures.figure_options import Asked
     from dsi_cli.store.runs import Run
 
 BETWEEN = 0.12
@@ -116,8 +116,8 @@ def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
     classes = arranged(run, of, order)
     panels = []
     for epoch in epochs:
-        values = scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
-        is_empty = of.kind.name in scales.ROOTS and not np.nan_to_num(values).any()
+        values = color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+        is_empty = of.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
         panels.append(Panel(f"epoch {run.shown_epoch(epoch, of.run)}" + (": no mistakes" if is_empty else ""), values))
     reference = matrices.reference(run, of.run)
     if reference is not None:
@@ -127,7 +127,7 @@ def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
 
 def title_of(of: Frames, classes: int) -> str:
     """Return what a map's matrix is called, and that it shows means of blocks where it does."""
-    size = scales.block(classes, of.kind.name)
+    size = color_scales.block(classes, of.kind.name)
     return of.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
@@ -171,19 +171,19 @@ def permuted(values: Values, classes: Classes) -> Values:
 
 def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
     """Return the figure of one or more rows of panels of a kind."""
-    drawn = sheet.blank(style.width, style.width)
+    drawn = layout.blank(style.width, style.width)
     sizes = _sizes(drawn, found, style)
-    tops = np.cumsum([sheet.MARGIN, *(sizes.height(row) for row in found)])
-    drawn.set_figheight(tops[-1] + sheet.bars_height(style) + sheet.MARGIN)
+    tops = np.cumsum([layout.MARGIN, *(sizes.height(row) for row in found)])
+    drawn.set_figheight(tops[-1] + layout.bars_height(style) + layout.MARGIN)
     panels = [panel for row in found for panel in row.panels]
-    own = scales.shared((panel.values for panel in panels if not panel.is_reference), kind.name)
-    bars = [sheet.Bar(own, f"{kind.values}\n{scales.in_words(own)}")]
+    own = color_scales.shared((panel.values for panel in panels if not panel.is_reference), kind.name)
+    bars = [layout.Bar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
     references = [panel.values for panel in panels if panel.is_reference]
     if references:
-        bars.append(sheet.Bar(scales.shared(references, "scsm"), matrices.REFERENCE.values))
+        bars.append(layout.Bar(color_scales.shared(references, "scsm"), matrices.REFERENCE.values))
     for row, top in zip(found, tops, strict=False):
         _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
-    sheet.draw_bars(drawn, tops[-1], bars, style)
+    layout.draw_bars(drawn, tops[-1], bars, style)
     return drawn
 
 
@@ -193,22 +193,22 @@ def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
     across = min(ACROSS[style.columns - 1], most)
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
-        planned = [sides.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
-        left = max(left, *(sum(sides.widths(figure, side)) for side in planned))
-        panel = (style.width - 2 * sheet.MARGIN - left - (across - 1) * BETWEEN) / across
+        planned = [row_labels.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
+        left = max(left, *(sum(row_labels.widths(figure, side)) for side in planned))
+        panel = (style.width - 2 * layout.MARGIN - left - (across - 1) * BETWEEN) / across
     return Sizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
 
 
-def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, both: Sequence[scales.Scale]) -> None:
+def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, both: Sequence[color_scales.Scale]) -> None:
     """Draw a row's heading and panels; ``both`` are the scales of the epochs and of the reference."""
-    sheet.heading(figure, top, row.title, row.classes.detail, style)
-    side = sides.plan(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
+    layout.heading(figure, top, row.title, row.classes.detail, style)
+    side = row_labels.plan(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
     for at, panel in enumerate(row.panels):
         line, column = divmod(at, sizes.across)
-        left = sheet.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
+        left = layout.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
         below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
-        axes = sheet.axes_at(figure, left, below, sizes.panel, sizes.panel)
-        scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
+        axes = layout.axes_at(figure, left, below, sizes.panel, sizes.panel)
+        color_scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
         axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
         if column == 0:
-            sides.write(figure, axes, side)
+            row_labels.write(figure, axes, side)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.asked import Asked, Opener
+from dsi_cli.figures.figure_options import Asked, Opener
 from dsi_cli.figures.style import Style, using
 from dsi_cli.store import whole
 from dsi_cli.store.schema import PREDICTIONS

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
-from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import COLOURS, LINES
 from dsi_cli.views import series
 from dsi_cli.views.series import Panel

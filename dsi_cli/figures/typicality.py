@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures.asked import Asked
 from dsi_cli.figures.curves import grid, short
+from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.views import overview
 from dsi_cli.views import typicality as view

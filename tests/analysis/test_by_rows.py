@@ -16,7 +16,7 @@ from dsi_cli import similarity
 from dsi_cli.analysis import memory_plan
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import machine
+from dsi_cli.engines import resources
 from dsi_cli.metrics import dissimilarity
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run
@@ -122,7 +122,7 @@ def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
 
 
 def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
+    monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
     assert memory_plan.of(1000, Options()).threads == 1
     assert memory_plan.of(1001, Options()).walk is not None
 

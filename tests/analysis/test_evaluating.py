@@ -531,7 +531,7 @@ def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
 
 @pytest.mark.slow
 def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
-    script = "import sys; from dsi_cli.cli.verbs import run_safely; code = run_safely(sys.argv[1:]);"
+    script = "import sys; from dsi_cli.cli.app import run_safely; code = run_safely(sys.argv[1:]);"
     script += "print(code, [name for name in ('torch', 'torchvision', 'timm', 'transformers') if name in sys.modules])"
     arguments = ["analyze", own_run.folder, "-o", tmp_path / "out", "--test", few, "--draws", 0, *own_run.options]
     ended = [

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dsi_cli.cli import logs
-from dsi_cli.cli.verbs import VERBS, app
+from dsi_cli.cli.app import VERBS, app
 from dsi_cli.errors import UsageError
 
 pytest_plugins = ("analysed",)

@@ -19,7 +19,7 @@ import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.cli import console
-from dsi_cli.cli.verbs import VERBS
+from dsi_cli.cli.app import VERBS
 from dsi_cli.store.runs import Run
 
 pytest_plugins = ("analysed",)

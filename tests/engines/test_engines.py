@@ -56,7 +56,7 @@ from importlib.machinery import PathFinder
 sys.meta_path[:] = [type("Hides", (), {{"find_spec": staticmethod(
     lambda name, path=None, target=None: None if name.partition(".")[0] == "ray" else PathFinder.find_spec(name, path, target)
 )}}) if one is PathFinder else one for one in sys.meta_path]
-from dsi_cli.cli.verbs import run_safely
+from dsi_cli.cli.app import run_safely
 sys.exit(run_safely(["analyze", {str(tmp_path)!r}, "--engine", "ray"]))
 """
     (tmp_path / "epoch_0.pt").write_bytes(b"PK\x03\x04")

@@ -350,7 +350,7 @@ def test_a_process_has_one_connection(cluster):
 
 
 def test_a_cluster_answers_the_probe(cluster):
-    from dsi_cli.engines.probe import why_no_answer
+    from dsi_cli.engines.grpc_probe import why_no_answer
 
     host, port = cluster.address.rsplit(":", 1)
     assert host == "127.0.0.1"

@@ -16,7 +16,7 @@ from PIL import Image
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import animation
-from dsi_cli.figures.asked import Asked
+from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import using
 from dsi_cli.store.runs import Run
 from dsi_cli.views import matrices

@@ -20,9 +20,9 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures import axes, bands, drawing
-from dsi_cli.figures.asked import Asked
+from dsi_cli.figures import axes, phase_bands, save
 from dsi_cli.figures.catalogue import FIGURES, entry
+from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.store.runs import Run
 from dsi_cli.views import series
@@ -196,9 +196,9 @@ def test_an_unknown_figure_is_met_with_the_right_one():
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
 def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path, form: str):
-    asked = drawing.asked(analysed.run, [CNN], style="paper")
+    asked = save.asked(analysed.run, [CNN], style="paper")
     first, second = (
-        drawing.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
+        save.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
     )
     assert first == second
     assert first.startswith({"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}[form])
@@ -207,8 +207,8 @@ def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path,
 
 def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Path):
     for columns, inches in ((1, 3.35), (2, 7.0)):
-        asked = drawing.asked(analysed.run, [CNN], style="paper", columns=columns)
-        (path,) = drawing.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
+        asked = save.asked(analysed.run, [CNN], style="paper", columns=columns)
+        (path,) = save.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
         with Image.open(path) as image:
             assert image.width == pytest.approx(inches * 300, abs=1)
 
@@ -216,7 +216,7 @@ def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Pat
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: Analysed, tmp_path: Path):
     (tmp_path / "wsi.png").mkdir()
     with pytest.raises(OutputError, match=r"wsi\.png could not be written"):
-        drawing.write(analysed.run, ["wsi"], drawing.asked(analysed.run, [CNN]), ["png"], tmp_path)
+        save.write(analysed.run, ["wsi"], save.asked(analysed.run, [CNN]), ["png"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["wsi.png"]
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: 
 )
 def test_what_cannot_be_asked_is_said(analysed: Analysed, options: dict, message: str):
     with pytest.raises(UsageError, match=message):
-        drawing.asked(analysed.run, **{"runs": None, **options})
+        save.asked(analysed.run, **{"runs": None, **options})
 
 
 def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analysed: Analysed):
@@ -274,7 +274,7 @@ def test_phases_are_bands_behind_the_curve_they_were_found_on(
     ]
     path = tmp_path / "phases.parquet"
     pq.write_table(pa.Table.from_pylist(rows), path)
-    monkeypatch.setattr(bands, "TABLE", str(path))  # an absolute path wins over the folder that it is joined to
+    monkeypatch.setattr(phase_bands, "TABLE", str(path))  # an absolute path wins over the folder that it is joined to
     figure = drawn(analysed.run, "excess", style=Style("screen", 2))
     spans = [[patch for patch in one.patches if patch.get_gid() == "phase"] for one in figure.axes]
     assert [len(found) for found in spans] == [3, 0, 0]

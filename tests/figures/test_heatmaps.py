@@ -8,7 +8,7 @@ from analysed import Analysed, MakeRun
 from overlap import assert_clear, texts
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.figures import heatmaps, scales
+from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.heatmaps import Classes, Panel, Row
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.store.runs import Run
@@ -148,14 +148,14 @@ def test_shreds_of_groups_get_no_bracket():
 def test_of_many_classes_a_ccsm_shows_means_of_blocks_and_says_so():
     values = np.random.default_rng(0).random((1000, 1000)) * (np.random.default_rng(1).random((1000, 1000)) < 0.005)
     np.fill_diagonal(values, np.nan)
-    shown = scales.seen(values, "ccsm")
+    shown = color_scales.seen(values, "ccsm")
     assert shown.shape == (125, 125)
     for row, column in ((0, 0), (3, 77), (124, 124)):
         block = values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert shown[row, column] == pytest.approx(np.nanmean(block))
-    assert scales.seen(values[:9, :9], "ccsm").shape == (9, 9)
-    assert scales.seen(values, "ncsm") is values
+    assert color_scales.seen(values[:9, :9], "ccsm").shape == (9, 9)
+    assert color_scales.seen(values, "ncsm") is values
     uneven = np.full((127, 127), np.nan)
     uneven[126, 126] = 0.5
-    assert np.isnan(scales.seen(uneven, "ccsm")).sum() == 64**2 - 1
-    assert scales.seen(uneven, "ccsm")[63, 63] == 0.5
+    assert np.isnan(color_scales.seen(uneven, "ccsm")).sum() == 64**2 - 1
+    assert color_scales.seen(uneven, "ccsm")[63, 63] == 0.5

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dsi_cli.cli import elsewhere
+from dsi_cli.cli import urls
 from dsi_cli.errors import UsageError
 from dsi_cli.remote import copies, names
 
@@ -54,7 +54,7 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(memory, tmp_path
 
 def test_the_command_lines_paths_get_their_slashes_back(tmp_path):
     def given(**options):
-        with elsewhere.brought("scan", options) as brought:
+        with urls.brought("scan", options) as brought:
             return brought
 
     assert given(checkpoints=["s3://lab/run"], tensors="s3://lab/a.pt") == {

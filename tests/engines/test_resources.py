@@ -6,7 +6,7 @@ import pytest
 
 from dsi_cli.analysis import memory_plan
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import machine
+from dsi_cli.engines import resources
 
 
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
@@ -14,12 +14,12 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     limit.write_text("3000\n")
     used.write_text("1000\n")
     nothing = (str(tmp_path / "no"), str(tmp_path / "no"))
-    monkeypatch.setattr(machine, "_LIMITS", (nothing, (str(limit), str(used))))
-    assert machine.free_memory() == 2000
+    monkeypatch.setattr(resources, "_LIMITS", (nothing, (str(limit), str(used))))
+    assert resources.free_memory() == 2000
     used.write_text("5000\n")
-    assert machine.free_memory() == 0
+    assert resources.free_memory() == 0
     limit.write_text("max\n")
-    assert machine.free_memory() == machine._of_machine() or machine.free_memory() > 1 << 20
+    assert resources.free_memory() == resources._of_machine() or resources.free_memory() > 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,6 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
     ],
 )
 def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
-    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    monkeypatch.setattr(resources, "usable_cores", lambda: 2)
     found = memory_plan.of(classes, Options(memory=budget))
     assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

@@ -7,7 +7,7 @@ import shlex
 import pytest
 import typer
 
-from dsi_cli.cli.verbs import VERBS, app, described, function_of
+from dsi_cli.cli.app import VERBS, app, described, function_of
 
 pytest_plugins = ("analysed",)
 HELP = "--help lists all"

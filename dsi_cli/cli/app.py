@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from dsi_cli.cli import console, elsewhere, logs, stopping, usage
+from dsi_cli.cli import console, logs, signals, urls, usage_errors
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
 
 WIDEST = 110
@@ -62,10 +62,10 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
     def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
             with (
-                stopping.by(signal.SIGINT),
-                stopping.by(signal.SIGTERM),  # a batch system sends it before it ends a job
+                signals.by(signal.SIGINT),
+                signals.by(signal.SIGTERM),  # a batch system sends it before it ends a job
                 logs.on_stderr(verbose=verbose),
-                elsewhere.brought(verb.__name__, options) as here,
+                urls.brought(verb.__name__, options) as here,
             ):
                 return verb(*args, **here)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
@@ -173,7 +173,7 @@ def _run(arguments: list[str]) -> tuple[int, str | None]:
     except DsiError as error:
         return error.exit_code, str(error)
     except KeyboardInterrupt as stopped:
-        code = TERMINATED if isinstance(stopped, stopping.Terminated) else INTERRUPTED
+        code = TERMINATED if isinstance(stopped, signals.Terminated) else INTERRUPTED
         return code, "interrupted: what was finished is kept; run the same command again to go on"
     except BrokenPipeError:
         # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
@@ -227,7 +227,7 @@ def _ended(arguments: list[str]) -> tuple[int, str | None]:
     except _Stopped as stopped:
         raise stopped.__cause__ or KeyboardInterrupt from None
     except Exception as error:
-        if not usage.is_wrong_usage(error):
+        if not usage_errors.is_wrong_usage(error):
             raise
-        return USAGE, usage.line(error, arguments, command.commands)
+        return USAGE, usage_errors.line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None

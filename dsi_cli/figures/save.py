@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.asked import ANIMATION, FILMS, FORMATS, Asked, Opener
 from dsi_cli.figures.catalogue import FIGURES, Entry, entry
+from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, Asked, Opener
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.store import whole
 from dsi_cli.views import series

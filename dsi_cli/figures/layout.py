@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from dsi_cli.figures import scales
+from dsi_cli.figures import color_scales
 from dsi_cli.figures.style import Style
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MARGIN = 0.06
 class Bar(NamedTuple):
     """A scale with what it stands for."""
 
-    scale: scales.Scale
+    scale: color_scales.Scale
     text: str
 
 
@@ -81,4 +81,4 @@ def draw_bars(figure: Figure, top: float, found: Sequence[Bar], style: Style) ->
     wide = min(0.84 * room, 3.0)
     for at, one in enumerate(found):
         left = MARGIN + at * room + (room - wide) / 2
-        scales.bar(axes_at(figure, left, top + 0.9 * line, wide, 0.8 * line), one.scale, one.text)
+        color_scales.bar(axes_at(figure, left, top + 0.9 * line, wide, 0.8 * line), one.scale, one.text)

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from dsi_cli.cli import console, stopping
+from dsi_cli.cli import console, signals
 
 
 class Dying:
@@ -20,7 +20,7 @@ class Dying:
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
 def number(request):
     before = signal.getsignal(request.param)
-    with stopping.by(request.param):
+    with signals.by(request.param):
         yield request.param
     assert signal.getsignal(request.param) is before
 
@@ -28,10 +28,10 @@ def number(request):
 def test_a_signal_interrupts(number):
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(number)
-    stopping.check()
+    signals.check()
 
 
-@pytest.mark.parametrize("heard", [stopping.check, lambda: stopping.sleep(60)])
+@pytest.mark.parametrize("heard", [signals.check, lambda: signals.sleep(60)])
 def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number):
     def deeper():
         signal.raise_signal(number)
@@ -39,7 +39,7 @@ def test_one_in_a_finaliser_is_heard_at_the_next_check(heard, number):
     Dying(deeper)
     with pytest.raises(KeyboardInterrupt):
         heard()
-    stopping.check()
+    signals.check()
 
 
 def test_and_when_progress_is_told(number):
@@ -50,16 +50,16 @@ def test_and_when_progress_is_told(number):
 
 
 def test_one_that_was_kept_is_not_lost_to_another_signals_block():
-    with stopping.by(signal.SIGINT):
+    with signals.by(signal.SIGINT):
         Dying(lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt), stopping.by(signal.SIGTERM):
-            stopping.check()
+        with pytest.raises(KeyboardInterrupt), signals.by(signal.SIGTERM):
+            signals.check()
 
 
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with stopping.by(signal.SIGINT):
+        with signals.by(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

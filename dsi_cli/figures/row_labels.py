@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dsi_cli.figures.sheet import text_width
+from dsi_cli.figures.layout import text_width
 from dsi_cli.views.ordering import Group
 
 if TYPE_CHECKING:
