@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.datasets import Samples, open_samples
+from dsi_cli.inference.open_dataset import Samples, open_samples
 
 
 class Recipe(NamedTuple):

@@ -107,7 +107,7 @@ def _open_image(path: str) -> Image:
     places = [Path(path), Path(path.rpartition("#")[0] or path), *Path(path).parents]
     if any(place.exists() and not (place.is_file() or place.is_dir()) for place in places):
         raise UsageError(f"{path}: expected an image, found no regular file")
-    from dsi_cli.evaluation.datasets import image_at
+    from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.evaluation.outputs import tensor_of
+from dsi_cli.inference.features import tensor_of
 
 Answer = Callable[[Any], tuple[Any, torch.Tensor]]
 """A batch -> the model's outputs and the targets ``(N,)``."""

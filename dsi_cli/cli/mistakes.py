@@ -99,8 +99,8 @@ def mistakes(
 
 def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
     """Write the sheet; return which samples' images could not be opened, and why."""
-    from dsi_cli.evaluation.datasets import image_at
     from dsi_cli.figures import image_grid
+    from dsi_cli.inference.open_dataset import image_at
     from dsi_cli.views.moved import Moved
 
     moved = None if images is None else Moved(images, [row.path for row in listing.rows if row.path])

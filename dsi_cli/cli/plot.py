@@ -87,8 +87,8 @@ def plot(
     dsi plot dsi-out heatmaps --epochs 0,1,30 -o figures
     dsi plot dsi-out animation --format webp
     """
-    from dsi_cli.evaluation.datasets import image_at
     from dsi_cli.figures import save
+    from dsi_cli.inference.open_dataset import image_at
     from dsi_cli.store.runs import Run
 
     if output is None:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from dsi_cli.checkpoints import state_dict as checkpoint_state
-from dsi_cli.evaluation.predict import Evaluator
+from dsi_cli.inference.evaluator import Evaluator
 
 pytest_plugins = ("analysed", "trained")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.evaluation.datasets import image_at
+from dsi_cli.inference.open_dataset import image_at
 from dsi_cli.report import mistaken
 from dsi_cli.store.runs import Run
 from dsi_cli.views.mistakes import Asked, most_telling

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import nn
 from torchvision.datasets import ImageFolder
 
-from dsi_cli.evaluation.datasets import open_samples
-from dsi_cli.evaluation.matching import match_classes
+from dsi_cli.inference.class_matching import match_classes
+from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.labels.presets import load_preset
 
 pytest_plugins = ("analysed", "trained")

@@ -24,7 +24,7 @@ from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
-from dsi_cli.evaluation.preprocess import Preprocessing
+from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions, few
 from dsi_cli.store import output

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.options import Evaluation
 from dsi_cli.engines.resources import free_memory
 from dsi_cli.errors import count
-from dsi_cli.evaluation.preprocess import Preprocessing
+from dsi_cli.inference.preprocess import Preprocessing
 
 if TYPE_CHECKING:
-    from dsi_cli.evaluation.predict import Batches, Split
-    from dsi_cli.evaluation.samples import Samples
+    from dsi_cli.inference.dataset import Samples
+    from dsi_cli.inference.evaluator import Batches, Split
 
 Say = Callable[[str], None]
 
@@ -39,7 +39,7 @@ class Data:
 
     def open(self) -> None:
         """Open the data of each split; `UsageError` where that cannot be done."""
-        from dsi_cli.evaluation.datasets import open_samples
+        from dsi_cli.inference.open_dataset import open_samples
 
         asked = self.evaluation
         for split, spec in asked.data.items():
@@ -59,7 +59,7 @@ class Data:
 
     def split(self, split: str, targets: NDArray[np.int64], prepared: Preprocessing) -> Split:
         """Return a split ready for the model: decoded, unless it is too large to keep."""
-        from dsi_cli.evaluation.predict import Split
+        from dsi_cli.inference.evaluator import Split
 
         key, samples = (split, prepared), self.samples[split]
         if key not in self._ready:
@@ -68,7 +68,7 @@ class Data:
         return Split(targets[ready.kept], ready.batches, ready.kept, [samples.paths[number] for number in ready.kept])
 
     def _made_ready(self, split: str, prepared: Preprocessing) -> Ready:
-        from dsi_cli.evaluation.decoding import decode
+        from dsi_cli.inference.decode_cache import decode
 
         samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
         self.scratch.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Ready:
 
 def _bad(samples: Samples, transform: Any) -> dict[int, str]:
     """Return the samples that cannot be decoded, and why: all are decoded once to know."""
-    from dsi_cli.evaluation.decoding import stream
+    from dsi_cli.inference.decode_cache import stream
 
     found: dict[int, str] = {}
     for _ in stream(samples, transform, range(len(samples)), on_bad=found.__setitem__):
@@ -140,7 +140,7 @@ def _from_rows(images: NDArray[Any]) -> Batches:
 def _anew(samples: Samples, transform: Any, kept: NDArray[np.int64]) -> Batches:
     from contextlib import closing
 
-    from dsi_cli.evaluation.decoding import stream
+    from dsi_cli.inference.decode_cache import stream
 
     def batches(order: NDArray[np.int64], size: int) -> Iterator[NDArray[Any]]:
         with closing(stream(samples, transform, kept[order].tolist())) as rows:

@@ -23,13 +23,13 @@ from dsi_cli.analysis.semantics.class_labels import OF_DATA, Labelling
 from dsi_cli.checkpoints import state_dict as checkpoint_state
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
-from dsi_cli.evaluation import functions, recorded
-from dsi_cli.evaluation.preprocess import Preprocessing, told
+from dsi_cli.inference import recorded_config, user_code
+from dsi_cli.inference.preprocess import Preprocessing, told
 from dsi_cli.predictions.outcome import Answer
 
 if TYPE_CHECKING:
-    from dsi_cli.evaluation.predict import Evaluator, Split
-    from dsi_cli.evaluation.zero_shot import ZeroShot
+    from dsi_cli.inference.evaluator import Evaluator, Split
+    from dsi_cli.inference.zero_shot import ZeroShot
 
 _LIBRARIES = ("timm", "torchvision")
 _OF_FOLDER = (
@@ -48,9 +48,13 @@ class Model:
         self._places = {found.shown: found for found in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._places), first)
         found = self._places.get(self.record.path)
-        self.facts = recorded.facts_of(found) if found is not None else {}
+        self.facts = recorded_config.facts_of(found) if found is not None else {}
         asked = options.evaluation.model
-        guessed = recorded.model_of(found, self.record.trainer, self.facts) if asked is None and found is not None else None
+        guessed = (
+            recorded_config.model_of(found, self.record.trainer, self.facts)
+            if asked is None and found is not None
+            else None
+        )
         self.spec = asked or guessed
         self.is_guessed = asked is None
         self.prepared: Preprocessing | None = None
@@ -90,7 +94,7 @@ class Model:
         """Return the model on its device; `UsageError` where it cannot be built."""
         if self._evaluator is not None:
             return self._evaluator
-        from dsi_cli.evaluation import models, predict
+        from dsi_cli.inference import evaluator, models
 
         asked = self.options.evaluation
         if self.spec is None:
@@ -100,7 +104,7 @@ class Model:
         found = self._places.get(self.record.path)
         tensors = checkpoint_state.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
         known = told(self.facts)
-        channels = asked.channels or recorded.channels_of(tensors) or 3
+        channels = asked.channels or recorded_config.channels_of(tensors) or 3
         size = self._asked().over(known).size
         wanted = models.Wanted(self._rows(), channels, size, dict(asked.model_arguments), self.state.names)
         built = models.build(self.spec, wanted)
@@ -110,11 +114,11 @@ class Model:
         self.prepared = self._asked().over(usual).fitted()
         self._model, self._zero_shot = built.model, built.zero_shot
         self._tell(self.prepared)
-        self._evaluator = predict.Evaluator(
+        self._evaluator = evaluator.Evaluator(
             built.zero_shot or built.model,
             self.prepared.mean,
             self.prepared.std,
-            predict.device_of(asked.device),
+            evaluator.device_of(asked.device),
             asked.batch_size,
             asked.autocast,
         )
@@ -158,7 +162,7 @@ class Model:
         """
         if self._loaded == record.path:
             return self._head
-        from dsi_cli.evaluation import loading
+        from dsi_cli.inference import load_weights
 
         self.build()
         found = self._places.get(record.path)
@@ -167,7 +171,7 @@ class Model:
         weights = checkpoint_state.read(found, self.options.choice, record.classes)
         try:
             self._loaded = None
-            self._head = loading.load(self._model, weights)
+            self._head = load_weights.load(self._model, weights)
         except UnreadableError as error:
             self.has_fitted = self.has_fitted or any(self._fits(one) for one in self._others(record))
             if not self.has_fitted:
@@ -191,10 +195,10 @@ class Model:
         found = self._places.get(record.path)
         if found is None:
             return False
-        from dsi_cli.evaluation import loading
+        from dsi_cli.inference import load_weights
 
         try:
-            loading.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
+            load_weights.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True
@@ -278,7 +282,7 @@ def of_run(
     UsageError
         The data's classes are not those of the classifier.
     """
-    from dsi_cli.evaluation.matching import match_classes
+    from dsi_cli.inference.class_matching import match_classes
 
     model = Model(state, one, options, data.say)
     # Names that are the data's own say nothing of the classifier's order; without a classifier theirs is the order.
@@ -315,6 +319,6 @@ def _code(spec: str) -> list[Path]:
         return [Path(name) / file for file in _OF_FOLDER]
     if kind == "torchscript":
         return [Path(name)]
-    if kind in _LIBRARIES or not functions.is_function(spec):
+    if kind in _LIBRARIES or not user_code.is_function(spec):
         return []
-    return functions.files_of(spec)
+    return user_code.files_of(spec)

@@ -10,8 +10,8 @@ import textwrap
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.functions import code_of, files_of, findable, is_function
-from dsi_cli.evaluation.own import open_own
+from dsi_cli.inference.custom_dataset import open_own
+from dsi_cli.inference.user_code import code_of, files_of, findable, is_function
 
 HEAD = """
 import torch

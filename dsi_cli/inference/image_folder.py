@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.images import EXTENSIONS, open_file
-from dsi_cli.evaluation.samples import SPLITS, Samples, counted, fingerprint, pick_split
+from dsi_cli.inference.dataset import SPLITS, Samples, counted, fingerprint, pick_split
+from dsi_cli.inference.images import EXTENSIONS, open_file
 
 
 def split_folder(folder: Path, train: bool) -> Path:

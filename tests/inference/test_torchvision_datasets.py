@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.datasets import open_samples
-from dsi_cli.evaluation.images import open_file
-from dsi_cli.evaluation.named import NAMED, find_named, open_named
+from dsi_cli.inference.images import open_file
+from dsi_cli.inference.open_dataset import open_samples
+from dsi_cli.inference.torchvision_datasets import NAMED, find_named, open_named
 
 
 @pytest.fixture

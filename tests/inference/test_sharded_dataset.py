@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from evaluation.layouts import write_parquet, write_tar
+from inference.layouts import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.datasets import open_samples
-from dsi_cli.evaluation.images import open_bytes
-from dsi_cli.evaluation.shards import member_bytes, open_shards, row_bytes
+from dsi_cli.inference.images import open_bytes
+from dsi_cli.inference.open_dataset import open_samples
+from dsi_cli.inference.sharded_dataset import member_bytes, open_shards, row_bytes
 
 pytest_plugins = ("analysed", "trained")
 
@@ -208,7 +208,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
-from dsi_cli.evaluation.shards import open_shards, row_bytes
+from dsi_cli.inference.sharded_dataset import open_shards, row_bytes
 
 file = Path(sys.argv[1])
 samples = open_shards("a", [file])

@@ -17,11 +17,11 @@ from typing import Any
 import torch
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import functions, zero_shot
-from dsi_cli.evaluation.predict import first_line
-from dsi_cli.evaluation.preprocess import Preprocessing, told_by_processor
-from dsi_cli.evaluation.recorded import json_beside
-from dsi_cli.evaluation.zero_shot import ZeroShot
+from dsi_cli.inference import user_code, zero_shot
+from dsi_cli.inference.evaluator import first_line
+from dsi_cli.inference.preprocess import Preprocessing, told_by_processor
+from dsi_cli.inference.recorded_config import json_beside
+from dsi_cli.inference.zero_shot import ZeroShot
 
 EXPECTED = "timm:NAME, torchvision:NAME, transformers:FOLDER, torchscript:FILE, file.py:FUNCTION or module:FUNCTION"
 _CLASS_NAMES = ("num_classes", "n_classes", "nclasses", "num_labels", "classes")
@@ -63,7 +63,7 @@ def build(spec: str, wanted: Wanted) -> Built:
     """
     kind, _, name = spec.partition(":")
     maker = _MAKERS.get(kind)
-    if not (maker and name) and not functions.is_function(spec):
+    if not (maker and name) and not user_code.is_function(spec):
         raise UsageError(f"--model wants {EXPECTED}; {spec!r} is not of that form")
     try:
         built = maker(name, wanted) if maker else _of_function(spec, wanted)
@@ -155,8 +155,8 @@ def _torchscript(name: str, _wanted: Wanted) -> Built:
 
 
 def _of_function(spec: str, wanted: Wanted) -> Built:
-    with functions.findable(spec):
-        found = functions.find(spec)
+    with user_code.findable(spec):
+        found = user_code.find(spec)
         model = found if isinstance(found, torch.nn.Module) else _called(spec, found, wanted)
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"--model {spec} returned a {type(model).__name__}; expected a torch.nn.Module")
@@ -165,7 +165,7 @@ def _of_function(spec: str, wanted: Wanted) -> Built:
 
 def _called(spec: str, function: Callable[..., Any], wanted: Wanted) -> Any:
     arguments = _arguments(spec, function, wanted)
-    with functions.run(spec, "a function that returns a model"):
+    with user_code.run(spec, "a function that returns a model"):
         return function(**arguments)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from PIL.Image import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import folders, images, shards
-from dsi_cli.evaluation.functions import is_function
-from dsi_cli.evaluation.named import NAMED, find_named, open_named
-from dsi_cli.evaluation.samples import SPLITS, Samples, pick_split
+from dsi_cli.inference import image_folder, images, sharded_dataset
+from dsi_cli.inference.dataset import SPLITS, Samples, pick_split
+from dsi_cli.inference.torchvision_datasets import NAMED, find_named, open_named
+from dsi_cli.inference.user_code import is_function
 
 __all__ = ["Samples", "image_at", "open_samples"]
 
@@ -70,7 +70,7 @@ def open_samples(
     if named is not None:
         return open_named(named, root, download, train)
     if is_function(spec):
-        from dsi_cli.evaluation.own import open_own  # imports torch
+        from dsi_cli.inference.custom_dataset import open_own  # imports torch
 
         return open_own(spec, train)
     raise UsageError(f"expected {EXPECTED}; found nothing at {spec[:200]!a}; check the path")
@@ -87,9 +87,9 @@ def image_at(path: str) -> Image:
     try:
         if not os.path.isfile(path):  # noqa: PTH113 (a text that is no path is no file)
             if match := _ROW.fullmatch(path):
-                return images.open_bytes(shards.row_bytes(Path(match["file"]), int(match["row"])))
+                return images.open_bytes(sharded_dataset.row_bytes(Path(match["file"]), int(match["row"])))
             if match := _MEMBER.fullmatch(path):
-                return images.open_bytes(shards.member_bytes(Path(match["shard"]), match["name"]))
+                return images.open_bytes(sharded_dataset.member_bytes(Path(match["shard"]), match["name"]))
         return images.open_file(path)
     except UsageError:
         raise
@@ -100,17 +100,17 @@ def image_at(path: str) -> Image:
 
 
 def _open_folder(folder: Path, train: bool, labels: str | None) -> Samples:
-    folder = folders.split_folder(folder, train)
+    folder = image_folder.split_folder(folder, train)
     saved = sorted(folder.glob("*.arrow"))
     if saved and (folder / "state.json").is_file():  # written by `Dataset.save_to_disk` of Hugging Face's library
-        return shards.open_shards(str(folder), saved, labels)
-    if not folders.has_images(folder):
+        return sharded_dataset.open_shards(str(folder), saved, labels)
+    if not image_folder.has_images(folder):
         for place in (folder, folder / "data"):
             for suffix in SHARDS:
                 found = sorted(place.glob(f"[!.]*{suffix}"))
                 if found:
                     return _open_shards(str(folder), _of_split(found, train, place), labels)
-    return folders.open_image_folder(folder)
+    return image_folder.open_image_folder(folder)
 
 
 def _of_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
@@ -125,7 +125,7 @@ def _of_split(files: Sequence[Path], train: bool, folder: Path) -> list[Path]:
 def _open_shards(spec: str, files: list[Path], labels: str | None) -> Samples:
     suffixes = {file.suffix.lower() for file in files}
     if len(suffixes) == 1 and suffixes <= set(SHARDS):
-        return shards.open_shards(spec, files, labels)
+        return sharded_dataset.open_shards(spec, files, labels)
     what = f"files of {', '.join(sorted(suffix or 'no suffix' for suffix in suffixes))}" if files else "no file that fits"
     raise UsageError(
         f"{spec}: expected .parquet files or uncompressed .tar files, all of one kind, found {what}; name others"

@@ -9,7 +9,7 @@ from torch import nn
 
 from dsi_cli.checkpoints.state_dict import State
 from dsi_cli.errors import UnreadableError
-from dsi_cli.evaluation.loading import load
+from dsi_cli.inference.load_weights import load
 
 
 class Net(nn.Module):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.samples import Samples, fingerprint, numbered, pick_split, require_range, stamps
+from dsi_cli.inference.dataset import Samples, fingerprint, numbered, pick_split, require_range, stamps
 
 
 def _samples(names, targets):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from dsi_cli.evaluation.images import open_bytes, open_file, reason
+from dsi_cli.inference.images import open_bytes, open_file, reason
 
 
 def _encoded(image, kind, **options):

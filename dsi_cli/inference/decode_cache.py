@@ -26,8 +26,8 @@ from PIL.Image import Image
 
 from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.images import reason
-from dsi_cli.evaluation.samples import Samples
+from dsi_cli.inference.dataset import Samples
+from dsi_cli.inference.images import reason
 
 REPORTED = 64
 """Samples between two calls of ``progress``."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.samples import Samples
+from dsi_cli.inference.dataset import Samples
 
 _SYNONYMS = re.compile(r"\s*,\s*|\s+-\s+")
 _WNID = re.compile(r"n\d{8}")

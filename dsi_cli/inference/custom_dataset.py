@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import functions
-from dsi_cli.evaluation.named import file_paths
-from dsi_cli.evaluation.samples import Samples, counted, fingerprint, require_range, stamps
+from dsi_cli.inference import user_code
+from dsi_cli.inference.dataset import Samples, counted, fingerprint, require_range, stamps
+from dsi_cli.inference.torchvision_datasets import file_paths
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,14 +40,14 @@ def open_own(spec: str, train: bool) -> Samples:
         There is no such function; it fails, with its exception's type and message; what it gives is no map-style data set
         of images or tensors with class numbers.
     """
-    with functions.findable(spec):
-        dataset = _called(spec, functions.find(spec), train)
-    with functions.run(spec, EXPECTED):
+    with user_code.findable(spec):
+        dataset = _called(spec, user_code.find(spec), train)
+    with user_code.run(spec, EXPECTED):
         size = _size(spec, dataset)
         targets = _targets(spec, dataset, size)
         names = _names(spec, dataset)
     require_range(targets, names, lambda sample: f"{spec}, sample {sample}")
-    code = stamps(functions.files_of(spec))
+    code = stamps(user_code.files_of(spec))
     return Samples(
         source=f"{spec} {counted(size, len(names) if names is not None else len(np.unique(targets)))}",
         id=fingerprint("own", spec, train, code, names, targets.tolist()),
@@ -66,7 +66,7 @@ def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
         known = {}  # type: ignore[assignment]
     options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
     chosen = next(({name: options[name]} for name in options if name in known), {})
-    with functions.run(spec, "a function that gives a data set"):
+    with user_code.run(spec, "a function that gives a data set"):
         return function(**chosen)
 
 
@@ -96,7 +96,7 @@ def _target(spec: str, dataset: Any, number: int) -> int:
     import torch
     from PIL import Image
 
-    with functions.run(f"{spec}, sample {number}", "an (image, target) pair"):
+    with user_code.run(f"{spec}, sample {number}", "an (image, target) pair"):
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise UsageError(

@@ -11,7 +11,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.folders import has_images, open_image_folder, split_folder, subfolders
+from dsi_cli.inference.image_folder import has_images, open_image_folder, split_folder, subfolders
 
 
 def _image(path):

@@ -24,8 +24,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsi_cli.errors import UsageError, count
-from dsi_cli.evaluation.images import EXTENSIONS, open_bytes
-from dsi_cli.evaluation.samples import Samples, counted, fingerprint, numbered, stamps
+from dsi_cli.inference.dataset import Samples, counted, fingerprint, numbered, stamps
+from dsi_cli.inference.images import EXTENSIONS, open_bytes
 from dsi_cli.remote import copies
 
 LABELS = ("label", "labels", "fine_label", "target", "class", "cls")

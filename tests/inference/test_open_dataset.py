@@ -8,11 +8,11 @@ import sys
 
 import numpy as np
 import pytest
-from evaluation.layouts import write_parquet, write_tar
+from inference.layouts import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.datasets import image_at, open_samples
+from dsi_cli.inference.open_dataset import image_at, open_samples
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation import decoding
-from dsi_cli.evaluation.datasets import open_samples
-from dsi_cli.evaluation.decoding import RUN, decode, stream
-from dsi_cli.evaluation.samples import Samples
+from dsi_cli.inference import decode_cache
+from dsi_cli.inference.dataset import Samples
+from dsi_cli.inference.decode_cache import RUN, decode, stream
+from dsi_cli.inference.open_dataset import open_samples
 
 MEMORY = {"in_memory_below": 10**9, "at_most": 10**9}
 
@@ -90,7 +90,7 @@ def test_a_disk_that_is_full_after_all_makes_nothing(samples, tmp_path, monkeypa
     def full(file, size):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(decoding, "_allocate", full)
+    monkeypatch.setattr(decode_cache, "_allocate", full)
     assert decode(samples, _array, scratch=tmp_path, in_memory_below=10, at_most=10**9) is None
 
 

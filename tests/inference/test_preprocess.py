@@ -11,10 +11,10 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.images import open_bytes
-from dsi_cli.evaluation.models import Wanted, build
-from dsi_cli.evaluation.predict import Evaluator
-from dsi_cli.evaluation.preprocess import INTERPOLATIONS, Preprocessing, told, told_by_processor
+from dsi_cli.inference.evaluator import Evaluator
+from dsi_cli.inference.images import open_bytes
+from dsi_cli.inference.models import Wanted, build
+from dsi_cli.inference.preprocess import INTERPOLATIONS, Preprocessing, told, told_by_processor
 
 SIZES = [(32, 32), (37, 53), (53, 37), (224, 224), (301, 200), (31, 400), (1, 1)]
 HALF = (0.5, 0.5, 0.5)

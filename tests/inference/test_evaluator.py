@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
 from dsi_cli.errors import UnreadableError, UsageError
-from dsi_cli.evaluation.predict import BATCH_BYTES, LARGEST_BATCH, Evaluator, Split, device_of
+from dsi_cli.inference.evaluator import BATCH_BYTES, LARGEST_BATCH, Evaluator, Split, device_of
 from dsi_cli.similarity.templates import template_similarity
 
 pytest_plugins = ("analysed", "trained")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.matching import match_classes
-from dsi_cli.evaluation.samples import Samples
+from dsi_cli.inference.class_matching import match_classes
+from dsi_cli.inference.dataset import Samples
 from dsi_cli.labels.presets import load_preset
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.models import Wanted, build
-from dsi_cli.evaluation.preprocess import Preprocessing
+from dsi_cli.inference.models import Wanted, build
+from dsi_cli.inference.preprocess import Preprocessing
 
 pytest_plugins = ("analysed", "trained")
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.evaluation.images import open_file
-from dsi_cli.evaluation.samples import Samples, counted, fingerprint, require_range
+from dsi_cli.inference.dataset import Samples, counted, fingerprint, require_range
+from dsi_cli.inference.images import open_file
 
 
 @dataclass(frozen=True)

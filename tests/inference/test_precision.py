@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from dsi_cli.evaluation.precision import full_precision
-from dsi_cli.evaluation.predict import Evaluator, Split
+from dsi_cli.inference.evaluator import Evaluator, Split
+from dsi_cli.inference.precision import full_precision
 
 MATMUL, CUDNN = torch.backends.cuda.matmul, torch.backends.cudnn
 
