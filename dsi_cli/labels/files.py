@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import numbering, parsers
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
 from dsi_cli.remote.places import Place
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels.files import text_of
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 EXPECTED = "a mapping (CSV with the columns index or name, and synset or wnid)"
 KEYS = ("synset", "wnid")

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 
 from dsi_cli.labels import numbering
-from dsi_cli.labels.indexmaps import KEYS, Names, names_of
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.index_maps import KEYS, Names, names_of
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
 
 _PARAMETER = re.compile(r"(^|[./])(weight|bias|kernel|scale|gamma|beta|running_\w+|num_batches_tracked)$")

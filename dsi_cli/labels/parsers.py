@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dsi_cli.errors import count
 from dsi_cli.labels import numbering
-from dsi_cli.labels.indexmaps import KEYS, Names, in_order, names_of
+from dsi_cli.labels.index_maps import KEYS, Names, in_order, names_of
 
 NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
 """Columns that hold class names; the first that a table has and that holds no numbers counts, in any case."""

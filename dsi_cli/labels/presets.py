@@ -15,9 +15,9 @@ from functools import cache
 from importlib.resources import as_file, files
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.labels import matching
-from dsi_cli.labels.lists import LabelList
-from dsi_cli.labels.variants import VARIANTS
+from dsi_cli.labels import same_classes
+from dsi_cli.labels.aliases import VARIANTS
+from dsi_cli.labels.label_list import LabelList
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     above = superclasses(labels.preset) if labels.preset else None
     if above is None or labels.preset is None:
         return None
-    places = matching.order(labels.names, None, _load(labels.preset), VARIANTS.get(labels.preset, {}))
+    places = same_classes.order(labels.names, None, _load(labels.preset), VARIANTS.get(labels.preset, {}))
     listed = tuple(above.values())
     return None if places is None else tuple(listed[place] for place in places)
 
@@ -184,14 +184,14 @@ def recognise(
     True
     """
     names = tuple(labels)
-    given = matching.ids_before(names) if wnids is None else tuple(wnids)
+    given = same_classes.ids_before(names) if wnids is None else tuple(wnids)
     for preset in PRESETS:
         if preset.classes != len(names):
             continue
         listed = _load(preset.name)
-        places = matching.order(names, given, listed, VARIANTS.get(preset.name, {}))
+        places = same_classes.order(names, given, listed, VARIANTS.get(preset.name, {}))
         if places is not None and listed.wnids is not None:
-            shown = tuple(listed.names[place] for place in places) if matching.is_ids(names) else names
+            shown = tuple(listed.names[place] for place in places) if same_classes.is_ids(names) else names
             return LabelList(shown, tuple(listed.wnids[place] for place in places), source, preset.name)
     part = _part_of_presets(names) if given is None else None
     return LabelList(names, given, source) if part is None else LabelList(names, part[1], source, subset_of=part[0])
@@ -204,7 +204,7 @@ def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]]
     found: dict[str, tuple[str | None, ...]] = {}
     for preset in PRESETS:
         if len(names) < preset.classes <= LONGEST_WHOLE:
-            places, wnids = matching.part(names, _places(preset.name)), _load(preset.name).wnids
+            places, wnids = same_classes.part(names, _places(preset.name)), _load(preset.name).wnids
             if places is not None and wnids is not None:
                 found[preset.name] = tuple(wnids[place] for place in places)
     return next(iter(found.items())) if len(set(found.values())) == 1 else None
@@ -212,7 +212,7 @@ def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]]
 
 @cache
 def _places(name: str) -> list[dict[str, int]]:
-    return matching.places_of(_load(name), VARIANTS.get(name, {}))
+    return same_classes.places_of(_load(name), VARIANTS.get(name, {}))
 
 
 @cache

@@ -13,7 +13,7 @@ from dsi_cli.analysis.semantics import class_labels, references
 from dsi_cli.analysis.semantics.prepared import Csm, Semantics
 from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.store.runs import Run
 

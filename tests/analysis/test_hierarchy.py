@@ -11,7 +11,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
 from dsi_cli.analysis.semantics.hierarchy import open_tree
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
 from dsi_cli.wordnet import net
 from dsi_cli.wordnet.subsumers import common_heights

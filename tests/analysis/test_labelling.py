@@ -7,7 +7,7 @@ from outputs import ANIMALS
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import label, without_labels
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 pytest_plugins = ("analysed",)
 

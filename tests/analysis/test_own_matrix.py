@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from dsi_cli.analysis.semantics import matrix_file, references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import label
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 NAMES = ("cat", "dog", "oak", "car", "zebra crossing")
 

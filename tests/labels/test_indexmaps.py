@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.labels.indexmaps import Names, in_order, names_of
+from dsi_cli.labels.index_maps import Names, in_order, names_of
 
 
 @pytest.mark.parametrize(

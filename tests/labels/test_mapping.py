@@ -7,7 +7,7 @@ import pytest
 from dsi_cli.analysis.semantics import mapping_file, wordnet_matrix
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import mapping
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 ANIMALS = LabelList(("crane", "dog", "crane", "cat"), None, "animals.txt")
 

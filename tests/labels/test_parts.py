@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import FEWEST_OF_PART, load_preset, recognise
 
 IMAGENETTE = (

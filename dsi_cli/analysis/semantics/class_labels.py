@@ -21,8 +21,8 @@ from dsi_cli.checkpoints.discovery import Found, Run
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import metadata, presets
-from dsi_cli.labels.lists import LabelList
-from dsi_cli.labels.matching import key
+from dsi_cli.labels.label_list import LabelList
+from dsi_cli.labels.same_classes import key
 from dsi_cli.wordnet import net, paths, senses
 from dsi_cli.wordnet.net import Net
 from dsi_cli.wordnet.senses import Resolution

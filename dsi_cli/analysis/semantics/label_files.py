@@ -9,8 +9,8 @@ from dsi_cli.checkpoints import encoders
 from dsi_cli.checkpoints.discovery import LABEL_ENCODER
 from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.labels import files, numbering
-from dsi_cli.labels.indexmaps import names_of
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.index_maps import names_of
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
 from dsi_cli.remote.places import Place
 

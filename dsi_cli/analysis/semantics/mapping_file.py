@@ -7,7 +7,7 @@ from pathlib import Path
 from dsi_cli.analysis.semantics.class_labels import label
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import mapping
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet import ids, net
 from dsi_cli.wordnet.net import Net
 

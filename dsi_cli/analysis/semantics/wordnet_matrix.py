@@ -20,7 +20,7 @@ from dsi_cli.analysis.semantics import label_files, mapping_file
 from dsi_cli.analysis.semantics.class_labels import Labelling, label
 from dsi_cli.analysis.semantics.references import Opened
 from dsi_cli.errors import NothingToAnalyseError, UsageError
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.rows import without_diagonal
 from dsi_cli.metrics.survey import nearest
 from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 
 def test_the_id_depends_on_names_order_and_ids_alone():

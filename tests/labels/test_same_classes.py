@@ -7,11 +7,11 @@ import random
 
 import pytest
 
+from dsi_cli.labels.aliases import VARIANTS
 from dsi_cli.labels.files import read_labels
-from dsi_cli.labels.lists import LabelList
-from dsi_cli.labels.matching import ids_before, key, order, without_marks
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import PRESETS, load_preset, recognise
-from dsi_cli.labels.variants import VARIANTS
+from dsi_cli.labels.same_classes import ids_before, key, order, without_marks
 
 NAMES = [preset.name for preset in PRESETS]
 DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]

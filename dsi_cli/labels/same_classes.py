@@ -12,7 +12,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from dsi_cli.labels.lists import LabelList
+from dsi_cli.labels.label_list import LabelList
 
 MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
 """What may stand before names, if it stands before each."""
