@@ -161,10 +161,9 @@ def _part_rows(setup: Setup, weight: NDArray[np.float32], labels: str) -> list[R
 
 def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[str, Callable[[], Any]]:
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.metrics import DEFAULT_MEASURES, by_class, dissimilarity
-    from dsi_cli.metrics import weights as wsi
+    from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
     from dsi_cli.metrics.alignment import Pair
-    from dsi_cli.metrics.side import Side
+    from dsi_cli.metrics.prepared import Side
     from dsi_cli.similarity.weights import weight_similarity
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
@@ -192,8 +191,8 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
         "SAI, mae": lambda: sai("mae"),
         "SAI, spearman": lambda: sai("spearman"),
         "SAI, ssim": lambda: sai("ssim"),
-        "alignment by class": lambda: by_class.of_classes(own, side.matrix),
-        "IDM of one matrix": lambda: dissimilarity.idm(counts, csm),
+        "alignment by class": lambda: class_alignment.of_classes(own, side.matrix),
+        "IDM of one matrix": lambda: idm.idm(counts, csm),
         "Parquet, flushed to the disk": store,
     }
 

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation, Options
     from dsi_cli.api import analyze, log_curves, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
-    from dsi_cli.metrics.dissimilarity import idm
-    from dsi_cli.metrics.reliability import reliability
-    from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
+    from dsi_cli.metrics.idm import idm
+    from dsi_cli.metrics.split_half import reliability
+    from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
     from dsi_cli.opened import Run
     from dsi_cli.similarity.confusion import confusion_similarity
     from dsi_cli.similarity.templates import template_similarity
@@ -50,13 +50,13 @@ _HOMES = {
     "Alignment": "dsi_cli.metrics.alignment",
     "alignments": "dsi_cli.metrics.alignment",
     "sai": "dsi_cli.metrics.alignment",
-    "idm": "dsi_cli.metrics.dissimilarity",
-    "reliability": "dsi_cli.metrics.reliability",
+    "idm": "dsi_cli.metrics.idm",
+    "reliability": "dsi_cli.metrics.split_half",
     "confusion_similarity": "dsi_cli.similarity.confusion",
     "template_similarity": "dsi_cli.similarity.templates",
-    "mean_wsi": "dsi_cli.metrics.weights",
-    "max_wsi": "dsi_cli.metrics.weights",
-    "min_wsi": "dsi_cli.metrics.weights",
+    "mean_wsi": "dsi_cli.metrics.wsi",
+    "max_wsi": "dsi_cli.metrics.wsi",
+    "min_wsi": "dsi_cli.metrics.wsi",
 }
 
 __all__ = [

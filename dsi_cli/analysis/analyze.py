@@ -43,7 +43,7 @@ from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
 from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
-from dsi_cli.metrics.rows import SHORT_OF_MEMORY
+from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.remote import urls
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS

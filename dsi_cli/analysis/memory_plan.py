@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from dsi_cli import similarity
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import local, resources
-from dsi_cli.metrics import rows
-from dsi_cli.metrics.rows import Walk
+from dsi_cli.metrics.blockwise import blocks
+from dsi_cli.metrics.blockwise.blocks import Walk
 
 ALWAYS_WHOLE = 256
 """Classes that are few enough for any machine; for these intervals and relabellings are sampled without being asked for."""
@@ -44,5 +44,5 @@ def of(classes: int, options: Options) -> Plan:
     needed = classes**2 * BYTES_A_VALUE
     if not is_vast and needed <= (options.memory if options.memory is not None else free):
         return Plan(is_vast, None, min(max(budget // needed, 1), cores))
-    lacking = rows.TOO_MANY_CLASSES if is_vast else rows.SHORT_OF_MEMORY
-    return Plan(is_vast, Walk(rows.rows_within(budget, classes, cores), local.map_in_order, lacking))
+    lacking = blocks.TOO_MANY_CLASSES if is_vast else blocks.SHORT_OF_MEMORY
+    return Plan(is_vast, Walk(blocks.rows_within(budget, classes, cores), local.map_in_order, lacking))

@@ -23,8 +23,8 @@ from dsi_cli.checkpoints import head_weight
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
-from dsi_cli.metrics.dissimilarity import Dissimilarity, idm
-from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
+from dsi_cli.metrics.idm import Dissimilarity, idm
+from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.wordnet import net
 

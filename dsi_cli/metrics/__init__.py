@@ -1,27 +1,25 @@
 """The metrics: numbers from class similarity matrices, on plain arrays.
 
-``alignment``   SAI: how much two CSMs say the same, with everything that a value needs beside it
-``side``        one of its two matrices, prepared
-``measures``    the measures of a SAI on two arrays of values, and its ceiling
-``structure``   SSIM, the one measure that looks at a matrix as an image
-``null``        the chance level: mean and deviation over random relabellings of the classes
-``jackknife``   the interval of a SAI: each class left out in turn
-``bootstrap``   the interval of SSIM on request: classes drawn again
-``by_class``    SAI in parts: which classes, and which groups, two CSMs agree on
-``partial``     partial Mantel correlation: what two CSMs share beyond a third
-``weights``     WSI: how similar the classifier's rows are to each other
-``dissimilarity``  IDM: how near mistakes fall, from confusion counts and a CSM
-``hierarchy``   severity of mistakes and superclass accuracy, from confusion counts and a hierarchy
-``phases``      surge, refinement and stabilisation of a run, from one of its curves
-``reliability``  how much of a CCSM is more than noise
-``typicality``   how typical right and wrong samples are
-``differences``  whether two networks differ in a metric: the difference and its interval
-``rows``        matrices whose rows are made on demand, and what these add up to
-``survey``      the WSI and the nearest classes of such a matrix
-``by_rows``     the SAI of two such matrices
-``ranked_rows``  the IDM by such a matrix
+``alignment``         the SAI: how similar two CSMs are, by several measures, each with its chance level
+``prepared``          one of the two matrices of a SAI, with the values that every measure needs
+``measures``          the measures of a SAI on two arrays of values
+``ssim``              SSIM, the measure that compares two matrices as images
+``permutation_null``  the chance level: mean and deviation over random relabellings of the classes
+``p_values``          the p-value of an alignment under random relabellings
+``jackknife``         the confidence interval of a SAI: each class left out in turn
+``bootstrap``         the confidence interval of SSIM, on request
+``class_alignment``   the SAI of single classes and of groups of classes
+``partial_mantel``    what two CSMs share beyond what a third one explains
+``wsi``               the WSI: how similar the rows of the classifier are to each other
+``idm``               the IDM: how similar confused classes are, from confusion counts and a CSM
+``hierarchy``         the severity of mistakes and the accuracy on superclasses
+``phases``            surge, refinement and stabilisation of a training run, from one of its curves
+``split_half``        the reliability of a CCSM
+``typicality``        how typical right and wrong samples are of their class
+``differences``       the difference of two networks in a metric, with its confidence interval
+``blockwise``         SAI, WSI and IDM of matrices that are never whole in memory
 
-This module holds the names alone and imports nothing, so that ``--help`` costs nothing.
+This module defines only the names of the measures and imports no other module, so that ``--help`` is fast.
 """
 
 from __future__ import annotations

@@ -17,9 +17,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import DEFAULT_MEASURES, DISTANCES, MEASURES, bootstrap, jackknife, measures, null, p_values, structure
+from dsi_cli.metrics import (
+    DEFAULT_MEASURES,
+    DISTANCES,
+    MEASURES,
+    bootstrap,
+    jackknife,
+    measures,
+    p_values,
+    permutation_null,
+    ssim,
+)
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.side import Flat, Side
+from dsi_cli.metrics.prepared import Flat, Side
 
 Csm = NDArray[np.floating[Any]]
 
@@ -187,11 +197,11 @@ class Pair:
     def _chance_level(self, name: str) -> tuple[float | None, float | None]:
         """Return the exact mean and deviation of a measure over relabellings; None for what is not exact."""
         if name == "mae":
-            return null.mean_absolute_difference(*(flat.scaled_sorted for flat in self.flats)), None
+            return permutation_null.mean_absolute_difference(*(flat.scaled_sorted for flat in self.flats)), None
         if name not in EXACT:
             return None, None
         a, b = (side.rank_moments if name == "spearman" else side.value_moments for side in (self.a, self.b))
-        deviation = null.product_deviation(a, b)
+        deviation = permutation_null.product_deviation(a, b)
         if name in ("pearson", "spearman"):
             return 0.0, deviation / float(np.sqrt(a.sums[0] * b.sums[0]))
         x, y = (flat.scaled for flat in self.flats)
@@ -207,8 +217,8 @@ class Pair:
         return self.a.every, self.b.every
 
     def _exact_ssim(self, entry: Alignment) -> Alignment:
-        if self.a.classes < structure.SMALLEST:
-            return replace(entry, reason=f"ssim's window needs {structure.SMALLEST} classes or more, not {self.a.classes}")
+        if self.a.classes < ssim.SMALLEST:
+            return replace(entry, reason=f"ssim's window needs {ssim.SMALLEST} classes or more, not {self.a.classes}")
         return replace(
             entry, value=next(self._ssim([np.arange(self.a.classes)])), reason="ssim has no ceiling: it depends on places"
         )
@@ -230,9 +240,9 @@ class Pair:
     def _ssim(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
         """Yield the same for ``ssim``, some at a time; what relabelled images have of their own lasts, if the matrix does."""
         classes = self.a.classes
-        bands = list(structure.bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
+        bands = list(ssim.bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
         own = _images(self.a, self.order[None])
-        mine, rest = [(one, one.of(own), structure.means(one.of(own))) for one in bands], iter(relabellings)
+        mine, rest = [(one, one.of(own), ssim.means(one.of(own))) for one in bands], iter(relabellings)
         while some := list(islice(rest, max(1, bootstrap.AT_ONCE // classes**2))):
             shown = np.stack(some)[:, self.order]
             lasting = iter(
@@ -241,12 +251,12 @@ class Pair:
             found = np.zeros(len(some))
             for band, part, x in mine:
                 twice, *y = islice(lasting, 4)
-                found += band.summed(structure.index(x, structure.Partner(*y), structure.window_means(part * twice)))
+                found += band.summed(ssim.index(x, ssim.Partner(*y), ssim.window_means(part * twice)))
             yield from (found / sum(float(band.times.sum()) for band in bands)).tolist()
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
         classes = self.a.classes
-        everything = classes <= null.ENUMERATED
+        everything = classes <= permutation_null.ENUMERATED
         default = SSIM_PERMUTATIONS if classes <= bootstrap.LARGEST else 0
         out = {}
         for name, entry in found.items():
@@ -254,7 +264,11 @@ class Pair:
             if entry.value is None or not (everything or count):
                 out[name] = entry
                 continue
-            draws = null.every_relabelling(classes) if everything else null.random_relabellings(classes, count, seed)
+            draws = (
+                permutation_null.every_relabelling(classes)
+                if everything
+                else permutation_null.random_relabellings(classes, count, seed)
+            )
             values = np.fromiter(self._over(name, draws), dtype=np.float64)
             out[name] = _with_sample(entry, values, everything, wants_p=everything or permutations is not None)
         return out
@@ -269,10 +283,10 @@ class Pair:
             return _with_reason(entry, f"a p-value of fewer than {p_values.FEWEST_CLASSES} classes needs --permutations")
         skew = 0.0
         if self.a.classes <= p_values.SKEWED and entry.measure == "spearman":
-            deviation = null.product_deviation(self.a.rank_moments, self.b.rank_moments)
+            deviation = permutation_null.product_deviation(self.a.rank_moments, self.b.rank_moments)
             skew = p_values.skewness(self.a.rank_thirds, self.b.rank_thirds, deviation)
         elif self.a.classes <= p_values.SKEWED:
-            deviation = null.product_deviation(self.a.value_moments, self.b.value_moments)
+            deviation = permutation_null.product_deviation(self.a.value_moments, self.b.value_moments)
             skew = p_values.skewness(self.a.value_thirds, self.b.value_thirds, deviation)
         return replace(entry, p_value=p_values.upper_tail(entry.z, skew))
 
@@ -297,11 +311,11 @@ def _images(side: Side, shown: NDArray[np.intp]) -> Values:
     return np.ascontiguousarray(np.moveaxis(images, 0, 1))
 
 
-def _partners(side: Side, shown: NDArray[np.intp], bands: Sequence[structure.Band]) -> tuple[NDArray[Any], ...]:
+def _partners(side: Side, shown: NDArray[np.intp], bands: Sequence[ssim.Band]) -> tuple[NDArray[Any], ...]:
     """Return for each band what is needed of a matrix in several orders of its classes: four arrays."""
     images = _images(side, shown)
     parts = [band.of(images) for band in bands]
-    return tuple(array for part in parts for array in (2 * part, *structure.partner(structure.means(part))))
+    return tuple(array for part in parts for array in (2 * part, *ssim.partner(ssim.means(part))))
 
 
 def too_few(classes: int) -> str | None:

@@ -12,10 +12,10 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import structure
+from dsi_cli.metrics import ssim
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.structure import Band, Partner
+from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.ssim import Band, Partner
 
 LARGEST = 256
 """Above this many classes SSIM has a chance level, and a comparison all its draws, on request only."""
@@ -59,7 +59,7 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
     place[order] = np.arange(len(order))
     drawn = draws_of_classes(a.classes, draws, seed)
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
-    bands = list(structure.bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
+    bands = list(ssim.bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
     step = max(1, AT_ONCE // max(band.rows * band.columns for band in bands))
     for some in (slice(first, first + step) for first in range(0, draws, step)):
         found, counted = np.zeros(len(shown[some])), np.zeros(len(shown[some]))
@@ -69,7 +69,7 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
             twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
             # A class and its copy meet on the matrix's own diagonal, which is 0.
             x = a.scaled_single.take(pixels)
-            index = structure.index(structure.means(x, weight), Partner(*of_y), structure.window_means(x * twice, weight))
+            index = ssim.index(ssim.means(x, weight), Partner(*of_y), ssim.window_means(x * twice, weight))
             index *= share
             found += index.sum(axis=2).sum(axis=0, dtype=np.float64)
             counted += windows
@@ -88,12 +88,12 @@ def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Ima
     across = across + (np.arange(band.first, band.first + band.rows)[:, None] <= across)
     rows, columns = shown.T[band.first : band.first + band.rows, :, None], np.moveaxis(shown[:, across], 1, 0)
     counts = (rows != columns).astype(np.float32)
-    share = counts[structure.INNER] * band.times
+    share = counts[ssim.INNER] * band.times
     windows: Values = share.sum(axis=2).sum(axis=0, dtype=np.float64)
-    return (rows * classes + columns).astype(np.int32), share, structure.window_weights(counts), windows
+    return (rows * classes + columns).astype(np.int32), share, ssim.window_weights(counts), windows
 
 
 def _partner(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
     """Return a matrix, doubled, as some draws show it, ``(C, some, C-1)``, and what `structure.index` needs of it alone."""
     image = side.scaled_single.take(pixels)
-    return 2 * image, *structure.partner(structure.means(image, weight))
+    return 2 * image, *ssim.partner(ssim.means(image, weight))

@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import WSI_QUANTILE, bootstrap, dissimilarity, jackknife
+from dsi_cli.metrics import WSI_QUANTILE, bootstrap, idm, jackknife
 from dsi_cli.metrics.alignment import FEWEST_CLASSES, Pair
 from dsi_cli.metrics.jackknife import MEASURES
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.weights import max_wsi
+from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.wsi import max_wsi
 
 DRAWS = 1000
 Csm = NDArray[np.floating[Any]]
@@ -56,7 +56,7 @@ class Sides(NamedTuple):
     a: Csm
     b: Csm
     reliability: float = 1.0
-    """Of the two together: a correlation is divided by its square root (`dsi_cli.metrics.reliability`)."""
+    """Of the two together: a correlation is divided by its square root (`dsi_cli.metrics.split_half`)."""
 
 
 def alignment_difference(first: Sides, second: Sides, measure: str = "cosine") -> Difference:
@@ -111,7 +111,7 @@ def max_wsi_difference(
     Raises
     ------
     UsageError
-        The matrices differ in size; and as `dsi_cli.metrics.weights.max_wsi`.
+        The matrices differ in size; and as `dsi_cli.metrics.wsi.max_wsi`.
     """
     if first.shape != second.shape:
         raise UsageError(f"a difference needs matrices of one size; these have shapes {first.shape} and {second.shape}")
@@ -139,9 +139,9 @@ def idm_difference(
     Raises
     ------
     UsageError
-        As `dsi_cli.metrics.dissimilarity.idm`.
+        As `dsi_cli.metrics.idm.idm`.
     """
-    entries = [dissimilarity.idm(*one)["errors"] for one in (first, second)]
+    entries = [idm.idm(*one)["errors"] for one in (first, second)]
     unknown = next((entry.reason for entry in entries if entry.value is None), None)
     if unknown is not None:
         return Difference(entries[0].value, entries[1].value, reason=unknown)
@@ -229,7 +229,7 @@ def _between(below: Values, above: Values, share: Values) -> Values:
 def _idm_of(counts: NDArray[np.integer[Any]], csm: Csm, rng: np.random.Generator, draws: int) -> Values:
     """Return the IDM over mistakes of each draw of as many mistakes."""
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
-    rank = dissimilarity.similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
+    rank = idm.similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     wrong = np.asarray(counts)[np.ix_(kept, kept)] * (1 - np.eye(len(kept), dtype=np.int64))
     ranks, which = np.unique(rank, return_inverse=True)
     often = np.bincount(which.ravel(), weights=wrong.ravel())

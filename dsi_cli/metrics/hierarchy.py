@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics.dissimilarity import NORMAL_95, null_deviation, pooled_error
+from dsi_cli.metrics.idm import NORMAL_95, null_deviation, pooled_error
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Counts = NDArray[np.integer[Any]]

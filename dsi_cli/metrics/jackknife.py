@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.prepared import Side
 
 MEASURES = ("cosine", "pearson", "spearman")
 """The measures that have an interval."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsi_cli.metrics import null
+from dsi_cli.metrics import permutation_null
 from dsi_cli.metrics.measures import Values
 
 FEWEST_CLASSES = 20
@@ -38,7 +38,7 @@ class ThirdMoments(NamedTuple):
     @classmethod
     def of(cls, matrix: Values) -> ThirdMoments:
         """Return the sums of the symmetric part of a matrix ``(n, n)``; its diagonal plays no part."""
-        x = null.centred_off_diagonal((matrix + matrix.T) / 2)
+        x = permutation_null.centred_off_diagonal((matrix + matrix.T) / 2)
         squared = x * x
         rows, squares, cubes = x.sum(axis=1), squared.sum(axis=1), (squared * x).sum(axis=1)
         between = float(rows @ x @ rows)
@@ -63,7 +63,7 @@ def skewness(x: ThirdMoments, y: ThirdMoments, deviation: float) -> float:
 
     Parameters
     ----------
-    deviation : the standard deviation of ``S``, as `dsi_cli.metrics.null.product_deviation` returns it
+    deviation : the standard deviation of ``S``, as `dsi_cli.metrics.permutation_null.product_deviation` returns it
     """
     ways = [prod(range(x.classes - size + 1, x.classes + 1)) for size in _CLASSES]
     third = 8 * float((_TIMES * x.sums * y.sums / np.array(ways, dtype=np.float64)).sum())

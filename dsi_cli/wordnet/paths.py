@@ -102,7 +102,7 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
 
 
 class PathRows:
-    """The SCSM, its rows made on demand: a `dsi_cli.metrics.rows.Rows`.
+    """The SCSM, its rows made on demand: a `dsi_cli.metrics.blockwise.blocks.Rows`.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ from dsi_cli.analysis import memory_plan
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.engines import resources
-from dsi_cli.metrics import dissimilarity
+from dsi_cli.metrics import idm
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.runs import Run
 
@@ -147,7 +147,7 @@ def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: 
     assert set(near["kind"]) == {"ncsm", "ncsm_centred"}
     one = near[(near["kind"] == "ncsm") & (near["epoch"] == 2)]
     assert len(one) == len(NAMES) * (len(NAMES) - 1)
-    ranks = dissimilarity.similarity_ranks(expected)
+    ranks = idm.similarity_ranks(expected)
     assert_allclose(one["similarity"], expected[one["class_index"], one["neighbor"]], atol=1e-6)
     assert_allclose(one["rank"], ranks[one["class_index"], one["neighbor"]])
 

@@ -19,7 +19,7 @@ from dsi_cli.analysis.semantics.class_labels import label, without_labels
 from dsi_cli.analysis.semantics.hierarchy import open_tree
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.partial import partial
+from dsi_cli.metrics.partial_mantel import partial
 from dsi_cli.store import output
 from dsi_cli.store.runs import Run
 from dsi_cli.views import overview, series

@@ -17,7 +17,7 @@ from outputs import RUNS, assert_same_output, contents, curve, stored, stored_co
 
 import dsi_cli
 from dsi_cli.metrics import DEFAULT_MEASURES
-from dsi_cli.metrics.dissimilarity import VARIANTS
+from dsi_cli.metrics.idm import VARIANTS
 
 pytest_plugins = ("analysed",)
 

@@ -13,7 +13,7 @@ import dsi_cli.metrics as metrics
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import Alignment, alignments, order_among, sai
-from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.prepared import Side
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
 ALL = tuple(measure.name for measure in metrics.MEASURES)

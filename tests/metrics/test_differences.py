@@ -21,8 +21,8 @@ from dsi_cli.metrics.differences import (
     max_wsi_difference,
     mean_difference,
 )
-from dsi_cli.metrics.dissimilarity import idm
-from dsi_cli.metrics.weights import max_wsi
+from dsi_cli.metrics.idm import idm
+from dsi_cli.metrics.wsi import max_wsi
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dsi_cli.metrics import null, p_values
+from dsi_cli.metrics import p_values, permutation_null
 from dsi_cli.metrics.alignment import EXACT, alignments
 from dsi_cli.metrics.p_values import ThirdMoments, skewness, upper_tail
 
@@ -19,7 +19,7 @@ def symmetric(classes, seed, power=1):
 
 
 def centred(matrix):
-    return null.centred_off_diagonal(matrix.copy())
+    return permutation_null.centred_off_diagonal(matrix.copy())
 
 
 @pytest.mark.parametrize("classes", [6, 7])
@@ -31,7 +31,7 @@ def test_skewness_is_that_of_all_relabellings(classes, is_other_symmetric):
     sums = np.array(
         [(centred(x) * centred(y)[np.ix_(p, p)]).sum() for p in map(list, itertools.permutations(range(classes)))]
     )
-    deviation = null.product_deviation(null.Moments.of(x), null.Moments.of(y))
+    deviation = permutation_null.product_deviation(permutation_null.Moments.of(x), permutation_null.Moments.of(y))
     assert deviation == pytest.approx(sums.std())
     found = skewness(ThirdMoments.of(x), ThirdMoments.of(y), deviation)
     assert found == pytest.approx(stats.skew(sums), abs=1e-9)
@@ -49,7 +49,7 @@ def test_p_value_is_right_to_a_factor_of_1_2_down_to_one_in_a_thousand(seed):
     """A skewed statistic of 24 classes, compared with 200,000 relabellings."""
     x, y = np.exp(symmetric(24, seed) / 3), np.exp(symmetric(24, seed + 10) / 3)
     first, second = centred(x), centred(y)
-    deviation = null.product_deviation(null.Moments.of(x), null.Moments.of(y))
+    deviation = permutation_null.product_deviation(permutation_null.Moments.of(x), permutation_null.Moments.of(y))
     skew = skewness(ThirdMoments.of(x), ThirdMoments.of(y), deviation)
     rng = np.random.default_rng(seed)
     places = rng.permuted(np.tile(np.arange(24), (200_000, 1)), axis=1)

@@ -15,7 +15,7 @@ from outputs import ANIMALS, curve, stored, stored_counts, stored_reference
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import Sides, alignment_difference, idm_difference, max_wsi_difference
-from dsi_cli.metrics.weights import max_wsi
+from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.store.runs import Run
 from dsi_cli.views.comparison.between import between
 from dsi_cli.views.comparison.entrants import Entrant, entrants

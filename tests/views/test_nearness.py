@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from dsi_cli.metrics.dissimilarity import idm
+from dsi_cli.metrics.idm import idm
 from dsi_cli.views.nearness import Nearness, ranked
 
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.run_state import Matrices, RunState, Stored, made_from, said_of
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.rows import Walk
-from dsi_cli.metrics.survey import Survey, survey
+from dsi_cli.metrics.blockwise.blocks import Walk
+from dsi_cli.metrics.blockwise.wsi import Survey, survey
 from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import output, parquet
 from dsi_cli.store.output import WEIGHT

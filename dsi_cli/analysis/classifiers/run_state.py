@@ -26,7 +26,7 @@ from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, expl
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.labels import files as label_files
-from dsi_cli.metrics.survey import Survey
+from dsi_cli.metrics.blockwise.wsi import Survey
 from dsi_cli.remote import connecting
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.metrics.reliability import Reliability
-from dsi_cli.metrics.rows import Rows, Sums, Walk, Whole, sums
-from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.survey import Survey
+from dsi_cli.metrics.blockwise.blocks import Rows, Sums, Walk, Whole, sums
+from dsi_cli.metrics.blockwise.wsi import Survey
+from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.split_half import Reliability
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"

@@ -21,8 +21,8 @@ from dsi_cli.analysis.semantics.class_labels import Labelling, label
 from dsi_cli.analysis.semantics.references import Opened
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.rows import without_diagonal
-from dsi_cli.metrics.survey import nearest
+from dsi_cli.metrics.blockwise.blocks import without_diagonal
+from dsi_cli.metrics.blockwise.wsi import nearest
 from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import parquet, whole
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.semantics.prepared import Classes, Csm, Prepared, Semantics
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
-from dsi_cli.metrics import by_class, by_rows, jackknife
-from dsi_cli.metrics.rows import Walk
-from dsi_cli.metrics.side import Side
+from dsi_cli.metrics import class_alignment, jackknife
+from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
+from dsi_cli.metrics.blockwise.blocks import Walk
+from dsi_cli.metrics.prepared import Side
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -54,10 +55,10 @@ def tables(
     walk, pearson : how matrices are gone through that are not whole, and the correlation of each class's rows
     """
     labelling = semantics.labelling
-    if len(kept) < by_class.FEWEST_CLASSES:
+    if len(kept) < class_alignment.FEWEST_CLASSES:
         return
     if walk is None:
-        pearson, _ = by_class.of_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
+        pearson, _ = class_alignment.of_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
     elif pearson is None:
         return
     names = ("run", "epoch", "epochs_completed", "step")
@@ -67,7 +68,7 @@ def tables(
     varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
     columns = {
         "pearson": pearson,
-        "z": by_class.deviations(pearson),
+        "z": class_alignment.deviations(pearson),
         "pearson_without": _without_each(side, reference, kept),
     }
     varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
@@ -87,14 +88,14 @@ def _without_each(side: Side | None, reference: Prepared, kept: Classes) -> NDAr
     return jackknife.excess_without(side, reference.side(kept), "pearson")
 
 
-def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> by_class.Alignment:
+def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> class_alignment.Alignment:
     """Return the alignment of a group's classes among themselves."""
     if walk is None:
-        return by_class.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
-    if len(at) < by_class.FEWEST_CLASSES:
-        return by_class.too_few(len(at))
-    entry = by_rows.alignments(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
-    return by_class.Alignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+        return class_alignment.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
+    if len(at) < class_alignment.FEWEST_CLASSES:
+        return class_alignment.too_few(len(at))
+    entry = alignments_in_blocks(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
+    return class_alignment.Alignment(entry.value, entry.z, entry.reason if entry.z is None else None)
 
 
 class ByClass:

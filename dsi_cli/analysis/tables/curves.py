@@ -20,16 +20,18 @@ from dsi_cli.analysis.semantics.prepared import SCSM, Classes, Csm, Prepared, Se
 from dsi_cli.analysis.tables import class_alignment
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, Log
-from dsi_cli.metrics import WSI_QUANTILE, alignment, dissimilarity, hierarchy, partial, ranked_rows
-from dsi_cli.metrics import by_rows as sums
-from dsi_cli.metrics import weights as wsi
+from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
+from dsi_cli.metrics.blockwise.blocks import Walk
+from dsi_cli.metrics.blockwise.idm import idm_in_blocks
+from dsi_cli.metrics.blockwise.wsi import survey
 from dsi_cli.metrics.hierarchy import Judgement
+from dsi_cli.metrics.idm import VARIANTS, Dissimilarity, idm
+from dsi_cli.metrics.idm import nothing as no_idm
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.reliability import reliability
-from dsi_cli.metrics.rows import Walk
-from dsi_cli.metrics.side import Side
-from dsi_cli.metrics.survey import survey
+from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.split_half import reliability
 from dsi_cli.similarity import LARGEST_WHOLE
 from dsi_cli.similarity.confusion import classes_with_samples
 from dsi_cli.similarity.weights import Cosines
@@ -107,7 +109,7 @@ def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
     place = {"split": split, "reason": reason}
     return [
         point(record, metric="accuracy", **place),
-        *(point(record, metric="idm", of="ncsm", variant=one, **place) for one in dissimilarity.VARIANTS),
+        *(point(record, metric="idm", of="ncsm", variant=one, **place) for one in VARIANTS),
     ]
 
 
@@ -218,7 +220,7 @@ def _entries_by_rows(
         reason = alignment.too_few(len(kept))
         return {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}, None
     known = first.sums(kept, walk), second.sums(kept, walk)
-    return sums.alignments(first.rows(kept), second.rows(kept), options.measures, walk, known)
+    return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, known)
 
 
 def missing_reference(csm: Csm, reference: Prepared, record: Record, options: Options) -> list[Row]:
@@ -251,9 +253,9 @@ def _partial(own: Csm, first: Prepared, given: Prepared, options: Options, by_ro
     if missing is None and by_rows is not None:
         missing = f"a partial correlation needs {by_rows.walk.lacking}"
     if missing is not None:
-        return Alignment(partial.NAME, classes_used=len(kept), reason=missing)
+        return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=missing)
     a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, given.csm))
-    return partial.partial(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
+    return partial_mantel.partial(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
 
 
 class _Sides:
@@ -331,19 +333,19 @@ def _dissimilarity_rows(
     assert answer.counts is not None
     counts = answer.counts
 
-    def idm(csm: Csm) -> dict[str, dissimilarity.Dissimilarity]:
+    def idm_by(csm: Csm) -> dict[str, Dissimilarity]:
         if by_rows is None:
-            return dissimilarity.idm(counts, csm.matrix)
+            return idm(counts, csm.matrix)
         from scipy.sparse import csr_array
 
-        return ranked_rows.idm(csr_array(counts), csm.rows(csm.classes), csm.classes, by_rows.walk, by_rows.scratch)
+        return idm_in_blocks(csr_array(counts), csm.rows(csm.classes), csm.classes, by_rows.walk, by_rows.scratch)
 
     rows: list[Row] = []
     for csm in found:
         if csm.kind != "ccsm" and csm.split in (None, answer.split):
-            rows += _idm_rows(record, answer, csm.kind, idm(csm))
+            rows += _idm_rows(record, answer, csm.kind, idm_by(csm))
     for reference in semantics.references:
-        entries = idm(reference.csm) if reference.missing is None else dissimilarity.nothing(reference.missing)
+        entries = idm_by(reference.csm) if reference.missing is None else no_idm(reference.missing)
         rows += [row | {"reference": reference.name} for row in _idm_rows(record, answer, SCSM, entries)]
     return rows
 
@@ -379,9 +381,7 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
     ]
 
 
-def _idm_rows(
-    record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, dissimilarity.Dissimilarity]
-) -> list[Row]:
+def _idm_rows(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, Dissimilarity]) -> list[Row]:
     """Return the rows of an IDM by one matrix."""
     return [point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
 

@@ -1,7 +1,7 @@
 """Class similarity matrices whose rows are made on demand, block by block, because the whole matrix would not fit into memory.
 
 ``Rows`` is what such a matrix offers, ``Walk`` goes through its blocks, and ``Sums`` is what its values add up to. From the sums of
-two matrices follow the metrics of `dsi_cli.metrics.by_rows`.
+two matrices follow the metrics of `dsi_cli.metrics.blockwise.alignment`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import null
+from dsi_cli.metrics import permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
-from dsi_cli.metrics.side import ROUNDING
+from dsi_cli.metrics.prepared import ROUNDING
 
 Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
@@ -141,9 +141,9 @@ class Sums:
         return (total - self.number * low) / reach, squares / reach**2
 
     @property
-    def moments(self) -> null.Moments:
+    def moments(self) -> permutation_null.Moments:
         """Mantel's sums of the values, not scaled."""
-        return null.Moments.of_sums(self.rows, self.columns, self.squares, self.crossed)
+        return permutation_null.Moments.of_sums(self.rows, self.columns, self.squares, self.crossed)
 
 
 Part = tuple[Values, Values, float, float, float, float, float]

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import measures, null
+from dsi_cli.metrics import measures, permutation_null
 from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
@@ -89,8 +89,8 @@ def of_group(a: Csm, b: Csm) -> Alignment:
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return Alignment(reason=SAME_THROUGHOUT)
-    first, second = map(null.Moments.of, square)
-    deviation = null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
+    first, second = map(permutation_null.Moments.of, square)
+    deviation = permutation_null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
     pearson = measures.pearson(x, y)
     if deviation == 0:
         return Alignment(pearson, reason="every relabelling gives the same value, so there is no z")

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import rows
+from dsi_cli.metrics.blockwise import blocks
+from dsi_cli.metrics.blockwise.blocks import Indices, Rows, Sums, Walk, without_diagonal
 from dsi_cli.metrics.measures import Values, mid_ranks
-from dsi_cli.metrics.rows import Indices, Rows, Sums, Walk, without_diagonal
-from dsi_cli.metrics.weights import upper_tails
+from dsi_cli.metrics.wsi import upper_tails
 
 
 class Nearest(NamedTuple):
@@ -51,18 +51,18 @@ def survey(matrix: Rows, walk: Walk, quantiles: Sequence[float] = (), neighbors:
     """
     names = [(kind, quantile) for quantile in quantiles for kind in ("max", "min")]
 
-    def of_block(start: int, stop: int) -> tuple[rows.Part, list[Values], Nearest | None]:
+    def of_block(start: int, stop: int) -> tuple[blocks.Part, list[Values], Nearest | None]:
         block = matrix.block(start, stop)
         off = without_diagonal(block, start)
         exact = off.astype(np.float64)
         tails = [upper_tails(exact, q) if kind == "max" else -upper_tails(-exact, q) for kind, q in names]
         found = nearest(off, neighbors, start) if neighbors else None
-        return rows.sums_of_block(matrix, block, start), tails, found
+        return blocks.sums_of_block(matrix, block, start), tails, found
 
     parts, tails, near = zip(*walk.over(matrix.size, of_block), strict=True)
     wsi = {name: float(np.concatenate(column).mean()) for name, column in zip(names, zip(*tails, strict=True), strict=True)}
     whole = Nearest(*(np.concatenate(column) for column in zip(*near, strict=True))) if neighbors else None
-    return Survey(rows.joined(parts), wsi, whole)
+    return Survey(blocks.joined(parts), wsi, whole)
 
 
 def nearest(values: NDArray[Any], count: int, start: int) -> Nearest:

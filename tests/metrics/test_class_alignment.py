@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.metrics.by_class import of_classes, of_group
+from dsi_cli.metrics.class_alignment import of_classes, of_group
 
 
 def random_csm(rng, classes, *, symmetric=True):

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from dsi_cli.metrics import DISTANCES, MEASURES, null
+from dsi_cli.metrics import DISTANCES, MEASURES, permutation_null
 from dsi_cli.metrics.alignment import alignments
 
 ALL = tuple(measure.name for measure in MEASURES)
@@ -86,17 +86,25 @@ def test_at_7_classes_all_relabellings_are_tried_too(make_pair, measure):
 def test_mantels_deviation_equals_full_enumeration(make_pair, kind, classes):
     a, b = (oracles.scaled_square(matrix) for matrix in make_pair(kind, classes))
     expected = products(a, b).std()
-    assert_allclose(null.product_deviation(null.Moments.of(a), null.Moments.of(b)), expected, rtol=1e-9)
+    assert_allclose(
+        permutation_null.product_deviation(permutation_null.Moments.of(a), permutation_null.Moments.of(b)),
+        expected,
+        rtol=1e-9,
+    )
     for matrix in (a, b):  # the diagonal plays no part
         np.fill_diagonal(matrix, 7.0)
-    assert_allclose(null.product_deviation(null.Moments.of(a), null.Moments.of(b)), expected, rtol=1e-9)
+    assert_allclose(
+        permutation_null.product_deviation(permutation_null.Moments.of(a), permutation_null.Moments.of(b)),
+        expected,
+        rtol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
 def test_mantels_deviation_scales_with_the_values(make_pair, scale):
     a, b = (oracles.scaled_square(matrix) for matrix in make_pair("asymmetric", 9))
-    expected = null.product_deviation(null.Moments.of(a), null.Moments.of(b))
-    found = null.product_deviation(null.Moments.of(scale * a), null.Moments.of(b))
+    expected = permutation_null.product_deviation(permutation_null.Moments.of(a), permutation_null.Moments.of(b))
+    found = permutation_null.product_deviation(permutation_null.Moments.of(scale * a), permutation_null.Moments.of(b))
     assert_allclose(found, scale * expected, rtol=1e-9)
 
 
@@ -137,7 +145,11 @@ def test_maes_mean_equals_brute_force(make_pair, kind, classes):
 def test_mean_absolute_difference_of_unequal_lengths():
     x, y = np.array([-1.0, 0.5, 0.5, 2.0]), np.array([0.5, 0.75, 3.0])
     expected = np.abs(x[:, None] - y).mean()
-    assert_allclose([null.mean_absolute_difference(x, y), null.mean_absolute_difference(y, x)], expected, rtol=1e-12)
+    assert_allclose(
+        [permutation_null.mean_absolute_difference(x, y), permutation_null.mean_absolute_difference(y, x)],
+        expected,
+        rtol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -219,7 +231,7 @@ def test_one_permutation_has_no_deviation(make_pair):
 
 
 def test_every_relabelling_once():
-    orders = null.every_relabelling(5)
+    orders = permutation_null.every_relabelling(5)
     assert orders[0].tolist() == [0, 1, 2, 3, 4]
     assert sorted(map(tuple, orders)) == sorted(itertools.permutations(range(5)))
 

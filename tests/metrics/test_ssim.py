@@ -8,9 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 from skimage.metrics import structural_similarity
 
-from dsi_cli.metrics import structure
 from dsi_cli.metrics.measures import off_diagonal
-from dsi_cli.metrics.structure import INNER, SMALLEST, index, means, partner, window_means, window_weights
+from dsi_cli.metrics.ssim import INNER, SMALLEST, bands, index, means, partner, window_means, window_weights
 
 
 def images(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,12 +98,12 @@ def test_bands_of_symmetric_matrices_say_what_whole_images_do(classes):
     x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
     x, y = (off_diagonal(m)[:, None] for m in (x, 0.5 * x + 0.5 * y))
     counted, found = 0.0, 0.0
-    for band in structure.bands(classes, is_symmetric=True):
+    for band in bands(classes, is_symmetric=True):
         a, b = band.of(x), band.of(y)
         found += band.summed(index(means(a), partner(means(b)), window_means(2 * a * b)))[0]
         counted += float(band.times.sum())
     assert counted == (classes - 10) * (classes - 11)
     assert_allclose(found / counted, scikit_image(x[:, 0], y[:, 0]), rtol=1e-9)
-    (whole,) = structure.bands(classes, is_symmetric=False)
+    (whole,) = bands(classes, is_symmetric=False)
     assert whole.of(x).shape == (classes, 1, classes - 1)
     assert whole.times.sum() == counted

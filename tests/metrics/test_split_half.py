@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.reliability import reliability
+from dsi_cli.metrics.split_half import reliability
 
 
 def mistaken(classes: int, samples: int, seed: int, *, noise: float = 0.0):

@@ -14,11 +14,11 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.metrics import dissimilarity, null
-from dsi_cli.metrics.dissimilarity import Cells, Dissimilarity
+from dsi_cli.metrics import permutation_null
+from dsi_cli.metrics.blockwise.blocks import Indices, Rows, Single, Walk, without_diagonal
+from dsi_cli.metrics.idm import Cells, Dissimilarity, idm, nothing, variants, why_nothing
 from dsi_cli.metrics.measures import Values, mid_ranks
-from dsi_cli.metrics.null import Moments
-from dsi_cli.metrics.rows import Indices, Rows, Single, Walk, without_diagonal
+from dsi_cli.metrics.permutation_null import Moments
 
 AT_ONCE = 16
 """The number of rows that are ranked at once: as many as the processor's cache holds."""
@@ -26,8 +26,10 @@ Doubled = NDArray[np.integer[Any]]
 """Twice the mid-ranks, which are whole numbers."""
 
 
-def idm(counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None) -> dict[str, Dissimilarity]:
-    """Return the IDM of confusion counts by a matrix, as `dsi_cli.metrics.dissimilarity.idm` does.
+def idm_in_blocks(
+    counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None
+) -> dict[str, Dissimilarity]:
+    """Return the IDM of confusion counts by a matrix, as `dsi_cli.metrics.idm.idm` does.
 
     Parameters
     ----------
@@ -41,14 +43,14 @@ def idm(counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path |
     present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
     kept = classes[present]
     counts = counts.tocsr()[kept][:, kept]
-    missing = dissimilarity.why_nothing(len(kept), int(counts.sum()))
+    missing = why_nothing(len(kept), int(counts.sum()))
     if missing is not None:
-        return dissimilarity.nothing(missing, len(kept), int(counts.sum()))
+        return nothing(missing, len(kept), int(counts.sum()))
     matrix = matrix if len(kept) == matrix.size else matrix.take(np.flatnonzero(present))
-    if len(kept) <= null.ENUMERATED:
-        return dissimilarity.idm(counts.toarray(), matrix.block(0, matrix.size))
+    if len(kept) <= permutation_null.ENUMERATED:
+        return idm(counts.toarray(), matrix.block(0, matrix.size))
     cells, moments = _ranked(counts.tocoo(), matrix, walk, scratch)
-    return dissimilarity.variants(cells, lambda weight: null.product_deviation(_of_cells(weight, cells), moments))
+    return variants(cells, lambda weight: permutation_null.product_deviation(_of_cells(weight, cells), moments))
 
 
 def doubled_ranks(block: Single, start: int) -> Doubled:

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.partial import NAME, partial, residual
+from dsi_cli.metrics.partial_mantel import NAME, partial, residual
 
 
 def three(classes, seed=0):

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsi_cli.metrics import DEFAULT_MEASURES, side
+from dsi_cli.metrics import DEFAULT_MEASURES, prepared
 from dsi_cli.metrics.alignment import Pair
-from dsi_cli.metrics.side import Side
+from dsi_cli.metrics.prepared import Side
 
 
 @pytest.mark.parametrize("kind", ["symmetric", "asymmetric"])
 @pytest.mark.parametrize("room", [None, 3000])
 def test_a_prepared_side_gives_each_partner_what_a_fresh_one_gives(make_pair, kind, room, monkeypatch):
     if room is not None:
-        monkeypatch.setattr(side, "ROOM", room)
+        monkeypatch.setattr(prepared, "ROOM", room)
     (a, b), (other, _) = make_pair(kind, 14), make_pair("asymmetric", 14)
     order = np.random.default_rng(0).permutation(14)
     lasting = Side(b)

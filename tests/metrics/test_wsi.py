@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import WSI_QUANTILE
-from dsi_cli.metrics.weights import max_wsi, mean_wsi, min_wsi
+from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
 
 QUANTILES = (0.0, 0.5, 0.7, 0.9, 0.95, 0.99, 1.0)
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import null
+from dsi_cli.metrics import permutation_null
 from dsi_cli.metrics.measures import Values, mid_ranks, off_diagonal
 
 Indices = NDArray[np.intp]
@@ -207,10 +207,10 @@ def _variant(variant: str, weight: Values, cells: Cells, deviation: Callable[[Va
 
 def null_deviation(weight: Values, rank: Values) -> float:
     """Return the deviation of ``sum_ij weight_ij rank_ij`` over all relabellings of the classes of ``rank``, exact."""
-    if len(rank) <= null.ENUMERATED:
-        sums = [float((weight * rank[np.ix_(p, p)]).sum()) for p in null.every_relabelling(len(rank))]
+    if len(rank) <= permutation_null.ENUMERATED:
+        sums = [float((weight * rank[np.ix_(p, p)]).sum()) for p in permutation_null.every_relabelling(len(rank))]
         return float(np.std(sums))
-    return null.product_deviation(null.Moments.of(weight), null.Moments.of(rank))
+    return permutation_null.product_deviation(permutation_null.Moments.of(weight), permutation_null.Moments.of(rank))
 
 
 def pooled_error(counts: Values, rank: Values) -> float:

@@ -11,9 +11,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import csr_array
 
-from dsi_cli.metrics import DEFAULT_MEASURES, alignment, by_class, by_rows, dissimilarity, ranked_rows, weights
-from dsi_cli.metrics.rows import TOO_MANY_CLASSES, Walk, Whole, rows_within, sums, without_diagonal
-from dsi_cli.metrics.survey import nearest, survey
+from dsi_cli.metrics import DEFAULT_MEASURES, alignment, class_alignment, idm, wsi
+from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
+from dsi_cli.metrics.blockwise.blocks import TOO_MANY_CLASSES, Walk, Whole, rows_within, sums, without_diagonal
+from dsi_cli.metrics.blockwise.idm import doubled_ranks, idm_in_blocks
+from dsi_cli.metrics.blockwise.wsi import nearest, survey
 from dsi_cli.similarity.weights import weight_similarity
 
 Matrix = npt.NDArray[np.float32]
@@ -61,7 +63,7 @@ def require_same(found: Any, expected: Any, but: tuple[str, ...] = ()) -> None:
 def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(classes: int, first: str, second: str) -> None:
     a, b = MATRICES[first](classes), MATRICES[second](classes)
     expected = alignment.alignments(a, b, permutations=0, draws=0)
-    found, pearson = by_rows.alignments(Whole(a), Whole(b), DEFAULT_MEASURES, WALK)
+    found, pearson = alignments_in_blocks(Whole(a), Whole(b), DEFAULT_MEASURES, WALK)
     assert list(found) == list(expected)
     for name, entry in found.items():
         if name in ("cosine", "mse", "pearson"):
@@ -71,14 +73,14 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
             assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
         assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
     assert pearson is not None
-    assert_allclose(pearson, by_class.of_classes(a, b)[0], rtol=1e-9)
+    assert_allclose(pearson, class_alignment.of_classes(a, b)[0], rtol=1e-9)
 
 
 def test_sums_that_are_known_are_used() -> None:
     a, b = cosines(20), tied(20)
     known = sums(Whole(a), WALK), sums(Whole(b), WALK)
-    found, _ = by_rows.alignments(Whole(a), Whole(b), ["pearson"], WALK, known)
-    assert found == by_rows.alignments(Whole(a), Whole(b), ["pearson"], WALK)[0]
+    found, _ = alignments_in_blocks(Whole(a), Whole(b), ["pearson"], WALK, known)
+    assert found == alignments_in_blocks(Whole(a), Whole(b), ["pearson"], WALK)[0]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_sums_that_are_known_are_used() -> None:
 )
 def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) -> None:
     other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
-    found, pearson = by_rows.alignments(Whole(cosines(classes)), Whole(other), ["cosine", "ssim"], WALK)
+    found, pearson = alignments_in_blocks(Whole(cosines(classes)), Whole(other), ["cosine", "ssim"], WALK)
     assert pearson is None
     assert (found["cosine"].reason or "").startswith(reason)
     assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
@@ -99,7 +101,7 @@ def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) ->
 def test_a_row_of_one_value_has_no_correlation() -> None:
     a, b = cosines(40), tied(40)
     b[5, :], b[:, 5] = 0.25, 0.25
-    _, pearson = by_rows.alignments(Whole(a), Whole(b), ["cosine"], WALK)
+    _, pearson = alignments_in_blocks(Whole(a), Whole(b), ["cosine"], WALK)
     assert pearson is not None
     assert list(np.flatnonzero(np.isnan(pearson))) == [5]
 
@@ -108,11 +110,11 @@ def test_a_row_of_one_value_has_no_correlation() -> None:
 def test_wsi_and_nearest_are_those_of_the_whole_matrix(kind: str) -> None:
     matrix = MATRICES[kind](50)
     found = survey(Whole(matrix), WALK, (0.95, 0.5), 6)
-    assert found.mean_wsi == pytest.approx(weights.mean_wsi(matrix), abs=1e-12)
+    assert found.mean_wsi == pytest.approx(wsi.mean_wsi(matrix), abs=1e-12)
     for quantile in (0.95, 0.5):
-        assert found.wsi["max", quantile] == pytest.approx(weights.max_wsi(matrix, quantile), abs=1e-12)
-        assert found.wsi["min", quantile] == pytest.approx(weights.min_wsi(matrix, quantile), abs=1e-12)
-    ranks = dissimilarity.similarity_ranks(matrix)
+        assert found.wsi["max", quantile] == pytest.approx(wsi.max_wsi(matrix, quantile), abs=1e-12)
+        assert found.wsi["min", quantile] == pytest.approx(wsi.min_wsi(matrix, quantile), abs=1e-12)
+    ranks = idm.similarity_ranks(matrix)
     assert found.nearest is not None
     off = np.where(np.eye(50, dtype=bool), -np.inf, matrix)
     assert_array_equal(found.nearest.neighbor, np.argsort(-off, axis=1, kind="stable")[:, :6])
@@ -144,17 +146,17 @@ def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
     lacking = matrix.copy()
     lacking[1, :], lacking[:, 1] = np.nan, np.nan
     for one in (counts, np.diag(rng.integers(1, 4, classes)), np.zeros_like(counts)):
-        expected = dissimilarity.idm(one, lacking)
-        found = ranked_rows.idm(csr_array(one), Whole(matrix[np.ix_(known, known)]), known, WALK)
-        for variant in dissimilarity.VARIANTS:
+        expected = idm.idm(one, lacking)
+        found = idm_in_blocks(csr_array(one), Whole(matrix[np.ix_(known, known)]), known, WALK)
+        for variant in idm.VARIANTS:
             require_same(found[variant], expected[variant])
 
 
 def test_ranks_of_rows_are_the_mid_ranks() -> None:
     matrix = tied(23)
     matrix[2, 4], matrix[2, 5] = 0.0, -0.0
-    found = np.concatenate([ranked_rows.doubled_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
-    assert_array_equal(found / 2, dissimilarity.similarity_ranks(matrix))
+    found = np.concatenate([doubled_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
+    assert_array_equal(found / 2, idm.similarity_ranks(matrix))
 
 
 def test_rows_of_a_block_fit_the_budget() -> None:

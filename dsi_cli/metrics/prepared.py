@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics import measures, null, p_values
+from dsi_cli.metrics import measures, p_values, permutation_null
 from dsi_cli.metrics.measures import Values
 
 Csm = NDArray[np.floating[Any]]
@@ -159,14 +159,14 @@ class Side:
         return np.array_equal(self.matrix, self.matrix.T)
 
     @made_once
-    def value_moments(self) -> null.Moments:
+    def value_moments(self) -> permutation_null.Moments:
         """Mantel's sums of the scaled values."""
-        return null.Moments.of(self.scaled_square, is_symmetric=self.is_symmetric)
+        return permutation_null.Moments.of(self.scaled_square, is_symmetric=self.is_symmetric)
 
     @made_once
-    def rank_moments(self) -> null.Moments:
+    def rank_moments(self) -> permutation_null.Moments:
         """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
-        return null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
+        return permutation_null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
 
     @made_once
     def value_thirds(self) -> p_values.ThirdMoments:

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dsi_cli.metrics import alignment, by_class, null
+from dsi_cli.metrics import alignment, class_alignment, permutation_null
 from dsi_cli.metrics.alignment import Alignment
+from dsi_cli.metrics.blockwise.blocks import Rows, Sums, Walk, sums, without_diagonal
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.rows import Rows, Sums, Walk, sums, without_diagonal
 
 MEASURES = ("cosine", "mse", "pearson")
 
@@ -34,7 +34,7 @@ class Side(NamedTuple):
         return values
 
 
-def alignments(
+def alignments_in_blocks(
     first: Rows, second: Rows, which: Sequence[str], walk: Walk, known: tuple[Sums | None, Sums | None] = (None, None)
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the SAI of two matrices by each measure, and the correlation of each of their rows.
@@ -49,7 +49,7 @@ def alignments(
     -------
     entries : dict
     pearson : (C,)
-        As `dsi_cli.metrics.by_class.of_classes` gives it; None if the two cannot be aligned.
+        As `dsi_cli.metrics.class_alignment.of_classes` gives it; None if the two cannot be aligned.
     """
     a, b = (Side(one, its or sums(one, walk)) for one, its in zip((first, second), known, strict=True))
     missing = alignment.too_few(first.size)
@@ -60,7 +60,7 @@ def alignments(
 
     def of_block(start: int, stop: int) -> tuple[float, Values]:
         x, y = a.scaled(start, stop), b.scaled(start, stop)
-        return float(np.einsum("ij,ij->", x, y)), by_class.of_rows(x, y)
+        return float(np.einsum("ij,ij->", x, y)), class_alignment.of_rows(x, y)
 
     products, pearson = zip(*walk.over(first.size, of_block), strict=True)
     entries = {name: _entry(name, a.sums, b.sums, sum(products), walk.lacking) for name in which}
@@ -73,7 +73,7 @@ def _entry(name: str, a: Sums, b: Sums, product: float, lacking: str) -> Alignme
         return Alignment(name, classes_used=len(a.rows), reason=f"this measure needs {lacking}")
     first, second = a.scaled, b.scaled
     value = _value(name, a.number, first, second, product)
-    deviation = null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
+    deviation = permutation_null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
     mean, std = alignment.chance_level(name, a.number, first, second, deviation)
     entry = Alignment(name, value, mean, std, classes_used=len(a.rows))
     return alignment.finished(entry, f"a ceiling, an interval and a p-value need {lacking}")

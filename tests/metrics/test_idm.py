@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.dissimilarity import idm, similarity_ranks
+from dsi_cli.metrics.idm import idm, similarity_ranks
 
 RNG = np.random.default_rng(5)
 
