@@ -21,7 +21,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves, phase_bands
 from dsi_cli.figures.catalogue import Asked, entry
 from dsi_cli.figures.style import DIVERGING, SEQUENTIAL, Style, using
-from dsi_cli.views import series
+from dsi_cli.queries import curve_panels
 
 IMAGES = Path(__file__).parent / "images"
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -61,10 +61,10 @@ ALIGNMENT = IMAGES / "alignment.png"
 def alignment(run: Run, style: Style) -> Figure:
     """Return the README's first picture: the SAI with WordNet of both runs beside each other, chance levels and phases."""
     figure, (width, height) = curves.grid(style, 2)
-    kinds = [kind for kind in series.PANELS if kind.name == "sai"]
+    kinds = [kind for kind in curve_panels.PANELS if kind.name == "sai"]
     said = {}
     for axes, name, title in zip(figure.axes, (CNN, VIT), ("small CNN", "tiny ViT"), strict=True):
-        (panel,) = series.panels(run, [name], None, kinds)
+        (panel,) = curve_panels.panels(run, [name], None, kinds)
         one = panel.series[0]
         drawing.curve(axes, one, panel, drawing.look(0), one.label)
         drawing.finish(axes, [one], panel)

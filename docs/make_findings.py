@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli import Run, open_run, reliability
 from dsi_cli.metrics.differences import Difference, Sides, alignment_difference, idm_difference, max_wsi_difference
-from dsi_cli.views.phases import PARTS
+from dsi_cli.queries.phases import PARTS
 
 PAGE = Path(__file__).parent / "findings.md"
 RUNS = {"cifar100-cnn": "CNN", "cifar100-vit": "ViT"}

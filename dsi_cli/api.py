@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
-from dsi_cli.remote import names, urls
+from dsi_cli.remote import local_names, urls
 from dsi_cli.store import output
 
 _Path = str | PathLike[str]
@@ -151,12 +151,12 @@ def analyze(
 @contextmanager
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
-    from dsi_cli.remote.copies import TemporaryFolder
+    from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.store.mirror import Mirror
 
     kept = TemporaryFolder()
     folder = kept.path
-    with names.shown_as_urls(folder), ExitStack() as stack:
+    with local_names.shown_as_urls(folder), ExitStack() as stack:
         options = _fetched(options, folder)
         if urls.scheme_of(out) is None:
             yield Path(urls.local_path(out)), options, kept
@@ -168,15 +168,15 @@ def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterato
 
 
 def _fetched(options: Options, folder: Path) -> Options:
-    from dsi_cli.remote import copies
+    from dsi_cli.remote import download
 
     def here(text: str | None, to: Path = folder) -> str | None:
-        return None if text is None else copies.here(text, to)
+        return None if text is None else download.here(text, to)
 
     said = options.evaluation
-    test, train = (here(spec, copies.cache()) for spec in (said.test, said.train))
+    test, train = (here(spec, download.cache()) for spec in (said.test, said.train))
     said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
-    references = tuple(copies.here(one, folder) for one in options.references)
+    references = tuple(download.here(one, folder) for one in options.references)
     return replace(
         options,
         labels=here(options.labels),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dsi_cli.store import runs
 
 if TYPE_CHECKING:
-    from dsi_cli.report.card import ReportFrame
+    from dsi_cli.report.notebook_card import ReportFrame
 
 
 class Run(runs.Run):
@@ -30,7 +30,7 @@ class Run(runs.Run):
     """
 
     def _repr_html_(self) -> str:
-        from dsi_cli.report.card import card
+        from dsi_cli.report.notebook_card import card
 
         return card(self)
 
@@ -46,6 +46,6 @@ class Run(runs.Run):
         UsageError
             The folder has no report yet.
         """
-        from dsi_cli.report.card import report_frame
+        from dsi_cli.report.notebook_card import report_frame
 
         return report_frame(self, height)

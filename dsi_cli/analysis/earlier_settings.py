@@ -17,7 +17,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
-from dsi_cli.remote import copies, names, urls
+from dsi_cli.remote import download, local_names, urls
 
 NONE = "none"
 """The value that removes a setting, as in ``--labels none``."""
@@ -184,7 +184,7 @@ def _lasting(spec: str | None) -> str | None:
     path = Path(spec.removeprefix(before))
     if not _exists(path):
         return spec
-    address = names.address(path)
+    address = local_names.address(path)
     return before + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
 
 
@@ -204,7 +204,7 @@ def _here(name: str, value: Any) -> Any:
     before = next((kind for kind in _COUNTS if value.startswith(kind)), "")
     rest = value.removeprefix(before)
     if urls.scheme_of(rest):
-        return before + copies.here(rest, copies.cache())
+        return before + download.here(rest, download.cache())
     if Path(rest).is_absolute() and not _exists(Path(rest)):
         flag = FLAGS.get(name, "--reference")
         without = f", or {flag} {NONE} to go without" if name in ("labels", "mapping", "taxonomy") else ""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.report import contents, document
+from dsi_cli.report import html, page_data
 from dsi_cli.store import output, whole
 from dsi_cli.store.runs import Run
 from dsi_cli.store.schema import TABLES
@@ -95,8 +95,8 @@ def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
         _log.debug("%s is up to date", file)
         return file
     run = Run(out)
-    found = contents.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
-    page = document.render(found, out.resolve().name, digest)
+    found = page_data.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
+    page = html.render(found, out.resolve().name, digest)
     whole.write(file, page.encode(), scratch)
     _log.debug("%s: %d characters", file, len(page))
     return file
@@ -118,8 +118,8 @@ def digest_of(out: Path) -> str:
     The tables at the top are read; of the files of an epoch the names count, since the curves table says what they were made from.
     """
     found = hashlib.sha256(__version__.encode())
-    for name in document.PARTS:
-        found.update(document.part(name).encode())
+    for name in html.PARTS:
+        found.update(html.part(name).encode())
     for path in sorted(out.glob("*.parquet")):
         found.update(path.read_bytes())
     for table in TABLES:
@@ -135,5 +135,5 @@ def digest_in(file: Path) -> str | None:
             head = page.read(HEAD).decode(errors="replace")
     except OSError:
         return None
-    found = re.search(rf'name="{document.DIGEST}" content="([0-9a-f]+)"', head)
+    found = re.search(rf'name="{html.DIGEST}" content="([0-9a-f]+)"', head)
     return found[1] if found else None

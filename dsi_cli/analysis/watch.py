@@ -20,7 +20,7 @@ from dsi_cli.analysis.summary import Summary
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet import net

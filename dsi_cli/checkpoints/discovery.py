@@ -23,11 +23,11 @@ from dsi_cli.checkpoints.epochs import is_step_folder, natural
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
 from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import CheckpointError, UsageError, nearest
-from dsi_cli.remote import places, urls
-from dsi_cli.remote.places import Place
+from dsi_cli.remote import locations, urls
+from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.paths import RemotePath
+    from dsi_cli.remote.remote_path import RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -166,7 +166,7 @@ def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
 
 
 def _remote(url: str) -> list[RemotePath]:
-    found = places.matching(url)
+    found = locations.matching(url)
     if not found:
         raise UsageError(f"no such file or folder: {urls.shown(url)}")
     return sorted(found, key=lambda one: natural(str(one)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.formats import Content, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 BASES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
 """The files of a base model, the best first."""

@@ -34,7 +34,7 @@ from dsi_cli.errors import (
     PendingError,
     UnreadableError,
 )
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from dsi_cli.checkpoints import tensorboard_events
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.errors import CheckpointError, UsageError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
 _LARGEST = 64 << 20

@@ -13,9 +13,9 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
-    from dsi_cli.views.comparison.between import Between
-    from dsi_cli.views.comparison.equal import Equal
-    from dsi_cli.views.comparison.whole import Asked, Comparison
+    from dsi_cli.queries.comparison.compare import Asked, Comparison
+    from dsi_cli.queries.comparison.cross_alignment import Between
+    from dsi_cli.queries.comparison.equal_accuracy import Equal
 
 MOST_TABLES = 6
 """Pairs of runs whose differences are shown in full."""
@@ -68,8 +68,8 @@ def compare(
     dsi compare cnn-out vit-out --html comparison.html
     dsi compare dsi-demo -o figures  # the runs of one output
     """
-    from dsi_cli.views.comparison.whole import MEASURES, Asked
-    from dsi_cli.views.comparison.whole import compare as compared
+    from dsi_cli.queries.comparison.compare import MEASURES, Asked
+    from dsi_cli.queries.comparison.compare import compare as compared
 
     asked = Asked(run or (), group, tolerance, split, measure or MEASURES, draws)
     _require_places(out, as_format, html)
@@ -95,15 +95,15 @@ def compare(
 
 def _page(comparison: Comparison, asked: Asked, outputs: list[Path], out: Path | None, html: Path | None) -> str | None:
     """Write the page where it is asked for, and return its path."""
-    from dsi_cli.report import compared
+    from dsi_cli.report import comparison_page
 
-    path = html or (None if out is None else out / compared.FILE)
-    return None if path is None else str(compared.save(comparison, asked, outputs, path))
+    path = html or (None if out is None else out / comparison_page.FILE)
+    return None if path is None else str(comparison_page.save(comparison, asked, outputs, path))
 
 
 def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:
+    from dsi_cli.queries.comparison.compare import FIGURE_FORMATS
     from dsi_cli.store import whole
-    from dsi_cli.views.comparison.whole import FIGURE_FORMATS
 
     if as_format not in FIGURE_FORMATS:
         raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
@@ -182,7 +182,7 @@ def _print_between(comparison: Comparison) -> None:
 
 
 def _print_points(between: Between, measure: str, *, has_epochs: bool) -> None:
-    from dsi_cli.views.neighbor_history import a_few
+    from dsi_cli.queries.neighbor_history import a_few
 
     points = [point for point in between.points if point.measure == measure]
     shown = [points[at] for at in a_few(len(points))]
@@ -196,7 +196,7 @@ def _print_points(between: Between, measure: str, *, has_epochs: bool) -> None:
 
 def _print_bands(comparison: Comparison) -> None:
     """Print how alike the networks of groups are: the mean over pairs of runs, and from where to where they are."""
-    from dsi_cli.views.comparison.groups import BAND, NETWORKS
+    from dsi_cli.queries.comparison.repetitions import BAND, NETWORKS
 
     print(f"SAI excess between the networks at their last common epoch, {comparison.measures[0]}")
     titles = [("", False), ("pairs", True), ("epoch", True), ("mean", True), (BAND, True)]
@@ -221,7 +221,7 @@ def _pair(between: Between, measure: str) -> list[str]:
 
 
 def _print_equal(equal: Equal) -> None:
-    from dsi_cli.views.comparison.equal import places
+    from dsi_cli.queries.comparison.equal_accuracy import places
 
     if equal.reason is None:
         console.print_sentence(f"{equal.first} and {equal.second} at an accuracy of {equal.level:.3f}", 0, 2)

@@ -31,7 +31,7 @@ def demo(
     from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze
     from dsi_cli.demo import runs_folder
-    from dsi_cli.views import overview
+    from dsi_cli.queries import epoch_summary
 
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
@@ -40,7 +40,7 @@ def demo(
     if not as_json:
         print()
         for run in summary.runs:
-            epoch = overview.surge_epoch(overview.lines(out, run.name))
+            epoch = epoch_summary.surge_epoch(epoch_summary.lines(out, run.name))
             print(
                 f"{run.name}: half of its highest alignment with WordNet (excess over chance) is reached at epoch {epoch}"
             )

@@ -78,14 +78,14 @@ def export(
         asked = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
         asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
         return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
+    from dsi_cli.queries import export
     from dsi_cli.store.runs import Run
-    from dsi_cli.views import exporting
 
-    chosen = exporting.format_of("" if out == "-" else out, as_format)
+    chosen = export.format_of("" if out == "-" else out, as_format)
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
-    frame = exporting.frame_of(
+    frame = export.frame_of(
         Run(output),
         table=table,
         kind=kind,
@@ -94,13 +94,13 @@ def export(
         name=run,
         ranked=ranked,
         reference=reference,
-        rows=exporting.chosen(rows, "--rows"),
-        classes=exporting.chosen(classes, "--classes"),
+        rows=export.chosen(rows, "--rows"),
+        classes=export.chosen(classes, "--classes"),
     )
     if stream is not None:
-        exporting.write(frame, stream, chosen, is_matrix=table is None)
+        export.write(frame, stream, chosen, is_matrix=table is None)
         return DONE
-    exporting.write_file(frame, Path(out), chosen, is_matrix=table is None)
+    export.write_file(frame, Path(out), chosen, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
     return DONE
 

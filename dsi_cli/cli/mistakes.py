@@ -14,7 +14,7 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.views.mistakes import Listing, Mistake, Pair
+    from dsi_cli.queries.mistakes import Listing, Mistake, Pair
 
 LONGEST = 40
 """Characters of a name that a table shows."""
@@ -73,9 +73,9 @@ def mistakes(
     dsi mistakes dsi-out --pairs --truth whale
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
+    from dsi_cli.queries.mistakes import Asked, most_telling
+    from dsi_cli.queries.mistakes import pairs as confused_pairs
     from dsi_cli.store.runs import Run
-    from dsi_cli.views.mistakes import Asked, most_telling
-    from dsi_cli.views.mistakes import pairs as confused_pairs
 
     if pairs and sheet is not None:
         raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet")
@@ -101,7 +101,7 @@ def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, 
     """Write the sheet; return which samples' images could not be opened, and why."""
     from dsi_cli.figures import image_grid
     from dsi_cli.inference.open_dataset import image_at
-    from dsi_cli.views.moved import Moved
+    from dsi_cli.queries.relocated_images import Moved
 
     moved = None if images is None else Moved(images, [row.path for row in listing.rows if row.path])
     failed = image_grid.save(listing, lambda path: image_at(path if moved is None else moved(path)), sheet)

@@ -13,8 +13,8 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.views.neighbor_history import History, Stay
-    from dsi_cli.views.neighbors import Listing
+    from dsi_cli.queries.neighbor_history import History, Stay
+    from dsi_cli.queries.neighbors import Listing
 
 LONGEST = 28
 """Characters of a name that a table shows."""
@@ -73,9 +73,9 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
+    from dsi_cli.queries.neighbor_history import over_epochs as history_of
+    from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
     from dsi_cli.store.runs import Run
-    from dsi_cli.views.neighbor_history import over_epochs as history_of
-    from dsi_cli.views.neighbors import Asked, closest_pairs, nearest
 
     if pairs and of is not None:
         raise UsageError("the closest pairs are those of all classes: leave out --pairs, or --class")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dsi_cli.checkpoints.discovery import Run
     from dsi_cli.checkpoints.records import Record
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.remote.places import Place
+    from dsi_cli.remote.locations import Place
 
 
 def scan(
@@ -51,14 +51,14 @@ def scan(
     """
     from dsi_cli.analysis.scan import scan_paths
     from dsi_cli.checkpoints.scan import Choice
-    from dsi_cli.remote import places
+    from dsi_cli.remote import locations
 
     for single, show in (
         (tensors, _print_tensors),
         (why, partial(_print_evidence, choice=Choice(head, ema), labels=labels)),
     ):
         if single is not None:
-            place = places.place(single)
+            place = locations.place(single)
             if not place.exists():
                 raise UsageError(f"no such file: {place}")
             show(place, as_json=as_json)

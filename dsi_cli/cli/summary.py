@@ -11,9 +11,9 @@ from dsi_cli.cli import console
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
+    from dsi_cli.queries.epoch_summary import Line, Mistakes
+    from dsi_cli.queries.typicality import Line as TypicalityLine
     from dsi_cli.tracking.destinations import Logged
-    from dsi_cli.views.overview import Line, Mistakes
-    from dsi_cli.views.typicality import Line as TypicalityLine
 
 TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
 FOLDERS = ("csms", "neighbors", "heads", "confusions")
@@ -24,7 +24,7 @@ NAMED = 5
 
 def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
     """Print what an analysis did: tables and the next step, or one JSON document."""
-    from dsi_cli.views import typicality
+    from dsi_cli.queries import typicality
 
     console.settle()
     if as_json:
@@ -54,15 +54,15 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
 
 
 def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]:
-    from dsi_cli.views import overview
+    from dsi_cli.queries import epoch_summary
 
     out = Path(summary.out)
-    return {run.name: (overview.lines(out, run.name), overview.mistakes(out, run.name)) for run in summary.runs}
+    return {run.name: (epoch_summary.lines(out, run.name), epoch_summary.mistakes(out, run.name)) for run in summary.runs}
 
 
 def document(summary: Summary) -> dict[str, object]:
     """Return what an analysis did as ``--json`` prints it."""
-    from dsi_cli.views.phases import told
+    from dsi_cli.queries.phases import told
 
     found, runs = _found(summary), []
     for run in summary.runs:
@@ -152,7 +152,7 @@ def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | No
 
 
 def _print_phases(summary: Summary, run: RunSummary) -> None:
-    from dsi_cli.views.phases import told
+    from dsi_cli.queries.phases import told
 
     phases = told(Path(summary.out), run.name)
     for line in [phases.phases, *phases.hints]:
@@ -167,7 +167,7 @@ def _print_table(
     from rich.table import Table
     from rich.text import Text
 
-    from dsi_cli.views import overview
+    from dsi_cli.queries import epoch_summary
 
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
     kept = [
@@ -175,7 +175,7 @@ def _print_table(
     ]
     for name, _, _ in kept:
         table.add_column(name, justify="right")
-    shown = overview.thinned(list(lines))
+    shown = epoch_summary.thinned(list(lines))
     for line in shown:
         cells = (number(getattr(line, field), digits) for _, digits, field in kept)
         table.add_row(*(_NO_EPOCH if line.epoch is None and not place else cell for place, cell in enumerate(cells)))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dsi_cli.cli import console
 from dsi_cli.errors import UsageError
-from dsi_cli.remote import names, urls
+from dsi_cli.remote import local_names, urls
 
 
 class Output(NamedTuple):
@@ -67,7 +67,7 @@ def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
-        stack.enter_context(names.shown_as_urls(folder))
+        stack.enter_context(local_names.shown_as_urls(folder))
         here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
         yield asked | here
 
@@ -76,7 +76,7 @@ def _brought(
     verb: str, name: str, value: Any, folder: Path, options: Mapping[str, Any], stack: ExitStack
 ) -> str | Path | list[str | Path]:
     """Return one option with paths in place of URLs."""
-    from dsi_cli.remote import copies
+    from dsi_cli.remote import download
 
     output = OUTPUTS.get(verb)
     is_output = output is not None and output.option == name
@@ -88,7 +88,7 @@ def _brought(
             return text
         if output is not None and is_output:
             return _mirrored(text, output, folder, options, stack)
-        return copies.here(text, copies.cache() if name in KEPT else folder)
+        return download.here(text, download.cache() if name in KEPT else folder)
 
     return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
     from dsi_cli.analysis.summary import Summary
     from dsi_cli.analysis.watch import Analyse, Event, Given
-    from dsi_cli.views.overview import Line
+    from dsi_cli.queries.epoch_summary import Line
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 STOPPED = "stopped"
@@ -257,12 +257,12 @@ def _problems(summary: Summary) -> Iterator[str]:
 
 def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, Line]]:
     """Return run and numbers of new epochs, read from the tables."""
-    from dsi_cli.views import overview
+    from dsi_cli.queries import epoch_summary
 
     return [
         (run, line)
         for run in sorted({run for run, _ in new})
-        for line in overview.lines(Path(summary.out), run)
+        for line in epoch_summary.lines(Path(summary.out), run)
         if (run, line.epoch or 0) in new
     ]
 

@@ -65,7 +65,7 @@ def wordnet(
     dsi wordnet cifar100 -o - | python -c "..."  # Parquet on stdout
     """
     from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
-    from dsi_cli.views import exporting
+    from dsi_cli.queries import export
     from dsi_cli.wordnet import net
 
     of = net.load(pos, wordnet_name)
@@ -74,7 +74,7 @@ def wordnet(
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
-    chosen = "parquet" if to_stdout else exporting.format_of(str(path), None)
+    chosen = "parquet" if to_stdout else export.format_of(str(path), None)
     one = wordnet_matrix.of(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
@@ -115,9 +115,9 @@ def wordnet(
 def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
     """Raise `UsageError` for what cannot be written in a format, before it is computed."""
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.views import exporting
+    from dsi_cli.queries import export
 
-    exporting.require_matrix(chosen, is_matrix=is_matrix)
+    export.require_matrix(chosen, is_matrix=is_matrix)
     if is_matrix and chosen != "parquet" and classes > wordnet_matrix.LARGEST_WHOLE:
         raise UsageError(
             f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet"
@@ -127,11 +127,11 @@ def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
 def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: Opened) -> None:
     """Write the blocks of a table to a file in a format, or as Parquet to stdout."""
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.views import exporting
+    from dsi_cli.queries import export
 
     if isinstance(place, Path) and chosen != "parquet":
         frame = wordnet_matrix.frame(rows)
-        exporting.write_file(frame, place, chosen, is_matrix=frame.index.name == "class")
+        export.write_file(frame, place, chosen, is_matrix=frame.index.name == "class")
     else:
         wordnet_matrix.write(rows, place, opened)
 

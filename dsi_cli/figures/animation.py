@@ -23,10 +23,10 @@ from dsi_cli.figures import color_scales, layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import Style, using
+from dsi_cli.queries import curve_panels, matrices
+from dsi_cli.queries.curve_panels import Panel, Series
+from dsi_cli.queries.matrices import Frames, Values
 from dsi_cli.store import output, whole
-from dsi_cli.views import matrices, series
-from dsi_cli.views.matrices import Frames, Values
-from dsi_cli.views.series import Panel, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -180,8 +180,8 @@ def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | No
     """Return the SAI's curves of a run's matrix, the first few; where there is none, its WSI's; None without either."""
     name = f"{of.kind.name}-{of.split}" if of.split else of.kind.name
     for metric in ("sai", "wsi"):
-        kinds = [kind for kind in series.PANELS if kind.name == metric]
-        for panel in series.panels(run, [of.run], measure, kinds):
+        kinds = [kind for kind in curve_panels.PANELS if kind.name == metric]
+        for panel in curve_panels.panels(run, [of.run], measure, kinds):
             found = [one for one in panel.series if name in (one.of or "").split(",")]
             if found:
                 return replace(panel, series=found[:MOST_CURVES])

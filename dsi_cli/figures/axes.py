@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from dsi_cli.figures.style import CHANCE, COLOURS, LINES, MARKERS
-from dsi_cli.views.series import Panel, Series
+from dsi_cli.queries.curve_panels import Panel, Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,14 +12,14 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.save import save as save_figure
 from dsi_cli.figures.style import CHANCE, Style, using
-from dsi_cli.views.comparison.groups import BAND, CURVES, NETWORKS, Band
-from dsi_cli.views.series import Values
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, Band
+from dsi_cli.queries.curve_panels import Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.views.comparison.whole import Comparison
+    from dsi_cli.queries.comparison.compare import Comparison
 
 PREFIX = "compare-"
 LONGEST = 36

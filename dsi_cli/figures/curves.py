@@ -17,8 +17,8 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import phase_bands
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import Style
-from dsi_cli.views import series
-from dsi_cli.views.series import Panel, Series
+from dsi_cli.queries import curve_panels
+from dsi_cli.queries.curve_panels import Panel, Series
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,9 +32,9 @@ MOST_TOGETHER = 8
 
 
 def draw(name: str, run: Run, asked: Asked) -> Figure | None:
-    """Return the figure of one panel of `dsi_cli.views.series.PANELS`; None where no run has a point of it."""
-    kinds = [kind for kind in series.PANELS if kind.name == name]
-    found = series.panels(run, asked.names(run), asked.measure, kinds)
+    """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`; None where no run has a point of it."""
+    kinds = [kind for kind in curve_panels.PANELS if kind.name == name]
+    found = curve_panels.panels(run, asked.names(run), asked.measure, kinds)
     return draw_panel(found[0], run, asked) if found else None
 
 

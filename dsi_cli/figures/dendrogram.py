@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from dsi_cli.figures import color_scales, layout, row_labels
 from dsi_cli.figures.heatmaps import Classes, frames_of, in_order, permuted
 from dsi_cli.figures.style import Style
-from dsi_cli.views import matrices, ordering
-from dsi_cli.views.matrices import Frames, Kind, Values
+from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries.matrices import Frames, Kind, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,8 +56,8 @@ def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | Non
         return None
     whole = values.copy()
     np.fill_diagonal(whole, 1.0)
-    tree = ordering.clustering(whole)
-    classes = in_order(table, ordering.leaves(tree), "the order of the tree")
+    tree = class_order.clustering(whole)
+    classes = in_order(table, class_order.leaves(tree), "the order of the tree")
     return Clustered(
         f"{of.run}, {of.title}, epoch {run.shown_epoch(epoch, of.run)}", classes, permuted(values, classes), tree
     )
@@ -121,7 +121,7 @@ def branches(tree: NDArray[Any]) -> NDArray[np.float64]:
     """Return the forks ``(C-1, 4, 2)`` of a linkage as lines of (height, row), leaves at their rows; without recursion."""
     leaves = len(tree) + 1
     height, row = np.zeros(2 * leaves - 1), np.zeros(2 * leaves - 1)
-    row[ordering.leaves(tree)] = np.arange(leaves)
+    row[class_order.leaves(tree)] = np.arange(leaves)
     forks = np.empty((leaves - 1, 4, 2))
     for at, (one, other, far, _) in enumerate(tree):
         ends = [int(one), int(other)]

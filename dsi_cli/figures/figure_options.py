@@ -33,7 +33,7 @@ class Asked:
     measure: str | None = None
     """Of the SAI; the first that the output has if None."""
     order: str = "taxonomy"
-    """Of the classes: one of `dsi_cli.views.ordering.ORDERS`."""
+    """Of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
     style: Style = SCREEN
     open_image: Opener | None = None
     """From a sample's path to its image, for the contact sheet; a ``UsageError`` of it is the reason on a grey tile."""

@@ -13,9 +13,9 @@ import numpy as np
 
 from dsi_cli.figures import color_scales, layout, row_labels
 from dsi_cli.figures.style import Style
-from dsi_cli.views import matrices, ordering
-from dsi_cli.views.matrices import Frames, Kind, Values
-from dsi_cli.views.ordering import Group, Order
+from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries.class_order import Group, Order
+from dsi_cli.queries.matrices import Frames, Kind, Values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,9 +135,9 @@ def arranged(run: Run, of: Frames, order: str) -> Classes:
     """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
     table = run.classes[run.classes["run"] == of.run]
     if order == "cluster":
-        return in_order(table, ordering.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
-    given = ordering.given(len(table))
-    places = given if order == "given" else ordering.taxonomy(table)
+        return in_order(table, class_order.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
+    given = class_order.given(len(table))
+    places = given if order == "given" else class_order.taxonomy(table)
     is_given = table["synset"].isna().all() and np.array_equal(places, given)
     return in_order(table, places, ORDERED["given" if is_given else order])
 
@@ -151,7 +151,7 @@ def in_order(table: pd.DataFrame, places: Order, order: str) -> Classes:
     rows = table.sort_values("class_index")
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
     detail = f"{len(names):,} classes in {order}"
-    return Classes(places, [names[at] for at in places], bracketed(ordering.groups(rows, places), len(names)), detail)
+    return Classes(places, [names[at] for at in places], bracketed(class_order.groups(rows, places), len(names)), detail)
 
 
 def bracketed(groups: Sequence[Group], classes: int) -> list[Group]:

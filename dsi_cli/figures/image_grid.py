@@ -16,10 +16,10 @@ import numpy as np
 from dsi_cli.errors import UsageError
 from dsi_cli.figures.figure_options import Asked, Opener
 from dsi_cli.figures.style import Style, using
+from dsi_cli.queries.mistakes import SPLITS, Listing, Mistake, epochs_of, most_telling
+from dsi_cli.queries.mistakes import Asked as Which
 from dsi_cli.store import whole
 from dsi_cli.store.schema import PREDICTIONS
-from dsi_cli.views.mistakes import SPLITS, Listing, Mistake, epochs_of, most_telling
-from dsi_cli.views.mistakes import Asked as Which
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures.axes import WIDE_LETTER, text_size
+from dsi_cli.queries.curve_panels import Series
+from dsi_cli.queries.phases import AGREEMENT, PARTS
 from dsi_cli.store import parquet
-from dsi_cli.views.phases import AGREEMENT, PARTS
-from dsi_cli.views.series import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,9 +13,9 @@ from dsi_cli.figures import style as styles
 from dsi_cli.figures.catalogue import FIGURES, Entry, entry
 from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, Asked, Opener
 from dsi_cli.figures.style import STYLES, Style
+from dsi_cli.queries import curve_panels
+from dsi_cli.queries.class_order import ORDERS
 from dsi_cli.store import whole
-from dsi_cli.views import series
-from dsi_cli.views.ordering import ORDERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +56,7 @@ def asked(
     names = list(dict.fromkeys(runs or run.names))
     for name in names:
         run.epochs(name)  # says so where there is no such run
-    measures = series.measures_of(run.curves)
+    measures = curve_panels.measures_of(run.curves)
     for what, value, known in (
         ("measure", measure, measures),
         ("order", order, ORDERS),

@@ -8,8 +8,8 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import COLOURS, LINES
-from dsi_cli.views import series
-from dsi_cli.views.series import Panel
+from dsi_cli.queries import curve_panels
+from dsi_cli.queries.curve_panels import Panel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ def draw(run: Run, asked: Asked) -> Figure | None:
 
 def _pairs(run: Run, asked: Asked, name: str) -> list[tuple[Panel, Panel]]:
     """Return a run's first SAI, that with the reference where there is one, with each that stands beside it."""
-    kinds = [kind for kind in series.PANELS if kind.name in ("sai", *BESIDE)]
-    found = {panel.kind.name: panel for panel in series.panels(run, [name], asked.measure, kinds)}
+    kinds = [kind for kind in curve_panels.PANELS if kind.name in ("sai", *BESIDE)]
+    found = {panel.kind.name: panel for panel in curve_panels.panels(run, [name], asked.measure, kinds)}
     if "sai" not in found:
         return []
     sai = Panel(found["sai"].kind, found["sai"].measure, found["sai"].series[:1])

@@ -9,9 +9,9 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import COLOURS
-from dsi_cli.views import overview
-from dsi_cli.views import typicality as view
-from dsi_cli.views.typicality import Line
+from dsi_cli.queries import epoch_summary
+from dsi_cli.queries import typicality as view
+from dsi_cli.queries.typicality import Line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def table(run: Run, asked: Asked) -> Figure | None:
     if not parts:
         return None
     style, high = asked.style, asked.style.size / 72 * 1.9
-    shown = [overview.thinned(list(lines), LISTED) for _, _, lines in parts]
+    shown = [epoch_summary.thinned(list(lines), LISTED) for _, _, lines in parts]
     tall = [high * (len(lines) + 4) for lines in shown]
     figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
     grid_ = figure.subplots(len(parts), 1, squeeze=False, height_ratios=tall)
@@ -138,7 +138,7 @@ def _shown(frame: pd.DataFrame, name: str, split: str, asked: Asked) -> list[int
     there = sorted({int(e) for e in frame.loc[(frame["run"] == name) & (frame["split"] == split), "epoch"]})
     if asked.epochs is not None:
         return [epoch for epoch in there if epoch in asked.epochs] or there[-1:]
-    return overview.thinned(there, SHOWN)
+    return epoch_summary.thinned(there, SHOWN)
 
 
 def _histogram(axes: Axes, part: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.features import Features, tensor_of
 from dsi_cli.inference.precision import full_precision
 from dsi_cli.metrics import typicality
-from dsi_cli.predictions.outcome import Answer, Outcome, Templates
+from dsi_cli.predictions.result import Answer, Outcome, Templates
 from dsi_cli.similarity.confusion import confusion_counts
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Any
 from dsi_cli.checkpoints import scan, trainers
 from dsi_cli.checkpoints.discovery import Found
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 _HOLDERS = ("args", "hyper_parameters", "hparams", "config", "cfg")
 _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")

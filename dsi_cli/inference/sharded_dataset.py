@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from dsi_cli.errors import UsageError, count
 from dsi_cli.inference.dataset import Samples, counted, fingerprint, numbered, stamps
 from dsi_cli.inference.images import EXTENSIONS, open_bytes
-from dsi_cli.remote import copies
+from dsi_cli.remote import download
 
 LABELS = ("label", "labels", "fine_label", "target", "class", "cls")
 """Names of label columns in any case; CIFAR-100's ``coarse_label`` is not one on purpose."""
@@ -174,7 +174,7 @@ def _bytes(cell: Any) -> bytes:
 
 
 def _cache_root() -> Path:
-    return copies.cache() / "datasets"
+    return download.cache() / "datasets"
 
 
 def _cache(files: Sequence[Path]) -> str:

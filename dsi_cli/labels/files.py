@@ -14,7 +14,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels import numbering, parsers
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
 """File names that are looked for beside checkpoints, in this order; ``config.json`` only where it has ``id2label``."""

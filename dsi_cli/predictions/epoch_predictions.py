@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions.classes import Classes, Ints, Labels
-from dsi_cli.predictions.outcome import Outcome
+from dsi_cli.predictions.result import Outcome
 from dsi_cli.similarity.confusion import confusion_counts
 
 AXES = ("rows", "columns")

@@ -15,9 +15,9 @@ from dsi_cli.errors import UsageError
 from dsi_cli.predictions import numpy_files, tables
 from dsi_cli.predictions.classes import Classes, Labels
 from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
-from dsi_cli.predictions.outcome import Outcome
-from dsi_cli.remote import copies
-from dsi_cli.remote.places import Place
+from dsi_cli.predictions.result import Outcome
+from dsi_cli.remote import download
+from dsi_cli.remote.locations import Place
 
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
 BESIDE = ("preds.npy", "targets.npy")
@@ -232,7 +232,7 @@ def _here(place: Place) -> Path:
     if isinstance(place, Path):
         return place
     try:
-        return copies.copied(place)
+        return download.copied(place)
     except OSError as error:
         raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 

@@ -1,21 +1,21 @@
-"""Tables -> one self-contained HTML file.
+"""Write the tables of a results folder into one self-contained HTML file.
 
-``document``   the file: the page's parts and the data in one text, safe for any label
-``contents``   all that the page shows, as JSON and packed frames
-``words``      what was analysed and found, in sentences
-``best``       the best epoch by each criterion
-``drawn``      the curves and their chance levels, for the page's panels
-``classes``    class tables, orders and groups
-``frames``     matrices as whole numbers on one scale a kind, packed
-``sources``    the matrices of a run, read one at a time
-``budget``     how many matrices are kept whole, of which epochs
-``matrices``   a run's matrices, packed, and the means of blocks between those that are whole
-``agreement``  which classes and groups agree with the reference
-``closest``    each class's nearest classes, and the closest pairs, at every epoch
-``mistaken``   the most confused pairs, and the mistakes with their images
-``compared``   the page of a comparison: verdict, curves of all together, tables at equal accuracy
-``card``       what a notebook shows of an output
-``intervals``  intervals of differences as small pictures
+``html``             the file: template, style, scripts and data as one text that is safe for any label
+``page_data``        all data that the page shows, as JSON and packed matrices
+``sentences``        what was analysed and found, in sentences
+``best``             the best epoch by each criterion
+``curve_data``       the curves and their chance levels
+``classes``          class tables, orders and groups
+``matrix_sources``   the matrices of a run, read one at a time
+``matrix_codec``     matrices as whole numbers on one scale per kind, packed as text
+``matrices``         the packed matrices of a run, and block means for epochs whose matrices are not in the page
+``size_budget``      how many whole matrices the page may contain, and of which epochs
+``class_agreement``  which classes and groups agree with the reference
+``neighbor_data``    the nearest classes of each class, and the closest pairs, at every epoch
+``mistake_data``     the most confused pairs, and the worst mistakes with their images
+``comparison_page``  the page of a comparison of runs
+``interval_svg``     confidence intervals of differences as small pictures
+``notebook_card``    what a notebook shows for a results folder
 
-``page/`` holds the pages themselves: a template each, a style sheet, and scripts that are put one after another as they are.
+``page/`` holds the templates, the style sheet and the scripts.
 """

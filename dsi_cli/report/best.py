@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dsi_cli.errors import count
-from dsi_cli.views.series import PANELS, Kind, Series, Values, measures_of, series
+from dsi_cli.queries.curve_panels import PANELS, Kind, Series, Values, measures_of, series
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli import similarity
-from dsi_cli.report.sources import Matrix
-from dsi_cli.views import ordering
+from dsi_cli.queries import class_order
+from dsi_cli.report.matrix_sources import Matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,13 +57,13 @@ def _plain(value: Any) -> Any:
 def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
     """Return the orders that a run's classes can be shown in."""
     found: Orders = {}
-    given = ordering.given(len(classes)).tolist()
-    taxonomy = ordering.taxonomy(classes).tolist()
+    given = class_order.given(len(classes)).tolist()
+    taxonomy = class_order.taxonomy(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         found["taxonomy"] = taxonomy
     found["given"] = given
     if last_own is not None and len(classes) > 2:
-        found["cluster"] = ordering.cluster(last_own).tolist()
+        found["cluster"] = class_order.cluster(last_own).tolist()
     return found
 
 
@@ -76,7 +76,7 @@ def described(classes: pd.DataFrame, found: Orders, own: str) -> list[dict[str, 
             "name": name,
             "title": TITLES[name].format(own=own),
             "order": order,
-            "groups": [list(group) for group in ordering.groups(classes, np.asarray(order))],
+            "groups": [list(group) for group in class_order.groups(classes, np.asarray(order))],
         }
         for name, order in found.items()
     ]

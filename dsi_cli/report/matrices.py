@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.report import budget, closest, frames, sources
+from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
 from dsi_cli.report.classes import Orders
-from dsi_cli.report.frames import LEVELS, Scale
-from dsi_cli.report.sources import Matrix, Source, Survey
+from dsi_cli.report.matrix_codec import LEVELS, Scale
+from dsi_cli.report.matrix_sources import Matrix, Source, Survey
 from dsi_cli.store.runs import Run
 
 BLOCKS = 100
@@ -48,29 +48,29 @@ class Surveyed:
         by_name = {source.name: (source, survey) for source, survey in self.found}
         return next((by_name[name] for name in OWN if name in by_name), None)
 
-    def need(self, orders: int) -> budget.Need:
+    def need(self, orders: int) -> size_budget.Need:
         """Return what the run asks of the page's size."""
         cost = {levels: sum(survey.cost[levels] for _, survey in self.found) for levels in LEVELS}
         side = blocks_of(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
-        return budget.Need(len(self.epochs), self.classes, cost, side * side * orders * len(self.found) * 0.9, fixed)
+        return size_budget.Need(len(self.epochs), self.classes, cost, side * side * orders * len(self.found) * 0.9, fixed)
 
 
 def survey(run: Run, name: str) -> Surveyed:
     """Return what is known of a run's matrices after one look at each."""
     classes = int((run.classes["run"] == name).sum())
-    surveyed = Surveyed(name, run.epochs(name), classes, [], sources.references(run, name))
+    surveyed = Surveyed(name, run.epochs(name), classes, [], matrix_sources.references(run, name))
     if run.is_vast(name):
-        surveyed.nearest = sources.nearest(run, name, classes)
+        surveyed.nearest = matrix_sources.nearest(run, name, classes)
         return surveyed
 
     def note(epoch: int, matrix: Matrix) -> None:
-        surveyed.nearest[epoch] = closest.line(matrix)
+        surveyed.nearest[epoch] = neighbor_data.line(matrix)
 
-    found = sources.of_run(run, name)
+    found = matrix_sources.of_run(run, name)
     own = next((name for name in OWN if any(source.name == name for source in found)), None)
     for source in found:
-        known = sources.survey(source, note) if source.name == own and classes > 1 else sources.survey(source)
+        known = matrix_sources.survey(source, note) if source.name == own and classes > 1 else matrix_sources.survey(source)
         if known is not None:
             surveyed.found.append((source, known))
     return surveyed
@@ -81,7 +81,7 @@ def blocks_of(classes: int) -> int:
     return min(BLOCKS, max(1, classes // 2))
 
 
-def pack(surveyed: Surveyed, share: budget.Share, orders: Orders, prefix: str, lines: Lines) -> dict[str, Any]:
+def pack(surveyed: Surveyed, share: size_budget.Share, orders: Orders, prefix: str, lines: Lines) -> dict[str, Any]:
     """Return a run's matrices as the page wants them, and add their packed texts to ``lines``.
 
     Parameters
@@ -100,16 +100,16 @@ def pack(surveyed: Surveyed, share: budget.Share, orders: Orders, prefix: str, l
             "lines": f"{prefix}-near",
             "of": "ncsm" if surveyed.own is None else surveyed.own[0].name,
             "epochs": list(surveyed.nearest),
-            "count": closest.neighbours_shown(surveyed.classes),
-            "pairs": closest.pairs_shown(surveyed.classes),
-            **_described(closest.SCALE),
+            "count": neighbor_data.neighbours_shown(surveyed.classes),
+            "pairs": neighbor_data.pairs_shown(surveyed.classes),
+            **_described(neighbor_data.SCALE),
         }
     return {"whole": whole, "matrices": packed, "near": near}
 
 
 def _whole_epochs(surveyed: Surveyed, count: int) -> list[int]:
     change = dict.fromkeys(surveyed.epochs, 1.0) if surveyed.own is None else surveyed.own[1].change
-    return [list(change)[place] for place in budget.chosen(list(change.values()), count)]
+    return [list(change)[place] for place in size_budget.chosen(list(change.values()), count)]
 
 
 def _pack_source(
@@ -145,7 +145,7 @@ def pack_references(surveyed: Surveyed, name: str, lines: Lines) -> list[dict[st
     """Return a run's reference matrices; those of one label list are packed once, under names that begin with ``name``."""
     found = []
     for reference, file, matrix in surveyed.references:
-        low, high, shown = sources.reach(frames.off_diagonal(matrix, symmetric=True))
+        low, high, shown = matrix_sources.reach(matrix_codec.off_diagonal(matrix, symmetric=True))
         scale = Scale(low, high, LEVELS[0] if len(matrix) <= 2048 else LEVELS[-1])
         key = f"{name}-{file}"
         if key not in lines:
@@ -169,12 +169,12 @@ def pack_references(surveyed: Surveyed, name: str, lines: Lines) -> list[dict[st
 
 
 def _frame(matrix: NDArray[Any], scale: Scale, *, symmetric: bool) -> str:
-    return frames.packed(scale.codes(frames.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
+    return matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
 
 
 def _block_frame(matrix: Matrix, order: Sequence[int], side: int, scale: Scale) -> str:
-    means = frames.block_means(matrix, np.asarray(order, dtype=np.intp), side)
-    return frames.packed(scale.codes(means), scale.levels)
+    means = matrix_codec.block_means(matrix, np.asarray(order, dtype=np.intp), side)
+    return matrix_codec.packed(scale.codes(means), scale.levels)
 
 
 def _described(scale: Scale) -> dict[str, Any]:

@@ -30,8 +30,8 @@ from pathlib import Path
 from threading import Event, Lock, Thread, current_thread, main_thread
 
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
-from dsi_cli.remote import connecting, copies, places, urls
-from dsi_cli.remote.names import path_of
+from dsi_cli.remote import download, filesystem, locations, urls
+from dsi_cli.remote.local_names import path_of
 from dsi_cli.store import output
 from dsi_cli.store.schema import CHECKPOINTS
 
@@ -58,7 +58,7 @@ class Mirror:
     Parameters
     ----------
     url : of the folder
-    below : a folder of this machine; see `dsi_cli.remote.names.path_of`
+    below : a folder of this machine; see `dsi_cli.remote.local_names.path_of`
     wanted : whether a file of the output is needed here, by its way from the folder
 
     Attributes
@@ -84,9 +84,9 @@ class Mirror:
         self._uploading = Lock()
         self._owner = f"process {os.getpid()} on {socket.gethostname()} {uuid.uuid4().hex}"
         try:
-            self._place = places.listed(url)
+            self._place = locations.listed(url)
             self._require_folder()
-            there = copies.fetch_below(self._place, self.path, lambda name: _is_read(name) and wanted(name))
+            there = download.fetch_below(self._place, self.path, lambda name: _is_read(name) and wanted(name))
         except NothingToAnalyseError as error:
             raise OutputError(str(error)) from None
         except OSError as error:
@@ -198,7 +198,7 @@ class Mirror:
             now = {name: _mark(self.path / name) for name in self._names()}
             changed = sorted((name for name in now if self._put.get(name) != now[name]), key=lambda name: now[name][1])
             # The files of an epoch come first, then the tables that are made from them, one after the other.
-            with ThreadPoolExecutor(connecting.WORKERS) as pool:
+            with ThreadPoolExecutor(filesystem.WORKERS) as pool:
                 uploads = [pool.submit(self._upload, name, now[name]) for name in changed if "/" in name]
             for upload in uploads:
                 upload.result()
@@ -297,7 +297,7 @@ class Mirror:
 def _moved(folder: Path) -> Path:
     """Move a folder to the user's cache, or to `/tmp` if the cache is full, to outlast the process; return its new path."""
     try:
-        cache = copies.cache() / "unsent"
+        cache = download.cache() / "unsent"
         cache.mkdir(parents=True, exist_ok=True)
         return Path(shutil.move(folder, tempfile.mkdtemp(prefix="dsi-", dir=cache)))
     except OSError:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING, Any, cast
 
-from dsi_cli.remote import names
-from dsi_cli.views.series import UNSAID
+from dsi_cli.queries.curve_panels import UNSAID
+from dsi_cli.remote import local_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def _of_run(run: Run, name: str) -> RunPoints:
         at = values.setdefault(int(row["epoch"]), {})
         at |= found | {column: float(row[column]) for column in _ALONGSIDE if _known(row[column])}
     epochs = [Epoch(epoch, times.get(epoch, 0.0), at) for epoch, at in sorted(values.items()) if at]
-    return RunPoints(name, key_of(run, name), names.address(run.path), epochs, list(left_out))
+    return RunPoints(name, key_of(run, name), local_names.address(run.path), epochs, list(left_out))
 
 
 def _last(rows: pd.DataFrame, *keys: str) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def key_of(run: Run, name: str) -> str:
     """
     saves = run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")]
     first = [str(row["fingerprint"]) for row in _last(saves)[:1]]
-    text = "\0".join([names.address(run.path), name, *first])
+    text = "\0".join([local_names.address(run.path), name, *first])
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:KEY_DIGITS]
 
 

@@ -20,9 +20,9 @@ from dsi_cli.analysis.semantics.hierarchy import open_tree
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.partial_mantel import partial
+from dsi_cli.queries import curve_panels, epoch_summary
 from dsi_cli.store import output
 from dsi_cli.store.runs import Run
-from dsi_cli.views import overview, series
 from dsi_cli.wordnet import measures
 from dsi_cli.wordnet.information import UNKNOWN
 from dsi_cli.wordnet.taxonomy import ancestors, load
@@ -181,11 +181,11 @@ def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, hu
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick(str(path), "path"))
     main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
-    assert [line.value for line in overview.lines(out, "run")] == main["value"].tolist()
-    (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    assert [line.value for line in epoch_summary.lines(out, "run")] == main["value"].tolist()
+    (panel,) = (panel for panel in curve_panels.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
     assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
     analyze([tmp_path / "run"], out, quick("wup", str(path)))
-    (panel,) = (panel for panel in series.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    (panel,) = (panel for panel in curve_panels.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
     assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 from compared import write_output, write_run
 
-from dsi_cli.views.comparison.whole import Asked, compare
+from dsi_cli.queries.comparison.compare import Asked, compare
 
 pytest_plugins = ("analysed",)
 

@@ -9,9 +9,9 @@ import pytest
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from dsi_cli.queries.neighbor_history import over_epochs
+from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
 from dsi_cli.store.runs import Run
-from dsi_cli.views.neighbor_history import over_epochs
-from dsi_cli.views.neighbors import Asked, closest_pairs, nearest
 
 pytest_plugins = ("analysed",)
 

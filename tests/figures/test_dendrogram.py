@@ -18,9 +18,9 @@ from dsi_cli.figures import dendrogram
 from dsi_cli.figures.dendrogram import Clustered
 from dsi_cli.figures.heatmaps import Classes
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries.class_order import Group
 from dsi_cli.store.runs import Run
-from dsi_cli.views import matrices, ordering
-from dsi_cli.views.ordering import Group
 
 pytest_plugins = ("analysed",)
 CNN = "cifar100-cnn"
@@ -32,8 +32,8 @@ def made(classes: int) -> Clustered:
     values = np.random.default_rng(classes).normal(0, 0.3, (classes, classes)).astype(np.float32)
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
-    tree = ordering.clustering(values)
-    places = ordering.leaves(tree)
+    tree = class_order.clustering(values)
+    places = class_order.leaves(tree)
     groups = [Group(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + 1) for at in range(0, classes - 1, 3)]
     names = [f"a class's name {'and more ' * (at % 5)}{at}" for at in places]
     shown = values[np.ix_(places, places)]

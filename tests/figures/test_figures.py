@@ -24,14 +24,14 @@ from dsi_cli.figures import axes, phase_bands, save
 from dsi_cli.figures.catalogue import FIGURES, entry
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.queries import curve_panels
 from dsi_cli.store.runs import Run
-from dsi_cli.views import series
 
 pytest_plugins = ("analysed",)
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 SCREEN = Style("screen")
-PANELS = {kind.name: kind for kind in series.PANELS}
+PANELS = {kind.name: kind for kind in curve_panels.PANELS}
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 OWN_TESTS = ("heatmaps", "dendrogram")
 WITH_CHANCE = ("sai", "idm", "idm_errors")
@@ -76,7 +76,7 @@ def test_what_is_drawn_is_the_tables(analysed: Analysed, name: str, runs: tuple[
 @pytest.mark.parametrize(("name", "runs"), list(product(WITH_CHANCE, [(CNN,), (CNN, VIT)])))
 def test_every_curve_with_a_chance_level_is_drawn_beside_its_own(analysed: Analysed, name: str, runs: tuple[str, ...]):
     figure = drawn(analysed.run, name, runs)
-    (panel,) = series.panels(analysed.run, runs, None, [PANELS[name]])
+    (panel,) = curve_panels.panels(analysed.run, runs, None, [PANELS[name]])
     chance = [y for _, y in lines(figure, "chance")]
     assert len(chance) == len(panel.series)
     for one in panel.series:
@@ -90,7 +90,7 @@ def test_every_curve_with_a_chance_level_is_drawn_beside_its_own(analysed: Analy
 
 def test_a_chance_band_is_two_deviations_wide(analysed: Analysed):
     figure = drawn(analysed.run, "sai")
-    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["sai"]])
+    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["sai"]])
     one = panel.series[0]
     (band,) = (band for band in figure.axes[0].collections if band.get_hatch())
     heights = band.get_paths()[0].vertices[:, 1]
@@ -108,7 +108,7 @@ def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
 @pytest.mark.parametrize("measure", ["cosine", "mse"])
 def test_the_band_around_zero_is_chance_on_the_scale_of_the_excess(analysed: Analysed, measure: str):
     figure = drawn(analysed.run, "excess", measure=measure)
-    (panel,) = series.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
+    (panel,) = curve_panels.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
     for one, on in zip(panel.series, figure.axes, strict=True):
         (band,) = (band for band in on.collections if band.get_gid() == "chance band")
         expected = np.nanmax(2 * np.abs(one.excess[one.z != 0] / one.z[one.z != 0]))
@@ -236,14 +236,14 @@ def test_what_cannot_be_asked_is_said(analysed: Analysed, options: dict, message
 
 
 def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analysed: Analysed):
-    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["learning_rate"]])
+    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["learning_rate"]])
     assert axes.spans_far(panel.series)
     assert not axes.spans_far(panel.series, axes.TAIL), "a cosine's last steps go to nothing"
     assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "linear"
     (rates,) = drawn(analysed.run, "learning_rate", (CNN, VIT)).axes
     assert rates.get_yscale() == "log"
     assert " ".join(rates.get_ylabel().split()) == "learning rate (none shown below 1e-06)"
-    (panel,) = series.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
+    (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
     assert not axes.spans_far(panel.series)
 
 

@@ -11,9 +11,9 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import color_scales, heatmaps
 from dsi_cli.figures.heatmaps import Classes, Panel, Row
 from dsi_cli.figures.style import STYLES, Style, using
+from dsi_cli.queries import class_order, matrices
+from dsi_cli.queries.class_order import ORDERS, Group
 from dsi_cli.store.runs import Run
-from dsi_cli.views import matrices, ordering
-from dsi_cli.views.ordering import ORDERS, Group
 
 pytest_plugins = ("analysed",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -46,7 +46,9 @@ def test_a_panel_is_the_stored_matrix_in_the_order_shown_without_its_diagonal(an
     classes = run.classes[run.classes["run"] == CNN]
     last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
     np.fill_diagonal(last, np.nan)
-    places = {"given": np.arange(100), "taxonomy": ordering.taxonomy(classes), "cluster": ordering.cluster(last)}[order]
+    places = {"given": np.arange(100), "taxonomy": class_order.taxonomy(classes), "cluster": class_order.cluster(last)}[
+        order
+    ]
     maps = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in maps] == ["epoch 0", "epoch 7", "epoch 30", "SCSM"]
     stored = [run.csm("ncsm", epoch, run=CNN) for epoch in (0, 7, 30)] + [run.csm("scsm", run=CNN)]

@@ -13,7 +13,7 @@ from PIL import Image
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures.image_grid import LETTERS, MOST, grid, require_png, save
 from dsi_cli.figures.style import Style, using
-from dsi_cli.views.mistakes import Asked, Listing, Mistake
+from dsi_cli.queries.mistakes import Asked, Listing, Mistake
 
 STYLE = Style("screen", 2)
 

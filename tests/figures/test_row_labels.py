@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.figures import row_labels
-from dsi_cli.views.ordering import Group
+from dsi_cli.queries.class_order import Group
 
 NAMES = [f"class {index}" for index in range(1000)]
 

@@ -21,7 +21,7 @@ from dsi_cli import analyze, open_run
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
-from dsi_cli.remote import connecting
+from dsi_cli.remote import filesystem
 from dsi_cli.store import mirror
 from dsi_cli.store.mirror import Mirror
 
@@ -275,7 +275,7 @@ def test_after_an_outage_of_two_seconds_all_tables_arrive(make_run, s3, dsi, tmp
 def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that_is_printed(
     make_run, s3, dsi, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
     monkeypatch.setattr(mirror, "PATIENCE", 0.1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_run()
@@ -298,7 +298,7 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
 
 
 def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
     monkeypatch.setattr(mirror, "PATIENCE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     put = type(memory).pipe_file
@@ -317,15 +317,15 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
 
 
 def test_a_server_that_comes_back_is_asked_again(monkeypatch):
-    monkeypatch.setattr(connecting, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(connecting, "REST", 0.05)
-    server = connecting.Server()
+    monkeypatch.setattr(filesystem, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(filesystem, "REST", 0.05)
+    server = filesystem.Server()
     asked = []
 
     def fail():
         raise ConnectionError("reset by peer")
 
-    for _ in range(connecting.MOST_FAILURES):
+    for _ in range(filesystem.MOST_FAILURES):
         with pytest.raises(ConnectionError, match="reset by peer"):
             server.ask(fail)
     with pytest.raises(ConnectionError, match="does not answer any more"):

@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import Choice, scan
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
-from dsi_cli.remote import places
+from dsi_cli.remote import locations
 
 
 def saved(**options):
@@ -197,7 +197,7 @@ def test_a_busy_server_is_asked_again(s3):
 
 
 def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
     for epoch, weight in enumerate(heads(3)):
         written = io.BytesIO()
         torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
@@ -211,7 +211,7 @@ def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
 def test_a_missing_backend_is_named_with_the_line_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "adlfs", None)
     with pytest.raises(UsageError, match=r"abfs:// wants a package .* pip install 'dsi-cli\[remote\]'"):
-        places.place("abfs://container/run")
+        locations.place("abfs://container/run")
 
 
 @pytest.mark.parametrize(
@@ -229,18 +229,18 @@ def test_a_url_that_cannot_be_right_is_wrong_usage(url, line, s3):
 
 
 def test_a_server_that_denies_access_or_is_gone_is_one_line(s3, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
     s3.status = "403 Forbidden"
     with pytest.raises(NothingToAnalyseError, match=r"lab/run cannot be listed: the server denies access \(Forbidden\)$"):
         discover([f"s3://{BUCKET}/run"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_connections()
     with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not answer"):
-        places.listed(f"s3://{BUCKET}/other")
+        locations.listed(f"s3://{BUCKET}/other")
 
 
 def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.connecting.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
     for epoch in range(20):
         memory.pipe(f"/top/run/epoch_{epoch}.pt", b"x" * 20)
     tried = []

@@ -16,7 +16,7 @@ from outputs import ANIMALS, heads, save_head, stored, stored_reference
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.report import budget
+from dsi_cli.report import size_budget
 from dsi_cli.store.runs import Run
 
 pytest_plugins = ("browsing",)
@@ -311,8 +311,8 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, out):
 
 
 def test_between_whole_epochs_it_shows_means_of_blocks_and_says_so(open_page, out, tmp_path, monkeypatch):
-    monkeypatch.setattr(budget, "MANY_CLASSES", 4)
-    monkeypatch.setattr(budget, "MOST_WHOLE", 2)
+    monkeypatch.setattr(size_budget, "MANY_CLASSES", 4)
+    monkeypatch.setattr(size_budget, "MOST_WHOLE", 2)
     page = open_page(report_file.write(out, tmp_path / "few.html"))
     assert (
         page.locator("#matrix-note")

@@ -22,7 +22,7 @@ from dsi_cli.checkpoints.scan import Choice, require_file
 from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, read_log
 from dsi_cli.demo import runs_folder
 from dsi_cli.labels.files import find_beside, read_labels
-from dsi_cli.views.phases import told
+from dsi_cli.queries.phases import told
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"
 RUNS = {CNN: 31, VIT: 31, COLLAPSED: 16, FASHION: 16}

@@ -27,7 +27,7 @@ from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.labels import files as label_files
 from dsi_cli.metrics.blockwise.wsi import Survey
-from dsi_cli.remote import connecting
+from dsi_cli.remote import filesystem
 from dsi_cli.similarity import weights
 from dsi_cli.store import output, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
@@ -248,7 +248,7 @@ def split(state: RunState, known: Known) -> list[RunState]:
 def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
     """Yield what is read of each file, in order; where a server is waited for, more at once than there are cores."""
     if not engine.is_elsewhere and any(not isinstance(found.path, Path) for found in places):
-        return local.map_in_order(scanner, places, connecting.WORKERS)
+        return local.map_in_order(scanner, places, filesystem.WORKERS)
     return engine.map_in_order(scanner, places, _unscanned)
 
 

@@ -17,7 +17,7 @@ from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions, few
-from dsi_cli.predictions.outcome import Answer, Outcome
+from dsi_cli.predictions.result import Answer, Outcome
 
 
 @dataclass(frozen=True)

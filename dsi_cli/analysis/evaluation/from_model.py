@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.inference import recorded_config, user_code
 from dsi_cli.inference.preprocess import Preprocessing, told
-from dsi_cli.predictions.outcome import Answer
+from dsi_cli.predictions.result import Answer
 
 if TYPE_CHECKING:
     from dsi_cli.inference.evaluator import Evaluator, Split

@@ -23,7 +23,7 @@ from dsi_cli.analysis.evaluation.files import AnswerFiles, Whole
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
-from dsi_cli.predictions.outcome import Answer, Outcome
+from dsi_cli.predictions.result import Answer, Outcome
 from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import output, parquet

@@ -12,7 +12,7 @@ from dsi_cli.labels import files, numbering
 from dsi_cli.labels.index_maps import names_of
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 PICKLES = (".pkl", ".pickle")
 EXPECTED = "a pickled LabelEncoder of scikit-learn, list of names or index map"

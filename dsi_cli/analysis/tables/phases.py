@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.metrics import MEASURES
 from dsi_cli.metrics.phases import Phases, phases
-from dsi_cli.views.overview import OWN
+from dsi_cli.queries.epoch_summary import OWN
 
 Row = dict[str, Any]
 Point = Mapping[str, Any]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dsi_cli.checkpoints.formats import Content, open_source
 from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
 from dsi_cli.errors import UnreadableError, count
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 _MOST_RANKS = 4096
 _FIRST = "zero_pp_rank_0_mp_rank_00_model_states.pt"

@@ -12,7 +12,7 @@ from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 _EXTERNAL = "__external_data__"
 """As in `dsi_cli.checkpoints.isolated.onnx_model`."""

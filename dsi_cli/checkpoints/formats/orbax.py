@@ -22,10 +22,10 @@ from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.isolated.jax_trees import grouped
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.paths import RemotePath
+    from dsi_cli.remote.remote_path import RemotePath
 
 METADATA, *TREES = next(one.marks for one in FORMATS if one.name == "orbax")
 """The file that tells a checkpoint (Orbax before 0.6 writes none), and those that tell one of the trees in it."""

@@ -12,7 +12,7 @@ from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
 from dsi_cli.checkpoints.io.source import Source, beside
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 
 def open_folder(index: Place, stack: ExitStack, sources: list[Source]) -> Content:

@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import Global, Stub
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 _MOST_FILES = 4096
 _WHERE = ("relative_path", "offset", "length")

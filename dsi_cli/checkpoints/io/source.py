@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsi_cli.errors import PendingError, UnreadableError
-from dsi_cli.remote.places import Place
+from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.paths import RemotePath
-    from dsi_cli.remote.ranges import RemoteRanges
+    from dsi_cli.remote.range_reader import RemoteRanges
+    from dsi_cli.remote.remote_path import RemotePath
 
 _LARGEST_DIRECTORY = 32 << 20
 
@@ -62,7 +62,7 @@ class _LocalRanges:
 
 
 def _remote_ranges(path: RemotePath) -> RemoteRanges:
-    from dsi_cli.remote.ranges import RemoteRanges
+    from dsi_cli.remote.range_reader import RemoteRanges
 
     return RemoteRanges(path)
 

@@ -1,0 +1,488 @@
+"""Runs side by side: who takes part, the same classes and epochs, equal accuracy, repetitions, the verdict."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import oracles
+import pytest
+from compared import write_output, write_run
+from mistaken import write_csm
+from outputs import ANIMALS, curve, stored, stored_counts, stored_reference
+
+from dsi_cli.errors import UsageError
+from dsi_cli.metrics.alignment import alignments
+from dsi_cli.metrics.differences import Sides, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.wsi import max_wsi
+from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
+from dsi_cli.queries.comparison.compare import Asked, compare
+from dsi_cli.queries.comparison.cross_alignment import between
+from dsi_cli.queries.comparison.equal_accuracy import EQUAL, LAST, Equal, Row, common_level
+from dsi_cli.queries.comparison.repetitions import grouped
+from dsi_cli.queries.comparison.runs import Entrant, entrants
+from dsi_cli.queries.comparison.verdict import MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+FEW = 40
+"""Draws."""
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Two networks in one output: one learns faster."""
+    runs = [write_run(tmp_path / "fast", (0.2, 0.6, 0.9), seed=0), write_run(tmp_path / "slow", (0.2, 0.4, 0.605), seed=1)]
+    return write_output(tmp_path / "out", *runs)
+
+
+# who takes part
+
+
+def test_runs_of_several_outputs_take_part(two, tmp_path):
+    other = write_output(tmp_path / "other", write_run(tmp_path / "third"))
+    assert [one.label for one in entrants([two, other])] == ["fast", "slow", "third"]
+    assert [one.label for one in entrants([two, other], ["slow", "third"])] == ["slow", "third"]
+
+
+def test_the_same_name_in_two_outputs_is_told_apart(two, tmp_path):
+    copy = tmp_path / "copy" / "out"
+    shutil.copytree(two, copy)
+    labels = [one.label for one in entrants([two, copy])]
+    root = tmp_path.name
+    assert labels == [f"{root}/out/fast", f"{root}/out/slow", "copy/out/fast", "copy/out/slow"]
+    moved = shutil.move(copy, tmp_path / "again")
+    assert [one.label for one in entrants([two, moved])] == ["out/fast", "out/slow", "again/fast", "again/slow"]
+    assert [one.label for one in entrants([two, moved], ["again/fast", "slow"])] == ["out/slow", "again/fast", "again/slow"]
+
+
+def test_who_cannot_take_part(two, tmp_path):
+    with pytest.raises(UsageError, match="takes two runs or more, of one output or of several; there is slow alone"):
+        entrants([two], ["slow"])
+    with pytest.raises(UsageError, match="no run 'walk': there are fast, slow"):
+        entrants([two], ["walk"])
+    with pytest.raises(UsageError, match="is given twice: its runs would be compared with themselves"):
+        entrants([two, tmp_path / "fast" / ".." / "out"])
+    with pytest.raises(UsageError, match="no output folder"):
+        entrants([two, tmp_path / "none"])
+
+
+# the same classes and epochs
+
+
+def test_classes_in_another_order_are_mapped(tmp_path):
+    order = [3, 1, 7, 0, 2, 6, 5, 4]
+    out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=order))
+    a, b = entrants([out])
+    found = match_classes(a, b)
+    assert (found.common, found.by) == (8, "WordNet id")
+    assert [order[place] for place in found.order] == list(range(8))
+    assert match_classes(a, a).by == "label list"
+
+
+def test_a_permuted_copy_is_the_same_network(tmp_path):
+    out = write_output(
+        tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=[3, 1, 7, 0, 2, 6, 5, 4])
+    )
+    found = compare([out], Asked(draws=FEW))
+    assert [point.value for point in found.between[0].points] == pytest.approx([1.0] * 3)
+    (equal,) = found.equal
+    assert {row.is_real for row in equal.rows} <= {False, None}
+    for row in equal.rows:
+        assert row.difference is None or row.difference == pytest.approx(0.0, abs=1e-6)
+    assert found.verdicts[0].answer == NO_DIFFERENCE
+
+
+def test_the_same_synsets_by_other_names_are_the_same_classes(tmp_path):
+    first = write_output(tmp_path / "first", write_run(tmp_path / "a"))
+    ids = Run(first).classes["wnid"].tolist()
+    second = write_output(tmp_path / "second", write_run(tmp_path / "b", labels=[*ids[:2], "horse", *ids[3:]]))
+    found = match_classes(*entrants([first, second]))
+    assert found.by == "WordNet id"
+    assert found.order.tolist() == list(range(8))
+
+
+def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
+    made_up = [f"qx{label}" for label in ANIMALS]
+    out = write_output(
+        tmp_path / "out",
+        write_run(tmp_path / "a", labels=made_up),
+        write_run(tmp_path / "b", labels=made_up, order=[1, 0, 2, 3, 4, 5, 6, 7]),
+    )
+    found = match_classes(*entrants([out]))
+    assert (found.by, found.order.tolist()) == ("name", [1, 0, 2, 3, 4, 5, 6, 7])
+
+
+def test_other_classes_are_not_compared(tmp_path):
+    labels = ["cat", "dog", "apple", "pear", "car", "bus", "tree", "house"]
+    out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", labels=labels))
+    found = compare([out], Asked(draws=FEW))
+    reason = "2 classes in common, of 8 and 8: networks are compared on the same classes"
+    assert (found.between[0].points, found.between[0].reason, found.between[0].common_classes) == ([], reason, 2)
+    assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
+    assert found.recommendation == f"a and b cannot be compared: {reason}"
+
+
+def test_without_labels_classes_are_those_of_the_same_index(tmp_path):
+    runs = [write_run(tmp_path / name, labels=None, seed=seed) for seed, name in enumerate("ab")]
+    out = write_output(tmp_path / "out", *runs)
+    a, b = entrants([out])
+    assert match_classes(a, b).by == "class index"
+    named = write_output(tmp_path / "named", write_run(tmp_path / "c"))
+    assert match_classes(a, entrants([out, named])[2]).reason.startswith("a has no labels")
+
+
+def test_epochs_are_matched_on_those_completed(two, monkeypatch):
+    a, b = entrants([two])
+    vars(a)["completed"], vars(b)["completed"] = {0: 1, 1: 2, 2: 3}, {0: 0, 1: 1, 2: 2}
+    found = match_epochs(a, b)
+    assert (found.by, found.pairs) == ("epochs completed", [(1, 0, 1), (2, 1, 2)])
+    vars(b)["completed"] = None
+    found = match_epochs(a, b)
+    assert (found.by, found.pairs) == ("epoch", [(0, 0, 0), (1, 1, 1), (2, 2, 2)])
+
+
+# numbers
+
+
+def test_sai_between_networks_is_that_of_their_stored_matrices(two):
+    found = compare([two], Asked(draws=FEW)).between[0]
+    assert [point.at for point in found.points] == [0, 1, 2]
+    for point in found.points:
+        first, second = (stored(two, run, "ncsm", point.at) for run in ("fast", "slow"))
+        assert point.value == pytest.approx(oracles.sai(first, second, "cosine"), abs=1e-9)
+        entry = alignments(first, second, ["cosine"], draws=0)["cosine"]
+        assert (point.null_mean, point.null_std, point.z) == (entry.null_mean, entry.null_std, entry.z)
+        assert point.reason is None
+
+
+def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
+    (equal,) = compare([two], Asked(draws=FEW)).equal
+    assert (equal.basis, equal.level, equal.reason) == (EQUAL, 0.605, None)
+    (first,), (second,) = equal.first_chosen, equal.second_chosen
+    assert (first.epoch, first.accuracy, first.mistakes) == (1, 0.6, 160)
+    assert (second.epoch, second.accuracy, second.mistakes) == (2, 0.605, 158)
+
+
+def test_differences_are_those_of_the_stored_matrices_and_counts(two):
+    rows = {row.quantity: row for row in compare([two], Asked(draws=FEW)).equal[0].rows}
+    reference, _ = stored_reference(two, "fast")
+    (a, b) = (stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2)))
+    counts = [stored_counts(two, run, epoch) for run, epoch in (("fast", 1), ("slow", 2))]
+    expected = {
+        **{
+            f"sai_{measure}": alignment_difference(Sides(a, reference), Sides(b, reference), measure)
+            for measure in ("cosine", "spearman")
+        },
+        "widm": idm_difference((counts[0], reference), (counts[1], reference), FEW),
+        "nidm": idm_difference((counts[0], a), (counts[1], b), FEW),
+        "max_wsi": max_wsi_difference(a, b, draws=FEW),
+    }
+    for name, found in expected.items():
+        row = rows[name]
+        assert (row.first, row.second, row.low, row.high) == (found.first, found.second, found.low, found.high), name
+        assert (row.difference, row.is_real) == (found.first - found.second, found.is_real)
+
+
+def test_values_are_those_of_the_curves(two):
+    rows = {row.quantity: row for row in compare([two], Asked(draws=FEW)).equal[0].rows}
+    curves = Run(two).curves
+    for name, where, column in (
+        ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
+        ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
+        ("nidm", {"metric": "idm", "of": "ncsm", "variant": "errors"}, "value"),
+        ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
+        ("sai_ccsm_scsm", {"metric": "sai", "of": "ccsm-test,scsm", "variant": "pearson_corrected"}, "value"),
+        ("sai_own_ccsm", {"metric": "sai", "of": "ncsm,ccsm-test", "variant": "pearson_corrected"}, "value"),
+    ):
+        found = [curve(curves, run, **where)[column].get(epoch) for run, epoch in (("fast", 1), ("slow", 2))]
+        if any(value is None or np.isnan(value) for value in found):
+            assert "no reliability above 0" in rows[name].reason
+        else:
+            assert [rows[name].first, rows[name].second] == pytest.approx(found), name
+
+
+def test_identical_runs_do_not_differ(two, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(two, copy)
+    found = compare([two, copy], Asked(("out/fast", "copy/fast"), draws=FEW))
+    for row in found.equal[0].rows:
+        assert row.difference in (0.0, None)
+        assert row.is_real in (False, None)
+    assert found.verdicts[0].answer == NO_DIFFERENCE
+    assert found.preferred is None
+    assert "no criterion tells out/fast and copy/fast apart: choose by something else" in found.recommendation
+
+
+# no common accuracy
+
+
+def level(*accuracies, tolerance=0.01, tmp_path):
+    runs = [write_run(tmp_path / f"r{i}", one, seed=i) for i, one in enumerate(accuracies)]
+    return common_level(entrants([write_output(tmp_path / "out", *runs)]), "test", tolerance)
+
+
+def test_the_level_is_the_highest_that_all_reach(tmp_path):
+    found = level((0.2, 0.6, 0.9), (0.3, 0.6, 0.5), tmp_path=tmp_path)
+    assert (found.value, found.epochs) == (0.6, {"r0": 1, "r1": 1})
+
+
+def test_of_equally_near_epochs_the_earliest_is_taken(tmp_path):
+    found = level((0.2, 0.6, 0.6, 0.9), (0.3, 0.6, 0.6, 0.4), tmp_path=tmp_path)
+    assert found.epochs == {"r0": 1, "r1": 1}
+
+
+def test_curves_that_do_not_meet_are_compared_at_their_ends(tmp_path):
+    found = level((0.7, 0.8, 0.9), (0.2, 0.3, 0.5), tmp_path=tmp_path)
+    assert (found.value, found.epochs) == (None, {"r0": 2, "r1": 2})
+    assert found.reason == "no accuracy in common within 0.01: 0.700 is the nearest that r0 comes to 0.500"
+
+
+def test_a_wider_tolerance_makes_them_meet(tmp_path):
+    found = level((0.7, 0.8, 0.9), (0.2, 0.3, 0.5), tolerance=0.21, tmp_path=tmp_path)
+    assert found.epochs == {"r0": 0, "r1": 2}
+
+
+def test_guessing_is_no_common_accuracy(tmp_path):
+    found = level((0.125, 0.8, 0.9), (0.125, 0.13, 0.125), tmp_path=tmp_path)
+    assert (found.value, found.epochs) == (None, {"r0": 2, "r1": 2})
+    assert found.reason == "r1 does no better than guessing: its best accuracy is 0.130"
+
+
+def test_without_answers_the_ends_are_compared(tmp_path):
+    out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", None, seed=1))
+    (equal,) = compare([out], Asked(draws=FEW)).equal
+    assert (equal.basis, equal.level, equal.reason) == (LAST, None, "b has no accuracy on test")
+    rows = {row.quantity: row for row in equal.rows}
+    assert rows["sai_cosine"].is_real is not None
+    assert rows["widm"].is_real is None
+    assert "no confusions of epoch 2 on test in run 'b'" in rows["widm"].reason
+
+
+# repetitions
+
+
+def seeds(tmp_path):
+    runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(3)]
+    return write_output(tmp_path / "out", *runs)
+
+
+@pytest.mark.parametrize("pattern", ["seed", r"^(\w)_", r"(.*)_seed\d"])
+def test_repetitions_are_one_group(tmp_path, pattern):
+    found = grouped(entrants([seeds(tmp_path)]), pattern)
+    assert [(group.name, len(group.runs)) for group in found] == [("a", 3), ("b", 3)]
+
+
+@pytest.mark.parametrize("suffix", ["_seed0", "-seed=3", "-s1", ".run2", "/rep3", "_trial10", "_fold4", "_r7"])
+def test_the_usual_suffixes(two, suffix):
+    one, other = entrants([two])
+    named = [replace(one, label=f"resnet50{suffix}"), replace(other, label="vit")]
+    assert [group.name for group in grouped(named, "seed")] == ["resnet50", "vit"], "a run without the pattern is alone"
+
+
+def test_groups_that_cannot_be(two):
+    with pytest.raises(UsageError, match=r"is no regular expression: .*; `seed` stands for"):
+        grouped(entrants([two]), "(")
+    with pytest.raises(UsageError, match="the group is what parentheses capture, and 'fast' has none"):
+        grouped(entrants([two]), "fast")
+    with pytest.raises(UsageError, match=r"--group '\(zz\)' fits the name of no run; the runs are fast, slow"):
+        grouped(entrants([two]), "(zz)")
+    with pytest.raises(UsageError, match=r"all runs are in one group, 'x': .* the runs are x_seed0, x_seed1"):
+        grouped([replace(one, label=f"x_seed{at}") for at, one in enumerate(entrants([two]))], "seed")
+
+
+def test_groups_are_compared_by_their_means(tmp_path):
+    out = seeds(tmp_path)
+    found = compare([out], Asked(group="seed"))
+    (equal,) = found.equal
+    assert (equal.first, equal.second, equal.basis, equal.level) == ("a", "b", EQUAL, 0.8)
+    curves = Run(out).curves
+    for name, where, column in (
+        ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
+        ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
+        ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
+    ):
+        values = [[curve(curves, f"{g}_seed{i}", **where)[column][2] for i in range(3)] for g in "ab"]
+        row = next(row for row in equal.rows if row.quantity == name)
+        assert [row.first, row.second] == pytest.approx([np.mean(one) for one in values])
+        assert row.low < row.difference < row.high
+    assert len(found.between) == 15
+
+
+def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
+    out = seeds(tmp_path)
+    bands = [band for band in compare([out], Asked(group="seed")).curves if band.curve == "max_wsi"]
+    assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
+    curves = Run(out).curves
+    for band in bands:
+        values = np.array(
+            [curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)], dtype=float
+        )
+        assert band.mean == pytest.approx(values.mean(axis=0))
+        assert band.low == values.min(axis=0).tolist()
+        assert band.high == values.max(axis=0).tolist()
+
+
+def test_networks_of_groups_are_alike_within_and_between(tmp_path):
+    found = compare([seeds(tmp_path)], Asked(group="seed"))
+    bands = {band.group: band for band in found.curves if band.curve == "networks"}
+    assert {name: len(band.runs) for name, band in bands.items()} == {"within a": 3, "a – b": 9, "within b": 3}
+    of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
+    values = np.array([[point.excess for point in one.points] for one in of])
+    assert bands["a – b"].mean == pytest.approx(values.mean(axis=0))
+    assert bands["a – b"].low == values.min(axis=0).tolist()
+    assert bands["a – b"].high == values.max(axis=0).tolist()
+
+
+def test_an_alignment_that_is_none_has_no_first_epoch(two):
+    for line in compare([two], Asked(draws=FEW)).runs:
+        rows = curve(Run(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
+        best = rows["excess"].idxmax()
+        half = rows.index[rows["excess"] >= rows["excess"].max() / 2][0]
+        assert line.aligned_at == (half if rows["z"][best] > 3 else None)
+
+
+def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
+    runs = [write_run(tmp_path / f"a_seed{i}", [0.2, 0.5, 0.8, 0.9][: 3 + i], seed=i) for i in range(2)]
+    out = write_output(tmp_path / "out", *runs, write_run(tmp_path / "b", seed=5))
+    for band in compare([out], Asked(group="seed", draws=FEW)).curves:
+        assert band.x == [0, 1, 2]
+
+
+# the verdict
+
+
+def row_of(quantity, difference=0.0, half=0.1, is_criterion=True):
+    low, high = difference - half, difference + half
+    return Row(quantity, quantity, is_criterion, 0.5, 0.5, difference, low, high, not low <= 0 <= high, None)
+
+
+def equal_of(*rows, basis=EQUAL):
+    return Equal("a", "b", basis, "test", 0.6, 0.01, [], [], list(rows), None if basis == EQUAL else "why")
+
+
+@pytest.mark.parametrize(
+    ("rows", "answer", "preferred"),
+    [
+        ([row_of("sai_cosine", 0.5), row_of("widm")], PREFERRED, "a"),
+        ([row_of("sai_cosine", -0.5), row_of("widm", -0.5)], PREFERRED, "b"),
+        ([row_of("sai_cosine"), row_of("widm", 0.5)], PREFERRED, "a"),
+        ([row_of("sai_cosine", 0.5), row_of("sai_spearman")], NO_DIFFERENCE, None),
+        ([row_of("sai_cosine", 0.5), row_of("sai_spearman", -0.5)], NO_DIFFERENCE, None),
+        ([row_of("sai_cosine", 0.5), row_of("sai_spearman", 0.5)], PREFERRED, "a"),
+        ([row_of("sai_cosine", 0.5), row_of("widm", -0.5)], MIXED, None),
+        ([row_of("sai_cosine"), row_of("max_wsi", 0.5, is_criterion=False)], NO_DIFFERENCE, None),
+        ([replace(row_of("widm"), low=None, high=None, is_real=None, reason="no mistake")], UNDECIDED, None),
+    ],
+)
+def test_what_the_criteria_say(rows, answer, preferred):
+    found = verdict(equal_of(*rows))
+    assert (found.answer, found.preferred) == (answer, preferred)
+    assert len(found.reasons) == len(rows)
+    assert {found.first, found.second} <= set(found.sentence.replace(",", " ").replace(":", " ").split())
+
+
+def test_at_other_accuracies_none_is_preferred():
+    found = verdict(equal_of(row_of("sai_cosine", 0.5), basis=LAST))
+    assert (found.answer, found.preferred) == (UNDECIDED, None)
+    assert " than b, but that may be its accuracy: no preference" in found.sentence
+
+
+def test_measures_that_disagree_are_named():
+    found = verdict(equal_of(row_of("sai_cosine", 0.5), row_of("sai_spearman")))
+    assert "(the SAI differs by cosine, not by spearman)" in found.sentence
+
+
+def test_a_reason_says_whether_a_difference_is_real():
+    found = verdict(equal_of(row_of("widm", 0.5), row_of("nidm", 0.05), replace(row_of("x"), difference=None, reason="no")))
+    assert found.reasons == [
+        "widm: 0.500 against 0.500: higher for a, a real difference (+0.500, 95 % interval +0.400 to +0.600)",
+        "nidm: 0.500 against 0.500: no real difference (+0.050, 95 % interval -0.050 to +0.150)",
+        "x: not compared; no",
+    ]
+
+
+# what is said beside
+
+
+def test_what_is_not_alike_is_said(tmp_path):
+    first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
+    second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
+    notes = compare([first, second], Asked(draws=FEW)).notes
+    assert "not analysed alike: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b" in notes
+    assert "not analysed alike: quantiles is 0.95 for a, 0.9 for b" in notes
+    assert not any("samples" in note for note in notes)
+
+
+def test_other_samples_are_said(tmp_path):
+    runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
+    for name in ("preds.npy", "targets.npy"):
+        np.save(runs[1] / name, np.load(runs[1] / name)[..., :200])
+    notes = compare([write_output(tmp_path / "out", *runs)], Asked(draws=FEW)).notes
+    assert "not the same test samples: 400 for a, 200 for b" in notes
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        (Asked(tolerance=1.5), "a tolerance of accuracy lies from 0 up to 1; 1.5 does not"),
+        (Asked(split="val"), "no split 'val': expected test or train"),
+        (Asked(measures=("ssim",)), "no comparison by measure 'ssim': expected one of cosine, pearson, spearman"),
+        (Asked(draws=-1), "draws are a count, 0 or more; given: -1"),
+    ],
+)
+def test_errors(two, asked, words):
+    with pytest.raises(UsageError, match=words):
+        compare([two], asked)
+
+
+def test_the_two_real_networks_at_equal_accuracy(analysed):
+    found = compare([analysed.out], Asked(("cifar100-cnn", "cifar100-vit")))
+    (equal,) = found.equal
+    assert (equal.level, equal.first_chosen[0].epoch, equal.second_chosen[0].epoch) == (0.5029, 16, 27)
+    real = {row.quantity: row.is_real for row in equal.rows}
+    assert real == {
+        "sai_cosine": True,
+        "sai_spearman": False,
+        "widm": False,
+        "nidm": False,
+        "sai_ccsm_scsm": True,
+        "sai_own_ccsm": True,
+        "max_wsi": True,
+    }
+    assert found.verdicts[0].answer == NO_DIFFERENCE
+    points = found.between[0].points
+    assert (points[0].z < 2, points[-1].z > 50, found.between[0].matched_by) == (True, True, "epochs completed")
+    assert asdict(found)["epochs"] == "epochs completed"
+
+
+def test_networks_without_a_classifier_are_compared_by_their_templates(two, monkeypatch):
+    rng = np.random.default_rng(0)
+    csms = {run: np.corrcoef(rng.normal(size=(8, 12))).astype(np.float32) for run in ("fast", "slow")}
+    for run, csm in csms.items():
+        for epoch in range(3):
+            write_csm(two, csm, "tncsm", "test", epoch=epoch, run=run)
+    monkeypatch.setattr(Entrant, "own", "tncsm-test")
+    found = compare([two], Asked(draws=FEW))
+    assert found.between[0].of == "tncsm-test,tncsm-test"
+    assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "cosine"), abs=1e-9)
+    rows = {row.quantity: row for row in found.equal[0].rows}
+    assert rows["max_wsi"].first == max_wsi(csms["fast"])
+    assert [band.curve for band in found.curves if band.curve == "nidm"] == [], "the curves table has none"
+
+
+def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
+    one = entrants([two])[0]
+    assert one.own == "ncsm"
+    vars(one).pop("own")
+    curves = one.curves.copy()
+    curves.loc[curves["metric"] == "wsi", ["of", "split"]] = ["tncsm", "train"]
+    vars(one)["curves"] = curves
+    assert one.own == "tncsm-train"
+    vars(one).pop("own")
+    vars(one)["curves"] = curves[curves["metric"] != "wsi"]
+    assert one.own is None
+    found = between(one, entrants([two])[1], match_classes(one, one), match_epochs(one, one), ("cosine",))
+    assert (found.points, found.reason) == ([], "fast has neither an NCSM nor a TNCSM")

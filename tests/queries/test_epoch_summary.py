@@ -1,0 +1,103 @@
+"""A run at a glance."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from outputs import heads, save_head
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.queries.epoch_summary import Line, lines, mistakes, surge_epoch, thinned
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+
+def test_lines_are_the_curves(analysed):
+    curves = analysed.run.curves.query("run == 'cifar100-cnn'")
+    found = lines(analysed.out, "cifar100-cnn")
+    assert [line.epoch for line in found] == list(range(31))
+    sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").set_index("epoch")
+    for line in found:
+        row = sai.loc[line.epoch]
+        assert (line.value, line.chance, line.excess, line.z) == tuple(row[["value", "null_mean", "excess", "z"]])
+    for field, where in (
+        ("max_wsi", "metric == 'wsi' and variant == 'max'"),
+        ("min_wsi", "metric == 'wsi' and variant == 'min'"),
+        ("accuracy", "metric == 'accuracy' and split == 'test'"),
+    ):
+        assert [getattr(line, field) for line in found] == curves.query(where)["value"].to_list()
+
+
+def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
+    run, out = make_run(epochs=0), tmp_path / "out"
+    for step, weight in zip((30, 10, 20), heads(3), strict=True):
+        save_head(run / f"{step}.pt", weight, epoch=1, global_step=step)
+    analyze([run], out, Options(draws=0))
+    (line,) = lines(out, "run")
+    curves = Run(out).curves.query("metric == 'wsi' and variant == 'max'").set_index("step")["value"]
+    assert line.max_wsi == curves[30]
+    assert curves.nunique() == 3
+
+
+def test_nothing_is_known_of_an_epoch_without_rows(make_run, tmp_path):
+    run, out = make_run(epochs=1, labels=None), tmp_path / "out"
+    analyze([run], out, Options(draws=0))
+    (line,) = lines(out, "run")
+    assert (line.excess, line.z, line.value, line.chance, line.accuracy) == (None,) * 5
+    assert lines(out, "another") == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 12, 13, 31, 100, 1000])
+@pytest.mark.parametrize("most", [6, 12])
+def test_thinned_keeps_the_ends_and_the_beginning(count, most):
+    found = [line.epoch for line in thinned([Line(epoch) for epoch in range(count)], most)]
+    assert len(found) <= most
+    assert found == sorted(set(found))
+    assert (found[0], found[-1]) == (0, count - 1)
+    if count <= most:
+        assert found == list(range(count))
+    else:
+        gaps = [after - before for before, after in pairwise(found)]
+        assert all(wider >= gap - 1 for gap, wider in pairwise(gaps)), "closer together where the curves begin"
+        assert found[most // 2] < count / 2
+
+
+def test_the_surge_is_where_half_of_the_highest_is_reached():
+    assert surge_epoch([Line(0, excess=-0.1), Line(1, excess=0.19), Line(2, excess=0.2), Line(3, excess=0.4)]) == 2
+    assert surge_epoch([Line(0), Line(4, excess=0.3)]) == 4
+    assert surge_epoch([Line(0), Line(1)]) is None
+    assert surge_epoch([]) is None
+
+
+@pytest.mark.parametrize("highest", [-0.1, 0.0])
+def test_a_run_that_is_never_above_chance_has_no_surge(highest):
+    assert surge_epoch([Line(0, excess=-0.2), Line(1, excess=highest)]) is None
+
+
+def test_mistakes_are_the_curves(analysed):
+    curves = analysed.run.curves.query("run == 'cifar100-vit'")
+    found = mistakes(analysed.out, "cifar100-vit")
+    assert list(found) == ["test"]
+    assert [line.epoch for line in found["test"]] == list(range(31))
+    errors = curves.query("metric == 'idm' and variant == 'errors'")
+    for field, column, where in (
+        ("nidm", "value", "of == 'ncsm'"),
+        ("nidm_z", "z", "of == 'ncsm'"),
+        ("chance", "null_mean", "of == 'ncsm'"),
+        ("widm", "value", "of == 'scsm'"),
+        ("widm_z", "z", "of == 'scsm'"),
+    ):
+        assert [getattr(line, field) for line in found["test"]] == errors.query(where)[column].to_list()
+    followed = curves.query("of == 'ncsm,ccsm-test' and variant == 'cosine'")
+    assert [line.ccsm for line in found["test"]] == followed["excess"].to_list()
+    assert [line.ccsm_z for line in found["test"]] == followed["z"].to_list()
+    assert [line.mistakes for line in found["test"]] == curves.query("metric == 'mistakes'")["value"].to_list()
+    assert {line.gap for line in found["test"]} == {None}
+
+
+def test_a_run_without_answers_has_no_mistakes(make_run, tmp_path):
+    analyze([make_run(epochs=1)], tmp_path / "out", Options(draws=0))
+    assert mistakes(tmp_path / "out", "run") == {}

@@ -1,0 +1,218 @@
+"""Neighbours and closest pairs, against slow loops over all classes; and how neighbours changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mistaken import write_csm
+from outputs import ANIMALS, RUNS, stored, stored_reference
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.errors import UsageError
+from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Stay, a_few, over_epochs
+from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
+"""One of them is in no WordNet."""
+
+
+@pytest.fixture
+def made(make_run, tmp_path):
+    """Return ``made(labels, epochs)``: the output of a run without answers."""
+
+    def made(labels=LABELS, epochs=3):
+        out = tmp_path / "out"
+        analyze([make_run(epochs=epochs, labels=labels)], out, Options(draws=0))
+        return out
+
+    return made
+
+
+def slow_order(row, index):
+    """Return the other classes that a row knows, most similar first, ties in order of class index."""
+    others = [j for j in range(len(row)) if j != index and row[j] == row[j]]
+    return sorted(others, key=lambda j: (-row[j], j))
+
+
+def slow_rank(values, at):
+    """Return a value's rank among all that are known, ties at their mid-rank; None where it is not."""
+    if values[at] != values[at]:
+        return None
+    others = [value for place, value in enumerate(values) if place != at and value == value]
+    return 1 + sum(value > values[at] for value in others) + sum(value == values[at] for value in others) / 2
+
+
+def test_neighbours_are_those_of_a_slow_loop(made):
+    out = made()
+    csm, wordnet = stored(out, "run", "ncsm", 1).tolist(), Run(out).csm("scsm").to_numpy().tolist()
+    for index, name in enumerate(LABELS):
+        found = nearest(Run(out), name, Asked(epoch=1, most=5))
+        assert [row.class_index for row in found.rows] == slow_order(csm[index], index)[:5]
+        assert (found.of, found.found, found.wordnet_furthest) == (name, 7, 6)
+        others = [value if j != index else float("nan") for j, value in enumerate(wordnet[index])]
+        for place, row in enumerate(found.rows, start=1):
+            assert (row.place, row.name, row.similarity) == (place, LABELS[row.class_index], csm[index][row.class_index])
+            assert row.wordnet_rank == slow_rank(others, row.class_index)
+            known = "qwxzy" not in (name, row.name)
+            assert row.wordnet_similarity == (wordnet[index][row.class_index] if known else None)
+
+
+def test_ties_stand_in_order_of_class_index(made):
+    out = made()
+    csm = np.full((8, 8), 0.25, np.float32)
+    csm[0, 5] = csm[5, 0] = 0.5
+    write_csm(out, csm, "ncsm", None, epoch=1)
+    found = nearest(Run(out), "cat", Asked(epoch=1))
+    assert [row.class_index for row in found.rows] == [5, 1, 2, 3, 4, 6, 7]
+    pairs = closest_pairs(Run(out), Asked(epoch=1, most=4)).rows
+    assert [(row.first_index, row.second_index) for row in pairs] == [(0, 5), (0, 1), (0, 2), (0, 3)]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_closest_pairs_are_those_of_a_slow_loop(made, symmetric):
+    out = made()
+    csm = np.random.default_rng(0).integers(0, 6, (8, 8)).astype(np.float32) / 8
+    csm = (csm + csm.T) / 2 if symmetric else csm
+    write_csm(out, csm, "ccsm", "test", epoch=2)
+    wordnet = Run(out).csm("scsm").to_numpy()
+    every = [(i, j) for i in range(8) for j in range(i + 1, 8)]
+    mean = {(i, j): (float(csm[i, j]) + float(csm[j, i])) / 2 for i, j in every}
+    semantic = [float(wordnet[i, j]) for i, j in every]
+    found = closest_pairs(Run(out), Asked("ccsm", most=100))
+    assert [(row.first_index, row.second_index) for row in found.rows] == sorted(every, key=lambda at: (-mean[at], at))
+    assert (found.found, found.wordnet_furthest, found.symmetric) == (28, 21, symmetric)
+    assert ("mean of its two directions" in found.legend) is not symmetric
+    for row in found.rows:
+        at = (row.first_index, row.second_index)
+        assert row.similarity == mean[at]
+        assert row.wordnet_rank == slow_rank(semantic, every.index(at))
+
+
+def test_what_a_matrix_lacks_is_no_neighbour(made):
+    out = made()
+    csm = stored(out, "run", "ncsm", 1).astype(np.float32)
+    csm[3, :] = csm[:, 3] = np.nan
+    write_csm(out, csm, "tncsm", "test", epoch=1)
+    found = nearest(Run(out), "cat", Asked("tncsm"))
+    assert "frog" not in [row.name for row in found.rows]
+    assert (found.found, found.asked.split, found.asked.epoch) == (6, "test", 1)
+    assert nearest(Run(out), "frog", Asked("tncsm")).rows == []
+    assert closest_pairs(Run(out), Asked("tncsm", most=100)).found == 21
+
+
+def test_without_labels_classes_are_numbers(made):
+    out = made(labels=None)
+    found = nearest(Run(out), "3")
+    assert (found.of, found.wordnet_furthest, found.legend) == ("3", None, None)
+    assert {row.wordnet_rank for row in found.rows} == {None}
+
+
+def test_the_split_is_the_one_that_there_is(made):
+    out = made()
+    write_csm(out, np.eye(8, dtype=np.float32), "ccsm", "train", epoch=0)
+    assert nearest(Run(out), "cat", Asked("ccsm")).asked == Asked("ccsm", 0, "train", "run")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_real_neighbours_are_those_of_the_stored_matrix(analysed, run):
+    csm = stored(analysed.out, run, "ncsm", 5)
+    wordnet, _ = stored_reference(analysed.out, run)
+    names = list(analysed.run.csm("ncsm", 5, run=run).index)
+    for index in (0, len(names) - 1):
+        found = nearest(analysed.run, names[index], Asked(epoch=5, run=run))
+        assert [row.class_index for row in found.rows] == slow_order(csm[index].tolist(), index)[:10]
+        assert [row.wordnet_similarity for row in found.rows] == [wordnet[index, row.class_index] for row in found.rows]
+    order = analysed.run.sorted("ncsm", 5, run=run).to_numpy()[0, 1:11].tolist()
+    assert [row.class_index for row in nearest(analysed.run, names[0], Asked(epoch=5, run=run)).rows] == order
+
+
+def test_how_neighbours_changed(made):
+    out = made(epochs=6)
+    found = over_epochs(Run(out), "horse", Asked(most=3))
+    orders = [slow_order(stored(out, "run", "ncsm", epoch)[2].tolist(), 2) for epoch in range(6)]
+    ever = {j for order in orders for j in order[:3]}
+    assert [row.class_index for row in found.rows] == [j for j in orders[-1] if j in ever]
+    for row in found.rows:
+        assert row.places == [order.index(row.class_index) + 1 for order in orders]
+        inside = [epoch for epoch in range(6) if row.places[epoch] <= 3]
+        assert [e for stay in row.stays for e in range(stay.entered, stay.last + 1)] == inside
+        for stay in row.stays:
+            assert stay.left == (stay.last + 1 if stay.last < 5 else None)
+            assert stay.entered == 0 or row.places[stay.entered - 1] > 3
+    assert (found.epochs, found.asked.epoch) == ([0, 1, 2, 3, 4, 5], 5)
+    assert found.title == f"run, NCSM, epochs 0 to 5: {len(ever)} classes were among the 3 nearest to horse"
+
+
+def test_when_a_neighbour_came_and_went(made):
+    out = made(epochs=4)
+    for epoch, near in enumerate(([1], [1, 2], [2], [1])):
+        csm = np.zeros((8, 8), np.float32)
+        csm[0, 7] = 0.1
+        for place, j in enumerate(near):
+            csm[0, j] = 0.9 - place / 10
+        write_csm(out, csm, "ncsm", None, epoch=epoch)
+    found = {row.name: row.stays for row in over_epochs(Run(out), "cat", Asked(most=1)).rows}
+    assert found == {"dog": [Stay(0, 1, 2), Stay(3, 3, None)], "horse": [Stay(2, 2, 3)]}
+
+
+def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
+    out = made(epochs=2)
+    for epoch in range(2):
+        csm = np.full((8, 8), 0.5, np.float32)
+        csm[3] = csm[:, 3] = np.nan
+        write_csm(out, csm, "ncsm", None, epoch=epoch)
+    found = over_epochs(Run(out), "cat", Asked(most=10))
+    assert [row.class_index for row in found.rows] == [1, 2, 4, 5, 6, 7]
+    assert found.is_lasting
+    assert found.title == "run, NCSM, epochs 0 to 1: the 6 classes nearest to cat"
+
+
+@pytest.mark.parametrize("many", [1, 5, 6, 7, 31, 400])
+def test_a_few_epochs_are_the_first_the_last_and_more_of_the_early_ones(many):
+    few = a_few(many)
+    assert len(few) == min(many, MOST_EPOCHS) or many == 7
+    assert (few[0], few[-1]) == (0, many - 1)
+    assert (np.diff(few) > 0).all()
+    assert (np.diff(np.diff(few)) >= -1).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "asked", "words"),
+    [
+        (nearest, Asked("socsm"), "no kind 'socsm' of matrix: expected one of ncsm, ncsm_centred, ccsm, tncsm, scsm"),
+        (nearest, Asked(epoch=9), "no NCSM of epoch 9 in run 'run': there are 0, 1, 2"),
+        (nearest, Asked(run="walk"), "no run 'walk'"),
+        (nearest, Asked(split="test"), "a matrix of kind ncsm belongs to no split"),
+        (nearest, Asked("ccsm", split="val"), "no split 'val': expected test or train"),
+        (nearest, Asked("ccsm"), "no CCSM test in run 'run': there are ncsm; dsi analyze makes it with --test"),
+        (nearest, Asked("ncsm_centred"), "dsi analyze makes it with --centred"),
+        (nearest, Asked("scsm", epoch=1), "is the same at every epoch"),
+        (over_epochs, Asked(epoch=1), "those of all epochs: leave out the epoch"),
+        (over_epochs, Asked("scsm"), "is the same at every epoch"),
+    ],
+)
+def test_errors(made, make, asked, words):
+    out = made()
+    with pytest.raises(UsageError, match=words):
+        make(Run(out), "cat", asked)
+
+
+def test_a_wrong_class_suggests_the_right_one(made):
+    with pytest.raises(UsageError, match="no class 'hrose': did you mean horse"):
+        nearest(Run(made()), "hrose")
+
+
+def test_classes_of_one_name_are_told_apart(made):
+    labels = ("crane", "crane", *ANIMALS[2:])
+    out = made(labels=labels)
+    with pytest.raises(
+        UsageError, match=r"2 classes are called 'crane': say which, 'crane \(class 0\)' or 'crane \(class 1\)'"
+    ):
+        nearest(Run(out), "crane")
+    found = nearest(Run(out), "crane (class 1)")
+    assert found.of == "crane (class 1)"
+    assert "crane (class 0)" in [row.name for row in found.rows]

@@ -1,0 +1,146 @@
+"""What the verbs say of a run of more classes than a matrix is stored of."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from analysed import Command
+from numpy.testing import assert_allclose, assert_array_equal
+from outputs import ANIMALS, heads, save_head
+
+from dsi_cli import similarity
+from dsi_cli.analysis import memory_plan, report_file
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.errors import UsageError
+from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
+from dsi_cli.similarity.weights import weight_similarity
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+LARGEST = 6
+"""Classes of which a matrix is stored, here."""
+
+
+@pytest.fixture(scope="module")
+def weights() -> list[np.ndarray]:
+    """Return the classifiers of a run's two epochs."""
+    return [weight.numpy() for weight in heads(2)]
+
+
+@pytest.fixture(scope="module")
+def out(weights: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the output of a run of eight classes with predictions, where six are the most that a matrix is stored of."""
+    folder = tmp_path_factory.mktemp("vast")
+    import torch
+
+    for epoch, weight in enumerate(weights):
+        save_head(folder / "run" / f"epoch_{epoch}.pt", torch.from_numpy(weight), epoch=epoch)
+    (folder / "run" / "classes.txt").write_text("\n".join(ANIMALS) + "\n")
+    np.save(folder / "run" / "targets.npy", np.arange(16) % 8)
+    np.save(folder / "run" / "preds.npy", np.stack([np.arange(16) % 7, np.arange(16) % 8]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(memory_plan, "ALWAYS_WHOLE", 0)
+        patched.setattr(similarity, "LARGEST_WHOLE", LARGEST)
+        analyze([folder / "run"], folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture(autouse=True)
+def _largest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarity, "LARGEST_WHOLE", LARGEST)
+
+
+def test_parts_of_the_matrix_are_made_from_the_classifier(out: Path, weights: list[np.ndarray]) -> None:
+    expected = weight_similarity(weights[1])
+    part = Run(out).csm("ncsm", epoch=1, rows=["dog", 4], classes=["cat", "bee", "dog"])
+    assert (list(part.index), list(part.columns)) == (["dog", "bird"], ["cat", "bee", "dog"])
+    assert_allclose(part, expected[np.ix_([1, 4], [0, 7, 1])], atol=1e-6)
+    assert part.loc["dog", "dog"] == 1.0
+    ranked = Run(out).sorted("ncsm", epoch=1, rows=[3])
+    assert_array_equal(ranked.to_numpy()[0], [3, *(k for k in np.argsort(-expected[3], kind="stable") if k != 3)])
+
+
+def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(out: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"^the ncsm of 8 classes is not stored, .* dsi export --rows 0:100; neighbors/ holds"
+    ):
+        Run(out).csm("ncsm")
+    with pytest.raises(UsageError, match=r"^no class 'yak': expected a name, or an index from 0 to 7$"):
+        Run(out).csm("ncsm", rows=["yak"])
+    with pytest.raises(UsageError, match="the reference matrix of 8 classes is not stored: dsi wordnet LABELS"):
+        Run(out).csm("scsm")
+    with pytest.raises(UsageError, match=r"^no neighbors of the tncsm of epoch 1 in run 'run'"):
+        Run(out).neighbors("tncsm")
+
+
+def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: list[np.ndarray]) -> None:
+    expected = weight_similarity(weights[1]).astype(float)
+    listing = nearest(Run(out), "dog", Asked(most=3))
+    order = [k for k in np.argsort(-expected[1]) if k != 1]
+    assert [row.class_index for row in listing.rows] == order[:3]
+    assert listing.found == 7
+    assert "WordNet's similarities are not shown" in (listing.legend or "")
+    first, second = np.triu_indices(8, 1)
+    best = np.argsort(-expected[first, second])[:5]
+    pairs = closest_pairs(Run(out), Asked(most=5))
+    assert [(row.first_index, row.second_index) for row in pairs.rows] == list(zip(first[best], second[best], strict=True))
+    with pytest.raises(UsageError, match="of 8 classes the 7 nearest of each are stored: ask for 7 pairs or fewer"):
+        closest_pairs(Run(out), Asked(most=8))
+
+
+def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
+    page = report_file.write(out).read_text()
+    assert "So many classes have no matrix here" in page
+    assert '"near": {"lines"' in page or '"near":{"lines"' in page
+    assert len(page) < 500_000
+
+
+def test_every_verb_says_plainly_what_it_cannot_do(out: Path, tmp_path: Path, dsi: Command) -> None:
+    needs = "needs whole matrices, which of more than 4,096 classes are not stored"
+    assert dsi("export", out, "--rows", "0:2", "--classes", "cat,dog").out.splitlines()[0] == "class,cat,dog"
+    refused = dsi("export", out)
+    assert (refused.code, refused.out) == (2, "")
+    assert "dsi export --rows" in refused.err
+    both = dsi("export", out, "--sorted", "--rows", "0:2", "--classes", "1")
+    assert (both.code, "leave out --classes" in both.err) == (2, True)
+    assert "leave them out for a table" in dsi("export", out, "--table", "curves", "--rows", "0:2").err
+    assert json.loads(dsi("neighbors", out, "--class", "dog", "--json").out)["vast"] is True
+    assert dsi("neighbors", out, "--class", "dog", "--over-epochs").code == 0
+    mistakes = dsi("mistakes", out)
+    assert (mistakes.code, needs in mistakes.err) == (2, True)
+    drawn = dsi("plot", out, "-o", tmp_path / "figures")
+    assert drawn.code == 0
+    assert (tmp_path / "figures" / "sai.png").is_file()
+    heatmaps = dsi("plot", out, "heatmaps", "-o", tmp_path / "figures")
+    assert (heatmaps.code, needs in heatmaps.err) == (2, True)
+
+
+def test_runs_are_compared_by_their_curves(out: Path, tmp_path: Path, dsi: Command) -> None:
+    import shutil
+
+    shutil.copytree(out, tmp_path / "other")
+    compared = dsi("compare", out, tmp_path / "other", "--json")
+    assert compared.code == 0, compared.err
+    assert "too many classes for its matrix to be stored" in compared.out
+
+
+def test_the_tables_are_as_the_documentation_says(out: Path) -> None:
+    near, head = (pd.read_parquet(out / name) for name in ("neighbors", "heads"))
+    assert list(near.columns) == [
+        "run",
+        "kind",
+        "epoch",
+        "epochs_completed",
+        "step",
+        "class_index",
+        "neighbor",
+        "rank",
+        "similarity",
+    ]
+    assert list(head.columns) == ["run", "epoch", "epochs_completed", "step", "class_index", "weight"]
+    assert (len(head), len(head["weight"][0])) == (16, 8)

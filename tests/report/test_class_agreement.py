@@ -1,0 +1,64 @@
+"""Which classes and groups agree with the reference; several references, each by its name."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from outputs import stored, stored_reference
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.report import class_agreement, page_data
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+
+@pytest.fixture
+def several(make_run, tmp_path):
+    """An output of one run with two references, the main one not the first by name."""
+    analyze([make_run(epochs=6)], tmp_path / "out", Options(draws=0, references=("wup", "path")))
+    return tmp_path / "out"
+
+
+def test_it_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path):
+    analyze([make_run()], tmp_path / "out", Options(draws=0))
+    found = class_agreement.of_run(Run(tmp_path / "out"), "run")
+    assert (found["epoch"], found["of"]) == (3, "ncsm")
+    own, (scsm, _) = stored(tmp_path / "out", "run", "ncsm", 3), stored_reference(tmp_path / "out", "run")
+    assert len(found["classes"]) == len(own)
+    values = [pearson for _, pearson, _ in found["classes"]]
+    assert values == sorted(values)
+    for index, pearson, _ in found["classes"]:
+        rest = np.arange(len(own)) != index
+        assert pearson == pytest.approx(np.corrcoef(own[index, rest], scsm[index, rest])[0, 1], abs=1e-5)
+
+
+def test_without_labels_there_is_none(make_run, tmp_path):
+    analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
+    assert class_agreement.of_run(Run(tmp_path / "out"), "run") is None
+
+
+def test_of_several_references_each_has_its_name_and_the_main_one_counts(several):
+    run = Run(several)
+    found = page_data.of_output(run)
+    main, other = run.references("run")
+    assert (main, other) == ("wordnet3.0-wup", "wordnet3.0-path")
+    titles = [matrix["title"] for matrix in found.data["runs"][0]["matrices"]]
+    assert titles == ["NCSM", f"SCSM, {main}", f"SCSM, {other}"]
+    rows = run.alignment_by_class.query("reference == @main and epoch == 5 and class_index.notna()")
+    told = {index: pearson for index, pearson, _ in found.data["runs"][0]["agreement"]["classes"]}
+    assert told == pytest.approx(dict(zip(rows["class_index"], rows["pearson"], strict=True)), abs=1e-5)
+    series = found.data["curves"]["sai"]["cosine"]["series"]
+    assert {one["label"]: one["isMain"] for one in series} == {f"SAI(NCSM, SCSM), {main}": True, "SAI(NCSM, SCSM)": False}
+    best = found.summary[0]["best"][0]
+    excess = run.curves.query("metric == 'sai' and variant == 'cosine' and reference == @main")["excess"]
+    assert float(best.last.replace("−", "-")) == pytest.approx(excess.iloc[-1], abs=5.1e-4)
+    assert ("references", f"reference {main}") in [(key, text.split(",")[0]) for key, text in found.summary[0]["options"]]
+
+
+def test_a_reference_that_is_not_wordnet_is_not_called_so(several, monkeypatch):
+    run = Run(several)
+    assert page_data.reference_word(run, "run") == "WordNet"
+    monkeypatch.setattr(Run, "references", lambda *_: ["own"])
+    assert page_data.reference_word(run, "run") == "own"

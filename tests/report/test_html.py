@@ -1,0 +1,55 @@
+"""The file: one, without a request in it, the same for the same tables."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from dsi_cli.analysis import report_file
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.report import html
+
+pytest_plugins = ("analysed",)
+
+HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
+
+
+@pytest.fixture
+def out(make_run, tmp_path):
+    analyze(
+        [make_run(labels=[HOSTILE, "dog", "horse", "frog", "bird", "lion", "whale", "bee"])],
+        tmp_path / "out",
+        Options(draws=0),
+    )
+    return tmp_path / "out"
+
+
+def test_a_label_that_is_markup_is_nowhere_markup(out):
+    page = report_file.write(out).read_text(encoding="utf-8")
+    assert "<img" not in page
+    text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
+    assert not set(text) & set("<>&\u2028")
+    data = json.loads(text)
+    assert HOSTILE in {row[0] for row in data["classes"][0]}
+
+
+def test_it_asks_for_nothing(out):
+    page = report_file.write(out).read_text(encoding="utf-8")
+    assert "default-src &#39;none&#39;" in page
+    assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
+    assert "unsafe" not in page.split("</head>")[0].split("<style>")[0]
+
+
+def test_the_same_tables_give_the_same_bytes(out, tmp_path):
+    first = report_file.write(out).read_bytes()
+    assert report_file.write(out, tmp_path / "again.html").read_bytes() == first
+
+
+def test_every_script_is_in_the_page_once():
+    code = html.script()
+    for name in html.SCRIPTS:
+        assert code.count(html.part(name)) == 1
+    assert "</script" not in code

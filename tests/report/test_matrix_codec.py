@@ -1,0 +1,55 @@
+"""Matrices as the page has them: packed, unpacked, and the means of blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dsi_cli.report import matrix_codec
+from dsi_cli.report.matrix_codec import LEVELS, Scale
+
+
+@pytest.fixture
+def matrix():
+    values = np.random.default_rng(0).normal(0, 0.3, (17, 17)).astype(np.float32)
+    np.fill_diagonal(values, 1)
+    return values
+
+
+@pytest.mark.parametrize("levels", LEVELS)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_is_unpacked_is_the_matrix_to_half_a_step(matrix, levels, symmetric):
+    matrix = (matrix + matrix.T) / 2 if symmetric else matrix
+    matrix[2, 5] = matrix[5, 2] = np.nan
+    low, high = np.nanmin(matrix), np.nanmax(matrix[~np.eye(17, dtype=bool)])
+    scale = Scale(float(low), float(high), levels)
+    packed = matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
+    values = iter(scale.values(matrix_codec.unpacked(packed, levels)))
+    for i in range(17):
+        for j in range(i + 1 if symmetric else 0, 17):
+            if i != j:
+                assert_allclose(next(values), matrix[i, j], atol=scale.step / 2 * 1.001)
+    assert next(values, None) is None
+
+
+def test_one_value_alone_has_a_scale_too():
+    scale = Scale(0.25, 0.25, 255)
+    assert_array_equal(scale.values(scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
+
+
+@pytest.mark.parametrize("blocks", [1, 4, 5, 8, 17])
+def test_the_means_of_blocks(matrix, blocks):
+    order = np.random.default_rng(1).permutation(17)
+    matrix[3] = np.nan
+    found = matrix_codec.block_means(matrix, order, blocks)
+    edges = [k * 17 // blocks for k in range(blocks + 1)]
+    for a in range(blocks):
+        for b in range(blocks):
+            values = [
+                matrix[order[row], order[column]]
+                for row in range(edges[a], edges[a + 1])
+                for column in range(edges[b], edges[b + 1])
+                if row != column and not np.isnan(matrix[order[row], order[column]])
+            ]
+            assert_allclose(found[a, b], np.mean(values, dtype=float) if values else np.nan, atol=1e-12)

@@ -1,0 +1,54 @@
+"""The confused pairs and mistakes of the page, and their images."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from mistaken import write_counts, write_predictions
+from PIL import Image
+
+from dsi_cli.analysis.analyze import analyze
+from dsi_cli.analysis.options import Options
+from dsi_cli.inference.open_dataset import image_at
+from dsi_cli.queries.mistakes import Asked, most_telling
+from dsi_cli.report import mistake_data
+from dsi_cli.store.runs import Run
+
+pytest_plugins = ("analysed",)
+
+
+@pytest.fixture
+def run(make_run, tmp_path):
+    """Epoch 1 has three mistakes, of one of which there is an image; nothing else has answers."""
+    analyze([make_run(epochs=2)], tmp_path / "out", Options(draws=0))
+    Image.new("RGB", (200, 100), (250, 0, 0)).save(tmp_path / "0.png")
+    paths = [str(tmp_path / "0.png"), str(tmp_path / "gone.png"), None, None]
+    write_predictions(tmp_path / "out", [0, 1, 2, 0], [1, 2, 4, 0], path=paths, epoch=1)
+    counts = np.zeros((8, 8), int)
+    np.add.at(counts, ([0, 1, 2, 0], [1, 2, 4, 0]), 1)
+    write_counts(tmp_path / "out", counts, epoch=1)
+    return Run(tmp_path / "out")
+
+
+def test_the_rows_are_those_of_the_views(run):
+    found = mistake_data.of_run(run, "run", None)
+    assert list(found) == ["test"]
+    assert found["test"]["epoch"] == 1
+    expected = most_telling(run, Asked("run", 1))
+    assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [row.sample for row in expected.rows]
+    assert {(row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]} == {(0, 1), (1, 2), (2, 4)}
+
+
+def test_images_that_open_are_small_and_in_the_page(run):
+    rows = mistake_data.of_run(run, "run", image_at)["test"]["mistakes"]["rows"]
+    images = {row["sample"]: row["image"] for row in rows}
+    assert images[1] is None
+    assert images[2] is None
+    kind, text = images[0].split(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        assert image.size == (64, 32)
+        assert image.getpixel((5, 5)) == (250, 0, 0)

@@ -1,0 +1,86 @@
+"""What a notebook shows of an output."""
+
+from __future__ import annotations
+
+import pytest
+from outputs import ANIMALS
+
+import dsi_cli
+from dsi_cli.errors import UsageError
+from dsi_cli.report import notebook_card
+
+pytest_plugins = ("analysed", "browsing")
+
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+
+def text_of(run, open_file, tmp_path, **options):
+    """Return the fragment as a browser shows it, in a page."""
+    page = f"<!doctype html><meta charset='utf-8'><meta name='color-scheme' content='light dark'><body>{run._repr_html_()}</body>"
+    (tmp_path / "card.html").write_text(page, encoding="utf-8")
+    return open_file(tmp_path / "card.html", **options)
+
+
+def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, tmp_path):
+    runs = [four_runs / name for name in ("cifar100-vit", "collapsed")]
+    run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine", "pearson"], epochs="0:12")
+    page = text_of(run, open_file, tmp_path)
+    assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}, with report.html"
+    good, collapsed = page.locator("tbody tr").all()
+    sai = (
+        run.curves_of("cifar100-vit")
+        .query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'")
+        .set_index("epoch")
+    )
+    best = sai["excess"].idxmax()
+    cells = good.locator("td").all_inner_texts()
+    assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
+    assert cells[3].split("\n") == [f"{sai['excess'][best]:.3f} at epoch {best}", f"by chance 0 (z {sai['z'][best]:.1f})"]
+    assert collapsed.locator("td").nth(3).inner_text() == "within chance"
+    assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
+    assert 'run.csm("ncsm", run="cifar100-vit")' in page.locator("pre").inner_text()
+    assert "run.show_report()" in page.locator("pre").inner_text()
+
+
+def test_the_lines_to_type_are_right_where_they_are_typed(make_run, tmp_path):
+    for names in (["one"], ["one", "two"]):
+        run = dsi_cli.analyze(
+            [make_run(name) for name in names if not (tmp_path / name).exists()], tmp_path / "out", draws=0
+        )
+        lines = run._repr_html_().split("<pre>")[1].split("</pre>")[0].replace("&#34;", '"').split("\n")
+        for line in filter(None, lines):
+            assert eval(line, {"run": run}) is not None
+
+
+def test_names_and_warnings_are_escaped_and_legible(make_run, open_file, tmp_path):
+    run = dsi_cli.analyze(
+        make_run(HOSTILE, labels=(HOSTILE, *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["cosine"], report=False
+    )
+    assert "<script" not in run._repr_html_()
+    for scheme, ink in (("light", "rgb(0, 0, 0)"), ("dark", "rgb(255, 255, 255)")):
+        page = text_of(run, open_file, tmp_path, scheme=scheme)
+        assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}"
+        assert page.locator("img").count() == 0
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("tbody td").first.inner_text() == HOSTILE
+        assert HOSTILE in page.locator(".dsi-warnings").inner_text()
+        assert page.locator("td").first.evaluate("node => getComputedStyle(node).color") == ink
+
+
+def test_of_many_runs_the_first_are_shown(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook_card, "MOST_RUNS", 2)
+    run = dsi_cli.analyze([make_run(name, epochs=1) for name in "abc"], tmp_path / "out", draws=0, report=False)
+    shown = run._repr_html_()
+    assert "and 1 more runs" in shown
+    assert "<b>b</b>" in shown
+    assert "<b>c</b>" not in shown
+
+
+def test_show_report_is_a_frame_whose_source_is_relative_to_the_notebook(make_run, tmp_path, monkeypatch):
+    run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
+    with pytest.raises(UsageError, match="has no report yet: make it with dsi report"):
+        run.show_report()
+    assert "run.show_report()" not in run._repr_html_()
+    (run.path / "report.html").write_text("<p>report")
+    monkeypatch.chdir(tmp_path)
+    assert '<iframe src="out%20%26%20more/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()
