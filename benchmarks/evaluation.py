@@ -210,7 +210,7 @@ def main(way: str, folder: str, model: str, size: str) -> None:
     import torchvision  # noqa: F401
 
     import dsi_cli.analysis.analyze
-    import dsi_cli.store.runs  # noqa: F401
+    import dsi_cli.store.results  # noqa: F401
 
     began = time.perf_counter()
     accuracy = WAYS[way](Path(folder), model, int(size))

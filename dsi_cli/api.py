@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.remote import local_names, urls
-from dsi_cli.store import output
+from dsi_cli.store import layout
 
 _Path = str | PathLike[str]
 
 
 def analyze(
     checkpoints: _Path | Sequence[_Path],
-    out: _Path = output.DEFAULT,
+    out: _Path = layout.DEFAULT,
     *,
     labels: str | PathLike[str] | None = None,
     mapping: _Path | None = None,
@@ -152,7 +152,7 @@ def analyze(
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
     from dsi_cli.remote.download import TemporaryFolder
-    from dsi_cli.store.mirror import Mirror
+    from dsi_cli.store.remote_output import Mirror
 
     kept = TemporaryFolder()
     folder = kept.path
@@ -215,7 +215,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     return logged
 
 
-def open_run(out: _Path = output.DEFAULT) -> Run:
+def open_run(out: _Path = layout.DEFAULT) -> Run:
     """Return the `Run` of a folder that ``dsi analyze`` wrote; the checkpoints are not needed for it.
 
     Parameters

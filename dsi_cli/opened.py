@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dsi_cli.store import runs
+from dsi_cli.store import results
 
 if TYPE_CHECKING:
     from dsi_cli.report.notebook_card import ReportFrame
 
 
-class Run(runs.Run):
+class Run(results.Run):
     """An output folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
 
     In a notebook it shows its runs, their best epochs, phases and warnings; ``run.show_report()`` shows the

@@ -21,7 +21,7 @@ from outputs import ANIMALS, RUNS, head_of, heads, save_head
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.cli.app import run_safely
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 
 class Ended(NamedTuple):

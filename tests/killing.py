@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from dsi_cli.cli.app import run_safely
-from dsi_cli.store.output import OUR_NAMES, REPORT
+from dsi_cli.store.layout import OUR_NAMES, REPORT
 
 ANEW = 0.3
 """How often what was left is thrown away, so that beginnings are killed as often as ends."""

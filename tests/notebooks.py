@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import nbformat
 
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 
 class Shows(NamedTuple):

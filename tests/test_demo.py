@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 from safetensors.numpy import load_file
 
 from dsi_cli.demo import runs_folder
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

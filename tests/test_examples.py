@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

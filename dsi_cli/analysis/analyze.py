@@ -45,7 +45,7 @@ from dsi_cli.engines import Engine, local, opened
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.remote import urls
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet import net
 from dsi_cli.wordnet.net import Net
@@ -58,7 +58,7 @@ FLUSH_SECONDS = 20.0
 
 def analyze(
     paths: Sequence[str | PathLike[str]],
-    out: str | PathLike[str] = output.DEFAULT,
+    out: str | PathLike[str] = layout.DEFAULT,
     options: Options = Options(),  # noqa: B008 (frozen)
     progress: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
@@ -88,8 +88,8 @@ def analyze(
     def tell(stage: str, done: int, total: int) -> None:
         progress(Progress(stage, done, total))
 
-    with output.writing(Path(out)), ExitStack() as stack:
-        earlier_options = output.earlier_options(Path(out), CHECKPOINTS)
+    with lock.exclusive(Path(out)), ExitStack() as stack:
+        earlier_options = layout.earlier_options(Path(out), CHECKPOINTS)
         folders, recorded = earlier_options.get("folders", {}), earlier_options.get("settings", {})
         states = _found(paths, folders)
         known = {name for state in states for name in _runs_in(folders, state)}
@@ -328,7 +328,7 @@ def _epochs(
         for split, counts in job.samples.items():
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
-    output.remove(matrices.strays())
+    layout.remove(matrices.strays())
 
 
 class _Work(NamedTuple):
@@ -369,7 +369,7 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
     if not how.is_vast:
         _write_references(out, one, semantics, tables.references)
     if how.walk is not None:
-        by_rows = curves.ByRows(how.walk, output.scratch(out), how.is_vast)
+        by_rows = curves.ByRows(how.walk, layout.scratch(out), how.is_vast)
         matrices = Heads(out, state, kinds, options, how.walk) if how.is_vast else Matrices(out, state, kinds, options)
         return _Work(matrices, partial(_with_rows, semantics=semantics, options=options, by_rows=by_rows), map)
     semantics.prepare()
@@ -387,11 +387,11 @@ def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: S
     for source, prepared in zip(opened, semantics.references, strict=True):
         if one.labels is None or not len(prepared.csm.classes):
             continue
-        path = output.reference_path(out, prepared.name, one.labels.id)
+        path = layout.reference_path(out, prepared.name, one.labels.id)
         described = source.described | {"mapping": one.meaning_id}
         if parquet.options_of(path) != described:
             table = wordnet_matrix.table_of(one, prepared.csm.matrix, prepared.name)
-            parquet.write(table, path, described, output.scratch(out))
+            parquet.write(table, path, described, layout.scratch(out))
 
 
 class _Job(NamedTuple):

@@ -15,8 +15,8 @@ from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.report import html, page_data
-from dsi_cli.store import output, whole
-from dsi_cli.store.runs import Run
+from dsi_cli.store import atomic_write, layout, lock
+from dsi_cli.store.results import Run
 from dsi_cli.store.schema import TABLES
 from dsi_cli.version import __version__
 
@@ -50,11 +50,11 @@ def write(out: Path, file: Path | None = None, progress: Tell = lambda *_: None)
     OutputError
         A table cannot be read, the page cannot be written, or another process writes to the output.
     """
-    output.require_output(out)
+    layout.require_output(out)
     if file is not None:
         return _written(out, file, file.parent, progress)
-    with output.writing(out):
-        return _written(out, output.report_path(out), output.scratch(out), progress)
+    with lock.exclusive(out):
+        return _written(out, layout.report_path(out), layout.scratch(out), progress)
 
 
 def add(summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
@@ -97,7 +97,7 @@ def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
     run = Run(out)
     found = page_data.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
     page = html.render(found, out.resolve().name, digest)
-    whole.write(file, page.encode(), scratch)
+    atomic_write.write(file, page.encode(), scratch)
     _log.debug("%s: %d characters", file, len(page))
     return file
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 from dsi_cli.tracking import points
 from dsi_cli.tracking.destinations import Destination, Logged
 

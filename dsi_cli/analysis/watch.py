@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.records import OK
 from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, UsageError
 from dsi_cli.remote.locations import Place
-from dsi_cli.store import output
+from dsi_cli.store import layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet import net
 
@@ -74,7 +74,7 @@ def check(out: Given, options: Options) -> None:
     if options.labels is not None:
         label_files.read(options.labels)
     references.open_all(options.references, hierarchy.open_tree(options.taxonomy), net.load(options.pos, options.wordnet))
-    with output.writing(Path(out)):
+    with lock.exclusive(Path(out)):
         collect.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
 
 
@@ -243,5 +243,5 @@ class _Known:
 
 def usable(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
     """Return run, epoch, step and fingerprint of each usable checkpoint that an output holds; none without an output."""
-    rows = output.earlier_rows(out, CHECKPOINTS)
+    rows = layout.earlier_rows(out, CHECKPOINTS)
     return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows if row["status"] == OK}

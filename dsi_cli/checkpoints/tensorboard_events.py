@@ -20,7 +20,7 @@ from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.errors import UnreadableError
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
-from dsi_cli.store import output
+from dsi_cli.store import layout
 
 PATTERN = "events.out.tfevents.*"
 MOST_FILES = 64
@@ -33,7 +33,7 @@ def files_of(path: Place) -> list[Place]:
     """Return the event files that a path means: itself, or those right in the folder that dsi did not write."""
     if not path.is_dir():
         return [path]
-    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(output.EVENTS)), key=str)[:MOST_FILES]
+    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(layout.EVENTS)), key=str)[:MOST_FILES]
 
 
 def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:

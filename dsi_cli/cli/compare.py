@@ -103,7 +103,7 @@ def _page(comparison: Comparison, asked: Asked, outputs: list[Path], out: Path |
 
 def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:
     from dsi_cli.queries.comparison.compare import FIGURE_FORMATS
-    from dsi_cli.store import whole
+    from dsi_cli.store import atomic_write
 
     if as_format not in FIGURE_FORMATS:
         raise UsageError(f"no format {as_format!r}: {expected(as_format, FIGURE_FORMATS)}")
@@ -112,7 +112,7 @@ def _require_places(out: Path | None, as_format: str, html: Path | None) -> None
     if html is not None and html.is_dir():
         raise UsageError(f"the page is a file, and {html} is a folder: give --html a name in it, or the folder to -o")
     if html is not None:
-        whole.require_suffix(html, (".html", ".htm"), "the comparison is a page")
+        atomic_write.require_suffix(html, (".html", ".htm"), "the comparison is a page")
 
 
 def _print(comparison: Comparison, *, quiet: bool) -> None:

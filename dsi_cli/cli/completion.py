@@ -51,7 +51,7 @@ def runs(context: typer.Context, incomplete: str) -> list[str]:
 
 def epochs(context: typer.Context, incomplete: str) -> list[str]:
     """Return the epochs that have a matrix, of the run that was typed before or of all."""
-    from dsi_cli.store.output import folder_name
+    from dsi_cli.store.layout import folder_name
 
     run = context.params.get("run")
     found = set()

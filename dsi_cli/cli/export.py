@@ -79,7 +79,7 @@ def export(
         asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
         return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
     from dsi_cli.queries import export
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
     chosen = export.format_of("" if out == "-" else out, as_format)
     stream = None

@@ -15,7 +15,7 @@ import typer
 from dsi_cli.cli import completion, console
 from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
-from dsi_cli.store import whole
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import Labelling
@@ -129,7 +129,7 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             raise UsageError(f"{target} is the label list itself: it would be overwritten")
     if write_map is not None:
-        whole.require_suffix(write_map, (".csv",), "--write-map writes CSV")
+        atomic_write.require_suffix(write_map, (".csv",), "--write-map writes CSV")
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:

@@ -75,7 +75,7 @@ def mistakes(
     """
     from dsi_cli.queries.mistakes import Asked, most_telling
     from dsi_cli.queries.mistakes import pairs as confused_pairs
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
     if pairs and sheet is not None:
         raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet")

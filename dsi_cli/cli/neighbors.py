@@ -75,7 +75,7 @@ def neighbors(
     """
     from dsi_cli.queries.neighbor_history import over_epochs as history_of
     from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
     if pairs and of is not None:
         raise UsageError("the closest pairs are those of all classes: leave out --pairs, or --class")

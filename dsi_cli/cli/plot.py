@@ -16,7 +16,7 @@ from dsi_cli.figures.style import STYLES
 if TYPE_CHECKING:
     from dsi_cli.figures.figure_options import Asked
     from dsi_cli.figures.save import Drawn
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 
 def plot(
@@ -89,7 +89,7 @@ def plot(
     """
     from dsi_cli.figures import save
     from dsi_cli.inference.open_dataset import image_at
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
     if output is None:
         if not listed:

@@ -30,10 +30,10 @@ def report(
     dsi report dsi-out -o resnet18.html
     """
     from dsi_cli.analysis import report_file
-    from dsi_cli.store import whole
+    from dsi_cli.store import atomic_write
 
     if file is not None:
-        whole.require_suffix(file, (".html", ".htm"), "the report is a page")
+        atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
     with console.progress(quiet=quiet or as_json) as watching:
         path = report_file.write(output, file, watching.update)
     if as_json:

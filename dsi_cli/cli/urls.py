@@ -1,6 +1,6 @@
 """Options that are URLs: a verb gets paths of this machine in their place, and its words are told in the URLs' again.
 
-Checkpoints are read where they lie; what a verb reads whole is fetched, and an output is mirrored (`dsi_cli.store.mirror`).
+Checkpoints are read where they lie; what a verb reads whole is fetched, and an output is mirrored (`dsi_cli.store.remote_output`).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _brought(
 
 
 def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
-    from dsi_cli.store.mirror import Mirror
+    from dsi_cli.store.remote_output import Mirror
 
     mirror = Mirror(url, folder, _wanted(output, options))
     if output.is_written and options.get("file") is None:

@@ -19,21 +19,21 @@ import numpy as np
 
 from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
-from dsi_cli.figures import color_scales, layout, row_labels
+from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
 from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import curve_panels, matrices
 from dsi_cli.queries.curve_panels import Panel, Series
 from dsi_cli.queries.matrices import Frames, Values
-from dsi_cli.store import output, whole
+from dsi_cli.store import atomic_write, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 MOST_FRAMES = 100
 """The most epochs that an animation shows; of more, evenly spread ones are chosen. Pillow holds all frames in memory."""
@@ -94,7 +94,7 @@ def films(run: Run, asked: Asked, folder: Path, forms: Sequence[str], told: Told
     found = [of for of in frames_of(run, asked) if asked.epochs is None or set(of.epochs) & set(asked.epochs)]
     made = []
     for of in found:
-        name = ANIMATION if len(found) == 1 else f"{ANIMATION}-{output.folder_name(of.run)}"
+        name = ANIMATION if len(found) == 1 else f"{ANIMATION}-{layout.folder_name(of.run)}"
         made += [film(run, of, asked, folder / f"{name}.{form}", told) for form in forms]
     return made
 
@@ -120,7 +120,7 @@ def film(run: Run, of: Frames, asked: Asked, path: Path, told: Told = _untold) -
             moving.save(part, writer=writer(fps=rate), dpi=DOTS, progress_callback=tell)
         except (subprocess.SubprocessError, BrokenPipeError):
             raise OutputError(f"ffmpeg could not write {path}: choose another format with --format gif or webp") from None
-        whole.write(path, part.read_bytes())
+        atomic_write.write(path, part.read_bytes())
     return Film(path, of.run, of.title, tuple(epochs), len(there), len(frames) / rate, path.stat().st_size)
 
 
@@ -157,7 +157,7 @@ def scene(
         return color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
 
     scale = color_scales.shared(map(shown_of, epochs), of.kind.name)
-    bar = layout.Bar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
+    bar = panel_layout.Bar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
     shown = shown_curves(run, of, measure)
     count = len(classes.names)
     figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
@@ -188,24 +188,26 @@ def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | No
     return None
 
 
-def _stage(title: str, classes: Classes, bar: layout.Bar, shown: Panel | None) -> tuple[Figure, Axes, Axes | None]:
+def _stage(title: str, classes: Classes, bar: panel_layout.Bar, shown: Panel | None) -> tuple[Figure, Axes, Axes | None]:
     """Return the figure with all that stays, its map's axes and its curves' axes."""
     side = row_labels.plan(classes.names, classes.groups, MAP, STYLE.size - 1)
     line = STYLE.size / 72
-    left = layout.MARGIN + sum(row_labels.widths(layout.blank(1, 1), side))
-    top = layout.MARGIN + 3.8 * line
+    left = panel_layout.MARGIN + sum(row_labels.widths(panel_layout.blank(1, 1), side))
+    top = panel_layout.MARGIN + 3.8 * line
     room = BETWEEN + CURVES if shown else 0.0
-    below = max(layout.bars_height(STYLE), (8.6 + 1.5 * len(shown.series)) * line if shown else 0.0) + layout.MARGIN
-    figure = layout.blank(left + MAP + room + 3 * layout.MARGIN, top + MAP + below)
+    below = (
+        max(panel_layout.bars_height(STYLE), (8.6 + 1.5 * len(shown.series)) * line if shown else 0.0) + panel_layout.MARGIN
+    )
+    figure = panel_layout.blank(left + MAP + room + 3 * panel_layout.MARGIN, top + MAP + below)
     figure.set_dpi(DOTS)
-    layout.heading(figure, layout.MARGIN, title, classes.detail, STYLE)
-    cells = layout.axes_at(figure, left, top, MAP, MAP)
+    panel_layout.heading(figure, panel_layout.MARGIN, title, classes.detail, STYLE)
+    cells = panel_layout.axes_at(figure, left, top, MAP, MAP)
     cells.set(xlim=(-0.5, len(classes.names) - 0.5), ylim=(len(classes.names) - 0.5, -0.5))
     row_labels.write(figure, cells, side)
-    color_scales.bar(layout.axes_at(figure, left, top + MAP + 0.9 * line, MAP, 0.8 * line), bar.scale, bar.text)
+    color_scales.bar(panel_layout.axes_at(figure, left, top + MAP + 0.9 * line, MAP, 0.8 * line), bar.scale, bar.text)
     if shown is None:
         return figure, cells, None
-    beside = layout.axes_at(figure, left + MAP + BETWEEN, top, CURVES, MAP)
+    beside = panel_layout.axes_at(figure, left + MAP + BETWEEN, top, CURVES, MAP)
     _draw_curves(beside, shown)
     return figure, cells, beside
 

@@ -13,7 +13,7 @@ from dsi_cli.figures.figure_options import ANIMATION, Asked
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 __all__ = ["FIGURES", "MOVING", "Asked", "Entry", "entry"]
 

@@ -23,7 +23,7 @@ from dsi_cli.queries.curve_panels import Panel, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 APART = ("sai", "excess", "idm", "idm_errors")
 """Panels whose curves stand on axes of their own."""

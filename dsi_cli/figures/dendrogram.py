@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.figures import color_scales, layout, row_labels
+from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.heatmaps import Classes, frames_of, in_order, permuted
 from dsi_cli.figures.style import Style
 from dsi_cli.queries import class_order, matrices
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 TREE = 0.2
 """Of the figure's width."""
@@ -67,30 +67,30 @@ def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
     """Return the figure of one or more clusterings, one below the other; of several on two columns, two side by side."""
     across = min(style.columns, len(found))
     wide = style.width / across
-    drawn = layout.blank(style.width, style.width)
+    drawn = panel_layout.blank(style.width, style.width)
     line, tree = style.size / 72, TREE * wide
     right, size = 0.0, wide
     for _ in range(2):
         planned = [row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
         right = max(right, *(sum(row_labels.widths(drawn, side)) for side in planned))
-        size = wide - 2 * layout.MARGIN - tree - BETWEEN - right
+        size = wide - 2 * panel_layout.MARGIN - tree - BETWEEN - right
     each = 2.0 * line + size + 3.4 * line
-    bottom = layout.MARGIN + -(-len(found) // across) * each
-    drawn.set_figheight(bottom + layout.bars_height(style) + layout.MARGIN)
+    bottom = panel_layout.MARGIN + -(-len(found) // across) * each
+    drawn.set_figheight(bottom + panel_layout.bars_height(style) + panel_layout.MARGIN)
     scale = color_scales.shared((one.values for one in found), kind.name)
     for at, one in enumerate(found):
         down, beside = divmod(at, across)
-        top, left = layout.MARGIN + down * each, layout.MARGIN + beside * wide
-        layout.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
-        stem = layout.axes_at(drawn, left + line, top + 2.0 * line, tree - line, size)
-        cells = layout.axes_at(drawn, left + tree + BETWEEN, top + 2.0 * line, size, size)
+        top, left = panel_layout.MARGIN + down * each, panel_layout.MARGIN + beside * wide
+        panel_layout.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
+        stem = panel_layout.axes_at(drawn, left + line, top + 2.0 * line, tree - line, size)
+        cells = panel_layout.axes_at(drawn, left + tree + BETWEEN, top + 2.0 * line, size, size)
         color_scales.show(cells, one.values, scale)
         draw_tree(stem, one.tree)
         row_labels.write(
             drawn, cells, row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True
         )
-    bars = [layout.Bar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)]
-    layout.draw_bars(drawn, bottom, bars, style)
+    bars = [panel_layout.Bar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)]
+    panel_layout.draw_bars(drawn, bottom, bars, style)
     return drawn
 
 

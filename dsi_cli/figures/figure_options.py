@@ -11,7 +11,7 @@ from dsi_cli.figures.style import Style
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Opener = Callable[[str], "Image"]
 SCREEN = Style("screen")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dsi_cli.figures import color_scales, layout, row_labels
+from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.style import Style
 from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import Group, Order
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 BETWEEN = 0.12
 """Inches between panels."""
@@ -171,19 +171,19 @@ def permuted(values: Values, classes: Classes) -> Values:
 
 def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
     """Return the figure of one or more rows of panels of a kind."""
-    drawn = layout.blank(style.width, style.width)
+    drawn = panel_layout.blank(style.width, style.width)
     sizes = _sizes(drawn, found, style)
-    tops = np.cumsum([layout.MARGIN, *(sizes.height(row) for row in found)])
-    drawn.set_figheight(tops[-1] + layout.bars_height(style) + layout.MARGIN)
+    tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in found)])
+    drawn.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
     panels = [panel for row in found for panel in row.panels]
     own = color_scales.shared((panel.values for panel in panels if not panel.is_reference), kind.name)
-    bars = [layout.Bar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
+    bars = [panel_layout.Bar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
     references = [panel.values for panel in panels if panel.is_reference]
     if references:
-        bars.append(layout.Bar(color_scales.shared(references, "scsm"), matrices.REFERENCE.values))
+        bars.append(panel_layout.Bar(color_scales.shared(references, "scsm"), matrices.REFERENCE.values))
     for row, top in zip(found, tops, strict=False):
         _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
-    layout.draw_bars(drawn, tops[-1], bars, style)
+    panel_layout.draw_bars(drawn, tops[-1], bars, style)
     return drawn
 
 
@@ -195,19 +195,19 @@ def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
     for _ in range(2):
         planned = [row_labels.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
         left = max(left, *(sum(row_labels.widths(figure, side)) for side in planned))
-        panel = (style.width - 2 * layout.MARGIN - left - (across - 1) * BETWEEN) / across
+        panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * BETWEEN) / across
     return Sizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
 
 
 def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, both: Sequence[color_scales.Scale]) -> None:
     """Draw a row's heading and panels; ``both`` are the scales of the epochs and of the reference."""
-    layout.heading(figure, top, row.title, row.classes.detail, style)
+    panel_layout.heading(figure, top, row.title, row.classes.detail, style)
     side = row_labels.plan(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
     for at, panel in enumerate(row.panels):
         line, column = divmod(at, sizes.across)
-        left = layout.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
+        left = panel_layout.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
         below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
-        axes = layout.axes_at(figure, left, below, sizes.panel, sizes.panel)
+        axes = panel_layout.axes_at(figure, left, below, sizes.panel, sizes.panel)
         color_scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
         axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
         if column == 0:

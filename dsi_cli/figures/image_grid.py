@@ -18,7 +18,7 @@ from dsi_cli.figures.figure_options import Asked, Opener
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import SPLITS, Listing, Mistake, epochs_of, most_telling
 from dsi_cli.queries.mistakes import Asked as Which
-from dsi_cli.store import whole
+from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 SHOWN = 20
 """Images in the figure of ``dsi plot``."""
@@ -123,7 +123,7 @@ def save(listing: Listing[Mistake], open_image: Opener, path: Path) -> dict[int,
     with using(style):
         figure, unopened = grid(listing, open_image, style)
         figure.savefig(buffer, format="png")
-    whole.write(path, buffer.getbuffer(), make_folder=False, option="--sheet")
+    atomic_write.write(path, buffer.getbuffer(), make_folder=False, option="--sheet")
     return unopened
 
 
@@ -135,7 +135,7 @@ def require_png(path: Path) -> None:
     UsageError
         The name does not end in ``.png``.
     """
-    whole.require_suffix(path, (".png",), "a contact sheet is a PNG")
+    atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
 
 
 def _listing(run: Run, name: str, asked: Asked) -> Listing[Mistake] | None:

@@ -12,7 +12,7 @@ from dsi_cli.store import parquet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 TABLE = "phases.parquet"
 SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")

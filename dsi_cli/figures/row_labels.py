@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from dsi_cli.figures.layout import text_width
+from dsi_cli.figures.panel_layout import text_width
 from dsi_cli.queries.class_order import Group
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, Asked, Ope
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.class_order import ORDERS
-from dsi_cli.store import whole
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from dsi_cli.figures.animation import Film
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 
 class Drawn(NamedTuple):
@@ -182,5 +182,5 @@ def save(figure: Figure, path: Path, form: str) -> Path:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_METADATA[form])
-    whole.write(path, buffer.getvalue())
+    atomic_write.write(path, buffer.getvalue())
     return path

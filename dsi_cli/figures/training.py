@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 BESIDE = ("loss", "learning_rate")
 MOST_RUNS = 2

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 LISTED = 8
 """Epochs in the table."""

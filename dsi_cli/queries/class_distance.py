@@ -19,7 +19,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import similarity_ranks
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Values = NDArray[np.float64]
 

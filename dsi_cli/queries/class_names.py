@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 LISTED = 12
 """Classes that a message names all of."""

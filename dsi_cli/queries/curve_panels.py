@@ -18,7 +18,7 @@ from dsi_cli.metrics import DISTANCES, MEASURES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Values = NDArray[np.float64]
 

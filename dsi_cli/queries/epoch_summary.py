@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dsi_cli.metrics import MEASURES
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES
 
 MOST_LINES = 12
@@ -88,8 +88,8 @@ def _rows(out: Path, run: str) -> list[Row]:
     """Return a run's rows, of the references that of the main one alone."""
     from dsi_cli.store import parquet
 
-    others = set(output.references_of(out, run)[1:])
-    rows = parquet.read(output.table_path(out, CURVES), run).to_pylist()
+    others = set(layout.references_of(out, run)[1:])
+    rows = parquet.read(layout.table_path(out, CURVES), run).to_pylist()
     return [row for row in rows if row["reference"] not in others and "|" not in (row["reference"] or "")]
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.store import whole
+from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
 MOST_CHOSEN = 10_000_000
@@ -40,7 +40,7 @@ def frame_of(
     Parameters
     ----------
     table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.runs.Run.csm`
+    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.results.Run.csm`
     ranked : the SoCSM instead of the CSM
 
     Raises
@@ -98,7 +98,7 @@ def format_of(target: str, asked: str | None) -> str:
     if asked is not None and asked not in FORMATS:
         raise UsageError(f"cannot export as {asked!r}: {expected(asked, FORMATS)}")
     if asked is None and target:
-        whole.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
+        atomic_write.require_suffix(target, [f".{name}" for name in FORMATS], "the format is that of the file's name")
     return asked or Path(target).suffix.lstrip(".").lower() or "csv"
 
 
@@ -124,7 +124,7 @@ def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -
     """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
     buffer = io.BytesIO()
     write(frame, buffer, kind, is_matrix=is_matrix)
-    whole.write(path, buffer.getbuffer(), make_folder=False)
+    atomic_write.write(path, buffer.getbuffer(), make_folder=False)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

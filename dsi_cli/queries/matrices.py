@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.store import output
+from dsi_cli.store import layout
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Values = NDArray[np.float32]
 MOST_COMPARED = 50
@@ -79,7 +79,7 @@ def frames(run: Run, name: str, kind: str | None = None, split: str | None = Non
         if kind not in (None, one.name):
             continue
         for part in one.splits if split is None or one.splits == (None,) else (split,):
-            there = [e for e in run.epochs(name) if output.csm_path(run.path, name, one.name, part, e).is_file()]
+            there = [e for e in run.epochs(name) if layout.csm_path(run.path, name, one.name, part, e).is_file()]
             if there:
                 return Frames(name, one, part, tuple(there))
     return None

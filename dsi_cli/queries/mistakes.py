@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.queries.class_distance import Values, nearness, number
 from dsi_cli.queries.class_names import class_names, is_called
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
 SPLITS = ("test", "train")
@@ -197,7 +197,7 @@ def _settled(run: Run, asked: Asked, table: Table) -> Asked:
 
 def epochs_of(run: Run, table: Table, name: str, split: str) -> list[int]:
     """Return the epochs of a run's split that a table of answers has."""
-    folder = output.split_path(run.path, table, name, split, 0).parent
+    folder = layout.split_path(run.path, table, name, split, 0).parent
     return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
 
 

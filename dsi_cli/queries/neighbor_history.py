@@ -14,7 +14,7 @@ from dsi_cli.queries.class_names import class_names, the_one_called
 from dsi_cli.queries.neighbors import Asked, epochs_of, order_of, place_of, row, settled, wordnet_row
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 MOST_EPOCHS = 6
 """That a table shows."""

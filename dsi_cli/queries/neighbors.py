@@ -17,11 +17,11 @@ from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.class_distance import Values, number, ranked
 from dsi_cli.queries.class_names import class_names, the_one_called
 from dsi_cli.similarity import LARGEST_WHOLE
-from dsi_cli.store import output
-from dsi_cli.store.runs import KINDS, brief
+from dsi_cli.store import layout
+from dsi_cli.store.results import KINDS, brief
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 SPLIT_KINDS = ("ccsm", "tncsm")
 """Those that have a split."""
@@ -204,8 +204,8 @@ def settled(run: Run, asked: Asked) -> Asked:
 def epochs_of(run: Run, asked: Asked) -> list[int]:
     """Return the epochs of a run that have a kind of matrix."""
     assert asked.run is not None
-    places = [output.csm_path(run.path, asked.run, asked.kind, asked.split, 0)]
-    places += [output.neighbors_path(run.path, asked.run, asked.kind, 0)] if asked.split is None else []
+    places = [layout.csm_path(run.path, asked.run, asked.kind, asked.split, 0)]
+    places += [layout.neighbors_path(run.path, asked.run, asked.kind, 0)] if asked.split is None else []
     files = (path for place in places for path in place.parent.glob("*.parquet"))
     return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
@@ -224,8 +224,8 @@ def _with_split(run: Run, asked: Asked) -> Asked:
 def _none(run: Run, asked: Asked) -> str:
     """Return what to do where a run has no matrix of a kind."""
     places = (
-        output.csm_path(run.path, asked.run or "", "", None, 0),
-        output.neighbors_path(run.path, asked.run or "", "", 0),
+        layout.csm_path(run.path, asked.run or "", "", None, 0),
+        layout.neighbors_path(run.path, asked.run or "", "", 0),
     )
     there = sorted({path.name for place in places for path in place.parent.glob("*/")})
     made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}

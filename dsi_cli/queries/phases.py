@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dsi_cli.queries import epoch_summary
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CLASSES, PHASES, Table
 
 Row = dict[str, Any]
@@ -130,5 +130,5 @@ def _within_chance(lines: Sequence[epoch_summary.Line], classes: int) -> str | N
 
 
 def _rows(out: Path, table: Table, run: str) -> list[Row]:
-    path = output.table_path(out, table)
+    path = layout.table_path(out, table)
     return parquet.read(path, run).to_pylist() if path.is_file() else []

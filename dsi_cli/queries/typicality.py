@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import TYPICALITY
 
 
@@ -39,7 +39,7 @@ def lines(out: Path, run: str) -> dict[str, list[Line]]:
     OutputError
         The table cannot be read.
     """
-    path = output.table_path(out, TYPICALITY)
+    path = layout.table_path(out, TYPICALITY)
     rows = parquet.read(path, run).to_pylist() if path.is_file() else []
     last: dict[tuple[str, int | None], int] = {}
     for row in rows:

@@ -13,7 +13,7 @@ from dsi_cli.queries.curve_panels import PANELS, Kind, Series, Values, measures_
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 
 class Criterion(NamedTuple):

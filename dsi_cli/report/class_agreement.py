@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.queries.class_order import words
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 
 def of_run(run: Run, name: str) -> dict[str, Any] | None:

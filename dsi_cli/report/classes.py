@@ -11,7 +11,7 @@ from dsi_cli.report.matrix_sources import Matrix
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Orders = dict[str, list[int]]
 """Class indices in the order in which they are shown, by the order's name; the first is the one to begin with."""

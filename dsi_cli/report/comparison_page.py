@@ -17,7 +17,7 @@ from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, Band,
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
 from dsi_cli.report.interval_svg import drawn
-from dsi_cli.store import whole
+from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
 
 SCRIPTS = ("dom.js", "frame.js", "curves.js", "comparison.js")
@@ -42,7 +42,7 @@ def save(comparison: Comparison, asked: Asked, outputs: Sequence[str | Path], pa
     OutputError
         The page cannot be written.
     """
-    whole.write(path, render(comparison, asked, outputs).encode())
+    atomic_write.write(path, render(comparison, asked, outputs).encode())
     return path
 
 

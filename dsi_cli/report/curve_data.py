@@ -11,7 +11,7 @@ from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, pan
 from dsi_cli.queries.phases import PARTS, is_agreement
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
 SAI = tuple(kind for kind in PANELS if kind.name == "sai")

@@ -13,7 +13,7 @@ from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_bud
 from dsi_cli.report.classes import Orders
 from dsi_cli.report.matrix_codec import LEVELS, Scale
 from dsi_cli.report.matrix_sources import Matrix, Source, Survey
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 BLOCKS = 100
 """Blocks along a side of a matrix that is not whole."""

@@ -16,8 +16,8 @@ from dsi_cli.engines import local
 from dsi_cli.queries import matrices
 from dsi_cli.report import neighbor_data
 from dsi_cli.report.matrix_codec import LEVELS, Scale, off_diagonal, packed
-from dsi_cli.store import output, parquet
-from dsi_cli.store.runs import Run
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.results import Run
 from dsi_cli.store.schema import CSMS, REFERENCES
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
@@ -75,7 +75,7 @@ class Survey(NamedTuple):
 
 def of_run(run: Run, name: str) -> list[Source]:
     """Return the matrices of a run, the classifier's first, without the reference."""
-    folder = run.path / CSMS.path / output.folder_name(name)
+    folder = run.path / CSMS.path / layout.folder_name(name)
     places = sorted(folder.iterdir()) if folder.is_dir() else []
     found = [(place.name.partition("-")[0], place.name.partition("-")[2] or None) for place in places if place.is_dir()]
     known = [(kind, split) for kind, split in found if kind in SYMMETRIC]
@@ -85,7 +85,7 @@ def of_run(run: Run, name: str) -> list[Source]:
 
 
 def _source(run: Run, name: str, kind: str, split: str | None) -> Source:
-    paths = {epoch: output.csm_path(run.path, name, kind, split, epoch) for epoch in run.epochs(name)}
+    paths = {epoch: layout.csm_path(run.path, name, kind, split, epoch) for epoch in run.epochs(name)}
     there = {epoch: path for epoch, path in paths.items() if path.is_file()}
     size = int((run.classes["run"] == name).sum())
 
@@ -100,7 +100,7 @@ def nearest(run: Run, name: str, classes: int) -> dict[int, str]:
     """Return by epoch `closest.line_of` of a run whose matrices are not stored; of some epochs where there are many."""
     if classes > LARGEST_INDEX:
         return {}
-    there = [epoch for epoch in run.epochs(name) if output.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
+    there = [epoch for epoch in run.epochs(name) if layout.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
     return {
         epoch: neighbor_data.line_of(run.neighbors("ncsm", epoch, name), classes)
         for epoch in matrices.evenly(there, MOST_NEAREST)

@@ -14,7 +14,7 @@ from dsi_cli.queries.mistakes import Asked, most_telling, pairs
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 PAIRS, MISTAKES = 30, 24
 SIDE = 64

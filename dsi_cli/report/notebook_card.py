@@ -16,10 +16,10 @@ from urllib.parse import quote
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import phases
 from dsi_cli.report import best, html, sentences
-from dsi_cli.store import output
+from dsi_cli.store import layout
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 MOST_RUNS = 12
 """That are shown; of more, how many there are."""
@@ -51,7 +51,7 @@ def report_frame(run: Run, height: int) -> ReportFrame:
     UsageError
         The folder has no report.
     """
-    path = output.report_path(run.path)
+    path = layout.report_path(run.path)
     if not path.is_file():
         raise UsageError(f"{run.path} has no report yet: make it with dsi report {run.path}")
     return ReportFrame(path, height)
@@ -72,7 +72,7 @@ def card(run: Run) -> str:
     return html.filled(
         "card.html",
         path=str(run.path),
-        has_report=output.report_path(run.path).is_file(),
+        has_report=layout.report_path(run.path).is_file(),
         shorts=shorts,
         runs=[{**_sizes(run, name), "best": found} for name, found in rows],
         more=len(run.names) - len(names),
@@ -89,7 +89,7 @@ def _code(run: Run, names: list[str]) -> list[tuple[str, str]]:
         ("run.curves", "every metric at every epoch, each SAI with its chance level"),
         (f'run.csm("ncsm"{of_run})', "a matrix as a square DataFrame, named by class"),
     ]
-    if output.report_path(run.path).is_file():
+    if layout.report_path(run.path).is_file():
         lines.append(("run.show_report()", "the report: all matrices and curves over the epochs"))
     return lines
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.report import best, class_agreement, classes, curve_data, matrices, mistake_data, sentences, size_budget
 from dsi_cli.report.mistake_data import Opener
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
 
 if TYPE_CHECKING:
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 Tell = Callable[[int, int], None]
 """Takes how many steps are done, of how many."""
@@ -124,7 +124,7 @@ def _renamed(one: best.Best, reference: str) -> best.Best:
 
 def _options(run: Run, name: str) -> list[tuple[str, str]]:
     """Return the options that shaped a run's curves, as text."""
-    shaping = output.earlier_options(run.path, CURVES).get("shaping", {}).get(name, {})
+    shaping = layout.earlier_options(run.path, CURVES).get("shaping", {}).get(name, {})
     return [(key.replace("_", " "), _text(value)) for key, value in sorted(shaping.items())]
 
 

@@ -13,13 +13,13 @@ from dsi_cli.queries import phases
 from dsi_cli.queries.curve_panels import PANELS
 from dsi_cli.report.best import SURE, first_measure, sure
 from dsi_cli.report.classes import rows as classes_of
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 NAMED = 5
@@ -88,7 +88,7 @@ def _answers(run: Run, name: str) -> Iterator[str]:
 
 def answer_source(out: Path, name: str, split: str) -> str | None:
     """Return in words where the last answers on a split come from."""
-    folder = output.split_path(out, CONFUSIONS, name, split, 0).parent
+    folder = layout.split_path(out, CONFUSIONS, name, split, 0).parent
     files = sorted(folder.glob("*.parquet"), key=lambda path: (len(path.stem), path.stem))
     made = parquet.options_of(files[-1]).get("from") if files else None
     source = made.get("source") if isinstance(made, dict) else None

@@ -1,10 +1,13 @@
-"""Every table of an output folder: what it holds, how it is written, how it is read again.
+"""Write and read the tables of a results folder.
 
-``schema``   the tables and their columns, as text alone
-``parquet``  one table in and out of one file: atomic, with the options that shaped it
-``output``   the folder: where each table lies, the lock, what an earlier call left
-``mirror``   an output folder behind a URL, by a folder of this machine that stands in for it
-``runs``     `Run`, the notebook's view of an output folder
+``schema``         the tables and their columns
+``layout``         where each table is in the folder, and what an earlier call left there
+``lock``           one writer at a time
+``parquet``        one table to and from one Parquet file, written atomically, with the options that affected it
+``atomic_write``   write any file completely or not at all
+``remote_output``  a results folder behind a URL, edited in a local folder
+``head_matrix``    similarity matrices made on demand from a stored head, for very many classes
+``results``        `Results`, the tables as DataFrames
 
-The per-checkpoint files are the truth; the tables at the top are rebuilt from them.
+The files of single checkpoints are the source of truth; the tables at the top of the folder are rebuilt from them.
 """

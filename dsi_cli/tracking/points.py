@@ -20,7 +20,7 @@ from dsi_cli.remote import local_names
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.runs import Run
+    from dsi_cli.store.results import Run
 
 NEVER_ALONE = ("sai", "idm")
 """The similarity indices: worth nothing without their chance level."""

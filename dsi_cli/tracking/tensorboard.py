@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store import output, parquet, whole
+from dsi_cli.store import atomic_write, layout, parquet
 
 if TYPE_CHECKING:
     from dsi_cli.tracking.points import RunPoints
@@ -39,7 +39,7 @@ def send(runs: list[RunPoints], place: str | None) -> tuple[str, str]:
 
 
 def _path(folder: Path, run: RunPoints) -> Path:
-    path = folder / output.folder_name(run.name) / output.event_file(run.key)
+    path = folder / layout.folder_name(run.name) / layout.event_file(run.key)
     others = [one.name for one in path.parent.glob("*tfevents*") if one.name != path.name]
     if others:
         raise UsageError(
@@ -52,7 +52,7 @@ def _bring_up_to_date(path: Path, data: bytes) -> None:
     try:
         there = path.read_bytes() if path.is_file() else b""
         if not there or not data.startswith(there):
-            whole.write(path, data, option=OPTION)
+            atomic_write.write(path, data, option=OPTION)
         elif there != data:
             with path.open("ab") as file:
                 file.write(data[len(there) :])

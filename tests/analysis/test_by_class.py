@@ -15,7 +15,7 @@ from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

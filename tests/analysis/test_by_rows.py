@@ -19,7 +19,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.engines import resources
 from dsi_cli.metrics import idm
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

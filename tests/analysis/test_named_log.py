@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysed import Command, MakeRun
 
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

@@ -21,8 +21,8 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.partial_mantel import partial
 from dsi_cli.queries import curve_panels, epoch_summary
-from dsi_cli.store import output
-from dsi_cli.store.runs import Run
+from dsi_cli.store import layout
+from dsi_cli.store.results import Run
 from dsi_cli.wordnet import measures
 from dsi_cli.wordnet.information import UNKNOWN
 from dsi_cli.wordnet.taxonomy import ancestors, load
@@ -254,8 +254,8 @@ def test_an_unknown_reference_is_named(make_run, tmp_path):
 
 
 def test_an_output_that_knew_one_reference_names_it():
-    assert output.reference_names({"reference": "wordnet3.0-path"}) == ["wordnet3.0-path"]
-    assert output.reference_names({}) == []
+    assert layout.reference_names({"reference": "wordnet3.0-path"}) == ["wordnet3.0-path"]
+    assert layout.reference_names({}) == []
 
 
 def test_the_command_takes_references(dsi, make_run, human, tmp_path):

@@ -28,7 +28,7 @@ from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.errors import UsageError
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

@@ -21,7 +21,7 @@ from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.io.source import Source
 from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

@@ -15,8 +15,8 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.analysis.watch import IDLE, REACHED, Ended, Updated, Waiting, check, watch
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
-from dsi_cli.store import output
-from dsi_cli.store.runs import Run
+from dsi_cli.store import lock
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 
@@ -296,7 +296,7 @@ def test_an_output_that_cannot_be_written_ends_it(make_run, watched, tmp_path):
 
 def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     run, held = make_run(epochs=1), ExitStack()
-    held.enter_context(output.writing(tmp_path / "out"))
+    held.enter_context(lock.exclusive(tmp_path / "out"))
     waiting, new = watched([run], nothing, nothing, held.close, nothing)
     reason = f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it"
     assert waiting == Waiting(reason, is_blocked=True)
@@ -308,7 +308,7 @@ def test_the_output_is_locked_during_an_analysis_alone(make_run, watched, tmp_pa
 
     def look():
         locked.append((tmp_path / "out" / ".lock").exists())
-        with output.writing(tmp_path / "out"):
+        with lock.exclusive(tmp_path / "out"):
             pass
 
     watched([run], nothing, look, look)

@@ -17,7 +17,7 @@ import torch
 from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
 from dsi_cli.checkpoints.formats import EXPECTED
-from dsi_cli.store import output
+from dsi_cli.store import lock
 
 pytest_plugins = ("analysed",)
 
@@ -460,7 +460,7 @@ def test_a_disk_that_fills_at_any_table_can_be_gone_on_from(blocks, dsi, make_ru
 
 def test_an_output_that_another_process_writes(dsi, dsi_process, make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
-    with output.writing(out):
+    with lock.exclusive(out):
         (out / "csms").mkdir()  # else the folder would go with the lock
         ended = dsi_process("analyze", run, "-o", out, *QUICK)
         failed(ended, 5, f"another dsi (process {os.getpid()}) is writing to {out}: wait for it")

@@ -11,7 +11,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.neighbor_history import over_epochs
 from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

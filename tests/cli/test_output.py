@@ -20,7 +20,7 @@ from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import Choice
 from dsi_cli.cli import console
 from dsi_cli.cli.app import VERBS
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

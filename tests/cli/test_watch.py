@@ -15,7 +15,7 @@ from outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
 from dsi_cli.cli.watch import seconds
 from dsi_cli.errors import UsageError
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed", "trained")
 

@@ -19,7 +19,7 @@ from dsi_cli.figures import animation
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import using
 from dsi_cli.queries import matrices
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 FASHION = "garments"

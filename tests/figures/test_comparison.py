@@ -12,7 +12,7 @@ from PIL import Image
 from dsi_cli.errors import OutputError
 from dsi_cli.figures import comparison as drawing
 from dsi_cli.queries.comparison.compare import Asked, compare
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 
 @pytest.fixture(scope="module")

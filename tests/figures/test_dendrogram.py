@@ -20,7 +20,7 @@ from dsi_cli.figures.heatmaps import Classes
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import Group
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 CNN = "cifar100-cnn"

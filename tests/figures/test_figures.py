@@ -25,7 +25,7 @@ from dsi_cli.figures.catalogue import FIGURES, entry
 from dsi_cli.figures.figure_options import Asked
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

@@ -13,7 +13,7 @@ from dsi_cli.figures.heatmaps import Classes, Panel, Row
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import ORDERS, Group
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"

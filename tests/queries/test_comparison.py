@@ -23,7 +23,7 @@ from dsi_cli.queries.comparison.equal_accuracy import EQUAL, LAST, Equal, Row, c
 from dsi_cli.queries.comparison.repetitions import grouped
 from dsi_cli.queries.comparison.runs import Entrant, entrants
 from dsi_cli.queries.comparison.verdict import MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

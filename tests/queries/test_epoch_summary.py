@@ -10,7 +10,7 @@ from outputs import heads, save_head
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.epoch_summary import Line, lines, mistakes, surge_epoch, thinned
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

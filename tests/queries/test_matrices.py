@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import matrices
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 CNN = "cifar100-cnn"

@@ -14,8 +14,8 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.mistakes import Asked, most_telling, pairs
-from dsi_cli.store import output
-from dsi_cli.store.runs import Run
+from dsi_cli.store import layout
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 
@@ -179,7 +179,7 @@ def test_what_is_asked_for(made):
 def test_where_there_is_no_classifier_templates_serve(made):
     out = made()
     write_predictions(out, [0, 0, 0], [1, 2, 3])
-    output.csm_path(out, "run", "ncsm", None, 0).unlink()
+    layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     assert (listing := most_telling(Run(out))).own is None
     assert {row.rank for row in listing.rows} == {None}
     assert listing.rows == sorted(listing.rows, key=lambda row: (-row.wordnet_rank, row.sample))
@@ -195,7 +195,7 @@ def test_where_there_is_no_classifier_templates_serve(made):
 
 def test_where_nothing_is_known_the_score_decides(made):
     out = made(labels=None)
-    output.csm_path(out, "run", "ncsm", None, 0).unlink()
+    layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     write_predictions(out, [0, 0, 0, 1], [1, 2, 3, 1], score=[0.5, None, 0.9, 1.0])
     for order in ("unreasonable", "reasonable"):
         listing = most_telling(Run(out), Asked(order=order))

@@ -12,7 +12,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Stay, a_few, over_epochs
 from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dsi_cli.queries import typicality
-from dsi_cli.store import output
+from dsi_cli.store import layout, lock
 from dsi_cli.store.schema import CHECKPOINTS, TYPICALITY
 
 
@@ -16,15 +16,15 @@ def row(epoch, index, correct, samples, group, *, step=None, split="test", sampl
 
 @pytest.fixture
 def out(tmp_path):
-    with output.writing(tmp_path / "out"):
-        output.write_rows(tmp_path / "out", CHECKPOINTS, [], {})
+    with lock.exclusive(tmp_path / "out"):
+        layout.write_rows(tmp_path / "out", CHECKPOINTS, [], {})
     return tmp_path / "out"
 
 
 def test_means_are_over_the_classes_that_have_such_samples(out):
     rows = [row(3, 0, True, 4, 1.0), row(3, 0, False, 0, None, sample=None), row(3, 1, True, 1, 0.5, sample=None)]
     rows.append(row(3, 1, False, 2, 0.25))
-    output.write_rows(out, TYPICALITY, rows, {})
+    layout.write_rows(out, TYPICALITY, rows, {})
     (line,) = typicality.lines(out, "run")["test"]
     assert (line.epoch, line.right, line.right_chance, line.right_sample, line.right_classes) == (3, 0.75, 0.9, 0.5, 2)
     assert (line.wrong, line.wrong_classes) == (0.25, 1)
@@ -32,7 +32,7 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
 
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     rows = [row(2, 0, True, 1, 0.1), row(1, 0, True, 1, 0.2, step=5), row(1, 0, True, 1, 0.3, step=9)]
-    output.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.7, split="train"), *rows], {})
+    layout.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.7, split="train"), *rows], {})
     found = typicality.lines(out, "run")
     assert list(found) == ["test", "train"]
     assert [(line.epoch, line.right) for line in found["test"]] == [(1, 0.3), (2, 0.1)]
@@ -41,5 +41,5 @@ def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
 
 def test_without_templates_there_is_nothing(out):
     assert typicality.lines(out, "run") == {}
-    output.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.2)], {})
+    layout.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.2)], {})
     assert typicality.lines(out, "another") == {}

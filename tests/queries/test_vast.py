@@ -18,7 +18,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

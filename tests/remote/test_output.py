@@ -22,8 +22,8 @@ from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
 from dsi_cli.remote import filesystem
-from dsi_cli.store import mirror
-from dsi_cli.store.mirror import Mirror
+from dsi_cli.store import remote_output
+from dsi_cli.store.remote_output import Mirror
 
 pytest_plugins = ("analysed",)
 
@@ -161,7 +161,7 @@ def test_what_was_finished_before_a_failure_is_there(memory, tmp_path):
 
 
 def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     memory.pipe("/results/out/checkpoints.parquet", b"old")
     memory.pipe("/results/out/csms/stray.parquet", b"old")
     one = Mirror("memory://results/out", tmp_path)
@@ -177,7 +177,7 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
 
 
 def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, monkeypatch):
-    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     monkeypatch.setattr(local, "usable_cores", lambda: 2)
     scan_each, threads = run_state.scan_each, set()
     meeting = threading.Barrier(2, timeout=60)
@@ -199,7 +199,7 @@ def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, 
     line = r"another dsi \(process 7 on node3\) is writing to memory://results/out: wait for it; if it is dead, delete "
     with pytest.raises(BusyError, match=line), Mirror("memory://results/out", tmp_path).writing():
         pass
-    monkeypatch.setattr(mirror, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr(remote_output, "STALE_SECONDS", 0.0)
     with Mirror("memory://results/out", tmp_path).writing():
         pass
     assert memory.find("/results") == []
@@ -221,7 +221,7 @@ def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path, monkeypat
 
 
 def test_a_writer_is_interrupted_once_another_has_the_lock(memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(mirror, "FLUSH_SECONDS", 0.02)
+    monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     deadline = time.monotonic() + 20
     one = Mirror("memory://results/out", tmp_path)
@@ -276,7 +276,7 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
     make_run, s3, dsi, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(mirror, "PATIENCE", 0.1)
+    monkeypatch.setattr(remote_output, "PATIENCE", 0.1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_run()
     s3.refuses = lambda method, path: method == "PUT" and "csms" in path
@@ -299,7 +299,7 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
 
 def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path, monkeypatch):
     monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(mirror, "PATIENCE", 0.0)
+    monkeypatch.setattr(remote_output, "PATIENCE", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     put = type(memory).pipe_file
 

@@ -12,7 +12,7 @@ from compared import write_output, write_run
 from dsi_cli.errors import OutputError
 from dsi_cli.queries.comparison.compare import Asked, compare
 from dsi_cli.report import comparison_page, html, interval_svg
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("browsing",)
 

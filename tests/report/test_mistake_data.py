@@ -15,7 +15,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.inference.open_dataset import image_at
 from dsi_cli.queries.mistakes import Asked, most_telling
 from dsi_cli.report import mistake_data
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("analysed",)
 

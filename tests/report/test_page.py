@@ -17,7 +17,7 @@ from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.report import size_budget
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 
 pytest_plugins = ("browsing",)
 require_chromium(module=True)

@@ -11,7 +11,7 @@ import pytest
 
 import dsi_cli
 from dsi_cli.errors import UsageError
-from dsi_cli.store.runs import Run
+from dsi_cli.store.results import Run
 from dsi_cli.tracking import points
 
 

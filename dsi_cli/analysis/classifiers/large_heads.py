@@ -20,8 +20,8 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.metrics.blockwise.blocks import Walk
 from dsi_cli.metrics.blockwise.wsi import Survey, survey
 from dsi_cli.similarity.weights import Cosines
-from dsi_cli.store import output, parquet
-from dsi_cli.store.output import WEIGHT
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.layout import WEIGHT
 from dsi_cli.store.schema import HEADS, NEIGHBORS
 
 LISTED = 50
@@ -58,8 +58,8 @@ class Heads(Matrices):
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._last[record.epoch, record.step] else record.step
         if kind == WEIGHT:
-            return output.head_path(self.out, record.run, record.epoch, step)
-        return output.neighbors_path(self.out, record.run, kind, record.epoch, step)
+            return layout.head_path(self.out, record.run, record.epoch, step)
+        return layout.neighbors_path(self.out, record.run, kind, record.epoch, step)
 
     def _table(self, record: Record, kind: str, described: dict[str, Any]) -> tuple[None, Any, dict[str, Any]]:
         if self._weight is None:

@@ -29,7 +29,7 @@ from dsi_cli.labels import files as label_files
 from dsi_cli.metrics.blockwise.wsi import Survey
 from dsi_cli.remote import filesystem
 from dsi_cli.similarity import weights
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
 
 _log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) ->
 
 
 def _add_known(known: Known, out: Path, run: str, shaping: Mapping[str, Any]) -> None:
-    others = output.earlier_options(out, CHECKPOINTS)
+    others = layout.earlier_options(out, CHECKPOINTS)
     if others.get("shaping", {}).get(run) == dict(shaping):
         for row in others.get("without_matrix", []):
             record = _record(row)
@@ -316,7 +316,7 @@ class Matrices:
         """Return the files that stand for no checkpoint now; not the last copies of checkpoints that are gone."""
         left = self.state.gone - {record.path for record in self.state.usable}
         kept = {path for path, said in self._there.items() if said.get("record", {}).get("path") in left}
-        every = {path for table in STORED for path in output.paths_of(self.out, table, self.state.run.name)}
+        every = {path for table in STORED for path in layout.paths_of(self.out, table, self.state.run.name)}
         return {path for path in every if _is_ours(path)} - self.paths - kept
 
     def stored(self, record: Record, *, wanted: bool) -> Stored:
@@ -354,7 +354,7 @@ class Matrices:
                         self.state.fail(record, str(error))
                     continue
                 self._keep_displaced(path, kind)
-                parquet.write(table, path, there, output.scratch(self.out))
+                parquet.write(table, path, there, layout.scratch(self.out))
             self.paths.add(path)
             if wanted:
                 found[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
@@ -372,11 +372,11 @@ class Matrices:
     def _holds(self, record: Record, kind: str) -> bool:
         """Return whether the output has this matrix of a checkpoint, made from the same weights and options."""
         there, described = self._there.get(self._path(record, kind), {}), self._described(record)
-        return output.canonical({name: there.get(name) for name in described}) == output.canonical(described)
+        return layout.canonical({name: there.get(name) for name in described}) == layout.canonical(described)
 
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._last[record.epoch, record.step] else record.step
-        return output.csm_path(self.out, record.run, kind, None, record.epoch, step)
+        return layout.csm_path(self.out, record.run, kind, None, record.epoch, step)
 
     def _described(self, record: Record) -> dict[str, Any]:
         """Return what must be in a matrix's file for it to be this checkpoint's."""
@@ -442,12 +442,12 @@ def said_of(weight: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _files(out: Path, run: str, tables: Sequence[Table]) -> dict[Path, dict[str, Any]]:
-    return {path: said for table in tables for path, said in output.files_of(out, table, run).items()}
+    return {path: said for table in tables for path, said in layout.files_of(out, table, run).items()}
 
 
 def _is_ours(path: Path) -> bool:
     """Return whether a file was made from weights alone; those of a split are `dsi_cli.analysis.evaluation.stored`'."""
-    return path.parent.name in (*KINDS, output.WEIGHT)
+    return path.parent.name in (*KINDS, layout.WEIGHT)
 
 
 def _source(kind: str, said: Mapping[str, Any]) -> str:
@@ -457,7 +457,7 @@ def _source(kind: str, said: Mapping[str, Any]) -> str:
 
 def made_from(said: Mapping[str, Any]) -> str:
     """Return the checkpoint and the options that a file was made from, as text that is equal exactly when they are."""
-    return output.canonical({name: said.get(name) for name in ("record", "shaping")})
+    return layout.canonical({name: said.get(name) for name in ("record", "shaping")})
 
 
 def _read_matrix(path: Path, said: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:

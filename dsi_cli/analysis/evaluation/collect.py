@@ -27,7 +27,7 @@ from dsi_cli.engines import Engine
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
 from dsi_cli.predictions.files import Predictions, few
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
 Tell = Callable[[str, int, int], None]
@@ -66,7 +66,7 @@ def open_inputs(out: Path, options: Options, say: Say, tell: Tell) -> Inputs:
     """Return the data and predictions that the options name; `UsageError` where one cannot be read."""
     data = None
     if options.evaluation.data:
-        data = Data(options.evaluation, output.scratch(out), say, tell)
+        data = Data(options.evaluation, layout.scratch(out), say, tell)
         data.open()
     return Inputs(data, from_file.asked(options.evaluation))
 
@@ -97,7 +97,7 @@ class Answering:
             one.make(record, made)
         for answers in self.of_run.values():
             for one in answers:
-                output.remove(one.strays())
+                layout.remove(one.strays())
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answers at a checkpoint do; empty without any."""
@@ -251,7 +251,7 @@ def _way(said: Mapping[str, Any]) -> tuple[str, ...]:
     told, source = said.get("from", {}), said.get("source", {})
     prepared = told.get("preprocessing")
     images = Preprocessing(**prepared).described() if prepared else ""
-    everything = "" if "predictions" in source else output.canonical(source)
+    everything = "" if "predictions" in source else layout.canonical(source)
     return str(told.get("source", "unknown")), str(told.get("model") or ""), images, everything
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS, Table
 
 PARTS = (PREDICTIONS.path, "ccsm", "tncsm", CONFUSIONS.path)
@@ -51,7 +51,7 @@ class AnswerFiles:
         self._by_key: dict[str, list[Path]] = {}
         for table in (CONFUSIONS, PREDICTIONS, CSMS):
             parts = {f"{kind}-{split}": kind for kind in ("ccsm", "tncsm")} if table is CSMS else {split: table.path}
-            for path, said in output.files_of(out, table, self.run).items():
+            for path, said in layout.files_of(out, table, self.run).items():
                 if path.parent.name in parts:
                     self.note(path, parts[path.parent.name], said)
 
@@ -67,9 +67,9 @@ class AnswerFiles:
         """Return where a part of a checkpoint's answer is to lie."""
         step = None if self._last[record.epoch, record.step] else record.step
         if part in ("ccsm", "tncsm"):
-            return output.csm_path(self.out, record.run, part, self.split, record.epoch, step)
+            return layout.csm_path(self.out, record.run, part, self.split, record.epoch, step)
         table: Table = CONFUSIONS if part == CONFUSIONS.path else PREDICTIONS
-        return output.split_path(self.out, table, record.run, self.split, record.epoch, step)
+        return layout.split_path(self.out, table, record.run, self.split, record.epoch, step)
 
     def owner_at(self, record: Record) -> str | None:
         """Return the path of another checkpoint whose files lie where this one's are to lie; None where none do."""
@@ -85,7 +85,7 @@ class AnswerFiles:
         together: dict[tuple[str, str], dict[str, Path]] = {}
         for path in self._by_key.get(self._key(self.made_from_this(record)), []):
             part, said = self._said[path]
-            together.setdefault((output.canonical(said.get("source") or {}), path.stem), {})[part] = path
+            together.setdefault((layout.canonical(said.get("source") or {}), path.stem), {})[part] = path
         for paths in together.values():
             said = {part: self._said[path][1] for part, path in paths.items()}
             mark = next((one for one in said.values() if "parts" in one), None)
@@ -101,4 +101,4 @@ class AnswerFiles:
 
     @staticmethod
     def _key(said: Mapping[str, Any]) -> str:
-        return output.canonical({name: said.get(name) for name in ("record", "shaping")})
+        return layout.canonical({name: said.get(name) for name in ("record", "shaping")})

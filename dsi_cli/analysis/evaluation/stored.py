@@ -26,7 +26,7 @@ from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import Answer, Outcome
 from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
 Bundle = list[tuple[str, Any, dict[str, Any]]]
@@ -153,7 +153,7 @@ class Answers:
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answer does."""
-        return output.canonical({"source": self.said(record).get("source") or self.why_missing(record)})
+        return layout.canonical({"source": self.said(record).get("source") or self.why_missing(record)})
 
     def why_missing(self, record: Record) -> str | None:
         """Return why no answer counts at a checkpoint; None where one does, or where none is expected."""
@@ -214,7 +214,7 @@ class Answers:
         if self.source is None:
             return True
         described = self.source.described(record)
-        return described is not None and output.canonical(mark.get("source") or {}) == output.canonical(described)
+        return described is not None and layout.canonical(mark.get("source") or {}) == layout.canonical(described)
 
     def _is_enough(self, mark: dict[str, Any]) -> bool:
         is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.LARGEST_WHOLE
@@ -304,7 +304,7 @@ class Answers:
         for part, table, said in bundle:
             placed = said | {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
             path = self._files.path(record, part)
-            parquet.write(table, path, placed, output.scratch(self.out))
+            parquet.write(table, path, placed, layout.scratch(self.out))
             self._files.note(path, part, placed)
             if "parts" in placed:
                 self._held[record.path] = placed

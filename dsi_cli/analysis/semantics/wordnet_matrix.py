@@ -24,7 +24,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.blockwise.blocks import without_diagonal
 from dsi_cli.metrics.blockwise.wsi import nearest
 from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
-from dsi_cli.store import parquet, whole
+from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.net import Net, load
 from dsi_cli.wordnet.paths import BLOCK, FAR, PathRows
@@ -137,7 +137,7 @@ def write_map(one: Labelling, path: Path) -> None:
     rows.writerow(MAP_COLUMNS)
     for r in one.resolutions:
         rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
-    whole.write(path, text.getvalue().encode(), make_folder=False, option="--write-map")
+    atomic_write.write(path, text.getvalue().encode(), make_folder=False, option="--write-map")
 
 
 def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:

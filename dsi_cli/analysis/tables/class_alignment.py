@@ -18,7 +18,7 @@ from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import Walk
 from dsi_cli.metrics.prepared import Side
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
 CONSTANT_ROW = "the class is equally similar to all others"
@@ -143,17 +143,17 @@ class ByClass:
                 table = self._made.get(place, self._earlier.get(place))
                 if run in mine and table is not None and len(table):
                     found[place] = table
-        path = output.table_path(self.out, ALIGNMENT_BY_CLASS)
+        path = layout.table_path(self.out, ALIGNMENT_BY_CLASS)
         if found:
             ordered = sorted(found.values(), key=_sort_key)
-            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, output.scratch(self.out))
+            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.scratch(self.out))
         else:
-            output.remove([path])
+            layout.remove([path])
 
 
 def _pieces(out: Path) -> Iterator[tuple[Place, pa.Table]]:
     """Yield an earlier table epoch by epoch; nothing where there is none, or it is damaged or of another schema."""
-    path = output.table_path(out, ALIGNMENT_BY_CLASS)
+    path = layout.table_path(out, ALIGNMENT_BY_CLASS)
     try:
         table = parquet.read(path) if path.is_file() else None
     except OutputError:

@@ -24,7 +24,7 @@ from dsi_cli.analysis.tables import curves, phases
 from dsi_cli.analysis.tables.class_alignment import ByClass
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import (
     CHECKPOINTS,
     CLASSES,
@@ -56,8 +56,8 @@ class TopTables:
         self.references = references
         self._shaping_curves = options.shaping_curves | {"references": [one.described for one in references]}
         self._shaping_curves |= {"taxonomy": tree and {"name": tree.name, "made_from": tree.fingerprint}}
-        self._checkpoints = output.earlier_options(out, CHECKPOINTS)
-        self._curves = output.earlier_options(out, CURVES)
+        self._checkpoints = layout.earlier_options(out, CHECKPOINTS)
+        self._curves = layout.earlier_options(out, CURVES)
         self._rows: list[curves.Row] = []
         self._made: dict[str, dict[str, str]] = {}
         self._kept: dict[tuple[str, str], list[curves.Row]] = {}
@@ -74,7 +74,7 @@ class TopTables:
     def begin(self, mine: set[str]) -> None:
         """Sort the earlier rows: those of other runs stay, those of ``mine`` wait for whether they still hold."""
         self._mine = mine
-        for row in output.earlier_rows(self.out, CURVES):
+        for row in layout.earlier_rows(self.out, CURVES):
             if row["run"] not in mine:
                 self._rows.append(row)
             elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None or row["reason"] is not None:
@@ -149,17 +149,17 @@ class TopTables:
         options: dict[str, Any] = {"shaping": shaping, "folders": folders, "without_matrix": without}
         if settings := self._settings(states):
             options["settings"] = settings
-        output.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
+        layout.write_rows(self.out, CHECKPOINTS, self._with_others(CHECKPOINTS, records), options)
         classes = [row for name, one in labellings.items() for row in one.class_rows(name, self._samples.get(name, {}))]
         classes = self._with_others(CLASSES, classes)
-        output.write_rows(self.out, CLASSES, classes, {})
+        layout.write_rows(self.out, CLASSES, classes, {})
         others = {name: one for name, one in self._curves.get("made", {}).items() if name not in self._mine}
         labels = self._curves.get("labels", {}) | {name: one.mapping_id for name, one in labellings.items()}
         shaping = self._shaping(self._curves, self._shaping_curves)
         options = {"shaping": shaping, "made": others | made, "labels": labels}
         # Before the curves, which say what holds: a call that dies between the two leaves no rows that count wrongly.
         self._by_class.write(self._mine, made)
-        output.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
+        layout.write_rows(self.out, CURVES, sorted(rows, key=curves.sort_key), options)
         if is_whole:
             mine = [row for row in rows if row["run"] in self._mine]
             main = self.references[0].name
@@ -167,7 +167,7 @@ class TopTables:
         self._write_beside()
         names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
         self._remove_references(
-            {(one, labels) for run, labels in names for one in output.reference_names(shaping.get(run, {}))}
+            {(one, labels) for run, labels in names for one in layout.reference_names(shaping.get(run, {}))}
         )
 
     def _settings(self, states: Sequence[RunState]) -> dict[str, dict[str, Any]]:
@@ -182,9 +182,9 @@ class TopTables:
         for table, mine in self._beside.items():
             rows = self._with_others(table, mine)
             if rows:
-                output.write_rows(self.out, table, rows, {})
+                layout.write_rows(self.out, table, rows, {})
             else:
-                output.remove([output.table_path(self.out, table)])
+                layout.remove([layout.table_path(self.out, table)])
 
     def _shaping(self, earlier: Mapping[str, Any], now: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the options that shaped each run's rows: another call may have made those of other runs."""
@@ -192,12 +192,12 @@ class TopTables:
         return shaping
 
     def _with_others(self, table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        others = [row for row in output.earlier_rows(self.out, table) if row["run"] not in self._mine]
+        others = [row for row in layout.earlier_rows(self.out, table) if row["run"] not in self._mine]
         return sorted(others + rows, key=lambda row: str(row["run"]))
 
     def _remove_references(self, used: set[tuple[str, str]]) -> None:
-        kept = {output.reference_path(self.out, name, labels_id) for name, labels_id in used}
-        output.remove(set((self.out / REFERENCES.path).glob("*.parquet")) - kept)
+        kept = {layout.reference_path(self.out, name, labels_id) for name, labels_id in used}
+        layout.remove(set((self.out / REFERENCES.path).glob("*.parquet")) - kept)
 
 
 def _is_of_reference(row: Mapping[str, Any]) -> bool:

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.store import output
-from dsi_cli.store.runs import Run
+from dsi_cli.store import layout
+from dsi_cli.store.results import Run
 from dsi_cli.store.schema import CURVES
 
 OWN = ("ncsm", "tncsm-test", "tncsm-train")
@@ -72,7 +72,7 @@ class Entrant:
     @cached_property
     def shaping(self) -> dict[str, Any]:
         """The options that shaped its curves."""
-        found: dict[str, Any] = output.earlier_options(self.run.path, CURVES).get("shaping", {}).get(self.name, {})
+        found: dict[str, Any] = layout.earlier_options(self.run.path, CURVES).get("shaping", {}).get(self.name, {})
         return found
 
     def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from threading import Event, Lock, Thread, current_thread, main_thread
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.remote import download, filesystem, locations, urls
 from dsi_cli.remote.local_names import path_of
-from dsi_cli.store import output
+from dsi_cli.store import layout
 from dsi_cli.store.schema import CHECKPOINTS
 
 _log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Mirror:
         if self._place.is_file():
             raise UsageError(f"the output {self.url} is a file; -o wants a folder")
         names = {one.name for one in self._place.iterdir()}
-        if CHECKPOINTS.path not in names and not names <= output.OUR_NAMES:
+        if CHECKPOINTS.path not in names and not names <= layout.OUR_NAMES:
             raise UsageError(f"the output folder {self.url} holds other things; choose an empty or new one with -o")
 
     @contextmanager

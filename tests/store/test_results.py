@@ -12,8 +12,8 @@ from outputs import ANIMALS, heads, save_head
 
 import dsi_cli
 from dsi_cli.errors import UsageError
-from dsi_cli.store import output, parquet
-from dsi_cli.store.runs import Run
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.results import Run
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM
 
 pytest_plugins = ("analysed",)
@@ -200,7 +200,7 @@ def test_typicality_as_it_is_stored(of_two, tmp_path):
     run, _ = of_two
     for name in ("checkpoints", "classes", "curves"):
         (tmp_path / f"{name}.parquet").write_bytes((run.path / f"{name}.parquet").read_bytes())
-    parquet.write(parquet.from_rows(TYPICALITY, rows), output.table_path(tmp_path, TYPICALITY), {}, tmp_path / ".tmp")
+    parquet.write(parquet.from_rows(TYPICALITY, rows), layout.table_path(tmp_path, TYPICALITY), {}, tmp_path / ".tmp")
     found = Run(tmp_path).typicality
     assert found["class_index"].to_list() == [0, 0]
     assert found["correct"].to_list() == [True, False]

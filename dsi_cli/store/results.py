@@ -11,7 +11,7 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError, expected, nearest
 from dsi_cli.similarity import LARGEST_WHOLE
-from dsi_cli.store import output, parquet, stand_ins
+from dsi_cli.store import head_matrix, layout, parquet
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
     CHECKPOINTS,
@@ -48,7 +48,7 @@ class Run:
     def __init__(self, out: str | Path, kept: object = None) -> None:
         self.path = Path(out)
         self._kept = kept
-        output.require_output(self.path)
+        layout.require_output(self.path)
 
     def __repr__(self) -> str:
         """Return the folder, its runs and their epochs."""
@@ -130,7 +130,7 @@ class Run:
 
     def references(self, run: str | None = None) -> list[str]:
         """Return the names of the reference matrices that a run was compared with, the main one first."""
-        return output.references_of(self.path, self._run(run))
+        return layout.references_of(self.path, self._run(run))
 
     def csm(
         self,
@@ -174,10 +174,10 @@ class Run:
         known = self.epochs(name)
         if epoch is None:
             epoch = known[-1] if known else 0
-        path = output.csm_path(self.path, name, kind, split, int(epoch), step)
-        head = output.head_path(self.path, name, int(epoch), step)
-        if not path.is_file() and head.is_file() and kind in stand_ins.KINDS:
-            return stand_ins.part(head, kind, labels, rows, classes)
+        path = layout.csm_path(self.path, name, kind, split, int(epoch), step)
+        head = layout.head_path(self.path, name, int(epoch), step)
+        if not path.is_file() and head.is_file() and kind in head_matrix.KINDS:
+            return head_matrix.part(head, kind, labels, rows, classes)
         if not path.is_file():
             kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             near = None if kind in KINDS else nearest(kind, KINDS)
@@ -195,7 +195,7 @@ class Run:
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        return matrix.iloc[stand_ins.places(rows, matrix.index), stand_ins.places(classes, matrix.columns)]
+        return matrix.iloc[head_matrix.places(rows, matrix.index), head_matrix.places(classes, matrix.columns)]
 
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has more classes than a matrix is stored of; for what needs whole matrices."""
@@ -207,7 +207,7 @@ class Run:
 
     def is_vast(self, run: str | None = None) -> bool:
         """Return whether a run has more classes than a matrix is stored of: ``neighbors/`` and ``heads/`` stand for matrices."""
-        return (self.path / HEADS.path / output.folder_name(self._run(run))).is_dir()
+        return (self.path / HEADS.path / layout.folder_name(self._run(run))).is_dir()
 
     def neighbors(
         self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
@@ -221,7 +221,7 @@ class Run:
         """
         name = self._run(run)
         known = self.epochs(name)
-        path = output.neighbors_path(self.path, name, kind, int(epoch if epoch is not None else (known or [0])[-1]), step)
+        path = layout.neighbors_path(self.path, name, kind, int(epoch if epoch is not None else (known or [0])[-1]), step)
         if not path.is_file():
             raise UsageError(
                 f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {brief(known)}; up to"
@@ -254,7 +254,7 @@ class Run:
         if not split.isidentifier():
             raise UsageError(f"{split!r} is no split: {expected(split, ('train', 'test'))}")
         known = self.epochs(run)
-        path = output.split_path(
+        path = layout.split_path(
             self.path, table, run, split, int(epoch if epoch is not None else (known or [0])[-1]), step
         )
         if not path.is_file():
@@ -280,12 +280,12 @@ class Run:
         """
         matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
-        values[np.arange(len(values)), stand_ins.places(rows, matrix.columns)] = np.inf
+        values[np.arange(len(values)), head_matrix.places(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")
         return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
 
     def _table(self, table: Table) -> pd.DataFrame:
-        path = output.table_path(self.path, table)
+        path = layout.table_path(self.path, table)
         frame = (parquet.read(path) if path.is_file() else parquet.from_rows(table, [])).to_pandas()
         whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
         typed: pd.DataFrame = frame.astype(dict.fromkeys(whole, "Int64"))
@@ -314,7 +314,7 @@ class Run:
                 f"run {run!r} has no reference {asked!r}: {expected(asked, known) if known else 'it has none'}"
             )
         ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
-        paths = [output.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
+        paths = [layout.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
         found = [path for path in paths if path.is_file()]
         if self.is_vast(run) and not found:
             raise UsageError(

@@ -11,28 +11,28 @@ import pandas as pd
 import pytest
 
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store import output, parquet
+from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS, CONFUSIONS, CURVES, PREDICTIONS
 
 
 def test_where_matrices_lie():
-    assert output.csm_path(Path("o"), "a/b", "ncsm", None, 3) == Path("o/csms/a/b/ncsm/3.parquet")
-    assert output.csm_path(Path("o"), "a", "tncsm", "test", 3, 500) == Path("o/csms/a/tncsm-test/3-500.parquet")
-    assert output.reference_path(Path("o"), "wordnet3.0-path", "abc") == Path("o/references/wordnet3.0-path-abc.parquet")
+    assert layout.csm_path(Path("o"), "a/b", "ncsm", None, 3) == Path("o/csms/a/b/ncsm/3.parquet")
+    assert layout.csm_path(Path("o"), "a", "tncsm", "test", 3, 500) == Path("o/csms/a/tncsm-test/3-500.parquet")
+    assert layout.reference_path(Path("o"), "wordnet3.0-path", "abc") == Path("o/references/wordnet3.0-path-abc.parquet")
 
 
 @pytest.mark.parametrize(("table", "folder"), [(CONFUSIONS, "confusions"), (PREDICTIONS, "predictions")])
 def test_where_answers_lie(table, folder):
-    assert output.split_path(Path("o"), table, "a/lr=1", "test", 3) == Path(f"o/{folder}/a/lr%3D1/test/3.parquet")
-    assert output.split_path(Path("o"), table, "a", "train", 3, 500) == Path(f"o/{folder}/a/train/3-500.parquet")
+    assert layout.split_path(Path("o"), table, "a/lr=1", "test", 3) == Path(f"o/{folder}/a/lr%3D1/test/3.parquet")
+    assert layout.split_path(Path("o"), table, "a", "train", 3, 500) == Path(f"o/{folder}/a/train/3-500.parquet")
 
 
 def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
     for run in ("a", "a/test", "a/test/test", "b"):
-        path = output.split_path(tmp_path, CONFUSIONS, run, "test", 0)
+        path = layout.split_path(tmp_path, CONFUSIONS, run, "test", 0)
         parquet.write(parquet.from_rows(CONFUSIONS, []), path, {"of": run}, tmp_path / ".tmp")
-        assert output.files_of(tmp_path, CONFUSIONS, run) == {path: {"of": run}}
-    assert output.files_of(tmp_path, PREDICTIONS, "a") == {}
+        assert layout.files_of(tmp_path, CONFUSIONS, run) == {path: {"of": run}}
+    assert layout.files_of(tmp_path, PREDICTIONS, "a") == {}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_the_files_of_a_run_are_not_those_of_a_run_inside_it(tmp_path):
     ],
 )
 def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
-    assert output.folder_name(run) == folder
-    path = output.csm_path(tmp_path, run, "ncsm", None, 0)
+    assert layout.folder_name(run) == folder
+    path = layout.csm_path(tmp_path, run, "ncsm", None, 0)
     path.parent.mkdir(parents=True)
     pd.DataFrame({"a": [1]}).to_parquet(path)
     assert list(pd.read_parquet(tmp_path / "csms").columns) == ["a"]
@@ -57,18 +57,18 @@ def test_folders_of_runs_are_read_by_every_reader(run, folder, tmp_path):
 
 def test_different_runs_lie_in_different_folders():
     runs = ["a=b", "a%3Db", "a/b", "a b", "_a", "%5Fa", ".a"]
-    assert len({output.folder_name(run) for run in runs}) == len(runs)
+    assert len({layout.folder_name(run) for run in runs}) == len(runs)
 
 
 def test_an_empty_folder_is_left_as_little_as_it_was_made(tmp_path):
-    with output.writing(tmp_path / "out"):
+    with lock.exclusive(tmp_path / "out"):
         assert (tmp_path / "out" / ".lock").read_text(encoding="utf-8") == f"process {os.getpid()}"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_lock_goes_when_the_work_fails(tmp_path):
     def fails():
-        with output.writing(tmp_path / "out"):
+        with lock.exclusive(tmp_path / "out"):
             (tmp_path / "out" / ".tmp").mkdir()
             (tmp_path / "out" / CHECKPOINTS.path).touch()
             raise ZeroDivisionError("mine")
@@ -76,15 +76,15 @@ def test_the_lock_goes_when_the_work_fails(tmp_path):
     with pytest.raises(ZeroDivisionError, match="mine"):
         fails()
     assert [path.name for path in (tmp_path / "out").iterdir()] == [CHECKPOINTS.path]
-    with output.writing(tmp_path / "out"):
+    with lock.exclusive(tmp_path / "out"):
         pass
 
 
 def test_a_second_writer_is_told_who_writes(tmp_path):
     with (
-        output.writing(tmp_path / "out"),
+        lock.exclusive(tmp_path / "out"),
         pytest.raises(OutputError, match=rf"^another dsi \(process {os.getpid()}\) is writing to .*out: wait for it$"),
-        output.writing(tmp_path / "out"),
+        lock.exclusive(tmp_path / "out"),
     ):
         pass
 
@@ -98,7 +98,7 @@ def test_a_file_system_without_locks_is_a_warning(number, tmp_path, monkeypatch,
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     for _ in range(2):
-        with output.writing(tmp_path / "out"):
+        with lock.exclusive(tmp_path / "out"):
             (tmp_path / "out" / CHECKPOINTS.path).touch()
     (warning,) = caplog.messages
     assert f"the file system of {tmp_path / 'out'} has no locks ({os.strerror(number)})" in warning
@@ -113,12 +113,12 @@ def test_an_error_of_the_lock_that_is_not_about_locks_is_an_error_of_the_output(
 
     monkeypatch.setattr(fcntl, "flock", fail)
     with pytest.raises(OutputError, match=r"out could not be written: Input/output error"):
-        output.writing(tmp_path / "out").__enter__()
+        lock.exclusive(tmp_path / "out").__enter__()
 
 
 def test_an_empty_folder_that_was_there_before_is_kept(tmp_path):
     (tmp_path / "mine").mkdir()
-    with output.writing(tmp_path / "mine"):
+    with lock.exclusive(tmp_path / "mine"):
         pass
     assert list(tmp_path.iterdir()) == [tmp_path / "mine"]
     assert list((tmp_path / "mine").iterdir()) == []
@@ -128,7 +128,7 @@ def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch
     """Its lock would keep nobody out: the next process would make another."""
     fcntl = pytest.importorskip("fcntl", reason="only POSIX has it")
     out, first = tmp_path / "out", ExitStack()
-    first.enter_context(output.writing(out))
+    first.enter_context(lock.exclusive(out))
     (out / CHECKPOINTS.path).touch()
     real = fcntl.flock
 
@@ -139,30 +139,30 @@ def test_a_lock_file_that_goes_between_opening_and_locking(tmp_path, monkeypatch
     second = ExitStack()
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, "flock", late)
-        second.enter_context(output.writing(out))
+        second.enter_context(lock.exclusive(out))
     with second, pytest.raises(OutputError, match=r"^another dsi \(process \d+\) is writing"):
-        output.writing(out).__enter__()
+        lock.exclusive(out).__enter__()
     assert [path.name for path in out.iterdir()] == [CHECKPOINTS.path]
 
 
 def test_a_folder_of_other_things_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"^the output folder .* holds other things; choose an empty or new one with -o$"):
-        output.writing(tmp_path).__enter__()
+        lock.exclusive(tmp_path).__enter__()
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 @pytest.mark.parametrize("left", [".lock", "csms", CHECKPOINTS.path])
 def test_what_a_killed_call_left_is_ours(left, tmp_path):
     (tmp_path / left).mkdir() if left == "csms" else (tmp_path / left).touch()
-    with output.writing(tmp_path):
+    with lock.exclusive(tmp_path):
         assert (tmp_path / ".lock").exists()
 
 
 def test_a_damaged_table_counts_as_none(tmp_path):
     (tmp_path / CURVES.path).write_bytes(b"PAR1")
-    assert output.earlier_rows(tmp_path, CURVES) == []
-    assert output.earlier_options(tmp_path, CURVES) == {}
-    output.write_rows(tmp_path, CURVES, [{"run": "a", "epoch": 1}], {"a": 1})
-    assert [row["run"] for row in output.earlier_rows(tmp_path, CURVES)] == ["a"]
-    assert output.earlier_options(tmp_path, CURVES) == {"a": 1}
+    assert layout.earlier_rows(tmp_path, CURVES) == []
+    assert layout.earlier_options(tmp_path, CURVES) == {}
+    layout.write_rows(tmp_path, CURVES, [{"run": "a", "epoch": 1}], {"a": 1})
+    assert [row["run"] for row in layout.earlier_rows(tmp_path, CURVES)] == ["a"]
+    assert layout.earlier_options(tmp_path, CURVES) == {"a": 1}
