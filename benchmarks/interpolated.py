@@ -20,7 +20,7 @@ Array = NDArray[np.float32]
 def structured(labels: str, features: int, seed: int = 0) -> Array:
     """Return a weight ``(C, d)`` whose similarities follow WordNet's: the sum of a random direction per hypernym."""
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.wordnet import taxonomy
+    from dsi_cli.wordnet.database import taxonomy
 
     graph, generator = taxonomy.load(), np.random.default_rng(seed)
     direction: dict[int, Array] = {}

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.sense_weights``: fit the weights of `dsi_cli.wordnet.choosing`, and print them.
+"""``python -m benchmarks.sense_weights``: fit the weights of `dsi_cli.wordnet.disambiguation.scoring`, and print them.
 
 They are fitted by the likelihood of the right senses (a conditional logit, L2), first for labels alone, then in rounds
 for the list's chances that the weights of the last round give. The lists, each label with the synset that it means:
@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet import candidates, choosing, taxonomy
-from dsi_cli.wordnet.choosing import Weights
-from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, gather, together
-from dsi_cli.wordnet.net import load
+from dsi_cli.wordnet.database import taxonomy
+from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.wordnet.disambiguation import candidates, scoring
+from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, Field, gather, together
+from dsi_cli.wordnet.disambiguation.scoring import Weights
 
 PENALTY = 1.0
 """L2 on each weight, where a label of ImageNet-1k counts 1."""
@@ -118,7 +119,7 @@ def _own_name(node: int) -> str:
 
 
 def _with_bracket(name: str, node: int, rng: np.random.Generator) -> str:
-    above = [n for n in sorted(taxonomy.above(taxonomy.load(), node) - {node}) if load().kinds["size"][n] < 5000]
+    above = [n for n in sorted(taxonomy.above(taxonomy.load(), node) - {node}) if load_wordnet().kinds["size"][n] < 5000]
     return f"{name} ({_own_name(int(rng.choice(above)))})" if above else name
 
 
@@ -129,8 +130,8 @@ def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Weights:
     for turn in range(ROUNDS):
         evidence = []
         for one in some:
-            alone = choosing.softmax(one.field, one.field.alone @ first)
-            chances = choosing.settle(one.field, weights) if turn else alone
+            alone = scoring.softmax(one.field, one.field.alone @ first)
+            chances = scoring.settle(one.field, weights) if turn else alone
             evidence.append(np.hstack([one.field.alone, together(one.field, chances)]))
         weights = Weights(first, _fit(some, evidence, keep))
     return weights
@@ -175,7 +176,7 @@ def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[
     found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
     for turn, weights in enumerate(weights_of):
         for one, row in zip(some, found, strict=True):
-            choices = choosing.chosen(one.field, one.labels, one.readings, weights)
+            choices = scoring.chosen(one.field, one.labels, one.readings, weights)
             for k in np.flatnonzero(folds(one) == turn):
                 choice = choices[k]
                 if len(choice.candidates):

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from benchmarks import sense_weights
 from benchmarks.sense_weights import Known, known, plural, table
-from dsi_cli.wordnet import choosing, lexicon, taxonomy
-from dsi_cli.wordnet.senses import UNCERTAIN, resolve
+from dsi_cli.wordnet.database import lexicon, taxonomy
+from dsi_cli.wordnet.disambiguation import scoring
+from dsi_cli.wordnet.disambiguation.resolve import UNCERTAIN, resolve
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "senses.md"
 BEGIN, END = "<!-- senses: begin (make bench-senses writes what stands between these lines) -->", "<!-- senses: end -->"
@@ -119,7 +120,7 @@ def by_shipped_weights(name: str) -> Judged:
     """Return a list that the weights were not fitted on, by the shipped ones."""
     rows = table(name)
     one = known(name, [label.split(",")[0] for _, label in rows], [node for node, _ in rows], range(len(rows)), 0.0)
-    choices = choosing.chosen(one.field, one.labels, one.readings, choosing.fitted())
+    choices = scoring.chosen(one.field, one.labels, one.readings, scoring.fitted())
     row = [(int(one.field.node[c.candidates[0]]) if len(c.candidates) else -1, c.confidence) for c in choices]
     return _judged(one, row)
 

@@ -297,9 +297,9 @@ def wordnet_csm(
     import pandas as pd
 
     from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
-    from dsi_cli.wordnet import net
+    from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-    of = net.load(pos, wordnet)
+    of = load_wordnet(pos, wordnet)
     (opened,) = references.open_all([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
     one = wordnet_matrix.of(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
     names = pd.Index(one.labels.names if one.labels else (), name="class")

@@ -21,7 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsi_cli.wordnet import taxonomy
+from dsi_cli.wordnet.database import taxonomy
 
 TARGET = Path(__file__).resolve().parents[1] / "dsi_cli" / "labels" / "data"
 COPIED = ("imagenet1k", "mini-imagenet", "cifar10", "cifar100", "fashion-mnist", "coco80")

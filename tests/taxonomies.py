@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
 
 
 def preset_nodes(name):

@@ -47,8 +47,7 @@ from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.remote import urls
 from dsi_cli.store import layout, lock, parquet
 from dsi_cli.store.schema import CHECKPOINTS
-from dsi_cli.wordnet import net
-from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +97,7 @@ def analyze(
             say(line)
         for state in states:
             state.joins = earlier_settings.joins(options, recorded, _runs_in(folders, state))
-        of, tree = net.load(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
+        of, tree = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
         sources = references.open_all(options.references, tree, of)
         tables = TopTables(Path(out), options, sources, tree)
         inputs = collect.open_inputs(Path(out), options, say, tell)
@@ -246,7 +245,7 @@ def _scan(
 
 
 def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: Net, tree: Tree | None
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: WordNet, tree: Tree | None
 ) -> tuple[dict[str, Labelling], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
     found: dict[str, Labelling] = {}

@@ -23,7 +23,7 @@ from dsi_cli.errors import BusyError, NothingToAnalyseError, UnreachableError, U
 from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
-from dsi_cli.wordnet import net
+from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 EVERY = 10.0
 """Seconds from one listing to the next."""
@@ -73,7 +73,9 @@ def check(out: Given, options: Options) -> None:
     """
     if options.labels is not None:
         label_files.read(options.labels)
-    references.open_all(options.references, hierarchy.open_tree(options.taxonomy), net.load(options.pos, options.wordnet))
+    references.open_all(
+        options.references, hierarchy.open_tree(options.taxonomy), load_wordnet(options.pos, options.wordnet)
+    )
     with lock.exclusive(Path(out)):
         collect.open_inputs(Path(out), options, lambda _: None, lambda *_: None)
 

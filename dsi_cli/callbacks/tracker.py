@@ -26,7 +26,7 @@ from dsi_cli.metrics.alignment import Alignment, alignments
 from dsi_cli.metrics.idm import Dissimilarity, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.wordnet import net
+from dsi_cli.wordnet.database.wordnet import load_wordnet
 
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
@@ -80,7 +80,7 @@ class Tracker:
         wordnet: str | None = None,
     ) -> None:
         given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else wordnet_matrix.of(given, net=net.load(pos, wordnet))
+        named = None if given is None else wordnet_matrix.of(given, net=load_wordnet(pos, wordnet))
         self._labels = None if named is None else named.classes
         self._no_reference = _NO_LABELS if named is None else named.why_no_reference()
         self._semantic = None if named is None or self._no_reference else named.reference()

@@ -19,8 +19,8 @@ from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.semantics.class_labels import Labelling
-    from dsi_cli.wordnet.net import Net
-    from dsi_cli.wordnet.senses import Resolution
+    from dsi_cli.wordnet.database.wordnet import WordNet
+    from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
 Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="Ask about the uncertain labels, one by one, on a terminal.")
@@ -65,13 +65,13 @@ def labels(
     dsi labels --presets
     """
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.wordnet import net
+    from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     if presets or labels is None:
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
         require_other(labels, None, write_map)
-    one = wordnet_matrix.of(labels, map_file, net.load(pos, wordnet))
+    one = wordnet_matrix.of(labels, map_file, load_wordnet(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
     if write_map is not None:
@@ -185,7 +185,7 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
         Nobody is there to ask: stdin or stderr is no terminal.
     """
     from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
-    from dsi_cli.wordnet.ids import by_name
+    from dsi_cli.wordnet.disambiguation.identifiers import by_name
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
@@ -214,7 +214,7 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
     return class_labels.label(one.labels, chosen, one.of, one.tree)
 
 
-def _offer(row: Resolution, place: str, of: Net) -> None:
+def _offer(row: Resolution, place: str, of: WordNet) -> None:
     graph = of.taxonomy
     console.note(f"\n{place}  {row.label}".replace("\n", ""))
     if row.synset is None:

@@ -66,9 +66,9 @@ def wordnet(
     """
     from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
     from dsi_cli.queries import export
-    from dsi_cli.wordnet import net
+    from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-    of = net.load(pos, wordnet_name)
+    of = load_wordnet(pos, wordnet_name)
     (opened,) = references.open_all([measure], hierarchy.open_tree(taxonomy), of)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None

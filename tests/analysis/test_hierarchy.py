@@ -13,9 +13,9 @@ from dsi_cli.analysis.semantics.hierarchy import open_tree
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
-from dsi_cli.wordnet import net
-from dsi_cli.wordnet.subsumers import common_heights
-from dsi_cli.wordnet.taxonomy import load
+from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.wordnet.similarity.common_subsumers import common_heights
 
 pytest_plugins = ("analysed",)
 
@@ -246,4 +246,4 @@ def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_p
 
 def test_a_preset_is_no_list_of_verbs():
     with pytest.raises(UsageError, match="the classes of the preset cifar10 are nouns: leave out --pos verb"):
-        class_labels.label(load_preset("cifar10"), of=net.load("verb"))
+        class_labels.label(load_preset("cifar10"), of=load_wordnet("verb"))

@@ -23,9 +23,9 @@ from dsi_cli.metrics.partial_mantel import partial
 from dsi_cli.queries import curve_panels, epoch_summary
 from dsi_cli.store import layout
 from dsi_cli.store.results import Run
-from dsi_cli.wordnet import measures
-from dsi_cli.wordnet.information import UNKNOWN
-from dsi_cli.wordnet.taxonomy import ancestors, load
+from dsi_cli.wordnet.database.taxonomy import ancestors, load
+from dsi_cli.wordnet.similarity import measures
+from dsi_cli.wordnet.similarity.information_content import UNKNOWN
 
 pytest_plugins = ("analysed",)
 

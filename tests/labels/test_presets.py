@@ -11,7 +11,7 @@ import pytest
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, superclasses, superclasses_of
 from dsi_cli.labels.presets import recognise as recognised
-from dsi_cli.wordnet import taxonomy
+from dsi_cli.wordnet.database import taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dsi_cli" / "labels" / "data"

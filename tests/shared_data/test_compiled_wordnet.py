@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from dsi_cli.wordnet import lexicon, taxonomy
-from dsi_cli.wordnet.taxonomy import PARTS
+from dsi_cli.wordnet.database import lexicon, taxonomy
+from dsi_cli.wordnet.database.taxonomy import PARTS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "dsi_cli" / "wordnet" / "data"

@@ -14,14 +14,22 @@ from taxonomies import preset_nodes
 
 import dsi_cli
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet import information, lexicon, measures, net, taxonomy
-from dsi_cli.wordnet.measures import jcn_similarity, lch_similarity, lin_similarity, res_similarity, wup_similarity
-from dsi_cli.wordnet.paths import path_similarity
-from dsi_cli.wordnet.senses import resolve
-from dsi_cli.wordnet.subsumers import common_heights
-from dsi_cli.wordnet.taxonomy import load
+from dsi_cli.wordnet.database import lexicon, taxonomy
+from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.wordnet.disambiguation.resolve import resolve
+from dsi_cli.wordnet.similarity import information_content, measures
+from dsi_cli.wordnet.similarity.common_subsumers import common_heights
+from dsi_cli.wordnet.similarity.measures import (
+    jcn_similarity,
+    lch_similarity,
+    lin_similarity,
+    res_similarity,
+    wup_similarity,
+)
+from dsi_cli.wordnet.similarity.shortest_paths import path_similarity
 
-VERBS = net.load("verb")
+VERBS = load_wordnet("verb")
 ROOTS_AND_INSTANCES = [
     "einstein.n.01",
     "entity.n.01",
@@ -102,7 +110,7 @@ def test_names_parents_and_depths_are_those_of_nltk(nltk_wordnet):
         synset = nltk_wordnet.synset(graph.names[node])
         assert synset.offset() == graph.offsets[node]
         assert synset.max_depth() == graph.depths[node]
-        assert net.load().definitions([node]) == [synset.definition()]
+        assert load_wordnet().definitions([node]) == [synset.definition()]
         above = {parent.name() for parent in synset.hypernyms() + synset.instance_hypernyms()}
         assert {graph.names[parent] for parent in graph.parents_of(node)} == above
 
@@ -214,7 +222,7 @@ def test_measures_by_information_equal_nltk_to_the_last_bit(
 ):
     words = [f"{word}.n.01" for word in dict.fromkeys([*WORDS, "zebra", "unicorn", "animal", "entity", "object"])]
     nodes = [load().node(word) for word in words]
-    found = similarity(nodes, information.read(information_file))
+    found = similarity(nodes, information_content.read(information_file))
     synsets = [synset(nltk_wordnet, node) for node in nodes]
     for i, first in enumerate(synsets):
         for j, second in enumerate(synsets):
@@ -305,8 +313,8 @@ def corpora(shared, tmp_path, monkeypatch):
 
 
 def test_an_installed_wordnet_is_the_shipped_one_but_for_what_was_changed(corpora):
-    net.load.cache_clear()
-    other = net.load("verb", "wordnet99")
+    load_wordnet.cache_clear()
+    other = load_wordnet("verb", "wordnet99")
     assert (other.id, other.title) == ("wordnet99-verb", "wordnet99")
     shipped = VERBS.taxonomy
     for name in ("names", "depths", "starts", "parents"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from counting import calls
 
-from dsi_cli.wordnet import lexicon
+from dsi_cli.wordnet.database import lexicon
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet import information, measures
-from dsi_cli.wordnet.measures import lch_similarity, wup_similarity
-from dsi_cli.wordnet.paths import path_similarity
-from dsi_cli.wordnet.taxonomy import load
+from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.similarity import information_content, measures
+from dsi_cli.wordnet.similarity.measures import lch_similarity, wup_similarity
+from dsi_cli.wordnet.similarity.shortest_paths import path_similarity
 
 SIMILARITIES = (
     ("path_similarity", path_similarity),
@@ -93,12 +93,12 @@ def test_a_file_that_is_no_information_content_is_refused(tmp_path, text, messag
     path = tmp_path / "ic.dat"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        information.read(path)
+        information_content.read(path)
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        information.read(tmp_path / "nothing.dat")
+        information_content.read(tmp_path / "nothing.dat")
     (tmp_path / "binary.dat").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read: it is no text"):
-        information.read(tmp_path / "binary.dat")
+        information_content.read(tmp_path / "binary.dat")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.wordnet.candidates import read
-from dsi_cli.wordnet.senses import resolve
-from dsi_cli.wordnet.taxonomy import load
+from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.disambiguation.candidates import read
+from dsi_cli.wordnet.disambiguation.resolve import resolve
 
 CLOSE = ["needle", "button", "brooch", "ring (jewelry)"]
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsi_cli.wordnet import information, lexicon, measures, net
+from dsi_cli.wordnet.database import lexicon
+from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.wordnet.similarity import information_content, measures
 
 VALUES = json.loads((Path(__file__).parent / "nltk_values.json").read_text(encoding="utf-8"))
 PARTS = ("noun", "verb")
@@ -20,7 +22,7 @@ PARTS = ("noun", "verb")
 
 def nodes_of(part):
     """Return the part's WordNet, and the nodes of the synsets in the file."""
-    wordnet = net.load(part)
+    wordnet = load_wordnet(part)
     return wordnet, [wordnet.taxonomy.node(name) for name in VALUES["synsets"][part]]
 
 
@@ -36,7 +38,7 @@ def test_synsets_have_nltks_depths_hypernyms_and_glosses(part):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_senses_are_nltks_in_its_order(part):
-    wordnet = net.load(part)
+    wordnet = load_wordnet(part)
     for word, expected in VALUES["senses"][part].items():
         assert [wordnet.taxonomy.names[node] for node in lexicon.senses(word, wordnet.words)] == expected, word
 
@@ -44,7 +46,7 @@ def test_senses_are_nltks_in_its_order(part):
 @pytest.mark.parametrize("part", PARTS)
 def test_the_first_base_form_is_nltks(part):
     for form, expected in VALUES["forms"][part].items():
-        assert (lexicon.base_forms(form, net.load(part).words) or [None])[0] == expected, form
+        assert (lexicon.base_forms(form, load_wordnet(part).words) or [None])[0] == expected, form
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -61,7 +63,7 @@ def counts(tmp_path):
     lines = ["wnver::small", f"1740n {VALUES['counts']['1740']!r} ROOT", "1740v 0.0 ROOT"]
     lines += [f"{offset}n {count!r}" for offset, count in VALUES["counts"].items() if offset != "1740"]
     (tmp_path / "ic-small.dat").write_text("\n".join(lines) + "\n")
-    return information.read(tmp_path / "ic-small.dat")
+    return information_content.read(tmp_path / "ic-small.dat")
 
 
 @pytest.mark.parametrize("kind", ["res", "lin", "jcn"])
@@ -73,7 +75,7 @@ def test_similarities_by_information_are_nltks(kind, counts):
 
 
 def test_information_is_minus_the_logarithm_of_the_share(counts):
-    graph = net.load().taxonomy
+    graph = load_wordnet().taxonomy
     dog, unicorn, entity = (graph.node(f"{word}.n.01") for word in ("dog", "unicorn", "entity"))
-    expected = [-log(counts.counts[dog] / counts.total), information.UNKNOWN, 0.0]
+    expected = [-log(counts.counts[dog] / counts.total), information_content.UNKNOWN, 0.0]
     assert counts.content(np.array([dog, unicorn, entity])).tolist() == expected

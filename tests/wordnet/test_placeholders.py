@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.wordnet.placeholders import placeholders
-from dsi_cli.wordnet.senses import resolve
+from dsi_cli.wordnet.disambiguation.placeholders import placeholders
+from dsi_cli.wordnet.disambiguation.resolve import resolve
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import taxonomy
-from dsi_cli.wordnet.taxonomy import load, taxonomy_order
+from dsi_cli.wordnet.database import taxonomy
+from dsi_cli.wordnet.database.taxonomy import load, taxonomy_order
 
 NAMES = ("dog.n.01", "car.n.01", "cat.n.01", "einstein.n.01", "rose.n.01", "truck.n.01", "wolf.n.01", "animal.n.01")
 

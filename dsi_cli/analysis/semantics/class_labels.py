@@ -23,9 +23,11 @@ from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import metadata, presets
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.same_classes import key
-from dsi_cli.wordnet import net, paths, senses
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.senses import Resolution
+from dsi_cli.wordnet.database import wordnet
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
+from dsi_cli.wordnet.disambiguation import resolve
+from dsi_cli.wordnet.disambiguation.resolve import Resolution
+from dsi_cli.wordnet.similarity import shortest_paths
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ class Labelling:
     classes: int
     labels: LabelList | None
     resolutions: tuple[Resolution, ...]
-    of: Net
+    of: WordNet
     """What labels were looked up in."""
     tree: Tree | None = None
     """The taxonomy that takes WordNet's place as the hierarchy."""
@@ -121,7 +123,7 @@ class Labelling:
     @property
     def placeholders(self) -> list[str]:
         """The labels that are placeholders, such as ``class_7``."""
-        return [one.label for one in self.resolutions if one.resolved_by == senses.PLACEHOLDER]
+        return [one.label for one in self.resolutions if one.resolved_by == resolve.PLACEHOLDER]
 
     @property
     def are_placeholders(self) -> bool:
@@ -134,15 +136,15 @@ class Labelling:
         if self.labels is None or self.labels.path is None:
             return None
         options = {"--pos": self.of.part if self.of.part != "noun" else None}
-        options |= {"--wordnet": self.of.name if self.of.name != net.SHIPPED else None}
+        options |= {"--wordnet": self.of.name if self.of.name != wordnet.SHIPPED else None}
         given = [word for name, value in options.items() if value is not None for word in (name, value)]
         return shlex.join(["dsi", "labels", self.labels.path, *given])
 
     def why_all_uncertain(self) -> str | None:
         """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
-        unknown = [one for one in self.unresolved if one.resolved_by != senses.PLACEHOLDER]
-        is_chosen = any(one.synset is not None and one.resolved_by not in senses.CERTAIN for one in self.resolutions)
-        if self.tree is not None or not is_chosen or len(unknown) < senses.STRANGE * self.classes:
+        unknown = [one for one in self.unresolved if one.resolved_by != resolve.PLACEHOLDER]
+        is_chosen = any(one.synset is not None and one.resolved_by not in resolve.CERTAIN for one in self.resolutions)
+        if self.tree is not None or not is_chosen or len(unknown) < resolve.STRANGE * self.classes:
             return None
         return (
             f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "
@@ -203,7 +205,7 @@ class Labelling:
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        return placed(self.nodes, self.classes, lambda nodes: paths.path_similarity(nodes, self.of.taxonomy))
+        return placed(self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.of.taxonomy))
 
     @cached_property
     def own_superclasses(self) -> tuple[str | None, ...] | None:
@@ -259,7 +261,7 @@ class Labelling:
 
 
 def label(
-    labels: LabelList, chosen: Mapping[int, str] | None = None, of: Net | None = None, tree: Tree | None = None
+    labels: LabelList, chosen: Mapping[int, str] | None = None, of: WordNet | None = None, tree: Tree | None = None
 ) -> Labelling:
     """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first.
 
@@ -273,18 +275,18 @@ def label(
     UsageError
         The labels are a preset, whose classes are nouns, and verbs are asked for.
     """
-    of = of or net.load()
+    of = of or load_wordnet()
     if labels.preset is None and labels.subset_of is None:
         found = presets.recognise(labels.names, labels.source, labels.wnids)
         labels = replace(found, superclasses=labels.superclasses, path=labels.path)
     wnids, preset = _ids_in(labels, of)
-    resolutions = senses.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
+    resolutions = resolve.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
     one = Labelling(len(labels.names), labels, tuple(resolutions), of, tree)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", one.classes, labels.source, labels.preset, one.resolved)
     return one
 
 
-def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, str | None]:
+def _ids_in(labels: LabelList, of: WordNet) -> tuple[Sequence[str | None] | None, str | None]:
     """Return the ids of labels and the preset that they are of; in another WordNet those of a preset's same synsets, if any."""
     if labels.wnids is None or of.is_usual or (labels.preset is None and labels.subset_of is None):
         return labels.wnids, labels.preset or labels.subset_of
@@ -292,12 +294,12 @@ def _ids_in(labels: LabelList, of: Net) -> tuple[Sequence[str | None] | None, st
         return None, None
     if of.part != "noun":
         raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
-    return [wnid and net.same_in(of, wnid) for wnid in labels.wnids], None
+    return [wnid and same_synset_in(of, wnid) for wnid in labels.wnids], None
 
 
-def without_labels(classes: int, of: Net | None = None, tree: Tree | None = None) -> Labelling:
+def without_labels(classes: int, of: WordNet | None = None, tree: Tree | None = None) -> Labelling:
     """Return the labelling of a run whose labels nobody knows; parameters as for `label`."""
-    return Labelling(classes, None, (), of or net.load(), tree)
+    return Labelling(classes, None, (), of or load_wordnet(), tree)
 
 
 def labels_of(

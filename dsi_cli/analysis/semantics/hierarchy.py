@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.wordnet import groups, own, subsumers, taxonomy
-from dsi_cli.wordnet.taxonomy import Taxonomy
+from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.similarity import class_groups, common_subsumers
 
 TWO_LEVELS = 2
 """Edges from the root of a taxonomy of superclasses to a class."""
@@ -37,7 +38,7 @@ class Tree:
 
     def nodes(self, names: Sequence[str]) -> dict[int, int]:
         """Return the node of each class that is in it."""
-        found = own.nodes_of(self.taxonomy, names)
+        found = custom_taxonomy.nodes_of(self.taxonomy, names)
         return {index: node for index, node in enumerate(found) if node is not None}
 
 
@@ -51,7 +52,7 @@ def open_tree(path: str | None) -> Tree | None:
     """
     if path is None:
         return None
-    found = own.read(path)
+    found = custom_taxonomy.read(path)
     return Tree(safe(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
 
 
@@ -78,16 +79,18 @@ class Hierarchy:
 
     def groups(self) -> tuple[str | None, ...]:
         """Return the name of the node that groups each class; None for those that no group holds."""
-        nodes, shares = list(self.nodes.values()), groups.SHARES
+        nodes, shares = list(self.nodes.values()), class_groups.SHARES
         if self.is_own and nodes:
             shares = (0.0 if self.taxonomy.depths[nodes].max() <= TWO_LEVELS else shares[0], 1.0)
-        found = dict(zip(self.nodes, groups.groups(nodes, self.taxonomy, shares), strict=True))
+        found = dict(zip(self.nodes, class_groups.groups(nodes, self.taxonomy, shares), strict=True))
         over = [found.get(index) for index in range(self.classes)]
         return tuple(None if node is None else self.taxonomy.names[node] for node in over)
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
-        return placed(self.nodes, self.classes, lambda nodes: subsumers.common_heights(nodes, self.taxonomy), np.float32)
+        return placed(
+            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy), np.float32
+        )
 
 
 def placed(

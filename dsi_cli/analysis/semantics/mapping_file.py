@@ -8,11 +8,11 @@ from dsi_cli.analysis.semantics.class_labels import label
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import mapping
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.wordnet import ids, net
-from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation import identifiers
 
 
-def chosen(path: str | Path, labels: LabelList, of: Net | None = None) -> dict[int, str]:
+def chosen(path: str | Path, labels: LabelList, of: WordNet | None = None) -> dict[int, str]:
     """Return the id or synset name that a mapping file gives each class that it names; empty to leave the class out.
 
     Where the columns ``synset`` and ``wnid`` say different things, one was edited and the other stands as it was written:
@@ -24,7 +24,7 @@ def chosen(path: str | Path, labels: LabelList, of: Net | None = None) -> dict[i
         The file cannot be read, names a class that is not there, or what the WordNet in use lacks; or a row's synset and
         id are different synsets, and neither is that of the label without a mapping.
     """
-    found, of = {}, of or net.load()
+    found, of = {}, of or load_wordnet()
     written: dict[int, int] | None = None
     for index, (line, keys) in mapping.read(path, labels).items():
         where = f"{path}, line {line}"
@@ -41,15 +41,16 @@ def chosen(path: str | Path, labels: LabelList, of: Net | None = None) -> dict[i
     return found
 
 
-def chosen_or_none(path: str | Path | None, labels: LabelList, of: Net) -> dict[int, str] | None:
+def chosen_or_none(path: str | Path | None, labels: LabelList, of: WordNet) -> dict[int, str] | None:
     """Return `chosen`, or None without a file."""
     return None if path is None else chosen(path, labels, of)
 
 
-def _node(key: str, where: str, of: Net) -> int:
-    named = ids.by_name(key, of)
+def _node(key: str, where: str, of: WordNet) -> int:
+    named = identifiers.by_name(key, of)
     if named is None:
-        raise UsageError(f"{where}: {ids.shown(key)} is no id; expected {ids.how_to_name(of).rpartition(' or ')[0]}")
+        forms = identifiers.how_to_name(of).rpartition(" or ")[0]
+        raise UsageError(f"{where}: {identifiers.shown(key)} is no id; expected {forms}")
     if named.node is None:
         raise UsageError(f"{where}: {named.reason}")
     return named.node

@@ -19,11 +19,11 @@ from dsi_cli.analysis.semantics.class_labels import Labelling
 from dsi_cli.analysis.semantics.hierarchy import Tree, fingerprint, placed, safe
 from dsi_cli.analysis.semantics.prepared import SCSM, Csm, Reference
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.wordnet import information, measures, net
-from dsi_cli.wordnet.information import UNKNOWN
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.paths import PathRows
-from dsi_cli.wordnet.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.similarity import information_content, measures
+from dsi_cli.wordnet.similarity.information_content import UNKNOWN
+from dsi_cli.wordnet.similarity.shortest_paths import PathRows
 
 Values = NDArray[np.float64]
 
@@ -83,7 +83,7 @@ class Opened:
         return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
 
 
-def open_all(asked: Sequence[str], tree: Tree | None = None, of: Net | None = None) -> list[Opened]:
+def open_all(asked: Sequence[str], tree: Tree | None = None, of: WordNet | None = None) -> list[Opened]:
     """Return the references that were asked for, in that order, the main one first.
 
     Parameters
@@ -96,7 +96,7 @@ def open_all(asked: Sequence[str], tree: Tree | None = None, of: Net | None = No
     UsageError
         One is of no known form, a file cannot be read or is not what it should be, or two have the same name.
     """
-    opened = [_open(spec, tree, of or net.load()) for spec in dict.fromkeys(asked)]
+    opened = [_open(spec, tree, of or load_wordnet()) for spec in dict.fromkeys(asked)]
     names = [one.name for one in opened]
     for name in names:
         if names.count(name) > 1:
@@ -124,7 +124,7 @@ def bounded(matrix: Values) -> Values:
     return np.where(is_open, finite.max(initial=0.0), matrix)
 
 
-def _open(spec: str, tree: Tree | None, of: Net) -> Opened:
+def _open(spec: str, tree: Tree | None, of: WordNet) -> Opened:
     kind, _, rest = spec.partition(":")
     if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
         return _by_wordnet(rest, of)
@@ -140,7 +140,7 @@ def _open(spec: str, tree: Tree | None, of: Net) -> Opened:
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
 
 
-def _by_wordnet(kind: str, of: Net) -> Opened:
+def _by_wordnet(kind: str, of: WordNet) -> Opened:
     measure = measures.BY_TAXONOMY[kind]
 
     def similarity(one: Labelling) -> Values:
@@ -167,8 +167,8 @@ def _by_tree(kind: str, tree: Tree) -> Opened:
     )
 
 
-def _by_information(kind: str, path: Path, of: Net) -> Opened:
-    measure, counts = measures.BY_INFORMATION[kind], information.read(path, of)
+def _by_information(kind: str, path: Path, of: WordNet) -> Opened:
+    measure, counts = measures.BY_INFORMATION[kind], information_content.read(path, of)
 
     def similarity(one: Labelling) -> Values:
         known = {index: node for index, node in one.nodes.items() if counts.counts[node] > 0}

@@ -26,8 +26,8 @@ from dsi_cli.metrics.blockwise.wsi import nearest
 from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
-from dsi_cli.wordnet.net import Net, load
-from dsi_cli.wordnet.paths import BLOCK, FAR, PathRows
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.similarity.shortest_paths import BLOCK, FAR, PathRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ NEIGHBORS = 10
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
-def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Net | None = None) -> Labelling:
+def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: WordNet | None = None) -> Labelling:
     """Return what WordNet says of a label file, a preset, or labels themselves; a mapping file comes first.
 
     Parameters
@@ -50,7 +50,7 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Net 
         The file, the preset or the mapping cannot be read.
     """
     found = label_files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
-    return label(found, mapping_file.chosen_or_none(mapping, found, net or load()), net)
+    return label(found, mapping_file.chosen_or_none(mapping, found, net or load_wordnet()), net)
 
 
 def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
 
 ROOT = "*ROOT*"
 DEEPEST = 90

@@ -2,8 +2,8 @@
 
 Those of nouns are fitted. Of verbs there are no lists to fit on: theirs are the same, but for a few that were set by hand.
 
-What the names mean is said in `dsi_cli.wordnet.evidence`. Fitted by ``python -m benchmarks.sense_weights``, which prints
-this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on.
+`dsi_cli.wordnet.disambiguation.features` defines the features. The weights are fitted by
+``python -m benchmarks.sense_weights``, which prints this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on.
 """
 
 from __future__ import annotations

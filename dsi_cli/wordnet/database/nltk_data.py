@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import compiled
+from dsi_cli.wordnet.database import compiled_tables
 
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 
@@ -25,7 +25,7 @@ def names() -> list[str]:
 
 
 def read(name: str, part: str) -> dict[str, Any]:
-    """Return the tables of the nouns or verbs of an installed WordNet, see `dsi_cli.wordnet.taxonomy.Tables`; some 10 s.
+    """Return the tables of the nouns or verbs of an installed WordNet, see `dsi_cli.wordnet.database.taxonomy.Tables`; some 10 s.
 
     Raises
     ------
@@ -41,7 +41,7 @@ def read(name: str, part: str) -> dict[str, Any]:
     try:
         found = reader(name)
         try:
-            return compiled.tables(found, part)
+            return compiled_tables.tables(found, part)
         finally:
             for file in found._data_file_map.values():  # NLTK leaves them open
                 file.close()

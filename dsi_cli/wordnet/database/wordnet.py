@@ -9,16 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import installed, lexicon, taxonomy
-from dsi_cli.wordnet.lexicon import Lexicon
-from dsi_cli.wordnet.taxonomy import PARTS, Nodes, Tables, Taxonomy, checked, numbers, read_table
+from dsi_cli.wordnet.database import lexicon, nltk_data, taxonomy
+from dsi_cli.wordnet.database.lexicon import Lexicon
+from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, checked, numbers, read_table
 
 SHIPPED = "wordnet3.0"
 _SMALL = ("file", "instance", "parts", "derived")
 
 
 @dataclass(frozen=True, eq=False)
-class Net:
+class WordNet:
     """A part of speech of a WordNet.
 
     Attributes
@@ -40,7 +40,11 @@ class Net:
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel by name where the other end has the same: the shipped one."""
-        return (load, (self.part,)) if self.name == SHIPPED else (Net, (self.name, self.title, self.part, self.tables))
+        return (
+            (load_wordnet, (self.part,))
+            if self.name == SHIPPED
+            else (WordNet, (self.name, self.title, self.part, self.tables))
+        )
 
     @property
     def id(self) -> str:
@@ -88,7 +92,7 @@ class Net:
 
 
 @cache
-def load(part: str = "noun", name: str | None = None) -> Net:
+def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     """Return the nouns or the verbs of WordNet 3.0, or of another WordNet that is installed for NLTK.
 
     Raises
@@ -106,11 +110,11 @@ def load(part: str = "noun", name: str | None = None) -> Net:
     if part not in PARTS:
         raise UsageError(f"--pos takes {' or '.join(PARTS)}; {part!r} is neither: only these have a taxonomy")
     if name is None or name == SHIPPED:
-        return Net(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
-    return Net(name, name, part, installed.read(name, part).__getitem__)
+        return WordNet(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
+    return WordNet(name, name, part, nltk_data.read(name, part).__getitem__)
 
 
-def same_in(other: Net, wnid: str) -> str | None:
+def same_synset_in(other: WordNet, wnid: str) -> str | None:
     """Return the id in another WordNet of a noun of 3.0: the synset with the same word and the same gloss; None if there is none.
 
     Examples
@@ -118,7 +122,7 @@ def same_in(other: Net, wnid: str) -> str | None:
     >>> same_in(load(), "n02084071")
     'n02084071'
     """
-    usual = load()
+    usual = load_wordnet()
     node = usual.taxonomy.node(wnid)
     if node is None:
         return None

@@ -1,7 +1,7 @@
 """The joint choice of senses for a list of labels: each label's chances depend on what all others probably mean.
 
-A label's candidates are scored by a weighted sum of the evidence (`dsi_cli.wordnet.evidence`), and their chances are the
-softmax of the scores. First each label stands alone; then evidence and chances are computed in turn, each new chance the
+The score of each candidate is a weighted sum of its features (`dsi_cli.wordnet.disambiguation.features`), and its
+probability is the softmax of the scores. First each label stands alone; then evidence and chances are computed in turn, each new chance the
 mean of the old and the new, until they hardly move (mean-field inference). At last synsets are handed out from the
 greatest chance down, so that two labels share one only where nothing else fits.
 
@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet import lexicon
-from dsi_cli.wordnet.candidates import Reading
-from dsi_cli.wordnet.context import UNFIT
-from dsi_cli.wordnet.evidence import ALONE, TOGETHER, Field, Floats, Rows, together
-from dsi_cli.wordnet.forms import HEAD, SPELLED
-from dsi_cli.wordnet.taxonomy import above
-from dsi_cli.wordnet.weights import VERBS, WEIGHTS
+from dsi_cli.wordnet.database import lexicon
+from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.context import UNFIT
+from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, Field, Floats, Rows, together
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
+from dsi_cli.wordnet.disambiguation.weights import VERBS, WEIGHTS
 
 STEPS = 8
 """Rounds of evidence and chances."""

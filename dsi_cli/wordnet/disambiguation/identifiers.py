@@ -6,9 +6,9 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from dsi_cli.wordnet import net, taxonomy
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.taxonomy import PARTS
+from dsi_cli.wordnet.database import taxonomy, wordnet
+from dsi_cli.wordnet.database.taxonomy import PARTS
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 LONGEST_LABEL = 1000
 """Characters; WordNet's longest noun has 71, ImageNet's longest list of synonyms 180."""
@@ -31,16 +31,14 @@ class Named:
     reason: str | None = None
 
 
-def how_to_name(of: Net) -> str:
+def how_to_name(of: WordNet) -> str:
     """Return what a label may be, for a message."""
     wnid, name = EXAMPLES[of.part]
     # Another version's ids are others, so none is shown as an example of it.
-    return (
-        f"a {of.title} id{f' ({wnid})' if of.name == net.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
-    )
+    return f"a {of.title} id{f' ({wnid})' if of.name == wordnet.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
 
 
-def by_name(text: str, of: Net | None = None) -> Named | None:
+def by_name(text: str, of: WordNet | None = None) -> Named | None:
     """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither.
 
     Parameters
@@ -48,7 +46,7 @@ def by_name(text: str, of: Net | None = None) -> Named | None:
     of
         WordNet 3.0's nouns unless given.
     """
-    of = of or net.load()
+    of = of or load_wordnet()
     key = text.strip().lower()
     before_words = _ID_AND_WORDS.fullmatch(key)
     if before_words:
@@ -67,14 +65,14 @@ def by_name(text: str, of: Net | None = None) -> Named | None:
     return _by_sense(text, name["lemma"], int(name["sense"]), of) if name else None
 
 
-def _of_another_part(text: str, letter: str, of: Net) -> str:
+def _of_another_part(text: str, letter: str, of: WordNet) -> str:
     found = f"{shown(text)} is no {of.part}"
     if _WORDS[letter] not in PARTS:
         return f"{found}; only nouns and verbs have a taxonomy"
     return f"{found} but one of WordNet's {_WORDS[letter]}s; {_WORDS[letter]}s are compared with --pos {_WORDS[letter]}"
 
 
-def _by_sense(text: str, lemma: str, sense: int, of: Net) -> Named:
+def _by_sense(text: str, lemma: str, sense: int, of: WordNet) -> Named:
     known = of.words.senses("_".join(lemma.split()))
     if 1 <= sense <= len(known):
         return Named("synset", known[sense - 1])
@@ -82,7 +80,7 @@ def _by_sense(text: str, lemma: str, sense: int, of: Net) -> Named:
     return Named("unresolved", reason=f"{shown(text)} is not in {of.title}, which has {senses} of that word")
 
 
-def unusable(label: str, of: Net) -> str | None:
+def unusable(label: str, of: WordNet) -> str | None:
     """Return why a label cannot be looked up at all, or None."""
     if not label.strip():
         return f"the label is empty; expected {how_to_name(of)}"

@@ -19,10 +19,10 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.candidates import Reading, read
-from dsi_cli.wordnet.forms import found
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.wordnet import WordNet
+from dsi_cli.wordnet.disambiguation.candidates import Reading, read
+from dsi_cli.wordnet.disambiguation.forms import found
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def stems(text: str) -> list[str]:
     return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
 
 
-def meanings(readings: Sequence[Reading], of: Net) -> dict[str, Beside]:
+def meanings(readings: Sequence[Reading], of: WordNet) -> dict[str, Beside]:
     """Return what each text that stands beside a label means, in this list."""
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
@@ -76,13 +76,13 @@ def meanings(readings: Sequence[Reading], of: Net) -> dict[str, Beside]:
 
 
 @lru_cache(maxsize=4096)
-def _senses(text: str, of: Net) -> frozenset[int]:
+def _senses(text: str, of: WordNet) -> frozenset[int]:
     plural, single = PERSONS
     texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", single, text, flags=re.IGNORECASE)))
     return frozenset(found.node for text in texts for found in read(text, of).candidates)
 
 
-def _about(text: str, senses: Iterable[int], of: Net) -> Beside:
+def _about(text: str, senses: Iterable[int], of: WordNet) -> Beside:
     names, sizes = of.words.lemmas, of.kinds["size"]
     wider, level = set(), set(senses)
     for _ in range(LEVELS):
@@ -95,11 +95,11 @@ def _about(text: str, senses: Iterable[int], of: Net) -> Beside:
 
 
 @lru_cache(maxsize=4096)
-def _part(text: str, of: Net) -> Beside:
+def _part(text: str, of: WordNet) -> Beside:
     return Beside(frozenset(one.node for one in found(text, of)), frozenset(stems(text)))
 
 
-def fits(readings: Sequence[Reading], of: Net) -> tuple[list[Floats], Floats]:
+def fits(readings: Sequence[Reading], of: WordNet) -> tuple[list[Floats], Floats]:
     """Return how well each candidate fits the words beside its label: two arrays of evidence, and how badly it does.
 
     The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with

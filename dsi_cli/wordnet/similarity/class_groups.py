@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from math import log
 
-from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, checked, display_parents, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, checked, display_parents, load
 
 Shares = tuple[float, float]
 SHARES: Shares = (0.03, 0.40)

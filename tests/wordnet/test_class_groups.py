@@ -11,8 +11,8 @@ from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.wordnet.groups import groups
-from dsi_cli.wordnet.taxonomy import ancestors, load, taxonomy_order
+from dsi_cli.wordnet.database.taxonomy import ancestors, load, taxonomy_order
+from dsi_cli.wordnet.similarity.class_groups import groups
 
 PRESETS = ("cifar10", "cifar100", "fashion-mnist", "coco80", "mini-imagenet", "imagenet1k")
 

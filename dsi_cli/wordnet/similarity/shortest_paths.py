@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.taxonomy import Nodes, Rows, Taxonomy, ancestors, checked, load, parents_of_all
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, checked, load, parents_of_all
 
 Bytes = npt.NDArray[np.uint8]
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsi_cli.wordnet.candidates import Reading
-from dsi_cli.wordnet.choosing import Choice, Weights, scores
-from dsi_cli.wordnet.context import UNFIT
-from dsi_cli.wordnet.evidence import ALONE, FILES, TOGETHER, Field, Floats
-from dsi_cli.wordnet.forms import HEAD, SPELLED
-from dsi_cli.wordnet.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.context import UNFIT
+from dsi_cli.wordnet.disambiguation.features import ALONE, FILES, TOGETHER, Field, Floats
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
+from dsi_cli.wordnet.disambiguation.scoring import Choice, Weights, scores
 
 GROUPS = {
     "the usual sense": ("rank", "share"),

@@ -9,8 +9,8 @@ from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.paths import FAR, NO_PATH, path_distances, path_similarity
-from dsi_cli.wordnet.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.similarity.shortest_paths import FAR, NO_PATH, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):

@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.subsumers import NO_HYPERNYM, common_heights
-from dsi_cli.wordnet.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
+from dsi_cli.wordnet.similarity.common_subsumers import NO_HYPERNYM, common_heights
 
 
 def slow_heights(above, labels):

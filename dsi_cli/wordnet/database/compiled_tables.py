@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsi_cli.wordnet.taxonomy import PARTS, Rows, Taxonomy, lists, parents_of_all
+from dsi_cli.wordnet.database.taxonomy import PARTS, Rows, Taxonomy, lists, parents_of_all
 
 DEEPEST = 90
 """The most edges from a root; distances are kept in bytes."""
@@ -23,7 +23,7 @@ _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
 
 
 def tables(reader: Any, part: str) -> dict[str, Any]:
-    """Return the five tables of a part of speech, see `dsi_cli.wordnet.taxonomy.Tables`.
+    """Return the five tables of a part of speech, see `dsi_cli.wordnet.database.taxonomy.Tables`.
 
     Parameters
     ----------

@@ -1,12 +1,12 @@
-"""From a label to the synset that it means, and how sure that is.
+"""Find the synset that each label of a list means, and how certain that is.
 
 A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench, Tinca tinca``,
-``001.Black_footed_Albatross``): of WordNet 3.0's nouns, unless another `Net` is given, its verbs or another version. An id given
-beside a label wins over the label, and a person's choice over both. Words are read by `dsi_cli.wordnet.candidates`, and their
-senses chosen for the whole list at once by `dsi_cli.wordnet.choosing`. Every label says how sure its sense is and why it was
-preferred; all senses that it could have are named, so that a person can choose another. A label that means nothing is never
-guessed: it is ``unresolved``, with the reason; a word that is spelled almost like it is proposed, not taken. A ``placeholder``
-such as ``class_7`` is not looked up at all.
+``001.Black_footed_Albatross``). Labels are looked up among the nouns of WordNet 3.0 unless another `WordNet` is given. The
+user's own mapping comes first, then an id given next to the label, then the label's words. The candidates of words come from
+`dsi_cli.wordnet.disambiguation.candidates`; `dsi_cli.wordnet.disambiguation.scoring` chooses among them for the whole list
+at once. Each result has a confidence, the reason for the choice and all other candidates. A label without a synset is
+``unresolved``, with the reason; similarly spelled words are suggested but never used. Placeholders such as ``class_7`` are
+not looked up.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from dataclasses import dataclass, replace
 
 from dsi_cli.errors import UsageError
 from dsi_cli.store.schema import UNCERTAIN
-from dsi_cli.wordnet import choosing, lexicon, net
-from dsi_cli.wordnet.candidates import Reading, folders, plain, read_in
-from dsi_cli.wordnet.evidence import gather
-from dsi_cli.wordnet.forms import HEAD, SPELLED, Candidate, candidate_of, found
-from dsi_cli.wordnet.ids import LONGEST_LABEL, Named, by_name, how_to_name, shown, unusable
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.placeholders import placeholders
-from dsi_cli.wordnet.reasons import reasons
+from dsi_cli.wordnet.database import lexicon
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation import scoring
+from dsi_cli.wordnet.disambiguation.candidates import Reading, folders, plain, read_in
+from dsi_cli.wordnet.disambiguation.explanations import reasons
+from dsi_cli.wordnet.disambiguation.features import gather
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, found
+from dsi_cli.wordnet.disambiguation.identifiers import LONGEST_LABEL, Named, by_name, how_to_name, shown, unusable
+from dsi_cli.wordnet.disambiguation.placeholders import placeholders
 
 __all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
 
@@ -121,7 +122,7 @@ def resolve(
     preset: str | None = None,
     chosen: Mapping[int, str] | None = None,
     beside: Sequence[str | None] | None = None,
-    of: Net | None = None,
+    of: WordNet | None = None,
 ) -> list[Resolution]:
     """Return what each label means, one resolution a label, in their order.
 
@@ -158,7 +159,7 @@ def resolve(
     >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], of=net.load("verb"))]
     ['ride.v.01', 'swim.v.01', 'run.v.01']
     """
-    of = of or net.load()
+    of = of or load_wordnet()
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
     meanings, shared, nameless = [], folders(labels), placeholders(labels)
@@ -178,7 +179,7 @@ def resolve(
     return _described([_certain(index, *row, of) for index, row in enumerate(zip(labels, meanings, strict=True))], of)
 
 
-def _given(label: str, wnid: str, preset: str | None, of: Net, *, reads: bool = True) -> _Meaning:
+def _given(label: str, wnid: str, preset: str | None, of: WordNet, *, reads: bool = True) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
     named = by_name(wnid, of)
     words = Reading() if not reads or unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
@@ -189,7 +190,7 @@ def _given(label: str, wnid: str, preset: str | None, of: Net, *, reads: bool = 
     return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
 
 
-def _mapped(label: str, key: str, of: Net) -> _Meaning:
+def _mapped(label: str, key: str, of: WordNet) -> _Meaning:
     """Return the meaning of a label that a person decided on."""
     if not key.strip():
         return _Meaning("map", None, Reading(), "left out by the mapping")
@@ -197,7 +198,7 @@ def _mapped(label: str, key: str, of: Net) -> _Meaning:
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
 
-def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, beside: str | None) -> _Meaning:
+def _alone(label: str, preset: str | None, shared: frozenset[str], of: WordNet, beside: str | None) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
         lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
@@ -210,7 +211,7 @@ def _alone(label: str, preset: str | None, shared: frozenset[str], of: Net, besi
     return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
 
-def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:
+def _certain(index: int, label: str, meaning: _Meaning, of: WordNet) -> Resolution:
     names = of.taxonomy.names
     synset = None if meaning.node is None else names[meaning.node]
     others = tuple(names[one.node] for one in meaning.reading.candidates) or ((synset,) if synset else ())
@@ -218,12 +219,12 @@ def _certain(index: int, label: str, meaning: _Meaning, of: Net) -> Resolution:
     return Resolution(index, label, synset, None, None, meaning.how, confidence, others, (), meaning.reason)
 
 
-def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Iterator[Resolution]:
+def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: WordNet) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
     readings = [one.reading if one.is_open else _fixed(one, of) for one in meanings]
-    weights = choosing.fitted(of.part)
+    weights = scoring.fitted(of.part)
     field = gather(labels, readings, of)
-    choices = choosing.chosen(field, labels, readings, weights)
+    choices = scoring.chosen(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
     is_strange = len(unknown) >= STRANGE * len(labels)
@@ -243,15 +244,15 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: Net) -> Ite
             confidence, reason = round(choice.confidence, 4), why[index]
             if is_strange:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {of.title}, so this one may be a name, too"
-                confidence = min(confidence, choosing.OPEN)
+                confidence = min(confidence, scoring.OPEN)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
-def _fixed(meaning: _Meaning, of: Net) -> Reading:
+def _fixed(meaning: _Meaning, of: WordNet) -> Reading:
     return Reading() if meaning.node is None else Reading((candidate_of(meaning.node, of),))
 
 
-def _how(one: Candidate, reading: Reading, of: Net) -> str:
+def _how(one: Candidate, reading: Reading, of: WordNet) -> str:
     if one.how in (HEAD, SPELLED):
         return f"head {of.part}" if one.how == HEAD else "spelling"
     if one.names > 1:
@@ -259,7 +260,7 @@ def _how(one: Candidate, reading: Reading, of: Net) -> str:
     return "only sense" if len(reading.candidates) == 1 else "chosen sense"
 
 
-def _nearest(label: str, of: Net) -> tuple[str, ...]:
+def _nearest(label: str, of: WordNet) -> tuple[str, ...]:
     """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
     words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
     whole = lexicon.nearest("_".join(words), words=of.words)
@@ -267,7 +268,7 @@ def _nearest(label: str, of: Net) -> tuple[str, ...]:
 
 
 def _proposed(
-    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]], of: Net
+    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]], of: WordNet
 ) -> dict[int, tuple[str, ...]]:
     """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
     if not any(hints.values()):
@@ -276,12 +277,12 @@ def _proposed(
     for index, words in hints.items():
         filled[index] = Reading(found(words[0], of) if words else ())
     field = gather(labels, filled, of)
-    choices = choosing.chosen(field, labels, filled, choosing.fitted(of.part))
+    choices = scoring.chosen(field, labels, filled, scoring.fitted(of.part))
     names = of.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
 
-def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], of: Net) -> Resolution:
+def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], of: WordNet) -> Resolution:
     reason = f"{shown(label)} is no {of.part} in {of.title}"
     if proposed:
         reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
@@ -290,7 +291,7 @@ def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, 
     return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
 
 
-def _described(found: Iterator[Resolution] | Sequence[Resolution], of: Net) -> list[Resolution]:
+def _described(found: Iterator[Resolution] | Sequence[Resolution], of: WordNet) -> list[Resolution]:
     """Return resolutions with the ids and definitions of their synsets."""
     graph = of.taxonomy
     rows = list(found)

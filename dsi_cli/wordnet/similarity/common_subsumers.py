@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet import paths
-from dsi_cli.wordnet.paths import FAR, Levels
-from dsi_cli.wordnet.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.similarity import shortest_paths
+from dsi_cli.wordnet.similarity.shortest_paths import FAR, Levels
 
 NO_HYPERNYM = -1
 """The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
@@ -25,7 +25,7 @@ def largest(levels: Levels, numbers: npt.NDArray[Any], lacking: float) -> npt.ND
     Parameters
     ----------
     levels
-        Of the labels, by `dsi_cli.wordnet.paths.levels`.
+        Of the labels, by `dsi_cli.wordnet.similarity.shortest_paths.levels`.
     numbers : (A,)
         One for each row of ``levels``.
     lacking
@@ -36,7 +36,7 @@ def largest(levels: Levels, numbers: npt.NDArray[Any], lacking: float) -> npt.ND
     (N, N)
         Of the type of ``numbers``, exactly symmetric.
     """
-    is_below = paths.up(levels, levels.labels) < FAR
+    is_below = shortest_paths.up(levels, levels.labels) < FAR
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
     for first, last, above in levels.steps:
         np.maximum(rows[first:last], rows[above], out=rows[first:last])
@@ -79,7 +79,7 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [10, 10,  0]], dtype=int16)
     """
     taxonomy = taxonomy or load()
-    levels = paths.levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+    levels = shortest_paths.levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
     heights = np.zeros(len(levels.nodes), dtype=np.int16)
     for first, last, above in reversed(levels.steps):
         np.maximum.at(heights, above, heights[first:last] + np.int16(1))

@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.taxonomy import Tables, lists, read_table
+from dsi_cli.wordnet.database.taxonomy import Tables, lists, read_table
 
 DETACHMENTS = {
     "noun": (

@@ -11,13 +11,15 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import installed, measures, net, taxonomy
-from dsi_cli.wordnet.candidates import read
-from dsi_cli.wordnet.senses import resolve
-from dsi_cli.wordnet.subsumers import common_heights
-from dsi_cli.wordnet.taxonomy import Taxonomy
+from dsi_cli.wordnet.database import nltk_data, taxonomy
+from dsi_cli.wordnet.database.taxonomy import Taxonomy
+from dsi_cli.wordnet.database.wordnet import load_wordnet, same_synset_in
+from dsi_cli.wordnet.disambiguation.candidates import read
+from dsi_cli.wordnet.disambiguation.resolve import resolve
+from dsi_cli.wordnet.similarity import measures
+from dsi_cli.wordnet.similarity.common_subsumers import common_heights
 
-VERBS = net.load("verb")
+VERBS = load_wordnet("verb")
 
 
 def verbs(*words, **options):
@@ -88,7 +90,7 @@ def test_two_actions_with_one_verb_share_it():
 
 def test_an_unknown_part_of_speech_is_refused():
     with pytest.raises(UsageError, match=r"--pos takes noun or verb; 'adjective' is neither"):
-        net.load("adjective")
+        load_wordnet("adjective")
 
 
 def test_the_simulated_root_is_one_edge_above_all():
@@ -122,12 +124,12 @@ def corpora(tmp_path, monkeypatch):
     lexnames = "".join(f"{number:02d}\tname.{number}\t2\n" for number in range(45))
     (folder / "wordnet99" / "lexnames").write_text(lexnames)
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
-    net.load.cache_clear()
+    load_wordnet.cache_clear()
     return folder
 
 
 def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
-    small = net.load("verb", "wordnet99")
+    small = load_wordnet("verb", "wordnet99")
     assert (small.id, small.title) == ("wordnet99-verb", "wordnet99")
     assert small.taxonomy.names == ("move.v.01", "run.v.01")
     assert small.taxonomy.parents_of(1) == [0]
@@ -151,13 +153,13 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
 
 
 def test_a_zip_file_is_read_as_a_folder(corpora):
-    kept = installed.read("wordnet99", "verb")
+    kept = nltk_data.read("wordnet99", "verb")
     with zipfile.ZipFile(corpora / "wordnet99.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in (corpora / "wordnet99").iterdir():
             archive.write(path, f"wordnet99/{path.name}")
     shutil.rmtree(corpora / "wordnet99")
-    assert installed.names() == ["wordnet99"]
-    found = installed.read("wordnet99", "verb")
+    assert nltk_data.names() == ["wordnet99"]
+    found = nltk_data.read("wordnet99", "verb")
     assert all(found[name].equals(table) for name, table in kept.items())
 
 
@@ -165,7 +167,7 @@ def test_a_zip_file_is_read_as_a_folder(corpora):
 def test_what_is_not_installed_is_said(corpora, name):
     expected = r"--wordnet takes a WordNet that is installed for NLTK, found '.*'; installed: wordnet99 \(python -m nltk"
     with pytest.raises(UsageError, match=expected):
-        net.load("noun", name)
+        load_wordnet("noun", name)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_a_damaged_wordnet_is_refused_in_one_line(corpora, file, text):
         r"^the WordNet 'wordnet99' cannot be read \(.+\): python -m nltk.downloader --force wordnet99 installs it again$"
     )
     with pytest.raises(UsageError, match=expected):
-        installed.read("wordnet99", "verb")
+        nltk_data.read("wordnet99", "verb")
 
 
 def test_hypernyms_in_a_circle_are_refused(corpora):
@@ -199,19 +201,19 @@ def test_hypernyms_in_a_circle_are_refused(corpora):
     (corpora / "wordnet99" / "data.verb").write_text("\n".join(lines) + "\n")
     (corpora / "wordnet99" / "index.verb").write_text("w1 v 1 1 @ 1 0 00000001\nw2 v 1 1 @ 1 0 00000002\n")
     with pytest.raises(UsageError, match="hypernyms form a cycle, or are more than 90 deep"):
-        installed.read("wordnet99", "verb")
+        nltk_data.read("wordnet99", "verb")
 
 
 def test_a_file_that_is_no_zip_is_refused(corpora):
     (corpora / "wordnet98.zip").write_bytes(b"PK no zip")
     with pytest.raises(UsageError, match=r"^the WordNet 'wordnet98' cannot be read"):
-        installed.read("wordnet98", "noun")
+        nltk_data.read("wordnet98", "noun")
 
 
 def test_a_presets_synsets_are_found_in_another_wordnet_by_word_and_gloss():
-    shipped = net.load()
-    assert net.same_in(shipped, "n02084071") == "n02084071"
-    assert net.same_in(shipped, "n99999999") is None
+    shipped = load_wordnet()
+    assert same_synset_in(shipped, "n02084071") == "n02084071"
+    assert same_synset_in(shipped, "n99999999") is None
 
     class Changed:
         words, taxonomy = shipped.words, taxonomy.load()
@@ -219,4 +221,4 @@ def test_a_presets_synsets_are_found_in_another_wordnet_by_word_and_gloss():
         def definitions(self, nodes):
             return ["another gloss" for _ in nodes]
 
-    assert net.same_in(Changed(), "n02084071") is None
+    assert same_synset_in(Changed(), "n02084071") is None

@@ -15,10 +15,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsi_cli.wordnet import net
-from dsi_cli.wordnet.forms import HEAD, Candidate, found, together
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation.forms import HEAD, Candidate, found, together
 
 LONGEST_HEAD = 5
 """Words at the end of a compound that are looked up together."""
@@ -50,7 +49,7 @@ class Reading:
     excluded: tuple[str, ...] = ()
 
 
-def read(label: str, of: Net | None = None) -> Reading:
+def read(label: str, of: WordNet | None = None) -> Reading:
     """Return the candidates of a label, of the first step that finds any; among WordNet 3.0's nouns unless others are given.
 
     Examples
@@ -63,7 +62,7 @@ def read(label: str, of: Net | None = None) -> Reading:
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
-    text, of = plain(label), of or net.load()
+    text, of = plain(label), of or load_wordnet()
     steps = (_whole, _names, _parts, _numbered, _head_of if of.part == "noun" else _verb_of)
     return next((found for step in steps if (found := step(text, of)).candidates), Reading())
 
@@ -74,7 +73,7 @@ def folders(labels: Sequence[str]) -> frozenset[str]:
     return frozenset(part for part, count in leading.items() if count > 1)
 
 
-def read_in(label: str, shared: frozenset[str], of: Net | None = None) -> Reading:
+def read_in(label: str, shared: frozenset[str], of: WordNet | None = None) -> Reading:
     """Return the candidates of a label; a folder that others share is context, not a name."""
     before, _, behind = label.partition("/")
     if not behind or before.strip().lower() not in shared:
@@ -89,11 +88,11 @@ def plain(label: str) -> str:
     return text if "." in text else _CAMEL.sub(" ", text)
 
 
-def _whole(text: str, of: Net) -> Reading:
+def _whole(text: str, of: WordNet) -> Reading:
     return Reading(found(text, of))
 
 
-def _names(text: str, of: Net) -> Reading:
+def _names(text: str, of: WordNet) -> Reading:
     """Return the senses of names separated by commas or semicolons, those shared by most names marked so."""
     parts = [part.strip() for part in re.split(r"[,;|]", text)]
     if len(parts) < 2:
@@ -101,7 +100,7 @@ def _names(text: str, of: Net) -> Reading:
     return Reading(together([found(part, of) for part in parts if part]))
 
 
-def _parts(text: str, of: Net) -> Reading:
+def _parts(text: str, of: WordNet) -> Reading:
     """Return the senses of a text beside a bracket, or of the parts between slashes; all other words are context."""
     inside = [word.strip() for word in _BRACKET.findall(text)]
     outside = " ".join(_BRACKET.sub(" ", text).split())
@@ -122,7 +121,7 @@ def _parts(text: str, of: Net) -> Reading:
     return Reading(next((one for one in _without_parents(readings, of) if one), ()), tuple(pieces))
 
 
-def _without_parents(parts: list[tuple[Candidate, ...]], of: Net) -> list[tuple[Candidate, ...]]:
+def _without_parents(parts: list[tuple[Candidate, ...]], of: WordNet) -> list[tuple[Candidate, ...]]:
     """Return the parts of a path without those that can mean a hypernym of another (vehicle/car is a car)."""
     nodes = [{one.node for one in part} for part in parts]
     higher = [{over for node in some for over in above(of.taxonomy, node)} - some for some in nodes]
@@ -130,13 +129,13 @@ def _without_parents(parts: list[tuple[Candidate, ...]], of: Net) -> list[tuple[
     return [parts[k] for k in low] if any(nodes[k] for k in low) else parts
 
 
-def _numbered(text: str, of: Net) -> Reading:
+def _numbered(text: str, of: WordNet) -> Reading:
     """Return the senses of a text without a number before or behind it (``001.ak47``, ``0 airplane``)."""
     bare = _NUMBER_BEHIND.sub("", _NUMBER_BEFORE.sub("", text))
     return read(bare, of) if bare and bare != text else Reading()
 
 
-def _head_of(text: str, of: Net) -> Reading:
+def _head_of(text: str, of: WordNet) -> Reading:
     """Return the senses of a compound's head, and of its modifier where that is a kind of it (a trout fish is a trout).
 
     The head is the longest end that is a noun; before a preposition where there is one (a cup of coffee is a cup).
@@ -154,14 +153,14 @@ def _head_of(text: str, of: Net) -> Reading:
     return Reading()
 
 
-def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], of: Net) -> tuple[Candidate, ...]:
+def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], of: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of a modifier that are things below a sense of the head: both names can mean them."""
     heads, thing = {candidate.node for candidate in head}, of.taxonomy.node("physical_entity.n.01")
     over = {one.node: above(of.taxonomy, one.node) - {one.node} for one in words}
     return tuple(replace(one, names=2) for one in words if thing in over[one.node] and heads & over[one.node])
 
 
-def _verb_of(text: str, of: Net) -> Reading:
+def _verb_of(text: str, of: WordNet) -> Reading:
     """Return the senses of the verb of an action: its first gerund, else its first word, else its last word that is a verb.
 
     With the words behind it as far as WordNet has these together (*picking up*); all others are context. *Horse riding* is a

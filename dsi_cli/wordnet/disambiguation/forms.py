@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from dsi_cli.wordnet import lexicon
-from dsi_cli.wordnet.net import Net
+from dsi_cli.wordnet.database import lexicon
+from dsi_cli.wordnet.database.wordnet import WordNet
 
 EXACT, PLURAL, SPELLED, HEAD = "exact", "plural", "spelled", "head"
 """How a word was found: as it stands, as a plural (or a verb's form), in another spelling, as the head of a compound."""
@@ -69,7 +69,7 @@ class Candidate:
     names: int = 1
 
 
-def candidate_of(node: int, of: Net) -> Candidate:
+def candidate_of(node: int, of: WordNet) -> Candidate:
     """Return a node as a candidate under its own name, as what is certain takes part in a choice."""
     name, _, _ = of.taxonomy.names[node].rsplit(".", 2)
     senses = of.words.senses(name)
@@ -88,7 +88,7 @@ def together(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
 
 
 @lru_cache(maxsize=65536)
-def found(words: str, of: Net) -> tuple[Candidate, ...]:
+def found(words: str, of: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of words as they stand, else with other joints, else in another spelling; a plural's as well."""
     for forms in (lexicon.spellings(words), lexicon.joined(words, of.words)):
         candidates = _union(_senses(form, EXACT, of) for form in forms)
@@ -108,7 +108,7 @@ def _union(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
     return tuple(best.values())
 
 
-def _senses(form: str, how: str, of: Net) -> tuple[Candidate, ...]:
+def _senses(form: str, how: str, of: WordNet) -> tuple[Candidate, ...]:
     best: dict[int, Candidate] = {}
     for lemma in _lemmas(form, of):
         nodes = of.words.senses(lemma)
@@ -119,7 +119,7 @@ def _senses(form: str, how: str, of: Net) -> tuple[Candidate, ...]:
     return tuple(best.values())
 
 
-def _lemmas(form: str, of: Net) -> list[str]:
+def _lemmas(form: str, of: WordNet) -> list[str]:
     """Return the lemmas that a form can stand for; of several words a verb's first is inflected (*picking_up*)."""
     found = lexicon.base_forms(form, of.words)
     first, joint, rest = form.partition("_")
@@ -128,7 +128,7 @@ def _lemmas(form: str, of: Net) -> list[str]:
     return [lemma for base in lexicon.base_forms(first, of.words) if (lemma := f"{base}_{rest}") in of.words.rows]
 
 
-def _respelled(form: str, of: Net) -> Iterator[str]:
+def _respelled(form: str, of: WordNet) -> Iterator[str]:
     """Yield a form with one part in the other of two spellings, or with the plural of another word than its last."""
     if len(form) > LONGEST_WORD:
         return

@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import net
-from dsi_cli.wordnet.net import Net
-from dsi_cli.wordnet.taxonomy import Rows, Taxonomy
+from dsi_cli.wordnet.database.taxonomy import Rows, Taxonomy
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 UNKNOWN = 1e300
 """NLTK's information of a noun that was never counted, and its infinity."""
@@ -49,7 +48,7 @@ class Information:
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
-def read(path: str | PathLike[str], of: Net | None = None) -> Information:
+def read(path: str | PathLike[str], of: WordNet | None = None) -> Information:
     """Return the counts of an information content file; of WordNet 3.0's nouns unless others are given.
 
     Raises
@@ -58,7 +57,7 @@ def read(path: str | PathLike[str], of: Net | None = None) -> Information:
         The file cannot be read, is not of NLTK's format, or is of another version of WordNet.
     """
     file = Path(path)
-    of = of or net.load()
+    of = of or load_wordnet()
     graph = of.taxonomy
     try:
         counted = dict(_nltk_counts(file)[graph.letter])

@@ -10,11 +10,11 @@ from counting import calls
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
-from dsi_cli.wordnet import net
-from dsi_cli.wordnet.candidates import read
-from dsi_cli.wordnet.evidence import TOGETHER, gather, together
-from dsi_cli.wordnet.senses import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
-from dsi_cli.wordnet.taxonomy import load
+from dsi_cli.wordnet.database.taxonomy import load
+from dsi_cli.wordnet.database.wordnet import load_wordnet
+from dsi_cli.wordnet.disambiguation.candidates import read
+from dsi_cli.wordnet.disambiguation.features import TOGETHER, gather, together
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
 
 
 def only(label, wnid=None, preset=None):
@@ -61,7 +61,7 @@ def test_a_label_is_understood(label, synset, how):
     found = only(label)
     assert (found.synset, found.resolved_by) == (synset, how)
     node = load().node(synset)
-    assert (found.wnid, found.definition) == (load().wnid(node), net.load().definitions([node])[0])
+    assert (found.wnid, found.definition) == (load().wnid(node), load_wordnet().definitions([node])[0])
     assert synset in found.candidates
     assert (found.confidence == 1.0, found.reason is None) == (how in CERTAIN, how in CERTAIN)
     assert 0 < found.confidence <= 1

@@ -6,7 +6,7 @@
 ``lin``  Lin 1998: twice that, over the sum of the nouns' own information.
 ``jcn``  Jiang and Conrath 1997: one over the information that the two do not share.
 
-All are raw, as NLTK gives them. The last three need an `dsi_cli.wordnet.information` file.
+All are raw, as NLTK gives them. The last three need an `dsi_cli.wordnet.similarity.information_content` file.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet import paths, subsumers
-from dsi_cli.wordnet.information import UNKNOWN, Information
-from dsi_cli.wordnet.paths import FAR, Levels
-from dsi_cli.wordnet.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.similarity import common_subsumers, shortest_paths
+from dsi_cli.wordnet.similarity.information_content import UNKNOWN, Information
+from dsi_cli.wordnet.similarity.shortest_paths import FAR, Levels
 
 Similarities = npt.NDArray[np.float64]
 
@@ -71,19 +71,19 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     order = np.lexsort((-ranks, depth))
     preference = np.empty(len(order), dtype=np.int32)
     preference[order] = np.arange(len(order), dtype=np.int32)
-    best = subsumers.largest(levels, preference, -1)
+    best = common_subsumers.largest(levels, preference, -1)
     common = order[best]
-    rows = paths.up(levels, levels.labels)
+    rows = shortest_paths.up(levels, levels.labels)
     own = levels.labels[:, None]
     is_itself = (rows[levels.labels] < FAR) & (depth[own] == depth[common])
     common = np.where(is_itself, own, common)
-    paths.down(levels, rows)
+    shortest_paths.down(levels, rows)
     twice = 2.0 * (taxonomy.depths[levels.nodes].astype(np.int64)[common] + 1)
     place = np.arange(len(levels.labels))
     ways = rows[common, place[:, None]].astype(np.int64) + rows[common, place]
     if not taxonomy.simulates_root:
         return np.where(best < 0, 0.0, twice / (ways + twice))
-    to_root = paths.ways_to_root(levels).astype(np.int64)
+    to_root = shortest_paths.ways_to_root(levels).astype(np.int64)
     is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
     return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (ways + twice))
 
@@ -103,9 +103,9 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     deepest = int(taxonomy.depths.max(initial=0)) + taxonomy.simulates_root
     if deepest == 0:
         raise UsageError("Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this one has none")
-    distances = paths.path_distances(checked_few(nodes), taxonomy)
+    distances = shortest_paths.path_distances(checked_few(nodes), taxonomy)
     table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
-    return np.where(distances == paths.NO_PATH, 0.0, np.array(table)[distances])
+    return np.where(distances == shortest_paths.NO_PATH, 0.0, np.array(table)[distances])
 
 
 def res_similarity(nodes: Nodes, information: Information) -> Similarities:
@@ -116,7 +116,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
     nodes : (N,) int
         Of the taxonomy that the information is of.
     information
-        See `dsi_cli.wordnet.information.read`.
+        See `dsi_cli.wordnet.similarity.information_content.read`.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
         As for `wup_similarity`.
     """
     levels = _levels(nodes, information.taxonomy)
-    return subsumers.largest(levels, information.content(levels.nodes), 0.0)
+    return common_subsumers.largest(levels, information.content(levels.nodes), 0.0)
 
 
 def lin_similarity(nodes: Nodes, information: Information) -> Similarities:
@@ -154,7 +154,7 @@ def jcn_similarity(nodes: Nodes, information: Information) -> Similarities:
 
 
 BY_TAXONOMY: dict[str, Callable[[Nodes, Taxonomy | None], Similarities]] = {
-    "path": paths.path_similarity,
+    "path": shortest_paths.path_similarity,
     "wup": wup_similarity,
     "lch": lch_similarity,
 }
@@ -174,4 +174,4 @@ def checked_few(nodes: Nodes) -> npt.NDArray[np.intp]:
 
 
 def _levels(nodes: Nodes, taxonomy: Taxonomy) -> Levels:
-    return paths.levels(taxonomy, checked(checked_few(nodes), len(taxonomy.offsets)))
+    return shortest_paths.levels(taxonomy, checked(checked_few(nodes), len(taxonomy.offsets)))

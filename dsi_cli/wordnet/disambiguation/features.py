@@ -2,7 +2,7 @@
 
 ``alone`` looks at a sense by itself: how usual it is for its word, what kind of thing it is. ``together`` looks at what
 the other labels of the list probably mean: whether they lie near it in the taxonomy, mean the same, or lie above or
-below it. Weights are `dsi_cli.wordnet.choosing`'s.
+below it. Weights are `dsi_cli.wordnet.disambiguation.scoring`'s.
 
 Near is measured without pairs. Each label's chances flow up to all hypernyms, so a hypernym knows how many other labels
 it expects below. Of the hypernyms of a sense the one counts that is narrowest for the labels it holds: ``log(n / (n + k))
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.candidates import Reading
-from dsi_cli.wordnet.context import fits, stems
-from dsi_cli.wordnet.forms import PLURAL
-from dsi_cli.wordnet.net import Net, load
-from dsi_cli.wordnet.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.context import fits, stems
+from dsi_cli.wordnet.disambiguation.forms import PLURAL
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
@@ -65,7 +65,7 @@ ALONE = (
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
 and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
 found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context, context in gloss: see `dsi_cli.wordnet.context`. labels in gloss: words of other labels in its gloss,
+context, context in gloss: see `dsi_cli.wordnet.disambiguation.context`. labels in gloss: words of other labels in its gloss,
 up to 3. Then the kind of thing."""
 
 TOGETHER = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
@@ -103,7 +103,7 @@ class Field:
         How badly the candidate fits the label's bracket, folder or superclass, from 0 to `UNFIT`.
     """
 
-    of: Net
+    of: WordNet
     count: int
     label: Rows
     node: Rows
@@ -115,9 +115,9 @@ class Field:
     unfit: Floats
 
 
-def gather(labels: Sequence[str], readings: Sequence[Reading], of: Net | None = None) -> Field:
+def gather(labels: Sequence[str], readings: Sequence[Reading], of: WordNet | None = None) -> Field:
     """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
-    of = of or load()
+    of = of or load_wordnet()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
     node = np.array([one.node for reading in readings for one in reading.candidates], dtype=np.intp)
     over = [above(of.taxonomy, int(one)) for one in node]
@@ -138,7 +138,7 @@ _COMPUTED = (
 )
 
 
-def _of_words(readings: Sequence[Reading], of: Net) -> list[Floats]:
+def _of_words(readings: Sequence[Reading], of: WordNet) -> list[Floats]:
     known, names, rows = of.words, of.taxonomy.names, []
     for reading in readings:
         has_exact = any(one.how != PLURAL for one in reading.candidates)
@@ -152,7 +152,7 @@ def _of_words(readings: Sequence[Reading], of: Net) -> list[Floats]:
     return list(np.array(rows, dtype=np.float64).reshape(-1, 5).T)
 
 
-def _of_synsets(node: Rows, of: Net) -> list[Floats]:
+def _of_synsets(node: Rows, of: WordNet) -> list[Floats]:
     known = {name: column[node] for name, column in of.kinds.items()}
     found = [
         known["instance"].astype(np.float64),
@@ -166,7 +166,7 @@ def _of_synsets(node: Rows, of: Net) -> list[Floats]:
     return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
 
 
-def _in_glosses(labels: Sequence[str], readings: Sequence[Reading], of: Net) -> Floats:
+def _in_glosses(labels: Sequence[str], readings: Sequence[Reading], of: WordNet) -> Floats:
     own = [frozenset(stems(label)) for label in labels]
     in_labels = Counter(word for words in own for word in words)
     glosses = (of.definitions([one.node for one in reading.candidates]) for reading in readings)
