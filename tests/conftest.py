@@ -12,7 +12,9 @@ import pytest
 from filelock import FileLock
 
 if TYPE_CHECKING:
-    from trainers import Expected
+    from helpers.trainers import Expected
+
+pytest.register_assert_rewrite("helpers")
 
 VARIABLE = "DSI_SHARED"
 SHARED_DATA = Path(__file__).resolve().parent / "shared_data"
@@ -64,7 +66,7 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 @pytest.fixture(scope="session")
 def four_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of four training runs, which `four_runs.py` describes; do not write to it."""
-    from four_runs import write
+    from helpers.four_runs import write
 
     return made_once(tmp_path_factory, "four-runs", write)
 
@@ -80,7 +82,7 @@ class TrainersFiles(NamedTuple):
 @pytest.fixture(scope="session")
 def trainers_files(tmp_path_factory: pytest.TempPathFactory) -> TrainersFiles:
     """Return a folder of checkpoints of each of the trainers in `trainers.py`; do not write to it."""
-    from trainers import write_all
+    from helpers.trainers import write_all
 
     folder = tmp_path_factory.mktemp("trainers") / "top"
     return TrainersFiles(folder, write_all(folder))
@@ -99,7 +101,7 @@ def grey_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _images(folder: Path, preset: str, *, size: int, mode: str) -> Path:
-    from pictures import write
+    from helpers.pictures import write
 
     from dsi_cli.labels.presets import load_preset
 

@@ -6,19 +6,19 @@ import json
 import re
 
 import numpy as np
-import oracles
 import pandas as pd
 import pytest
 import torch
+from helpers import oracles
+from helpers.outputs import ANIMALS, RUNS, heads, save_head
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import ANIMALS, RUNS, heads, save_head
 from safetensors.torch import save_file
 
 import dsi_cli
 from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.labels.presets import load_preset
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture(scope="module")

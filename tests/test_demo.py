@@ -14,7 +14,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from notebooks import NOTEBOOKS, assert_it_shows
+from helpers.notebooks import NOTEBOOKS, assert_it_shows
 from numpy.testing import assert_array_equal
 from pandas.testing import assert_frame_equal
 from safetensors.numpy import load_file
@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 from dsi_cli.demo import runs_folder
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 ROOT = Path(__file__).parents[1]
 DISTRIBUTIONS = {

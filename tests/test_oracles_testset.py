@@ -6,8 +6,8 @@ import itertools
 import math
 
 import numpy as np
-import oracles_testset as oracles
 import pytest
+from helpers import oracles_testset as oracles
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 from sklearn import metrics

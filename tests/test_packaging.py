@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from notebooks import assert_it_shows
+from helpers.notebooks import assert_it_shows
 from test_docs import commands, follow
 
 from dsi_cli.version import __version__

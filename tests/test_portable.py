@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from outputs import ANIMALS, contents
+from helpers.outputs import ANIMALS, contents
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 WITHOUT_POSIX = """
 import asyncio, os, signal, sys, warnings  # on POSIX, asyncio itself imports fcntl

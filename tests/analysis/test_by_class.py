@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import ANIMALS, assert_same_output, garble, heads, save_head, stored, stored_reference
+from helpers.outputs import ANIMALS, assert_same_output, garble, heads, save_head, stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -17,7 +17,7 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0)
 FILE = "alignment_by_class.parquet"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysed import MakeRun
+from helpers.analysed_runs import MakeRun
+from helpers.outputs import heads, save_head, tables
 from numpy.testing import assert_allclose
-from outputs import heads, save_head, tables
 
 from dsi_cli import similarity
 from dsi_cli.analysis import memory_plan
@@ -21,7 +21,7 @@ from dsi_cli.metrics import idm
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 NAMES = (
     *(

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import ANIMALS, assert_same_output, heads, save_head, tables
+from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
 import dsi_cli
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 OTHERS = ("crane", "heron", "stork", "duck", "goose", "swan", "hawk", "owl")
 

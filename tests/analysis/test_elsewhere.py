@@ -9,13 +9,13 @@ import socket
 from contextlib import nullcontext
 
 import pytest
-from outputs import contents
+from helpers.outputs import contents
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 def copied(one):

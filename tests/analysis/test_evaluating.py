@@ -10,10 +10,10 @@ import sys
 import time
 
 import numpy as np
-import oracles_testset as oracles
 import pandas as pd
 import pytest
 import torch
+from helpers import oracles_testset as oracles
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -22,7 +22,7 @@ from torch import nn
 from dsi_cli.checkpoints import state_dict as checkpoint_state
 from dsi_cli.inference.evaluator import Evaluator
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 QUICK = ("--draws", 0, "--permutations", 0, "--measure", "cosine")
 TRAINERS = ("timm_run", "torchvision_run", "hugging_face_run")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from outputs import ANIMALS, assert_same_output, curve, stored_counts, tables
+from helpers.outputs import ANIMALS, assert_same_output, curve, stored_counts, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -17,7 +17,7 @@ from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.similarity.common_subsumers import common_heights
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0)
 METRICS = ("severity", "superclass_accuracy")

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from killing import FINAL, arguments
-from outputs import ANIMALS, assert_same_output
+from helpers.killed_processes import FINAL, arguments
+from helpers.outputs import ANIMALS, assert_same_output
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 EPOCHS, SAMPLES = 6, 160
-KILLING = Path(__file__).resolve().parents[1] / "killing.py"
+KILLING = Path(__file__).resolve().parents[1] / "helpers" / "killed_processes.py"
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from outputs import ANIMALS
+from helpers.outputs import ANIMALS
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import label, without_labels
 from dsi_cli.labels.label_list import LabelList
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_each_class_has_its_group_and_what_no_group_holds_has_none():

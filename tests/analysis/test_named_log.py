@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from analysed import Command, MakeRun
+from helpers.analysed_runs import Command, MakeRun
 
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_a_named_log_wins_and_counts_for_all_runs(make_run: MakeRun, dsi: Command, tmp_path):

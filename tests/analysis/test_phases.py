@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import heads, save_head
+from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.tables.phases import rows
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 AGREEMENT, WSI, WIDM = "agreement ncsm,scsm", "wsi max", "widm test"
 CURVES = [AGREEMENT, WSI, WIDM]

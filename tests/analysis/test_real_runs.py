@@ -6,16 +6,16 @@ import csv
 import hashlib
 
 import numpy as np
-import oracles
 import pandas as pd
 import pytest
-from exact import null_of_sai
+from helpers import oracles
+from helpers.exact_arithmetic import null_of_sai
+from helpers.outputs import RUNS, curve, stored, stored_reference
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import RUNS, curve, stored, stored_reference
 
 from dsi_cli.metrics import DEFAULT_MEASURES
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "collapsed": 15, "garments": 15}

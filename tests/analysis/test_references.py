@@ -8,8 +8,8 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.outputs import ANIMALS, assert_same_output, contents, curve, garble, stored, tables
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import ANIMALS, assert_same_output, contents, curve, garble, stored, tables
 
 from dsi_cli import wordnet_csm
 from dsi_cli.analysis.analyze import analyze
@@ -27,7 +27,7 @@ from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 TREE = (
     "child,parent\ncat,pet\ndog,pet\nhorse,hoofed\nfrog,wet\nwhale,wet\nlion,wild\n"

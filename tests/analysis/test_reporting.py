@@ -6,8 +6,8 @@ import os
 
 import numpy as np
 import pytest
-from mistaken import write_counts, write_predictions
-from outputs import heads, save_head, tables
+from helpers.mistake_tables import write_counts, write_predictions
+from helpers.outputs import heads, save_head, tables
 
 import dsi_cli
 from dsi_cli.analysis import report_file
@@ -15,7 +15,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
+from helpers.outputs import ANIMALS, assert_same_output, contents, garble, heads, save_head, tables
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import ANIMALS, assert_same_output, contents, garble, heads, save_head, tables
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
@@ -30,7 +30,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0)
 LONG = 40

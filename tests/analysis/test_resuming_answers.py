@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from helpers.outputs import ANIMALS, assert_same_output, contents, heads, save_head, stored_counts, tables
 from numpy.testing import assert_array_equal
-from outputs import ANIMALS, assert_same_output, contents, heads, save_head, stored_counts, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
@@ -23,7 +23,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 SAMPLES = 160
 CLASSES = len(ANIMALS)

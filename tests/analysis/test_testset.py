@@ -7,19 +7,18 @@ import json
 from functools import cache
 
 import numpy as np
-import oracles
-import oracles_testset
 import pandas as pd
 import pytest
-from exact import null_deviation, null_of_sai
+from helpers import oracles, oracles_testset
+from helpers.exact_arithmetic import null_deviation, null_of_sai
+from helpers.outputs import RUNS, assert_same_output, contents, curve, stored, stored_counts, stored_reference
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import RUNS, assert_same_output, contents, curve, stored, stored_counts, stored_reference
 
 import dsi_cli
 from dsi_cli.metrics import DEFAULT_MEASURES
 from dsi_cli.metrics.idm import VARIANTS
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 CIFAR = ("cifar100-cnn", "cifar100-vit")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "ship", "truck")
 

@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 import torch
-from outputs import assert_same_output, heads, save_head, tables
+from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
@@ -18,7 +18,7 @@ from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageE
 from dsi_cli.store import lock
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = Options(draws=0, measures=("cosine",))
 

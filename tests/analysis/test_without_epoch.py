@@ -12,7 +12,7 @@ import torch
 
 from dsi_cli import open_run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ["cat", "dog", "horse", "ship", "truck"]
 

@@ -34,7 +34,7 @@ def test_a_process_that_fails_takes_part_all_the_same():
 @pytest.mark.slow
 @pytest.mark.parametrize("fails", [(), ("fail",)], ids=["whole", "one fails"])
 def test_a_training_in_two_processes(fails, tmp_path):
-    script, out = Path(__file__).parents[1] / "two_processes.py", tmp_path / "found.json"
+    script, out = Path(__file__).parents[1] / "helpers" / "two_processes.py", tmp_path / "found.json"
     paths = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, script, out, *fails],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import torch
-from training import LABELS, counts_by_hand, expected, images
+from helpers.training_loop import LABELS, counts_by_hand, expected, images
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
 import dsi_cli

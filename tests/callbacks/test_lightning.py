@@ -8,8 +8,8 @@ import warnings
 import pandas as pd
 import pytest
 import torch
+from helpers.training_loop import LABELS, counts_by_hand, expected, images, loader, network
 from torch import nn
-from training import LABELS, counts_by_hand, expected, images, loader, network
 
 import dsi_cli
 from dsi_cli.callbacks import LightningCallback

@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 import torch
+from helpers.training_loop import CLASSES, LABELS, counts_by_hand, expected, images, loader, network
 from numpy.testing import assert_array_equal
 from torch import nn
 from torch.utils.data import DataLoader
-from training import CLASSES, LABELS, counts_by_hand, expected, images, loader, network
 
 import dsi_cli
 from dsi_cli.callbacks import Tracker

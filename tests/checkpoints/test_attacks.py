@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bounded import scanned
-from outputs import heads, save_head
+from helpers.memory_limits import scanned
+from helpers.outputs import heads, save_head
 
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.discovery import discover
@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.errors import CheckpointError, UnreadableError
 from fuzz.mutations import zips
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 SIZE = 9_900_000
 """Bytes: what is guaranteed of memory is guaranteed of files of less than 10 MB."""

@@ -160,7 +160,7 @@ def test_pickles_are_taken_apart_without_loss(files):
 @pytest.fixture(scope="module")
 def caught():
     """Return what is found with each reader that misbehaves."""
-    command = [sys.executable, str(ROOT / "tests" / "misbehaving.py")]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "misbehaving.py")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr[-3000:]
     return json.loads(ended.stdout)

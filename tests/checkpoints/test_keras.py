@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bounded import scanned as scanned_in_bounds
+from helpers.memory_limits import scanned as scanned_in_bounds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal

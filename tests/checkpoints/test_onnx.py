@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from bounded import scanned
+from helpers.memory_limits import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorstore
-from bounded import scanned
+from helpers.memory_limits import scanned
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal

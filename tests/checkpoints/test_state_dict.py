@@ -13,7 +13,7 @@ from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.scan import Choice, require_file
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 def assert_read(found, wanted):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from helpers.trainers import TRAINERS
 from numpy.testing import assert_array_equal
-from trainers import TRAINERS
 
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.epochs import completed
 from dsi_cli.checkpoints.scan import scan
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 @pytest.mark.parametrize("trainer", [write.__name__ for write in TRAINERS])

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import pytest
 import torch
-from counting import calls
+from helpers.read_counters import calls
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle

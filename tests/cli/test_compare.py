@@ -6,11 +6,11 @@ import json
 from dataclasses import asdict
 
 import pytest
-from compared import write_output, write_run
+from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.queries.comparison.compare import Asked, compare
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 FEW = ("--draws", 40)
 

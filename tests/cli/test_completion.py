@@ -10,13 +10,13 @@ import sys
 
 import pytest
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
     """Return a folder with what completion reads of an output, analysed for real."""
-    from outputs import ANIMALS, heads, save_head
+    from helpers.outputs import ANIMALS, heads, save_head
 
     from dsi_cli.analysis.analyze import analyze
     from dsi_cli.analysis.options import Options

@@ -14,7 +14,7 @@ from PIL import Image
 from dsi_cli.cli import data_options
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 # Text

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
+from helpers.outputs import ANIMALS, assert_same_output, contents, heads, save_head, tables
 
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.store import lock
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = ("--draws", 0)
 NEXT_STEP = (

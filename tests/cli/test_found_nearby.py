@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from outputs import ANIMALS
+from helpers.outputs import ANIMALS
 from sklearn.preprocessing import LabelEncoder
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 SORTED = sorted(ANIMALS)
 

@@ -6,9 +6,9 @@ import json
 
 import pandas as pd
 import torch
-from outputs import ANIMALS
+from helpers.outputs import ANIMALS
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0, "--no-report")
 
 

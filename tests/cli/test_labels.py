@@ -17,7 +17,7 @@ from dsi_cli.analysis.semantics import wordnet_matrix
 from dsi_cli.cli import labels
 from dsi_cli.labels.presets import PRESETS, load_preset
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 pytest.importorskip("tensorboard", reason="the tracker that these tests log to")
 

@@ -11,7 +11,7 @@ from dsi_cli.cli import logs
 from dsi_cli.cli.app import VERBS, app
 from dsi_cli.errors import UsageError
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_a_verbose_call_logs_each_file_on_stderr_and_prints_the_same(dsi, make_run):

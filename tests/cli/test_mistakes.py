@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from mistaken import write_counts, write_predictions
+from helpers.mistake_tables import write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
@@ -16,7 +16,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.queries.mistakes import Asked, most_telling, pairs
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
 LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")

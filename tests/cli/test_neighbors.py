@@ -13,7 +13,7 @@ from dsi_cli.queries.neighbor_history import over_epochs
 from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LONG = "a very long label, [bold]with markup[/bold], that no table has room for"
 LABELS = ("cat", "dog", "[red]horse", "frog", LONG, "lion", "whale", "bee")

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import ANIMALS, assert_same_output, tables
+from helpers.outputs import ANIMALS, assert_same_output, tables
 from pandas.testing import assert_frame_equal
 
 import dsi_cli
@@ -22,7 +22,7 @@ from dsi_cli.cli import console
 from dsi_cli.cli.app import VERBS
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 QUICK = ("--draws", 0)
 

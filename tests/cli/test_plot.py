@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from analysed import Analysed, Command
+from helpers.analysed_runs import Analysed, Command
 
 from dsi_cli.figures.catalogue import FIGURES
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_all_figures_with_data_are_drawn(analysed: Analysed, dsi: Command, tmp_path: Path):

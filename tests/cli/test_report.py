@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_analyze_writes_it_and_says_where(make_run, tmp_path, dsi):

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "ship", "truck")
 

@@ -9,7 +9,7 @@ import typer
 
 from dsi_cli.cli.app import VERBS, app, described, function_of
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 HELP = "--help lists all"
 
 

@@ -11,13 +11,13 @@ import time
 from threading import Timer
 
 import pytest
-from outputs import ANIMALS, assert_same_output, heads, save_head, tables
+from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
 from dsi_cli.cli.watch import seconds
 from dsi_cli.errors import UsageError
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 QUICK = ("--draws", 0)
 AT_MOST = 100

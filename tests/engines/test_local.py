@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from outputs import contents, heads, save_head
+from helpers.outputs import contents, heads, save_head
 from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from outputs import contents
+from helpers.outputs import contents
 from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
@@ -27,7 +27,7 @@ from dsi_cli.engines import Chosen, opened
 from dsi_cli.engines.ray import MOST_AT_ONCE
 from dsi_cli.errors import EngineError, UsageError
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 pytestmark = pytest.mark.slow
 ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 

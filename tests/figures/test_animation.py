@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysed import Analysed, Command, MakeRun
+from helpers.analysed_runs import Analysed, Command, MakeRun
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,7 +21,7 @@ from dsi_cli.figures.style import using
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 FASHION = "garments"
 SHOWN = (0, 1, 2, 3, 15)
 HAS_FFMPEG = shutil.which("ffmpeg") is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compared import write_output, write_run
+from helpers.table_comparison import write_output, write_run
 from PIL import Image
 
 from dsi_cli.errors import OutputError

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analysed import Analysed
-from overlap import assert_clear, texts
+from helpers.analysed_runs import Analysed
+from helpers.overlap import assert_clear, texts
 from scipy.cluster.hierarchy import dendrogram as scipys
 from scipy.cluster.hierarchy import leaves_list, linkage
 
@@ -22,7 +22,7 @@ from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import Group
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from analysed import Analysed, MakeRun
-from compared import write_output, write_run
+from helpers.analysed_runs import Analysed, MakeRun
+from helpers.overlap import assert_clear
+from helpers.table_comparison import write_output, write_run
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from overlap import assert_clear
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
@@ -27,7 +27,7 @@ from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 SCREEN = Style("screen")

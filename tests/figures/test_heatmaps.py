@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from analysed import Analysed, MakeRun
-from overlap import assert_clear, texts
+from helpers.analysed_runs import Analysed, MakeRun
+from helpers.overlap import assert_clear, texts
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import color_scales, heatmaps
@@ -15,7 +15,7 @@ from dsi_cli.queries import class_order, matrices
 from dsi_cli.queries.class_order import ORDERS, Group
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
 NCSM = matrices.KINDS[0]
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-import oracles_testset as oracles
 import pytest
 import torch
+from helpers import oracles_testset as oracles
 from numpy.testing import assert_allclose, assert_array_equal
 from torch import nn
 
@@ -15,7 +15,7 @@ from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.evaluator import BATCH_BYTES, LARGEST_BATCH, Evaluator, Split, device_of
 from dsi_cli.similarity.templates import template_similarity
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 CLASSES = 6
 SAMPLES = 53

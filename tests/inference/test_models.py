@@ -12,7 +12,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.inference.models import Wanted, build
 from dsi_cli.inference.preprocess import Preprocessing
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 NAMED = """
 from torch import nn

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from inference.layouts import write_parquet, write_tar
+from helpers.dataset_files import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError

@@ -15,7 +15,7 @@ from dsi_cli.checkpoints.scan import Choice, require_file, scan
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.inference import recorded_config
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from inference.layouts import write_parquet, write_tar
+from helpers.dataset_files import write_parquet, write_tar
 from PIL import Image
 
 from dsi_cli.errors import UsageError
@@ -23,7 +23,7 @@ from dsi_cli.inference.images import open_bytes
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.inference.sharded_dataset import member_bytes, open_shards, row_bytes
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 
 @pytest.fixture(autouse=True)

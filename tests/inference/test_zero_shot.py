@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import oracles
 import pandas as pd
 import pytest
 import torch
+from helpers import oracles
+from helpers.oracles_testset import accuracy, template_similarity
+from helpers.outputs import stored_counts
 from numpy.testing import assert_allclose, assert_array_equal
-from oracles_testset import accuracy, template_similarity
-from outputs import stored_counts
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
@@ -19,7 +19,7 @@ from dsi_cli.analysis.options import Evaluation, Options
 
 transformers = pytest.importorskip("transformers", reason="needs the extra transformers")
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra transformers")
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 NAMES = ("bird", "cat", "dog", "frog", "horse", "lion")
 EVALUATED = {"templates": True, "mean": (0.5,), "std": (0.25,)}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import numpy as np
-import oracles
 import pytest
+from helpers import oracles
 from numpy.testing import assert_allclose
 
 import dsi_cli.metrics as metrics

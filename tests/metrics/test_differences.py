@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import oracles
 import pytest
+from helpers import oracles
 from numpy.testing import assert_allclose
 from scipy import stats
 

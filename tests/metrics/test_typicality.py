@@ -6,8 +6,8 @@ from itertools import combinations
 from math import comb
 
 import numpy as np
-import oracles_testset
 import pytest
+from helpers import oracles_testset
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import UsageError

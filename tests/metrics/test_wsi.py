@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles
 import pytest
+from helpers import oracles
 from numpy.testing import assert_allclose
 
 from dsi_cli.errors import UsageError

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from analysed import Analysed
+from helpers.analysed_runs import Analysed
 from scipy.cluster.hierarchy import leaves_list
 
 from dsi_cli.queries import class_order
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_taxonomy_is_the_tables_display_order(analysed: Analysed):

@@ -6,11 +6,11 @@ import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
-import oracles
 import pytest
-from compared import write_output, write_run
-from mistaken import write_csm
-from outputs import ANIMALS, curve, stored, stored_counts, stored_reference
+from helpers import oracles
+from helpers.mistake_tables import write_csm
+from helpers.outputs import ANIMALS, curve, stored, stored_counts, stored_reference
+from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
@@ -25,7 +25,7 @@ from dsi_cli.queries.comparison.runs import Entrant, entrants
 from dsi_cli.queries.comparison.verdict import MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 FEW = 40
 """Draws."""

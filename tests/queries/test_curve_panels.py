@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from analysed import Analysed
+from helpers.analysed_runs import Analysed
 
 from dsi_cli.queries import curve_panels
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 RUN = "cifar100-cnn"
 

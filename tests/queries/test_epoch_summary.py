@@ -5,14 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from outputs import heads, save_head
+from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.epoch_summary import Line, lines, mistakes, surge_epoch, thinned
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_lines_are_the_curves(analysed):

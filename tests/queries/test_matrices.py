@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from analysed import Analysed
+from helpers.analysed_runs import Analysed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +15,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.queries import matrices
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
 
 

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from mistaken import write_counts, write_csm, write_predictions
-from outputs import ANIMALS, RUNS, curve
+from helpers.mistake_tables import write_counts, write_csm, write_predictions
+from helpers.outputs import ANIMALS, RUNS, curve
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -17,7 +17,7 @@ from dsi_cli.queries.mistakes import Asked, most_telling, pairs
 from dsi_cli.store import layout
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
 """One of them is in no WordNet."""

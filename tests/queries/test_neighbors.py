@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mistaken import write_csm
-from outputs import ANIMALS, RUNS, stored, stored_reference
+from helpers.mistake_tables import write_csm
+from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -14,7 +14,7 @@ from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Stay, a_few, over_epoc
 from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LABELS = ("cat", "dog", "horse", "frog", "qwxzy", "lion", "whale", "bee")
 """One of them is in no WordNet."""

@@ -7,7 +7,7 @@ import json
 from dsi_cli.queries.epoch_summary import Line
 from dsi_cli.queries.phases import Told, hints, phases_line, told
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 AGREEMENT = "agreement ncsm,scsm"
 

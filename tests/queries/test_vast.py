@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysed import Command
+from helpers.analysed_runs import Command
+from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import ANIMALS, heads, save_head
 
 from dsi_cli import similarity
 from dsi_cli.analysis import memory_plan, report_file
@@ -20,7 +20,7 @@ from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LARGEST = 6
 """Classes of which a matrix is stored, here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from s3 import S3, serving
+from helpers.s3 import S3, serving
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from outputs import ANIMALS, contents, garble
-from s3 import BUCKET
+from helpers.outputs import ANIMALS, contents, garble
+from helpers.s3 import BUCKET
 
 from dsi_cli import analyze, open_run
 from dsi_cli.analysis.classifiers import run_state
@@ -25,7 +25,7 @@ from dsi_cli.remote import filesystem
 from dsi_cli.store import remote_output
 from dsi_cli.store.remote_output import Mirror
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 OUT = f"s3://{BUCKET}/results/out"
 QUICK = ("--draws", 0, "--no-report")

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from outputs import heads, save_head
-from s3 import BUCKET, forget_connections
+from helpers.outputs import heads, save_head
+from helpers.s3 import BUCKET, forget_connections
 
 from dsi_cli import read_head
 from dsi_cli.analysis.scan import scan_paths

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from outputs import stored, stored_reference
+from helpers.outputs import stored, stored_reference
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.report import class_agreement, page_data
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture

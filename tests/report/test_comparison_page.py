@@ -7,14 +7,14 @@ import re
 from dataclasses import replace
 
 import pytest
-from compared import write_output, write_run
+from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import OutputError
 from dsi_cli.queries.comparison.compare import Asked, compare
 from dsi_cli.report import comparison_page, html, interval_svg
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("browsing",)
+pytest_plugins = ("helpers.browser",)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 ASKED = Asked(draws=40)

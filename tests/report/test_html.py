@@ -12,7 +12,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.report import html
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 HOSTILE = '</script><img src=x onerror="alert(1)">\u2028&'
 

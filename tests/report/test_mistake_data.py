@@ -7,7 +7,7 @@ import io
 
 import numpy as np
 import pytest
-from mistaken import write_counts, write_predictions
+from helpers.mistake_tables import write_counts, write_predictions
 from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
@@ -17,7 +17,7 @@ from dsi_cli.queries.mistakes import Asked, most_telling
 from dsi_cli.report import mistake_data
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from outputs import ANIMALS
+from helpers.outputs import ANIMALS
 
 import dsi_cli
 from dsi_cli.errors import UsageError
 from dsi_cli.report import notebook_card
 
-pytest_plugins = ("analysed", "browsing")
+pytest_plugins = ("helpers.analysed_runs", "helpers.browser")
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from chromium import require_chromium
-from compared import write_output, write_run
-from outputs import ANIMALS, heads, save_head, stored, stored_reference
+from helpers.chromium import require_chromium
+from helpers.outputs import ANIMALS, heads, save_head, stored, stored_reference
+from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
@@ -19,7 +19,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.report import size_budget
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("browsing",)
+pytest_plugins = ("helpers.browser",)
 require_chromium(module=True)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"

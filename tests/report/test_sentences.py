@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import tables
+from helpers.outputs import tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
@@ -13,7 +13,7 @@ from dsi_cli.queries import phases
 from dsi_cli.report import best, sentences
 from dsi_cli.store.results import Run
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.outputs import curve, head_of, stored_counts
 from numpy.testing import assert_allclose, assert_array_equal
-from outputs import curve, head_of, stored_counts
 from safetensors.numpy import load_file
 
 import dsi_cli

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from outputs import ANIMALS
+from helpers.outputs import ANIMALS
 
 import dsi_cli
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 
 def check(shared, out):

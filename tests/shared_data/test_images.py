@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import oracles_testset as oracles
 import pytest
 import torch
+from helpers import oracles_testset as oracles
 from numpy.testing import assert_array_equal
 from PIL import Image
 from torch import nn
@@ -20,7 +20,7 @@ from dsi_cli.inference.class_matching import match_classes
 from dsi_cli.inference.open_dataset import open_samples
 from dsi_cli.labels.presets import load_preset
 
-pytest_plugins = ("analysed", "trained")
+pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 

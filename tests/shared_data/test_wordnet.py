@@ -7,10 +7,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-import oracles
 import pytest
+from helpers import oracles
+from helpers.taxonomies import preset_nodes
 from numpy.testing import assert_array_equal
-from taxonomies import preset_nodes
 
 import dsi_cli
 from dsi_cli.labels.presets import load_preset

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import oracles_testset
 import pytest
+from helpers import oracles_testset
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import NotFiniteError, UsageError

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
-from outputs import heads, save_head
+from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.outputs import ANIMALS, heads, save_head
 from numpy.testing import assert_array_equal
-from outputs import ANIMALS, heads, save_head
 
 import dsi_cli
 from dsi_cli.errors import UsageError
@@ -16,7 +16,7 @@ from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Run
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 LETTERS = ("a", "b", "c", "d")
 

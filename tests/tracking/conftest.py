@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from outputs import ANIMALS, heads, save_head
+from helpers.outputs import ANIMALS, heads, save_head
 
 import dsi_cli
 

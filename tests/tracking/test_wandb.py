@@ -14,7 +14,7 @@ from dsi_cli import log_curves
 from dsi_cli.errors import UsageError
 from dsi_cli.tracking.points import plain
 
-pytest_plugins = ("analysed",)
+pytest_plugins = ("helpers.analysed_runs",)
 
 pytest.importorskip("wandb", reason="reads W&B's files back")
 

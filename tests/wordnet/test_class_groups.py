@@ -7,7 +7,7 @@ from math import log
 
 import numpy as np
 import pytest
-from taxonomies import preset_nodes, random_taxonomy
+from helpers.taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from counting import calls
+from helpers.read_counters import calls
 
 from dsi_cli.wordnet.database import lexicon
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_allclose, assert_array_equal
-from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset

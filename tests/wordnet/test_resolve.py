@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from counting import calls
+from helpers.read_counters import calls
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset

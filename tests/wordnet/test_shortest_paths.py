@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from counting import calls
+from helpers.read_counters import calls
+from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
-from taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load

@@ -1,12 +1,12 @@
-"""The joint choice of senses for a list of labels: each label's chances depend on what all others probably mean.
+"""Choose the senses of all labels of a list together: the probability of each sense depends on the likely senses of the others.
 
 The score of each candidate is a weighted sum of its features (`dsi_cli.wordnet.disambiguation.features`), and its
-probability is the softmax of the scores. First each label stands alone; then evidence and chances are computed in turn, each new chance the
-mean of the old and the new, until they hardly move (mean-field inference). At last synsets are handed out from the
-greatest chance down, so that two labels share one only where nothing else fits.
+probability is the softmax of the scores. The first scores consider each label alone. Then features and probabilities are
+computed in turn, each new probability the mean of the old and the new one, until they hardly change (mean-field inference).
+Finally the synsets are assigned in the order of falling probability, so that two labels share a synset only if no other fits.
 
-``WEIGHTS`` are few and general: no word, synset or list is among them. ``python -m benchmarks.sense_weights`` fits them
-and says on what; ``docs/senses.md`` has how right they are under cross-validation.
+`WEIGHTS` are few and general: they name no word, synset or list. ``python -m benchmarks.sense_weights`` fits them;
+``docs/senses.md`` gives their accuracy under cross-validation.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The weights of the choice of senses: for each kind of evidence one for labels alone and one for a list's.
+"""The weights of the features that choose a sense: one for labels alone, and one for labels within a list.
 
-Those of nouns are fitted. Of verbs there are no lists to fit on: theirs are the same, but for a few that were set by hand.
-
-`dsi_cli.wordnet.disambiguation.features` defines the features. The weights are fitted by
-``python -m benchmarks.sense_weights``, which prints this table; ``docs/senses.md`` says how right they are on labels that they were not fitted on.
+The weights for nouns are fitted by ``python -m benchmarks.sense_weights``, which prints this table. There are no lists of verbs to
+fit on: verbs use the weights of nouns except for a few that were set by hand. `dsi_cli.wordnet.disambiguation.features`
+defines the features; ``docs/senses.md`` gives the accuracy on labels that the weights were not fitted on.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class Shows(NamedTuple):
     text: tuple[str, ...] = ()
 
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "docs/notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "docs/notebooks").glob("*.ipynb"))
 SHOWS = {
     "tables": Shows(0, ("30     {value:.3f}      {null_mean:.3f}", "they agree", "ReportFrame(")),
     "pipes": Shows(0, ("SAI {value:.3f}, by chance {null_mean:.3f}; excess {excess:.3f}, z {z:.1f}", "class,apple,")),

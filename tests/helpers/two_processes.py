@@ -9,7 +9,7 @@ from pathlib import Path
 import lightning.pytorch as lightning
 import torch
 from torch import nn
-from training import LABELS, counts_by_hand, expected, images, loader, network
+from training_loop import LABELS, counts_by_hand, expected, images, loader, network
 
 from dsi_cli.callbacks import LightningCallback
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import oracles
 from scipy.stats import rankdata
+
+from helpers import oracles
 
 Array = npt.NDArray[np.float64]
 

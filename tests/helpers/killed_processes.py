@@ -1,8 +1,8 @@
-"""Kill an analysis at random points, again and again: ``python tests/killing.py RUN OUT KILLS SEED`` prints what it came upon.
+"""Kill an analysis at random moments: ``python tests/helpers/killed_processes.py RUN OUT KILLS SEED`` prints what was found.
 
-The analysis is ``dsi analyze`` in a child of this process, which has loaded what it needs: so a kill falls into its work
-and not into its imports, and two hundred take minutes. Half of the moments are spread over the time from its first written
-file to its end, half over its files: most are written within a small part of that time.
+The analysis is ``dsi analyze`` in a child of this process, which has already imported everything, so that a kill hits the
+work and not the imports, and 200 kills take minutes. Half of the moments are spread evenly over the time between the first
+written file and the end. The other half is spread over the files, since most files are written within a short time.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Fixtures of the upper half's tests, a plugin: real runs analysed once, small runs on request, the command in and out of process.
+"""Fixtures: real runs that are analysed once, small runs on request, and the command line in and out of the process.
 
-A test module takes it by ``pytest_plugins = ("analysed",)``; so each session-scoped fixture is made once for all of them.
+A test module uses them by ``pytest_plugins = ("helpers.analysed_runs",)``. Each session-scoped fixture is then made once for
+all modules.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from conftest import made_once
-from outputs import ANIMALS, RUNS, head_of, heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.summary import Progress, Summary
 from dsi_cli.cli.app import run_safely
 from dsi_cli.store.results import Run
+from helpers.outputs import ANIMALS, RUNS, head_of, heads, save_head
 
 
 class Ended(NamedTuple):

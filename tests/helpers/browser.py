@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from chromium import require_chromium
+
+from helpers.chromium import require_chromium
 
 
 @pytest.fixture(scope="module")

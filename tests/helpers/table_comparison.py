@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from outputs import ANIMALS, heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
+from helpers.outputs import ANIMALS, heads, save_head
 
 SAMPLES = 400
 

@@ -39,7 +39,7 @@ _LIMITED = textwrap.dedent(
 def scanned(path: Path) -> tuple[str, str]:
     """Return status and reason of a file of less than 10 MB; fails where reading it takes more than is promised."""
     assert path.stat().st_size < 10_000_000
-    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1]), "OPENBLAS_NUM_THREADS": "1"}
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OPENBLAS_NUM_THREADS": "1"}
     ended = subprocess.run(
         [sys.executable, "-c", _LIMITED, path], capture_output=True, text=True, env=where, timeout=120, check=False
     )

@@ -1,7 +1,7 @@
-"""Fixtures of what is run on labelled data, a plugin: small networks trained by their libraries on a few images.
+"""Fixtures: small networks, trained by their libraries on a few images, and labelled data to run them on.
 
-A test module takes it by ``pytest_plugins = ("analysed", "trained")``. Ten CIFAR-100 classes of ten images each stand for the
-data; what a network answers on them is known from a plain loop of torch over weights that torch itself has loaded.
+A test module uses them by ``pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")``. The data is ten CIFAR-100
+classes with ten images each. The expected predictions come from a plain loop with torch over weights that torch has loaded.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
-from oracles import TOLERANCE, ccsm, ncsm, offdiagonal
+
+from helpers.oracles import TOLERANCE, ccsm, ncsm, offdiagonal
 
 Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

@@ -1,6 +1,6 @@
-"""Readers that misbehave, for the fuzzer to catch: ``python tests/misbehaving.py`` gives each a small campaign, prints JSON.
+"""Readers that misbehave, for the fuzzer to find: ``python tests/helpers/misbehaving.py`` fuzzes each and prints JSON.
 
-A process of its own, without the threads of whoever calls it: the fuzzer forks.
+The fuzzer forks, so this runs in a process of its own without other threads.
 """
 
 from __future__ import annotations

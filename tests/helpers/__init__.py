@@ -1,0 +1,1 @@
+"""Fixtures, slow oracles and writers of test files, shared by the tests."""
