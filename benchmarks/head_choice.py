@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 import torch
 
-from dsi_cli.checkpoints.head import choose
+from dsi_cli.checkpoints.head import choose_head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
-from dsi_cli.checkpoints.trainers import RAW, StateDict
+from dsi_cli.checkpoints.trainers import RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, NoHeadError
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "formats.md"
@@ -108,7 +108,7 @@ def verdict(model: Model, classes: int | None = None) -> tuple[str, str]:
         for name, (shape, dtype) in model.state.items()
     }
     try:
-        taken = choose([StateDict((), tensors, RAW)], RAW, classes=classes).name
+        taken = choose_head([NestedStateDict((), tensors, RAW)], RAW, classes=classes).name
     except AmbiguousHeadError as error:
         return ("asked" if model.classifiers else "right"), str(error)
     except NoHeadError as error:

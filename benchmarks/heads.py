@@ -75,7 +75,7 @@ def asked(path: Path) -> int:
     with ExitStack() as stack:
         _, content, sources = open_content(path, stack)
         groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
-        content.read(head.choose(groups, trainers.RAW).tensor)
+        content.read(head.choose_head(groups, trainers.RAW).tensor)
         return sum(source.asked for source in sources)
 
 

@@ -25,7 +25,7 @@ def structured(labels: str, features: int, seed: int = 0) -> Array:
     graph, generator = taxonomy.load(), np.random.default_rng(seed)
     direction: dict[int, Array] = {}
     rows = []
-    for one in wordnet_matrix.of(labels).resolutions:
+    for one in wordnet_matrix.resolve_label_list(labels).resolutions:
         above = [] if one.wnid is None else taxonomy.ancestors(graph, np.array([graph.node(one.wnid)]))
         for node in above:
             direction.setdefault(int(node), generator.standard_normal(features, dtype=np.float32))

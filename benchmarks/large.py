@@ -98,7 +98,7 @@ def _plain_row(setup: Setup, weights: list[NDArray[np.float32]], labels: str, ou
         return skipped(PART, what, f"{', '.join(missing)} not installed", f"at least {OVER_PLAIN:g}x")
     from dsi_cli.analysis.semantics import wordnet_matrix
 
-    semantic, path = wordnet_matrix.of(labels).reference(), setup.folder / "plain"
+    semantic, path = wordnet_matrix.resolve_label_list(labels).reference(), setup.folder / "plain"
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     semantic = np.asarray(semantic[np.ix_(kept, kept)])
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -162,22 +162,22 @@ def _part_rows(setup: Setup, weight: NDArray[np.float32], labels: str) -> list[R
 def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[str, Callable[[], Any]]:
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.metrics import DEFAULT_MEASURES, class_alignment, idm, wsi
-    from dsi_cli.metrics.alignment import Pair
-    from dsi_cli.metrics.prepared import Side
+    from dsi_cli.metrics.alignment import MatrixPair
+    from dsi_cli.metrics.prepared import PreparedMatrix
     from dsi_cli.similarity.weights import weight_similarity
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
-    semantic = np.asarray(wordnet_matrix.of(labels).reference())
+    semantic = np.asarray(wordnet_matrix.resolve_label_list(labels).reference())
     kept = np.flatnonzero(~np.isnan(np.diagonal(semantic)))
     csm, own = weight_similarity(weight), weight_similarity(weight[kept])
-    side, order = Side(semantic[np.ix_(kept, kept)]), np.arange(len(kept))
+    side, order = PreparedMatrix(semantic[np.ix_(kept, kept)]), np.arange(len(kept))
     side.prepare()
     counts = np.random.default_rng(0).poisson(0.05, csm.shape) + 9 * np.eye(len(csm), dtype=np.int64)
     path = setup.folder / "csm.parquet"
 
     def sai(*measures: str) -> Any:
-        return Pair(Side(own), side, order).alignments(measures, None, None, 0)
+        return MatrixPair(PreparedMatrix(own), side, order).alignments(measures, None, None, 0)
 
     def store() -> None:
         table = parquet.from_matrix(CSMS, csm, {"run": "a", "kind": "ncsm"}, {"class_index": range(len(csm))})
@@ -191,7 +191,7 @@ def _parts(setup: Setup, weight: NDArray[np.float32], labels: str) -> Mapping[st
         "SAI, mae": lambda: sai("mae"),
         "SAI, spearman": lambda: sai("spearman"),
         "SAI, ssim": lambda: sai("ssim"),
-        "alignment by class": lambda: class_alignment.of_classes(own, side.matrix),
+        "alignment by class": lambda: class_alignment.align_classes(own, side.matrix),
         "IDM of one matrix": lambda: idm.idm(counts, csm),
         "Parquet, flushed to the disk": store,
     }

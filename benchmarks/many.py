@@ -29,7 +29,7 @@ WHOLE, MOST_MEMORY, MOST_SHARE, ONE_MORE, SCAN = 15.0, 500e6, 0.005, 3.0, 15.0
 HEAD_OVER_LOAD, WHOLE_OVER_LOAD = 20.0, 4.0
 _SAMPLE = 40
 """Checkpoints that ways are timed on that take too long for all."""
-_VERB = "import sys; from dsi_cli.cli.app import run_safely; assert run_safely(sys.argv[1:]) == 0"
+_VERB = "import sys; from dsi_cli.cli.app import main_with_exit_code; assert main_with_exit_code(sys.argv[1:]) == 0"
 
 
 def measure(setup: Setup) -> list[Row]:
@@ -149,7 +149,9 @@ def _by_hand_row(setup: Setup, paths: list[Path], whole: float) -> Row:
 
     from dsi_cli.analysis.semantics import wordnet_matrix
 
-    names = [str(one.synset) for one in wordnet_matrix.of(LABELS).resolutions][: 20 if setup.quick else None]
+    names = [str(one.synset) for one in wordnet_matrix.resolve_label_list(LABELS).resolutions][
+        : 20 if setup.quick else None
+    ]
     began = time.perf_counter()
     semantic = by_hand.off_diagonal(by_hand.wordnet_similarity(names))
     once = time.perf_counter() - began

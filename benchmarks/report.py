@@ -16,7 +16,7 @@ LARGEST, LATEST = 25e6, 2.0
 """Bytes of a page, and seconds until it is shown."""
 SIZES = (("imagenet1k", 100, 60.0, 1.5e9), ("cifar100", 400, None, None))
 """Labels, epochs, and where there are any the seconds and bytes of memory that are required."""
-_VERB = "import sys; from dsi_cli.cli.app import run_safely; assert run_safely(sys.argv[1:]) == 0"
+_VERB = "import sys; from dsi_cli.cli.app import main_with_exit_code; assert main_with_exit_code(sys.argv[1:]) == 0"
 
 
 def measure(setup: Setup) -> list[Row]:

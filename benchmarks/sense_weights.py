@@ -26,7 +26,7 @@ from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation import candidates, scoring
-from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, Field, gather, together
+from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, CandidateTable, gather, together
 from dsi_cli.wordnet.disambiguation.scoring import Weights
 
 PENALTY = 1.0
@@ -45,8 +45,8 @@ class Known:
     nodes: tuple[int, ...]
     keys: tuple[int, ...]
     weight: float
-    readings: tuple[candidates.Reading, ...]
-    field: Field
+    readings: tuple[candidates.LabelCandidates, ...]
+    field: CandidateTable
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -131,7 +131,7 @@ def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Weights:
         evidence = []
         for one in some:
             alone = scoring.softmax(one.field, one.field.alone @ first)
-            chances = scoring.settle(one.field, weights) if turn else alone
+            chances = scoring.infer_senses(one.field, weights) if turn else alone
             evidence.append(np.hstack([one.field.alone, together(one.field, chances)]))
         weights = Weights(first, _fit(some, evidence, keep))
     return weights
@@ -176,7 +176,7 @@ def held_out(some: Sequence[Known], weights_of: Sequence[Weights]) -> list[list[
     found: list[list[tuple[int, float]]] = [[(-1, 0.0)] * len(one.labels) for one in some]
     for turn, weights in enumerate(weights_of):
         for one, row in zip(some, found, strict=True):
-            choices = scoring.chosen(one.field, one.labels, one.readings, weights)
+            choices = scoring.select_senses(one.field, one.labels, one.readings, weights)
             for k in np.flatnonzero(folds(one) == turn):
                 choice = choices[k]
                 if len(choice.candidates):

@@ -22,8 +22,8 @@ PART = "vast"
 SECONDS, BYTES = 180, 4 << 30
 _RUN = """
 import resource, sys
-from dsi_cli.cli.app import run_safely
-code = run_safely(sys.argv[1:])
+from dsi_cli.cli.app import main_with_exit_code
+code = main_with_exit_code(sys.argv[1:])
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(f"\\ncode {code} cpu {used.ru_utime + used.ru_stime}")
 """

@@ -50,7 +50,7 @@ def _kernel_row(setup: Setup) -> Row:
     wn = nltk_wordnet(setup.nltk_data)
     if isinstance(wn, str):
         return skipped(PART, _KERNEL, wn, required)
-    names = [resolution.synset for resolution in wordnet_matrix.of(PRESET).resolutions if resolution.synset]
+    names = [resolution.synset for resolution in wordnet_matrix.resolve_label_list(PRESET).resolutions if resolution.synset]
     nodes = [taxonomy.load().node(name) for name in names]
     synsets = [wn.synset(name) for name in names]
     matrix = shortest_paths.path_similarity(nodes)

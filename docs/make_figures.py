@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from scipy.spatial.distance import cdist
 
-from dsi_cli import Run, open_run
+from dsi_cli import Results, open_results
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves, phase_bands
-from dsi_cli.figures.catalogue import Asked, entry
+from dsi_cli.figures.catalogue import FigureOptions, figure_spec
 from dsi_cli.figures.style import DIVERGING, SEQUENTIAL, Style, using
 from dsi_cli.queries import curve_panels
 
@@ -58,7 +58,7 @@ PICTURES = (
 ALIGNMENT = IMAGES / "alignment.png"
 
 
-def alignment(run: Run, style: Style) -> Figure:
+def alignment(run: Results, style: Style) -> Figure:
     """Return the README's first picture: the SAI with WordNet of both runs beside each other, chance levels and phases."""
     figure, (width, height) = curves.grid(style, 2)
     kinds = [kind for kind in curve_panels.PANELS if kind.name == "sai"]
@@ -66,7 +66,7 @@ def alignment(run: Run, style: Style) -> Figure:
     for axes, name, title in zip(figure.axes, (CNN, VIT), ("small CNN", "tiny ViT"), strict=True):
         (panel,) = curve_panels.panels(run, [name], None, kinds)
         one = panel.series[0]
-        drawing.curve(axes, one, panel, drawing.look(0), one.label)
+        drawing.curve(axes, one, panel, drawing.axes_style(0), one.label)
         drawing.finish(axes, [one], panel)
         axes.set_ylim(0.68, 0.87)
         said |= phase_bands.draw(axes, run, one, "sai")
@@ -102,13 +102,13 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def main(out: Path) -> None:
-    run = open_run(out)
+    run = open_results(out)
     with using(Style("screen", 2)):
         save(alignment(run, Style("screen", 2)), ALIGNMENT)
     for one in PICTURES:
         style = Style("screen", one.columns)
         with using(style):
-            figure = entry(one.name).draw(run, Asked(one.runs, one.epochs, one.kind, style=style))
+            figure = figure_spec(one.name).draw(run, FigureOptions(one.runs, one.epochs, one.kind, style=style))
             assert figure is not None
             save(figure, one.path)
 

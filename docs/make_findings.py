@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dsi_cli import Run, open_run, reliability
-from dsi_cli.metrics.differences import Difference, Sides, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli import Results, open_results, reliability
+from dsi_cli.metrics.differences import Difference, PreparedPair, alignment_difference, idm_difference, max_wsi_difference
 from dsi_cli.queries.phases import PARTS
 
 PAGE = Path(__file__).parent / "findings.md"
@@ -48,7 +48,7 @@ class Finding(NamedTuple):
     reading: str
 
 
-def phases(run: Run) -> Finding:
+def phases(run: Results) -> Finding:
     found = [(short, row) for name, short in RUNS.items() for row in phases_of(run, name)]
     shown = [row["phase"] for _, row in found] == ["surge", "refinement", "stabilisation"] * 2
     rows = [(short, row["phase"], f"{row['first_epoch']:.1f}", end_of(row), signed(row["gain"], 3)) for short, row in found]
@@ -63,7 +63,7 @@ def phases(run: Run) -> Finding:
     )
 
 
-def surge(run: Run) -> Finding:
+def surge(run: Results) -> Finding:
     rows = []
     cnn, vit = (next(row for row in phases_of(run, name) if row["phase"] == "surge") for name in RUNS)
     for (name, short), end in zip(RUNS.items(), (cnn, vit), strict=True):
@@ -88,14 +88,17 @@ def surge(run: Run) -> Finding:
     )
 
 
-def refinement(run: Run) -> Finding:
+def refinement(run: Results) -> Finding:
     rows, real = [], []
     for name, short in RUNS.items():
         wsi = curve(run, name, metric="wsi", of="ncsm", variant="max")["value"]
         peak, last = int(wsi.idxmax()), int(wsi.index[-1])
         before, after = (run.csm("ncsm", epoch, run=name).to_numpy() for epoch in (peak, last))
         scsm = run.csm("scsm", run=name).to_numpy()
-        fall, gain = max_wsi_difference(before, after), alignment_difference(Sides(after, scsm), Sides(before, scsm))
+        fall, gain = (
+            max_wsi_difference(before, after),
+            alignment_difference(PreparedPair(after, scsm), PreparedPair(before, scsm)),
+        )
         real.append(rises(fall) and not falls(gain))
         rows.append((short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), told(gain)))
     return Finding(
@@ -109,7 +112,7 @@ def refinement(run: Run) -> Finding:
     )
 
 
-def mistakes(run: Run) -> Finding:
+def mistakes(run: Results) -> Finding:
     rows, real = [], []
     for name, short in RUNS.items():
         last = run.epochs(name)[-1]
@@ -129,7 +132,7 @@ def mistakes(run: Run) -> Finding:
     )
 
 
-def peak(run: Run) -> Finding:
+def peak(run: Results) -> Finding:
     rows, real = [], []
     for name, short in RUNS.items():
         for of, word in (("ncsm", "NIDM"), ("scsm", "WIDM")):
@@ -152,7 +155,7 @@ def peak(run: Run) -> Finding:
     )
 
 
-def ccsm(run: Run) -> Finding:
+def ccsm(run: Results) -> Finding:
     rows, real, is_lower = [], [], []
     for name, short in RUNS.items():
         of_ncsm, of_ccsm = sai_of(run, name)
@@ -161,8 +164,8 @@ def ccsm(run: Run) -> Finding:
             ncsm, scsm = (run.csm(kind, epoch, run=name).to_numpy() for kind in ("ncsm", "scsm"))
             ccsm = run.csm("ccsm", epoch, "test", run=name).to_numpy()
             sure = reliability(run.confusion(epoch, run=name).to_numpy()).value or 1.0
-            above = alignment_difference(Sides(ncsm, scsm), Sides(ccsm, scsm))
-            corrected = alignment_difference(Sides(ncsm, scsm), Sides(ccsm, scsm, sure), "pearson")
+            above = alignment_difference(PreparedPair(ncsm, scsm), PreparedPair(ccsm, scsm))
+            corrected = alignment_difference(PreparedPair(ncsm, scsm), PreparedPair(ccsm, scsm, sure), "pearson")
             real.append((short, rises(above), rises(corrected)))
             pair = [beside_chance(sai.loc[epoch]) for sai in (of_ncsm, of_ccsm)]
             rows.append((short, str(epoch), *pair, told(above), f"{sure:.2f}", told(corrected)))
@@ -191,10 +194,10 @@ def ccsm(run: Run) -> Finding:
     )
 
 
-FINDINGS: tuple[Callable[[Run], Finding], ...] = (phases, surge, refinement, mistakes, peak, ccsm)
+FINDINGS: tuple[Callable[[Results], Finding], ...] = (phases, surge, refinement, mistakes, peak, ccsm)
 
 
-def curve(run: Run, name: str, **where: str) -> Any:
+def curve(run: Results, name: str, **where: str) -> Any:
     """Return a curve's rows by epoch."""
     rows = run.curves[run.curves["run"] == name]
     for column, value in where.items():
@@ -202,19 +205,19 @@ def curve(run: Run, name: str, **where: str) -> Any:
     return rows.set_index("epoch").sort_index()
 
 
-def sai_of(run: Run, name: str) -> list[Any]:
+def sai_of(run: Results, name: str) -> list[Any]:
     return [curve(run, name, metric="sai", of=of, variant="cosine") for of in ("ncsm,scsm", "ccsm-test,scsm")]
 
 
-def idm(run: Run, name: str, of: str) -> Any:
+def idm(run: Results, name: str, of: str) -> Any:
     return curve(run, name, metric="idm", of=of, variant="errors")
 
 
-def mistakes_in(run: Run, name: str, of: str, epoch: int) -> tuple[Any, Any]:
+def mistakes_in(run: Results, name: str, of: str, epoch: int) -> tuple[Any, Any]:
     return run.confusion(epoch, run=name).to_numpy(), run.csm(of, epoch, run=name).to_numpy()
 
 
-def phases_of(run: Run, name: str) -> list[Any]:
+def phases_of(run: Results, name: str) -> list[Any]:
     rows = run.phases[(run.phases["run"] == name) & run.phases["curve"].str.startswith("agreement")]
     return rows[rows["phase"].isin(PARTS)].to_dict("records")
 
@@ -250,7 +253,7 @@ def verdict(real: Real) -> str:
     return "shown" if all(real) else f"shown {sum(real)} times of {len(real)}" if any(real) else "not shown"
 
 
-def page(run: Run) -> str:
+def page(run: Results) -> str:
     """Return the page."""
     found = [finding(run) for finding in FINDINGS]
     lines = [INTRO, "| the paper's finding | in these runs |", "|---|---|"]
@@ -263,4 +266,4 @@ def page(run: Run) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(open_run(sys.argv[1])), encoding="utf-8")
+    PAGE.write_text(page(open_results(sys.argv[1])), encoding="utf-8")

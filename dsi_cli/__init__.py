@@ -2,8 +2,8 @@
 
 The notebook's names, each loaded on first use::
 
-    analyze            checkpoints -> tables in a folder; returns the `Run`
-    open_run           the `Run` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .show_report()
+    analyze            checkpoints -> tables in a folder; returns `Results`
+    open_results       the `Results` of a folder: .curves, .checkpoints, .classes, .csm(...), .sorted(...), .show_report()
     log_curves         the curves of a folder -> TensorBoard, Weights & Biases or MLflow
     read_head          one checkpoint -> its classifier's weight (classes, features), nothing executed
     wordnet_csm        labels -> WordNet's path similarity, a labelled float64 DataFrame
@@ -25,12 +25,11 @@ from dsi_cli.version import __version__
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.api import analyze, log_curves, open_run, read_head, wordnet_csm
+    from dsi_cli.api import Results, analyze, log_curves, open_results, open_run, read_head, wordnet_csm
     from dsi_cli.metrics.alignment import Alignment, alignments, sai
     from dsi_cli.metrics.idm import idm
     from dsi_cli.metrics.split_half import reliability
     from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
-    from dsi_cli.opened import Run
     from dsi_cli.similarity.confusion import confusion_similarity
     from dsi_cli.similarity.templates import template_similarity
     from dsi_cli.similarity.weights import centred_weight_similarity, mean_row_ratio, weight_similarity
@@ -41,7 +40,8 @@ _HOMES = {
     "open_run": "dsi_cli.api",
     "read_head": "dsi_cli.api",
     "wordnet_csm": "dsi_cli.api",
-    "Run": "dsi_cli.opened",
+    "Results": "dsi_cli.api",
+    "open_results": "dsi_cli.api",
     "Options": "dsi_cli.analysis.options",
     "Evaluation": "dsi_cli.analysis.options",
     "weight_similarity": "dsi_cli.similarity.weights",
@@ -63,7 +63,7 @@ __all__ = [
     "Alignment",
     "Evaluation",
     "Options",
-    "Run",
+    "Results",
     "__version__",
     "alignments",
     "analyze",
@@ -75,6 +75,7 @@ __all__ = [
     "mean_row_ratio",
     "mean_wsi",
     "min_wsi",
+    "open_results",
     "open_run",
     "read_head",
     "reliability",

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.opened import Run
+    from dsi_cli.report.notebook_card import ReportFrame
     from dsi_cli.tracking.destinations import Logged
 
 from dsi_cli.engines import DEFAULT as DEFAULT_ENGINE
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, WSI_QUANTILE
 from dsi_cli.remote import local_names, urls
-from dsi_cli.store import layout
+from dsi_cli.store import layout, results
 
 _Path = str | PathLike[str]
 
@@ -58,8 +58,8 @@ def analyze(
     gpus_per_task: float = 0.0,
     report: bool = True,
     log_to: Iterable[str] = (),
-) -> Run:
-    """Analyse checkpoints as ``dsi analyze`` does, and return the `Run` of the output folder.
+) -> Results:
+    """Analyse checkpoints as ``dsi analyze`` does, and return the `Results` of the output folder.
 
     Parameters
     ----------
@@ -106,8 +106,7 @@ def analyze(
     """
     from dsi_cli.analysis import analyze, earlier_settings, report_file, track
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import Chosen
-    from dsi_cli.opened import Run
+    from dsi_cli.engines import EngineOptions
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
@@ -135,24 +134,66 @@ def analyze(
         memory=memory,
         log=None if log is None else str(log),
         evaluation=replace(evaluation, predictions=settings.predictions_file),
-        engine=Chosen(engine, address, gpus_per_task),
+        engine=EngineOptions(engine, address, gpus_per_task),
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
     with _elsewhere(out, options, writes=True) as (folder, options, kept):
         summary = analyze.analyze(paths, folder, options)
         if report:
-            report_file.add(summary)
-        track.add(summary, trackers)
+            report_file.add_report(summary)
+        track.track_summary(summary, trackers)
     for problem in summary.problems:
         warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
-    return Run(folder, kept)
+    return Results(folder, kept)
+
+
+class Results(results.Results):
+    """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
+
+    ``results["cifar100-cnn"]`` is one of its training runs, with the same attributes and methods. Iterating over the
+    results gives the names of the runs. A notebook shows each run with its best epochs, its phases and its warnings.
+
+    Parameters
+    ----------
+    out : path of the folder
+    only : the name of the only run to show; all runs if None
+
+    Raises
+    ------
+    UsageError
+        The folder does not exist or is not a results folder, or it has no run of the name ``only``.
+    """
+
+    # What a notebook shows is made by `report`, which reads the store's `Results`: the store cannot import it.
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the runs with their best epochs, phases and warnings."""
+        from dsi_cli.report.notebook_card import card
+
+        return card(self)
+
+    def show_report(self, height: int = 900) -> ReportFrame:
+        """Return the HTML report in a frame, for the last line of a notebook's cell.
+
+        Parameters
+        ----------
+        height : of the frame, in pixels
+
+        Raises
+        ------
+        UsageError
+            The folder has no report yet.
+        """
+        from dsi_cli.report.notebook_card import report_frame
+
+        return report_frame(self, height)
 
 
 @contextmanager
 def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
     """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
     from dsi_cli.remote.download import TemporaryFolder
-    from dsi_cli.store.remote_output import Mirror
+    from dsi_cli.store.remote_output import RemoteOutput
 
     kept = TemporaryFolder()
     folder = kept.path
@@ -161,7 +202,7 @@ def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterato
         if urls.scheme_of(out) is None:
             yield Path(urls.local_path(out)), options, kept
             return
-        mirror = Mirror(fspath(out), folder)
+        mirror = RemoteOutput(fspath(out), folder)
         if writes:
             stack.enter_context(mirror.writing())
         yield mirror.path, options, kept
@@ -171,12 +212,12 @@ def _fetched(options: Options, folder: Path) -> Options:
     from dsi_cli.remote import download
 
     def here(text: str | None, to: Path = folder) -> str | None:
-        return None if text is None else download.here(text, to)
+        return None if text is None else download.localize(text, to)
 
     said = options.evaluation
     test, train = (here(spec, download.cache()) for spec in (said.test, said.train))
     said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
-    references = tuple(download.here(one, folder) for one in options.references)
+    references = tuple(download.localize(one, folder) for one in options.references)
     return replace(
         options,
         labels=here(options.labels),
@@ -211,12 +252,12 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     from dsi_cli.tracking.destinations import destinations
 
     with _elsewhere(out, Options()) as (folder, _, _kept):
-        (logged,) = track.send(folder, destinations([log_to]), run)
+        (logged,) = track.send_curves(folder, destinations([log_to]), run)
     return logged
 
 
-def open_run(out: _Path = layout.DEFAULT) -> Run:
-    """Return the `Run` of a folder that ``dsi analyze`` wrote; the checkpoints are not needed for it.
+def open_results(out: _Path = layout.DEFAULT) -> Results:
+    """Return the `Results` of a folder that ``dsi analyze`` wrote; the checkpoints are not needed for it.
 
     Parameters
     ----------
@@ -228,12 +269,14 @@ def open_run(out: _Path = layout.DEFAULT) -> Run:
         The folder is not there, or is no output.
     """
     from dsi_cli.analysis.options import Options
-    from dsi_cli.opened import Run
 
     if urls.scheme_of(out) is None:
-        return Run(urls.local_path(out))
+        return Results(urls.local_path(out))
     with _elsewhere(out, Options()) as (folder, _, kept):
-        return Run(folder, kept)
+        return Results(folder, kept)
+
+
+open_run = open_results
 
 
 def read_head(
@@ -259,7 +302,7 @@ def read_head(
     found = [one for run in discovery.discover([checkpoint]) for one in run.checkpoints]
     if len(found) != 1:
         raise UsageError(f"{checkpoint} holds {len(found)} checkpoints: read_head wants one")
-    scanned = scan.scan(found[0], scan.Choice(head, ema, keep_extra_classes), with_fingerprint=False)
+    scanned = scan.scan_checkpoint(found[0], scan.HeadOptions(head, ema, keep_extra_classes), with_fingerprint=False)
     if scanned.weight is None:
         raise CheckpointError(f"{checkpoint}: {scanned.record.reason}")
     return scanned.weight
@@ -300,7 +343,7 @@ def wordnet_csm(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     of = load_wordnet(pos, wordnet)
-    (opened,) = references.open_all([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
-    one = wordnet_matrix.of(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
+    (opened,) = references.open_references([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
+    one = wordnet_matrix.resolve_label_list(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
     names = pd.Index(one.labels.names if one.labels else (), name="class")
     return pd.DataFrame(opened.similarity(one), index=names, columns=names)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from dsi_cli.checkpoints import state_dict
-from dsi_cli.checkpoints.discovery import Found, discover
+from dsi_cli.checkpoints.discovery import CheckpointFile, discover
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED
-from dsi_cli.checkpoints.scan import Choice, Scanned, list_tensors, read_metadata, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, list_tensors, read_metadata, require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError
 
 Reader = Callable[[Path, bool, int], str]
@@ -34,13 +34,13 @@ def read(path: Path, is_folder: bool, turn: int) -> str:
     return OK if OK in statuses else statuses[0] if statuses else NOTHING
 
 
-def _scanned(found: Found) -> str:
-    answer = scan(found)
+def _scanned(found: CheckpointFile) -> str:
+    answer = scan_checkpoint(found)
     require_usable(answer)
     return answer.record.status
 
 
-def require_usable(answer: Scanned) -> None:
+def require_usable(answer: ScanResult) -> None:
     """Raise `WrongAnswerError` if a record could not be stored or computed with; MemoryError if it stands for one."""
     record, weight = answer.record, answer.weight
     if record.reason and record.reason.endswith("(MemoryError)"):
@@ -66,24 +66,24 @@ def _require_storable(name: str, value: object) -> None:
         raise WrongAnswerError(f"{name} has more than 64 bits")
 
 
-def _nothing_more(found: Found) -> None:
+def _nothing_more(found: CheckpointFile) -> None:
     """Only the scan itself."""
 
 
-def _tensors(found: Found) -> None:
+def _tensors(found: CheckpointFile) -> None:
     try:
         list_tensors(found.path)
     except CheckpointError:
         return
 
 
-def _metadata(found: Found) -> None:
+def _metadata(found: CheckpointFile) -> None:
     read_metadata(found)
 
 
-def _weights(found: Found) -> None:
+def _weights(found: CheckpointFile) -> None:
     try:
-        state_dict.read(found, Choice())
+        state_dict.read(found, HeadOptions())
     except CheckpointError:
         return
 

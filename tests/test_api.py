@@ -23,7 +23,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 
 @pytest.fixture(scope="module")
 def run(analysed):
-    return dsi_cli.open_run(analysed.out)
+    return dsi_cli.open_results(analysed.out)
 
 
 def test_all_names_are_there_and_nothing_else():
@@ -38,7 +38,7 @@ def test_a_run_says_what_it_holds(run, analysed):
     assert run.names == list(RUNS)
     assert run.epochs("collapsed") == list(range(16))
     inner = ", ".join(f"{name} ({len(run.epochs(name))} epochs)" for name in RUNS)
-    assert repr(run) == f"Run({str(analysed.out)!r}: {inner})"
+    assert repr(run) == f"Results({str(analysed.out)!r}: {inner})"
 
 
 def test_tables_are_frames_with_whole_numbers_whole(run):
@@ -96,11 +96,11 @@ def test_what_is_not_there_is_said_with_what_is(run, analysed, tmp_path):
             "no ncsm of epoch 31 in run 'cifar100-vit': its epochs are 0, 1, ... 30, its matrices ccsm-test, ncsm",
         ),
         (
-            lambda: dsi_cli.open_run(tmp_path / "x"),
+            lambda: dsi_cli.open_results(tmp_path / "x"),
             f"no output folder {tmp_path}/x: run `dsi analyze CHECKPOINTS -o {tmp_path}/x` first",
         ),
         (
-            lambda: dsi_cli.open_run(tmp_path),
+            lambda: dsi_cli.open_results(tmp_path),
             f"{tmp_path} holds no checkpoints.parquet: it is no output of dsi analyze; expected the folder that its -o named",
         ),
     ):
@@ -225,3 +225,16 @@ def test_a_report_or_tracker_that_fails_is_a_warning_and_the_run_is_returned(mak
     assert f"{out}/report.html could not be written" in report
     assert f"{tmp_path}/file/logs" in tracker
     assert list((tmp_path / "logs").rglob("events.out.tfevents.*")), "the second tracker has the curves"
+
+
+def test_one_run_of_the_results_has_the_same_attributes(analysed):
+    results = dsi_cli.open_results(analysed.out)
+    name = results.names[-1]
+    one = results[name]
+    assert (list(results), list(one)) == (results.names, [name])
+    pd.testing.assert_frame_equal(one.curves, results.curves[results.curves["run"] == name].reset_index(drop=True))
+    pd.testing.assert_frame_equal(one.csm("ncsm"), results.csm("ncsm", run=name))
+    assert set(one.checkpoints["run"]) == set(one.phases["run"]) == {name}
+    with pytest.raises(UsageError, match="no run 'gone'"):
+        results["gone"]
+    assert dsi_cli.open_run is dsi_cli.open_results

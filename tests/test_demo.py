@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 from safetensors.numpy import load_file
 
 from dsi_cli.demo import runs_folder
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -46,12 +46,12 @@ def test_the_demo_shows_the_papers_finding(shown):
     surge = "half of its highest alignment with WordNet (excess over chance) is reached at epoch"
     assert lines[-2:] == [f"cifar100-cnn: {surge} 1", f"cifar100-vit: {surge} 2"]
     assert "tables: dsi-demo (curves.parquet, checkpoints.parquet, classes.parquet, csms/, confusions/)" in lines
-    assert "notebook: from dsi_cli import open_run; run = open_run('dsi-demo'); run.curves" in lines
+    assert "notebook: from dsi_cli import open_results; results = open_results('dsi-demo'); results.curves" in lines
 
 
 def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):
     """The heads are the same; only what the files hold beside them differs."""
-    demo = Run(shown[1])
+    demo = Results(shown[1])
     assert demo.names == list(DEMO)
     expected = analysed.run.curves.query("run in @DEMO").reset_index(drop=True)
     assert_frame_equal(demo.curves, expected)
@@ -61,7 +61,7 @@ def test_the_demo_gives_the_numbers_of_whole_checkpoints(shown, analysed):
 
 def test_the_page_of_findings_is_what_its_script_writes(shown):
     made = runpy.run_path(str(ROOT / "docs/make_findings.py"))
-    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](Run(shown[1])), "make findings"
+    assert made["PAGE"].read_text(encoding="utf-8") == made["page"](Results(shown[1])), "make findings"
 
 
 @pytest.mark.slow
@@ -117,10 +117,10 @@ def test_the_demo_needs_no_network(tmp_path):
         "import socket, sys\n"
         "def refuse(*_): raise AssertionError('the network was asked for')\n"
         "socket.socket.connect = refuse\n"
-        "from dsi_cli.cli.app import run_safely\n"
+        "from dsi_cli.cli.app import main_with_exit_code\n"
         "from dsi_cli.demo import runs_folder\n"
         "with runs_folder() as folder:\n"
-        "    sys.exit(run_safely(['analyze', str(folder), '-o', sys.argv[1], '--epochs', '0', '-q', '--draws', '0']))\n"
+        "    sys.exit(main_with_exit_code(['analyze', str(folder), '-o', sys.argv[1], '--epochs', '0', '-q', '--draws', '0']))\n"
     )
     ended = subprocess.run([sys.executable, "-c", code, tmp_path / "out"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, "")

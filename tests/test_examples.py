@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from dsi_cli.labels.presets import load_preset
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -76,7 +76,7 @@ def test_from_images_to_an_analysis(data, tmp_path, dsi_process):
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.splitlines()[-1] == f"next: dsi analyze {runs / model}"
     assert dsi_process("analyze", runs, "-o", tmp_path / "out", "--draws", 0, "--measure", "cosine").code == 0
-    run = Run(tmp_path / "out")
+    run = Results(tmp_path / "out")
     assert run.names == ["cnn", "vit"]
     for model, epochs in EPOCHS.items():
         assert run.epochs(model) == list(range(epochs + 1))

@@ -11,8 +11,8 @@ import pytest
 HEAVY = ("torch", "torchvision", "timm", "nltk", "matplotlib", "ray")
 REPORT = """
 import json, sys
-from dsi_cli.cli.app import run_safely
-code = run_safely(sys.argv[2:])
+from dsi_cli.cli.app import main_with_exit_code
+code = main_with_exit_code(sys.argv[2:])
 with open(sys.argv[1], "w") as file:
     json.dump([code, sorted(sys.modules)], file)
 """

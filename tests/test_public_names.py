@@ -61,4 +61,4 @@ def test_the_page_of_the_api_has_every_public_name():
     shown = re.findall(r"^::: (\S+)", page, re.MULTILINE)
     for name, one in NAMES.items():
         home = one.__module__
-        assert home in shown or f"{home}.{name}" in shown, name
+        assert home in shown or f"{home}.{one.__name__}" in shown, name

@@ -21,27 +21,27 @@ import pyarrow as pa
 
 from dsi_cli.analysis import earlier_settings, memory_plan
 from dsi_cli.analysis.classifiers import run_state
-from dsi_cli.analysis.classifiers.large_heads import Heads
-from dsi_cli.analysis.classifiers.run_state import Matrices, RunState, Stored
+from dsi_cli.analysis.classifiers.large_heads import LargeHeads
+from dsi_cli.analysis.classifiers.run_state import MatrixWriter, RunState, StoredMatrices
 from dsi_cli.analysis.evaluation import collect
-from dsi_cli.analysis.evaluation.collect import Answering
-from dsi_cli.analysis.evaluation.stored import Stored as StoredAnswer
+from dsi_cli.analysis.evaluation.collect import RunEvaluations
+from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options, epoch_filter
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, mapping_file, references, wordnet_matrix
-from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.analysis.semantics.hierarchy import Tree
-from dsi_cli.analysis.semantics.prepared import Semantics
-from dsi_cli.analysis.semantics.references import Opened
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
+from dsi_cli.analysis.semantics.prepared import RunReferences
+from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
-from dsi_cli.analysis.tables.top_tables import TopTables
+from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints import training_logs
-from dsi_cli.checkpoints.discovery import Found, discover, ignored_files, printable
-from dsi_cli.checkpoints.epochs import ORDER, natural
+from dsi_cli.checkpoints.discovery import CheckpointFile, discover, ignored_files, printable
+from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
-from dsi_cli.engines import Engine, local, opened
+from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.remote import urls
@@ -98,28 +98,28 @@ def analyze(
         for state in states:
             state.joins = earlier_settings.joins(options, recorded, _runs_in(folders, state))
         of, tree = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
-        sources = references.open_all(options.references, tree, of)
-        tables = TopTables(Path(out), options, sources, tree)
+        sources = references.open_references(options.references, tree, of)
+        tables = ResultTables(Path(out), options, sources, tree)
         inputs = collect.open_inputs(Path(out), options, say, tell)
         named_log = None if options.log is None else training_logs.named_log(Path(options.log))
-        engine = stack.enter_context(opened(options.engine))
+        engine = stack.enter_context(open_engine(options.engine))
         states = _scan(Path(out), states, tables.folders, options, engine, progress)
         for state in states:
             state.joins = earlier_settings.joins(options, recorded, [state.run.name])
         tables.begin({state.run.name for state in states})
         trainers_logs = logs_of(states, named_log)
-        settle_all(states, trainers_logs, epoch_filter(options.epochs))
+        resolve_all_duplicates(states, trainers_logs, epoch_filter(options.epochs))
         if options.labels is not None:
             listed = label_files.read(options.labels)
             run_state.fail_other_networks([one for one in states if not one.joins], len(listed.names), listed.source)
-        missing = run_state.why_nothing_usable(states)
+        missing = run_state.reason_nothing_usable(states)
         if missing is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
             raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
         labellings, warnings = _label(states, options, inputs.class_names, of, tree)
-        references.check(sources, labellings.values())
-        counter = collect.Counter(tell)
+        references.check_references(sources, labellings.values())
+        counter = collect.ImageProgress(tell)
         answers = collect.prepare(Path(out), states, labellings, options, inputs, counter)
         answers.make(states, counter, engine)
         warnings += answers.warnings
@@ -139,11 +139,11 @@ def _runs_in(folders: dict[str, str], state: RunState) -> list[str]:
 def _compare(
     out: Path,
     states: list[RunState],
-    labellings: dict[str, Labelling],
-    trainers_logs: dict[str, training_logs.Log | None],
-    tables: TopTables,
+    labellings: dict[str, ClassLabels],
+    trainers_logs: dict[str, training_logs.TrainingLog | None],
+    tables: ResultTables,
     options: Options,
-    answers: Answering,
+    answers: RunEvaluations,
     engine: Engine,
     progress: Callable[[Progress], None],
 ) -> list[str]:
@@ -165,7 +165,9 @@ def _compare(
     return _said_once(at_epochs)
 
 
-def logs_of(states: Sequence[RunState], named: training_logs.Log | None = None) -> dict[str, training_logs.Log | None]:
+def logs_of(
+    states: Sequence[RunState], named: training_logs.TrainingLog | None = None
+) -> dict[str, training_logs.TrainingLog | None]:
     """Return the log of each run: the named one, else the one that lies beside its checkpoints.
 
     A log in the folder above counts only if a single folder with checkpoints lies in that. A log beside the checkpoints of
@@ -177,19 +179,21 @@ def logs_of(states: Sequence[RunState], named: training_logs.Log | None = None) 
     found = {}
     for state in states:
         folder = state.run.folder
-        steps = sorted({one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural(s.name))
+        steps = sorted(
+            {one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural_key(s.name)
+        )
         above = [folder.parent] if parents[folder.parent] == 1 else []
         found[state.run.name] = None if state.run.is_part else training_logs.find_log([folder, *above, *steps[-1:]])
     return found
 
 
-def settle_all(
-    states: Sequence[RunState], trainers_logs: dict[str, training_logs.Log | None], chosen: range | None
+def resolve_all_duplicates(
+    states: Sequence[RunState], trainers_logs: dict[str, training_logs.TrainingLog | None], chosen: range | None
 ) -> None:
     """Settle each run's epochs and duplicates; a run that is only ordered loses its log, whose rows are those of epochs."""
     for state in states:
         log = trainers_logs[state.run.name]
-        run_state.settle(state, chosen, log is not None and log.begins_before_training)
+        run_state.resolve_run_duplicates(state, chosen, log is not None and log.begins_before_training)
         if any(record.epoch_source == ORDER for record in state.usable):
             trainers_logs[state.run.name] = None
 
@@ -234,7 +238,7 @@ def _scan(
         known = run_state.known_records(out, dict.fromkeys([state.run.name, *there]), options.shaping_matrices)
         headless = bool(options.evaluation.data) and options.evaluation.templates
         known_classes = None if state.joins else classes
-        scanner = run_state.Scanner(
+        scanner = run_state.CheckpointScanner(
             options.choice, known_classes, may_lack_head=headless, names_machine=engine.is_elsewhere
         ).for_run(state.run)
         for _ in run_state.scan_run(state, known, scanner, chosen, engine):
@@ -245,10 +249,10 @@ def _scan(
 
 
 def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: WordNet, tree: Tree | None
-) -> tuple[dict[str, Labelling], list[str]]:
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: WordNet, tree: OpenedTaxonomy | None
+) -> tuple[dict[str, ClassLabels], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
-    found: dict[str, Labelling] = {}
+    found: dict[str, ClassLabels] = {}
     warnings: list[str] = []
     for state in states:
         usable = {record.path for record in state.usable}
@@ -256,7 +260,7 @@ def _label(
         readable = [one for one in state.run.checkpoints if one.shown in usable]
         asked = None if classes == 0 else _asked(state, options, readable, classes)
         labels, told = (
-            class_labels.labels_of(state.run, asked, readable, classes, of_data or state.names)
+            class_labels.find_labels(state.run, asked, readable, classes, of_data or state.names)
             if classes != 0
             else (None, [])
         )
@@ -269,18 +273,18 @@ def _label(
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            class_labels.label(labels, mapping_file.chosen_or_none(mapping, labels, of), of, tree)
+            class_labels.resolve_labels(labels, mapping_file.mapping_or_none(mapping, labels, of), of, tree)
             if labels
             else class_labels.without_labels(classes or 0, of, tree)
         )
     return found, warnings
 
 
-def _asked(state: RunState, options: Options, readable: Sequence[Found], classes: int | None) -> str | None:
+def _asked(state: RunState, options: Options, readable: Sequence[CheckpointFile], classes: int | None) -> str | None:
     """Return the labels that a run is to have; of one that joins others only if it has none of its own, and as many classes."""
     if not state.joins or options.labels is None:
         return options.labels
-    own, _ = class_labels.labels_of(state.run, None, readable, classes)
+    own, _ = class_labels.find_labels(state.run, None, readable, classes)
     state.joins = own is not None or len(label_files.read(options.labels).names) != classes
     return None if state.joins else options.labels
 
@@ -300,11 +304,11 @@ def _left_out(state: RunState) -> Iterator[str]:
 def _epochs(
     out: Path,
     state: RunState,
-    one: Labelling,
-    trainers_logs: dict[str, training_logs.Log | None],
-    tables: TopTables,
+    one: ClassLabels,
+    trainers_logs: dict[str, training_logs.TrainingLog | None],
+    tables: ResultTables,
     options: Options,
-    answers: Answering,
+    answers: RunEvaluations,
     engine: Engine,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
@@ -333,7 +337,7 @@ def _epochs(
 class _Work(NamedTuple):
     """How the epochs of a run are computed."""
 
-    matrices: Matrices
+    matrices: MatrixWriter
     with_rows: Callable[[_Job], _Job]
     each: Callable[..., Iterator[_Job]]
     """How epochs are gone through, as `map`."""
@@ -359,17 +363,19 @@ def _computed(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
     yield from drawn
 
 
-def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options: Options, engine: Engine) -> _Work:
+def _work(out: Path, state: RunState, one: ClassLabels, tables: ResultTables, options: Options, engine: Engine) -> _Work:
     """Return how a run's epochs are computed, after writing what its references are."""
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
-    how = memory_plan.of(one.classes, options)
-    semantics = Semantics(one, [opened.of(one, by_rows=how.is_vast) for opened in tables.references])
+    how = memory_plan.make_plan(one.classes, options)
+    semantics = RunReferences(one, [opened.of(one, by_rows=how.is_vast) for opened in tables.references])
     state.no_reference = semantics.references[0].missing
     if not how.is_vast:
         _write_references(out, one, semantics, tables.references)
     if how.walk is not None:
-        by_rows = curves.ByRows(how.walk, layout.scratch(out), how.is_vast)
-        matrices = Heads(out, state, kinds, options, how.walk) if how.is_vast else Matrices(out, state, kinds, options)
+        by_rows = curves.BlockwiseContext(how.walk, layout.temporary_folder(out), how.is_vast)
+        matrices = (
+            LargeHeads(out, state, kinds, options, how.walk) if how.is_vast else MatrixWriter(out, state, kinds, options)
+        )
         return _Work(matrices, partial(_with_rows, semantics=semantics, options=options, by_rows=by_rows), map)
     semantics.prepare()
     each = (
@@ -378,10 +384,10 @@ def _work(out: Path, state: RunState, one: Labelling, tables: TopTables, options
         else partial(local.map_in_order, workers=how.threads)
     )
     with_rows = partial(_with_rows, semantics=semantics, options=options, by_rows=None)
-    return _Work(Matrices(out, state, kinds, options), with_rows, each, is_whole=True)
+    return _Work(MatrixWriter(out, state, kinds, options), with_rows, each, is_whole=True)
 
 
-def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: Sequence[Opened]) -> None:
+def _write_references(out: Path, one: ClassLabels, semantics: RunReferences, opened: Sequence[ReferenceSource]) -> None:
     """Write the reference matrices that the output lacks; not those that know none of the classes."""
     for source, prepared in zip(opened, semantics.references, strict=True):
         if one.labels is None or not len(prepared.csm.classes):
@@ -390,7 +396,7 @@ def _write_references(out: Path, one: Labelling, semantics: Semantics, opened: S
         described = source.described | {"mapping": one.meaning_id}
         if parquet.options_of(path) != described:
             table = wordnet_matrix.table_of(one, prepared.csm.matrix, prepared.name)
-            parquet.write(table, path, described, layout.scratch(out))
+            parquet.write(table, path, described, layout.temporary_folder(out))
 
 
 class _Job(NamedTuple):
@@ -398,8 +404,8 @@ class _Job(NamedTuple):
 
     record: Record
     rows: list[curves.Row]
-    stored: Stored
-    answers: list[StoredAnswer]
+    stored: StoredMatrices
+    answers: list[StoredEvaluation]
     samples: dict[str, list[int]]
     """How many samples each class has, by split."""
     by_class: pa.Table | None = None
@@ -413,7 +419,7 @@ class _Job(NamedTuple):
         return not (self.stored.by_kind or self.stored.weight is not None or self.answers)
 
 
-def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers: Answering) -> _Job:
+def _job(record: Record, one: ClassLabels, tables: ResultTables, work: _Work, answers: RunEvaluations) -> _Job:
     rows = tables.still_holding(record, one, answers.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
@@ -427,16 +433,16 @@ def _job(record: Record, one: Labelling, tables: TopTables, work: _Work, answers
     return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
 
 
-def _with_rows(job: _Job, semantics: Semantics, options: Options, by_rows: curves.ByRows | None) -> _Job:
+def _with_rows(job: _Job, semantics: RunReferences, options: Options, by_rows: curves.BlockwiseContext | None) -> _Job:
     """Return a job with the rows of its matrices and counts, where they were not known already."""
     if by_rows is not None:
         by_rows.scratch.mkdir(parents=True, exist_ok=True)
-    found = curves.matrices(job.stored, job.answers, options, by_rows)
-    rows, table = curves.rows_of(found, job.answers, job.record, semantics, options, by_rows)
+    found = curves.epoch_matrices(job.stored, job.answers, options, by_rows)
+    rows, table = curves.curve_rows(found, job.answers, job.record, semantics, options, by_rows)
     if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
     done = replace(job.stored, by_kind={}, weight=None, surveys={})
-    return job._replace(rows=job.rows + rows, by_class=table or class_alignment.nothing(), answers=[], stored=done)
+    return job._replace(rows=job.rows + rows, by_class=table or class_alignment.empty_table(), answers=[], stored=done)
 
 
 def _without_rows(job: _Job, reason: str) -> _Job:
@@ -454,7 +460,7 @@ def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) ->
     )
 
 
-def _zero_rows(state: RunState, one: Labelling, zero: list[int]) -> str | None:
+def _zero_rows(state: RunState, one: ClassLabels, zero: list[int]) -> str | None:
     """Return the warning about classes whose weights are zero at some epoch, None where there are none."""
     if not zero:
         return None

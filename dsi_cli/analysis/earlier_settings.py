@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.analysis.options import Options
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.remote import download, local_names, urls
@@ -60,7 +60,7 @@ class Settings:
     def options(self) -> dict[str, Any]:
         """Return these settings as arguments of `Options`."""
         texts = {name: _unless_none(getattr(self, name)) for name in ("labels", "mapping", "taxonomy", "wordnet", "head")}
-        choice = Choice(texts.pop("head"), bool(self.ema), bool(self.keep_extra))
+        choice = HeadOptions(texts.pop("head"), bool(self.ema), bool(self.keep_extra))
         asked = frozenset(name for name in FLAGS if getattr(self, name) is not None)
         references = self.references or DEFAULT_REFERENCES
         return texts | {"references": references, "pos": self.pos or "noun", "choice": choice, "asked": asked}
@@ -204,7 +204,7 @@ def _here(name: str, value: Any) -> Any:
     before = next((kind for kind in _COUNTS if value.startswith(kind)), "")
     rest = value.removeprefix(before)
     if urls.scheme_of(rest):
-        return before + download.here(rest, download.cache())
+        return before + download.localize(rest, download.cache())
     if Path(rest).is_absolute() and not _exists(Path(rest)):
         flag = FLAGS.get(name, "--reference")
         without = f", or {flag} {NONE} to go without" if name in ("labels", "mapping", "taxonomy") else ""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.engines import Chosen
+from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.engines import EngineOptions
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
 
@@ -108,7 +108,7 @@ class Options:
     """A file that says what classes mean; it comes before everything else."""
     epochs: str | None = None
     """``first:last:step``, both ends included where they exist; any part may be left out."""
-    choice: Choice = field(default_factory=Choice)
+    choice: HeadOptions = field(default_factory=HeadOptions)
     centred: bool = False
     """Also the NCSM without the mean weight row."""
     references: tuple[str, ...] = DEFAULT_REFERENCES
@@ -130,7 +130,7 @@ class Options:
     log: str | None = None
     """The training log of all runs; None for what lies beside each of them."""
     evaluation: Evaluation = field(default_factory=Evaluation)
-    engine: Chosen = field(default_factory=Chosen)
+    engine: EngineOptions = field(default_factory=EngineOptions)
     """What does the work; it shapes nothing."""
     asked: frozenset[str] | None = None
     """The names of the settings given in this call. Other settings are taken from earlier calls; None: they are not.

@@ -16,7 +16,7 @@ from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.report import html, page_data
 from dsi_cli.store import atomic_write, layout, lock
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import TABLES
 from dsi_cli.version import __version__
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Tell = Callable[[str, int, int], None]
-PACE = 9
+IDLE_FACTOR = 9
 """While training still writes: how many times as long as a report took passes before the next."""
 
 
-def write(out: Path, file: Path | None = None, progress: Tell = lambda *_: None) -> Path:
+def write_report(out: Path, file: Path | None = None, progress: Tell = lambda *_: None) -> Path:
     """Write the report of an output and return its path; nothing is done where it is there and the tables are the same.
 
     Parameters
@@ -54,20 +54,20 @@ def write(out: Path, file: Path | None = None, progress: Tell = lambda *_: None)
     if file is not None:
         return _written(out, file, file.parent, progress)
     with lock.exclusive(out):
-        return _written(out, layout.report_path(out), layout.scratch(out), progress)
+        return _written(out, layout.report_path(out), layout.temporary_folder(out), progress)
 
 
-def add(summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
+def add_report(summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
     """Write the report of an analysis, and note in its summary where it is, or why it could not be written."""
     try:
-        path = write(Path(summary.out), progress=lambda *told: progress(Progress(*told)))
+        path = write_report(Path(summary.out), progress=lambda *told: progress(Progress(*told)))
     except OutputError as error:
         summary.report, summary.report_problem = None, str(error)
     else:
         summary.report, summary.report_problem = printable(str(path)), None
 
 
-class Paced:
+class ThrottledReport:
     """Writes the report of one analysis after another, but spends no more than a tenth of the time on it.
 
     Parameters
@@ -80,13 +80,13 @@ class Paced:
         self._next: float | None = None
 
     def add(self, summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
-        """Do as `add`, unless the last report was written too short a time ago."""
+        """Do as `add_report`, unless the last report was written too short a time ago."""
         began = self._clock()
         if self._next is not None and began < self._next:
             return
-        add(summary, progress)
+        add_report(summary, progress)
         ended = self._clock()
-        self._next = ended + PACE * (ended - began)
+        self._next = ended + IDLE_FACTOR * (ended - began)
 
 
 def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
@@ -94,10 +94,10 @@ def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
     if digest == digest_in(file):
         _log.debug("%s is up to date", file)
         return file
-    run = Run(out)
-    found = page_data.of_output(run, _open_image, lambda done, total: progress(STAGE, done, total))
+    run = Results(out)
+    found = page_data.page_data(run, _open_image, lambda done, total: progress(STAGE, done, total))
     page = html.render(found, out.resolve().name, digest)
-    atomic_write.write(file, page.encode(), scratch)
+    atomic_write.write_atomically(file, page.encode(), scratch)
     _log.debug("%s: %d characters", file, len(page))
     return file
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from os import PathLike
 
-from dsi_cli.analysis.analyze import logs_of, no_checkpoints, settle_all
+from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
 from dsi_cli.analysis.classifiers import run_state
-from dsi_cli.analysis.classifiers.run_state import Known, RunState
-from dsi_cli.checkpoints.discovery import Run, discover
+from dsi_cli.analysis.classifiers.run_state import KnownCheckpoint, RunState
+from dsi_cli.checkpoints.discovery import TrainingRun, discover
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.engines import Chosen, opened
+from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
 
@@ -21,10 +21,10 @@ _NO_EPOCHS = range(0)
 
 def scan_paths(
     paths: Sequence[str | PathLike[str]],
-    choice: Choice,
+    choice: HeadOptions,
     labels: str | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> list[tuple[Run, list[Record]]]:
+) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the runs under the paths, each with the records of its checkpoints, as an analysis would find them.
 
     Parameters
@@ -47,16 +47,16 @@ def scan_paths(
     total, done = sum(len(run.checkpoints) for run in runs), 0
     listed = None if labels is None else files.read(labels)
     states: list[RunState] = []
-    with opened(Chosen()) as engine:
+    with open_engine(EngineOptions()) as engine:
         for run in runs:
             state = RunState(run)
             given = None if listed is None else len(listed.names)
-            scanner = run_state.Scanner(choice, given).for_run(run)
-            for _ in run_state.scan_run(state, Known(), scanner, _NO_EPOCHS, engine):
+            scanner = run_state.CheckpointScanner(choice, given).for_run(run)
+            for _ in run_state.scan_run(state, KnownCheckpoint(), scanner, _NO_EPOCHS, engine):
                 done += 1
                 progress(done, total)
-            states += run_state.split(state, Known())
-    settle_all(states, logs_of(states), None)
+            states += run_state.split(state, KnownCheckpoint())
+    resolve_all_duplicates(states, logs_of(states), None)
     if listed is not None:
         run_state.fail_other_networks(states, len(listed.names), listed.source)
         for state in states:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dsi_cli.analysis.classifiers.run_state import RunState
-from dsi_cli.analysis.evaluation.collect import Answering
-from dsi_cli.analysis.semantics.class_labels import Labelling
+from dsi_cli.analysis.evaluation.collect import RunEvaluations
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import FAILED, PENDING
-from dsi_cli.checkpoints.training_logs import Log
+from dsi_cli.checkpoints.training_logs import TrainingLog
 from dsi_cli.errors import DONE, OUTPUT, PARTIAL
 from dsi_cli.tracking.destinations import Logged
 
@@ -106,7 +106,9 @@ class Summary:
         return PARTIAL if any(run.statuses.get(FAILED) or run.unanswered for run in self.runs) else DONE
 
 
-def summarise(state: RunState, one: Labelling, log: Log | None, answers: Answering, references: list[str]) -> RunSummary:
+def summarise(
+    state: RunState, one: ClassLabels, log: TrainingLog | None, answers: RunEvaluations, references: list[str]
+) -> RunSummary:
     """Return the summary of a run that was analysed."""
     usable = state.usable
     return RunSummary(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from dsi_cli.analysis.summary import Summary
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.tracking import points
 from dsi_cli.tracking.destinations import Destination, Logged
 
 
-def send(out: Path, where: Iterable[Destination], run: str | None = None) -> Iterator[Logged]:
+def send_curves(out: Path, where: Iterable[Destination], run: str | None = None) -> Iterator[Logged]:
     """Log the curves of an output to one tracker after another, and yield what was logged.
 
     Parameters
@@ -28,15 +28,15 @@ def send(out: Path, where: Iterable[Destination], run: str | None = None) -> Ite
     OutputError
         A table cannot be read, or a tracker could not be written to.
     """
-    found = points.of_output(Run(out), run)
+    found = points.points_of_results(Results(out), run)
     for one in where:
         yield one.send(found)
 
 
-def add(summary: Summary, where: Iterable[Destination]) -> None:
+def track_summary(summary: Summary, where: Iterable[Destination]) -> None:
     """Log the curves of an analysis, and note in its summary where they are, or why they are not."""
     for one in where:
         try:
-            summary.logged += send(Path(summary.out), [one])
+            summary.logged += send_curves(Path(summary.out), [one])
         except (OutputError, UsageError) as error:
             summary.logging_problems.append(str(error))

@@ -35,7 +35,7 @@ Analyse = Callable[[Sequence[Given]], Summary]
 """Takes those of the paths that are there and brings the output up to date: `dsi_cli.analysis.analyze.analyze`."""
 
 
-class Waiting(NamedTuple):
+class WaitingEvent(NamedTuple):
     """Nothing can be analysed yet; said once for each reason."""
 
     reason: str
@@ -43,7 +43,7 @@ class Waiting(NamedTuple):
     """Whether files are at rest, and another process or a server that does not answer keeps dsi from analysing them."""
 
 
-class Updated(NamedTuple):
+class UpdatedEvent(NamedTuple):
     """An analysis was done."""
 
     summary: Summary
@@ -51,14 +51,14 @@ class Updated(NamedTuple):
     """Run and epoch of what the output did not hold before, or not with these weights."""
 
 
-class Ended(NamedTuple):
+class EndedEvent(NamedTuple):
     """Watching is over; always the last event."""
 
     why: str
     """`REACHED` or `IDLE`."""
 
 
-Event = Waiting | Updated | Ended
+Event = WaitingEvent | UpdatedEvent | EndedEvent
 
 
 def check(out: Given, options: Options) -> None:
@@ -73,7 +73,7 @@ def check(out: Given, options: Options) -> None:
     """
     if options.labels is not None:
         label_files.read(options.labels)
-    references.open_all(
+    references.open_references(
         options.references, hierarchy.open_tree(options.taxonomy), load_wordnet(options.pos, options.wordnet)
     )
     with lock.exclusive(Path(out)):
@@ -112,19 +112,19 @@ def watch(
         Nothing was new for ``idle`` seconds, and nothing could be analysed until then.
     """
     files, known = _Files(paths), _Known(Path(out))
-    event: Updated | Waiting | None
+    event: UpdatedEvent | WaitingEvent | None
     said: Event | None = None
     last_news = clock()
     while idle is None or clock() - last_news < idle:
         is_news, event = files.look(), files.waiting
         if files.at_rest:
             event = _analysed(files, known, analyse)
-            is_news = is_news or not (isinstance(event, Waiting) and event.is_blocked)
+            is_news = is_news or not (isinstance(event, WaitingEvent) and event.is_blocked)
         if event is not None and event != said:
             yield event
             said = event
-        if isinstance(event, Updated) and files.all_begun and known.reached(until_epoch):
-            yield Ended(REACHED)
+        if isinstance(event, UpdatedEvent) and files.all_begun and known.reached(until_epoch):
+            yield EndedEvent(REACHED)
             return
         if is_news:
             last_news = clock()
@@ -132,30 +132,30 @@ def watch(
     # Once more: what a trainer writes after its last checkpoint, like the last row of its log, belongs to the tables.
     files.look()
     event = _analysed(files, known, analyse) if files.there else files.waiting
-    if isinstance(event, Updated) or (known.runs and event is not None and event != said):
+    if isinstance(event, UpdatedEvent) or (known.runs and event is not None and event != said):
         yield event
     elif not known.runs:
         why = event.reason if event is not None else "no checkpoint came to rest"
         raise NothingToAnalyseError(f"nothing was new for {idle:g} s, and nothing could be analysed: {why}")
-    yield Ended(IDLE)
+    yield EndedEvent(IDLE)
 
 
-def _analysed(files: _Files, known: _Known, analyse: Analyse) -> Updated | Waiting:
+def _analysed(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
     """Return what an analysis of the files that are there gives."""
     try:
         summary = analyse(files.there)
     except (BusyError, UnreachableError) as error:
-        return Waiting(str(error), is_blocked=True)
+        return WaitingEvent(str(error), is_blocked=True)
     except NothingToAnalyseError as error:
         files.note_analysed()
-        return Waiting(str(error))
+        return WaitingEvent(str(error))
     except UsageError as error:
         if files.note_analysed():
             raise
         # The folder has vanished between the listing and the analysis, which takes that for a wrong path.
-        return Waiting(str(error))
+        return WaitingEvent(str(error))
     files.note_analysed()
-    return Updated(summary, known.news(summary))
+    return UpdatedEvent(summary, known.news(summary))
 
 
 class _Files:
@@ -171,7 +171,7 @@ class _Files:
     def __init__(self, paths: Sequence[Given]) -> None:
         self.paths = paths
         self.there: list[Given] = []
-        self.waiting: Waiting | None = None
+        self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
         self._begun: set[Given] = set()
         self._seen: dict[Place, tuple[int, int]] = {}
@@ -215,7 +215,7 @@ class _Files:
             if runs:
                 self._begun.add(given)
             found |= {one.path: (one.bytes, one.modified_ns) for run in runs for one in run.checkpoints}
-        self.waiting = None if found or self._seen else Waiting(why)
+        self.waiting = None if found or self._seen else WaitingEvent(why)
         return found
 
 

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import head, trainers
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.checkpoints.tensors import Storage, contiguous
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError, UsageError
 
 
-def content(model: Any) -> Content:
+def content(model: Any) -> CheckpointContent:
     """Return the weights of a module or of its state dict as they would lie in a file; nothing is copied yet.
 
     Raises
@@ -32,11 +32,11 @@ def content(model: Any) -> Content:
     for name, value in shaped.items():
         dtype, shape = str(value.dtype).removeprefix("torch."), tuple(map(int, value.shape))
         tensors[str(name)] = contiguous(dtype, shape, Storage(str(name), dtype, prod(shape)))
-    return Content(tensors, lambda tensor: array(shaped[tensor.storage.key]))
+    return CheckpointContent(tensors, lambda tensor: array(shaped[tensor.storage.key]))
 
 
-def find_head(found: Content, wanted: str | None, classes: int | None) -> Head:
-    """Return the classifier; parameters as for `dsi_cli.checkpoints.head.choose`.
+def find_head(found: CheckpointContent, wanted: str | None, classes: int | None) -> Head:
+    """Return the classifier; parameters as for `dsi_cli.checkpoints.head.choose_head`.
 
     Raises
     ------
@@ -46,9 +46,9 @@ def find_head(found: Content, wanted: str | None, classes: int | None) -> Head:
     groups = trainers.state_dicts(found.tree)
     try:
         try:
-            return head.choose(groups, trainers.RAW, wanted=wanted, classes=classes)
+            return head.choose_head(groups, trainers.RAW, wanted=wanted, classes=classes)
         except ClassCountError:
-            return head.choose(groups, trainers.RAW, wanted=wanted)  # so that the caller can name both numbers
+            return head.choose_head(groups, trainers.RAW, wanted=wanted)  # so that the caller can name both numbers
     except (NoHeadError, AmbiguousHeadError) as error:
         # The option of the command is a parameter here.
         raise UsageError(str(error).replace("--head ", "head=")) from None

@@ -23,7 +23,7 @@ from dsi_cli.checkpoints import head_weight
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import DsiError, UsageError
 from dsi_cli.metrics.alignment import Alignment, alignments
-from dsi_cli.metrics.idm import Dissimilarity, idm
+from dsi_cli.metrics.idm import IdmResult, idm
 from dsi_cli.metrics.wsi import max_wsi, mean_wsi, min_wsi
 from dsi_cli.similarity.weights import weight_similarity
 from dsi_cli.wordnet.database.wordnet import load_wordnet
@@ -31,7 +31,7 @@ from dsi_cli.wordnet.database.wordnet import load_wordnet
 PREFIX = "dsi/"
 _WSI = {"max": max_wsi, "min": min_wsi, "mean": mean_wsi}
 _NO_LABELS = "no labels, and so nothing of WordNet: give them with labels="
-Entry = Alignment | Dissimilarity
+Entry = Alignment | IdmResult
 _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Tracker:
         wordnet: str | None = None,
     ) -> None:
         given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else wordnet_matrix.of(given, net=load_wordnet(pos, wordnet))
+        named = None if given is None else wordnet_matrix.resolve_label_list(given, net=load_wordnet(pos, wordnet))
         self._labels = None if named is None else named.classes
         self._no_reference = _NO_LABELS if named is None else named.why_no_reference()
         self._semantic = None if named is None or self._no_reference else named.reference()
@@ -123,7 +123,7 @@ class Tracker:
         found = live.content(model)
         if self._head.name not in found.tree:  # another wrapper than at the start
             self._head = live.find_head(found, self._wanted, self._labels)
-        return head_weight.rows(found, self._head)
+        return head_weight.head_rows(found, self._head)
 
     def __call__(
         self,

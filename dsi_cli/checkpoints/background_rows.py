@@ -16,14 +16,14 @@ _RCNN = re.compile(r"roi_heads\.box_predictor\.cls_score\.")
 DETECTOR = re.compile(r"class_labels_classifier|class_predictor|class_embed|fc_cls|cls_score|box_predictor")
 
 
-class Extra(NamedTuple):
+class BackgroundRows(NamedTuple):
     """Rows that are no class: 0 or 1, and whether it is the first row."""
 
     number: int
     is_first: bool
 
 
-def found(name: str, rows: int, names: Collection[str], told: int | None, labels: int | None) -> Extra:
+def background_rows(name: str, rows: int, names: Collection[str], told: int | None, labels: int | None) -> BackgroundRows:
     """Return the rows of a head that are no class.
 
     Parameters
@@ -40,4 +40,4 @@ def found(name: str, rows: int, names: Collection[str], told: int | None, labels
         count = int(rows == told + 1)
     else:
         count = int(is_rcnn or (DETECTOR.search(name) is not None and labels is not None and rows == labels + 1))
-    return Extra(count, is_torchvision)
+    return BackgroundRows(count, is_torchvision)

@@ -1,7 +1,8 @@
-"""Every matrix of a checkpoint that could be the classifier head, with the evidence for and against it.
+"""List every matrix of a checkpoint that could be the classifier head, with the evidence for and against it.
 
-Structure comes first: which layer feeds which, what is repeated in numbered blocks, what is normalised. Names only raise doubts
-(attention, a decoder, an auxiliary head) or give support. `rank` is what ``dsi scan --why`` shows and what the choice rests on.
+Structure comes first: which layer feeds which, which layers repeat in numbered blocks, which weights are normalised. A name can
+count against a candidate (attention, a decoder, an auxiliary head) or support it. The choice of the head uses the ranking of
+`rank_candidates`, and ``dsi scan --why`` prints it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from dsi_cli.checkpoints.background_rows import DETECTOR
 from dsi_cli.checkpoints.layers import IN_LOSS, Layer, consumers, is_matrix, is_registration_order, layers_of
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.checkpoints.trainers import StateDict
+from dsi_cli.checkpoints.trainers import NestedStateDict
 
 _MEANS_CLASSIFIER = re.compile(
     r"^(clf|classif\w*|cls(_classifier|_score|_head|_seg)?|heads?|logits?|last_linear|class_(predictor|embed|head)"
@@ -71,7 +72,7 @@ _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\
 """The path of a layer within a numbered block of a network's body."""
 
 
-class Reason(NamedTuple):
+class CandidateReason(NamedTuple):
     """A reason against a candidate: its kind, one of the constants of this module, and the words for the user."""
 
     kind: str
@@ -79,7 +80,7 @@ class Reason(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Candidate:
+class HeadCandidate:
     """A matrix that could be the head, with the evidence.
 
     Attributes
@@ -99,8 +100,8 @@ class Candidate:
     name: str
     tensor: Tensor
     support: tuple[str, ...]
-    doubts: tuple[Reason, ...]
-    hidden: tuple[Reason, ...]
+    doubts: tuple[CandidateReason, ...]
+    hidden: tuple[CandidateReason, ...]
     is_named: bool
     is_alone: bool
     fits: bool | None
@@ -120,7 +121,7 @@ class Candidate:
         return f"{self.name} {self.tensor.shape}"
 
 
-def rank(groups: Sequence[StateDict], classes: int | None = None) -> list[Candidate]:
+def rank_candidates(groups: Sequence[NestedStateDict], classes: int | None = None) -> list[HeadCandidate]:
     """Return every matrix that could be the head, the most plausible first, each with its evidence."""
     layers = layers_of(groups)
     ordered = all(is_registration_order(group.tensors) for group in groups)
@@ -132,7 +133,7 @@ def rank(groups: Sequence[StateDict], classes: int | None = None) -> list[Candid
     return ranked if in_one_place else [replace(one, name=one.layer.full_name) for one in ranked]
 
 
-def _rank_of(one: Candidate) -> tuple[bool, bool, bool, bool, int]:
+def _rank_of(one: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
     return one.fits is False, bool(one.hidden), bool(one.doubts), not one.is_named, -one.layer.position
 
 
@@ -140,7 +141,7 @@ class _Evidence:
     """What the layers of a network tell about each of them."""
 
     def __init__(self, layers: Sequence[Layer], ordered: bool, classes: int | None) -> None:
-        self.layers = oriented(layers, classes)
+        self.layers = orient(layers, classes)
         self.ordered = ordered
         self.classes = classes
         self.consumer = consumers(self.layers, ordered=ordered)
@@ -159,7 +160,7 @@ class _Evidence:
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
 
-    def candidates(self, layer: Layer) -> list[Candidate]:
+    def candidates(self, layer: Layer) -> list[HeadCandidate]:
         """Return the layer as a candidate, if it has a matrix; nothing otherwise."""
         layer = self.layers[layer.position]
         weight = layer.weight
@@ -169,7 +170,7 @@ class _Evidence:
         hidden, doubts = self._hidden(layer, is_named), self._doubts(layer)
         fits = self._fits(layer, weight)
         return [
-            Candidate(
+            HeadCandidate(
                 layer,
                 layer.name,
                 weight,
@@ -202,21 +203,21 @@ class _Evidence:
         if is_named:
             yield "its name means a classifier"
 
-    def _hidden(self, layer: Layer, is_named: bool) -> tuple[Reason, ...]:
+    def _hidden(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
         """Return what shows that a layer is not the last one."""
         found = []
         consumer = self.consumer.get(layer.position)
         if consumer is not None and not (is_named and _are_alike(layer, self.layers[consumer])):
-            found.append(Reason(FEEDS, f"feeds {self.layers[consumer].name}"))
+            found.append(CandidateReason(FEEDS, f"feeds {self.layers[consumer].name}"))
         block = self.block_of[layer.position]
         body = _body_block(layer)
         if body is not None and self.in_body[body] > 1:
-            found.append(Reason(IN_BLOCK, f"is in a block of {self.in_body[body]} layers"))
+            found.append(CandidateReason(IN_BLOCK, f"is in a block of {self.in_body[body]} layers"))
         elif block is not None and self.blocks[block] > 1 and not is_named and not self._ends_its_chain(layer):
-            found.append(Reason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
+            found.append(CandidateReason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) > 2:
-            found.append(Reason(NORMALISED, f"is a convolution that {norm.name} normalises"))
+            found.append(CandidateReason(NORMALISED, f"is a convolution that {norm.name} normalises"))
         return tuple(found)
 
     def _ends_its_chain(self, layer: Layer) -> bool:
@@ -228,7 +229,7 @@ class _Evidence:
         fellows = [one for one in self.layers if self.block_of[one.position] == block and one is not layer]
         return fellows[-1].width_out == layer.width_in
 
-    def _doubts(self, layer: Layer) -> tuple[Reason, ...]:
+    def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
         """Return what speaks against a layer without proving that it is hidden."""
         found = (
             self._doubt_by_norm(layer),
@@ -238,29 +239,29 @@ class _Evidence:
         )
         return tuple(doubt for doubt in found if doubt is not None)
 
-    def _doubt_by_norm(self, layer: Layer) -> Reason | None:
+    def _doubt_by_norm(self, layer: Layer) -> CandidateReason | None:
         norm = self._norm_after(layer)
         is_linear = layer.weight is not None and len(layer.weight.shape) == 2
-        return Reason(NORMALISED, f"{norm.name} normalises its output") if norm is not None and is_linear else None
+        return CandidateReason(NORMALISED, f"{norm.name} normalises its output") if norm is not None and is_linear else None
 
-    def _doubt_by_shape(self, layer: Layer) -> Reason | None:
+    def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and layer.width_out == 0:
-            return Reason(UNCLEAR_SIDE, "it is not clear whether its rows or its columns are the classes")
+            return CandidateReason(UNCLEAR_SIDE, "it is not clear whether its rows or its columns are the classes")
         if layer.weight is not None and layer.weight.shape[0] == 1:
-            return Reason(SINGLE_ROW, "has a single row")
+            return CandidateReason(SINGLE_ROW, "has a single row")
         is_square = layer.width_in == layer.width_out
         if is_square and layer.width_out >= WIDE and not any(map(_MEANS_CLASSIFIER.match, layer.module[-1:])):
-            return Reason(SQUARE, "has as many columns as rows, as a hidden layer does")
+            return CandidateReason(SQUARE, "has as many columns as rows, as a hidden layer does")
         block = self.block_of[layer.position]
         if is_square and block is not None and self.blocks[block] > 1:
-            return Reason(SQUARE, "has the width of the block before")
+            return CandidateReason(SQUARE, "has the width of the block before")
         return None
 
-    def _doubt_by_place(self, layer: Layer) -> Reason | None:
+    def _doubt_by_place(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
-            return Reason(APART, "is stored next to the network, not in it")
+            return CandidateReason(APART, "is stored next to the network, not in it")
         if self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
-            return Reason(TABLE, "stands first and has no bias, as a lookup table does")
+            return CandidateReason(TABLE, "stands first and has no bias, as a lookup table does")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:
@@ -284,7 +285,7 @@ def _body_block(layer: Layer) -> tuple[object, ...] | None:
     return None if found is None else (layer.path, found[1])
 
 
-def _doubt_by_name(layer: Layer) -> Reason | None:
+def _doubt_by_name(layer: Layer) -> CandidateReason | None:
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
         found = next((kind, meaning) for kind, meaning, pattern in _OTHER_NAMES if any(map(pattern.search, layer.module)))
     elif any(map(_DECODER.search, layer.module[:-1])):
@@ -294,10 +295,10 @@ def _doubt_by_name(layer: Layer) -> Reason | None:
     else:
         return None
     kind, meaning = found
-    return Reason(kind, f"its name is that of {meaning}")
+    return CandidateReason(kind, f"its name is that of {meaning}")
 
 
-def oriented(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
+def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
     """Return the layers with the widths of raw parameters, where evidence tells which axis is the output."""
     widths = {layer.width_out for layer in layers if layer.kind != "raw"}
     return [_with_widths(layer, widths, classes) if layer.kind == "raw" else layer for layer in layers]

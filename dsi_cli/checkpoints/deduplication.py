@@ -15,7 +15,7 @@ from dsi_cli.checkpoints import epochs, trainers
 from dsi_cli.checkpoints.records import FAILED, OK, SKIPPED, Record
 
 
-def settle(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
+def resolve_duplicates(records: Sequence[Record], *, begins_before_training: bool = False) -> list[Record]:
     """Return the records of one run with epochs, finished epochs and duplicates settled, in the order given.
 
     Parameters
@@ -34,16 +34,16 @@ def settle(records: Sequence[Record], *, begins_before_training: bool = False) -
     return [_without_epoch(out[id(record)], kept) if record is not only else record for record in settled]
 
 
-def in_order(records: Iterable[Record]) -> list[Record]:
+def sort_by_epoch(records: Iterable[Record]) -> list[Record]:
     """Return the usable records by epoch, saves within an epoch by step."""
     usable = [record for record in records if record.status == OK]
-    return sorted(usable, key=lambda record: (record.epoch or 0, record.step or 0, epochs.natural(record.path)))
+    return sorted(usable, key=lambda record: (record.epoch or 0, record.step or 0, epochs.natural_key(record.path)))
 
 
 def stands_for_epoch(records: Sequence[Record]) -> dict[tuple[int | None, int | None], bool]:
     """Return, for the (epoch, step) of each usable record, whether it is the last save of its epoch."""
-    last = {record.epoch: record.step for record in in_order(records)}
-    return {(record.epoch, record.step): last[record.epoch] == record.step for record in in_order(records)}
+    last = {record.epoch: record.step for record in sort_by_epoch(records)}
+    return {(record.epoch, record.step): last[record.epoch] == record.step for record in sort_by_epoch(records)}
 
 
 def with_names(records: Sequence[Record]) -> list[Record]:
@@ -89,7 +89,7 @@ def _numbered(records: Sequence[Record]) -> list[Record]:
     if len(own) < 2 or any(record.epoch is not None for record in records if record.status == OK):
         return list(records)
     have_steps = all(record.step is not None for record in own)
-    ordered = sorted(own, key=lambda record: ((record.step or 0) if have_steps else 0, epochs.natural(record.path)))
+    ordered = sorted(own, key=lambda record: ((record.step or 0) if have_steps else 0, epochs.natural_key(record.path)))
     numbers = {record.path: number for number, record in enumerate(ordered, start=1)}
     return [
         replace(record, epoch=numbers[record.path], epoch_source=epochs.ORDER)
@@ -129,7 +129,7 @@ def _with_completed(records: Sequence[Record], begins_before_training: bool) -> 
         counts_from = common if record.counts_from is None else record.counts_from
         if record.epoch_source == epochs.ORDER:  # a place in an order is no number of the trainer's
             counts_from = None
-        out.append(replace(record, epochs_completed=epochs.completed(record.epoch, counts_from)))
+        out.append(replace(record, epochs_completed=epochs.epochs_completed(record.epoch, counts_from)))
     return out
 
 
@@ -164,7 +164,7 @@ def _precedence(record: Record) -> tuple[Any, ...]:
         is_copy(record),
         -(record.step if record.step is not None else -1),
         _is_secondary(record),
-        epochs.natural(record.path),
+        epochs.natural_key(record.path),
     )
 
 

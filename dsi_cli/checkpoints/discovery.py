@@ -19,9 +19,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsi_cli.checkpoints.epochs import is_step_folder, natural
+from dsi_cli.checkpoints.epochs import is_step_folder, natural_key
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place
@@ -66,7 +66,7 @@ _OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
 
 
 @dataclass(frozen=True)
-class Found:
+class CheckpointFile:
     """A checkpoint before it is opened."""
 
     run: str
@@ -79,7 +79,7 @@ class Found:
     bytes: int
     modified_ns: int
     entry: str | None = None
-    """The label of a `dsi_cli.checkpoints.trainers.Entry` if the file holds several epochs; None for a single checkpoint."""
+    """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
 
     @property
     def place(self) -> Place:
@@ -93,12 +93,12 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A run's checkpoints, in natural order of their names."""
 
     name: str
     folder: Place
-    checkpoints: tuple[Found, ...]
+    checkpoints: tuple[CheckpointFile, ...]
     ignored: int = 0
     """Files in its folder that are no checkpoints."""
     is_part: bool = False
@@ -111,7 +111,7 @@ class _Folder:
     ignored: int = 0
 
 
-def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | None = None) -> list[Run]:
+def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | None = None) -> list[TrainingRun]:
     """Return the runs under the given paths, sorted by name.
 
     Parameters
@@ -133,7 +133,7 @@ def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | No
     holding = {folder: entry for folder, entry in folders.items() if entry.files}
     names = _names(holding, known or {})
     runs = [_run(names[folder], folder, entry) for folder, entry in holding.items()]
-    return sorted(runs, key=lambda run: natural(run.name))
+    return sorted(runs, key=lambda run: natural_key(run.name))
 
 
 def ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
@@ -159,7 +159,7 @@ def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
         if os.path.lexists(text):
             yield Path(os.path.abspath(text))
             continue
-        found = sorted(glob.glob(text, recursive=True), key=natural)
+        found = sorted(glob.glob(text, recursive=True), key=natural_key)
         if not found:
             raise UsageError(_no_such(text))
         yield from (Path(os.path.abspath(one)) for one in found)
@@ -169,7 +169,7 @@ def _remote(url: str) -> list[RemotePath]:
     found = locations.matching(url)
     if not found:
         raise UsageError(f"no such file or folder: {urls.shown(url)}")
-    return sorted(found, key=lambda one: natural(str(one)))
+    return sorted(found, key=lambda one: natural_key(str(one)))
 
 
 def _no_such(text: str) -> str:
@@ -273,20 +273,20 @@ def _is_candidate(path: Place, found: os.stat_result) -> bool:
     if not isinstance(path, Path) and suffix not in _OF_WEIGHTS:
         return False  # a request for each file that is something else would cost more than all checkpoints
     try:
-        with Source(path) as source:
+        with RandomAccessFile(path) as source:
             return is_checkpoint(source)
     except (CheckpointError, RecursionError, MemoryError):
         return False
 
 
-def _run(name: str, folder: Place, entry: _Folder) -> Run:
-    files = sorted(entry.files, key=lambda item: natural(str(item[0]).removeprefix(f"{folder}/")))
+def _run(name: str, folder: Place, entry: _Folder) -> TrainingRun:
+    files = sorted(entry.files, key=lambda item: natural_key(str(item[0]).removeprefix(f"{folder}/")))
     checkpoints = [
-        Found(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
+        CheckpointFile(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
     ]
     often = Counter(one.shown for one in checkpoints)  # two models in one step folder are two checkpoints
     apart = (replace(one, step_folder=one.path.parent) if often[one.shown] > 1 else one for one in checkpoints)
-    return Run(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
+    return TrainingRun(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
 
 
 def _bytes(path: Place, found: os.stat_result) -> int:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from dsi_cli.checkpoints.pickle.machine import read_pickle
-from dsi_cli.checkpoints.pickle.objects import Global, Stub
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.trainers import plain
 from dsi_cli.errors import UnreadableError
 
@@ -26,17 +26,17 @@ def class_list(data: bytes) -> Any:
         The bytes are no pickle, or an encoder whose classes are no text.
     """
     found, _ = read_pickle(data)
-    if not isinstance(found, Stub):
+    if not isinstance(found, PickledObject):
         return plain(found, depth=2)
     classes = found.state.get("classes_") if isinstance(found.state, dict) else None
-    names = _texts(classes) if isinstance(classes, Stub) else classes
+    names = _texts(classes) if isinstance(classes, PickledObject) else classes
     if not isinstance(names, list):
-        kind = found.of.name if isinstance(found.of, Global) else "object"
+        kind = found.of.name if isinstance(found.of, PickledGlobal) else "object"
         raise UnreadableError(f"a pickled {kind[:60]} without class names in an array of text")
     return names
 
 
-def _texts(array: Stub) -> list[Any] | None:
+def _texts(array: PickledObject) -> list[Any] | None:
     """Return the elements of a pickled NumPy array of text; None if it is something else."""
     if isinstance(array.state, tuple) and len(array.state) == 5:  # as pickle protocols up to 4 have it
         shape, dtype, data = array.state[1], array.state[2], array.state[4]
@@ -46,7 +46,7 @@ def _texts(array: Stub) -> list[Any] | None:
         return None
     if isinstance(data, list):  # an array of Python objects
         return data
-    code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
+    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
     wide = _TEXT.fullmatch(code) if isinstance(code, str) else None
     is_line = isinstance(shape, tuple) and len(shape) == 1
     if wide is None or not is_line or not isinstance(data, bytes | memoryview) or not int(wide[1]):

@@ -74,7 +74,7 @@ _ALONE = re.compile(r"(?<![a-z0-9])(\d{1,9})(?![a-z0-9])", re.IGNORECASE)
 CONTENTS, FILE_NAME, FOLDER_NAME, ORDER = "contents", "file name", "folder name", "order"
 
 
-class Moment(NamedTuple):
+class EpochAndStep(NamedTuple):
     """When a checkpoint was written."""
 
     epoch: int | None = None
@@ -83,7 +83,7 @@ class Moment(NamedTuple):
     step: int | None = None
 
 
-def moment(tree: Any, names: Sequence[str]) -> Moment:
+def epoch_and_step(tree: Any, names: Sequence[str]) -> EpochAndStep:
     """Return epoch and step of a checkpoint.
 
     Parameters
@@ -99,13 +99,13 @@ def moment(tree: Any, names: Sequence[str]) -> Moment:
         epoch = _epoch_of_sequence(tree)
     is_copy = bool(COPY_NAMES.search(names[0]))
     if epoch is not None and not (epoch < 0 and is_copy):
-        return Moment(epoch, CONTENTS, step)
+        return EpochAndStep(epoch, CONTENTS, step)
     for name, source in zip(names, (FILE_NAME, FOLDER_NAME), strict=False):
         from_name = epoch_in_name(name)
         step = step_in_name(name) if step is None else step
         if from_name is not None:
-            return Moment(from_name, source, step)
-    return Moment(None, None, step)
+            return EpochAndStep(from_name, source, step)
+    return EpochAndStep(None, None, step)
 
 
 def epoch_in_name(name: str) -> int | None:
@@ -293,14 +293,14 @@ def is_step_folder(name: str) -> bool:
     return bool(_STEP_FOLDER.fullmatch(_plain_text(name)))
 
 
-def completed(epoch: int | None, counts_from: int | None) -> int | None:
+def epochs_completed(epoch: int | None, counts_from: int | None) -> int | None:
     """Return the number of finished epochs, given what the trainer writes after its first; None where that is not known."""
     if epoch is None or counts_from is None or epoch < 0:
         return None
     return epoch + 1 - counts_from
 
 
-def natural(name: str) -> tuple[tuple[int, int | str], ...]:
+def natural_key(name: str) -> tuple[tuple[int, int | str], ...]:
     """Return a key that sorts ``e2`` before ``e10``."""
     return tuple((0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d{1,18})", name) if part)
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from dsi_cli.checkpoints.candidates import NO_OUTPUT, SINGLE_ROW, UNCLEAR_SIDE, Candidate, Reason
+from dsi_cli.checkpoints.candidates import NO_OUTPUT, SINGLE_ROW, UNCLEAR_SIDE, CandidateReason, HeadCandidate
 
 _COMPUTES = "computes an output of the model, as its graph says"
-_DOES_NOT = Reason(NO_OUTPUT, "computes no output of the model, as its graph says")
+_DOES_NOT = CandidateReason(NO_OUTPUT, "computes no output of the model, as its graph says")
 
 
-def with_outputs(candidates: Sequence[Candidate], outputs: Sequence[str] | None) -> list[Candidate]:
+def with_outputs(candidates: Sequence[HeadCandidate], outputs: Sequence[str] | None) -> list[HeadCandidate]:
     """Return the candidates with the evidence of the graph, those that compute an output first.
 
     A layer that computes no output is hidden. If a single candidate computes an output, the graph overrules what its place and name
-    suggest. The result is that of `dsi_cli.checkpoints.candidates.rank` if no candidate computes an output.
+    suggest. The result is that of `dsi_cli.checkpoints.candidates.rank_candidates` if no candidate computes an output.
 
     Parameters
     ----------

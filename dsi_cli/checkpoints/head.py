@@ -20,14 +20,14 @@ from dsi_cli.checkpoints.candidates import (
     SINGLE_ROW,
     UNCLEAR_SIDE,
     WIDE,
-    Candidate,
-    oriented,
-    rank,
+    HeadCandidate,
+    orient,
+    rank_candidates,
 )
 from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
-from dsi_cli.checkpoints.trainers import StateDict
+from dsi_cli.checkpoints.trainers import NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
 
 _TRUNK = re.compile(
@@ -57,8 +57,8 @@ class Head(NamedTuple):
         return ".".join((*self.path, self.name))
 
 
-def choose(
-    found: Iterable[StateDict],
+def choose_head(
+    found: Iterable[NestedStateDict],
     role: str,
     *,
     wanted: str | None = None,
@@ -91,16 +91,16 @@ def choose(
     groups = usable(list(found), role)
     if wanted is not None:
         return _named(groups, wanted, classes)
-    candidates = with_outputs(rank(groups, classes), outputs)
+    candidates = with_outputs(rank_candidates(groups, classes), outputs)
     if with_background and classes is not None and not any(one.fits for one in candidates):
-        candidates = with_outputs(rank(groups, classes + 1), outputs)
+        candidates = with_outputs(rank_candidates(groups, classes + 1), outputs)
     best = _best(candidates, classes, groups)
     if best.layer.refusal is not None:
         raise NoHeadError(f"{best.title} {best.layer.refusal}")
     return _head(best.layer, best.tensor)
 
 
-def usable(groups: Sequence[StateDict], role: str) -> list[StateDict]:
+def usable(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
     """Return the state dicts in which to look for the head.
 
     Raises
@@ -117,7 +117,7 @@ def usable(groups: Sequence[StateDict], role: str) -> list[StateDict]:
     raise NoHeadError("no weights in this file (an optimiser or scheduler alone?)")
 
 
-def _best(candidates: Sequence[Candidate], classes: int | None, groups: Sequence[StateDict]) -> Candidate:
+def _best(candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequence[NestedStateDict]) -> HeadCandidate:
     """Return the head, or raise an error that lists the candidates."""
     if classes is not None:
         return _best_with_count(candidates, classes, groups)
@@ -134,24 +134,24 @@ def _best(candidates: Sequence[Candidate], classes: int | None, groups: Sequence
     return plausible[0]
 
 
-def _is_unclear_loss(one: Candidate) -> bool:
+def _is_unclear_loss(one: HeadCandidate) -> bool:
     """Return whether a matrix of a loss may be the classifier, though it is not clear how it is used."""
     in_loss = any(map(IN_LOSS.search, (*one.layer.path, *one.layer.module[:-1])))
     return in_loss and not one.hidden and _only_doubt(one) == UNCLEAR_SIDE
 
 
-def _last_resort(candidates: Sequence[Candidate]) -> list[Candidate]:
+def _last_resort(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     """Return candidates whose only doubt is a normalisation after them or a single row, if nothing better is there."""
     not_hidden = [one for one in candidates if not one.hidden]
     normalised = [one for one in not_hidden if _only_doubt(one) == NORMALISED and one.tensor.shape[0] < WIDE]
     return normalised or [one for one in not_hidden if _only_doubt(one) == SINGLE_ROW]
 
 
-def _only_doubt(one: Candidate) -> str | None:
+def _only_doubt(one: HeadCandidate) -> str | None:
     return one.doubts[0].kind if len(one.doubts) == 1 else None
 
 
-def _best_with_count(candidates: Sequence[Candidate], classes: int, groups: Sequence[StateDict]) -> Candidate:
+def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: Sequence[NestedStateDict]) -> HeadCandidate:
     """Return the head among the matrices that have a row for each class."""
     fitting = [one for one in candidates if one.fits]
     if not fitting and any(not one.hidden and not one.doubts for one in candidates):
@@ -169,12 +169,12 @@ def _best_with_count(candidates: Sequence[Candidate], classes: int, groups: Sequ
     return remaining[0]
 
 
-def _is_contradicted(one: Candidate) -> bool:
+def _is_contradicted(one: HeadCandidate) -> bool:
     """Return whether a matrix cannot be the head although it has a row for each class."""
     return any(map(one.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
 
 
-def _narrowed(plausible: Sequence[Candidate]) -> list[Candidate]:
+def _narrowed(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     """Leave out candidates that a plausible one makes unlikely.
 
     These are heads in a part called a trunk, unnamed 1x1 convolutions and single rows, each if something else comes after them, and
@@ -189,15 +189,15 @@ def _narrowed(plausible: Sequence[Candidate]) -> list[Candidate]:
     return [one for one in remaining if not any(map(_BEST_COPY.search, one.layer.path))] or remaining
 
 
-def _is_in_trunk(one: Candidate) -> bool:
+def _is_in_trunk(one: HeadCandidate) -> bool:
     return any(map(_TRUNK.match, one.layer.module[:-1]))
 
 
-def _is_unnamed_convolution(one: Candidate) -> bool:
+def _is_unnamed_convolution(one: HeadCandidate) -> bool:
     return len(one.tensor.shape) > 2 and not one.is_named
 
 
-def _has_single_row(one: Candidate) -> bool:
+def _has_single_row(one: HeadCandidate) -> bool:
     return one.tensor.shape[0] == 1
 
 
@@ -205,9 +205,9 @@ def _head(layer: Layer, tensor: Tensor) -> Head:
     return Head(layer.name, tensor, layer.role, layer.path, layer.factors)
 
 
-def _named(groups: Sequence[StateDict], wanted: str, classes: int | None) -> Head:
+def _named(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> Head:
     """Return the head that the user named, if it can be one."""
-    layers = oriented(layers_of(groups), classes)
+    layers = orient(layers_of(groups), classes)
     found = [layer for layer in layers if layer.weight is not None and _is_called(layer, wanted)]
     exact = [layer for layer in found if wanted in (layer.name, layer.full_name)] or found
     if not exact:
@@ -254,13 +254,13 @@ def _is_called(layer: Layer, wanted: str) -> bool:
     return any(name == wanted or name.endswith(f".{wanted}") for name in names)
 
 
-def _nothing_called(groups: Sequence[StateDict], wanted: str, classes: int | None) -> str:
+def _nothing_called(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> str:
     """Return the message for a name that no layer has."""
     tensors = {".".join((*group.path, name)): tensor for group in groups for name, tensor in group.tensors.items()}
     there = next((name for name in tensors if name == wanted or name.endswith(f".{wanted}")), None)
     if there is not None:
         return _no_matrix(there, tensors[there])
-    listed = ", ".join(one.title for one in rank(groups, classes)[:_LISTED])
+    listed = ", ".join(one.title for one in rank_candidates(groups, classes)[:_LISTED])
     if not listed:
         return f"no tensor is named {wanted}, and there is no matrix in this file"
     return f"no tensor is named {wanted}; the best candidates are {listed}"
@@ -270,14 +270,16 @@ def _no_matrix(name: str, tensor: Tensor) -> str:
     return f"{name} is {tensor.dtype} of shape {tensor.shape}; a classifier head is a floating-point matrix of (classes, features)"
 
 
-def _ambiguous(plausible: Sequence[Candidate]) -> str:
+def _ambiguous(plausible: Sequence[HeadCandidate]) -> str:
     in_order = sorted(plausible, key=lambda one: one.layer.position)
     listed = ", ".join(one.title for one in in_order[:_LISTED])
     example = in_order[-1].name
     return f"{len(plausible)} tensors could be the classifier: {listed}; choose one, for example with --head {example}"
 
 
-def _no_classifier(groups: Sequence[StateDict], candidates: Sequence[Candidate], classes: int | None = None) -> str:
+def _no_classifier(
+    groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None = None
+) -> str:
     """Return the message for a network in which nothing looks like a classifier."""
     tensors = sum(len(group.tensors) for group in groups)
     count = "" if classes is None else f" with {classes} rows"

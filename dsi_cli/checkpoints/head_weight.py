@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import layers, lora
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import NoHeadError, UnreadableError
 
@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 4096
 """Rows whose squares are in memory at a time."""
 
 
-def rows(content: Content, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
+def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
     """Return the effective weight of a head, ``(classes, features)`` in float32.
 
     Parameters
@@ -43,7 +43,7 @@ def rows(content: Content, head: Head, adapter_config: Any = None) -> NDArray[np
         return _effective(content, head, adapter_config)
 
 
-def _effective(content: Content, head: Head, adapter_config: Any) -> NDArray[np.float32]:
+def _effective(content: CheckpointContent, head: Head, adapter_config: Any) -> NDArray[np.float32]:
     """Return the effective weight, put together from its parts."""
     kind, parts = head.factors.kind, head.factors.tensors
     if kind == layers.WINDOW:
@@ -57,12 +57,14 @@ def _effective(content: Content, head: Head, adapter_config: Any) -> NDArray[np.
         left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
         return _spectrally_normed(stored, left, right, head)
     if kind == layers.LORA:
-        change = lora.Change(parts["up"], parts["down"], lora.scale_of(adapter_config, head.name, parts["down"].shape[0]))
-        return lora.changed(stored, change, content.read)
+        change = lora.LoraChange(
+            parts["up"], parts["down"], lora.scale_of(adapter_config, head.name, parts["down"].shape[0])
+        )
+        return lora.apply_change(stored, change, content.read)
     return stored
 
 
-def _summed_over_window(content: Content, head: Head) -> NDArray[np.float32]:
+def _summed_over_window(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
     """Return the rows of a convolution before global average pooling, ``(classes, channels)``.
 
     The mean output of a class over all positions is the sum of its window times the mean of each channel, apart from the border.
@@ -75,7 +77,7 @@ def _summed_over_window(content: Content, head: Head) -> NDArray[np.float32]:
     return np.ascontiguousarray(values.reshape(*values.shape[:2], -1).sum(axis=2))
 
 
-def stored_rows(content: Content, head: Head) -> NDArray[np.float32]:
+def stored_rows(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
     """Return the head's stored tensor as a contiguous float32 matrix with one row for each class."""
     values = content.read(head.tensor)
     with np.errstate(over="ignore"):
@@ -83,16 +85,16 @@ def stored_rows(content: Content, head: Head) -> NDArray[np.float32]:
     return found
 
 
-def fingerprint(content: Content, head: Head, effective: NDArray[np.float32]) -> str:
+def fingerprint(content: CheckpointContent, head: Head, effective: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a head as (classes, features) little-endian float32.
 
     It is the effective weight that is hashed. Under spectral norm it is the stored one, since dividing by a single number changes
     no similarity and its last bits depend on the machine.
     """
-    return hash_of(stored_rows(content, head) if head.factors.kind == layers.SPECTRAL_NORM else effective)
+    return weight_hash(stored_rows(content, head) if head.factors.kind == layers.SPECTRAL_NORM else effective)
 
 
-def hash_of(weight: NDArray[np.float32]) -> str:
+def weight_hash(weight: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a weight as little-endian float32."""
     return hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).hexdigest()
 

@@ -16,7 +16,7 @@ from math import prod
 from typing import NamedTuple
 
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
-from dsi_cli.checkpoints.trainers import StateDict
+from dsi_cli.checkpoints.trainers import NestedStateDict
 
 PRUNED, WEIGHT_NORM, SPECTRAL_NORM, LORA, PLAIN = "pruned", "weight norm", "spectral norm", "LoRA", "plain"
 WINDOW = "window"
@@ -99,7 +99,7 @@ class Layer(NamedTuple):
         return ".".join((*self.path, self.name))
 
 
-def layers_of(groups: Sequence[StateDict]) -> list[Layer]:
+def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
     """Return the layers of all state dicts, in the order in which they are stored."""
     found: list[Layer] = []
     for group in groups:
@@ -199,7 +199,7 @@ def _split(name: str) -> tuple[str, str]:
 class _Module(NamedTuple):
     """The parameters of one module of a network."""
 
-    group: StateDict
+    group: NestedStateDict
     parts: tuple[str, ...]
     """The module's path, without the names of wrappers."""
     names: dict[str, str]

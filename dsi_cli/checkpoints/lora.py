@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content, open_content
+from dsi_cli.checkpoints.formats import CheckpointContent, open_content
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
 from dsi_cli.remote.locations import Place
@@ -26,7 +26,7 @@ CONFIG = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
-class Change(NamedTuple):
+class LoraChange(NamedTuple):
     """What an adapter adds to one layer's weight: ``scale * up @ down``."""
 
     up: Tensor
@@ -39,7 +39,7 @@ def is_adapter(path: Place) -> bool:
     return path.name.startswith("adapter_model.") and (path.parent / CONFIG).is_file()
 
 
-def open_base(adapter: Place, config: Any, stack: ExitStack) -> Content:
+def open_base(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
     """Return the content of the model that an adapter belongs to.
 
     Raises
@@ -64,7 +64,7 @@ def open_base(adapter: Place, config: Any, stack: ExitStack) -> Content:
     return open_content(found, stack)[1]
 
 
-def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> Change | None:
+def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
     """Return what an adapter adds to a weight of its base model; None if it leaves the weight as it is.
 
     Raises
@@ -76,7 +76,7 @@ def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> Change | 
     down, up = (tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
     if down is None or up is None:
         return None
-    return Change(up, down, scale_of(config, weight, down.shape[0]))
+    return LoraChange(up, down, scale_of(config, weight, down.shape[0]))
 
 
 def scale_of(config: Any, weight: str, rank: int) -> float:
@@ -99,7 +99,9 @@ def scale_of(config: Any, weight: str, rank: int) -> float:
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
-def changed(rows: NDArray[np.float32], change: Change, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+def apply_change(
+    rows: NDArray[np.float32], change: LoraChange, read: Callable[[Tensor], NDArray[Any]]
+) -> NDArray[np.float32]:
     """Return a weight ``(rows, features)`` with an adapter's change.
 
     Raises

@@ -50,7 +50,7 @@ class Record:
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.training_logs`` name."""
 
 
-def told_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
+def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
     """Return a line for each cause among files that cannot be used, with the number of files and the first of them.
 
     Parameters
@@ -60,7 +60,7 @@ def told_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{stat
 
     Examples
     --------
-    >>> told_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
+    >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
     ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
     """
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}

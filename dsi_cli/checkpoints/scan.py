@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, layers, lora, trainers, training_logs
-from dsi_cli.checkpoints.candidates import Candidate, rank
-from dsi_cli.checkpoints.discovery import Found, printable
-from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, Content, open_content
+from dsi_cli.checkpoints.candidates import HeadCandidate, rank_candidates
+from dsi_cli.checkpoints.discovery import CheckpointFile, printable
+from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
 from dsi_cli.checkpoints.graph_output import with_outputs
 from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import (
@@ -50,7 +50,7 @@ _NAMES_OF_CLASSES = ("class_to_idx", "classes", "class_names")
 
 
 @dataclass(frozen=True)
-class Choice:
+class HeadOptions:
     """What a person may decide about the head."""
 
     head: str | None = None
@@ -62,13 +62,13 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Scanned:
+class ScanResult:
     """A checkpoint that was looked at."""
 
     record: Record
     weight: NDArray[np.float32] | None = None
     """``(classes, features)``; None where the record is not ``ok``."""
-    found: Found | None = None
+    found: CheckpointFile | None = None
     """Where it lies; for one of several epochs in a file, the place of that epoch alone."""
     problem: str | None = None
     """`NO_HEAD` or `WRONG_COUNT` if the weights can be read but not the head; None otherwise."""
@@ -93,22 +93,22 @@ _PROBLEMS = (
 
 
 class _Wanted(NamedTuple):
-    """What to look for in each checkpoint: the parameters of `scan`."""
+    """What to look for in each checkpoint: the parameters of `scan_checkpoint`."""
 
-    choice: Choice
+    choice: HeadOptions
     classes: int | None
     with_fingerprint: bool
     may_lack_head: bool
 
 
-def scan(
-    found: Found,
-    choice: Choice = Choice(),
+def scan_checkpoint(
+    found: CheckpointFile,
+    choice: HeadOptions = HeadOptions(),
     classes: int | None = None,
     *,
     with_fingerprint: bool = True,
     may_lack_head: bool = False,
-) -> Scanned:
+) -> ScanResult:
     """Return the record of one checkpoint and its classifier's weight.
 
     Parameters
@@ -123,13 +123,13 @@ def scan(
 
 
 def scan_each(
-    found: Found, choice: Choice = Choice(), classes: int | None = None, *, may_lack_head: bool = False
-) -> list[Scanned]:
-    """Return what `scan` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
+    found: CheckpointFile, choice: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
+) -> list[ScanResult]:
+    """Return what `scan_checkpoint` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
     return _scan(found, _Wanted(choice, classes, True, may_lack_head), is_split=True)
 
 
-def open_checkpoint(found: Found, stack: ExitStack) -> tuple[str, Content, list[Source]]:
+def open_checkpoint(found: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
     """Return what `open_content` returns, for one of several epochs in a file with the contents of that epoch alone.
 
     Raises
@@ -146,13 +146,13 @@ def open_checkpoint(found: Found, stack: ExitStack) -> tuple[str, Content, list[
     return kind, replace(content, tree=tree), sources
 
 
-def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
+def _scan(found: CheckpointFile, wanted: _Wanted, *, is_split: bool) -> list[ScanResult]:
     with ExitStack() as stack:
         try:
             kind, content, sources = open_content(found.path, stack)
             held = trainers.entries(content.tree) if is_split or found.entry is not None else []
         except _PROBLEMS as error:
-            return [Scanned(_with_problem(_begun(found), found, error), found=found)]
+            return [ScanResult(_with_problem(_begun(found), found, error), found=found)]
         parts = [entry for entry in held if found.entry in (None, entry.label)]
         if not parts:
             return [_scan_content(found, None, kind, content, sources, wanted)]
@@ -165,13 +165,13 @@ def _scan(found: Found, wanted: _Wanted, *, is_split: bool) -> list[Scanned]:
 
 
 def _scan_content(
-    found: Found,
-    entry: trainers.Entry | None,
+    found: CheckpointFile,
+    entry: trainers.SavedEpoch | None,
     kind: str,
-    content: Content,
-    sources: Sequence[Source],
+    content: CheckpointContent,
+    sources: Sequence[RandomAccessFile],
     wanted: _Wanted,
-) -> Scanned:
+) -> ScanResult:
     """Return one checkpoint whose file is open."""
     record = replace(_begun(found), format=kind)
     try:
@@ -182,11 +182,11 @@ def _scan_content(
             if not wanted.may_lack_head:
                 raise
             role = trainers.EMA if wanted.choice.ema else trainers.RAW
-            scanned = Scanned(replace(record, weights_used=role, reason=HEADLESS))
+            scanned = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
         _require_unchanged(sources)
         return replace(scanned, found=found)
     except _PROBLEMS as error:
-        return Scanned(_with_problem(record, found, error), found=found, problem=_problem_of_head(error))
+        return ScanResult(_with_problem(record, found, error), found=found, problem=_problem_of_head(error))
 
 
 def _problem_of_head(error: BaseException) -> str | None:
@@ -195,12 +195,12 @@ def _problem_of_head(error: BaseException) -> str | None:
     return NO_HEAD if isinstance(error, NoHeadError | AmbiguousHeadError) else None
 
 
-def _begun(found: Found) -> Record:
+def _begun(found: CheckpointFile) -> Record:
     """Return the record of a checkpoint with what is known before it is opened."""
     return Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, entry=found.entry)
 
 
-def _names(found: Found) -> tuple[str, ...]:
+def _names(found: CheckpointFile) -> tuple[str, ...]:
     """Return the names that may say the epoch: that of the file, then that of its step folder if it has one."""
     if found.entry is not None:
         return ("",)
@@ -208,7 +208,7 @@ def _names(found: Found) -> tuple[str, ...]:
     return (file_name, found.step_folder.name) if found.step_folder else (file_name,)
 
 
-def _with_problem(record: Record, found: Found, error: BaseException) -> Record:
+def _with_problem(record: Record, found: CheckpointFile, error: BaseException) -> Record:
     """Return the record of a checkpoint that cannot be used, with the reason, and the epoch of its name if it was not described."""
     if record.trainer is None:
         record = replace(record, **_moment({}, _names(found)))
@@ -223,22 +223,22 @@ def _with_problem(record: Record, found: Found, error: BaseException) -> Record:
     return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})")
 
 
-def _require_unchanged(sources: Sequence[Source]) -> None:
+def _require_unchanged(sources: Sequence[RandomAccessFile]) -> None:
     for source in sources:
         source.require_unchanged()
 
 
-def read_metadata(found: Found) -> Any:
+def read_metadata(found: CheckpointFile) -> Any:
     """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
     try:
         with ExitStack() as stack:
             _, content, _ = open_checkpoint(found, stack)
-            return [trainers.plain(content.tree), beside(found, "config.json")]
+            return [trainers.plain(content.tree), find_sibling_json(found, "config.json")]
     except CheckpointError:
         return None
 
 
-def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[str, list[Candidate]]:
+def explain(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> tuple[str, list[HeadCandidate]]:
     """Return which head is taken, or why none is, and every candidate with its evidence, the most plausible first.
 
     Raises
@@ -251,7 +251,7 @@ def explain(found: Found, choice: Choice, classes: int | None = None) -> tuple[s
         told = _classes_told(found, content.tree)
         expected = told if told is not None else classes
         groups = _groups(content)
-        ranked = rank(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
+        ranked = rank_candidates(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
         candidates = with_outputs(ranked, content.outputs)
         try:
             picked = _pick(groups, choice, expected, with_background=told is not None, outputs=content.outputs)
@@ -274,23 +274,23 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
         return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
 
 
-def beside(found: Found, name: str) -> Any:
+def find_sibling_json(found: CheckpointFile, name: str) -> Any:
     """Return a JSON file of the checkpoint's step folder, or of its run where it has none, as plain data; None without it."""
     path = (found.step_folder or found.folder) / name
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
             return None
-        return bounded_json.parse(path.read_bytes())
+        return bounded_json.parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
 
 
 def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    when = epochs.moment(tree, names)
+    when = epochs.epoch_and_step(tree, names)
     return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
 
 
-def _described(record: Record, found: Found, tree: Any, entry: trainers.Entry | None) -> Record:
+def _described(record: Record, found: CheckpointFile, tree: Any, entry: trainers.SavedEpoch | None) -> Record:
     """Return the record with what the contents say beside the weights: known even where no head is found."""
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
@@ -304,24 +304,24 @@ def _described(record: Record, found: Found, tree: Any, entry: trainers.Entry | 
     return record
 
 
-def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) -> Scanned:
+def _with_head(record: Record, found: CheckpointFile, content: CheckpointContent, wanted: _Wanted) -> ScanResult:
     told = _classes_told(found, content.tree)
     expected = told if told is not None else wanted.classes
     groups = _groups(content)
     if trainers.is_training_state(content.tree, groups, found.path.name):
-        return Scanned(replace(record, status=SKIPPED, reason=NO_NETWORK))
+        return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
         picked = _pick(groups, wanted.choice, expected, with_background=told is not None, outputs=content.outputs)
         if len(picked.name) > LONGEST_NAME:
             raise UnreadableError(f"the name of the head has {len(picked.name):,} characters, more than {LONGEST_NAME:,}")
-        config = beside(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
-        rows = head_weight.rows(content, picked, config)
+        config = find_sibling_json(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
+        rows = head_weight.head_rows(content, picked, config)
         hashed = head_weight.fingerprint(content, picked, rows) if wanted.with_fingerprint else None
     except NoHeadError:
         if not lora.is_adapter(found.path):
             raise
         picked, rows = _of_adapter(found, content, wanted.choice, expected)
-        hashed = head_weight.hash_of(rows) if wanted.with_fingerprint else None
+        hashed = head_weight.weight_hash(rows) if wanted.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
@@ -329,74 +329,78 @@ def _with_head(record: Record, found: Found, content: Content, wanted: _Wanted) 
     names = [name for group in tensors for name in group]
     of_head = next((group for group in tensors if picked.name in group), None)
     record = replace(record, network=None if of_head is None else trainers.network_id(of_head))
-    extra = background_rows.found(picked.name, len(rows), names, told, wanted.classes)
+    extra = background_rows.background_rows(picked.name, len(rows), names, told, wanted.classes)
     return _usable(record, rows, extra, wanted.choice)
 
 
 def _pick(
-    groups: list[trainers.StateDict],
-    choice: Choice,
+    groups: list[trainers.NestedStateDict],
+    choice: HeadOptions,
     classes: int | None,
     *,
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> head.Head:
     role = trainers.EMA if choice.ema else trainers.RAW
-    return head.choose(groups, role, wanted=choice.head, classes=classes, with_background=with_background, outputs=outputs)
+    return head.choose_head(
+        groups, role, wanted=choice.head, classes=classes, with_background=with_background, outputs=outputs
+    )
 
 
-def _groups(content: Content) -> list[trainers.StateDict]:
+def _groups(content: CheckpointContent) -> list[trainers.NestedStateDict]:
     return trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
 
 
 def _of_adapter(
-    found: Found, content: Content, choice: Choice, classes: int | None
+    found: CheckpointFile, content: CheckpointContent, choice: HeadOptions, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32]]:
     """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
-    config = beside(found, lora.CONFIG)
+    config = find_sibling_json(found, lora.CONFIG)
     with ExitStack() as stack:
         base = lora.open_base(found.path, config, stack)
         picked = _pick(_groups(base), choice, classes)
-        rows = head_weight.rows(base, picked)
+        rows = head_weight.head_rows(base, picked)
     change = lora.change_of(content.tree, picked.name, config)
-    return picked, rows if change is None else lora.changed(rows, change, content.read)
+    return picked, rows if change is None else lora.apply_change(rows, change, content.read)
 
 
-def _usable(record: Record, rows: NDArray[np.float32], extra: background_rows.Extra, choice: Choice) -> Scanned:
+def _usable(
+    record: Record, rows: NDArray[np.float32], extra: background_rows.BackgroundRows, choice: HeadOptions
+) -> ScanResult:
     """Return the scanned checkpoint with extra rows left out and the weights checked."""
     record = replace(record, extra_classes=extra.number)
     if extra.number and not choice.keep_extra:
         rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
     record = replace(record, classes=len(rows))
     if len(rows) > MOST_CLASSES:
-        return Scanned(
+        return ScanResult(
             replace(record, status=FAILED, reason=f"{len(rows)} rows: more than {MOST_CLASSES} are not compared")
         )
     if len(rows) < 2:
-        return Scanned(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
+        return ScanResult(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
         named = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
-        return Scanned(replace(record, status=FAILED, reason=f"NaN or infinite weights in class {named} of {len(rows)}"))
-    return Scanned(record, rows)
+        return ScanResult(replace(record, status=FAILED, reason=f"NaN or infinite weights in class {named} of {len(rows)}"))
+    return ScanResult(record, rows)
 
 
-def _with_state_beside(record: Record, found: Found) -> Record:
+def _with_state_beside(record: Record, found: CheckpointFile) -> Record:
     """Return the record with what a Hugging Face folder says in ``trainer_state.json``."""
     if found.step_folder is None:
         return record
-    state = beside(found, "trainer_state.json")
+    state = find_sibling_json(found, "trainer_state.json")
     if not isinstance(state, dict):
         return _without_state(record, found)
-    when = epochs.moment(state, ("",))
+    when = epochs.epoch_and_step(state, ("",))
     return replace(
         record, trainer=trainers.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
     )
 
 
-def _without_state(record: Record, found: Found) -> Record:
+def _without_state(record: Record, found: CheckpointFile) -> Record:
     """Return the record of a Hugging Face folder that has no ``trainer_state.json`` (yet): its number is a step."""
-    if found.step_folder is None or beside(found, "config.json") is None:
+    if found.step_folder is None or find_sibling_json(found, "config.json") is None:
         return record
     step = re.fullmatch(r"checkpoint-(\d{1,12})", found.step_folder.name)
     record = replace(record, trainer=trainers.HUGGING_FACE)
@@ -417,7 +421,7 @@ def _is_before_training(tree: Any) -> bool:
     return keeps_state or any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
 
 
-def _classes_told(found: Found, tree: Any) -> int | None:
+def _classes_told(found: CheckpointFile, tree: Any) -> int | None:
     """Return the number of classes that the checkpoint's metadata, MMEngine's or a Hugging Face config states."""
     meta = tree.get("meta") if isinstance(tree, dict) else None
     data = meta.get("dataset_meta") if isinstance(meta, dict) else None
@@ -431,7 +435,7 @@ def _classes_told(found: Found, tree: Any) -> int | None:
         )
         if are_texts:
             return len(names)
-    config = beside(found, "config.json") if found.step_folder is not None else None
+    config = find_sibling_json(found, "config.json") if found.step_folder is not None else None
     names = config.get("id2label") if isinstance(config, dict) else None
     if isinstance(names, dict) and names:
         return len(names)
@@ -439,7 +443,7 @@ def _classes_told(found: Found, tree: Any) -> int | None:
     return number if type(number) is int and number > 1 else None
 
 
-def require_file(path: Place) -> Found:
+def require_file(path: Place) -> CheckpointFile:
     """Return one file as something to scan, without looking for a run around it.
 
     Raises
@@ -451,4 +455,4 @@ def require_file(path: Place) -> Found:
         found = path.stat()
     except OSError as error:
         raise UnreadableError(f"{path}: {error.strerror or error}") from None
-    return Found(path.parent.name, path.parent, path, None, found.st_size, found.st_mtime_ns)
+    return CheckpointFile(path.parent.name, path.parent, path, None, found.st_size, found.st_mtime_ns)

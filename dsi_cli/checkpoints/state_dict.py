@@ -13,11 +13,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints import head, trainers
-from dsi_cli.checkpoints.discovery import Found
-from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.scan import Choice, open_checkpoint
+from dsi_cli.checkpoints.discovery import CheckpointFile
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.scan import HeadOptions, open_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor, itemsize
-from dsi_cli.checkpoints.trainers import StateDict
+from dsi_cli.checkpoints.trainers import NestedStateDict
 from dsi_cli.errors import NoHeadError, UnreadableError
 
 _SMALL, _MOST_TIMES = 32 << 20, 3
@@ -25,7 +25,7 @@ _SMALL, _MOST_TIMES = 32 << 20, 3
 
 
 @dataclass(frozen=True)
-class State:
+class StateDict:
     """The weights of a model."""
 
     arrays: dict[str, NDArray[Any]]
@@ -33,8 +33,8 @@ class State:
     """The classifier's weight among them."""
 
 
-def read(found: Found, choice: Choice, classes: int | None = None) -> State:
-    """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan`.
+def read(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
+    """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan_checkpoint`.
 
     Raises
     ------
@@ -45,28 +45,28 @@ def read(found: Found, choice: Choice, classes: int | None = None) -> State:
         _, content, sources = open_checkpoint(found, stack)
         group, name = _group(content, choice, classes)
         _require_room(group, max(found.bytes, sum(source.size for source in sources)))
-        return State({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
+        return StateDict({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
 
-def shapes(found: Found, choice: Choice, classes: int | None = None) -> dict[str, Tensor]:
+def shapes(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
     """Return what these weights are, without reading them; parameters and errors as for `read`."""
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(found, stack)
         return _group(content, choice, classes)[0].tensors
 
 
-def _require_room(group: StateDict, held: int) -> None:
+def _require_room(group: NestedStateDict, held: int) -> None:
     """Refuse weights that are far more than the file holds: views of one storage, named again and again."""
     wanted = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
     if wanted > _SMALL + _MOST_TIMES * held:
         raise UnreadableError(f"its tensors have {wanted} bytes, which is more than the file ({held}) can hold")
 
 
-def _group(content: Content, choice: Choice, classes: int | None) -> tuple[StateDict, str | None]:
+def _group(content: CheckpointContent, choice: HeadOptions, classes: int | None) -> tuple[NestedStateDict, str | None]:
     groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
     role = trainers.EMA if choice.ema else trainers.RAW
     try:
-        picked = head.choose(groups, role, wanted=choice.head, classes=classes, outputs=content.outputs)
+        picked = head.choose_head(groups, role, wanted=choice.head, classes=classes, outputs=content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == role] or groups
         if not usable or choice.head is not None:

@@ -15,7 +15,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.errors import UnreadableError
 from dsi_cli.remote import download
@@ -85,6 +85,6 @@ def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
 def _scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
     file = path if isinstance(path, Path) else download.copied(path)
-    with Source(file) as source:
+    with RandomAccessFile(file) as source:
         content = open_isolated("event_file", source.size, path=str(file.absolute()), tags=tags)
     yield from content.tree["scalars"]

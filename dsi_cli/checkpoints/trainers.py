@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.pickle.objects import Global, Stub, array_of
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject, array_of
 from dsi_cli.checkpoints.tensors import Tensor
 
 RAW, EMA = "raw", "ema"
@@ -39,7 +39,7 @@ _MOST_NODES = 200_000
 """Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
 
 
-class StateDict(NamedTuple):
+class NestedStateDict(NamedTuple):
     """The parameters of one model in a checkpoint."""
 
     path: tuple[str, ...]
@@ -110,7 +110,7 @@ def trainer_of(tree: Any) -> Trainer:
     return Trainer(PLAIN, lambda _tree: True, None)
 
 
-class Entry(NamedTuple):
+class SavedEpoch(NamedTuple):
     """One of several epochs that a file holds."""
 
     label: str
@@ -121,7 +121,7 @@ class Entry(NamedTuple):
     tree: Any
 
 
-def entries(tree: Any) -> list[Entry]:
+def entries(tree: Any) -> list[SavedEpoch]:
     """Return the epochs that a file holds: ``{1: state_dict, 2: state_dict}``, or a list of state dicts.
 
     Empty for a file that holds one checkpoint. Several epochs are two or more entries whose weights have the same names and
@@ -131,12 +131,12 @@ def entries(tree: Any) -> list[Entry]:
         return []
     is_numbered = isinstance(tree, dict)
     keyed = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
-    found: list[Entry] = []
+    found: list[SavedEpoch] = []
     for key, value in keyed:
         number = _epoch_of_key(key)
-        if number is None or not isinstance(value, dict | Stub) or _is_optimiser(value):
+        if number is None or not isinstance(value, dict | PickledObject) or _is_optimiser(value):
             return []
-        found.append(Entry(str(key), number, is_numbered, value))
+        found.append(SavedEpoch(str(key), number, is_numbered, value))
     first = _network(found[0].tree)
     return found if first and all(_network(entry.tree) == first for entry in found[1:]) else []
 
@@ -154,14 +154,14 @@ def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:
     return named if any(len(shape) > 1 for _, shape in named) else []
 
 
-def state_dicts(tree: Any, trainer: str = PLAIN) -> list[StateDict]:
+def state_dicts(tree: Any, trainer: str = PLAIN) -> list[NestedStateDict]:
     """Return every state dict in inert contents, in the order in which they stand there."""
     swapped = _swapped_roles(tree, trainer)
-    found: list[StateDict] = []
+    found: list[NestedStateDict] = []
     for path, tensors in _groups(tree):
         role = swapped.get(path[0] if path else "", EMA if any(map(_AVERAGED.search, path)) else RAW)
         for part_role, part in _by_name(tensors, role):
-            found.append(StateDict(path, part, part_role))
+            found.append(NestedStateDict(path, part, part_role))
     return found
 
 
@@ -189,7 +189,7 @@ def _layer_of(name: str) -> str:
     return layer if parametrised else name.rpartition(".")[0]
 
 
-def is_training_state(tree: Any, found: Sequence[StateDict], file_name: str) -> bool:
+def is_training_state(tree: Any, found: Sequence[NestedStateDict], file_name: str) -> bool:
     """Return whether a file was written to hold no network: the state of an optimiser, a scheduler or a criterion.
 
     Its name or its contents must say so. A file whose weights cannot be found for another reason is not such a file.
@@ -245,7 +245,7 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     left = _MOST_NODES
     while waiting and left > 0:
         path, node = waiting.pop()
-        held = node.state if isinstance(node, Stub) else node
+        held = node.state if isinstance(node, PickledObject) else node
         if id(held) in seen or len(path) > _DEEPEST:
             continue
         seen.add(id(held))
@@ -266,7 +266,7 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
 
 def _tensor(key: str, value: Any) -> Tensor | None:
     """Return the tensor that an entry of a state dict is: a NumPy array too, and the weight that a quantised layer packs."""
-    if isinstance(value, Stub):
+    if isinstance(value, PickledObject):
         return array_of(value)
     if key.endswith("._packed_params") and isinstance(value, tuple) and value:
         value = value[0]
@@ -275,7 +275,7 @@ def _tensor(key: str, value: Any) -> Tensor | None:
 
 def _items(node: Any) -> list[tuple[Any, Any]]:
     """Return the entries of a mapping, or of a list or tuple under their places; none for anything else."""
-    if isinstance(node, Stub):
+    if isinstance(node, PickledObject):
         node = node.state if isinstance(node.state, dict) else None
     if isinstance(node, list) or type(node) is tuple:
         return list(enumerate(node[:_MOST_NODES]))
@@ -284,12 +284,12 @@ def _items(node: Any) -> list[tuple[Any, Any]]:
 
 def _may_hold_more(value: Any) -> bool:
     """Return whether a value is searched for state dicts; a `Tensor` is a tuple, too."""
-    return isinstance(value, dict | list | Stub) or type(value) is tuple
+    return isinstance(value, dict | list | PickledObject) or type(value) is tuple
 
 
 def _is_optimiser(node: Any) -> bool:
     """Return whether contents are the state of an optimiser, under whatever key they lie."""
-    node = node.state if isinstance(node, Stub) else node
+    node = node.state if isinstance(node, PickledObject) else node
     return isinstance(node, dict) and "param_groups" in node and "state" in node
 
 
@@ -322,7 +322,7 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
 
 def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]] | None:
     """Return what one pickled module holds, of Python or of TorchScript, and its children; None if it is none."""
-    state = node.state if isinstance(node, Stub) else None
+    state = node.state if isinstance(node, PickledObject) else None
     if not isinstance(state, dict):
         return None
     if "_modules" in state:
@@ -333,14 +333,14 @@ def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, 
         named = [item for group in held for item in group.items() if item[0] not in passing]
         packed = state.get("_packed_params")
         if (
-            isinstance(packed, Stub)
+            isinstance(packed, PickledObject)
             and isinstance(packed.state, tuple)
             and packed.state
             and isinstance(packed.state[0], tuple)
         ):
             named += [("_packed_params", value) for value in packed.state[0][:1]]  # a quantised layer's weight and bias
-    elif isinstance(node.of, Global) and node.of.module.startswith("__torch__"):
-        named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, Stub)}
+    elif isinstance(node.of, PickledGlobal) and node.of.module.startswith("__torch__"):
+        named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, PickledObject)}
     else:
         return None
     return named, list(children.items())
@@ -361,13 +361,13 @@ def plain(node: Any, depth: int = 4) -> Any:
 
 def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:
     left[0] -= 1
-    if isinstance(node, Stub):
+    if isinstance(node, PickledObject):
         node = node.state if isinstance(node.state, dict) else node.items
-    if isinstance(node, Tensor | Global) or depth < 0 or left[0] < 0:
+    if isinstance(node, Tensor | PickledGlobal) or depth < 0 or left[0] < 0:
         return None
     if isinstance(node, dict):
         kept = [item for item in node.items() if depth < deepest or _is_metadata(str(item[0]))]
-        plain_keys = [item for item in kept[: max(0, left[0])] if not isinstance(item[0], Stub)]
+        plain_keys = [item for item in kept[: max(0, left[0])] if not isinstance(item[0], PickledObject)]
         return {key: _plain(value, depth - 1, deepest, left) for key, value in plain_keys}
     if isinstance(node, list | tuple):
         return [_plain(value, depth - 1, deepest, left) for value in node[: max(0, left[0])]]

@@ -26,22 +26,22 @@ _OWN_ACCURACY = ("acc", "accuracy")
 """In a checkpoint, the accuracy that decided whether to keep it: the test set's; in a log of Keras, the training's."""
 
 
-class Curve(NamedTuple):
+class LoggedCurve(NamedTuple):
     """What a column means: the metric and split of the curves table."""
 
     metric: str
     split: str | None
 
 
-CURVES: dict[str, Curve] = {
-    "train_loss": Curve("loss", "train"),
-    "test_loss": Curve("loss", "test"),
-    "learning_rate": Curve("learning_rate", None),
-    "train_accuracy": Curve("accuracy", "train"),
-    "test_accuracy": Curve("accuracy", "test"),
-    "test_accuracy_top5": Curve("accuracy_top5", "test"),
+CURVES: dict[str, LoggedCurve] = {
+    "train_loss": LoggedCurve("loss", "train"),
+    "test_loss": LoggedCurve("loss", "test"),
+    "learning_rate": LoggedCurve("learning_rate", None),
+    "train_accuracy": LoggedCurve("accuracy", "train"),
+    "test_accuracy": LoggedCurve("accuracy", "test"),
+    "test_accuracy_top5": LoggedCurve("accuracy_top5", "test"),
 }
-"""The curves by the name that a `Log` and a record keep them under."""
+"""The curves by the name that a `TrainingLog` and a record keep them under."""
 
 _SHARES = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -85,7 +85,7 @@ _CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
 
 
 @dataclass
-class Log:
+class TrainingLog:
     """The curves of one file, by epoch as the trainer counts."""
 
     path: Place
@@ -94,7 +94,7 @@ class Log:
     """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
 
 
-def find_log(places: Sequence[Place]) -> Log | None:
+def find_log(places: Sequence[Place]) -> TrainingLog | None:
     """Return the log in the first of these folders that has one, None where there is none that can be read."""
     for place in places:
         for name in LOG_FILES:
@@ -107,7 +107,7 @@ def find_log(places: Sequence[Place]) -> Log | None:
     return next((log for log in found if log is not None), None)
 
 
-def named_log(path: Place) -> Log:
+def named_log(path: Place) -> TrainingLog:
     """Return the curves of a log that was named: a CSV file, a trainer's state, an event file or a folder of these.
 
     Raises
@@ -127,7 +127,7 @@ def named_log(path: Place) -> Log:
     return log
 
 
-def read_log(path: Place) -> Log | None:
+def read_log(path: Place) -> TrainingLog | None:
     """Return a log's curves, None where it has no epochs or cannot be read; a folder is one of event files."""
     try:
         return _read(path)
@@ -135,7 +135,7 @@ def read_log(path: Place) -> Log | None:
         return None
 
 
-def _read(path: Place) -> Log:
+def _read(path: Place) -> TrainingLog:
     if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
         of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
         log = _joined(path, tensorboard_events.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
@@ -175,13 +175,13 @@ def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
 
 
 def _json_rows(path: Place) -> list[dict[str, Any]]:
-    state = bounded_json.parse(path.read_bytes())
+    state = bounded_json.parse_json(path.read_bytes())
     rows = state.get("log_history") if isinstance(state, dict) else None
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> Log:
-    log = Log(path)
+def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> TrainingLog:
+    log = TrainingLog(path)
     for row in rows:
         epoch = _number(row.get("epoch"))
         if epoch is None:
@@ -196,7 +196,7 @@ def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -
     return log
 
 
-def _make_shares(log: Log) -> None:
+def _make_shares(log: TrainingLog) -> None:
     """Turn percent into shares: a column that exceeds 1 anywhere is in percent throughout."""
     for curve in _SHARES:
         if any(row.get(curve, 0.0) > 1.0 for row in log.by_epoch.values()):

@@ -12,11 +12,13 @@ from dataclasses import replace
 from pathlib import PurePath
 
 from dsi_cli.checkpoints import deduplication, epochs
-from dsi_cli.checkpoints.discovery import Run
+from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import OK, Record
 
 
-def split(run: Run, records: Sequence[Record], earlier: Mapping[str, str] | None = None) -> list[tuple[Run, list[Record]]]:
+def split_training_runs(
+    run: TrainingRun, records: Sequence[Record], earlier: Mapping[str, str] | None = None
+) -> list[tuple[TrainingRun, list[Record]]]:
     """Return the training runs of a folder, each with its records; usually one, which keeps the folder's name.
 
     Of several runs, each is named after what the names of its files have in common: ``folder/runA``. Files whose names say
@@ -31,7 +33,7 @@ def split(run: Run, records: Sequence[Record], earlier: Mapping[str, str] | None
     networks = _networks([record for record in records if record.status == OK])
     parts = [part for network in networks for own in _collections(network) for part in _trainings(own)] or [[]]
     _add_unusable([record for record in records if record.status != OK], parts)
-    out: list[tuple[Run, list[Record]]] = []
+    out: list[tuple[TrainingRun, list[Record]]] = []
     for name, part in zip(_names(run.name, parts, earlier or {}), parts, strict=True):
         paths = {record.path for record in part}
         places = tuple(replace(found, run=name) for found in run.checkpoints if found.shown in paths)

@@ -18,6 +18,6 @@ def main() -> None:
     """Run the command; the process ends with the exit code that ``dsi_cli.errors`` documents."""
     # Python looks for garbage after as many objects; most of what a command makes stays until it ends.
     gc.set_threshold(100_000)
-    from dsi_cli.cli.app import run_safely  # only now: what is imported stays as well
+    from dsi_cli.cli.app import main_with_exit_code  # only now: what is imported stays as well
 
-    sys.exit(run_safely(sys.argv[1:]))
+    sys.exit(main_with_exit_code(sys.argv[1:]))

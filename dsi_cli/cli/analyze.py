@@ -158,7 +158,7 @@ def analyze(
     from dsi_cli.analysis import earlier_settings, report_file, track
     from dsi_cli.analysis.analyze import analyze as run_analysis
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import Chosen
+    from dsi_cli.engines import EngineOptions
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to or ())
@@ -210,12 +210,12 @@ def analyze(
         memory=data_options.memory(memory),
         log=log,
         evaluation=evaluation,
-        engine=Chosen(engine, address, gpus_per_task),
+        engine=EngineOptions(engine, address, gpus_per_task),
     )
     with console.progress(quiet=quiet or as_json) as watching:
         summary = run_analysis(checkpoints, out, options, lambda event: watching.update(*event), watching.say)
         if html:
-            report_file.add(summary, lambda event: watching.update(*event))
-        track.add(summary, trackers)
+            report_file.add_report(summary, lambda event: watching.update(*event))
+        track.track_summary(summary, trackers)
     report(summary, as_json=as_json, quiet=quiet)
     return summary.exit_code

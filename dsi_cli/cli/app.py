@@ -65,7 +65,7 @@ def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
                 signals.by(signal.SIGINT),
                 signals.by(signal.SIGTERM),  # a batch system sends it before it ends a job
                 logs.on_stderr(verbose=verbose),
-                urls.brought(verb.__name__, options) as here,
+                urls.with_local_paths(verb.__name__, options) as here,
             ):
                 return verb(*args, **here)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
@@ -155,7 +155,7 @@ def _main(
     """Take the options that stand before the verb."""
 
 
-def run_safely(arguments: list[str]) -> int:
+def main_with_exit_code(arguments: list[str]) -> int:
     """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout."""
     console.open_streams()
     code, error = _run(arguments)
@@ -229,5 +229,5 @@ def _ended(arguments: list[str]) -> tuple[int, str | None]:
     except Exception as error:
         if not usage_errors.is_wrong_usage(error):
             raise
-        return USAGE, usage_errors.line(error, arguments, command.commands)
+        return USAGE, usage_errors.usage_line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None

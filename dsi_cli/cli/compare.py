@@ -13,9 +13,9 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.comparison.compare import Asked, Comparison
-    from dsi_cli.queries.comparison.cross_alignment import Between
-    from dsi_cli.queries.comparison.equal_accuracy import Equal
+    from dsi_cli.queries.comparison.compare import Comparison, ComparisonOptions
+    from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
+    from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison
 
 MOST_TABLES = 6
 """Pairs of runs whose differences are shown in full."""
@@ -68,10 +68,10 @@ def compare(
     dsi compare cnn-out vit-out --html comparison.html
     dsi compare dsi-demo -o figures  # the runs of one output
     """
-    from dsi_cli.queries.comparison.compare import MEASURES, Asked
+    from dsi_cli.queries.comparison.compare import MEASURES, ComparisonOptions
     from dsi_cli.queries.comparison.compare import compare as compared
 
-    asked = Asked(run or (), group, tolerance, split, measure or MEASURES, draws)
+    asked = ComparisonOptions(run or (), group, tolerance, split, measure or MEASURES, draws)
     _require_places(out, as_format, html)
     comparison = compared(outputs, asked)
     figures = []
@@ -93,7 +93,9 @@ def compare(
     return DONE
 
 
-def _page(comparison: Comparison, asked: Asked, outputs: list[Path], out: Path | None, html: Path | None) -> str | None:
+def _page(
+    comparison: Comparison, asked: ComparisonOptions, outputs: list[Path], out: Path | None, html: Path | None
+) -> str | None:
     """Write the page where it is asked for, and return its path."""
     from dsi_cli.report import comparison_page
 
@@ -181,11 +183,11 @@ def _print_between(comparison: Comparison) -> None:
             console.print_sentence(f"no SAI between {one.first} and {one.second}: {one.reason}", 0, 2)
 
 
-def _print_points(between: Between, measure: str, *, has_epochs: bool) -> None:
-    from dsi_cli.queries.neighbor_history import a_few
+def _print_points(between: CrossAlignment, measure: str, *, has_epochs: bool) -> None:
+    from dsi_cli.queries.neighbor_history import log_spaced
 
     points = [point for point in between.points if point.measure == measure]
-    shown = [points[at] for at in a_few(len(points))]
+    shown = [points[at] for at in log_spaced(len(points))]
     titles = [(between.matched_by.replace(" ", "\n"), True), ("SAI", True), ("chance", True), ("excess", True), ("z", True)]
     rows = [
         [str(p.at) if has_epochs else "–", _number(p.value), _number(p.null_mean), _number(p.excess), _number(p.z, ".1f")]
@@ -214,13 +216,13 @@ def _print_bands(comparison: Comparison) -> None:
     console.print_columns(titles, rows)
 
 
-def _pair(between: Between, measure: str) -> list[str]:
+def _pair(between: CrossAlignment, measure: str) -> list[str]:
     last = [point for point in between.points if point.measure == measure][-1]
     numbers = [_number(last.value), _number(last.null_mean), _number(last.excess), _number(last.z, ".1f")]
     return [between.first, between.second, str(last.at), *numbers]
 
 
-def _print_equal(equal: Equal) -> None:
+def _print_equal(equal: EqualAccuracyComparison) -> None:
     from dsi_cli.queries.comparison.equal_accuracy import places
 
     if equal.reason is None:

@@ -136,7 +136,7 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
     print_table(table)
 
 
-class Watching(NamedTuple):
+class ProgressDisplay(NamedTuple):
     """How a long call is told of while it goes on."""
 
     update: Callable[[str, int, int], None]
@@ -146,10 +146,10 @@ class Watching(NamedTuple):
 
 
 @contextmanager
-def progress(*, quiet: bool) -> Iterator[Watching]:
+def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
     """Yield how to tell of a long call while it goes on."""
     if quiet or logs.is_on() or not sys.stderr.isatty():
-        yield Watching(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
+        yield ProgressDisplay(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
         return
     from rich.console import Console
     from rich.progress import (
@@ -177,7 +177,9 @@ def progress(*, quiet: bool) -> Iterator[Watching]:
                 tasks[stage] = bars.add_task(stage, total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
-        yield Watching(update, lambda text: bars.console.print(shown(text), markup=False, highlight=False, soft_wrap=True))
+        yield ProgressDisplay(
+            update, lambda text: bars.console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
+        )
 
 
 def binary_stdout(hint: str) -> IO[bytes]:

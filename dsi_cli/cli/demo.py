@@ -35,12 +35,12 @@ def demo(
 
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
-        report_file.add(summary, lambda event: watching.update(*event))
+        report_file.add_report(summary, lambda event: watching.update(*event))
     report(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()
         for run in summary.runs:
-            epoch = epoch_summary.surge_epoch(epoch_summary.lines(out, run.name))
+            epoch = epoch_summary.surge_epoch(epoch_summary.epoch_summaries(out, run.name))
             print(
                 f"{run.name}: half of its highest alignment with WordNet (excess over chance) is reached at epoch {epoch}"
             )

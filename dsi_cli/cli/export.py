@@ -79,14 +79,14 @@ def export(
         asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
         return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
     from dsi_cli.queries import export
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
     chosen = export.format_of("" if out == "-" else out, as_format)
     stream = None
     if out == "-":
         stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
     frame = export.frame_of(
-        Run(output),
+        Results(output),
         table=table,
         kind=kind,
         epoch=epoch,
@@ -94,8 +94,8 @@ def export(
         name=run,
         ranked=ranked,
         reference=reference,
-        rows=export.chosen(rows, "--rows"),
-        classes=export.chosen(classes, "--classes"),
+        rows=export.chosen_table(rows, "--rows"),
+        classes=export.chosen_table(classes, "--classes"),
     )
     if stream is not None:
         export.write(frame, stream, chosen, is_matrix=table is None)
@@ -114,6 +114,6 @@ def _log(output: Path, log_to: list[str], run: str | None, asked: list[str], *, 
         raise UsageError(
             f"--log-to logs the curves, all of them; {', '.join(asked)} is for a file: leave one of the two out"
         )
-    for logged in track.send(output, destinations(log_to), run):
+    for logged in track.send_curves(output, destinations(log_to), run):
         print_logged(logged, quiet=quiet)
     return DONE

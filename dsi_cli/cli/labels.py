@@ -18,7 +18,7 @@ from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
 
 if TYPE_CHECKING:
-    from dsi_cli.analysis.semantics.class_labels import Labelling
+    from dsi_cli.analysis.semantics.class_labels import ClassLabels
     from dsi_cli.wordnet.database.wordnet import WordNet
     from dsi_cli.wordnet.disambiguation.resolve import Resolution
 
@@ -71,7 +71,7 @@ def labels(
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
         require_other(labels, None, write_map)
-    one = wordnet_matrix.of(labels, map_file, load_wordnet(pos, wordnet))
+    one = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
     if interactive:
         one = asked(one, write_map)
     if write_map is not None:
@@ -98,7 +98,7 @@ def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> s
     return shlex.join(["dsi", "labels", labels, *given])
 
 
-def tell(one: Labelling, command: str, write_map: Path | None, *, quiet: bool) -> None:
+def tell(one: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
     """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
     assert one.labels is not None
     unsure = sum(row.is_uncertain for row in one.resolutions)
@@ -174,7 +174,7 @@ def _meaning(row: Resolution) -> str:
     return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
 
 
-def asked(one: Labelling, write_map: Path | None) -> Labelling:
+def asked(one: ClassLabels, write_map: Path | None) -> ClassLabels:
     """Return the labelling after a person was asked about what is uncertain; ``write_map`` is where the answers go.
 
     Ctrl-C writes those that were given.
@@ -208,10 +208,10 @@ def asked(one: Labelling, write_map: Path | None) -> Labelling:
             chosen[row.index] = answer
     except KeyboardInterrupt:
         if write_map is not None:
-            wordnet_matrix.write_map(class_labels.label(one.labels, chosen, one.of, one.tree), write_map)
+            wordnet_matrix.write_map(class_labels.resolve_labels(one.labels, chosen, one.of, one.tree), write_map)
             console.note(f"\n{write_map} holds the answers so far: to go on with them, add --map {write_map}")
         raise
-    return class_labels.label(one.labels, chosen, one.of, one.tree)
+    return class_labels.resolve_labels(one.labels, chosen, one.of, one.tree)
 
 
 def _offer(row: Resolution, place: str, of: WordNet) -> None:

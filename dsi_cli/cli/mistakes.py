@@ -14,7 +14,7 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.mistakes import Listing, Mistake, Pair
+    from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
 
 LONGEST = 40
 """Characters of a name that a table shows."""
@@ -73,9 +73,8 @@ def mistakes(
     dsi mistakes dsi-out --pairs --truth whale
     dsi mistakes dsi-out --sheet mistakes.png  # with the images
     """
-    from dsi_cli.queries.mistakes import Asked, most_telling
-    from dsi_cli.queries.mistakes import pairs as confused_pairs
-    from dsi_cli.store.results import Run
+    from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+    from dsi_cli.store.results import Results
 
     if pairs and sheet is not None:
         raise UsageError("a contact sheet shows samples: leave out --pairs, or --sheet")
@@ -85,11 +84,11 @@ def mistakes(
         from dsi_cli.figures import image_grid
 
         image_grid.require_png(sheet)
-    asked = Asked(run, epoch, split, truth, prediction, order, most)
+    asked = MistakeQuery(run, epoch, split, truth, prediction, order, most)
     if pairs:
-        _print(confused_pairs(Run(output), asked), {}, as_json=as_json)
+        _print(confused_pairs(Results(output), asked), {}, as_json=as_json)
         return DONE
-    listing = most_telling(Run(output), asked)
+    listing = worst_mistakes(Results(output), asked)
     unopened = _make_sheet(listing, sheet, images, quiet=quiet or as_json) if sheet is not None else {}
     _print(listing, {"sheet": str(sheet), "unopened": unopened} if sheet is not None else {}, as_json=as_json)
     if sheet is not None and not as_json:
@@ -97,13 +96,13 @@ def mistakes(
     return DONE
 
 
-def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
+def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
     """Write the sheet; return which samples' images could not be opened, and why."""
     from dsi_cli.figures import image_grid
     from dsi_cli.inference.open_dataset import image_at
-    from dsi_cli.queries.relocated_images import Moved
+    from dsi_cli.queries.relocated_images import RelocatedImages
 
-    moved = None if images is None else Moved(images, [row.path for row in listing.rows if row.path])
+    moved = None if images is None else RelocatedImages(images, [row.path for row in listing.rows if row.path])
     failed = image_grid.save(listing, lambda path: image_at(path if moved is None else moved(path)), sheet)
     unopened = {listing.rows[at].sample: reason for at, reason in failed.items()}
     if unopened:
@@ -113,7 +112,7 @@ def _make_sheet(listing: Listing[Mistake], sheet: Path, images: Path | None, *, 
     return unopened
 
 
-def _print(listing: Listing[Mistake] | Listing[Pair], sheet: dict[str, Any], *, as_json: bool) -> None:
+def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair], sheet: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         document = asdict(listing)
         rows = document.pop("rows")
@@ -126,7 +125,7 @@ def _print(listing: Listing[Mistake] | Listing[Pair], sheet: dict[str, Any], *, 
     _print_table(listing)
 
 
-def _print_table(listing: Listing[Mistake] | Listing[Pair]) -> None:
+def _print_table(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
     """Print a line a row, without the columns that are empty throughout; paths without the folder that all share."""
     from rich.table import Table
     from rich.text import Text

@@ -13,8 +13,8 @@ from dsi_cli.cli.analyze import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.queries.neighbor_history import History, Stay
-    from dsi_cli.queries.neighbors import Listing
+    from dsi_cli.queries.neighbor_history import Interval, NeighborHistory
+    from dsi_cli.queries.neighbors import NeighborList
 
 LONGEST = 28
 """Characters of a name that a table shows."""
@@ -74,14 +74,14 @@ def neighbors(
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
     from dsi_cli.queries.neighbor_history import over_epochs as history_of
-    from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-    from dsi_cli.store.results import Run
+    from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+    from dsi_cli.store.results import Results
 
     if pairs and of is not None:
         raise UsageError("the closest pairs are those of all classes: leave out --pairs, or --class")
     if over_epochs and of is None:
         raise UsageError("--over-epochs shows how the neighbours of one class changed: add --class NAME")
-    found, asked = Run(output), Asked(kind, epoch, split, run, most)
+    found, asked = Results(output), NeighborQuery(kind, epoch, split, run, most)
     if over_epochs and of is not None:
         _print_history(history_of(found, of, asked), as_json=as_json, quiet=quiet)
     else:
@@ -89,7 +89,7 @@ def neighbors(
     return DONE
 
 
-def _print_listing(listing: Listing, *, as_json: bool) -> None:
+def _print_listing(listing: NeighborList, *, as_json: bool) -> None:
     document = asdict(listing)
     if as_json:
         console.print_json({**document.pop("asked"), **document})
@@ -104,7 +104,7 @@ def _print_listing(listing: Listing, *, as_json: bool) -> None:
     console.print_columns([(title, name in form) for title, name in columns], cells)
 
 
-def _print_history(history: History, *, as_json: bool, quiet: bool) -> None:
+def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         document = asdict(history)
         console.print_json({**document.pop("asked"), **document})
@@ -134,13 +134,13 @@ def _bracketed(place: int, most: int) -> str:
     return str(place) if place <= most else f"({place})"
 
 
-def _spans(stays: list[Stay]) -> str:
+def _spans(stays: list[Interval]) -> str:
     """Return the epochs of stays, the last ones where there are many: ``3-7, 12, 20-``, open where the run ends in one."""
     spans = [_span(stay) for stay in stays]
     return ", ".join(spans if len(spans) <= MOST_STAYS else ["...", *spans[-MOST_STAYS:]])
 
 
-def _span(stay: Stay) -> str:
+def _span(stay: Interval) -> str:
     if stay.left is None:
         return f"{stay.entered}-"
     return str(stay.entered) if stay.last == stay.entered else f"{stay.entered}-{stay.last}"

@@ -14,9 +14,9 @@ from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
 
 if TYPE_CHECKING:
-    from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.figures.save import Drawn
-    from dsi_cli.store.results import Run
+    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.figures.save import DrawnFigure
+    from dsi_cli.store.results import Results
 
 
 def plot(
@@ -89,7 +89,7 @@ def plot(
     """
     from dsi_cli.figures import save
     from dsi_cli.inference.open_dataset import image_at
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
     if output is None:
         if not listed:
@@ -98,9 +98,9 @@ def plot(
             )
         _list(None, as_json=as_json)
         return DONE
-    opened = Run(output)
+    opened = Results(output)
     formats = tuple(dict.fromkeys(form or ()))
-    asked = save.asked(opened, run, epochs, kind, measure, order, style, columns, image_at)
+    asked = save.check_options(opened, run, epochs, kind, measure, order, style, columns, image_at)
     with console.progress(quiet=quiet or as_json) as watching:
         if listed:
             there = save.with_data(opened, asked, watching.update)
@@ -117,7 +117,7 @@ def plot(
     return DONE
 
 
-def _tell(done: Drawn, opened: Run, asked: Asked, *, as_json: bool, quiet: bool, are_named: bool) -> None:
+def _tell(done: DrawnFigure, opened: Results, asked: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool) -> None:
     """Print what was drawn.
 
     Raises
@@ -125,7 +125,7 @@ def _tell(done: Drawn, opened: Run, asked: Asked, *, as_json: bool, quiet: bool,
     UsageError
         A figure that was named has no data, and nobody reads that out of JSON.
     """
-    from dsi_cli.figures.catalogue import entry
+    from dsi_cli.figures.catalogue import figure_spec
 
     if as_json:
         console.print_json(
@@ -148,7 +148,7 @@ def _tell(done: Drawn, opened: Run, asked: Asked, *, as_json: bool, quiet: bool,
         chosen = [what for what, value in (("--epochs", asked.epochs), ("--kind", asked.kind)) if value is not None]
         if chosen:
             raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(chosen)}")
-        needs = "; ".join(f"{name} needs {entry(name).needs}" for name in done.without_data)
+        needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in done.without_data)
         raise UsageError(f"nothing to draw for {names}, without data in this output: {needs}")
 
 

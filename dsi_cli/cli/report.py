@@ -35,7 +35,7 @@ def report(
     if file is not None:
         atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
     with console.progress(quiet=quiet or as_json) as watching:
-        path = report_file.write(output, file, watching.update)
+        path = report_file.write_report(output, file, watching.update)
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

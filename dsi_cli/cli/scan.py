@@ -15,9 +15,9 @@ from dsi_cli.cli.analyze import Ema, Head, Json, Labels, Quiet
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.checkpoints.discovery import Run
+    from dsi_cli.checkpoints.discovery import TrainingRun
     from dsi_cli.checkpoints.records import Record
-    from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.checkpoints.scan import HeadOptions
     from dsi_cli.remote.locations import Place
 
 
@@ -50,12 +50,12 @@ def scan(
     dsi scan --tensors ckpts/epoch_030.safetensors  # names for --head
     """
     from dsi_cli.analysis.scan import scan_paths
-    from dsi_cli.checkpoints.scan import Choice
+    from dsi_cli.checkpoints.scan import HeadOptions
     from dsi_cli.remote import locations
 
     for single, show in (
         (tensors, _print_tensors),
-        (why, partial(_print_evidence, choice=Choice(head, ema), labels=labels)),
+        (why, partial(_print_evidence, choice=HeadOptions(head, ema), labels=labels)),
     ):
         if single is not None:
             place = locations.place(single)
@@ -68,7 +68,7 @@ def scan(
     with console.progress(quiet=quiet or as_json) as watching:
         runs = scan_paths(
             checkpoints,
-            Choice(head, ema),
+            HeadOptions(head, ema),
             labels,
             lambda done, total: watching.update("reading classifiers", done, total),
         )
@@ -85,11 +85,11 @@ def scan(
     return PARTIAL if any(record.status == "failed" for record in records) else DONE
 
 
-def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None:
+def _print_records(runs: list[tuple[TrainingRun, list[Record]]], *, quiet: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from dsi_cli.checkpoints.records import told_by_cause
+    from dsi_cli.checkpoints.records import messages_by_cause
 
     for run, records in runs:
         shared = {
@@ -105,7 +105,7 @@ def _print_records(runs: list[tuple[Run, list[Record]]], *, quiet: bool) -> None
             table.add_row(*(Text(console.shown(cell(record))) for _, cell in columns))
         console.print_table(table)
         problems = [(PurePath(r.path).name, r.status, r.reason) for r in records if r.reason is not None]
-        for line in told_by_cause(problems):
+        for line in messages_by_cause(problems):
             console.print_sentence(line)
         console.print_sentence(_summary(records, shared), indent=0)
         if run.ignored:
@@ -172,7 +172,7 @@ _SHOWN = 8
 _RIGHT = (_epoch, _finished, _step, _size, _shape)
 
 
-def _print_evidence(path: Place, *, choice: Choice, labels: str | None, as_json: bool) -> None:
+def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
     """Print which head is taken from a file, and the candidates with what speaks for and against each."""
     from dsi_cli.checkpoints.scan import explain, require_file
     from dsi_cli.labels import files

@@ -11,8 +11,8 @@ from dsi_cli.cli import console
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.summary import RunSummary, Summary
-    from dsi_cli.queries.epoch_summary import Line, Mistakes
-    from dsi_cli.queries.typicality import Line as TypicalityLine
+    from dsi_cli.queries.epoch_summary import EpochSummary, MistakeSummary
+    from dsi_cli.queries.typicality import TypicalitySummary
     from dsi_cli.tracking.destinations import Logged
 
 TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
@@ -39,7 +39,7 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         for split, answered in mistakes.items():
             print()
             left_out.append(_print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES))
-        for split, typical in typicality.lines(Path(summary.out), run.name).items():
+        for split, typical in typicality.typicality_summary(Path(summary.out), run.name).items():
             print()
             title = f"{run.name}: cosine with the class template on {split}"
             left_out.append(_print_table(title, typical, _TYPICALITY))
@@ -53,33 +53,36 @@ def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
         print_logged(logged, quiet=quiet)
 
 
-def _found(summary: Summary) -> dict[str, tuple[list[Line], dict[str, list[Mistakes]]]]:
+def _found(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict[str, list[MistakeSummary]]]]:
     from dsi_cli.queries import epoch_summary
 
     out = Path(summary.out)
-    return {run.name: (epoch_summary.lines(out, run.name), epoch_summary.mistakes(out, run.name)) for run in summary.runs}
+    return {
+        run.name: (epoch_summary.epoch_summaries(out, run.name), epoch_summary.mistakes(out, run.name))
+        for run in summary.runs
+    }
 
 
 def document(summary: Summary) -> dict[str, object]:
     """Return what an analysis did as ``--json`` prints it."""
-    from dsi_cli.queries.phases import told
+    from dsi_cli.queries.phases import phase_sentences
 
     found, runs = _found(summary), []
     for run in summary.runs:
         lines, mistakes = found[run.name]
         answered = {split: [asdict(line) for line in of_split] for split, of_split in mistakes.items()}
-        phases = told(Path(summary.out), run.name)
+        phases = phase_sentences(Path(summary.out), run.name)
         beside = {"mistakes": answered, "phases": phases.rows, "hints": phases.hints}
         runs.append(asdict(run) | {"epochs": [asdict(line) for line in lines], **beside})
     return asdict(summary) | {"exit_code": summary.exit_code, "runs": runs}
 
 
 def _notes(run: RunSummary, *, quiet: bool) -> None:
-    from dsi_cli.checkpoints.records import told_by_cause
+    from dsi_cli.checkpoints.records import messages_by_cause
 
     for line in _told(run):
         console.note(line, quiet=quiet)
-    for line in told_by_cause(run.problems):
+    for line in messages_by_cause(run.problems):
         console.note(f"  {line}")
     for path, split, reason in run.unanswered:
         console.note(f"  no answer on {split}: {path}: {reason}")
@@ -142,7 +145,7 @@ def _uncertain(runs: Sequence[RunSummary]) -> Iterator[str]:
         yield f"{labels}: {named}{more}; see {run.labels_command or 'the labels in the report'}"
 
 
-def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | None:
+def _print_lines(run: RunSummary, lines: list[EpochSummary], *, quiet: bool) -> str | None:
     columns = [(name.format(measure=lines[0].measure), digits, field) for name, digits, field in _COLUMNS]
     left_out = _print_table(run.name, lines, columns)
     missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
@@ -152,16 +155,16 @@ def _print_lines(run: RunSummary, lines: list[Line], *, quiet: bool) -> str | No
 
 
 def _print_phases(summary: Summary, run: RunSummary) -> None:
-    from dsi_cli.queries.phases import told
+    from dsi_cli.queries.phases import phase_sentences
 
-    phases = told(Path(summary.out), run.name)
+    phases = phase_sentences(Path(summary.out), run.name)
     for line in [phases.phases, *phases.hints]:
         if line is not None:
             console.print_sentence(line)
 
 
 def _print_table(
-    title: str, lines: Sequence[Line | Mistakes | TypicalityLine], columns: Sequence[tuple[str, int, str]]
+    title: str, lines: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, int, str]]
 ) -> str | None:
     """Print a table of some epochs, without the columns that are empty throughout; return how many are left out, in words."""
     from rich.table import Table
@@ -175,7 +178,7 @@ def _print_table(
     ]
     for name, _, _ in kept:
         table.add_column(name, justify="right")
-    shown = epoch_summary.thinned(list(lines))
+    shown = epoch_summary.thin_epochs(list(lines))
     for line in shown:
         cells = (number(getattr(line, field), digits) for _, digits, field in kept)
         table.add_row(*(_NO_EPOCH if line.epoch is None and not place else cell for place, cell in enumerate(cells)))
@@ -255,4 +258,6 @@ def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> 
     for problem in summary.logging_problems:
         console.error(f"not logged: {problem}; the tables are whole, dsi export {summary.out} --log-to logs them")
     console.print_sentence(f"tables: {summary.out} ({', '.join(tables)})", 0, 2)
-    print(f"notebook: from dsi_cli import open_run; run = open_run({console.shown(repr(summary.out))}); run.curves")
+    print(
+        f"notebook: from dsi_cli import open_results; results = open_results({console.shown(repr(summary.out))}); results.curves"
+    )

@@ -16,7 +16,7 @@ from dsi_cli.errors import UsageError
 from dsi_cli.remote import local_names, urls
 
 
-class Output(NamedTuple):
+class UrlOutput(NamedTuple):
     """Which option of a verb is an output folder of dsi."""
 
     option: str
@@ -27,15 +27,15 @@ class Output(NamedTuple):
 
 
 OUTPUTS = {
-    "analyze": Output("out", is_written=True, leaves=()),
-    "watch": Output("out", is_written=True, leaves=()),
-    "demo": Output("out", is_written=True, leaves=()),
-    "report": Output("output", is_written=True, leaves=()),
-    "plot": Output("output", leaves=()),
-    "mistakes": Output("output", leaves=()),
-    "neighbors": Output("output"),
-    "export": Output("output"),
-    "compare": Output("outputs"),
+    "analyze": UrlOutput("out", is_written=True, leaves=()),
+    "watch": UrlOutput("out", is_written=True, leaves=()),
+    "demo": UrlOutput("out", is_written=True, leaves=()),
+    "report": UrlOutput("output", is_written=True, leaves=()),
+    "plot": UrlOutput("output", leaves=()),
+    "mistakes": UrlOutput("output", leaves=()),
+    "neighbors": UrlOutput("output"),
+    "export": UrlOutput("output"),
+    "compare": UrlOutput("outputs"),
 }
 """By verb."""
 FETCHED = ("labels", "map_file", "mapping", "log", "predictions", "targets", "reference", "measure", "taxonomy")
@@ -48,7 +48,7 @@ _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
 @contextmanager
-def brought(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def with_local_paths(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a verb's options with paths of this machine in place of URLs.
 
     Raises
@@ -88,15 +88,15 @@ def _brought(
             return text
         if output is not None and is_output:
             return _mirrored(text, output, folder, options, stack)
-        return download.here(text, download.cache() if name in KEPT else folder)
+        return download.localize(text, download.cache() if name in KEPT else folder)
 
     return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
 
 
-def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
-    from dsi_cli.store.remote_output import Mirror
+def _mirrored(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
+    from dsi_cli.store.remote_output import RemoteOutput
 
-    mirror = Mirror(url, folder, _wanted(output, options))
+    mirror = RemoteOutput(url, folder, _wanted(output, options))
     if output.is_written and options.get("file") is None:
         stack.enter_context(mirror.writing())
     else:
@@ -105,7 +105,7 @@ def _mirrored(url: str, output: Output, folder: Path, options: Mapping[str, Any]
     return mirror.path
 
 
-def _wanted(output: Output, options: Mapping[str, Any]) -> Callable[[str], bool]:
+def _wanted(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str], bool]:
     """Return whether a file is needed, by its place in the output: not what the options leave out."""
     kind, epoch = options.get("kind"), options.get("epoch")
     only = output.option == "output" and isinstance(kind, str) and not output.is_written

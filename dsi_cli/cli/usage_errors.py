@@ -14,7 +14,7 @@ def is_wrong_usage(error: Exception) -> bool:
     return hasattr(error, "format_message")
 
 
-def line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
+def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]) -> str:
     """Return what is wrong with a call.
 
     Parameters

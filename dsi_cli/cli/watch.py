@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
     from dsi_cli.analysis.summary import Summary
     from dsi_cli.analysis.watch import Analyse, Event, Given
-    from dsi_cli.queries.epoch_summary import Line
+    from dsi_cli.queries.epoch_summary import EpochSummary
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 STOPPED = "stopped"
@@ -95,7 +95,7 @@ def watch(
     """
     from dsi_cli.analysis import earlier_settings, watch
     from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import Chosen
+    from dsi_cli.engines import EngineOptions
 
     pace, patience = seconds("--every", every), None if idle is None else seconds("--idle", idle)
     if patience is not None and patience <= pace:
@@ -129,7 +129,7 @@ def watch(
         draws=draws,
         memory=data_options.memory(memory),
         evaluation=evaluation,
-        engine=Chosen(engine, address, gpus_per_task),
+        engine=EngineOptions(engine, address, gpus_per_task),
     )
     shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
     try:
@@ -145,7 +145,7 @@ def watch(
         if shown.summary is None and not watch.usable(out):
             raise
         return shown.close(STOPPED, "stopped", DONE)
-    if event == watch.Ended(watch.REACHED):
+    if event == watch.EndedEvent(watch.REACHED):
         return shown.close(watch.REACHED, f"epoch {until_epoch} is there")
     return shown.close(watch.IDLE, f"nothing was new for {idle}")
 
@@ -172,7 +172,7 @@ def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
     from dsi_cli.analysis import report_file
     from dsi_cli.analysis.analyze import analyze as run_analysis
 
-    pages = report_file.Paced()
+    pages = report_file.ThrottledReport()
 
     def analyse(paths: Sequence[Given]) -> Summary:
         with console.progress(quiet=shown.quiet) as bars:
@@ -212,15 +212,15 @@ class _Shown:
         """Print an event: new epochs on stdout, the rest on stderr."""
         from dsi_cli.analysis import watch
 
-        if isinstance(event, watch.Waiting):
+        if isinstance(event, watch.WaitingEvent):
             self.note(f"waiting: {event.reason}")
-        elif isinstance(event, watch.Updated):
+        elif isinstance(event, watch.UpdatedEvent):
             self.summary = event.summary
             for problem in _problems(event.summary):
                 self.once(problem, self.note)
             self._print(_lines(event.summary, event.new))
 
-    def _print(self, new: list[tuple[str, Line]]) -> None:
+    def _print(self, new: list[tuple[str, EpochSummary]]) -> None:
         if not self.as_json:
             if new:
                 console.settle()
@@ -238,7 +238,7 @@ class _Shown:
             return DONE if exit_code is None else exit_code
         self.note(words)
         if self.html:
-            report_file.add(self.summary)  # it may be behind the tables
+            report_file.add_report(self.summary)  # it may be behind the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.as_json:
             console.print_json_line({"event": "ended", "why": why, **document(self.summary), "exit_code": code})
@@ -255,19 +255,19 @@ def _problems(summary: Summary) -> Iterator[str]:
         yield from (f"  no answer on {split}: {path}: {reason}" for path, split, reason in run.unanswered)
 
 
-def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, Line]]:
+def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, EpochSummary]]:
     """Return run and numbers of new epochs, read from the tables."""
     from dsi_cli.queries import epoch_summary
 
     return [
         (run, line)
         for run in sorted({run for run, _ in new})
-        for line in epoch_summary.lines(Path(summary.out), run)
+        for line in epoch_summary.epoch_summaries(Path(summary.out), run)
         if (run, line.epoch or 0) in new
     ]
 
 
-def _text(run: str, line: Line) -> str:
+def _text(run: str, line: EpochSummary) -> str:
     """Return the one line of an epoch: what is known, the alignment as its excess over chance."""
     parts = [f"{run}  epoch {'–' if line.epoch is None else line.epoch:>3}"]
     if line.excess is not None:

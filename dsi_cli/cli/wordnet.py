@@ -15,7 +15,7 @@ from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
 if TYPE_CHECKING:
-    from dsi_cli.analysis.semantics.references import Opened
+    from dsi_cli.analysis.semantics.references import ReferenceSource
 
 LISTED = 100
 """Longer lists show only the labels that want a look."""
@@ -69,20 +69,20 @@ def wordnet(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     of = load_wordnet(pos, wordnet_name)
-    (opened,) = references.open_all([measure], hierarchy.open_tree(taxonomy), of)
+    (opened,) = references.open_references([measure], hierarchy.open_tree(taxonomy), of)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
     require_other(labels, path, write_map)
     chosen = "parquet" if to_stdout else export.format_of(str(path), None)
-    one = wordnet_matrix.of(labels, map_file, of)
+    one = wordnet_matrix.resolve_label_list(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
     neighbors = wordnet_matrix.neighbors_of(one, neighbors, whole=whole)
     _require_fit(one.classes, chosen, is_matrix=neighbors is None)
     if write_map is not None:
         wordnet_matrix.write_map(one, write_map)
-    blocks = wordnet_matrix.tables(one, neighbors, opened)
+    blocks = wordnet_matrix.reference_tables(one, neighbors, opened)
     with console.progress(quiet=quiet) as bars:
         rows = _counted(blocks, one.classes, bars.update)
         _write(rows, stream or path, chosen, opened)
@@ -107,7 +107,7 @@ def wordnet(
             console.note(f"warning: label {row.index} is left out: {row.reason}", quiet=quiet)
     else:
         _say_where(one.classes, neighbors, path)
-        if one.classes > wordnet_matrix.LARGEST_WHOLE and not whole:
+        if one.classes > wordnet_matrix.MAX_DENSE_CLASSES and not whole:
             console.note(f"add --whole for the {_matrix(one.classes)}", quiet=quiet)
     return DONE
 
@@ -118,13 +118,13 @@ def _require_fit(classes: int, chosen: str, *, is_matrix: bool) -> None:
     from dsi_cli.queries import export
 
     export.require_matrix(chosen, is_matrix=is_matrix)
-    if is_matrix and chosen != "parquet" and classes > wordnet_matrix.LARGEST_WHOLE:
+    if is_matrix and chosen != "parquet" and classes > wordnet_matrix.MAX_DENSE_CLASSES:
         raise UsageError(
             f"a matrix of {classes:,} labels is written block by block, and only as Parquet: end the name after -o in .parquet"
         )
 
 
-def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: Opened) -> None:
+def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: ReferenceSource) -> None:
     """Write the blocks of a table to a file in a format, or as Parquet to stdout."""
     from dsi_cli.analysis.semantics import wordnet_matrix
     from dsi_cli.queries import export

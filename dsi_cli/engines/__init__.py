@@ -5,7 +5,7 @@
 ``ray``    tasks of a Ray cluster, or of Ray on this machine
 ``probe``  whether a server answers at an address, for ``ray``
 
-To add one: a module here with ``opened(chosen)``, and a line in `ENGINES`.
+To add one: a module here with ``open_engine(chosen)``, and a line in `ENGINES`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
-class Kind(NamedTuple):
+class EngineSpec(NamedTuple):
     """One engine."""
 
     name: str
@@ -33,15 +33,15 @@ class Kind(NamedTuple):
 
 
 ENGINES = (
-    Kind("local", "this machine, one thread per core"),
-    Kind("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
+    EngineSpec("local", "this machine, one thread per core"),
+    EngineSpec("ray", "tasks of a Ray cluster", ("address", "gpus_per_task")),
 )
 NAMES = tuple(one.name for one in ENGINES)
 DEFAULT = NAMES[0]
 
 
 @dataclass(frozen=True)
-class Chosen:
+class EngineOptions:
     """The engine that was asked for; it changes no value in any table."""
 
     name: str = DEFAULT
@@ -95,7 +95,7 @@ class Engine(Protocol):
         """Do the same for jobs each of which fills a machine, or the GPUs that were asked for."""
 
 
-def opened(chosen: Chosen) -> AbstractContextManager[Engine]:
+def open_engine(chosen: EngineOptions) -> AbstractContextManager[Engine]:
     """Return the engine while it is in use.
 
     Raises
@@ -103,5 +103,5 @@ def opened(chosen: Chosen) -> AbstractContextManager[Engine]:
     UsageError
         It is not installed, or nothing answers at the address (which is only asked once there is a job).
     """
-    found: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{chosen.name}").opened(chosen)
+    found: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{chosen.name}").open_engine(chosen)
     return found

@@ -18,11 +18,11 @@ from threading import Thread
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import Chosen, Job, Result
+from dsi_cli.engines import EngineOptions, Job, Result
 from dsi_cli.engines.resources import usable_cores
 
 
-class Local:
+class LocalEngine:
     """The machine as an `Engine`."""
 
     is_elsewhere = False
@@ -51,9 +51,9 @@ class Local:
 
 
 @contextmanager
-def opened(chosen: Chosen) -> Iterator[Local]:  # noqa: ARG001 (nothing to choose)
+def open_engine(chosen: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG001 (nothing to choose)
     """Yield the engine."""
-    yield Local()
+    yield LocalEngine()
 
 
 def map_in_order(function: Callable[[Job], Result], jobs: Iterable[Job], workers: int | None = None) -> Iterator[Result]:

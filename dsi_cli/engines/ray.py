@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from threadpoolctl import threadpool_limits
 
-from dsi_cli.engines import Chosen, Job, Result, ray_session
+from dsi_cli.engines import EngineOptions, Job, Result, ray_session
 from dsi_cli.errors import EngineError, UsageError
 from dsi_cli.version import __version__
 
@@ -40,7 +40,7 @@ PATIENCE = 30.0
 """Seconds between two looks at whether the cluster still has a place for a task that is under way."""
 
 
-class Need(NamedTuple):
+class TaskResources(NamedTuple):
     """What a task takes of its node."""
 
     cpus: int
@@ -52,7 +52,7 @@ class Need(NamedTuple):
         return min([int(node.get("CPU", 0) // self.cpus), *by_gpu])
 
 
-class Carried(NamedTuple):
+class SharedJob(NamedTuple):
     """What lies in the object store for all tasks of a call."""
 
     function: Callable[[Any], Any]
@@ -74,19 +74,19 @@ class _Died(NamedTuple):
 
 
 @contextmanager
-def opened(chosen: Chosen) -> Iterator[Cluster]:
+def open_engine(chosen: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; Ray is started, or the cluster asked, with the first job."""
     if find_spec("ray") is None:
         raise UsageError("--engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'")
     with ExitStack() as stack:
-        yield Cluster(chosen, stack)
+        yield RayEngine(chosen, stack)
 
 
 @dataclass
-class Cluster:
+class RayEngine:
     """Ray as an `Engine`."""
 
-    chosen: Chosen
+    chosen: EngineOptions
     _stack: ExitStack
     _is_connected: bool = field(default=False, init=False)
     is_elsewhere = True
@@ -100,15 +100,15 @@ class Cluster:
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         """See `Engine`."""
-        return self._map(Carried(function, str(Path.cwd()), is_light=True), jobs, lost)
+        return self._map(SharedJob(function, str(Path.cwd()), is_light=True), jobs, lost)
 
     def map_whole(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         """See `Engine`; a task of one job takes the GPUs asked for and their share of the node's cores, else all of its cores."""
-        return self._map(Carried(function, str(Path.cwd()), is_light=False), jobs, lost)
+        return self._map(SharedJob(function, str(Path.cwd()), is_light=False), jobs, lost)
 
-    def _map(self, carried: Carried, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
+    def _map(self, carried: SharedJob, jobs: Iterable[Job], lost: Callable[[Job, str], Result]) -> Iterator[Result]:
         # What the caller computes for a job, and between two results, is computed as with threads.
         with threadpool_limits(limits=1) if carried.is_light else nullcontext():
             left = iter(jobs)
@@ -117,10 +117,10 @@ class Cluster:
                 yield from self._spread(carried, first, left, lost)
 
     def _spread(
-        self, carried: Carried, first: list[Job], left: Iterator[Job], lost: Callable[[Job, str], Result]
+        self, carried: SharedJob, first: list[Job], left: Iterator[Job], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         ray = self._connect()
-        need = Need(1, 0.0) if carried.is_light else self._whole()
+        need = TaskResources(1, 0.0) if carried.is_light else self._whole()
         send = _sender(ray.put(carried), need, ray)
         waiting: deque[_Task] = deque()
         for batch in self._batches(first, left, need, most=MOST_AT_ONCE if carried.is_light else 1):
@@ -130,7 +130,7 @@ class Cluster:
         while waiting:
             yield from self._first(waiting, need, send, lost)
 
-    def _batches(self, first: list[Job], left: Iterator[Job], need: Need, most: int) -> Iterator[list[Job]]:
+    def _batches(self, first: list[Job], left: Iterator[Job], need: TaskResources, most: int) -> Iterator[list[Job]]:
         """Yield batches of jobs, one more in each round of all places."""
         number, batch = 0, first
         while batch:
@@ -139,7 +139,7 @@ class Cluster:
             batch = list(islice(left, min(most, 1 + number // (2 * self._places(need)))))
 
     def _first(
-        self, waiting: deque[_Task], need: Need, send: Callable[[_Task], _Task], lost: Callable[[Job, str], Result]
+        self, waiting: deque[_Task], need: TaskResources, send: Callable[[_Task], _Task], lost: Callable[[Job, str], Result]
     ) -> Iterator[Result]:
         """Yield the results of the task that waits longest; if it died, its jobs are given anew and nothing is yielded."""
         task = waiting[0]
@@ -152,7 +152,7 @@ class Cluster:
         else:
             waiting.extendleft([send(_Task([job], task.deaths + 1)) for job in task.jobs][::-1])
 
-    def _results(self, task: _Task, need: Need) -> list[Any] | _Died:
+    def _results(self, task: _Task, need: TaskResources) -> list[Any] | _Died:
         import ray
         from ray import exceptions
 
@@ -169,7 +169,7 @@ class Cluster:
 
     def _connect(self) -> Any:
         if not self._is_connected:
-            self._stack.enter_context(ray_session.connected(self.chosen))
+            self._stack.enter_context(ray_session.ray_connection(self.chosen))
             self._is_connected = True
         import ray  # only now: what it reads from the environment is set
 
@@ -183,17 +183,17 @@ class Cluster:
             raise EngineError("the Ray cluster has no node left that does tasks: run the same command again to go on")
         return found
 
-    def _whole(self) -> Need:
+    def _whole(self) -> TaskResources:
         """Return what a job takes that fills a machine; the smallest node's share, so that every node does some."""
         gpus, nodes = self.chosen.gpus_per_task, self._nodes()
         if not gpus:
-            return Need(int(min(node["CPU"] for node in nodes)), 0.0)
-        shares = [int(node["CPU"] // places) for node in nodes if (places := Need(1, gpus).places(node))]
+            return TaskResources(int(min(node["CPU"] for node in nodes)), 0.0)
+        shares = [int(node["CPU"] // places) for node in nodes if (places := TaskResources(1, gpus).places(node))]
         if not shares:
             raise UsageError(f"--gpus-per-task {gpus:g}: no node of the Ray cluster has so many GPUs")
-        return Need(max(1, min(shares)), gpus)
+        return TaskResources(max(1, min(shares)), gpus)
 
-    def _places(self, need: Need) -> int:
+    def _places(self, need: TaskResources) -> int:
         """Return how many tasks the cluster does at once now."""
         places = sum(need.places(node) for node in self._nodes())
         if not places:
@@ -203,7 +203,7 @@ class Cluster:
         return places
 
 
-def _sender(carried: Any, need: Need, ray: Any) -> Callable[[_Task], _Task]:
+def _sender(carried: Any, need: TaskResources, ray: Any) -> Callable[[_Task], _Task]:
     """Return what gives a task to Ray."""
     # A worker with a GPU would by default end after each task, and build the model anew for each checkpoint.
     remote = ray.remote(num_cpus=need.cpus, num_gpus=need.gpus, max_retries=0, max_calls=0)(_work)
@@ -229,11 +229,11 @@ def _work(version: str, place: list[Any], jobs: list[Any]) -> list[Any]:
 
 
 @lru_cache(maxsize=1)
-def _unpacked(reference: Any) -> Carried:
+def _unpacked(reference: Any) -> SharedJob:
     """Return what is carried, with what its function has learned in earlier tasks of this process."""
     import ray
 
-    found: Carried = ray.get(reference)
+    found: SharedJob = ray.get(reference)
     return found
 
 

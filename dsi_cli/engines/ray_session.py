@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.engines import Chosen
-from dsi_cli.engines.grpc_probe import why_no_answer
+from dsi_cli.engines import EngineOptions
+from dsi_cli.engines.grpc_probe import reason_no_answer
 from dsi_cli.engines.resources import usable_cores
 from dsi_cli.errors import UsageError
 
-HERE = "local"
+LOCAL_RAY = "local"
 """Ray's own word for: start it on this machine."""
 GCS_PORT, CLIENT_PORT = 6379, 10001
 """Those that Ray uses by default."""
@@ -40,7 +40,7 @@ _ALONE = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @contextmanager
-def connected(chosen: Chosen) -> Iterator[None]:
+def ray_connection(chosen: EngineOptions) -> Iterator[None]:
     """Be connected meanwhile; a connection that the process has already is used, and left.
 
     Raises
@@ -57,13 +57,13 @@ def connected(chosen: Chosen) -> Iterator[None]:
         with _silence():
             yield
         return
-    address = chosen.address or os.environ.get("RAY_ADDRESS") or HERE
+    address = chosen.address or os.environ.get("RAY_ADDRESS") or LOCAL_RAY
     _require_answer(address)
-    with _environment(_QUIET if address != HERE else _QUIET | _ALONE | _token()), warnings.catch_warnings():
+    with _environment(_QUIET if address != LOCAL_RAY else _QUIET | _ALONE | _token()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"ray\.")
         import ray
 
-        start: AbstractContextManager[dict[str, Any]] = _home() if address == HERE else nullcontext({})
+        start: AbstractContextManager[dict[str, Any]] = _home() if address == LOCAL_RAY else nullcontext({})
         with _silence(), start as options:
             try:
                 _begin(address, options)
@@ -114,7 +114,7 @@ def _home() -> Iterator[dict[str, Any]]:
 
 
 def _require_answer(address: str) -> None:
-    if address in (HERE, "auto"):
+    if address in (LOCAL_RAY, "auto"):
         return
     found = re.fullmatch(r"(?:ray://)?(\[[0-9a-fA-F:.]+\]|[\w.-]+):(\d{1,5})", address)
     if found is None:
@@ -124,7 +124,7 @@ def _require_answer(address: str) -> None:
         from ray._private.services import resolve_ip_for_localhost
 
         host = resolve_ip_for_localhost(host)  # Ray asks this machine's own address instead of 127.0.0.1
-    why = why_no_answer(host, port)
+    why = reason_no_answer(host, port)
     if why is not None:
         raise UsageError(f"--address {address}: {why} ({host}); expected a Ray cluster: {_EXPECTED}")
 

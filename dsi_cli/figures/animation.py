@@ -21,19 +21,19 @@ from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
-from dsi_cli.figures.heatmaps import Classes, arranged, frames_of, permuted, title_of
+from dsi_cli.figures.heatmaps import ClassLayout, arranged, frames_of, permuted, title_of
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import curve_panels, matrices
 from dsi_cli.queries.curve_panels import Panel, Series
-from dsi_cli.queries.matrices import Frames, Values
+from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.store import atomic_write, layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.results import Run
+    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.store.results import Results
 
 MOST_FRAMES = 100
 """The most epochs that an animation shows; of more, evenly spread ones are chosen. Pillow holds all frames in memory."""
@@ -46,7 +46,7 @@ STYLE = Style("screen")
 Told = Callable[[str, int, int], None]
 
 
-class Film(NamedTuple):
+class Animation(NamedTuple):
     """What was written."""
 
     path: Path
@@ -71,7 +71,9 @@ def _untold(_stage: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
 
-def films(run: Run, asked: Asked, folder: Path, forms: Sequence[str], told: Told = _untold) -> list[Film]:
+def animations(
+    run: Results, asked: FigureOptions, folder: Path, forms: Sequence[str], told: Told = _untold
+) -> list[Animation]:
     """Write a film of each run asked for in each format: ``animation.gif``, with the run's name where there are several.
 
     Parameters
@@ -95,16 +97,16 @@ def films(run: Run, asked: Asked, folder: Path, forms: Sequence[str], told: Told
     made = []
     for of in found:
         name = ANIMATION if len(found) == 1 else f"{ANIMATION}-{layout.folder_name(of.run)}"
-        made += [film(run, of, asked, folder / f"{name}.{form}", told) for form in forms]
+        made += [make_animation(run, of, asked, folder / f"{name}.{form}", told) for form in forms]
     return made
 
 
-def film(run: Run, of: Frames, asked: Asked, path: Path, told: Told = _untold) -> Film:
-    """Write the film of one run's matrices; its format is the ending of the path. Parameters and errors as for `films`."""
+def make_animation(run: Results, of: MatrixFrames, asked: FigureOptions, path: Path, told: Told = _untold) -> Animation:
+    """Write the film of one run's matrices; its format is the ending of the path. Parameters and errors as for `animations`."""
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
     there = [epoch for epoch in of.epochs if asked.epochs is None or epoch in asked.epochs]
-    epochs = matrices.evenly(there, MOST_FRAMES)
+    epochs = matrices.evenly_spaced(there, MOST_FRAMES)
     rate = frames_per_second(len(epochs))
     frames = [*epochs, *[epochs[-1]] * (PAUSE * rate - 1)]
 
@@ -120,8 +122,8 @@ def film(run: Run, of: Frames, asked: Asked, path: Path, told: Told = _untold) -
             moving.save(part, writer=writer(fps=rate), dpi=DOTS, progress_callback=tell)
         except (subprocess.SubprocessError, BrokenPipeError):
             raise OutputError(f"ffmpeg could not write {path}: choose another format with --format gif or webp") from None
-        atomic_write.write(path, part.read_bytes())
-    return Film(path, of.run, of.title, tuple(epochs), len(there), len(frames) / rate, path.stat().st_size)
+        atomic_write.write_atomically(path, part.read_bytes())
+    return Animation(path, of.run, of.title, tuple(epochs), len(there), len(frames) / rate, path.stat().st_size)
 
 
 def require_format(form: str) -> None:
@@ -148,7 +150,7 @@ def frames_per_second(epochs: int) -> int:
 
 
 def scene(
-    run: Run, of: Frames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
+    run: Results, of: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
     """Return the figure and the function that shows an epoch in it. Every matrix is read once before, for the scale."""
     classes = arranged(run, of, order)
@@ -156,8 +158,8 @@ def scene(
     def shown_of(epoch: int) -> Values:
         return color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
 
-    scale = color_scales.shared(map(shown_of, epochs), of.kind.name)
-    bar = panel_layout.Bar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
+    scale = color_scales.shared_scale(map(shown_of, epochs), of.kind.name)
+    bar = panel_layout.ColorBar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
     shown = shown_curves(run, of, measure)
     count = len(classes.names)
     figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
@@ -176,7 +178,7 @@ def scene(
     return figure, update
 
 
-def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | None:
+def shown_curves(run: Results, of: MatrixFrames, measure: str | None = None) -> Panel | None:
     """Return the SAI's curves of a run's matrix, the first few; where there is none, its WSI's; None without either."""
     name = f"{of.kind.name}-{of.split}" if of.split else of.kind.name
     for metric in ("sai", "wsi"):
@@ -188,9 +190,11 @@ def shown_curves(run: Run, of: Frames, measure: str | None = None) -> Panel | No
     return None
 
 
-def _stage(title: str, classes: Classes, bar: panel_layout.Bar, shown: Panel | None) -> tuple[Figure, Axes, Axes | None]:
+def _stage(
+    title: str, classes: ClassLayout, bar: panel_layout.ColorBar, shown: Panel | None
+) -> tuple[Figure, Axes, Axes | None]:
     """Return the figure with all that stays, its map's axes and its curves' axes."""
-    side = row_labels.plan(classes.names, classes.groups, MAP, STYLE.size - 1)
+    side = row_labels.plan_labels(classes.names, classes.groups, MAP, STYLE.size - 1)
     line = STYLE.size / 72
     left = panel_layout.MARGIN + sum(row_labels.widths(panel_layout.blank(1, 1), side))
     top = panel_layout.MARGIN + 3.8 * line
@@ -215,7 +219,7 @@ def _stage(title: str, classes: Classes, bar: panel_layout.Bar, shown: Panel | N
 def _draw_curves(axes: Axes, shown: Panel) -> None:
     """Draw curves as `dsi_cli.figures.curves` does, each with its chance level, and the legend below."""
     for place, one in enumerate(shown.series):
-        drawing.curve(axes, one, shown, drawing.look(place, place), one.label)
+        drawing.curve(axes, one, shown, drawing.axes_style(place, place), one.label)
     drawing.finish(axes, shown.series, shown)
     handles = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     handles |= drawing.bands(cast("Figure", axes.figure))

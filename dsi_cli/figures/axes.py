@@ -41,7 +41,7 @@ WIDE_LETTER = 0.62
 """Width of a letter in its size, for what has to fit before it is drawn."""
 
 
-class Look(NamedTuple):
+class AxesStyle(NamedTuple):
     """How one curve is told from the others, in colour and in grey."""
 
     colour: str
@@ -49,9 +49,9 @@ class Look(NamedTuple):
     marker: str = "o"
 
 
-def look(place: int, line: int = 0) -> Look:
+def axes_style(place: int, line: int = 0) -> AxesStyle:
     """Return the look of a run's or a curve's place among the others."""
-    return Look(COLOURS[place % len(COLOURS)], LINES[line % len(LINES)], MARKERS[place % len(MARKERS)])
+    return AxesStyle(COLOURS[place % len(COLOURS)], LINES[line % len(LINES)], MARKERS[place % len(MARKERS)])
 
 
 def values(one: Series, panel: Panel) -> Any:
@@ -59,7 +59,7 @@ def values(one: Series, panel: Panel) -> Any:
     return one.excess if panel.kind.column == "excess" else one.value
 
 
-def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shaded: bool = True) -> None:
+def curve(axes: Axes, one: Series, panel: Panel, how: AxesStyle, label: str, *, shaded: bool = True) -> None:
     """Draw one curve with its interval, if it is to be shaded, and its chance level with its band."""
     axes.plot(
         one.epochs,
@@ -83,12 +83,12 @@ def curve(axes: Axes, one: Series, panel: Panel, how: Look, label: str, *, shade
         _chance(axes, one, how)
 
 
-def marks(how: Look, points: int) -> dict[str, Any]:
+def marks(how: AxesStyle, points: int) -> dict[str, Any]:
     """Return how a curve of so many points is marked."""
     return {"marker": how.marker, "markersize": 2.4, "markevery": 1 if points <= FEW else points // MARKED}
 
 
-def _chance(axes: Axes, one: Series, how: Look) -> None:
+def _chance(axes: Axes, one: Series, how: AxesStyle) -> None:
     epochs, chance = _widened(one, one.chance)
     axes.plot(epochs, chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
     _band(axes, one, one.chance, one.chance_std)

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.figures import curves, dendrogram, heatmaps, image_grid, training, typicality
-from dsi_cli.figures.figure_options import ANIMATION, Asked
+from dsi_cli.figures.figure_options import ANIMATION, FigureOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
-__all__ = ["FIGURES", "MOVING", "Asked", "Entry", "entry"]
 
-Draw = Callable[["Run", Asked], "Figure | None"]
+__all__ = ["FIGURES", "MOVING", "FigureOptions", "FigureSpec", "figure_spec"]
+
+Draw = Callable[["Results", FigureOptions], "Figure | None"]
 """Returns the figure, drawn in the style asked for; None where the output has nothing for it."""
 
 
-class Entry(NamedTuple):
+class FigureSpec(NamedTuple):
     """One figure."""
 
     name: str
@@ -41,46 +42,48 @@ _FEATURES = "features of samples (--test with --model)"
 _MATRICES = "matrices, which are stored of up to 4,096 classes"
 
 FIGURES = (
-    Entry("sai", "SAI of every two matrices, each beside its chance level", partial(curves.draw, "sai"), _ALIGNED),
-    Entry("excess", "the same above chance: 0 is chance, 1 identity", partial(curves.draw, "excess"), _ALIGNED),
-    Entry("wsi", "WSI: how alike the classifier's rows are (mean, max, min)", partial(curves.draw, "wsi"), "a classifier"),
-    Entry("idm", "IDM: how near answers fall to the truth, beside chance", partial(curves.draw, "idm"), _PREDICTIONS),
-    Entry("idm_errors", "the same over mistakes alone", partial(curves.draw, "idm_errors"), _PREDICTIONS),
-    Entry("accuracy", "accuracy", partial(curves.draw, "accuracy"), f"{_LOG}, or {_PREDICTIONS}"),
-    Entry("loss", "loss", partial(curves.draw, "loss"), f"{_LOG}, or --test with --model"),
-    Entry("learning_rate", "learning rate", partial(curves.draw, "learning_rate"), _LOG),
-    Entry("training", "SAI with loss and learning rate, on twin axes", training.draw, f"{_LABELS}, and {_LOG}"),
-    Entry("mistakes", "number of mistakes", partial(curves.draw, "mistakes"), _PREDICTIONS),
-    Entry(
+    FigureSpec("sai", "SAI of every two matrices, each beside its chance level", partial(curves.draw, "sai"), _ALIGNED),
+    FigureSpec("excess", "the same above chance: 0 is chance, 1 identity", partial(curves.draw, "excess"), _ALIGNED),
+    FigureSpec(
+        "wsi", "WSI: how alike the classifier's rows are (mean, max, min)", partial(curves.draw, "wsi"), "a classifier"
+    ),
+    FigureSpec("idm", "IDM: how near answers fall to the truth, beside chance", partial(curves.draw, "idm"), _PREDICTIONS),
+    FigureSpec("idm_errors", "the same over mistakes alone", partial(curves.draw, "idm_errors"), _PREDICTIONS),
+    FigureSpec("accuracy", "accuracy", partial(curves.draw, "accuracy"), f"{_LOG}, or {_PREDICTIONS}"),
+    FigureSpec("loss", "loss", partial(curves.draw, "loss"), f"{_LOG}, or --test with --model"),
+    FigureSpec("learning_rate", "learning rate", partial(curves.draw, "learning_rate"), _LOG),
+    FigureSpec("training", "SAI with loss and learning rate, on twin axes", training.draw, f"{_LABELS}, and {_LOG}"),
+    FigureSpec("mistakes", "number of mistakes", partial(curves.draw, "mistakes"), _PREDICTIONS),
+    FigureSpec(
         "severity",
         "how far up the taxonomy mistakes meet the truth",
         partial(curves.draw, "severity"),
         f"{_LABELS}, and {_PREDICTIONS}",
     ),
-    Entry(
+    FigureSpec(
         "reliability",
         "how much of the confusion matrix is no noise",
         partial(curves.draw, "reliability"),
         _PREDICTIONS,
     ),
-    Entry("mean_row", "length of the classifier's mean row", partial(curves.draw, "mean_row"), "a classifier"),
-    Entry("typicality", "how typical right and wrong samples are", typicality.curves, _FEATURES),
-    Entry("typicality_table", "the same as a table", typicality.table, _FEATURES),
-    Entry("typicality_histograms", "the same, sample by sample", typicality.histograms, _FEATURES),
-    Entry(
+    FigureSpec("mean_row", "length of the classifier's mean row", partial(curves.draw, "mean_row"), "a classifier"),
+    FigureSpec("typicality", "how typical right and wrong samples are", typicality.curves, _FEATURES),
+    FigureSpec("typicality_table", "the same as a table", typicality.table, _FEATURES),
+    FigureSpec("typicality_histograms", "the same, sample by sample", typicality.histograms, _FEATURES),
+    FigureSpec(
         "contact_sheet",
         "the most telling mistakes of the last epoch, as images",
         image_grid.draw,
         "image files (--test DATA with --model)",
     ),
-    Entry("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),
-    Entry("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure, _MATRICES),
+    FigureSpec("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),
+    FigureSpec("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure, _MATRICES),
 )
-MOVING = Entry(ANIMATION, "a matrix epoch by epoch beside its SAI; only where named", heatmaps.figure, _MATRICES)
+MOVING = FigureSpec(ANIMATION, "a matrix epoch by epoch beside its SAI; only where named", heatmaps.figure, _MATRICES)
 """Written by `dsi_cli.figures.animation`; it has data where heat maps have, which stand for it here."""
 
 
-def entry(name: str) -> Entry:
+def figure_spec(name: str) -> FigureSpec:
     """Return the figure of a name.
 
     Raises

@@ -28,7 +28,7 @@ NO_VALUE = "#a6a6a6"
 """Of the diagonal and of classes without a value: a grey that neither map has."""
 
 
-class Scale(NamedTuple):
+class ColorScale(NamedTuple):
     """From which to which value colours run."""
 
     low: float
@@ -61,7 +61,7 @@ class Scale(NamedTuple):
         return Normalize(self.low, self.high, clip=True)
 
 
-def shared(matrices: Iterable[NDArray[Any]], kind: str) -> Scale:
+def shared_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
     """Return the one scale of several matrices of a kind, each looked at once; NaN does not count.
 
     Where both signs occur it reaches equally far on both sides of 0. Of a single value it has some width. Square roots begin
@@ -78,7 +78,7 @@ def shared(matrices: Iterable[NDArray[Any]], kind: str) -> Scale:
         low = -high
     if high <= low:
         low, high = (low, highest) if highest > low else (low, low + 1.0)
-    return Scale(float(low), float(high), root, bool(lowest < low), bool(highest > high))
+    return ColorScale(float(low), float(high), root, bool(lowest < low), bool(highest > high))
 
 
 def _ends(values: NDArray[Any], share: float) -> tuple[float, float, float, float]:
@@ -116,7 +116,7 @@ def seen(values: NDArray[Any], kind: str) -> NDArray[Any]:
     return means
 
 
-def show(axes: Axes, values: NDArray[Any], scale: Scale, classes: int | None = None) -> AxesImage:
+def show(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int | None = None) -> AxesImage:
     """Draw a matrix in square cells, without frame and ticks; what has no value is grey.
 
     Rows of the axes are ``classes``, of which there may be more than cells.
@@ -135,16 +135,16 @@ def show(axes: Axes, values: NDArray[Any], scale: Scale, classes: int | None = N
     return image
 
 
-def in_words(scale: Scale) -> str:
+def in_words(scale: ColorScale) -> str:
     """Return what a scale's bar says of it beside the values' name.
 
-    >>> in_words(Scale(0.0, 1.0, True, False, False))
+    >>> in_words(ColorScale(0.0, 1.0, True, False, False))
     'one scale for all, by square root'
     """
     return "one scale for all" + (", by square root" if scale.root else "")
 
 
-def bar(axes: Axes, scale: Scale, text: str) -> None:
+def bar(axes: Axes, scale: ColorScale, text: str) -> None:
     """Draw a scale's bar along lying axes, pointed at the ends that stand for values beyond; ``text`` below says what it is."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator

@@ -12,7 +12,7 @@ from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
 from dsi_cli.figures.save import save as save_figure
 from dsi_cli.figures.style import CHANCE, Style, using
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, Band
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand
 from dsi_cli.queries.curve_panels import Values
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ LONGEST = 36
 """Characters of a name in a legend."""
 
 
-class Drawn(NamedTuple):
+class ComparedCurves(NamedTuple):
     """One line of a figure."""
 
     label: str
@@ -38,18 +38,18 @@ class Drawn(NamedTuple):
     chance_std: list[float | None]
 
 
-class Plan(NamedTuple):
+class ComparisonFigure(NamedTuple):
     """One figure."""
 
     name: str
     title: str
     axis: str
-    lines: list[Drawn]
+    lines: list[ComparedCurves]
     zero_is_chance: bool
     with_chance: bool
 
 
-def plans(comparison: Comparison) -> list[Plan]:
+def comparison_figures(comparison: Comparison) -> list[ComparisonFigure]:
     """Return the figures of a comparison that have at least one line."""
     found = [_curve_plan(comparison, at) for at in range(len(CURVES))]
     return [plan for plan in [*found, _between_plan(comparison)] if plan.lines]
@@ -58,7 +58,7 @@ def plans(comparison: Comparison) -> list[Plan]:
 def figures(comparison: Comparison, style: Style | None = None) -> Iterator[tuple[str, Figure]]:
     """Yield each figure with its name; a figure belongs to whoever takes it."""
     style = style or Style("screen")
-    for plan in plans(comparison):
+    for plan in comparison_figures(comparison):
         with using(style):
             figure, room = grid(style, 1)
             _draw(figure.axes[0], plan, comparison.epochs, room)
@@ -83,31 +83,31 @@ def save(comparison: Comparison, folder: Path, kind: str, style: Style | None = 
     return written
 
 
-def _curve_plan(comparison: Comparison, at: int) -> Plan:
+def _curve_plan(comparison: Comparison, at: int) -> ComparisonFigure:
     curve = CURVES[at]
     bands = [band for band in comparison.curves if band.curve == curve.name]
     lines = [_drawn(band) for band in bands]
     axis = curve.axis.format(measure=comparison.measures[0])
     split = f" ({comparison.split})" if curve.has_split else ""
-    return Plan(curve.name, curve.title, f"{axis}{split}", lines, curve.column == "excess", curve.chance)
+    return ComparisonFigure(curve.name, curve.title, f"{axis}{split}", lines, curve.column == "excess", curve.chance)
 
 
-def _drawn(band: Band) -> Drawn:
+def _drawn(band: CurveBand) -> ComparedCurves:
     label = _label(band.group, len(band.runs))
-    return Drawn(label, band.x, band.mean, band.low, band.high, band.chance, band.chance_std)
+    return ComparedCurves(label, band.x, band.mean, band.low, band.high, band.chance, band.chance_std)
 
 
-def _between_plan(comparison: Comparison) -> Plan:
+def _between_plan(comparison: Comparison) -> ComparisonFigure:
     """Return the figure of how alike the networks are: a line a pair of runs or groups."""
     bands = [band for band in comparison.curves if band.curve == NETWORKS]
     lines = [_drawn(band) for band in bands]
     axis = f"SAI excess, {comparison.measures[0]}"
-    return Plan(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
+    return ComparisonFigure(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
 
 
-def _draw(axes: Axes, plan: Plan, epochs: str, room: tuple[float, float]) -> None:
+def _draw(axes: Axes, plan: ComparisonFigure, epochs: str, room: tuple[float, float]) -> None:
     for place, line in enumerate(plan.lines):
-        how = drawing.look(place, place)
+        how = drawing.axes_style(place, place)
         axes.plot(line.x, line.y, color=how.colour, linestyle=how.line, label=line.label, **drawing.marks(how, len(line.x)))
         if line.low != line.high:
             axes.fill_between(line.x, line.low, line.high, color=how.colour, alpha=0.2, linewidth=0)
@@ -117,7 +117,7 @@ def _draw(axes: Axes, plan: Plan, epochs: str, room: tuple[float, float]) -> Non
     drawing.label(axes, *room, plan.title)
 
 
-def _draw_chance(axes: Axes, plan: Plan) -> None:
+def _draw_chance(axes: Axes, plan: ComparisonFigure) -> None:
     """Draw what chance gives: one line where it is the same for all, else one in each run's colour; of few runs its band."""
     if not (plan.zero_is_chance or plan.with_chance):
         return
@@ -128,7 +128,7 @@ def _draw_chance(axes: Axes, plan: Plan) -> None:
         axes.axhline(levels.pop(), color=CHANCE, label="chance", **look)
     else:
         for place, (line, chance) in enumerate(zip(plan.lines, chances, strict=True)):
-            axes.plot(line.x, _numbers(chance), color=drawing.look(place).colour, **look)
+            axes.plot(line.x, _numbers(chance), color=drawing.axes_style(place).colour, **look)
         axes.plot([], [], color=CHANCE, label="chance, in each one's colour", **look)
     look = drawing.CHANCE_BAND | {"label": "chance ± 2 std"}
     for line, chance in zip(plan.lines, chances, strict=True) if len(plan.lines) <= drawing.SHADED else ():

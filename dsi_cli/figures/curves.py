@@ -15,7 +15,7 @@ import numpy as np
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import phase_bands
-from dsi_cli.figures.figure_options import Asked
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import Style
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.curve_panels import Panel, Series
@@ -23,7 +23,7 @@ from dsi_cli.queries.curve_panels import Panel, Series
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 APART = ("sai", "excess", "idm", "idm_errors")
 """Panels whose curves stand on axes of their own."""
@@ -31,14 +31,14 @@ MOST_TOGETHER = 8
 """Curves on one pair of axes."""
 
 
-def draw(name: str, run: Run, asked: Asked) -> Figure | None:
+def draw(name: str, run: Results, asked: FigureOptions) -> Figure | None:
     """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`; None where no run has a point of it."""
     kinds = [kind for kind in curve_panels.PANELS if kind.name == name]
     found = curve_panels.panels(run, asked.names(run), asked.measure, kinds)
     return draw_panel(found[0], run, asked) if found else None
 
 
-def draw_panel(panel: Panel, run: Run, asked: Asked) -> Figure:
+def draw_panel(panel: Panel, run: Results, asked: FigureOptions) -> Figure:
     """Return a panel's figure; the order of the runs that are asked for gives them their colours."""
     parts, names, runs = _parts(panel), asked.names(run), _runs(panel)
     is_apart = len(parts) > 1 or panel.kind.name in APART
@@ -115,26 +115,29 @@ def _labels(part: Sequence[Series]) -> list[str]:
     return list(dict.fromkeys(one.label for one in part))
 
 
-def _looks(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.Look]:
+def _looks(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.AxesStyle]:
     """Return each curve's look on its axes: of several runs a colour each, with a line style a curve; else by curve."""
     labels = _labels(part)
     if len(runs) == 1:
-        return [drawing.look(labels.index(one.label), labels.index(one.label)) for one in part]
-    return [drawing.look(names.index(one.run), labels.index(one.label)) for one in part]
+        return [drawing.axes_style(labels.index(one.label), labels.index(one.label)) for one in part]
+    return [drawing.axes_style(names.index(one.run), labels.index(one.label)) for one in part]
 
 
 def _handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
     """Return what a legend says: the runs by colour, then the curves that share axes by line style."""
     labels = _labels(parts[0]) if len(_labels(parts[0])) > 1 else []
     if len(runs) == 1:
-        return {label: _line(drawing.look(at, at)) for at, label in enumerate(labels)}
-    found = {short(name): _line(drawing.look(names.index(name))) for name in runs}
+        return {label: _line(drawing.axes_style(at, at)) for at, label in enumerate(labels)}
+    found = {short(name): _line(drawing.axes_style(names.index(name))) for name in runs}
     if labels:
-        found |= {label: _line(drawing.Look("#333333", drawing.look(0, at).line, "")) for at, label in enumerate(labels)}
+        found |= {
+            label: _line(drawing.AxesStyle("#333333", drawing.axes_style(0, at).line, ""))
+            for at, label in enumerate(labels)
+        }
     return found
 
 
-def _line(how: drawing.Look) -> Any:
+def _line(how: drawing.AxesStyle) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=how.colour, linestyle=how.line, marker=how.marker, markersize=2.4)

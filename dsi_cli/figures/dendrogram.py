@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.figures import color_scales, panel_layout, row_labels
-from dsi_cli.figures.heatmaps import Classes, frames_of, in_order, permuted
+from dsi_cli.figures.heatmaps import ClassLayout, frames_of, in_order, permuted
 from dsi_cli.figures.style import Style
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.matrices import Frames, Kind, Values
+from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.results import Run
+    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.store.results import Results
 
 TREE = 0.2
 """Of the figure's width."""
@@ -27,25 +27,25 @@ BETWEEN = 0.05
 """Inches between a tree and its map."""
 
 
-class Clustered(NamedTuple):
+class ClassTree(NamedTuple):
     """One run's matrix in the order of the leaves of its clustering."""
 
     title: str
-    classes: Classes
+    classes: ClassLayout
     values: Values
     tree: NDArray[np.float64]
     """SciPy's linkage."""
 
 
-def figure(run: Run, asked: Asked) -> Figure | None:
+def figure(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the clusterings of the runs asked for at the last epoch asked for; None where no run has such a matrix."""
     found = frames_of(run, asked)
     epoch = asked.epochs[-1] if asked.epochs else None
-    made = [one for of in found if (one := clustered(run, of, epoch))]
+    made = [one for of in found if (one := class_tree(run, of, epoch))]
     return draw(made, found[0].kind, asked.style) if made else None
 
 
-def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | None:
+def class_tree(run: Results, of: MatrixFrames, epoch: int | None = None) -> ClassTree | None:
     """Return a run's clustered matrix of an epoch, the last if None; None without that epoch, or where all values are the same."""
     epoch = of.epochs[-1] if epoch is None else epoch
     table = run.classes[run.classes["run"] == of.run]
@@ -58,12 +58,12 @@ def clustered(run: Run, of: Frames, epoch: int | None = None) -> Clustered | Non
     np.fill_diagonal(whole, 1.0)
     tree = class_order.clustering(whole)
     classes = in_order(table, class_order.leaves(tree), "the order of the tree")
-    return Clustered(
+    return ClassTree(
         f"{of.run}, {of.title}, epoch {run.shown_epoch(epoch, of.run)}", classes, permuted(values, classes), tree
     )
 
 
-def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
+def draw(found: Sequence[ClassTree], kind: MatrixKind, style: Style) -> Figure:
     """Return the figure of one or more clusterings, one below the other; of several on two columns, two side by side."""
     across = min(style.columns, len(found))
     wide = style.width / across
@@ -71,13 +71,13 @@ def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
     line, tree = style.size / 72, TREE * wide
     right, size = 0.0, wide
     for _ in range(2):
-        planned = [row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
+        planned = [row_labels.plan_labels(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
         right = max(right, *(sum(row_labels.widths(drawn, side)) for side in planned))
         size = wide - 2 * panel_layout.MARGIN - tree - BETWEEN - right
     each = 2.0 * line + size + 3.4 * line
     bottom = panel_layout.MARGIN + -(-len(found) // across) * each
     drawn.set_figheight(bottom + panel_layout.bars_height(style) + panel_layout.MARGIN)
-    scale = color_scales.shared((one.values for one in found), kind.name)
+    scale = color_scales.shared_scale((one.values for one in found), kind.name)
     for at, one in enumerate(found):
         down, beside = divmod(at, across)
         top, left = panel_layout.MARGIN + down * each, panel_layout.MARGIN + beside * wide
@@ -87,9 +87,11 @@ def draw(found: Sequence[Clustered], kind: Kind, style: Style) -> Figure:
         color_scales.show(cells, one.values, scale)
         draw_tree(stem, one.tree)
         row_labels.write(
-            drawn, cells, row_labels.plan(one.classes.names, one.classes.groups, size, style.size - 1), right=True
+            drawn, cells, row_labels.plan_labels(one.classes.names, one.classes.groups, size, style.size - 1), right=True
         )
-    bars = [panel_layout.Bar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)]
+    bars = [
+        panel_layout.ColorBar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)
+    ]
     panel_layout.draw_bars(drawn, bottom, bars, style)
     return drawn
 

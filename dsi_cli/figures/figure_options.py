@@ -11,7 +11,7 @@ from dsi_cli.figures.style import Style
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Opener = Callable[[str], "Image"]
 SCREEN = Style("screen")
@@ -21,7 +21,7 @@ ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
 
 
 @dataclass(frozen=True)
-class Asked:
+class FigureOptions:
     """What a figure is asked for; None where the figure chooses."""
 
     runs: tuple[str, ...] | None = None
@@ -38,6 +38,6 @@ class Asked:
     open_image: Opener | None = None
     """From a sample's path to its image, for the contact sheet; a ``UsageError`` of it is the reason on a grey tile."""
 
-    def names(self, run: Run) -> list[str]:
+    def names(self, run: Results) -> list[str]:
         """Return the names of the runs, in the order in which they are drawn."""
         return run.names if self.runs is None else list(self.runs)

@@ -14,15 +14,15 @@ import numpy as np
 from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.style import Style
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.class_order import Group, Order
-from dsi_cli.queries.matrices import Frames, Kind, Values
+from dsi_cli.queries.class_order import ClassGroup, Order
+from dsi_cli.queries.matrices import MatrixFrames, MatrixKind, Values
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.figure_options import Asked
-    from dsi_cli.store.results import Run
+    from dsi_cli.figures.figure_options import FigureOptions
+    from dsi_cli.store.results import Results
 
 BETWEEN = 0.12
 """Inches between panels."""
@@ -34,7 +34,7 @@ MOST_HIGH = 0.7
 """Of a panel, in widths of the figure."""
 
 
-class Panel(NamedTuple):
+class MatrixPanel(NamedTuple):
     """One matrix, classes in the order shown."""
 
     title: str
@@ -42,25 +42,25 @@ class Panel(NamedTuple):
     is_reference: bool = False
 
 
-class Classes(NamedTuple):
+class ClassLayout(NamedTuple):
     """A run's classes in the order shown."""
 
     places: Order
     names: list[str]
-    groups: list[Group]
+    groups: list[ClassGroup]
     detail: str
     """How many there are, and the order in words."""
 
 
-class Row(NamedTuple):
+class HeatmapRow(NamedTuple):
     """The panels of one run."""
 
     title: str
-    classes: Classes
-    panels: list[Panel]
+    classes: ClassLayout
+    panels: list[MatrixPanel]
 
 
-class Sizes(NamedTuple):
+class HeatmapSizes(NamedTuple):
     """Of a figure, in inches."""
 
     across: int
@@ -71,19 +71,19 @@ class Sizes(NamedTuple):
     line: float
     """Of text."""
 
-    def height(self, row: Row) -> float:
+    def height(self, row: HeatmapRow) -> float:
         """Return that of a row with its heading."""
         return 2.2 * self.line + -(-len(row.panels) // self.across) * (self.panel + 1.8 * self.line)
 
 
-def figure(run: Run, asked: Asked) -> Figure | None:
+def figure(run: Results, asked: FigureOptions) -> Figure | None:
     """Return heat maps of the runs asked for, a row a run; None where no run has such a matrix at such an epoch."""
     found = frames_of(run, asked)
     made = rows(run, found, asked.order, asked.epochs)
     return draw(made, found[0].kind, asked.style) if made else None
 
 
-def frames_of(run: Run, asked: Asked) -> list[Frames]:
+def frames_of(run: Results, asked: FigureOptions) -> list[MatrixFrames]:
     """Return the matrices of the kind asked for, of the runs that have them; unasked, of the first kind that one has."""
     names = run.names if asked.runs is None else asked.runs
     for kind in [asked.kind] if asked.kind else [kind.name for kind in matrices.KINDS]:
@@ -94,8 +94,12 @@ def frames_of(run: Run, asked: Asked) -> list[Frames]:
 
 
 def rows(
-    run: Run, found: Sequence[Frames], order: str = "taxonomy", epochs: Sequence[int] | None = None, count: int = 3
-) -> list[Row]:
+    run: Results,
+    found: Sequence[MatrixFrames],
+    order: str = "taxonomy",
+    epochs: Sequence[int] | None = None,
+    count: int = 3,
+) -> list[HeatmapRow]:
     """Return the panels of runs that have a matrix at one of ``epochs``; if None, of ``count`` between which they changed.
 
     Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrices.frames` takes unasked, so
@@ -105,38 +109,40 @@ def rows(
     are_alike = len({of.epochs for of in deciding}) == 1
     made = []
     for of, own in zip(found, deciding, strict=True):
-        chosen = matrices.telling(run, deciding if are_alike else [own], count) if epochs is None else epochs
+        chosen = matrices.epochs_of_most_change(run, deciding if are_alike else [own], count) if epochs is None else epochs
         there = [epoch for epoch in chosen if epoch in of.epochs]
         if there:
             made.append(_row(run, of, there, order))
     return made
 
 
-def _row(run: Run, of: Frames, epochs: Sequence[int], order: str) -> Row:
+def _row(run: Results, of: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
     classes = arranged(run, of, order)
     panels = []
     for epoch in epochs:
         values = color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
         is_empty = of.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
-        panels.append(Panel(f"epoch {run.shown_epoch(epoch, of.run)}" + (": no mistakes" if is_empty else ""), values))
+        panels.append(
+            MatrixPanel(f"epoch {run.shown_epoch(epoch, of.run)}" + (": no mistakes" if is_empty else ""), values)
+        )
     reference = matrices.reference(run, of.run)
     if reference is not None:
-        panels.append(Panel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
-    return Row(f"{of.run}, {title_of(of, len(classes.names))}", classes, panels)
+        panels.append(MatrixPanel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
+    return HeatmapRow(f"{of.run}, {title_of(of, len(classes.names))}", classes, panels)
 
 
-def title_of(of: Frames, classes: int) -> str:
+def title_of(of: MatrixFrames, classes: int) -> str:
     """Return what a map's matrix is called, and that it shows means of blocks where it does."""
     size = color_scales.block(classes, of.kind.name)
     return of.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
-def arranged(run: Run, of: Frames, order: str) -> Classes:
+def arranged(run: Results, of: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
     table = run.classes[run.classes["run"] == of.run]
     if order == "cluster":
         return in_order(table, class_order.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
-    given = class_order.given(len(table))
+    given = class_order.given_order(len(table))
     places = given if order == "given" else class_order.taxonomy(table)
     is_given = table["synset"].isna().all() and np.array_equal(places, given)
     return in_order(table, places, ORDERED["given" if is_given else order])
@@ -146,15 +152,17 @@ ORDERED = {"taxonomy": "the order of WordNet's tree", "given": "their own order"
 """How a heading names an order."""
 
 
-def in_order(table: pd.DataFrame, places: Order, order: str) -> Classes:
+def in_order(table: pd.DataFrame, places: Order, order: str) -> ClassLayout:
     """Return one run's rows of the classes table in an order, which ``order`` describes; without a name, by number."""
     rows = table.sort_values("class_index")
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
     detail = f"{len(names):,} classes in {order}"
-    return Classes(places, [names[at] for at in places], bracketed(class_order.groups(rows, places), len(names)), detail)
+    return ClassLayout(
+        places, [names[at] for at in places], bracketed(class_order.groups(rows, places), len(names)), detail
+    )
 
 
-def bracketed(groups: Sequence[Group], classes: int) -> list[Group]:
+def bracketed(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
     """Return the groups that get a bracket: those that are not too small; none where these hold few of the classes.
 
     In the taxonomy's order a group is one stretch; in another it may lie in shreds, which say nothing.
@@ -164,45 +172,47 @@ def bracketed(groups: Sequence[Group], classes: int) -> list[Group]:
     return large if held >= FEWEST_HELD * classes else []
 
 
-def permuted(values: Values, classes: Classes) -> Values:
+def permuted(values: Values, classes: ClassLayout) -> Values:
     """Return a matrix with rows and columns in the order shown."""
     return values[np.ix_(classes.places, classes.places)]
 
 
-def draw(found: Sequence[Row], kind: Kind, style: Style) -> Figure:
+def draw(found: Sequence[HeatmapRow], kind: MatrixKind, style: Style) -> Figure:
     """Return the figure of one or more rows of panels of a kind."""
     drawn = panel_layout.blank(style.width, style.width)
     sizes = _sizes(drawn, found, style)
     tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in found)])
     drawn.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
     panels = [panel for row in found for panel in row.panels]
-    own = color_scales.shared((panel.values for panel in panels if not panel.is_reference), kind.name)
-    bars = [panel_layout.Bar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
+    own = color_scales.shared_scale((panel.values for panel in panels if not panel.is_reference), kind.name)
+    bars = [panel_layout.ColorBar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
     references = [panel.values for panel in panels if panel.is_reference]
     if references:
-        bars.append(panel_layout.Bar(color_scales.shared(references, "scsm"), matrices.REFERENCE.values))
+        bars.append(panel_layout.ColorBar(color_scales.shared_scale(references, "scsm"), matrices.REFERENCE.values))
     for row, top in zip(found, tops, strict=False):
         _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
     panel_layout.draw_bars(drawn, tops[-1], bars, style)
     return drawn
 
 
-def _sizes(figure: Figure, found: Sequence[Row], style: Style) -> Sizes:
+def _sizes(figure: Figure, found: Sequence[HeatmapRow], style: Style) -> HeatmapSizes:
     """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
     most = max(len(row.panels) for row in found)
     across = min(ACROSS[style.columns - 1], most)
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
-        planned = [row_labels.plan(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
+        planned = [row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
         left = max(left, *(sum(row_labels.widths(figure, side)) for side in planned))
         panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * BETWEEN) / across
-    return Sizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
+    return HeatmapSizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
 
 
-def _draw_row(figure: Figure, row: Row, top: float, sizes: Sizes, style: Style, both: Sequence[color_scales.Scale]) -> None:
+def _draw_row(
+    figure: Figure, row: HeatmapRow, top: float, sizes: HeatmapSizes, style: Style, both: Sequence[color_scales.ColorScale]
+) -> None:
     """Draw a row's heading and panels; ``both`` are the scales of the epochs and of the reference."""
     panel_layout.heading(figure, top, row.title, row.classes.detail, style)
-    side = row_labels.plan(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
+    side = row_labels.plan_labels(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
     for at, panel in enumerate(row.panels):
         line, column = divmod(at, sizes.across)
         left = panel_layout.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)

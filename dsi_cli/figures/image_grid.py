@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsi_cli.errors import UsageError
-from dsi_cli.figures.figure_options import Asked, Opener
+from dsi_cli.figures.figure_options import FigureOptions, Opener
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import SPLITS, Listing, Mistake, epochs_of, most_telling
-from dsi_cli.queries.mistakes import Asked as Which
+from dsi_cli.queries.mistakes import SPLITS, Mistake, MistakeList, MistakeQuery, epochs_of, worst_mistakes
 from dsi_cli.store import atomic_write
 from dsi_cli.store.schema import PREDICTIONS
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 SHOWN = 20
 """Images in the figure of ``dsi plot``."""
@@ -38,7 +37,7 @@ LETTERS = 26
 """The longest name in a caption; it is wider than the tile only in capital letters, and then it is clipped."""
 
 
-def draw(run: Run, asked: Asked) -> Figure | None:
+def draw(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the grid of the first run that has images (on test, else on train), of the last epoch asked for.
 
     Returns None if no run has images. The figure spans two columns, since the captions could not be read on one.
@@ -52,7 +51,7 @@ def draw(run: Run, asked: Asked) -> Figure | None:
     return None
 
 
-def grid(listing: Listing[Mistake], open_image: Opener, style: Style) -> tuple[Figure, dict[int, str]]:
+def grid(listing: MistakeList[Mistake], open_image: Opener, style: Style) -> tuple[Figure, dict[int, str]]:
     """Return the grid of a listing, row by row in its order, and why images could not be opened.
 
     Parameters
@@ -108,7 +107,7 @@ def grid(listing: Listing[Mistake], open_image: Opener, style: Style) -> tuple[F
     return figure, unopened
 
 
-def save(listing: Listing[Mistake], open_image: Opener, path: Path) -> dict[int, str]:
+def save(listing: MistakeList[Mistake], open_image: Opener, path: Path) -> dict[int, str]:
     """Write the grid of a listing as PNG in one step, and return why images could not be opened.
 
     Raises
@@ -123,7 +122,7 @@ def save(listing: Listing[Mistake], open_image: Opener, path: Path) -> dict[int,
     with using(style):
         figure, unopened = grid(listing, open_image, style)
         figure.savefig(buffer, format="png")
-    atomic_write.write(path, buffer.getbuffer(), make_folder=False, option="--sheet")
+    atomic_write.write_atomically(path, buffer.getbuffer(), make_folder=False, option="--sheet")
     return unopened
 
 
@@ -138,14 +137,14 @@ def require_png(path: Path) -> None:
     atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
 
 
-def _listing(run: Run, name: str, asked: Asked) -> Listing[Mistake] | None:
+def _listing(run: Results, name: str, asked: FigureOptions) -> MistakeList[Mistake] | None:
     """Return a run's mistakes that have images; None without any, or with too many classes for ranks of mistakes."""
     if run.is_vast(name):
         return None
     for split in SPLITS:
         there = [one for one in epochs_of(run, PREDICTIONS, name, split) if asked.epochs is None or one in asked.epochs]
         if there:
-            found = most_telling(run, Which(name, there[-1], split, most=SHOWN))
+            found = worst_mistakes(run, MistakeQuery(name, there[-1], split, most=SHOWN))
             if any(row.path for row in found.rows):
                 return found
     return None
@@ -190,7 +189,7 @@ def _pixels(image: Image) -> Any:
     return np.asarray(image)
 
 
-def _caption(row: Mistake, listing: Listing[Mistake]) -> list[str]:
+def _caption(row: Mistake, listing: MistakeList[Mistake]) -> list[str]:
     by = (((listing.own or "").upper(), row.rank), ("WordNet", row.wordnet_rank))
     ranks = " · ".join(f"{name} #{rank:g}" for name, rank in by if rank is not None)
     score = "" if row.score is None else f"score {row.score:.3f} · "

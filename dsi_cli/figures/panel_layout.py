@@ -16,10 +16,10 @@ MARGIN = 0.06
 """Inches around all that is drawn."""
 
 
-class Bar(NamedTuple):
+class ColorBar(NamedTuple):
     """A scale with what it stands for."""
 
-    scale: color_scales.Scale
+    scale: color_scales.ColorScale
     text: str
 
 
@@ -74,7 +74,7 @@ def bars_height(style: Style) -> float:
     return 6.4 * style.size / 72
 
 
-def draw_bars(figure: Figure, top: float, found: Sequence[Bar], style: Style) -> None:
+def draw_bars(figure: Figure, top: float, found: Sequence[ColorBar], style: Style) -> None:
     """Draw bars side by side across the figure."""
     line = style.size / 72
     room = (figure.get_figwidth() - 2 * MARGIN) / len(found)

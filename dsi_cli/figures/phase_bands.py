@@ -12,7 +12,7 @@ from dsi_cli.store import parquet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 TABLE = "phases.parquet"
 SHADES = ("#f6ead2", "#e2eef8", "#e4f2e2", "#f0e6f4")
@@ -20,7 +20,7 @@ _OF: dict[str, tuple[str, ...]] = {"sai": AGREEMENT, "excess": AGREEMENT, "wsi":
 """By panel, how the name of the curve begins whose phases are shown."""
 
 
-def draw(axes: Axes, run: Run, one: Series, panel: str) -> dict[str, Any]:
+def draw(axes: Axes, run: Results, one: Series, panel: str) -> dict[str, Any]:
     """Shade the phases that were found on a run's curve, each with its name on top where it fits; nothing where there are none.
 
     Return what a legend has to say: the bands whose name does not fit. A SAI has phases where it is that of the network's own
@@ -58,7 +58,7 @@ def _name(axes: Axes, text: str, first: float, last: float, whole: float) -> boo
     return True
 
 
-def _rows(run: Run, name: str, begins: tuple[str, ...]) -> list[dict[str, Any]]:
+def _rows(run: Results, name: str, begins: tuple[str, ...]) -> list[dict[str, Any]]:
     path = run.path / TABLE
     rows: list[dict[str, Any]] = parquet.read(path).to_pylist() if path.is_file() else []
     found = [row for row in rows if row["run"] == name and row["phase"] in PARTS and str(row["curve"]).startswith(begins)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dsi_cli.figures.panel_layout import text_width
-from dsi_cli.queries.class_order import Group
+from dsi_cli.queries.class_order import ClassGroup
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ APART = 0.012
 DARK = "#404040"
 
 
-class Written(NamedTuple):
+class RowLabel(NamedTuple):
     """A text beside the rows."""
 
     place: float
@@ -40,17 +40,17 @@ class Written(NamedTuple):
     text: str
 
 
-class Side(NamedTuple):
+class RowLabels(NamedTuple):
     """What stands beside the rows of a map."""
 
-    labels: tuple[Written, ...]
+    labels: tuple[RowLabel, ...]
     size: float
     """Of the labels' text, in points."""
-    brackets: tuple[tuple[Group, Written], ...]
+    brackets: tuple[tuple[ClassGroup, RowLabel], ...]
     bracket_size: float
 
 
-def plan(names: Sequence[str], groups: Sequence[Group], height: float, size: float) -> Side:
+def plan_labels(names: Sequence[str], groups: Sequence[ClassGroup], height: float, size: float) -> RowLabels:
     """Return what is written beside rows of which all together are ``height`` inches high.
 
     Parameters
@@ -64,29 +64,29 @@ def plan(names: Sequence[str], groups: Sequence[Group], height: float, size: flo
     fitting = height * 72 / max(rows, 1) / LINE
     line = LINE * size / 72 / height * rows
     if fitting >= SMALLEST:
-        labels, label_size = tuple(Written(at, short(name)) for at, name in enumerate(names)), min(size, fitting)
+        labels, label_size = tuple(RowLabel(at, short(name)) for at, name in enumerate(names)), min(size, fitting)
     else:
         every = 1 if groups else int(np.ceil(line))
-        labels = () if groups else tuple(Written(at, short(names[at])) for at in range(0, rows, every))
+        labels = () if groups else tuple(RowLabel(at, short(names[at])) for at in range(0, rows, every))
         label_size = size
-    return Side(labels, label_size, _named(groups, rows, line), size)
+    return RowLabels(labels, label_size, _named(groups, rows, line), size)
 
 
-def _named(groups: Sequence[Group], rows: int, line: float) -> tuple[tuple[Group, Written], ...]:
+def _named(groups: Sequence[ClassGroup], rows: int, line: float) -> tuple[tuple[ClassGroup, RowLabel], ...]:
     """Return the groups that are named, in order, with their names ``line`` rows apart at least."""
     most = int(rows / line)
     largest = sorted(groups, key=lambda group: group.first - group.last)[:most]
     kept = sorted(largest, key=lambda group: group.first)
-    places = spread([(group.first + group.last) / 2 for group in kept], line, line / 2 - 0.5, rows - 0.5 - line / 2)
-    return tuple((group, Written(place, short(group.name))) for group, place in zip(kept, places, strict=True))
+    places = spread_labels([(group.first + group.last) / 2 for group in kept], line, line / 2 - 0.5, rows - 0.5 - line / 2)
+    return tuple((group, RowLabel(place, short(group.name))) for group, place in zip(kept, places, strict=True))
 
 
-def spread(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
+def spread_labels(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
     """Return rising places moved so that neighbours are ``apart`` or more, within ``low`` and ``high``, which leave room for all.
 
     The mean of pushing from the top and from the bottom: either alone keeps the distances, so the mean does.
 
-    >>> spread([3, 3, 9], 2, 0, 10)
+    >>> spread_labels([3, 3, 9], 2, 0, 10)
     [2.0, 4.0, 9.0]
     """
     steps = np.arange(len(places)) * apart
@@ -112,14 +112,14 @@ def short(name: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def widths(figure: Figure, side: Side) -> tuple[float, float]:
+def widths(figure: Figure, side: RowLabels) -> tuple[float, float]:
     """Return how far the labels and then the brackets with their names reach, in inches; 0 for what is not there."""
     labels = text_width(figure, [one.text for one in side.labels], side.size)
     names = text_width(figure, [one.text for _, one in side.brackets], side.bracket_size)
     return labels + GAP if side.labels else 0.0, names + 2 * GAP + BRACKET + LEADER if side.brackets else 0.0
 
 
-def write(figure: Figure, axes: Axes, side: Side, *, right: bool = False) -> None:
+def write(figure: Figure, axes: Axes, side: RowLabels, *, right: bool = False) -> None:
     """Write labels and brackets at the left of axes whose rows are 0, 1, ..., or at their right."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import blended_transform_factory

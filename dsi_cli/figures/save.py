@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.figures import style as styles
-from dsi_cli.figures.catalogue import FIGURES, Entry, entry
-from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, Asked, Opener
+from dsi_cli.figures.catalogue import FIGURES, FigureSpec, figure_spec
+from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS, FigureOptions, Opener
 from dsi_cli.figures.style import STYLES, Style
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.class_order import ORDERS
@@ -20,23 +20,23 @@ from dsi_cli.store import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from dsi_cli.figures.animation import Film
-    from dsi_cli.store.results import Run
+    from dsi_cli.figures.animation import Animation
+    from dsi_cli.store.results import Results
 
 
-class Drawn(NamedTuple):
+class DrawnFigure(NamedTuple):
     """What was made of a request."""
 
     folder: Path
     files: tuple[Path, ...]
     without_data: tuple[str, ...]
     """Names of figures that the output has nothing for."""
-    films: tuple[Film, ...] = ()
+    films: tuple[Animation, ...] = ()
     """The animations among the files."""
 
 
-def asked(
-    run: Run,
+def check_options(
+    run: Results,
     runs: Sequence[str] | None,
     epochs: str | None = None,
     kind: str | None = None,
@@ -45,7 +45,7 @@ def asked(
     style: str = "screen",
     columns: int = 1,
     open_image: Opener | None = None,
-) -> Asked:
+) -> FigureOptions:
     """Return a checked request.
 
     Raises
@@ -64,7 +64,7 @@ def asked(
     ):
         if value is not None and value not in known:
             raise UsageError(f"no {what} {value!r}: {expected(value, known) if known else 'this output has no SAI'}")
-    return Asked(tuple(names), _epochs(epochs), kind, measure, order, Style(style, columns), open_image)
+    return FigureOptions(tuple(names), _epochs(epochs), kind, measure, order, Style(style, columns), open_image)
 
 
 def _epochs(text: str | None) -> tuple[int, ...] | None:
@@ -79,20 +79,20 @@ def _epochs(text: str | None) -> tuple[int, ...] | None:
     return tuple(int(part) for part in text.split(","))
 
 
-def absent(run: Run, request: Asked) -> list[int]:
+def absent(run: Results, request: FigureOptions) -> list[int]:
     """Return the epochs asked for that no run has."""
     there = {epoch for name in request.names(run) for epoch in run.epochs(name)}
     return [epoch for epoch in request.epochs or () if epoch not in there]
 
 
 def write(
-    run: Run,
+    run: Results,
     names: Sequence[str],
-    request: Asked,
+    request: FigureOptions,
     formats: Sequence[str],
     folder: Path,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> Drawn:
+) -> DrawnFigure:
     """Draw figures and write each in each format, whole or not at all.
 
     Parameters
@@ -109,8 +109,8 @@ def write(
     OutputError
         A file could not be written.
     """
-    stills, moving = sorted_out(names, formats)
-    wanted = [entry(name) for name in dict.fromkeys(names) if name != ANIMATION] or ([] if names else list(FIGURES))
+    stills, moving = split_figures(names, formats)
+    wanted = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] or ([] if names else list(FIGURES))
     files: list[Path] = []
     without: list[str] = []
     for done, one in enumerate(wanted):
@@ -121,15 +121,15 @@ def write(
             without.append(one.name)
     progress("drawing figures", len(wanted), len(wanted))
     if ANIMATION not in names:
-        return Drawn(folder, tuple(files), tuple(without))
+        return DrawnFigure(folder, tuple(files), tuple(without))
     from dsi_cli.figures import animation
 
-    films = animation.films(run, request, folder, moving, progress)
+    films = animation.animations(run, request, folder, moving, progress)
     without += [] if films else [ANIMATION]
-    return Drawn(folder, (*files, *(film.path for film in films)), tuple(without), tuple(films))
+    return DrawnFigure(folder, (*files, *(film.path for film in films)), tuple(without), tuple(films))
 
 
-def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
+def split_figures(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the formats of figures and of the animation.
 
     Raises
@@ -148,7 +148,9 @@ def sorted_out(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str],
     return stills or ["png"], moving or ["gif"]
 
 
-def with_data(run: Run, request: Asked, progress: Callable[[str, int, int], None] = lambda *_: None) -> set[str]:
+def with_data(
+    run: Results, request: FigureOptions, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> set[str]:
     """Return the names of the figures that a request has data for, which drawing them tells; ``progress`` as for `write`."""
     found = set()
     for done, one in enumerate(FIGURES):
@@ -158,7 +160,7 @@ def with_data(run: Run, request: Asked, progress: Callable[[str, int, int], None
     return found | ({ANIMATION} if "heatmaps" in found else set())
 
 
-def _written(run: Run, one: Entry, request: Asked, formats: Sequence[str], folder: Path) -> list[Path]:
+def _written(run: Results, one: FigureSpec, request: FigureOptions, formats: Sequence[str], folder: Path) -> list[Path]:
     with styles.using(request.style):
         figure = one.draw(run, request)
         return [] if figure is None else [save(figure, folder / f"{one.name}.{form}", form) for form in formats]
@@ -182,5 +184,5 @@ def save(figure: Figure, path: Path, form: str) -> Path:
     """
     buffer = io.BytesIO()
     figure.savefig(buffer, format=form, metadata=_METADATA[form])
-    atomic_write.write(path, buffer.getvalue())
+    atomic_write.write_atomically(path, buffer.getvalue())
     return path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import curves
-from dsi_cli.figures.figure_options import Asked
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS, LINES
 from dsi_cli.queries import curve_panels
 from dsi_cli.queries.curve_panels import Panel
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 BESIDE = ("loss", "learning_rate")
 MOST_RUNS = 2
 """A column: of more runs the figure would not fit a page, and says how to see the others."""
 
 
-def draw(run: Run, asked: Asked) -> Figure | None:
+def draw(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the figure; None where no run has both a SAI and a loss or a learning rate."""
     by_run = [found for name in asked.names(run) if (found := _pairs(run, asked, name))]
     shown = by_run[: MOST_RUNS * asked.style.columns]
@@ -41,7 +41,7 @@ def draw(run: Run, asked: Asked) -> Figure | None:
     return figure
 
 
-def _pairs(run: Run, asked: Asked, name: str) -> list[tuple[Panel, Panel]]:
+def _pairs(run: Results, asked: FigureOptions, name: str) -> list[tuple[Panel, Panel]]:
     """Return a run's first SAI, that with the reference where there is one, with each that stands beside it."""
     kinds = [kind for kind in curve_panels.PANELS if kind.name in ("sai", *BESIDE)]
     found = {panel.kind.name: panel for panel in curve_panels.panels(run, [name], asked.measure, kinds)}
@@ -53,13 +53,13 @@ def _pairs(run: Run, asked: Asked, name: str) -> list[tuple[Panel, Panel]]:
 
 def _twins(axes: Axes, alignment: Panel, other: Panel, height: float) -> None:
     one = alignment.series[0]
-    drawing.curve(axes, one, alignment, drawing.Look(COLOURS[0]), one.label)
+    drawing.curve(axes, one, alignment, drawing.AxesStyle(COLOURS[0]), one.label)
     drawing.finish(axes, alignment.series, alignment)
     axes.yaxis.label.set_color(COLOURS[0])
     twin = axes.twinx()
     twin.spines["right"].set_visible(True)
     for place, beside in enumerate(sorted(other.series, key=lambda curve: curve.split or "")):
-        drawing.curve(twin, beside, other, drawing.Look(COLOURS[1], LINES[1 + place], "s"), beside.label)
+        drawing.curve(twin, beside, other, drawing.AxesStyle(COLOURS[1], LINES[1 + place], "s"), beside.label)
     drawing.finish(twin, other.series, other)
     twin.grid(visible=False)
     twin.set_ylabel(drawing.wrapped(other.axis, height, drawing.text_size("axes.labelsize")))

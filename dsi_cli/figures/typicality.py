@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures.curves import grid, short
-from dsi_cli.figures.figure_options import Asked
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import COLOURS
 from dsi_cli.queries import epoch_summary
 from dsi_cli.queries import typicality as view
-from dsi_cli.queries.typicality import Line
+from dsi_cli.queries.typicality import TypicalitySummary
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 LISTED = 8
 """Epochs in the table."""
@@ -38,7 +38,7 @@ _SAID = (
 )
 
 
-def curves(run: Run, asked: Asked) -> Figure | None:
+def curves(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the cosines with the class's template by epoch; None without templates."""
     parts = _parts(run, asked)
     if not parts:
@@ -56,7 +56,7 @@ def curves(run: Run, asked: Asked) -> Figure | None:
     return figure
 
 
-def table(run: Run, asked: Asked) -> Figure | None:
+def table(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the same as a table, some epochs of it; None without templates."""
     from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ def table(run: Run, asked: Asked) -> Figure | None:
     if not parts:
         return None
     style, high = asked.style, asked.style.size / 72 * 1.9
-    shown = [epoch_summary.thinned(list(lines), LISTED) for _, _, lines in parts]
+    shown = [epoch_summary.thin_epochs(list(lines), LISTED) for _, _, lines in parts]
     tall = [high * (len(lines) + 4) for lines in shown]
     figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
     grid_ = figure.subplots(len(parts), 1, squeeze=False, height_ratios=tall)
@@ -76,13 +76,16 @@ def table(run: Run, asked: Asked) -> Figure | None:
     return figure
 
 
-def _parts(run: Run, asked: Asked) -> list[tuple[str, str, list[Line]]]:
+def _parts(run: Results, asked: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
     return [
-        (name, split, found) for name in asked.names(run) for split, found in view.lines(run.path, name).items() if found
+        (name, split, found)
+        for name in asked.names(run)
+        for split, found in view.typicality_summary(run.path, name).items()
+        if found
     ]
 
 
-def _lines(axes: Axes, lines: Sequence[Line]) -> None:
+def _lines(axes: Axes, lines: Sequence[TypicalitySummary]) -> None:
     epochs = [line.epoch or 0 for line in lines]
     for field, colour, style, label in _CURVES:
         axes.plot(epochs, _values(lines, field), color=colour, linestyle=style, label=label)
@@ -92,11 +95,11 @@ def _lines(axes: Axes, lines: Sequence[Line]) -> None:
     drawing.over_epochs(axes)
 
 
-def _values(lines: Sequence[Line], field: str) -> list[float]:
+def _values(lines: Sequence[TypicalitySummary], field: str) -> list[float]:
     return [float("nan") if (value := getattr(line, field)) is None else value for line in lines]
 
 
-def _table(axes: Axes, lines: Sequence[Line]) -> None:
+def _table(axes: Axes, lines: Sequence[TypicalitySummary]) -> None:
     axes.set_axis_off()
     cells = [
         ["–" if line.epoch is None else str(line.epoch), *(_cell(getattr(line, field)) for field in _COLUMNS)]
@@ -113,7 +116,7 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def histograms(run: Run, asked: Asked) -> Figure | None:
+def histograms(run: Results, asked: FigureOptions) -> Figure | None:
     """Return the share of right and of wrong samples by cosine, at some epochs; None without templates."""
     frame = run.typicality_histogram
     frame = frame[frame["run"].isin(asked.names(run)) & (frame["samples"] > 0)]
@@ -134,11 +137,11 @@ def histograms(run: Run, asked: Asked) -> Figure | None:
     return figure
 
 
-def _shown(frame: pd.DataFrame, name: str, split: str, asked: Asked) -> list[int]:
+def _shown(frame: pd.DataFrame, name: str, split: str, asked: FigureOptions) -> list[int]:
     there = sorted({int(e) for e in frame.loc[(frame["run"] == name) & (frame["split"] == split), "epoch"]})
     if asked.epochs is not None:
         return [epoch for epoch in there if epoch in asked.epochs] or there[-1:]
-    return epoch_summary.thinned(there, SHOWN)
+    return epoch_summary.thin_epochs(there, SHOWN)
 
 
 def _histogram(axes: Axes, part: pd.DataFrame) -> None:

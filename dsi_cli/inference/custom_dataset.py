@@ -42,7 +42,7 @@ def open_own(spec: str, train: bool) -> Samples:
     """
     with user_code.findable(spec):
         dataset = _called(spec, user_code.find(spec), train)
-    with user_code.run(spec, EXPECTED):
+    with user_code.call_user_code(spec, EXPECTED):
         size = _size(spec, dataset)
         targets = _targets(spec, dataset, size)
         names = _names(spec, dataset)
@@ -66,7 +66,7 @@ def _called(spec: str, function: Callable[..., Any], train: bool) -> Any:
         known = {}  # type: ignore[assignment]
     options: dict[str, Any] = {"train": train, "split": "train" if train else "test"}
     chosen = next(({name: options[name]} for name in options if name in known), {})
-    with user_code.run(spec, "a function that gives a data set"):
+    with user_code.call_user_code(spec, "a function that gives a data set"):
         return function(**chosen)
 
 
@@ -96,7 +96,7 @@ def _target(spec: str, dataset: Any, number: int) -> int:
     import torch
     from PIL import Image
 
-    with user_code.run(f"{spec}, sample {number}", "an (image, target) pair"):
+    with user_code.call_user_code(f"{spec}, sample {number}", "an (image, target) pair"):
         item = dataset[number]
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise UsageError(

@@ -39,7 +39,7 @@ Transform: TypeAlias = Callable[[Image], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, eq=False)
-class Decoded:
+class DecodedSplit:
     """A split that is ready for the model.
 
     Attributes
@@ -68,7 +68,7 @@ def decode(
     skip_bad: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,  # noqa: ARG005
     announce: Callable[[str], None] = lambda text: None,  # noqa: ARG005
-) -> Decoded | None:
+) -> DecodedSplit | None:
     """Return all samples, decoded; None where they are too many to keep (``stream`` decodes them anew each time).
 
     Parameters
@@ -120,7 +120,7 @@ def decode(
             f"{len(bad):,} of {len(samples):,} images cannot be decoded, first {bad[0][0]}: {bad[0][1]}: {todo}"
         )
     assert images is not None
-    return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad))
+    return DecodedSplit(images[: len(kept)], np.array(kept, dtype=np.int64), tuple(bad))
 
 
 def stream(

@@ -19,7 +19,7 @@ from dsi_cli.errors import UnreadableError, UsageError
 from dsi_cli.inference.features import Features, tensor_of
 from dsi_cli.inference.precision import full_precision
 from dsi_cli.metrics import typicality
-from dsi_cli.predictions.result import Answer, Outcome, Templates
+from dsi_cli.predictions.result import EvaluationResult, FeatureTemplates, Predictions
 from dsi_cli.similarity.confusion import confusion_counts
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Evaluator:
         kept: slice = slice(None),
         seed: int = 0,
         progress: Callable[[int], None] = lambda _: None,
-    ) -> Answer:
+    ) -> EvaluationResult:
         """Return what the model answers on a split.
 
         Parameters
@@ -225,31 +225,31 @@ class _Accumulator:
         features, is_right = np.concatenate(self._held), np.concatenate(self._right)
         self.sums[self._class] = features.sum(axis=0)
         if self.has_classifier:
-            found = typicality.of_class(features, is_right, (self.seed, self._class))
+            found = typicality.class_typicality(features, is_right, (self.seed, self._class))
             for flag, group in ((True, found.right), (False, found.wrong)):
                 self.rows.append({"class_index": self._class, "correct": flag, **vars(group)})
-                self.histograms[int(flag)] += typicality.histogram(found.cosines[is_right == flag])
+                self.histograms[int(flag)] += typicality.cosine_histogram(found.cosines[is_right == flag])
         self._held, self._right, self._class = [], [], None
 
-    def answer(self) -> Answer:
+    def answer(self) -> EvaluationResult:
         """Return what the network gives on the whole split."""
         self._close()
         if not self.has_classifier:
-            return Answer(templates=self._templates())
+            return EvaluationResult(templates=self._templates())
         targets, split = self.split.targets, self.split
         counts = confusion_counts(targets, self.predictions, self.classes)
-        outcome = Outcome(counts, targets, self.predictions, self.scores, split.samples, split.paths)
+        outcome = Predictions(counts, targets, self.predictions, self.scores, split.samples, split.paths)
         top5 = self.top5 if self.classes > 5 else None
-        return Answer(outcome, self.loss / len(targets), top5, self._templates())
+        return EvaluationResult(outcome, self.loss / len(targets), top5, self._templates())
 
-    def _templates(self) -> Templates | None:
+    def _templates(self) -> FeatureTemplates | None:
         if not self.sums:
             return None
         sums = np.zeros((self.classes, len(next(iter(self.sums.values())))))
         for number, total in self.sums.items():
             sums[number] = total
         numbers = np.bincount(self.split.targets, minlength=self.classes)
-        return Templates(sums, numbers, self.rows, self.histograms.tolist())
+        return FeatureTemplates(sums, numbers, self.rows, self.histograms.tolist())
 
 
 def device_of(asked: str) -> str:

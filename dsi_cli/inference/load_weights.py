@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.state_dict import State
+from dsi_cli.checkpoints.state_dict import StateDict
 from dsi_cli.errors import UnreadableError
 
 _INNER = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
@@ -21,7 +21,7 @@ _LISTED = 4
 _PARTS_OF_WEIGHT = re.compile(r"\.(weight|weight_orig|weight_v|parametrizations\.weight\.original1)$")
 
 
-def load(model: torch.nn.Module, state: State) -> str | None:
+def load_weights(model: torch.nn.Module, state: StateDict) -> str | None:
     """Copy a checkpoint's weights into a model; return the name of the module that is the classifier, None without one.
 
     Raises

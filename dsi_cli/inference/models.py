@@ -19,7 +19,7 @@ import torch
 from dsi_cli.errors import UsageError
 from dsi_cli.inference import user_code, zero_shot
 from dsi_cli.inference.evaluator import first_line
-from dsi_cli.inference.preprocess import Preprocessing, told_by_processor
+from dsi_cli.inference.preprocess import Preprocessing, from_processor
 from dsi_cli.inference.recorded_config import json_beside
 from dsi_cli.inference.zero_shot import ZeroShot
 
@@ -29,7 +29,7 @@ _CHANNEL_NAMES = ("in_chans", "in_channels", "in_ch", "num_channels", "channels"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelSpec:
     """What a model is to be built for."""
 
     classes: int | None
@@ -43,7 +43,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltModel:
     """A model, not yet filled with a checkpoint's weights."""
 
     model: torch.nn.Module
@@ -53,7 +53,7 @@ class Built:
     """The model with its text tower as the classifier: run in its place."""
 
 
-def build(spec: str, wanted: Wanted) -> Built:
+def build_model(spec: str, wanted: ModelSpec) -> BuiltModel:
     """Return the model that a specification names.
 
     Raises
@@ -80,7 +80,7 @@ def _close(name: str, listed: Sequence[str]) -> str:
     return f"; it has {', '.join(close)}" if close else ""
 
 
-def _timm(name: str, wanted: Wanted) -> Built:
+def _timm(name: str, wanted: ModelSpec) -> BuiltModel:
     import timm
 
     if not timm.is_model(name):
@@ -102,10 +102,10 @@ def _timm(name: str, wanted: Wanted) -> Built:
         tuple(config["mean"]),
         tuple(config["std"]),
     )
-    return Built(model, usual)
+    return BuiltModel(model, usual)
 
 
-def _torchvision(name: str, wanted: Wanted) -> Built:
+def _torchvision(name: str, wanted: ModelSpec) -> BuiltModel:
     from torchvision import models
 
     listed = models.list_models(module=models)
@@ -117,10 +117,10 @@ def _torchvision(name: str, wanted: Wanted) -> Built:
     usual = Preprocessing(
         (size, size), size / resized, None, preset.interpolation.value, tuple(preset.mean), tuple(preset.std)
     )
-    return Built(model, usual)
+    return BuiltModel(model, usual)
 
 
-def _transformers(name: str, wanted: Wanted) -> Built:
+def _transformers(name: str, wanted: ModelSpec) -> BuiltModel:
     try:
         import transformers
     except ImportError:
@@ -136,40 +136,40 @@ def _transformers(name: str, wanted: Wanted) -> Built:
     auto: Any = transformers.AutoModel if wanted.classes is None else transformers.AutoModelForImageClassification
     model = auto.from_config(config, trust_remote_code=False)
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
-    usual = told_by_processor(json_beside(folder, "preprocessor_config.json"))
+    usual = from_processor(json_beside(folder, "preprocessor_config.json"))
     usual = usual.over(Preprocessing((side, side) if isinstance(side, int) else None))
     if wanted.classes is None and zero_shot.has_towers(config):
-        return Built(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, wanted.names)))
-    return Built(model, usual)
+        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, wanted.names)))
+    return BuiltModel(model, usual)
 
 
-def _torchscript(name: str, _wanted: Wanted) -> Built:
+def _torchscript(name: str, _wanted: ModelSpec) -> BuiltModel:
     if not Path(name).is_file():
         raise UsageError(f"--model torchscript:{name}: there is no such file")
     try:
-        return Built(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
+        return BuiltModel(torch.jit.load(name, map_location="cpu"))  # type: ignore[no-untyped-call]
     except RuntimeError:
         raise UsageError(
             f"--model torchscript:{name} is no TorchScript archive that torch can load; torch.jit.save writes one"
         ) from None
 
 
-def _of_function(spec: str, wanted: Wanted) -> Built:
+def _of_function(spec: str, wanted: ModelSpec) -> BuiltModel:
     with user_code.findable(spec):
         found = user_code.find(spec)
         model = found if isinstance(found, torch.nn.Module) else _called(spec, found, wanted)
     if not isinstance(model, torch.nn.Module):
         raise UsageError(f"--model {spec} returned a {type(model).__name__}; expected a torch.nn.Module")
-    return Built(model)
+    return BuiltModel(model)
 
 
-def _called(spec: str, function: Callable[..., Any], wanted: Wanted) -> Any:
+def _called(spec: str, function: Callable[..., Any], wanted: ModelSpec) -> Any:
     arguments = _arguments(spec, function, wanted)
-    with user_code.run(spec, "a function that returns a model"):
+    with user_code.call_user_code(spec, "a function that returns a model"):
         return function(**arguments)
 
 
-def _arguments(spec: str, function: Callable[..., Any], wanted: Wanted) -> dict[str, Any]:
+def _arguments(spec: str, function: Callable[..., Any], wanted: ModelSpec) -> dict[str, Any]:
     """Return the arguments for the user's function: those given, and the number of classes and channels where it takes them."""
     given = dict(wanted.arguments)
     parameters = inspect.signature(function).parameters
@@ -192,7 +192,7 @@ def _arguments(spec: str, function: Callable[..., Any], wanted: Wanted) -> dict[
     return given
 
 
-_MAKERS: dict[str, Callable[[str, Wanted], Built]] = {
+_MAKERS: dict[str, Callable[[str, ModelSpec], BuiltModel]] = {
     "timm": _timm,
     "torchvision": _torchvision,
     "transformers": _transformers,

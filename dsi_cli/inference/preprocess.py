@@ -141,7 +141,7 @@ def _each(values: tuple[float, ...] | None, channels: int) -> tuple[float, ...] 
     raise UsageError(f"{len(values)} values of mean or std for {what}: give one, or one a channel")
 
 
-def told(facts: Mapping[str, Any]) -> Preprocessing:
+def recorded_preprocessing(facts: Mapping[str, Any]) -> Preprocessing:
     """Return what a trainer wrote down under the usual names: arguments of timm's or torchvision's script, an own config."""
     size = _size(facts.get("val_crop_size")) or _size(facts.get("input_size"))
     size = size or _size(facts.get("img_size")) or _size(facts.get("image_size"))
@@ -160,7 +160,7 @@ def told(facts: Mapping[str, Any]) -> Preprocessing:
     )
 
 
-def told_by_processor(facts: Mapping[str, Any]) -> Preprocessing:
+def from_processor(facts: Mapping[str, Any]) -> Preprocessing:
     """Return what Hugging Face's ``preprocessor_config.json`` says."""
     resize, crop = facts.get("size"), facts.get("crop_size")
     shortest = _number(resize.get("shortest_edge")) if isinstance(resize, Mapping) else _number(resize)

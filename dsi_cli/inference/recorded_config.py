@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dsi_cli.checkpoints import scan, trainers
-from dsi_cli.checkpoints.discovery import Found
+from dsi_cli.checkpoints.discovery import CheckpointFile
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.remote.locations import Place
 
@@ -19,7 +19,7 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 """Hugging Face's names of networks with a classifier of images, or without one."""
 
 
-def facts_of(found: Found) -> dict[str, Any]:
+def facts_of(found: CheckpointFile) -> dict[str, Any]:
     """Return the plain values that a checkpoint and the ``config.json`` of its run hold, by name; the checkpoint's own first."""
     parts = scan.read_metadata(found) or []
     merged: dict[str, Any] = {}
@@ -32,7 +32,7 @@ def facts_of(found: Found) -> dict[str, Any]:
     return merged
 
 
-def model_of(found: Found, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
+def model_of(found: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
     """Return the specification of the model that a trainer recorded, None where nothing certain is recorded."""
     folder = found.step_folder or found.folder
     architectures = json_beside(folder, "config.json").get("architectures")
@@ -56,5 +56,5 @@ def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
 
 def json_beside(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; empty where there is none that can be read."""
-    found = scan.beside(Found("", folder, folder / name, None, 0, 0), name)
+    found = scan.find_sibling_json(CheckpointFile("", folder, folder / name, None, 0, 0), name)
     return trainers.plain(found) if isinstance(found, dict) else {}

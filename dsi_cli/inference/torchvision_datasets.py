@@ -18,7 +18,7 @@ from dsi_cli.inference.images import open_file
 
 
 @dataclass(frozen=True)
-class Named:
+class TorchvisionDataset:
     """A data set of torchvision: the class's ``name``, ``other`` spellings, and its word for the test split.
 
     Attributes
@@ -36,19 +36,19 @@ class Named:
 
 
 NAMED = (
-    Named("CIFAR10"),
-    Named("CIFAR100"),
-    Named("FashionMNIST"),
-    Named("MNIST"),
-    Named("STL10", test="test"),
-    Named("Flowers102", ("Flowers",), test="test"),
-    Named("Food101", ("Food",), test="test"),
-    Named("ImageNet", test="val", is_fetched=False),
+    TorchvisionDataset("CIFAR10"),
+    TorchvisionDataset("CIFAR100"),
+    TorchvisionDataset("FashionMNIST"),
+    TorchvisionDataset("MNIST"),
+    TorchvisionDataset("STL10", test="test"),
+    TorchvisionDataset("Flowers102", ("Flowers",), test="test"),
+    TorchvisionDataset("Food101", ("Food",), test="test"),
+    TorchvisionDataset("ImageNet", test="val", is_fetched=False),
 )
 """What a data source may be called."""
 
 
-def find_named(spec: str) -> Named | None:
+def find_named(spec: str) -> TorchvisionDataset | None:
     """Return the data set of that name, or None; case, hyphens and underscores do not matter.
 
     Examples
@@ -60,7 +60,7 @@ def find_named(spec: str) -> Named | None:
     return next((row for row in NAMED if bare in (row.name.lower(), *(other.lower() for other in row.other))), None)
 
 
-def open_named(named: Named, root: str | None, download: bool, train: bool) -> Samples:
+def open_named(named: TorchvisionDataset, root: str | None, download: bool, train: bool) -> Samples:
     """Return the samples of a split of a torchvision data set.
 
     Raises
@@ -101,7 +101,7 @@ def file_paths(dataset: Any) -> Sequence[str]:
     return []
 
 
-def _opened(named: Named, root: str, download: bool, split: str) -> Any:
+def _opened(named: TorchvisionDataset, root: str, download: bool, split: str) -> Any:
     options: dict[str, Any] = {"train": split == "train"} if named.test is None else {"split": split}
     if named.is_fetched:
         options["download"] = download

@@ -111,7 +111,7 @@ def find(spec: str) -> Callable[..., Any]:
         raise UsageError(f"{spec}: expected a Python file, found nothing at {place}; check the path")
     if sys.path.count(str(_folder(spec))) < 2:  # the first is that of `findable`
         sys.path.append(str(_folder(spec)))
-    with run(spec, "a module that can be imported"):
+    with call_user_code(spec, "a module that can be imported"):
         module = _from_file(file) if file is not None else importlib.import_module(place)
         function = getattr(module, name, None)
     if not callable(function):
@@ -120,7 +120,7 @@ def find(spec: str) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def run(spec: str, wanted: str) -> Iterator[None]:
+def call_user_code(spec: str, wanted: str) -> Iterator[None]:
     """Run the user's code in this: whatever it raises, an exit included, is a `UsageError`, see `failed`."""
     try:
         yield

@@ -25,7 +25,7 @@ KEYS = (
 """The keys under which trainers keep class names, in the order in which they are tried."""
 
 
-class Names(NamedTuple):
+class IndexedNames(NamedTuple):
     """Class names in the order of the classes.
 
     Attributes
@@ -48,7 +48,7 @@ class Names(NamedTuple):
 T = TypeVar("T")
 
 
-def names_of(value: object) -> Names:
+def names_of(value: object) -> IndexedNames:
     """Return the names, and the ids next to them, of a list or an index map.
 
     Raises
@@ -62,7 +62,7 @@ def names_of(value: object) -> Names:
     >>> names_of({"dog": 1, "cat": 0}).names, names_of({"0": ["n02121620", "cat"]}).wnids
     (('cat', 'dog'), ('n02121620',))
     >>> names_of({"1": "cat", "2": "dog"})
-    Names(names=('cat', 'dog'), wnids=None, first=1, superclasses=None)
+    IndexedNames(names=('cat', 'dog'), wnids=None, first=1, superclasses=None)
     """
     first = 0
     if isinstance(value, dict):
@@ -72,8 +72,8 @@ def names_of(value: object) -> Names:
         raise ValueError(f"found {_kind(value)}")
     if value and all(_is_pair(item) for item in value):
         wnids, names = zip(*value, strict=True)
-        return Names(_checked(names), wnids, first)
-    return Names(_checked(value), None, first)
+        return IndexedNames(_checked(names), wnids, first)
+    return IndexedNames(_checked(value), None, first)
 
 
 def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:

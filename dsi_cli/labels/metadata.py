@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from dsi_cli.labels import numbering
-from dsi_cli.labels.index_maps import KEYS, Names, names_of
+from dsi_cli.labels.index_maps import KEYS, IndexedNames, names_of
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
 
@@ -54,7 +54,7 @@ def from_metadata(mapping: object) -> LabelList | None:
     return None
 
 
-def _lists(table: dict[object, object]) -> Iterator[tuple[str, Names]]:
+def _lists(table: dict[object, object]) -> Iterator[tuple[str, IndexedNames]]:
     for key in (*KEYS, "names"):
         value = table.get(key)
         if not isinstance(value, dict | list | tuple) or (key == "names" and any(map(_is_parameter, value))):

@@ -131,7 +131,7 @@ def _read(names: Sequence[str], pattern: re.Pattern[str], number: int, name: int
     is_sure = all(any(mark in one[2] for mark in _SURE) for one in found)
     if first_of(numbers) is None:
         if is_sure and pattern is _BEFORE:
-            raise ValueError(why_no_order(numbers))
+            raise ValueError(reason_no_order(numbers))
         return None
     if not is_sure and len(set(rest)) < DISTINCT * len(rest):
         return None
@@ -165,7 +165,7 @@ def unquoted(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def why_no_order(numbers: Sequence[int]) -> str:
+def reason_no_order(numbers: Sequence[int]) -> str:
     """Return why numbers that are no permutation of 0 to C - 1 or 1 to C give no order."""
     number, times = Counter(numbers).most_common(1)[0]
     if times > 1:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from dsi_cli.errors import count
 from dsi_cli.labels import numbering
-from dsi_cli.labels.index_maps import KEYS, Names, in_order, names_of
+from dsi_cli.labels.index_maps import KEYS, IndexedNames, in_order, names_of
 
 NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
 """Columns that hold class names; the first that a table has and that holds no numbers counts, in any case."""
@@ -43,7 +43,7 @@ _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
 
 
-def lines(text: str) -> Names:
+def lines(text: str) -> IndexedNames:
     r"""Return the names of a text with one a line, or with a number or an id and a name a line (``n01440764 tench``).
 
     A text that is a list or an index map, as Python or JSON writes them, is read as that.
@@ -81,16 +81,18 @@ def _is_header(line: str) -> bool:
     return len(words) == 2 and bool(set(words) & set(INDEX_COLUMNS)) and bool(set(words) & set(NAME_COLUMNS))
 
 
-def _numbered(names: Sequence[str]) -> Names:
+def _numbered(names: Sequence[str]) -> IndexedNames:
     """Return names in the order of the numbers in front of or behind them, if there are any, and the ids before them."""
     found = numbering.split(names)
     first = 0 if found is None else min(found.numbers)
     names = names if found is None else [found.names[place] for place in found.order]
     pairs = [match for name in names if (match := _ID_AND_NAME.fullmatch(name))]
     if len(pairs) < len(names):
-        return Names(tuple(names), None, first)
+        return IndexedNames(tuple(names), None, first)
     listed = (
-        _numbered([pair[2] for pair in pairs]) if found is None else Names(tuple(pair[2] for pair in pairs), None, first)
+        _numbered([pair[2] for pair in pairs])
+        if found is None
+        else IndexedNames(tuple(pair[2] for pair in pairs), None, first)
     )
     if listed.names == tuple(pair[2] for pair in pairs):
         return listed._replace(wnids=tuple(pair[1] for pair in pairs))
@@ -111,7 +113,7 @@ def _literal(text: str) -> object:
         return None
 
 
-def _listed(value: object) -> Names:
+def _listed(value: object) -> IndexedNames:
     """Return the names of a list or an index map; the key of a known name inside an object comes first."""
     if isinstance(value, dict):
         inside = [value[key] for key in (*KEYS, "names") if isinstance(value.get(key), dict | list | tuple)]
@@ -128,10 +130,10 @@ def _listed(value: object) -> Names:
             f"found a list whose order is not that of the numbers in it: {numbering.shown(as_given)}, or "
             f"{numbering.shown(numbers)}; write the names in the classifier's order, without the numbers"
         )
-    return Names(numbers.names, None, min(numbers.numbers))
+    return IndexedNames(numbers.names, None, min(numbers.numbers))
 
 
-def json_text(text: str) -> Names:
+def json_text(text: str) -> IndexedNames:
     """Return the names of a JSON list, index map (either direction), or object that holds one under a known key.
 
     Raises
@@ -155,7 +157,7 @@ def json_text(text: str) -> Names:
     return _listed(value)
 
 
-def yaml_text(text: str) -> Names:
+def yaml_text(text: str) -> IndexedNames:
     r"""Return the names of a YAML list, index map (either direction), or mapping that holds one under a known key.
 
     Scalars are read as text, so that classes may be called ``no`` or ``1e3``.
@@ -185,7 +187,7 @@ def yaml_text(text: str) -> Names:
     return _listed(value)
 
 
-def table(text: str) -> Names:
+def table(text: str) -> IndexedNames:
     r"""Return the names, ids and superclasses of a table with named columns; or of one without a header.
 
     The separator is the tab where the first line has one, else the comma or semicolon that it has more of. Without a header
@@ -219,7 +221,7 @@ def table(text: str) -> Names:
         return found
     rows = list(zip(named.cells, wnids or [None] * len(named.cells), superclasses or [""] * len(named.cells), strict=True))
     names, ids, above = zip(*in_order(order, rows), strict=True)
-    return Names(names, ids if any(ids) else None, min(order), _any(above))
+    return IndexedNames(names, ids if any(ids) else None, min(order), _any(above))
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,4 +369,4 @@ def _no_order(column: _Column) -> str:
     """Return why a column that should number the classes does not."""
     if column.numbers is None:
         return f"found the column {column.name!a} of class numbers with values that are no whole numbers"
-    return f"{numbering.why_no_order(column.numbers)} in the column {column.name!a}"
+    return f"{numbering.reason_no_order(column.numbers)} in the column {column.name!a}"

@@ -148,7 +148,7 @@ def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
     above = superclasses(labels.preset) if labels.preset else None
     if above is None or labels.preset is None:
         return None
-    places = same_classes.order(labels.names, None, _load(labels.preset), VARIANTS.get(labels.preset, {}))
+    places = same_classes.match_order(labels.names, None, _load(labels.preset), VARIANTS.get(labels.preset, {}))
     listed = tuple(above.values())
     return None if places is None else tuple(listed[place] for place in places)
 
@@ -189,7 +189,7 @@ def recognise(
         if preset.classes != len(names):
             continue
         listed = _load(preset.name)
-        places = same_classes.order(names, given, listed, VARIANTS.get(preset.name, {}))
+        places = same_classes.match_order(names, given, listed, VARIANTS.get(preset.name, {}))
         if places is not None and listed.wnids is not None:
             shown = tuple(listed.names[place] for place in places) if same_classes.is_ids(names) else names
             return LabelList(shown, tuple(listed.wnids[place] for place in places), source, preset.name)
@@ -204,7 +204,7 @@ def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]]
     found: dict[str, tuple[str | None, ...]] = {}
     for preset in PRESETS:
         if len(names) < preset.classes <= LONGEST_WHOLE:
-            places, wnids = same_classes.part(names, _places(preset.name)), _load(preset.name).wnids
+            places, wnids = same_classes.match_part(names, _places(preset.name)), _load(preset.name).wnids
             if places is not None and wnids is not None:
                 found[preset.name] = tuple(wnids[place] for place in places)
     return next(iter(found.items())) if len(set(found.values())) == 1 else None

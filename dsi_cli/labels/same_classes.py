@@ -23,7 +23,7 @@ Variants = Mapping[str, Sequence[str]]
 """A class's name to other names in use for it."""
 
 
-def order(
+def match_order(
     names: Sequence[str], wnids: Sequence[str | None] | None, known: LabelList, variants: Variants
 ) -> tuple[int, ...] | None:
     """Return for each class its place in a known list of as many classes; None where the lists are not the same.
@@ -42,7 +42,7 @@ def order(
     Examples
     --------
     >>> pets = LabelList(("cat", "dog", "T-shirt/top"), None, "made up")
-    >>> order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), order(["cat", "dog", "skirt"], None, pets, {})
+    >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), match_order(["cat", "dog", "skirt"], None, pets, {})
     ((1, 0, 2), None)
     """
     if is_ids(names):
@@ -55,7 +55,7 @@ def order(
     return None
 
 
-def part(names: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
+def match_part(names: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
     """Return the place of each name in a longer list; None if a name is not one class's alone, or two names are one class.
 
     Parameters
@@ -65,7 +65,7 @@ def part(names: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[int
 
     Examples
     --------
-    >>> part(["2_Dog", "1_Cat"], places_of(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
+    >>> match_part(["2_Dog", "1_Cat"], places_of(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)
     """
     keys = [key(name) for name in without_marks(names)]

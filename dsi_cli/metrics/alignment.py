@@ -29,7 +29,7 @@ from dsi_cli.metrics import (
     ssim,
 )
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import Flat, Side
+from dsi_cli.metrics.prepared import PairValues, PreparedMatrix
 
 Csm = NDArray[np.floating[Any]]
 
@@ -139,8 +139,8 @@ def alignments(
     both = shared_classes(a, b)
     _require_counts(permutations, draws)
     _require_order(order, len(a))
-    kept = order_among(both, order)
-    pair = Pair(Side(a[np.ix_(both, both)]), Side(b[np.ix_(both, both)]), kept)
+    kept = display_order(both, order)
+    pair = MatrixPair(PreparedMatrix(a[np.ix_(both, both)]), PreparedMatrix(b[np.ix_(both, both)]), kept)
     return pair.alignments(names, permutations, draws, seed)
 
 
@@ -151,7 +151,7 @@ def shared_classes(a: Csm, b: Csm) -> NDArray[np.intp]:
     return np.flatnonzero(~np.isnan(np.diagonal(a)) & ~np.isnan(np.diagonal(b)))
 
 
-def order_among(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.intp]:
+def display_order(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.integer[Any]] | None) -> NDArray[np.intp]:
     """Return the display order of the kept classes alone, as places among them."""
     if order is None:
         return np.arange(len(kept))
@@ -160,24 +160,24 @@ def order_among(kept: NDArray[np.intp], order: Sequence[int] | NDArray[np.intege
 
 
 @dataclass(frozen=True)
-class Pair:
+class MatrixPair:
     """Two prepared matrices of the same classes, and the order in which ``ssim`` sees them."""
 
-    a: Side
-    b: Side
+    a: PreparedMatrix
+    b: PreparedMatrix
     order: NDArray[np.intp]
 
     def alignments(
         self, which: Sequence[str], permutations: int | None, draws: int | None, seed: int
     ) -> dict[str, Alignment]:
         """Return the measures ``which`` of this pair; parameters as for `alignments`."""
-        missing = too_few(self.a.classes) or (CONSTANT if self.a.is_constant or self.b.is_constant else None)
+        missing = too_few_classes(self.a.classes) or (CONSTANT if self.a.is_constant or self.b.is_constant else None)
         if missing:
             return {name: Alignment(name, classes_used=self.a.classes, reason=missing) for name in which}
         found = {name: self._exact(name) for name in which}
         found = self._with_relabellings(found, permutations, seed)
         found = {name: self._with_p_value(with_excess(entry)) for name, entry in found.items()}
-        return {name: finished(self._with_interval(entry, draws or 0, seed)) for name, entry in found.items()}
+        return {name: with_chance_level(self._with_interval(entry, draws or 0, seed)) for name, entry in found.items()}
 
     def _exact(self, name: str) -> Alignment:
         """Return the value and whatever of its null and ceiling needs no sampling."""
@@ -210,7 +210,7 @@ class Pair:
         return chance_level(name, len(x), first, second, deviation * len(x) / pairs)
 
     @property
-    def flats(self) -> tuple[Flat, Flat]:
+    def flats(self) -> tuple[PairValues, PairValues]:
         """The values of both: of two symmetric matrices each pair once, which says the same by every measure but ``ssim``."""
         if self.a.is_symmetric and self.b.is_symmetric:
             return self.a.once, self.b.once
@@ -240,9 +240,9 @@ class Pair:
     def _ssim(self, relabellings: Iterable[NDArray[np.intp]]) -> Iterator[float]:
         """Yield the same for ``ssim``, some at a time; what relabelled images have of their own lasts, if the matrix does."""
         classes = self.a.classes
-        bands = list(ssim.bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
+        bands = list(ssim.window_bands(classes, is_symmetric=self.a.is_symmetric and self.b.is_symmetric))
         own = _images(self.a, self.order[None])
-        mine, rest = [(one, one.of(own), ssim.means(one.of(own))) for one in bands], iter(relabellings)
+        mine, rest = [(one, one.of(own), ssim.first_means(one.of(own))) for one in bands], iter(relabellings)
         while some := list(islice(rest, max(1, bootstrap.AT_ONCE // classes**2))):
             shown = np.stack(some)[:, self.order]
             lasting = iter(
@@ -251,7 +251,7 @@ class Pair:
             found = np.zeros(len(some))
             for band, part, x in mine:
                 twice, *y = islice(lasting, 4)
-                found += band.summed(ssim.index(x, ssim.Partner(*y), ssim.window_means(part * twice)))
+                found += band.summed(ssim.ssim_index(x, ssim.SecondImage(*y), ssim.window_means(part * twice)))
             yield from (found / sum(float(band.times.sum()) for band in bands)).tolist()
 
     def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
@@ -305,20 +305,20 @@ class Pair:
         return entry if found is None else replace(entry, low=found[0], high=found[1])
 
 
-def _images(side: Side, shown: NDArray[np.intp]) -> Values:
+def _images(side: PreparedMatrix, shown: NDArray[np.intp]) -> Values:
     """Return a matrix without its diagonal in several orders of its classes ``(n, C)``: ``(C, n, C-1)``."""
     images = measures.off_diagonal(side.scaled_square[shown[:, :, None], shown[:, None, :]])
     return np.ascontiguousarray(np.moveaxis(images, 0, 1))
 
 
-def _partners(side: Side, shown: NDArray[np.intp], bands: Sequence[ssim.Band]) -> tuple[NDArray[Any], ...]:
+def _partners(side: PreparedMatrix, shown: NDArray[np.intp], bands: Sequence[ssim.WindowBand]) -> tuple[NDArray[Any], ...]:
     """Return for each band what is needed of a matrix in several orders of its classes: four arrays."""
     images = _images(side, shown)
     parts = [band.of(images) for band in bands]
-    return tuple(array for part in parts for array in (2 * part, *ssim.partner(ssim.means(part))))
+    return tuple(array for part in parts for array in (2 * part, *ssim.second_image(ssim.first_means(part))))
 
 
-def too_few(classes: int) -> str | None:
+def too_few_classes(classes: int) -> str | None:
     """Return why two matrices of so many classes cannot be aligned, None if they can."""
     return (
         None
@@ -381,7 +381,7 @@ def with_excess(entry: Alignment) -> Alignment:
     return replace(entry, z=-z if is_distance else z)
 
 
-def finished(entry: Alignment, no_interval: str | None = None) -> Alignment:
+def with_chance_level(entry: Alignment, no_interval: str | None = None) -> Alignment:
     """Return the entry with excess and z, and a reason for whatever is missing; ``no_interval`` is that of the interval."""
     if entry.value is None:
         return entry

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.metrics import ssim
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import Side
-from dsi_cli.metrics.ssim import Band, Partner
+from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.ssim import SecondImage, WindowBand
 
 LARGEST = 256
 """Above this many classes SSIM has a chance level, and a comparison all its draws, on request only."""
@@ -27,7 +27,9 @@ Indices = NDArray[np.intp]
 Images = NDArray[np.float32]
 
 
-def interval_of_ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> tuple[float, float] | None:
+def interval_of_ssim(
+    a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices
+) -> tuple[float, float] | None:
     """Return the 2.5 and 97.5 percentile of SSIM over bootstrap draws of classes; None if it exists in none.
 
     Parameters
@@ -53,13 +55,13 @@ def multiplicities(drawn: Indices) -> Values:
     return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
 
 
-def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[Values]:
+def _ssim(a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices) -> Iterator[Values]:
     """Yield the SSIM per draw, for some draws at a time; the drawn classes stand in display order."""
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     drawn = draws_of_classes(a.classes, draws, seed)
     shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
-    bands = list(ssim.bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
+    bands = list(ssim.window_bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
     step = max(1, AT_ONCE // max(band.rows * band.columns for band in bands))
     for some in (slice(first, first + step) for first in range(0, draws, step)):
         found, counted = np.zeros(len(shown[some])), np.zeros(len(shown[some]))
@@ -69,7 +71,7 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
             twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
             # A class and its copy meet on the matrix's own diagonal, which is 0.
             x = a.scaled_single.take(pixels)
-            index = ssim.index(ssim.means(x, weight), Partner(*of_y), ssim.window_means(x * twice, weight))
+            index = ssim.ssim_index(ssim.first_means(x, weight), SecondImage(*of_y), ssim.window_means(x * twice, weight))
             index *= share
             found += index.sum(axis=2).sum(axis=0, dtype=np.float64)
             counted += windows
@@ -77,7 +79,7 @@ def _ssim(a: Side, b: Side, draws: int, seed: int, order: Indices) -> Iterator[V
             yield found / counted
 
 
-def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Images, Values]:
+def _windows(shown: Indices, band: WindowBand) -> tuple[NDArray[np.int32], Images, Images, Values]:
     """Return where a part of some draws' images comes from, how often each window counts, and how much of a window counts.
 
     The first is a place in the flat matrix for each value of the part ``(rows, some, columns)``. A pair of a class with its own
@@ -93,7 +95,7 @@ def _windows(shown: Indices, band: Band) -> tuple[NDArray[np.int32], Images, Ima
     return (rows * classes + columns).astype(np.int32), share, ssim.window_weights(counts), windows
 
 
-def _partner(side: Side, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
+def _partner(side: PreparedMatrix, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
     """Return a matrix, doubled, as some draws show it, ``(C, some, C-1)``, and what `structure.index` needs of it alone."""
     image = side.scaled_single.take(pixels)
-    return 2 * image, *ssim.partner(ssim.means(image, weight))
+    return 2 * image, *ssim.second_image(ssim.first_means(image, weight))

@@ -26,7 +26,7 @@ FEWEST_CLASSES = 4
 SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
 
 
-class Alignment(NamedTuple):
+class GroupAlignment(NamedTuple):
     """The alignment of a group; None where it does not exist, with the reason."""
 
     pearson: float | None = None
@@ -34,7 +34,7 @@ class Alignment(NamedTuple):
     reason: str | None = None
 
 
-def of_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
+def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
     """Return the correlation of each row of two CSMs, in [-1, 1], and how many deviations above chance it is.
 
     Parameters
@@ -50,16 +50,16 @@ def of_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
     Examples
     --------
     >>> a = np.array([[1, .9, .1, .2], [.9, 1, .2, .1], [.1, .2, 1, .8], [.2, .1, .8, 1]])
-    >>> pearson, z = of_classes(a, a)
+    >>> pearson, z = align_classes(a, a)
     >>> pearson.round(6).tolist(), z.round(3).tolist()
     ([1.0, 1.0, 1.0, 1.0], [1.414, 1.414, 1.414, 1.414])
     """
     x, y = (off_diagonal(np.asarray(csm, dtype=np.float64)) for csm in (a, b))
-    pearson = of_rows(x, y)
-    return pearson, deviations(pearson)
+    pearson = align_rows(x, y)
+    return pearson, standardize(pearson)
 
 
-def of_rows(x: Values, y: Values) -> Values:
+def align_rows(x: Values, y: Values) -> Values:
     """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN if a row has one value throughout."""
     is_constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
@@ -69,13 +69,13 @@ def of_rows(x: Values, y: Values) -> Values:
     return pearson
 
 
-def deviations(pearson: Values) -> Values:
+def standardize(pearson: Values) -> Values:
     """Return how many deviations above chance the correlations ``(C,)`` of the classes' rows are."""
     z: Values = pearson * np.sqrt(len(pearson) - 2)
     return z
 
 
-def of_group(a: Csm, b: Csm) -> Alignment:
+def align_group(a: Csm, b: Csm) -> GroupAlignment:
     """Return the SAI by Pearson's correlation of a group's classes among themselves, and its z.
 
     Parameters
@@ -84,19 +84,19 @@ def of_group(a: Csm, b: Csm) -> Alignment:
         The group's rows and columns of both matrices, without NaN.
     """
     if len(a) < FEWEST_CLASSES:
-        return too_few(len(a))
+        return too_few_classes(len(a))
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return Alignment(reason=SAME_THROUGHOUT)
+        return GroupAlignment(reason=SAME_THROUGHOUT)
     first, second = map(permutation_null.Moments.of, square)
     deviation = permutation_null.product_deviation(first, second) / float(np.sqrt(first.sums[0] * second.sums[0]))
     pearson = measures.pearson(x, y)
     if deviation == 0:
-        return Alignment(pearson, reason="every relabelling gives the same value, so there is no z")
-    return Alignment(pearson, pearson / deviation)
+        return GroupAlignment(pearson, reason="every relabelling gives the same value, so there is no z")
+    return GroupAlignment(pearson, pearson / deviation)
 
 
-def too_few(classes: int) -> Alignment:
+def too_few_classes(classes: int) -> GroupAlignment:
     """Return what there is of a group of fewer than `FEWEST_CLASSES`."""
-    return Alignment(reason=f"{classes} classes: the alignment of a group needs {FEWEST_CLASSES} or more")
+    return GroupAlignment(reason=f"{classes} classes: the alignment of a group needs {FEWEST_CLASSES} or more")

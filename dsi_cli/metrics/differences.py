@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import WSI_QUANTILE, bootstrap, idm, jackknife
-from dsi_cli.metrics.alignment import FEWEST_CLASSES, Pair
+from dsi_cli.metrics.alignment import FEWEST_CLASSES, MatrixPair
 from dsi_cli.metrics.jackknife import MEASURES
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.wsi import max_wsi
 
 DRAWS = 1000
@@ -50,7 +50,7 @@ class Difference:
         return not self.low <= 0.0 <= self.high
 
 
-class Sides(NamedTuple):
+class PreparedPair(NamedTuple):
     """The two CSMs ``(C, C)`` of one network's SAI."""
 
     a: Csm
@@ -59,7 +59,7 @@ class Sides(NamedTuple):
     """Of the two together: a correlation is divided by its square root (`dsi_cli.metrics.split_half`)."""
 
 
-def alignment_difference(first: Sides, second: Sides, measure: str = "cosine") -> Difference:
+def alignment_difference(first: PreparedPair, second: PreparedPair, measure: str = "cosine") -> Difference:
     """Return the difference of two networks' SAI excess over chance: 0 at chance, 1 at identity.
 
     Parameters
@@ -82,13 +82,13 @@ def alignment_difference(first: Sides, second: Sides, measure: str = "cosine") -
     kept = np.flatnonzero(~np.any([np.isnan(np.diagonal(one)) for one in matrices], axis=0))
     if len(kept) < FEWEST_CLASSES:
         return Difference(reason=f"{len(kept)} classes in all matrices: a difference needs {FEWEST_CLASSES} or more")
-    sides = [Side(one[np.ix_(kept, kept)]) for one in matrices]
+    sides = [PreparedMatrix(one[np.ix_(kept, kept)]) for one in matrices]
     if any(side.is_constant for side in sides):
         return Difference(reason="constant matrix: all off-diagonal values are the same, so there is no scale")
     scales = [one.reliability**0.5 for one in (first, second)]
     values, without = [], []
     for x, y, scale in zip(sides[::2], sides[1::2], scales, strict=True):
-        excess = Pair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
+        excess = MatrixPair(x, y, np.arange(len(kept))).alignments([measure], 0, 0, 0)[measure].excess
         assert excess is not None
         values.append(excess / scale)
         without.append(jackknife.excess_without(x, y, measure) / scale)

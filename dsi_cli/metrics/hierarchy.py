@@ -27,7 +27,7 @@ SAME_VALUE = 1e-12
 
 
 @dataclass(frozen=True)
-class Judgement:
+class HierarchyScore:
     """One of the two metrics and what it is worth; None where something does not exist, with the reason."""
 
     value: float | None = None
@@ -47,7 +47,7 @@ class Judgement:
     reason: str | None = None
 
 
-def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Judgement:
+def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> HierarchyScore:
     """Return the mean height of the lowest common hypernym of truth and prediction over mistakes; lower is better.
 
     Parameters
@@ -73,7 +73,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Judgement:
     kept = np.flatnonzero(~np.isnan(np.diagonal(heights)) & (counts.sum(axis=1) > 0))
     wrong: Values = counts[np.ix_(kept, kept)].astype(np.float64)
     np.fill_diagonal(wrong, 0.0)
-    used = Judgement(classes_used=len(kept), samples_used=int(wrong.sum()))
+    used = HierarchyScore(classes_used=len(kept), samples_used=int(wrong.sum()))
     if not wrong.any() or len(kept) < FEWEST_CLASSES:
         return replace(used, reason=_why_nothing(len(kept)))
     matrix: Values = np.asarray(heights, dtype=np.float64)[np.ix_(kept, kept)]
@@ -93,7 +93,7 @@ def severity(counts: Counts, heights: NDArray[np.floating[Any]]) -> Judgement:
     )
 
 
-def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) -> Judgement:
+def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) -> HierarchyScore:
     """Return the share of samples that are predicted as a class of the right superclass, in [0, 1].
 
     Parameters
@@ -116,7 +116,7 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
     """
     kept = np.flatnonzero(counts.sum(axis=1) > 0)
     used_counts: Values = counts[np.ix_(kept, kept)].astype(np.float64)
-    used = Judgement(classes_used=len(kept), samples_used=int(used_counts.sum()))
+    used = HierarchyScore(classes_used=len(kept), samples_used=int(used_counts.sum()))
     if not used_counts.any() or len(kept) < FEWEST_CLASSES:
         return replace(used, reason=_why_nothing(len(kept), "no sample"))
     matrix = (superclasses[kept, None] == superclasses[kept]).astype(np.float64)
@@ -135,7 +135,7 @@ def superclass_accuracy(counts: Counts, superclasses: NDArray[np.integer[Any]]) 
     return replace(found, z=(found.value - mean) / found.null_std, excess=(found.value - mean) / (1 - mean))
 
 
-def _measured(used: Judgement, weight: Values, counts: Values, matrix: Values, mean: float) -> Judgement:
+def _measured(used: HierarchyScore, weight: Values, counts: Values, matrix: Values, mean: float) -> HierarchyScore:
     """Return the mean of a matrix over samples, its chance level and its interval."""
     value = float((weight * matrix).sum())
     half = NORMAL_95 * pooled_error(counts, matrix)

@@ -31,7 +31,7 @@ NORMAL_95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
-class Dissimilarity:
+class IdmResult:
     """One variant of an IDM and what it is worth; None where something does not exist, with the reason."""
 
     variant: str
@@ -53,7 +53,7 @@ class Dissimilarity:
 
 
 @dataclass(frozen=True)
-class Cells:
+class ConfusedPairs:
     """The pairs of truth and prediction that occur, in the order of the rows of the counts, and what they rank.
 
     Attributes
@@ -103,7 +103,7 @@ def similarity_ranks(csm: NDArray[np.floating[Any]]) -> Values:
     return out
 
 
-def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dict[str, Dissimilarity]:
+def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dict[str, IdmResult]:
     """Return the IDM of a confusion matrix by a CSM: over all samples, over errors alone, and as the mean over classes.
 
     Parameters
@@ -131,30 +131,30 @@ def idm(counts: NDArray[np.integer[Any]], csm: NDArray[np.floating[Any]]) -> dic
         raise UsageError(f"an IDM needs counts and a CSM of one size; these have shapes {counts.shape} and {csm.shape}")
     kept = np.flatnonzero(~np.isnan(np.diagonal(csm)) & (counts.sum(axis=1) > 0))
     used = counts[np.ix_(kept, kept)]
-    missing = why_nothing(len(kept), int(used.sum()))
+    missing = reason_no_idm(len(kept), int(used.sum()))
     if missing is not None:
-        return nothing(missing, len(kept), int(used.sum()))
+        return empty_result(missing, len(kept), int(used.sum()))
     rank = similarity_ranks(np.asarray(csm, dtype=np.float32)[np.ix_(kept, kept)])
     nearest = np.where(np.eye(len(kept), dtype=bool), np.inf, rank).min(axis=1)
     row, column = np.nonzero(used)
-    cells = Cells(row, column, used[row, column].astype(np.float64), rank[row, column], nearest)
-    return variants(cells, lambda weight: null_deviation(cells.dense(weight), rank))
+    cells = ConfusedPairs(row, column, used[row, column].astype(np.float64), rank[row, column], nearest)
+    return idm_variants(cells, lambda weight: null_deviation(cells.dense(weight), rank))
 
 
-def why_nothing(classes: int, samples: int) -> str | None:
+def reason_no_idm(classes: int, samples: int) -> str | None:
     """Return why there is no IDM of so many classes with samples, None if there is one."""
     if samples == 0:
         return "no sample"
     return f"{classes} classes: ranks need three or more" if classes < FEWEST_CLASSES else None
 
 
-def nothing(reason: str, classes: int = 0, samples: int = 0) -> dict[str, Dissimilarity]:
+def empty_result(reason: str, classes: int = 0, samples: int = 0) -> dict[str, IdmResult]:
     """Return all variants without a value, for one reason."""
     used = {"classes_used": classes, "samples_used": samples}
-    return {variant: Dissimilarity(variant, **used, reason=reason) for variant in VARIANTS}
+    return {variant: IdmResult(variant, **used, reason=reason) for variant in VARIANTS}
 
 
-def variants(cells: Cells, deviation: Callable[[Values], float]) -> dict[str, Dissimilarity]:
+def idm_variants(cells: ConfusedPairs, deviation: Callable[[Values], float]) -> dict[str, IdmResult]:
     """Return all variants of an IDM.
 
     Parameters
@@ -167,7 +167,7 @@ def variants(cells: Cells, deviation: Callable[[Values], float]) -> dict[str, Di
     weights = _weights(cells)
     return {
         one: replace(
-            _variant(one, weights[one], cells, deviation) if one in weights else Dissimilarity(one, reason="no mistake"),
+            _variant(one, weights[one], cells, deviation) if one in weights else IdmResult(one, reason="no mistake"),
             classes_used=cells.classes,
             samples_used=used[one],
         )
@@ -175,7 +175,7 @@ def variants(cells: Cells, deviation: Callable[[Values], float]) -> dict[str, Di
     }
 
 
-def _weights(cells: Cells) -> dict[str, Values]:
+def _weights(cells: ConfusedPairs) -> dict[str, Values]:
     """Return the weight of each cell for each variant that exists; the weights of a variant sum to 1."""
     samples = np.bincount(cells.row, weights=cells.count, minlength=cells.classes)
     wrong = np.where(cells.right, 0.0, cells.count)
@@ -183,7 +183,7 @@ def _weights(cells: Cells) -> dict[str, Values]:
     return found | ({"errors": wrong / wrong.sum()} if wrong.any() else {})
 
 
-def _variant(variant: str, weight: Values, cells: Cells, deviation: Callable[[Values], float]) -> Dissimilarity:
+def _variant(variant: str, weight: Values, cells: ConfusedPairs, deviation: Callable[[Values], float]) -> IdmResult:
     """Return a variant's value, chance level and interval: all follow from the cells' weights and ranks."""
     scale = cells.classes - 1
     off = np.where(cells.right, 0.0, weight)
@@ -197,7 +197,7 @@ def _variant(variant: str, weight: Values, cells: Cells, deviation: Callable[[Va
     else:
         error = pooled_error(np.where(cells.right, 0.0, cells.count) if variant == "errors" else cells.count, cells.rank)
     half = NORMAL_95 * error / scale
-    entry = Dissimilarity(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
+    entry = IdmResult(variant, value, chance, std, ceiling=ceiling, low=value - half, high=value + half)
     if wrong == 0.0:
         return replace(entry, reason=ALWAYS_RIGHT)
     z = (value - chance) / std if std > 0 else None
@@ -220,7 +220,7 @@ def pooled_error(counts: Values, rank: Values) -> float:
     return float(np.sqrt((counts * (rank - mean) ** 2).sum()) / total)
 
 
-def _stratified_error(cells: Cells) -> float:
+def _stratified_error(cells: ConfusedPairs) -> float:
     """Return the standard error of the mean over classes of their mean ranks."""
     samples = np.bincount(cells.row, weights=cells.count, minlength=cells.classes)
     share = cells.count / samples[cells.row]

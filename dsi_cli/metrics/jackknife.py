@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.prepared import PreparedMatrix
 
 MEASURES = ("cosine", "pearson", "spearman")
 """The measures that have an interval."""
@@ -83,7 +83,7 @@ def interval(excess: float, without: Values) -> tuple[float, float] | None:
     return None if half is None else (max(excess - half, -1.0), min(excess + half, 1.0))
 
 
-def excess_without(a: Side, b: Side, measure: str) -> Values:
+def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values:
     """Return the excess over chance of a measure with each class left out in turn.
 
     Parameters

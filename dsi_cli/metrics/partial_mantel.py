@@ -22,7 +22,7 @@ EXPLAINED = 1e-9
 """Of the length of the off-diagonal values: a residual that is shorter is rounding."""
 
 
-def residual(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
+def residual_of(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
     """Return what is left of a CSM ``(C, C)`` off the diagonal after regression on another; None where nothing is.
 
     The diagonal is 0. A ``given`` matrix of one value explains the mean alone.
@@ -39,7 +39,7 @@ def residual(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
     return matrix
 
 
-def partial(
+def partial_mantel(
     a: Csm, b: Csm, given: Csm, *, permutations: int | None = None, draws: int | None = None, seed: int = 0
 ) -> Alignment:
     """Return the partial correlation of two CSMs given a third, in [-1, 1], with what belongs beside it.
@@ -55,10 +55,10 @@ def partial(
     --------
     >>> rng = np.random.default_rng(0)
     >>> looks, rest = (np.corrcoef(rng.normal(size=(9, 20))) for _ in range(2))
-    >>> round(partial(looks + rest, looks + rest, looks).value, 6)
+    >>> round(partial_mantel(looks + rest, looks + rest, looks).value, 6)
     1.0
     """
-    first, second = residual(a, given), residual(b, given)
+    first, second = residual_of(a, given), residual_of(b, given)
     if first is None or second is None:
         return Alignment(
             NAME, classes_used=len(a), reason="one matrix says the same as the one that is given: nothing is left"

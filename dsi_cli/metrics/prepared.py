@@ -18,14 +18,14 @@ Arrays = TypeVar("Arrays", bound=tuple[NDArray[Any], ...])
 ROUNDING = 5e-7
 """A spread of off-diagonal values below this share of the largest value is rounding, not a scale **[choice]**."""
 
-ROOM = 128 << 20
+MAX_CACHED_BYTES = 128 << 20
 """Bytes that a prepared side may keep of what is sampled."""
 
 
 Value = TypeVar("Value")
 
 
-class made_once(Generic[Value]):  # noqa: N801 (used as a decorator)
+class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
     """A value that an object makes when it is first asked for; `functools.cached_property` holds one lock for all objects."""
 
     def __init__(self, make: Callable[[Any], Value]) -> None:
@@ -42,7 +42,7 @@ class made_once(Generic[Value]):  # noqa: N801 (used as a decorator)
         return made
 
 
-class Flat:
+class PairValues:
     """Off-diagonal values in a row: all of them, or of a symmetric matrix those of each pair once.
 
     Parameters
@@ -53,28 +53,28 @@ class Flat:
     def __init__(self, values: Values) -> None:
         self.values = values
 
-    @made_once
+    @lazy_property
     def scaled(self) -> Values:
         """The values scaled to [0, 1]."""
         return measures.scaled(self.values)
 
-    @made_once
+    @lazy_property
     def scaled_sorted(self) -> Values:
         """The scaled values in rising order."""
         return np.sort(self.scaled)
 
-    @made_once
+    @lazy_property
     def ranks(self) -> Values:
         """The mid-ranks of the values."""
         return measures.mid_ranks(self.values)
 
-    @made_once
+    @lazy_property
     def ranks_sorted(self) -> Values:
         """The ranks in rising order."""
         return np.sort(self.ranks)
 
 
-class Side:
+class PreparedMatrix:
     """One of the two matrices of a SAI, with what is worth computing only once for many partners.
 
     Parameters
@@ -93,28 +93,28 @@ class Side:
         self.classes = len(self.matrix)
         self._is_lasting = False
         self._lasting: dict[Hashable, Any] = {}
-        self._room = ROOM
+        self._room = MAX_CACHED_BYTES
 
-    @made_once
-    def every(self) -> Flat:
+    @lazy_property
+    def every(self) -> PairValues:
         """The off-diagonal values, row by row."""
-        return Flat(measures.off_diagonal(self.matrix).ravel())
+        return PairValues(measures.off_diagonal(self.matrix).ravel())
 
-    @made_once
-    def once(self) -> Flat:
+    @lazy_property
+    def once(self) -> PairValues:
         """Of a symmetric matrix the values above the diagonal, row by row."""
-        return Flat(self.matrix[np.triu(np.ones(self.matrix.shape, dtype=bool), 1)])
+        return PairValues(self.matrix[np.triu(np.ones(self.matrix.shape, dtype=bool), 1)])
 
-    @made_once
+    @lazy_property
     def is_constant(self) -> bool:
         """Whether all off-diagonal values are the same but for float32's rounding, so that there is no scale."""
         return bool(np.ptp(self._least.values) <= ROUNDING * np.abs(self.matrix).max())
 
     @property
-    def _least(self) -> Flat:
+    def _least(self) -> PairValues:
         return self.once if self.is_symmetric else self.every
 
-    @made_once
+    @lazy_property
     def scaled_square(self) -> Values:
         """The values scaled to [0, 1] as a ``(C, C)`` matrix with a diagonal of 0."""
         low, high = self._least.values.min(), self._least.values.max()
@@ -122,27 +122,27 @@ class Side:
         np.fill_diagonal(matrix, 0.0)
         return matrix
 
-    @made_once
+    @lazy_property
     def scaled_single(self) -> NDArray[np.float32]:
         """The same in float32: what SSIM's bootstrap looks at."""
         return self.scaled_square.astype(np.float32)
 
-    @made_once
+    @lazy_property
     def value_sums(self) -> tuple[Values, Values]:
         """For each class the sum of the scaled values, and of their squares, in its row and its column: two arrays ``(C,)``."""
         return _sums_by_class(self.scaled_square)
 
-    @made_once
+    @lazy_property
     def rank_square(self) -> Values:
         """The mid-ranks as a ``(C, C)`` matrix with a diagonal of 0; of a symmetric matrix those of each pair among the pairs."""
         return self.square(self._least.ranks)
 
-    @made_once
+    @lazy_property
     def rank_sums(self) -> tuple[Values, Values]:
         """For each class the sum of the ranks, and of their squares, in its row and its column: two arrays ``(C,)``."""
         return _sums_by_class(self.rank_square)
 
-    @made_once
+    @lazy_property
     def least_without(self) -> Values:
         """The smallest scaled value that is left without each class ``(C,)``."""
         values = self.scaled_square + np.diag(np.full(self.classes, np.inf))
@@ -153,27 +153,27 @@ class Side:
             found[index] = rest.min()
         return found
 
-    @made_once
+    @lazy_property
     def is_symmetric(self) -> bool:
         """Whether the matrix is its own transpose."""
         return np.array_equal(self.matrix, self.matrix.T)
 
-    @made_once
+    @lazy_property
     def value_moments(self) -> permutation_null.Moments:
         """Mantel's sums of the scaled values."""
         return permutation_null.Moments.of(self.scaled_square, is_symmetric=self.is_symmetric)
 
-    @made_once
+    @lazy_property
     def rank_moments(self) -> permutation_null.Moments:
         """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
         return permutation_null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
 
-    @made_once
+    @lazy_property
     def value_thirds(self) -> p_values.ThirdMoments:
         """The sums of the scaled values that the skewness of the chance level needs."""
         return p_values.ThirdMoments.of(self.scaled_square)
 
-    @made_once
+    @lazy_property
     def rank_thirds(self) -> p_values.ThirdMoments:
         """The sums of the ranks that the skewness of the chance level needs."""
         return p_values.ThirdMoments.of(self.rank_square)

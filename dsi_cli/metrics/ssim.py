@@ -29,14 +29,14 @@ _AT_ONCE = 12_000
 """Windows whose index is computed in one go: what the caches hold, and what is below the size that is fresh memory each time."""
 
 
-class Means(NamedTuple):
+class WindowMeans(NamedTuple):
     """The windows' means of an image ``(..., rows-10, columns-10)`` and of its squares: what SSIM needs of one side alone."""
 
     value: Values
     square: Values
 
 
-class Partner(NamedTuple):
+class SecondImage(NamedTuple):
     """What SSIM needs of an image alone that others are compared with: its windows' means, changed as the index wants them."""
 
     twice: Values
@@ -47,7 +47,7 @@ class Partner(NamedTuple):
     """The windows' variances, and K2's constant."""
 
 
-class Band(NamedTuple):
+class WindowBand(NamedTuple):
     """A part of the image ``(C, C-1)`` of a matrix without its diagonal, and how often each window in it counts."""
 
     first: int
@@ -62,13 +62,13 @@ class Band(NamedTuple):
         return np.ascontiguousarray(images[self.first : self.first + self.rows, :, : self.columns])
 
     def summed(self, index: Values) -> NDArray[np.float64]:
-        """Return for each image the sum of what `index` has found, each window as often as it counts."""
+        """Return for each image the sum of what `ssim_index` has found, each window as often as it counts."""
         index *= self.times
         found: NDArray[np.float64] = index.sum(axis=2).sum(axis=0, dtype=np.float64)
         return found
 
 
-def bands(classes: int, *, is_symmetric: bool) -> Iterator[Band]:
+def window_bands(classes: int, *, is_symmetric: bool) -> Iterator[WindowBand]:
     """Yield the parts of an image that hold all its windows; of two symmetric matrices' images, what says all of them.
 
     There a window wholly above the diagonal is the transpose of one below, which counts twice in its place.
@@ -76,7 +76,7 @@ def bands(classes: int, *, is_symmetric: bool) -> Iterator[Band]:
     reach = 2 * RADIUS
     down, across = classes - reach, classes - 1 - reach
     if not is_symmetric:
-        yield Band(0, classes, classes - 1, np.ones((down, 1, across), dtype=np.float32))
+        yield WindowBand(0, classes, classes - 1, np.ones((down, 1, across), dtype=np.float32))
         return
     step = max(FEWEST_ROWS, -(-down // BANDS))
     for first in range(0, down, step):
@@ -84,16 +84,16 @@ def bands(classes: int, *, is_symmetric: bool) -> Iterator[Band]:
         right = min(last + reach - 1, across)
         beyond = np.arange(right) - np.arange(first, last)[:, None]
         times = np.where(beyond < -reach, 2, np.where(beyond < reach, 1, 0)).astype(np.float32)
-        yield Band(first, last - first + reach, right + reach, times[:, None])
+        yield WindowBand(first, last - first + reach, right + reach, times[:, None])
 
 
-def partner(y: Means) -> Partner:
-    """Return what `index` needs of the second image."""
+def second_image(y: WindowMeans) -> SecondImage:
+    """Return what `ssim_index` needs of the second image."""
     square = y.value * y.value
-    return Partner(2 * y.value, square + K1**2, y.square - square + K2**2)
+    return SecondImage(2 * y.value, square + K1**2, y.square - square + K2**2)
 
 
-def index(x: Means, y: Partner, twice: Values) -> Values:
+def ssim_index(x: WindowMeans, y: SecondImage, twice: Values) -> Values:
     """Return the structural similarity of each window from the means of two images, and those of their product, doubled.
 
     It takes the place of ``twice``, some rows at a time: as many as the caches hold.
@@ -118,7 +118,7 @@ def _index(x: Values, x_square: Values, y: Values, y_square: Values, y_spread: V
     twice /= both
 
 
-def means(image: Values, weight: Values | float = 1.0) -> Means:
+def first_means(image: Values, weight: Values | float = 1.0) -> WindowMeans:
     """Return the windows' means of an image and of its squares.
 
     Parameters
@@ -126,7 +126,7 @@ def means(image: Values, weight: Values | float = 1.0) -> Means:
     image : (rows, ..., columns), 0 where it does not count
     weight : of the pixels that count in each window: `window_weights`
     """
-    return Means(window_means(image, weight), window_means(image * image, weight))
+    return WindowMeans(window_means(image, weight), window_means(image * image, weight))
 
 
 def window_weights(mask: Values) -> Values:

@@ -29,7 +29,7 @@ Float64s = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Group:
+class SampleGroup:
     """The right or the wrong samples of one class; None where there are too few."""
 
     samples: int
@@ -43,13 +43,13 @@ class Group:
 class ClassTypicality:
     """The typicality of one class."""
 
-    right: Group
-    wrong: Group
+    right: SampleGroup
+    wrong: SampleGroup
     cosines: Float64s
     """``(n,)``, each sample's cosine with its class's template without it; NaN where the class has no other sample."""
 
 
-def of_class(features: Features, is_right: NDArray[np.bool_], seed: int | tuple[int, ...] = 0) -> ClassTypicality:
+def class_typicality(features: Features, is_right: NDArray[np.bool_], seed: int | tuple[int, ...] = 0) -> ClassTypicality:
     """Return the typicality of one class's samples; cosines in [-1, 1], 0 where a mean is zero and so has no direction.
 
     Parameters
@@ -68,7 +68,7 @@ def of_class(features: Features, is_right: NDArray[np.bool_], seed: int | tuple[
 
     Examples
     --------
-    >>> found = of_class(np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), np.array([True, True, False]))
+    >>> found = class_typicality(np.array([[1.0, 0.0], [1.0, 0.2], [0.0, 1.0]]), np.array([True, True, False]))
     >>> round(found.right.group_cosine, 3), round(found.wrong.group_cosine, 3), round(found.wrong.sample_cosine, 3)
     (0.904, 0.514, 0.1)
     """
@@ -84,17 +84,17 @@ def of_class(features: Features, is_right: NDArray[np.bool_], seed: int | tuple[
     return ClassTypicality(right, wrong, cosines)
 
 
-def histogram(cosines: Float64s) -> NDArray[np.int64]:
+def cosine_histogram(cosines: Float64s) -> NDArray[np.int64]:
     """Return how many cosines lie in each of `BINS` equal bins over [-1, 1]; NaN counts nowhere."""
     found, _ = np.histogram(np.clip(cosines[~np.isnan(cosines)], -1.0, 1.0), bins=BINS, range=(-1.0, 1.0))
     return found.astype(np.int64)
 
 
-def _group(rows: Float64s, total: Float64s, cosines: Float64s, null: float | None) -> Group:
+def _group(rows: Float64s, total: Float64s, cosines: Float64s, null: float | None) -> SampleGroup:
     if not len(rows):
-        return Group(0)
+        return SampleGroup(0)
     alone = bool(np.isnan(cosines).any())
-    return Group(len(rows), float(_cosine(rows.sum(axis=0), total)), null, None if alone else float(cosines.mean()))
+    return SampleGroup(len(rows), float(_cosine(rows.sum(axis=0), total)), null, None if alone else float(cosines.mean()))
 
 
 def _left_out_cosines(rows: Float64s, total: Float64s) -> Float64s:

@@ -16,7 +16,7 @@ Ints = NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
-class Labels:
+class EncodedLabels:
     """Labels of samples.
 
     Attributes
@@ -33,18 +33,18 @@ class Labels:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, index: Any) -> Labels:
-        return Labels(self.codes[index], self.names)
+    def __getitem__(self, index: Any) -> EncodedLabels:
+        return EncodedLabels(self.codes[index], self.names)
 
 
 @dataclass(frozen=True)
-class Classes:
+class ClassIndex:
     """The classes of a classifier: their number, and their names if they are known."""
 
     size: int
     names: Sequence[str] | None = None
 
-    def numbers(self, labels: Labels, what: str, place: Callable[[int], str]) -> Ints:
+    def numbers(self, labels: EncodedLabels, what: str, place: Callable[[int], str]) -> Ints:
         """Return the class number of each label: by the name of exactly one class, or else by the number in the text.
 
         Parameters

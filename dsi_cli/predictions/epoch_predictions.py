@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import Classes, Ints, Labels
-from dsi_cli.predictions.result import Outcome
+from dsi_cli.predictions.classes import ClassIndex, EncodedLabels, Ints
+from dsi_cli.predictions.result import Predictions
 from dsi_cli.similarity.confusion import confusion_counts
 
 AXES = ("rows", "columns")
@@ -31,7 +31,7 @@ class EpochPredictions:
     predictions, targets : (N,) Labels, or None
         In the order of the sample numbers, if these are known; the file may lack the targets.
     scores, samples, paths, rows : (N,), or None
-        As in `Outcome`; ``rows`` are the rows of the table that the samples come from, for messages.
+        As in `Predictions`; ``rows`` are the rows of the table that the samples come from, for messages.
     counts : (C, C) int64, or None
         Confusion counts, rows are the truth. A file has either these or predictions.
     """
@@ -39,8 +39,8 @@ class EpochPredictions:
     where: str
     epoch: int | None = None
     run: str | None = None
-    predictions: Labels | None = None
-    targets: Labels | None = None
+    predictions: EncodedLabels | None = None
+    targets: EncodedLabels | None = None
     scores: NDArray[np.floating[Any]] | None = None
     samples: NDArray[np.int64] | None = None
     paths: Sequence[str | None] | None = None
@@ -52,7 +52,7 @@ class EpochPredictions:
         """Whether there are predictions without the truth."""
         return self.predictions is not None and self.targets is None
 
-    def outcome(self, classes: Classes, truth: Ints | None, truth_name: str | None) -> Outcome:
+    def outcome(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> Predictions:
         """Return the outcome on the split.
 
         Parameters
@@ -67,7 +67,7 @@ class EpochPredictions:
             A label is not a class, the counts are of another number of classes or all zero, or they contradict the truth.
         """
         if self.counts is not None:
-            return Outcome(self._checked_counts(self.counts, classes.size, truth, truth_name))
+            return Predictions(self._checked_counts(self.counts, classes.size, truth, truth_name))
         assert self.predictions is not None
         predictions = classes.numbers(self.predictions, "prediction", self._place)
         targets = truth
@@ -81,7 +81,7 @@ class EpochPredictions:
                 )
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes.size)
-        return Outcome(counts, targets, predictions, self.scores, self.samples, self.paths)
+        return Predictions(counts, targets, predictions, self.scores, self.samples, self.paths)
 
     def _place(self, sample: int) -> str:
         return f"{self.where}, " + (f"sample {sample}" if self.rows is None else f"row {int(self.rows[sample]) + 1}")
@@ -104,7 +104,7 @@ class EpochPredictions:
         return counts
 
 
-def require_truth_axis(outcomes: Mapping[int, Outcome], name: str, axis: str) -> None:
+def require_truth_axis(outcomes: Mapping[int, Predictions], name: str, axis: str) -> None:
     """Refuse confusion counts of several epochs that look as if the truth were on the other axis.
 
     On one test set, each class has as many samples at every epoch. If the sums along the truth differ between epochs, and those

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions import numpy_files, tables
-from dsi_cli.predictions.classes import Classes, Labels
+from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
 from dsi_cli.predictions.epoch_predictions import AXES, EpochPredictions, require_truth_axis
-from dsi_cli.predictions.result import Outcome
+from dsi_cli.predictions.result import Predictions
 from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
 
@@ -26,7 +26,7 @@ EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder 
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictionFile:
     """What a file or a folder holds. The epochs and classes of a run come in with `outcomes`.
 
     Attributes
@@ -38,7 +38,7 @@ class Predictions:
     name: str
     truth_name: str | None
     epochs: tuple[EpochPredictions, ...] = field(repr=False)
-    targets: Labels | None = field(repr=False)
+    targets: EncodedLabels | None = field(repr=False)
     axis: str
 
     @property
@@ -77,7 +77,7 @@ class Predictions:
 
     def outcomes(
         self, epochs: Sequence[int], classes: int, names: Sequence[str] | None = None, run: str | None = None
-    ) -> dict[int, Outcome]:
+    ) -> dict[int, Predictions]:
         """Return the outcomes of a run's epochs, in the run's order.
 
         Parameters
@@ -89,7 +89,7 @@ class Predictions:
 
         Returns
         -------
-        dict of int to Outcome
+        dict of int to Predictions
             Epochs that the file lacks are missing; those that the run lacks are ignored. If there are no epochs in the file, its
             rows are the run's epochs in order.
 
@@ -99,7 +99,7 @@ class Predictions:
             There are fewer or more rows than epochs, no epoch in common, no such run; a label is not a class; the sizes differ;
             the truth seems to be on the other axis of the confusion matrices.
         """
-        known = Classes(classes, None if names is None else tuple(names))
+        known = ClassIndex(classes, None if names is None else tuple(names))
         truth = None
         if self.targets is not None:
             truth = known.numbers(self.targets, "target", lambda sample: f"{self.truth_name}, sample {sample}")
@@ -156,7 +156,7 @@ class Predictions:
         return chosen
 
 
-def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> Predictions:
+def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> PredictionFile:
     """Return the predictions in a file, or in a folder with one file per epoch.
 
     Parameters
@@ -188,7 +188,7 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
                 f"{path}: expected a target for each prediction, found none; give them with --targets, or confusion matrices as "
                 "an array (epochs, C, C)"
             )
-        return Predictions(path.name or str(path), None, tuple(epochs), None, truth)
+        return PredictionFile(path.name or str(path), None, tuple(epochs), None, truth)
     targets = Path(targets)
     labels = _read_targets(targets)
     for one in epochs:
@@ -200,10 +200,10 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
                 f"{one.where}: expected {len(labels):,} predictions, as {targets.name} has targets, found "
                 f"{len(one.predictions):,}; {remedy}"
             )
-    return Predictions(path.name or str(path), targets.name, tuple(epochs), labels, truth)
+    return PredictionFile(path.name or str(path), targets.name, tuple(epochs), labels, truth)
 
 
-def require_one_run(predictions: Predictions, runs: Sequence[str]) -> None:
+def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
     """Refuse predictions that do not name their run if there are several.
 
     Raises
@@ -242,7 +242,7 @@ def _read_file(path: Path, axis: str) -> list[EpochPredictions]:
     return numpy_files.read_epochs(path, axis) if path.suffix.lower() in ARRAYS else tables.read_epochs(path)
 
 
-def _read_targets(path: Path) -> Labels:
+def _read_targets(path: Path) -> EncodedLabels:
     _require_file(path)
     return numpy_files.read_targets(path) if path.suffix.lower() in ARRAYS else tables.read_targets(path)
 

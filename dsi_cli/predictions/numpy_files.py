@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import Ints, Labels
+from dsi_cli.predictions.classes import EncodedLabels, Ints
 from dsi_cli.predictions.epoch_predictions import EpochPredictions
 
 EXPECTED = (
@@ -67,7 +67,7 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
     ]
 
 
-def read_targets(path: Path) -> Labels:
+def read_targets(path: Path) -> EncodedLabels:
     """Return the targets ``(samples,)`` in an NPY file, or in the array ``targets`` of an NPZ file.
 
     Raises
@@ -132,17 +132,17 @@ def _predictions(
     return [{name: values[row] for name, values in fields.items()} for row in range(len(predictions))]
 
 
-def _labels(values: NDArray[Any], where: str) -> Labels:
+def _labels(values: NDArray[Any], where: str) -> EncodedLabels:
     """Return the labels in an array of class numbers or class names."""
     if values.dtype.kind not in "US":
-        return Labels(_whole(values, where, "class numbers, such as scores.argmax(axis=-1)"))
+        return EncodedLabels(_whole(values, where, "class numbers, such as scores.argmax(axis=-1)"))
     import pyarrow as pa
 
     try:
         texts = pa.array(values.astype(values.dtype.newbyteorder("=")).ravel()).cast(pa.string()).dictionary_encode()
     except (pa.ArrowException, UnicodeError):
         raise UsageError(f"{where}: expected class names in UTF-8, found other bytes; save them as UTF-8") from None
-    return Labels(texts.indices.to_numpy().reshape(values.shape), tuple(texts.dictionary.to_pylist()))
+    return EncodedLabels(texts.indices.to_numpy().reshape(values.shape), tuple(texts.dictionary.to_pylist()))
 
 
 def _counts(values: NDArray[Any], path: Path) -> NDArray[np.int64]:

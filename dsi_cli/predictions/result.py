@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Predictions:
     """The answers on one split; class numbers are those of the classifier's rows.
 
     A source that has counts alone (a confusion matrix) leaves the samples None.
@@ -31,7 +31,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Templates:
+class FeatureTemplates:
     """The mean features of a split's classes, as sums, and how typical right and wrong samples are of them."""
 
     sums: NDArray[np.float64]
@@ -45,12 +45,12 @@ class Templates:
 
 
 @dataclass(frozen=True)
-class Answer:
+class EvaluationResult:
     """All that a network answered on a split; without a classifier there are templates alone."""
 
-    outcome: Outcome | None = None
+    outcome: Predictions | None = None
     loss: float | None = None
     """Mean cross-entropy over the samples."""
     top5: int | None = None
     """Samples whose truth is among the five largest outputs."""
-    templates: Templates | None = None
+    templates: FeatureTemplates | None = None

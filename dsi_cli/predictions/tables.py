@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import Labels
+from dsi_cli.predictions.classes import EncodedLabels
 from dsi_cli.predictions.epoch_predictions import EpochPredictions
 
 COLUMNS = ("epoch", "target", "prediction", "sample", "path", "score", "run")
@@ -66,7 +66,7 @@ def read_epochs(path: Path) -> list[EpochPredictions]:
     return found
 
 
-def read_targets(path: Path) -> Labels:
+def read_targets(path: Path) -> EncodedLabels:
     """Return the column ``target``, in the order of the column ``sample`` if there is one.
 
     Raises
@@ -129,7 +129,7 @@ def _known(names: list[str], path: Path) -> list[str]:
     return known
 
 
-def _labels(columns: Columns, name: str, path: Path) -> Labels:
+def _labels(columns: Columns, name: str, path: Path) -> EncodedLabels:
     """Return a column of numbers or text in which no value is missing."""
     import pyarrow as pa
 
@@ -140,9 +140,9 @@ def _labels(columns: Columns, name: str, path: Path) -> Labels:
         )
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if str(kind) not in ("string", "large_string", "string_view"):
-        return Labels(_converted(column, "int64", name, path).to_numpy())
+        return EncodedLabels(_converted(column, "int64", name, path).to_numpy())
     text = _converted(column, "string", name, path).dictionary_encode().unify_dictionaries().combine_chunks()
-    return Labels(text.indices.to_numpy(), tuple(_texts(text.dictionary, name, path)))
+    return EncodedLabels(text.indices.to_numpy(), tuple(_texts(text.dictionary, name, path)))
 
 
 def _texts(column: Any, name: str, path: Path) -> list[Any]:
@@ -174,7 +174,7 @@ def _converted(column: Any, kind: str, name: str, path: Path) -> Any:
 
 
 def _groups(
-    size: int, runs: Labels | None, epochs: NDArray[np.int64] | None, samples: NDArray[np.int64] | None
+    size: int, runs: EncodedLabels | None, epochs: NDArray[np.int64] | None, samples: NDArray[np.int64] | None
 ) -> Iterator[NDArray[np.intp]]:
     """Yield the rows of each run and epoch, ordered by sample."""
     keys = [key for key in (epochs, None if runs is None else runs.codes) if key is not None]

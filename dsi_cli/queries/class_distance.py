@@ -19,13 +19,13 @@ from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import similarity_ranks
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Nearness:
+class ClassDistance:
     """Arrays ``(C, C)``, a row a class as the truth; NaN where something does not exist, and on the diagonal of the ranks."""
 
     own: str | None
@@ -56,8 +56,8 @@ class Nearness:
         }
 
 
-def nearness(run: Run, epoch: int | None, split: str, name: str | None) -> Nearness:
-    """Return how far the classes of a run lie from each other; parameters as for `Run.csm`."""
+def class_distance(run: Results, epoch: int | None, split: str, name: str | None) -> ClassDistance:
+    """Return how far the classes of a run lie from each other; parameters as for `Results.csm`."""
     matrices = {
         "ncsm": _matrix(run, "ncsm", epoch, None, name),
         "tncsm": _matrix(run, "tncsm", epoch, split, name),
@@ -69,10 +69,10 @@ def nearness(run: Run, epoch: int | None, split: str, name: str | None) -> Nearn
     wordnet = _matrix(run, "scsm", epoch, None, name)
     assert csm is not None
     known = nothing if wordnet is None else wordnet
-    return Nearness(own, *ranked(csm), known, *ranked(known))
+    return ClassDistance(own, *ranked(csm), known, *ranked(known))
 
 
-def _matrix(run: Run, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:
+def _matrix(run: Results, kind: str, epoch: int | None, split: str | None, name: str | None) -> NDArray[Any] | None:
     try:
         return run.csm(kind, epoch, split, name).to_numpy()
     except UsageError:

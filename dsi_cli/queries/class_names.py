@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 LISTED = 12
 """Classes that a message names all of."""
@@ -21,7 +21,7 @@ _INDEX = " (class {})"
 """Tells classes of one name apart."""
 
 
-def class_names(run: Run, name: str | None) -> list[str]:
+def class_names(run: Results, name: str | None) -> list[str]:
     """Return a name for each class of a run; where several share one, each with its index; without labels, the index."""
     rows = run.classes[run.classes["run"] == name].sort_values("class_index")
     plain = [name if isinstance(name, str) else str(index) for index, name in enumerate(rows["name"])]
@@ -29,7 +29,7 @@ def class_names(run: Run, name: str | None) -> list[str]:
     return [f"{name}{_INDEX.format(index)}" if uses[name] > 1 else name for index, name in enumerate(plain)]
 
 
-def is_called(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
+def match_class_name(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
     """Return which classes have a name; all where it is None.
 
     Raises
@@ -51,7 +51,7 @@ def is_called(name: str | None, names: Sequence[str]) -> NDArray[np.bool_]:
     return found
 
 
-def the_one_called(name: str, names: Sequence[str]) -> int:
+def class_index_by_name(name: str, names: Sequence[str]) -> int:
     """Return the index of the one class that a name means.
 
     Raises
@@ -59,7 +59,7 @@ def the_one_called(name: str, names: Sequence[str]) -> int:
     UsageError
         None has it, or several do; the message says which.
     """
-    found = np.flatnonzero(is_called(name, names))
+    found = np.flatnonzero(match_class_name(name, names))
     if len(found) > 1:
         raise UsageError(
             f"{len(found)} classes are called {name!r}: say which, {' or '.join(repr(names[int(i)]) for i in found)}"

@@ -1,6 +1,6 @@
 """In which order classes are shown, and which of them form a group: what heat maps and their brackets need.
 
-An order is an array of class indices, the first shown first. ``given`` is the classifier's own, ``taxonomy`` the classes
+An order is an array of class indices, the first shown first. ``given_order`` is the classifier's own, ``taxonomy`` the classes
 table's display order, ``cluster`` that of the leaves of a hierarchical clustering of a similarity matrix.
 """
 
@@ -18,7 +18,7 @@ ORDERS = ("taxonomy", "given", "cluster")
 Order = NDArray[np.intp]
 
 
-class Group(NamedTuple):
+class ClassGroup(NamedTuple):
     """Neighbours in an order that share a group."""
 
     name: str
@@ -29,7 +29,7 @@ class Group(NamedTuple):
     """Included."""
 
 
-def given(classes: int) -> Order:
+def given_order(classes: int) -> Order:
     """Return the classifier's own order."""
     return np.arange(classes)
 
@@ -73,16 +73,16 @@ def leaves(tree: NDArray[Any]) -> Order:
 
 def cluster(similarity: NDArray[Any]) -> Order:
     """Return the order of the leaves of `clustering`; a single class has only one."""
-    return given(len(similarity)) if len(similarity) < 2 else leaves(clustering(similarity))
+    return given_order(len(similarity)) if len(similarity) < 2 else leaves(clustering(similarity))
 
 
-def groups(classes: pd.DataFrame, order: Order) -> list[Group]:
+def groups(classes: pd.DataFrame, order: Order) -> list[ClassGroup]:
     """Return the stretches of two or more neighbours in ``order`` that share a group of the classes table.
 
     >>> import pandas as pd
     >>> rows = pd.DataFrame({"class_index": [0, 1, 2, 3], "group": ["carnivore.n.01", None, "carnivore.n.01", "tree.n.01"]})
     >>> groups(rows, np.array([1, 0, 2, 3]))
-    [Group(name='carnivore', first=1, last=2)]
+    [ClassGroup(name='carnivore', first=1, last=2)]
     """
     of_class = classes.sort_values("class_index")["group"].tolist()
     names: list[str] = [one if isinstance(one := of_class[index], str) else "" for index in order]
@@ -90,7 +90,7 @@ def groups(classes: pd.DataFrame, order: Order) -> list[Group]:
     for place in range(1, len(names) + 1):
         if place == len(names) or names[place] != names[start]:
             if names[start] and place - start > 1:
-                found.append(Group(words(names[start]), start, place - 1))
+                found.append(ClassGroup(words(names[start]), start, place - 1))
             start = place
     return found
 

@@ -18,12 +18,12 @@ from dsi_cli.metrics import DISTANCES, MEASURES
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Values = NDArray[np.float64]
 
 
-class Kind(NamedTuple):
+class PanelSpec(NamedTuple):
     """What a panel shows."""
 
     name: str
@@ -39,18 +39,20 @@ class Kind(NamedTuple):
 
 
 PANELS = (
-    Kind("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
-    Kind("excess", "Alignment above chance", "SAI excess: 0 chance, 1 identity", ("sai",), column="excess"),
-    Kind("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
-    Kind("idm", "How near answers fall to the truth", "IDM", ("idm",), ("all",)),
-    Kind("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes alone", ("idm",), ("errors",)),
-    Kind("accuracy", "Accuracy", "accuracy", ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy")),
-    Kind("loss", "Loss", "loss", ("loss",)),
-    Kind("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
-    Kind("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
-    Kind("severity", "Severity of mistakes", "height of the lowest common hypernym, lower is nearer", ("severity",)),
-    Kind("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
-    Kind("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
+    PanelSpec("sai", "Similarity alignment index", "SAI ({measure})", ("sai",)),
+    PanelSpec("excess", "Alignment above chance", "SAI excess: 0 chance, 1 identity", ("sai",), column="excess"),
+    PanelSpec("wsi", "Weights similarity index", "WSI: cosine similarity", ("wsi",)),
+    PanelSpec("idm", "How near answers fall to the truth", "IDM", ("idm",), ("all",)),
+    PanelSpec("idm_errors", "How near mistakes fall to the truth", "IDM of mistakes alone", ("idm",), ("errors",)),
+    PanelSpec(
+        "accuracy", "Accuracy", "accuracy", ("accuracy", "accuracy_top5", "balanced_accuracy", "superclass_accuracy")
+    ),
+    PanelSpec("loss", "Loss", "loss", ("loss",)),
+    PanelSpec("learning_rate", "Learning rate", "learning rate", ("learning_rate",)),
+    PanelSpec("mistakes", "Number of mistakes", "mistakes", ("mistakes",)),
+    PanelSpec("severity", "Severity of mistakes", "height of the lowest common hypernym, lower is nearer", ("severity",)),
+    PanelSpec("reliability", "Reliability of the confusion matrix", "split-half reliability", ("reliability",)),
+    PanelSpec("mean_row", "Length of the mean weight row", "relative to a row's mean length", ("mean_row",)),
 )
 
 
@@ -86,7 +88,7 @@ class Series:
 class Panel:
     """A pair of axes with its curves."""
 
-    kind: Kind
+    kind: PanelSpec
     measure: str
     series: list[Series] = field(default_factory=list)
 
@@ -108,7 +110,7 @@ def measures_of(curves: pd.DataFrame) -> list[str]:
 
 
 def panels(
-    run: Run, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[Kind] = PANELS
+    run: Results, names: Sequence[str] | None = None, measure: str | None = None, kinds: Iterable[PanelSpec] = PANELS
 ) -> list[Panel]:
     """Return the panels that have at least one point, in the order of ``kinds``; in each, curves of the main reference first.
 
@@ -134,7 +136,7 @@ def panels(
     return found
 
 
-def series(curves: pd.DataFrame, kind: Kind, measure: str, classes: int = 0) -> list[Series]:
+def series(curves: pd.DataFrame, kind: PanelSpec, measure: str, classes: int = 0) -> list[Series]:
     """Return one run's curves of a panel, those without any value left out.
 
     Parameters

@@ -17,7 +17,7 @@ OWN = ("ncsm", "tncsm-test", "tncsm-train")
 
 
 @dataclass(frozen=True)
-class Line:
+class EpochSummary:
     """One epoch; None where the table has no value, and for the epoch of a run's only checkpoint without one."""
 
     epoch: int | None
@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class MistakeSummary:
     """The mistakes of one epoch on one split; None where the table has no value."""
 
     epoch: int | None
@@ -60,7 +60,7 @@ Row = dict[str, Any]
 _SAI = {"variant": "measure", "value": "value", "null_mean": "chance", "excess": "excess", "z": "z", "reason": "reason"}
 
 
-def lines(out: Path, run: str) -> list[Line]:
+def epoch_summaries(out: Path, run: str) -> list[EpochSummary]:
     """Return every epoch of a run (its last save where it has several), in order.
 
     Raises
@@ -70,11 +70,13 @@ def lines(out: Path, run: str) -> list[Line]:
     """
     rows = _rows(out, run)
     own, measure = _own(rows), _measure(rows)
-    return [Line(epoch, **fields) for epoch, fields in _by_epoch(rows, lambda row: _fields(row, own, measure)).items()]
+    return [
+        EpochSummary(epoch, **fields) for epoch, fields in _by_epoch(rows, lambda row: _fields(row, own, measure)).items()
+    ]
 
 
-def mistakes(out: Path, run: str) -> dict[str, list[Mistakes]]:
-    """Return, for each split with answers, every epoch's mistakes, in order; errors as for `lines`."""
+def mistakes(out: Path, run: str) -> dict[str, list[MistakeSummary]]:
+    """Return, for each split with answers, every epoch's mistakes, in order; errors as for `epoch_summaries`."""
     rows = _rows(out, run)
     own, measure = _own(rows), _measure(rows)
     found = {}
@@ -114,10 +116,10 @@ def _by_epoch(rows: list[Row], fields: Callable[[Row], Row]) -> dict[int | None,
 AnyLine = TypeVar("AnyLine")
 
 
-def thinned(found: list[AnyLine], most: int = MOST_LINES) -> list[AnyLine]:
+def thin_epochs(found: list[AnyLine], most: int = MOST_LINES) -> list[AnyLine]:
     """Return at most ``most`` lines, the first and the last among them, closer together where the curves begin.
 
-    >>> [line.epoch for line in thinned([Line(epoch) for epoch in range(31)], 8)]
+    >>> [line.epoch for line in thin_epochs([EpochSummary(epoch) for epoch in range(31)], 8)]
     [0, 2, 5, 8, 13, 18, 24, 30]
     """
     if len(found) <= most:
@@ -158,12 +160,12 @@ def _mistake_fields(row: Row, own: str, measure: str | None, split: str) -> Row:
     return {}
 
 
-def _with_gap(epoch: int | None, fields: Row) -> Mistakes:
+def _with_gap(epoch: int | None, fields: Row) -> MistakeSummary:
     train, test = fields.pop("train", None), fields.pop("test", None)
-    return Mistakes(epoch, **fields, gap=train - test if None not in (train, test) else None)
+    return MistakeSummary(epoch, **fields, gap=train - test if None not in (train, test) else None)
 
 
-def surge_epoch(found: list[Line]) -> int | None:
+def surge_epoch(found: list[EpochSummary]) -> int | None:
     """Return the first epoch at which the SAI's excess over chance is half of its highest or more; None where it has none."""
     known = [(line.epoch, line.excess) for line in found if line.excess is not None]
     half = max((excess for _, excess in known), default=0.0) / 2

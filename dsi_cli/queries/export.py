@@ -15,7 +15,7 @@ from dsi_cli.store import atomic_write
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
 MOST_CHOSEN = 10_000_000
@@ -23,7 +23,7 @@ FORMATS = ("parquet", "csv", "npy")
 
 
 def frame_of(
-    run: Run,
+    run: Results,
     *,
     table: str | None,
     kind: str,
@@ -40,7 +40,7 @@ def frame_of(
     Parameters
     ----------
     table : one of `TABLES`, or None for a matrix
-    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.results.Run.csm`
+    kind, epoch, split, name, reference, rows, classes : of the matrix; see `dsi_cli.store.results.Results.csm`
     ranked : the SoCSM instead of the CSM
 
     Raises
@@ -62,10 +62,10 @@ def frame_of(
     return frame if name is None else frame[frame["run"] == name]
 
 
-def chosen(text: str | None, option: str) -> list[int | str] | None:
+def chosen_table(text: str | None, option: str) -> list[int | str] | None:
     """Return the classes that ``0:100`` or ``cat,dog,17`` means: indices, the last not included, or names; None for all.
 
-    >>> chosen("2:5", "--rows"), chosen("cat, 17", "--rows")
+    >>> chosen_table("2:5", "--rows"), chosen_table("cat, 17", "--rows")
     ([2, 3, 4], ['cat', 17])
 
     Raises
@@ -124,7 +124,7 @@ def write_file(frame: pd.DataFrame, path: Path, kind: str, *, is_matrix: bool) -
     """Write a frame to a file in one step; errors as for `write`, and `OutputError`."""
     buffer = io.BytesIO()
     write(frame, buffer, kind, is_matrix=is_matrix)
-    atomic_write.write(path, buffer.getbuffer(), make_folder=False)
+    atomic_write.write_atomically(path, buffer.getbuffer(), make_folder=False)
 
 
 def _named(frame: pd.DataFrame) -> pd.DataFrame:

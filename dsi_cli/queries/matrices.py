@@ -15,14 +15,14 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Values = NDArray[np.float32]
 MOST_COMPARED = 50
 """Epochs, evenly chosen, of which neighbours are compared to see where change is: of 1,000 classes, a second or two."""
 
 
-class Kind(NamedTuple):
+class MatrixKind(NamedTuple):
     """A kind of matrix, as a figure names it."""
 
     name: str
@@ -34,19 +34,19 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("ncsm", "NCSM", "cosine of weights"),
-    Kind("ncsm_centred", "centred NCSM", "cosine of centred weights"),
-    Kind("tncsm", "TNCSM", "cosine of mean features", ("test", "train")),
-    Kind("ccsm", "CCSM", "share of row taken for column", ("test", "train")),
+    MatrixKind("ncsm", "NCSM", "cosine of weights"),
+    MatrixKind("ncsm_centred", "centred NCSM", "cosine of centred weights"),
+    MatrixKind("tncsm", "TNCSM", "cosine of mean features", ("test", "train")),
+    MatrixKind("ccsm", "CCSM", "share of row taken for column", ("test", "train")),
 )
-REFERENCE = Kind("scsm", "SCSM", "similarity in WordNet")
+REFERENCE = MatrixKind("scsm", "SCSM", "similarity in WordNet")
 
 
-class Frames(NamedTuple):
+class MatrixFrames(NamedTuple):
     """One kind of matrix of one run, epoch by epoch."""
 
     run: str
-    kind: Kind
+    kind: MatrixKind
     split: str | None
     epochs: tuple[int, ...]
     """Those that have one, in order."""
@@ -57,7 +57,7 @@ class Frames(NamedTuple):
         return f"{self.kind.title} on {self.split}" if self.split else self.kind.title
 
 
-def frames(run: Run, name: str, kind: str | None = None, split: str | None = None) -> Frames | None:
+def frames(run: Results, name: str, kind: str | None = None, split: str | None = None) -> MatrixFrames | None:
     """Return a run's matrices of a kind, or None where it has none.
 
     Parameters
@@ -81,16 +81,16 @@ def frames(run: Run, name: str, kind: str | None = None, split: str | None = Non
         for part in one.splits if split is None or one.splits == (None,) else (split,):
             there = [e for e in run.epochs(name) if layout.csm_path(run.path, name, one.name, part, e).is_file()]
             if there:
-                return Frames(name, one, part, tuple(there))
+                return MatrixFrames(name, one, part, tuple(there))
     return None
 
 
-def matrix(run: Run, of: Frames, epoch: int) -> Values:
-    """Return an epoch's raw matrix ``(C, C)``, NaN on the diagonal; errors as for `Run.csm`."""
+def matrix(run: Results, of: MatrixFrames, epoch: int) -> Values:
+    """Return an epoch's raw matrix ``(C, C)``, NaN on the diagonal; errors as for `Results.csm`."""
     return without_diagonal(run.csm(of.kind.name, epoch, of.split, of.run).to_numpy(copy=True))
 
 
-def reference(run: Run, name: str) -> Values | None:
+def reference(run: Results, name: str) -> Values | None:
     """Return a run's reference matrix ``(C, C)``, NaN on the diagonal and where a class has no synset; None without one."""
     try:
         return without_diagonal(run.csm("scsm", run=name).to_numpy(copy=True))
@@ -104,10 +104,10 @@ def without_diagonal(values: NDArray[Any]) -> Values:
     return values
 
 
-def evenly(epochs: Sequence[int], most: int) -> list[int]:
+def evenly_spaced(epochs: Sequence[int], most: int) -> list[int]:
     """Return at most ``most`` of the epochs, evenly spread, the first and the last among them.
 
-    >>> evenly(range(400), 5)
+    >>> evenly_spaced(range(400), 5)
     [0, 100, 200, 299, 399]
     """
     if len(epochs) <= most:
@@ -115,21 +115,21 @@ def evenly(epochs: Sequence[int], most: int) -> list[int]:
     return [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, most)]
 
 
-def telling(run: Run, found: Sequence[Frames], count: int) -> list[int]:
+def epochs_of_most_change(run: Results, found: Sequence[MatrixFrames], count: int) -> list[int]:
     """Return up to ``count`` epochs between which matrices changed by as much as can be: the first, some between, the last.
 
     The change between two epochs is the root mean square difference of their off-diagonal values. The changes are added up
     along the run, and the epochs taken at equal parts of the sum: many where much happens. Of several runs, which all have the
     same epochs, the mean of the sums counts, each in parts of its last. At most two matrices are held.
     """
-    epochs = evenly(found[0].epochs, max(MOST_COMPARED, count))
+    epochs = evenly_spaced(found[0].epochs, max(MOST_COMPARED, count))
     if len(epochs) <= count:
         return epochs
     way = np.mean([_way(run, of, epochs) for of in found], axis=0)
     return [epochs[place] for place in _at_equal_parts(way, count)]
 
 
-def _way(run: Run, of: Frames, epochs: Sequence[int]) -> NDArray[np.float64]:
+def _way(run: Results, of: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
     """Return how far a run has changed by each epoch, in parts of all its change."""
     way, before = [0.0], matrix(run, of, epochs[0])
     for epoch in epochs[1:]:

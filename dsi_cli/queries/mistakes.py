@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.queries.class_distance import Values, nearness, number
-from dsi_cli.queries.class_names import class_names, is_called
+from dsi_cli.queries.class_distance import Values, class_distance, number
+from dsi_cli.queries.class_names import class_names, match_class_name
 from dsi_cli.store import layout
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, Table
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 ORDERS = {"unreasonable": "furthest from the truth first", "reasonable": "nearest to the truth first"}
 SPLITS = ("test", "train")
@@ -28,7 +28,7 @@ DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Asked:
+class MistakeQuery:
     """Which mistakes are asked for."""
 
     run: str | None = None
@@ -64,7 +64,7 @@ class Mistake:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ConfusedPair:
     """Samples of one class that were predicted as one other; fields as for `Mistake`."""
 
     truth: str
@@ -80,16 +80,16 @@ class Pair:
     farness: float | None
 
 
-Row = TypeVar("Row", Mistake, Pair)
+Row = TypeVar("Row", Mistake, ConfusedPair)
 
 
 @dataclass(frozen=True)
-class Listing(Generic[Row]):
+class MistakeList(Generic[Row]):
     """Some of the mistakes that fit, and what they are part of."""
 
     what: str
     """mistakes or pairs."""
-    asked: Asked
+    asked: MistakeQuery
     """With run and epoch filled in."""
     own: str | None
     """The matrix of ``rank``: ncsm or tncsm; None where the run has neither at that epoch."""
@@ -119,7 +119,7 @@ class Listing(Generic[Row]):
         return f"{first}{ORDERS[self.asked.order]}{ranks}"
 
 
-def most_telling(run: Run, asked: Asked | None = None) -> Listing[Mistake]:
+def worst_mistakes(run: Results, asked: MistakeQuery | None = None) -> MistakeList[Mistake]:
     """Return the samples that were predicted wrong, furthest (or nearest) first, then by falling score, then by sample number.
 
     Raises
@@ -127,9 +127,9 @@ def most_telling(run: Run, asked: Asked | None = None) -> Listing[Mistake]:
     UsageError
         There is no such run, split, epoch, class or order, or it has no predictions; the message says what there is.
     """
-    asked = _settled(run, asked or Asked(), PREDICTIONS)
+    asked = _settled(run, asked or MistakeQuery(), PREDICTIONS)
     frame = run.predictions(asked.epoch, asked.split, asked.run)
-    names, near = class_names(run, asked.run), nearness(run, asked.epoch, asked.split, asked.run)
+    names, near = class_names(run, asked.run), class_distance(run, asked.epoch, asked.split, asked.run)
     wrong = frame[_chosen(names, asked)[frame["target"], frame["prediction"]]]
     farness, score = near.farness[wrong["target"], wrong["prediction"]], wrong["score"].to_numpy(dtype=np.float64)
     order = np.lexsort((wrong["sample"], _last(-score), _by_farness(farness, asked)))[: asked.most]
@@ -147,23 +147,23 @@ def most_telling(run: Run, asked: Asked | None = None) -> Listing[Mistake]:
         )
         for one, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
     ]
-    return Listing("mistakes", asked, near.own, near.furthest, near.wordnet_furthest, len(wrong), rows)
+    return MistakeList("mistakes", asked, near.own, near.furthest, near.wordnet_furthest, len(wrong), rows)
 
 
-def pairs(run: Run, asked: Asked | None = None) -> Listing[Pair]:
+def confused_pairs(run: Results, asked: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
     """Return the pairs of classes that were confused, most frequent first, then furthest (or nearest), then by class index.
 
-    They come from the confusion counts; errors as for `most_telling`.
+    They come from the confusion counts; errors as for `worst_mistakes`.
     """
-    asked = _settled(run, asked or Asked(), CONFUSIONS)
+    asked = _settled(run, asked or MistakeQuery(), CONFUSIONS)
     counts = run.confusion(asked.epoch, asked.split, asked.run).to_numpy()
-    names, near = class_names(run, asked.run), nearness(run, asked.epoch, asked.split, asked.run)
+    names, near = class_names(run, asked.run), class_distance(run, asked.epoch, asked.split, asked.run)
     samples, farness = counts.sum(axis=1), near.farness
     truth, prediction = np.nonzero(_chosen(names, asked) & (counts > 0))
     keys = (prediction, truth, _by_farness(farness[truth, prediction], asked), -counts[truth, prediction])
     order = np.lexsort(keys)[: asked.most]
     rows = [
-        Pair(
+        ConfusedPair(
             truth=names[i],
             prediction=names[j],
             truth_index=i,
@@ -175,10 +175,10 @@ def pairs(run: Run, asked: Asked | None = None) -> Listing[Pair]:
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
     ]
-    return Listing("pairs", asked, near.own, near.furthest, near.wordnet_furthest, len(truth), rows)
+    return MistakeList("pairs", asked, near.own, near.furthest, near.wordnet_furthest, len(truth), rows)
 
 
-def _settled(run: Run, asked: Asked, table: Table) -> Asked:
+def _settled(run: Results, asked: MistakeQuery, table: Table) -> MistakeQuery:
     """Return what is asked for, with run and epoch; whether there is that epoch, the reader of the table says."""
     if asked.order not in ORDERS:
         raise UsageError(f"no order {asked.order!r}: {expected(asked.order, ORDERS)}")
@@ -195,13 +195,13 @@ def _settled(run: Run, asked: Asked, table: Table) -> Asked:
     return replace(asked, run=name, epoch=known[-1] if asked.epoch is None else asked.epoch)
 
 
-def epochs_of(run: Run, table: Table, name: str, split: str) -> list[int]:
+def epochs_of(run: Results, table: Table, name: str, split: str) -> list[int]:
     """Return the epochs of a run's split that a table of answers has."""
     folder = layout.split_path(run.path, table, name, split, 0).parent
     return sorted(int(path.stem) for path in folder.glob("*.parquet") if path.stem.isdecimal())
 
 
-def _instead(run: Run, table: Table, name: str, split: str) -> str:
+def _instead(run: Results, table: Table, name: str, split: str) -> str:
     """Return what to do where a split has nothing."""
     if epochs_of(run, CONFUSIONS, name, split):
         return "there are confusion counts alone; ask for --pairs"
@@ -211,13 +211,13 @@ def _instead(run: Run, table: Table, name: str, split: str) -> str:
     return f"dsi analyze makes them with --{split} DATA and --model, or with --predictions"
 
 
-def _chosen(names: list[str], asked: Asked) -> NDArray[np.bool_]:
+def _chosen(names: list[str], asked: MistakeQuery) -> NDArray[np.bool_]:
     """Return which pairs (truth, prediction) are asked for; never a class with itself."""
-    truth, prediction = (is_called(name, names) for name in (asked.truth, asked.prediction))
+    truth, prediction = (match_class_name(name, names) for name in (asked.truth, asked.prediction))
     return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
 
 
-def _by_farness(farness: Values, asked: Asked) -> Values:
+def _by_farness(farness: Values, asked: MistakeQuery) -> Values:
     return _last((-farness if asked.order == "unreasonable" else farness).round(DIGITS))
 
 

@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries.class_distance import number
-from dsi_cli.queries.class_names import class_names, the_one_called
-from dsi_cli.queries.neighbors import Asked, epochs_of, order_of, place_of, row, settled, wordnet_row
+from dsi_cli.queries.class_names import class_index_by_name, class_names
+from dsi_cli.queries.neighbors import NeighborQuery, epochs_of, fill_defaults, order_of, place_of, row, wordnet_row
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 MOST_EPOCHS = 6
 """That a table shows."""
 
 
 @dataclass(frozen=True)
-class Stay:
+class Interval:
     """Epochs in a row at which a class was among the nearest."""
 
     entered: int
@@ -31,28 +31,28 @@ class Stay:
 
 
 @dataclass(frozen=True)
-class Course:
+class NeighborTrack:
     """How near one class was over the epochs."""
 
     name: str
     class_index: int
     places: list[int]
     """At each epoch, from 1."""
-    stays: list[Stay]
+    stays: list[Interval]
     wordnet_similarity: float | None
     wordnet_rank: float | None
 
 
 @dataclass(frozen=True)
-class History:
+class NeighborHistory:
     """A class's neighbours over the epochs: every class that was among the nearest at an epoch, the last epoch's first."""
 
-    asked: Asked
+    asked: NeighborQuery
     """With run and split filled in; the epoch is the last."""
     of: str
     epochs: list[int]
     wordnet_furthest: int | None
-    rows: list[Course]
+    rows: list[NeighborTrack]
 
     @property
     def title(self) -> str:
@@ -73,13 +73,13 @@ class History:
     @property
     def shown(self) -> list[int]:
         """Indices of a few epochs, more of the early ones, in which most changes."""
-        return a_few(len(self.epochs))
+        return log_spaced(len(self.epochs))
 
 
-def a_few(many: int, most: int = MOST_EPOCHS) -> list[int]:
+def log_spaced(many: int, most: int = MOST_EPOCHS) -> list[int]:
     """Return places out of ``many``, the first and the last among them, more of the early ones.
 
-    >>> a_few(31), a_few(3)
+    >>> log_spaced(31), log_spaced(3)
     ([0, 1, 3, 7, 15, 30], [0, 1, 2])
     """
     if many <= most:
@@ -88,19 +88,19 @@ def a_few(many: int, most: int = MOST_EPOCHS) -> list[int]:
     return [int(step) for step in np.unique(steps)]
 
 
-def over_epochs(run: Run, of: str, asked: Asked | None = None) -> History:
+def over_epochs(run: Results, of: str, asked: NeighborQuery | None = None) -> NeighborHistory:
     """Return how a class's neighbours changed: every class that was among the ``most`` nearest at an epoch; errors as `nearest`.
 
     They stand in the order of the last epoch.
     """
-    asked = asked or Asked()
+    asked = asked or NeighborQuery()
     if asked.epoch is not None:
         raise UsageError("neighbours over epochs are those of all epochs: leave out the epoch")
     if asked.kind == "scsm":
         raise UsageError("WordNet's matrix is the same at every epoch: choose another kind, or leave out the epochs")
-    asked = settled(run, asked)
+    asked = fill_defaults(run, asked)
     names = class_names(run, asked.run)
-    index = the_one_called(of, names)
+    index = class_index_by_name(of, names)
     epochs = epochs_of(run, asked)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     known = np.zeros(places.shape, dtype=np.bool_)
@@ -111,18 +111,18 @@ def over_epochs(run: Run, of: str, asked: Asked | None = None) -> History:
     inside = known & (places <= asked.most)
     wordnet, rank, furthest = wordnet_row(run, asked, index)
     rows = [
-        Course(names[j], j, places[:, j].tolist(), _stays(inside[:, j], epochs), number(wordnet[j]), number(rank[j]))
+        NeighborTrack(names[j], j, places[:, j].tolist(), _stays(inside[:, j], epochs), number(wordnet[j]), number(rank[j]))
         for j in np.argsort(places[-1], kind="stable").tolist()
         if inside[:, j].any()
     ]
-    return History(asked, names[index], epochs, furthest, rows)
+    return NeighborHistory(asked, names[index], epochs, furthest, rows)
 
 
-def _stays(inside: NDArray[np.bool_], epochs: list[int]) -> list[Stay]:
+def _stays(inside: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:
     """Return the stretches of epochs that a class was among the nearest."""
     padded = np.concatenate([[False], inside, [False]])
     begins, ends = (np.flatnonzero(padded[1:] & ~padded[:-1]), np.flatnonzero(padded[:-1] & ~padded[1:]))
     return [
-        Stay(epochs[begin], epochs[end - 1], epochs[end] if end < len(epochs) else None)
+        Interval(epochs[begin], epochs[end - 1], epochs[end] if end < len(epochs) else None)
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)
     ]

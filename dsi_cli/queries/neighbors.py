@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics.measures import mid_ranks
 from dsi_cli.queries.class_distance import Values, number, ranked
-from dsi_cli.queries.class_names import class_names, the_one_called
-from dsi_cli.similarity import LARGEST_WHOLE
+from dsi_cli.queries.class_names import class_index_by_name, class_names
+from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import layout
-from dsi_cli.store.results import KINDS, brief
+from dsi_cli.store.results import KINDS, brief_epochs
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 SPLIT_KINDS = ("ccsm", "tncsm")
 """Those that have a split."""
@@ -29,7 +29,7 @@ SPLITS = ("test", "train")
 
 
 @dataclass(frozen=True)
-class Asked:
+class NeighborQuery:
     """Which neighbours are asked for."""
 
     kind: str = "ncsm"
@@ -57,7 +57,7 @@ class Neighbor:
 
 
 @dataclass(frozen=True)
-class Pair:
+class ClassPair:
     """Two classes, the one of lower index first."""
 
     place: int
@@ -73,10 +73,10 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Listing:
+class NeighborList:
     """The nearest of a class, or the closest pairs."""
 
-    asked: Asked
+    asked: NeighborQuery
     """With run, epoch and split filled in."""
     of: str | None
     """The class; None for pairs."""
@@ -85,7 +85,7 @@ class Listing:
     wordnet_furthest: int | None
     """How many of them WordNet knows: the last rank."""
     symmetric: bool
-    rows: list[Neighbor] | list[Pair]
+    rows: list[Neighbor] | list[ClassPair]
     vast: bool = False
     """Whether there are more classes than a matrix is stored of, so that WordNet's is not there to be shown beside."""
 
@@ -104,11 +104,11 @@ class Listing:
         if self.wordnet_furthest:
             parts.append(f"WordNet ranks from 1, the most similar, to {self.wordnet_furthest:,}")
         if self.vast:
-            parts.append(f"of more than {LARGEST_WHOLE:,} classes WordNet's similarities are not shown beside")
+            parts.append(f"of more than {MAX_DENSE_CLASSES:,} classes WordNet's similarities are not shown beside")
         return "; ".join(parts) or None
 
 
-def nearest(run: Run, of: str, asked: Asked | None = None) -> Listing:
+def nearest(run: Results, of: str, asked: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
     Raises
@@ -116,9 +116,9 @@ def nearest(run: Run, of: str, asked: Asked | None = None) -> Listing:
     UsageError
         There is no such run, matrix, epoch or class; the message says what there is.
     """
-    asked = settled(run, asked or Asked())
+    asked = fill_defaults(run, asked or NeighborQuery())
     names = class_names(run, asked.run)
-    index = the_one_called(of, names)
+    index = class_index_by_name(of, names)
     similar = row(run, asked, index)
     order = order_of(similar, index)
     wordnet, rank, furthest = wordnet_row(run, asked, index)
@@ -126,15 +126,15 @@ def nearest(run: Run, of: str, asked: Asked | None = None) -> Listing:
         Neighbor(place, names[j], j, float(similar[j]), number(wordnet[j]), number(rank[j]))
         for place, j in enumerate(order[: asked.most].tolist(), start=1)
     ]
-    return Listing(asked, names[index], len(order), furthest, True, rows, run.is_vast(asked.run))
+    return NeighborList(asked, names[index], len(order), furthest, True, rows, run.is_vast(asked.run))
 
 
-def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
+def closest_pairs(run: Results, asked: NeighborQuery | None = None) -> NeighborList:
     """Return the closest pairs of classes, each once, by falling similarity, then by class index.
 
     The similarity of a pair is the mean of its two directions where the matrix is not symmetric (CCSM). Errors as for `nearest`.
     """
-    asked = settled(run, asked or Asked())
+    asked = fill_defaults(run, asked or NeighborQuery())
     if run.is_vast(asked.run):
         return _of_nearest(run, asked)
     names, csm = class_names(run, asked.run), matrix(run, asked)
@@ -146,7 +146,7 @@ def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
     known = int((~np.isnan(similarity)).sum())
     order = np.lexsort((second, first, np.where(np.isnan(similarity), np.inf, -similarity)))[: min(asked.most, known)]
     rows = [
-        Pair(
+        ClassPair(
             place=place,
             first=names[first[at]],
             second=names[second[at]],
@@ -158,10 +158,10 @@ def closest_pairs(run: Run, asked: Asked | None = None) -> Listing:
         )
         for place, at in enumerate(order.tolist(), start=1)
     ]
-    return Listing(asked, None, known, furthest, _is_symmetric(csm), rows)
+    return NeighborList(asked, None, known, furthest, _is_symmetric(csm), rows)
 
 
-def _of_nearest(run: Run, asked: Asked) -> Listing:
+def _of_nearest(run: Results, asked: NeighborQuery) -> NeighborList:
     """Return the closest pairs out of the nearest classes of each: two classes of the ``k`` closest pairs are among them."""
     names, near = class_names(run, asked.run), run.neighbors(asked.kind, asked.epoch, asked.run)
     listed = len(near) // len(names)
@@ -174,13 +174,13 @@ def _of_nearest(run: Run, asked: Asked) -> Listing:
     similarity = near["similarity"].to_numpy()[at]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: asked.most]
     rows = [
-        Pair(place, names[i], names[j], int(i), int(j), float(similarity[one]), None, None)
+        ClassPair(place, names[i], names[j], int(i), int(j), float(similarity[one]), None, None)
         for place, (one, (i, j)) in enumerate(zip(order.tolist(), pairs[order], strict=True), start=1)
     ]
-    return Listing(asked, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+    return NeighborList(asked, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
 
 
-def settled(run: Run, asked: Asked) -> Asked:
+def fill_defaults(run: Results, asked: NeighborQuery) -> NeighborQuery:
     """Return what is asked for with run, split and epoch filled in; errors as for `nearest`."""
     if asked.kind not in KINDS:
         raise UsageError(f"no kind {asked.kind!r} of matrix: {expected(asked.kind, KINDS)}")
@@ -195,13 +195,13 @@ def settled(run: Run, asked: Asked) -> Asked:
     if not known:
         raise UsageError(_none(run, asked))
     if asked.epoch is not None and asked.epoch not in known:
-        raise UsageError(f"no {_kind(asked)} of epoch {asked.epoch} in run {asked.run!r}: there are {brief(known)}")
+        raise UsageError(f"no {_kind(asked)} of epoch {asked.epoch} in run {asked.run!r}: there are {brief_epochs(known)}")
     if not run.has_epochs(asked.run):
         return replace(asked, epoch=None)
     return replace(asked, epoch=known[-1] if asked.epoch is None else asked.epoch)
 
 
-def epochs_of(run: Run, asked: Asked) -> list[int]:
+def epochs_of(run: Results, asked: NeighborQuery) -> list[int]:
     """Return the epochs of a run that have a kind of matrix."""
     assert asked.run is not None
     places = [layout.csm_path(run.path, asked.run, asked.kind, asked.split, 0)]
@@ -210,7 +210,7 @@ def epochs_of(run: Run, asked: Asked) -> list[int]:
     return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
-def _with_split(run: Run, asked: Asked) -> Asked:
+def _with_split(run: Results, asked: NeighborQuery) -> NeighborQuery:
     if asked.split is not None and asked.split not in SPLITS:
         raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
     if asked.kind not in SPLIT_KINDS:
@@ -221,7 +221,7 @@ def _with_split(run: Run, asked: Asked) -> Asked:
     return replace(asked, split=asked.split or next(iter(there), SPLITS[0]))
 
 
-def _none(run: Run, asked: Asked) -> str:
+def _none(run: Results, asked: NeighborQuery) -> str:
     """Return what to do where a run has no matrix of a kind."""
     places = (
         layout.csm_path(run.path, asked.run or "", "", None, 0),
@@ -231,29 +231,29 @@ def _none(run: Run, asked: Asked) -> str:
     made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
     hint = f"; dsi analyze makes it with {made[asked.kind]}" if asked.kind in made else ""
     if run.is_vast(asked.run) and asked.split is not None:
-        hint = f"; of more than {LARGEST_WHOLE:,} classes dsi analyze makes none"
+        hint = f"; of more than {MAX_DENSE_CLASSES:,} classes dsi analyze makes none"
     return f"no {_kind(asked)} in run {asked.run!r}: there are {', '.join(there) or 'no matrices'}{hint}"
 
 
-def matrix(run: Run, asked: Asked) -> Values:
+def matrix(run: Results, asked: NeighborQuery) -> Values:
     """Return the matrix that is asked for, settled."""
     return run.csm(asked.kind, asked.epoch, asked.split, asked.run).to_numpy(dtype=np.float64)
 
 
-def row(run: Run, asked: Asked, index: int) -> Values:
+def row(run: Results, asked: NeighborQuery, index: int) -> Values:
     """Return the row of a class in the matrix that is asked for, settled."""
     values: Values = run.csm(asked.kind, asked.epoch, asked.split, asked.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     return values
 
 
-def _wordnet(run: Run, asked: Asked) -> Values | None:
+def _wordnet(run: Results, asked: NeighborQuery) -> Values | None:
     try:
         return run.csm("scsm", None, None, asked.run).to_numpy(dtype=np.float64)
     except UsageError:
         return None  # no label was found in WordNet, or there are none
 
 
-def wordnet_row(run: Run, asked: Asked, index: int) -> tuple[Values, Values, int | None]:
+def wordnet_row(run: Results, asked: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
     """Return a class's WordNet similarities, their ranks, and the furthest rank."""
     wordnet = _wordnet(run, asked)
     if wordnet is None:
@@ -282,10 +282,10 @@ def _is_symmetric(csm: Values) -> bool:
     return bool(np.array_equal(csm, csm.T, equal_nan=True))
 
 
-def place_of(asked: Asked) -> str:
+def place_of(asked: NeighborQuery) -> str:
     """Return the run, matrix and epoch that was asked for, as a title says it."""
     return f"{asked.run}, {_kind(asked)}" + ("" if asked.epoch is None else f", epoch {asked.epoch}")
 
 
-def _kind(asked: Asked) -> str:
+def _kind(asked: NeighborQuery) -> str:
     return asked.kind.upper().replace("_", " ") + (f" {asked.split}" if asked.split else "")

@@ -30,7 +30,7 @@ _TITLES = {"wsi max": "Max WSI", "widm test": "WIDM", "widm train": "WIDM on tra
 
 
 @dataclass(frozen=True)
-class Told:
+class PhaseSentences:
     """What is known of a run's phases."""
 
     rows: list[Row] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Told:
     """Plain sentences, most telling first."""
 
 
-def told(out: Path, run: str) -> Told:
+def phase_sentences(out: Path, run: str) -> PhaseSentences:
     """Return the phases of a run in words; nothing if the output has no phases table.
 
     Raises
@@ -51,10 +51,10 @@ def told(out: Path, run: str) -> Told:
     """
     rows = _rows(out, PHASES, run)
     if not rows:
-        return Told()
-    lines = epoch_summary.lines(out, run)
+        return PhaseSentences()
+    lines = epoch_summary.epoch_summaries(out, run)
     classes = len(_rows(out, CLASSES, run))
-    return Told(rows, phases_line(rows), hints(rows, lines, classes))
+    return PhaseSentences(rows, phases_line(rows), hints(rows, lines, classes))
 
 
 def is_agreement(curve: str) -> bool:
@@ -95,7 +95,7 @@ def _title(curve: str) -> str:
     return "the agreement" if is_agreement(curve) else _TITLES.get(curve, curve)
 
 
-def hints(rows: Sequence[Row], lines: Sequence[epoch_summary.Line], classes: int = 0) -> list[str]:
+def hints(rows: Sequence[Row], lines: Sequence[epoch_summary.EpochSummary], classes: int = 0) -> list[str]:
     """Return what the phases and curves of a run mean, in sentences.
 
     Parameters
@@ -115,7 +115,7 @@ def hints(rows: Sequence[Row], lines: Sequence[epoch_summary.Line], classes: int
     )
 
 
-def _within_chance(lines: Sequence[epoch_summary.Line], classes: int) -> str | None:
+def _within_chance(lines: Sequence[epoch_summary.EpochSummary], classes: int) -> str | None:
     """Return what it means that the alignment was within chance at every epoch; None if it was not, or cannot be told."""
     known = [(line.excess, line.z) for line in lines if line.excess is not None and line.z]
     if len(known) < LEAST_EPOCHS or max(z for _, z in known) >= SURELY_ABOVE:

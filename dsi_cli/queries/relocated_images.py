@@ -13,7 +13,7 @@ _INSIDE = re.compile(r"(?P<file>.+?\.(?:parquet(?=#\d+$)|tar(?=/)))(?P<inside>.+
 """A row of a Parquet file, a member of a tar: the file is what has moved."""
 
 
-class Moved:
+class RelocatedImages:
     """Where images lie now.
 
     Parameters

@@ -11,7 +11,7 @@ from dsi_cli.store.schema import TYPICALITY
 
 
 @dataclass(frozen=True)
-class Line:
+class TypicalitySummary:
     """One epoch on one split; means over the classes that have such samples, None where no class has."""
 
     epoch: int | None
@@ -31,7 +31,7 @@ class Line:
 _FIELDS = {"group_cosine": "", "null_mean": "_chance", "sample_cosine": "_sample"}
 
 
-def lines(out: Path, run: str) -> dict[str, list[Line]]:
+def typicality_summary(out: Path, run: str) -> dict[str, list[TypicalitySummary]]:
     """Return, for each split with templates, every epoch of a run, in order; empty without any.
 
     Raises
@@ -45,10 +45,10 @@ def lines(out: Path, run: str) -> dict[str, list[Line]]:
     for row in rows:
         key = (row["split"], row["epoch"])
         last[key] = max(last.get(key, -1), _step(row))
-    found: dict[str, list[Line]] = {}
+    found: dict[str, list[TypicalitySummary]] = {}
     for split, epoch in sorted(last, key=lambda key: (key[0] == "train", key[1] or 0)):
         mine = [row for row in rows if (row["split"], row["epoch"], _step(row)) == (split, epoch, last[split, epoch])]
-        found.setdefault(split, []).append(Line(epoch, **_means(mine, True), **_means(mine, False)))
+        found.setdefault(split, []).append(TypicalitySummary(epoch, **_means(mine, True), **_means(mine, False)))
     return found
 
 

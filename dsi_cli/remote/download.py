@@ -19,7 +19,7 @@ from dsi_cli.remote import local_names, locations, urls
 from dsi_cli.remote.filesystem import WORKERS
 
 if TYPE_CHECKING:
-    from dsi_cli.remote.remote_path import Info, RemotePath
+    from dsi_cli.remote.remote_path import FileInfo, RemotePath
 
 _SPARE = 256 << 20
 """Bytes of the disk that copies leave free."""
@@ -49,10 +49,10 @@ def fetch(url: str, folder: Path) -> Path:
     return local_names.path_of(url, folder)
 
 
-def here(text: str, folder: Path) -> str:
+def localize(text: str, folder: Path) -> str:
     """Return an option's text with a URL in it as the path of a copy, see `fetch`; without one as it is.
 
-    >>> here("res:brown.csv", Path("/tmp/x"))
+    >>> localize("res:brown.csv", Path("/tmp/x"))
     'res:brown.csv'
     """
     found = urls.found_in(text)
@@ -66,7 +66,7 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, Info]:
+def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
     """Copy a file to a path, or the files below a folder into one, and return these by their way from there.
 
     Parameters
@@ -119,7 +119,7 @@ def _of_process() -> TemporaryFolder:
     return TemporaryFolder()
 
 
-def _fetch(one: RemotePath, info: Info, path: Path) -> None:
+def _fetch(one: RemotePath, info: FileInfo, path: Path) -> None:
     if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == info:
         return
     path.parent.mkdir(parents=True, exist_ok=True)

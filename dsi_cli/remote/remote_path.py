@@ -35,7 +35,7 @@ _REFRESHED = ("s3", "hf")
 """Schemes whose file systems can be told to ask the server again for one file."""
 
 
-class Info(NamedTuple):
+class FileInfo(NamedTuple):
     """What a server says of a file."""
 
     size: int
@@ -83,14 +83,14 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
                 self.fs.dircache[folder] = []
         return self._ask(lambda: dict(self.fs.info(self.path)), folder)
 
-    def listed_info(self) -> Info:
+    def listed_info(self) -> FileInfo:
         """Return what the listing says of the file; `OSError` if it has no such file, or the server does not answer."""
         told = self._told()
         if told["type"] != "file":
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         return _info(told)
 
-    def info_now(self) -> Info | None:
+    def info_now(self) -> FileInfo | None:
         """Return what the server says of the file now, None if there is none; `OSError` if the server does not answer."""
         refresh = {"refresh": True} if self.protocol in _REFRESHED else {}
         if not refresh:
@@ -130,7 +130,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         """Return `stat`: there are no links."""
         return self.stat()
 
-    def _inside(self) -> list[tuple[str, Info | None]]:
+    def _inside(self) -> list[tuple[str, FileInfo | None]]:
         """Return name and info (None of a folder) of everything right in the folder, sorted; empty if there is no such folder."""
         try:
             found = self._ask(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
@@ -152,7 +152,7 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
         for name in folders:
             yield from (self / name).walk()
 
-    def files(self) -> Iterator[tuple[RemotePath, Info]]:
+    def files(self) -> Iterator[tuple[RemotePath, FileInfo]]:
         """Yield all files below the folder, with what the listing says of each."""
         for name, info in self._inside():
             if info is None:
@@ -208,12 +208,12 @@ def of_url(url: str) -> RemotePath:
     return RemotePath(url, **filesystem.options_of(scheme))
 
 
-def _info(told: dict[str, Any]) -> Info:
+def _info(told: dict[str, Any]) -> FileInfo:
     time = next((_seconds(told[name]) for name in _TIMES if told.get(name)), None)
     tag = next((str(told[name]).strip('"') for name in _TAGS if told.get(name)), None)
     if tag is None:
-        return Info(int(told.get("size") or 0), int((time or 0.0) * _NANO))
-    return Info(int(told.get("size") or 0), int(time or 0.0) * _NANO + zlib.crc32(tag.encode()) % _NANO)
+        return FileInfo(int(told.get("size") or 0), int((time or 0.0) * _NANO))
+    return FileInfo(int(told.get("size") or 0), int(time or 0.0) * _NANO + zlib.crc32(tag.encode()) % _NANO)
 
 
 def _seconds(time: Any) -> float | None:

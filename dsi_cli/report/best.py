@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from dsi_cli.errors import count
-from dsi_cli.queries.curve_panels import PANELS, Kind, Series, Values, measures_of, series
+from dsi_cli.queries.curve_panels import PANELS, PanelSpec, Series, Values, measures_of, series
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 
 class Criterion(NamedTuple):
@@ -60,7 +60,7 @@ ROUNDING = 1e-6
 METRICS = ("sai", "idm", "accuracy", "loss")
 
 
-class Best(NamedTuple):
+class BestEpoch(NamedTuple):
     """The best epoch by one criterion, beside the last."""
 
     title: str
@@ -87,13 +87,13 @@ class Best(NamedTuple):
         return str(self.epoch) if self.has_epoch else "–"
 
 
-def of_run(run: Run, name: str) -> list[Best]:
+def best_of_run(run: Results, name: str) -> list[BestEpoch]:
     """Return `best_epochs` of a run of an output."""
     found = best_epochs(run.curves_of(name), int((run.classes["run"] == name).sum()))
     return [one._replace(has_epoch=run.has_epochs(name)) for one in found]
 
 
-def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[Best]:
+def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[BestEpoch]:
     """Return the best epoch by each criterion that a run's curves have.
 
     Only epochs whose value is `SURE` deviations above chance compete, unless there is none; of equal ones the first is named.
@@ -115,7 +115,9 @@ def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[Best]:
     return found
 
 
-def beside_each_other(found: Mapping[str, Sequence[Best]]) -> tuple[list[str], list[tuple[str, list[Best | None]]]]:
+def beside_each_other(
+    found: Mapping[str, Sequence[BestEpoch]],
+) -> tuple[list[str], list[tuple[str, list[BestEpoch | None]]]]:
     """Return the criteria that any run has, in short, and each run with its best by each of these."""
     shorts = [
         criterion.short
@@ -129,18 +131,18 @@ def beside_each_other(found: Mapping[str, Sequence[Best]]) -> tuple[list[str], l
     return shorts, rows
 
 
-def first_measure(curves: pd.DataFrame, kind: Kind, classes: int = 0) -> list[Series]:
+def first_measure(curves: pd.DataFrame, kind: PanelSpec, classes: int = 0) -> list[Series]:
     """Return a run's curves of a panel, of the SAI's those of the first measure that there is; ``classes`` as `series`."""
     measure = next(iter(measures_of(curves)), "cosine")
     return series(curves, kind, measure, classes) if len(curves) else []
 
 
-def _best(criterion: Criterion, one: Series, last_of_run: int) -> Best:
-    values = sure(one, getattr(one, criterion.column))
+def _best(criterion: Criterion, one: Series, last_of_run: int) -> BestEpoch:
+    values = is_certain(one, getattr(one, criterion.column))
     place = int(np.nanargmin(values) if criterion.lowest else np.nanargmax(values))
     every = getattr(one, criterion.column)
     last = np.flatnonzero(~np.isnan(every))[-1]
-    return Best(
+    return BestEpoch(
         criterion.title,
         criterion.short,
         int(one.epochs[place]),
@@ -166,7 +168,7 @@ def _mistakes(criterion: Criterion, counts: Series | None, epoch: int) -> str:
     return count(int(known[epoch]), "mistake") if "mistakes" in criterion.title and epoch in known else ""
 
 
-def sure(one: Series, values: Values) -> Values:
+def is_certain(one: Series, values: Values) -> Values:
     """Return values without those that chance may have given, as where hardly a mistake is left; all if no other is there."""
     kept = np.where(one.z < SURE, np.nan, values)
     return values if np.isnan(kept).all() else kept

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.queries.class_order import words
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 
-def of_run(run: Run, name: str) -> dict[str, Any] | None:
+def class_agreement(run: Results, name: str) -> dict[str, Any] | None:
     """Return the alignment of each class and group, of several references with the main one, those that agree least first."""
     rows = run.alignment_by_class
     rows = run.with_places(rows[rows["run"] == name])

@@ -11,7 +11,7 @@ from dsi_cli.report.matrix_sources import Matrix
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Orders = dict[str, list[int]]
 """Class indices in the order in which they are shown, by the order's name; the first is the one to begin with."""
@@ -32,14 +32,14 @@ CANDIDATES = 6
 TITLES = {"taxonomy": "WordNet's taxonomy", "given": "the classifier's own", "cluster": "clusters of the last {own}"}
 
 
-def rows(run: Run, name: str) -> pd.DataFrame:
+def rows(run: Results, name: str) -> pd.DataFrame:
     """Return a run's rows of the classes table, in order of their index."""
     return run.classes[run.classes["run"] == name].sort_values("class_index")
 
 
 def table(classes: pd.DataFrame) -> list[list[Any]]:
     """Return a row a class, its values in the order of `COLUMNS`; of very many classes without the long ones."""
-    left_out = LONG if len(classes) > similarity.LARGEST_WHOLE else ()
+    left_out = LONG if len(classes) > similarity.MAX_DENSE_CLASSES else ()
     return [
         [None if column in left_out else _plain(row.get(column)) for column in COLUMNS]
         for row in classes.to_dict("records")
@@ -57,7 +57,7 @@ def _plain(value: Any) -> Any:
 def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
     """Return the orders that a run's classes can be shown in."""
     found: Orders = {}
-    given = class_order.given(len(classes)).tolist()
+    given = class_order.given_order(len(classes)).tolist()
     taxonomy = class_order.taxonomy(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
         found["taxonomy"] = taxonomy

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dsi_cli.metrics import DISTANCES
-from dsi_cli.queries.comparison.compare import MEASURES, Asked, Comparison
-from dsi_cli.queries.comparison.cross_alignment import Between
-from dsi_cli.queries.comparison.equal_accuracy import Equal, places
-from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, Band, Curve
+from dsi_cli.queries.comparison.compare import MEASURES, Comparison, ComparisonOptions
+from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
+from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, places
+from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
-from dsi_cli.report.interval_svg import drawn
+from dsi_cli.report.interval_svg import interval_pictures
 from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
 
@@ -30,7 +30,7 @@ MOST_OPEN = 3
 """Pairs of runs whose tables are open from the start."""
 
 
-def save(comparison: Comparison, asked: Asked, outputs: Sequence[str | Path], path: Path) -> Path:
+def save(comparison: Comparison, asked: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
     """Write the page of a comparison and return its path.
 
     Parameters
@@ -42,11 +42,11 @@ def save(comparison: Comparison, asked: Asked, outputs: Sequence[str | Path], pa
     OutputError
         The page cannot be written.
     """
-    atomic_write.write(path, render(comparison, asked, outputs).encode())
+    atomic_write.write_atomically(path, render(comparison, asked, outputs).encode())
     return path
 
 
-def render(comparison: Comparison, asked: Asked, outputs: Sequence[str | Path]) -> str:
+def render(comparison: Comparison, asked: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the page of a comparison; the same comparison gives the same text."""
     pairs = [
         _pair(equal, verdict, is_open=place < MOST_OPEN)
@@ -95,7 +95,7 @@ def curves(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _panel(comparison: Comparison, curve: Curve) -> dict[str, Any]:
+def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
     bands = [band for band in comparison.curves if band.curve == curve.name]
     split = f" ({comparison.split})" if curve.has_split else ""
     is_excess = curve.column == "excess"
@@ -109,7 +109,7 @@ def _panel(comparison: Comparison, curve: Curve) -> dict[str, Any]:
     }
 
 
-def _line(band: Band, chance: Sequence[float | None] | None) -> dict[str, Any]:
+def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, Any]:
     found: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": _six(band.mean)}
     if len(band.runs) > 1:
         found |= {"label": f"{band.group}, mean of {len(band.runs)}", "low": _six(band.low), "high": _six(band.high)}
@@ -119,7 +119,7 @@ def _line(band: Band, chance: Sequence[float | None] | None) -> dict[str, Any]:
     return found
 
 
-def _points(one: Between, measure: str) -> dict[str, Any]:
+def _points(one: CrossAlignment, measure: str) -> dict[str, Any]:
     points = [point for point in one.points if point.measure == measure]
     columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
     numbers = {name: _six([getattr(point, column) for point in points]) for name, column in columns.items()}
@@ -130,12 +130,12 @@ def _six(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None or value != value else float(f"{value:.6g}") for value in values]
 
 
-def _last(one: Between, measure: str) -> dict[str, Any]:
+def _last(one: CrossAlignment, measure: str) -> dict[str, Any]:
     points = [point for point in one.points if point.measure == measure]
     return {"first": one.first, "second": one.second, "reason": one.reason, "last": points[-1] if points else None}
 
 
-def _pair(equal: Equal, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
+def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
     """Return what is told of two runs or groups: the verdict, and a row a quantity with its interval drawn."""
     return {
         "verdict": verdict,
@@ -143,7 +143,7 @@ def _pair(equal: Equal, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
         "is_open": is_open,
         "first": places(equal.first_chosen),
         "second": places(equal.second_chosen),
-        "rows": list(zip(equal.rows, drawn(equal.rows), verdict.reasons, strict=True)),
+        "rows": list(zip(equal.rows, interval_pictures(equal.rows), verdict.reasons, strict=True)),
     }
 
 
@@ -162,7 +162,7 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
     return (text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]) + "."
 
 
-def options(asked: Asked) -> list[tuple[str, str]]:
+def options(asked: ComparisonOptions) -> list[tuple[str, str]]:
     """Return what was asked for, as text."""
     return [
         ("runs", ", ".join(asked.names) or "all"),
@@ -175,16 +175,16 @@ def options(asked: Asked) -> list[tuple[str, str]]:
     ]
 
 
-def command(asked: Asked, outputs: Sequence[str | Path]) -> str:
+def command(asked: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the line that makes the comparison again.
 
-    >>> command(Asked(names=["a", "b c"], tolerance=0.02), ["out"])
+    >>> command(ComparisonOptions(names=["a", "b c"], tolerance=0.02), ["out"])
     "dsi compare out --run a --run 'b c' --tolerance 0.02 --html comparison.html"
     """
     words = ["dsi", "compare", *map(str, outputs)]
     words += [word for name in asked.names for word in ("--run", name)]
     words += ["--group", asked.group] if asked.group is not None else []
-    words += ["--tolerance", f"{asked.tolerance:g}"] if asked.tolerance != Asked().tolerance else []
+    words += ["--tolerance", f"{asked.tolerance:g}"] if asked.tolerance != ComparisonOptions().tolerance else []
     words += ["--split", asked.split] if asked.split is not None else []
     if tuple(asked.measures) != MEASURES:
         words += [word for measure in asked.measures for word in ("--measure", measure)]

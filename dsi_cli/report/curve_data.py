@@ -11,7 +11,7 @@ from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, pan
 from dsi_cli.queries.phases import PARTS, is_agreement
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
 SAI = tuple(kind for kind in PANELS if kind.name == "sai")
@@ -19,7 +19,7 @@ OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 
 
-def curves(run: Run) -> dict[str, Any]:
+def curves(run: Results) -> dict[str, Any]:
     """Return all panels of an output: those of the SAI for each measure, with what the page needs to draw the excess as well."""
     measures = measures_of(run.curves)
     sai = {measure: [_panel(panel, run) for panel in panels(run, measure=measure, kinds=SAI)] for measure in measures}
@@ -32,7 +32,7 @@ def curves(run: Run) -> dict[str, Any]:
     }
 
 
-def _panel(panel: Panel, run: Run) -> dict[str, Any]:
+def _panel(panel: Panel, run: Results) -> dict[str, Any]:
     return {
         "name": panel.kind.name,
         "title": panel.kind.title,
@@ -42,14 +42,14 @@ def _panel(panel: Panel, run: Run) -> dict[str, Any]:
     }
 
 
-def _series(one: Series, run: Run) -> dict[str, Any]:
+def _series(one: Series, run: Results) -> dict[str, Any]:
     """Return a curve, without the columns that are empty throughout."""
     found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(one, name)).all()}
     told = {"of": one.of, "split": one.split, "label": one.label, "epochs": one.epochs.tolist()}
     return {"run": run.names.index(one.run), **told, "isMain": _is_main(one, run), **found}
 
 
-def _is_main(one: Series, run: Run) -> bool:
+def _is_main(one: Series, run: Results) -> bool:
     """Return whether a curve is of no reference, or of the main one: phases are of these alone."""
     return one.reference is None or one.reference in run.references(one.run)[:1]
 
@@ -63,7 +63,7 @@ def numbers(values: NDArray[np.float64]) -> list[float | None]:
     return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
 
 
-def phases(run: Run) -> list[dict[str, Any]]:
+def phases(run: Results) -> list[dict[str, Any]]:
     """Return the phases that were found, with the run's place."""
     found = run.phases[run.phases["phase"].isin(PARTS) & run.phases["run"].isin(run.names)]
     return [

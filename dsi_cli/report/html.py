@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from dsi_cli.report.page_data import Contents
+from dsi_cli.report.page_data import PageData
 from dsi_cli.version import __version__
 
 SCRIPTS = (
@@ -66,7 +66,7 @@ def policy(style: str, code: str) -> str:
     )
 
 
-def render(contents: Contents, title: str, digest: str) -> str:
+def render(contents: PageData, title: str, digest: str) -> str:
     """Return the page of an output.
 
     Parameters

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from dsi_cli.report import matrix_codec, matrix_sources, neighbor_data, size_budget
 from dsi_cli.report.classes import Orders
-from dsi_cli.report.matrix_codec import LEVELS, Scale
-from dsi_cli.report.matrix_sources import Matrix, Source, Survey
-from dsi_cli.store.results import Run
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
+from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
+from dsi_cli.store.results import Results
 
 BLOCKS = 100
 """Blocks along a side of a matrix that is not whole."""
@@ -31,35 +31,37 @@ Lines = dict[str, list[str]]
 
 
 @dataclass(eq=False)
-class Surveyed:
+class RunMatrices:
     """A run's matrices and how far they reach, before it is decided what is kept."""
 
     name: str
     epochs: list[int]
     classes: int
-    found: list[tuple[Source, Survey]]
+    found: list[tuple[MatrixSeries, ValueRange]]
     references: list[tuple[str, str, Matrix]]
     nearest: dict[int, str] = field(default_factory=dict)
     """By epoch, `closest.line` of the network's own matrix."""
 
     @property
-    def own(self) -> tuple[Source, Survey] | None:
+    def own(self) -> tuple[MatrixSeries, ValueRange] | None:
         """The network's own similarity; None where it has none."""
         by_name = {source.name: (source, survey) for source, survey in self.found}
         return next((by_name[name] for name in OWN if name in by_name), None)
 
-    def need(self, orders: int) -> size_budget.Need:
+    def need(self, orders: int) -> size_budget.BudgetNeed:
         """Return what the run asks of the page's size."""
         cost = {levels: sum(survey.cost[levels] for _, survey in self.found) for levels in LEVELS}
         side = blocks_of(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
-        return size_budget.Need(len(self.epochs), self.classes, cost, side * side * orders * len(self.found) * 0.9, fixed)
+        return size_budget.BudgetNeed(
+            len(self.epochs), self.classes, cost, side * side * orders * len(self.found) * 0.9, fixed
+        )
 
 
-def survey(run: Run, name: str) -> Surveyed:
+def run_matrices(run: Results, name: str) -> RunMatrices:
     """Return what is known of a run's matrices after one look at each."""
     classes = int((run.classes["run"] == name).sum())
-    surveyed = Surveyed(name, run.epochs(name), classes, [], matrix_sources.references(run, name))
+    surveyed = RunMatrices(name, run.epochs(name), classes, [], matrix_sources.references(run, name))
     if run.is_vast(name):
         surveyed.nearest = matrix_sources.nearest(run, name, classes)
         return surveyed
@@ -67,10 +69,14 @@ def survey(run: Run, name: str) -> Surveyed:
     def note(epoch: int, matrix: Matrix) -> None:
         surveyed.nearest[epoch] = neighbor_data.line(matrix)
 
-    found = matrix_sources.of_run(run, name)
+    found = matrix_sources.matrix_series(run, name)
     own = next((name for name in OWN if any(source.name == name for source in found)), None)
     for source in found:
-        known = matrix_sources.survey(source, note) if source.name == own and classes > 1 else matrix_sources.survey(source)
+        known = (
+            matrix_sources.value_range(source, note)
+            if source.name == own and classes > 1
+            else matrix_sources.value_range(source)
+        )
         if known is not None:
             surveyed.found.append((source, known))
     return surveyed
@@ -81,7 +87,9 @@ def blocks_of(classes: int) -> int:
     return min(BLOCKS, max(1, classes // 2))
 
 
-def pack(surveyed: Surveyed, share: size_budget.Share, orders: Orders, prefix: str, lines: Lines) -> dict[str, Any]:
+def pack(
+    surveyed: RunMatrices, share: size_budget.BudgetShare, orders: Orders, prefix: str, lines: Lines
+) -> dict[str, Any]:
     """Return a run's matrices as the page wants them, and add their packed texts to ``lines``.
 
     Parameters
@@ -107,15 +115,15 @@ def pack(surveyed: Surveyed, share: size_budget.Share, orders: Orders, prefix: s
     return {"whole": whole, "matrices": packed, "near": near}
 
 
-def _whole_epochs(surveyed: Surveyed, count: int) -> list[int]:
+def _whole_epochs(surveyed: RunMatrices, count: int) -> list[int]:
     change = dict.fromkeys(surveyed.epochs, 1.0) if surveyed.own is None else surveyed.own[1].change
-    return [list(change)[place] for place in size_budget.chosen(list(change.values()), count)]
+    return [list(change)[place] for place in size_budget.front_loaded(list(change.values()), count)]
 
 
 def _pack_source(
-    source: Source, known: Survey, levels: int, whole: Sequence[int], orders: Orders, name: str, lines: Lines
+    source: MatrixSeries, known: ValueRange, levels: int, whole: Sequence[int], orders: Orders, name: str, lines: Lines
 ) -> dict[str, Any]:
-    scale, coarse = Scale(known.low, known.high, levels), Scale(known.low, known.high, LEVELS[-1])
+    scale, coarse = QuantizationScale(known.low, known.high, levels), QuantizationScale(known.low, known.high, LEVELS[-1])
     kept = [epoch for epoch in source.epochs if epoch in set(whole)]
     between = [epoch for epoch in source.epochs if epoch not in set(whole)]
     lines[name] = [_frame(source.read(epoch), scale, symmetric=source.symmetric) for epoch in kept]
@@ -141,12 +149,12 @@ def _pack_source(
     }
 
 
-def pack_references(surveyed: Surveyed, name: str, lines: Lines) -> list[dict[str, Any]]:
+def pack_references(surveyed: RunMatrices, name: str, lines: Lines) -> list[dict[str, Any]]:
     """Return a run's reference matrices; those of one label list are packed once, under names that begin with ``name``."""
     found = []
     for reference, file, matrix in surveyed.references:
         low, high, shown = matrix_sources.reach(matrix_codec.off_diagonal(matrix, symmetric=True))
-        scale = Scale(low, high, LEVELS[0] if len(matrix) <= 2048 else LEVELS[-1])
+        scale = QuantizationScale(low, high, LEVELS[0] if len(matrix) <= 2048 else LEVELS[-1])
         key = f"{name}-{file}"
         if key not in lines:
             lines[key] = [_frame(matrix, scale, symmetric=True)]
@@ -168,14 +176,14 @@ def pack_references(surveyed: Surveyed, name: str, lines: Lines) -> list[dict[st
     return found
 
 
-def _frame(matrix: NDArray[Any], scale: Scale, *, symmetric: bool) -> str:
+def _frame(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: bool) -> str:
     return matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
 
 
-def _block_frame(matrix: Matrix, order: Sequence[int], side: int, scale: Scale) -> str:
+def _block_frame(matrix: Matrix, order: Sequence[int], side: int, scale: QuantizationScale) -> str:
     means = matrix_codec.block_means(matrix, np.asarray(order, dtype=np.intp), side)
     return matrix_codec.packed(scale.codes(means), scale.levels)
 
 
-def _described(scale: Scale) -> dict[str, Any]:
+def _described(scale: QuantizationScale) -> dict[str, Any]:
     return {"low": scale.low, "step": scale.step, "levels": scale.levels}

@@ -20,7 +20,7 @@ LEVELS = (65_535, 4_095, 255)
 Codes = NDArray[np.uint16]
 
 
-class Scale(NamedTuple):
+class QuantizationScale(NamedTuple):
     """Which values the codes stand for; both ends included."""
 
     low: float
@@ -35,7 +35,7 @@ class Scale(NamedTuple):
     def codes(self, values: NDArray[Any]) -> Codes:
         """Return the nearest codes, from 1; 0 for NaN.
 
-        >>> Scale(0.0, 1.0, 255).codes(np.array([0.0, 0.5, 1.0, np.nan])).tolist()
+        >>> QuantizationScale(0.0, 1.0, 255).codes(np.array([0.0, 0.5, 1.0, np.nan])).tolist()
         [1, 128, 255, 0]
         """
         places = np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1

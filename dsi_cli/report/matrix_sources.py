@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from dsi_cli.engines import local
 from dsi_cli.queries import matrices
 from dsi_cli.report import neighbor_data
-from dsi_cli.report.matrix_codec import LEVELS, Scale, off_diagonal, packed
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, packed
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CSMS, REFERENCES
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
@@ -38,7 +38,7 @@ Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class MatrixSeries:
     """One kind of matrix of a run."""
 
     kind: str
@@ -58,7 +58,7 @@ class Source:
         return f"{self.kind}-{self.split}" if self.split else self.kind
 
 
-class Survey(NamedTuple):
+class ValueRange(NamedTuple):
     """How far a source's values reach."""
 
     low: float
@@ -73,7 +73,7 @@ class Survey(NamedTuple):
     """Epochs without a value other than 0: of a confusion matrix, without mistakes."""
 
 
-def of_run(run: Run, name: str) -> list[Source]:
+def matrix_series(run: Results, name: str) -> list[MatrixSeries]:
     """Return the matrices of a run, the classifier's first, without the reference."""
     folder = run.path / CSMS.path / layout.folder_name(name)
     places = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -84,7 +84,7 @@ def of_run(run: Run, name: str) -> list[Source]:
     return [source for source in sources if source.epochs]
 
 
-def _source(run: Run, name: str, kind: str, split: str | None) -> Source:
+def _source(run: Results, name: str, kind: str, split: str | None) -> MatrixSeries:
     paths = {epoch: layout.csm_path(run.path, name, kind, split, epoch) for epoch in run.epochs(name)}
     there = {epoch: path for epoch, path in paths.items() if path.is_file()}
     size = int((run.classes["run"] == name).sum())
@@ -93,21 +93,21 @@ def _source(run: Run, name: str, kind: str, split: str | None) -> Source:
     def read(epoch: int) -> Matrix:
         return parquet.to_matrix(parquet.read(there[epoch]))
 
-    return Source(kind, split, list(there), read)
+    return MatrixSeries(kind, split, list(there), read)
 
 
-def nearest(run: Run, name: str, classes: int) -> dict[int, str]:
+def nearest(run: Results, name: str, classes: int) -> dict[int, str]:
     """Return by epoch `closest.line_of` of a run whose matrices are not stored; of some epochs where there are many."""
     if classes > LARGEST_INDEX:
         return {}
     there = [epoch for epoch in run.epochs(name) if layout.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
     return {
         epoch: neighbor_data.line_of(run.neighbors("ncsm", epoch, name), classes)
-        for epoch in matrices.evenly(there, MOST_NEAREST)
+        for epoch in matrices.evenly_spaced(there, MOST_NEAREST)
     }
 
 
-def references(run: Run, name: str) -> list[tuple[str, str, Matrix]]:
+def references(run: Results, name: str) -> list[tuple[str, str, Matrix]]:
     """Return name, file and matrix of each reference of a run, the main one first."""
     ids = run.classes.loc[run.classes["run"] == name, "labels_id"].dropna().unique()
     files: list[Path] = [file for one in ids for file in sorted((run.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
@@ -116,7 +116,7 @@ def references(run: Run, name: str) -> list[tuple[str, str, Matrix]]:
     return sorted(found, key=lambda one: known.index(one[0]) if one[0] in known else len(known))
 
 
-def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None) -> Survey | None:
+def value_range(source: MatrixSeries, seen: Callable[[int, Matrix], None] = lambda *_: None) -> ValueRange | None:
     """Return how far a source's values reach; None where it has no value at all.
 
     Parameters
@@ -141,7 +141,7 @@ def survey(source: Source, seen: Callable[[int, Matrix], None] = lambda *_: None
         return None
     lows, first, last, highs = zip(*ends, strict=True)
     low, high = min(lows), max(highs)
-    return Survey(low, high, _shown(median(first), median(last), high), change, _costs(source, low, high), empty)
+    return ValueRange(low, high, _shown(median(first), median(last), high), change, _costs(source, low, high), empty)
 
 
 def reach(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
@@ -178,11 +178,12 @@ def _difference(values: NDArray[Any], before: NDArray[Any]) -> float:
     return float(np.abs(values[both] - before[both]).mean()) if both.any() else 0.0
 
 
-def _costs(source: Source, low: float, high: float) -> dict[int, float]:
+def _costs(source: MatrixSeries, low: float, high: float) -> dict[int, float]:
     """Return the bytes of a packed frame by level."""
-    epochs = matrices.evenly(source.epochs, SAMPLES)
+    epochs = matrices.evenly_spaced(source.epochs, SAMPLES)
     chosen = [off_diagonal(source.read(epoch), symmetric=source.symmetric) for epoch in epochs]
     return {
-        levels: sum(len(packed(Scale(low, high, levels).codes(values), levels)) for values in chosen) / len(chosen)
+        levels: sum(len(packed(QuantizationScale(low, high, levels).codes(values), levels)) for values in chosen)
+        / len(chosen)
         for levels in LEVELS
     }

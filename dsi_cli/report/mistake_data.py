@@ -9,26 +9,26 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.mistakes import Asked, most_telling, pairs
+from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 PAIRS, MISTAKES = 30, 24
-SIDE = 64
+THUMBNAIL_PIXELS = 64
 """Pixels of the longer side of an image."""
 Opener = Callable[[str], "Image"]
 
 
-def of_run(run: Run, name: str, open_image: Opener | None) -> dict[str, Any]:
+def mistake_data(run: Results, name: str, open_image: Opener | None) -> dict[str, Any]:
     """Return, for each split with answers, the confused pairs and the mistakes of the last epoch with a mistake."""
     found: dict[str, Any] = {}
     for split in ("test", "train"):
         try:
             epoch, is_last = _epoch(run, name, split)
-            listing = pairs(run, Asked(name, epoch, split, most=PAIRS))
+            listing = confused_pairs(run, MistakeQuery(name, epoch, split, most=PAIRS))
         except UsageError:
             continue  # no answers on this split
         found[split] = {
@@ -40,12 +40,12 @@ def of_run(run: Run, name: str, open_image: Opener | None) -> dict[str, Any]:
             "found": listing.found,
             "legend": listing.legend,
             "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": _mistakes(run, Asked(name, listing.asked.epoch, split, most=MISTAKES), open_image),
+            "mistakes": _mistakes(run, MistakeQuery(name, listing.asked.epoch, split, most=MISTAKES), open_image),
         }
     return found
 
 
-def _epoch(run: Run, name: str, split: str) -> tuple[int | None, bool]:
+def _epoch(run: Results, name: str, split: str) -> tuple[int | None, bool]:
     """Return the last epoch with a mistake, and whether it is the last with answers; None for the latter where none has one."""
     rows = run.curves[(run.curves["run"] == name) & (run.curves["metric"] == "mistakes") & (run.curves["split"] == split)]
     rows = run.with_places(rows)
@@ -54,9 +54,9 @@ def _epoch(run: Run, name: str, split: str) -> tuple[int | None, bool]:
     return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)
 
 
-def _mistakes(run: Run, asked: Asked, open_image: Opener | None) -> dict[str, Any] | None:
+def _mistakes(run: Results, asked: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
     try:
-        listing = most_telling(run, asked)
+        listing = worst_mistakes(run, asked)
     except UsageError:
         return None  # confusion counts alone
     rows = [asdict(row) | {"image": _image(row.path, open_image)} for row in listing.rows]
@@ -75,9 +75,9 @@ def _image(path: str | None, open_image: Opener | None) -> str | None:
 
 
 def thumbnail(image: Image) -> str:
-    """Return a small image as a data address: PNG, its longer side at most `SIDE` pixels."""
+    """Return a small image as a data address: PNG, its longer side at most `THUMBNAIL_PIXELS` pixels."""
     small = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     buffer = io.BytesIO()
     small.save(buffer, "png", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.report.matrix_codec import LEVELS, Scale, packed
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, packed
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCALE = Scale(-1.0, 1.0, LEVELS[0])
+SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])
 PAIRS = 20
 MISSING = -9.0
 """Less similar than any other, but not the class itself."""

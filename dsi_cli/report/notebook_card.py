@@ -19,7 +19,7 @@ from dsi_cli.report import best, html, sentences
 from dsi_cli.store import layout
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 MOST_RUNS = 12
 """That are shown; of more, how many there are."""
@@ -43,7 +43,7 @@ class ReportFrame:
         return f'<iframe src="{escape(source)}" width="100%" height="{self.height}" style="border:0"></iframe>'
 
 
-def report_frame(run: Run, height: int) -> ReportFrame:
+def report_frame(run: Results, height: int) -> ReportFrame:
     """Return a frame with the report of an output folder.
 
     Raises
@@ -57,7 +57,7 @@ def report_frame(run: Run, height: int) -> ReportFrame:
     return ReportFrame(path, height)
 
 
-def card(run: Run) -> str:
+def card(run: Results) -> str:
     """Return an output as a notebook shows it, a fragment of HTML; every name in it is escaped.
 
     Raises
@@ -66,9 +66,9 @@ def card(run: Run) -> str:
         A table cannot be read.
     """
     names = run.names[:MOST_RUNS]
-    shorts, rows = best.beside_each_other({name: best.of_run(run, name) for name in names})
+    shorts, rows = best.beside_each_other({name: best.best_of_run(run, name) for name in names})
     warnings = [(name, warning) for name in names for warning in sentences.warnings(run, name)]
-    told = [(name, phases.told(run.path, name).phases) for name in names]
+    told = [(name, phases.phase_sentences(run.path, name).phases) for name in names]
     return html.filled(
         "card.html",
         path=str(run.path),
@@ -82,19 +82,19 @@ def card(run: Run) -> str:
     )
 
 
-def _code(run: Run, names: list[str]) -> list[tuple[str, str]]:
+def _code(run: Results, names: list[str]) -> list[tuple[str, str]]:
     """Return lines of Python that load more, each with what it returns."""
-    of_run = f", run={json.dumps(names[0], ensure_ascii=False)}" if len(run.names) > 1 else ""
+    name = json.dumps(names[0], ensure_ascii=False)
     lines = [
-        ("run.curves", "every metric at every epoch, each SAI with its chance level"),
-        (f'run.csm("ncsm"{of_run})', "a matrix as a square DataFrame, named by class"),
+        ("results.curves", "every metric at every epoch, each SAI with its chance level"),
+        (f'results[{name}].csm("ncsm")', "a matrix as a square DataFrame, named by class"),
     ]
     if layout.report_path(run.path).is_file():
-        lines.append(("run.show_report()", "the report: all matrices and curves over the epochs"))
+        lines.append(("results.show_report()", "the report: all matrices and curves over the epochs"))
     return lines
 
 
-def _sizes(run: Run, name: str) -> dict[str, Any]:
+def _sizes(run: Results, name: str) -> dict[str, Any]:
     epochs = run.epochs(name)
     span = f"{len(epochs)}, {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{len(epochs)}"
     return {"name": name, "span": span, "classes": int((run.classes["run"] == name).sum())}

@@ -13,25 +13,25 @@ from dsi_cli.store import layout
 from dsi_cli.store.schema import CURVES, UNCERTAIN
 
 if TYPE_CHECKING:
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 Tell = Callable[[int, int], None]
 """Takes how many steps are done, of how many."""
 
 
 @dataclass(frozen=True)
-class Contents:
+class PageData:
     """What a page shows."""
 
     summary: list[dict[str, Any]]
     """A run each: name, sentences, warnings, best epochs, files with a problem, options."""
-    overview: tuple[list[str], list[tuple[str, list[best.Best | None]]]]
+    overview: tuple[list[str], list[tuple[str, list[best.BestEpoch | None]]]]
     """The runs beside each other, as `best.beside_each_other`."""
     data: dict[str, Any]
     lines: matrices.Lines
 
 
-def of_output(run: Run, open_image: Opener | None = None, tell: Tell = lambda *_: None) -> Contents:
+def page_data(run: Results, open_image: Opener | None = None, tell: Tell = lambda *_: None) -> PageData:
     """Return what the page of an output shows.
 
     Parameters
@@ -47,7 +47,7 @@ def of_output(run: Run, open_image: Opener | None = None, tell: Tell = lambda *_
     steps = 2 * len(run.names)
     surveyed = []
     for place, name in enumerate(run.names):
-        surveyed.append(matrices.survey(run, name))
+        surveyed.append(matrices.run_matrices(run, name))
         tell(place + 1, steps)
     orders = [_orders(run, one) for one in surveyed]
     shares = size_budget.shares([one.need(len(found)) for one, found in zip(surveyed, orders, strict=True)])
@@ -60,19 +60,19 @@ def of_output(run: Run, open_image: Opener | None = None, tell: Tell = lambda *_
     data = {"runs": runs, "classes": tables, "uncertain": UNCERTAIN, "curves": curve_data.curves(run)}
     summary = [_summary(run, name) for name in run.names]
     overview = best.beside_each_other({one["name"]: one["best"] for one in summary})
-    return Contents(summary, overview, data, lines)
+    return PageData(summary, overview, data, lines)
 
 
-def _orders(run: Run, surveyed: matrices.Surveyed) -> classes.Orders:
+def _orders(run: Results, surveyed: matrices.RunMatrices) -> classes.Orders:
     own = surveyed.own
     return classes.orders(classes.rows(run, surveyed.name), own[0].read(own[0].epochs[-1]) if own else None)
 
 
 def _run(
-    run: Run,
-    surveyed: matrices.Surveyed,
+    run: Results,
+    surveyed: matrices.RunMatrices,
     orders: classes.Orders,
-    share: size_budget.Share,
+    share: size_budget.BudgetShare,
     place: int,
     tables: list[list[list[Any]]],
     lines: matrices.Lines,
@@ -93,36 +93,36 @@ def _run(
         "classes": tables.index(table),
         "orders": classes.described(rows, orders, own),
         "reference": reference_word(run, name),
-        "agreement": class_agreement.of_run(run, name),
-        "mistaken": mistake_data.of_run(run, name, open_image),
+        "agreement": class_agreement.class_agreement(run, name),
+        "mistaken": mistake_data.mistake_data(run, name, open_image),
         **packed,
     }
 
 
-def _summary(run: Run, name: str) -> dict[str, Any]:
+def _summary(run: Results, name: str) -> dict[str, Any]:
     rows = run.checkpoints[run.checkpoints["run"] == name]
     bad = rows[rows["status"] != "ok"]
     return {
         "name": name,
         "sentences": sentences.sentences(run, name),
         "warnings": sentences.warnings(run, name),
-        "best": [_renamed(one, reference_word(run, name)) for one in best.of_run(run, name)],
+        "best": [_renamed(one, reference_word(run, name)) for one in best.best_of_run(run, name)],
         "files": [(row["path"], row["status"], row["reason"] or "") for row in bad.to_dict("records")],
         "options": _options(run, name),
     }
 
 
-def reference_word(run: Run, name: str) -> str:
+def reference_word(run: Results, name: str) -> str:
     """Return what the main reference of a run is called: WordNet, or what it is by itself."""
     main = next(iter(run.references(name)), "wordnet")
     return "WordNet" if main.startswith("wordnet") else main
 
 
-def _renamed(one: best.Best, reference: str) -> best.Best:
+def _renamed(one: best.BestEpoch, reference: str) -> best.BestEpoch:
     return one._replace(title=one.title.replace("WordNet", reference))
 
 
-def _options(run: Run, name: str) -> list[tuple[str, str]]:
+def _options(run: Results, name: str) -> list[tuple[str, str]]:
     """Return the options that shaped a run's curves, as text."""
     shaping = layout.earlier_options(run.path, CURVES).get("shaping", {}).get(name, {})
     return [(key.replace("_", " "), _text(value)) for key, value in sorted(shaping.items())]

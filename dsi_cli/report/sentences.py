@@ -11,7 +11,7 @@ import numpy as np
 from dsi_cli.errors import count
 from dsi_cli.queries import phases
 from dsi_cli.queries.curve_panels import PANELS
-from dsi_cli.report.best import SURE, first_measure, sure
+from dsi_cli.report.best import SURE, first_measure, is_certain
 from dsi_cli.report.classes import rows as classes_of
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
@@ -19,14 +19,14 @@ from dsi_cli.store.schema import CONFUSIONS, UNCERTAIN
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 NAMED = 5
 """Labels and files that are named one by one in a sentence."""
 
 
-def sentences(run: Run, name: str) -> list[str]:
+def sentences(run: Results, name: str) -> list[str]:
     """Return what was analysed and found in a run."""
     curves = run.curves_of(name)
     return [
@@ -38,7 +38,7 @@ def sentences(run: Run, name: str) -> list[str]:
     ]
 
 
-def _analysed(run: Run, name: str) -> Iterator[str]:
+def _analysed(run: Results, name: str) -> Iterator[str]:
     usable = run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")]
     epochs = run.epochs(name)
     if not epochs:
@@ -70,7 +70,7 @@ def _labels(classes: pd.DataFrame) -> Iterator[str]:
     yield f"{found:,} of {count(len(classes), 'label')} found in WordNet{f' ({by})' if by else ''}."
 
 
-def _answers(run: Run, name: str) -> Iterator[str]:
+def _answers(run: Results, name: str) -> Iterator[str]:
     for split in ("test", "train"):
         source = answer_source(run.path, name, split)
         rows = run.curves[
@@ -103,7 +103,7 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
         yield f"There is no alignment with WordNet{f': {reasons[0]}' if reasons else ''}."
         return
     one = own[0]
-    place = int(np.nanargmax(sure(one, one.excess)))
+    place = int(np.nanargmax(is_certain(one, one.excess)))
     value, z = one.excess[place], one.z[place]
     if not np.isnan(z) and z < SURE:
         yield f"{one.label} is never clearly above chance: at its best epoch, {one.epochs[place]}, z is {z:.1f}."
@@ -117,19 +117,19 @@ def _alignment(curves: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _phases(run: Run, name: str) -> Iterator[str]:
+def _phases(run: Results, name: str) -> Iterator[str]:
     """Yield the phases of the curve that tells most, or why it has none, and what follows from them."""
-    told = phases.told(run.path, name)
+    told = phases.phase_sentences(run.path, name)
     for sentence in ([told.phases] if told.phases else []) + told.hints:
         yield f"{sentence[0].upper()}{sentence[1:]}."
 
 
-def warnings(run: Run, name: str) -> list[str]:
+def warnings(run: Results, name: str) -> list[str]:
     """Return what a reader should be warned of in a run."""
     return [*_bad_files(run, name), *_bad_labels(classes_of(run, name)), *_nulls(run.curves[run.curves["run"] == name])]
 
 
-def _bad_files(run: Run, name: str) -> Iterator[str]:
+def _bad_files(run: Results, name: str) -> Iterator[str]:
     rows = run.checkpoints[run.checkpoints["run"] == name]
     for status, told in (("failed", "could not be used"), ("pending", "were still being written")):
         bad = rows[rows["status"] == status]

@@ -19,7 +19,7 @@ MOST_WHOLE = 20
 """Epochs that are kept whole with more classes than that."""
 
 
-class Need(NamedTuple):
+class BudgetNeed(NamedTuple):
     """What a run asks for."""
 
     epochs: int
@@ -32,7 +32,7 @@ class Need(NamedTuple):
     """Bytes that are there in any case."""
 
 
-class Share(NamedTuple):
+class BudgetShare(NamedTuple):
     """What a run gets."""
 
     whole: int
@@ -40,9 +40,9 @@ class Share(NamedTuple):
     levels: int
 
 
-def shares(needs: Sequence[Need], total: int = BYTES) -> list[Share]:
+def shares(needs: Sequence[BudgetNeed], total: int = BYTES) -> list[BudgetShare]:
     """Return what each run gets, in the order of ``needs``."""
-    found: dict[int, Share] = {}
+    found: dict[int, BudgetShare] = {}
     left = float(total)
     least_first = sorted(range(len(needs)), key=lambda at: (needs[at].cost[LEVELS[-1]] * needs[at].epochs, at))
     for done, at in enumerate(least_first):
@@ -51,20 +51,20 @@ def shares(needs: Sequence[Need], total: int = BYTES) -> list[Share]:
     return [found[at] for at in range(len(needs))]
 
 
-def _share(need: Need, room: float) -> tuple[Share, float]:
+def _share(need: BudgetNeed, room: float) -> tuple[BudgetShare, float]:
     """Return as many whole epochs as there is room for, as finely as that allows; and the bytes that they take."""
     most = need.epochs if need.classes <= MANY_CLASSES else min(MOST_WHOLE, need.epochs)
     for levels in LEVELS:
         spent = need.fixed + need.cost[levels] * most + need.between * (need.epochs - most)
         if spent <= room:
-            return Share(most, levels), spent
+            return BudgetShare(most, levels), spent
     levels = LEVELS[-1]
     spare = room - need.fixed - need.between * need.epochs
     whole = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.between))))
-    return Share(whole, levels), need.fixed + need.cost[levels] * whole + need.between * (need.epochs - whole)
+    return BudgetShare(whole, levels), need.fixed + need.cost[levels] * whole + need.between * (need.epochs - whole)
 
 
-def chosen(change: Sequence[float], count: int) -> list[int]:
+def front_loaded(change: Sequence[float], count: int) -> list[int]:
     """Return the places of ``count`` epochs, the first and the last among them, between which a matrix changes about equally much.
 
     Parameters
@@ -75,7 +75,7 @@ def chosen(change: Sequence[float], count: int) -> list[int]:
     -----
     The widest gap, by the sum of changes in it, is split where half of it is reached, again and again.
 
-    >>> chosen([0, 5, 5, 1, 1, 1, 1], 4)
+    >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
     [0, 1, 2, 6]
     """
     last = len(change) - 1

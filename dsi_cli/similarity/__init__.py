@@ -10,5 +10,5 @@ can also be made on demand (`dsi_cli.similarity.weights.Cosines`).
 
 from __future__ import annotations
 
-LARGEST_WHOLE = 4096
+MAX_DENSE_CLASSES = 4096
 """The most classes of which a whole matrix is stored, or made without being asked for."""

@@ -43,7 +43,7 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
             raise UsageError(f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}")
-    if classes > similarity.LARGEST_WHOLE:
+    if classes > similarity.MAX_DENSE_CLASSES:
         from scipy.sparse import coo_array
 
         ones = np.ones(len(targets), dtype=np.int64)

@@ -74,7 +74,7 @@ def centred_weight_similarity(weight: FloatArray) -> Float32Array:
 
 
 class Cosines:
-    """The NCSM of weights, its rows made on demand: a `dsi_cli.metrics.blockwise.blocks.Rows`.
+    """The NCSM of weights, its rows made on demand: a `dsi_cli.metrics.blockwise.blocks.RowSource`.
 
     The values are those of the whole matrix to float32's rounding: a product of another shape may be summed in another order.
 

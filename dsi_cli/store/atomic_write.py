@@ -29,7 +29,7 @@ def require_suffix(path: str | Path, suffixes: Sequence[str], what: str) -> None
         raise UsageError(f"{what}: expected a name that ends in {listed}, found {str(path)!r}")
 
 
-def write(
+def write_atomically(
     path: Path,
     data: bytes | memoryview,
     scratch: Path | None = None,

@@ -19,7 +19,7 @@ KINDS = ("ncsm", "ncsm_centred")
 """Those that a classifier gives."""
 
 
-def part(
+def matrix_part(
     head: Path, kind: str, labels: pd.Index, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None
 ) -> pd.DataFrame:
     """Return a part of a matrix, made from a stored classifier.
@@ -33,7 +33,7 @@ def part(
     UsageError
         There is no such class, or the part is too large.
     """
-    down, across = (places(asked, labels) for asked in (rows, classes))
+    down, across = (class_indices(asked, labels) for asked in (rows, classes))
     require_few(len(down), len(across), kind)
     matrix = _cosines(head, kind, head.stat().st_mtime_ns)
     found = matrix.between(down, across)
@@ -42,14 +42,14 @@ def part(
 
 def require_few(rows: int, columns: int, kind: str) -> None:
     """Raise `UsageError` if a part of a matrix is too large to be made at once."""
-    if rows * columns > similarity.LARGEST_WHOLE**2:
+    if rows * columns > similarity.MAX_DENSE_CLASSES**2:
         raise UsageError(
             f"the {kind} of {columns:,} classes is not stored, and {rows:,} x {columns:,} values are too many at once: ask for"
             f" some, .csm({kind!r}, rows=[...], classes=[...]) or dsi export --rows 0:100; neighbors/ holds the nearest of each"
         )
 
 
-def places(asked: Sequence[int | str] | None, labels: pd.Index) -> NDArray[np.intp]:
+def class_indices(asked: Sequence[int | str] | None, labels: pd.Index) -> NDArray[np.intp]:
     """Return the indices of classes that are asked for by name or index.
 
     Raises

@@ -99,7 +99,7 @@ def _part(part: str) -> str:
     return f"%{ord(safe[0]):02X}{safe[1:]}" if safe[0] in "._" else safe
 
 
-def scratch(out: Path) -> Path:
+def temporary_folder(out: Path) -> Path:
     """Return the folder for files that are not whole yet."""
     return out / ".tmp"
 
@@ -161,7 +161,7 @@ def paths_of(out: Path, table: Table, run: str) -> list[Path]:
 def write_rows(out: Path, table: Table, rows: list[dict[str, Any]], options: Mapping[str, Any]) -> None:
     """Write one of the tables at the top, its rows sorted by run."""
     parts = parquet.by_run(parquet.from_rows(table, rows))
-    parquet.write_blocks(parts, table_path(out, table), options, scratch(out))
+    parquet.write_blocks(parts, table_path(out, table), options, temporary_folder(out))
 
 
 def remove(files: Iterable[Path]) -> None:
@@ -170,6 +170,6 @@ def remove(files: Iterable[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-def canonical(options: Mapping[str, Any]) -> str:
+def canonical_json(options: Mapping[str, Any]) -> str:
     """Return options as text that is equal exactly when they are."""
     return json.dumps(options, sort_keys=True)

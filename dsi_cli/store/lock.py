@@ -45,11 +45,11 @@ def exclusive(out: Path) -> Iterator[None]:
         _acquire(lock, out)
     except OSError as error:
         raise OutputError(parquet.cannot_write(out, error)) from None
-    shutil.rmtree(layout.scratch(out), ignore_errors=True)
+    shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
     try:
         yield
     finally:
-        shutil.rmtree(layout.scratch(out), ignore_errors=True)
+        shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
         with suppress(OSError):  # Windows does not remove a file that is locked
             (out / ".lock").unlink()
         lock.release()

@@ -52,7 +52,7 @@ Mark = tuple[int, int, int]
 """Size, time of change and inode: what tells a file from the one before it."""
 
 
-class Mirror:
+class RemoteOutput:
     """One output behind a URL.
 
     Parameters

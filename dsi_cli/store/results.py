@@ -1,16 +1,17 @@
-"""`Run`: the notebook's view of an output folder, as labelled DataFrames."""
+"""`Results`: the tables of a results folder as labelled DataFrames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
 
 from dsi_cli.errors import UsageError, expected, nearest
-from dsi_cli.similarity import LARGEST_WHOLE
+from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.store import head_matrix, layout, parquet
 from dsi_cli.store.schema import (
     ALIGNMENT_BY_CLASS,
@@ -31,29 +32,51 @@ KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
 """Of matrices; scsm is the reference."""
 
 
-class Run:
-    """An output folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
+class Results:
+    """The results folder of ``dsi analyze``: tables as DataFrames, matrices as square labelled DataFrames.
+
+    ``results["cifar100-cnn"]`` is one of its training runs, with the same attributes and methods. Iterating over the
+    results gives the names of the runs.
 
     Parameters
     ----------
     out : path of the folder
-    kept : what must last as long as this object, so that the folder does
+    kept : an object that is kept alive as long as this one, such as the temporary folder that contains ``out``
+    only : the name of the only run to show; all runs if None
 
     Raises
     ------
     UsageError
-        The folder is not there, or is no output.
+        The folder does not exist or is not a results folder, or it has no run of the name ``only``.
     """
 
-    def __init__(self, out: str | Path, kept: object = None) -> None:
+    def __init__(self, out: str | Path, kept: object = None, only: str | None = None) -> None:
         self.path = Path(out)
         self._kept = kept
+        self._only: str | None = None
         layout.require_output(self.path)
+        if only is not None:
+            self._only = self._run(only)
+            del self.checkpoints  # read with all runs, to check the name
+
+    def __getitem__(self, run: str) -> Self:
+        """Return the results of one training run, with the same attributes and methods.
+
+        Raises
+        ------
+        UsageError
+            There is no such run; the message lists the runs.
+        """
+        return type(self)(self.path, self._kept, run)
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names of the runs."""
+        return iter(self.names)
 
     def __repr__(self) -> str:
         """Return the folder, its runs and their epochs."""
         epochs = [f"{name} ({len(self.epochs(name))} epochs)" for name in self.names]
-        return f"Run({str(self.path)!r}: {', '.join(epochs)})"
+        return f"Results({str(self.path)!r}: {', '.join(epochs)})"
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -177,7 +200,7 @@ class Run:
         path = layout.csm_path(self.path, name, kind, split, int(epoch), step)
         head = layout.head_path(self.path, name, int(epoch), step)
         if not path.is_file() and head.is_file() and kind in head_matrix.KINDS:
-            return head_matrix.part(head, kind, labels, rows, classes)
+            return head_matrix.matrix_part(head, kind, labels, rows, classes)
         if not path.is_file():
             kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
             near = None if kind in KINDS else nearest(kind, KINDS)
@@ -185,7 +208,7 @@ class Run:
             meant = f"; say which split (--split, in Python split=): {', '.join(splits)}" if splits else ""
             meant = meant or (f"; did you mean {near}?" if near else "")
             raise UsageError(
-                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief(known)},"
+                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief_epochs(known)},"
                 f" its matrices {', '.join(kinds) or 'none'}{meant}"
             )
         matrix = parquet.to_matrix(parquet.read(path))
@@ -195,14 +218,16 @@ class Run:
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        return matrix.iloc[head_matrix.places(rows, matrix.index), head_matrix.places(classes, matrix.columns)]
+        return matrix.iloc[
+            head_matrix.class_indices(rows, matrix.index), head_matrix.class_indices(classes, matrix.columns)
+        ]
 
     def require_matrices(self, run: str | None = None) -> None:
         """Raise `UsageError` if a run has more classes than a matrix is stored of; for what needs whole matrices."""
         if self.is_vast(run):
             raise UsageError(
-                f"this needs whole matrices, which of more than {LARGEST_WHOLE:,} classes are not stored: dsi neighbors lists the"
-                " nearest classes, dsi export --rows makes a part"
+                f"this needs whole matrices, which of more than {MAX_DENSE_CLASSES:,} classes are not stored:"
+                " dsi neighbors lists the nearest classes, dsi export --rows makes a part"
             )
 
     def is_vast(self, run: str | None = None) -> bool:
@@ -224,8 +249,8 @@ class Run:
         path = layout.neighbors_path(self.path, name, kind, int(epoch if epoch is not None else (known or [0])[-1]), step)
         if not path.is_file():
             raise UsageError(
-                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {brief(known)}; up to"
-                f" {LARGEST_WHOLE:,} classes the matrix itself is stored, see csm"
+                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {brief_epochs(known)};"
+                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
             )
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
@@ -260,7 +285,7 @@ class Run:
         if not path.is_file():
             there = sorted(int(p.stem) for p in path.parent.glob("*.parquet") if p.stem.isdecimal())
             raise UsageError(
-                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief(there) or 'none'};"
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(there) or 'none'};"
                 " dsi analyze makes them with --predictions or --test"
             )
         return path
@@ -280,13 +305,15 @@ class Run:
         """
         matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
-        values[np.arange(len(values)), head_matrix.places(rows, matrix.columns)] = np.inf
+        values[np.arange(len(values)), head_matrix.class_indices(rows, matrix.columns)] = np.inf
         order = np.argsort(-values, axis=1, kind="stable")
         return pd.DataFrame(order, index=matrix.index, columns=pd.RangeIndex(order.shape[1], name="rank"))
 
     def _table(self, table: Table) -> pd.DataFrame:
         path = layout.table_path(self.path, table)
         frame = (parquet.read(path) if path.is_file() else parquet.from_rows(table, [])).to_pandas()
+        if self._only is not None:
+            frame = frame[frame["run"] == self._only].reset_index(drop=True)
         whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
         typed: pd.DataFrame = frame.astype(dict.fromkeys(whole, "Int64"))
         return typed
@@ -328,6 +355,6 @@ class Run:
         return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
 
 
-def brief(epochs: list[int]) -> str:
+def brief_epochs(epochs: list[int]) -> str:
     """Return epochs as a message names them, the first and the last where there are many."""
     return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"

@@ -20,7 +20,7 @@ from dsi_cli.remote import local_names
 if TYPE_CHECKING:
     import pandas as pd
 
-    from dsi_cli.store.results import Run
+    from dsi_cli.store.results import Results
 
 NEVER_ALONE = ("sai", "idm")
 """The similarity indices: worth nothing without their chance level."""
@@ -31,7 +31,7 @@ KEY_DIGITS = 16
 
 
 @dataclass(frozen=True)
-class Epoch:
+class EpochPoints:
     """What is logged of an epoch."""
 
     number: int
@@ -51,7 +51,7 @@ class RunPoints:
     """Hexadecimal digits that stay the same when the run is logged again, see `key_of`."""
     output: str
     """The folder of the tables."""
-    epochs: list[Epoch]
+    epochs: list[EpochPoints]
     """In order."""
     left_out: list[str]
     """Names of similarity indices that have no chance level."""
@@ -62,7 +62,7 @@ class RunPoints:
         return sum(len(epoch.values) for epoch in self.epochs)
 
 
-def of_output(run: Run, name: str | None = None) -> list[RunPoints]:
+def points_of_results(run: Results, name: str | None = None) -> list[RunPoints]:
     """Return what is logged of an output's runs.
 
     Parameters
@@ -80,7 +80,7 @@ def of_output(run: Run, name: str | None = None) -> list[RunPoints]:
     return [_of_run(run, one) for one in (run.names if name is None else [name])]
 
 
-def _of_run(run: Run, name: str) -> RunPoints:
+def _of_run(run: Results, name: str) -> RunPoints:
     curves = run.with_places(run.curves[run.curves["run"] == name])
     saves = run.with_places(run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")])
     times = {int(row["epoch"]): int(row["modified_ns"]) / 1e9 for row in _last(saves) if _known(row["modified_ns"])}
@@ -93,7 +93,7 @@ def _of_run(run: Run, name: str) -> RunPoints:
             continue
         at = values.setdefault(int(row["epoch"]), {})
         at |= found | {column: float(row[column]) for column in _ALONGSIDE if _known(row[column])}
-    epochs = [Epoch(epoch, times.get(epoch, 0.0), at) for epoch, at in sorted(values.items()) if at]
+    epochs = [EpochPoints(epoch, times.get(epoch, 0.0), at) for epoch, at in sorted(values.items()) if at]
     return RunPoints(name, key_of(run, name), local_names.address(run.path), epochs, list(left_out))
 
 
@@ -140,7 +140,7 @@ def plain(name: str) -> str:
     return re.sub(r"[^\w/]", "_", name, flags=re.ASCII)
 
 
-def key_of(run: Run, name: str) -> str:
+def key_of(run: Results, name: str) -> str:
     """Return hexadecimal digits that name a run wherever it is logged.
 
     They are made from the output's path or URL, the run's name and its first classifier: so another call on the same output means

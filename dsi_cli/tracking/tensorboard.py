@@ -52,7 +52,7 @@ def _bring_up_to_date(path: Path, data: bytes) -> None:
     try:
         there = path.read_bytes() if path.is_file() else b""
         if not there or not data.startswith(there):
-            atomic_write.write(path, data, option=OPTION)
+            atomic_write.write_atomically(path, data, option=OPTION)
         elif there != data:
             with path.open("ab") as file:
                 file.write(data[len(there) :])

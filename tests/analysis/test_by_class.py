@@ -10,12 +10,12 @@ from helpers.outputs import ANIMALS, assert_same_output, garble, heads, save_hea
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, references
-from dsi_cli.analysis.semantics.prepared import Csm, Semantics
+from dsi_cli.analysis.semantics.prepared import EpochMatrix, RunReferences
 from dsi_cli.analysis.tables import curves
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -67,7 +67,7 @@ def test_a_groups_row_is_the_sai_of_its_classes(analysed):
 
 
 def test_the_notebook_has_it(analysed):
-    frame = Run(analysed.out).alignment_by_class
+    frame = Results(analysed.out).alignment_by_class
     assert len(frame) == len(by_class_of(analysed.out))
     assert str(frame["class_index"].dtype) == "Int64"
 
@@ -83,21 +83,21 @@ def test_a_class_without_a_synset_has_no_row(make_run, tmp_path):
 def test_without_labels_there_is_no_table(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", QUICK)
     assert not (tmp_path / "out" / FILE).exists()
-    assert Run(tmp_path / "out").alignment_by_class.empty
+    assert Results(tmp_path / "out").alignment_by_class.empty
 
 
 def test_a_network_without_a_classifier_is_taken_by_its_templates():
-    one = class_labels.label(LabelList(ANIMALS, None, "the test"))
+    one = class_labels.resolve_labels(LabelList(ANIMALS, None, "the test"))
     found = [
-        Csm(name, np.corrcoef(np.random.default_rng(seed).normal(size=(8, 9))), np.arange(7))
+        EpochMatrix(name, np.corrcoef(np.random.default_rng(seed).normal(size=(8, 9))), np.arange(7))
         for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
-    semantics = Semantics(one, [opened.of(one) for opened in references.open_all(["path"], None)])
-    table = curves.rows_of(found, [], record, semantics, QUICK)[1].to_pandas()
+    semantics = RunReferences(one, [opened.of(one) for opened in references.open_references(["path"], None)])
+    table = curves.curve_rows(found, [], record, semantics, QUICK)[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert curves.rows_of(found[2:], [], record, semantics, QUICK)[1] is None
+    assert curves.curve_rows(found[2:], [], record, semantics, QUICK)[1] is None
 
 
 def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, tmp_path):

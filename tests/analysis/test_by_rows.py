@@ -19,7 +19,7 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.engines import resources
 from dsi_cli.metrics import idm
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -107,7 +107,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
 def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
+    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
     out = tmp_path / "out"
     analyze([run_folder], out, replace(OPTIONS, memory=1))
     require_sums(curves_of(out), curves_of(whole), "needs whole matrices in memory: give more with --memory")
@@ -123,15 +123,15 @@ def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
 
 def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
-    assert memory_plan.of(1000, Options()).threads == 1
-    assert memory_plan.of(1001, Options()).walk is not None
+    assert memory_plan.make_plan(1000, Options()).threads == 1
+    assert memory_plan.make_plan(1001, Options()).walk is not None
 
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the output of a run whose classes are more than a matrix is stored of."""
-    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
-    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 12)
+    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"
 
@@ -141,7 +141,7 @@ def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: 
     assert not (vast / "references").exists()
     head = pd.read_parquet(vast / "heads" / "run" / "weight" / "2.parquet")
     weight = np.stack(head["weight"].to_list())
-    expected = Run(whole).csm("ncsm", epoch=2).to_numpy()
+    expected = Results(whole).csm("ncsm", epoch=2).to_numpy()
     assert_allclose(weight_similarity(weight), expected, atol=1e-6)
     near = pd.read_parquet(vast / "neighbors")
     assert set(near["kind"]) == {"ncsm", "ncsm_centred"}
@@ -187,8 +187,8 @@ def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
 def test_files_of_checkpoints_that_are_no_more_of_the_run_go(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_plan, "ALWAYS_WHOLE", 0)
-    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 4)
+    monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
+    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 4)
     run, out = make_run(epochs=3, labels=None), tmp_path / "out"
     analyze([run], out)
     missing = curves_of(out).xs("sai", level="metric")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.scan import HeadOptions
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def run(tmp_path):
 
 
 def head_of(run):
-    ((_, (record,)),) = scan_paths([run], Choice())
+    ((_, (record,)),) = scan_paths([run], HeadOptions())
     return record.head, record.reason
 
 

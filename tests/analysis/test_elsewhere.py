@@ -57,7 +57,7 @@ def evaluated(own_run, few, tmp_path, monkeypatch):
         )
         with monkeypatch.context() as patch:
             if copies:
-                patch.setattr("dsi_cli.analysis.analyze.opened", lambda _: nullcontext(Copies(before)))
+                patch.setattr("dsi_cli.analysis.analyze.open_engine", lambda _: nullcontext(Copies(before)))
             analyze([own_run.folder], tmp_path / out, options, say=said.append)
         return contents(tmp_path / out), said
 

@@ -19,7 +19,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from dsi_cli.checkpoints import state_dict as checkpoint_state
+from dsi_cli.checkpoints import state_dict
 from dsi_cli.inference.evaluator import Evaluator
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -226,10 +226,8 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
 
 def test_a_wrong_model_is_told_after_a_few_checkpoints(make_own, tmp_path, evaluate, monkeypatch):
     run, read = make_own(tmp_path / "own", epochs=9), []
-    real = checkpoint_state.read
-    monkeypatch.setattr(
-        checkpoint_state, "read", lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1]
-    )
+    real = state_dict.read
+    monkeypatch.setattr(state_dict, "read", lambda found, *rest: (read.append(found.path.name), real(found, *rest))[1])
     assert evaluate(run.folder, *run.options, "--model-arg", "width=8").code == 2
     assert read == [f"epoch_{epoch}.pt" for epoch in (0, 8, 4)]
 
@@ -531,7 +529,7 @@ def test_a_second_call_evaluates_nothing(own_run, evaluate, evaluations):
 
 @pytest.mark.slow
 def test_a_second_call_does_not_load_torch(own_run, few, tmp_path):
-    script = "import sys; from dsi_cli.cli.app import run_safely; code = run_safely(sys.argv[1:]);"
+    script = "import sys; from dsi_cli.cli.app import main_with_exit_code; code = main_with_exit_code(sys.argv[1:]);"
     script += "print(code, [name for name in ('torch', 'torchvision', 'timm', 'transformers') if name in sys.modules])"
     arguments = ["analyze", own_run.folder, "-o", tmp_path / "out", "--test", few, "--draws", 0, *own_run.options]
     ended = [

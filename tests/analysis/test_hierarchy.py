@@ -72,13 +72,13 @@ def test_without_labels_the_reason_is_said(answered):
 
 
 def test_without_groups_there_is_severity_but_no_superclass():
-    one = class_labels.label(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
+    one = class_labels.resolve_labels(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
     assert one.groups == (None,) * 4
     assert one.superclasses().tolist() == [4, 5, 6, 7]
 
 
 def test_classes_of_a_group_have_one_superclass():
-    one = class_labels.label(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
+    one = class_labels.resolve_labels(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
     found = one.superclasses()
     assert found[0] == found[3] != found[1] == found[4]
     assert len(set(found)) == 4
@@ -105,8 +105,8 @@ def test_the_data_sets_own_superclasses_come_first(analysed):
 
 
 def test_lists_that_are_no_preset_have_groups():
-    assert class_labels.label(LabelList(ANIMALS, None, "the test")).own_superclasses is None
-    assert len(set(class_labels.label(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
+    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).own_superclasses is None
+    assert len(set(class_labels.resolve_labels(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
 
 
 TREE = "child,parent\ncat,pet\nfrog,pet\nhorse,big\nbee,big\ndog,wet\nwhale,wet\nlion,animal\npet,animal\nbig,animal\nwet,animal\n"
@@ -170,7 +170,7 @@ def test_many_small_superclasses_of_ones_own_are_all_there(tmp_path):
     names = tuple(f"c{number}" for number in range(120))
     lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
     (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
-    one = class_labels.label(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
+    one = class_labels.resolve_labels(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
     assert one.groups == tuple(f"s{number // 2}" for number in range(120))
 
 
@@ -228,7 +228,10 @@ def test_superclasses_of_the_list_are_groups_and_superclasses(answered, tmp_path
 def test_a_lists_superclass_tells_senses_apart():
     names = ("crane", "heron", "stork", "ostrich")
     for above, synset in ((None, "crane.n.05"), (("lifting devices", "bird", "bird", "bird"), "crane.n.04")):
-        assert class_labels.label(LabelList(names, None, "the test", superclasses=above)).resolutions[0].synset == synset
+        assert (
+            class_labels.resolve_labels(LabelList(names, None, "the test", superclasses=above)).resolutions[0].synset
+            == synset
+        )
 
 
 def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_path):
@@ -246,4 +249,4 @@ def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_p
 
 def test_a_preset_is_no_list_of_verbs():
     with pytest.raises(UsageError, match="the classes of the preset cifar10 are nouns: leave out --pos verb"):
-        class_labels.label(load_preset("cifar10"), of=load_wordnet("verb"))
+        class_labels.resolve_labels(load_preset("cifar10"), of=load_wordnet("verb"))

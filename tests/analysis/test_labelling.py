@@ -6,7 +6,7 @@ from helpers.outputs import ANIMALS
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import label, without_labels
+from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labels
 from dsi_cli.labels.label_list import LabelList
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -14,7 +14,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 
 def test_each_class_has_its_group_and_what_no_group_holds_has_none():
     names = ("cat", "truck", "blorb", "dog", "automobile", "frog")
-    rows = label(LabelList(names, None, "the test")).class_rows("run")
+    rows = resolve_labels(LabelList(names, None, "the test")).class_rows("run")
     assert [row["group"] for row in rows] == [
         "carnivore.n.01",
         "motor_vehicle.n.01",

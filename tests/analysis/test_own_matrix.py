@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.analysis.semantics import matrix_file, references, wordnet_matrix
-from dsi_cli.analysis.semantics.class_labels import label
+from dsi_cli.analysis.semantics.class_labels import resolve_labels
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 
@@ -25,7 +25,7 @@ def matrix():
 
 @pytest.fixture
 def labelling():
-    return label(LabelList(NAMES, None, "the test"))
+    return resolve_labels(LabelList(NAMES, None, "the test"))
 
 
 def frame(matrix, names=NAMES):
@@ -48,7 +48,7 @@ def test_each_form_gives_the_matrix(matrix, labelling, tmp_path, name):
     path = saved(matrix, tmp_path / name) if name != "M.CSV" else tmp_path / name
     if name == "M.CSV":
         frame(matrix).to_csv(path)
-    assert_allclose(matrix_file.read(path).of(labelling), matrix, rtol=1e-12)
+    assert_allclose(matrix_file.read_matrix(path).of(labelling), matrix, rtol=1e-12)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -57,16 +57,16 @@ def test_names_decide_the_order_and_more_names_do_no_harm(matrix, labelling, tmp
     moved = frame(matrix).iloc[order, order]
     path = tmp_path / f"m.{suffix}"
     moved.to_csv(path) if suffix == "csv" else moved.reset_index().to_parquet(path)
-    assert_allclose(matrix_file.read(path).of(labelling), matrix)
-    few = label(LabelList(("oak", "cat"), None, "the test"))
-    assert_allclose(matrix_file.read(path).of(few), matrix[np.ix_([2, 0], [2, 0])])
+    assert_allclose(matrix_file.read_matrix(path).of(labelling), matrix)
+    few = resolve_labels(LabelList(("oak", "cat"), None, "the test"))
+    assert_allclose(matrix_file.read_matrix(path).of(few), matrix[np.ix_([2, 0], [2, 0])])
 
 
 @pytest.mark.parametrize("name", [None, "class", "index"])
 def test_an_index_of_pandas_holds_the_names(matrix, labelling, tmp_path, name):
     table = frame(matrix).iloc[[4, 2, 0, 1, 3]].rename_axis(name)
     table.to_parquet(tmp_path / "m.parquet")
-    assert_allclose(matrix_file.read(tmp_path / "m.parquet").of(labelling), matrix)
+    assert_allclose(matrix_file.read_matrix(tmp_path / "m.parquet").of(labelling), matrix)
 
 
 @pytest.mark.parametrize("said", ["3", "{}", '{"index_columns": 7}', '{"index_columns": [{"kind": "range"}]}', "{"])
@@ -75,19 +75,19 @@ def test_what_a_file_says_for_pandas_may_be_anything(matrix, labelling, tmp_path
     pq.write_table(table.replace_schema_metadata({"pandas": said}), tmp_path / "m.parquet")
     if said == "{":
         with pytest.raises(UsageError, match="is no matrix of numbers"):
-            matrix_file.read(tmp_path / "m.parquet")
+            matrix_file.read_matrix(tmp_path / "m.parquet")
     else:
-        assert_allclose(matrix_file.read(tmp_path / "m.parquet").of(labelling), matrix)
+        assert_allclose(matrix_file.read_matrix(tmp_path / "m.parquet").of(labelling), matrix)
 
 
 def test_rows_in_another_order_than_columns_are_put_right(matrix, labelling, tmp_path):
     frame(matrix).iloc[[4, 2, 0, 1, 3]].to_csv(tmp_path / "m.csv")
-    assert_allclose(matrix_file.read(tmp_path / "m.csv").of(labelling), matrix)
+    assert_allclose(matrix_file.read_matrix(tmp_path / "m.csv").of(labelling), matrix)
 
 
 def test_synsets_and_ids_are_names_too(matrix, labelling, tmp_path):
     frame(matrix, ("cat.n.01", "n02084071", "oak", "car", "zebra crossing")).to_csv(tmp_path / "m.csv")
-    assert_allclose(matrix_file.read(tmp_path / "m.csv").of(labelling), matrix)
+    assert_allclose(matrix_file.read_matrix(tmp_path / "m.csv").of(labelling), matrix)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -95,13 +95,13 @@ def test_numbers_alone_are_in_the_classes_order(matrix, labelling, tmp_path, suf
     table = pd.DataFrame(matrix, columns=[f"c{k}" for k in range(5)])
     path = tmp_path / f"m.{suffix}"
     table.to_csv(path, header=False, index=False) if suffix == "csv" else table.to_parquet(path)
-    assert_allclose(matrix_file.read(path).of(labelling), matrix)
+    assert_allclose(matrix_file.read_matrix(path).of(labelling), matrix)
 
 
 def test_what_dsi_wordnet_wrote_is_read(labelling, tmp_path):
-    (opened,) = references.open_all(["wup"], None)
-    wordnet_matrix.write(wordnet_matrix.tables(labelling, None, opened), tmp_path / "m.parquet", opened)
-    found = matrix_file.read(tmp_path / "m.parquet").of(labelling)
+    (opened,) = references.open_references(["wup"], None)
+    wordnet_matrix.write(wordnet_matrix.reference_tables(labelling, None, opened), tmp_path / "m.parquet", opened)
+    found = matrix_file.read_matrix(tmp_path / "m.parquet").of(labelling)
     assert_array_equal(found.astype(np.float32), opened.of(labelling).csm.matrix)
 
 
@@ -110,13 +110,13 @@ def test_a_class_without_values_is_lacking(matrix, labelling, tmp_path, gap):
     table = frame(matrix).astype(object)
     table.iloc[2], table.iloc[:, 2] = gap, gap
     table.to_csv(tmp_path / "m.csv")
-    found = matrix_file.read(tmp_path / "m.csv").of(labelling)
+    found = matrix_file.read_matrix(tmp_path / "m.csv").of(labelling)
     assert_array_equal(np.isnan(np.diagonal(found)), [False, False, True, False, False])
 
 
 def test_a_diagonal_may_be_empty(matrix, labelling, tmp_path):
     np.fill_diagonal(matrix, np.nan)
-    found = matrix_file.read(saved(matrix, tmp_path / "m.npy")).of(labelling)
+    found = matrix_file.read_matrix(saved(matrix, tmp_path / "m.npy")).of(labelling)
     assert_array_equal(np.diagonal(found), np.nanmax(matrix))
 
 
@@ -137,12 +137,12 @@ def changed(matrix, **at):
 )
 def test_values_that_cannot_be_are_named(matrix, tmp_path, change, message):
     with pytest.raises(UsageError, match=message):
-        matrix_file.read(saved(changed(matrix, **change), tmp_path / "m.csv"))
+        matrix_file.read_matrix(saved(changed(matrix, **change), tmp_path / "m.csv"))
 
 
 def test_without_names_a_class_is_called_by_its_number(matrix, tmp_path):
     with pytest.raises(UsageError, match="not symmetric: class 1 and class 3 have"):
-        matrix_file.read(saved(changed(matrix, p13=9.0), tmp_path / "m.npy"))
+        matrix_file.read_matrix(saved(changed(matrix, p13=9.0), tmp_path / "m.npy"))
 
 
 @pytest.mark.parametrize(
@@ -160,32 +160,32 @@ def test_without_names_a_class_is_called_by_its_number(matrix, tmp_path):
 def test_a_file_that_is_no_matrix_is_refused(tmp_path, text, message):
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(UsageError, match=message):
-        matrix_file.read(tmp_path / "m.csv")
+        matrix_file.read_matrix(tmp_path / "m.csv")
 
 
 def test_a_wrong_size_is_said(matrix, tmp_path):
-    found = matrix_file.read(saved(matrix, tmp_path / "m.npy"))
+    found = matrix_file.read_matrix(saved(matrix, tmp_path / "m.npy"))
     with pytest.raises(UsageError, match=r"m.npy is 5 x 5, but there are 2 classes: give a row a class"):
-        found.of(label(LabelList(("cat", "dog"), None, "the test")))
+        found.of(resolve_labels(LabelList(("cat", "dog"), None, "the test")))
 
 
 def test_a_class_without_a_row_is_named(matrix, tmp_path):
-    found = matrix_file.read(saved(matrix, tmp_path / "m.csv"))
+    found = matrix_file.read_matrix(saved(matrix, tmp_path / "m.csv"))
     labels = LabelList(("cat", "frog", "bee", "ant", "fly"), None, "the test")
     with pytest.raises(UsageError, match=r"has no row for 'frog', 'bee', 'ant' and 1 more: expected the name"):
-        found.of(label(labels))
+        found.of(resolve_labels(labels))
 
 
 @pytest.mark.parametrize("name", ["m.csv", "m.parquet", "m.npy"])
 def test_a_file_that_is_missing_or_damaged_is_said(tmp_path, name):
     with pytest.raises(UsageError, match=r"the reference .*cannot be read"):
-        matrix_file.read(tmp_path / name)
+        matrix_file.read_matrix(tmp_path / name)
     (tmp_path / name).write_bytes(b"\xff\x00damaged")
     with pytest.raises(UsageError, match=r"the reference .* is no matrix of numbers"):
-        matrix_file.read(tmp_path / name)
+        matrix_file.read_matrix(tmp_path / name)
 
 
 def test_a_pickle_in_an_npy_is_not_run(tmp_path):
     np.save(tmp_path / "m.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(UsageError, match="is no matrix of numbers"):
-        matrix_file.read(tmp_path / "m.npy")
+        matrix_file.read_matrix(tmp_path / "m.npy")

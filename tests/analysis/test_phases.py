@@ -9,8 +9,8 @@ from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.tables.phases import rows
-from dsi_cli.store.results import Run
+from dsi_cli.analysis.tables.phases import phase_rows
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -69,7 +69,7 @@ def test_the_interval_of_the_agreement_needs_the_classes(analysed):
     """Without the classes the noise between epochs alone is left, and the interval is narrower."""
     curves = analysed.run.curves
     mine = curves[curves["run"] == "cifar100-cnn"].replace({np.nan: None}).to_dict("records")
-    (alone,) = [row for row in rows(mine) if (row["curve"], row.get("phase")) == (AGREEMENT, "t90")]
+    (alone,) = [row for row in phase_rows(mine) if (row["curve"], row.get("phase")) == (AGREEMENT, "t90")]
     t90 = of(analysed.run, "cifar100-cnn").loc["t90"]
     assert alone["last_epoch"] == pytest.approx(t90["last_epoch"])
     assert alone["high"] - alone["low"] < 0.8 * (t90["high"] - t90["low"])
@@ -86,15 +86,15 @@ def test_the_collapsed_run_has_no_phases(analysed):
 def test_rows_of_other_runs_are_kept_and_those_of_this_made_again(make_run, tmp_path):
     out = tmp_path / "out"
     analyze([make_run("one", 9)], out, Options())
-    first = Run(out).phases
+    first = Results(out).phases
     analyze([make_run("two", 3)], out, Options())
-    both = Run(out).phases
+    both = Results(out).phases
     pd.testing.assert_frame_equal(both[both["run"] == "one"].reset_index(drop=True), first)
-    assert set(of(Run(out), "two")["reason"]) == {"3 epochs have a value; at least 5 are needed"}
+    assert set(of(Results(out), "two")["reason"]) == {"3 epochs have a value; at least 5 are needed"}
     for epoch, weight in enumerate(heads(9, seed=1)[3:], 3):
         save_head(tmp_path / "two" / f"epoch_{epoch}.pt", weight, epoch=epoch)
     analyze([tmp_path / "two"], out, Options())
-    assert not of(Run(out), "two")["reason"].str.startswith("3 epochs").any()
+    assert not of(Results(out), "two")["reason"].str.startswith("3 epochs").any()
 
 
 def test_a_second_call_that_makes_one_epoch_more_keeps_the_intervals(make_run, tmp_path):
@@ -106,12 +106,12 @@ def test_a_second_call_that_makes_one_epoch_more_keeps_the_intervals(make_run, t
     (tmp_path / "late" / "epoch_7.pt").rename(run / "epoch_7.pt")
     analyze([run], tmp_path / "out", Options())
     analyze([run], tmp_path / "whole", Options())
-    pd.testing.assert_frame_equal(Run(tmp_path / "out").phases, Run(tmp_path / "whole").phases)
+    pd.testing.assert_frame_equal(Results(tmp_path / "out").phases, Results(tmp_path / "whole").phases)
 
 
 def test_without_labels_the_reason_is_the_alignments_own(make_run, tmp_path):
     analyze([make_run(epochs=2, labels=None)], tmp_path / "out", Options())
-    run = Run(tmp_path / "out")
+    run = Results(tmp_path / "out")
     reasons = set(run.curves.query("metric == 'sai'")["reason"]) or {"the run has no such curve"}
     assert set(of(run, "run")["reason"]) <= reasons
     assert set(of(run, "run", WSI)["reason"]) == {"2 epochs have a value; at least 5 are needed"}
@@ -120,27 +120,27 @@ def test_without_labels_the_reason_is_the_alignments_own(make_run, tmp_path):
 def test_of_several_saves_the_last_counts():
     early = [row | {"excess": 9.0, "step": 5} for row in points()]
     last = [row | {"step": 10} for row in points()]
-    assert rows([*last, *early, *wsi()]) == rows([*points(), *wsi()])
-    assert [name for name, _ in found(rows([*early, *last, *wsi()]))][:3] == ["surge", "refinement", "stabilisation"]
+    assert phase_rows([*last, *early, *wsi()]) == phase_rows([*points(), *wsi()])
+    assert [name for name, _ in found(phase_rows([*early, *last, *wsi()]))][:3] == ["surge", "refinement", "stabilisation"]
 
 
 def test_pearson_counts_before_other_measures_and_the_main_reference_before_others():
     others = [*points(-RISE, variant="cosine"), *points(-RISE, reference="mine")]
-    assert rows([*others, *points(), *wsi()]) == rows([*points(), *wsi()])
-    assert found(rows([*points(variant="spearman"), *wsi()]), "excess of spearman ncsm,scsm")
+    assert phase_rows([*others, *points(), *wsi()]) == phase_rows([*points(), *wsi()])
+    assert found(phase_rows([*points(variant="spearman"), *wsi()]), "excess of spearman ncsm,scsm")
 
 
 def test_without_a_classifier_templates_take_its_place():
     of_train = {"of": "tncsm", "split": "train"}
-    table = rows([*points(of="tncsm-train,scsm"), *wsi(**of_train)])
+    table = phase_rows([*points(of="tncsm-train,scsm"), *wsi(**of_train)])
     assert list(dict.fromkeys(row["curve"] for row in table)) == ["agreement tncsm-train,scsm", WSI]
     assert found(table, "agreement tncsm-train,scsm") == found(table, WSI)
-    both = rows([*points(-RISE, of="tncsm-test,scsm"), *wsi(-RISE, of="tncsm", split="test"), *points(), *wsi()])
+    both = phase_rows([*points(-RISE, of="tncsm-test,scsm"), *wsi(-RISE, of="tncsm", split="test"), *points(), *wsi()])
     assert found(both) == found(table, WSI), "the classifier's own comes first"
 
 
 def test_a_rise_within_three_deviations_of_chance_is_none():
-    table = rows([*points(null_std=0.2), *wsi(), *widm(null_std=0.2)])
+    table = phase_rows([*points(null_std=0.2), *wsi(), *widm(null_std=0.2)])
     reasons = {row["curve"]: row["reason"] for row in table}
     assert "which is within chance (up to 0.6)" in reasons[AGREEMENT]
     assert "which is within chance (up to 0.6)" in reasons[WIDM]
@@ -148,6 +148,6 @@ def test_a_rise_within_three_deviations_of_chance_is_none():
 
 
 def test_widm_rises_from_its_chance_level():
-    (t50,) = [row for row in rows([*points(), *wsi(), *widm()]) if (row["curve"], row.get("phase")) == (WIDM, "t50")]
-    (same,) = [row for row in rows([*points(), *wsi()]) if (row["curve"], row.get("phase")) == (AGREEMENT, "t50")]
+    (t50,) = [row for row in phase_rows([*points(), *wsi(), *widm()]) if (row["curve"], row.get("phase")) == (WIDM, "t50")]
+    (same,) = [row for row in phase_rows([*points(), *wsi()]) if (row["curve"], row.get("phase")) == (AGREEMENT, "t50")]
     assert t50["last_epoch"] == pytest.approx(same["last_epoch"])

@@ -18,7 +18,7 @@ from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
 
 def written(one, tmp_path, neighbors=None):
-    wordnet_matrix.write(wordnet_matrix.tables(one, neighbors), tmp_path / "x.parquet")
+    wordnet_matrix.write(wordnet_matrix.reference_tables(one, neighbors), tmp_path / "x.parquet")
     return pd.read_parquet(tmp_path / "x.parquet")
 
 
@@ -35,7 +35,7 @@ def written(one, tmp_path, neighbors=None):
 )
 def test_blocks_of_rows_make_the_whole_matrix(labels, block, tmp_path, monkeypatch):
     monkeypatch.setattr(wordnet_matrix, "BLOCK", block)
-    one = wordnet_matrix.of(labels)
+    one = wordnet_matrix.resolve_label_list(labels)
     found = written(one, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
     assert found["name"].to_list() == list(one.labels.names)
@@ -47,7 +47,7 @@ def test_blocks_of_rows_make_the_whole_matrix(labels, block, tmp_path, monkeypat
 
 
 def test_the_nearest_are_those_of_the_matrix(tmp_path):
-    one = wordnet_matrix.of("oxford-pets")
+    one = wordnet_matrix.resolve_label_list("oxford-pets")
     found = written(one, tmp_path, 3)
     assert list(found.columns) == [column.name for column in REFERENCE_NEIGHBORS.columns]
     matrix = one.similarity()
@@ -65,10 +65,10 @@ def test_the_nearest_are_those_of_the_matrix(tmp_path):
 
 
 def test_long_lists_have_their_nearest_unless_the_whole_matrix_is_asked_for(monkeypatch):
-    one = wordnet_matrix.of("cifar10")
+    one = wordnet_matrix.resolve_label_list("cifar10")
     assert wordnet_matrix.neighbors_of(one, None, whole=False) is None
     assert wordnet_matrix.neighbors_of(one, 4, whole=False) == 4
-    monkeypatch.setattr(wordnet_matrix, "LARGEST_WHOLE", 9)
+    monkeypatch.setattr(wordnet_matrix, "MAX_DENSE_CLASSES", 9)
     assert wordnet_matrix.neighbors_of(one, None, whole=False) == wordnet_matrix.NEIGHBORS
     assert wordnet_matrix.neighbors_of(one, None, whole=True) is None
     with pytest.raises(
@@ -80,13 +80,15 @@ def test_long_lists_have_their_nearest_unless_the_whole_matrix_is_asked_for(monk
 @pytest.mark.parametrize("neighbors", [None, 2])
 def test_a_list_that_wordnet_does_not_know_has_no_reference(neighbors):
     with pytest.raises(NothingToAnalyseError, match=r"^none of 2 labels is known to WordNet: 'qzx' is no noun"):
-        wordnet_matrix.tables(wordnet_matrix.of(["qzx", "qzy"]), neighbors)
+        wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list(["qzx", "qzy"]), neighbors)
 
 
 def test_a_place_that_may_not_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="could not be written"):
-        wordnet_matrix.write(wordnet_matrix.tables(wordnet_matrix.of("cifar10")), tmp_path / "file" / "x.parquet")
+        wordnet_matrix.write(
+            wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list("cifar10")), tmp_path / "file" / "x.parquet"
+        )
 
 
 @pytest.mark.slow

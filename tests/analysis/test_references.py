@@ -15,14 +15,14 @@ from dsi_cli import wordnet_csm
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import references
-from dsi_cli.analysis.semantics.class_labels import label, without_labels
+from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labels
 from dsi_cli.analysis.semantics.hierarchy import open_tree
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.metrics.partial_mantel import partial
+from dsi_cli.metrics.partial_mantel import partial_mantel
 from dsi_cli.queries import curve_panels, epoch_summary
 from dsi_cli.store import layout
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.wordnet.database.taxonomy import ancestors, load
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN
@@ -36,7 +36,7 @@ TREE = (
 
 
 def named(*words):
-    return label(LabelList(words or ANIMALS, None, "the test"))
+    return resolve_labels(LabelList(words or ANIMALS, None, "the test"))
 
 
 def quick(*asked, taxonomy=None):
@@ -72,17 +72,17 @@ def counts(tmp_path):
 
 def test_what_can_be_asked_for_and_its_names(human, tree, counts):
     asked = ["path", "wup", "lch", f"res:{counts}", f"jcn:{counts}", str(human[0])]
-    assert [one.name for one in references.open_all(asked, None)] == [
+    assert [one.name for one in references.open_references(asked, None)] == [
         "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
     ]  # fmt: skip
-    names = [one.name for one in references.open_all(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
+    names = [one.name for one in references.open_references(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
     assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
 
 
 @pytest.mark.parametrize("asked", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
 def test_what_is_no_reference_is_refused(asked):
     with pytest.raises(UsageError, match=r"no reference '.*': expected path, wup, lch, res:FILE, .*npy"):
-        references.open_all([asked], None)
+        references.open_references([asked], None)
 
 
 def test_two_references_of_one_name_are_refused(human, tmp_path):
@@ -90,7 +90,7 @@ def test_two_references_of_one_name_are_refused(human, tmp_path):
     other = tmp_path / "other" / "human-views.npy"
     np.save(other, human[1])
     with pytest.raises(UsageError, match="two references are called human-views: rename a file"):
-        references.open_all([str(human[0]), str(other)], None)
+        references.open_references([str(human[0]), str(other)], None)
 
 
 def test_no_reference_at_all_is_refused():
@@ -100,7 +100,7 @@ def test_no_reference_at_all_is_refused():
 
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
 def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
-    (opened,) = references.open_all([kind], None)
+    (opened,) = references.open_references([kind], None)
     found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
@@ -111,7 +111,7 @@ def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
 
 
 def test_classes_that_were_never_counted_are_lacking(counts):
-    (opened,) = references.open_all([f"res:{counts}"], None)
+    (opened,) = references.open_references([f"res:{counts}"], None)
     found = opened.of(named("dog", "cat", "rock", "car"))
     assert_array_equal(np.isnan(np.diagonal(found.csm.matrix)), [False, False, True, False])
     assert found.missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
@@ -120,7 +120,7 @@ def test_classes_that_were_never_counted_are_lacking(counts):
 
 def test_infinities_become_the_largest_value(counts):
     """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
-    (opened,) = references.open_all([f"jcn:{counts}"], None)
+    (opened,) = references.open_references([f"jcn:{counts}"], None)
     found = opened.of(named("dog", "cat", "dog.n.01", "car")).csm.matrix
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
@@ -128,11 +128,11 @@ def test_infinities_become_the_largest_value(counts):
 
 def test_bounded_leaves_what_is_finite_alone():
     matrix = np.array([[UNKNOWN, 0.2, np.nan], [0.2, np.nan, np.nan], [np.nan, np.nan, np.nan]])
-    assert_array_equal(references.bounded(matrix), [[0.2, 0.2, np.nan], [0.2, 0.2, np.nan], [np.nan] * 3])
+    assert_array_equal(references.clip_to_range(matrix), [[0.2, 0.2, np.nan], [0.2, 0.2, np.nan], [np.nan] * 3])
 
 
 def test_without_labels_every_reference_says_so(human):
-    for opened in references.open_all(["wup", str(human[0])], None):
+    for opened in references.open_references(["wup", str(human[0])], None):
         found = opened.of(without_labels(8))
         assert found.missing == "no labels: give them with --labels FILE or PRESET"
         assert np.isnan(found.csm.matrix).all()
@@ -142,21 +142,21 @@ def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):
     out, (path, values) = tmp_path / "out", human
     summary = analyze([make_run()], out, quick("wup", "path", str(path)))
     names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
-    assert summary.runs[0].references == Run(out).references() == names
+    assert summary.runs[0].references == Results(out).references() == names
     curves = tables(out)["curves"]
     semantic = curves.query("of == 'ncsm,scsm' and variant != 'partial_pearson'")
     assert set(semantic["reference"]) == set(names)
     for _, rows in semantic.groupby(["reference", "epoch"]):
         assert sorted(rows["variant"]) == sorted(Options().measures)
     for name, matrix in zip(names, (wordnet_csm(ANIMALS, "wup"), wordnet_csm(ANIMALS), values), strict=True):
-        stored_reference = Run(out).csm("scsm", reference=name).to_numpy()
+        stored_reference = Results(out).csm("scsm", reference=name).to_numpy()
         assert_allclose(stored_reference, np.asarray(matrix), rtol=1e-6)
         (row,) = curve(curves, "run", of="ncsm,scsm", reference=name, variant="pearson").query("epoch == 2").itertuples()
         off = ~np.eye(8, dtype=bool)
         expected = np.corrcoef(stored(out, "run", "ncsm", 2)[off], stored_reference[off])[0, 1]
         assert row.value == pytest.approx(expected, rel=1e-6)
-    assert_array_equal(Run(out).csm("scsm"), Run(out).csm("scsm", reference=names[0]))
-    assert set(Run(out).alignment_by_class["reference"]) == set(names)
+    assert_array_equal(Results(out).csm("scsm"), Results(out).csm("scsm", reference=names[0]))
+    assert set(Results(out).alignment_by_class["reference"]) == set(names)
 
 
 def test_partial_correlations_are_those_of_the_stored_matrices(make_run, human, tmp_path):
@@ -166,8 +166,8 @@ def test_partial_correlations_are_those_of_the_stored_matrices(make_run, human, 
     assert set(rows["reference"]) == {"wordnet3.0-path|human-views", "human-views|wordnet3.0-path"}
     assert len(rows) == 8
     for row in rows.itertuples():
-        first, given = (Run(out).csm("scsm", reference=name).to_numpy() for name in row.reference.split("|"))
-        expected = partial(stored(out, "run", "ncsm", row.epoch), first, given, draws=0)
+        first, given = (Results(out).csm("scsm", reference=name).to_numpy() for name in row.reference.split("|"))
+        expected = partial_mantel(stored(out, "run", "ncsm", row.epoch), first, given, draws=0)
         assert (row.value, row.z) == (pytest.approx(expected.value), pytest.approx(expected.z))
         assert (row.metric, row.of, row.null_mean, row.classes_used) == ("sai", "ncsm,scsm", 0.0, 8)
 
@@ -181,19 +181,19 @@ def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, hu
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick(str(path), "path"))
     main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
-    assert [line.value for line in epoch_summary.lines(out, "run")] == main["value"].tolist()
-    (panel,) = (panel for panel in curve_panels.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    assert [line.value for line in epoch_summary.epoch_summaries(out, "run")] == main["value"].tolist()
+    (panel,) = (panel for panel in curve_panels.panels(Results(out), measure="cosine") if panel.kind.name == "sai")
     assert [one.label for one in panel.series] == ["SAI(NCSM, SCSM), human-views", "SAI(NCSM, SCSM)"]
     analyze([tmp_path / "run"], out, quick("wup", str(path)))
-    (panel,) = (panel for panel in curve_panels.panels(Run(out), measure="cosine") if panel.kind.name == "sai")
+    (panel,) = (panel for panel in curve_panels.panels(Results(out), measure="cosine") if panel.kind.name == "sai")
     assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
 
 
 def test_a_taxonomy_of_ones_own_takes_wordnets_place(make_run, tree, tmp_path):
     out = tmp_path / "out"
     analyze([make_run()], out, quick(taxonomy=tree))
-    assert Run(out).references() == ["zoo-path"]
-    matrix = Run(out).csm("scsm")
+    assert Results(out).references() == ["zoo-path"]
+    matrix = Results(out).csm("scsm")
     assert matrix.loc["cat", "dog"] == pytest.approx(1 / 3)
     assert matrix.loc["cat", "whale"] == pytest.approx(1 / 5)
     assert matrix.loc[["bird", "bee"]].isna().all(axis=None)
@@ -243,14 +243,16 @@ def test_references_of_another_run_stay(make_run, tmp_path):
     first, second, out = make_run("a"), make_run("b", seed=1), tmp_path / "out"
     analyze([first], out, quick("wup"))
     analyze([second], out, quick("lch"))
-    assert (Run(out).references("a"), Run(out).references("b")) == (["wordnet3.0-wup"], ["wordnet3.0-lch"])
-    assert Run(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(wordnet_csm(ANIMALS, "wup").loc["cat", "dog"])
+    assert (Results(out).references("a"), Results(out).references("b")) == (["wordnet3.0-wup"], ["wordnet3.0-lch"])
+    assert Results(out).csm("scsm", run="a").loc["cat", "dog"] == pytest.approx(
+        wordnet_csm(ANIMALS, "wup").loc["cat", "dog"]
+    )
 
 
 def test_an_unknown_reference_is_named(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", quick())
     with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected wordnet3.0-path"):
-        Run(tmp_path / "out").csm("scsm", reference="wup")
+        Results(tmp_path / "out").csm("scsm", reference="wup")
 
 
 def test_an_output_that_knew_one_reference_names_it():
@@ -308,9 +310,9 @@ def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
     run = make_run()
     analyze([run], out, quick(str(human[0]), "path"))
     analyze([run], tmp_path / "alone", quick(str(human[0])))
-    rows = Run(out).curves_of("run")
+    rows = Results(out).curves_of("run")
     assert set(rows.loc[rows["of"] == "ncsm,scsm", "reference"]) == {"human-views"}
-    assert len(rows) == len(Run(tmp_path / "alone").curves)
+    assert len(rows) == len(Results(tmp_path / "alone").curves)
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
 
 

@@ -25,48 +25,48 @@ def summary(make_run, tmp_path):
 
 def test_it_is_written_anew_only_if_the_tables_changed(summary, tmp_path):
     out, told = tmp_path / "out", []
-    path = report_file.write(out, progress=lambda *event: told.append(event))
+    path = report_file.write_report(out, progress=lambda *event: told.append(event))
     assert path == out / "report.html"
     assert told[-1] == (report_file.STAGE, 2, 2)
     first = path.stat()
-    report_file.write(out)
+    report_file.write_report(out)
     assert path.stat().st_mtime_ns == first.st_mtime_ns
     assert path.stat().st_ino == first.st_ino
     save_head(tmp_path / "run" / "epoch_4.pt", heads(5)[4], epoch=4)
     analyze([tmp_path / "run"], out, Options(draws=0))
-    report_file.write(out)
+    report_file.write_report(out)
     assert path.stat().st_ino != first.st_ino
     assert "5 checkpoints, 5 epochs from 0 to 4" in path.read_text(encoding="utf-8")
 
 
 def test_another_version_of_dsi_writes_it_anew(summary, tmp_path, monkeypatch):
-    path = report_file.write(tmp_path / "out")
+    path = report_file.write_report(tmp_path / "out")
     before = path.stat().st_ino
     monkeypatch.setattr(report_file, "__version__", "99")
-    assert report_file.write(tmp_path / "out").stat().st_ino != before
+    assert report_file.write_report(tmp_path / "out").stat().st_ino != before
 
 
 def test_nothing_but_the_report_is_left(summary, tmp_path):
     before = {path.name for path in (tmp_path / "out").iterdir()}
-    report_file.write(tmp_path / "out")
+    report_file.write_report(tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == before | {"report.html"}
 
 
 def test_elsewhere(summary, tmp_path):
-    path = report_file.write(tmp_path / "out", tmp_path / "new" / "page.html")
+    path = report_file.write_report(tmp_path / "out", tmp_path / "new" / "page.html")
     assert [one.name for one in path.parent.iterdir()] == ["page.html"]
     assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_what_is_no_output_has_no_report(tmp_path):
     with pytest.raises(UsageError, match=r"no output folder .*: run `dsi analyze CHECKPOINTS"):
-        report_file.write(tmp_path / "none")
+        report_file.write_report(tmp_path / "none")
 
 
 def test_a_report_that_cannot_be_written_leaves_the_tables(summary, tmp_path):
     (tmp_path / "out" / "report.html").mkdir()
     before = tables(tmp_path / "out")
-    report_file.add(summary)
+    report_file.add_report(summary)
     assert summary.report is None
     assert summary.report_problem is not None
     assert "report.html could not be written" in summary.report_problem
@@ -77,7 +77,7 @@ def test_a_report_that_cannot_be_written_leaves_the_tables(summary, tmp_path):
 
 def test_a_damaged_matrix_is_told(summary, tmp_path):
     (tmp_path / "out" / "csms" / "run" / "ncsm" / "1.parquet").write_bytes(b"damaged")
-    report_file.add(summary)
+    report_file.add_report(summary)
     assert "1.parquet cannot be read" in summary.report_problem
 
 
@@ -86,7 +86,7 @@ def test_predictions_that_name_a_pipe_hold_nothing_up(summary, tmp_path):
     paths = [str(tmp_path / "pipe"), f"{tmp_path}/pipe#1", f"{tmp_path}/pipe/x.png", "/dev/zero", "a\0b"]
     write_predictions(tmp_path / "out", [0, 1, 2, 3, 4], [1, 2, 3, 4, 5], path=paths, epoch=3)
     write_counts(tmp_path / "out", np.eye(8, k=1, dtype=int), epoch=3)
-    page = report_file.write(tmp_path / "out").read_text(encoding="utf-8")
+    page = report_file.write_report(tmp_path / "out").read_text(encoding="utf-8")
     assert '"sample":4' in page
     assert "data:image" not in page
 
@@ -109,8 +109,8 @@ def test_while_training_writes_it_takes_a_tenth_of_the_time(summary, monkeypatch
         written.append(now[0])
         now[0] += 10.0
 
-    monkeypatch.setattr(report_file, "add", add)
-    paced = report_file.Paced(lambda: now[0])
+    monkeypatch.setattr(report_file, "add_report", add)
+    paced = report_file.ThrottledReport(lambda: now[0])
     for now[0] in (0.0, 20.0, 99.0, 100.0, 150.0, 201.0):
         paced.add(summary)
     assert written == [0.0, 100.0, 201.0]

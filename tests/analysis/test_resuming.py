@@ -24,11 +24,11 @@ import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.analysis.options import Options
-from dsi_cli.checkpoints.io.source import Source
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.errors import UsageError
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -40,14 +40,14 @@ LONG = 40
 def opened_files(monkeypatch):
     """Yield the list of checkpoints that are opened meanwhile."""
     opened = []
-    real = Source.__init__
+    real = RandomAccessFile.__init__
 
     def counted(self, path):
         opened.append(path.name)
         real(self, path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Source, "__init__", counted)
+        patch.setattr(RandomAccessFile, "__init__", counted)
         yield opened
 
 
@@ -61,7 +61,7 @@ def again(run, out, monkeypatch, options=QUICK):
 
 def assert_matrices_are(out, run, weights):
     """Assert that a run's stored matrices are those of these weights, by epoch."""
-    frames = Run(out)
+    frames = Results(out)
     assert frames.epochs(run) == sorted(weights)
     for epoch, weight in weights.items():
         assert_array_equal(frames.csm(epoch=epoch, run=run), weight_similarity(weight.numpy()))
@@ -147,7 +147,7 @@ def test_a_deleted_checkpoint_outlives_narrower_epochs(make_run, tmp_path):
     analyze([run], out, QUICK)
     (run / "epoch_3.pt").unlink()
     analyze([run], out, Options(draws=0, epochs="0:1"))
-    assert Run(out).epochs("run") == [0, 1]
+    assert Results(out).epochs("run") == [0, 1]
     (told,) = analyze([run], out, QUICK).runs
     assert (told.gone, told.statuses) == (1, {"ok": 4})
     assert_matrices_are(out, "run", dict(enumerate(heads(4))))
@@ -203,7 +203,7 @@ def test_other_labels_change_the_alignment_alone(make_run, tmp_path, monkeypatch
         Options(draws=0, permutations=50),
         Options(draws=0, quantiles=(0.9, 0.95)),
         Options(draws=0, centred=True),
-        Options(draws=0, choice=Choice(head="fc.weight")),
+        Options(draws=0, choice=HeadOptions(head="fc.weight")),
     ],
 )
 def test_other_options_and_back(options, make_run, tmp_path):
@@ -235,7 +235,7 @@ def test_the_choice_of_a_head_in_one_run_says_nothing_of_another(make_run, tmp_p
     save_head(one / "epoch_4.pt", heads(1, seed=2)[0], epoch=4)
     state = {"state_dict": {"head.weight": heads(1, seed=3)[0], "head.bias": torch.zeros(8)}, "epoch": 5}
     torch.save(state, one / "epoch_5.pt")
-    (told,) = analyze([one], out, Options(draws=0, choice=Choice(head="fc.weight"))).runs
+    (told,) = analyze([one], out, Options(draws=0, choice=HeadOptions(head="fc.weight"))).runs
     assert told.statuses == {"ok": 5, "failed": 1}
     analyze([two], out, QUICK)
     # The head of another name is of another network, so it is a run of its own.
@@ -310,7 +310,7 @@ def test_saves_within_an_epoch_are_all_kept(make_run, tmp_path, monkeypatch):
     assert set(stored()) == {"0.parquet", "1-20.parquet", "1.parquet"}
     assert_array_equal(stored()["1-20.parquet"], weight_similarity(weights[1].numpy()))
     assert_array_equal(stored()["1.parquet"], weight_similarity(weights[2].numpy()))
-    assert_array_equal(Run(out).csm(epoch=1, step=20), stored()["1-20.parquet"])
+    assert_array_equal(Results(out).csm(epoch=1, step=20), stored()["1-20.parquet"])
     curves = tables(out)["curves"].query("metric == 'wsi' and variant == 'max'")
     assert list(zip(curves["epoch"], curves["step"], strict=True)) == [(0, 10), (1, 20), (1, 30)]
 
@@ -425,10 +425,10 @@ def test_files_that_were_touched_cost_no_time_that_grows_with_their_square(make_
     for path in run.glob("*.pt"):
         os.utime(path, (1, 1))
     asked = []
-    canonical = run_state.output.canonical
-    monkeypatch.setattr(run_state.output, "canonical", lambda value: asked.append(value) or canonical(value))
+    canonical = run_state.layout.canonical_json
+    monkeypatch.setattr(run_state.layout, "canonical_json", lambda value: asked.append(value) or canonical(value))
     analyze([run], out, QUICK)
     assert len(asked) <= 12 * 40
-    matrices = [Run(out).csm(epoch=epoch) for epoch in Run(out).epochs("run")]
+    matrices = [Results(out).csm(epoch=epoch) for epoch in Results(out).epochs("run")]
     assert len(matrices) == 40
     assert contents(out / "csms").keys() == before.keys()

@@ -18,10 +18,10 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -112,7 +112,7 @@ def test_a_second_call_changes_nothing_and_opens_no_checkpoint(way, make_run, tm
     assert first.answered == 4
     assert_answers_are(out, dict(enumerate(drawn(4))))
     before, files = contents(out), stamps(out)
-    monkeypatch.setattr(Source, "__init__", None)
+    monkeypatch.setattr(RandomAccessFile, "__init__", None)
     (told,) = analyze([run], out, options).runs
     assert (told.answered, told.reused, told.read) == (0, 4, 0)
     assert contents(out) == before
@@ -253,7 +253,7 @@ def test_without_predictions_a_new_checkpoint_has_none(make_run, tmp_path):
     analyze([run], out, written(tmp_path / "answers.npz", predictions))
     (tmp_path / "later.pt").rename(run / "epoch_4.pt")
     analyze([run], out, QUICK)
-    assert Run(out).epochs("run") == [0, 1, 2, 3, 4]
+    assert Results(out).epochs("run") == [0, 1, 2, 3, 4]
     assert_answers_are(out, dict(enumerate(predictions)))
 
 
@@ -286,7 +286,7 @@ def test_a_checkpoint_replaced_when_no_predictions_are_given_has_none(make_run, 
     save_head(run / "epoch_2.pt", heads(1, seed=5)[0], epoch=2, beside="so its size is another")
     analyze([run], out, QUICK)
     assert_answers_are(out, {epoch: predictions[epoch] for epoch in (0, 1, 3)})
-    assert Run(out).epochs("run") == [0, 1, 2, 3]
+    assert Results(out).epochs("run") == [0, 1, 2, 3]
 
 
 # Other predictions
@@ -565,7 +565,8 @@ def test_answers_move_back_when_checkpoints_before_them_are_renamed(make_run, tm
     found = {epoch: stored_counts(out, "run", epoch).tolist() for epoch in (1, 2)}
     assert found == {1: counted(predictions[1]).tolist(), 2: counted(predictions[2]).tolist()}
     assert (
-        Run(out).curves.query("metric == 'accuracy' and epoch == 1")["value"].item() == (predictions[1] == TARGETS).mean()
+        Results(out).curves.query("metric == 'accuracy' and epoch == 1")["value"].item()
+        == (predictions[1] == TARGETS).mean()
     )
 
 
@@ -647,13 +648,13 @@ def test_names_of_runs_that_are_no_folder_names(name, make_run, tmp_path):
     lay_beside(one, drawn(4))
     lay_beside(two, drawn(4, seed=1))
     analyze([tmp_path / "x", tmp_path / "y"], out, QUICK)
-    names = Run(out).names
+    names = Results(out).names
     assert len(names) == 2
     assert all(one.endswith(name.rpartition("/")[2]) for one in names)
     for at, run in enumerate(names):
         for epoch in range(4):
-            assert_array_equal(Run(out).confusion(epoch, run=run), counted(drawn(4, seed=at)[epoch]))
-            assert_array_equal(Run(out).predictions(epoch, run=run)["prediction"], drawn(4, seed=at)[epoch])
+            assert_array_equal(Results(out).confusion(epoch, run=run), counted(drawn(4, seed=at)[epoch]))
+            assert_array_equal(Results(out).predictions(epoch, run=run)["prediction"], drawn(4, seed=at)[epoch])
     for table in ("confusions", "predictions", "csms"):
         assert set(pd.read_parquet(out / table)["run"]) == set(names)
     before = contents(out)
@@ -669,7 +670,7 @@ def test_a_run_inside_the_folder_of_another(inner, make_run, tmp_path):
     lay_beside(nested, drawn(4, seed=1))
     analyze([outer], out, QUICK)
     before = contents(out)
-    assert len(Run(out).names) == 2
+    assert len(Results(out).names) == 2
     summary = analyze([outer], out, QUICK)
     assert [run.answered for run in summary.runs] == [0, 0]
     assert contents(out) == before

@@ -415,7 +415,7 @@ def test_named_counts_give_the_same_curves(truth, beside, tmp_path):
     np.savez(tmp_path / "counts.npz", confusions=counts if truth == "rows" else counts.transpose(0, 2, 1))
     evaluation = dsi_cli.Evaluation(predictions=str(tmp_path / "counts.npz"), truth=truth)
     found = dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=evaluation)
-    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_run(beside / "out").curves)
+    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_results(beside / "out").curves)
     lacking = set(contents(beside / "out")) - set(contents(tmp_path / "out"))
     assert lacking == {f"predictions/run/test/{epoch}.parquet" for epoch in (3, 4, 5)}
 
@@ -428,7 +428,7 @@ def test_predictions_of_the_train_split(beside, four_runs, tmp_path):
         split: rows.set_index("epoch")["value"]
         for split, rows in found.curves.query("metric == 'accuracy'").groupby("split")
     }
-    right = dsi_cli.open_run(beside / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
+    right = dsi_cli.open_results(beside / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
     assert_array_equal(by_split["train"], right)
     assert set(found.curves.query("metric == 'sai'")["of"]) >= {"ncsm,ccsm-train", "ccsm-train,scsm"}
     assert_array_equal(found.confusion(4, "train"), stored_counts(beside / "out", "run", 4))

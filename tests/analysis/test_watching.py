@@ -13,10 +13,10 @@ from helpers.outputs import assert_same_output, heads, save_head, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Evaluation, Options
-from dsi_cli.analysis.watch import IDLE, REACHED, Ended, Updated, Waiting, check, watch
+from dsi_cli.analysis.watch import IDLE, REACHED, EndedEvent, UpdatedEvent, WaitingEvent, check, watch
 from dsi_cli.errors import BusyError, NothingToAnalyseError, OutputError, UsageError
 from dsi_cli.store import lock
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -52,7 +52,7 @@ def watched(tmp_path):
         clock = {"clock": lambda: 10.0 * next(now)} if "idle" in options else {}
         try:
             for event in watch(paths, tmp_path / "out", analysed, sleep=sleep, **clock, **options):
-                events.append(event._replace(summary=None) if isinstance(event, Updated) else event)  # noqa: PERF401
+                events.append(event._replace(summary=None) if isinstance(event, UpdatedEvent) else event)  # noqa: PERF401
         except KeyboardInterrupt:
             pass
         return events
@@ -61,7 +61,7 @@ def watched(tmp_path):
 
 
 def updated(*new):
-    return Updated(None, list(new))
+    return UpdatedEvent(None, list(new))
 
 
 def saves(run, epoch, name=None):
@@ -95,7 +95,7 @@ def test_a_checkpoint_in_two_halves_with_a_pause_between(make_run, watched):
     first, second = in_pieces(run / "epoch_0.pt")
     events = watched([run], first, nothing, nothing, nothing, second, nothing)
     (none, pending, new) = events
-    assert none == Waiting(f"no checkpoint yet under {run}")
+    assert none == WaitingEvent(f"no checkpoint yet under {run}")
     assert pending.reason.startswith("no checkpoint can be used: epoch_0.pt: ")
     assert new == updated(("run", 0))
     assert len(watched.analysed) == 2
@@ -113,8 +113,8 @@ def test_training_that_has_not_begun(watched, tmp_path):
     run = tmp_path / "runs" / "run"
     moments = (nothing, lambda: run.mkdir(parents=True), nothing, saves(run, 0), nothing)
     assert watched([run], *moments) == [
-        Waiting(f"no such file or folder: {run}"),
-        Waiting(f"no checkpoint yet under {run}"),
+        WaitingEvent(f"no such file or folder: {run}"),
+        WaitingEvent(f"no checkpoint yet under {run}"),
         updated(("run", 0)),
     ]
 
@@ -122,7 +122,7 @@ def test_training_that_has_not_begun(watched, tmp_path):
 def test_a_pattern_that_nothing_fits_yet(watched, tmp_path):
     run = tmp_path / "run"
     assert watched([f"{run}/*.pt"], saves(run, 0), nothing) == [
-        Waiting(f"no file or folder fits the pattern {run}/*.pt"),
+        WaitingEvent(f"no file or folder fits the pattern {run}/*.pt"),
         updated(("run", 0)),
     ]
 
@@ -155,7 +155,7 @@ def test_what_the_trainer_deletes_is_kept(make_run, watched, tmp_path):
     run = make_run(epochs=2)
     events = watched([run], nothing, (run / "epoch_0.pt").unlink, saves(run, 2), nothing)
     assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2))]
-    assert Run(tmp_path / "out").epochs("run") == [0, 1, 2]
+    assert Results(tmp_path / "out").epochs("run") == [0, 1, 2]
 
 
 @pytest.mark.parametrize("shift", [-(10**6), 10**6])
@@ -209,7 +209,7 @@ def test_several_runs_of_which_one_has_not_begun(make_run, watched, tmp_path):
     one, two = make_run("one", epochs=2), tmp_path / "two"
     later = (nothing, saves(two, 0), nothing, saves(two, 1), nothing, nothing)
     events = watched([one, two], nothing, *later, until_epoch=1)
-    assert events == [updated(("one", 0), ("one", 1)), updated(("two", 0)), updated(("two", 1)), Ended(REACHED)]
+    assert events == [updated(("one", 0), ("one", 1)), updated(("two", 0)), updated(("two", 1)), EndedEvent(REACHED)]
     assert watched.analysed[0] == [one]
 
 
@@ -217,8 +217,8 @@ def test_until_an_epoch(make_run, watched):
     run = make_run(epochs=2)
     moments = (nothing, saves(run, 2), nothing, saves(run, 4), nothing, nothing)
     events = watched([run], *moments, until_epoch=3)
-    assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), Ended(REACHED)]
-    assert watched([run], nothing, until_epoch=3) == [updated(), Ended(REACHED)], "it is there already"
+    assert events == [updated(("run", 0), ("run", 1)), updated(("run", 2)), updated(("run", 4)), EndedEvent(REACHED)]
+    assert watched([run], nothing, until_epoch=3) == [updated(), EndedEvent(REACHED)], "it is there already"
 
 
 def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
@@ -226,14 +226,14 @@ def test_a_broken_checkpoint_of_the_epoch_does_not_count(make_run, watched):
     bad = lambda: save_head(run / "epoch_2.pt", torch.full((8, 8), torch.nan), epoch=2)  # noqa: E731
     events = watched([run], nothing, bad, nothing, saves(run, 2), nothing, until_epoch=2)
     assert [event.new for event in events[:-1]] == [[("run", 0), ("run", 1)], [], [("run", 2)]]
-    assert events[-1] == Ended(REACHED)
+    assert events[-1] == EndedEvent(REACHED)
 
 
 def test_idle_ends_it_with_the_last_row_of_the_log(make_run, watched, tmp_path):
     run = make_run(epochs=1)
     log = lambda: (run / "log.csv").write_text("epoch,train_loss\n0,1.5\n1,1.2\n")  # noqa: E731
     events = watched([run], nothing, saves(run, 1), nothing, log, *[nothing] * 20, idle=100)
-    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), Ended(IDLE)]
+    assert events == [updated(("run", 0)), updated(("run", 1)), updated(), EndedEvent(IDLE)]
     assert len(tables(tmp_path / "out")["curves"].query("metric == 'loss'")) == 2
     analyze([run], tmp_path / "plain", QUICK)
     assert_same_output(tmp_path / "out", tmp_path / "plain")
@@ -243,7 +243,7 @@ def test_idle_waits_for_a_file_that_grows(make_run, watched):
     run = make_run(epochs=1)
     grows = in_pieces(run / "epoch_0.pt", pieces=40)
     events = watched([run], *grows, *[nothing] * 20, idle=100)
-    assert events[-2:] == [updated(), Ended(IDLE)]
+    assert events[-2:] == [updated(), EndedEvent(IDLE)]
     assert updated(("run", 0)) in events
 
 
@@ -272,7 +272,7 @@ def test_idle_ends_it_with_a_line_if_the_output_is_busy_since(make_run, watched,
     run = make_run(epochs=1)
     events = watched([run], nothing, saves(run, 1), *[nothing] * 30, analyse=analysed, idle=100)
     reason = "another dsi (process 1) is writing to out: wait for it"
-    assert events == [updated(("run", 0)), Waiting(reason, is_blocked=True), Ended(IDLE)]
+    assert events == [updated(("run", 0)), WaitingEvent(reason, is_blocked=True), EndedEvent(IDLE)]
 
 
 def test_what_waiting_cannot_put_right_ends_it(make_run, watched, tmp_path):
@@ -299,7 +299,7 @@ def test_another_process_that_writes_is_waited_for(make_run, watched, tmp_path):
     held.enter_context(lock.exclusive(tmp_path / "out"))
     waiting, new = watched([run], nothing, nothing, held.close, nothing)
     reason = f"another dsi (process {os.getpid()}) is writing to {tmp_path}/out: wait for it"
-    assert waiting == Waiting(reason, is_blocked=True)
+    assert waiting == WaitingEvent(reason, is_blocked=True)
     assert new == updated(("run", 0))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dsi_cli import open_run
+from dsi_cli import open_results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -44,7 +44,7 @@ def test_analyze_leaves_the_epoch_null_in_every_table(out):
     found = {path.relative_to(out).parts[0]: table for path, table in tables.items() if "epoch" in table.columns}
     assert {"checkpoints.parquet", "curves.parquet", "alignment_by_class.parquet", "csms", "confusions"} <= set(found)
     assert all(table["epoch"].isna().all() and len(table) for table in found.values())
-    assert open_run(out).csm("ncsm").shape == (5, 5)
+    assert open_results(out).csm("ncsm").shape == (5, 5)
 
 
 def test_analyze_again_reuses_the_matrix(out, dsi):

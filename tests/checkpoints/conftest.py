@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import Choice, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 
 
 @pytest.fixture
@@ -28,6 +28,6 @@ def record_of() -> Callable[..., Record]:
     """Return the function that scans one file."""
 
     def scanned(path: Path, **choice: object) -> Record:
-        return scan(require_file(path), Choice(**choice)).record
+        return scan_checkpoint(require_file(path), HeadOptions(**choice)).record
 
     return scanned

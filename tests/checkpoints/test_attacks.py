@@ -20,8 +20,8 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import torch_zip
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import Source
-from dsi_cli.checkpoints.scan import Choice, require_file, scan
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError, UnreadableError
 from fuzz.mutations import zips
 
@@ -87,17 +87,17 @@ def test_a_file_that_asks_for_much_ends_soon_and_small(name, tmp_path):
 
 
 def test_a_text_of_too_many_values_is_refused():
-    assert bounded_json.parse(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
+    assert bounded_json.parse_json(b"[" + b"0," * 900_000 + b"0]")[-1] == 0
     with pytest.raises(ValueError, match="a JSON text of more than 1000000 values"):
-        bounded_json.parse(b"[" + b"0," * 1_000_000 + b"0]")
+        bounded_json.parse_json(b"[" + b"0," * 1_000_000 + b"0]")
 
 
 def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
     path = tmp_path / "x.pt"
     path.write_bytes(deflated({"fc.weight": torch.randn(40, 1000), "fc.bias": torch.zeros(40)}, tmp_path))
-    assert scan(require_file(path)).record.status == "ok"
+    assert scan_checkpoint(require_file(path)).record.status == "ok"
     path.write_bytes(deflated(zeros(40_000), tmp_path))
-    with Source(path) as source:
+    with RandomAccessFile(path) as source:
         content = torch_zip.open_content(Archive(source))
         with pytest.raises(UnreadableError, match="a deflated entry would take 160000000 bytes; more than 33554432"):
             content.read(content.tree["fc.weight"])
@@ -106,9 +106,9 @@ def test_a_deflated_entry_may_be_a_few_times_its_size(tmp_path):
 def test_a_weight_normed_head_is_the_same_block_by_block(tmp_path, monkeypatch):
     layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(33, 50))
     torch.save({f"fc.{name}": value for name, value in layer.state_dict().items()}, tmp_path / "x.pt")
-    whole = scan(require_file(tmp_path / "x.pt")).weight
+    whole = scan_checkpoint(require_file(tmp_path / "x.pt")).weight
     monkeypatch.setattr("dsi_cli.checkpoints.head_weight._ROWS_AT_ONCE", 7)
-    np.testing.assert_array_equal(scan(require_file(tmp_path / "x.pt")).weight, whole)
+    np.testing.assert_array_equal(scan_checkpoint(require_file(tmp_path / "x.pt")).weight, whole)
     np.testing.assert_allclose(whole, layer.weight.detach().numpy(), rtol=1e-5)
 
 
@@ -119,7 +119,7 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     with pytest.raises(
         UnreadableError, match=r"its tensors have 800000000 bytes, which is more than the file \(\d+\) can hold"
     ):
-        state_dict.read(require_file(tmp_path / "x.pt"), Choice())
+        state_dict.read(require_file(tmp_path / "x.pt"), HeadOptions())
 
 
 # Links
@@ -157,7 +157,7 @@ def test_an_output_holds_nothing_outside_itself(dsi, tmp_path):
 # Files that change
 
 
-class _Changed(Source):
+class _Changed(RandomAccessFile):
     """A source whose file is changed once so many bytes were asked for."""
 
     change, after = staticmethod(os.fspath), 0  # at first it changes nothing
@@ -207,16 +207,16 @@ def test_a_file_that_changes_while_it_is_read_is_one_record(kind, change, tmp_pa
     """Whatever happens at whatever byte: the right weight, or a reason."""
     path = tmp_path / "x.pt"
     tree = {"state_dict": {"fc.weight": heads(1)[0], "fc.bias": torch.zeros(8)}, "epoch": 0}
-    monkeypatch.setattr("dsi_cli.checkpoints.formats.Source", _Changed)
+    monkeypatch.setattr("dsi_cli.checkpoints.formats.RandomAccessFile", _Changed)
     WRITERS[kind](tree, path)
-    right = scan(require_file(path))
+    right = scan_checkpoint(require_file(path))
     asked = path.stat().st_size + 200
     monkeypatch.setattr(_Changed, "change", staticmethod(change))
     statuses = set()
     for after in range(0, asked, 90):
         WRITERS[kind](tree, path)
         monkeypatch.setattr(_Changed, "after", after)
-        found = scan(require_file(path))
+        found = scan_checkpoint(require_file(path))
         statuses.add(found.record.status)
         if found.record.status == "ok" and change is not _garbled and not found.record.reason:
             assert found.record.fingerprint == right.record.fingerprint
@@ -239,7 +239,7 @@ def test_a_file_that_is_written_over_and_over_meanwhile(tmp_path):
     writer.start()
     try:
         for _ in range(200):
-            record = scan(require_file(path)).record
+            record = scan_checkpoint(require_file(path)).record
             assert record.status in ("ok", "failed", "pending")
             assert record.status == "ok" or record.reason
     finally:
@@ -251,7 +251,7 @@ def test_a_file_that_is_gone_between_listing_and_reading(tmp_path):
     save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0])
     ((found,),) = (run.checkpoints for run in discover([tmp_path / "run"]))
     found.path.unlink()
-    record = scan(found).record
+    record = scan_checkpoint(found).record
     assert (record.status, record.reason) == ("failed", "cannot be opened: No such file or directory")
     with pytest.raises(CheckpointError, match="No such file"):
-        state_dict.read(found, Choice())
+        state_dict.read(found, HeadOptions())

@@ -17,8 +17,8 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 from torch import nn
 
-from dsi_cli.checkpoints.discovery import Found, discover
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.discovery import CheckpointFile, discover
+from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from fuzz.makers import write_zero3
 
 CLASSES, WIDTH = 5, 8
@@ -47,22 +47,22 @@ def weight(net):
     return net.fc.weight.detach().numpy().copy()
 
 
-def only(folder: Path) -> Found:
+def only(folder: Path) -> CheckpointFile:
     (run,) = discover([folder])
     (found,) = run.checkpoints
     return found
 
 
-def assert_head(found: Found, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
-    scanned = scan(found)
+def assert_head(found: CheckpointFile, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
+    scanned = scan_checkpoint(found)
     assert scanned.record.status == "ok", scanned.record.reason
     assert_array_equal(scanned.weight, weight)
     assert scanned.record.head == name
     assert kind is None or scanned.record.format == kind
 
 
-def refused(found: Found) -> str:
-    record = scan(found).record
+def refused(found: CheckpointFile) -> str:
+    record = scan_checkpoint(found).record
     assert record.status in ("failed", "pending")
     return record.reason
 
@@ -118,7 +118,7 @@ def test_an_archive_of_arrays(save, order, weight, tmp_path):
 def test_an_archive_of_flax_names(weight, tmp_path):
     np.savez(tmp_path / "epoch_1.npz", **{"params/head/kernel": weight.T, "params/head/bias": weight[:, 0], "step": 7})
     assert_head(only(tmp_path), weight, "params.head.kernel")
-    assert scan(only(tmp_path)).record.step == 7
+    assert scan_checkpoint(only(tmp_path)).record.step == 7
 
 
 def test_an_archive_of_objects_runs_nothing(tmp_path):
@@ -183,7 +183,7 @@ def test_quantised_weights_are_read_as_the_numbers_they_mean(dtype, per_channel,
     else:
         quantised = torch.quantize_per_tensor(values, 0.01, 7, dtype)
     torch.save({"fc.weight": quantised}, tmp_path / "epoch_1.pt")
-    scanned = scan(only(tmp_path))
+    scanned = scan_checkpoint(only(tmp_path))
     np.testing.assert_allclose(scanned.weight, quantised.dequantize().numpy(), rtol=1e-6, atol=1e-7)
     assert scanned.record.dtype == str(dtype).removeprefix("torch.")
 
@@ -210,11 +210,11 @@ def test_a_distributed_checkpoint(net, distributed):
     assert (run.name, found.place) == ("run", distributed)
     assert found.bytes > weight.nbytes
     assert_head(found, weight, "app.model.fc.weight", "torch-distributed")
-    assert scan(found).record.step == 40
+    assert scan_checkpoint(found).record.step == 40
     assert_head(only(distributed), weight, "app.model.fc.weight")
 
 
-def changed(folder: Path, change) -> Found:
+def changed(folder: Path, change) -> CheckpointFile:
     """Return a distributed checkpoint whose metadata were changed; by torch's own classes."""
     path = folder / ".metadata"
     metadata = pickle.loads(path.read_bytes())
@@ -287,7 +287,7 @@ def test_metadata_that_cannot_be_right(change, message, distributed):
 
 def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
     (distributed / "__0_0.distcp").rename(distributed / "__1_0.distcp")
-    record = scan(only(distributed)).record
+    record = scan_checkpoint(only(distributed)).record
     assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' is not there")
 
 
@@ -334,7 +334,7 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
     write_zero3(folder, dict(net.named_parameters()), ranks, groups)
     found = only(tmp_path / "run")
     assert_head(found, weight, kind="deepspeed")
-    record = scan(found).record
+    record = scan_checkpoint(found).record
     assert (record.epoch, record.step, record.trainer) == (2, 12, "deepspeed")
 
 
@@ -382,7 +382,7 @@ def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net
     (found,) = run.checkpoints
     assert (run.name, found.place.name) == ("run", place)
     assert_head(found, weight)
-    record = scan(found).record
+    record = scan_checkpoint(found).record
     assert (record.epoch, record.step) == (epoch, step)
 
 
@@ -410,7 +410,7 @@ def test_composers_epochs(net, weight, tmp_path):
     torch.save({"state": state, "rng": []}, tmp_path / "ep2-ba64-rank0.pt")
     found = only(tmp_path)
     assert_head(found, weight)
-    record = scan(found).record
+    record = scan_checkpoint(found).record
     assert (record.trainer, record.epoch, record.step, record.counts_from) == ("composer", 2, 64, 1)
 
 
@@ -446,7 +446,7 @@ def test_a_replicated_tensor_is_read(ranks, net, weight, tmp_path):
 
 def test_a_head_that_is_named_wins(net, tmp_path):
     torch.save(net.state_dict() | {"other": torch.ones(4, 3)}, tmp_path / "epoch_1.pt")
-    assert scan(only(tmp_path), Choice(head="other")).record.classes == 4
+    assert scan_checkpoint(only(tmp_path), HeadOptions(head="other")).record.classes == 4
 
 
 # LoRA adapters
@@ -483,7 +483,7 @@ def configured(folder: Path, **options: object) -> None:
 def test_an_adapter_is_merged_with_its_base(options, scale, adapter, weight):
     configured(adapter, **options)
     up, down = write_adapter(adapter)
-    scanned = scan(only(adapter.parent))
+    scanned = scan_checkpoint(only(adapter.parent))
     np.testing.assert_allclose(scanned.weight, weight + scale * up @ down, rtol=1e-5, atol=1e-5)
     assert scanned.record.head == "fc.weight"
     assert scanned.record.reason == "an adapter: the classifier is that of its base model"
@@ -517,7 +517,7 @@ def test_accelerates_folders_of_fsdp(distributed, net):
     found = only(step.parent)
     assert found.place == step
     assert_head(found, net.fc.weight.detach().numpy(), "app.model.fc.weight")
-    assert scan(found).record.epoch == 3
+    assert scan_checkpoint(found).record.epoch == 3
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
     (run,) = discover([step.parent])
     assert [one.place.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
@@ -532,15 +532,15 @@ def test_a_hidden_metadata_file_alone_is_no_checkpoint(net, tmp_path):
 # Extra rows
 
 
-def saved(tmp_path: Path, rows: int, name: str, **others: object) -> Found:
+def saved(tmp_path: Path, rows: int, name: str, **others: object) -> CheckpointFile:
     """Return a checkpoint whose classifier's rows are numbered."""
     head = torch.arange(1.0, rows + 1)[:, None].repeat(1, 3)
     torch.save({"state_dict": {**others.pop("beside", {}), name: head}, **others}, tmp_path / "epoch_1.pth")
     return only(tmp_path)
 
 
-def rows_kept(found: Found, labels: int | None = None) -> list[int]:
-    return scan(found, classes=labels).weight[:, 0].astype(int).tolist()
+def rows_kept(found: CheckpointFile, labels: int | None = None) -> list[int]:
+    return scan_checkpoint(found, classes=labels).weight[:, 0].astype(int).tolist()
 
 
 RPN = {"rpn.head.conv.0.0.weight": torch.zeros(8, 8, 3, 3)}
@@ -561,7 +561,7 @@ def test_labels_tell_of_a_detectors_extra_row(name, tmp_path):
 
 
 def test_labels_that_are_one_short_are_a_mistake_elsewhere(tmp_path):
-    reason = scan(saved(tmp_path, 4, "fc.weight"), classes=3).record.reason
+    reason = scan_checkpoint(saved(tmp_path, 4, "fc.weight"), classes=3).record.reason
     assert reason.startswith("no matrix has 3 rows, one for each class; the best candidates are fc.weight (4, ")
 
 

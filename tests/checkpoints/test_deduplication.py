@@ -21,26 +21,26 @@ def verdicts(records):
 
 
 def test_copies_are_skipped_and_say_of_what():
-    found = verdicts(deduplication.settle([A, at("last.pt"), at("best.pt", epoch=None, epoch_source=None)]))
+    found = verdicts(deduplication.resolve_duplicates([A, at("last.pt"), at("best.pt", epoch=None, epoch_source=None)]))
     assert found["epoch_1.pt"] == ("ok", 1, None)
     assert found["last.pt"] == ("skipped", 1, "the same weights as epoch_1.pt")
     assert found["best.pt"] == ("skipped", None, "the same weights as epoch_1.pt")
 
 
 def test_a_frozen_head_is_no_duplicate():
-    settled = deduplication.settle([A, at("epoch_2.pt", epoch=2)])
+    settled = deduplication.resolve_duplicates([A, at("epoch_2.pt", epoch=2)])
     assert [record.status for record in settled] == ["ok", "ok"]
 
 
 def test_two_saves_of_one_epoch_are_both_kept_and_the_last_stands_for_it():
-    settled = deduplication.settle([at("a.pt", step=10), at("b.pt", step=20, fingerprint="b")])
+    settled = deduplication.resolve_duplicates([at("a.pt", step=10), at("b.pt", step=20, fingerprint="b")])
     assert [record.status for record in settled] == ["ok", "ok"]
     assert deduplication.stands_for_epoch(settled) == {(1, 10): False, (1, 20): True}
-    assert [record.step for record in deduplication.in_order(settled)] == [10, 20]
+    assert [record.step for record in deduplication.sort_by_epoch(settled)] == [10, 20]
 
 
 def test_two_files_of_one_epoch_that_nothing_tells_apart_are_not_both_used():
-    found = verdicts(deduplication.settle([A, at("other.pt", fingerprint="b")]))
+    found = verdicts(deduplication.resolve_duplicates([A, at("other.pt", fingerprint="b")]))
     assert found["other.pt"] == ("skipped", 1, "epoch 1 again, as in epoch_1.pt, with other weights")
 
 
@@ -49,7 +49,7 @@ def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
     records = [
         replace(record, path=f"/run/at_{name}.pt") for name, record in zip(("second", "first"), records, strict=True)
     ]
-    settled = deduplication.settle([*records, at("last.pt", epoch=None, epoch_source=None)])
+    settled = deduplication.resolve_duplicates([*records, at("last.pt", epoch=None, epoch_source=None)])
     assert [(record.epoch, record.epoch_source) for record in settled[:2]] == [(2, "order"), (1, "order")]
     assert settled[2].status == "skipped"
     assert settled[2].reason == "neither its contents nor its name say which epoch it is"
@@ -58,20 +58,20 @@ def test_without_any_epoch_the_names_order_counts_and_copies_do_not():
 @pytest.mark.parametrize(("names", "epochs"), [(["vit_b_16.pth"], [None]), (["vit_b_16.pth", "vit_b_17.pth"], [16, 17])])
 def test_a_bare_number_is_an_epoch_only_in_a_series(names, epochs):
     records = [at(name, epoch=int(name[6:8]), epoch_source="file name", fingerprint=name) for name in names]
-    assert [record.epoch for record in deduplication.settle(records)] == epochs
+    assert [record.epoch for record in deduplication.resolve_duplicates(records)] == epochs
 
 
 @pytest.mark.parametrize(("counts_from", "completed"), [(0, [1, 2]), (1, [0, 1]), (None, [None, None])])
 def test_finished_epochs_follow_the_trainers_habit(counts_from, completed):
     records = [at(f"e{n}.pt", epoch=n, counts_from=counts_from, fingerprint=str(n)) for n in (0, 1)]
-    assert [record.epochs_completed for record in deduplication.settle(records)] == completed
+    assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == completed
 
 
 def test_evidence_of_one_checkpoint_or_the_log_counts_for_the_run():
     records = [at("e0.pt", epoch=0, counts_from=1), at("e1.pt", epoch=1, fingerprint="b")]
-    assert [record.epochs_completed for record in deduplication.settle(records)] == [0, 1]
+    assert [record.epochs_completed for record in deduplication.resolve_duplicates(records)] == [0, 1]
     unknown = [replace(record, counts_from=None) for record in records]
-    settled = deduplication.settle(unknown, begins_before_training=True)
+    settled = deduplication.resolve_duplicates(unknown, begins_before_training=True)
     assert [record.epochs_completed for record in settled] == [0, 1]
 
 
@@ -81,11 +81,13 @@ def test_conflicting_evidence_is_no_evidence():
         at("e1.pt", epoch=1, counts_from=0),
         at("e2.pt", epoch=2, fingerprint="c"),
     ]
-    assert deduplication.settle(records)[2].epochs_completed is None
+    assert deduplication.resolve_duplicates(records)[2].epochs_completed is None
 
 
 def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_other():
-    found = verdicts(deduplication.settle([A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)]))
+    found = verdicts(
+        deduplication.resolve_duplicates([A, at("epoch_1 (copy).pt", fingerprint="b"), at("epoch_2.pt", epoch=2)])
+    )
     reason = "epoch 1 is also in {}, with other weights; give only the files of one training: dsi analyze FILES"
     assert found["epoch_1.pt"] == ("failed", 1, reason.format("epoch_1 (copy).pt"))
     assert found["epoch_1 (copy).pt"] == ("failed", 1, reason.format("epoch_1.pt"))
@@ -95,14 +97,14 @@ def test_settle_two_files_of_one_epoch_with_other_weights_fail_and_name_each_oth
 @pytest.mark.parametrize("step", [None, 700])
 def test_settle_a_numbered_file_wins_over_its_unnumbered_copies(step):
     records = [at("checkpoint.pth"), at("last.pth", step=step), at("model_1.pth"), at("best.pth", fingerprint="b")]
-    found = {name: status for name, (status, _, _) in verdicts(deduplication.settle(records)).items()}
+    found = {name: status for name, (status, _, _) in verdicts(deduplication.resolve_duplicates(records)).items()}
     assert found == {"checkpoint.pth": "skipped", "last.pth": "skipped", "model_1.pth": "ok", "best.pth": "skipped"}
 
 
 @pytest.mark.parametrize("names", [["model.pt"], ["model.pt", "last.pt", "best.pt"], ["best.pt"]])
 def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
     records = [at(name, epoch=None, epoch_source=None, fingerprint=name) for name in names]
-    settled = deduplication.settle(records)
+    settled = deduplication.resolve_duplicates(records)
     assert [record.status for record in settled] == ["ok", "skipped", "skipped"][: len(names)]
     assert {(record.epoch, record.epoch_source) for record in settled} == {(None, None)}
     assert deduplication.stands_for_epoch(settled) == {(None, None): True}
@@ -110,12 +112,12 @@ def test_settle_the_only_checkpoint_of_a_run_has_no_epoch(names):
 
 def test_settle_checkpoints_with_steps_alone_are_ordered_by_them_from_1():
     records = [at(f"{name}.pt", epoch=None, epoch_source=None, fingerprint=name) for name in ("iter_100", "iter_20")]
-    settled = deduplication.settle(records)
+    settled = deduplication.resolve_duplicates(records)
     assert [(record.epoch, record.step, record.epoch_source) for record in settled] == [(2, 100, "order"), (1, 20, "order")]
 
 
 def test_settle_a_copy_with_another_count_of_epochs_gives_way_to_the_numbered_file():
     records = [at(f"epoch_{n}.pt", epoch=n, epoch_source="file name", fingerprint=str(n)) for n in (3, 6)]
-    found = verdicts(deduplication.settle([*records, at("best.pt", epoch=5, fingerprint="6")]))
+    found = verdicts(deduplication.resolve_duplicates([*records, at("best.pt", epoch=5, fingerprint="6")]))
     assert found["best.pt"] == ("skipped", 5, "the same weights as epoch_6.pt")
     assert [found[f"epoch_{n}.pt"][0] for n in (3, 6)] == ["ok", "ok"]

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.discovery import discover, ignored_files, printable
-from dsi_cli.checkpoints.scan import scan
+from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import UsageError
 
 
@@ -80,7 +80,7 @@ def test_files_in_epoch_folders_collapse_as_well(tmp_path):
     (run,) = discover([tmp_path])
     assert run.name == "run"
     assert [one.place.name for one in run.checkpoints] == ["weights.pt", "weights.pt"]
-    assert [scan(one).record.epoch for one in run.checkpoints] == [1, 2]
+    assert [scan_checkpoint(one).record.epoch for one in run.checkpoints] == [1, 2]
 
 
 def test_sharded_folders_are_one_checkpoint_of_all_bytes(tmp_path):
@@ -154,7 +154,7 @@ def test_a_name_with_magic_letters_is_a_name_where_it_exists(tmp_path):
 def test_a_single_file_is_taken_whatever_it_is(tmp_path):
     (tmp_path / "notes.txt").write_text("no checkpoint")
     (run,) = discover([tmp_path / "notes.txt"])
-    assert scan(run.checkpoints[0]).record.status == "failed"
+    assert scan_checkpoint(run.checkpoints[0]).record.status == "failed"
 
 
 def test_relative_and_home_paths(tmp_path, monkeypatch):
@@ -226,7 +226,7 @@ def test_a_gzip_of_a_checkpoint_is_one_failed_row_with_the_command(name, command
     plain.unlink()
     (run,) = discover([tmp_path])
     (one,) = run.checkpoints
-    record = scan(one).record
+    record = scan_checkpoint(one).record
     assert record.status == "failed"
     assert record.reason == f"gzip-compressed; run {command}".replace("{}", str(tmp_path / "run"))
 
@@ -236,7 +236,7 @@ def test_copies_by_links_are_found_as_files(tmp_path):
     (tmp_path / "run/last.pt").symlink_to("epoch_1.pt")
     os.link(path, tmp_path / "run/best.pt")
     (run,) = discover([tmp_path])
-    prints = {one.path.name: scan(one).record.fingerprint for one in run.checkpoints}
+    prints = {one.path.name: scan_checkpoint(one).record.fingerprint for one in run.checkpoints}
     assert set(prints) == {"best.pt", "epoch_1.pt", "last.pt"}
     assert len(set(prints.values())) == 1
 
@@ -257,7 +257,7 @@ def test_links_that_lead_nowhere_are_rows_with_a_reason(tmp_path):
     os.mkfifo(tmp_path / "run/d.pt")
     (tmp_path / "run/e.pt").mkdir()
     (run,) = discover([tmp_path])
-    records = {one.path.name: scan(one).record for one in run.checkpoints}
+    records = {one.path.name: scan_checkpoint(one).record for one in run.checkpoints}
     assert set(records) == {"a.pt", "b.pt", "c.pt", "d.pt"}
     assert all(record.status == "failed" for record in records.values())
     assert "Too many levels" in records["a.pt"].reason
@@ -274,7 +274,7 @@ def test_names_that_are_no_utf_8_are_shown_escaped(tmp_path):
     (run,) = discover([tmp_path])
     shown = run.checkpoints[0].shown
     assert shown.encode("utf-8").endswith(rb"epoch_16_\udcff\udcfe.pt")
-    record = scan(run.checkpoints[0]).record
+    record = scan_checkpoint(run.checkpoints[0]).record
     assert (record.status, record.epoch, record.path) == ("ok", 16, shown)
     assert printable("plain é") == "plain é"
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from dsi_cli.checkpoints import epochs
-from dsi_cli.checkpoints.epochs import Moment, completed, epoch_in_name, is_step_folder, moment, natural, step_in_name
+from dsi_cli.checkpoints.epochs import (
+    EpochAndStep,
+    epoch_and_step,
+    epoch_in_name,
+    epochs_completed,
+    is_step_folder,
+    natural_key,
+    step_in_name,
+)
 
 NAMES = [
     ("epoch_7.pth", 7, None),
@@ -82,24 +90,24 @@ def test_a_name_states_epoch_and_step_or_neither(name, epoch, step):
     ],
 )
 def test_contents_state_epoch_and_step(tree, epoch, step):
-    assert moment(tree, ("model.pth",)) == Moment(epoch, "contents" if epoch is not None else None, step)
+    assert epoch_and_step(tree, ("model.pth",)) == EpochAndStep(epoch, "contents" if epoch is not None else None, step)
 
 
 @pytest.mark.parametrize(
     ("tree", "names", "expected"),
     [
-        ({"epoch": 9}, ("epoch_6.pth",), Moment(9, "contents", None)),
-        ({}, ("epoch_6.pth",), Moment(6, "file name", None)),
-        ({}, ("model.safetensors", "epoch_2"), Moment(2, "folder name", None)),
-        ({}, ("model.safetensors", "checkpoint-500"), Moment(500, "folder name", None)),
-        ({}, ("model.safetensors", "step-500"), Moment(None, None, 500)),
-        ({"epoch": -1}, ("best.pt",), Moment(None, None, None)),
-        ({"epoch": -1}, ("model_neg.pth",), Moment(-1, "contents", None)),
-        ({"global_step": 7}, ("epoch=1-step=8.ckpt",), Moment(1, "file name", 7)),
+        ({"epoch": 9}, ("epoch_6.pth",), EpochAndStep(9, "contents", None)),
+        ({}, ("epoch_6.pth",), EpochAndStep(6, "file name", None)),
+        ({}, ("model.safetensors", "epoch_2"), EpochAndStep(2, "folder name", None)),
+        ({}, ("model.safetensors", "checkpoint-500"), EpochAndStep(500, "folder name", None)),
+        ({}, ("model.safetensors", "step-500"), EpochAndStep(None, None, 500)),
+        ({"epoch": -1}, ("best.pt",), EpochAndStep(None, None, None)),
+        ({"epoch": -1}, ("model_neg.pth",), EpochAndStep(-1, "contents", None)),
+        ({"global_step": 7}, ("epoch=1-step=8.ckpt",), EpochAndStep(1, "file name", 7)),
     ],
 )
 def test_contents_count_before_names_and_files_before_folders(tree, names, expected):
-    assert moment(tree, names) == expected
+    assert epoch_and_step(tree, names) == expected
 
 
 @pytest.mark.parametrize(
@@ -122,12 +130,12 @@ def test_step_folders_are_told_from_runs(name, expected):
     ("epoch", "counts_from", "expected"), [(0, 0, 1), (4, 1, 4), (0, 1, 0), (3, None, None), (None, 0, None), (-1, 0, None)]
 )
 def test_finished_epochs_are_given_where_the_convention_is_known(epoch, counts_from, expected):
-    assert completed(epoch, counts_from) == expected
+    assert epochs_completed(epoch, counts_from) == expected
 
 
 def test_numbers_within_names_sort_as_numbers():
     ordered = ["9", "10", "a", "e1", "e2", "e10", "e" + "1" * 40, "²"]
-    assert sorted(sorted(ordered), key=natural) == ordered
+    assert sorted(sorted(ordered), key=natural_key) == ordered
 
 
 @pytest.mark.parametrize(

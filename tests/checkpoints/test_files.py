@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
-from dsi_cli.checkpoints.scan import Choice, scan_each
+from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
+from dsi_cli.checkpoints.scan import HeadOptions, scan_each
 
 
 def network(seed: int = 0) -> torch.nn.Module:
@@ -33,7 +33,7 @@ def print_of(model: torch.nn.Module) -> str:
 
 
 def records_of(folder, **choice):
-    return [record for _, records in scan_paths([folder], Choice(**choice)) for record in records]
+    return [record for _, records in scan_paths([folder], HeadOptions(**choice)) for record in records]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_scan_takes_each_file_of_several_epochs_for_a_run(tmp_path):
     for place, name in enumerate(("adam", "sgd")):
         torch.save([network(10 * place + seed).state_dict() for seed in (1, 2, 3)], tmp_path / f"ckpts/{name}.pt")
     torch.save(network(7).state_dict(), tmp_path / "ckpts/epoch_9.pt")
-    runs = {run.name: [record.epoch for record in records] for run, records in scan_paths([tmp_path], Choice())}
+    runs = {run.name: [record.epoch for record in records] for run, records in scan_paths([tmp_path], HeadOptions())}
     assert runs == {"ckpts": [9], "ckpts/adam": [1, 2, 3], "ckpts/sgd": [1, 2, 3]}
 
 

@@ -20,8 +20,8 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.formats import is_checkpoint, open_content
-from dsi_cli.checkpoints.io.source import Source
-from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 
@@ -291,7 +291,7 @@ def test_a_wrong_checksum_is_noted_but_read(saved, state_dict):
     at = data.index(state_dict["fc.weight"].numpy().tobytes())
     data[at] ^= 1
     saved.write_bytes(data)
-    found = scan(require_file(saved))
+    found = scan_checkpoint(require_file(saved))
     assert found.record.status == "ok"
     assert found.record.reason == "the checksum of 'x/data/1' is wrong: the file may be damaged"
 
@@ -383,7 +383,7 @@ def test_changed_bytes_are_read_or_a_checkpoint_error(kind, tmp_path, edits):
     path.write_bytes(data)
     with suppress(CheckpointError):
         assert all(isinstance(array, np.ndarray) for array in read_all(path).values())
-    assert scan(require_file(path)).record.status in ("ok", "failed", "pending")
+    assert scan_checkpoint(require_file(path)).record.status in ("ok", "failed", "pending")
 
 
 HEADERS = {
@@ -458,14 +458,14 @@ def test_formats_are_recognised_by_their_contents(tmp_path):
     for kind in WRITERS:
         path = tmp_path / kind
         small_file(kind, path)
-        with Source(path) as source:
+        with RandomAccessFile(path) as source:
             assert is_checkpoint(source)
         with ExitStack() as stack:
             assert open_content(path, stack)[0] == kind
     for text in (b"", b"<!DOCTYPE html>.", pickle.dumps({"loss": [1.0, 0.5], "accuracy": np.ones(3)})):
         path = tmp_path / "other"
         path.write_bytes(text)
-        with Source(path) as source:
+        with RandomAccessFile(path) as source:
             assert not is_checkpoint(source)
 
 
@@ -492,21 +492,21 @@ def test_little_of_a_large_file_is_asked_for(kind, tmp_path):
 def test_a_pipe_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     with pytest.raises(UnreadableError, match="not a regular file"):  # opening it would wait for a writer for ever
-        Source(tmp_path / "pipe.pt")
+        RandomAccessFile(tmp_path / "pipe.pt")
 
 
 def test_what_cannot_be_opened_says_why(tmp_path):
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(UnreadableError, match="cannot be opened: No such file"):
-        Source(tmp_path / "missing")
+        RandomAccessFile(tmp_path / "missing")
     with pytest.raises(UnreadableError, match="cannot be opened: Too many levels"):
-        Source(tmp_path / "a")
+        RandomAccessFile(tmp_path / "a")
 
 
 def test_a_source_is_a_file_that_counts(tmp_path):
     (tmp_path / "x").write_bytes(bytes(range(100)))
-    with Source(tmp_path / "x") as source:
+    with RandomAccessFile(tmp_path / "x") as source:
         assert source.seekable()
         assert source.seek(-10, io.SEEK_END) == 90
         assert source.read(4) == bytes(range(90, 94))

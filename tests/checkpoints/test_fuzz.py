@@ -19,7 +19,7 @@ import pytest
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import Scanned, require_file, scan
+from dsi_cli.checkpoints.scan import ScanResult, require_file, scan_checkpoint
 from fuzz import findings, seeds
 from fuzz.guard import Problem, Verdict
 from fuzz.inputs import Inputs
@@ -77,7 +77,7 @@ def test_every_container_that_is_read_is_mutated(files, tmp_path):
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             (home / name).write_bytes(data)
         found = [f for run in discover([home.parent]) for f in run.checkpoints] if one.is_folder else []
-        read |= {scan(f).record.format for f in found or [require_file(home / name) for name, _ in one.files]}
+        read |= {scan_checkpoint(f).record.format for f in found or [require_file(home / name) for name, _ in one.files]}
     assert read >= {one.name for one in FORMATS}
 
 
@@ -209,13 +209,13 @@ USABLE = Record("run", "x.pt", classes=2, features=3)
 )
 def test_an_answer_that_nobody_can_use_is_caught(record, weight, message):
     with pytest.raises(WrongAnswerError, match=message):
-        require_usable(Scanned(record, weight))
+        require_usable(ScanResult(record, weight))
 
 
 def test_memory_that_ran_out_is_caught_though_it_ends_as_a_record():
-    require_usable(Scanned(USABLE, np.zeros((2, 3), "f4")))
+    require_usable(ScanResult(USABLE, np.zeros((2, 3), "f4")))
     with pytest.raises(MemoryError, match=r"^$"):
-        require_usable(Scanned(replace(USABLE, status="failed", reason="asks for too much (MemoryError)")))
+        require_usable(ScanResult(replace(USABLE, status="failed", reason="asks for too much (MemoryError)")))
 
 
 # Findings

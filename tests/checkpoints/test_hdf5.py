@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.formats import open_content
-from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 
@@ -60,7 +60,7 @@ def test_a_kernel_is_turned_however_it_is_stored(dtype, options, libver, tmp_pat
             "layers/dense/vars/0", data=values(dtype, (9, 5)), chunks=(4, 4) if options else None, **options
         )
         file["layers/dense/vars/1"] = values(dtype, (5,))
-    found = scan(require_file(tmp_path / "x.h5"))
+    found = scan_checkpoint(require_file(tmp_path / "x.h5"))
     assert found.record.reason is None
     assert_array_equal(found.weight, values(dtype, (9, 5)).T)
 
@@ -158,7 +158,7 @@ def test_changed_bytes_are_read_or_a_checkpoint_error(libver, tmp_path, edits):
     path.write_bytes(data)
     with suppress(CheckpointError):
         assert all(isinstance(array, np.ndarray) for array in read_all(path).values())
-    record = scan(require_file(path)).record
+    record = scan_checkpoint(require_file(path)).record
     assert record.status in ("ok", "failed", "pending")
     assert "cannot be read (" not in (record.reason or "")
 

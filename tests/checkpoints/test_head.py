@@ -7,9 +7,9 @@ import timm
 import torch
 import torchvision
 
-from dsi_cli.checkpoints.head import Head, choose
+from dsi_cli.checkpoints.head import Head, choose_head
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous
-from dsi_cli.checkpoints.trainers import EMA, RAW, StateDict
+from dsi_cli.checkpoints.trainers import EMA, RAW, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, ClassCountError, NoHeadError
 
 TORCHVISION = {
@@ -57,7 +57,7 @@ def tensors(**shapes: tuple[int, ...]) -> dict[str, Tensor]:
 
 
 def chosen(found: dict[str, Tensor], **options: object) -> str:
-    return choose([StateDict((), found, RAW)], RAW, **options).name
+    return choose_head([NestedStateDict((), found, RAW)], RAW, **options).name
 
 
 def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
@@ -71,7 +71,7 @@ def of_torchvision(name: str, classes: int) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_models(name, classes):
     state = of_torchvision(name, classes)
-    found = choose([StateDict((), records(state), RAW)], RAW)
+    found = choose_head([NestedStateDict((), records(state), RAW)], RAW)
     assert found.name == TORCHVISION[name]
     assert found.tensor.shape[:2][0] == classes
 
@@ -175,24 +175,24 @@ def test_an_integer_matrix_is_no_head():
 
 def test_no_weights_at_all():
     with pytest.raises(NoHeadError, match=r"no weights in this file \(an optimiser or scheduler alone\?\)"):
-        choose([], RAW)
+        choose_head([], RAW)
 
 
 def test_raw_and_averaged_weights_are_chosen_by_role():
     raw, ema = tensors(fc__weight=(10, 16)), tensors(module__fc__weight=(10, 16))
-    groups = [StateDict(("model",), raw, RAW), StateDict(("model_ema",), ema, EMA)]
-    assert choose(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, path=("model",))
-    assert choose(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
+    groups = [NestedStateDict(("model",), raw, RAW), NestedStateDict(("model_ema",), ema, EMA)]
+    assert choose_head(groups, RAW) == Head("fc.weight", raw["fc.weight"], RAW, path=("model",))
+    assert choose_head(groups, EMA) == Head("module.fc.weight", ema["module.fc.weight"], EMA, path=("model_ema",))
 
 
 def test_averaged_weights_stand_in_where_they_are_alone():
-    found = choose([StateDict(("ema",), tensors(fc__weight=(10, 16)), EMA)], RAW)
+    found = choose_head([NestedStateDict(("ema",), tensors(fc__weight=(10, 16)), EMA)], RAW)
     assert (found.name, found.role) == ("fc.weight", EMA)
 
 
 def test_averaged_weights_that_are_not_there_are_said_to_be_missing():
     with pytest.raises(NoHeadError, match=r"no averaged \(EMA\) weights in this file; leave out --ema"):
-        choose([StateDict((), tensors(fc__weight=(10, 16)), RAW)], EMA)
+        choose_head([NestedStateDict((), tensors(fc__weight=(10, 16)), RAW)], EMA)
 
 
 TWO = {"head_a__head__weight": (10, 16), "head_b__head__weight": (10, 16), "head_a__head__bias": (10,)}
@@ -208,14 +208,14 @@ def test_two_heads_are_listed():
 
 def test_two_models_in_one_file_are_listed():
     groups = [
-        StateDict(("g",), tensors(fc__weight=(10, 16)), RAW),
-        StateDict(("d",), tensors(classifier__weight=(2, 8)), RAW),
+        NestedStateDict(("g",), tensors(fc__weight=(10, 16)), RAW),
+        NestedStateDict(("d",), tensors(classifier__weight=(2, 8)), RAW),
     ]
     with pytest.raises(
         AmbiguousHeadError,
         match=r"g\.fc\.weight \(10, 16\), d\.classifier\.weight \(2, 8\); choose one, for example with --head d",
     ):
-        choose(groups, RAW)
+        choose_head(groups, RAW)
 
 
 def test_the_number_of_classes_decides_between_equals():
@@ -229,16 +229,16 @@ def test_the_number_of_classes_decides_between_equals():
 
 @pytest.mark.parametrize(("name", "shape"), [("W", (12, 10)), ("weight", (10, 12)), ("proxies", (10, 12))])
 def test_a_matrix_of_the_loss_on_top_of_an_embedding_is_the_classifier(name, shape):
-    embedding = StateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
-    found = choose([embedding, StateDict(("loss",), tensors(**{name: shape}), RAW)], RAW)
+    embedding = NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW)
+    found = choose_head([embedding, NestedStateDict(("loss",), tensors(**{name: shape}), RAW)], RAW)
     assert (found.full_name, found.tensor.shape) == (f"loss.{name}", (10, 12))
 
 
 def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
     found = tensors(model__fc__weight=(12, 16), loss__W=(12, 10))
-    assert choose([StateDict((), found, RAW)], RAW).name == "loss.W"
-    averaged = StateDict(("ema",), tensors(fc__weight=(12, 16)), EMA)
-    assert choose([averaged, StateDict(("loss",), tensors(W=(12, 10)), RAW)], EMA).name == "W"
+    assert choose_head([NestedStateDict((), found, RAW)], RAW).name == "loss.W"
+    averaged = NestedStateDict(("ema",), tensors(fc__weight=(12, 16)), EMA)
+    assert choose_head([averaged, NestedStateDict(("loss",), tensors(W=(12, 10)), RAW)], EMA).name == "W"
 
 
 @pytest.mark.parametrize(
@@ -246,8 +246,11 @@ def test_a_matrix_of_the_loss_within_the_models_own_state_dict():
     [("weight", (12,)), ("centers", (12, 512)), ("centers", (10, 12))],
 )
 def test_what_else_a_loss_holds_is_no_classifier(name, shape):
-    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(**{name: shape}), RAW)]
-    assert choose(groups, RAW).name == "fc.weight"
+    groups = [
+        NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),
+        NestedStateDict(("loss",), tensors(**{name: shape}), RAW),
+    ]
+    assert choose_head(groups, RAW).name == "fc.weight"
 
 
 @pytest.mark.parametrize(
@@ -255,17 +258,20 @@ def test_what_else_a_loss_holds_is_no_classifier(name, shape):
     [("weight", (7, 9)), ("weight", (12, 16)), ("weight", (12, 10)), ("W", (10, 12)), ("proxies", (12, 64))],
 )
 def test_a_matrix_of_the_loss_of_which_it_is_not_clear_makes_the_head_doubtful(name, shape):
-    groups = [StateDict(("model",), tensors(fc__weight=(12, 16)), RAW), StateDict(("loss",), tensors(**{name: shape}), RAW)]
+    groups = [
+        NestedStateDict(("model",), tensors(fc__weight=(12, 16)), RAW),
+        NestedStateDict(("loss",), tensors(**{name: shape}), RAW),
+    ]
     with pytest.raises(
         AmbiguousHeadError, match=r"fc\.weight \(12, 16\), loss\..*; choose one, for example with --head loss"
     ):
-        choose(groups, RAW)
+        choose_head(groups, RAW)
 
 
 def test_a_matrix_called_w_has_a_column_for_each_class_only_within_a_loss():
-    groups = [StateDict(("loss",), tensors(W=(12, 10)), RAW), StateDict((), tensors(head__W=(10, 12)), RAW)]
-    assert choose(groups, RAW, wanted="loss.W").tensor.shape == (10, 12)
-    assert choose(groups, RAW, wanted="head.W").tensor.shape == (10, 12)
+    groups = [NestedStateDict(("loss",), tensors(W=(12, 10)), RAW), NestedStateDict((), tensors(head__W=(10, 12)), RAW)]
+    assert choose_head(groups, RAW, wanted="loss.W").tensor.shape == (10, 12)
+    assert choose_head(groups, RAW, wanted="head.W").tensor.shape == (10, 12)
 
 
 def test_two_outputs_that_are_called_dense_are_asked_about():
@@ -287,7 +293,7 @@ def test_two_outputs_that_are_called_dense_are_asked_about():
     ],
 )
 def test_a_kernel_has_a_column_for_each_class(names, expected, shape):
-    found = choose([StateDict((), tensors(**names), RAW)], RAW)
+    found = choose_head([NestedStateDict((), tensors(**names), RAW)], RAW)
     assert (found.name, found.tensor.shape) == (expected, shape)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from dsi_cli.callbacks import Tracker
-from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 
 
 def network(seed: int = 0) -> nn.Sequential:
@@ -52,9 +52,9 @@ def spectrally_normed() -> nn.Sequential:
 MODELS = [pruned, normed_by_row, normed_by_column, spectrally_normed]
 
 
-def scanned(contents: object, path: Path, classes: int | None = None) -> Scanned:
+def scanned(contents: object, path: Path, classes: int | None = None) -> ScanResult:
     torch.save(contents, path)
-    return scan(require_file(path), classes=classes)
+    return scan_checkpoint(require_file(path), classes=classes)
 
 
 @pytest.mark.parametrize("build", MODELS)
@@ -97,7 +97,7 @@ def test_scan_of_lora_on_the_head_is_composed_if_the_config_tells_the_scale(tmp_
     state, expected = with_lora()
     torch.save(state, folder / "pytorch_model.bin")
     (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": 8, "r": 4}))
-    found = scan(require_file(folder / "pytorch_model.bin"))
+    found = scan_checkpoint(require_file(folder / "pytorch_model.bin"))
     assert found.record.status == "ok", found.record.reason
     assert_allclose(found.weight, expected, rtol=1e-5, atol=1e-5)
 
@@ -135,7 +135,7 @@ def test_scan_of_a_wide_convolution_names_it_and_sums_its_window_if_it_is_asked_
     assert "the last layer is the convolution 2.weight (5, 8, 3, 3)" in found.record.reason
     assert found.record.reason.endswith("if only global average pooling follows it, name it with --head 2.weight")
 
-    named = scan(require_file(tmp_path / "wide.pt"), Choice(head="2"))
+    named = scan_checkpoint(require_file(tmp_path / "wide.pt"), HeadOptions(head="2"))
     assert_allclose(named.weight, model[2].weight.detach().sum((2, 3)), rtol=1e-5)
     assert named.record.reason == "each row is the sum over the 3 x 3 window of a convolution, for global average pooling"
 
@@ -149,13 +149,13 @@ def test_scan_of_a_depthwise_convolution_refuses_it_as_head(tmp_path):
     scanned(nn.Sequential(nn.Conv2d(6, 6, 3, groups=6)).state_dict(), tmp_path / "depthwise.pt")
     assert (
         "a classifier head is a floating-point matrix"
-        in scan(require_file(tmp_path / "depthwise.pt"), Choice(head="0")).record.reason
+        in scan_checkpoint(require_file(tmp_path / "depthwise.pt"), HeadOptions(head="0")).record.reason
     )
 
 
 def test_scan_of_a_head_with_an_overlong_name_fails_with_the_reason(tmp_path):
     save_file({"x" * 4_200 + ".weight": torch.ones(5, 4)}, tmp_path / "long.safetensors")
-    found = scan(require_file(tmp_path / "long.safetensors"))
+    found = scan_checkpoint(require_file(tmp_path / "long.safetensors"))
     assert found.record.status == "failed"
     assert found.record.reason == "the name of the head has 4,207 characters, more than 4,096"
 

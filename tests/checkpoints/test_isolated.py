@@ -18,9 +18,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.formats import open_content
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.errors import UnreadableError
 
 KERNEL = np.arange(35, dtype=np.float32).reshape(5, 7)
@@ -40,7 +40,7 @@ def children() -> set[int]:
 
 
 def read(path: Path) -> np.ndarray:
-    with Source(path) as source:
+    with RandomAccessFile(path) as source:
         content = open_isolated("hdf5", source.size, source)
         return content.read(content.tree["fc.weight"])
 
@@ -89,7 +89,7 @@ def test_a_request_beyond_its_limits_ends_with_a_reason_and_the_next_one_works(l
     assert told.endswith("['fc.weight']")
 
 
-class Crashing(Source):
+class Crashing(RandomAccessFile):
     """A file whose reading coincides with a crash of the child."""
 
     def read_at(self, offset: int, size: int) -> bytes:
@@ -130,8 +130,8 @@ def test_two_open_files_are_read_in_turn(weights, tmp_path):
 
 def test_a_module_next_to_the_checkpoints_is_not_imported(weights):
     (weights.parent / "h5py.py").write_text("raise SystemExit('imported')")
-    code = "from dsi_cli.checkpoints.scan import require_file, scan; from pathlib import Path"
-    assert run(f"{code}; print(scan(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
+    code = "from dsi_cli.checkpoints.scan import require_file, scan_checkpoint; from pathlib import Path"
+    assert run(f"{code}; print(scan_checkpoint(require_file(Path('x.h5'))).record.reason)", weights.parent) == "None"
 
 
 # Without the packages.
@@ -154,7 +154,7 @@ def test_a_missing_package_is_one_line_with_the_command_and_scan_lists_the_file(
     make = {"weights.h5": _hdf5, "model.onnx": _onnx, "flax.msgpack": _msgpack, "orbax": _orbax}[name]
     (tmp_path / "runs").mkdir()
     make(tmp_path / "runs" / name)
-    assert scan(require_file(tmp_path / "runs" / name)).record.status == "ok" or name == "orbax"
+    assert scan_checkpoint(require_file(tmp_path / "runs" / name)).record.status == "ok" or name == "orbax"
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked" / "sitecustomize.py").write_text(BLOCKED)
     told = run("", tmp_path, str(tmp_path / "blocked"), "-m", "dsi_cli", "scan", "runs")

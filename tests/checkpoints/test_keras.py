@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.epochs import completed
-from dsi_cli.checkpoints.formats import Content, open_content
-from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
+from dsi_cli.checkpoints.epochs import epochs_completed
+from dsi_cli.checkpoints.formats import CheckpointContent, open_content
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 
@@ -47,14 +47,14 @@ def save(model: object, path: Path) -> Path:
     return path
 
 
-def content_of(path: Path) -> tuple[str, Content, dict[str, np.ndarray]]:
+def content_of(path: Path) -> tuple[str, CheckpointContent, dict[str, np.ndarray]]:
     with ExitStack() as stack:
         kind, content, _ = open_content(path, stack)
         return kind, content, {name: content.read(one) for name, one in content.tree.items() if isinstance(one, Tensor)}
 
 
-def scanned(path: Path, **choice: object) -> Scanned:
-    return scan(require_file(path), Choice(**choice))
+def scanned(path: Path, **choice: object) -> ScanResult:
+    return scan_checkpoint(require_file(path), HeadOptions(**choice))
 
 
 def sequential(keras):
@@ -233,8 +233,8 @@ def test_names_of_checkpoints_tell_epochs_from_one(keras, tmp_path):
     (tmp_path / "other").mkdir()
     save(model, tmp_path / "other" / "w_03.weights.h5")
     runs = discover([tmp_path])
-    records = [scan(found).record for run in runs for found in run.checkpoints]
-    assert sorted(completed(record.epoch, record.counts_from) for record in records) == [1, 2, 3, 10]
+    records = [scan_checkpoint(found).record for run in runs for found in run.checkpoints]
+    assert sorted(epochs_completed(record.epoch, record.counts_from) for record in records) == [1, 2, 3, 10]
 
 
 def keras_2(path: Path, top: str = "", layers: int = 12, split: bool = False) -> np.ndarray:

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS, open_content
-from dsi_cli.checkpoints.scan import require_file, scan
+from dsi_cli.checkpoints.scan import require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 
@@ -189,7 +189,7 @@ def test_changed_bytes_are_read_or_a_checkpoint_error(tmp_path, edits):
     with suppress(CheckpointError):
         if kinds(bytes(data)) == ["msgpack"]:
             assert isinstance(read_tree(path), dict)
-    assert scan(require_file(path)).record.status in ("ok", "failed", "pending")
+    assert scan_checkpoint(require_file(path)).record.status in ("ok", "failed", "pending")
 
 
 def array(parts: Any, kind: int = 1) -> bytes:

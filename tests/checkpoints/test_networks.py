@@ -13,7 +13,7 @@ from networks import cases
 from networks.cases import Case, Network
 
 from dsi_cli.checkpoints.records import FAILED, OK
-from dsi_cli.checkpoints.scan import Choice, Scanned, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, ScanResult, require_file, scan_checkpoint
 
 CASES = dict(cases())
 ALL = pytest.mark.parametrize("name", CASES)
@@ -32,21 +32,21 @@ def network_of(name: str) -> Network:
     return case.network()
 
 
-def scanned(network: Network, folder: Path, classes: int | None) -> Scanned:
+def scanned(network: Network, folder: Path, classes: int | None) -> ScanResult:
     """Save a network as a trainer would, and scan the file."""
     path = folder / "model.pt"
     torch.save(network.contents, path)
-    return scan(require_file(path), Choice(), classes)
+    return scan_checkpoint(require_file(path), HeadOptions(), classes)
 
 
-def is_right(network: Network, found: Scanned) -> bool:
+def is_right(network: Network, found: ScanResult) -> bool:
     """Return whether a scan found the network's head, or a matrix that is as right."""
     assert found.weight is not None
     right = [*([] if network.head is None else [network.head]), *network.also]
     return any(one.shape == found.weight.shape and np.allclose(one, found.weight, rtol=1e-4, atol=1e-5) for one in right)
 
 
-def require_right(network: Network, found: Scanned, may_ask: bool) -> None:
+def require_right(network: Network, found: ScanResult, may_ask: bool) -> None:
     """Require the right head, or no matrix at all and a reason of one line where that is as good."""
     truth = "no classifier" if network.head is None else f"{network.head_name} {network.head.shape}"
     if found.weight is not None:

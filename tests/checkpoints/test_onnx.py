@@ -18,8 +18,8 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.formats import FORMATS, open_content
-from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
-from dsi_cli.checkpoints.scan import read_metadata, require_file, scan
+from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
+from dsi_cli.checkpoints.scan import read_metadata, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import CheckpointError, PendingError, UnreadableError
 from dsi_cli.labels.metadata import from_metadata
@@ -110,7 +110,7 @@ def test_an_exported_head_is_read_by_its_own_name(name, new, tmp_path):
     found = read_all(tmp_path / "m.onnx")
     for weight in [key for key, value in model.state_dict().items() if key.endswith("weight") and value.ndim == 2]:
         assert_array_equal(found[weight], model.state_dict()[weight].numpy(), err_msg=weight)
-    scanned = scan(require_file(tmp_path / "m.onnx"))
+    scanned = scan_checkpoint(require_file(tmp_path / "m.onnx"))
     assert scanned.record.head == "head.weight"
     assert scanned.record.fingerprint == fingerprint(model.head.weight.detach().numpy().reshape(4, 7))
 
@@ -398,7 +398,7 @@ def test_changed_bytes_are_read_or_a_checkpoint_error(small, edits):
     small.write_bytes(data)
     with suppress(CheckpointError):
         assert all(isinstance(array, np.ndarray) for array in read_all(small).values())
-    assert scan(require_file(small)).record.status in ("ok", "failed", "pending")
+    assert scan_checkpoint(require_file(small)).record.status in ("ok", "failed", "pending")
 
 
 HUGE = 1 << 62
@@ -530,7 +530,7 @@ def test_the_layer_that_computes_the_output_is_the_head_whatever_it_is_called(na
         last = f"h{place}"
         nodes.append(helper.make_node(operator, inputs, [last]))
     weights = {"query.weight": HEAD, "classifier.weight": BODY.T.copy(), "t": np.float32(2), "shape": np.array([-1, 3])}
-    found = scan(require_file(graph_of(nodes, weights, tmp_path / "x.onnx", (last,))))
+    found = scan_checkpoint(require_file(graph_of(nodes, weights, tmp_path / "x.onnx", (last,))))
     assert found.record.head == "query.weight"
     assert_array_equal(found.weight, HEAD)
 
@@ -540,7 +540,7 @@ def test_two_outputs_leave_the_choice_to_the_other_evidence(tmp_path):
         helper.make_node("Gemm", ["x", "fc.weight"], ["y"], transB=1),
         helper.make_node("Relu", ["x"], ["features"]),
     ]
-    found = scan(require_file(graph_of(nodes, {"fc.weight": HEAD}, tmp_path / "x.onnx", ("y", "features"))))
+    found = scan_checkpoint(require_file(graph_of(nodes, {"fc.weight": HEAD}, tmp_path / "x.onnx", ("y", "features"))))
     assert found.record.head == "fc.weight"
 
 
@@ -549,7 +549,7 @@ def test_weights_in_constant_nodes_count(tmp_path):
         helper.make_node("Constant", [], ["/head/Constant_output_0"], value=numpy_helper.from_array(HEAD.T.copy())),
         helper.make_node("MatMul", ["x", "/head/Constant_output_0"], ["y"], name="/head/MatMul"),
     ]
-    found = scan(require_file(graph_of(nodes, {}, tmp_path / "x.onnx")))
+    found = scan_checkpoint(require_file(graph_of(nodes, {}, tmp_path / "x.onnx")))
     assert found.record.head == "head.weight"
     assert_array_equal(found.weight, HEAD)
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints import state_dict
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.orbax import open_folder
-from dsi_cli.checkpoints.io.source import Source
-from dsi_cli.checkpoints.scan import Choice, require_file
+from dsi_cli.checkpoints.io.source import RandomAccessFile
+from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -47,8 +47,8 @@ def store(folder: Path, arrays: dict[str, np.ndarray], *, base: str = "ocdbt", *
     return folder / ("manifest.ocdbt" if base == "ocdbt" else "_METADATA")
 
 
-def opened(main: Path) -> tuple[Content, list[Source]]:
-    sources: list[Source] = []
+def opened(main: Path) -> tuple[CheckpointContent, list[RandomAccessFile]]:
+    sources: list[RandomAccessFile] = []
     with ExitStack() as stack:
         return open_folder(main, stack, sources), sources
 
@@ -261,4 +261,4 @@ def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
     layers = ("head", *(f"block.conv{n}" for n in range(39)))
     main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
     with pytest.raises(UnreadableError, match=r"its tensors have 313600000 bytes, which is more than the file \(\d+\) can"):
-        state_dict.read(require_file(main), Choice())
+        state_dict.read(require_file(main), HeadOptions())

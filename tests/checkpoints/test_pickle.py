@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.pickle.objects import Global, Stub
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.checkpoints.trainers import plain, state_dicts
 from dsi_cli.errors import CheckpointError, UnreadableError
@@ -141,14 +141,14 @@ def test_an_optimizer_and_parameters_are_read_as_well():
     assert found["model"]["weight"].shape == (5, 7)
     assert found["optimizer"]["param_groups"][0]["lr"] == 1e-3
     assert found["optimizer"]["state"][0]["exp_avg"].shape == (5, 7)
-    assert found["module"].of == Global("torch.nn.modules.linear", "Linear")
+    assert found["module"].of == PickledGlobal("torch.nn.modules.linear", "Linear")
     assert found["module"].state["_parameters"]["bias"].shape == (5,)
 
 
 def test_what_was_called_is_told_but_not_looked_up():
     found = read(b"cno.such.module\nThing\n(K\x01tR}X\x01\x00\x00\x00aK\x02sb.")
-    assert isinstance(found, Stub)
-    assert (found.of, found.args, found.state) == (Global("no.such.module", "Thing"), (1,), {"a": 2})
+    assert isinstance(found, PickledObject)
+    assert (found.of, found.args, found.state) == (PickledGlobal("no.such.module", "Thing"), (1,), {"a": 2})
     assert "no.such.module" not in sys.modules
 
 
@@ -415,7 +415,7 @@ def test_changed_bytes_give_data_or_a_checkpoint_error(real_pickle, edits):
         found, end = read_pickle(bytes(data), persistent=storage_of)
         assert 0 < end <= len(data)
         assert isinstance(state_dicts(found), list)
-        assert not isinstance(plain(found), Stub | Tensor)
+        assert not isinstance(plain(found), PickledObject | Tensor)
 
 
 @given(data=st.binary(max_size=60))

@@ -18,16 +18,16 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.head_weight import hash_of as fingerprint
+from dsi_cli.checkpoints.head_weight import weight_hash as fingerprint
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import (
     FRESH_SECONDS,
-    Choice,
-    beside,
+    HeadOptions,
+    find_sibling_json,
     list_tensors,
     read_metadata,
     require_file,
-    scan,
+    scan_checkpoint,
 )
 from dsi_cli.errors import UnreadableError
 
@@ -47,7 +47,7 @@ def test_a_record_says_all_that_is_known(state_dict, tmp_path):
     path = tmp_path / "run" / "epoch_3.pth"
     path.parent.mkdir()
     torch.save({"model": state_dict, "epoch": 3, "global_step": 40, "train_loss": 1.5}, path)
-    found = scan(only(tmp_path))
+    found = scan_checkpoint(only(tmp_path))
     weight = state_dict["fc.weight"].numpy()
     assert_array_equal(found.weight, weight)
     assert replace(found.record, network=None) == Record(
@@ -163,7 +163,7 @@ LABELS = {str(n): f"c{n}" for n in range(3)}
 )
 def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extra, read, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", rows, {"id2label": LABELS})
-    found = scan(only(tmp_path), Choice(keep_extra=keep))
+    found = scan_checkpoint(only(tmp_path), HeadOptions(keep_extra=keep))
     assert (found.record.classes, found.record.extra_classes) == (len(read), extra)
     assert_array_equal(found.weight[:, 0], [4.0 * n for n in read])
     whole = np.arange(rows * 4, dtype=np.float32).reshape(rows, 4)
@@ -173,14 +173,14 @@ def test_a_row_for_no_object_is_left_out_where_the_config_tells(rows, keep, extr
 def test_the_background_of_torchvision_comes_first(tmp_path):
     weight = torch.arange(44, dtype=torch.float32).view(11, 4)
     torch.save({"roi_heads.box_predictor.cls_score.weight": weight}, tmp_path / "x.pt")
-    found = scan(require_file(tmp_path / "x.pt"))
+    found = scan_checkpoint(require_file(tmp_path / "x.pt"))
     assert (found.record.classes, found.record.extra_classes) == (10, 1)
     assert_array_equal(found.weight, weight[1:].numpy())
 
 
 def test_a_head_with_other_rows_than_the_config_tells_is_refused(tmp_path):
     hugging_face(tmp_path / "checkpoint-5", 6, {"id2label": LABELS})
-    record = scan(only(tmp_path)).record
+    record = scan_checkpoint(only(tmp_path)).record
     assert record.status == "failed"
     assert record.reason == "no matrix has 3 rows, one for each class; the best candidates are classifier.weight (6, 4)"
 
@@ -191,18 +191,18 @@ def test_the_config_decides_between_heads(config, tmp_path):
     folder.mkdir()
     save_file({"a.head.weight": torch.ones(7, 4), "b.head.weight": torch.ones(3, 4)}, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(config))
-    assert scan(only(tmp_path)).record.head == "b.head.weight"
+    assert scan_checkpoint(only(tmp_path)).record.head == "b.head.weight"
 
 
 @pytest.mark.parametrize("config", [{"num_labels": 1}, {"num_labels": True}, {"id2label": {}}, [], "x"])
 def test_a_config_that_tells_nothing_is_no_evidence(config, tmp_path):
     hugging_face(tmp_path / "checkpoint-5", 4, config)
-    assert scan(only(tmp_path)).record.extra_classes == 0
+    assert scan_checkpoint(only(tmp_path)).record.extra_classes == 0
 
 
 def test_trainer_state_has_the_finished_epochs(tmp_path):
     hugging_face(tmp_path / "checkpoint-500", 3, {}, {"epoch": 2.0, "global_step": 500})
-    record = scan(only(tmp_path)).record
+    record = scan_checkpoint(only(tmp_path)).record
     assert (record.trainer, record.epoch, record.step, record.counts_from) == ("transformers", 2, 500, 1)
     assert record.epoch_source == "contents"
 
@@ -211,8 +211,8 @@ def test_a_broken_json_beside_is_ignored(tmp_path):
     folder = hugging_face(tmp_path / "checkpoint-5", 3, {})
     for text in ("{", "[" * 100_000, "\xff"):
         (folder / "config.json").write_text(text, encoding="latin-1")
-        assert beside(only(tmp_path), "config.json") is None
-        assert scan(only(tmp_path)).record.status == "ok"
+        assert find_sibling_json(only(tmp_path), "config.json") is None
+        assert scan_checkpoint(only(tmp_path)).record.status == "ok"
 
 
 def sgd(momentum: float = 0.0) -> dict:
@@ -301,8 +301,8 @@ def test_a_record_is_frozen_and_begins_with_the_tables_columns():
 def test_scanning_imports_no_torch(state_dict, tmp_path):
     torch.save({"model": state_dict, "epoch": 1}, tmp_path / "x.pt")
     code = (
-        "import sys; from pathlib import Path; from dsi_cli.checkpoints.scan import require_file, scan\n"
-        "assert scan(require_file(Path(sys.argv[1]))).record.status == 'ok'\n"
+        "import sys; from pathlib import Path; from dsi_cli.checkpoints.scan import require_file, scan_checkpoint\n"
+        "assert scan_checkpoint(require_file(Path(sys.argv[1]))).record.status == 'ok'\n"
         "assert not {'torch', 'timm', 'torchvision', 'safetensors'} & set(sys.modules)"
     )
     where = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -318,23 +318,23 @@ def test_a_weight_normed_head_is_composed_of_directions_and_lengths(new_style, t
         with warnings.catch_warnings(action="ignore"):
             layer = torch.nn.utils.weight_norm(layer)
     torch.save(torch.nn.ModuleDict({"fc1": torch.nn.Linear(8, 16), "fc": layer}).state_dict(), tmp_path / "epoch_1.pt")
-    found = scan(only(tmp_path))
+    found = scan_checkpoint(only(tmp_path))
     np.testing.assert_allclose(found.weight, layer.weight.detach().numpy(), rtol=0, atol=1e-6)
 
 
 def test_a_quantised_last_layer_leaves_no_hidden_one_to_be_taken(tmp_path):
     weights = {"fc1.weight": torch.ones(128, 32), "fc2.weight": torch.ones(10, 128, dtype=torch.int8)}
     torch.save(weights, tmp_path / "epoch_1.pt")
-    record = scan(only(tmp_path)).record
+    record = scan_checkpoint(only(tmp_path)).record
     assert record.status == "failed"
     assert record.reason == "fc2.weight (10, 128) has int8 elements, which dsi does not read"
 
 
 def test_two_models_of_one_name_are_told_apart_by_their_keys(tmp_path):
     torch.save({"a": {"fc.weight": torch.ones(3, 4)}, "b": {"fc.weight": 2 * torch.ones(3, 4)}}, tmp_path / "epoch_1.pt")
-    record = scan(only(tmp_path)).record
+    record = scan_checkpoint(only(tmp_path)).record
     assert record.reason.startswith("2 tensors could be the classifier: a.fc.weight (3, 4), b.fc.weight (3, 4)")
-    assert scan(only(tmp_path), Choice(head="b.fc.weight")).weight[0, 0] == 2
+    assert scan_checkpoint(only(tmp_path), HeadOptions(head="b.fc.weight")).weight[0, 0] == 2
 
 
 def test_a_copy_of_the_best_weights_is_not_taken_for_the_model(tmp_path):
@@ -342,11 +342,11 @@ def test_a_copy_of_the_best_weights_is_not_taken_for_the_model(tmp_path):
         {"model": {"fc.weight": torch.ones(3, 4)}, "best_model": {"fc.weight": 2 * torch.ones(3, 4)}},
         tmp_path / "epoch_1.pt",
     )
-    assert scan(only(tmp_path)).weight[0, 0] == 1
+    assert scan_checkpoint(only(tmp_path)).weight[0, 0] == 1
 
 
 def test_a_matrix_with_a_column_for_each_class_is_turned(tmp_path):
     torch.save({"loss": {"weight": torch.arange(40.0).reshape(8, 5)}}, tmp_path / "epoch_1.pt")
-    found = scan(only(tmp_path), Choice(head="loss.weight"), classes=5)
+    found = scan_checkpoint(only(tmp_path), HeadOptions(head="loss.weight"), classes=5)
     assert_array_equal(found.weight, np.arange(40.0).reshape(8, 5).T)
     assert (found.record.classes, found.record.features) == (5, 8)

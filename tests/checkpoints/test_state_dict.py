@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 from safetensors.torch import save_file
 
 from dsi_cli.checkpoints import state_dict as state_dict_module
-from dsi_cli.checkpoints.scan import Choice, require_file
+from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.errors import CheckpointError, NoHeadError, UnreadableError
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -25,7 +25,7 @@ def assert_read(found, wanted):
 
 
 def read(path, *, classes=None, **choice):
-    return state_dict_module.read(require_file(path), Choice(**choice), classes)
+    return state_dict_module.read(require_file(path), HeadOptions(**choice), classes)
 
 
 @pytest.fixture(params=["zip", "legacy", "safetensors"])
@@ -112,7 +112,7 @@ def test_a_backbone_is_read_whole(tmp_path):
 
 def test_shapes_are_told_without_reading(state_dict, tmp_path):
     torch.save(state_dict, tmp_path / "net.pt")
-    found = state_dict_module.shapes(require_file(tmp_path / "net.pt"), Choice())
+    found = state_dict_module.shapes(require_file(tmp_path / "net.pt"), HeadOptions())
     assert {name: tensor.shape for name, tensor in found.items()} == {n: tuple(t.shape) for n, t in state_dict.items()}
 
 
@@ -141,7 +141,7 @@ def test_a_malicious_pickle_never_runs(where, zipped, tmp_path, state_dict):
     torch.save(held, path, _use_new_zipfile_serialization=zipped)
     for function in (state_dict_module.read, state_dict_module.shapes):
         try:
-            function(require_file(path), Choice())
+            function(require_file(path), HeadOptions())
         except CheckpointError:
             assert where == "instead"
     assert not mark.exists()
@@ -153,7 +153,7 @@ def test_a_file_that_is_gone_or_holds_no_weights(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     found = require_file(tmp_path / "empty.pt")
     with pytest.raises(NoHeadError, match=r"no"):
-        state_dict_module.read(found, Choice())
+        state_dict_module.read(found, HeadOptions())
     (tmp_path / "empty.pt").unlink()
     with pytest.raises(UnreadableError, match=r"No such file"):
-        state_dict_module.read(found, Choice())
+        state_dict_module.read(found, HeadOptions())

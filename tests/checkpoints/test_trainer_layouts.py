@@ -7,8 +7,8 @@ from helpers.trainers import TRAINERS
 from numpy.testing import assert_array_equal
 
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.epochs import completed
-from dsi_cli.checkpoints.scan import scan
+from dsi_cli.checkpoints.epochs import epochs_completed
+from dsi_cli.checkpoints.scan import scan_checkpoint
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -20,13 +20,13 @@ def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, train
     found = {one.place.relative_to(folder).as_posix(): one for one in run.checkpoints}
     assert set(found) == {one.path for one in expected}
     for one in expected:
-        scanned = scan(found[one.path])
+        scanned = scan_checkpoint(found[one.path])
         record = scanned.record
         assert record.status == "ok", record.reason
         assert_array_equal(scanned.weight, one.weight)
         assert (record.classes, record.features) == one.weight.shape
         assert (record.epoch, record.step) == (one.epoch, one.step)
-        assert completed(record.epoch, record.counts_from) == one.completed
+        assert epochs_completed(record.epoch, record.counts_from) == one.completed
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,11 @@ def test_runs_of_real_trainers_are_read_with_head_and_epoch(which, from_zero, re
     (run,) = discover([trained.folder])
     found = {path: one for one in run.checkpoints for path in (one.place, one.path)}
     for number, path in enumerate(trained.files):
-        scanned = scan(found.get(path) or found[path.parent])
+        scanned = scan_checkpoint(found.get(path) or found[path.parent])
         expected = trained.model(number).state_dict()[scanned.record.head].numpy()
         assert_array_equal(scanned.weight, expected)
         epoch = number if from_zero else number + 1
-        assert (scanned.record.epoch, completed(scanned.record.epoch, scanned.record.counts_from)) == (epoch, number + 1)
+        assert (scanned.record.epoch, epochs_completed(scanned.record.epoch, scanned.record.counts_from)) == (
+            epoch,
+            number + 1,
+        )

@@ -13,9 +13,9 @@ from helpers.read_counters import calls
 
 from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle
-from dsi_cli.checkpoints.pickle.objects import Global, Stub
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Storage, contiguous
-from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, TRAINERS, StateDict, plain, state_dicts, trainer_of
+from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, TRAINERS, NestedStateDict, plain, state_dicts, trainer_of
 
 WEIGHT = contiguous("float32", (3, 4), Storage("0", "float32", 12))
 SD = {"fc.weight": WEIGHT}
@@ -75,7 +75,7 @@ def test_a_pickled_module_gives_the_names_of_its_state_dict():
 
 
 def test_a_module_that_holds_itself_is_walked_once():
-    module = Stub(Global("m", "Net"), ())
+    module = PickledObject(PickledGlobal("m", "Net"), ())
     module.state = {"_parameters": dict(SD), "_buffers": {}, "_modules": {"me": module}}
     (found,) = state_dicts(module)
     assert list(found.tensors) == ["fc.weight"]
@@ -85,9 +85,9 @@ def test_stand_ins_that_share_a_state_are_walked_once():
     shared = {f"k{n}": None for n in range(20_000)}
     stubs = {}
     for n in range(20_000):
-        stubs[f"s{n}"] = Stub(Global("m", "C"), ())
+        stubs[f"s{n}"] = PickledObject(PickledGlobal("m", "C"), ())
         stubs[f"s{n}"].state = shared
-    assert state_dicts({**stubs, "model": SD}) == [StateDict(("model",), SD, RAW)]
+    assert state_dicts({**stubs, "model": SD}) == [NestedStateDict(("model",), SD, RAW)]
     assert calls(state_dicts, {**stubs, "model": SD}) < 50 * len(stubs)
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.utils.prune
 
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.scan import HeadOptions
 
 
 def save(path, *, seed=0, hidden=8, classes=5, **contents):
@@ -23,12 +23,12 @@ def runs_of(folder):
     """Return, by run, the epoch of each file that is used."""
     return {
         run.name: {record.path.rpartition("/")[2]: record.epoch for record in records if record.status == "ok"}
-        for run, records in scan_paths([folder], Choice())
+        for run, records in scan_paths([folder], HeadOptions())
     }
 
 
 def statuses(folder):
-    found = [record for _, records in scan_paths([folder], Choice()) for record in records]
+    found = [record for _, records in scan_paths([folder], HeadOptions()) for record in records]
     return {record.path.rpartition("/")[2]: record.status for record in found}
 
 
@@ -130,7 +130,7 @@ def test_split_copies_go_with_the_training_whose_weights_they_have(tmp_path):
             save(tmp_path / f"ckpts/{label}_epoch_{epoch}.pt", seed=10 * seed + epoch)
     save(tmp_path / "ckpts/best.pt", seed=12)
     save(tmp_path / "ckpts/runA_last.pt", seed=2)
-    found = {run.name: [one.path.name for one in run.checkpoints] for run, _ in scan_paths([tmp_path], Choice())}
+    found = {run.name: [one.path.name for one in run.checkpoints] for run, _ in scan_paths([tmp_path], HeadOptions())}
     assert found == {
         "ckpts/runA": ["runA_epoch_1.pt", "runA_epoch_2.pt", "runA_last.pt"],
         "ckpts/runB": ["best.pt", "runB_epoch_1.pt", "runB_epoch_2.pt"],
@@ -149,7 +149,7 @@ def test_split_one_training_with_changing_names_stays_one_run(tmp_path):
 def test_split_saves_within_an_epoch_are_one_training(tmp_path):
     for seed, name in enumerate(("e1_s100", "e1_s200", "e2_s300", "e2_s400")):
         save(tmp_path / f"run/net_{name}.pt", seed=seed)
-    ((run, records),) = scan_paths([tmp_path], Choice())
+    ((run, records),) = scan_paths([tmp_path], HeadOptions())
     assert run.name == "run"
     assert [(record.epoch, record.step, record.status) for record in records] == [
         (1, 100, "ok"),

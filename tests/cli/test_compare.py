@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pytest
 from helpers.table_comparison import write_output, write_run
 
-from dsi_cli.queries.comparison.compare import Asked, compare
+from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -24,7 +24,7 @@ def two(tmp_path):
 def test_json_is_what_the_api_says(two, dsi):
     ended = dsi("compare", two, *FEW, "--json")
     assert (ended.code, ended.err) == (0, "")
-    expected = json.loads(json.dumps(asdict(compare([two], Asked(draws=40)))))
+    expected = json.loads(json.dumps(asdict(compare([two], ComparisonOptions(draws=40)))))
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
 
@@ -34,7 +34,7 @@ def test_options_are_those_of_the_api(two, tmp_path, dsi):
         *("compare", two, other, "--run", "fast", "--run", "third", "--tolerance", 0.3, "--measure", "pearson"),
         *("--split", "test", *FEW, "--json"),
     )
-    asked = Asked(("fast", "third"), tolerance=0.3, split="test", measures=("pearson",), draws=40)
+    asked = ComparisonOptions(("fast", "third"), tolerance=0.3, split="test", measures=("pearson",), draws=40)
     expected = json.loads(json.dumps(asdict(compare([two, other], asked))))
     assert json.loads(ended.out) == {**expected, "figures": [], "page": None}
 
@@ -43,7 +43,7 @@ def test_the_tables(two, dsi):
     ended = dsi("compare", two, *FEW)
     assert ended.code == 0
     lines = ended.out.splitlines()
-    found = compare([two], Asked(draws=40))
+    found = compare([two], ComparisonOptions(draws=40))
     for line in found.runs:
         shown = next(text for text in lines if text.startswith(f"{line.label} "))
         assert shown.split()[:5] == [line.label, "8", "0-2", f"{line.best_accuracy:.3f}", "2"]
@@ -93,7 +93,7 @@ def test_groups(tmp_path, dsi):
 def test_the_page_alone(two, tmp_path, dsi):
     ended = dsi("compare", two, *FEW, "--html", tmp_path / "new" / "page.html", "--quiet")
     assert (ended.code, ended.out.splitlines()[-1]) == (0, f"page: {tmp_path / 'new' / 'page.html'}")
-    assert compare([two], Asked(draws=40)).recommendation in (tmp_path / "new" / "page.html").read_text()
+    assert compare([two], ComparisonOptions(draws=40)).recommendation in (tmp_path / "new" / "page.html").read_text()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["page.html"]
     both = dsi("compare", two, *FEW, "-o", tmp_path / "new", "--html", tmp_path / "other.html", "--json")
     assert json.loads(both.out)["page"] == str(tmp_path / "other.html")

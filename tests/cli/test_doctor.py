@@ -110,7 +110,7 @@ def test_the_digests_are_those_of_the_tables():
 
 
 def test_doctor_imports_neither_torch_nor_numpy():
-    call = "import sys; from dsi_cli.cli.app import run_safely; run_safely(['doctor', '-q']); "
+    call = "import sys; from dsi_cli.cli.app import main_with_exit_code; main_with_exit_code(['doctor', '-q']); "
     code = f"{call}print('torch' in sys.modules, 'numpy' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines()[-1] == "False False"

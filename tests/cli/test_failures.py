@@ -24,7 +24,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 QUICK = ("--draws", 0)
 NEXT_STEP = (
     "tables: {out} (curves.parquet, checkpoints.parquet, classes.parquet, csms/)\n"
-    "notebook: from dsi_cli import open_run; run = open_run('{out}'); run.curves\n"
+    "notebook: from dsi_cli import open_results; results = open_results('{out}'); results.curves\n"
 )
 
 

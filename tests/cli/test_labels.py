@@ -190,6 +190,6 @@ def test_ctrl_c_keeps_the_answers_so_far(listed, tmp_path, monkeypatch):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     path = tmp_path / "map.csv"
     with pytest.raises(KeyboardInterrupt):
-        labels.asked(wordnet_matrix.of(str(listed)), path)
+        labels.asked(wordnet_matrix.resolve_label_list(str(listed)), path)
     rows = {row["name"]: row["synset"] for row in csv.DictReader(path.open(encoding="utf-8"))}
     assert (rows["elefant"], rows["crane"], len(rows)) == ("elephant.n.01", "crane.n.05", 5)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.mistakes import Asked, most_telling, pairs
-from dsi_cli.store.results import Run
+from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -46,13 +46,13 @@ def out(make_run, images, tmp_path):
     return out
 
 
-@pytest.mark.parametrize(("option", "make"), [((), most_telling), (("--pairs",), pairs)])
+@pytest.mark.parametrize(("option", "make"), [((), worst_mistakes), (("--pairs",), confused_pairs)])
 def test_json_is_what_the_api_says(out, dsi, option, make):
     arguments = ("--epoch", 0, "-n", 2, "--sort", "reasonable", "--json")
     ended = dsi("mistakes", out, *arguments, *option)
     assert (ended.code, ended.err) == (0, "")
     document = json.loads(ended.out)
-    listing = make(Run(out), Asked(epoch=0, most=2, order="reasonable"))
+    listing = make(Results(out), MistakeQuery(epoch=0, most=2, order="reasonable"))
     assert document.pop("rows") == [asdict(row) for row in listing.rows]
     expected = asdict(listing)
     assert document == {**expected.pop("asked"), **{key: value for key, value in expected.items() if key != "rows"}}
@@ -66,7 +66,7 @@ def test_the_table(out, images, dsi):
     assert legend.startswith("furthest from the truth first; ranks from 1, the most similar to the truth, to 7")
     assert " ".join(" ".join(head).split()) == "NCSM WordNet WordNet sample truth prediction score rank similarity rank"
     assert place == f"images in {images}"
-    rows = most_telling(Run(out)).rows
+    rows = worst_mistakes(Results(out)).rows
     assert [line.split()[0] for line in (first, second, third)] == [f"class{r.sample % 2}/{r.sample}.png" for r in rows]
     for line, row in zip((first, second, third), rows, strict=True):
         for value in (f"{row.score:.3f}", f"{row.rank:g}", row.truth):
@@ -169,5 +169,5 @@ def test_without_a_sheet_no_image_library_is_imported(out, dsi_process):
 
 def test_real_mistakes(analysed, dsi):
     ended = dsi("mistakes", analysed.out, "--run", "cifar100-cnn", "--pairs", "-n", 1)
-    (row,) = pairs(analysed.run, Asked("cifar100-cnn", most=1)).rows
+    (row,) = confused_pairs(analysed.run, MistakeQuery("cifar100-cnn", most=1)).rows
     assert ended.out.splitlines()[-1].split()[:3] == [row.truth, row.prediction, str(row.count)]

@@ -10,8 +10,8 @@ import pytest
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries.neighbor_history import over_epochs
-from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-from dsi_cli.store.results import Run
+from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -29,16 +29,16 @@ def out(make_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "make"),
     [
-        (("--class", "cat", "--epoch", 2), lambda run: nearest(run, "cat", Asked(epoch=2, most=3))),
-        (("--pairs", "--epoch", 2), lambda run: closest_pairs(run, Asked(epoch=2, most=3))),
-        ((), lambda run: closest_pairs(run, Asked(most=3))),
-        (("--class", "cat", "--over-epochs"), lambda run: over_epochs(run, "cat", Asked(most=3))),
+        (("--class", "cat", "--epoch", 2), lambda run: nearest(run, "cat", NeighborQuery(epoch=2, most=3))),
+        (("--pairs", "--epoch", 2), lambda run: closest_pairs(run, NeighborQuery(epoch=2, most=3))),
+        ((), lambda run: closest_pairs(run, NeighborQuery(most=3))),
+        (("--class", "cat", "--over-epochs"), lambda run: over_epochs(run, "cat", NeighborQuery(most=3))),
     ],
 )
 def test_json_is_what_the_api_says(out, dsi, arguments, make):
     ended = dsi("neighbors", out, *arguments, "-k", 3, "--json")
     assert (ended.code, ended.err) == (0, "")
-    expected = asdict(make(Run(out)))
+    expected = asdict(make(Results(out)))
     assert json.loads(ended.out) == {**expected.pop("asked"), **expected}
 
 
@@ -48,7 +48,7 @@ def test_the_table_of_a_class(out, dsi):
     assert title == "run, NCSM, epoch 7: 7 of 7 classes nearest to cat"
     assert legend == "WordNet ranks from 1, the most similar, to 7"
     assert " ".join(" ".join(head).split()) == "WordNet WordNet class similarity similarity rank"
-    rows = nearest(Run(out), "cat").rows
+    rows = nearest(Results(out), "cat").rows
     for line, row in zip(ended.out.splitlines()[-7:], rows, strict=True):
         assert line.startswith(f"{row.place}  {row.name[:28]}")
         assert f"{row.similarity:.3f}" in line
@@ -60,13 +60,13 @@ def test_the_table_of_a_class(out, dsi):
 def test_the_table_of_pairs(out, dsi):
     ended = dsi("neighbors", out, "-k", 2)
     assert ended.out.splitlines()[0] == "run, NCSM, epoch 7: 2 of 28 closest pairs"
-    row = closest_pairs(Run(out)).rows[0]
+    row = closest_pairs(Results(out)).rows[0]
     assert f"{row.similarity:.3f}" in ended.out.splitlines()[-2]
 
 
 def test_the_table_over_epochs(out, dsi):
     ended = dsi("neighbors", out, "--class", "cat", "--over-epochs", "-k", 2)
-    history = over_epochs(Run(out), "cat", Asked(most=2))
+    history = over_epochs(Results(out), "cat", NeighborQuery(most=2))
     assert ended.out.splitlines()[0] == history.title
     row = next(row for row in history.rows if row.places[-1] == 1)
     (line,) = (line for line in ended.out.splitlines() if line.startswith(f"{row.name} "))

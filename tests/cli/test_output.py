@@ -17,10 +17,10 @@ from pandas.testing import assert_frame_equal
 
 import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
-from dsi_cli.checkpoints.scan import Choice
+from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.cli import console
 from dsi_cli.cli.app import VERBS
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -124,7 +124,7 @@ def test_analyze_says_what_the_function_says(dsi, make_run, tmp_path):
 def test_scan_says_what_the_function_says(dsi, four_runs):
     folder = four_runs / "garments"
     found = one_document(dsi("scan", folder, "--json"))
-    ((run, records),) = scan_paths([folder], Choice())
+    ((run, records),) = scan_paths([folder], HeadOptions())
     assert [row["path"] for row in found] == [str(folder / f"epoch_{epoch:03}.pt") for epoch in range(16)]
     for row, record in zip(found, records, strict=True):
         assert row == {name: getattr(record, name) for name in row}
@@ -454,4 +454,4 @@ def test_a_folder_that_is_no_output(dsi, tmp_path):
     with pytest.raises(
         dsi_cli.errors.UsageError, match=r"it is no output of dsi analyze; expected the folder that its -o named$"
     ):
-        Run(tmp_path / "x")
+        Results(tmp_path / "x")

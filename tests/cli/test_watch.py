@@ -15,7 +15,7 @@ from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, table
 
 from dsi_cli.cli.watch import seconds
 from dsi_cli.errors import UsageError
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 
@@ -23,7 +23,7 @@ QUICK = ("--draws", 0)
 AT_MOST = 100
 """Seconds that anything may take on a busy machine."""
 LINE = re.compile(r"run  epoch +(\d+)  SAI excess +(-?\d\.\d{3})  z +(-?\d+\.\d)  WSI max (-?\d\.\d{3}) min +(-?\d\.\d{3})")
-NEXT_STEP = "\nnotebook: from dsi_cli import open_run; run = open_run('{out}'); run.curves\n"
+NEXT_STEP = "\nnotebook: from dsi_cli import open_results; results = open_results('{out}'); results.curves\n"
 TRAINING = '''
 """A training loop as people write them: a checkpoint an epoch, the last one and a log beside them."""
 import io, sys, time
@@ -207,7 +207,7 @@ def test_the_model_is_run_on_test_data(few, nets, make_own, dsi, tmp_path):
     assert told.code == 0, told.err
     assert dsi("analyze", run.folder, "-o", tmp_path / "plain", *options).code == 0
     assert_same_output(tmp_path / "out", tmp_path / "plain")
-    assert {"ncsm", "ccsm-test", "tncsm-test"} <= set(Run(tmp_path / "out").curves["of"].str.split(",").explode())
+    assert {"ncsm", "ccsm-test", "tncsm-test"} <= set(Results(tmp_path / "out").curves["of"].str.split(",").explode())
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,18 @@ import sys
 
 import pytest
 
-from dsi_cli.engines import DEFAULT, ENGINES, Chosen, opened
+from dsi_cli.engines import DEFAULT, ENGINES, EngineOptions, open_engine
 from dsi_cli.errors import UsageError
 
 
 @pytest.mark.parametrize("one", ENGINES, ids=lambda one: one.name)
 def test_every_engine_has_a_module_that_opens_it(one):
-    assert callable(importlib.import_module(f"dsi_cli.engines.{one.name}").opened)
+    assert callable(importlib.import_module(f"dsi_cli.engines.{one.name}").open_engine)
 
 
 def test_threads_are_the_default():
     assert DEFAULT == "local"
-    with opened(Chosen()) as engine:
+    with open_engine(EngineOptions()) as engine:
         assert list(engine.map_in_order(abs, [-1, 2], None)) == [1, 2]
         assert list(engine.map_whole(abs, [-1, 2], None)) == [1, 2]
 
@@ -40,7 +40,7 @@ def test_threads_are_the_default():
 )
 def test_a_choice_that_cannot_be_right(options, message):
     with pytest.raises(UsageError, match=message):
-        Chosen(**options)
+        EngineOptions(**options)
 
 
 def test_the_command_says_it_in_one_line(tmp_path):
@@ -56,8 +56,8 @@ from importlib.machinery import PathFinder
 sys.meta_path[:] = [type("Hides", (), {{"find_spec": staticmethod(
     lambda name, path=None, target=None: None if name.partition(".")[0] == "ray" else PathFinder.find_spec(name, path, target)
 )}}) if one is PathFinder else one for one in sys.meta_path]
-from dsi_cli.cli.app import run_safely
-sys.exit(run_safely(["analyze", {str(tmp_path)!r}, "--engine", "ray"]))
+from dsi_cli.cli.app import main_with_exit_code
+sys.exit(main_with_exit_code(["analyze", {str(tmp_path)!r}, "--engine", "ray"]))
 """
     (tmp_path / "epoch_0.pt").write_bytes(b"PK\x03\x04")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)

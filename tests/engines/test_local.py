@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.engines import Chosen, local, opened
+from dsi_cli.engines import EngineOptions, local, open_engine
 from dsi_cli.engines.local import map_in_order
 
 
@@ -79,7 +79,7 @@ def test_an_engine_next_to_other_threads_uses_all_cores(monkeypatch):
     found = []
 
     def work():
-        with opened(Chosen()) as engine:
+        with open_engine(EngineOptions()) as engine:
             found.extend(engine.map_in_order(lambda _: meeting.wait(), range(3), None))
 
     thread = threading.Thread(target=work)

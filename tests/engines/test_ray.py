@@ -19,11 +19,11 @@ from helpers.outputs import contents
 from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.classifiers.run_state import Known, RunState, Scanner, scan_run
+from dsi_cli.analysis.classifiers.run_state import CheckpointScanner, KnownCheckpoint, RunState, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import Choice
-from dsi_cli.engines import Chosen, opened
+from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.engines.ray import MOST_AT_ONCE
 from dsi_cli.errors import EngineError, UsageError
 
@@ -33,7 +33,7 @@ ray = pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
 
 NODE = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 << 20}
 """The GPU is one by word alone, which is all that giving it out needs."""
-RAY = Chosen("ray")
+RAY = EngineOptions("ray")
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def cluster():
 
 @pytest.fixture
 def engine(cluster):
-    with opened(RAY) as found:
+    with open_engine(RAY) as found:
         yield found
 
 
@@ -175,13 +175,13 @@ def test_jobs_that_fill_a_machine_take_all_its_cores(engine):
         return ray.get_runtime_context().get_assigned_resources(), os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()
 
     assert [given["CPU"] for given, _, _ in engine.map_whole(taken, range(2), refuses)] == [1, 1]
-    with opened(Chosen("ray", gpus_per_task=0.5)) as other:
+    with open_engine(EngineOptions("ray", gpus_per_task=0.5)) as other:
         assert other.tasks_a_machine() == 1  # there is one core
         found = list(other.map_whole(taken, range(8), refuses))
     assert {(given["CPU"], given["GPU"], visible) for given, visible, _ in found} == {(1, 0.5, "0")}
     assert len({process for _, _, process in found}) <= 2  # a worker keeps its model
     with (
-        opened(Chosen("ray", gpus_per_task=2)) as other,
+        open_engine(EngineOptions("ray", gpus_per_task=2)) as other,
         pytest.raises(UsageError, match=r"^--gpus-per-task 2: no node of the Ray cluster has so many GPUs$"),
     ):
         list(other.map_whole(abs, [1], refuses))
@@ -201,7 +201,7 @@ def test_every_table_is_the_same_as_with_threads(cluster, four_runs, tmp_path):
     events: dict[str, list] = {"local": [], "ray": []}
     for name, seen in events.items():
         options = Options(
-            epochs="0:4:4", centred=True, draws=5, permutations=5, references=("path", "wup"), engine=Chosen(name)
+            epochs="0:4:4", centred=True, draws=5, permutations=5, references=("path", "wup"), engine=EngineOptions(name)
         )
         analyze(runs, tmp_path / name, options, seen.append)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
@@ -220,7 +220,7 @@ def test_a_model_run_on_the_cluster_answers_the_same(cluster, own_run, few, tmp_
     said: dict[str, list[str]] = {"local": [], "ray": []}
     for name, lines in said.items():
         evaluation = Evaluation(test=str(few), model=own_run.options[1], templates=True, device="cpu")
-        options = Options(evaluation=evaluation, draws=0, permutations=0, engine=Chosen(name))
+        options = Options(evaluation=evaluation, draws=0, permutations=0, engine=EngineOptions(name))
         analyze([own_run.folder], tmp_path / name, options, say=lines.append)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
     assert said["ray"] == said["local"]
@@ -273,7 +273,7 @@ def killer(num_classes):
 
 def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_run):
     (run,) = discover([make_run(epochs=3)])
-    scanner = Scanner(Choice(), None, may_lack_head=False, names_machine=True)
+    scanner = CheckpointScanner(HeadOptions(), None, may_lack_head=False, names_machine=True)
 
     def kills(found):
         if found.path.name == "epoch_1.pt":
@@ -281,7 +281,7 @@ def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_r
         return scanner(found)
 
     state = RunState(run)
-    records = list(scan_run(state, Known(), kills, None, engine))
+    records = list(scan_run(state, KnownCheckpoint(), kills, None, engine))
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert records[1].reason.startswith("given up after 3 attempts: its process ended")
     assert len(state.weights) == 2
@@ -341,7 +341,7 @@ def test_the_command_starts_ray_for_itself_and_ctrl_c_leaves_nothing_of_it(make_
 
 def test_a_process_has_one_connection(cluster):
     with (
-        opened(Chosen("ray", cluster.address)) as found,
+        open_engine(EngineOptions("ray", cluster.address)) as found,
         pytest.raises(
             UsageError, match=r"this process is connected to Ray already: leave the address out, or call ray\.shut"
         ),
@@ -350,8 +350,8 @@ def test_a_process_has_one_connection(cluster):
 
 
 def test_a_cluster_answers_the_probe(cluster):
-    from dsi_cli.engines.grpc_probe import why_no_answer
+    from dsi_cli.engines.grpc_probe import reason_no_answer
 
     host, port = cluster.address.rsplit(":", 1)
     assert host == "127.0.0.1"
-    assert why_no_answer(host, int(port)) is None
+    assert reason_no_answer(host, int(port)) is None

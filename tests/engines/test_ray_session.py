@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from dsi_cli.engines import Chosen, opened
+from dsi_cli.engines import EngineOptions, open_engine
 from dsi_cli.errors import UsageError
 
 pytest.importorskip("ray", reason="needs Ray: pip install 'dsi-cli[ray]'")
@@ -33,7 +33,7 @@ def refuses(job, reason):
     ],
 )
 def test_an_address_where_nothing_answers(address, message):
-    with opened(Chosen("ray", address)) as found, pytest.raises(UsageError, match=message):
+    with open_engine(EngineOptions("ray", address)) as found, pytest.raises(UsageError, match=message):
         list(found.map_in_order(abs, [1], refuses))
 
 
@@ -49,7 +49,7 @@ def test_an_address_where_something_else_answers():
         threading.Thread(target=greet, daemon=True).start()
         address = f"ray://127.0.0.1:{server.getsockname()[1]}"
         with (
-            opened(Chosen("ray", address)) as found,
+            open_engine(EngineOptions("ray", address)) as found,
             pytest.raises(UsageError, match=f"^--address {address}: what answers there is not Ray "),
         ):
             list(found.map_in_order(abs, [1], refuses))

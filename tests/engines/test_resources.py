@@ -35,5 +35,5 @@ def test_a_containers_limit_counts(tmp_path, monkeypatch):
 )
 def test_matrices_are_whole_where_they_fit(classes, budget, is_vast, by_blocks, threads, monkeypatch):
     monkeypatch.setattr(resources, "usable_cores", lambda: 2)
-    found = memory_plan.of(classes, Options(memory=budget))
+    found = memory_plan.make_plan(classes, Options(memory=budget))
     assert (found.is_vast, found.walk is not None, found.threads) == (is_vast, by_blocks, threads)

@@ -16,10 +16,10 @@ from PIL import Image
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import animation
-from dsi_cli.figures.figure_options import Asked
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import using
 from dsi_cli.queries import matrices
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 FASHION = "garments"
@@ -38,17 +38,17 @@ def frames_of(path: Path) -> list[tuple[np.ndarray, int]]:
 
 
 @pytest.fixture(scope="module")
-def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, animation.Film]:
+def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, animation.Animation]:
     folder = tmp_path_factory.mktemp("films")
     told: list[tuple[str, int, int]] = []
-    asked = Asked((FASHION,), epochs=SHOWN)
-    found = animation.films(analysed.run, asked, folder, ["gif", "webp"], lambda *words: told.append(words))
+    asked = FigureOptions((FASHION,), epochs=SHOWN)
+    found = animation.animations(analysed.run, asked, folder, ["gif", "webp"], lambda *words: told.append(words))
     assert told == [(f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)]
     return {film.path.suffix: film for film in found}
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.Film], ending: str):
+def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.Animation], ending: str):
     film = made[ending]
     assert film.path.name == f"animation{ending}"
     assert film.epochs == SHOWN
@@ -61,7 +61,7 @@ def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.F
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_only_what_moves_differs_between_frames(made: dict[str, animation.Film], ending: str, analysed: Analysed):
+def test_only_what_moves_differs_between_frames(made: dict[str, animation.Animation], ending: str, analysed: Analysed):
     frames = [pixels for pixels, _ in frames_of(made[ending].path)]
     first, last = frames[0], frames[-1]
     assert first.shape == last.shape
@@ -115,7 +115,7 @@ def test_more_epochs_than_frames_are_evenly_chosen_and_said(
     monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path
 ):
     monkeypatch.setattr(animation, "MOST_FRAMES", 4)
-    (film,) = animation.films(analysed.run, Asked((FASHION,), kind="ccsm"), tmp_path, ["gif"])
+    (film,) = animation.animations(analysed.run, FigureOptions((FASHION,), kind="ccsm"), tmp_path, ["gif"])
     assert film.epochs == (0, 5, 10, 15)
     assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly chosen, 3.5 s"
 
@@ -127,13 +127,13 @@ def test_an_animation_of_any_length_lasts_at_most_a_quarter_of_a_minute():
 
 def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
-    run = Run(tmp_path / "out")
+    run = Results(tmp_path / "out")
     frames = matrices.frames(run, "run")
     assert frames is not None
     shown = animation.shown_curves(run, frames)
     assert shown is not None
     assert {one.metric for one in shown.series} == {"wsi"}
-    found = animation.films(run, Asked(("run", "other"), epochs=(1, 2)), tmp_path / "films", ["webp"])
+    found = animation.animations(run, FigureOptions(("run", "other"), epochs=(1, 2)), tmp_path / "films", ["webp"])
     assert sorted(film.path.name for film in found) == ["animation-other.webp", "animation-run.webp"]
     assert [film.epochs for film in found] == [(1, 2), (1, 2)]
 
@@ -149,7 +149,7 @@ def test_the_sai_is_the_curve_and_has_its_chance_level(analysed: Analysed):
 
 @pytest.mark.skipif(not HAS_FFMPEG, reason="MP4 is written by ffmpeg, which is not installed")
 def test_an_mp4_holds_every_frame(analysed: Analysed, tmp_path: Path):
-    (film,) = animation.films(analysed.run, Asked((FASHION,), epochs=SHOWN), tmp_path, ["mp4"])
+    (film,) = animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path, ["mp4"])
     assert film.path.read_bytes()[4:8] == b"ftyp"
     probe = ["ffmpeg", "-v", "info", "-i", str(film.path), "-f", "null", "-"]
     said = subprocess.run(probe, capture_output=True, text=True, check=True).stderr
@@ -172,14 +172,14 @@ def test_a_failing_ffmpeg_leaves_nothing(monkeypatch: pytest.MonkeyPatch, analys
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     with pytest.raises(OutputError, match=r"ffmpeg could not write .*: choose another format with --format gif or webp"):
-        animation.films(analysed.run, Asked((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
+        animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
     assert not (tmp_path / "films").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(analysed: Analysed, tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="animation"):
-        animation.films(analysed.run, Asked((FASHION,), epochs=(0, 1)), tmp_path / "file", ["gif"])
+        animation.animations(analysed.run, FigureOptions((FASHION,), epochs=(0, 1)), tmp_path / "file", ["gif"])
 
 
 def test_the_verb_makes_it_only_where_it_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):

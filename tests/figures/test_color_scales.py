@@ -16,7 +16,7 @@ def _made(classes: int, seed: int = 0) -> np.ndarray:
 
 def test_both_signs_reach_equally_far_and_cut_a_thousandth_at_most():
     matrices = [_made(60, seed) for seed in range(3)]
-    scale = color_scales.shared(iter(matrices), "ncsm")
+    scale = color_scales.shared_scale(iter(matrices), "ncsm")
     assert scale.diverging
     assert scale.low == -scale.high
     for values in matrices:
@@ -29,7 +29,7 @@ def test_both_signs_reach_equally_far_and_cut_a_thousandth_at_most():
 
 def test_one_sign_takes_the_sequential_map_from_end_to_end():
     values = np.abs(_made(9)) + 0.2
-    scale = color_scales.shared([values], "ncsm")
+    scale = color_scales.shared_scale([values], "ncsm")
     assert not scale.diverging
     assert (scale.low, scale.high) == pytest.approx((np.nanmin(values), np.nanmax(values)))
     assert not scale.cut_low
@@ -40,7 +40,7 @@ def test_shares_begin_at_0_follow_the_square_root_and_show_what_is_common():
     values = np.zeros((100, 100), dtype=np.float32)
     values[:, :3] = 0.04
     values[0, 5] = 1.0
-    scale = color_scales.shared([values], "ccsm")
+    scale = color_scales.shared_scale([values], "ccsm")
     assert (scale.low, scale.high, scale.cut_low, scale.cut_high) == pytest.approx((0.0, 0.04, False, True))
     assert scale.norm(0.01) == pytest.approx(0.5)
 
@@ -48,11 +48,11 @@ def test_shares_begin_at_0_follow_the_square_root_and_show_what_is_common():
 def test_shares_that_are_rarer_than_what_may_be_cut_are_shown_all_the_same():
     values = np.zeros((100, 100), dtype=np.float32)
     values[0, 5] = 0.3
-    assert color_scales.shared([values], "ccsm").high == pytest.approx(0.3)
+    assert color_scales.shared_scale([values], "ccsm").high == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("value", [0.0, -0.4, np.nan])
 def test_a_single_value_has_a_scale_of_some_width(value: float):
-    scale = color_scales.shared([np.full((3, 3), value)], "ncsm")
+    scale = color_scales.shared_scale([np.full((3, 3), value)], "ncsm")
     assert scale.low < scale.high
     assert np.isfinite(scale.norm(0.0))

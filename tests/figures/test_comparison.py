@@ -11,15 +11,15 @@ from PIL import Image
 
 from dsi_cli.errors import OutputError
 from dsi_cli.figures import comparison as drawing
-from dsi_cli.queries.comparison.compare import Asked, compare
-from dsi_cli.store.results import Run
+from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.store.results import Results
 
 
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("repeated")
     runs = [write_run(tmp_path / f"{name}_seed{i}", seed=10 * at + i) for at, name in enumerate("ab") for i in range(2)]
-    return compare([write_output(tmp_path / "out", *runs)], Asked(group="seed", draws=5))
+    return compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(group="seed", draws=5))
 
 
 def test_each_figure_has_a_line_a_group(repeated):
@@ -54,9 +54,9 @@ def test_chance_is_drawn_where_there_is_one(repeated):
 
 def test_two_runs_have_a_band_of_chance_on_their_curves_scale(tmp_path):
     folders = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
-    found = compare([write_output(tmp_path / "out", *folders)], Asked(draws=5))
+    found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions(draws=5))
     figures = dict(drawing.figures(found))
-    curves = Run(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
+    curves = Results(tmp_path / "out").curves.query("epoch == 2 and run == 'a'")
     sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").iloc[0]
     widm = curves.query("metric == 'idm' and of == 'scsm' and variant == 'errors'").iloc[0]
     for name, top in (

@@ -15,30 +15,32 @@ from scipy.cluster.hierarchy import dendrogram as scipys
 from scipy.cluster.hierarchy import leaves_list, linkage
 
 from dsi_cli.figures import dendrogram
-from dsi_cli.figures.dendrogram import Clustered
-from dsi_cli.figures.heatmaps import Classes
+from dsi_cli.figures.dendrogram import ClassTree
+from dsi_cli.figures.heatmaps import ClassLayout
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.class_order import Group
-from dsi_cli.store.results import Run
+from dsi_cli.queries.class_order import ClassGroup
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 
 
-def made(classes: int) -> Clustered:
+def made(classes: int) -> ClassTree:
     """Return a clustering of a made-up matrix, with long names and groups."""
     values = np.random.default_rng(classes).normal(0, 0.3, (classes, classes)).astype(np.float32)
     values = (values + values.T) / 2
     np.fill_diagonal(values, 1.0)
     tree = class_order.clustering(values)
     places = class_order.leaves(tree)
-    groups = [Group(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + 1) for at in range(0, classes - 1, 3)]
+    groups = [ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + 1) for at in range(0, classes - 1, 3)]
     names = [f"a class's name {'and more ' * (at % 5)}{at}" for at in places]
     shown = values[np.ix_(places, places)]
     np.fill_diagonal(shown, np.nan)
-    return Clustered("a run of a rather long name, NCSM, epoch 12", Classes(places, names, groups, "in order"), shown, tree)
+    return ClassTree(
+        "a run of a rather long name, NCSM, epoch 12", ClassLayout(places, names, groups, "in order"), shown, tree
+    )
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
@@ -67,7 +69,7 @@ def test_a_tree_of_any_depth_is_drawn():
 def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
     frames = matrices.frames(analysed.run, CNN)
     assert frames is not None
-    one = dendrogram.clustered(analysed.run, frames, 30)
+    one = dendrogram.class_tree(analysed.run, frames, 30)
     assert one is not None
     stored = analysed.run.csm("ncsm", 30, run=CNN)
     leaves = leaves_list(one.tree)
@@ -92,7 +94,7 @@ def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
 def test_a_fork_tells_the_mean_similarity_of_what_it_joins(analysed: Analysed):
     frames = matrices.frames(analysed.run, CNN)
     assert frames is not None
-    one = dendrogram.clustered(analysed.run, frames)
+    one = dendrogram.class_tree(analysed.run, frames)
     assert one is not None
     values = analysed.run.csm("ncsm", 30, run=CNN).to_numpy(dtype=np.float64)
     members = {at: [at] for at in range(100)}
@@ -125,8 +127,8 @@ def test_where_all_values_are_the_same_there_is_no_tree(analysed: Analysed, tmp_
     table = pq.read_table(path)
     same = pa.array([[0.25] * 100] * 100, table.schema.field("similarity").type)
     pq.write_table(table.set_column(table.column_names.index("similarity"), table.schema.field("similarity"), same), path)
-    frames = matrices.frames(Run(out), CNN)
+    frames = matrices.frames(Results(out), CNN)
     assert frames is not None
-    assert dendrogram.clustered(Run(out), frames, 30) is None
-    assert dendrogram.clustered(Run(out), frames, 999) is None
-    assert dendrogram.clustered(Run(out), frames, 29) is not None
+    assert dendrogram.class_tree(Results(out), frames, 30) is None
+    assert dendrogram.class_tree(Results(out), frames, 999) is None
+    assert dendrogram.class_tree(Results(out), frames, 29) is not None

@@ -21,11 +21,11 @@ from PIL import Image
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures import axes, phase_bands, save
-from dsi_cli.figures.catalogue import FIGURES, entry
-from dsi_cli.figures.figure_options import Asked
+from dsi_cli.figures.catalogue import FIGURES, figure_spec
+from dsi_cli.figures.figure_options import FigureOptions
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import curve_panels
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -37,9 +37,9 @@ OWN_TESTS = ("heatmaps", "dendrogram")
 WITH_CHANCE = ("sai", "idm", "idm_errors")
 
 
-def drawn(run: Run, name: str, runs: tuple[str, ...] = (CNN,), style: Style = SCREEN, **asked) -> Figure:
+def drawn(run: Results, name: str, runs: tuple[str, ...] = (CNN,), style: Style = SCREEN, **asked) -> Figure:
     with using(style):
-        figure = entry(name).draw(run, Asked(runs, style=style, **asked))
+        figure = figure_spec(name).draw(run, FigureOptions(runs, style=style, **asked))
         assert figure is not None
         figure.draw_without_rendering()
         return figure
@@ -170,7 +170,7 @@ def test_no_text_meets_another_or_leaves_the_figure(analysed: Analysed, style: S
         if one.name in OWN_TESTS:
             continue
         with using(style):
-            figure = one.draw(analysed.run, Asked(runs, style=style))
+            figure = one.draw(analysed.run, FigureOptions(runs, style=style))
             if figure is not None:
                 assert_clear(figure)
                 looked += 1
@@ -184,19 +184,19 @@ def test_every_figure_has_a_name_of_its_own_and_says_what_it_shows():
 
 def test_a_figure_without_data_is_none(analysed: Analysed):
     for name in ("typicality", "typicality_table", "typicality_histograms", "contact_sheet"):
-        assert entry(name).draw(analysed.run, Asked((CNN,))) is None
+        assert figure_spec(name).draw(analysed.run, FigureOptions((CNN,))) is None
 
 
 def test_an_unknown_figure_is_met_with_the_right_one():
     with pytest.raises(UsageError, match="no figure 'idm_error': did you mean idm_errors"):
-        entry("idm_error")
+        figure_spec("idm_error")
     with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot --list names them"):
-        entry("xyzzy")
+        figure_spec("xyzzy")
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
 def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path, form: str):
-    asked = save.asked(analysed.run, [CNN], style="paper")
+    asked = save.check_options(analysed.run, [CNN], style="paper")
     first, second = (
         save.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
     )
@@ -207,7 +207,7 @@ def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path,
 
 def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Path):
     for columns, inches in ((1, 3.35), (2, 7.0)):
-        asked = save.asked(analysed.run, [CNN], style="paper", columns=columns)
+        asked = save.check_options(analysed.run, [CNN], style="paper", columns=columns)
         (path,) = save.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
         with Image.open(path) as image:
             assert image.width == pytest.approx(inches * 300, abs=1)
@@ -216,7 +216,7 @@ def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Pat
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: Analysed, tmp_path: Path):
     (tmp_path / "wsi.png").mkdir()
     with pytest.raises(OutputError, match=r"wsi\.png could not be written"):
-        save.write(analysed.run, ["wsi"], save.asked(analysed.run, [CNN]), ["png"], tmp_path)
+        save.write(analysed.run, ["wsi"], save.check_options(analysed.run, [CNN]), ["png"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["wsi.png"]
 
 
@@ -232,7 +232,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: 
 )
 def test_what_cannot_be_asked_is_said(analysed: Analysed, options: dict, message: str):
     with pytest.raises(UsageError, match=message):
-        save.asked(analysed.run, **{"runs": None, **options})
+        save.check_options(analysed.run, **{"runs": None, **options})
 
 
 def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analysed: Analysed):
@@ -249,10 +249,10 @@ def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analyse
 
 def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(epochs=1)], tmp_path / "out")
-    (raw,) = drawn(Run(tmp_path / "out"), "sai", ("run",)).axes
+    (raw,) = drawn(Results(tmp_path / "out"), "sai", ("run",)).axes
     (chance,) = (line for line in raw.get_lines() if line.get_gid() == "chance")
     assert np.ptp(chance.get_xdata()) > 0
-    (one,) = drawn(Run(tmp_path / "out"), "excess", ("run",)).axes
+    (one,) = drawn(Results(tmp_path / "out"), "excess", ("run",)).axes
     widths = [np.ptp(area.get_paths()[0].vertices, axis=0) for area in one.collections]
     assert len(widths) == 2
     assert np.min(widths) > 0
@@ -260,7 +260,7 @@ def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Pat
 
 def test_curves_apart_lie_over_the_same_epochs_where_some_end_earlier(tmp_path: Path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 0.5, 1.0)))
-    limits = [one.get_xlim() for one in drawn(Run(out), "sai", ("run",)).axes]
+    limits = [one.get_xlim() for one in drawn(Results(out), "sai", ("run",)).axes]
     assert len(limits) == 3
     assert len(set(limits)) == 1
 

@@ -9,11 +9,11 @@ from helpers.overlap import assert_clear, texts
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.figures import color_scales, heatmaps
-from dsi_cli.figures.heatmaps import Classes, Panel, Row
+from dsi_cli.figures.heatmaps import ClassLayout, HeatmapRow, MatrixPanel
 from dsi_cli.figures.style import STYLES, Style, using
 from dsi_cli.queries import class_order, matrices
-from dsi_cli.queries.class_order import ORDERS, Group
-from dsi_cli.store.results import Run
+from dsi_cli.queries.class_order import ORDERS, ClassGroup
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 CNN, VIT = "cifar100-cnn", "cifar100-vit"
@@ -21,7 +21,7 @@ NCSM = matrices.KINDS[0]
 ALL_STYLES = [Style(name, columns) for name in STYLES for columns in (1, 2)]
 
 
-def made(classes: int, panels: int = 4, *, grouped: bool = True) -> Row:
+def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
     """Return a row of made-up matrices, with long and hostile names."""
     generator = np.random.default_rng(classes)
     size = max(2, classes // 30)
@@ -29,11 +29,12 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> Row:
     values[:, np.arange(classes), np.arange(classes)] = np.nan
     names = [f"${'long ' * (at % 9)}name_{at}" for at in range(classes)]
     groups = [
-        Group(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + size - 1) for at in range(0, classes - size, size)
+        ClassGroup(f"hypernym {'of many words ' * (at % 3)}{at}", at, at + size - 1)
+        for at in range(0, classes - size, size)
     ]
-    drawn = [Panel(f"epoch {at}", one, is_reference=at == 3) for at, one in enumerate(values)]
-    order = Classes(np.arange(classes), names, groups if grouped else [], "classes in some order")
-    return Row("a run of a rather long name_with$signs$, NCSM", order, drawn)
+    drawn = [MatrixPanel(f"epoch {at}", one, is_reference=at == 3) for at, one in enumerate(values)]
+    order = ClassLayout(np.arange(classes), names, groups if grouped else [], "classes in some order")
+    return HeatmapRow("a run of a rather long name_with$signs$, NCSM", order, drawn)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -88,7 +89,7 @@ def test_no_text_meets_another_or_a_map(classes: int, grouped: bool, style: Styl
 
 @pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("panels", [1, 7])
-def test_the_bars_texts_have_room_for_every_kind(kind: matrices.Kind, panels: int):
+def test_the_bars_texts_have_room_for_every_kind(kind: matrices.MatrixKind, panels: int):
     with using(Style("paper", 1)):
         row = made(10, panels)
         shares = row._replace(panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels])
@@ -96,7 +97,7 @@ def test_the_bars_texts_have_room_for_every_kind(kind: matrices.Kind, panels: in
 
 
 def test_brackets_name_the_groups_of_the_classes_table(analysed: Analysed):
-    run = Run(analysed.out)
+    run = Results(analysed.out)
     run.__dict__["classes"] = run.classes.assign(
         group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
     )
@@ -129,7 +130,7 @@ def test_kinds_and_runs_of_the_same_epochs_show_the_same_ones(analysed: Analysed
 def test_without_labels_there_is_no_reference_and_classes_go_by_number(make_run: MakeRun, tmp_path):
     out = tmp_path / "out"
     analyze([make_run(labels=None)], out)
-    run = Run(out)
+    run = Results(out)
     frames = matrices.frames(run, "run")
     assert frames is not None
     with using(Style("screen", 1)):
@@ -140,10 +141,10 @@ def test_without_labels_there_is_no_reference_and_classes_go_by_number(make_run:
 
 
 def test_shreds_of_groups_get_no_bracket():
-    whole = [Group("mammal", 0, 39), Group("tool", 40, 99)]
-    assert heatmaps.bracketed([*whole, Group("fish", 100, 102)], 200) == whole
-    assert heatmaps.bracketed([Group("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
-    assert heatmaps.bracketed([Group("mammal", 0, 9)], 100) == []
+    whole = [ClassGroup("mammal", 0, 39), ClassGroup("tool", 40, 99)]
+    assert heatmaps.bracketed([*whole, ClassGroup("fish", 100, 102)], 200) == whole
+    assert heatmaps.bracketed([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
+    assert heatmaps.bracketed([ClassGroup("mammal", 0, 9)], 100) == []
     assert heatmaps.bracketed([], 10) == []
 
 

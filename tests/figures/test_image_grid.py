@@ -13,7 +13,7 @@ from PIL import Image
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.figures.image_grid import LETTERS, MOST, grid, require_png, save
 from dsi_cli.figures.style import Style, using
-from dsi_cli.queries.mistakes import Asked, Listing, Mistake
+from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery
 
 STYLE = Style("screen", 2)
 
@@ -26,7 +26,7 @@ def noise(width, height, channels=3, seed=0):
 def listing(paths, truth="cat", prediction="dog", **fields):
     ranks = {"score": 0.5, "rank": 1.5, "wordnet_similarity": 0.1, "wordnet_rank": 3.0, "farness": 0.5} | fields
     rows = [Mistake(sample, path, truth, prediction, 0, 1, **ranks) for sample, path in enumerate(paths)]
-    return Listing("mistakes", Asked("run", 3), "ncsm", 7, 6, len(rows), rows)
+    return MistakeList("mistakes", MistakeQuery("run", 3), "ncsm", 7, 6, len(rows), rows)
 
 
 def tiny(path):

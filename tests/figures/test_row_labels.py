@@ -10,23 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.figures import row_labels
-from dsi_cli.queries.class_order import Group
+from dsi_cli.queries.class_order import ClassGroup
 
 NAMES = [f"class {index}" for index in range(1000)]
 
 
 def test_all_names_where_they_fit_and_none_too_small():
-    plan = row_labels.plan(NAMES[:10], [], height=1.4, size=6)
+    plan = row_labels.plan_labels(NAMES[:10], [], height=1.4, size=6)
     assert [one.text for one in plan.labels] == NAMES[:10]
     assert plan.size == 6
-    tight = row_labels.plan(NAMES[:20], [], height=1.5, size=6)
+    tight = row_labels.plan_labels(NAMES[:20], [], height=1.5, size=6)
     assert len(tight.labels) == 20
     assert row_labels.SMALLEST <= tight.size < 6
 
 
 @pytest.mark.parametrize("rows", [100, 1000])
 def test_every_nth_name_a_line_apart_where_not_all_fit_and_no_group_is_known(rows: int):
-    plan = row_labels.plan(NAMES[:rows], [], height=1.4, size=6)
+    plan = row_labels.plan_labels(NAMES[:rows], [], height=1.4, size=6)
     places = [one.place for one in plan.labels]
     steps = set(np.diff(places))
     assert len(steps) == 1
@@ -36,16 +36,16 @@ def test_every_nth_name_a_line_apart_where_not_all_fit_and_no_group_is_known(row
 
 
 def test_groups_stand_alone_where_not_all_names_fit():
-    groups = [Group("mammal", 0, 39), Group("tool", 40, 99)]
-    plan = row_labels.plan(NAMES[:100], groups, height=1.4, size=6)
+    groups = [ClassGroup("mammal", 0, 39), ClassGroup("tool", 40, 99)]
+    plan = row_labels.plan_labels(NAMES[:100], groups, height=1.4, size=6)
     assert plan.labels == ()
     assert [(group.name, one.text) for group, one in plan.brackets] == [("mammal", "mammal"), ("tool", "tool")]
     assert [one.place for _, one in plan.brackets] == [19.5, 69.5]
 
 
 def test_the_largest_groups_are_named_where_not_all_fit_a_line_apart_and_within_the_map():
-    groups = [Group(f"group {at}", at * 10, at * 10 + (9 if at % 2 else 1)) for at in range(100)]
-    plan = row_labels.plan(NAMES, groups, height=2.0, size=6)
+    groups = [ClassGroup(f"group {at}", at * 10, at * 10 + (9 if at % 2 else 1)) for at in range(100)]
+    plan = row_labels.plan_labels(NAMES, groups, height=2.0, size=6)
     line = 6 * row_labels.LINE / 72 / 2.0 * 1000
     places = [one.place for _, one in plan.brackets]
     assert 15 < len(places) <= 1000 / line
@@ -57,7 +57,7 @@ def test_the_largest_groups_are_named_where_not_all_fit_a_line_apart_and_within_
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=10).map(sorted))
 def test_spreading_keeps_order_distance_and_bounds_and_what_is_far_apart(places: list[float]):
-    moved = row_labels.spread(places, 10, 0, 100)
+    moved = row_labels.spread_labels(places, 10, 0, 100)
     assert all(after - before >= 10 - 1e-9 for before, after in pairwise(moved))
     assert moved[0] >= -1e-9
     assert moved[-1] <= 100 + 1e-9

@@ -20,8 +20,8 @@ from conftest import made_once
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.summary import Progress, Summary
-from dsi_cli.cli.app import run_safely
-from dsi_cli.store.results import Run
+from dsi_cli.cli.app import main_with_exit_code
+from dsi_cli.store.results import Results
 from helpers.outputs import ANIMALS, RUNS, head_of, heads, save_head
 
 
@@ -42,7 +42,7 @@ class Analysed:
     """An analysis that was done."""
 
     out: Path
-    run: Run
+    run: Results
     summary: Summary
     events: Sequence[Progress]
 
@@ -58,7 +58,7 @@ def analysed(four_runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Analy
 
     folder = made_once(tmp_path_factory, "analysed", make)
     summary, events = pickle.loads((folder / "summary.pickle").read_bytes())
-    return Analysed(folder / "out", Run(folder / "out"), summary, events)
+    return Analysed(folder / "out", Results(folder / "out"), summary, events)
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +89,7 @@ def dsi(capfd: pytest.CaptureFixture[str]) -> Command:
 
     def called(*arguments: object) -> Ended:
         capfd.readouterr()
-        code = run_safely([str(argument) for argument in arguments])
+        code = main_with_exit_code([str(argument) for argument in arguments])
         out, err = capfd.readouterr()
         return Ended(code, out, err)
 

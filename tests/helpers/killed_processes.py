@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from dsi_cli.cli.app import run_safely
+from dsi_cli.cli.app import main_with_exit_code
 from dsi_cli.store.layout import OUR_NAMES, REPORT
 
 ANEW = 0.3
@@ -42,7 +42,7 @@ def started(run: Path, out: Path, then: Callable[[], None] = lambda: None) -> in
         code = 70
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            code = run_safely(arguments(run, out))
+            code = main_with_exit_code(arguments(run, out))
             then()
         finally:
             os._exit(code)

@@ -12,10 +12,10 @@ _LIMITED = textwrap.dedent(
     """
     import resource, sys
     from pathlib import Path
-    from dsi_cli.checkpoints import state
+    from dsi_cli.checkpoints import state_dict
     from dsi_cli.checkpoints.formats import keras, keras_h5, msgpack, onnx, orbax, safetensors, torch_legacy, torch_zip
     from dsi_cli.checkpoints.isolated import client
-    from dsi_cli.checkpoints.scan import Choice, list_tensors, read_metadata, require_file, scan
+    from dsi_cli.checkpoints.scan import HeadOptions, list_tensors, read_metadata, require_file, scan_checkpoint
     from dsi_cli.errors import CheckpointError
     import pyarrow
     def peak():
@@ -23,8 +23,8 @@ _LIMITED = textwrap.dedent(
     base = peak()
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     found = require_file(Path(sys.argv[1]))
-    record = scan(found).record
-    for look in (lambda: list_tensors(found.path), lambda: read_metadata(found), lambda: state.read(found, Choice())):
+    record = scan_checkpoint(found).record
+    for look in (lambda: list_tensors(found.path), lambda: read_metadata(found), lambda: state_dict.read(found, HeadOptions())):
         try:
             look()
         except CheckpointError:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import nbformat
 
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 
 class Shows(NamedTuple):
@@ -33,7 +33,7 @@ def assert_it_shows(name: str, notebook: nbformat.NotebookNode, out: Path) -> No
     shows = SHOWS[name]
     assert sum("image/png" in one.get("data", {}) for one in outputs) == shows.figures
     text = "\n".join(one.get("text") or one.data["text/plain"] for one in outputs)
-    curves = Run(out).curves
+    curves = Results(out).curves
     cnn = "run == 'cifar100-cnn' and epoch == 30 and metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'"
     for part in shows.text:
         assert part.format(**curves.query(cnn).iloc[0]) in text

@@ -9,9 +9,9 @@ from pathlib import Path
 import lightning.pytorch as lightning
 import torch
 from torch import nn
-from training_loop import LABELS, counts_by_hand, expected, images, loader, network
 
 from dsi_cli.callbacks import LightningCallback
+from helpers.training_loop import LABELS, counts_by_hand, expected, images, loader, network
 
 
 class Module(lightning.LightningModule):

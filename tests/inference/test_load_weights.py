@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from dsi_cli.checkpoints.state_dict import State
+from dsi_cli.checkpoints.state_dict import StateDict
 from dsi_cli.errors import UnreadableError
-from dsi_cli.inference.load_weights import load
+from dsi_cli.inference.load_weights import load_weights
 
 
 class Net(nn.Module):
@@ -22,7 +22,7 @@ class Net(nn.Module):
 def state_of(model, prefix="", head="fc.weight", **other):
     """Return a model's weights as they are read from a checkpoint, under a wrapper's name."""
     arrays = {f"{prefix}{name}": tensor.numpy() for name, tensor in model.state_dict().items()}
-    return State(arrays | other, None if head is None else prefix + head)
+    return StateDict(arrays | other, None if head is None else prefix + head)
 
 
 def assert_same(model, other):
@@ -38,7 +38,7 @@ def assert_same(model, other):
 def test_a_wrappers_name_is_taken_off(prefix):
     torch.manual_seed(0)
     source, model = Net(), Net()
-    assert load(model, state_of(source, prefix)) == "fc"
+    assert load_weights(model, state_of(source, prefix)) == "fc"
     assert_same(model, source)
 
 
@@ -49,7 +49,7 @@ def test_a_compiled_part_and_wrappers_of_fsdp_are_looked_through():
         name.replace("body.", "body._fsdp_wrapped_module._checkpoint_wrapped_module._orig_mod."): tensor.numpy()
         for name, tensor in source.state_dict().items()
     }
-    assert load(model, State(arrays, "fc.weight")) == "fc"
+    assert load_weights(model, StateDict(arrays, "fc.weight")) == "fc"
     assert_same(model, source)
 
 
@@ -58,7 +58,7 @@ def test_a_model_that_is_wrapped_itself(wrapped):
     torch.manual_seed(0)
     source, model = Net(), wrapped(Net())
     (name,) = (name for name in model.state_dict() if name.endswith("fc.weight"))
-    head = load(model, state_of(wrapped(source), head=name))
+    head = load_weights(model, state_of(wrapped(source), head=name))
     assert_same(model, wrapped(source))
     assert model.get_submodule(head).weight is dict(model.named_parameters())[name]
 
@@ -66,7 +66,7 @@ def test_a_model_that_is_wrapped_itself(wrapped):
 def test_what_lies_beside_the_model_is_none_of_its():
     source, model = Net(), Net()
     beside = {"criterion.weight": np.ones(3), "metric.fc.total": np.ones(()), "teacher.fc.weight": np.ones((3, 4))}
-    assert load(model, state_of(source, "model.", **beside)) == "fc"
+    assert load_weights(model, state_of(source, "model.", **beside)) == "fc"
     assert_same(model, source)
 
 
@@ -74,7 +74,7 @@ def test_the_classifiers_name_tells_which_of_two_models_is_meant():
     torch.manual_seed(0)
     source, other, model = Net(), Net(), Net()
     both = state_of(other, "teacher.").arrays | state_of(source, "student.").arrays
-    load(model, State(both, "student.fc.weight"))
+    load_weights(model, StateDict(both, "student.fc.weight"))
     assert_same(model, source)
 
 
@@ -82,7 +82,7 @@ def test_without_a_classifier_the_most_names_decide():
     torch.manual_seed(0)
     source, model = Net().body, Net().body
     arrays = {f"backbone.{name}": tensor.numpy() for name, tensor in source.state_dict().items()}
-    assert load(model, State(arrays | {"projector.0.weight": np.ones((2, 2))}, None)) is None
+    assert load_weights(model, StateDict(arrays | {"projector.0.weight": np.ones((2, 2))}, None)) is None
     assert_same(model, source)
 
 
@@ -93,7 +93,7 @@ def test_the_module_of_a_weight_normed_classifier(kind):
     norm(source.fc)
     norm(model.fc)
     (name,) = (one for one in source.state_dict() if one.endswith(("original1", "weight_v")))
-    assert load(model, state_of(source, "module.", head=name)) == "fc"
+    assert load_weights(model, state_of(source, "module.", head=name)) == "fc"
     assert_same(model, source)
 
 
@@ -101,7 +101,7 @@ def test_the_module_of_a_weight_normed_classifier(kind):
 def test_other_floats_become_the_models_own(dtype):
     source, model = Net(), Net()
     arrays = {n: a.astype(dtype) if a.dtype == np.float32 else a for n, a in state_of(source).arrays.items()}
-    load(model, State(arrays, "fc.weight"))
+    load_weights(model, StateDict(arrays, "fc.weight"))
     assert model.fc.weight.dtype == torch.float32
     assert np.array_equal(model.fc.weight.detach().numpy(), arrays["fc.weight"].astype(np.float32))
 
@@ -127,9 +127,9 @@ def test_other_floats_become_the_models_own(dtype):
 )
 def test_what_does_not_fit_is_listed_in_one_line(changed, message):
     arrays = state_of(Net()).arrays | changed
-    held = State({name: array for name, array in arrays.items() if array is not None}, "fc.weight")
+    held = StateDict({name: array for name, array in arrays.items() if array is not None}, "fc.weight")
     with pytest.raises(UnreadableError, match=message) as caught:
-        load(Net(), held)
+        load_weights(Net(), held)
     assert "\n" not in str(caught.value)
 
 
@@ -137,11 +137,11 @@ def test_a_model_stays_as_it_is_where_the_weights_do_not_fit():
     model = Net()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(UnreadableError, match=r"of another shape"):
-        load(model, state_of(Net(width=6)))
+        load_weights(model, state_of(Net(width=6)))
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
 def test_a_model_of_which_nothing_is_there():
     with pytest.raises(UnreadableError, match=r"^the weights do not fit the model: 9 missing") as caught:
-        load(Net(), State({"a.b": np.ones((3, 4))}, "a.b"))
+        load_weights(Net(), StateDict({"a.b": np.ones((3, 4))}, "a.b"))
     assert "1 unexpected (a.b)" in str(caught.value)

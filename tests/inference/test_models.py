@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dsi_cli.errors import UsageError
-from dsi_cli.inference.models import Wanted, build
+from dsi_cli.inference.models import ModelSpec, build_model
 from dsi_cli.inference.preprocess import Preprocessing
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -54,7 +54,7 @@ def shape_of(model, channels=3, side=32):
     ("name", "channels", "size"), [("test_resnet", 1, None), ("test_resnet", 3, (48, 48)), ("test_vit", 3, (64, 64))]
 )
 def test_timm_builds_for_the_classes_channels_and_size(name, channels, size):
-    built = build(f"timm:{name}", Wanted(7, channels, size))
+    built = build_model(f"timm:{name}", ModelSpec(7, channels, size))
     assert shape_of(built.model, channels, 160 if size is None else size[0]) == (2, 7)
     assert not built.model.training
     assert built.usual.crop_pct == 0.95
@@ -63,34 +63,34 @@ def test_timm_builds_for_the_classes_channels_and_size(name, channels, size):
 
 
 def test_timm_without_a_classifier_gives_features():
-    model = build("timm:test_resnet", Wanted(None, 3)).model
+    model = build_model("timm:test_resnet", ModelSpec(None, 3)).model
     assert shape_of(model) == (2, model.num_features)
 
 
 def test_timm_takes_arguments():
-    wanted = Wanted(7, 3, (64, 64), {"patch_size": 8, "class_token": False, "global_pool": "avg"})
-    assert build("timm:test_vit", wanted).model.pos_embed.shape[1] == 64
+    wanted = ModelSpec(7, 3, (64, 64), {"patch_size": 8, "class_token": False, "global_pool": "avg"})
+    assert build_model("timm:test_vit", wanted).model.pos_embed.shape[1] == 64
 
 
 def test_torchvision_builds_a_listed_classifier_and_tells_its_preset():
-    built = build("torchvision:shufflenet_v2_x0_5", Wanted(7, 3))
+    built = build_model("torchvision:shufflenet_v2_x0_5", ModelSpec(7, 3))
     assert shape_of(built.model) == (2, 7)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     assert built.usual == Preprocessing((224, 224), 224 / 256, None, "bilinear", mean, std)
-    assert build("torchvision:squeezenet1_1", Wanted(7, 3, None, {"dropout": 0.0})).model.classifier[0].p == 0.0
+    assert build_model("torchvision:squeezenet1_1", ModelSpec(7, 3, None, {"dropout": 0.0})).model.classifier[0].p == 0.0
 
 
 def test_transformers_builds_what_a_config_says(hugging_face_run):
     folder = hugging_face_run.files[0].parent
-    built = build(f"transformers:{folder}", Wanted(10, 3))
+    built = build_model(f"transformers:{folder}", ModelSpec(10, 3))
     assert shape_of(built.model) == (2, 10)
     assert type(built.model).__name__ == "ViTForImageClassification"
     half = (0.5, 0.5, 0.5)
     assert built.usual == Preprocessing((32, 32), None, "squash", "bilinear", half, half)
     (folder.parent / "other").mkdir(exist_ok=True)
     (folder.parent / "other" / "config.json").write_bytes((folder / "config.json").read_bytes())
-    wanted = Wanted(10, 3, None, {"hidden_size": 16})
-    other = build(f"transformers:{folder.parent / 'other'}", wanted)
+    wanted = ModelSpec(10, 3, None, {"hidden_size": 16})
+    other = build_model(f"transformers:{folder.parent / 'other'}", wanted)
     assert other.model.classifier.in_features == 16
     assert other.usual.size == (32, 32)
 
@@ -98,7 +98,7 @@ def test_transformers_builds_what_a_config_says(hugging_face_run):
 def test_torchscript_is_loaded(tmp_path, own_net):
     net = own_net(num_classes=4).eval()
     torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(tmp_path / "net.pt")
-    built = build(f"torchscript:{tmp_path / 'net.pt'}", Wanted(4, 3))
+    built = build_model(f"torchscript:{tmp_path / 'net.pt'}", ModelSpec(4, 3))
     images = torch.randn(3, 3, 32, 32)
     assert torch.equal(built.model(images), net(images))
 
@@ -114,24 +114,27 @@ def test_torchscript_is_loaded(tmp_path, own_net):
     ],
 )
 def test_the_number_of_classes_and_channels_go_where_they_are_asked_for(name, channels, expected, write):
-    built = build(f"{write(NAMED)}:{name}", Wanted(5, channels))
+    built = build_model(f"{write(NAMED)}:{name}", ModelSpec(5, channels))
     assert shape_of(built.model, channels) == (2, expected)
 
 
 def test_what_a_person_gives_wins(write):
     path = write(NAMED)
-    assert shape_of(build(f"{path}:classes", Wanted(5, 3, None, {"classes": 6, "in_channels": 2})).model, 2) == (2, 6)
-    assert shape_of(build(f"{path}:any_", Wanted(5, 3, None, {"num_classes": 6})).model) == (2, 6)
+    assert shape_of(build_model(f"{path}:classes", ModelSpec(5, 3, None, {"classes": 6, "in_channels": 2})).model, 2) == (
+        2,
+        6,
+    )
+    assert shape_of(build_model(f"{path}:any_", ModelSpec(5, 3, None, {"num_classes": 6})).model) == (2, 6)
 
 
 def test_a_module_that_is_there_already_or_a_class(nets):
-    assert shape_of(build(f"{nets}:NET", Wanted(10, 3)).model) == (2, 10)
-    assert shape_of(build(f"{nets}:Net", Wanted(4, 1)).model, 1) == (2, 4)
+    assert shape_of(build_model(f"{nets}:NET", ModelSpec(10, 3)).model) == (2, 10)
+    assert shape_of(build_model(f"{nets}:Net", ModelSpec(4, 1)).model, 1) == (2, 4)
 
 
 def test_a_function_of_a_module_in_the_working_folder(write, monkeypatch):
     monkeypatch.chdir(write(NAMED).parent)
-    assert shape_of(build("builders_of_mine:n_classes", Wanted(5, 3)).model) == (2, 5)
+    assert shape_of(build_model("builders_of_mine:n_classes", ModelSpec(5, 3)).model) == (2, 5)
 
 
 def test_a_file_that_imports_its_neighbour(write, monkeypatch):
@@ -139,13 +142,13 @@ def test_a_file_that_imports_its_neighbour(write, monkeypatch):
     write(NAMED, "neighbour_of_builders.py")
     path = write("from neighbour_of_builders import n_classes as built")
     before = list(sys.path)
-    assert shape_of(build(f"{path}:built", Wanted(5, 3)).model) == (2, 5)
+    assert shape_of(build_model(f"{path}:built", ModelSpec(5, 3)).model) == (2, 5)
     assert sys.path == [*before, str(Path(path).parent)]
     sys.modules.pop("neighbour_of_builders")
 
 
 def test_a_model_of_a_function_is_in_evaluation_mode(nets):
-    assert not any(module.training for module in build(f"{nets}:build", Wanted(10, 3)).model.modules())
+    assert not any(module.training for module in build_model(f"{nets}:build", ModelSpec(10, 3)).model.modules())
 
 
 # What cannot be built
@@ -188,7 +191,7 @@ def test_a_model_of_a_function_is_in_evaluation_mode(nets):
 def test_a_specification_that_names_nothing(spec, arguments, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=message) as caught:
-        build(spec, Wanted(10, 3, None, arguments))
+        build_model(spec, ModelSpec(10, 3, None, arguments))
     assert "\n" not in str(caught.value)
 
 
@@ -209,7 +212,7 @@ def test_a_specification_that_names_nothing(spec, arguments, message, tmp_path, 
 )
 def test_a_function_that_gives_no_model(name, arguments, message, nets):
     with pytest.raises(UsageError, match=message) as caught:
-        build(f"{nets}:{name}", Wanted(10, 3, None, arguments))
+        build_model(f"{nets}:{name}", ModelSpec(10, 3, None, arguments))
     assert "\n" not in str(caught.value)
 
 
@@ -223,7 +226,7 @@ def test_a_function_that_gives_no_model(name, arguments, message, nets):
 def test_a_function_that_cannot_be_called_by_name(name, message, write):
     path = write(f"{NAMED}\nint = int\n")
     with pytest.raises(UsageError, match=message):
-        build(f"{path}:{name}", Wanted(10, 3))
+        build_model(f"{path}:{name}", ModelSpec(10, 3))
 
 
 @pytest.mark.parametrize(
@@ -236,7 +239,7 @@ def test_a_function_that_cannot_be_called_by_name(name, message, write):
 )
 def test_a_file_that_cannot_be_imported(text, message, write):
     with pytest.raises(UsageError, match=message):
-        build(f"{write(text)}:build", Wanted(10, 3))
+        build_model(f"{write(text)}:build", ModelSpec(10, 3))
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
@@ -244,14 +247,14 @@ def test_a_file_that_is_no_torchscript(content, tmp_path):
     (tmp_path / "net.pt").write_bytes(content)
     message = r"^--model torchscript:.*net.pt is no TorchScript archive that torch can load; torch.jit.save writes one$"
     with pytest.raises(UsageError, match=message):
-        build(f"torchscript:{tmp_path / 'net.pt'}", Wanted(10, 3))
+        build_model(f"torchscript:{tmp_path / 'net.pt'}", ModelSpec(10, 3))
 
 
 def test_a_model_that_ends_the_process_when_it_is_prepared(tmp_path):
     code = "import torch\nclass Net(torch.nn.Module):\n    def eval(self): raise SystemExit(0)\n"
     (tmp_path / "ending.py").write_text(code, encoding="utf-8")
     with pytest.raises(UsageError, match=r"ending.py:Net could not be built: SystemExit: 0$"):
-        build(f"{tmp_path / 'ending.py'}:Net", Wanted(10, 3))
+        build_model(f"{tmp_path / 'ending.py'}:Net", ModelSpec(10, 3))
 
 
 @pytest.mark.parametrize(
@@ -274,6 +277,6 @@ def test_a_config_of_no_image_classifier(config, message, tmp_path):
     (tmp_path / "config.json").write_text(config, encoding="utf-8")
     (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'PWNED')!r}, 'w')", encoding="utf-8")
     with pytest.raises(UsageError, match=message) as caught:
-        build(f"transformers:{tmp_path}", Wanted(10, 3))
+        build_model(f"transformers:{tmp_path}", ModelSpec(10, 3))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "PWNED").exists()

@@ -13,8 +13,8 @@ from PIL import Image
 from dsi_cli.errors import UsageError
 from dsi_cli.inference.evaluator import Evaluator
 from dsi_cli.inference.images import open_bytes
-from dsi_cli.inference.models import Wanted, build
-from dsi_cli.inference.preprocess import INTERPOLATIONS, Preprocessing, told, told_by_processor
+from dsi_cli.inference.models import ModelSpec, build_model
+from dsi_cli.inference.preprocess import INTERPOLATIONS, Preprocessing, from_processor, recorded_preprocessing
 
 SIZES = [(32, 32), (37, 53), (53, 37), (224, 224), (301, 200), (31, 400), (1, 1)]
 HALF = (0.5, 0.5, 0.5)
@@ -66,7 +66,7 @@ def test_a_timm_models_usual_preprocessing(name):
     from timm.data import create_transform, resolve_data_config
 
     theirs = create_transform(**resolve_data_config({}, model=timm.create_model(name)))
-    prepared = build(f"timm:{name}", Wanted(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    prepared = build_model(f"timm:{name}", ModelSpec(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
     for size in SIZES[1:4]:
         assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
 
@@ -77,7 +77,7 @@ def test_a_torchvision_models_usual_preprocessing(name, size):
     from torchvision import models
 
     theirs = models.get_model_weights(name).DEFAULT.transforms()
-    prepared = build(f"torchvision:{name}", Wanted(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
+    prepared = build_model(f"torchvision:{name}", ModelSpec(10, 3)).usual.over(Preprocessing(channels=3)).fitted()
     assert torch.equal(as_model_takes(prepared, picture(size)), theirs(picture(size)))
 
 
@@ -86,7 +86,7 @@ def test_as_torchvisions_presets_do_for_any_crop_and_size(crop, resize):
     from torchvision.transforms._presets import ImageClassification
 
     theirs = ImageClassification(crop_size=crop, resize_size=resize)
-    prepared = told({"val_crop_size": crop, "val_resize_size": resize, "interpolation": "bilinear"})
+    prepared = recorded_preprocessing({"val_crop_size": crop, "val_resize_size": resize, "interpolation": "bilinear"})
     usual = Preprocessing(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), channels=3)
     for size in SIZES[:6]:
         assert torch.equal(as_model_takes(prepared.over(usual).fitted(), picture(size)), theirs(picture(size)))
@@ -105,7 +105,7 @@ def test_as_a_vit_image_processor_does(size, options):
     transformers = pytest.importorskip("transformers")
     processor = transformers.ViTImageProcessor(**options)
     theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
-    prepared = told_by_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    prepared = from_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
     found = as_model_takes(prepared, picture(size))
     assert found.shape == theirs.shape
     # Theirs resizes tensors, ours Pillow images: single values lie a few of 256 levels apart.
@@ -116,7 +116,7 @@ def test_as_a_vit_image_processor_does(size, options):
 def test_as_a_clip_image_processor_does():
     transformers = pytest.importorskip("transformers")
     processor = transformers.CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 48, "width": 48})
-    prepared = told_by_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
+    prepared = from_processor(processor.to_dict()).over(Preprocessing(channels=3)).fitted()
     for size in SIZES[:5]:
         theirs = processor(picture(size), return_tensors="pt")["pixel_values"][0]
         assert (as_model_takes(prepared, picture(size)) - theirs).abs().max() <= 2.01 / 255 / 0.26
@@ -216,7 +216,7 @@ def test_sixteen_bits_are_scaled_not_clipped(channels):
     ],
 )
 def test_what_a_trainer_wrote_down(facts, expected):
-    assert told(facts) == expected
+    assert recorded_preprocessing(facts) == expected
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_what_a_trainer_wrote_down(facts, expected):
     ],
 )
 def test_what_a_processors_file_says(facts, expected):
-    assert told_by_processor(facts) == expected
+    assert from_processor(facts) == expected
 
 
 def test_what_is_asked_for_wins():

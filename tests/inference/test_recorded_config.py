@@ -11,7 +11,7 @@ import torch
 
 from dsi_cli.checkpoints import state_dict as state_dict_module
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import Choice, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.inference import recorded_config
 
@@ -35,7 +35,7 @@ def state_dict():
 
 
 def guessed(place):
-    return recorded_config.model_of(place, scan(place).record.trainer, recorded_config.facts_of(place))
+    return recorded_config.model_of(place, scan_checkpoint(place).record.trainer, recorded_config.facts_of(place))
 
 
 @pytest.mark.parametrize(
@@ -183,6 +183,6 @@ def test_the_channels_are_those_of_the_first_convolution(shapes, expected, tmp_p
     torch.save(
         {name: torch.zeros(shape) for name, shape in shapes.items()} | {"fc.weight": torch.ones(3, 2)}, tmp_path / "n.pt"
     )
-    tensors = state_dict_module.shapes(require_file(tmp_path / "n.pt"), Choice())
+    tensors = state_dict_module.shapes(require_file(tmp_path / "n.pt"), HeadOptions())
     assert all(isinstance(tensor, Tensor) for tensor in tensors.values())
     assert recorded_config.channels_of(tensors) == expected

@@ -36,13 +36,13 @@ def write(tmp_path):
     ],
 )
 def test_what_a_mapping_says(write, text, expected):
-    assert mapping_file.chosen(write(text), ANIMALS) == expected
+    assert mapping_file.read_mapping(write(text), ANIMALS) == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_any_usual_encoding_is_read(write, encoding):
     labels = LabelList(("café", "dog"), None, "l.txt")
-    assert mapping_file.chosen(write("name,synset\ncafé,cafe.n.01\n", encoding), labels) == {0: "cafe.n.01"}
+    assert mapping_file.read_mapping(write("name,synset\ncafé,cafe.n.01\n", encoding), labels) == {0: "cafe.n.01"}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_any_usual_encoding_is_read(write, encoding):
 )
 def test_what_is_wrong_is_said_with_its_line(write, text, message):
     with pytest.raises(UsageError, match=message):
-        mapping_file.chosen(write(text), ANIMALS)
+        mapping_file.read_mapping(write(text), ANIMALS)
 
 
 @pytest.mark.parametrize(
@@ -82,12 +82,12 @@ def test_what_is_wrong_is_said_with_its_line(write, text, message):
     ],
 )
 def test_of_two_columns_the_edited_one_decides(row, decides, write):
-    assert mapping_file.chosen(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
+    assert mapping_file.read_mapping(write(f"index,name,synset,wnid\n1,dog,{row}\n"), ANIMALS) == {1: decides}
 
 
 def test_an_id_alone_for_a_label_without_a_synset(write):
     labels = LabelList(("dog", "elefant"), None, "l.txt")
-    assert mapping_file.chosen(write("index,synset,wnid\n1,,n02503517\n"), labels) == {1: "n02503517"}
+    assert mapping_file.read_mapping(write("index,synset,wnid\n1,,n02503517\n"), labels) == {1: "n02503517"}
 
 
 def test_a_missing_mapping_is_an_error(tmp_path):
@@ -99,14 +99,14 @@ def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):
     labels = tmp_path / "labels.txt"
     labels.write_text("crane\nheron\nelefant\naquarium_fish\n", encoding="utf-8")
     path = tmp_path / "map.csv"
-    wordnet_matrix.write_map(wordnet_matrix.of(str(labels)), path)
+    wordnet_matrix.write_map(wordnet_matrix.resolve_label_list(str(labels)), path)
     text = (
         path.read_text(encoding="utf-8")
         .replace("crane.n.05,n02012849", "crane.n.04,")
         .replace("2,elefant,", "2,elefant,elephant.n.01")
     )
     path.write_text(text, encoding="utf-8")
-    found = wordnet_matrix.of(str(labels), path).resolutions
+    found = wordnet_matrix.resolve_label_list(str(labels), path).resolutions
     assert [one.synset for one in found] == ["crane.n.04", "heron.n.02", "elephant.n.01", "fish.n.01"]
     assert {one.resolved_by for one in found} == {"map"}
     assert not any(one.is_uncertain for one in found)
@@ -116,5 +116,5 @@ def test_what_the_mapping_says_speaks_for_the_rest(tmp_path):
     path = tmp_path / "map.csv"
     path.write_text("name,synset\nplant,plant.n.01\n", encoding="utf-8")
     labels = ["plant", "crane", "lathe", "forklift"]
-    assert wordnet_matrix.of(labels, path).resolutions[0].synset == "plant.n.01"
-    assert [one.resolved_by for one in wordnet_matrix.of(labels, path).resolutions].count("map") == 1
+    assert wordnet_matrix.resolve_label_list(labels, path).resolutions[0].synset == "plant.n.01"
+    assert [one.resolved_by for one in wordnet_matrix.resolve_label_list(labels, path).resolutions].count("map") == 1

@@ -9,8 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, superclasses, superclasses_of
-from dsi_cli.labels.presets import recognise as recognised
+from dsi_cli.labels.presets import PRESETS, find_preset, load_preset, recognise, superclasses, superclasses_of
 from dsi_cli.wordnet.database import taxonomy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +104,7 @@ def test_orders_are_those_of_torchvision():
     assert list(load_preset("fashion-mnist").names) == FashionMNIST.classes
     assert list(load_preset("coco91").names) == FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"]
     assert list(load_preset("voc21").names) == DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
-    imagenet = recognised(ResNet50_Weights.DEFAULT.meta["categories"])
+    imagenet = recognise(ResNet50_Weights.DEFAULT.meta["categories"])
     assert (imagenet.preset, imagenet.wnids) == ("imagenet1k", load_preset("imagenet1k").wnids)
 
 
@@ -183,10 +182,10 @@ def test_species_of_pets_are_those_of_wordnet():
 
 def test_superclasses_follow_the_names():
     names = load_preset("cifar100").names
-    backwards = superclasses_of(recognised([name.upper() for name in names[::-1]]))
+    backwards = superclasses_of(recognise([name.upper() for name in names[::-1]]))
     assert backwards == tuple(superclasses("cifar100").values())[::-1]
     assert superclasses_of(load_preset("cifar10")) is None
-    assert superclasses_of(recognised(["cat", "dog"])) is None
+    assert superclasses_of(recognise(["cat", "dog"])) is None
     assert superclasses("cifar10") is None
     with pytest.raises(UsageError, match=r"found 'cifar1000'; did you mean cifar100\?"):
         superclasses("cifar1000")

@@ -11,7 +11,7 @@ from dsi_cli.labels.aliases import VARIANTS
 from dsi_cli.labels.files import read_labels
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import PRESETS, load_preset, recognise
-from dsi_cli.labels.same_classes import ids_before, key, order, without_marks
+from dsi_cli.labels.same_classes import ids_before, key, match_order, without_marks
 
 NAMES = [preset.name for preset in PRESETS]
 DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]
@@ -194,16 +194,16 @@ def test_no_list_can_be_taken_for_another():
 
 def test_a_class_claimed_twice_is_no_match():
     known = LabelList(("cat", "dog"), ("n02121620", "n02084071"), "made up")
-    assert order(["cat", "Cat"], None, known, {}) is None
-    assert order(["dog", "pussy"], None, known, {"cat": ("pussy",)}) == (1, 0)
-    assert order(["n02084071", "n02084071"], None, known, {}) is None
-    assert order(["n02084071", "n02121620"], None, known, {}) == (1, 0)
-    assert order(["a", "b"], [None, "n02121620"], known, {}) is None
+    assert match_order(["cat", "Cat"], None, known, {}) is None
+    assert match_order(["dog", "pussy"], None, known, {"cat": ("pussy",)}) == (1, 0)
+    assert match_order(["n02084071", "n02084071"], None, known, {}) is None
+    assert match_order(["n02084071", "n02121620"], None, known, {}) == (1, 0)
+    assert match_order(["a", "b"], [None, "n02121620"], known, {}) is None
 
 
 def test_the_surer_name_wins():
     known = LabelList(("screen, blind", "blind"), ("n1", "n2"), "made up")
-    assert order(["blind", "screen"], None, known, {}) == (1, 0)
+    assert match_order(["blind", "screen"], None, known, {}) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 import dsi_cli.metrics as metrics
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import jackknife
-from dsi_cli.metrics.alignment import Alignment, alignments, order_among, sai
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.alignment import Alignment, alignments, display_order, sai
+from dsi_cli.metrics.prepared import PreparedMatrix
 
 KINDS = ("symmetric", "asymmetric", "tied", "tied-symmetric")
 ALL = tuple(measure.name for measure in metrics.MEASURES)
@@ -145,7 +145,7 @@ def test_the_diagonal_plays_no_part(make_pair, kind):
     other = a.copy()
     np.fill_diagonal(other, np.linspace(0, 3, 14))
     assert alignments(other, b, ALL) == alignments(a, b, ALL)
-    assert_allclose(Side(other).scaled_square, oracles.scaled_square(a), atol=1e-12)
+    assert_allclose(PreparedMatrix(other).scaled_square, oracles.scaled_square(a), atol=1e-12)
 
 
 @pytest.mark.parametrize("lacking_b", [[], [7], [5, 13]])
@@ -165,8 +165,8 @@ def test_lacking_classes_are_dropped_from_both(make_pair, lacking_b):
 
 
 def test_display_order_among_the_kept_classes():
-    assert order_among(np.array([1, 3, 4]), [4, 0, 1, 2, 3]).tolist() == [2, 0, 1]
-    assert order_among(np.array([1, 3, 4]), None).tolist() == [0, 1, 2]
+    assert display_order(np.array([1, 3, 4]), [4, 0, 1, 2, 3]).tolist() == [2, 0, 1]
+    assert display_order(np.array([1, 3, 4]), None).tolist() == [0, 1, 2]
 
 
 def test_a_seed_repeats_and_another_differs(make_pair):
@@ -216,11 +216,11 @@ def test_a_spread_within_rounding_is_constant():
     assert np.ptp(flat[~np.eye(8, dtype=bool)]) > 0
     assert sai(flat, noise) is None
     assert sai(np.zeros((8, 8)), noise) is None
-    assert Side(-np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
-    assert Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
-    assert not Side(np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
-    assert not Side(0.1 * np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
-    assert not Side(-np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    assert PreparedMatrix(-np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
+    assert PreparedMatrix(np.where(np.eye(8) > 0, 1.0, 0.7 + 4.9e-7 * (noise > 0.5))).is_constant
+    assert not PreparedMatrix(np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    assert not PreparedMatrix(0.1 * np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
+    assert not PreparedMatrix(-np.where(np.eye(8) > 0, 1.0, 0.7 + 5.1e-7 * (noise > 0.5))).is_constant
 
 
 @pytest.mark.parametrize("classes", [4, 11])

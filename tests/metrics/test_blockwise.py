@@ -13,13 +13,20 @@ from scipy.sparse import csr_array
 
 from dsi_cli.metrics import DEFAULT_MEASURES, alignment, class_alignment, idm, wsi
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import TOO_MANY_CLASSES, Walk, Whole, rows_within, sums, without_diagonal
+from dsi_cli.metrics.blockwise.blocks import (
+    TOO_MANY_CLASSES,
+    BlockWalk,
+    DenseRows,
+    matrix_sums,
+    rows_within,
+    without_diagonal,
+)
 from dsi_cli.metrics.blockwise.idm import doubled_ranks, idm_in_blocks
-from dsi_cli.metrics.blockwise.wsi import nearest, survey
+from dsi_cli.metrics.blockwise.wsi import block_statistics, nearest_of_rows
 from dsi_cli.similarity.weights import weight_similarity
 
 Matrix = npt.NDArray[np.float32]
-WALK = Walk(7)
+WALK = BlockWalk(7)
 """A number of rows that divides none of the sizes."""
 
 
@@ -63,7 +70,7 @@ def require_same(found: Any, expected: Any, but: tuple[str, ...] = ()) -> None:
 def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(classes: int, first: str, second: str) -> None:
     a, b = MATRICES[first](classes), MATRICES[second](classes)
     expected = alignment.alignments(a, b, permutations=0, draws=0)
-    found, pearson = alignments_in_blocks(Whole(a), Whole(b), DEFAULT_MEASURES, WALK)
+    found, pearson = alignments_in_blocks(DenseRows(a), DenseRows(b), DEFAULT_MEASURES, WALK)
     assert list(found) == list(expected)
     for name, entry in found.items():
         if name in ("cosine", "mse", "pearson"):
@@ -73,14 +80,14 @@ def test_alignments_are_those_of_the_whole_matrices_or_null_with_the_reason(clas
             assert (entry.value, entry.null_mean, entry.classes_used) == (None, None, classes)
         assert (entry.reason or "").endswith(TOO_MANY_CLASSES)
     assert pearson is not None
-    assert_allclose(pearson, class_alignment.of_classes(a, b)[0], rtol=1e-9)
+    assert_allclose(pearson, class_alignment.align_classes(a, b)[0], rtol=1e-9)
 
 
 def test_sums_that_are_known_are_used() -> None:
     a, b = cosines(20), tied(20)
-    known = sums(Whole(a), WALK), sums(Whole(b), WALK)
-    found, _ = alignments_in_blocks(Whole(a), Whole(b), ["pearson"], WALK, known)
-    assert found == alignments_in_blocks(Whole(a), Whole(b), ["pearson"], WALK)[0]
+    known = matrix_sums(DenseRows(a), WALK), matrix_sums(DenseRows(b), WALK)
+    found, _ = alignments_in_blocks(DenseRows(a), DenseRows(b), ["pearson"], WALK, known)
+    assert found == alignments_in_blocks(DenseRows(a), DenseRows(b), ["pearson"], WALK)[0]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +99,7 @@ def test_sums_that_are_known_are_used() -> None:
 )
 def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) -> None:
     other = np.full((classes, classes), 0.5, dtype=np.float32) if constant else tied(classes)
-    found, pearson = alignments_in_blocks(Whole(cosines(classes)), Whole(other), ["cosine", "ssim"], WALK)
+    found, pearson = alignments_in_blocks(DenseRows(cosines(classes)), DenseRows(other), ["cosine", "ssim"], WALK)
     assert pearson is None
     assert (found["cosine"].reason or "").startswith(reason)
     assert alignment.alignments(cosines(classes), other, ["cosine", "ssim"]) == found
@@ -101,7 +108,7 @@ def test_why_there_is_no_alignment(classes: int, constant: bool, reason: str) ->
 def test_a_row_of_one_value_has_no_correlation() -> None:
     a, b = cosines(40), tied(40)
     b[5, :], b[:, 5] = 0.25, 0.25
-    _, pearson = alignments_in_blocks(Whole(a), Whole(b), ["cosine"], WALK)
+    _, pearson = alignments_in_blocks(DenseRows(a), DenseRows(b), ["cosine"], WALK)
     assert pearson is not None
     assert list(np.flatnonzero(np.isnan(pearson))) == [5]
 
@@ -109,7 +116,7 @@ def test_a_row_of_one_value_has_no_correlation() -> None:
 @pytest.mark.parametrize("kind", MATRICES)
 def test_wsi_and_nearest_are_those_of_the_whole_matrix(kind: str) -> None:
     matrix = MATRICES[kind](50)
-    found = survey(Whole(matrix), WALK, (0.95, 0.5), 6)
+    found = block_statistics(DenseRows(matrix), WALK, (0.95, 0.5), 6)
     assert found.mean_wsi == pytest.approx(wsi.mean_wsi(matrix), abs=1e-12)
     for quantile in (0.95, 0.5):
         assert found.wsi["max", quantile] == pytest.approx(wsi.max_wsi(matrix, quantile), abs=1e-12)
@@ -125,7 +132,7 @@ def test_wsi_and_nearest_are_those_of_the_whole_matrix(kind: str) -> None:
 @pytest.mark.parametrize("count", [1, 5, 19, 100])
 def test_the_nearest_are_those_of_the_definition(count: int) -> None:
     matrix = tied(20)
-    found = nearest(without_diagonal(matrix, 0), count, 0)
+    found = nearest_of_rows(without_diagonal(matrix, 0), count, 0)
     for i, row in enumerate(matrix):
         others = sorted((j for j in range(20) if j != i), key=lambda j: (-row[j], j))
         assert list(found.neighbor[i]) == others[:count]
@@ -147,7 +154,7 @@ def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
     lacking[1, :], lacking[:, 1] = np.nan, np.nan
     for one in (counts, np.diag(rng.integers(1, 4, classes)), np.zeros_like(counts)):
         expected = idm.idm(one, lacking)
-        found = idm_in_blocks(csr_array(one), Whole(matrix[np.ix_(known, known)]), known, WALK)
+        found = idm_in_blocks(csr_array(one), DenseRows(matrix[np.ix_(known, known)]), known, WALK)
         for variant in idm.VARIANTS:
             require_same(found[variant], expected[variant])
 

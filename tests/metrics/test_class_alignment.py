@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.metrics.class_alignment import of_classes, of_group
+from dsi_cli.metrics.class_alignment import align_classes, align_group
 
 
 def random_csm(rng, classes, *, symmetric=True):
@@ -28,7 +28,7 @@ def without(row, place):
 def test_a_class_is_the_correlation_of_its_rows(classes, symmetric):
     rng = np.random.default_rng(classes)
     a, b = (random_csm(rng, classes, symmetric=symmetric) for _ in range(2))
-    pearson, _ = of_classes(a, b)
+    pearson, _ = align_classes(a, b)
     expected = [np.corrcoef(without(a[i], i), without(b[i], i))[0, 1] for i in range(classes)]
     assert_allclose(pearson, expected, rtol=1e-9, atol=1e-12)
 
@@ -42,7 +42,7 @@ def test_the_null_of_a_class_is_that_of_all_pairings(values):
     assert np.std(null) == pytest.approx(1 / np.sqrt(4))
     a, b = np.eye(6), np.eye(6)
     a[0, 1:], b[0, 1:] = values, other
-    pearson, z = of_classes(a, b)
+    pearson, z = align_classes(a, b)
     assert z[0] == pytest.approx(pearson[0] / np.std(null))
 
 
@@ -50,7 +50,7 @@ def test_a_row_of_one_value_has_no_correlation():
     rng = np.random.default_rng(0)
     a, b = random_csm(rng, 6, symmetric=False), random_csm(rng, 6, symmetric=False)
     a[2], b[4] = 0.1, 0.7
-    pearson, z = of_classes(a, b)
+    pearson, z = align_classes(a, b)
     assert_array_equal(np.flatnonzero(np.isnan(pearson)), [2, 4])
     assert_array_equal(np.isnan(pearson), np.isnan(z))
 
@@ -59,7 +59,7 @@ def test_the_order_of_the_classes_moves_the_values_with_them():
     rng = np.random.default_rng(1)
     a, b, order = random_csm(rng, 12), random_csm(rng, 12), rng.permutation(12)
     at = np.ix_(order, order)
-    for moved, kept in zip(of_classes(a[at], b[at]), of_classes(a, b), strict=True):
+    for moved, kept in zip(align_classes(a[at], b[at]), align_classes(a, b), strict=True):
         assert_allclose(moved, kept[order], rtol=1e-9)
 
 
@@ -69,7 +69,7 @@ def test_a_group_is_the_sai_of_its_classes(classes, symmetric):
     rng = np.random.default_rng(classes)
     a, b = random_csm(rng, classes, symmetric=symmetric), random_csm(rng, classes)
     whole = alignments(a, b, ["pearson"], draws=0)["pearson"]
-    found = of_group(a, b)
+    found = align_group(a, b)
     assert found.pearson == pytest.approx(whole.value)
     assert found.z == pytest.approx(whole.z)
 
@@ -79,22 +79,22 @@ def test_the_null_of_a_group_is_that_of_all_relabellings(classes):
     rng = np.random.default_rng(classes)
     a, b = random_csm(rng, classes), random_csm(rng, classes).round()
     whole = alignments(a, b, ["pearson"])["pearson"]  # few classes: all relabellings are tried
-    assert of_group(a, b).z == pytest.approx(whole.z)
+    assert align_group(a, b).z == pytest.approx(whole.z)
 
 
 def test_a_group_of_three_has_no_alignment():
     a = random_csm(np.random.default_rng(0), 3)
-    assert of_group(a, a) == (None, None, "3 classes: the alignment of a group needs 4 or more")
+    assert align_group(a, a) == (None, None, "3 classes: the alignment of a group needs 4 or more")
 
 
 def test_a_group_without_differences_has_no_alignment():
     a = random_csm(np.random.default_rng(0), 5)
     expected = (None, None, "all similarities within the group are the same, so there is no correlation")
-    assert of_group(a, np.full((5, 5), 0.25)) == expected
+    assert align_group(a, np.full((5, 5), 0.25)) == expected
 
 
 def test_a_group_in_which_every_relabelling_gives_the_same_has_no_z():
     """Rows of one value against a ring, in which all rows have the same sum."""
     rows = np.repeat(np.arange(5.0)[:, None], 5, axis=1)
     ring = np.roll(np.eye(5), 1, axis=1) + np.roll(np.eye(5), -1, axis=1)
-    assert of_group(rows, ring) == (pytest.approx(0), None, "every relabelling gives the same value, so there is no z")
+    assert align_group(rows, ring) == (pytest.approx(0), None, "every relabelling gives the same value, so there is no z")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from dsi_cli.metrics.hierarchy import NO_MISTAKE, Judgement, severity, superclass_accuracy
+from dsi_cli.metrics.hierarchy import NO_MISTAKE, HierarchyScore, severity, superclass_accuracy
 
 
 def example(classes, seed=0):
@@ -117,7 +117,7 @@ def test_one_superclass_a_class_is_accuracy():
 def test_without_a_mistake_there_is_no_severity():
     _, heights, superclasses = example(5)
     right = 3 * np.eye(5, dtype=int)
-    assert severity(right, heights) == Judgement(classes_used=5, reason=NO_MISTAKE)
+    assert severity(right, heights) == HierarchyScore(classes_used=5, reason=NO_MISTAKE)
     found = superclass_accuracy(right, superclasses)
     assert (found.value, found.z, found.reason) == (1.0, None, "no mistake, so chance gives the same")
 
@@ -138,5 +138,5 @@ def test_two_classes_are_too_few(metric):
 
 def test_no_sample_is_said():
     nothing = np.zeros((5, 5), dtype=int)
-    assert replace(superclass_accuracy(nothing, np.arange(5)), reason=None) == Judgement()
+    assert replace(superclass_accuracy(nothing, np.arange(5)), reason=None) == HierarchyScore()
     assert superclass_accuracy(nothing, np.arange(5)).reason == "0 classes: a hierarchy needs 3 or more"

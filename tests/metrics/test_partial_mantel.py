@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.partial_mantel import NAME, partial, residual
+from dsi_cli.metrics.partial_mantel import NAME, partial_mantel, residual_of
 
 
 def three(classes, seed=0):
@@ -25,17 +25,17 @@ def test_equals_the_formula(classes):
     a, b, given = three(classes)
     ab, ag, bg = (np.corrcoef(off(x), off(y))[0, 1] for x, y in ((a, b), (a, given), (b, given)))
     expected = (ab - ag * bg) / np.sqrt((1 - ag**2) * (1 - bg**2))
-    found = partial(a, b, given, draws=0)
+    found = partial_mantel(a, b, given, draws=0)
     assert (found.measure, found.value, found.classes_used) == (NAME, pytest.approx(expected), classes)
 
 
 def test_the_null_is_that_of_all_relabellings_of_a_residual():
     """Eight classes are more than are enumerated: there the moments stand in."""
     a, b, given = three(8)
-    x, y = residual(a, given), residual(b, given)
+    x, y = residual_of(a, given), residual_of(b, given)
     orders = (list(order) for order in permutations(range(8)))
     null = [np.corrcoef(off(x), off(y[np.ix_(order, order)]))[0, 1] for order in orders]
-    found = partial(a, b, given, draws=0)
+    found = partial_mantel(a, b, given, draws=0)
     assert (found.null_mean, found.null_std) == (pytest.approx(np.mean(null), abs=1e-9), pytest.approx(np.std(null)))
     assert found.z == pytest.approx(found.value / np.std(null))
 
@@ -45,12 +45,12 @@ def test_what_a_common_cause_explains_is_gone():
     looks = np.corrcoef(rng.normal(size=(60, 9)))
     a, b = (looks + 0.5 * np.corrcoef(rng.normal(size=(60, 9))) for _ in range(2))
     assert np.corrcoef(off(a), off(b))[0, 1] > 0.6
-    assert abs(partial(a, b, looks, draws=0).value) < 0.1
+    assert abs(partial_mantel(a, b, looks, draws=0).value) < 0.1
 
 
 def test_a_constant_matrix_explains_nothing():
     a, b, _ = three(12)
-    found = partial(a, b, np.full((12, 12), 0.3), draws=0)
+    found = partial_mantel(a, b, np.full((12, 12), 0.3), draws=0)
     assert found.value == pytest.approx(np.corrcoef(off(a), off(b))[0, 1])
 
 
@@ -59,14 +59,14 @@ def test_nothing_is_left_of_a_matrix_that_the_given_one_repeats(place):
     a, b, given = three(12)
     pair = [a, b]
     pair[place] = 3 * given - 0.7
-    found = partial(*pair, given)
+    found = partial_mantel(*pair, given)
     assert found.value is None
     assert found.reason == "one matrix says the same as the one that is given: nothing is left"
 
 
 def test_the_interval_holds_the_value_and_scaling_changes_nothing():
     a, b, given = three(30)
-    found = partial(a, b, given)
+    found = partial_mantel(a, b, given)
     assert found.low < found.value < found.high
-    again = partial(2 * a + 1, 0.5 * b, 7 * given - 3)
+    again = partial_mantel(2 * a + 1, 0.5 * b, 7 * given - 3)
     assert (again.value, again.z) == (pytest.approx(found.value), pytest.approx(found.z))

@@ -9,7 +9,16 @@ from numpy.testing import assert_allclose
 from skimage.metrics import structural_similarity
 
 from dsi_cli.metrics.measures import off_diagonal
-from dsi_cli.metrics.ssim import INNER, SMALLEST, bands, index, means, partner, window_means, window_weights
+from dsi_cli.metrics.ssim import (
+    INNER,
+    SMALLEST,
+    first_means,
+    second_image,
+    ssim_index,
+    window_bands,
+    window_means,
+    window_weights,
+)
 
 
 def images(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -21,10 +30,14 @@ def images(rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
 def ssim(x: np.ndarray, y: np.ndarray, valid: np.ndarray | None = None) -> float:
     """Return the mean SSIM of two images; of the pixels ``valid`` alone, if they are given."""
     if valid is None:
-        return float(index(means(x), partner(means(y)), window_means(2 * x * y)).mean())
+        return float(ssim_index(first_means(x), second_image(first_means(y)), window_means(2 * x * y)).mean())
     mask = valid.astype(x.dtype)
     x, y, weight = mask * x, mask * y, window_weights(mask)
-    return float(index(means(x, weight), partner(means(y, weight)), window_means(2 * x * y, weight))[valid[INNER]].mean())
+    return float(
+        ssim_index(first_means(x, weight), second_image(first_means(y, weight)), window_means(2 * x * y, weight))[
+            valid[INNER]
+        ].mean()
+    )
 
 
 def scikit_image(x: np.ndarray, y: np.ndarray) -> float:
@@ -98,12 +111,12 @@ def test_bands_of_symmetric_matrices_say_what_whole_images_do(classes):
     x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
     x, y = (off_diagonal(m)[:, None] for m in (x, 0.5 * x + 0.5 * y))
     counted, found = 0.0, 0.0
-    for band in bands(classes, is_symmetric=True):
+    for band in window_bands(classes, is_symmetric=True):
         a, b = band.of(x), band.of(y)
-        found += band.summed(index(means(a), partner(means(b)), window_means(2 * a * b)))[0]
+        found += band.summed(ssim_index(first_means(a), second_image(first_means(b)), window_means(2 * a * b)))[0]
         counted += float(band.times.sum())
     assert counted == (classes - 10) * (classes - 11)
     assert_allclose(found / counted, scikit_image(x[:, 0], y[:, 0]), rtol=1e-9)
-    (whole,) = bands(classes, is_symmetric=False)
+    (whole,) = window_bands(classes, is_symmetric=False)
     assert whole.of(x).shape == (classes, 1, classes - 1)
     assert whole.times.sum() == counted

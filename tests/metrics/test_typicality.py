@@ -11,7 +11,7 @@ from helpers import oracles_testset
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.metrics.typicality import BINS, SUBSETS, histogram, of_class
+from dsi_cli.metrics.typicality import BINS, SUBSETS, class_typicality, cosine_histogram
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
 
@@ -44,7 +44,7 @@ def every_group(features, size: int):
 @pytest.mark.parametrize("ties", [False, True])
 def test_the_cosines_are_the_oracles(samples, rights, ties):
     features, is_right = class_of(samples, rights, ties=ties)
-    found = of_class(features, is_right)
+    found = class_typicality(features, is_right)
     rows, cosines = slow(features, is_right)
     for group, row in zip((found.right, found.wrong), rows, strict=True):
         assert group.samples == row["samples"]
@@ -58,7 +58,7 @@ def test_the_cosines_are_the_oracles(samples, rights, ties):
 def test_narrow_features_are_added_up_in_float64(kind):
     features, is_right = class_of(60, 30)
     narrow = features.astype(kind)
-    found, (rows, _) = of_class(narrow, is_right), slow(narrow.astype(np.float64), is_right)
+    found, (rows, _) = class_typicality(narrow, is_right), slow(narrow.astype(np.float64), is_right)
     assert_allclose(found.right.group_cosine, rows[0]["group_cosine"], **CLOSE)
     assert_allclose(found.wrong.sample_cosine, rows[1]["sample_cosine"], **CLOSE)
 
@@ -73,11 +73,11 @@ def test_narrow_features_are_added_up_in_float64(kind):
 def test_of_few_subsets_chance_is_the_mean_of_all(samples, rights, ties):
     assert comb(samples, rights) <= SUBSETS, "else they are sampled"
     features, is_right = class_of(samples, rights, ties=ties)
-    found = of_class(features, is_right)
+    found = class_typicality(features, is_right)
     right = oracles_testset.typicality_null_enumerated(features, rights)
     wrong = oracles_testset.typicality_null_enumerated(features, samples - rights)
     assert_allclose([found.right.null_mean, found.wrong.null_mean], [right, wrong], **CLOSE)
-    assert of_class(features, is_right, seed=5).right == found.right, "nothing is sampled"
+    assert class_typicality(features, is_right, seed=5).right == found.right, "nothing is sampled"
 
 
 @pytest.mark.parametrize(("samples", "rights"), [(11, 5), (16, 3), (17, 13)])
@@ -87,7 +87,7 @@ def test_of_many_subsets_chance_is_sampled(samples, rights):
     for group, values in every.items():
         expected = oracles_testset.typicality_null_enumerated(features, rights if group == "right" else samples - rights)
         assert_allclose(values.mean(), expected, **CLOSE)
-        found = [getattr(of_class(features, is_right, seed), group).null_mean for seed in range(25)]
+        found = [getattr(class_typicality(features, is_right, seed), group).null_mean for seed in range(25)]
         assert len(set(found)) == 25, "another seed, other subsets"
         error = values.std() / np.sqrt(SUBSETS)
         assert (np.abs(found - values.mean()) < 4 * error).all()
@@ -98,22 +98,22 @@ def test_of_many_subsets_chance_is_sampled(samples, rights):
 @pytest.mark.parametrize("seed", [7, (7, 3, 2)])
 def test_a_seed_says_which_subsets(seed):
     features, is_right = class_of(30, 12)
-    assert of_class(features, is_right, seed).right == of_class(features, is_right, seed).right
-    assert of_class(features, is_right, seed).right != of_class(features, is_right, 8).right
+    assert class_typicality(features, is_right, seed).right == class_typicality(features, is_right, seed).right
+    assert class_typicality(features, is_right, seed).right != class_typicality(features, is_right, 8).right
 
 
 def test_samples_that_are_wrong_at_random_are_at_chance():
     rng, differences = np.random.default_rng(3), []
     for seed in range(60):
         features, _ = class_of(40, 20, seed, width=20)
-        found = of_class(features, rng.permutation(np.arange(40) < 34), seed)
+        found = class_typicality(features, rng.permutation(np.arange(40) < 34), seed)
         differences.append(found.wrong.group_cosine - found.wrong.null_mean)
     assert abs(np.mean(differences)) < 4 * np.std(differences) / np.sqrt(60)
 
 
 def test_few_samples_lie_further_away_by_chance_alone():
     features, _ = class_of(60, 30, width=20)
-    chance = [of_class(features, np.arange(60) >= wrong).wrong.null_mean for wrong in (1, 2, 5, 20, 59)]
+    chance = [class_typicality(features, np.arange(60) >= wrong).wrong.null_mean for wrong in (1, 2, 5, 20, 59)]
     assert chance == sorted(chance)
     assert chance[0] < 0.9 < chance[-1]
 
@@ -124,7 +124,7 @@ def test_few_samples_lie_further_away_by_chance_alone():
 @pytest.mark.parametrize("flag", [True, False])
 def test_without_a_wrong_or_a_right_sample(flag):
     features, _ = class_of(8, 4)
-    found = of_class(features, np.full(8, flag))
+    found = class_typicality(features, np.full(8, flag))
     there, lacking = (found.right, found.wrong) if flag else (found.wrong, found.right)
     assert (lacking.samples, lacking.group_cosine, lacking.null_mean, lacking.sample_cosine) == (0, None, None, None)
     assert there.samples == 8
@@ -134,7 +134,7 @@ def test_without_a_wrong_or_a_right_sample(flag):
 
 @pytest.mark.parametrize("flag", [True, False])
 def test_a_class_of_a_single_sample(flag):
-    found = of_class(np.array([[3.0, 4.0]]), np.array([flag]))
+    found = class_typicality(np.array([[3.0, 4.0]]), np.array([flag]))
     there, lacking = (found.right, found.wrong) if flag else (found.wrong, found.right)
     assert (there.samples, lacking.samples) == (1, 0)
     assert_allclose([there.group_cosine, there.null_mean], 1.0, **CLOSE)
@@ -143,7 +143,7 @@ def test_a_class_of_a_single_sample(flag):
 
 
 def test_features_that_are_all_zero():
-    found = of_class(np.zeros((5, 3)), np.arange(5) < 2)
+    found = class_typicality(np.zeros((5, 3)), np.arange(5) < 2)
     for group in (found.right, found.wrong):
         assert (group.group_cosine, group.null_mean, group.sample_cosine) == (0.0, 0.0, 0.0)
     assert_array_equal(found.cosines, np.zeros(5))
@@ -153,7 +153,7 @@ def test_features_that_are_all_zero():
 def test_some_features_that_are_zero(zeros):
     features, is_right = class_of(5, 3)
     features[:zeros] = 0
-    found, (rows, cosines) = of_class(features, is_right), slow(features, is_right)
+    found, (rows, cosines) = class_typicality(features, is_right), slow(features, is_right)
     for group, row in zip((found.right, found.wrong), rows, strict=True):
         assert_allclose(group.group_cosine, row["group_cosine"], **CLOSE)
         assert_allclose(group.sample_cosine, row["sample_cosine"], **CLOSE)
@@ -168,7 +168,7 @@ def test_some_features_that_are_zero(zeros):
 def test_the_order_of_the_samples_does_not_matter():
     features, is_right = class_of(10, 3)
     order = np.random.default_rng(2).permutation(10)
-    before, after = of_class(features, is_right), of_class(features[order], is_right[order])
+    before, after = class_typicality(features, is_right), class_typicality(features[order], is_right[order])
     assert_allclose(after.cosines, before.cosines[order], **CLOSE)
     for one, other in ((before.right, after.right), (before.wrong, after.wrong)):
         for name in ("samples", "group_cosine", "null_mean", "sample_cosine"):
@@ -179,7 +179,7 @@ def test_scaling_and_turning_the_features_does_not_matter():
     features, is_right = class_of(30, 12)
     turn, _ = np.linalg.qr(np.random.default_rng(4).normal(size=(6, 6)))
     for moved in (features * 1e-20, features * 1e20, features @ turn):
-        found, expected = of_class(moved, is_right), of_class(features, is_right)
+        found, expected = class_typicality(moved, is_right), class_typicality(features, is_right)
         assert_allclose(found.cosines, expected.cosines, **CLOSE)
         assert_allclose(found.wrong.null_mean, expected.wrong.null_mean, **CLOSE)
         assert_allclose(found.right.group_cosine, expected.right.group_cosine, **CLOSE)
@@ -187,7 +187,7 @@ def test_scaling_and_turning_the_features_does_not_matter():
 
 def test_calling_right_wrong_exchanges_the_two():
     features, is_right = class_of(10, 3)
-    found, other = of_class(features, is_right), of_class(features, ~is_right)
+    found, other = class_typicality(features, is_right), class_typicality(features, ~is_right)
     for one, same in ((found.right, other.wrong), (found.wrong, other.right)):
         for name in ("samples", "group_cosine", "null_mean", "sample_cosine"):
             assert_allclose(getattr(one, name), getattr(same, name), **CLOSE)
@@ -196,7 +196,7 @@ def test_calling_right_wrong_exchanges_the_two():
 def test_all_lie_between_minus_one_and_one():
     rng = np.random.default_rng(6)
     features = np.outer(rng.choice([-1.0, 1.0], 50), rng.normal(size=7))
-    found = of_class(features, rng.random(50) < 0.5)
+    found = class_typicality(features, rng.random(50) < 0.5)
     numbers = [*found.cosines, found.right.group_cosine, found.wrong.group_cosine, found.right.null_mean]
     assert np.abs(numbers).max() <= 1 + 1e-12
     assert_allclose(np.abs(found.cosines), 1.0, rtol=0, atol=1e-9)
@@ -207,7 +207,7 @@ def test_all_lie_between_minus_one_and_one():
 
 def test_the_histogram_counts_every_cosine_once():
     cosines = np.random.default_rng(5).uniform(-1, 1, 3000)
-    found = histogram(cosines)
+    found = cosine_histogram(cosines)
     assert found.sum() == 3000
     assert len(found) == BINS
     width = 2 / BINS
@@ -217,9 +217,9 @@ def test_the_histogram_counts_every_cosine_once():
 
 
 def test_the_ends_are_in_the_outer_bins_and_nan_is_in_none():
-    found = histogram(np.array([-1.0, -1.0 - 1e-12, 1.0, 1.0 + 1e-12, np.nan]))
+    found = cosine_histogram(np.array([-1.0, -1.0 - 1e-12, 1.0, 1.0 + 1e-12, np.nan]))
     assert (found[0], found[-1], found.sum()) == (2, 2, 4)
-    assert histogram(np.array([])).tolist() == [0] * BINS
+    assert cosine_histogram(np.array([])).tolist() == [0] * BINS
 
 
 @pytest.mark.parametrize(
@@ -232,4 +232,4 @@ def test_the_ends_are_in_the_outer_bins_and_nan_is_in_none():
 )
 def test_shapes_that_do_not_fit_are_refused(features, is_right, shapes):
     with pytest.raises(UsageError, match=rf"^{shapes}: expected \(n, d\) and \(n,\), n of 1 or more$"):
-        of_class(features, np.array(is_right, dtype=bool))
+        class_typicality(features, np.array(is_right, dtype=bool))

@@ -8,14 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.classes import Classes, Labels
+from dsi_cli.predictions.classes import ClassIndex, EncodedLabels
 
 NAMES = ("cat", "Dog", "dog", "aquarium_fish", "crane", "crane", "3", "none")
 
 
 def numbers(labels, names=NAMES, size=8):
-    coded = Labels(np.arange(len(labels)), tuple(labels)) if isinstance(labels[0], str) else Labels(np.array(labels))
-    return Classes(size, names).numbers(coded, "target", "sample {}".format).tolist()
+    coded = (
+        EncodedLabels(np.arange(len(labels)), tuple(labels))
+        if isinstance(labels[0], str)
+        else EncodedLabels(np.array(labels))
+    )
+    return ClassIndex(size, names).numbers(coded, "target", "sample {}".format).tolist()
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,8 @@ def test_numbers_of_a_name_beyond_the_rows_of_the_classifier_is_refused():
 
 
 def test_numbers_of_labels_ignores_names_without_a_label():
-    labels = Labels(np.array([0, 0]), ("cat", "horse"))
-    assert Classes(8, NAMES).numbers(labels, "target", str).tolist() == [0, 0]
+    labels = EncodedLabels(np.array([0, 0]), ("cat", "horse"))
+    assert ClassIndex(8, NAMES).numbers(labels, "target", str).tolist() == [0, 0]
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, unique=True))

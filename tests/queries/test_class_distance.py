@@ -7,13 +7,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dsi_cli.metrics.idm import idm
-from dsi_cli.queries.class_distance import Nearness, ranked
+from dsi_cli.queries.class_distance import ClassDistance, ranked
 
 
 def test_farness_is_the_mean_of_what_exists():
     nan = np.nan
     rank, wordnet_rank = np.array([[nan, 1.0], [3.0, nan]]), np.array([[nan, nan], [2.0, nan]])
-    near = Nearness("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
+    near = ClassDistance("ncsm", rank, 4, wordnet_rank, wordnet_rank, 2)
     assert_array_equal(near.farness, [[nan, 0.25], [(0.75 + 1.0) / 2, nan]])
     assert near.of(0, 1) == {"rank": 1.0, "wordnet_similarity": None, "wordnet_rank": None}
 

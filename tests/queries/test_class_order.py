@@ -39,5 +39,5 @@ def test_a_class_that_a_matrix_lacks_and_an_asymmetric_one_do_no_harm():
 def test_only_neighbours_of_one_group_form_one():
     classes = pd.DataFrame({"class_index": range(6), "group": ["a.n.01", "a.n.01", "b_c.n.02", "a.n.01", None, None]})
     found = class_order.groups(classes, np.arange(6))
-    assert found == [class_order.Group("a", 0, 1)]
-    assert class_order.groups(classes, np.array([3, 0, 1, 2, 4, 5])) == [class_order.Group("a", 0, 2)]
+    assert found == [class_order.ClassGroup("a", 0, 1)]
+    assert class_order.groups(classes, np.array([3, 0, 1, 2, 4, 5])) == [class_order.ClassGroup("a", 0, 2)]

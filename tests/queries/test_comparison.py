@@ -14,16 +14,16 @@ from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.metrics.differences import Sides, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.differences import PreparedPair, alignment_difference, idm_difference, max_wsi_difference
 from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
-from dsi_cli.queries.comparison.compare import Asked, compare
-from dsi_cli.queries.comparison.cross_alignment import between
-from dsi_cli.queries.comparison.equal_accuracy import EQUAL, LAST, Equal, Row, common_level
-from dsi_cli.queries.comparison.repetitions import grouped
-from dsi_cli.queries.comparison.runs import Entrant, entrants
+from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
+from dsi_cli.queries.comparison.cross_alignment import cross_alignment
+from dsi_cli.queries.comparison.equal_accuracy import EQUAL, LAST, CriterionRow, EqualAccuracyComparison, common_level
+from dsi_cli.queries.comparison.repetitions import group_runs
+from dsi_cli.queries.comparison.runs import ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import MIXED, NO_DIFFERENCE, PREFERRED, UNDECIDED, verdict
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -43,30 +43,34 @@ def two(tmp_path):
 
 def test_runs_of_several_outputs_take_part(two, tmp_path):
     other = write_output(tmp_path / "other", write_run(tmp_path / "third"))
-    assert [one.label for one in entrants([two, other])] == ["fast", "slow", "third"]
-    assert [one.label for one in entrants([two, other], ["slow", "third"])] == ["slow", "third"]
+    assert [one.label for one in compared_runs([two, other])] == ["fast", "slow", "third"]
+    assert [one.label for one in compared_runs([two, other], ["slow", "third"])] == ["slow", "third"]
 
 
 def test_the_same_name_in_two_outputs_is_told_apart(two, tmp_path):
     copy = tmp_path / "copy" / "out"
     shutil.copytree(two, copy)
-    labels = [one.label for one in entrants([two, copy])]
+    labels = [one.label for one in compared_runs([two, copy])]
     root = tmp_path.name
     assert labels == [f"{root}/out/fast", f"{root}/out/slow", "copy/out/fast", "copy/out/slow"]
     moved = shutil.move(copy, tmp_path / "again")
-    assert [one.label for one in entrants([two, moved])] == ["out/fast", "out/slow", "again/fast", "again/slow"]
-    assert [one.label for one in entrants([two, moved], ["again/fast", "slow"])] == ["out/slow", "again/fast", "again/slow"]
+    assert [one.label for one in compared_runs([two, moved])] == ["out/fast", "out/slow", "again/fast", "again/slow"]
+    assert [one.label for one in compared_runs([two, moved], ["again/fast", "slow"])] == [
+        "out/slow",
+        "again/fast",
+        "again/slow",
+    ]
 
 
 def test_who_cannot_take_part(two, tmp_path):
     with pytest.raises(UsageError, match="takes two runs or more, of one output or of several; there is slow alone"):
-        entrants([two], ["slow"])
+        compared_runs([two], ["slow"])
     with pytest.raises(UsageError, match="no run 'walk': there are fast, slow"):
-        entrants([two], ["walk"])
+        compared_runs([two], ["walk"])
     with pytest.raises(UsageError, match="is given twice: its runs would be compared with themselves"):
-        entrants([two, tmp_path / "fast" / ".." / "out"])
+        compared_runs([two, tmp_path / "fast" / ".." / "out"])
     with pytest.raises(UsageError, match="no output folder"):
-        entrants([two, tmp_path / "none"])
+        compared_runs([two, tmp_path / "none"])
 
 
 # the same classes and epochs
@@ -75,7 +79,7 @@ def test_who_cannot_take_part(two, tmp_path):
 def test_classes_in_another_order_are_mapped(tmp_path):
     order = [3, 1, 7, 0, 2, 6, 5, 4]
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=order))
-    a, b = entrants([out])
+    a, b = compared_runs([out])
     found = match_classes(a, b)
     assert (found.common, found.by) == (8, "WordNet id")
     assert [order[place] for place in found.order] == list(range(8))
@@ -86,7 +90,7 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
     out = write_output(
         tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", order=[3, 1, 7, 0, 2, 6, 5, 4])
     )
-    found = compare([out], Asked(draws=FEW))
+    found = compare([out], ComparisonOptions(draws=FEW))
     assert [point.value for point in found.between[0].points] == pytest.approx([1.0] * 3)
     (equal,) = found.equal
     assert {row.is_real for row in equal.rows} <= {False, None}
@@ -97,9 +101,9 @@ def test_a_permuted_copy_is_the_same_network(tmp_path):
 
 def test_the_same_synsets_by_other_names_are_the_same_classes(tmp_path):
     first = write_output(tmp_path / "first", write_run(tmp_path / "a"))
-    ids = Run(first).classes["wnid"].tolist()
+    ids = Results(first).classes["wnid"].tolist()
     second = write_output(tmp_path / "second", write_run(tmp_path / "b", labels=[*ids[:2], "horse", *ids[3:]]))
-    found = match_classes(*entrants([first, second]))
+    found = match_classes(*compared_runs([first, second]))
     assert found.by == "WordNet id"
     assert found.order.tolist() == list(range(8))
 
@@ -111,14 +115,14 @@ def test_names_that_no_wordnet_has_are_matched_by_name(tmp_path):
         write_run(tmp_path / "a", labels=made_up),
         write_run(tmp_path / "b", labels=made_up, order=[1, 0, 2, 3, 4, 5, 6, 7]),
     )
-    found = match_classes(*entrants([out]))
+    found = match_classes(*compared_runs([out]))
     assert (found.by, found.order.tolist()) == ("name", [1, 0, 2, 3, 4, 5, 6, 7])
 
 
 def test_other_classes_are_not_compared(tmp_path):
     labels = ["cat", "dog", "apple", "pear", "car", "bus", "tree", "house"]
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", labels=labels))
-    found = compare([out], Asked(draws=FEW))
+    found = compare([out], ComparisonOptions(draws=FEW))
     reason = "2 classes in common, of 8 and 8: networks are compared on the same classes"
     assert (found.between[0].points, found.between[0].reason, found.between[0].common_classes) == ([], reason, 2)
     assert (found.equal[0].rows, found.equal[0].reason) == ([], reason)
@@ -128,14 +132,14 @@ def test_other_classes_are_not_compared(tmp_path):
 def test_without_labels_classes_are_those_of_the_same_index(tmp_path):
     runs = [write_run(tmp_path / name, labels=None, seed=seed) for seed, name in enumerate("ab")]
     out = write_output(tmp_path / "out", *runs)
-    a, b = entrants([out])
+    a, b = compared_runs([out])
     assert match_classes(a, b).by == "class index"
     named = write_output(tmp_path / "named", write_run(tmp_path / "c"))
-    assert match_classes(a, entrants([out, named])[2]).reason.startswith("a has no labels")
+    assert match_classes(a, compared_runs([out, named])[2]).reason.startswith("a has no labels")
 
 
 def test_epochs_are_matched_on_those_completed(two, monkeypatch):
-    a, b = entrants([two])
+    a, b = compared_runs([two])
     vars(a)["completed"], vars(b)["completed"] = {0: 1, 1: 2, 2: 3}, {0: 0, 1: 1, 2: 2}
     found = match_epochs(a, b)
     assert (found.by, found.pairs) == ("epochs completed", [(1, 0, 1), (2, 1, 2)])
@@ -148,7 +152,7 @@ def test_epochs_are_matched_on_those_completed(two, monkeypatch):
 
 
 def test_sai_between_networks_is_that_of_their_stored_matrices(two):
-    found = compare([two], Asked(draws=FEW)).between[0]
+    found = compare([two], ComparisonOptions(draws=FEW)).between[0]
     assert [point.at for point in found.points] == [0, 1, 2]
     for point in found.points:
         first, second = (stored(two, run, "ncsm", point.at) for run in ("fast", "slow"))
@@ -159,7 +163,7 @@ def test_sai_between_networks_is_that_of_their_stored_matrices(two):
 
 
 def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
-    (equal,) = compare([two], Asked(draws=FEW)).equal
+    (equal,) = compare([two], ComparisonOptions(draws=FEW)).equal
     assert (equal.basis, equal.level, equal.reason) == (EQUAL, 0.605, None)
     (first,), (second,) = equal.first_chosen, equal.second_chosen
     assert (first.epoch, first.accuracy, first.mistakes) == (1, 0.6, 160)
@@ -167,13 +171,13 @@ def test_at_equal_accuracy_the_nearest_epochs_are_taken(two):
 
 
 def test_differences_are_those_of_the_stored_matrices_and_counts(two):
-    rows = {row.quantity: row for row in compare([two], Asked(draws=FEW)).equal[0].rows}
+    rows = {row.quantity: row for row in compare([two], ComparisonOptions(draws=FEW)).equal[0].rows}
     reference, _ = stored_reference(two, "fast")
     (a, b) = (stored(two, run, "ncsm", epoch) for run, epoch in (("fast", 1), ("slow", 2)))
     counts = [stored_counts(two, run, epoch) for run, epoch in (("fast", 1), ("slow", 2))]
     expected = {
         **{
-            f"sai_{measure}": alignment_difference(Sides(a, reference), Sides(b, reference), measure)
+            f"sai_{measure}": alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference), measure)
             for measure in ("cosine", "spearman")
         },
         "widm": idm_difference((counts[0], reference), (counts[1], reference), FEW),
@@ -187,8 +191,8 @@ def test_differences_are_those_of_the_stored_matrices_and_counts(two):
 
 
 def test_values_are_those_of_the_curves(two):
-    rows = {row.quantity: row for row in compare([two], Asked(draws=FEW)).equal[0].rows}
-    curves = Run(two).curves
+    rows = {row.quantity: row for row in compare([two], ComparisonOptions(draws=FEW)).equal[0].rows}
+    curves = Results(two).curves
     for name, where, column in (
         ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
         ("widm", {"metric": "idm", "of": "scsm", "variant": "errors"}, "value"),
@@ -207,7 +211,7 @@ def test_values_are_those_of_the_curves(two):
 def test_identical_runs_do_not_differ(two, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(two, copy)
-    found = compare([two, copy], Asked(("out/fast", "copy/fast"), draws=FEW))
+    found = compare([two, copy], ComparisonOptions(("out/fast", "copy/fast"), draws=FEW))
     for row in found.equal[0].rows:
         assert row.difference in (0.0, None)
         assert row.is_real in (False, None)
@@ -221,7 +225,7 @@ def test_identical_runs_do_not_differ(two, tmp_path):
 
 def level(*accuracies, tolerance=0.01, tmp_path):
     runs = [write_run(tmp_path / f"r{i}", one, seed=i) for i, one in enumerate(accuracies)]
-    return common_level(entrants([write_output(tmp_path / "out", *runs)]), "test", tolerance)
+    return common_level(compared_runs([write_output(tmp_path / "out", *runs)]), "test", tolerance)
 
 
 def test_the_level_is_the_highest_that_all_reach(tmp_path):
@@ -253,7 +257,7 @@ def test_guessing_is_no_common_accuracy(tmp_path):
 
 def test_without_answers_the_ends_are_compared(tmp_path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "a"), write_run(tmp_path / "b", None, seed=1))
-    (equal,) = compare([out], Asked(draws=FEW)).equal
+    (equal,) = compare([out], ComparisonOptions(draws=FEW)).equal
     assert (equal.basis, equal.level, equal.reason) == (LAST, None, "b has no accuracy on test")
     rows = {row.quantity: row for row in equal.rows}
     assert rows["sai_cosine"].is_real is not None
@@ -271,34 +275,34 @@ def seeds(tmp_path):
 
 @pytest.mark.parametrize("pattern", ["seed", r"^(\w)_", r"(.*)_seed\d"])
 def test_repetitions_are_one_group(tmp_path, pattern):
-    found = grouped(entrants([seeds(tmp_path)]), pattern)
+    found = group_runs(compared_runs([seeds(tmp_path)]), pattern)
     assert [(group.name, len(group.runs)) for group in found] == [("a", 3), ("b", 3)]
 
 
 @pytest.mark.parametrize("suffix", ["_seed0", "-seed=3", "-s1", ".run2", "/rep3", "_trial10", "_fold4", "_r7"])
 def test_the_usual_suffixes(two, suffix):
-    one, other = entrants([two])
+    one, other = compared_runs([two])
     named = [replace(one, label=f"resnet50{suffix}"), replace(other, label="vit")]
-    assert [group.name for group in grouped(named, "seed")] == ["resnet50", "vit"], "a run without the pattern is alone"
+    assert [group.name for group in group_runs(named, "seed")] == ["resnet50", "vit"], "a run without the pattern is alone"
 
 
 def test_groups_that_cannot_be(two):
     with pytest.raises(UsageError, match=r"is no regular expression: .*; `seed` stands for"):
-        grouped(entrants([two]), "(")
+        group_runs(compared_runs([two]), "(")
     with pytest.raises(UsageError, match="the group is what parentheses capture, and 'fast' has none"):
-        grouped(entrants([two]), "fast")
+        group_runs(compared_runs([two]), "fast")
     with pytest.raises(UsageError, match=r"--group '\(zz\)' fits the name of no run; the runs are fast, slow"):
-        grouped(entrants([two]), "(zz)")
+        group_runs(compared_runs([two]), "(zz)")
     with pytest.raises(UsageError, match=r"all runs are in one group, 'x': .* the runs are x_seed0, x_seed1"):
-        grouped([replace(one, label=f"x_seed{at}") for at, one in enumerate(entrants([two]))], "seed")
+        group_runs([replace(one, label=f"x_seed{at}") for at, one in enumerate(compared_runs([two]))], "seed")
 
 
 def test_groups_are_compared_by_their_means(tmp_path):
     out = seeds(tmp_path)
-    found = compare([out], Asked(group="seed"))
+    found = compare([out], ComparisonOptions(group="seed"))
     (equal,) = found.equal
     assert (equal.first, equal.second, equal.basis, equal.level) == ("a", "b", EQUAL, 0.8)
-    curves = Run(out).curves
+    curves = Results(out).curves
     for name, where, column in (
         ("sai_cosine", {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}, "excess"),
         ("max_wsi", {"metric": "wsi", "variant": "max"}, "value"),
@@ -313,9 +317,9 @@ def test_groups_are_compared_by_their_means(tmp_path):
 
 def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
     out = seeds(tmp_path)
-    bands = [band for band in compare([out], Asked(group="seed")).curves if band.curve == "max_wsi"]
+    bands = [band for band in compare([out], ComparisonOptions(group="seed")).curves if band.curve == "max_wsi"]
     assert [(band.group, band.x) for band in bands] == [("a", [0, 1, 2]), ("b", [0, 1, 2])]
-    curves = Run(out).curves
+    curves = Results(out).curves
     for band in bands:
         values = np.array(
             [curve(curves, f"{band.group}_seed{i}", metric="wsi", variant="max")["value"] for i in range(3)], dtype=float
@@ -326,7 +330,7 @@ def test_a_band_is_from_the_lowest_to_the_highest(tmp_path):
 
 
 def test_networks_of_groups_are_alike_within_and_between(tmp_path):
-    found = compare([seeds(tmp_path)], Asked(group="seed"))
+    found = compare([seeds(tmp_path)], ComparisonOptions(group="seed"))
     bands = {band.group: band for band in found.curves if band.curve == "networks"}
     assert {name: len(band.runs) for name, band in bands.items()} == {"within a": 3, "a – b": 9, "within b": 3}
     of = [one for one in found.between if one.first.startswith("a") and one.second.startswith("b")]
@@ -337,8 +341,8 @@ def test_networks_of_groups_are_alike_within_and_between(tmp_path):
 
 
 def test_an_alignment_that_is_none_has_no_first_epoch(two):
-    for line in compare([two], Asked(draws=FEW)).runs:
-        rows = curve(Run(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
+    for line in compare([two], ComparisonOptions(draws=FEW)).runs:
+        rows = curve(Results(two).curves, line.label, metric="sai", of="ncsm,scsm", variant="cosine").sort_index()
         best = rows["excess"].idxmax()
         half = rows.index[rows["excess"] >= rows["excess"].max() / 2][0]
         assert line.aligned_at == (half if rows["z"][best] > 3 else None)
@@ -347,7 +351,7 @@ def test_an_alignment_that_is_none_has_no_first_epoch(two):
 def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
     runs = [write_run(tmp_path / f"a_seed{i}", [0.2, 0.5, 0.8, 0.9][: 3 + i], seed=i) for i in range(2)]
     out = write_output(tmp_path / "out", *runs, write_run(tmp_path / "b", seed=5))
-    for band in compare([out], Asked(group="seed", draws=FEW)).curves:
+    for band in compare([out], ComparisonOptions(group="seed", draws=FEW)).curves:
         assert band.x == [0, 1, 2]
 
 
@@ -356,11 +360,13 @@ def test_a_band_has_the_epochs_that_all_of_a_group_have(tmp_path):
 
 def row_of(quantity, difference=0.0, half=0.1, is_criterion=True):
     low, high = difference - half, difference + half
-    return Row(quantity, quantity, is_criterion, 0.5, 0.5, difference, low, high, not low <= 0 <= high, None)
+    return CriterionRow(quantity, quantity, is_criterion, 0.5, 0.5, difference, low, high, not low <= 0 <= high, None)
 
 
 def equal_of(*rows, basis=EQUAL):
-    return Equal("a", "b", basis, "test", 0.6, 0.01, [], [], list(rows), None if basis == EQUAL else "why")
+    return EqualAccuracyComparison(
+        "a", "b", basis, "test", 0.6, 0.01, [], [], list(rows), None if basis == EQUAL else "why"
+    )
 
 
 @pytest.mark.parametrize(
@@ -410,7 +416,7 @@ def test_a_reason_says_whether_a_difference_is_real():
 def test_what_is_not_alike_is_said(tmp_path):
     first = write_output(tmp_path / "one", write_run(tmp_path / "a"))
     second = write_output(tmp_path / "two", write_run(tmp_path / "b", seed=1), measures=("cosine",), quantiles=(0.9,))
-    notes = compare([first, second], Asked(draws=FEW)).notes
+    notes = compare([first, second], ComparisonOptions(draws=FEW)).notes
     assert "not analysed alike: measures is cosine, ssim, mae, mse, pearson, spearman for a, cosine for b" in notes
     assert "not analysed alike: quantiles is 0.95 for a, 0.9 for b" in notes
     assert not any("samples" in note for note in notes)
@@ -420,17 +426,20 @@ def test_other_samples_are_said(tmp_path):
     runs = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
     for name in ("preds.npy", "targets.npy"):
         np.save(runs[1] / name, np.load(runs[1] / name)[..., :200])
-    notes = compare([write_output(tmp_path / "out", *runs)], Asked(draws=FEW)).notes
+    notes = compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(draws=FEW)).notes
     assert "not the same test samples: 400 for a, 200 for b" in notes
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Asked(tolerance=1.5), "a tolerance of accuracy lies from 0 up to 1; 1.5 does not"),
-        (Asked(split="val"), "no split 'val': expected test or train"),
-        (Asked(measures=("ssim",)), "no comparison by measure 'ssim': expected one of cosine, pearson, spearman"),
-        (Asked(draws=-1), "draws are a count, 0 or more; given: -1"),
+        (ComparisonOptions(tolerance=1.5), "a tolerance of accuracy lies from 0 up to 1; 1.5 does not"),
+        (ComparisonOptions(split="val"), "no split 'val': expected test or train"),
+        (
+            ComparisonOptions(measures=("ssim",)),
+            "no comparison by measure 'ssim': expected one of cosine, pearson, spearman",
+        ),
+        (ComparisonOptions(draws=-1), "draws are a count, 0 or more; given: -1"),
     ],
 )
 def test_errors(two, asked, words):
@@ -439,7 +448,7 @@ def test_errors(two, asked, words):
 
 
 def test_the_two_real_networks_at_equal_accuracy(analysed):
-    found = compare([analysed.out], Asked(("cifar100-cnn", "cifar100-vit")))
+    found = compare([analysed.out], ComparisonOptions(("cifar100-cnn", "cifar100-vit")))
     (equal,) = found.equal
     assert (equal.level, equal.first_chosen[0].epoch, equal.second_chosen[0].epoch) == (0.5029, 16, 27)
     real = {row.quantity: row.is_real for row in equal.rows}
@@ -464,8 +473,8 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(two, monk
     for run, csm in csms.items():
         for epoch in range(3):
             write_csm(two, csm, "tncsm", "test", epoch=epoch, run=run)
-    monkeypatch.setattr(Entrant, "own", "tncsm-test")
-    found = compare([two], Asked(draws=FEW))
+    monkeypatch.setattr(ComparedRun, "own", "tncsm-test")
+    found = compare([two], ComparisonOptions(draws=FEW))
     assert found.between[0].of == "tncsm-test,tncsm-test"
     assert found.between[0].points[1].value == pytest.approx(oracles.sai(*csms.values(), "cosine"), abs=1e-9)
     rows = {row.quantity: row for row in found.equal[0].rows}
@@ -474,7 +483,7 @@ def test_networks_without_a_classifier_are_compared_by_their_templates(two, monk
 
 
 def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
-    one = entrants([two])[0]
+    one = compared_runs([two])[0]
     assert one.own == "ncsm"
     vars(one).pop("own")
     curves = one.curves.copy()
@@ -484,5 +493,5 @@ def test_the_networks_own_matrix_is_the_one_that_has_curves(two):
     vars(one).pop("own")
     vars(one)["curves"] = curves[curves["metric"] != "wsi"]
     assert one.own is None
-    found = between(one, entrants([two])[1], match_classes(one, one), match_epochs(one, one), ("cosine",))
+    found = cross_alignment(one, compared_runs([two])[1], match_classes(one, one), match_epochs(one, one), ("cosine",))
     assert (found.points, found.reason) == ([], "fast has neither an NCSM nor a TNCSM")

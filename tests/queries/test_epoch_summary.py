@@ -9,15 +9,15 @@ from helpers.outputs import heads, save_head
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
-from dsi_cli.queries.epoch_summary import Line, lines, mistakes, surge_epoch, thinned
-from dsi_cli.store.results import Run
+from dsi_cli.queries.epoch_summary import EpochSummary, epoch_summaries, mistakes, surge_epoch, thin_epochs
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
 
 def test_lines_are_the_curves(analysed):
     curves = analysed.run.curves.query("run == 'cifar100-cnn'")
-    found = lines(analysed.out, "cifar100-cnn")
+    found = epoch_summaries(analysed.out, "cifar100-cnn")
     assert [line.epoch for line in found] == list(range(31))
     sai = curves.query("metric == 'sai' and of == 'ncsm,scsm' and variant == 'cosine'").set_index("epoch")
     for line in found:
@@ -36,8 +36,8 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
     for step, weight in zip((30, 10, 20), heads(3), strict=True):
         save_head(run / f"{step}.pt", weight, epoch=1, global_step=step)
     analyze([run], out, Options(draws=0))
-    (line,) = lines(out, "run")
-    curves = Run(out).curves.query("metric == 'wsi' and variant == 'max'").set_index("step")["value"]
+    (line,) = epoch_summaries(out, "run")
+    curves = Results(out).curves.query("metric == 'wsi' and variant == 'max'").set_index("step")["value"]
     assert line.max_wsi == curves[30]
     assert curves.nunique() == 3
 
@@ -45,15 +45,15 @@ def test_of_several_saves_in_an_epoch_the_last_is_shown(make_run, tmp_path):
 def test_nothing_is_known_of_an_epoch_without_rows(make_run, tmp_path):
     run, out = make_run(epochs=1, labels=None), tmp_path / "out"
     analyze([run], out, Options(draws=0))
-    (line,) = lines(out, "run")
+    (line,) = epoch_summaries(out, "run")
     assert (line.excess, line.z, line.value, line.chance, line.accuracy) == (None,) * 5
-    assert lines(out, "another") == []
+    assert epoch_summaries(out, "another") == []
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12, 13, 31, 100, 1000])
 @pytest.mark.parametrize("most", [6, 12])
 def test_thinned_keeps_the_ends_and_the_beginning(count, most):
-    found = [line.epoch for line in thinned([Line(epoch) for epoch in range(count)], most)]
+    found = [line.epoch for line in thin_epochs([EpochSummary(epoch) for epoch in range(count)], most)]
     assert len(found) <= most
     assert found == sorted(set(found))
     assert (found[0], found[-1]) == (0, count - 1)
@@ -66,15 +66,25 @@ def test_thinned_keeps_the_ends_and_the_beginning(count, most):
 
 
 def test_the_surge_is_where_half_of_the_highest_is_reached():
-    assert surge_epoch([Line(0, excess=-0.1), Line(1, excess=0.19), Line(2, excess=0.2), Line(3, excess=0.4)]) == 2
-    assert surge_epoch([Line(0), Line(4, excess=0.3)]) == 4
-    assert surge_epoch([Line(0), Line(1)]) is None
+    assert (
+        surge_epoch(
+            [
+                EpochSummary(0, excess=-0.1),
+                EpochSummary(1, excess=0.19),
+                EpochSummary(2, excess=0.2),
+                EpochSummary(3, excess=0.4),
+            ]
+        )
+        == 2
+    )
+    assert surge_epoch([EpochSummary(0), EpochSummary(4, excess=0.3)]) == 4
+    assert surge_epoch([EpochSummary(0), EpochSummary(1)]) is None
     assert surge_epoch([]) is None
 
 
 @pytest.mark.parametrize("highest", [-0.1, 0.0])
 def test_a_run_that_is_never_above_chance_has_no_surge(highest):
-    assert surge_epoch([Line(0, excess=-0.2), Line(1, excess=highest)]) is None
+    assert surge_epoch([EpochSummary(0, excess=-0.2), EpochSummary(1, excess=highest)]) is None
 
 
 def test_mistakes_are_the_curves(analysed):

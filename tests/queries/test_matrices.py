@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsi_cli.errors import UsageError
 from dsi_cli.queries import matrices
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 CNN = "cifar100-cnn"
@@ -41,7 +41,7 @@ def test_epochs_are_those_whose_matrix_is_there(analysed: Analysed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(analysed.out, out)
     (out / "csms" / CNN / "ccsm-test" / "4.parquet").unlink()
-    found = matrices.frames(Run(out), CNN, "ccsm")
+    found = matrices.frames(Results(out), CNN, "ccsm")
     assert found is not None
     assert found.epochs == (0, 1, 2, 3, *range(5, 31))
 
@@ -60,12 +60,12 @@ def test_epochs_are_chosen_at_equal_parts_of_the_change(analysed: Analysed):
     assert found is not None
     stored = [analysed.run.csm("ncsm", epoch, run=CNN).to_numpy(dtype=np.float64) for epoch in found.epochs]
     way = np.cumsum([0.0] + [np.linalg.norm(after - before) for before, after in pairwise(stored)])
-    chosen = matrices.telling(analysed.run, [found], 4)
+    chosen = matrices.epochs_of_most_change(analysed.run, [found], 4)
     nearest = [int(np.argmin(np.abs(way - way[-1] * part))) for part in (0, 1 / 3, 2 / 3, 1)]
     assert chosen == nearest
     assert chosen[1] < 10, "the surge is early"
-    assert matrices.telling(analysed.run, [found], 1) == [30]
-    assert matrices.telling(analysed.run, [found], 99) == list(range(31))
+    assert matrices.epochs_of_most_change(analysed.run, [found], 1) == [30]
+    assert matrices.epochs_of_most_change(analysed.run, [found], 99) == list(range(31))
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=60), st.integers(2, 9))
@@ -80,7 +80,7 @@ def test_places_are_different_and_reach_from_end_to_end(steps: list[float], coun
 
 @given(st.integers(1, 900), st.integers(2, 300))
 def test_even_choices_keep_the_ends_and_differ_by_one_step_at_most(count: int, most: int):
-    chosen = matrices.evenly(range(count), most)
+    chosen = matrices.evenly_spaced(range(count), most)
     assert len(chosen) == min(count, most)
     assert (chosen[0], chosen[-1]) == (0, count - 1)
     gaps = np.diff(chosen)

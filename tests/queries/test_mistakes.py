@@ -13,9 +13,9 @@ from helpers.outputs import ANIMALS, RUNS, curve
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.mistakes import Asked, most_telling, pairs
+from dsi_cli.queries.mistakes import MistakeQuery, confused_pairs, worst_mistakes
 from dsi_cli.store import layout
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -84,13 +84,13 @@ def test_samples_are_those_of_a_slow_loop(made, order, sign):
     out = made()
     target, prediction, score = answers()
     write_predictions(out, target, prediction, score=score, epoch=1)
-    known = looked_up(Run(out), 1)
+    known = looked_up(Results(out), 1)
     wrong = [
         (sign * known[i, j][3], -(s if s is not None else -1), sample)
         for sample, (i, j, s) in enumerate(zip(target, prediction, score, strict=True))
         if i != j
     ]
-    found = most_telling(Run(out), Asked(order=order, most=1000))
+    found = worst_mistakes(Results(out), MistakeQuery(order=order, most=1000))
     assert [row.sample for row in found.rows] == [sample for _, _, sample in sorted(wrong)]
     assert found.found == len(wrong)
     for row in found.rows:
@@ -110,10 +110,10 @@ def test_pairs_are_those_of_a_slow_loop(made, order, sign):
     counts = np.zeros((8, 8), int)
     np.add.at(counts, (target, prediction), 1)
     write_counts(out, counts, epoch=1)
-    known = looked_up(Run(out), 1)
+    known = looked_up(Results(out), 1)
     number = Counter((i, j) for i, j in zip(target, prediction, strict=True) if i != j)
     expected = sorted(number, key=lambda pair: (-number[pair], sign * known[pair][3], pair))
-    found = pairs(Run(out), Asked(order=order, most=1000))
+    found = confused_pairs(Results(out), MistakeQuery(order=order, most=1000))
     assert [(row.truth_index, row.prediction_index) for row in found.rows] == expected
     assert [row.count for row in found.rows] == [number[pair] for pair in expected]
     for row in found.rows:
@@ -124,7 +124,7 @@ def test_pairs_are_those_of_a_slow_loop(made, order, sign):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
-    found = most_telling(analysed.run, Asked(run=run, most=10**6))
+    found = worst_mistakes(analysed.run, MistakeQuery(run=run, most=10**6))
     errors = curve(analysed.run.curves, run, metric="idm", variant="errors", split="test").loc[found.asked.epoch]
     for of, rank, last in (("ncsm", "rank", found.furthest), ("scsm", "wordnet_rank", found.wordnet_furthest)):
         value = errors[errors["of"] == of]["value"].item()
@@ -133,7 +133,9 @@ def test_the_ranks_of_all_mistakes_make_the_idm(analysed, run):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_pairs_are_the_mistakes_counted(analysed, run):
-    mistakes, confused = (make(analysed.run, Asked(run=run, epoch=5, most=10**6)) for make in (most_telling, pairs))
+    mistakes, confused = (
+        make(analysed.run, MistakeQuery(run=run, epoch=5, most=10**6)) for make in (worst_mistakes, confused_pairs)
+    )
     number = Counter((row.truth, row.prediction) for row in mistakes.rows)
     assert {(row.truth, row.prediction): row.count for row in confused.rows} == number
 
@@ -141,14 +143,14 @@ def test_pairs_are_the_mistakes_counted(analysed, run):
 def test_without_scores_the_sample_number_decides(made):
     out = made()
     write_predictions(out, [0, 1, 0, 0, 0], [1, 1, 1, 2, 1])
-    found = most_telling(Run(out), Asked(truth="cat", prediction="dog")).rows
+    found = worst_mistakes(Results(out), MistakeQuery(truth="cat", prediction="dog")).rows
     assert [(row.sample, row.score, row.path) for row in found] == [(0, None, None), (2, None, None), (4, None, None)]
 
 
 def test_some_paths_are_lacking(made):
     out = made()
     write_predictions(out, [0, 0], [1, 1], path=["a.png", None])
-    assert [row.path for row in most_telling(Run(out)).rows] == ["a.png", None]
+    assert [row.path for row in worst_mistakes(Results(out)).rows] == ["a.png", None]
 
 
 def test_what_is_asked_for(made):
@@ -159,38 +161,38 @@ def test_what_is_asked_for(made):
     for epoch in (0, 1):
         write_predictions(out, target, prediction, score=score, epoch=epoch)
         write_counts(out, counts, epoch=epoch)
-    for make in (most_telling, pairs):
-        whole = make(Run(out), Asked(most=1000))
-        assert whole.asked == Asked("run", 1, most=1000), "the last epoch"
-        few = make(Run(out), Asked(most=3))
+    for make in (worst_mistakes, confused_pairs):
+        whole = make(Results(out), MistakeQuery(most=1000))
+        assert whole.asked == MistakeQuery("run", 1, most=1000), "the last epoch"
+        few = make(Results(out), MistakeQuery(most=3))
         assert (few.rows, few.found) == (whole.rows[:3], whole.found)
         for truth, prediction_ in (("cat", None), (None, "dog"), ("lion", "bee")):
-            part = make(Run(out), Asked(truth=truth, prediction=prediction_, most=1000))
+            part = make(Results(out), MistakeQuery(truth=truth, prediction=prediction_, most=1000))
             assert part.rows == [
                 row
                 for row in whole.rows
                 if row.truth == (truth or row.truth) and row.prediction == (prediction_ or row.prediction)
             ]
             assert part.found == len(part.rows) > 0
-        assert make(Run(out), Asked(epoch=0, most=5)).rows != whole.rows[:5], "ranks are those of the epoch"
-        assert make(Run(out), Asked(truth="cat", prediction="cat")).rows == []
+        assert make(Results(out), MistakeQuery(epoch=0, most=5)).rows != whole.rows[:5], "ranks are those of the epoch"
+        assert make(Results(out), MistakeQuery(truth="cat", prediction="cat")).rows == []
 
 
 def test_where_there_is_no_classifier_templates_serve(made):
     out = made()
     write_predictions(out, [0, 0, 0], [1, 2, 3])
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
-    assert (listing := most_telling(Run(out))).own is None
+    assert (listing := worst_mistakes(Results(out))).own is None
     assert {row.rank for row in listing.rows} == {None}
     assert listing.rows == sorted(listing.rows, key=lambda row: (-row.wordnet_rank, row.sample))
     templates = np.eye(8)
     templates[0, 1:] = templates[1:, 0] = [0.3, 0.1, 0.2, *[0.0] * 4]
     write_csm(out, templates, "tncsm", "test")
-    listing = most_telling(Run(out))
+    listing = worst_mistakes(Results(out))
     assert (listing.own, listing.furthest) == ("tncsm", 7)
     assert {row.prediction: row.rank for row in listing.rows} == {"dog": 1, "horse": 3, "frog": 2}
     write_predictions(out, [0], [1], split="train")
-    assert most_telling(Run(out), Asked(split="train")).own is None, "templates of another split"
+    assert worst_mistakes(Results(out), MistakeQuery(split="train")).own is None, "templates of another split"
 
 
 def test_where_nothing_is_known_the_score_decides(made):
@@ -198,21 +200,21 @@ def test_where_nothing_is_known_the_score_decides(made):
     layout.csm_path(out, "run", "ncsm", None, 0).unlink()
     write_predictions(out, [0, 0, 0, 1], [1, 2, 3, 1], score=[0.5, None, 0.9, 1.0])
     for order in ("unreasonable", "reasonable"):
-        listing = most_telling(Run(out), Asked(order=order))
+        listing = worst_mistakes(Results(out), MistakeQuery(order=order))
         assert [row.sample for row in listing.rows] == [2, 0, 1]
         assert {(row.rank, row.wordnet_similarity, row.wordnet_rank, row.farness) for row in listing.rows} == {(None,) * 4}
         assert (listing.own, listing.furthest, listing.wordnet_furthest) == (None, None, None)
-    assert [row.truth for row in most_telling(Run(out), Asked(truth="0")).rows] == ["0", "0", "0"]
+    assert [row.truth for row in worst_mistakes(Results(out), MistakeQuery(truth="0")).rows] == ["0", "0", "0"]
 
 
 def test_names_that_classes_share_have_their_index(made):
     out = made(labels=("crane", "dog", "crane", "frog", "bird", "lion", "whale", "bee"))
     write_predictions(out, [0, 2, 2, 1], [2, 0, 3, 0])
-    assert {row.truth for row in most_telling(Run(out), Asked(truth="crane")).rows} == {
+    assert {row.truth for row in worst_mistakes(Results(out), MistakeQuery(truth="crane")).rows} == {
         "crane (class 0)",
         "crane (class 2)",
     }
-    (row,) = most_telling(Run(out), Asked(truth="crane (class 2)", prediction="crane")).rows
+    (row,) = worst_mistakes(Results(out), MistakeQuery(truth="crane (class 2)", prediction="crane")).rows
     assert (row.sample, row.truth_index, row.prediction_index) == (1, 2, 0)
 
 
@@ -220,59 +222,59 @@ def test_title_and_legend(made):
     out = made()
     write_predictions(out, [0, 0, 1], [1, 1, 0])
     write_counts(out, np.eye(8, k=1, dtype=int))
-    listing = most_telling(Run(out), Asked(most=1, truth="cat", prediction="dog"))
+    listing = worst_mistakes(Results(out), MistakeQuery(most=1, truth="cat", prediction="dog"))
     assert listing.title == "run, epoch 0, test: 1 of 2 mistakes of cat taken for dog"
     assert listing.legend == (
         "furthest from the truth first; ranks from 1, the most similar to the truth, to 7 (WordNet: 6)"
     )
-    listing = pairs(Run(out), Asked(order="reasonable", truth="bee"))
+    listing = confused_pairs(Results(out), MistakeQuery(order="reasonable", truth="bee"))
     assert listing.title == "run, epoch 0, test: no pairs of bee"
     assert listing.legend.startswith("most frequent first, then nearest to the truth first; ranks")
 
 
 def test_a_run_without_predictions(made):
     out = made()
-    for make in (most_telling, pairs):
+    for make in (worst_mistakes, confused_pairs):
         with pytest.raises(UsageError, match=r"on test in run 'run': dsi analyze makes them with --test DATA"):
-            make(Run(out))
+            make(Results(out))
     write_counts(out, np.eye(8, k=1, dtype=int), epoch=1)
     with pytest.raises(UsageError, match=r"^no predictions on test in run 'run': .* counts alone; ask for --pairs"):
-        most_telling(Run(out))
-    assert pairs(Run(out)).found == 7
+        worst_mistakes(Results(out))
+    assert confused_pairs(Results(out)).found == 7
     with pytest.raises(UsageError, match=r"^no confusions of epoch 0 on test in run 'run': there are 1"):
-        pairs(Run(out), Asked(epoch=0))
+        confused_pairs(Results(out), MistakeQuery(epoch=0))
     with pytest.raises(UsageError, match=r"^no confusions on train in run 'run': they are on test; ask for --split test"):
-        pairs(Run(out), Asked(split="train"))
+        confused_pairs(Results(out), MistakeQuery(split="train"))
 
 
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        (Asked(truth="cta"), r"^no class 'cta': did you mean cat\?"),
-        (Asked(prediction="doog"), r"^no class 'doog': did you mean dog"),
-        (Asked(truth="#########"), r"^no class '#########': expected one of cat, dog"),
-        (Asked(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
-        (Asked(split="val"), r"^no split 'val': expected test or train"),
-        (Asked(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),
-        (Asked(run="walk"), r"^no run 'walk': .* holds run"),
+        (MistakeQuery(truth="cta"), r"^no class 'cta': did you mean cat\?"),
+        (MistakeQuery(prediction="doog"), r"^no class 'doog': did you mean dog"),
+        (MistakeQuery(truth="#########"), r"^no class '#########': expected one of cat, dog"),
+        (MistakeQuery(order="worst"), r"^no order 'worst': expected unreasonable or reasonable"),
+        (MistakeQuery(split="val"), r"^no split 'val': expected test or train"),
+        (MistakeQuery(epoch=7), r" of epoch 7 on test in run 'run': there are 0"),
+        (MistakeQuery(run="walk"), r"^no run 'walk': .* holds run"),
     ],
 )
 def test_what_cannot_be_answered(made, asked, words):
     out = made()
     write_predictions(out, [0], [1])
     write_counts(out, np.eye(8, k=1, dtype=int))
-    for make in (most_telling, pairs):
+    for make in (worst_mistakes, confused_pairs):
         with pytest.raises(UsageError, match=words):
-            make(Run(out), asked)
+            make(Results(out), asked)
 
 
 def test_a_synonym_is_found(made):
     out = made(labels=("tench, Tinca tinca", *ANIMALS[1:]))
     write_predictions(out, [0], [1])
     with pytest.raises(UsageError, match=r"did you mean tench, Tinca tinca\?"):
-        most_telling(Run(out), Asked(truth="tinca tinca"))
+        worst_mistakes(Results(out), MistakeQuery(truth="tinca tinca"))
 
 
 def test_several_runs(analysed):
     with pytest.raises(UsageError, match=r"^say which run .*: .* holds cifar100-cnn"):
-        most_telling(analysed.run)
+        worst_mistakes(analysed.run)

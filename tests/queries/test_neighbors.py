@@ -10,9 +10,9 @@ from helpers.outputs import ANIMALS, RUNS, stored, stored_reference
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Stay, a_few, over_epochs
-from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
-from dsi_cli.store.results import Run
+from dsi_cli.queries.neighbor_history import MOST_EPOCHS, Interval, log_spaced, over_epochs
+from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -48,9 +48,9 @@ def slow_rank(values, at):
 
 def test_neighbours_are_those_of_a_slow_loop(made):
     out = made()
-    csm, wordnet = stored(out, "run", "ncsm", 1).tolist(), Run(out).csm("scsm").to_numpy().tolist()
+    csm, wordnet = stored(out, "run", "ncsm", 1).tolist(), Results(out).csm("scsm").to_numpy().tolist()
     for index, name in enumerate(LABELS):
-        found = nearest(Run(out), name, Asked(epoch=1, most=5))
+        found = nearest(Results(out), name, NeighborQuery(epoch=1, most=5))
         assert [row.class_index for row in found.rows] == slow_order(csm[index], index)[:5]
         assert (found.of, found.found, found.wordnet_furthest) == (name, 7, 6)
         others = [value if j != index else float("nan") for j, value in enumerate(wordnet[index])]
@@ -66,9 +66,9 @@ def test_ties_stand_in_order_of_class_index(made):
     csm = np.full((8, 8), 0.25, np.float32)
     csm[0, 5] = csm[5, 0] = 0.5
     write_csm(out, csm, "ncsm", None, epoch=1)
-    found = nearest(Run(out), "cat", Asked(epoch=1))
+    found = nearest(Results(out), "cat", NeighborQuery(epoch=1))
     assert [row.class_index for row in found.rows] == [5, 1, 2, 3, 4, 6, 7]
-    pairs = closest_pairs(Run(out), Asked(epoch=1, most=4)).rows
+    pairs = closest_pairs(Results(out), NeighborQuery(epoch=1, most=4)).rows
     assert [(row.first_index, row.second_index) for row in pairs] == [(0, 5), (0, 1), (0, 2), (0, 3)]
 
 
@@ -78,11 +78,11 @@ def test_closest_pairs_are_those_of_a_slow_loop(made, symmetric):
     csm = np.random.default_rng(0).integers(0, 6, (8, 8)).astype(np.float32) / 8
     csm = (csm + csm.T) / 2 if symmetric else csm
     write_csm(out, csm, "ccsm", "test", epoch=2)
-    wordnet = Run(out).csm("scsm").to_numpy()
+    wordnet = Results(out).csm("scsm").to_numpy()
     every = [(i, j) for i in range(8) for j in range(i + 1, 8)]
     mean = {(i, j): (float(csm[i, j]) + float(csm[j, i])) / 2 for i, j in every}
     semantic = [float(wordnet[i, j]) for i, j in every]
-    found = closest_pairs(Run(out), Asked("ccsm", most=100))
+    found = closest_pairs(Results(out), NeighborQuery("ccsm", most=100))
     assert [(row.first_index, row.second_index) for row in found.rows] == sorted(every, key=lambda at: (-mean[at], at))
     assert (found.found, found.wordnet_furthest, found.symmetric) == (28, 21, symmetric)
     assert ("mean of its two directions" in found.legend) is not symmetric
@@ -97,16 +97,16 @@ def test_what_a_matrix_lacks_is_no_neighbour(made):
     csm = stored(out, "run", "ncsm", 1).astype(np.float32)
     csm[3, :] = csm[:, 3] = np.nan
     write_csm(out, csm, "tncsm", "test", epoch=1)
-    found = nearest(Run(out), "cat", Asked("tncsm"))
+    found = nearest(Results(out), "cat", NeighborQuery("tncsm"))
     assert "frog" not in [row.name for row in found.rows]
     assert (found.found, found.asked.split, found.asked.epoch) == (6, "test", 1)
-    assert nearest(Run(out), "frog", Asked("tncsm")).rows == []
-    assert closest_pairs(Run(out), Asked("tncsm", most=100)).found == 21
+    assert nearest(Results(out), "frog", NeighborQuery("tncsm")).rows == []
+    assert closest_pairs(Results(out), NeighborQuery("tncsm", most=100)).found == 21
 
 
 def test_without_labels_classes_are_numbers(made):
     out = made(labels=None)
-    found = nearest(Run(out), "3")
+    found = nearest(Results(out), "3")
     assert (found.of, found.wordnet_furthest, found.legend) == ("3", None, None)
     assert {row.wordnet_rank for row in found.rows} == {None}
 
@@ -114,7 +114,7 @@ def test_without_labels_classes_are_numbers(made):
 def test_the_split_is_the_one_that_there_is(made):
     out = made()
     write_csm(out, np.eye(8, dtype=np.float32), "ccsm", "train", epoch=0)
-    assert nearest(Run(out), "cat", Asked("ccsm")).asked == Asked("ccsm", 0, "train", "run")
+    assert nearest(Results(out), "cat", NeighborQuery("ccsm")).asked == NeighborQuery("ccsm", 0, "train", "run")
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -123,16 +123,16 @@ def test_real_neighbours_are_those_of_the_stored_matrix(analysed, run):
     wordnet, _ = stored_reference(analysed.out, run)
     names = list(analysed.run.csm("ncsm", 5, run=run).index)
     for index in (0, len(names) - 1):
-        found = nearest(analysed.run, names[index], Asked(epoch=5, run=run))
+        found = nearest(analysed.run, names[index], NeighborQuery(epoch=5, run=run))
         assert [row.class_index for row in found.rows] == slow_order(csm[index].tolist(), index)[:10]
         assert [row.wordnet_similarity for row in found.rows] == [wordnet[index, row.class_index] for row in found.rows]
     order = analysed.run.sorted("ncsm", 5, run=run).to_numpy()[0, 1:11].tolist()
-    assert [row.class_index for row in nearest(analysed.run, names[0], Asked(epoch=5, run=run)).rows] == order
+    assert [row.class_index for row in nearest(analysed.run, names[0], NeighborQuery(epoch=5, run=run)).rows] == order
 
 
 def test_how_neighbours_changed(made):
     out = made(epochs=6)
-    found = over_epochs(Run(out), "horse", Asked(most=3))
+    found = over_epochs(Results(out), "horse", NeighborQuery(most=3))
     orders = [slow_order(stored(out, "run", "ncsm", epoch)[2].tolist(), 2) for epoch in range(6)]
     ever = {j for order in orders for j in order[:3]}
     assert [row.class_index for row in found.rows] == [j for j in orders[-1] if j in ever]
@@ -155,8 +155,8 @@ def test_when_a_neighbour_came_and_went(made):
         for place, j in enumerate(near):
             csm[0, j] = 0.9 - place / 10
         write_csm(out, csm, "ncsm", None, epoch=epoch)
-    found = {row.name: row.stays for row in over_epochs(Run(out), "cat", Asked(most=1)).rows}
-    assert found == {"dog": [Stay(0, 1, 2), Stay(3, 3, None)], "horse": [Stay(2, 2, 3)]}
+    found = {row.name: row.stays for row in over_epochs(Results(out), "cat", NeighborQuery(most=1)).rows}
+    assert found == {"dog": [Interval(0, 1, 2), Interval(3, 3, None)], "horse": [Interval(2, 2, 3)]}
 
 
 def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
@@ -165,7 +165,7 @@ def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
         csm = np.full((8, 8), 0.5, np.float32)
         csm[3] = csm[:, 3] = np.nan
         write_csm(out, csm, "ncsm", None, epoch=epoch)
-    found = over_epochs(Run(out), "cat", Asked(most=10))
+    found = over_epochs(Results(out), "cat", NeighborQuery(most=10))
     assert [row.class_index for row in found.rows] == [1, 2, 4, 5, 6, 7]
     assert found.is_lasting
     assert found.title == "run, NCSM, epochs 0 to 1: the 6 classes nearest to cat"
@@ -173,7 +173,7 @@ def test_a_class_that_a_matrix_lacks_is_nobodys_neighbour(made):
 
 @pytest.mark.parametrize("many", [1, 5, 6, 7, 31, 400])
 def test_a_few_epochs_are_the_first_the_last_and_more_of_the_early_ones(many):
-    few = a_few(many)
+    few = log_spaced(many)
     assert len(few) == min(many, MOST_EPOCHS) or many == 7
     assert (few[0], few[-1]) == (0, many - 1)
     assert (np.diff(few) > 0).all()
@@ -183,27 +183,31 @@ def test_a_few_epochs_are_the_first_the_last_and_more_of_the_early_ones(many):
 @pytest.mark.parametrize(
     ("make", "asked", "words"),
     [
-        (nearest, Asked("socsm"), "no kind 'socsm' of matrix: expected one of ncsm, ncsm_centred, ccsm, tncsm, scsm"),
-        (nearest, Asked(epoch=9), "no NCSM of epoch 9 in run 'run': there are 0, 1, 2"),
-        (nearest, Asked(run="walk"), "no run 'walk'"),
-        (nearest, Asked(split="test"), "a matrix of kind ncsm belongs to no split"),
-        (nearest, Asked("ccsm", split="val"), "no split 'val': expected test or train"),
-        (nearest, Asked("ccsm"), "no CCSM test in run 'run': there are ncsm; dsi analyze makes it with --test"),
-        (nearest, Asked("ncsm_centred"), "dsi analyze makes it with --centred"),
-        (nearest, Asked("scsm", epoch=1), "is the same at every epoch"),
-        (over_epochs, Asked(epoch=1), "those of all epochs: leave out the epoch"),
-        (over_epochs, Asked("scsm"), "is the same at every epoch"),
+        (
+            nearest,
+            NeighborQuery("socsm"),
+            "no kind 'socsm' of matrix: expected one of ncsm, ncsm_centred, ccsm, tncsm, scsm",
+        ),
+        (nearest, NeighborQuery(epoch=9), "no NCSM of epoch 9 in run 'run': there are 0, 1, 2"),
+        (nearest, NeighborQuery(run="walk"), "no run 'walk'"),
+        (nearest, NeighborQuery(split="test"), "a matrix of kind ncsm belongs to no split"),
+        (nearest, NeighborQuery("ccsm", split="val"), "no split 'val': expected test or train"),
+        (nearest, NeighborQuery("ccsm"), "no CCSM test in run 'run': there are ncsm; dsi analyze makes it with --test"),
+        (nearest, NeighborQuery("ncsm_centred"), "dsi analyze makes it with --centred"),
+        (nearest, NeighborQuery("scsm", epoch=1), "is the same at every epoch"),
+        (over_epochs, NeighborQuery(epoch=1), "those of all epochs: leave out the epoch"),
+        (over_epochs, NeighborQuery("scsm"), "is the same at every epoch"),
     ],
 )
 def test_errors(made, make, asked, words):
     out = made()
     with pytest.raises(UsageError, match=words):
-        make(Run(out), "cat", asked)
+        make(Results(out), "cat", asked)
 
 
 def test_a_wrong_class_suggests_the_right_one(made):
     with pytest.raises(UsageError, match="no class 'hrose': did you mean horse"):
-        nearest(Run(made()), "hrose")
+        nearest(Results(made()), "hrose")
 
 
 def test_classes_of_one_name_are_told_apart(made):
@@ -212,7 +216,7 @@ def test_classes_of_one_name_are_told_apart(made):
     with pytest.raises(
         UsageError, match=r"2 classes are called 'crane': say which, 'crane \(class 0\)' or 'crane \(class 1\)'"
     ):
-        nearest(Run(out), "crane")
-    found = nearest(Run(out), "crane (class 1)")
+        nearest(Results(out), "crane")
+    found = nearest(Results(out), "crane (class 1)")
     assert found.of == "crane (class 1)"
     assert "crane (class 0)" in [row.name for row in found.rows]

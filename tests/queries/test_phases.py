@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from dsi_cli.queries.epoch_summary import Line
-from dsi_cli.queries.phases import Told, hints, phases_line, told
+from dsi_cli.queries.epoch_summary import EpochSummary
+from dsi_cli.queries.phases import PhaseSentences, hints, phase_sentences, phases_line
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -22,7 +22,7 @@ def none(curve=AGREEMENT, reason="too short"):
 
 
 def run_of(excess, z, accuracy=None, epochs=10):
-    return [Line(epoch, excess=excess, z=z, accuracy=accuracy) for epoch in range(epochs)]
+    return [EpochSummary(epoch, excess=excess, z=z, accuracy=accuracy) for epoch in range(epochs)]
 
 
 LEARNT = run_of(0.3, 25.0)
@@ -39,7 +39,7 @@ def test_nothing_is_said_without_evidence():
     assert hints([none()], []) == []
     assert hints([none()], run_of(0.01, 1.0, epochs=7)) == [], "too few epochs"
     assert hints([none()], run_of(0.3, 2.0)) == [], "chance is so wide that an alignment would not show"
-    assert hints([none()], [*run_of(0.01, 1.0), Line(10, excess=0.04, z=3.1)]) == []
+    assert hints([none()], [*run_of(0.01, 1.0), EpochSummary(10, excess=0.04, z=3.1)]) == []
 
 
 def test_a_run_that_never_left_chance():
@@ -58,7 +58,7 @@ def test_the_line_of_phases():
 
 
 def test_whole_runs_in_words(analysed):
-    said = {run: told(analysed.out, run) for run in analysed.run.names}
+    said = {run: phase_sentences(analysed.out, run) for run in analysed.run.names}
     for run, end in (("cifar100-cnn", "2.7"), ("cifar100-vit", "5.9")):
         assert said[run].phases.startswith(f"phases of the agreement: surge to epoch {end} (95 % CI ")
         assert said[run].hints[0].startswith("agreement with WordNet has stayed within its noise since epoch ")
@@ -68,8 +68,8 @@ def test_whole_runs_in_words(analysed):
 
 
 def test_nothing_is_told_of_an_output_without_the_table(analysed, tmp_path):
-    assert told(tmp_path, "run") == Told()
-    assert told(analysed.out, "another") == Told()
+    assert phase_sentences(tmp_path, "run") == PhaseSentences()
+    assert phase_sentences(analysed.out, "another") == PhaseSentences()
 
 
 def test_the_command_says_it_on_stdout_and_in_its_document(dsi, make_run, tmp_path):

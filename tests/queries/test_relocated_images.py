@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.relocated_images import Moved
+from dsi_cli.queries.relocated_images import RelocatedImages
 
 
 @pytest.fixture
@@ -32,21 +32,21 @@ def folder(tmp_path):
     ],
 )
 def test_where_an_image_is_now(folder, path, found):
-    assert Moved(folder, [path])(path) == str(folder / found)
+    assert RelocatedImages(folder, [path])(path) == str(folder / found)
 
 
 def test_several_that_fit_equally_well(folder):
     path = "/old/train/1.png"
     with pytest.raises(UsageError, match=r"^/old/train/1.png: 3 files in .*new fit equally well, .*/cat/1.png among them"):
-        Moved(folder, [path])(path)
+        RelocatedImages(folder, [path])(path)
 
 
 @pytest.mark.parametrize(("path", "name"), [("/old/9.png", "9.png"), ("/old/9.parquet#1", "9.parquet"), ("", "")])
 def test_one_that_is_not_there(folder, path, name):
     with pytest.raises(UsageError, match=rf"no file '{name}' in .*new$"):
-        Moved(folder, [path])(path)
+        RelocatedImages(folder, [path])(path)
 
 
 def test_no_such_folder(tmp_path):
     with pytest.raises(UsageError, match=r"^no folder .*none: --images wants the one"):
-        Moved(tmp_path / "none", [])
+        RelocatedImages(tmp_path / "none", [])

@@ -25,7 +25,7 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
     rows = [row(3, 0, True, 4, 1.0), row(3, 0, False, 0, None, sample=None), row(3, 1, True, 1, 0.5, sample=None)]
     rows.append(row(3, 1, False, 2, 0.25))
     layout.write_rows(out, TYPICALITY, rows, {})
-    (line,) = typicality.lines(out, "run")["test"]
+    (line,) = typicality.typicality_summary(out, "run")["test"]
     assert (line.epoch, line.right, line.right_chance, line.right_sample, line.right_classes) == (3, 0.75, 0.9, 0.5, 2)
     assert (line.wrong, line.wrong_classes) == (0.25, 1)
 
@@ -33,13 +33,13 @@ def test_means_are_over_the_classes_that_have_such_samples(out):
 def test_epochs_in_order_the_test_split_first_the_last_save_alone(out):
     rows = [row(2, 0, True, 1, 0.1), row(1, 0, True, 1, 0.2, step=5), row(1, 0, True, 1, 0.3, step=9)]
     layout.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.7, split="train"), *rows], {})
-    found = typicality.lines(out, "run")
+    found = typicality.typicality_summary(out, "run")
     assert list(found) == ["test", "train"]
     assert [(line.epoch, line.right) for line in found["test"]] == [(1, 0.3), (2, 0.1)]
     assert found["test"][0].wrong is None
 
 
 def test_without_templates_there_is_nothing(out):
-    assert typicality.lines(out, "run") == {}
+    assert typicality.typicality_summary(out, "run") == {}
     layout.write_rows(out, TYPICALITY, [row(1, 0, True, 1, 0.2)], {})
-    assert typicality.lines(out, "another") == {}
+    assert typicality.typicality_summary(out, "another") == {}

@@ -16,9 +16,9 @@ from dsi_cli import similarity
 from dsi_cli.analysis import memory_plan, report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.errors import UsageError
-from dsi_cli.queries.neighbors import Asked, closest_pairs, nearest
+from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
 from dsi_cli.similarity.weights import weight_similarity
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -44,24 +44,24 @@ def out(weights: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> 
     np.save(folder / "run" / "targets.npy", np.arange(16) % 8)
     np.save(folder / "run" / "preds.npy", np.stack([np.arange(16) % 7, np.arange(16) % 8]))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(memory_plan, "ALWAYS_WHOLE", 0)
-        patched.setattr(similarity, "LARGEST_WHOLE", LARGEST)
+        patched.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
+        patched.setattr(similarity, "MAX_DENSE_CLASSES", LARGEST)
         analyze([folder / "run"], folder / "out")
     return folder / "out"
 
 
 @pytest.fixture(autouse=True)
 def _largest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similarity, "LARGEST_WHOLE", LARGEST)
+    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", LARGEST)
 
 
 def test_parts_of_the_matrix_are_made_from_the_classifier(out: Path, weights: list[np.ndarray]) -> None:
     expected = weight_similarity(weights[1])
-    part = Run(out).csm("ncsm", epoch=1, rows=["dog", 4], classes=["cat", "bee", "dog"])
+    part = Results(out).csm("ncsm", epoch=1, rows=["dog", 4], classes=["cat", "bee", "dog"])
     assert (list(part.index), list(part.columns)) == (["dog", "bird"], ["cat", "bee", "dog"])
     assert_allclose(part, expected[np.ix_([1, 4], [0, 7, 1])], atol=1e-6)
     assert part.loc["dog", "dog"] == 1.0
-    ranked = Run(out).sorted("ncsm", epoch=1, rows=[3])
+    ranked = Results(out).sorted("ncsm", epoch=1, rows=[3])
     assert_array_equal(ranked.to_numpy()[0], [3, *(k for k in np.argsort(-expected[3], kind="stable") if k != 3)])
 
 
@@ -69,32 +69,32 @@ def test_a_whole_matrix_is_refused_and_the_message_says_how_to_ask_for_a_part(ou
     with pytest.raises(
         UsageError, match=r"^the ncsm of 8 classes is not stored, .* dsi export --rows 0:100; neighbors/ holds"
     ):
-        Run(out).csm("ncsm")
+        Results(out).csm("ncsm")
     with pytest.raises(UsageError, match=r"^no class 'yak': expected a name, or an index from 0 to 7$"):
-        Run(out).csm("ncsm", rows=["yak"])
+        Results(out).csm("ncsm", rows=["yak"])
     with pytest.raises(UsageError, match="the reference matrix of 8 classes is not stored: dsi wordnet LABELS"):
-        Run(out).csm("scsm")
+        Results(out).csm("scsm")
     with pytest.raises(UsageError, match=r"^no neighbors of the tncsm of epoch 1 in run 'run'"):
-        Run(out).neighbors("tncsm")
+        Results(out).neighbors("tncsm")
 
 
 def test_neighbours_and_pairs_are_those_of_the_whole_matrix(out: Path, weights: list[np.ndarray]) -> None:
     expected = weight_similarity(weights[1]).astype(float)
-    listing = nearest(Run(out), "dog", Asked(most=3))
+    listing = nearest(Results(out), "dog", NeighborQuery(most=3))
     order = [k for k in np.argsort(-expected[1]) if k != 1]
     assert [row.class_index for row in listing.rows] == order[:3]
     assert listing.found == 7
     assert "WordNet's similarities are not shown" in (listing.legend or "")
     first, second = np.triu_indices(8, 1)
     best = np.argsort(-expected[first, second])[:5]
-    pairs = closest_pairs(Run(out), Asked(most=5))
+    pairs = closest_pairs(Results(out), NeighborQuery(most=5))
     assert [(row.first_index, row.second_index) for row in pairs.rows] == list(zip(first[best], second[best], strict=True))
     with pytest.raises(UsageError, match="of 8 classes the 7 nearest of each are stored: ask for 7 pairs or fewer"):
-        closest_pairs(Run(out), Asked(most=8))
+        closest_pairs(Results(out), NeighborQuery(most=8))
 
 
 def test_the_report_is_made_and_says_what_it_lacks(out: Path) -> None:
-    page = report_file.write(out).read_text()
+    page = report_file.write_report(out).read_text()
     assert "So many classes have no matrix here" in page
     assert '"near": {"lines"' in page or '"near":{"lines"' in page
     assert len(page) < 500_000

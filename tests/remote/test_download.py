@@ -28,16 +28,16 @@ def test_what_has_not_changed_is_not_fetched_again(memory, tmp_path, monkeypatch
 def test_a_pattern_brings_what_fits_and_keeps_its_form(memory, tmp_path):
     for name in ("test-0.tar", "test-1.tar", "train-0.tar"):
         memory.pipe(f"/shards/{name}", b"x")
-    pattern = download.here("memory://shards/test-*.tar", tmp_path)
+    pattern = download.localize("memory://shards/test-*.tar", tmp_path)
     assert sorted(path.name for path in Path(pattern).parent.glob(Path(pattern).name)) == ["test-0.tar", "test-1.tar"]
     assert len(list(Path(pattern).parent.iterdir())) == 2
 
 
 def test_a_prefix_before_a_url_stays(memory, tmp_path):
     memory.pipe("/lists/brown.csv", b"x")
-    assert download.here("res:memory://lists/brown.csv", tmp_path) == f"res:{tmp_path}/memory/lists/brown.csv"
+    assert download.localize("res:memory://lists/brown.csv", tmp_path) == f"res:{tmp_path}/memory/lists/brown.csv"
     with pytest.raises(UsageError, match=r"^no such file or folder: memory://lists/nothing\.csv$"):
-        download.here("memory://lists/nothing.csv", tmp_path)
+        download.localize("memory://lists/nothing.csv", tmp_path)
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path):
@@ -54,7 +54,7 @@ def test_a_disk_without_room_is_said_before_anything_is_fetched(memory, tmp_path
 
 def test_the_command_lines_paths_get_their_slashes_back(tmp_path):
     def given(**options):
-        with urls.brought("scan", options) as brought:
+        with urls.with_local_paths("scan", options) as brought:
             return brought
 
     assert given(checkpoints=["s3://lab/run"], tensors="s3://lab/a.pt") == {

@@ -17,13 +17,13 @@ import torch
 from helpers.outputs import ANIMALS, contents, garble
 from helpers.s3 import BUCKET
 
-from dsi_cli import analyze, open_run
+from dsi_cli import analyze, open_results
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.engines import local
 from dsi_cli.errors import BusyError, OutputError
 from dsi_cli.remote import filesystem
 from dsi_cli.store import remote_output
-from dsi_cli.store.remote_output import Mirror
+from dsi_cli.store.remote_output import RemoteOutput
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -79,7 +79,7 @@ def test_what_was_written_is_read_by_the_other_verbs_and_by_a_notebook(make_run,
     assert dsi("plot", OUT, "sai").out == f"{OUT}/figures/sai.png\n"
     assert s3.get("results/out/figures/sai.png").startswith(b"\x89PNG")
     assert dsi("report", OUT).out.startswith(f"report: {OUT}/report.html (")
-    run = open_run(OUT)
+    run = open_results(OUT)
     assert run.epochs() == [0, 1, 2, 3]
     pd.testing.assert_frame_equal(
         run.csm(epoch=3).reset_index(drop=True),
@@ -147,7 +147,7 @@ def test_a_url_where_a_local_path_is_wanted_is_wrong_usage(make_run, memory, dsi
 
 def test_what_was_finished_before_a_failure_is_there(memory, tmp_path):
     def fails():
-        with Mirror("memory://results/out", tmp_path).writing():
+        with RemoteOutput("memory://results/out", tmp_path).writing():
             folder = tmp_path / "memory" / "results" / "out"
             (folder / "csms").mkdir(parents=True)
             (folder / "csms" / "1.parquet").write_bytes(b"matrix")
@@ -164,7 +164,7 @@ def test_changes_are_put_while_the_work_goes_on_and_removals_as_well(memory, tmp
     monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     memory.pipe("/results/out/checkpoints.parquet", b"old")
     memory.pipe("/results/out/csms/stray.parquet", b"old")
-    one = Mirror("memory://results/out", tmp_path)
+    one = RemoteOutput("memory://results/out", tmp_path)
     with one.writing():
         assert memory.cat("/results/out/.lock").startswith(b"process ")
         (one.path / "csms" / "stray.parquet").unlink()
@@ -197,10 +197,10 @@ def test_all_cores_are_used_next_to_an_output_on_a_server(make_run, s3, dsi, mon
 def test_a_second_writer_is_refused_and_one_that_died_is_not_waited_for(memory, tmp_path, monkeypatch):
     memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
     line = r"another dsi \(process 7 on node3\) is writing to memory://results/out: wait for it; if it is dead, delete "
-    with pytest.raises(BusyError, match=line), Mirror("memory://results/out", tmp_path).writing():
+    with pytest.raises(BusyError, match=line), RemoteOutput("memory://results/out", tmp_path).writing():
         pass
     monkeypatch.setattr(remote_output, "STALE_SECONDS", 0.0)
-    with Mirror("memory://results/out", tmp_path).writing():
+    with RemoteOutput("memory://results/out", tmp_path).writing():
         pass
     assert memory.find("/results") == []
 
@@ -209,7 +209,7 @@ def test_a_writer_stops_where_another_has_taken_over(memory, tmp_path, monkeypat
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
     def overtaken():
-        one = Mirror("memory://results/out", tmp_path)
+        one = RemoteOutput("memory://results/out", tmp_path)
         with one.writing():
             memory.pipe("/results/out/.lock", b"process 8 on node4 def")
             (one.path).mkdir(parents=True, exist_ok=True)
@@ -224,7 +224,7 @@ def test_a_writer_is_interrupted_once_another_has_the_lock(memory, tmp_path, mon
     monkeypatch.setattr(remote_output, "FLUSH_SECONDS", 0.02)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     deadline = time.monotonic() + 20
-    one = Mirror("memory://results/out", tmp_path)
+    one = RemoteOutput("memory://results/out", tmp_path)
     is_interrupted = True
 
     def work():
@@ -247,7 +247,7 @@ def test_a_writer_is_interrupted_once_another_has_the_lock(memory, tmp_path, mon
 
 def test_a_lock_that_came_while_the_output_was_fetched_is_seen(memory, tmp_path):
     memory.pipe("/results/out/checkpoints.parquet", b"old")
-    one = Mirror("memory://results/out", tmp_path)
+    one = RemoteOutput("memory://results/out", tmp_path)
     memory.pipe("/results/out/.lock", b"process 7 on node3 abc")
     with pytest.raises(BusyError, match=r"another dsi \(process 7 on node3\) is writing"), one.writing():
         pass
@@ -313,7 +313,7 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
         analyze(make_run(), "memory://results/out", draws=0, report=False)
     folder = re.search(r"kept in (.*?);", str(raised.value))
     assert folder is not None
-    assert open_run(folder[1]).epochs() == [0, 1, 2, 3]
+    assert open_results(folder[1]).epochs() == [0, 1, 2, 3]
 
 
 def test_a_server_that_comes_back_is_asked_again(monkeypatch):

@@ -18,7 +18,7 @@ from helpers.s3 import BUCKET, forget_connections
 from dsi_cli import read_head
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels import files
 from dsi_cli.remote import locations
@@ -54,7 +54,7 @@ FORMATS = {
 def looked_at(place):
     """Return the records under a place, by where they lie in it, without what must differ."""
     return {
-        str(one.place).split("/top/", 1)[1]: replace(scan(one).record, path="", modified_ns=0, run="")
+        str(one.place).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
         for run in discover([place])
         for one in run.checkpoints
     }
@@ -94,7 +94,7 @@ def test_looking_for_files_beside_costs_one_listing_of_each_folder(s3):
         s3.put(f"sweep/run/epoch_{epoch}.pt", written.getvalue())
     s3.put("sweep/run/log.csv", b"epoch,train_loss\n0,1.0\n")
     s3.requests.clear()
-    ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], Choice())
+    ((run, records),) = scan_paths([f"s3://{BUCKET}/sweep/run"], HeadOptions())
     assert [record.epoch for record in records] == [0, 1, 2]
     assert (run.name, str(run.folder), run.ignored) == ("run", f"s3://{BUCKET}/sweep/run", 1)
     listings = sum(path == f"/{BUCKET}" for _, path, _ in s3.requests)
@@ -159,11 +159,11 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_used(s3):
         s3.put("run/last.pt", written.getvalue())
         if weight is first:
             ((found,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
-    assert scan(found).record.reason == "changed while it was read"
+    assert scan_checkpoint(found).record.reason == "changed while it was read"
     ((again,),) = (run.checkpoints for run in discover([f"s3://{BUCKET}/run"]))
     assert again.bytes == found.bytes
     assert again.modified_ns != found.modified_ns, "a change within a second is seen by the ETag"
-    assert scan(again).record.status == "ok"
+    assert scan_checkpoint(again).record.status == "ok"
 
 
 def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
@@ -203,7 +203,7 @@ def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
         torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
         s3.put(f"run/epoch_{epoch}.pt", written.getvalue())
     s3.refuses = lambda _method, path: path.endswith("epoch_1.pt")
-    ((_, records),) = scan_paths([f"s3://{BUCKET}/run"], Choice())
+    ((_, records),) = scan_paths([f"s3://{BUCKET}/run"], HeadOptions())
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert records[1].reason.startswith("cannot be read: the server is too busy")
 
@@ -252,7 +252,7 @@ def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
     found = [one for run in discover(["memory://top"]) for one in run.checkpoints]
     for request in ("info", "cat_file"):
         monkeypatch.setattr(found[0].path.fs, request, gone)
-    reasons = [scan(one).record.reason for one in found]
+    reasons = [scan_checkpoint(one).record.reason for one in found]
     assert len(tried) == 9, "three times for each of three"
     assert reasons[0] == "cannot be opened: the server does not answer (no answer from https://host/x)"
     assert set(reasons[3:]) == {"cannot be opened: the server does not answer any more"}

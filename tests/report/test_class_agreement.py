@@ -9,7 +9,7 @@ from helpers.outputs import stored, stored_reference
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.report import class_agreement, page_data
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -23,7 +23,7 @@ def several(make_run, tmp_path):
 
 def test_it_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", Options(draws=0))
-    found = class_agreement.of_run(Run(tmp_path / "out"), "run")
+    found = class_agreement.class_agreement(Results(tmp_path / "out"), "run")
     assert (found["epoch"], found["of"]) == (3, "ncsm")
     own, (scsm, _) = stored(tmp_path / "out", "run", "ncsm", 3), stored_reference(tmp_path / "out", "run")
     assert len(found["classes"]) == len(own)
@@ -36,12 +36,12 @@ def test_it_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path)
 
 def test_without_labels_there_is_none(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
-    assert class_agreement.of_run(Run(tmp_path / "out"), "run") is None
+    assert class_agreement.class_agreement(Results(tmp_path / "out"), "run") is None
 
 
 def test_of_several_references_each_has_its_name_and_the_main_one_counts(several):
-    run = Run(several)
-    found = page_data.of_output(run)
+    run = Results(several)
+    found = page_data.page_data(run)
     main, other = run.references("run")
     assert (main, other) == ("wordnet3.0-wup", "wordnet3.0-path")
     titles = [matrix["title"] for matrix in found.data["runs"][0]["matrices"]]
@@ -58,7 +58,7 @@ def test_of_several_references_each_has_its_name_and_the_main_one_counts(several
 
 
 def test_a_reference_that_is_not_wordnet_is_not_called_so(several, monkeypatch):
-    run = Run(several)
+    run = Results(several)
     assert page_data.reference_word(run, "run") == "WordNet"
-    monkeypatch.setattr(Run, "references", lambda *_: ["own"])
+    monkeypatch.setattr(Results, "references", lambda *_: ["own"])
     assert page_data.reference_word(run, "run") == "own"

@@ -10,14 +10,14 @@ import pytest
 from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import OutputError
-from dsi_cli.queries.comparison.compare import Asked, compare
+from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
 from dsi_cli.report import comparison_page, html, interval_svg
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.browser",)
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
-ASKED = Asked(draws=40)
+ASKED = ComparisonOptions(draws=40)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two(out):
-    return compare([out], replace(ASKED, names=Run(out).names[::2]))
+    return compare([out], replace(ASKED, names=Results(out).names[::2]))
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +88,17 @@ def test_a_path_that_is_no_utf8_is_shown_all_the_same(two, tmp_path):
 
 
 def test_the_line_that_makes_it_again():
-    asked = Asked(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",), 50)
+    asked = ComparisonOptions(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",), 50)
     assert comparison_page.command(asked, ["x", "y z"]) == (
         "dsi compare x 'y z' --run a --run b --group '(.*)-try' --tolerance 0.02 --split train --measure pearson --draws 50"
         " --html comparison.html"
     )
-    assert comparison_page.command(Asked(), ["out"]) == "dsi compare out --html comparison.html"
+    assert comparison_page.command(ComparisonOptions(), ["out"]) == "dsi compare out --html comparison.html"
 
 
 def test_intervals_are_drawn_on_one_scale(two):
     rows = two.equal[0].rows
-    pictures = interval_svg.drawn(rows)
+    pictures = interval_svg.interval_pictures(rows)
     assert [one is None for one in pictures] == [row.low is None for row in rows]
     known = [(row, one) for row, one in zip(rows, pictures, strict=True) if one is not None]
     assert max(abs(end) for _, one in known for end in one) == interval_svg.HALF

@@ -28,7 +28,7 @@ def out(make_run, tmp_path):
 
 
 def test_a_label_that_is_markup_is_nowhere_markup(out):
-    page = report_file.write(out).read_text(encoding="utf-8")
+    page = report_file.write_report(out).read_text(encoding="utf-8")
     assert "<img" not in page
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
     assert not set(text) & set("<>&\u2028")
@@ -37,15 +37,15 @@ def test_a_label_that_is_markup_is_nowhere_markup(out):
 
 
 def test_it_asks_for_nothing(out):
-    page = report_file.write(out).read_text(encoding="utf-8")
+    page = report_file.write_report(out).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
     assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
     assert "unsafe" not in page.split("</head>")[0].split("<style>")[0]
 
 
 def test_the_same_tables_give_the_same_bytes(out, tmp_path):
-    first = report_file.write(out).read_bytes()
-    assert report_file.write(out, tmp_path / "again.html").read_bytes() == first
+    first = report_file.write_report(out).read_bytes()
+    assert report_file.write_report(out, tmp_path / "again.html").read_bytes() == first
 
 
 def test_every_script_is_in_the_page_once():

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.report import matrix_codec
-from dsi_cli.report.matrix_codec import LEVELS, Scale
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def test_what_is_unpacked_is_the_matrix_to_half_a_step(matrix, levels, symmetric
     matrix = (matrix + matrix.T) / 2 if symmetric else matrix
     matrix[2, 5] = matrix[5, 2] = np.nan
     low, high = np.nanmin(matrix), np.nanmax(matrix[~np.eye(17, dtype=bool)])
-    scale = Scale(float(low), float(high), levels)
+    scale = QuantizationScale(float(low), float(high), levels)
     packed = matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
     values = iter(scale.values(matrix_codec.unpacked(packed, levels)))
     for i in range(17):
@@ -34,7 +34,7 @@ def test_what_is_unpacked_is_the_matrix_to_half_a_step(matrix, levels, symmetric
 
 
 def test_one_value_alone_has_a_scale_too():
-    scale = Scale(0.25, 0.25, 255)
+    scale = QuantizationScale(0.25, 0.25, 255)
     assert_array_equal(scale.values(scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
 
 

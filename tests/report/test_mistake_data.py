@@ -13,9 +13,9 @@ from PIL import Image
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.inference.open_dataset import image_at
-from dsi_cli.queries.mistakes import Asked, most_telling
+from dsi_cli.queries.mistakes import MistakeQuery, worst_mistakes
 from dsi_cli.report import mistake_data
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -30,20 +30,20 @@ def run(make_run, tmp_path):
     counts = np.zeros((8, 8), int)
     np.add.at(counts, ([0, 1, 2, 0], [1, 2, 4, 0]), 1)
     write_counts(tmp_path / "out", counts, epoch=1)
-    return Run(tmp_path / "out")
+    return Results(tmp_path / "out")
 
 
 def test_the_rows_are_those_of_the_views(run):
-    found = mistake_data.of_run(run, "run", None)
+    found = mistake_data.mistake_data(run, "run", None)
     assert list(found) == ["test"]
     assert found["test"]["epoch"] == 1
-    expected = most_telling(run, Asked("run", 1))
+    expected = worst_mistakes(run, MistakeQuery("run", 1))
     assert [row["sample"] for row in found["test"]["mistakes"]["rows"]] == [row.sample for row in expected.rows]
     assert {(row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]} == {(0, 1), (1, 2), (2, 4)}
 
 
 def test_images_that_open_are_small_and_in_the_page(run):
-    rows = mistake_data.of_run(run, "run", image_at)["test"]["mistakes"]["rows"]
+    rows = mistake_data.mistake_data(run, "run", image_at)["test"]["mistakes"]["rows"]
     images = {row["sample"]: row["image"] for row in rows}
     assert images[1] is None
     assert images[2] is None

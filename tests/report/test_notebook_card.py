@@ -38,8 +38,8 @@ def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, 
     assert cells[3].split("\n") == [f"{sai['excess'][best]:.3f} at epoch {best}", f"by chance 0 (z {sai['z'][best]:.1f})"]
     assert collapsed.locator("td").nth(3).inner_text() == "within chance"
     assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
-    assert 'run.csm("ncsm", run="cifar100-vit")' in page.locator("pre").inner_text()
-    assert "run.show_report()" in page.locator("pre").inner_text()
+    assert 'results["cifar100-vit"].csm("ncsm")' in page.locator("pre").inner_text()
+    assert "results.show_report()" in page.locator("pre").inner_text()
 
 
 def test_the_lines_to_type_are_right_where_they_are_typed(make_run, tmp_path):
@@ -80,7 +80,7 @@ def test_show_report_is_a_frame_whose_source_is_relative_to_the_notebook(make_ru
     run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
     with pytest.raises(UsageError, match="has no report yet: make it with dsi report"):
         run.show_report()
-    assert "run.show_report()" not in run._repr_html_()
+    assert "results.show_report()" not in run._repr_html_()
     (run.path / "report.html").write_text("<p>report")
     monkeypatch.chdir(tmp_path)
     assert '<iframe src="out%20%26%20more/report.html" width="100%" height="400"' in run.show_report(400)._repr_html_()

@@ -17,7 +17,7 @@ from dsi_cli.analysis import report_file
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.report import size_budget
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.browser",)
 require_chromium(module=True)
@@ -43,7 +43,7 @@ def out(tmp_path_factory):
         np.save(folder / "runs" / name / "preds.npy", answers)
         np.save(folder / "runs" / name / "targets.npy", targets)
     analyze([folder / "runs"], folder / "out", Options(draws=0))
-    report_file.write(folder / "out")
+    report_file.write_report(folder / "out")
     return folder / "out"
 
 
@@ -205,7 +205,7 @@ def test_phases_are_named_in_text_with_their_interval(open_page, out, tmp_path):
     ]
     table = pq.read_table(out / "phases.parquet")
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), tmp_path / "out" / "phases.parquet")
-    page = open_page(report_file.write(tmp_path / "out"), width=400)
+    page = open_page(report_file.write_report(tmp_path / "out"), width=400)
     panel = page.locator(".panel", has=page.locator("h3", has_text="Alignment above chance"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
     surge = "surge epochs 0 to 1.25 (end 1 to 2.5 at 95 %)"
@@ -217,7 +217,7 @@ def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_
     save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0], epoch=0)
     (tmp_path / "run" / "log.csv").write_text("epoch,lr\n0,2.2e-9\n")
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
-    page = open_page(report_file.write(tmp_path / "out"))
+    page = open_page(report_file.write_report(tmp_path / "out"))
     panel = page.locator(".panel", has=page.locator("h3", has_text="Learning rate"))
     *values, along, epoch = panel.locator(".tick").all_text_contents()
     assert (epoch, along) == ("0", "epoch")
@@ -232,7 +232,7 @@ def test_the_accuracy_stands_beside_guessing(page):
 
 
 def test_a_confusion_matrix_without_mistakes_says_so(open_page, tmp_path):
-    page = open_page(report_file.write(write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))))
+    page = open_page(report_file.write_report(write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))))
     notes = page.locator(".heat .note")
     assert notes.nth(1).inner_text() == "No mistakes at this epoch."
     last = pixels(page)[1]
@@ -243,7 +243,9 @@ def test_a_confusion_matrix_without_mistakes_says_so(open_page, tmp_path):
 
 
 def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):
-    curves = Run(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
+    curves = (
+        Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
+    )
     plot = page.locator("svg.plot").first
     plot.scroll_into_view_if_needed()
     box = plot.bounding_box()
@@ -274,7 +276,7 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
 
 
 def test_the_classes_that_agree_least_with_wordnet(page, out):
-    table = Run(out).alignment_by_class.query("run == 'first' and class_index.notna()")
+    table = Results(out).alignment_by_class.query("run == 'first' and class_index.notna()")
     last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
     told = page.locator("#agreement table").first.locator("tbody tr")
     assert told.locator("td:nth-child(1)").all_inner_texts() == [LABELS[int(index)] for index in last["class_index"]]
@@ -313,7 +315,7 @@ def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, out):
 def test_between_whole_epochs_it_shows_means_of_blocks_and_says_so(open_page, out, tmp_path, monkeypatch):
     monkeypatch.setattr(size_budget, "MANY_CLASSES", 4)
     monkeypatch.setattr(size_budget, "MOST_WHOLE", 2)
-    page = open_page(report_file.write(out, tmp_path / "few.html"))
+    page = open_page(report_file.write_report(out, tmp_path / "few.html"))
     assert (
         page.locator("#matrix-note")
         .inner_text()

@@ -11,7 +11,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.queries import phases
 from dsi_cli.report import best, sentences
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
 
@@ -26,7 +26,7 @@ def run(make_run, tmp_path):
     np.save(folder / "preds.npy", answers)
     np.save(folder / "targets.npy", np.arange(40) % 8)
     analyze([folder], tmp_path / "out", Options(draws=0))
-    return Run(tmp_path / "out")
+    return Results(tmp_path / "out")
 
 
 def test_sentences(run):
@@ -51,14 +51,14 @@ def test_warnings_name_what_is_missing(run):
 
 def test_without_labels(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
-    told = sentences.sentences(Run(tmp_path / "out"), "run")
+    told = sentences.sentences(Results(tmp_path / "out"), "run")
     assert len(told) == 3
     assert told[1].startswith("There is no alignment with WordNet: ")
 
 
 def test_phases_are_told_as_on_the_terminal(analysed):
     told = sentences.sentences(analysed.run, "cifar100-cnn")
-    first = phases.told(analysed.out, "cifar100-cnn")
+    first = phases.phase_sentences(analysed.out, "cifar100-cnn")
     assert first.phases is not None
     assert f"{first.phases[0].upper()}{first.phases[1:]}." in told
     assert any(

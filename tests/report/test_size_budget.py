@@ -7,12 +7,12 @@ import pytest
 
 from dsi_cli.report import size_budget
 from dsi_cli.report.matrix_codec import LEVELS
-from dsi_cli.report.size_budget import MANY_CLASSES, MOST_WHOLE, Need, chosen, shares
+from dsi_cli.report.size_budget import MANY_CLASSES, MOST_WHOLE, BudgetNeed, front_loaded, shares
 
 
 def need(epochs, classes, each, between=0.0, fixed=0.0):
     """A run whose packed matrix of an epoch takes so many bytes at the coarsest levels, and more at finer ones."""
-    return Need(
+    return BudgetNeed(
         epochs, classes, {levels: each * (1 + 0.5 * k) for k, levels in enumerate(reversed(LEVELS))}, between, fixed
     )
 
@@ -59,7 +59,7 @@ def test_the_room_is_never_exceeded(seed):
 
 def test_epochs_lie_where_much_changes():
     change = [0.0] + [1.0] * 10 + [0.01] * 90
-    places = chosen(change, 12)
+    places = front_loaded(change, 12)
     assert places[0] == 0
     assert places[-1] == 100
     assert len(places) == len(set(places)) == 12
@@ -68,6 +68,6 @@ def test_epochs_lie_where_much_changes():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
 def test_as_many_epochs_as_asked_for_even_where_nothing_changes(count):
-    places = chosen([0.0] * 8, count)
+    places = front_loaded([0.0] * 8, count)
     assert len(places) == min(count, 8)
     assert places == sorted(set(places))

@@ -18,11 +18,11 @@ import dsi_cli
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import Choice, require_file
+from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, read_log
 from dsi_cli.demo import runs_folder
 from dsi_cli.labels.files import find_beside, read_labels
-from dsi_cli.queries.phases import told
+from dsi_cli.queries.phases import phase_sentences
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"
 RUNS = {CNN: 31, VIT: 31, COLLAPSED: 16, FASHION: 16}
@@ -48,7 +48,7 @@ def out(real_runs, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def curves(out):
-    return dsi_cli.open_run(out).curves
+    return dsi_cli.open_results(out).curves
 
 
 def published(shared):
@@ -87,17 +87,17 @@ def test_a_collapsed_network_stays_at_chance_at_every_epoch(curves):
 
 
 def test_the_phases_of_a_collapsed_network_are_none(out):
-    phases = dsi_cli.open_run(out).phases.query("run == @COLLAPSED")
+    phases = dsi_cli.open_results(out).phases.query("run == @COLLAPSED")
     assert "within chance" in phases["reason"].iloc[0]
 
 
 def test_an_agreement_that_falls_slowly_is_told(out):
-    assert "refinement to epoch 11 (4 to 13), change since the peak -0.058" in told(out, FASHION).phases
+    assert "refinement to epoch 11 (4 to 13), change since the peak -0.058" in phase_sentences(out, FASHION).phases
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_heads_are_those_that_torch_loads(run, real_runs, out):
-    rows = dsi_cli.open_run(out).checkpoints.query("run == @run").set_index("epoch")
+    rows = dsi_cli.open_results(out).checkpoints.query("run == @run").set_index("epoch")
     assert list(rows.index) == list(rows["epochs_completed"]) == list(range(RUNS[run]))
     for epoch in rows.index:
         weight = head_of(real_runs / run / f"epoch_{epoch:03}.pt")
@@ -119,7 +119,7 @@ def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
 @pytest.mark.parametrize("run", [CNN, VIT, FASHION])
 def test_all_weights_are_read_as_torch_loads_them(run, real_runs):
     path = real_runs / run / "epoch_002.pt"
-    found = state_dict.read(require_file(path), Choice()).arrays
+    found = state_dict.read(require_file(path), HeadOptions()).arrays
     expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     assert set(found) == set(expected)
     for name, tensor in expected.items():

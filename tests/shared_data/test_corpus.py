@@ -14,11 +14,11 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsi_cli.checkpoints.discovery import Found, discover
-from dsi_cli.checkpoints.epochs import completed
+from dsi_cli.checkpoints.discovery import CheckpointFile, discover
+from dsi_cli.checkpoints.epochs import epochs_completed
 from dsi_cli.checkpoints.formats.orbax import open_folder
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.scan import Choice, scan
+from dsi_cli.checkpoints.scan import HeadOptions, scan_checkpoint
 from fuzz import seeds
 
 NAMELESS = ("fp32_flat_groups", "(kernel)")
@@ -30,7 +30,7 @@ def _cases() -> list[str]:
     return sorted(json.loads(path.read_text(encoding="utf-8"))["corpus"])
 
 
-def _found(folder: Path) -> dict[str, Found]:
+def _found(folder: Path) -> dict[str, CheckpointFile]:
     runs = discover([folder])
     return {one.place.relative_to(folder).as_posix(): one for run in runs for one in run.checkpoints}
 
@@ -39,10 +39,10 @@ def _found(folder: Path) -> dict[str, Found]:
 def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
     found = _found(corpus / case)
     for file in truth["corpus"][case]["files"]:
-        record = scan(found[file["path"]]).record
+        record = scan_checkpoint(found[file["path"]]).record
         assert record.epoch == file["epoch"]
         assert file["step"] is None or record.step == file["step"]
-        finished = completed(record.epoch, record.counts_from)
+        finished = epochs_completed(record.epoch, record.counts_from)
         assert finished in (None, file["epochs_completed"])
         if file["key"] is None:
             assert record.status == "failed"
@@ -62,7 +62,7 @@ def test_a_case_is_read_as_the_truth_says(case, corpus, truth):
 def test_averaged_weights_are_read_on_demand(case, corpus, truth):
     found = _found(corpus / case)
     for file in truth["corpus"][case]["files"]:
-        record = scan(found[file["path"]], Choice(ema=True)).record
+        record = scan_checkpoint(found[file["path"]], HeadOptions(ema=True)).record
         assert record.fingerprint == file["alt"][0]["sha256_f32"]
         assert record.weights_used == "ema"
 
@@ -70,7 +70,7 @@ def test_averaged_weights_are_read_on_demand(case, corpus, truth):
 def test_an_auxiliary_head_is_read_when_it_is_asked_for(corpus, truth):
     found = _found(corpus / "tv_deeplab")
     for file in truth["corpus"]["tv_deeplab"]["files"]:
-        record = scan(found[file["path"]], Choice(head="aux_classifier.4")).record
+        record = scan_checkpoint(found[file["path"]], HeadOptions(head="aux_classifier.4")).record
         assert record.fingerprint == file["alt"][0]["sha256_f32"]
 
 
@@ -85,7 +85,7 @@ def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
 def _looked_at(place: str | Path) -> dict[str, Record]:
     """Return the records of all checkpoints under a place, by their relative path, without what differs between places."""
     return {
-        str(one.place).split("/top/", 1)[1]: replace(scan(one).record, path="", modified_ns=0, run="")
+        str(one.place).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
         for run in discover([place])
         for one in run.checkpoints
     }

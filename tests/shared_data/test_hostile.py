@@ -6,7 +6,7 @@ import pytest
 
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.discovery import discover
-from dsi_cli.checkpoints.scan import Choice, require_file, scan
+from dsi_cli.checkpoints.scan import HeadOptions, require_file, scan_checkpoint
 from dsi_cli.errors import CheckpointError
 
 ERRORS = ("error", "refuse", "optimizer only", "zip but not torch", "FIFO", "ELOOP")
@@ -28,7 +28,7 @@ def test_each_hostile_file_ends_as_truth_expects(hostile, truth, tmp_path, monke
     for case, facts in truth["hostile"].items():
         for file in facts["files"]:
             path = hostile / case / file["path"]
-            record = scan(require_file(path)).record if path.exists() else None
+            record = scan_checkpoint(require_file(path)).record if path.exists() else None
             expect = file.get("expect") or ""
             must_fail = (expect.startswith(ERRORS) and " OR " not in expect) or expect in REFUSED_WITHOUT_WORD
             looked += 1
@@ -45,7 +45,7 @@ def test_each_hostile_file_ends_as_truth_expects(hostile, truth, tmp_path, monke
 
 @pytest.mark.parametrize("name", ["epoch_3_inf_one.pth", "epoch_9_one_class_missing_fp16overflow.pth"])
 def test_infinite_weights_are_a_failed_row(name, hostile):
-    record = scan(require_file(hostile / "bad_values" / name)).record
+    record = scan_checkpoint(require_file(hostile / "bad_values" / name)).record
     assert record.status == "failed"
     assert "NaN or infinite weights in class" in record.reason
 
@@ -59,7 +59,7 @@ def test_reading_the_whole_state_of_hostile_files_ends_as_errors(hostile, tmp_pa
     refused = []
     for path in files:
         try:
-            state_dict.read(require_file(path), Choice())
+            state_dict.read(require_file(path), HeadOptions())
         except CheckpointError as error:
             refused.append(str(error))
     assert 0 < len(refused) < len(files)

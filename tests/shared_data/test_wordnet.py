@@ -222,7 +222,7 @@ def test_measures_by_information_equal_nltk_to_the_last_bit(
 ):
     words = [f"{word}.n.01" for word in dict.fromkeys([*WORDS, "zebra", "unicorn", "animal", "entity", "object"])]
     nodes = [load().node(word) for word in words]
-    found = similarity(nodes, information_content.read(information_file))
+    found = similarity(nodes, information_content.read_information_content(information_file))
     synsets = [synset(nltk_wordnet, node) for node in nodes]
     for i, first in enumerate(synsets):
         for j, second in enumerate(synsets):

@@ -36,7 +36,7 @@ def test_weights_without_a_value_are_refused():
 def test_counts_of_very_many_classes_are_sparse(monkeypatch):
     targets, predictions = np.array([0, 0, 1, 2]), np.array([0, 0, 2, 2])
     dense = confusion_counts(targets, predictions, 3)
-    monkeypatch.setattr(similarity, "LARGEST_WHOLE", 2)
+    monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 2)
     found = confusion_counts(targets, predictions, 3)
     assert issparse(found)
     assert_array_equal(found.toarray(), dense)

@@ -13,7 +13,7 @@ from numpy.testing import assert_array_equal
 import dsi_cli
 from dsi_cli.errors import UsageError
 from dsi_cli.store import layout, parquet
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CONFUSIONS, PREDICTIONS, TYPICALITY, TYPICALITY_HISTOGRAM
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -45,7 +45,7 @@ def of_two(tmp_path_factory):
         evaluation, *arrays = answered(folder / name, classes, labels, epochs=4, answered_epochs=[0, 2])
         given[name] = arrays
         dsi_cli.analyze(folder / name, folder / "out", draws=0, evaluation=evaluation)
-    return Run(folder / "out"), given
+    return Results(folder / "out"), given
 
 
 def counted(targets, predictions, classes):
@@ -201,7 +201,7 @@ def test_typicality_as_it_is_stored(of_two, tmp_path):
     for name in ("checkpoints", "classes", "curves"):
         (tmp_path / f"{name}.parquet").write_bytes((run.path / f"{name}.parquet").read_bytes())
     parquet.write(parquet.from_rows(TYPICALITY, rows), layout.table_path(tmp_path, TYPICALITY), {}, tmp_path / ".tmp")
-    found = Run(tmp_path).typicality
+    found = Results(tmp_path).typicality
     assert found["class_index"].to_list() == [0, 0]
     assert found["correct"].to_list() == [True, False]
     assert found["group_cosine"].isna().to_list() == [False, True]

@@ -93,12 +93,12 @@ def test_a_file_that_is_no_information_content_is_refused(tmp_path, text, messag
     path = tmp_path / "ic.dat"
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
-        information_content.read(path)
+        information_content.read_information_content(path)
 
 
 def test_a_file_that_cannot_be_read_is_said(tmp_path):
     with pytest.raises(UsageError, match="cannot be read: No such file"):
-        information_content.read(tmp_path / "nothing.dat")
+        information_content.read_information_content(tmp_path / "nothing.dat")
     (tmp_path / "binary.dat").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="cannot be read: it is no text"):
-        information_content.read(tmp_path / "binary.dat")
+        information_content.read_information_content(tmp_path / "binary.dat")

@@ -63,7 +63,7 @@ def counts(tmp_path):
     lines = ["wnver::small", f"1740n {VALUES['counts']['1740']!r} ROOT", "1740v 0.0 ROOT"]
     lines += [f"{offset}n {count!r}" for offset, count in VALUES["counts"].items() if offset != "1740"]
     (tmp_path / "ic-small.dat").write_text("\n".join(lines) + "\n")
-    return information_content.read(tmp_path / "ic-small.dat")
+    return information_content.read_information_content(tmp_path / "ic-small.dat")
 
 
 @pytest.mark.parametrize("kind", ["res", "lin", "jcn"])

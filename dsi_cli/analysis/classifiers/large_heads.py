@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.classifiers.run_state import Matrices, RunState, Stored, made_from, said_of
+from dsi_cli.analysis.classifiers.run_state import MatrixWriter, RunState, StoredMatrices, provenance_key, weight_statistics
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.metrics.blockwise.blocks import Walk
-from dsi_cli.metrics.blockwise.wsi import Survey, survey
+from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.metrics.blockwise.wsi import BlockStatistics, block_statistics
 from dsi_cli.similarity.weights import Cosines
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.layout import WEIGHT
@@ -28,24 +28,24 @@ LISTED = 50
 """Nearest classes of each that are stored."""
 
 
-class Heads(Matrices):
-    """What stands for the matrices of one run; see `Matrices`.
+class LargeHeads(MatrixWriter):
+    """What stands for the matrices of one run; see `MatrixWriter`.
 
     Parameters
     ----------
     walk : how a matrix is gone through
     """
 
-    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options, walk: Walk) -> None:
+    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options, walk: BlockWalk) -> None:
         super().__init__(out, state, (WEIGHT, *kinds), options)
         self.walk = walk
         self._displaced_weights: dict[str, NDArray[np.float32]] = {}
         self._overwritten: set[Path] = set()
         self._weight: NDArray[np.float32] | None = None
-        self._surveys: dict[str, Survey] = {}
+        self._surveys: dict[str, BlockStatistics] = {}
 
-    def stored(self, record: Record, *, wanted: bool) -> Stored:
-        """Return what the output holds of a checkpoint, after writing what it lacks; see `Matrices.stored`."""
+    def stored(self, record: Record, *, wanted: bool) -> StoredMatrices:
+        """Return what the output holds of a checkpoint, after writing what it lacks; see `MatrixWriter.stored`."""
         self._weight, self._surveys = None, {}
         found = super().stored(record, wanted=False)
         if not wanted or self._path(record, WEIGHT) not in self.paths:
@@ -53,7 +53,7 @@ class Heads(Matrices):
         weight = self._weight
         if weight is None:
             weight = parquet.to_rows(parquet.read(self._path(record, WEIGHT)), "weight")
-        return Stored({}, found.mean_row, found.zero_rows, weight, self._surveys)
+        return StoredMatrices({}, found.mean_row, found.zero_rows, weight, self._surveys)
 
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._last[record.epoch, record.step] else record.step
@@ -66,7 +66,7 @@ class Heads(Matrices):
             self._weight = self._from_output(record, described)
         if self._weight is None:
             self._weight = self._read_weight(record)
-        said = said_of(self._weight)
+        said = weight_statistics(self._weight)
         constants = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
         if kind == WEIGHT:
             weight = self._weight.reshape(len(self._weight), -1)
@@ -76,7 +76,7 @@ class Heads(Matrices):
                 described | said,
             )
         rows = Cosines.of(self._weight, centred=kind == "ncsm_centred")
-        seen = survey(rows, self.walk, self.options.quantiles, LISTED)
+        seen = block_statistics(rows, self.walk, self.options.quantiles, LISTED)
         self._surveys[kind] = replace(seen, nearest=None)
         assert seen.nearest is not None
         near = seen.nearest
@@ -89,7 +89,7 @@ class Heads(Matrices):
     def _from_output(self, record: Record, described: dict[str, Any]) -> NDArray[np.float32] | None:
         """Return the classifier where the output has it, perhaps under another epoch's or step's name."""
         for path, there in self._there.items():
-            same = made_from(there) == made_from(described)
+            same = provenance_key(there) == provenance_key(described)
             if same and path.parent.name == WEIGHT and path.is_file() and path not in self._overwritten:
                 found: NDArray[np.float32] = parquet.to_rows(parquet.read(path), "weight")
                 return found

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints import deduplication, training_runs
-from dsi_cli.checkpoints.discovery import Found, Run
-from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, told_by_cause
-from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, Choice, Scanned, explain, scan, scan_each
+from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
+from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, HeadOptions, ScanResult, explain, scan_checkpoint, scan_each
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.labels import files as label_files
-from dsi_cli.metrics.blockwise.wsi import Survey
+from dsi_cli.metrics.blockwise.wsi import BlockStatistics
 from dsi_cli.remote import filesystem
 from dsi_cli.similarity import weights
 from dsi_cli.store import layout, parquet
@@ -45,7 +45,7 @@ KEPT_BYTES = 128 << 20
 class RunState:
     """What is known of one run while it is analysed."""
 
-    run: Run
+    run: TrainingRun
     records: list[Record] = field(default_factory=list)
     """As scanned, before epochs and duplicates are settled."""
     settled: list[Record] = field(default_factory=list)
@@ -79,11 +79,11 @@ class RunState:
     @property
     def usable(self) -> list[Record]:
         """The checkpoints that have a matrix, in order."""
-        return deduplication.in_order(self.settled)
+        return deduplication.sort_by_epoch(self.settled)
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownCheckpoint:
     """The records that an earlier call left for a run, by path."""
 
     without_matrix: dict[str, Record] = field(default_factory=dict)
@@ -96,15 +96,15 @@ class Known:
         return self.with_matrix.get(path) or self.without_matrix.get(path)
 
 
-def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> Known:
+def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> KnownCheckpoint:
     """Return what an earlier call left for the runs of a folder; nothing of a run whose matrices other options shaped."""
-    known = Known()
+    known = KnownCheckpoint()
     for run in runs:
         _add_known(known, out, run, shaping)
     return known
 
 
-def _add_known(known: Known, out: Path, run: str, shaping: Mapping[str, Any]) -> None:
+def _add_known(known: KnownCheckpoint, out: Path, run: str, shaping: Mapping[str, Any]) -> None:
     others = layout.earlier_options(out, CHECKPOINTS)
     if others.get("shaping", {}).get(run) == dict(shaping):
         for row in others.get("without_matrix", []):
@@ -121,10 +121,10 @@ def _add_known(known: Known, out: Path, run: str, shaping: Mapping[str, Any]) ->
 
 
 @dataclass(frozen=True)
-class Scanner:
+class CheckpointScanner:
     """How a call scans its checkpoints, wherever that is done."""
 
-    choice: Choice
+    choice: HeadOptions
     classes: int | None = None
     """The number of classes, if labels that the user gave tell it."""
     classes_beside: int | None = None
@@ -135,7 +135,7 @@ class Scanner:
     names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
-    def __call__(self, found: Found) -> list[Scanned]:
+    def __call__(self, found: CheckpointFile) -> list[ScanResult]:
         """Return what `scan_each` does: a checkpoint, or each epoch of a file that holds several."""
         scanned = self._with_evidence(found)
         if self.names_machine and scanned[0].record.status == FAILED and _is_gone(found):
@@ -143,13 +143,13 @@ class Scanner:
             return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
 
-    def for_run(self, run: Run) -> Scanner:
+    def for_run(self, run: TrainingRun) -> CheckpointScanner:
         """Return this with what lies next to a run's checkpoints, which is evidence only if no labels are given."""
         if self.classes is not None:
             return self
         return replace(self, classes_beside=classes_beside(run), classes_seen=classes_seen(run))
 
-    def _with_evidence(self, found: Found) -> list[Scanned]:
+    def _with_evidence(self, found: CheckpointFile) -> list[ScanResult]:
         """Scan with the number of classes that is known; without it where no matrix has as many rows, so that both can be named."""
         known = self.classes if self.classes is not None else self.classes_beside
         scanned = scan_each(found, self.choice, known, may_lack_head=self.may_lack_head)
@@ -163,7 +163,7 @@ class Scanner:
         return again if any(one.record.status == OK for one in again) else scanned
 
 
-def classes_beside(run: Run) -> int | None:
+def classes_beside(run: TrainingRun) -> int | None:
     """Return the number of classes of the label list in a run's folder; None without one that can be read."""
     path = label_files.find_beside(run.folder)
     if path is None:
@@ -174,7 +174,7 @@ def classes_beside(run: Run) -> int | None:
         return None
 
 
-def classes_seen(run: Run) -> int | None:
+def classes_seen(run: TrainingRun) -> int | None:
     """Return the number of classes that ``targets.npy`` in a run's folder shows; None without a list of whole numbers there."""
     path = run.folder / "targets.npy"
     try:
@@ -187,26 +187,28 @@ def classes_seen(run: Run) -> int | None:
         return None
 
 
-def _is_gone(found: Found) -> bool:
+def _is_gone(found: CheckpointFile) -> bool:
     return isinstance(found.path, Path) and not found.path.exists()
 
 
-def _unscanned(found: Found, reason: str) -> list[Scanned]:
+def _unscanned(found: CheckpointFile, reason: str) -> list[ScanResult]:
     record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
-    return [Scanned(record, found=found)]
+    return [ScanResult(record, found=found)]
 
 
-def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | None, engine: Engine) -> Iterator[Record]:
+def scan_run(
+    state: RunState, known: KnownCheckpoint, scanner: CheckpointScanner, chosen: range | None, engine: Engine
+) -> Iterator[Record]:
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     state.names = tuple(known.names) or None
     held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
     new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
-    coming = scanned(scanner, new, engine)
-    places: list[Found] = []
+    coming = scan_checkpoints(scanner, new, engine)
+    places: list[CheckpointFile] = []
     for found in state.run.checkpoints:
         earlier = held_already[found.shown]
-        for one in next(coming) if earlier is None else [Scanned(earlier, found=found)]:
+        for one in next(coming) if earlier is None else [ScanResult(earlier, found=found)]:
             places.append(one.found or found)
             record, weight = one.record, one.weight
             if earlier is None and record.fingerprint is not None:
@@ -220,7 +222,7 @@ def scan_run(state: RunState, known: Known, scanner: Scanner, chosen: range | No
     state.run = replace(state.run, checkpoints=tuple(places))
 
 
-def split(state: RunState, known: Known) -> list[RunState]:
+def split(state: RunState, known: KnownCheckpoint) -> list[RunState]:
     """Return the training runs of a folder that was scanned (`dsi_cli.checkpoints.training_runs`), each with what is known of it.
 
     An earlier call may have found another training in the same folder, none of whose files is among those of this call. Its
@@ -231,7 +233,7 @@ def split(state: RunState, known: Known) -> list[RunState]:
     present = {run for path, run in earlier.items() if path in there}
     gone = [record for record in known.with_matrix.values() if record.run not in present]
     parts = []
-    for run, records in training_runs.split(state.run, [*state.records, *gone], earlier):
+    for run, records in training_runs.split_training_runs(state.run, [*state.records, *gone], earlier):
         own = [record for record in records if record.path in there]
         if not own:
             continue
@@ -245,14 +247,16 @@ def split(state: RunState, known: Known) -> list[RunState]:
     return parts
 
 
-def scanned(scanner: Scanner, places: Sequence[Found], engine: Engine) -> Iterator[list[Scanned]]:
+def scan_checkpoints(
+    scanner: CheckpointScanner, places: Sequence[CheckpointFile], engine: Engine
+) -> Iterator[list[ScanResult]]:
     """Yield what is read of each file, in order; where a server is waited for, more at once than there are cores."""
     if not engine.is_elsewhere and any(not isinstance(found.path, Path) for found in places):
         return local.map_in_order(scanner, places, filesystem.WORKERS)
     return engine.map_in_order(scanner, places, _unscanned)
 
 
-def _left(state: RunState, known: Known) -> list[Record]:
+def _left(state: RunState, known: KnownCheckpoint) -> list[Record]:
     """Return the records of a run's files that are gone, but for epochs that another file has now."""
     there = {found.shown for found in state.run.checkpoints}
     taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
@@ -262,9 +266,9 @@ def _left(state: RunState, known: Known) -> list[Record]:
     return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]
 
 
-def settle(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
+def resolve_run_duplicates(state: RunState, chosen: range | None, begins_before_training: bool) -> None:
     """Settle the run's epochs and duplicates, and leave out the epochs that were not asked for."""
-    settled = deduplication.settle(state.records, begins_before_training=begins_before_training)
+    settled = deduplication.resolve_duplicates(state.records, begins_before_training=begins_before_training)
     state.settled = [
         replace(record, status=SKIPPED, reason=NOT_ASKED)
         if record.status == OK and not _is_chosen(record, chosen)
@@ -274,7 +278,7 @@ def settle(state: RunState, chosen: range | None, begins_before_training: bool) 
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredMatrices:
     """What the output holds of one checkpoint."""
 
     by_kind: dict[str, NDArray[np.float32]]
@@ -283,11 +287,11 @@ class Stored:
     zero_rows: list[int]
     weight: NDArray[np.float32] | None = None
     """The classifier, where it stands for matrices too large to be stored, and is wanted."""
-    surveys: Mapping[str, Survey] = field(default_factory=dict)
+    surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
     """By kind, of the matrices that were gone through meanwhile."""
 
 
-class Matrices:
+class MatrixWriter:
     """The matrices of one run in an output folder: those that are there and still hold, and those to be made.
 
     Parameters
@@ -319,7 +323,7 @@ class Matrices:
         every = {path for table in STORED for path in layout.paths_of(self.out, table, self.state.run.name)}
         return {path for path in every if _is_ours(path)} - self.paths - kept
 
-    def stored(self, record: Record, *, wanted: bool) -> Stored:
+    def stored(self, record: Record, *, wanted: bool) -> StoredMatrices:
         """Return what the output holds of a checkpoint, after writing what it lacks.
 
         Parameters
@@ -354,14 +358,14 @@ class Matrices:
                         self.state.fail(record, str(error))
                     continue
                 self._keep_displaced(path, kind)
-                parquet.write(table, path, there, layout.scratch(self.out))
+                parquet.write(table, path, there, layout.temporary_folder(self.out))
             self.paths.add(path)
             if wanted:
                 found[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
             said = there
         self.state.reused += reused and bool(said)
         self.state.weights.pop(record.path, None)
-        return Stored(found, float(said.get("mean_row", 0.0)), list(said.get("zero_rows", [])))
+        return StoredMatrices(found, float(said.get("mean_row", 0.0)), list(said.get("zero_rows", [])))
 
     def _kinds(self, record: Record) -> Sequence[str]:
         """Return the kinds that a checkpoint can have: without a classifier, those of its text tower."""
@@ -372,7 +376,7 @@ class Matrices:
     def _holds(self, record: Record, kind: str) -> bool:
         """Return whether the output has this matrix of a checkpoint, made from the same weights and options."""
         there, described = self._there.get(self._path(record, kind), {}), self._described(record)
-        return layout.canonical({name: there.get(name) for name in described}) == layout.canonical(described)
+        return layout.canonical_json({name: there.get(name) for name in described}) == layout.canonical_json(described)
 
     def _path(self, record: Record, kind: str) -> Path:
         step = None if self._last[record.epoch, record.step] else record.step
@@ -422,13 +426,13 @@ class Matrices:
 
     def _made(self, record: Record, kind: str) -> tuple[NDArray[np.float32], dict[str, Any]]:
         weight = self._read_weight(record)
-        return KINDS[kind](weight), said_of(weight)
+        return KINDS[kind](weight), weight_statistics(weight)
 
     def _read_weight(self, record: Record) -> NDArray[np.float32]:
         weight = self.state.weights.get(record.path, self.state.text_weights.get(record.path))
         if weight is None:
             place = self._places.get(record.path)
-            again = scan(place, self.options.choice, record.classes) if place else None
+            again = scan_checkpoint(place, self.options.choice, record.classes) if place else None
             self.state.heads_read.add(record.path)
             if again is None or again.weight is None or again.record.fingerprint != record.fingerprint:
                 raise UnreadableError("changed while it was analysed: run the same command again")
@@ -436,7 +440,7 @@ class Matrices:
         return weight
 
 
-def said_of(weight: NDArray[np.float32]) -> dict[str, Any]:
+def weight_statistics(weight: NDArray[np.float32]) -> dict[str, Any]:
     """Return what stands beside what was made from a classifier."""
     return {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}
 
@@ -452,19 +456,19 @@ def _is_ours(path: Path) -> bool:
 
 def _source(kind: str, said: Mapping[str, Any]) -> str:
     """Return what a matrix was made from, as text that is equal exactly when that is."""
-    return f"{kind} {made_from(said)}"
+    return f"{kind} {provenance_key(said)}"
 
 
-def made_from(said: Mapping[str, Any]) -> str:
+def provenance_key(said: Mapping[str, Any]) -> str:
     """Return the checkpoint and the options that a file was made from, as text that is equal exactly when they are."""
-    return layout.canonical({name: said.get(name) for name in ("record", "shaping")})
+    return layout.canonical_json({name: said.get(name) for name in ("record", "shaping")})
 
 
 def _read_matrix(path: Path, said: Mapping[str, Any]) -> tuple[NDArray[np.float32], dict[str, Any]]:
     return parquet.to_matrix(parquet.read(path)), {name: said[name] for name in ("mean_row", "zero_rows")}
 
 
-def without_matrix(state: RunState) -> list[dict[str, Any]]:
+def records_without_matrix(state: RunState) -> list[dict[str, Any]]:
     """Return the records that no matrix's file remembers, as scanned.
 
     A failure counts only if the head was read (NaN weights): another may pass away with permissions, labels or a newer dsi.
@@ -476,13 +480,13 @@ def without_matrix(state: RunState) -> list[dict[str, Any]]:
     return [asdict(record) for record in certain if record.path not in usable]
 
 
-def why_nothing_usable(states: Sequence[RunState]) -> str | None:
+def reason_nothing_usable(states: Sequence[RunState]) -> str | None:
     """Return why nothing in the runs can be analysed, None if something can."""
     if any(state.usable for state in states):
         return None
     unusable = [r for state in states for r in state.settled if r.status in (FAILED, PENDING, SKIPPED)]
     problems = [(Path(record.path).name, record.status, record.reason or "") for record in unusable]
-    reasons = told_by_cause(problems, single="{name}: {reason}")
+    reasons = messages_by_cause(problems, single="{name}: {reason}")
     return "; ".join(reasons[:3]) + (f"; and {len(reasons) - 3} more" if len(reasons) > 3 else "")
 
 
@@ -498,7 +502,7 @@ def fail_other_networks(states: Sequence[RunState], classes: int, source: str) -
                 state.fail(record, f"has {count(record.classes, 'class')}, {source} has {count(classes, 'label')}")
 
 
-def check_class_count(state: RunState, choice: Choice, names: tuple[str, ...], source: str) -> None:
+def check_class_count(state: RunState, choice: HeadOptions, names: tuple[str, ...], source: str) -> None:
     """Raise `UsageError` if a run's heads have another number of classes than the labels that the user gave.
 
     The message names a matrix that does have a row for each label, if the file holds one.
@@ -519,7 +523,7 @@ def check_class_count(state: RunState, choice: Choice, names: tuple[str, ...], s
     raise UsageError(f"{found}: give the list that the model was trained with")
 
 
-def _matrices_with_rows(state: RunState, record: Record, choice: Choice, classes: int) -> list[str]:
+def _matrices_with_rows(state: RunState, record: Record, choice: HeadOptions, classes: int) -> list[str]:
     """Return name and shape of the matrices of a checkpoint that have a row for each class."""
     found = next((one for one in state.run.checkpoints if one.shown == record.path), None)
     if found is None:
@@ -540,7 +544,7 @@ def _is_chosen(record: Record, chosen: range | None) -> bool:
     return chosen is None or record.epoch is None or record.epoch in chosen
 
 
-def _current(known: Known, found: Found) -> Record | None:
+def _current(known: KnownCheckpoint, found: CheckpointFile) -> Record | None:
     """Return what is known of a file; None if that is nothing, or the file has changed."""
     record = known.get(found.shown)
     if record is None or record.status == PENDING:

@@ -13,12 +13,11 @@ import numpy as np
 
 from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.evaluation import from_file, ray_worker
-from dsi_cli.analysis.evaluation.dataset_cache import Data, Say
-from dsi_cli.analysis.evaluation.from_model import Evaluated
-from dsi_cli.analysis.evaluation.from_model import of_run as evaluated_of_run
-from dsi_cli.analysis.evaluation.stored import Answers, Made, Source
+from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
+from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
+from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, EvaluationStore, PredictionSource
 from dsi_cli.analysis.options import SPLITS, Options
-from dsi_cli.analysis.semantics.class_labels import Labelling
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.tables import curves
 from dsi_cli.analysis.tables.curves import Row
 from dsi_cli.checkpoints.records import Record
@@ -26,7 +25,7 @@ from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import Predictions, few
+from dsi_cli.predictions.files import PredictionFile, few
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
@@ -36,7 +35,7 @@ STAGE = "running the model on images"
 
 
 @dataclass
-class Counter:
+class ImageProgress:
     """How far the evaluation is, in images."""
 
     tell: Tell
@@ -50,11 +49,11 @@ class Counter:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class EvaluationInputs:
     """What the options name, opened before anything else is done."""
 
-    data: Data | None
-    predictions: Predictions | None
+    data: DatasetCache | None
+    predictions: PredictionFile | None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -62,25 +61,25 @@ class Inputs:
         return self.data.names if self.data is not None else None
 
 
-def open_inputs(out: Path, options: Options, say: Say, tell: Tell) -> Inputs:
+def open_inputs(out: Path, options: Options, say: Say, tell: Tell) -> EvaluationInputs:
     """Return the data and predictions that the options name; `UsageError` where one cannot be read."""
     data = None
     if options.evaluation.data:
-        data = Data(options.evaluation, layout.scratch(out), say, tell)
+        data = DatasetCache(options.evaluation, layout.temporary_folder(out), say, tell)
         data.open()
-    return Inputs(data, from_file.asked(options.evaluation))
+    return EvaluationInputs(data, from_file.named_predictions(options.evaluation))
 
 
 @dataclass
-class Answering:
+class RunEvaluations:
     """The answers of some runs."""
 
-    of_run: dict[str, list[Answers]] = field(default_factory=dict)
+    of_run: dict[str, list[EvaluationStore]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
     """By run and split, where the answers come from, in words."""
 
-    def make(self, states: Sequence[RunState], counter: Counter, engine: Engine) -> None:
+    def make(self, states: Sequence[RunState], counter: ImageProgress, engine: Engine) -> None:
         """Make and store every answer that is lacking; the engine runs models, one after another in this process or elsewhere.
 
         Raises
@@ -134,11 +133,11 @@ class Answering:
 def prepare(
     out: Path,
     states: Sequence[RunState],
-    labellings: Mapping[str, Labelling],
+    labellings: Mapping[str, ClassLabels],
     options: Options,
-    inputs: Inputs,
-    counter: Counter,
-) -> Answering:
+    inputs: EvaluationInputs,
+    counter: ImageProgress,
+) -> RunEvaluations:
     """Return the answers of all runs, with where each lacking one is to come from.
 
     Raises
@@ -146,21 +145,21 @@ def prepare(
     UsageError
         The data or the predictions do not fit a run.
     """
-    found = Answering()
+    found = RunEvaluations()
     if inputs.predictions is not None:
         usable = [state.run.name for state in states if state.usable and labellings[state.run.name].classes]
         files.require_one_run(inputs.predictions, usable)
     for state in states:
         name, one = state.run.name, labellings[state.run.name]
-        sources: dict[str, Source] = {}
+        sources: dict[str, PredictionSource] = {}
         if state.usable and one.classes:
             for split, source, warning in _sources(state, one, options, inputs, counter):
                 if source is not None:
                     sources[split] = source
                 found.warnings += [f"{name}: {warning}"] if warning else []
-        found.of_run[name] = [Answers(out, state, split, sources.get(split), options) for split in SPLITS]
+        found.of_run[name] = [EvaluationStore(out, state, split, sources.get(split), options) for split in SPLITS]
         for answers in found.of_run[name]:
-            if isinstance(answers.source, Evaluated):
+            if isinstance(answers.source, ModelPredictions):
                 answers.source.model.has_fitted |= not answers.is_empty
         found.warnings += [f"{name}: {mixed}" for one in found.of_run[name] if (mixed := _mixed(one, state)) is not None]
         found.sources[name] = {one.split: words for one in found.of_run[name] if (words := _words(one, state)) is not None}
@@ -168,17 +167,17 @@ def prepare(
 
 
 def _sources(
-    state: RunState, one: Labelling, options: Options, inputs: Inputs, counter: Counter
-) -> Iterator[tuple[str, Source | None, str | None]]:
+    state: RunState, one: ClassLabels, options: Options, inputs: EvaluationInputs, counter: ImageProgress
+) -> Iterator[tuple[str, PredictionSource | None, str | None]]:
     """Yield each split that has a source, the source, and a warning; options win over what lies beside the checkpoints."""
     taken: set[str] = set()
     if inputs.data is not None:
-        evaluated, warnings = evaluated_of_run(inputs.data, state, one, options, counter.add)
+        evaluated, warnings = model_for_run(inputs.data, state, one, options, counter.add)
         yield from ((split, source, None) for split, source in evaluated.items())
         yield from (("test", None, warning) for warning in warnings)
         taken = set(evaluated)
     if inputs.predictions is not None:
-        yield options.evaluation.predictions_split, *from_file.of_run(inputs.predictions, state, one)
+        yield options.evaluation.predictions_split, *from_file.predictions_for_run(inputs.predictions, state, one)
         taken.add(options.evaluation.predictions_split)
     before = options.evaluation.predictions_before
     if "test" not in taken and (before is None or before[1] != "test"):
@@ -186,9 +185,11 @@ def _sources(
         yield "test", source, warning
 
 
-def _made_elsewhere(jobs: Sequence[tuple[Answers, Record]], counter: Counter, engine: Engine) -> Iterator[Made | None]:
+def _made_elsewhere(
+    jobs: Sequence[tuple[EvaluationStore, Record]], counter: ImageProgress, engine: Engine
+) -> Iterator[EvaluationOutcome | None]:
     """Yield for each job what running the model elsewhere gave; None where that is not needed."""
-    sources = {id(one): one.source for one, _ in jobs if isinstance(one.source, Evaluated)}
+    sources = {id(one): one.source for one, _ in jobs if isinstance(one.source, ModelPredictions)}
     numbers = {key: number for number, key in enumerate(sources)}
     wanted = [(numbers[id(one)], record) if id(one) in numbers and one.needs(record) else None for one, record in jobs]
     sent = [job for job in wanted if job is not None]
@@ -197,8 +198,8 @@ def _made_elsewhere(jobs: Sequence[tuple[Answers, Record]], counter: Counter, en
         return
     ours = list(sources.values())
     travelling = [ray_worker.source_of(source) for source in ours]
-    answerer = ray_worker.Answerer(travelling, ours[0].model.options, engine.tasks_a_machine())
-    coming = engine.map_whole(answerer, sent, ray_worker.lost)
+    answerer = ray_worker.EvaluationWorker(travelling, ours[0].model.options, engine.tasks_a_machine())
+    coming = engine.map_whole(answerer, sent, ray_worker.lost_result)
     told: set[str] = set()
     for job in wanted:
         made = next(coming) if job is not None else None
@@ -211,11 +212,11 @@ def _made_elsewhere(jobs: Sequence[tuple[Answers, Record]], counter: Counter, en
         yield made
 
 
-def _words(one: Answers, state: RunState) -> str | None:
+def _words(one: EvaluationStore, state: RunState) -> str | None:
     """Return where a split's answers come from; None where there are none and none are to be made."""
-    if isinstance(one.source, from_file.Given):
+    if isinstance(one.source, from_file.FilePredictions):
         return one.source.source
-    if isinstance(one.source, Evaluated):
+    if isinstance(one.source, ModelPredictions):
         return one.source.described_data
     said = next((said for record in state.usable if (said := one.said(record))), None)
     return None if said is None else f"{said.get('from', {}).get('source', 'unknown')}, from an earlier call"
@@ -225,7 +226,7 @@ SHOWN = 3
 """Parts of a way that a person can read, see `_way`."""
 
 
-def _mixed(one: Answers, state: RunState) -> str | None:
+def _mixed(one: EvaluationStore, state: RunState) -> str | None:
     """Return the warning about answers that were made in different ways; those of one source are alike."""
     made: dict[tuple[str, ...], list[int]] = {}
     for record in state.usable if one.source is None else ():
@@ -251,7 +252,7 @@ def _way(said: Mapping[str, Any]) -> tuple[str, ...]:
     told, source = said.get("from", {}), said.get("source", {})
     prepared = told.get("preprocessing")
     images = Preprocessing(**prepared).described() if prepared else ""
-    everything = "" if "predictions" in source else layout.canonical(source)
+    everything = "" if "predictions" in source else layout.canonical_json(source)
     return str(told.get("source", "unknown")), str(told.get("model") or ""), images, everything
 
 

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Data:
+class DatasetCache:
     """The splits that were asked for, opened; decoded once for each way to prepare images."""
 
     evaluation: Evaluation
@@ -35,7 +35,7 @@ class Data:
     samples: dict[str, Samples] = field(default_factory=dict)
     shares: int = 1
     """Processes that keep images on this machine at once."""
-    _ready: dict[tuple[str, Preprocessing], Ready] = field(default_factory=dict)
+    _ready: dict[tuple[str, Preprocessing], CachedSplit] = field(default_factory=dict)
 
     def open(self) -> None:
         """Open the data of each split; `UsageError` where that cannot be done."""
@@ -67,7 +67,7 @@ class Data:
         ready = self._ready[key]
         return Split(targets[ready.kept], ready.batches, ready.kept, [samples.paths[number] for number in ready.kept])
 
-    def _made_ready(self, split: str, prepared: Preprocessing) -> Ready:
+    def _made_ready(self, split: str, prepared: Preprocessing) -> CachedSplit:
         from dsi_cli.inference.decode_cache import decode
 
         samples, transform, skip_bad = self.samples[split], prepared.transform(), self.evaluation.skip_bad_images
@@ -85,14 +85,14 @@ class Data:
         )
         if decoded is not None:
             self._tell_of_bad(split, decoded.bad)
-            return Ready(decoded.kept, _from_rows(decoded.images))
+            return CachedSplit(decoded.kept, _from_rows(decoded.images))
         self.say(f"{split}: more images than --cache holds: they are decoded anew for each checkpoint")
         kept = np.arange(len(samples))
         if skip_bad:
             bad = _bad(samples, transform)
             self._tell_of_bad(split, [(samples.place(number), why) for number, why in bad.items()])
             kept = np.setdiff1d(kept, np.array([*bad], dtype=np.int64))
-        return Ready(kept, _anew(samples, transform, kept))
+        return CachedSplit(kept, _anew(samples, transform, kept))
 
     def _tell_of_bad(self, split: str, bad: Sequence[tuple[str, str]]) -> None:
         if bad:
@@ -103,7 +103,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Ready:
+class CachedSplit:
     """A split's images as a model takes them."""
 
     kept: NDArray[np.int64]

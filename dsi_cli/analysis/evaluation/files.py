@@ -21,7 +21,7 @@ PARTS = (PREDICTIONS.path, "ccsm", "tncsm", CONFUSIONS.path)
 
 
 @dataclass(frozen=True)
-class Whole:
+class CompleteFiles:
     """An answer with all its parts."""
 
     mark: dict[str, Any]
@@ -32,7 +32,7 @@ class Whole:
     """What each part remembers."""
 
 
-class AnswerFiles:
+class EvaluationFiles:
     """What is there, looked up by place and by what it was made from.
 
     Parameters
@@ -80,20 +80,20 @@ class AnswerFiles:
         """Return what the files of a checkpoint's answer remember, whatever its source."""
         return {"record": dict(vars(self._raw[record.path])), "shaping": self._shaping}
 
-    def whole(self, record: Record) -> Iterator[Whole]:
+    def whole(self, record: Record) -> Iterator[CompleteFiles]:
         """Yield each answer made from a checkpoint that has all its parts, whatever its source and wherever it lies."""
         together: dict[tuple[str, str], dict[str, Path]] = {}
         for path in self._by_key.get(self._key(self.made_from_this(record)), []):
             part, said = self._said[path]
-            together.setdefault((layout.canonical(said.get("source") or {}), path.stem), {})[part] = path
+            together.setdefault((layout.canonical_json(said.get("source") or {}), path.stem), {})[part] = path
         for paths in together.values():
             said = {part: self._said[path][1] for part, path in paths.items()}
             mark = next((one for one in said.values() if "parts" in one), None)
             if mark is not None and set(mark["parts"]) <= set(paths):
                 parts = mark["parts"]
-                yield Whole(mark, {part: paths[part] for part in parts}, {part: said[part] for part in parts})
+                yield CompleteFiles(mark, {part: paths[part] for part in parts}, {part: said[part] for part in parts})
 
-    def is_in_place(self, record: Record, one: Whole) -> bool:
+    def is_in_place(self, record: Record, one: CompleteFiles) -> bool:
         """Return whether an answer lies where that of this checkpoint is to lie, under its epoch."""
         when = (record.epoch, record.epochs_completed)
         is_named = all(path == self.path(record, part) for part, path in one.paths.items())
@@ -101,4 +101,4 @@ class AnswerFiles:
 
     @staticmethod
     def _key(said: Mapping[str, Any]) -> str:
-        return layout.canonical({name: said.get(name) for name in ("record", "shaping")})
+        return layout.canonical_json({name: said.get(name) for name in ("record", "shaping")})

@@ -11,18 +11,18 @@ import numpy as np
 
 from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
 from dsi_cli.analysis.options import Evaluation
-from dsi_cli.analysis.semantics.class_labels import Labelling
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import Predictions, few
-from dsi_cli.predictions.result import Answer, Outcome
+from dsi_cli.predictions.files import PredictionFile, few
+from dsi_cli.predictions.result import EvaluationResult, Predictions
 
 
 @dataclass(frozen=True)
-class Given:
-    """The answers that a file holds for one run; a `dsi_cli.analysis.evaluation.stored.Source`."""
+class FilePredictions:
+    """The answers that a file holds for one run; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
 
     name: str
     """The file's."""
@@ -30,7 +30,7 @@ class Given:
     """It in words, with the epochs that are used."""
     remembered: str
     """The same without how many they are, which another call may use more of."""
-    outcomes: dict[int, Outcome]
+    outcomes: dict[int, Predictions]
     digests: dict[int, str]
     last: frozenset[str]
     """The paths of the checkpoints that stand for their epoch: predictions are those of its last save."""
@@ -55,23 +55,25 @@ class Given:
         is_lacking = record.path in self.last and (record.epoch or 0) not in self.digests
         return f"{self.name} has no predictions for epoch {record.epoch}" if is_lacking else None
 
-    def answer(self, record: Record) -> Answer:
+    def answer(self, record: Record) -> EvaluationResult:
         """Return the answer at a checkpoint's epoch."""
-        return Answer(self.outcomes[record.epoch or 0])
+        return EvaluationResult(self.outcomes[record.epoch or 0])
 
     def says(self) -> dict[str, Any]:
         """Return what is recorded beside the answers."""
         return {"source": self.remembered}
 
 
-def asked(evaluation: Evaluation) -> Predictions | None:
+def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
     """Return the predictions that the options name, None where they name none; errors as `files.read`."""
     if evaluation.predictions is None:
         return None
     return files.read(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
 
 
-def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[Given, str | None]:
+def predictions_for_run(
+    predictions: PredictionFile, state: RunState, one: ClassLabels
+) -> tuple[FilePredictions, str | None]:
     """Return the answers for one run, and a warning where they are not those of its epochs exactly.
 
     Raises
@@ -90,7 +92,7 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
             failed = failed or error
             continue
         is_last = deduplication.stands_for_epoch(state.usable)
-        given = Given(
+        given = FilePredictions(
             predictions.name,
             predictions.described(used),
             predictions.described(used, counted=False),
@@ -104,14 +106,14 @@ def of_run(predictions: Predictions, state: RunState, one: Labelling) -> tuple[G
     raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
 
 
-def beside(state: RunState, one: Labelling) -> tuple[Given | None, str | None]:
+def beside(state: RunState, one: ClassLabels) -> tuple[FilePredictions | None, str | None]:
     """Return the predictions that lie beside a run's checkpoints, or why they are not used; both None where none lie there."""
     places = None
     try:
         places = files.find_beside(state.run.folder)
         if places is None:
             return None, None
-        return of_run(files.read(*places), state, one)
+        return predictions_for_run(files.read(*places), state, one)
     except UsageError as error:
         return None, f"{files.BESIDE[0]} beside the checkpoints is not used: {error}"
 
@@ -130,7 +132,7 @@ def _usable(state: RunState) -> list[int]:
     return sorted({record.epoch or 0 for record in state.usable})
 
 
-def _mismatch(predictions: Predictions, state: RunState, found: Collection[int]) -> str | None:
+def _mismatch(predictions: PredictionFile, state: RunState, found: Collection[int]) -> str | None:
     """Return the warning about epochs that the file lacks, and about those that the run lacks; None without any."""
     usable = _usable(state)
     lacking = [epoch for epoch in usable if epoch not in found]
@@ -140,7 +142,7 @@ def _mismatch(predictions: Predictions, state: RunState, found: Collection[int])
     return f"{predictions.name} {'; it '.join(told)}" if told else None
 
 
-def _assumed(predictions: Predictions, every: Sequence[int], usable: Sequence[int]) -> str:
+def _assumed(predictions: PredictionFile, every: Sequence[int], usable: Sequence[int]) -> str:
     """Return the warning that rows are taken for the usable epochs, since there are not as many as epochs."""
     left_out = [epoch for epoch in every if epoch not in usable]
     return (
@@ -154,7 +156,7 @@ def _epoch(epochs: Sequence[int]) -> str:
     return f"epoch{'s' * (len(epochs) > 1)} {few(epochs)}"
 
 
-def _digest(outcome: Outcome) -> str:
+def _digest(outcome: Predictions) -> str:
     made = hashlib.sha256()
     counts = outcome.counts
     cells = (counts,) if isinstance(counts, np.ndarray) else (counts.indptr, counts.indices, counts.data)

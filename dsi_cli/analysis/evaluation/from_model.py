@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.run_state import RunState
-from dsi_cli.analysis.evaluation.dataset_cache import Data, Say
+from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import OF_DATA, Labelling
-from dsi_cli.checkpoints import state_dict as checkpoint_state
+from dsi_cli.analysis.semantics.class_labels import OF_DATA, ClassLabels
+from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
 from dsi_cli.inference import recorded_config, user_code
-from dsi_cli.inference.preprocess import Preprocessing, told
-from dsi_cli.predictions.result import Answer
+from dsi_cli.inference.preprocess import Preprocessing, recorded_preprocessing
+from dsi_cli.predictions.result import EvaluationResult
 
 if TYPE_CHECKING:
     from dsi_cli.inference.evaluator import Evaluator, Split
@@ -39,10 +39,10 @@ _OF_FOLDER = (
 """What shapes the answers of Hugging Face's folder: the network, its images, and the words of its text tower."""
 
 
-class Model:
+class LoadedModel:
     """The model of one run, built when it is first needed, filled with one checkpoint's weights at a time."""
 
-    def __init__(self, state: RunState, one: Labelling, options: Options, say: Say) -> None:
+    def __init__(self, state: RunState, one: ClassLabels, options: Options, say: Say) -> None:
         self.state, self.one, self.options, self.say = state, one, options, say
         first = state.usable[0]
         self._places = {found.shown: found for found in state.run.checkpoints}
@@ -80,7 +80,7 @@ class Model:
             "code": _digest_of_code(self.spec or ""),
             "arguments": [[name, repr(value)] for name, value in asked.model_arguments],
             "asked": asdict(self._asked()),
-            "told": asdict(told(self.facts)),
+            "told": asdict(recorded_preprocessing(self.facts)),
             "autocast": asked.autocast,
             "names": self.state.names if self.record.head is None else None,
         }
@@ -102,12 +102,12 @@ class Model:
                 f"run {self.state.run.name!r}: its checkpoints do not say which model they are of: give --model {models.EXPECTED}"
             )
         found = self._places.get(self.record.path)
-        tensors = checkpoint_state.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
-        known = told(self.facts)
+        tensors = state_dict.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
+        known = recorded_preprocessing(self.facts)
         channels = asked.channels or recorded_config.channels_of(tensors) or 3
         size = self._asked().over(known).size
-        wanted = models.Wanted(self._rows(), channels, size, dict(asked.model_arguments), self.state.names)
-        built = models.build(self.spec, wanted)
+        wanted = models.ModelSpec(self._rows(), channels, size, dict(asked.model_arguments), self.state.names)
+        built = models.build_model(self.spec, wanted)
         # Hugging Face's processor knows better than the config, which says what size the weights were begun with.
         first, second = (built.usual, known) if self.spec.startswith("transformers:") else (known, built.usual)
         usual = first.over(second).over(Preprocessing(channels=channels)).averaged()
@@ -168,10 +168,10 @@ class Model:
         found = self._places.get(record.path)
         if found is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run")
-        weights = checkpoint_state.read(found, self.options.choice, record.classes)
+        weights = state_dict.read(found, self.options.choice, record.classes)
         try:
             self._loaded = None
-            self._head = load_weights.load(self._model, weights)
+            self._head = load_weights.load_weights(self._model, weights)
         except UnreadableError as error:
             self.has_fitted = self.has_fitted or any(self._fits(one) for one in self._others(record))
             if not self.has_fitted:
@@ -198,19 +198,19 @@ class Model:
         from dsi_cli.inference import load_weights
 
         try:
-            load_weights.load(self._model, checkpoint_state.read(found, self.options.choice, record.classes))
+            load_weights.load_weights(self._model, state_dict.read(found, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True
 
 
 @dataclass
-class Evaluated:
-    """The answers of one run on one split by running its model; a `dsi_cli.analysis.evaluation.stored.Source`."""
+class ModelPredictions:
+    """The answers of one run on one split by running its model; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
 
     split: str
-    data: Data
-    model: Model
+    data: DatasetCache
+    model: LoadedModel
     targets: NDArray[np.int64]
     taken_for: str | None
     """What the labels are, where no name says which of the classifier's classes each is."""
@@ -244,8 +244,8 @@ class Evaluated:
     def _digest(self) -> str:
         return hashlib.sha256(self.targets.tobytes()).hexdigest()[:16]
 
-    def answer(self, record: Record) -> Answer:
-        """Return what the network answers; errors as `Model.load` and `Evaluator.answer`."""
+    def answer(self, record: Record) -> EvaluationResult:
+        """Return what the network answers; errors as `LoadedModel.load` and `Evaluator.answer`."""
         head = self.model.load(record)
         evaluator = self.model.build()
         assert self.model.prepared is not None
@@ -272,9 +272,9 @@ class Evaluated:
         }
 
 
-def of_run(
-    data: Data, state: RunState, one: Labelling, options: Options, progress: Callable[[int], None]
-) -> tuple[dict[str, Evaluated], list[str]]:
+def model_for_run(
+    data: DatasetCache, state: RunState, one: ClassLabels, options: Options, progress: Callable[[int], None]
+) -> tuple[dict[str, ModelPredictions], list[str]]:
     """Return the sources of one run, a split each, and warnings about the data's classes.
 
     Raises
@@ -284,7 +284,7 @@ def of_run(
     """
     from dsi_cli.inference.class_matching import match_classes
 
-    model = Model(state, one, options, data.say)
+    model = LoadedModel(state, one, options, data.say)
     # Names that are the data's own say nothing of the classifier's order; without a classifier theirs is the order.
     has_order = one.labels is not None and (one.labels.source != OF_DATA or model.record.head is None)
     names, wnids = (one.labels.names, [r.wnid for r in one.resolutions]) if one.labels and has_order else (None, None)
@@ -297,7 +297,7 @@ def of_run(
             taken_for = "labels are taken as class numbers"
         elif names is None and not samples.is_sorted:
             taken_for = "class names are taken to be in the classifier's order"
-        found[split] = Evaluated(split, data, model, targets, taken_for, progress)
+        found[split] = ModelPredictions(split, data, model, targets, taken_for, progress)
     return found, warnings
 
 

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.classifiers.run_state import RunState
-from dsi_cli.analysis.evaluation.dataset_cache import Data
-from dsi_cli.analysis.evaluation.from_model import Evaluated, Model
-from dsi_cli.analysis.evaluation.stored import Made, ask
+from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache
+from dsi_cli.analysis.evaluation.from_model import LoadedModel, ModelPredictions
+from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, evaluate_or_reason
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.checkpoints.discovery import Run
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
 
@@ -31,44 +31,46 @@ Job = tuple[int, Record]
 """A source's number, and a checkpoint."""
 
 
-def lost(_job: Job, reason: str) -> Made:
+def lost_result(_job: Job, reason: str) -> EvaluationOutcome:
     """Return what comes back of an answer that nothing lived to give."""
-    return Made(None, {}, reason)
+    return EvaluationOutcome(None, {}, reason)
 
 
 @dataclass(frozen=True)
-class Source:
+class EvaluationJob:
     """What a source is made from."""
 
-    run: Run
+    run: TrainingRun
     settled: list[Record]
     names: tuple[str, ...] | None
-    labelling: Labelling
+    labelling: ClassLabels
     split: str
     targets: NDArray[np.int64]
     data_id: str
     has_fitted: bool
 
 
-def source_of(one: Evaluated) -> Source:
+def source_of(one: ModelPredictions) -> EvaluationJob:
     """Return a source as it travels."""
     state, model = one.model.state, one.model
     data_id = one.data.samples[one.split].id
-    return Source(state.run, state.settled, state.names, model.one, one.split, one.targets, data_id, model.has_fitted)
+    return EvaluationJob(
+        state.run, state.settled, state.names, model.one, one.split, one.targets, data_id, model.has_fitted
+    )
 
 
 @dataclass
-class Answerer:
+class EvaluationWorker:
     """Makes the answers of some sources, and keeps for home what there is to be said."""
 
-    sources: Sequence[Source]
+    sources: Sequence[EvaluationJob]
     options: Options
     tasks_a_machine: int
     """How many processes like this one share a machine's memory."""
     _notes: list[str] = field(default_factory=list)
-    _evaluated: dict[int, Evaluated] = field(default_factory=dict)
+    _evaluated: dict[int, ModelPredictions] = field(default_factory=dict)
 
-    def __call__(self, job: Job) -> Made:
+    def __call__(self, job: Job) -> EvaluationOutcome:
         """Return the answer of a source at a checkpoint.
 
         Raises
@@ -78,39 +80,39 @@ class Answerer:
         """
         number, record = job
         source = self._source(number)
-        made = ask(source, record)
+        made = evaluate_or_reason(source, record)
         notes, self._notes[:] = tuple(self._notes), []
         return made._replace(notes=notes, text_weight=source.model.state.text_weights.pop(record.path, None))
 
-    def _source(self, number: int) -> Evaluated:
+    def _source(self, number: int) -> ModelPredictions:
         if number not in self._evaluated:
             one = self.sources[number]
             self._require_same(one)
-            self._evaluated[number] = Evaluated(one.split, self._data, self._model(one), one.targets, None, _ignore)
+            self._evaluated[number] = ModelPredictions(one.split, self._data, self._model(one), one.targets, None, _ignore)
         return self._evaluated[number]
 
-    def _model(self, one: Source) -> Model:
+    def _model(self, one: EvaluationJob) -> LoadedModel:
         """Return the model of a source's run, which is that of its other split as well."""
         for other, made in self._evaluated.items():
             if self.sources[other].run.name == one.run.name:
                 return made.model
-        model = Model(
+        model = LoadedModel(
             RunState(one.run, settled=one.settled, names=one.names), one.labelling, self.options, self._notes.append
         )
         model.has_fitted = one.has_fitted
         return model
 
     @cached_property
-    def _data(self) -> Data:
+    def _data(self) -> DatasetCache:
         asked = replace(self.options.evaluation, download=False)  # which was done at home
-        data = Data(asked, Path(tempfile.gettempdir()), self._notes.append, _ignore, shares=self.tasks_a_machine)
+        data = DatasetCache(asked, Path(tempfile.gettempdir()), self._notes.append, _ignore, shares=self.tasks_a_machine)
         try:
             data.open()
         except UsageError as error:
             raise UsageError(f"{platform.node()}, a node of the cluster: {error}") from None
         return data
 
-    def _require_same(self, one: Source) -> None:
+    def _require_same(self, one: EvaluationJob) -> None:
         if self._data.samples[one.split].id != one.data_id:
             raise UsageError(
                 f"{platform.node()}, a node of the cluster, has other {one.split} data at the same place: they must lie where "

@@ -19,21 +19,21 @@ from numpy.typing import NDArray
 
 from dsi_cli import similarity
 from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
-from dsi_cli.analysis.evaluation.files import AnswerFiles, Whole
+from dsi_cli.analysis.evaluation.files import CompleteFiles, EvaluationFiles
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
-from dsi_cli.predictions.result import Answer, Outcome
+from dsi_cli.predictions.result import EvaluationResult, Predictions
 from dsi_cli.similarity.confusion import confusion_counts, confusion_similarity
 from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
-Bundle = list[tuple[str, Any, dict[str, Any]]]
+FileParts = list[tuple[str, Any, dict[str, Any]]]
 """The parts of an answer: name, table, what it remembers; the mark last."""
 
 
-class Source(Protocol):
+class PredictionSource(Protocol):
     """Where the answers on one split come from."""
 
     @property
@@ -50,17 +50,17 @@ class Source(Protocol):
     def lacks(self, record: Record, /) -> str | None:
         """Return why the source has none, None where it has one or where none is expected."""
 
-    def answer(self, record: Record, /) -> Answer:
+    def answer(self, record: Record, /) -> EvaluationResult:
         """Return the answer; `CheckpointError` where there is none for this checkpoint."""
 
     def says(self) -> dict[str, Any]:
         """Return what is recorded beside the answers, as JSON."""
 
 
-class Made(NamedTuple):
+class EvaluationOutcome(NamedTuple):
     """What came of asking a source, wherever that was done."""
 
-    answer: Answer | None
+    answer: EvaluationResult | None
     says: dict[str, Any]
     """What is recorded beside the answer."""
     failed: str | None = None
@@ -71,17 +71,17 @@ class Made(NamedTuple):
     """The embeddings of the class names, of a network with a text tower that was run elsewhere."""
 
 
-def ask(source: Source, record: Record) -> Made:
+def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationOutcome:
     """Return what a source answers at a checkpoint, or why it does not; other errors come through."""
     try:
         answer = source.answer(record)
     except CheckpointError as error:
-        return Made(None, {}, str(error))
-    return Made(answer, source.says())
+        return EvaluationOutcome(None, {}, str(error))
+    return EvaluationOutcome(answer, source.says())
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredEvaluation:
     """What the output holds of one answer; None where it lacks something."""
 
     split: str
@@ -93,7 +93,7 @@ class Stored:
     """``loss``, ``top5``, ``typicality`` and ``histograms``, where there are any."""
 
 
-class Answers:
+class EvaluationStore:
     """The answers of one run on one split in an output folder.
 
     Parameters
@@ -101,16 +101,16 @@ class Answers:
     source : what makes them; None: only what is there
     """
 
-    def __init__(self, out: Path, state: RunState, split: str, source: Source | None, options: Options) -> None:
+    def __init__(self, out: Path, state: RunState, split: str, source: PredictionSource | None, options: Options) -> None:
         self.out, self.state, self.split, self.source = out, state, split, source
         self.failed: dict[str, str] = {}
         """Why an answer could not be made, by the path of the checkpoint."""
         self.made = 0
         """Those made in this call."""
-        self._files = AnswerFiles(out, state, split, options.shaping_matrices)
+        self._files = EvaluationFiles(out, state, split, options.shaping_matrices)
         self._held: dict[str, dict[str, Any]] = {}
         """What the marks of the answers in the output say, of whatever source."""
-        self._moved: dict[str, Bundle] = {}
+        self._moved: dict[str, FileParts] = {}
         """Of these, the ones that lie under another epoch's or step's name, read."""
         for record in state.usable:
             self._find(record)
@@ -122,7 +122,7 @@ class Answers:
         said = self.said(record)
         return not said or not self._is_enough(said)
 
-    def make(self, record: Record, made: Made | None = None) -> None:
+    def make(self, record: Record, made: EvaluationOutcome | None = None) -> None:
         """Write what the output lacks of a checkpoint's answer; one that cannot be had is noted in `failed`.
 
         Parameters
@@ -140,7 +140,7 @@ class Answers:
         if not self.needs(record):
             return
         assert self.source is not None
-        made = made or ask(self.source, record)
+        made = made or evaluate_or_reason(self.source, record)
         if made.answer is None:
             self.failed[record.path] = made.failed or "no answer"
             return
@@ -153,7 +153,7 @@ class Answers:
 
     def identity(self, record: Record) -> str:
         """Return text that changes when the answer does."""
-        return layout.canonical({"source": self.said(record).get("source") or self.why_missing(record)})
+        return layout.canonical_json({"source": self.said(record).get("source") or self.why_missing(record)})
 
     def why_missing(self, record: Record) -> str | None:
         """Return why no answer counts at a checkpoint; None where one does, or where none is expected."""
@@ -163,7 +163,7 @@ class Answers:
         is_kept = reason is not None and record.path in self._held
         return f"{reason}; the answer of another source is kept, and does not count" if is_kept else reason
 
-    def stored(self, record: Record) -> Stored:
+    def stored(self, record: Record) -> StoredEvaluation:
         """Return what the output holds of a checkpoint's answer.
 
         Raises
@@ -173,7 +173,7 @@ class Answers:
         """
         said = self.said(record)
         if not said:
-            return Stored(self.split, None, None, None)
+            return StoredEvaluation(self.split, None, None, None)
         paths = {part: self._files.path(record, part) for part in said["parts"]}
         counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path])) if CONFUSIONS.path in paths else None
         if counts is None and PREDICTIONS.path in paths:
@@ -183,7 +183,7 @@ class Answers:
         ccsm, tncsm = (
             parquet.to_matrix(parquet.read(paths[kind])) if kind in paths else None for kind in ("ccsm", "tncsm")
         )
-        return Stored(self.split, counts, ccsm, tncsm, said)
+        return StoredEvaluation(self.split, counts, ccsm, tncsm, said)
 
     def said(self, record: Record) -> dict[str, Any]:
         """Return what is remembered beside the tables; empty without an answer that counts."""
@@ -214,16 +214,16 @@ class Answers:
         if self.source is None:
             return True
         described = self.source.described(record)
-        return described is not None and layout.canonical(mark.get("source") or {}) == layout.canonical(described)
+        return described is not None and layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(described)
 
     def _is_enough(self, mark: dict[str, Any]) -> bool:
-        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.LARGEST_WHOLE
+        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES
         return self.source is None or not self.source.wants_templates or is_all
 
     def _find(self, record: Record) -> None:
         """Take the answer that the output has of a checkpoint: best one of this source, and one in its place."""
 
-        def rank(one: Whole) -> tuple[bool, bool, bool]:
+        def rank(one: CompleteFiles) -> tuple[bool, bool, bool]:
             return self._is_ours(record, one.mark), self._is_enough(one.mark), self._files.is_in_place(record, one)
 
         best = max(self._files.whole(record), key=rank, default=None)
@@ -251,14 +251,16 @@ class Answers:
         for one in reversed(chain[1:]):
             self._write(one, [(part, _placed(table, one), said) for part, table, said in self._moved.pop(one.path)])
 
-    def _bundle(self, record: Record, answer: Answer, says: dict[str, Any]) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    def _bundle(
+        self, record: Record, answer: EvaluationResult, says: dict[str, Any]
+    ) -> Iterator[tuple[str, Any, dict[str, Any]]]:
         """Yield each part of an answer: its name, its table, what it says; the mark last."""
         assert self.source is not None
         wanted = self._files.made_from_this(record) | {"source": self.source.described(record)}
         mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": says}
         made: list[tuple[str, Any]] = []
         if answer.templates is not None:
-            if len(answer.templates.sums) <= similarity.LARGEST_WHOLE:
+            if len(answer.templates.sums) <= similarity.MAX_DENSE_CLASSES:
                 tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
                 made.append(("tncsm", self._matrix(record, "tncsm", tncsm)))
             mark |= {"typicality": list(answer.templates.typicality), "histograms": answer.templates.histograms}
@@ -268,12 +270,12 @@ class Answers:
                 made.append((CONFUSIONS.path, self._counts(record, answer.outcome)))
             mark |= {"classes": answer.outcome.counts.shape[0]}
         if not made:
-            raise CheckpointError(f"templates of more than {similarity.LARGEST_WHOLE:,} classes are not compared")
+            raise CheckpointError(f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared")
         for part, table in made:
             is_mark = part == made[-1][0]
             yield part, table, wanted | ({"parts": [part for part, _ in made]} | mark if is_mark else {})
 
-    def _of_outcome(self, record: Record, outcome: Outcome) -> Iterator[tuple[str, Any]]:
+    def _of_outcome(self, record: Record, outcome: Predictions) -> Iterator[tuple[str, Any]]:
         if outcome.predictions is not None:
             yield PREDICTIONS.path, self._samples(record, outcome)
         if not _is_vast(outcome):
@@ -283,11 +285,11 @@ class Answers:
         constants = self._constants(record) | {"kind": kind}
         return parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
 
-    def _counts(self, record: Record, outcome: Outcome) -> Any:
+    def _counts(self, record: Record, outcome: Predictions) -> Any:
         classes = range(len(outcome.counts))
         return parquet.from_matrix(CONFUSIONS, outcome.counts, self._constants(record), {"class_index": classes})
 
-    def _samples(self, record: Record, outcome: Outcome) -> Any:
+    def _samples(self, record: Record, outcome: Predictions) -> Any:
         assert outcome.predictions is not None
         size = len(outcome.predictions)
         columns: dict[str, Any] = {"target": outcome.targets, "prediction": outcome.predictions, "score": outcome.scores}
@@ -300,19 +302,19 @@ class Answers:
         names = ("run", "epoch", "epochs_completed", "step")
         return {name: getattr(record, name) for name in names} | {"split": self.split}
 
-    def _write(self, record: Record, bundle: Bundle) -> None:
+    def _write(self, record: Record, bundle: FileParts) -> None:
         for part, table, said in bundle:
             placed = said | {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
             path = self._files.path(record, part)
-            parquet.write(table, path, placed, layout.scratch(self.out))
+            parquet.write(table, path, placed, layout.temporary_folder(self.out))
             self._files.note(path, part, placed)
             if "parts" in placed:
                 self._held[record.path] = placed
 
 
-def _is_vast(outcome: Outcome) -> bool:
+def _is_vast(outcome: Predictions) -> bool:
     """Return whether there are more classes than a matrix is stored of."""
-    return bool(outcome.counts.shape[0] > similarity.LARGEST_WHOLE)
+    return bool(outcome.counts.shape[0] > similarity.MAX_DENSE_CLASSES)
 
 
 def _placed(table: Any, record: Record) -> Any:

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import hierarchy, label_files
-from dsi_cli.analysis.semantics.hierarchy import Hierarchy, Tree, placed
-from dsi_cli.checkpoints.discovery import Found, Run
+from dsi_cli.analysis.semantics.hierarchy import Hierarchy, OpenedTaxonomy, scatter_to_classes
+from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import metadata, presets
@@ -42,7 +42,7 @@ LISTS_OWN = "list-superclasses"
 
 
 @dataclass(frozen=True)
-class Labelling:
+class ClassLabels:
     """The classes of a run, or of a label list alone, in the classifier's order."""
 
     classes: int
@@ -50,7 +50,7 @@ class Labelling:
     resolutions: tuple[Resolution, ...]
     of: WordNet
     """What labels were looked up in."""
-    tree: Tree | None = None
+    tree: OpenedTaxonomy | None = None
     """The taxonomy that takes WordNet's place as the hierarchy."""
 
     @property
@@ -205,7 +205,9 @@ class Labelling:
 
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
-        return placed(self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.of.taxonomy))
+        return scatter_to_classes(
+            self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.of.taxonomy)
+        )
 
     @cached_property
     def own_superclasses(self) -> tuple[str | None, ...] | None:
@@ -260,9 +262,12 @@ class Labelling:
         return rows
 
 
-def label(
-    labels: LabelList, chosen: Mapping[int, str] | None = None, of: WordNet | None = None, tree: Tree | None = None
-) -> Labelling:
+def resolve_labels(
+    labels: LabelList,
+    chosen: Mapping[int, str] | None = None,
+    of: WordNet | None = None,
+    tree: OpenedTaxonomy | None = None,
+) -> ClassLabels:
     """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first.
 
     Parameters
@@ -281,7 +286,7 @@ def label(
         labels = replace(found, superclasses=labels.superclasses, path=labels.path)
     wnids, preset = _ids_in(labels, of)
     resolutions = resolve.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
-    one = Labelling(len(labels.names), labels, tuple(resolutions), of, tree)
+    one = ClassLabels(len(labels.names), labels, tuple(resolutions), of, tree)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", one.classes, labels.source, labels.preset, one.resolved)
     return one
 
@@ -297,15 +302,15 @@ def _ids_in(labels: LabelList, of: WordNet) -> tuple[Sequence[str | None] | None
     return [wnid and same_synset_in(of, wnid) for wnid in labels.wnids], None
 
 
-def without_labels(classes: int, of: WordNet | None = None, tree: Tree | None = None) -> Labelling:
-    """Return the labelling of a run whose labels nobody knows; parameters as for `label`."""
-    return Labelling(classes, None, (), of or load_wordnet(), tree)
+def without_labels(classes: int, of: WordNet | None = None, tree: OpenedTaxonomy | None = None) -> ClassLabels:
+    """Return the labelling of a run whose labels nobody knows; parameters as for `resolve_labels`."""
+    return ClassLabels(classes, None, (), of or load_wordnet(), tree)
 
 
-def labels_of(
-    run: Run,
+def find_labels(
+    run: TrainingRun,
     asked: str | None,
-    readable: Sequence[Found],
+    readable: Sequence[CheckpointFile],
     classes: int | None,
     of_data: tuple[str, ...] | None = None,
 ) -> tuple[LabelList | None, list[str]]:
@@ -338,7 +343,7 @@ def labels_of(
     return None, warnings
 
 
-def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
+def _contradicted(given: LabelList, run: TrainingRun) -> Iterator[str]:
     """Yield a warning if the file beside the checkpoints has as many labels as were given, and most of them are others."""
     beside = label_files.find_beside(run.folder)
     if beside is None:
@@ -352,7 +357,7 @@ def _contradicted(given: LabelList, run: Run) -> Iterator[str]:
             yield f"{given.source} is used, but {found.source} beside the checkpoints names other classes ({first}, ...)"
 
 
-def _found_labels(run: Run, readable: Sequence[Found]) -> Iterator[LabelList | str]:
+def _found_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iterator[LabelList | str]:
     """Yield the label lists that lie around a run, best first, and why others could not be read."""
     for folder in (run.folder, run.folder.parent):
         beside = label_files.find_beside(folder)

@@ -25,7 +25,7 @@ TWO_LEVELS = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Tree:
+class OpenedTaxonomy:
     """A taxonomy of one's own, read."""
 
     name: str
@@ -42,7 +42,7 @@ class Tree:
         return {index: node for index, node in enumerate(found) if node is not None}
 
 
-def open_tree(path: str | None) -> Tree | None:
+def open_tree(path: str | None) -> OpenedTaxonomy | None:
     """Return the taxonomy of a CSV file, None without a file.
 
     Raises
@@ -53,7 +53,7 @@ def open_tree(path: str | None) -> Tree | None:
     if path is None:
         return None
     found = custom_taxonomy.read(path)
-    return Tree(safe(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
+    return OpenedTaxonomy(replace_infinities(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +88,12 @@ class Hierarchy:
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
-        return placed(
+        return scatter_to_classes(
             self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy), np.float32
         )
 
 
-def placed(
+def scatter_to_classes(
     nodes: Mapping[int, int],
     classes: int,
     between: Callable[[Sequence[int]], NDArray[Any]],
@@ -127,6 +127,6 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def safe(stem: str) -> str:
+def replace_infinities(stem: str) -> str:
     """Return a name that may be part of a file's name that every Parquet reader takes."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", stem).strip(".-") or "matrix"

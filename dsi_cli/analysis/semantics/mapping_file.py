@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dsi_cli.analysis.semantics.class_labels import label
+from dsi_cli.analysis.semantics.class_labels import resolve_labels
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import mapping
 from dsi_cli.labels.label_list import LabelList
@@ -12,7 +12,7 @@ from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import identifiers
 
 
-def chosen(path: str | Path, labels: LabelList, of: WordNet | None = None) -> dict[int, str]:
+def read_mapping(path: str | Path, labels: LabelList, of: WordNet | None = None) -> dict[int, str]:
     """Return the id or synset name that a mapping file gives each class that it names; empty to leave the class out.
 
     Where the columns ``synset`` and ``wnid`` say different things, one was edited and the other stands as it was written:
@@ -31,7 +31,7 @@ def chosen(path: str | Path, labels: LabelList, of: WordNet | None = None) -> di
         nodes = {name: _node(key, where, of) if key else None for name, key in keys.items()}
         decides = next(iter(keys))
         if keys.get("wnid") and len(set(nodes.values())) > 1:
-            written = label(labels, None, of).nodes if written is None else written
+            written = resolve_labels(labels, None, of).nodes if written is None else written
             edited = [name for name, node in nodes.items() if node != written.get(index)]
             if len(edited) > 1 and keys["synset"]:
                 both = f"{keys['synset']} and {keys['wnid']}"
@@ -41,9 +41,9 @@ def chosen(path: str | Path, labels: LabelList, of: WordNet | None = None) -> di
     return found
 
 
-def chosen_or_none(path: str | Path | None, labels: LabelList, of: WordNet) -> dict[int, str] | None:
-    """Return `chosen`, or None without a file."""
-    return None if path is None else chosen(path, labels, of)
+def mapping_or_none(path: str | Path | None, labels: LabelList, of: WordNet) -> dict[int, str] | None:
+    """Return `read_mapping`, or None without a file."""
+    return None if path is None else read_mapping(path, labels, of)
 
 
 def _node(key: str, where: str, of: WordNet) -> int:

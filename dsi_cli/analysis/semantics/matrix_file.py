@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.class_labels import Labelling
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.errors import OutputError, UsageError
 from dsi_cli.store import parquet
 
@@ -28,7 +28,7 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class OwnMatrix:
+class ReferenceMatrix:
     """A file's matrix, symmetric."""
 
     path: Path
@@ -36,7 +36,7 @@ class OwnMatrix:
     """``(N, N)``, NaN in rows and columns of classes that it lacks."""
     names: tuple[str, ...] | None
 
-    def of(self, one: Labelling) -> Values:
+    def of(self, one: ClassLabels) -> Values:
         """Return the matrix of a run's classes in their order.
 
         Raises
@@ -62,7 +62,7 @@ class OwnMatrix:
         return self.values[np.ix_(at, at)]
 
 
-def read(path: Path) -> OwnMatrix:
+def read_matrix(path: Path) -> ReferenceMatrix:
     """Return a file's matrix.
 
     Raises
@@ -81,7 +81,7 @@ def read(path: Path) -> OwnMatrix:
     if names is not None and len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
         raise UsageError(f"the reference {path} names {twice!r} twice: expected each class once")
-    return OwnMatrix(path, _checked(path, values, names), names)
+    return ReferenceMatrix(path, _checked(path, values, names), names)
 
 
 def _checked(path: Path, values: Values, names: tuple[str, ...] | None) -> Values:
@@ -111,7 +111,7 @@ def _checked(path: Path, values: Values, names: tuple[str, ...] | None) -> Value
     return values
 
 
-def _names(one: Labelling) -> list[tuple[str, ...]]:
+def _names(one: ClassLabels) -> list[tuple[str, ...]]:
     """Return what each class may be called, its label first."""
     assert one.labels is not None
     return [(r.label, *(name for name in (r.synset, r.wnid) if name is not None)) for r in one.resolutions]

@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.metrics.blockwise.blocks import Rows, Sums, Walk, Whole, sums
-from dsi_cli.metrics.blockwise.wsi import Survey
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.metrics.blockwise.blocks import BlockWalk, DenseRows, MatrixSums, RowSource, matrix_sums
+from dsi_cli.metrics.blockwise.wsi import BlockStatistics
+from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import Reliability
 
 Classes = NDArray[np.intp]
@@ -23,20 +23,20 @@ OWN = ("ncsm", "tncsm-test", "tncsm-train")
 
 
 @dataclass(frozen=True)
-class Csm:
+class EpochMatrix:
     """One matrix of an epoch, or a reference."""
 
     name: str
     """Its kind, and its split where it has one: out of `dsi_cli.analysis.tables.curves.ORDER`."""
-    values: NDArray[np.float32] | Rows
+    values: NDArray[np.float32] | RowSource
     """The whole matrix ``(C, C)``, NaN for classes that it lacks; or a matrix by rows, of `classes` alone."""
     classes: Classes
     """The classes that it has."""
     reliability: Reliability | None = None
     """The reliability of a CCSM."""
-    survey: Survey | None = None
+    survey: BlockStatistics | None = None
     """The survey of a matrix by rows, if it was made."""
-    _sums: dict[bytes, Sums] = field(default_factory=dict)
+    _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
 
     @property
     def matrix(self) -> NDArray[np.float32]:
@@ -44,20 +44,20 @@ class Csm:
         assert isinstance(self.values, np.ndarray), f"the {self.name} is not whole"
         return self.values
 
-    def rows(self, kept: Classes) -> Rows:
+    def rows(self, kept: Classes) -> RowSource:
         """Return the matrix of some of its classes, by rows."""
         if isinstance(self.values, np.ndarray):
             is_all = len(kept) == len(self.values)
-            return Whole(self.values if is_all else self.values[np.ix_(kept, kept)])
+            return DenseRows(self.values if is_all else self.values[np.ix_(kept, kept)])
         return self.values if len(kept) == len(self.classes) else self.values.take(np.searchsorted(self.classes, kept))
 
-    def sums(self, kept: Classes, walk: Walk) -> Sums:
+    def sums(self, kept: Classes, walk: BlockWalk) -> MatrixSums:
         """Return what the matrix of some of its classes adds up to; computed once."""
         if self.survey is not None and len(kept) == len(self.classes):
             return self.survey.sums
         key = kept.tobytes()
         if key not in self._sums:
-            self._sums[key] = sums(self.rows(kept), walk)
+            self._sums[key] = matrix_sums(self.rows(kept), walk)
         return self._sums[key]
 
     @property
@@ -71,36 +71,36 @@ class Csm:
         return self.name.partition("-")[2] or None
 
 
-def own_of(found: Sequence[Csm]) -> Csm | None:
+def own_kinds(found: Sequence[EpochMatrix]) -> EpochMatrix | None:
     """Return the network's own similarity among an epoch's matrices, None where there is none."""
     return next((csm for name in OWN for csm in found if csm.name == name), None)
 
 
 @dataclass(frozen=True)
-class Reference:
+class MatrixReference:
     """A reference of a run's classes."""
 
     name: str
     """Its name in the tables: ``wordnet3.0-path``."""
-    csm: Csm
+    csm: EpochMatrix
     missing: str | None = None
     """Why nothing can be aligned with it."""
 
 
-class Prepared:
+class PreparedReference:
     """A reference, prepared for many partners."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: MatrixReference) -> None:
         self.name = reference.name
         self.csm = reference.csm
         self.missing = reference.missing
-        self._sides: dict[bytes, Side] = {}
+        self._sides: dict[bytes, PreparedMatrix] = {}
 
-    def side(self, kept: Classes) -> Side:
+    def side(self, kept: Classes) -> PreparedMatrix:
         """Return the matrix of some classes, prepared; that of all known classes is kept."""
         key = kept.tobytes()
         if key not in self._sides:
-            made = Side(self.csm.matrix[np.ix_(kept, kept)])
+            made = PreparedMatrix(self.csm.matrix[np.ix_(kept, kept)])
             made.prepare()
             self._sides = {**self._sides, key: made} if len(self._sides) < KEPT_SIDES else {key: made}
         return self._sides[key]
@@ -111,12 +111,12 @@ class Prepared:
             self.side(self.csm.classes)
 
 
-class Semantics:
+class RunReferences:
     """The labels of a run and the reference matrices that they give, the main one first."""
 
-    def __init__(self, labelling: Labelling, references: Sequence[Reference]) -> None:
+    def __init__(self, labelling: ClassLabels, references: Sequence[MatrixReference]) -> None:
         self.labelling = labelling
-        self.references = [Prepared(reference) for reference in references]
+        self.references = [PreparedReference(reference) for reference in references]
 
     @cached_property
     def heights(self) -> NDArray[np.float32]:
@@ -125,7 +125,7 @@ class Semantics:
 
     @cached_property
     def superclasses(self) -> NDArray[np.intp]:
-        """The superclass of each class as a number, see `Labelling.superclasses`."""
+        """The superclass of each class as a number, see `ClassLabels.superclasses`."""
         return self.labelling.superclasses()
 
     def why_no_superclasses(self) -> str | None:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import matrix_file
-from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.analysis.semantics.hierarchy import Tree, fingerprint, placed, safe
-from dsi_cli.analysis.semantics.prepared import SCSM, Csm, Reference
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy, fingerprint, replace_infinities, scatter_to_classes
+from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix, MatrixReference
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -32,25 +32,25 @@ EXPECTED = "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .pa
 
 
 @dataclass(frozen=True)
-class Opened:
+class ReferenceSource:
     """A reference that was asked for, its files read."""
 
     name: str
     """In the tables."""
     made_from: str | None
     """Twelve hex digits that change with its files; None for WordNet's own measures."""
-    similarity: Callable[[Labelling], Values]
+    similarity: Callable[[ClassLabels], Values]
     """Gives the matrix ``(C, C)`` of a run's classes, NaN for those that it lacks."""
     source: str
     """Where a class must be known, in words."""
     is_matrix: bool = False
     """Whether it is a file that may not fit a run's classes."""
-    path_nodes: Callable[[Labelling], Mapping[int, int]] | None = None
+    path_nodes: Callable[[ClassLabels], Mapping[int, int]] | None = None
     """Of path similarity, which can be had by rows: gives the node of each class that has one."""
     taxonomy: Taxonomy | None = None
     """What these are nodes of."""
 
-    def of(self, one: Labelling, *, by_rows: bool = False) -> Reference:
+    def of(self, one: ClassLabels, *, by_rows: bool = False) -> MatrixReference:
         """Return the reference of a run's classes.
 
         Parameters
@@ -64,16 +64,18 @@ class Opened:
         """
         if one.labels is None:
             nothing = np.full((0, 0) if by_rows else (one.classes, one.classes), np.nan, dtype=np.float32)
-            return Reference(self.name, Csm(SCSM, nothing, np.empty(0, dtype=np.intp)), one.why_no_reference())
+            return MatrixReference(
+                self.name, EpochMatrix(SCSM, nothing, np.empty(0, dtype=np.intp)), one.why_no_reference()
+            )
         if by_rows and self.path_nodes is not None:
             nodes = self.path_nodes(one)
-            csm = Csm(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
+            csm = EpochMatrix(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
         else:
             matrix = self.similarity(one).astype(np.float32)
-            csm = Csm(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
-        return Reference(self.name, csm, self.too_few(len(csm.classes), one))
+            csm = EpochMatrix(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
+        return MatrixReference(self.name, csm, self.too_few(len(csm.classes), one))
 
-    def too_few(self, known: int, one: Labelling) -> str | None:
+    def too_few(self, known: int, one: ClassLabels) -> str | None:
         """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""
         return one.too_few(known, self.source, "an alignment")
 
@@ -83,7 +85,9 @@ class Opened:
         return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
 
 
-def open_all(asked: Sequence[str], tree: Tree | None = None, of: WordNet | None = None) -> list[Opened]:
+def open_references(
+    asked: Sequence[str], tree: OpenedTaxonomy | None = None, of: WordNet | None = None
+) -> list[ReferenceSource]:
     """Return the references that were asked for, in that order, the main one first.
 
     Parameters
@@ -104,14 +108,14 @@ def open_all(asked: Sequence[str], tree: Tree | None = None, of: WordNet | None 
     return opened
 
 
-def check(opened: Iterable[Opened], labellings: Collection[Labelling]) -> None:
+def check_references(opened: Iterable[ReferenceSource], labellings: Collection[ClassLabels]) -> None:
     """Raise `UsageError` if a matrix does not fit a run, before anything is written."""
     for one in [one for one in opened if one.is_matrix]:
         for labelling in labellings:
             one.of(labelling)
 
 
-def bounded(matrix: Values) -> Values:
+def clip_to_range(matrix: Values) -> Values:
     """Return a matrix without the infinities of measures by information.
 
     A class that is not known at all has NaN throughout. What is infinite, or undefined on the diagonal, gets the largest value.
@@ -124,7 +128,7 @@ def bounded(matrix: Values) -> Values:
     return np.where(is_open, finite.max(initial=0.0), matrix)
 
 
-def _open(spec: str, tree: Tree | None, of: WordNet) -> Opened:
+def _open(spec: str, tree: OpenedTaxonomy | None, of: WordNet) -> ReferenceSource:
     kind, _, rest = spec.partition(":")
     if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
         return _by_wordnet(rest, of)
@@ -134,44 +138,44 @@ def _open(spec: str, tree: Tree | None, of: WordNet) -> Opened:
         return _by_information(kind, Path(rest), of)
     if Path(spec).suffix.lower() in matrix_file.SUFFIXES:
         path = Path(spec)
-        matrix = matrix_file.read(path)
-        return Opened(safe(path.stem), fingerprint(path), matrix.of, path.name, is_matrix=True)
+        matrix = matrix_file.read_matrix(path)
+        return ReferenceSource(replace_infinities(path.stem), fingerprint(path), matrix.of, path.name, is_matrix=True)
     near = nearest(spec, measures.BY_TAXONOMY)
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
 
 
-def _by_wordnet(kind: str, of: WordNet) -> Opened:
+def _by_wordnet(kind: str, of: WordNet) -> ReferenceSource:
     measure = measures.BY_TAXONOMY[kind]
 
-    def similarity(one: Labelling) -> Values:
-        return placed(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
+    def similarity(one: ClassLabels) -> Values:
+        return scatter_to_classes(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
 
     nodes = (lambda one: one.nodes) if kind == "path" else None
-    return Opened(f"{of.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=of.taxonomy)
+    return ReferenceSource(f"{of.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=of.taxonomy)
 
 
-def _by_tree(kind: str, tree: Tree) -> Opened:
+def _by_tree(kind: str, tree: OpenedTaxonomy) -> ReferenceSource:
     measure = measures.BY_TAXONOMY[kind]
 
-    def nodes(one: Labelling) -> dict[int, int]:
+    def nodes(one: ClassLabels) -> dict[int, int]:
         assert one.labels is not None
         return tree.nodes(one.labels.names)
 
-    return Opened(
+    return ReferenceSource(
         f"{tree.name}-{kind}",
         tree.fingerprint,
-        lambda one: placed(nodes(one), one.classes, lambda found: measure(found, tree.taxonomy)),
+        lambda one: scatter_to_classes(nodes(one), one.classes, lambda found: measure(found, tree.taxonomy)),
         tree.source,
         path_nodes=nodes if kind == "path" else None,
         taxonomy=tree.taxonomy,
     )
 
 
-def _by_information(kind: str, path: Path, of: WordNet) -> Opened:
-    measure, counts = measures.BY_INFORMATION[kind], information_content.read(path, of)
+def _by_information(kind: str, path: Path, of: WordNet) -> ReferenceSource:
+    measure, counts = measures.BY_INFORMATION[kind], information_content.read_information_content(path, of)
 
-    def similarity(one: Labelling) -> Values:
+    def similarity(one: ClassLabels) -> Values:
         known = {index: node for index, node in one.nodes.items() if counts.counts[node] > 0}
-        return bounded(placed(known, one.classes, lambda nodes: measure(nodes, counts)))
+        return clip_to_range(scatter_to_classes(known, one.classes, lambda nodes: measure(nodes, counts)))
 
-    return Opened(f"{of.id}-{kind}-{safe(path.stem)}", fingerprint(path), similarity, path.name)
+    return ReferenceSource(f"{of.id}-{kind}-{replace_infinities(path.stem)}", fingerprint(path), similarity, path.name)

@@ -1,6 +1,6 @@
 """The reference of a label list alone: what ``dsi wordnet`` and `dsi_cli.wordnet_csm` give.
 
-A matrix is made and written by blocks of rows, so that its size is a matter of the disk alone. Of lists above `LARGEST_WHOLE`
+A matrix is made and written by blocks of rows, so that its size is a matter of the disk alone. Of lists above `MAX_DENSE_CLASSES`
 labels the nearest classes are given instead, unless the whole matrix is asked for.
 """
 
@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.options import REFERENCE
 from dsi_cli.analysis.semantics import label_files, mapping_file
-from dsi_cli.analysis.semantics.class_labels import Labelling, label
-from dsi_cli.analysis.semantics.references import Opened
+from dsi_cli.analysis.semantics.class_labels import ClassLabels, resolve_labels
+from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.errors import NothingToAnalyseError, UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.blockwise.blocks import without_diagonal
-from dsi_cli.metrics.blockwise.wsi import nearest
-from dsi_cli.similarity import LARGEST_WHOLE as LARGEST_WHOLE
+from dsi_cli.metrics.blockwise.wsi import nearest_of_rows
+from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -37,7 +37,9 @@ NEIGHBORS = 10
 MAP_COLUMNS = ("index", "name", "synset", "wnid", "confidence", "reason")
 
 
-def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: WordNet | None = None) -> Labelling:
+def resolve_label_list(
+    labels: str | Sequence[str], mapping: str | Path | None = None, net: WordNet | None = None
+) -> ClassLabels:
     """Return what WordNet says of a label file, a preset, or labels themselves; a mapping file comes first.
 
     Parameters
@@ -50,10 +52,10 @@ def of(labels: str | Sequence[str], mapping: str | Path | None = None, net: Word
         The file, the preset or the mapping cannot be read.
     """
     found = label_files.read(labels) if isinstance(labels, str) else LabelList(tuple(labels), None, "the given labels")
-    return label(found, mapping_file.chosen_or_none(mapping, found, net or load_wordnet()), net)
+    return resolve_labels(found, mapping_file.mapping_or_none(mapping, found, net or load_wordnet()), net)
 
 
-def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | None:
+def neighbors_of(one: ClassLabels, asked: int | None, *, whole: bool) -> int | None:
     """Return how many nearest classes of each are to be given, None for the whole matrix.
 
     Raises
@@ -63,10 +65,12 @@ def neighbors_of(one: Labelling, asked: int | None, *, whole: bool) -> int | Non
     """
     if whole and asked is not None:
         raise UsageError(f"expected --whole or --neighbors, found --whole and --neighbors {asked}: leave one out")
-    return NEIGHBORS if asked is None and not whole and one.classes > LARGEST_WHOLE else asked
+    return NEIGHBORS if asked is None and not whole and one.classes > MAX_DENSE_CLASSES else asked
 
 
-def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None = None) -> Iterator[Any]:
+def reference_tables(
+    one: ClassLabels, neighbors: int | None = None, opened: ReferenceSource | None = None
+) -> Iterator[Any]:
     """Yield the reference by blocks: rows of ``references``, or of ``reference_neighbors`` if ``neighbors`` are asked for.
 
     Parameters
@@ -91,13 +95,13 @@ def tables(one: Labelling, neighbors: int | None = None, opened: Opened | None =
     return _rows(one) if neighbors is None else _neighbors(one, neighbors)
 
 
-def name_of(one: Labelling) -> str:
+def name_of(one: ClassLabels) -> str:
     """Return the name of the reference by path similarity: ``wordnet3.0-path``."""
     return f"{one.of.id}-path"
 
 
-def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = None) -> None:
-    """Write what `tables` yields to a file, or to an open file or pipe; ``opened`` as for that.
+def write(rows: Iterator[Any], place: Path | IO[bytes], opened: ReferenceSource | None = None) -> None:
+    """Write what `reference_tables` yields to a file, or to an open file or pipe; ``opened`` as for that.
 
     Raises
     ------
@@ -112,7 +116,7 @@ def write(rows: Iterator[Any], place: Path | IO[bytes], opened: Opened | None = 
 
 
 def frame(rows: Iterator[Any]) -> pd.DataFrame:
-    """Return what `tables` yields as a frame: a matrix with the names as index and columns, or the table of nearest labels."""
+    """Return the batches of `reference_tables` as a frame: a matrix named by label, or the table of nearest labels."""
     import pandas as pd
     import pyarrow as pa
 
@@ -124,7 +128,7 @@ def frame(rows: Iterator[Any]) -> pd.DataFrame:
     return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 
 
-def write_map(one: Labelling, path: Path) -> None:
+def write_map(one: ClassLabels, path: Path) -> None:
     """Write how each label was understood as CSV: index, name, synset, wnid, confidence, reason.
 
     Raises
@@ -137,15 +141,15 @@ def write_map(one: Labelling, path: Path) -> None:
     rows.writerow(MAP_COLUMNS)
     for r in one.resolutions:
         rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
-    atomic_write.write(path, text.getvalue().encode(), make_folder=False, option="--write-map")
+    atomic_write.write_atomically(path, text.getvalue().encode(), make_folder=False, option="--write-map")
 
 
-def table_of(one: Labelling, matrix: NDArray[np.float32], name: str) -> Any:
+def table_of(one: ClassLabels, matrix: NDArray[np.float32], name: str) -> Any:
     """Return the matrix of a label list as a table of the schema; ``name`` is the reference's."""
     return _table(one, matrix, 0, name)
 
 
-def _whole(one: Labelling, opened: Opened) -> Any:
+def _whole(one: ClassLabels, opened: ReferenceSource) -> Any:
     matrix = opened.of(one).csm.matrix
     if np.isnan(np.diagonal(matrix)).all():
         why = f": {one.unresolved[0].reason}" if one.unresolved else ""
@@ -153,8 +157,8 @@ def _whole(one: Labelling, opened: Opened) -> Any:
     return table_of(one, matrix, opened.name)
 
 
-def _rows(one: Labelling) -> Iterator[Any]:
-    """Yield the rows of the matrix, equal to `Labelling.reference`; a class without a synset has nulls."""
+def _rows(one: ClassLabels) -> Iterator[Any]:
+    """Yield the rows of the matrix, equal to `ClassLabels.reference`; a class without a synset has nulls."""
     known, nodes = _known(one)
     rows = PathRows(nodes, one.of.taxonomy)
     for start in range(0, one.classes, BLOCK):
@@ -165,7 +169,7 @@ def _rows(one: Labelling) -> Iterator[Any]:
         yield _table(one, matrix, start, name_of(one))
 
 
-def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
+def _neighbors(one: ClassLabels, count: int) -> Iterator[Any]:
     assert one.labels is not None
     known, nodes = _known(one)
     names = np.array(one.labels.names, dtype=object)
@@ -173,7 +177,7 @@ def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
     rows = PathRows(nodes, one.of.taxonomy)
     for start in range(0, len(nodes) if count and len(nodes) > 1 else 0, BLOCK):
         stop = min(start + BLOCK, len(nodes))
-        near = nearest(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
+        near = nearest_of_rows(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
         has_path = near.value > -FAR
         neighbor = known[near.neighbor[has_path]]
         label = np.broadcast_to(known[start:stop, None], has_path.shape)[has_path]
@@ -183,12 +187,12 @@ def _neighbors(one: Labelling, count: int) -> Iterator[Any]:
         yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
 
 
-def _known(one: Labelling) -> tuple[NDArray[np.intp], list[int]]:
+def _known(one: ClassLabels) -> tuple[NDArray[np.intp], list[int]]:
     """Return the classes that have a synset, and its node for each."""
     return np.array(list(one.nodes)), list(one.nodes.values())
 
 
-def _table(one: Labelling, matrix: NDArray[np.float32], start: int, name: str) -> Any:
+def _table(one: ClassLabels, matrix: NDArray[np.float32], start: int, name: str) -> Any:
     assert one.labels is not None
     constants = {"reference": name, "labels_id": one.labels.id}
     rows = range(start, start + len(matrix))

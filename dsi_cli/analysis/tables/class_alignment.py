@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.prepared import Classes, Csm, Prepared, Semantics
+from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference, RunReferences
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import Walk
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.blockwise.blocks import BlockWalk
+from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -31,19 +31,19 @@ def place_of(run: str, epoch: int | None, step: int | None) -> Place:
     return run, f"{epoch}/{step}"
 
 
-def nothing() -> pa.Table:
+def empty_table() -> pa.Table:
     """Return the rows of an epoch of which nothing can be aligned: those of an earlier call do not hold."""
     return parquet.from_rows(ALIGNMENT_BY_CLASS, [])
 
 
-def tables(
-    own: Csm,
-    side: Side | None,
-    reference: Prepared,
+def class_alignment_tables(
+    own: EpochMatrix,
+    side: PreparedMatrix | None,
+    reference: PreparedReference,
     kept: Classes,
     record: Record,
-    semantics: Semantics,
-    walk: Walk | None = None,
+    semantics: RunReferences,
+    walk: BlockWalk | None = None,
     pearson: NDArray[np.float64] | None = None,
 ) -> Iterator[pa.Table]:
     """Yield the rows of the classes ``kept``, which both matrices have, and those of their groups.
@@ -58,7 +58,7 @@ def tables(
     if len(kept) < class_alignment.FEWEST_CLASSES:
         return
     if walk is None:
-        pearson, _ = class_alignment.of_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
+        pearson, _ = class_alignment.align_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
     elif pearson is None:
         return
     names = ("run", "epoch", "epochs_completed", "step")
@@ -68,7 +68,7 @@ def tables(
     varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
     columns = {
         "pearson": pearson,
-        "z": class_alignment.deviations(pearson),
+        "z": class_alignment.standardize(pearson),
         "pearson_without": _without_each(side, reference, kept),
     }
     varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
@@ -81,24 +81,26 @@ def tables(
     yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
 
 
-def _without_each(side: Side | None, reference: Prepared, kept: Classes) -> NDArray[np.float64]:
+def _without_each(side: PreparedMatrix | None, reference: PreparedReference, kept: Classes) -> NDArray[np.float64]:
     """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not whole."""
     if side is None or side.is_constant or reference.side(kept).is_constant:
         return np.full(len(kept), np.nan)
     return jackknife.excess_without(side, reference.side(kept), "pearson")
 
 
-def _of_group(own: Csm, reference: Csm, at: Classes, walk: Walk | None) -> class_alignment.Alignment:
+def _of_group(
+    own: EpochMatrix, reference: EpochMatrix, at: Classes, walk: BlockWalk | None
+) -> class_alignment.GroupAlignment:
     """Return the alignment of a group's classes among themselves."""
     if walk is None:
-        return class_alignment.of_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
+        return class_alignment.align_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
     if len(at) < class_alignment.FEWEST_CLASSES:
-        return class_alignment.too_few(len(at))
+        return class_alignment.too_few_classes(len(at))
     entry = alignments_in_blocks(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
-    return class_alignment.Alignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+    return class_alignment.GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
 
 
-class ByClass:
+class ClassAlignmentTable:
     """The table while an analysis is under way.
 
     Parameters
@@ -146,7 +148,7 @@ class ByClass:
         path = layout.table_path(self.out, ALIGNMENT_BY_CLASS)
         if found:
             ordered = sorted(found.values(), key=_sort_key)
-            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.scratch(self.out))
+            parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.temporary_folder(self.out))
         else:
             layout.remove([path])
 

@@ -13,26 +13,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli.analysis.classifiers.run_state import Stored
-from dsi_cli.analysis.evaluation.stored import Stored as StoredAnswer
+from dsi_cli.analysis.classifiers.run_state import StoredMatrices
+from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.prepared import SCSM, Classes, Csm, Prepared, Semantics, own_of
+from dsi_cli.analysis.semantics.prepared import SCSM, Classes, EpochMatrix, PreparedReference, RunReferences, own_kinds
 from dsi_cli.analysis.tables import class_alignment
 from dsi_cli.checkpoints.records import Record
-from dsi_cli.checkpoints.training_logs import CURVES, Log
+from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
 from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, partial_mantel, wsi
 from dsi_cli.metrics.alignment import Alignment
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
-from dsi_cli.metrics.blockwise.blocks import Walk
+from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.blockwise.idm import idm_in_blocks
-from dsi_cli.metrics.blockwise.wsi import survey
-from dsi_cli.metrics.hierarchy import Judgement
-from dsi_cli.metrics.idm import VARIANTS, Dissimilarity, idm
-from dsi_cli.metrics.idm import nothing as no_idm
+from dsi_cli.metrics.blockwise.wsi import block_statistics
+from dsi_cli.metrics.hierarchy import HierarchyScore
+from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm
+from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import Side
+from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import reliability
-from dsi_cli.similarity import LARGEST_WHOLE
+from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.confusion import classes_with_samples
 from dsi_cli.similarity.weights import Cosines
 
@@ -40,46 +40,48 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class ByRows:
+class BlockwiseContext:
     """How an epoch's matrices are compared if they are not whole in memory."""
 
-    walk: Walk
+    walk: BlockWalk
     scratch: Path
     """The folder of temporary files."""
     is_vast: bool
     """Whether there are more classes than a matrix is stored of."""
 
 
-TOO_MANY = f"left out above {LARGEST_WHOLE:,} classes"
+TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
 ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
 """Of the two matrices that a SAI names."""
 
 
-def matrices(stored: Stored, answers: Sequence[StoredAnswer], options: Options, by_rows: ByRows | None = None) -> list[Csm]:
+def epoch_matrices(
+    stored: StoredMatrices, answers: Sequence[StoredEvaluation], options: Options, by_rows: BlockwiseContext | None = None
+) -> list[EpochMatrix]:
     """Return an epoch's matrices in the order in which a SAI names them."""
-    found = {kind: Csm(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
+    found = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
     if stored.weight is not None and by_rows is not None:
         for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
             rows = Cosines.of(stored.weight, centred=kind == "ncsm_centred")
-            seen = stored.surveys.get(kind) or survey(rows, by_rows.walk, options.quantiles)
-            found[kind] = Csm(kind, rows, np.arange(rows.size), survey=seen)
+            seen = stored.surveys.get(kind) or block_statistics(rows, by_rows.walk, options.quantiles)
+            found[kind] = EpochMatrix(kind, rows, np.arange(rows.size), survey=seen)
     for answer in answers:
         if answer.tncsm is not None:
             name, present = f"tncsm-{answer.split}", np.flatnonzero(~np.isnan(np.diagonal(answer.tncsm)))
-            found[name] = Csm(name, answer.tncsm, present)
+            found[name] = EpochMatrix(name, answer.tncsm, present)
         if answer.ccsm is not None and answer.counts is not None:
             name, present = f"ccsm-{answer.split}", classes_with_samples(answer.counts)
-            found[name] = Csm(name, answer.ccsm, present, reliability(answer.counts, seed=options.seed))
+            found[name] = EpochMatrix(name, answer.ccsm, present, reliability(answer.counts, seed=options.seed))
     return [found[name] for name in ORDER if name in found]
 
 
-def rows_of(
-    found: Sequence[Csm],
-    answers: Sequence[StoredAnswer],
+def curve_rows(
+    found: Sequence[EpochMatrix],
+    answers: Sequence[StoredEvaluation],
     record: Record,
-    semantics: Semantics,
+    semantics: RunReferences,
     options: Options,
-    by_rows: ByRows | None = None,
+    by_rows: BlockwiseContext | None = None,
 ) -> tuple[list[Row], pa.Table | None]:
     """Return every row that an epoch's matrices and counts give, and its rows of the table by class.
 
@@ -98,7 +100,7 @@ def rows_of(
     for answer in answers:
         if answer.counts is None:
             continue
-        rows += answer_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics, by_rows)
+        rows += evaluation_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics, by_rows)
         is_left_out = by_rows is not None and by_rows.is_vast
         rows += (_left_out_rows if is_left_out else _hierarchy_rows)(answer, record, semantics)
     return rows, table
@@ -118,7 +120,7 @@ def mean_row(record: Record, value: float) -> Row:
     return point(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
 
 
-def trainer_rows(record: Record, log: Log | None) -> list[Row]:
+def trainer_rows(record: Record, log: TrainingLog | None) -> list[Row]:
     """Return the curves that the trainer wrote itself: from the log beside the checkpoint, else from its contents."""
     return [
         point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
@@ -127,7 +129,7 @@ def trainer_rows(record: Record, log: Log | None) -> list[Row]:
     ]
 
 
-def trainer_values(record: Record, log: Log | None) -> dict[str, float]:
+def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
     """Return what the trainer wrote of an epoch, by the names of `dsi_cli.checkpoints.training_logs.CURVES`."""
     found = dict(record.scalars)
     if log is not None and record.epoch is not None:
@@ -148,7 +150,7 @@ def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple((row.get(name) is not None, row.get(name)) for name in names)
 
 
-def _wsi_rows(csm: Csm, record: Record, options: Options, by_rows: ByRows | None) -> list[Row]:
+def _wsi_rows(csm: EpochMatrix, record: Record, options: Options, by_rows: BlockwiseContext | None) -> list[Row]:
     common = {"metric": "wsi", "of": csm.kind, "split": csm.split, "classes_used": len(csm.classes)}
     if by_rows is None:
         square = csm.matrix[np.ix_(csm.classes, csm.classes)]
@@ -159,7 +161,7 @@ def _wsi_rows(csm: Csm, record: Record, options: Options, by_rows: ByRows | None
             for name, function in (("max", wsi.max_wsi), ("min", wsi.min_wsi))
         }
     else:
-        seen = csm.survey or survey(csm.rows(csm.classes), by_rows.walk, options.quantiles)
+        seen = csm.survey or block_statistics(csm.rows(csm.classes), by_rows.walk, options.quantiles)
         mean, tails = seen.mean_wsi, seen.wsi
     rows = [point(record, **common, variant="mean", value=mean)]
     for (name, quantile), value in tails.items():
@@ -169,10 +171,14 @@ def _wsi_rows(csm: Csm, record: Record, options: Options, by_rows: ByRows | None
 
 
 def _alignment_rows(
-    found: Sequence[Csm], record: Record, semantics: Semantics, options: Options, by_rows: ByRows | None
+    found: Sequence[EpochMatrix],
+    record: Record,
+    semantics: RunReferences,
+    options: Options,
+    by_rows: BlockwiseContext | None,
 ) -> tuple[list[Row], pa.Table | None]:
     """Return the SAI of every two matrices, the references among them; and the rows of the table by class."""
-    sides, own = _Sides(), own_of(found)
+    sides, own = _Sides(), own_kinds(found)
     pairs = [(first, second, None) for place, first in enumerate(found) for second in found[place + 1 :]]
     rows: list[Row] = []
     tables: list[pa.Table] = []
@@ -189,41 +195,41 @@ def _alignment_rows(
         if reference is not None and first is own:
             side = sides.of(first, kept) if by_rows is None else None
             walk = None if by_rows is None else by_rows.walk
-            tables += class_alignment.tables(first, side, reference, kept, record, semantics, walk, pearson)
+            tables += class_alignment.class_alignment_tables(first, side, reference, kept, record, semantics, walk, pearson)
     return rows, pa.concat_tables(tables) if tables else None
 
 
 def _whole_entries(
-    first: Csm,
-    second: Csm,
+    first: EpochMatrix,
+    second: EpochMatrix,
     kept: Classes,
-    reference: Prepared | None,
+    reference: PreparedReference | None,
     sides: _Sides,
-    semantics: Semantics,
+    semantics: RunReferences,
     options: Options,
 ) -> dict[str, Alignment]:
     """Return the SAI of the classes ``kept`` of two whole matrices by each measure."""
-    missing = alignment.too_few(len(kept))
+    missing = alignment.too_few_classes(len(kept))
     if missing is not None:
         return {name: Alignment(name, classes_used=len(kept), reason=missing) for name in options.measures}
-    order = alignment.order_among(kept, semantics.labelling.order)
+    order = alignment.display_order(kept, semantics.labelling.order)
     other = sides.of(second, kept) if reference is None else reference.side(kept)
-    pair = alignment.Pair(sides.of(first, kept), other, order)
+    pair = alignment.MatrixPair(sides.of(first, kept), other, order)
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed)
 
 
 def _entries_by_rows(
-    first: Csm, second: Csm, kept: Classes, options: Options, walk: Walk
+    first: EpochMatrix, second: EpochMatrix, kept: Classes, options: Options, walk: BlockWalk
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the same by blocks of rows, and the correlation of each class's rows."""
     if len(kept) < 2:
-        reason = alignment.too_few(len(kept))
+        reason = alignment.too_few_classes(len(kept))
         return {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}, None
     known = first.sums(kept, walk), second.sums(kept, walk)
     return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, known)
 
 
-def missing_reference(csm: Csm, reference: Prepared, record: Record, options: Options) -> list[Row]:
+def missing_reference(csm: EpochMatrix, reference: PreparedReference, record: Record, options: Options) -> list[Row]:
     """Return the rows that say why a matrix is not aligned with a reference."""
     common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
     of = f"{csm.name},{SCSM}"
@@ -231,10 +237,14 @@ def missing_reference(csm: Csm, reference: Prepared, record: Record, options: Op
 
 
 def _partial_rows(
-    found: Sequence[Csm], record: Record, semantics: Semantics, options: Options, by_rows: ByRows | None
+    found: Sequence[EpochMatrix],
+    record: Record,
+    semantics: RunReferences,
+    options: Options,
+    by_rows: BlockwiseContext | None,
 ) -> list[Row]:
     """Return the partial correlation of the network's own similarity with each reference given each other one."""
-    own = own_of(found)
+    own = own_kinds(found)
     rows = []
     for first, given in permutations([] if own is None else semantics.references, 2):
         assert own is not None
@@ -245,7 +255,9 @@ def _partial_rows(
     return rows
 
 
-def _partial(own: Csm, first: Prepared, given: Prepared, options: Options, by_rows: ByRows | None) -> Alignment:
+def _partial(
+    own: EpochMatrix, first: PreparedReference, given: PreparedReference, options: Options, by_rows: BlockwiseContext | None
+) -> Alignment:
     kept = reduce(np.intersect1d, [own.classes, first.csm.classes, given.csm.classes])
     missing = first.missing or given.missing
     if missing is None and len(kept) < alignment.FEWEST_CLASSES:
@@ -255,24 +267,28 @@ def _partial(own: Csm, first: Prepared, given: Prepared, options: Options, by_ro
     if missing is not None:
         return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=missing)
     a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, given.csm))
-    return partial_mantel.partial(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
+    return partial_mantel.partial_mantel(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
 
 
 class _Sides:
     """The matrices of one epoch, prepared once for all their partners that have the same classes."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, bytes], Side] = {}
+        self._made: dict[tuple[str, bytes], PreparedMatrix] = {}
 
-    def of(self, csm: Csm, kept: Classes) -> Side:
+    def of(self, csm: EpochMatrix, kept: Classes) -> PreparedMatrix:
         key = (csm.name, kept.tobytes())
         if key not in self._made:
-            self._made[key] = Side(csm.matrix[np.ix_(kept, kept)])
+            self._made[key] = PreparedMatrix(csm.matrix[np.ix_(kept, kept)])
         return self._made[key]
 
 
 def _pair_rows(
-    first: Csm, second: Csm, reference: Prepared | None, entries: Mapping[str, Alignment], record: Record
+    first: EpochMatrix,
+    second: EpochMatrix,
+    reference: PreparedReference | None,
+    entries: Mapping[str, Alignment],
+    record: Record,
 ) -> list[Row]:
     """Return the rows of the SAI of two matrices; ``reference`` is the second one, where it is one."""
     noiseless = _corrected(entries.get("pearson"), first, second)
@@ -286,7 +302,7 @@ def _pair_rows(
     return rows
 
 
-def _corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment | None:
+def _corrected(pearson: Alignment | None, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
     """Return Pearson's correlation corrected for the noise of CCSMs; None where it was not asked for, or none takes part."""
     found = [csm.reliability for csm in (first, second) if csm.reliability is not None]
     if pearson is None or not found:
@@ -308,7 +324,7 @@ def _corrected(pearson: Alignment | None, first: Csm, second: Csm) -> Alignment 
     return replace(entry, excess=entry.value)
 
 
-def answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
+def evaluation_rows(answer: StoredEvaluation, record: Record) -> list[Row]:
     """Return accuracy and the like, from counts; loss and top-5 where the model was run."""
     assert answer.counts is not None
     counts = answer.counts
@@ -327,13 +343,17 @@ def answer_rows(answer: StoredAnswer, record: Record) -> list[Row]:
 
 
 def _dissimilarity_rows(
-    answer: StoredAnswer, found: Sequence[Csm], record: Record, semantics: Semantics, by_rows: ByRows | None
+    answer: StoredEvaluation,
+    found: Sequence[EpochMatrix],
+    record: Record,
+    semantics: RunReferences,
+    by_rows: BlockwiseContext | None,
 ) -> list[Row]:
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of that split, and by the references."""
     assert answer.counts is not None
     counts = answer.counts
 
-    def idm_by(csm: Csm) -> dict[str, Dissimilarity]:
+    def idm_by(csm: EpochMatrix) -> dict[str, IdmResult]:
         if by_rows is None:
             return idm(counts, csm.matrix)
         from scipy.sparse import csr_array
@@ -350,7 +370,7 @@ def _dissimilarity_rows(
     return rows
 
 
-def _left_out_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
+def _left_out_rows(answer: StoredEvaluation, record: Record, semantics: RunReferences) -> list[Row]:
     """Return the rows that say what of a split's counts is not computed of so many classes."""
     place: dict[str, Any] = {"split": answer.split, "reason": TOO_MANY}
     name = f"ccsm-{answer.split}"
@@ -362,15 +382,15 @@ def _left_out_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -
     ]
 
 
-def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) -> list[Row]:
+def _hierarchy_rows(answer: StoredEvaluation, record: Record, semantics: RunReferences) -> list[Row]:
     """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
     assert answer.counts is not None
     counts, labelling = answer.counts, semantics.labelling
     unknown = labelling.why_no_hierarchy()
     lone = semantics.why_no_superclasses()
     found = {
-        "severity": Judgement(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
-        "superclass_accuracy": Judgement(reason=lone)
+        "severity": HierarchyScore(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
+        "superclass_accuracy": HierarchyScore(reason=lone)
         if lone
         else hierarchy.superclass_accuracy(counts, semantics.superclasses),
     }
@@ -381,7 +401,7 @@ def _hierarchy_rows(answer: StoredAnswer, record: Record, semantics: Semantics) 
     ]
 
 
-def _idm_rows(record: Record, answer: StoredAnswer, of: str, entries: Mapping[str, Dissimilarity]) -> list[Row]:
+def _idm_rows(record: Record, answer: StoredEvaluation, of: str, entries: Mapping[str, IdmResult]) -> list[Row]:
     """Return the rows of an IDM by one matrix."""
     return [point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
 

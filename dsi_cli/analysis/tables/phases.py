@@ -27,7 +27,7 @@ def _nothing_known(_run: str) -> Without:
     return {}
 
 
-def rows(
+def phase_rows(
     of_curves: Iterable[Point], reference: str = REFERENCE, without: Callable[[str], Without] = _nothing_known
 ) -> list[Row]:
     """Return the rows of every run in some rows of the curves table, runs in the order in which they come.

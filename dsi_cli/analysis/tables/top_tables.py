@@ -16,12 +16,12 @@ from dsi_cli.analysis import earlier_settings
 from dsi_cli.analysis.classifiers import run_state
 from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import Labelling
-from dsi_cli.analysis.semantics.hierarchy import Tree
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
 from dsi_cli.analysis.semantics.prepared import OWN
-from dsi_cli.analysis.semantics.references import Opened
+from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.tables import curves, phases
-from dsi_cli.analysis.tables.class_alignment import ByClass
+from dsi_cli.analysis.tables.class_alignment import ClassAlignmentTable
 from dsi_cli.checkpoints.discovery import printable
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.store import layout
@@ -39,7 +39,7 @@ from dsi_cli.store.schema import (
 FROM_MATRICES = ("sai", "wsi", "mean_row", "reliability", "idm", "severity", "superclass_accuracy")
 
 
-class TopTables:
+class ResultTables:
     """The tables at the top while an analysis is under way.
 
     Parameters
@@ -50,7 +50,9 @@ class TopTables:
     tree : the taxonomy that the options name, read
     """
 
-    def __init__(self, out: Path, options: Options, references: Sequence[Opened], tree: Tree | None = None) -> None:
+    def __init__(
+        self, out: Path, options: Options, references: Sequence[ReferenceSource], tree: OpenedTaxonomy | None = None
+    ) -> None:
         self.out = out
         self.options = options
         self.references = references
@@ -62,7 +64,7 @@ class TopTables:
         self._made: dict[str, dict[str, str]] = {}
         self._kept: dict[tuple[str, str], list[curves.Row]] = {}
         self._samples: dict[str, dict[str, list[int]]] = {}
-        self._by_class = ByClass(out)
+        self._by_class = ClassAlignmentTable(out)
         self._beside: dict[Table, list[dict[str, Any]]] = {TYPICALITY: [], TYPICALITY_HISTOGRAM: []}
 
     @property
@@ -80,7 +82,7 @@ class TopTables:
             elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None or row["reason"] is not None:
                 self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
 
-    def still_holding(self, record: Record, one: Labelling, answers: str) -> list[curves.Row]:
+    def still_holding(self, record: Record, one: ClassLabels, answers: str) -> list[curves.Row]:
         """Return the earlier rows made from a checkpoint's matrices and counts; none if what they are made from changed.
 
         Parameters
@@ -122,7 +124,7 @@ class TopTables:
         """Return whether the samples of a run's classes in a split are known."""
         return split in self._samples.get(run, {})
 
-    def _waiting(self, labellings: Mapping[str, Labelling]) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
+    def _waiting(self, labellings: Mapping[str, ClassLabels]) -> tuple[list[curves.Row], dict[str, dict[str, str]]]:
         """Return the earlier rows of checkpoints that were not reached yet and that may still hold, and whose they are."""
         rows, made = list(self._rows), {run: dict(keys) for run, keys in self._made.items()}
         for (run, key), kept in self._kept.items():
@@ -133,7 +135,7 @@ class TopTables:
                 made.setdefault(run, {})[key] = self._curves.get("made", {}).get(run, {}).get(key, "")
         return rows, made
 
-    def write(self, states: Sequence[RunState], labellings: Mapping[str, Labelling], *, is_whole: bool = True) -> None:
+    def write(self, states: Sequence[RunState], labellings: Mapping[str, ClassLabels], *, is_whole: bool = True) -> None:
         """Write the tables with what is known so far, and remove reference matrices that no run uses.
 
         Parameters
@@ -144,7 +146,7 @@ class TopTables:
         records = [vars(record) for state in states for record in state.settled]
         folders = self.folders | {state.run.name: printable(str(state.run.folder)) for state in states}
         without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
-        without += [row for state in states for row in run_state.without_matrix(state)]
+        without += [row for state in states for row in run_state.records_without_matrix(state)]
         shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
         options: dict[str, Any] = {"shaping": shaping, "folders": folders, "without_matrix": without}
         if settings := self._settings(states):
@@ -163,7 +165,7 @@ class TopTables:
         if is_whole:
             mine = [row for row in rows if row["run"] in self._mine]
             main = self.references[0].name
-            self._beside[PHASES] = phases.rows(mine, main, lambda run: self._by_class.without_each(run, main))
+            self._beside[PHASES] = phases.phase_rows(mine, main, lambda run: self._by_class.without_each(run, main))
         self._write_beside()
         names = {(row["run"], row["labels_id"]) for row in classes if row.get("labels_id")}
         self._remove_references(

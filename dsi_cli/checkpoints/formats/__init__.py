@@ -1,4 +1,4 @@
-"""The containers that are read: one module each, all giving a `Content`: tensors with shapes, and a way to read one.
+"""The containers that are read: one module each, all giving a `CheckpointContent`: tensors with shapes, and a way to read one.
 
 A file is recognised by its first bytes, a zip archive by the names of its entries, a folder that is one checkpoint by a file that
 marks it; never by a suffix. To add one: a module here, and a line in `FORMATS`. Its function is ``open_content(source)`` for files,
@@ -18,14 +18,14 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
 
 @dataclass(frozen=True)
-class Content:
+class CheckpointContent:
     """What a container holds: inert data whose leaves include `Tensor` records, and the way to read one of them."""
 
     tree: Any
@@ -153,7 +153,7 @@ EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 MAGICS = (_ZIP, _LEGACY, HDF5)
 
 
-def is_checkpoint(source: Source) -> bool:
+def is_checkpoint(source: RandomAccessFile) -> bool:
     """Return whether a file holds weights, judged by its contents alone: its name may be any.
 
     The first bytes are enough for most formats. A zip archive may be a document, so its entries are looked at. A pickle may
@@ -189,7 +189,7 @@ def _has_weight(names: Iterable[str]) -> bool:
     return any(name.rpartition(".")[2].rpartition("/")[2] in ("weight", "kernel") for name in names)
 
 
-def _inflated_head(source: Source) -> bytes:
+def _inflated_head(source: RandomAccessFile) -> bytes:
     """Return the first bytes of what a gzip file holds; none if it is damaged."""
     try:
         return zlib.decompressobj(31).decompress(source.head(_INFLATED_HEAD * 16), _INFLATED_HEAD)
@@ -210,7 +210,7 @@ def of_mark(name: str) -> Format | None:
     return next((one for one in FORMATS if any(fnmatchcase(name, mark) for mark in one.marks)), None)
 
 
-def open_content(path: Place, stack: ExitStack) -> tuple[str, Content, list[Source]]:
+def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
     """Return the format's name, the content, and the sources that were opened (closed by ``stack``).
 
     Raises
@@ -222,14 +222,14 @@ def open_content(path: Place, stack: ExitStack) -> tuple[str, Content, list[Sour
     """
     folder = of_mark(path.name)
     if folder is not None:
-        sources: list[Source] = []
+        sources: list[RandomAccessFile] = []
         return folder.name, _complete(_opened(folder).open_folder(path, stack, sources)), sources
-    source = stack.enter_context(Source(path))
+    source = stack.enter_context(RandomAccessFile(path))
     name, content = open_source(source)
     return name, content, [source]
 
 
-def open_source(source: Source) -> tuple[str, Content]:
+def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
     """Return the format's name and the content of one file, which may stand inside another; errors as `open_content`."""
     head = source.head(16)
     if head.startswith(_ZIP):
@@ -250,7 +250,7 @@ def _gunzip(path: Place) -> str:
     return f"gunzip {name}" if path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
 
 
-def _open_archive(source: Source) -> tuple[str, Content]:
+def _open_archive(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
     from dsi_cli.checkpoints.formats.zip_archive import Archive
 
     archive = Archive(source)
@@ -265,7 +265,7 @@ def _opened(one: Format) -> Any:
     return import_module(f"dsi_cli.checkpoints.formats.{one.module}")
 
 
-def _complete(content: Content) -> Content:
+def _complete(content: CheckpointContent) -> CheckpointContent:
     """Return content that also reads tensors whose bytes stand within a pickle, and quantised ones as the numbers they mean."""
 
     def stored(tensor: Tensor) -> NDArray[Any]:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.epochs import natural
-from dsi_cli.checkpoints.formats import Content, open_source
-from dsi_cli.checkpoints.io.source import Source, beside
+from dsi_cli.checkpoints.epochs import natural_key
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
+from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_of
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
@@ -24,11 +24,11 @@ _MOST_RANKS = 4096
 _FIRST = "zero_pp_rank_0_mp_rank_00_model_states.pt"
 
 
-def open_folder(states: Place, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
     """Return the content of a folder, by its first file of model states; errors as `dsi_cli.checkpoints.formats.open_content`."""
     if states.name.startswith("mp_rank_00") and (states.parent / "mp_rank_01_model_states.pt").exists():
         raise UnreadableError("the model is split over ranks (tensor parallelism), which is not put together")
-    sources.append(stack.enter_context(Source(states)))
+    sources.append(stack.enter_context(RandomAccessFile(states)))
     _, content = open_source(sources[-1])
     shapes = _shapes(content.tree) if states.name == _FIRST else {}
     if not shapes:
@@ -53,7 +53,7 @@ def open_folder(states: Place, stack: ExitStack, sources: list[Source]) -> Conte
         parts = [_share(one, groups, begins[key[5:]], share, total) for one, groups in ranks]
         return view_of(tensor, np.concatenate(parts)[:size])
 
-    return Content({**content.tree, "module": module}, read, content.notes)
+    return CheckpointContent({**content.tree, "module": module}, read, content.notes)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
@@ -71,9 +71,11 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _ranks(states: Place, stack: ExitStack, sources: list[Source]) -> list[tuple[Content, list[Tensor]]]:
+def _ranks(
+    states: Place, stack: ExitStack, sources: list[RandomAccessFile]
+) -> list[tuple[CheckpointContent, list[Tensor]]]:
     """Return the optimiser states of each rank and the flat groups in them, all of one length."""
-    names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural)
+    names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural_key)
     wanted = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
     if names != wanted or not 0 < len(names) <= _MOST_RANKS:
         gone = next((name for name, other in zip(wanted, names, strict=True) if name != other), f"{len(names)} files")
@@ -82,7 +84,7 @@ def _ranks(states: Place, stack: ExitStack, sources: list[Source]) -> list[tuple
         )
     found = []
     for name in names:
-        sources.append(stack.enter_context(Source(beside(states, name, "file"))))
+        sources.append(stack.enter_context(RandomAccessFile(find_sibling(states, name, "file"))))
         _, content = open_source(sources[-1])
         state = content.tree.get("optimizer_state_dict") if isinstance(content.tree, dict) else None
         state = state if isinstance(state, dict) else {}
@@ -106,7 +108,7 @@ def _begins(shapes: dict[str, tuple[int, ...]], ranks: int) -> tuple[dict[str, i
     return begins, at
 
 
-def _share(content: Content, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
+def _share(content: CheckpointContent, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
     """Return elements of a rank's flat groups, one behind another."""
     if any(len(group.shape) != 1 or group.strides != (1,) or group.dtype != "float32" for group in groups):
         raise UnreadableError("the flat groups of weights are not flat float32")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.isolated.client import ByteRanges, open_isolated
@@ -30,7 +30,7 @@ class _Held:
         return self._data[offset : offset + size]
 
 
-def open_content(archive: Archive) -> Content:
+def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of a ``.keras`` archive; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     weights = _weights(archive)
     version = _version(_text(archive, _METADATA))
@@ -46,7 +46,7 @@ def _text(archive: Archive, name: str) -> str:
 
 def _version(text: str) -> str | None:
     try:
-        metadata: Any = bounded_json.parse(text.encode())
+        metadata: Any = bounded_json.parse_json(text.encode())
     except (ValueError, RecursionError):
         return None
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None

@@ -5,11 +5,11 @@ The tree is flat, parameters by name; ``__metadata__`` says that Keras wrote it,
 
 from __future__ import annotations
 
-from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of an HDF5 file; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     return open_isolated("hdf5", source.size, source)

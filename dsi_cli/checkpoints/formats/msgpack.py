@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.isolated.jax_trees import grouped
+from dsi_cli.checkpoints.isolated.jax_trees import group_trees
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a file; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     content = open_isolated("flax_msgpack", source.size, source)
-    return replace(content, tree=grouped(content.tree))
+    return replace(content, tree=group_trees(content.tree))

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import UnreadableError
@@ -24,7 +24,7 @@ _NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "u
 _DTYPES = {NUMPY_DTYPES[name]: name for name in _NAMES} | {"b1": "bool"}
 
 
-def open_content(archive: Archive) -> Content:
+def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of an ``.npz``; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     if len(archive.sizes) > _MOST_ARRAYS:
         raise UnreadableError(f"{len(archive.sizes)} arrays; more than {_MOST_ARRAYS} are not read")
@@ -38,7 +38,7 @@ def open_content(archive: Archive) -> Content:
         start, size = span(tensor)
         return decode(tensor, archive.part(tensor.storage.key, begins[tensor.storage.key] + start, size))
 
-    return Content(tree, read, archive.notes)
+    return CheckpointContent(tree, read, archive.notes)
 
 
 def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, int]:

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.io.source import Source, beside
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.isolated.client import open_isolated
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Tensor, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
@@ -25,7 +25,7 @@ class _Range(NamedTuple):
     begin: int
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a model: its weights in the order in which nodes use them, and ``__metadata__``.
 
     Errors as for `dsi_cli.checkpoints.formats.open_content`.
@@ -44,10 +44,10 @@ def open_content(source: Source) -> Content:
         if where is None:
             return content.read(tensor)
         start, size = span(tensor)
-        with Source(where.file) as external:
+        with RandomAccessFile(where.file) as external:
             return decode(tensor, external.memory_at(where.begin + start, size))
 
-    return Content(content.tree, read, outputs=content.outputs)
+    return CheckpointContent(content.tree, read, outputs=content.outputs)
 
 
 def _external(name: str, tensor: Tensor, entry: dict[str, str], model: Place, sizes: dict[str, int]) -> _Range:
@@ -62,9 +62,9 @@ def _external(name: str, tensor: Tensor, entry: dict[str, str], model: Place, si
     begin, size = map(int, numbers)
     if size != wanted:
         raise UnreadableError(f"{name[:80]!r} has {size} bytes, which do not fit the {wanted} of its shape")
-    file = beside(model, location, "external data")
+    file = find_sibling(model, location, "external data")
     if location not in sizes:
-        with Source(file) as opened:
+        with RandomAccessFile(file) as opened:
             sizes[location] = opened.size
     if begin + size > sizes[location]:
         raise PendingError(f"external data {location[:80]!r} ends at byte {sizes[location]}, too early")

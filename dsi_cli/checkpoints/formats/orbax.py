@@ -16,10 +16,10 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.checkpoints.formats import FORMATS, Content
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.formats import FORMATS, CheckpointContent
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.isolated.client import open_isolated
-from dsi_cli.checkpoints.isolated.jax_trees import grouped
+from dsi_cli.checkpoints.isolated.jax_trees import group_trees
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -41,7 +41,7 @@ _PART = "ocdbt.process_"
 _NOT_WRITTEN = "the checkpoint is still being written"
 
 
-def open_folder(main: Place, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
     """Return the content of the checkpoint in whose folder ``main`` (one of the format's marks) lies; no file of it stays open.
 
     The tree holds a mapping of arrays by their names for every key at its top (``params``), or one for all if layers lie there. A
@@ -62,7 +62,7 @@ def open_folder(main: Place, stack: ExitStack, sources: list[Source]) -> Content
     except OSError as error:
         raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
     for file in files:
-        with Source(file) as source:
+        with RandomAccessFile(file) as source:
             sources.append(source)
     local = Path(os.path.realpath(root)) if isinstance(root, Path) else _copied(root, files, stack)
     folders = {name: local / name if name else local for name in names}
@@ -78,7 +78,7 @@ def open_folder(main: Place, stack: ExitStack, sources: list[Source]) -> Content
         trees[tree][rest] = leaf
     if not any(isinstance(leaf, Tensor) for leaf in content.tree.values()):
         raise PendingError("an Orbax checkpoint without arrays (yet)")
-    found = {name: grouped(leaves) for name, leaves in trees.items()}
+    found = {name: group_trees(leaves) for name, leaves in trees.items()}
     return replace(content, tree=next(iter(found.values())) if len(found) == 1 else found)
 
 
@@ -88,7 +88,7 @@ def _require_written(place: Place, root: Place) -> None:
         raise PendingError(_NOT_WRITTEN)
     if (root / METADATA).is_file() and not (root / COMMITTED).is_file():
         try:
-            with Source(root / METADATA) as source:
+            with RandomAccessFile(root / METADATA) as source:
                 said = json.loads(source.head(_LARGEST_METADATA))
         except (ValueError, RecursionError):
             raise PendingError(_NOT_WRITTEN) from None

@@ -9,8 +9,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.formats import CheckpointContent
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
@@ -18,7 +18,7 @@ from dsi_cli.errors import PendingError, UnreadableError
 LARGEST = 2 << 30
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a plain pickle; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     if source.size > LARGEST:
         raise UnreadableError(f"a plain pickle of {source.size} bytes; more than {LARGEST} are not read")
@@ -26,7 +26,7 @@ def open_content(source: Source) -> Content:
         tree, _ = read_pickle(source.read_at(0, source.size))
     except ExhaustedError as error:
         raise PendingError(f"{error}: cut off, or still being written") from None
-    return Content(tree, _read)
+    return CheckpointContent(tree, _read)
 
 
 def _read(_tensor: Tensor) -> NDArray[Any]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -40,7 +40,7 @@ METADATA = "__metadata__"
 _MOST_NUMBERS = 34
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of one file: tensors by name, and the header's own ``__metadata__`` (text to text)."""
     header, begin = _header(source)
     tree: dict[str, Any] = {}
@@ -62,10 +62,10 @@ def open_content(source: Source) -> Content:
         start, size = span(tensor)
         return decode(tensor, source.memory_at(begin + int(tensor.storage.key) + start, size))
 
-    return Content(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
+    return CheckpointContent(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
 
 
-def _header(source: Source) -> tuple[dict[str, Any], int]:
+def _header(source: RandomAccessFile) -> tuple[dict[str, Any], int]:
     if source.size < 8:
         raise PendingError("breaks off in its first bytes")
     length = int.from_bytes(source.read_at(0, 8), "little")
@@ -80,7 +80,7 @@ def _header(source: Source) -> tuple[dict[str, Any], int]:
 def read_json(data: bytes) -> Any:
     """Return what a JSON text says; `UnreadableError` where it is none."""
     try:
-        return bounded_json.parse(data)
+        return bounded_json.parse_json(data)
     except (ValueError, RecursionError):
         raise UnreadableError("its JSON cannot be read") from None
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content, open_source
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
-from dsi_cli.checkpoints.io.source import Source, beside
+from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
 from dsi_cli.remote.locations import Place
 
 
-def open_folder(index: Place, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
     """Return the content of all shards that an index names; they lie beside it.
 
     Raises
@@ -25,15 +25,15 @@ def open_folder(index: Place, stack: ExitStack, sources: list[Source]) -> Conten
     PendingError
         A shard is not there, or breaks off.
     """
-    with Source(index) as source:
+    with RandomAccessFile(index) as source:
         listed = read_json(source.head(LARGEST_HEADER))
     names = listed.get("weight_map") if isinstance(listed, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
         raise UnreadableError("the index of shards has no weight_map")
-    shards: dict[str, Content] = {}
+    shards: dict[str, CheckpointContent] = {}
     tree: dict[str, Any] = {}
     for shard in sorted(set(names.values())):
-        sources.append(stack.enter_context(Source(beside(index, shard, "shard"))))
+        sources.append(stack.enter_context(RandomAccessFile(find_sibling(index, shard, "shard"))))
         _, shards[shard] = open_source(sources[-1])
         held = shards[shard].tree
         for name, tensor in held.items() if isinstance(held, dict) else ():
@@ -44,4 +44,4 @@ def open_folder(index: Place, stack: ExitStack, sources: list[Source]) -> Conten
         shard, _, key = tensor.storage.key.rpartition(":")
         return shards[shard].read(tensor._replace(storage=tensor.storage._replace(key=key)))
 
-    return Content(tree, read)
+    return CheckpointContent(tree, read)

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content, open_source
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
-from dsi_cli.checkpoints.io.source import Source, beside
+from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
-from dsi_cli.checkpoints.pickle.objects import Global, Stub
+from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
@@ -36,20 +36,20 @@ class _Chunk(NamedTuple):
     length: int
 
 
-def open_folder(metadata: Place, stack: ExitStack, sources: list[Source]) -> Content:
+def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
     """Return the content of a folder; errors as for `dsi_cli.checkpoints.formats.open_content`.
 
     Files are opened when a tensor in them is read; ``sources`` gets those that are open.
     """
     described = _described(metadata)
     chunks = _chunks(described.get("storage_data"))
-    opened: dict[str, Source] = {}
+    opened: dict[str, RandomAccessFile] = {}
 
-    def part(chunk: _Chunk) -> Content:
+    def part(chunk: _Chunk) -> CheckpointContent:
         if chunk.file not in opened:
             if len(opened) >= _MOST_FILES:
                 raise UnreadableError(f"more than {_MOST_FILES} files")
-            opened[chunk.file] = stack.enter_context(Source(beside(metadata, chunk.file, "file")))
+            opened[chunk.file] = stack.enter_context(RandomAccessFile(find_sibling(metadata, chunk.file, "file")))
             sources.append(opened[chunk.file])
         return open_source(opened[chunk.file].window(chunk.offset, chunk.length))[1]
 
@@ -58,25 +58,25 @@ def open_folder(metadata: Place, stack: ExitStack, sources: list[Source]) -> Con
         return view_of(tensor, _joined(tensors[name], chunks.get(name, []), part))
 
     tensors = dict(_tensors(described))
-    return Content(tensors, read)
+    return CheckpointContent(tensors, read)
 
 
 def _described(metadata: Place) -> dict[str, Any]:
-    with Source(metadata) as source:
+    with RandomAccessFile(metadata) as source:
         if source.size > LARGEST_PICKLE:
             raise UnreadableError(f"metadata of {source.size} bytes; more than {LARGEST_PICKLE} are not read")
         try:
             tree, _ = read_pickle(source.read_at(0, source.size))
         except ExhaustedError:
             raise PendingError("its metadata break off: cut off, or still being written") from None
-    state = tree.state if isinstance(tree, Stub) else None
+    state = tree.state if isinstance(tree, PickledObject) else None
     if not isinstance(state, dict) or not isinstance(state.get("state_dict_metadata"), dict):
         raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint")
     return state
 
 
 def _state(node: Any) -> dict[str, Any]:
-    state = node.state if isinstance(node, Stub) else None
+    state = node.state if isinstance(node, PickledObject) else None
     return state if isinstance(state, dict) else {}
 
 
@@ -101,9 +101,9 @@ def _tensors(described: dict[str, Any]) -> list[tuple[str, Tensor]]:
     for name in [*paths, *(name for name in shapes if name not in paths)]:
         of = _state(shapes.get(name))
         kind = _state(of.get("properties")).get("dtype")
-        if kind is None and isinstance(of.get("properties"), Stub):
+        if kind is None and isinstance(of.get("properties"), PickledObject):
             kind = _first_dtype(of["properties"].state)
-        if not isinstance(name, str) or not isinstance(kind, Global) or not _are_sizes(of.get("size")):
+        if not isinstance(name, str) or not isinstance(kind, PickledGlobal) or not _are_sizes(of.get("size")):
             continue
         path = paths.get(name)
         if not any("optim" in str(part).lower() for part in (path if isinstance(path, tuple) else (name,))):
@@ -112,16 +112,16 @@ def _tensors(described: dict[str, Any]) -> list[tuple[str, Tensor]]:
     return found
 
 
-def _first_dtype(state: Any) -> Global | None:
+def _first_dtype(state: Any) -> PickledGlobal | None:
     """Return the dtype of properties that are pickled as a tuple, where it comes first."""
-    return state[0] if isinstance(state, tuple) and state and isinstance(state[0], Global) else None
+    return state[0] if isinstance(state, tuple) and state and isinstance(state[0], PickledGlobal) else None
 
 
 def _are_sizes(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) <= 32 and all(type(one) is int and 0 <= one < 1 << 48 for one in value)
 
 
-def _joined(tensor: Tensor, chunks: list[_Chunk], part: Callable[[_Chunk], Content]) -> NDArray[Any]:
+def _joined(tensor: Tensor, chunks: list[_Chunk], part: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
     """Return a tensor put together of its parts, which must fill it without overlap, each from bytes of its own."""
     _require_apart(chunks)
     if tensor.storage.size * itemsize(tensor.dtype) > sum(chunk.length for chunk in chunks):

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content, open_source
+from dsi_cli.checkpoints.formats import CheckpointContent, open_source
 from dsi_cli.checkpoints.formats.safetensors import read_json
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, span
@@ -25,7 +25,7 @@ _DTYPES = (
 """By the numbers of torch.export's schema."""
 
 
-def open_content(archive: Archive) -> Content:
+def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of a ``.pt2``; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     older = next((name for name in archive.sizes if name.rpartition("/")[2] == _STATE_DICT), None)
     if older is not None:
@@ -44,7 +44,7 @@ def open_content(archive: Archive) -> Content:
         start, size = span(tensor)
         return decode(tensor, archive.part(tensor.storage.key, start, size))
 
-    return Content(tree, read, archive.notes)
+    return CheckpointContent(tree, read, archive.notes)
 
 
 def _tensor(entry: Any, folder: str, archive: Archive) -> Tensor | None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
 from dsi_cli.checkpoints.tensors import Storage, Tensor, decode, itemsize, span
@@ -24,7 +24,7 @@ _WORD = 8
 """Bytes of a storage's size."""
 
 
-def open_content(source: Source) -> Content:
+def open_content(source: RandomAccessFile) -> CheckpointContent:
     """Return the content of a legacy file; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     storages: dict[str, Storage] = {}
 
@@ -44,10 +44,10 @@ def open_content(source: Source) -> Content:
         _require_size(source, places[tensor.storage.key], tensor.storage, start + size, big_endian=big_endian)
         return decode(tensor, source.memory_at(places[tensor.storage.key] + start, size), big_endian=big_endian)
 
-    return Content(tree, read)
+    return CheckpointContent(tree, read)
 
 
-def _pickles(source: Source, persistent: Any) -> tuple[list[Any], int]:
+def _pickles(source: RandomAccessFile, persistent: Any) -> tuple[list[Any], int]:
     """Return the five pickles and where the storages begin; reads on only while a pickle is not whole."""
     size = min(_FIRST_READ, max(_LEAST_READ, source.size // 512))
     while True:
@@ -67,7 +67,7 @@ def _pickles(source: Source, persistent: Any) -> tuple[list[Any], int]:
             return found, at
 
 
-def _places(source: Source, keys: Any, storages: dict[str, Storage], at: int) -> dict[str, int]:
+def _places(source: RandomAccessFile, keys: Any, storages: dict[str, Storage], at: int) -> dict[str, int]:
     """Return where each storage's elements begin."""
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise UnreadableError("the list of storages is damaged")
@@ -85,7 +85,7 @@ def _places(source: Source, keys: Any, storages: dict[str, Storage], at: int) ->
     return places
 
 
-def _require_size(source: Source, place: int, storage: Storage, needed: int, *, big_endian: bool) -> None:
+def _require_size(source: RandomAccessFile, place: int, storage: Storage, needed: int, *, big_endian: bool) -> None:
     """Raise where a storage does not say the size that its tensors do; brings it and what is needed of it together."""
     source.ahead(place - _WORD, _WORD + needed)
     size = int.from_bytes(source.read_at(place - _WORD, _WORD), "big" if big_endian else "little")

@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import storage_of
@@ -22,7 +22,7 @@ from dsi_cli.errors import UnreadableError
 LARGEST_PICKLE = 64 << 20
 
 
-def open_content(archive: Archive) -> Content:
+def open_content(archive: Archive) -> CheckpointContent:
     """Return the content of a torch zip archive; errors as for `dsi_cli.checkpoints.formats.open_content`."""
     pickles = _pickles(archive.sizes)
     if len(pickles) != 1:
@@ -43,7 +43,7 @@ def open_content(archive: Archive) -> Content:
             )
         return decode(tensor, archive.part(entry, start, size), big_endian=big_endian)
 
-    return Content(tree, read, archive.notes)
+    return CheckpointContent(tree, read, archive.notes)
 
 
 def _pickles(names: Iterable[str]) -> list[str]:

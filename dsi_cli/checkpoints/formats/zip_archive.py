@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import PendingError, UnreadableError
 
 _INFLATED_AT_LEAST, _MOST_TIMES = 32 << 20, 2
@@ -38,7 +38,7 @@ class Archive:
         The directory is damaged, or has a name twice.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: RandomAccessFile) -> None:
         self.source = source
         self._entries = _directory(source)
         self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
@@ -65,7 +65,7 @@ class Archive:
             self.notes.append(f"the checksum of {name!r} is wrong: the file may be damaged")
         return data
 
-    def window(self, name: str) -> Source:
+    def window(self, name: str) -> RandomAccessFile:
         """Return an entry as a source of its own; `UnreadableError` where it is not stored as it is."""
         entry = self._entries[name]
         if entry.compress_type != zipfile.ZIP_STORED:
@@ -87,7 +87,7 @@ class Archive:
         return entry.header_offset + _LOCAL_HEADER.size + int(name) + int(extra)
 
 
-def _directory(source: Source) -> dict[str, zipfile.ZipInfo]:
+def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
     try:
         found = zipfile.ZipFile(source).infolist()
     except zipfile.BadZipFile:
@@ -102,7 +102,7 @@ def _directory(source: Source) -> dict[str, zipfile.ZipInfo]:
     return entries
 
 
-def _inflated(source: Source, at: int, packed: int, wanted: int) -> memoryview:
+def _inflated(source: RandomAccessFile, at: int, packed: int, wanted: int) -> memoryview:
     most = max(_INFLATED_AT_LEAST, _MOST_TIMES * min(packed, source.size))
     if wanted > most:
         raise UnreadableError(f"a deflated entry would take {wanted} bytes; more than {most} are not read")

@@ -9,7 +9,7 @@ MOST_VALUES = 1_000_000
 """Commas and opening brackets: a header of a hundred thousand tensors."""
 
 
-def parse(data: bytes) -> Any:
+def parse_json(data: bytes) -> Any:
     """Return what a JSON text says.
 
     Raises
@@ -21,7 +21,7 @@ def parse(data: bytes) -> Any:
 
     Examples
     --------
-    >>> parse(b'{"epoch": 3}')
+    >>> parse_json(b'{"epoch": 3}')
     {'epoch': 3}
     """
     if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:

@@ -21,7 +21,7 @@ _LARGEST_DIRECTORY = 32 << 20
 
 
 class _LocalRanges:
-    """The bytes of a regular file of this machine; errors as `Source`."""
+    """The bytes of a regular file of this machine; errors as `RandomAccessFile`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -67,7 +67,7 @@ def _remote_ranges(path: RemotePath) -> RemoteRanges:
     return RemoteRanges(path)
 
 
-class Source:
+class RandomAccessFile:
     """One regular file, open for reading ranges; also a file object for the readers of the standard library.
 
     `window` gives a part of it in the same form: a file that stands inside another.
@@ -92,10 +92,10 @@ class Source:
         self.size = self._bytes.size
         self.asked = 0
         self._at = 0
-        self._whole: Source | None = None
+        self._whole: RandomAccessFile | None = None
         self._begin = 0
 
-    def window(self, offset: int, size: int) -> Source:
+    def window(self, offset: int, size: int) -> RandomAccessFile:
         """Return ``size`` bytes from ``offset`` on as a source of their own; it is closed with this one.
 
         Raises
@@ -104,12 +104,12 @@ class Source:
             The file ends before them.
         """
         self._require(offset, size)
-        part = object.__new__(Source)
+        part = object.__new__(RandomAccessFile)
         part.path, part.size, part.asked, part._at = self.path, size, 0, 0
         part._bytes, part._begin, part._whole = self._bytes, self._begin + offset, self
         return part
 
-    def __enter__(self) -> Source:
+    def __enter__(self) -> RandomAccessFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -141,7 +141,7 @@ class Source:
 
     def _ask(self, offset: int, size: int) -> None:
         self._require(offset, size)
-        one: Source | None = self
+        one: RandomAccessFile | None = self
         while one is not None:
             one.asked += size
             one = one._whole
@@ -179,7 +179,7 @@ class Source:
         return self.read_at(self._at - size, size)
 
 
-def beside(path: Place, name: str, what: str) -> Place:
+def find_sibling(path: Place, name: str, what: str) -> Place:
     """Return the file of a name that a container gives for a part of itself, which lies in the same folder.
 
     Raises

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.formats import Content
+from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -50,7 +50,7 @@ _MODULES = {
 
 
 class ByteRanges(Protocol):
-    """Something that gives ranges of bytes, like a `dsi_cli.checkpoints.io.source.Source`."""
+    """Something that gives ranges of bytes, like a `dsi_cli.checkpoints.io.source.RandomAccessFile`."""
 
     size: int
 
@@ -93,7 +93,7 @@ _numbers = count()
 
 def open_isolated(
     reader: str, size: int, source: ByteRanges | None = None, limits: Limits = DEFAULT_LIMITS, **options: Any
-) -> Content:
+) -> CheckpointContent:
     """Return the content of a file that a reader in the child process opens; its tree is flat.
 
     Parameters
@@ -141,7 +141,7 @@ def open_isolated(
         stored = contiguous(tensor.storage.dtype, (tensor.storage.size,), tensor.storage)
         return view_of(tensor, decode(stored, data))
 
-    return Content(tree, read, outputs=answer["outputs"])
+    return CheckpointContent(tree, read, outputs=answer["outputs"])
 
 
 def ask(request: Request, key: str | None, limits: Limits = DEFAULT_LIMITS) -> tuple[dict[str, Any], memoryview]:

@@ -9,11 +9,11 @@ from typing import IO, Any
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.util import tensor_util
 
-from dsi_cli.checkpoints.isolated.listing import Listing
+from dsi_cli.checkpoints.isolated.listing import FileContents
 from dsi_cli.errors import UnreadableError
 
 
-def open_file(_file: IO[bytes], path: str, tags: list[str]) -> Listing:
+def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
     """Return the scalars of a file as rows of step, tag in small letters, and value.
 
     A file that is still being written ends with its last whole record.
@@ -37,7 +37,7 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> Listing:
         for number in _numbers(value)
         if isfinite(number)
     ]
-    return Listing(_no_tensor, values={"scalars": rows})
+    return FileContents(_no_tensor, values={"scalars": rows})
 
 
 def _numbers(value: Any) -> Iterator[float]:

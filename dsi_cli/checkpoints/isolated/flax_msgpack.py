@@ -14,8 +14,8 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.isolated.jax_trees import flattened
-from dsi_cli.checkpoints.isolated.listing import Listing
+from dsi_cli.checkpoints.isolated.jax_trees import flatten_tree
+from dsi_cli.checkpoints.isolated.listing import FileContents
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, contiguous, decode, itemsize
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -32,7 +32,7 @@ class _Array(NamedTuple):
     data: bytes
 
 
-def open_file(file: IO[bytes]) -> Listing:
+def open_file(file: IO[bytes]) -> FileContents:
     """Return the arrays and values of a file by names joined with dots."""
     tree = _unpacked(file.read())
     if not isinstance(tree, dict):
@@ -42,8 +42,8 @@ def open_file(file: IO[bytes]) -> Listing:
     def read(name: str) -> NDArray[Any]:
         return np.frombuffer(arrays[name].data, np.uint8)
 
-    listing = Listing(read)
-    for name, leaf in flattened(_joined(tree)).items():
+    listing = FileContents(read)
+    for name, leaf in flatten_tree(_joined(tree)).items():
         value = _number(leaf) if isinstance(leaf, _Array) else _plain(leaf)
         if isinstance(value, _Array):
             arrays[name] = value

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.io import bounded_json
-from dsi_cli.checkpoints.isolated.keras_names import OPTIMIZERS, Array, Group, is_keras, parameters
-from dsi_cli.checkpoints.isolated.listing import Listing, dtype_name
+from dsi_cli.checkpoints.isolated.keras_names import OPTIMIZERS, H5Dataset, H5Group, is_keras, parameters
+from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
 _DEEPEST = 32
@@ -23,7 +23,7 @@ _UNFINISHED = ("truncated file", "already open for write", "addr overflow")
 """What the HDF5 library says of files that end too early, or that another process is writing."""
 
 
-def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> Listing:
+def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> FileContents:
     """Return the parameters of an HDF5 file, the optimiser's left out.
 
     Parameters
@@ -34,12 +34,12 @@ def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> 
     """
     try:
         opened = h5py.File(file, "r")
-        root = Group(0, texts=_texts(opened))
+        root = H5Group(0, texts=_texts(opened))
         _walk(opened, root, "", 0, [_MOST_OBJECTS])
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _problem(error) from None
 
-    listing = Listing(partial(_read, opened))
+    listing = FileContents(partial(_read, opened))
     said = _parsed(config or next(iter(root.texts.get("model_config", [])), ""))
     for name, array, is_output in parameters(root, said):
         listing.tensors.append((name, array.dtype, list(array.shape), array.path))
@@ -73,12 +73,12 @@ def _problem(error: BaseException) -> PendingError | UnreadableError:
 def _parsed(text: str) -> Any:
     """Return a configuration's JSON; None if it is none, or too large."""
     try:
-        return bounded_json.parse(text.encode()) if len(text) <= _LARGEST_CONFIG else None
+        return bounded_json.parse_json(text.encode()) if len(text) <= _LARGEST_CONFIG else None
     except (ValueError, RecursionError):
         return None
 
 
-def _walk(group: Any, into: Group, path: str, depth: int, left: list[int]) -> None:
+def _walk(group: Any, into: H5Group, path: str, depth: int, left: list[int]) -> None:
     """Enter what a group holds; ``left`` is the number of objects that may still come."""
     for name in group:
         if depth == 0 and name in OPTIMIZERS:
@@ -93,10 +93,12 @@ def _walk(group: Any, into: Group, path: str, depth: int, left: list[int]) -> No
         node = group[name]
         below = f"{path}/{name}"
         if isinstance(node, h5py.Group):
-            inner = into.members[name] = Group(_address(node), texts=_texts(node))
+            inner = into.members[name] = H5Group(_address(node), texts=_texts(node))
             _walk(node, inner, below, depth + 1, left)
         elif isinstance(node, h5py.Dataset):
-            into.members[name] = Array(_address(node), below, _kind(node), node.shape if node.shape is not None else (0,))
+            into.members[name] = H5Dataset(
+                _address(node), below, _kind(node), node.shape if node.shape is not None else (0,)
+            )
 
 
 def _address(node: Any) -> int:

@@ -14,7 +14,7 @@ _MOST_LETTERS = 8 << 20
 """Of all names in one tree, those of mappings included; a state of a ViT-L/16 with Adam's has 400,000."""
 
 
-def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
+def flatten_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Return the leaves of nested mappings (a tree: nothing is shared) by their names joined with dots, in order.
 
     Raises
@@ -41,7 +41,7 @@ def flattened(tree: Mapping[str, Any]) -> dict[str, Any]:
     return leaves
 
 
-def grouped(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def group_trees(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """Return leaves by their names under each key at the top, or all under their whole names where layers lie there."""
     tops = {
         name.partition(".")[0]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from dsi_cli.checkpoints.epochs import natural
+from dsi_cli.checkpoints.epochs import natural_key
 from dsi_cli.errors import UnreadableError
 
 OPTIMIZERS = frozenset({"optimizer", "optimizer_weights"})
@@ -59,7 +59,7 @@ _MOST_LAYERS = 20_000
 
 
 @dataclass(frozen=True)
-class Array:
+class H5Dataset:
     """An array of an HDF5 file.
 
     Attributes
@@ -75,11 +75,11 @@ class Array:
 
 
 @dataclass
-class Group:
+class H5Group:
     """A group of an HDF5 file: what it holds by name, and its attributes that are texts."""
 
     address: int
-    members: dict[str, Group | Array] = field(default_factory=dict)
+    members: dict[str, H5Group | H5Dataset] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -103,11 +103,11 @@ class _Named(NamedTuple):
 
     name: str
     path: str
-    array: Array
+    array: H5Dataset
     is_output: bool
 
 
-def parameters(root: Group, config: Any = None) -> Iterator[tuple[str, Array, bool]]:
+def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Dataset, bool]]:
     """Yield name, array and whether its layer computes an output of the model, of each parameter that is not the optimiser's.
 
     Parameters
@@ -121,7 +121,7 @@ def parameters(root: Group, config: Any = None) -> Iterator[tuple[str, Array, bo
         The names are too long.
     """
     top = root.members.get(_WEIGHTS)
-    top = top if isinstance(top, Group) else root
+    top = top if isinstance(top, H5Group) else root
     plan = _plan(config)
     named = _of_keras_2(top, plan) if _listed(top, "layer_names") else _Namer().of_model(top, plan, is_output=True)
     taken: set[str] = set()
@@ -136,9 +136,9 @@ def parameters(root: Group, config: Any = None) -> Iterator[tuple[str, Array, bo
             yield name, one.array, one.is_output and len(one.array.shape) > 1
 
 
-def is_keras(root: Group) -> bool:
+def is_keras(root: H5Group) -> bool:
     """Return whether a file is in the form of Keras 2 or 3, and not just some HDF5."""
-    groups = [root, *(one for one in root.members.values() if isinstance(one, Group))]
+    groups = [root, *(one for one in root.members.values() if isinstance(one, H5Group))]
     if any(_listed(group, "layer_names") for group in groups):
         return True
     return any(_OWN in group.members for group in groups) or bool(_LAYERS & set(root.members))
@@ -151,7 +151,7 @@ def _require_short(*names: str) -> None:
         raise UnreadableError(f"a parameter has a name of {longest} letters; dsi reads up to {_LONGEST_NAME}")
 
 
-def _listed(group: Group, name: str) -> list[str]:
+def _listed(group: H5Group, name: str) -> list[str]:
     """Return a list of texts that Keras keeps in an attribute, or in several if it is too long for one."""
     found = list(group.texts.get(name, []))
     part = 0
@@ -161,14 +161,14 @@ def _listed(group: Group, name: str) -> list[str]:
     return found
 
 
-def _of_keras_2(top: Group, plan: dict[str, _Planned]) -> Iterator[_Named]:
+def _of_keras_2(top: H5Group, plan: dict[str, _Planned]) -> Iterator[_Named]:
     # Variables of the model itself stand behind its layers in the file; first here, for the last layer is the classifier.
     by_name = {one.name: one for one in plan.values()}
     for layer in dict.fromkeys(["top_level_model_weights", *_listed(top, "layer_names")]):
         group = _at(top, layer)
-        for weight in dict.fromkeys(_listed(group, "weight_names")) if isinstance(group, Group) else ():
+        for weight in dict.fromkeys(_listed(group, "weight_names")) if isinstance(group, H5Group) else ():
             array = _at(group, weight)
-            if isinstance(array, Array):
+            if isinstance(array, H5Dataset):
                 is_output = layer in by_name and _computes_output(by_name[layer], set(weight.split("/")))
                 yield _Named(_short(layer, weight), _dotted(f"{layer}/{weight}"), array, is_output)
 
@@ -179,10 +179,10 @@ def _computes_output(layer: _Planned, parts: set[str]) -> bool:
     return layer.is_output and (not inner or any(one.name in parts and _computes_output(one, parts) for one in inner))
 
 
-def _at(group: Group | Array | None, path: str) -> Group | Array | None:
+def _at(group: H5Group | H5Dataset | None, path: str) -> H5Group | H5Dataset | None:
     node = group
     for part in path.split("/"):
-        node = node.members.get(part) if isinstance(node, Group) else None
+        node = node.members.get(part) if isinstance(node, H5Group) else None
     return node
 
 
@@ -204,7 +204,7 @@ class _Namer:
 
     def of_model(
         self,
-        group: Group,
+        group: H5Group,
         plan: dict[str, _Planned],
         name: str = "",
         path: str = "",
@@ -216,7 +216,7 @@ class _Namer:
         _require_short(name, path)
         for key, node in self._ordered(group, {}):
             here = f"{path}{_dotted(key)}"
-            if isinstance(node, Array):
+            if isinstance(node, H5Dataset):
                 yield _Named(f"{name}{_dotted(key)}", here, node, False)
             elif key == _OWN and name:
                 # The layers of a nested model compute its output, not its own variables.
@@ -227,11 +227,11 @@ class _Namer:
                 yield from self.of_model(node, {}, f"{name}{key}.", f"{here}.", _base(key))
 
     def _layers(
-        self, group: Group, plan: dict[str, _Planned], name: str, path: str, *, is_output: bool
+        self, group: H5Group, plan: dict[str, _Planned], name: str, path: str, *, is_output: bool
     ) -> Iterator[_Named]:
         for key, node in self._ordered(group, plan):
             here = f"{path}{_dotted(key)}"
-            if isinstance(node, Array):
+            if isinstance(node, H5Dataset):
                 yield _Named(f"{name}{_dotted(key)}", here, node, False)
                 continue
             planned = plan.get(key, _Planned("", {}, False))
@@ -240,14 +240,14 @@ class _Namer:
             is_last = is_output and planned.is_output
             yield from self.of_model(node, planned.layers, f"{name}{shown}.", f"{here}.", _base(key), is_output=is_last)
 
-    def _own_name(self, layer: Group) -> str:
+    def _own_name(self, layer: H5Group) -> str:
         own = layer.members.get(_OWN)
-        return next(iter(own.texts.get("name", [])), "") if isinstance(own, Group) else ""
+        return next(iter(own.texts.get("name", [])), "") if isinstance(own, H5Group) else ""
 
-    def _variables(self, group: Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Named]:
+    def _variables(self, group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Named]:
         """Yield a layer's own variables, of which Keras 3 keeps the order alone."""
-        tensors = [(key, one) for key, one in group.members.items() if isinstance(one, Array)]
-        tensors.sort(key=lambda item: natural(item[0]))
+        tensors = [(key, one) for key, one in group.members.items() if isinstance(one, H5Dataset)]
+        tensors.sort(key=lambda item: natural_key(item[0]))
         named = _VARIABLES.get(kind) or _VARIABLES.get(_base(next(iter(group.texts.get("name", [])), "")))
         if named is None:
             named = ("kernel", "bias") if tensors and len(tensors[0][1].shape) > 1 else ()
@@ -257,18 +257,18 @@ class _Namer:
             given = named[place] if place < len(named) and key == str(place) else _dotted(key)
             yield _Named(f"{name}{given}", f"{path}.{_dotted(key)}", tensor, is_output)
 
-    def _ordered(self, group: Group, plan: dict[str, _Planned]) -> list[tuple[str, Group | Array]]:
+    def _ordered(self, group: H5Group, plan: dict[str, _Planned]) -> list[tuple[str, H5Group | H5Dataset]]:
         """Return what a group holds in the model's order, as far as it is known; its own variables first."""
-        members = sorted(group.members.items(), key=lambda item: natural(item[0]))
+        members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
         written = {key: self._last_address(node) for key, node in members}
         if _agrees(written):
             members.sort(key=lambda item: written[item[0]])
         places = {key: place for place, key in enumerate(plan)}
         return sorted(members, key=lambda item: (item[0] != _OWN, places.get(item[0], len(places))))
 
-    def _last_address(self, node: Group | Array) -> int:
+    def _last_address(self, node: H5Group | H5Dataset) -> int:
         """Return the last address of what lies below: single parts may stand in gaps further ahead."""
-        if isinstance(node, Array):
+        if isinstance(node, H5Dataset):
             return node.address
         if id(node) not in self._written:
             below = [self._last_address(one) for one in node.members.values()]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass
-class Listing:
+class FileContents:
     """The contents of one file.
 
     Attributes

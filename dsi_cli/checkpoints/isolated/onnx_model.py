@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from dsi_cli.checkpoints.isolated.listing import Listing, dtype_name
+from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
 from dsi_cli.checkpoints.isolated.onnx_graph import Graph
 from dsi_cli.errors import PendingError, UnreadableError
 
@@ -28,7 +28,7 @@ _BYTES = 2
 """The wire type of a field that begins with its length."""
 
 
-def open_file(file: IO[bytes]) -> Listing:
+def open_file(file: IO[bytes]) -> FileContents:
     """Return the weights of a model in the order in which its nodes use them, and its metadata."""
     model = _parsed(file.read())
     graph = Graph(model.graph)
@@ -38,7 +38,7 @@ def open_file(file: IO[bytes]) -> Listing:
     def read(key: str) -> NDArray[Any]:
         return np.asarray(numpy_helper.to_array(stored[int(key)]))
 
-    listing = Listing(read, outputs=graph.outputs())
+    listing = FileContents(read, outputs=graph.outputs())
     external: dict[str, dict[str, str]] = {}
     for name, shown in graph.names().items():
         tensor = graph.weights[name]

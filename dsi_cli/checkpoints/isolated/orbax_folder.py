@@ -13,8 +13,8 @@ import numpy as np
 import tensorstore
 from numpy.typing import NDArray
 
-from dsi_cli.checkpoints.epochs import natural
-from dsi_cli.checkpoints.isolated.listing import Listing, dtype_name
+from dsi_cli.checkpoints.epochs import natural_key
+from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
 _DRIVERS = {".zarray": "zarr", "zarr.json": "zarr3"}
@@ -25,7 +25,7 @@ _MOST_SCALARS = 64
 _CONTEXT = {"data_copy_concurrency": {"limit": 1}, "file_io_concurrency": {"limit": 1}}
 
 
-def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]) -> Listing:
+def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]) -> FileContents:
     """Return the arrays of a checkpoint; a name begins with that of its tree and a slash.
 
     Parameters
@@ -38,7 +38,7 @@ def open_file(_file: IO[bytes], trees: dict[str, str], is_store: dict[str, bool]
     def read(key: str) -> NDArray[Any]:
         return homes[key].read()
 
-    listing = Listing(read)
+    listing = FileContents(read)
     for tree, folder in trees.items():
         store = _Store(folder, is_store=is_store[tree])
         taken: set[str] = set()
@@ -82,7 +82,7 @@ class _Store:
         described = {
             key.rpartition("/")[0]: key.rpartition("/")[2] for key in self.keys if key.rpartition("/")[2] in _DRIVERS
         }
-        return [_Array(self, name, described[name]) for name in sorted(described, key=natural) if name]
+        return [_Array(self, name, described[name]) for name in sorted(described, key=natural_key) if name]
 
 
 class _Array:

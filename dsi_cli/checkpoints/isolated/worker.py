@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from dsi_cli.checkpoints.isolated.client import LARGEST_ANSWER
-from dsi_cli.checkpoints.isolated.listing import Listing
+from dsi_cli.checkpoints.isolated.listing import FileContents
 from dsi_cli.errors import CheckpointError, PendingError
 
 _BUFFER = 8 << 10
@@ -99,13 +99,15 @@ class _Worker:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
-        self._listing: Listing | None = None
+        self._listing: FileContents | None = None
 
     def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
         """Return the message and the bytes that a request asks for."""
         if self._file != request["file"] or self._listing is None:
             self._file = self._listing = None
-            reader: Callable[..., Listing] = import_module(f"dsi_cli.checkpoints.isolated.{request['reader']}").open_file
+            reader: Callable[..., FileContents] = import_module(
+                f"dsi_cli.checkpoints.isolated.{request['reader']}"
+            ).open_file
             file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER)
             self._listing = reader(file, **request["options"])
             self._file = request["file"]

@@ -3,7 +3,7 @@
 A pickle is a program for a small stack machine. Python's own reader runs no code either if its ``find_class`` is
 overridden, but it is not bounded: nine bytes can make it take gigabytes. So this is the machine itself, written out:
 
-- a global is a `Global` (two strings), a call or an object is a `Stub` (what was called, with what, and its state);
+- a global is a `PickledGlobal` (two strings), a call or an object is a `PickledObject` (what was called, with what, and its state);
 - a short literal list of harmless constructors gives plain data instead: ordered dicts, sets, sizes, NumPy scalars, and
   torch's tensor rebuilders, which give `Tensor` records;
 - every step is charged to a budget of memory (`BUDGET`), the memo is a dict, dict keys and set members are plain scalars
@@ -21,7 +21,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from dsi_cli.checkpoints.pickle.objects import FLAT, GROUPS, HARMLESS, TEXTS, Global, Stub, is_key, storage_of
+from dsi_cli.checkpoints.pickle.objects import (
+    FLAT,
+    GROUPS,
+    HARMLESS,
+    TEXTS,
+    PickledGlobal,
+    PickledObject,
+    is_key,
+    storage_of,
+)
 from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.errors import UnreadableError
 
@@ -65,7 +74,7 @@ def read_pickle(
     Examples
     --------
     >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].of
-    Global(module='os', name='system')
+    PickledGlobal(module='os', name='system')
     """
     machine = _Machine(data, start, persistent, is_packed=is_packed)
     try:
@@ -178,7 +187,7 @@ class _Machine:
 
 
 _Handler = Callable[[_Machine], None]
-_PACKED_STORAGE = Global("torch.storage", "_load_from_bytes")
+_PACKED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
 _STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
 _F8 = struct.Struct(">d")
@@ -354,7 +363,7 @@ def _appends(m: _Machine) -> None:
 
 def _extend(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
-    if isinstance(target, Stub):
+    if isinstance(target, PickledObject):
         target.items = target.items or []
         target = target.items
     if isinstance(target, set):
@@ -377,7 +386,7 @@ def _set_items_marked(m: _Machine) -> None:
 def _set_items(m: _Machine, items: list[Any]) -> None:
     target = m.stack[-1]
     m.charge(32 * len(items))
-    if isinstance(target, Stub):
+    if isinstance(target, PickledObject):
         target.items = target.items or []
         target.items.extend(zip(items[::2], items[1::2], strict=True))
         return
@@ -423,19 +432,19 @@ def _text_get(m: _Machine) -> None:
 
 def _global(m: _Machine) -> None:
     module, name = m.line(), m.line()
-    m.push(Global(module.decode("utf-8"), name.decode("utf-8")))
+    m.push(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")))
 
 
 def _stack_global(m: _Machine) -> None:
     name, module = m.stack.pop(), m.stack.pop()
     if not isinstance(name, str) or not isinstance(module, str):
         raise TypeError
-    m.push(Global(module, name))
+    m.push(PickledGlobal(module, name))
 
 
 def _reduce(m: _Machine) -> None:
     args, of = m.stack.pop(), m.stack.pop()
-    maker = HARMLESS.get(of) if isinstance(of, Global) and isinstance(args, tuple) else None
+    maker = HARMLESS.get(of) if isinstance(of, PickledGlobal) and isinstance(args, tuple) else None
     if maker in FLAT:
         m.budget -= _BIG + 8 * len(args)
     elif maker is not None:
@@ -446,10 +455,10 @@ def _reduce(m: _Machine) -> None:
         return
     else:
         m.charge(_BIG)
-        m.stack.append(Stub(of, args))
+        m.stack.append(PickledObject(of, args))
         return
     made = maker(*args)
-    m.stack.append(Stub(of, args) if made is None else made)
+    m.stack.append(PickledObject(of, args) if made is None else made)
 
 
 def _unpacked(data: Any) -> Any:
@@ -467,25 +476,25 @@ def _unpacked(data: Any) -> Any:
 
 def _new_object_with_names(m: _Machine) -> None:
     names, args, of = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    made = Stub(of, args)
+    made = PickledObject(of, args)
     made.state = names
     m.push(made, _BIG)
 
 
 def _instance(m: _Machine) -> None:
     module, name = m.line(), m.line()
-    m.push(Stub(Global(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _BIG)
+    m.push(PickledObject(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _BIG)
 
 
 def _object(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push(Stub(items[0], tuple(items[1:])), _BIG)
+    m.push(PickledObject(items[0], tuple(items[1:])), _BIG)
 
 
 def _build(m: _Machine) -> None:
     m.charge(_SMALL)
     state = m.stack.pop()
-    if isinstance(m.stack[-1], Stub):
+    if isinstance(m.stack[-1], PickledObject):
         m.stack[-1].state = state
 
 

@@ -1,7 +1,7 @@
-"""What an inert pickle reader builds in place of what a pickle asks for.
+"""The inert objects that the pickle reader builds instead of the ones that a pickle names.
 
-A global is a `Global` (two strings), an object is a `Stub`; the calls in `HARMLESS`, a short literal list, give plain data.
-Nothing is looked up or imported.
+A global becomes a `PickledGlobal` (two strings) and an object a `PickledObject`. Only the calls in the short literal list
+`HARMLESS` return plain data. Nothing is looked up or imported.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _LONGEST_KEY = 4096
 """Characters: two long keys that are equal would be compared anew at every use."""
 
 
-class Global(NamedTuple):
+class PickledGlobal(NamedTuple):
     """A name that the pickle mentions: a class or function that is never looked up."""
 
     module: str
     name: str
 
 
-class Stub:
+class PickledObject:
     """What would have been an object: the callable, its arguments, and the state that it was given.
 
     ``items`` holds what was appended or set item by item. No ``__repr__``: the parts may be enormous when shown.
@@ -44,24 +44,24 @@ class Stub:
 def is_key(value: Any) -> bool:
     """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide.
 
-    A `Stub` is one by its identity.
+    A `PickledObject` is one by its identity.
     """
     if isinstance(value, TEXTS):
         return len(value) <= _LONGEST_KEY
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
-    return value is None or isinstance(value, float | Stub)
+    return value is None or isinstance(value, float | PickledObject)
 
 
-def called(of: Any, args: Any) -> Any:
-    """Return what calling ``of`` with ``args`` stands for: plain data for the few names in `HARMLESS`, else a `Stub`."""
-    if isinstance(of, Global) and isinstance(args, tuple):
+def qualified_name(of: Any, args: Any) -> Any:
+    """Return what calling ``of`` with ``args`` stands for: plain data for the few names in `HARMLESS`, else a `PickledObject`."""
+    if isinstance(of, PickledGlobal) and isinstance(args, tuple):
         maker = HARMLESS.get(of)
         if maker is not None:
             made = maker(*args)
             if made is not None:
                 return made
-    return Stub(of, args)
+    return PickledObject(of, args)
 
 
 def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, *_rest: Any) -> Any:
@@ -82,7 +82,7 @@ def _strided_v3(
     storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any
 ) -> Any:
     found = _strided(storage, offset, shape, strides)
-    return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, Global) else None
+    return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, PickledGlobal) else None
 
 
 def _quantised(
@@ -92,7 +92,7 @@ def _quantised(
     if found is None or found.dtype not in QUANTISED or not isinstance(how, tuple) or len(how) < 3:
         return None
     scheme, scale, zero, *axis = how
-    kind = scheme.name if isinstance(scheme, Global) else ""
+    kind = scheme.name if isinstance(scheme, PickledGlobal) else ""
     if kind == "per_tensor_affine" and isinstance(scale, float) and isinstance(zero, int):
         return found._replace(quantiser=Quantiser(scale, zero))
     if kind == "per_channel_affine" and isinstance(scale, Tensor) and isinstance(zero, Tensor) and type(axis[0]) is int:
@@ -105,10 +105,10 @@ def _buffer(data: Any = None, dtype: Any = None, shape: Any = None, order: Any =
     return _array(shape, dtype, data, is_fortran=order == "F")
 
 
-def array_of(stub: Stub) -> Tensor | None:
+def array_of(stub: PickledObject) -> Tensor | None:
     """Return the NumPy array that a stand-in is for, None where it is for something else."""
     if (
-        not isinstance(stub.of, Global)
+        not isinstance(stub.of, PickledGlobal)
         or stub.of not in _ARRAYS
         or not isinstance(stub.state, tuple)
         or len(stub.state) != 5
@@ -120,9 +120,9 @@ def array_of(stub: Stub) -> Tensor | None:
 
 
 def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Any:
-    code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
+    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
     name = _ARRAY_DTYPES.get(code) if isinstance(code, str) else None
-    big_endian = isinstance(dtype, Stub) and isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
+    big_endian = isinstance(dtype, PickledObject) and isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
     if name is None or big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
     storage = Storage("", name, len(data) // int(code[1:]) if isinstance(code, str) else 0, data)
@@ -135,17 +135,17 @@ def _first(first: Any = None, *_rest: Any) -> Any:
 
 
 def _from_type(of: Any = None, _type: Any = None, args: Any = None, state: Any = None, *_rest: Any) -> Any:
-    if not isinstance(of, Global):
+    if not isinstance(of, PickledGlobal):
         return None
-    if of == Global("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
+    if of == PickledGlobal("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
         return _wrapped(args, state)
-    return called(of, args) if HARMLESS.get(of) in FLAT else Stub(of, args)
+    return qualified_name(of, args) if HARMLESS.get(of) in FLAT else PickledObject(of, args)
 
 
 def _wrapped(args: tuple[Any, ...], state: Any) -> Any:
     """Return the tensor within one of another type: a DTensor's rows, where these are all; else one that says what it lacks."""
     kind, dtype, shape = (*args, None, None, None)[:3]
-    if not isinstance(kind, Global) or not isinstance(dtype, Global) or not _are_sizes(shape):
+    if not isinstance(kind, PickledGlobal) or not isinstance(dtype, PickledGlobal) or not _are_sizes(shape):
         return None
     held = [part for part in (state if isinstance(state, tuple) else (state,)) if isinstance(part, dict)]
     local = next((part["_local_tensor"] for part in held if "_local_tensor" in part), None)
@@ -176,7 +176,7 @@ def _set(items: Any = (), *_rest: Any) -> Any:
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
     if isinstance(data, str):
         data = data[:16].encode("latin-1", "replace")
-    code = dtype.args[0] if isinstance(dtype, Stub) and isinstance(dtype.args, tuple) and dtype.args else None
+    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
     layout = _SCALARS.get(code) if isinstance(code, str) else None
     if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
         return None
@@ -202,7 +202,9 @@ _ARRAY_DTYPES = {
     "u1": "uint8",
     "b1": "bool",
 }
-_ARRAYS = frozenset({Global("numpy.core.multiarray", "_reconstruct"), Global("numpy._core.multiarray", "_reconstruct")})
+_ARRAYS = frozenset(
+    {PickledGlobal("numpy.core.multiarray", "_reconstruct"), PickledGlobal("numpy._core.multiarray", "_reconstruct")}
+)
 
 _SCALARS = {
     "f8": "<d",
@@ -218,32 +220,32 @@ _SCALARS = {
     "b1": "<?",
 }
 
-HARMLESS: dict[Global, Callable[..., Any]] = {
-    Global("collections", "OrderedDict"): _ordered_dict,
-    Global("collections", "defaultdict"): _default_dict,
-    Global("builtins", "dict"): _ordered_dict,
-    Global("builtins", "set"): _set,
-    Global("__builtin__", "set"): _set,
-    Global("builtins", "frozenset"): _set,
-    Global("__builtin__", "frozenset"): _set,
-    Global("builtins", "bytes"): _empty_bytes,
-    Global("__builtin__", "bytes"): _empty_bytes,
-    Global("torch", "Size"): _first,
-    Global("_codecs", "encode"): _encoded,
-    Global("numpy.core.multiarray", "scalar"): _numpy_scalar,
-    Global("numpy._core.multiarray", "scalar"): _numpy_scalar,
-    Global("torch._utils", "_rebuild_tensor"): _strided,
-    Global("torch._utils", "_rebuild_tensor_v2"): _strided,
-    Global("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
-    Global("torch._utils", "_rebuild_qtensor"): _quantised,
-    Global("numpy.core.numeric", "_frombuffer"): _buffer,
-    Global("numpy._core.numeric", "_frombuffer"): _buffer,
-    Global("torch._utils", "_rebuild_parameter"): _first,
-    Global("torch._utils", "_rebuild_parameter_with_state"): _first,
-    Global("torch._tensor", "_rebuild_from_type"): _from_type,
-    Global("torch._tensor", "_rebuild_from_type_v2"): _from_type,
+HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
+    PickledGlobal("collections", "OrderedDict"): _ordered_dict,
+    PickledGlobal("collections", "defaultdict"): _default_dict,
+    PickledGlobal("builtins", "dict"): _ordered_dict,
+    PickledGlobal("builtins", "set"): _set,
+    PickledGlobal("__builtin__", "set"): _set,
+    PickledGlobal("builtins", "frozenset"): _set,
+    PickledGlobal("__builtin__", "frozenset"): _set,
+    PickledGlobal("builtins", "bytes"): _empty_bytes,
+    PickledGlobal("__builtin__", "bytes"): _empty_bytes,
+    PickledGlobal("torch", "Size"): _first,
+    PickledGlobal("_codecs", "encode"): _encoded,
+    PickledGlobal("numpy.core.multiarray", "scalar"): _numpy_scalar,
+    PickledGlobal("numpy._core.multiarray", "scalar"): _numpy_scalar,
+    PickledGlobal("torch._utils", "_rebuild_tensor"): _strided,
+    PickledGlobal("torch._utils", "_rebuild_tensor_v2"): _strided,
+    PickledGlobal("torch._utils", "_rebuild_tensor_v3"): _strided_v3,
+    PickledGlobal("torch._utils", "_rebuild_qtensor"): _quantised,
+    PickledGlobal("numpy.core.numeric", "_frombuffer"): _buffer,
+    PickledGlobal("numpy._core.numeric", "_frombuffer"): _buffer,
+    PickledGlobal("torch._utils", "_rebuild_parameter"): _first,
+    PickledGlobal("torch._utils", "_rebuild_parameter_with_state"): _first,
+    PickledGlobal("torch._tensor", "_rebuild_from_type"): _from_type,
+    PickledGlobal("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
-"""The names whose calls give plain data; a maker that returns None leaves the call a `Stub`."""
+"""The names whose calls give plain data; a maker that returns None leaves the call a `PickledObject`."""
 FLAT = frozenset({_strided, _strided_v3, _first})
 """The makers that look at no more than a few numbers, whatever they are given."""
 
@@ -271,7 +273,7 @@ def storage_of(pid: Any) -> Storage:
     """Return the storage that a persistent id of ``torch.save`` names: ``('storage', type, key, location, size, ...)``."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[2], str):
         raise UnreadableError("a reference to data outside the pickle that is no storage")
-    kind = pid[1].name if isinstance(pid[1], Global) else ""
+    kind = pid[1].name if isinstance(pid[1], PickledGlobal) else ""
     if not isinstance(pid[4], int) or pid[4] < 0:
         raise UnreadableError("a storage without a size")
     return Storage(pid[2], _STORAGE_DTYPES.get(kind, kind), pid[4])

@@ -14,17 +14,17 @@ import numpy as np
 
 from dsi_cli.metrics import alignment, class_alignment, permutation_null
 from dsi_cli.metrics.alignment import Alignment
-from dsi_cli.metrics.blockwise.blocks import Rows, Sums, Walk, sums, without_diagonal
+from dsi_cli.metrics.blockwise.blocks import BlockWalk, MatrixSums, RowSource, matrix_sums, without_diagonal
 from dsi_cli.metrics.measures import Values
 
 MEASURES = ("cosine", "mse", "pearson")
 
 
-class Side(NamedTuple):
+class ScaledRows(NamedTuple):
     """One of two matrices of the same classes in the same order."""
 
-    matrix: Rows
-    sums: Sums
+    matrix: RowSource
+    sums: MatrixSums
 
     def scaled(self, start: int, stop: int) -> Values:
         """Return some rows without their diagonal values ``(B, C-1)``, scaled to [0, 1]."""
@@ -35,7 +35,11 @@ class Side(NamedTuple):
 
 
 def alignments_in_blocks(
-    first: Rows, second: Rows, which: Sequence[str], walk: Walk, known: tuple[Sums | None, Sums | None] = (None, None)
+    first: RowSource,
+    second: RowSource,
+    which: Sequence[str],
+    walk: BlockWalk,
+    known: tuple[MatrixSums | None, MatrixSums | None] = (None, None),
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the SAI of two matrices by each measure, and the correlation of each of their rows.
 
@@ -49,10 +53,10 @@ def alignments_in_blocks(
     -------
     entries : dict
     pearson : (C,)
-        As `dsi_cli.metrics.class_alignment.of_classes` gives it; None if the two cannot be aligned.
+        As `dsi_cli.metrics.class_alignment.align_classes` gives it; None if the two cannot be aligned.
     """
-    a, b = (Side(one, its or sums(one, walk)) for one, its in zip((first, second), known, strict=True))
-    missing = alignment.too_few(first.size)
+    a, b = (ScaledRows(one, its or matrix_sums(one, walk)) for one, its in zip((first, second), known, strict=True))
+    missing = alignment.too_few_classes(first.size)
     if a.sums.is_constant or b.sums.is_constant:
         missing = missing or alignment.CONSTANT
     if missing is not None:
@@ -60,14 +64,14 @@ def alignments_in_blocks(
 
     def of_block(start: int, stop: int) -> tuple[float, Values]:
         x, y = a.scaled(start, stop), b.scaled(start, stop)
-        return float(np.einsum("ij,ij->", x, y)), class_alignment.of_rows(x, y)
+        return float(np.einsum("ij,ij->", x, y)), class_alignment.align_rows(x, y)
 
     products, pearson = zip(*walk.over(first.size, of_block), strict=True)
     entries = {name: _entry(name, a.sums, b.sums, sum(products), walk.lacking) for name in which}
     return entries, np.concatenate(pearson)
 
 
-def _entry(name: str, a: Sums, b: Sums, product: float, lacking: str) -> Alignment:
+def _entry(name: str, a: MatrixSums, b: MatrixSums, product: float, lacking: str) -> Alignment:
     """Return a measure; ``product`` is the sum of the products of the scaled values."""
     if name not in MEASURES:
         return Alignment(name, classes_used=len(a.rows), reason=f"this measure needs {lacking}")
@@ -76,7 +80,7 @@ def _entry(name: str, a: Sums, b: Sums, product: float, lacking: str) -> Alignme
     deviation = permutation_null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
     mean, std = alignment.chance_level(name, a.number, first, second, deviation)
     entry = Alignment(name, value, mean, std, classes_used=len(a.rows))
-    return alignment.finished(entry, f"a ceiling, an interval and a p-value need {lacking}")
+    return alignment.with_chance_level(entry, f"a ceiling, an interval and a p-value need {lacking}")
 
 
 def _value(name: str, n: int, first: tuple[float, float], second: tuple[float, float], product: float) -> float:

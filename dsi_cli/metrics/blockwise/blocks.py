@@ -1,7 +1,7 @@
 """Class similarity matrices whose rows are made on demand, block by block, because the whole matrix would not fit into memory.
 
-``Rows`` is what such a matrix offers, ``Walk`` goes through its blocks, and ``Sums`` is what its values add up to. From the sums of
-two matrices follow the metrics of `dsi_cli.metrics.blockwise.alignment`.
+A `RowSource` returns the rows of such a matrix, a `BlockWalk` iterates over its blocks, and `MatrixSums` holds the sums of its
+values. `dsi_cli.metrics.blockwise.alignment` computes its metrics from the sums of two matrices.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
 """What a measure needs that is not computed by blocks of rows: the end of its reason."""
 
 
-class Rows(Protocol):
-    """A matrix ``(C, C)`` without NaN whose rows are made on demand. It is symmetric unless it is `Whole`."""
+class RowSource(Protocol):
+    """A matrix ``(C, C)`` without NaN whose rows are made on demand. It is symmetric unless it is `DenseRows`."""
 
     @property
     def size(self) -> int:
@@ -40,11 +40,11 @@ class Rows(Protocol):
     def block(self, start: int, stop: int, /) -> Single:
         """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``, the diagonal included."""
 
-    def take(self, at: Sequence[int] | Indices, /) -> Rows:
+    def take(self, at: Sequence[int] | Indices, /) -> RowSource:
         """Return the matrix of some of the classes, in the order given."""
 
 
-class Whole:
+class DenseRows:
     """A matrix ``(C, C)`` that is in memory; it need not be symmetric."""
 
     def __init__(self, matrix: Single) -> None:
@@ -55,13 +55,13 @@ class Whole:
         """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``."""
         return self.matrix[start:stop]
 
-    def take(self, at: Sequence[int] | Indices, /) -> Whole:
+    def take(self, at: Sequence[int] | Indices, /) -> DenseRows:
         """Return the matrix of some of the classes, in the order given."""
         index = np.asarray(at, dtype=np.intp)
-        return Whole(self.matrix[np.ix_(index, index)])
+        return DenseRows(self.matrix[np.ix_(index, index)])
 
 
-class Walk:
+class BlockWalk:
     """How the blocks of a matrix are gone through.
 
     Parameters
@@ -103,7 +103,7 @@ def without_diagonal(block: NDArray[Any], start: int) -> NDArray[Any]:
 
 
 @dataclass(frozen=True)
-class Sums:
+class MatrixSums:
     """What the off-diagonal values of a matrix add up to, in float64.
 
     Attributes
@@ -146,30 +146,30 @@ class Sums:
         return permutation_null.Moments.of_sums(self.rows, self.columns, self.squares, self.crossed)
 
 
-Part = tuple[Values, Values, float, float, float, float, float]
+BlockSums = tuple[Values, Values, float, float, float, float, float]
 
 
-def sums_of_block(matrix: Rows, block: Single, start: int) -> Part:
-    """Return the `Sums` of some rows, of which the first is row ``start``, as a tuple; the sums of rows are those of this block."""
+def sums_of_block(matrix: RowSource, block: Single, start: int) -> BlockSums:
+    """Return the sums of the rows ``start``, ``start + 1``, ... of a matrix, in the order of the fields of `MatrixSums`."""
     off = without_diagonal(block, start)
     values = block.astype(np.float64)
     at = np.arange(len(block))
     values[at, start + at] = 0.0
     squares = crossed = float(np.einsum("ij,ij->", values, values))
-    if isinstance(matrix, Whole):
+    if isinstance(matrix, DenseRows):
         crossed = float(np.einsum("ij,ij->", values, matrix.matrix[:, start : start + len(block)].T))
     largest = max(-float(block.min()), float(block.max()))
     return values.sum(axis=1), values.sum(axis=0), squares, crossed, float(off.min()), float(off.max()), largest
 
 
-def joined(parts: Iterable[Part]) -> Sums:
+def combine_sums(parts: Iterable[BlockSums]) -> MatrixSums:
     """Return the sums of a matrix from those of all its blocks, in order."""
     rows, columns, squares, crossed, low, high, largest = zip(*parts, strict=True)
-    return Sums(
+    return MatrixSums(
         np.concatenate(rows), np.sum(columns, axis=0), sum(squares), sum(crossed), min(low), max(high), max(largest)
     )
 
 
-def sums(matrix: Rows, walk: Walk) -> Sums:
+def matrix_sums(matrix: RowSource, walk: BlockWalk) -> MatrixSums:
     """Return the sums of a matrix of two classes or more."""
-    return joined(walk.over(matrix.size, lambda start, stop: sums_of_block(matrix, matrix.block(start, stop), start)))
+    return combine_sums(walk.over(matrix.size, lambda start, stop: sums_of_block(matrix, matrix.block(start, stop), start)))

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics import permutation_null
-from dsi_cli.metrics.blockwise.blocks import Indices, Rows, Single, Walk, without_diagonal
-from dsi_cli.metrics.idm import Cells, Dissimilarity, idm, nothing, variants, why_nothing
+from dsi_cli.metrics.blockwise.blocks import BlockWalk, Indices, RowSource, Single, without_diagonal
+from dsi_cli.metrics.idm import ConfusedPairs, IdmResult, empty_result, idm, idm_variants, reason_no_idm
 from dsi_cli.metrics.measures import Values, mid_ranks
 from dsi_cli.metrics.permutation_null import Moments
 
@@ -27,8 +27,8 @@ Doubled = NDArray[np.integer[Any]]
 
 
 def idm_in_blocks(
-    counts: Any, matrix: Rows, classes: Indices, walk: Walk, scratch: Path | None = None
-) -> dict[str, Dissimilarity]:
+    counts: Any, matrix: RowSource, classes: Indices, walk: BlockWalk, scratch: Path | None = None
+) -> dict[str, IdmResult]:
     """Return the IDM of confusion counts by a matrix, as `dsi_cli.metrics.idm.idm` does.
 
     Parameters
@@ -43,14 +43,14 @@ def idm_in_blocks(
     present = np.asarray(counts.sum(axis=1)).ravel()[classes] > 0
     kept = classes[present]
     counts = counts.tocsr()[kept][:, kept]
-    missing = why_nothing(len(kept), int(counts.sum()))
+    missing = reason_no_idm(len(kept), int(counts.sum()))
     if missing is not None:
-        return nothing(missing, len(kept), int(counts.sum()))
+        return empty_result(missing, len(kept), int(counts.sum()))
     matrix = matrix if len(kept) == matrix.size else matrix.take(np.flatnonzero(present))
     if len(kept) <= permutation_null.ENUMERATED:
         return idm(counts.toarray(), matrix.block(0, matrix.size))
     cells, moments = _ranked(counts.tocoo(), matrix, walk, scratch)
-    return variants(cells, lambda weight: permutation_null.product_deviation(_of_cells(weight, cells), moments))
+    return idm_variants(cells, lambda weight: permutation_null.product_deviation(_of_cells(weight, cells), moments))
 
 
 def doubled_ranks(block: Single, start: int) -> Doubled:
@@ -99,7 +99,7 @@ class _Tiles:
         return np.frombuffer(data, dtype=self._dtype).reshape(height, width).astype(np.float64)
 
 
-def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tuple[Cells, Moments]:
+def _ranked(counts: Any, matrix: RowSource, walk: BlockWalk, scratch: Path | None) -> tuple[ConfusedPairs, Moments]:
     """Return the cells with their ranks, and Mantel's sums of all ranks; ``counts`` are in the order of the rows."""
     size = matrix.size
     row, column = (at.astype(np.intp) for at in (counts.row, counts.col))
@@ -119,13 +119,13 @@ def _ranked(counts: Any, matrix: Rows, walk: Walk, scratch: Path | None) -> tupl
         file.flush()
         crossed = sum(walk.over(size, tiles.crossed))
     rows = np.full(size, size * (size - 1) / 2)
-    cells = Cells(
+    cells = ConfusedPairs(
         row, column, counts.data.astype(np.float64), np.concatenate(ranks_of_cells) / 2, np.concatenate(nearest) / 2
     )
     return cells, Moments.of_sums(rows, columns / 2, squares / 4, crossed / 4)
 
 
-def _of_cells(weight: Values, cells: Cells) -> Moments:
+def _of_cells(weight: Values, cells: ConfusedPairs) -> Moments:
     """Return Mantel's sums of a matrix that is zero but for the weights of the cells; its diagonal plays no part."""
     rows, columns = (
         np.bincount(at, weight, minlength=cells.classes).astype(np.float64) for at in (cells.row, cells.column)

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.blockwise import blocks
-from dsi_cli.metrics.blockwise.blocks import Indices, Rows, Sums, Walk, without_diagonal
+from dsi_cli.metrics.blockwise.blocks import BlockWalk, Indices, MatrixSums, RowSource, without_diagonal
 from dsi_cli.metrics.measures import Values, mid_ranks
 from dsi_cli.metrics.wsi import upper_tails
 
 
-class Nearest(NamedTuple):
+class NearestClasses(NamedTuple):
     """The nearest other classes of each class, the nearest first and ties in the order of the class index; ``(B, k)`` each."""
 
     neighbor: Indices
@@ -27,13 +27,13 @@ class Nearest(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Survey:
+class BlockStatistics:
     """What one walk over a matrix gives."""
 
-    sums: Sums
+    sums: MatrixSums
     wsi: dict[tuple[str, float], float]
     """The max and min WSI, by ``max`` or ``min`` and the quantile."""
-    nearest: Nearest | None
+    nearest: NearestClasses | None
 
     @property
     def mean_wsi(self) -> float:
@@ -41,7 +41,9 @@ class Survey:
         return float(self.sums.rows.sum()) / self.sums.number
 
 
-def survey(matrix: Rows, walk: Walk, quantiles: Sequence[float] = (), neighbors: int = 0) -> Survey:
+def block_statistics(
+    matrix: RowSource, walk: BlockWalk, quantiles: Sequence[float] = (), neighbors: int = 0
+) -> BlockStatistics:
     """Return the survey of a matrix of two classes or more.
 
     Parameters
@@ -51,21 +53,21 @@ def survey(matrix: Rows, walk: Walk, quantiles: Sequence[float] = (), neighbors:
     """
     names = [(kind, quantile) for quantile in quantiles for kind in ("max", "min")]
 
-    def of_block(start: int, stop: int) -> tuple[blocks.Part, list[Values], Nearest | None]:
+    def of_block(start: int, stop: int) -> tuple[blocks.BlockSums, list[Values], NearestClasses | None]:
         block = matrix.block(start, stop)
         off = without_diagonal(block, start)
         exact = off.astype(np.float64)
         tails = [upper_tails(exact, q) if kind == "max" else -upper_tails(-exact, q) for kind, q in names]
-        found = nearest(off, neighbors, start) if neighbors else None
+        found = nearest_of_rows(off, neighbors, start) if neighbors else None
         return blocks.sums_of_block(matrix, block, start), tails, found
 
     parts, tails, near = zip(*walk.over(matrix.size, of_block), strict=True)
     wsi = {name: float(np.concatenate(column).mean()) for name, column in zip(names, zip(*tails, strict=True), strict=True)}
-    whole = Nearest(*(np.concatenate(column) for column in zip(*near, strict=True))) if neighbors else None
-    return Survey(blocks.joined(parts), wsi, whole)
+    whole = NearestClasses(*(np.concatenate(column) for column in zip(*near, strict=True))) if neighbors else None
+    return BlockStatistics(blocks.combine_sums(parts), wsi, whole)
 
 
-def nearest(values: NDArray[Any], count: int, start: int) -> Nearest:
+def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:
     """Return the ``count`` nearest other classes of each row, or all if there are fewer.
 
     Parameters
@@ -87,4 +89,4 @@ def nearest(values: NDArray[Any], count: int, start: int) -> Nearest:
         columns[k], ranks[k] = near[listed], found[listed]
         ties[k] = np.searchsorted(rising, ranks[k], side="right") - np.searchsorted(rising, ranks[k], side="left")
     own = np.arange(start, start + len(values))[:, None]
-    return Nearest(columns + (columns >= own), ranks, ties, np.take_along_axis(values, columns, axis=1))
+    return NearestClasses(columns + (columns >= own), ranks, ties, np.take_along_axis(values, columns, axis=1))

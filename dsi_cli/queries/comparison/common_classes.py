@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dsi_cli.errors import count
-from dsi_cli.queries.comparison.runs import Entrant
+from dsi_cli.queries.comparison.runs import ComparedRun
 
 
 @dataclass(frozen=True, eq=False)
-class Classes:
+class CommonClasses:
     """What two runs' classes have in common."""
 
     common: int
@@ -31,7 +31,7 @@ class Classes:
 
 
 @dataclass(frozen=True)
-class Epochs:
+class CommonEpochs:
     """Epochs of two runs that are the same, in order."""
 
     by: str
@@ -40,11 +40,11 @@ class Epochs:
     """(what is the same, the first run's own number, the second's)."""
 
 
-def match_classes(first: Entrant, second: Entrant) -> Classes:
+def match_classes(first: ComparedRun, second: ComparedRun) -> CommonClasses:
     """Return how the classes of two runs correspond."""
     a, b = first.classes, second.classes
     if len(a) == len(b) and _labels_id(a) is not None and _labels_id(a) == _labels_id(b):
-        return Classes(len(a), np.arange(len(a)), "label list")
+        return CommonClasses(len(a), np.arange(len(a)), "label list")
     best = 0
     for by, column in (("WordNet id", "wnid"), ("name", "name")):
         mine, yours = (_told_apart(frame[column]) for frame in (a, b))
@@ -52,27 +52,27 @@ def match_classes(first: Entrant, second: Entrant) -> Classes:
             common = len(set(mine) & set(yours))
             if common == len(mine) == len(yours):
                 place = {one: at for at, one in enumerate(yours)}
-                return Classes(common, np.array([place[one] for one in mine], dtype=np.intp), by)
+                return CommonClasses(common, np.array([place[one] for one in mine], dtype=np.intp), by)
             best = max(best, common)
     if len(a) == len(b) and _labels_id(a) is None and _labels_id(b) is None:
-        return Classes(len(a), np.arange(len(a)), "class index")
+        return CommonClasses(len(a), np.arange(len(a)), "class index")
     unnamed = next((one.label for one, frame in ((first, a), (second, b)) if _labels_id(frame) is None), None)
     if unnamed is not None:
-        return Classes(best, reason=f"{unnamed} has no labels, so nothing says which of its classes are which")
-    return Classes(
+        return CommonClasses(best, reason=f"{unnamed} has no labels, so nothing says which of its classes are which")
+    return CommonClasses(
         best,
         reason=f"{count(best, 'class')} in common, of {len(a)} and {len(b)}: networks are compared on the same classes",
     )
 
 
-def match_epochs(first: Entrant, second: Entrant) -> Epochs:
+def match_epochs(first: ComparedRun, second: ComparedRun) -> CommonEpochs:
     """Return the epochs that two runs both have."""
     mine, yours = first.completed, second.completed
     if mine is None or yours is None:
-        return Epochs("epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)])
+        return CommonEpochs("epoch", [(epoch, epoch, epoch) for epoch in first.epochs if epoch in set(second.epochs)])
     theirs = {done: epoch for epoch, done in yours.items()}
     pairs = [(done, epoch, theirs[done]) for epoch, done in mine.items() if done in theirs]
-    return Epochs("epochs completed", sorted(pairs))
+    return CommonEpochs("epochs completed", sorted(pairs))
 
 
 def _labels_id(classes: pd.DataFrame) -> str | None:

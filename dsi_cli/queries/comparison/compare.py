@@ -12,11 +12,18 @@ import numpy as np
 from dsi_cli.errors import UsageError, expected
 from dsi_cli.metrics import bootstrap, differences, jackknife
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
-from dsi_cli.queries.comparison.criteria import Draws, quantities
-from dsi_cli.queries.comparison.cross_alignment import Between, between
-from dsi_cli.queries.comparison.equal_accuracy import Equal, at_equal_accuracy
-from dsi_cli.queries.comparison.repetitions import Band, Group, bands, completed_known, grouped, network_bands
-from dsi_cli.queries.comparison.runs import SHAPING, SPLITS, Entrant, entrants
+from dsi_cli.queries.comparison.criteria import BootstrapOptions, criteria
+from dsi_cli.queries.comparison.cross_alignment import CrossAlignment, cross_alignment
+from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, at_equal_accuracy
+from dsi_cli.queries.comparison.repetitions import (
+    CurveBand,
+    RepeatedRuns,
+    completed_known,
+    curve_bands,
+    group_runs,
+    network_bands,
+)
+from dsi_cli.queries.comparison.runs import SHAPING, SPLITS, ComparedRun, compared_runs
 from dsi_cli.queries.comparison.verdict import PREFERRED, Verdict, verdict
 
 MEASURES = ("cosine", "spearman")
@@ -31,7 +38,7 @@ FIGURE_FORMATS = ("png", "svg", "pdf")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonOptions:
     """What is to be compared, and how."""
 
     names: Sequence[str] = ()
@@ -49,7 +56,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Line:
+class RunSummary:
     """One run that takes part."""
 
     label: str
@@ -88,18 +95,18 @@ class Comparison:
     """epochs completed or epoch: what ``at``, ``x`` and ``aligned_at`` count."""
     split: str
     measures: list[str]
-    runs: list[Line]
-    between: list[Between]
-    equal: list[Equal]
+    runs: list[RunSummary]
+    between: list[CrossAlignment]
+    equal: list[EqualAccuracyComparison]
     verdicts: list[Verdict]
     preferred: str | None
     """The run or group that is preferred to every other."""
     recommendation: str
-    curves: list[Band]
+    curves: list[CurveBand]
     notes: list[str] = field(default_factory=list)
 
 
-def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Comparison:
+def compare(outputs: Sequence[str | Path], asked: ComparisonOptions | None = None) -> Comparison:
     """Return a comparison of the runs of some outputs of ``dsi analyze``.
 
     Raises
@@ -107,21 +114,24 @@ def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Compar
     UsageError
         A folder is no output, fewer than two runs are left, or an option cannot be right; the message says what there is.
     """
-    asked = asked or Asked()
+    asked = asked or ComparisonOptions()
     _require(asked)
-    every = entrants(outputs, asked.names)
-    groups = grouped(every, asked.group)
+    every = compared_runs(outputs, asked.names)
+    groups = group_runs(every, asked.group)
     split = asked.split or next(
         (one for one in SPLITS if all(len(e.curve("accuracy", split=one)) for e in every)), SPLITS[0]
     )
     measure = asked.measures[0]
     pairs = [
-        at_equal_accuracy(a, b, quantities(asked.measures), asked.tolerance, asked.split, _draws(asked, every))
+        at_equal_accuracy(a, b, criteria(asked.measures), asked.tolerance, asked.split, _draws(asked, every))
         for a, b in combinations(groups, 2)
     ]
     verdicts = [verdict(one) for one in pairs]
     preferred = _preferred(groups, verdicts)
-    alike = [between(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1]) for a, b in combinations(every, 2)]
+    alike = [
+        cross_alignment(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1])
+        for a, b in combinations(every, 2)
+    ]
     return Comparison(
         epochs="epochs completed" if completed_known(every) else "epoch",
         split=split,
@@ -132,12 +142,12 @@ def compare(outputs: Sequence[str | Path], asked: Asked | None = None) -> Compar
         verdicts=verdicts,
         preferred=preferred,
         recommendation=_recommendation(verdicts, preferred),
-        curves=bands(groups, split, measure) + network_bands(groups, alike, measure),
+        curves=curve_bands(groups, split, measure) + network_bands(groups, alike, measure),
         notes=_notes(every, split),
     )
 
 
-def _require(asked: Asked) -> None:
+def _require(asked: ComparisonOptions) -> None:
     if not 0 <= asked.tolerance < 1:
         raise UsageError(f"a tolerance of accuracy lies from 0 up to 1; {asked.tolerance:g} does not")
     if asked.split is not None and asked.split not in SPLITS:
@@ -149,12 +159,12 @@ def _require(asked: Asked) -> None:
             raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}")
 
 
-def _draws(asked: Asked, every: Sequence[Entrant]) -> Draws:
+def _draws(asked: ComparisonOptions, every: Sequence[ComparedRun]) -> BootstrapOptions:
     default = differences.DRAWS if max(len(one.classes) for one in every) <= bootstrap.LARGEST else DRAWS_ABOVE
-    return Draws(default if asked.draws is None else asked.draws, asked.seed)
+    return BootstrapOptions(default if asked.draws is None else asked.draws, asked.seed)
 
 
-def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool) -> Line:
+def _line(one: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
     accuracy = one.curve("accuracy", split=split)["value"].dropna()
     rows = one.curve("sai", f"{one.own},scsm", None, measure)
     excess = rows["excess"].dropna()
@@ -166,7 +176,7 @@ def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool
         if accuracy.empty
         else int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
     )
-    return Line(
+    return RunSummary(
         label=one.label,
         group=group,
         output=str(one.run.path),
@@ -182,7 +192,7 @@ def _line(one: Entrant, group: str, split: str, measure: str, by_completed: bool
     )
 
 
-def _preferred(groups: Sequence[Group], verdicts: Sequence[Verdict]) -> str | None:
+def _preferred(groups: Sequence[RepeatedRuns], verdicts: Sequence[Verdict]) -> str | None:
     """Return the run or group that every verdict in which it takes part prefers."""
     for group in groups:
         mine = [one for one in verdicts if group.name in (one.first, one.second)]
@@ -200,7 +210,7 @@ def _recommendation(verdicts: Sequence[Verdict], preferred: str | None) -> str:
     return "no run is to be preferred to every other" + (f"; preferred to some: {', '.join(won)}" if won else "")
 
 
-def _notes(every: Sequence[Entrant], split: str) -> list[str]:
+def _notes(every: Sequence[ComparedRun], split: str) -> list[str]:
     """Return what makes the runs' numbers less comparable than they look."""
     notes = []
     if not completed_known(every):
@@ -226,6 +236,6 @@ def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _samples(one: Entrant, split: str) -> int | None:
+def _samples(one: ComparedRun, split: str) -> int | None:
     known = one.curve("accuracy", split=split)["samples_used"].dropna()
     return None if known.empty else int(known.iloc[-1])

@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
-from dsi_cli.metrics.differences import Difference, Sides
-from dsi_cli.queries.comparison.runs import Entrant
+from dsi_cli.metrics.differences import Difference, PreparedPair
+from dsi_cli.queries.comparison.runs import ComparedRun
 
 Order = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class At:
+class RunAtEpoch:
     """One network at one epoch, with its classes in a common order."""
 
-    entrant: Entrant
+    entrant: ComparedRun
     epoch: int
     order: Order
     """Its class of each common class, ``(C,)``."""
@@ -54,31 +54,31 @@ class At:
         return float(value)
 
 
-class Draws(NamedTuple):
+class BootstrapOptions(NamedTuple):
     """Of the intervals."""
 
     number: int
     seed: int
 
 
-class Quantity(NamedTuple):
+class Criterion(NamedTuple):
     """One thing that is compared."""
 
     name: str
     title: str
     is_criterion: bool
     """Whether the paper prefers the network that has more of it."""
-    difference: Callable[[At, At, Draws], Difference]
+    difference: Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]
     row: tuple[str, str | None, bool, str | None, str]
     """Where a run's value is in the curves table: metric, of, whether it has a split, variant, column."""
 
 
-def quantities(measures: Sequence[str]) -> list[Quantity]:
+def criteria(measures: Sequence[str]) -> list[Criterion]:
     """Return what is compared, SAI by some measures first."""
     return [*(_sai(measure) for measure in measures), *_OTHERS]
 
 
-def difference(quantity: Quantity, first: At, second: At, draws: Draws) -> Difference:
+def difference(quantity: Criterion, first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
     """Return the difference of two networks; where one lacks what it needs, the reason."""
     try:
         return quantity.difference(first, second, draws)
@@ -86,7 +86,7 @@ def difference(quantity: Quantity, first: At, second: At, draws: Draws) -> Diffe
         return Difference(reason=str(error))
 
 
-def value(quantity: Quantity, at: At) -> float | None:
+def value(quantity: Criterion, at: RunAtEpoch) -> float | None:
     """Return a run's own value out of its curves table, None where there is none."""
     metric, of, has_split, variant, column = quantity.row
     named = None if of is None else of.format(own=at.entrant.own, split=at.split)
@@ -98,51 +98,51 @@ def value(quantity: Quantity, at: At) -> float | None:
     return None if np.isnan(found) else float(found)
 
 
-def _sai(measure: str) -> Quantity:
-    def by(first: At, second: At, _draws: Draws) -> Difference:
-        a, b = (Sides(one.csm("own"), one.csm("scsm")) for one in (first, second))
+def _sai(measure: str) -> Criterion:
+    def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+        a, b = (PreparedPair(one.csm("own"), one.csm("scsm")) for one in (first, second))
         return differences.alignment_difference(a, b, measure)
 
     title = f"SAI excess, {measure}"
-    return Quantity(f"sai_{measure}", title, True, by, ("sai", "{own},scsm", False, measure, "excess"))
+    return Criterion(f"sai_{measure}", title, True, by, ("sai", "{own},scsm", False, measure, "excess"))
 
 
-def _idm(kind: str) -> Callable[[At, At, Draws], Difference]:
-    def by(first: At, second: At, draws: Draws) -> Difference:
+def _idm(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
+    def by(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
         a, b = ((one.counts(), one.csm(kind)) for one in (first, second))
         return differences.idm_difference(a, b, draws.number, draws.seed)
 
     return by
 
 
-def _corrected(kind: str) -> Callable[[At, At, Draws], Difference]:
-    def by(first: At, second: At, _draws: Draws) -> Difference:
-        a, b = (Sides(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
+def _corrected(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
+    def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
+        a, b = (PreparedPair(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
         return differences.alignment_difference(a, b, "pearson")
 
     return by
 
 
-def _max_wsi(first: At, second: At, draws: Draws) -> Difference:
+def _max_wsi(first: RunAtEpoch, second: RunAtEpoch, draws: BootstrapOptions) -> Difference:
     return differences.max_wsi_difference(first.csm("own"), second.csm("own"), draws=draws.number, seed=draws.seed)
 
 
 _OTHERS = (
-    Quantity("widm", "WIDM of mistakes", True, _idm("scsm"), ("idm", "scsm", True, "errors", "value")),
-    Quantity("nidm", "NIDM of mistakes", True, _idm("own"), ("idm", "{own}", True, "errors", "value")),
-    Quantity(
+    Criterion("widm", "WIDM of mistakes", True, _idm("scsm"), ("idm", "scsm", True, "errors", "value")),
+    Criterion("nidm", "NIDM of mistakes", True, _idm("own"), ("idm", "{own}", True, "errors", "value")),
+    Criterion(
         "sai_ccsm_scsm",
         "SAI(CCSM, SCSM), corrected",
         False,
         _corrected("scsm"),
         ("sai", "ccsm-{split},scsm", False, "pearson_corrected", "value"),
     ),
-    Quantity(
+    Criterion(
         "sai_own_ccsm",
         "SAI(NCSM, CCSM), corrected",
         False,
         _corrected("own"),
         ("sai", "{own},ccsm-{split}", False, "pearson_corrected", "value"),
     ),
-    Quantity("max_wsi", "Max WSI", False, _max_wsi, ("wsi", "{own}", False, "max", "value")),
+    Criterion("max_wsi", "Max WSI", False, _max_wsi, ("wsi", "{own}", False, "max", "value")),
 )

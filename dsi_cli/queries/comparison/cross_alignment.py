@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.queries.comparison.common_classes import Classes, Epochs
-from dsi_cli.queries.comparison.runs import Entrant
-from dsi_cli.queries.neighbor_history import a_few
+from dsi_cli.queries.comparison.common_classes import CommonClasses, CommonEpochs
+from dsi_cli.queries.comparison.runs import ComparedRun
+from dsi_cli.queries.neighbor_history import log_spaced
 
 LARGEST, MOST_EPOCHS = 256, 20
 
 
 @dataclass(frozen=True)
-class Point:
+class AlignmentPoint:
     """One measure at one epoch; None where it does not exist, with the reason."""
 
     at: int
@@ -35,7 +35,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Between:
+class CrossAlignment:
     """How alike two networks are."""
 
     first: str
@@ -46,18 +46,20 @@ class Between:
     """epochs completed or epoch."""
     common_classes: int
     classes_by: str | None
-    points: list[Point] = field(default_factory=list)
+    points: list[AlignmentPoint] = field(default_factory=list)
     reason: str | None = None
     """Why there is no point."""
 
 
-def between(first: Entrant, second: Entrant, classes: Classes, epochs: Epochs, measures: Sequence[str]) -> Between:
+def cross_alignment(
+    first: ComparedRun, second: ComparedRun, classes: CommonClasses, epochs: CommonEpochs, measures: Sequence[str]
+) -> CrossAlignment:
     """Return the SAI of two networks' own matrices at the epochs that they share.
 
     Above `LARGEST` classes at `MOST_EPOCHS` of them, the first and the last among them. Without intervals: those of differences
     are `dsi_cli.queries.comparison.equal_accuracy`'s.
     """
-    found = Between(first.label, second.label, None, epochs.by, classes.common, classes.by)
+    found = CrossAlignment(first.label, second.label, None, epochs.by, classes.common, classes.by)
     for one in (first, second):
         if one.own is None:
             return replace(found, reason=f"{one.label} has neither an NCSM nor a TNCSM")
@@ -67,20 +69,24 @@ def between(first: Entrant, second: Entrant, classes: Classes, epochs: Epochs, m
         return replace(found, reason=classes.reason)
     if not epochs.pairs:
         return replace(found, reason=f"no epoch in common, by {epochs.by}")
-    taken = [epochs.pairs[at] for at in a_few(len(epochs.pairs), MOST_EPOCHS)] if classes.common > LARGEST else epochs.pairs
+    taken = (
+        [epochs.pairs[at] for at in log_spaced(len(epochs.pairs), MOST_EPOCHS)]
+        if classes.common > LARGEST
+        else epochs.pairs
+    )
     points = [point for at in taken for point in _points(first, second, at, classes.order, measures)]
     return replace(found, of=f"{first.own},{second.own}", points=points)
 
 
 def _points(
-    first: Entrant, second: Entrant, at: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
-) -> list[Point]:
+    first: ComparedRun, second: ComparedRun, at: tuple[int, int, int], order: NDArray[np.intp], measures: Sequence[str]
+) -> list[AlignmentPoint]:
     same, mine, yours = at
     assert first.own is not None
     assert second.own is not None
     csms = first.csm(first.own, mine), second.csm(second.own, yours)[np.ix_(order, order)]
     return [
-        Point(
+        AlignmentPoint(
             at=same,
             first_epoch=mine,
             second_epoch=yours,

@@ -16,14 +16,14 @@ import pandas as pd
 from dsi_cli.errors import count
 from dsi_cli.metrics.differences import Difference, mean_difference
 from dsi_cli.queries.comparison.common_classes import match_classes
-from dsi_cli.queries.comparison.criteria import At, Draws, Order, Quantity, difference, value
-from dsi_cli.queries.comparison.runs import SPLITS, Entrant
+from dsi_cli.queries.comparison.criteria import BootstrapOptions, Criterion, Order, RunAtEpoch, difference, value
+from dsi_cli.queries.comparison.runs import SPLITS, ComparedRun
 
 EQUAL, LAST = "equal accuracy", "last epochs"
 
 
 @dataclass(frozen=True)
-class Chosen:
+class MatchedEpoch:
     """The epoch at which a run is taken."""
 
     run: str
@@ -41,7 +41,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Row:
+class CriterionRow:
     """One quantity of the two, and the first less the second; None where something does not exist, with the reason."""
 
     quantity: str
@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Equal:
+class EqualAccuracyComparison:
     """Two runs or groups side by side."""
 
     first: str
@@ -69,15 +69,15 @@ class Equal:
     level: float | None
     """The accuracy that all reach."""
     tolerance: float
-    first_chosen: list[Chosen]
-    second_chosen: list[Chosen]
-    rows: list[Row]
+    first_chosen: list[MatchedEpoch]
+    second_chosen: list[MatchedEpoch]
+    rows: list[CriterionRow]
     reason: str | None
     """Why there is no common accuracy, or why nothing is compared."""
 
 
 @dataclass(frozen=True)
-class Level:
+class AccuracyLevel:
     """Where runs are compared."""
 
     value: float | None
@@ -87,13 +87,13 @@ class Level:
 
 
 def at_equal_accuracy(
-    first: tuple[str, Sequence[Entrant]],
-    second: tuple[str, Sequence[Entrant]],
-    quantities: Sequence[Quantity],
+    first: tuple[str, Sequence[ComparedRun]],
+    second: tuple[str, Sequence[ComparedRun]],
+    quantities: Sequence[Criterion],
     tolerance: float,
     split: str | None,
-    draws: Draws,
-) -> Equal:
+    draws: BootstrapOptions,
+) -> EqualAccuracyComparison:
     """Return two runs, or groups of them, at the highest accuracy that all reach.
 
     Parameters
@@ -110,38 +110,40 @@ def at_equal_accuracy(
     unlike = next((found.reason for found in orders if found.order is None), None)
     chosen = [[_chosen(one, level.epochs[one.label], split) for one in side] for side in (first[1], second[1])]
     basis, reason = (EQUAL, None) if level.reason is None else (LAST, level.reason)
-    rows: list[Row] = []
+    rows: list[CriterionRow] = []
     if unlike is None:
         places = {
-            one.label: At(one, level.epochs[one.label], _known(found.order), split)
+            one.label: RunAtEpoch(one, level.epochs[one.label], _known(found.order), split)
             for one, found in zip(entrants, orders, strict=True)
         }
         sides = [[places[one.label] for one in side] for side in (first[1], second[1])]
         rows = [_row(quantity, sides[0], sides[1], draws) for quantity in quantities]
-    return Equal(first[0], second[0], basis, split, level.value, tolerance, chosen[0], chosen[1], rows, unlike or reason)
+    return EqualAccuracyComparison(
+        first[0], second[0], basis, split, level.value, tolerance, chosen[0], chosen[1], rows, unlike or reason
+    )
 
 
-def common_level(entrants: Sequence[Entrant], split: str, tolerance: float) -> Level:
+def common_level(entrants: Sequence[ComparedRun], split: str, tolerance: float) -> AccuracyLevel:
     """Return the highest accuracy that all runs reach, and each run's epoch nearest to it; without it, the last epochs."""
     last = {one.label: one.epochs[-1] for one in entrants}
     curves = {one.label: _accuracy(one, split) for one in entrants}
     unknown = next((label for label, curve in curves.items() if not len(curve)), None)
     if unknown is not None:
-        return Level(None, last, f"{unknown} has no accuracy on {split}")
+        return AccuracyLevel(None, last, f"{unknown} has no accuracy on {split}")
     level = float(min(curve.max() for curve in curves.values()))
     guessing = 1 / max(len(one.classes) for one in entrants)
     if level <= guessing + tolerance:
         worst = min(curves, key=lambda label: curves[label].max())
-        return Level(None, last, f"{worst} does no better than guessing: its best accuracy is {level:.3f}")
+        return AccuracyLevel(None, last, f"{worst} does no better than guessing: its best accuracy is {level:.3f}")
     epochs = {label: _first_epoch((curve - level).abs()) for label, curve in curves.items()}
     for label, curve in curves.items():
         if abs(curve[epochs[label]] - level) > tolerance:
             nearest = f"{curve[epochs[label]]:.3f} is the nearest that {label} comes to {level:.3f}"
-            return Level(None, last, f"no accuracy in common within {tolerance:g}: {nearest}")
-    return Level(level, epochs, None)
+            return AccuracyLevel(None, last, f"no accuracy in common within {tolerance:g}: {nearest}")
+    return AccuracyLevel(level, epochs, None)
 
 
-def _accuracy(entrant: Entrant, split: str) -> pd.Series:
+def _accuracy(entrant: ComparedRun, split: str) -> pd.Series:
     """Return the accuracy by epoch, of the epochs that have matrices."""
     values = entrant.curve("accuracy", split=split)["value"].dropna()
     return values[values.index.isin(entrant.epochs)]
@@ -152,15 +154,15 @@ def _first_epoch(distance: pd.Series) -> int:
     return int(distance.index.to_numpy(dtype=np.int64)[distance.to_numpy(dtype=np.float64).argmin()])
 
 
-def _chosen(entrant: Entrant, epoch: int, split: str) -> Chosen:
+def _chosen(entrant: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
     found = {name: entrant.curve(name, split=split)["value"].get(epoch, np.nan) for name in ("accuracy", "mistakes")}
     accuracy, mistakes = (None if np.isnan(number) else float(number) for number in found.values())
     completed = None if entrant.completed is None else entrant.completed.get(epoch)
     has_epoch = entrant.run.has_epochs(entrant.name)
-    return Chosen(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes), has_epoch)
+    return MatchedEpoch(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes), has_epoch)
 
 
-def places(chosen: Sequence[Chosen]) -> str:
+def places(chosen: Sequence[MatchedEpoch]) -> str:
     """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
     if len(chosen) > 1:
         return "epochs " + ", ".join(one.shown_epoch for one in chosen)
@@ -171,12 +173,14 @@ def places(chosen: Sequence[Chosen]) -> str:
     return ", ".join(told)
 
 
-def _row(quantity: Quantity, first: Sequence[At], second: Sequence[At], draws: Draws) -> Row:
+def _row(
+    quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch], draws: BootstrapOptions
+) -> CriterionRow:
     if len(first) == len(second) == 1:
         found = difference(quantity, first[0], second[0], draws)
     else:
         found = _over_repetitions(quantity, first, second)
-    return Row(
+    return CriterionRow(
         quantity=quantity.name,
         title=quantity.title,
         is_criterion=quantity.is_criterion,
@@ -190,7 +194,7 @@ def _row(quantity: Quantity, first: Sequence[At], second: Sequence[At], draws: D
     )
 
 
-def _over_repetitions(quantity: Quantity, first: Sequence[At], second: Sequence[At]) -> Difference:
+def _over_repetitions(quantity: Criterion, first: Sequence[RunAtEpoch], second: Sequence[RunAtEpoch]) -> Difference:
     values = [[found for one in side if (found := value(quantity, one)) is not None] for side in (first, second)]
     return mean_difference(*values)
 

@@ -15,8 +15,8 @@ import pandas as pd
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DISTANCES
-from dsi_cli.queries.comparison.cross_alignment import Between
-from dsi_cli.queries.comparison.runs import Entrant
+from dsi_cli.queries.comparison.cross_alignment import CrossAlignment
+from dsi_cli.queries.comparison.runs import ComparedRun
 
 SEED = r"^(.*?)[-_./]?(?:seed|run|rep|trial|fold|s|r)[-_=]?\d+$"
 """What ``--group seed`` stands for: what comes before the usual suffixes of a repetition."""
@@ -25,14 +25,14 @@ NETWORKS = "networks"
 """The curve of how alike two networks are."""
 
 
-class Group(NamedTuple):
+class RepeatedRuns(NamedTuple):
     """A run, or runs that repeat each other."""
 
     name: str
-    runs: list[Entrant]
+    runs: list[ComparedRun]
 
 
-class Curve(NamedTuple):
+class RunCurve(NamedTuple):
     """One curve that is drawn for every run."""
 
     name: str
@@ -49,21 +49,21 @@ class Curve(NamedTuple):
 
 
 CURVES = (
-    Curve("accuracy", "Accuracy", "accuracy", "accuracy", None, True, None),
-    Curve(
+    RunCurve("accuracy", "Accuracy", "accuracy", "accuracy", None, True, None),
+    RunCurve(
         "alignment", "Alignment with WordNet", "SAI excess, {measure}", "sai", "{own},scsm", False, "{measure}", "excess"
     ),
-    Curve("max_wsi", "Similarity to the most similar classes", "max WSI", "wsi", "{own}", False, "max"),
-    Curve("min_wsi", "Similarity to the least similar classes", "min WSI", "wsi", "{own}", False, "min"),
-    Curve("widm", "How near mistakes fall, by WordNet", "WIDM of mistakes", "idm", "scsm", True, "errors", chance=True),
-    Curve(
+    RunCurve("max_wsi", "Similarity to the most similar classes", "max WSI", "wsi", "{own}", False, "max"),
+    RunCurve("min_wsi", "Similarity to the least similar classes", "min WSI", "wsi", "{own}", False, "min"),
+    RunCurve("widm", "How near mistakes fall, by WordNet", "WIDM of mistakes", "idm", "scsm", True, "errors", chance=True),
+    RunCurve(
         "nidm", "How near mistakes fall, by the network", "NIDM of mistakes", "idm", "{own}", True, "errors", chance=True
     ),
 )
 
 
 @dataclass(frozen=True)
-class Band:
+class CurveBand:
     """One curve of one run or group."""
 
     curve: str
@@ -80,7 +80,7 @@ class Band:
     """Its deviation on the curve's own scale, of a single run."""
 
 
-def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
+def group_runs(entrants: Sequence[ComparedRun], pattern: str | None) -> list[RepeatedRuns]:
     """Return the runs in groups; each alone where there is no pattern.
 
     Parameters
@@ -94,12 +94,12 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
         It is no regular expression, captures nothing, fits no run, or all runs are in one group.
     """
     if pattern is None:
-        return [Group(one.label, [one]) for one in entrants]
+        return [RepeatedRuns(one.label, [one]) for one in entrants]
     compiled = _compiled(SEED if pattern == "seed" else pattern)
     runs = ", ".join(one.label for one in entrants)
     if not any(compiled.search(one.label) for one in entrants):
         raise UsageError(f"--group {pattern!r} fits the name of no run; the runs are {runs}")
-    groups: dict[str, list[Entrant]] = {}
+    groups: dict[str, list[ComparedRun]] = {}
     for one in entrants:
         found = compiled.search(one.label)
         name = one.label if found is None else found.group(1) or one.run.path.resolve().name
@@ -108,7 +108,7 @@ def grouped(entrants: Sequence[Entrant], pattern: str | None) -> list[Group]:
         raise UsageError(
             f"all runs are in one group, {next(iter(groups))!r}: a comparison takes two or more; the runs are {runs}"
         )
-    return [Group(name, runs) for name, runs in groups.items()]
+    return [RepeatedRuns(name, runs) for name, runs in groups.items()]
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
@@ -123,19 +123,19 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
-def completed_known(entrants: Sequence[Entrant]) -> bool:
+def completed_known(entrants: Sequence[ComparedRun]) -> bool:
     """Return whether all runs know how many epochs they have finished."""
     return all(one.completed is not None for one in entrants)
 
 
-def bands(groups: Sequence[Group], split: str, measure: str) -> list[Band]:
+def curve_bands(groups: Sequence[RepeatedRuns], split: str, measure: str) -> list[CurveBand]:
     """Return every curve of `CURVES` of every group that has it."""
     by_completed = completed_known([one for group in groups for one in group.runs])
     found = [_band(curve, group, split, measure, by_completed) for curve in CURVES for group in groups]
     return [band for band in found if band.x]
 
 
-def network_bands(groups: Sequence[Group], every: Sequence[Between], measure: str) -> list[Band]:
+def network_bands(groups: Sequence[RepeatedRuns], every: Sequence[CrossAlignment], measure: str) -> list[CurveBand]:
     """Return how alike the networks are, as SAI excess: for every two groups over all their pairs of runs, and within a group."""
     of_run = {one.label: group.name for group in groups for one in group.runs}
     pairs: dict[str, dict[str, pd.Series]] = {}
@@ -149,9 +149,9 @@ def network_bands(groups: Sequence[Group], every: Sequence[Between], measure: st
     return [band for band in found if band.x]
 
 
-def _band_of(curve: str, group: str, frame: pd.DataFrame) -> Band:
+def _band_of(curve: str, group: str, frame: pd.DataFrame) -> CurveBand:
     """Return the band of values, a column a run or pair of runs, without chance level."""
-    return Band(
+    return CurveBand(
         curve=curve,
         group=group,
         runs=[str(name) for name in frame],
@@ -164,7 +164,7 @@ def _band_of(curve: str, group: str, frame: pd.DataFrame) -> Band:
     )
 
 
-def _band(curve: Curve, group: Group, split: str, measure: str, by_completed: bool) -> Band:
+def _band(curve: RunCurve, group: RepeatedRuns, split: str, measure: str, by_completed: bool) -> CurveBand:
     points = {one.label: _points(curve, one, split, measure, by_completed) for one in group.runs}
     frame = pd.DataFrame({label: rows["value"] for label, rows in points.items()}).dropna().sort_index()
     chance, std = (
@@ -180,7 +180,7 @@ def _known(values: pd.Series) -> list[float | None]:
     return [None if np.isnan(one) else float(one) for one in values]
 
 
-def _points(curve: Curve, one: Entrant, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
+def _points(curve: RunCurve, one: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
     """Return a curve's value, chance level and its deviation on the curve's scale, by epochs completed or epoch."""
     variant = None if curve.variant is None else curve.variant.format(measure=measure)
     of = None if curve.of is None else curve.of.format(own=one.own)

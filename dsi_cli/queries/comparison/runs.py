@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.store import layout
-from dsi_cli.store.results import Run
+from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CURVES
 
 OWN = ("ncsm", "tncsm-test", "tncsm-train")
@@ -26,14 +26,14 @@ SHAPING = ("measures", "quantiles", "references", "ema", "keep_extra", "head")
 
 
 @dataclass(frozen=True, eq=False)
-class Entrant:
+class ComparedRun:
     """One run of one output."""
 
     label: str
     """What it is called here: the run's name, behind the output's where two have it."""
     name: str
     """The run's own name."""
-    run: Run
+    run: Results
 
     @cached_property
     def classes(self) -> pd.DataFrame:
@@ -76,7 +76,7 @@ class Entrant:
         return found
 
     def csm(self, kind: str, epoch: int) -> NDArray[np.float32]:
-        """Return a matrix by its kind and split (``ncsm``, ``ccsm-test``), ``scsm`` for the reference; errors as `Run.csm`."""
+        """Return a matrix by its kind and split (``ncsm``, ``ccsm-test``), ``scsm`` for the reference; errors as `Results.csm`."""
         self.run.require_matrices(self.name)
         name, _, split = kind.partition("-")
         matrix: NDArray[np.float32] = self.run.csm(name, epoch, split or None, self.name).to_numpy()
@@ -92,7 +92,7 @@ class Entrant:
         return rows.set_index("epoch").sort_index()
 
 
-def entrants(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[Entrant]:
+def compared_runs(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[ComparedRun]:
     """Return the runs of some outputs, or those of them that are named.
 
     Parameters
@@ -105,9 +105,9 @@ def entrants(outputs: Sequence[str | Path], names: Sequence[str] = ()) -> list[E
         A folder is no output or given twice, there is no such run, or one run alone is left.
     """
     _require_once(outputs)
-    found = [(Run(path), name) for path in outputs for name in Run(path).names]
+    found = [(Results(path), name) for path in outputs for name in Results(path).names]
     labels = _labels([(run.path, name) for run, name in found])
-    every = [Entrant(label, name, run) for label, (run, name) in zip(labels, found, strict=True)]
+    every = [ComparedRun(label, name, run) for label, (run, name) in zip(labels, found, strict=True)]
     for name in names:
         if not any(name in (one.label, one.name) for one in every):
             near = nearest(name, [*labels, *(one.name for one in every)])

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsi_cli.queries.comparison.equal_accuracy import EQUAL, Equal, Row
+from dsi_cli.queries.comparison.equal_accuracy import EQUAL, CriterionRow, EqualAccuracyComparison
 
 PREFERRED, NO_DIFFERENCE, MIXED, UNDECIDED = "preferred", "no real difference", "mixed", "undecided"
 
@@ -36,7 +36,7 @@ class Verdict:
     """A sentence for each quantity: which differences are real, which are not, and what could not be compared."""
 
 
-def verdict(equal: Equal) -> Verdict:
+def verdict(equal: EqualAccuracyComparison) -> Verdict:
     """Return what the criteria say."""
     reasons = [reason(equal, row) for row in equal.rows]
     if not equal.rows:
@@ -48,7 +48,7 @@ def verdict(equal: Equal) -> Verdict:
     return Verdict(equal.first, equal.second, answer, preferred, sentence, reasons)
 
 
-def reason(equal: Equal, row: Row) -> str:
+def reason(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
     """Return one sentence on one difference."""
     if row.difference is None:
         return f"{row.title}: not compared; {row.reason}"
@@ -61,7 +61,7 @@ def reason(equal: Equal, row: Row) -> str:
     return f"{values}: higher for {_higher(equal, row)}, a real difference ({interval})"
 
 
-def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple[str, str | None, str]:
+def _answer(equal: EqualAccuracyComparison, speaking: list[tuple[str, str]], known: bool) -> tuple[str, str | None, str]:
     """Return the answer, the network that is preferred, and a sentence; ``speaking`` are (what, for whom)."""
     place, both = _place(equal), f"{equal.first} and {equal.second}"
     by_winner: dict[str, list[str]] = {}
@@ -81,19 +81,19 @@ def _answer(equal: Equal, speaking: list[tuple[str, str]], known: bool) -> tuple
     return NO_DIFFERENCE, None, f"{place}, no criterion tells {both} apart{_doubt(equal)}: choose by something else"
 
 
-def _place(equal: Equal) -> str:
+def _place(equal: EqualAccuracyComparison) -> str:
     if equal.basis == EQUAL:
         return f"At an accuracy of {equal.level:.3f}"
     return "At the last epochs"
 
 
-def _criteria(rows: Sequence[Row]) -> list[list[Row]]:
+def _criteria(rows: Sequence[CriterionRow]) -> list[list[CriterionRow]]:
     """Return the rows of each criterion: those of the SAI together, each other one alone."""
     alignment = [row for row in rows if row.is_criterion and row.quantity.startswith("sai_")]
     return [group for group in (alignment, *([row] for row in rows if row.is_criterion and row not in alignment)) if group]
 
 
-def _voice(equal: Equal, rows: Sequence[Row]) -> tuple[str, str] | None:
+def _voice(equal: EqualAccuracyComparison, rows: Sequence[CriterionRow]) -> tuple[str, str] | None:
     """Return what a criterion is called and which network it speaks for, None where it is silent."""
     known = [row for row in rows if row.is_real is not None]
     if not known or not all(row.is_real for row in known):
@@ -103,7 +103,7 @@ def _voice(equal: Equal, rows: Sequence[Row]) -> tuple[str, str] | None:
     return (what, for_whom.pop()) if len(for_whom) == 1 else None
 
 
-def _doubt(equal: Equal) -> str:
+def _doubt(equal: EqualAccuracyComparison) -> str:
     """Return which measures of the SAI see a difference that others do not."""
     rows = [row for row in equal.rows if row.quantity.startswith("sai_") and row.is_criterion]
     real, not_real = (
@@ -116,6 +116,6 @@ def _doubt(equal: Equal) -> str:
     )
 
 
-def _higher(equal: Equal, row: Row) -> str:
+def _higher(equal: EqualAccuracyComparison, row: CriterionRow) -> str:
     assert row.difference is not None
     return equal.first if row.difference > 0 else equal.second

@@ -85,7 +85,7 @@ class WordNet:
 
         Examples
         --------
-        >>> load().definitions([load().taxonomy.node("tench.n.01")])
+        >>> load_wordnet().definitions([load_wordnet().taxonomy.node("tench.n.01")])
         ['freshwater dace-like game fish of Europe and western Asia noted for ability to survive outside water']
         """
         return [self._glosses[node] for node in checked(nodes, len(self._glosses))]
@@ -102,7 +102,7 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
 
     Examples
     --------
-    >>> verbs = load("verb")
+    >>> verbs = load_wordnet("verb")
     >>> run = verbs.taxonomy.node("run.v.01")
     >>> verbs.id, verbs.taxonomy.wnid(run), verbs.definitions([run])[0][:30]
     ('wordnet3.0-verb', 'v01926311', "move fast by using one's feet,")
@@ -119,7 +119,7 @@ def same_synset_in(other: WordNet, wnid: str) -> str | None:
 
     Examples
     --------
-    >>> same_in(load(), "n02084071")
+    >>> same_synset_in(load_wordnet(), "n02084071")
     'n02084071'
     """
     usual = load_wordnet()

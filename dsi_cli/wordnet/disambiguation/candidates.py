@@ -34,7 +34,7 @@ _NEGATED = re.compile(r"(?:non|not|no|without|except)(?:[\s_\-]+(?:an?|the))?[\s
 
 
 @dataclass(frozen=True)
-class Reading:
+class LabelCandidates:
     """What a label's text gives: candidates (none where no part is a noun), and the words that stand beside them.
 
     ``context`` holds the parts of a compound or path, ``beside`` the label's bracket and the folders that it shares, and
@@ -49,7 +49,7 @@ class Reading:
     excluded: tuple[str, ...] = ()
 
 
-def read(label: str, of: WordNet | None = None) -> Reading:
+def read(label: str, of: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label, of the first step that finds any; among WordNet 3.0's nouns unless others are given.
 
     Examples
@@ -58,13 +58,13 @@ def read(label: str, of: WordNet | None = None) -> Reading:
     ['black-footed_albatross']
     >>> read("aquarium_fish").candidates[0].how, read("aquarium_fish").context
     ('head', ('aquarium', 'fish'))
-    >>> reading = read("RidingHorse", net.load("verb"))
+    >>> reading = read("RidingHorse", load_wordnet("verb"))
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
     text, of = plain(label), of or load_wordnet()
     steps = (_whole, _names, _parts, _numbered, _head_of if of.part == "noun" else _verb_of)
-    return next((found for step in steps if (found := step(text, of)).candidates), Reading())
+    return next((found for step in steps if (found := step(text, of)).candidates), LabelCandidates())
 
 
 def folders(labels: Sequence[str]) -> frozenset[str]:
@@ -73,7 +73,7 @@ def folders(labels: Sequence[str]) -> frozenset[str]:
     return frozenset(part for part, count in leading.items() if count > 1)
 
 
-def read_in(label: str, shared: frozenset[str], of: WordNet | None = None) -> Reading:
+def read_in(label: str, shared: frozenset[str], of: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label; a folder that others share is context, not a name."""
     before, _, behind = label.partition("/")
     if not behind or before.strip().lower() not in shared:
@@ -88,19 +88,19 @@ def plain(label: str) -> str:
     return text if "." in text else _CAMEL.sub(" ", text)
 
 
-def _whole(text: str, of: WordNet) -> Reading:
-    return Reading(found(text, of))
+def _whole(text: str, of: WordNet) -> LabelCandidates:
+    return LabelCandidates(found(text, of))
 
 
-def _names(text: str, of: WordNet) -> Reading:
+def _names(text: str, of: WordNet) -> LabelCandidates:
     """Return the senses of names separated by commas or semicolons, those shared by most names marked so."""
     parts = [part.strip() for part in re.split(r"[,;|]", text)]
     if len(parts) < 2:
-        return Reading()
-    return Reading(together([found(part, of) for part in parts if part]))
+        return LabelCandidates()
+    return LabelCandidates(together([found(part, of) for part in parts if part]))
 
 
-def _parts(text: str, of: WordNet) -> Reading:
+def _parts(text: str, of: WordNet) -> LabelCandidates:
     """Return the senses of a text beside a bracket, or of the parts between slashes; all other words are context."""
     inside = [word.strip() for word in _BRACKET.findall(text)]
     outside = " ".join(_BRACKET.sub(" ", text).split())
@@ -110,15 +110,15 @@ def _parts(text: str, of: WordNet) -> Reading:
         return replace(read(f"{outside} {kept}".strip(), of), excluded=excluded)
     if inside:
         for words, context in ((outside, inside), *((word, [outside]) for word in inside)):
-            reading = read(words, of) if words and words != text else Reading()
+            reading = read(words, of) if words and words != text else LabelCandidates()
             if reading.candidates:
                 return replace(reading, beside=(*reading.beside, *context))
-        return Reading()
+        return LabelCandidates()
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if len(pieces) < 2 and pieces != [text.strip("/ ")]:
-        return read(pieces[0], of) if pieces and pieces[0] != text else Reading()
+        return read(pieces[0], of) if pieces and pieces[0] != text else LabelCandidates()
     readings = [read(piece, of).candidates for piece in pieces] if pieces != [text] else []
-    return Reading(next((one for one in _without_parents(readings, of) if one), ()), tuple(pieces))
+    return LabelCandidates(next((one for one in _without_parents(readings, of) if one), ()), tuple(pieces))
 
 
 def _without_parents(parts: list[tuple[Candidate, ...]], of: WordNet) -> list[tuple[Candidate, ...]]:
@@ -129,13 +129,13 @@ def _without_parents(parts: list[tuple[Candidate, ...]], of: WordNet) -> list[tu
     return [parts[k] for k in low] if any(nodes[k] for k in low) else parts
 
 
-def _numbered(text: str, of: WordNet) -> Reading:
+def _numbered(text: str, of: WordNet) -> LabelCandidates:
     """Return the senses of a text without a number before or behind it (``001.ak47``, ``0 airplane``)."""
     bare = _NUMBER_BEHIND.sub("", _NUMBER_BEFORE.sub("", text))
-    return read(bare, of) if bare and bare != text else Reading()
+    return read(bare, of) if bare and bare != text else LabelCandidates()
 
 
-def _head_of(text: str, of: WordNet) -> Reading:
+def _head_of(text: str, of: WordNet) -> LabelCandidates:
     """Return the senses of a compound's head, and of its modifier where that is a kind of it (a trout fish is a trout).
 
     The head is the longest end that is a noun; before a preposition where there is one (a cup of coffee is a cup).
@@ -149,8 +149,8 @@ def _head_of(text: str, of: WordNet) -> Reading:
             modifier = tuple(before[:start])
             kinds = _kinds_of(found(" ".join(modifier), of), head, of) if modifier else ()
             some = tuple(replace(one, how=HEAD) for one in (*kinds, *head))
-            return Reading(some, (*modifier, " ".join(before[start:]), *behind))
-    return Reading()
+            return LabelCandidates(some, (*modifier, " ".join(before[start:]), *behind))
+    return LabelCandidates()
 
 
 def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], of: WordNet) -> tuple[Candidate, ...]:
@@ -160,7 +160,7 @@ def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], of: Wor
     return tuple(replace(one, names=2) for one in words if thing in over[one.node] and heads & over[one.node])
 
 
-def _verb_of(text: str, of: WordNet) -> Reading:
+def _verb_of(text: str, of: WordNet) -> LabelCandidates:
     """Return the senses of the verb of an action: its first gerund, else its first word, else its last word that is a verb.
 
     With the words behind it as far as WordNet has these together (*picking up*); all others are context. *Horse riding* is a
@@ -173,5 +173,5 @@ def _verb_of(text: str, of: WordNet) -> Reading:
             verb = () if words[start].lower() in weak else found(" ".join(words[start:end]), of)
             if verb:
                 beside = [word for word in (*words[:start], *words[end:]) if word.lower() not in weak]
-                return Reading(tuple(replace(one, how=HEAD) for one in verb), tuple(beside))
-    return Reading()
+                return LabelCandidates(tuple(replace(one, how=HEAD) for one in verb), tuple(beside))
+    return LabelCandidates()

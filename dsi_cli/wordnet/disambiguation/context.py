@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import above
 from dsi_cli.wordnet.database.wordnet import WordNet
-from dsi_cli.wordnet.disambiguation.candidates import Reading, read
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read
 from dsi_cli.wordnet.disambiguation.forms import found
 
 Floats = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ _STOP = frozenset(
 
 
 @dataclass(frozen=True)
-class Beside:
+class LabelContext:
     """What words beside a label mean: nodes, words that name them in a gloss; narrow hypernyms, and words that name these."""
 
     senses: frozenset[int]
@@ -58,7 +58,7 @@ def stems(text: str) -> list[str]:
     return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
 
 
-def meanings(readings: Sequence[Reading], of: WordNet) -> dict[str, Beside]:
+def meanings(readings: Sequence[LabelCandidates], of: WordNet) -> dict[str, LabelContext]:
     """Return what each text that stands beside a label means, in this list."""
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
@@ -82,7 +82,7 @@ def _senses(text: str, of: WordNet) -> frozenset[int]:
     return frozenset(found.node for text in texts for found in read(text, of).candidates)
 
 
-def _about(text: str, senses: Iterable[int], of: WordNet) -> Beside:
+def _about(text: str, senses: Iterable[int], of: WordNet) -> LabelContext:
     names, sizes = of.words.lemmas, of.kinds["size"]
     wider, level = set(), set(senses)
     for _ in range(LEVELS):
@@ -91,15 +91,15 @@ def _about(text: str, senses: Iterable[int], of: WordNet) -> Beside:
     synonyms = [lemma for node in senses for lemma in names(node) if "_" not in lemma]
     heads = [lemma.rpartition("_")[2] for node in wider for lemma in names(node)]
     words, of_wider = (frozenset(stem for one in some for stem in stems(one)) for some in ((text, *synonyms), heads))
-    return Beside(frozenset(senses), words, frozenset(wider), of_wider)
+    return LabelContext(frozenset(senses), words, frozenset(wider), of_wider)
 
 
 @lru_cache(maxsize=4096)
-def _part(text: str, of: WordNet) -> Beside:
-    return Beside(frozenset(one.node for one in found(text, of)), frozenset(stems(text)))
+def _part(text: str, of: WordNet) -> LabelContext:
+    return LabelContext(frozenset(one.node for one in found(text, of)), frozenset(stems(text)))
 
 
-def fits(readings: Sequence[Reading], of: WordNet) -> tuple[list[Floats], Floats]:
+def fits(readings: Sequence[LabelCandidates], of: WordNet) -> tuple[list[Floats], Floats]:
     """Return how well each candidate fits the words beside its label: two arrays of evidence, and how badly it does.
 
     The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsi_cli.wordnet.database.taxonomy import above
-from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import UNFIT
-from dsi_cli.wordnet.disambiguation.features import ALONE, FILES, TOGETHER, Field, Floats
+from dsi_cli.wordnet.disambiguation.features import ALONE, FILES, TOGETHER, CandidateTable, Floats
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
-from dsi_cli.wordnet.disambiguation.scoring import Choice, Weights, scores
+from dsi_cli.wordnet.disambiguation.scoring import SenseScores, Weights, scores
 
 GROUPS = {
     "the usual sense": ("rank", "share"),
@@ -29,7 +29,11 @@ _NEAR = "near other labels"
 
 
 def reasons(
-    field: Field, labels: Sequence[str], readings: Sequence[Reading], choices: Sequence[Choice], weights: Weights
+    field: CandidateTable,
+    labels: Sequence[str],
+    readings: Sequence[LabelCandidates],
+    choices: Sequence[SenseScores],
+    weights: Weights,
 ) -> list[str]:
     """Return for each label why its chosen candidate was preferred; empty where it has none."""
     chances = np.zeros(len(field.node))
@@ -55,21 +59,26 @@ def reasons(
     return said
 
 
-def _how_found(how: str, word: str, reading: Reading) -> list[str]:
+def _how_found(how: str, word: str, reading: LabelCandidates) -> list[str]:
     if how == HEAD:
         beside = " ".join(one for one in (*reading.context, *reading.beside) if one.lower().replace(" ", "_") != word)
         return [f"WordNet lacks the whole: taken for its head, {word}" + (f" (beside it: {beside})" if beside else "")]
     return [f"spelled {word} in WordNet"] if how == SPELLED else []
 
 
-def _unfit(reading: Reading) -> str:
+def _unfit(reading: LabelCandidates) -> str:
     beside = [ascii(one[:30]) for one in (*reading.beside, *reading.superclass)]
     beside += [f"not {one[:30]!a}" for one in reading.excluded]
     return f"nothing of what stands beside it fits ({', '.join(beside)})"
 
 
 def _against(
-    field: Field, labels: Sequence[str], choice: Choice, grouped: Floats, below: dict[int, list[int]], index: int
+    field: CandidateTable,
+    labels: Sequence[str],
+    choice: SenseScores,
+    grouped: Floats,
+    below: dict[int, list[int]],
+    index: int,
 ) -> str:
     first, second = choice.candidates[:2]
     other = field.of.taxonomy.names[int(field.node[second])]
@@ -82,7 +91,7 @@ def _against(
     return f"of {len(choice.candidates)} senses, rather than {other}: {because}"
 
 
-def _labels_below(field: Field, choices: Sequence[Choice]) -> dict[int, list[int]]:
+def _labels_below(field: CandidateTable, choices: Sequence[SenseScores]) -> dict[int, list[int]]:
     """Return the first three labels that were chosen at or below each node."""
     below: dict[int, list[int]] = {}
     for index, choice in enumerate(choices):
@@ -94,7 +103,7 @@ def _labels_below(field: Field, choices: Sequence[Choice]) -> dict[int, list[int
     return below
 
 
-def _near(field: Field, labels: Sequence[str], below: dict[int, list[int]], row: int, index: int) -> str:
+def _near(field: CandidateTable, labels: Sequence[str], below: dict[int, list[int]], row: int, index: int) -> str:
     """Return the labels under the narrowest hypernym that a candidate shares with others, two of them."""
     size = field.of.kinds["size"]
     for node in sorted(above(field.of.taxonomy, int(field.node[row])), key=lambda node: (size[node], node)):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import above
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
-from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import fits, stems
 from dsi_cli.wordnet.disambiguation.forms import PLURAL
 
@@ -81,7 +81,7 @@ _FARTHEST = -5.0
 
 
 @dataclass(frozen=True, eq=False)
-class Field:
+class CandidateTable:
     """All candidates of a list's labels, as arrays of K.
 
     Attributes
@@ -115,7 +115,7 @@ class Field:
     unfit: Floats
 
 
-def gather(labels: Sequence[str], readings: Sequence[Reading], of: WordNet | None = None) -> Field:
+def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], of: WordNet | None = None) -> CandidateTable:
     """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
     of = of or load_wordnet()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
@@ -128,7 +128,7 @@ def gather(labels: Sequence[str], readings: Sequence[Reading], of: WordNet | Non
     parts = [*_of_words(readings, of), *_of_synsets(node, of), *in_context, _in_glosses(labels, readings, of)]
     order = [_COMPUTED.index(name) for name in ALONE]
     file = of.kinds["file"][node]
-    return Field(of, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit)
+    return CandidateTable(of, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit)
 
 
 _COMPUTED = (
@@ -138,7 +138,7 @@ _COMPUTED = (
 )
 
 
-def _of_words(readings: Sequence[Reading], of: WordNet) -> list[Floats]:
+def _of_words(readings: Sequence[LabelCandidates], of: WordNet) -> list[Floats]:
     known, names, rows = of.words, of.taxonomy.names, []
     for reading in readings:
         has_exact = any(one.how != PLURAL for one in reading.candidates)
@@ -166,7 +166,7 @@ def _of_synsets(node: Rows, of: WordNet) -> list[Floats]:
     return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
 
 
-def _in_glosses(labels: Sequence[str], readings: Sequence[Reading], of: WordNet) -> Floats:
+def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], of: WordNet) -> Floats:
     own = [frozenset(stems(label)) for label in labels]
     in_labels = Counter(word for words in own for word in words)
     glosses = (of.definitions([one.node for one in reading.candidates]) for reading in readings)
@@ -174,7 +174,7 @@ def _in_glosses(labels: Sequence[str], readings: Sequence[Reading], of: WordNet)
     return np.array([min(sum(word in in_labels for word in words), 3) for words in says], dtype=np.float64)
 
 
-def together(field: Field, chances: Floats) -> Floats:
+def together(field: CandidateTable, chances: Floats) -> Floats:
     """Return what speaks for each candidate given the chances of all.
 
     Parameters
@@ -198,7 +198,7 @@ def together(field: Field, chances: Floats) -> Floats:
     return np.column_stack([*near, _can_share(field), _same_kind(field, chances), same, over * trust, under * trust])
 
 
-def _near(field: Field, others: Floats, k: float) -> Floats:
+def _near(field: CandidateTable, others: Floats, k: float) -> Floats:
     share = field.of.kinds["size"][field.above] / len(field.of.taxonomy.offsets)
     value = np.log((others + 1e-9) / (others + k)) - np.log(share)
     out = np.full(len(field.node), _FARTHEST)
@@ -206,7 +206,7 @@ def _near(field: Field, others: Floats, k: float) -> Floats:
     return out
 
 
-def _can_share(field: Field) -> Floats:
+def _can_share(field: CandidateTable) -> Floats:
     """Return how much more of the other labels could lie below a hypernym of each candidate than of all nouns do."""
     nodes = len(field.of.taxonomy.offsets)
     _, first = np.unique(field.shared, return_index=True)
@@ -218,7 +218,7 @@ def _can_share(field: Field) -> Floats:
     return out
 
 
-def _within(field: Field, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
+def _within(field: CandidateTable, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
     """Return how many other labels lie below each candidate, and above it, up to 1."""
     count, nodes = len(field.node), len(field.of.taxonomy.offsets)
     is_self = field.above == field.node[field.under]
@@ -234,7 +234,7 @@ def _within(field: Field, chances: Floats, others: Floats, same: Floats) -> tupl
     return np.clip(over - same, 0.0, 1.0), np.clip(under, 0.0, 1.0)
 
 
-def _same_kind(field: Field, chances: Floats) -> Floats:
+def _same_kind(field: CandidateTable, chances: Floats) -> Floats:
     files = 64
     of_list = np.bincount(field.file, chances, minlength=files)
     of_label = np.bincount(field.label * files + field.file, chances, minlength=field.count * files)

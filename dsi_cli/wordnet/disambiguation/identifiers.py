@@ -23,7 +23,7 @@ _WORDS = {letter: part for part, letter in PARTS.items()} | {"a": "adjective", "
 
 
 @dataclass(frozen=True)
-class Named:
+class IdLookup:
     """What an id or a synset name means: a node; or why there is none."""
 
     how: str
@@ -38,7 +38,7 @@ def how_to_name(of: WordNet) -> str:
     return f"a {of.title} id{f' ({wnid})' if of.name == wordnet.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
 
 
-def by_name(text: str, of: WordNet | None = None) -> Named | None:
+def by_name(text: str, of: WordNet | None = None) -> IdLookup | None:
     """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither.
 
     Parameters
@@ -55,13 +55,13 @@ def by_name(text: str, of: WordNet | None = None) -> Named | None:
     is_id = taxonomy.is_wnid(key)
     letter = name["kind"] if name else key[:1]
     if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[of.part]:
-        return Named("unresolved", reason=_of_another_part(text, letter, of))
+        return IdLookup("unresolved", reason=_of_another_part(text, letter, of))
     if is_id:
         node = of.taxonomy.node(key)
         if node is None:
             versions = "it may be from another version of WordNet, whose ids differ"
-            return Named("unresolved", reason=f"{shown(text)} is not in {of.title}; {versions}")
-        return Named("wnid", node)
+            return IdLookup("unresolved", reason=f"{shown(text)} is not in {of.title}; {versions}")
+        return IdLookup("wnid", node)
     return _by_sense(text, name["lemma"], int(name["sense"]), of) if name else None
 
 
@@ -72,12 +72,12 @@ def _of_another_part(text: str, letter: str, of: WordNet) -> str:
     return f"{found} but one of WordNet's {_WORDS[letter]}s; {_WORDS[letter]}s are compared with --pos {_WORDS[letter]}"
 
 
-def _by_sense(text: str, lemma: str, sense: int, of: WordNet) -> Named:
+def _by_sense(text: str, lemma: str, sense: int, of: WordNet) -> IdLookup:
     known = of.words.senses("_".join(lemma.split()))
     if 1 <= sense <= len(known):
-        return Named("synset", known[sense - 1])
+        return IdLookup("synset", known[sense - 1])
     senses = f"{len(known)} {of.part} sense{'s' * (len(known) != 1)}"
-    return Named("unresolved", reason=f"{shown(text)} is not in {of.title}, which has {senses} of that word")
+    return IdLookup("unresolved", reason=f"{shown(text)} is not in {of.title}, which has {senses} of that word")
 
 
 def unusable(label: str, of: WordNet) -> str | None:

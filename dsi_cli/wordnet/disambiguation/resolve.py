@@ -19,11 +19,11 @@ from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import scoring
-from dsi_cli.wordnet.disambiguation.candidates import Reading, folders, plain, read_in
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, folders, plain, read_in
 from dsi_cli.wordnet.disambiguation.explanations import reasons
 from dsi_cli.wordnet.disambiguation.features import gather
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, found
-from dsi_cli.wordnet.disambiguation.identifiers import LONGEST_LABEL, Named, by_name, how_to_name, shown, unusable
+from dsi_cli.wordnet.disambiguation.identifiers import LONGEST_LABEL, IdLookup, by_name, how_to_name, shown, unusable
 from dsi_cli.wordnet.disambiguation.placeholders import placeholders
 
 __all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
@@ -108,7 +108,7 @@ class _Meaning:
 
     how: str
     node: int | None
-    reading: Reading
+    reading: LabelCandidates
     reason: str | None = None
 
     @property
@@ -156,7 +156,7 @@ def resolve(
     ('unresolved', "'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ")
     >>> [one.synset for one in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
     'crane.n.04'
-    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], of=net.load("verb"))]
+    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], of=load_wordnet("verb"))]
     ['ride.v.01', 'swim.v.01', 'run.v.01']
     """
     of = of or load_wordnet()
@@ -170,7 +170,7 @@ def resolve(
             meanings.append(_given(label, wnid, preset, of, reads=preset is None or len(labels) <= MOST_READ))
         elif index in nameless:
             meanings.append(
-                _Meaning(PLACEHOLDER, None, Reading(), f"{shown(label)} is a placeholder: give the real class name")
+                _Meaning(PLACEHOLDER, None, LabelCandidates(), f"{shown(label)} is a placeholder: give the real class name")
             )
         else:
             meanings.append(_alone(label, preset, shared, of, beside[index] if beside else None))
@@ -182,9 +182,9 @@ def resolve(
 def _given(label: str, wnid: str, preset: str | None, of: WordNet, *, reads: bool = True) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
     named = by_name(wnid, of)
-    words = Reading() if not reads or unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
+    words = LabelCandidates() if not reads or unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
     if any(one.how == HEAD for one in words.candidates):
-        words = Reading()  # what a part of the label means is no alternative to an id
+        words = LabelCandidates()  # what a part of the label means is no alternative to an id
     if named is None:
         return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(of)}")
     return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
@@ -193,7 +193,7 @@ def _given(label: str, wnid: str, preset: str | None, of: WordNet, *, reads: boo
 def _mapped(label: str, key: str, of: WordNet) -> _Meaning:
     """Return the meaning of a label that a person decided on."""
     if not key.strip():
-        return _Meaning("map", None, Reading(), "left out by the mapping")
+        return _Meaning("map", None, LabelCandidates(), "left out by the mapping")
     meaning = _given(label, key, None, of)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
@@ -202,11 +202,11 @@ def _alone(label: str, preset: str | None, shared: frozenset[str], of: WordNet, 
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
         lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
-        return _Meaning("unresolved", None, Reading(), lacking)
+        return _Meaning("unresolved", None, LabelCandidates(), lacking)
     reason = unusable(label, of)
-    named = Named("unresolved", reason=reason) if reason else by_name(label, of)
+    named = IdLookup("unresolved", reason=reason) if reason else by_name(label, of)
     if named is not None:
-        return _Meaning(named.how, named.node, Reading(), named.reason)
+        return _Meaning(named.how, named.node, LabelCandidates(), named.reason)
     reading = read_in(label, shared, of)
     return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
@@ -222,9 +222,9 @@ def _certain(index: int, label: str, meaning: _Meaning, of: WordNet) -> Resoluti
 def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: WordNet) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
     readings = [one.reading if one.is_open else _fixed(one, of) for one in meanings]
-    weights = scoring.fitted(of.part)
+    weights = scoring.fit_weights(of.part)
     field = gather(labels, readings, of)
-    choices = scoring.chosen(field, labels, readings, weights)
+    choices = scoring.select_senses(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
     is_strange = len(unknown) >= STRANGE * len(labels)
@@ -248,11 +248,11 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: WordNet) ->
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
-def _fixed(meaning: _Meaning, of: WordNet) -> Reading:
-    return Reading() if meaning.node is None else Reading((candidate_of(meaning.node, of),))
+def _fixed(meaning: _Meaning, of: WordNet) -> LabelCandidates:
+    return LabelCandidates() if meaning.node is None else LabelCandidates((candidate_of(meaning.node, of),))
 
 
-def _how(one: Candidate, reading: Reading, of: WordNet) -> str:
+def _how(one: Candidate, reading: LabelCandidates, of: WordNet) -> str:
     if one.how in (HEAD, SPELLED):
         return f"head {of.part}" if one.how == HEAD else "spelling"
     if one.names > 1:
@@ -268,16 +268,16 @@ def _nearest(label: str, of: WordNet) -> tuple[str, ...]:
 
 
 def _proposed(
-    labels: Sequence[str], readings: Sequence[Reading], hints: Mapping[int, Sequence[str]], of: WordNet
+    labels: Sequence[str], readings: Sequence[LabelCandidates], hints: Mapping[int, Sequence[str]], of: WordNet
 ) -> dict[int, tuple[str, ...]]:
     """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
     if not any(hints.values()):
         return {}
     filled = list(readings)
     for index, words in hints.items():
-        filled[index] = Reading(found(words[0], of) if words else ())
+        filled[index] = LabelCandidates(found(words[0], of) if words else ())
     field = gather(labels, filled, of)
-    choices = scoring.chosen(field, labels, filled, scoring.fitted(of.part))
+    choices = scoring.select_senses(field, labels, filled, scoring.fit_weights(of.part))
     names = of.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 

@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.taxonomy import above
-from dsi_cli.wordnet.disambiguation.candidates import Reading
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
 from dsi_cli.wordnet.disambiguation.context import UNFIT
-from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, Field, Floats, Rows, together
+from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, CandidateTable, Floats, Rows, together
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
 from dsi_cli.wordnet.disambiguation.weights import VERBS, WEIGHTS
 
@@ -57,7 +57,7 @@ class Weights:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class SenseScores:
     """What one label probably means.
 
     Attributes
@@ -78,16 +78,18 @@ class Choice:
     displaced: bool
 
 
-def fitted(part: str = "noun") -> Weights:
+def fit_weights(part: str = "noun") -> Weights:
     """Return the weights of nouns or of verbs as arrays, in the order of ``ALONE`` and ``TOGETHER``."""
     weights = WEIGHTS if part == "noun" else VERBS
     first = np.array([weights[name][0] for name in ALONE])
     return Weights(first, np.array([weights[name][1] for name in (*ALONE, *TOGETHER)]))
 
 
-def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], weights: Weights) -> list[Choice]:
+def select_senses(
+    field: CandidateTable, labels: Sequence[str], readings: Sequence[LabelCandidates], weights: Weights
+) -> list[SenseScores]:
     """Return the choice for each label of a list, jointly, given the evidence; the same for the same list, whatever its order."""
-    chances = settle(field, weights)
+    chances = infer_senses(field, weights)
     any_fits = _any_fits(field, scores(field, chances, weights).sum(axis=1))
     forms = [one.how for reading in readings for one in reading.candidates]
     is_shared = np.array([field.of.part == "verb" and form == HEAD for form in forms], dtype=bool)
@@ -99,7 +101,7 @@ def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], wei
         rows = np.arange(starts[index], starts[index + 1])
         order = rows[np.argsort(-chances[rows], kind="stable")]
         if not len(rows):
-            choices.append(Choice(order, np.zeros(0), 0.0, displaced=False))
+            choices.append(SenseScores(order, np.zeros(0), 0.0, displaced=False))
             continue
         pick = taken[index]
         is_displaced = bool(pick != order[0])
@@ -107,11 +109,11 @@ def chosen(field: Field, labels: Sequence[str], readings: Sequence[Reading], wei
         sure = chances[pick] / max(chances[pick], 1.0 - chances[order[1]]) if is_displaced else chances[pick]
         limit = OPEN if is_displaced or index in twice or field.unfit[pick] == UNFIT else 1.0
         confidence = min(float(sure * any_fits[index]) * FORMS.get(forms[pick], 1.0), limit)
-        choices.append(Choice(order, chances[order], confidence, is_displaced))
+        choices.append(SenseScores(order, chances[order], confidence, is_displaced))
     return choices
 
 
-def settle(field: Field, weights: Weights) -> Floats:
+def infer_senses(field: CandidateTable, weights: Weights) -> Floats:
     """Return the chances of all candidates, ``(K,)``; a label's add up to 1."""
     against = CONTEXT * field.unfit
     chances = softmax(field, field.alone @ weights.first - against)
@@ -120,13 +122,13 @@ def settle(field: Field, weights: Weights) -> Floats:
     return chances
 
 
-def scores(field: Field, chances: Floats, weights: Weights) -> Floats:
+def scores(field: CandidateTable, chances: Floats, weights: Weights) -> Floats:
     """Return how much each kind of evidence speaks for each candidate, ``(K, len(ALONE) + len(TOGETHER))``."""
     both: Floats = np.hstack([field.alone, together(field, chances)])
     return both * _blended(field, weights)
 
 
-def _blended(field: Field, weights: Weights) -> Floats:
+def _blended(field: CandidateTable, weights: Weights) -> Floats:
     """Return the weights for a list of this length: the shorter it is, the more each label stands alone."""
     trust = field.count / (field.count + FEW)
     alone = np.concatenate([weights.first, np.zeros(len(TOGETHER))])
@@ -134,14 +136,14 @@ def _blended(field: Field, weights: Weights) -> Floats:
     return weight
 
 
-def _any_fits(field: Field, total: Floats) -> Floats:
+def _any_fits(field: CandidateTable, total: Floats) -> Floats:
     """Return the chance that a label means any of its candidates: against "none of these", whose score is ``NULL``."""
     raised = np.bincount(field.label, np.exp(np.minimum(total, 50.0)), minlength=field.count)
     chance: Floats = raised / (np.exp(NULL) + raised)
     return chance
 
 
-def softmax(field: Field, scores: Floats) -> Floats:
+def softmax(field: CandidateTable, scores: Floats) -> Floats:
     """Return scores as chances that add up to 1 for each label."""
     top = np.full(field.count, -np.inf)
     np.maximum.at(top, field.label, scores)
@@ -150,7 +152,7 @@ def softmax(field: Field, scores: Floats) -> Floats:
     return chance
 
 
-def _handed_out(field: Field, chances: Floats, labels: Sequence[str], is_shared: npt.NDArray[np.bool_]) -> Rows:
+def _handed_out(field: CandidateTable, chances: Floats, labels: Sequence[str], is_shared: npt.NDArray[np.bool_]) -> Rows:
     """Return the candidate that each label gets (-1 for none): from the greatest chance down, each synset once.
 
     Those of ``is_shared`` may be another label's as well: *ride a bike* and *ride a horse*.
@@ -179,7 +181,7 @@ def _twice(labels: Sequence[str]) -> frozenset[int]:
     return frozenset(index for group in seen.values() if len(group) > 1 for index in group)
 
 
-def _closeness(field: Field, best: npt.NDArray[np.intp], twice: frozenset[int]) -> Floats:
+def _closeness(field: CandidateTable, best: npt.NDArray[np.intp], twice: frozenset[int]) -> Floats:
     """Return how near the candidates of labels with the same words are to what stands beside them in the list.
 
     It is all that tells such labels apart: data sets are often sorted by topic.

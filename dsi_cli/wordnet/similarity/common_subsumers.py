@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
 from dsi_cli.wordnet.similarity import shortest_paths
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, Levels
+from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
 
 NO_HYPERNYM = -1
 """The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
 
 
-def largest(levels: Levels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
+def largest(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
     """Return the largest number over the common hypernyms of all pairs of labels.
 
     Parameters

@@ -25,7 +25,7 @@ UNKNOWN = 1e300
 
 
 @dataclass(frozen=True, eq=False)
-class Information:
+class InformationContent:
     """The counts of a file.
 
     Attributes
@@ -48,7 +48,7 @@ class Information:
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
-def read(path: str | PathLike[str], of: WordNet | None = None) -> Information:
+def read_information_content(path: str | PathLike[str], of: WordNet | None = None) -> InformationContent:
     """Return the counts of an information content file; of WordNet 3.0's nouns unless others are given.
 
     Raises
@@ -80,7 +80,7 @@ def read(path: str | PathLike[str], of: WordNet | None = None) -> Information:
         counts[node] = count
     if total <= 0 or counts.max() > total:
         raise UsageError(f"{file}: expected a line ROOT for {of.part}s with the largest count; information needs it")
-    return Information(graph, counts, total)
+    return InformationContent(graph, counts, total)
 
 
 def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:

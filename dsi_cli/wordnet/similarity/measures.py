@@ -20,8 +20,8 @@ import numpy.typing as npt
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
 from dsi_cli.wordnet.similarity import common_subsumers, shortest_paths
-from dsi_cli.wordnet.similarity.information_content import UNKNOWN, Information
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, Levels
+from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationContent
+from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
 
 Similarities = npt.NDArray[np.float64]
 
@@ -108,7 +108,7 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     return np.where(distances == shortest_paths.NO_PATH, 0.0, np.array(table)[distances])
 
 
-def res_similarity(nodes: Nodes, information: Information) -> Similarities:
+def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
     """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 where a common hypernym was never counted.
 
     Parameters
@@ -116,7 +116,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
     nodes : (N,) int
         Of the taxonomy that the information is of.
     information
-        See `dsi_cli.wordnet.similarity.information_content.read`.
+        See `dsi_cli.wordnet.similarity.information_content.read_information_content`.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def res_similarity(nodes: Nodes, information: Information) -> Similarities:
     return common_subsumers.largest(levels, information.content(levels.nodes), 0.0)
 
 
-def lin_similarity(nodes: Nodes, information: Information) -> Similarities:
+def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
     """Return Lin's similarity: NLTK's ``lin_similarity``; NaN between two roots, where NLTK divides by zero.
 
     Parameters and errors as for `res_similarity`. In [0, 1] where both nouns were counted.
@@ -138,7 +138,7 @@ def lin_similarity(nodes: Nodes, information: Information) -> Similarities:
     return found
 
 
-def jcn_similarity(nodes: Nodes, information: Information) -> Similarities:
+def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
     """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; 1e300, its infinity, where nothing tells two nouns apart.
 
     Parameters and errors as for `res_similarity`.
@@ -158,7 +158,7 @@ BY_TAXONOMY: dict[str, Callable[[Nodes, Taxonomy | None], Similarities]] = {
     "wup": wup_similarity,
     "lch": lch_similarity,
 }
-BY_INFORMATION: dict[str, Callable[[Nodes, Information], Similarities]] = {
+BY_INFORMATION: dict[str, Callable[[Nodes, InformationContent], Similarities]] = {
     "res": res_similarity,
     "lin": lin_similarity,
     "jcn": jcn_similarity,
@@ -173,5 +173,5 @@ def checked_few(nodes: Nodes) -> npt.NDArray[np.intp]:
     return found
 
 
-def _levels(nodes: Nodes, taxonomy: Taxonomy) -> Levels:
+def _levels(nodes: Nodes, taxonomy: Taxonomy) -> AncestorLevels:
     return shortest_paths.levels(taxonomy, checked(checked_few(nodes), len(taxonomy.offsets)))

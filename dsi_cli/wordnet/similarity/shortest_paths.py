@@ -102,7 +102,7 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
 
 
 class PathRows:
-    """The SCSM, its rows made on demand: a `dsi_cli.metrics.blockwise.blocks.Rows`.
+    """The SCSM, its rows made on demand: a `dsi_cli.metrics.blockwise.blocks.RowSource`.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class PathRows:
         return PathRows(self.nodes[np.asarray(at, dtype=np.intp)], self._taxonomy)
 
 
-def ways_to_root(levels: Levels) -> Bytes:
+def ways_to_root(levels: AncestorLevels) -> Bytes:
     """Return the edges from each label to the simulated root ``(N,)``."""
     ways = np.zeros(len(levels.labels), dtype=np.uint8)
     for start in range(0, len(ways), BLOCK):
@@ -157,7 +157,7 @@ def ways_to_root(levels: Levels) -> Bytes:
 
 
 @dataclass(frozen=True)
-class Levels:
+class AncestorLevels:
     """The labels' ancestors as rows, by rising depth (the longest way to a root), so that parents come before children.
 
     ``nodes`` says which node each row is, ``labels`` in which row each label is. ``graph`` holds the rows' parents as row
@@ -171,7 +171,7 @@ class Levels:
     steps: tuple[tuple[int, int, npt.NDArray[np.int32]], ...]
 
 
-def levels(taxonomy: Taxonomy, labels: Rows) -> Levels:
+def levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
     """Return the labels' ancestors in the order in which what is known of them is handed on."""
     nodes = ancestors(taxonomy, labels)
     count = np.diff(taxonomy.starts)[nodes]
@@ -188,10 +188,10 @@ def levels(taxonomy: Taxonomy, labels: Rows) -> Levels:
             last = first + np.count_nonzero((depth == depth[first]) & (count > k))
             steps.append((int(first), int(last), above[starts[first:last] + k]))
     graph = Taxonomy(taxonomy.offsets[nodes], (), depth, starts, above)
-    return Levels(nodes, row[labels], graph, tuple(steps))
+    return AncestorLevels(nodes, row[labels], graph, tuple(steps))
 
 
-def up(levels: Levels, labels: Rows) -> Bytes:
+def up(levels: AncestorLevels, labels: Rows) -> Bytes:
     """Return the edges from each label (columns) up to each of its ancestors (rows), ``FAR`` for other rows.
 
     A wave that starts at every label at once; a label has some ten ancestors, so it touches little of the array.
@@ -207,7 +207,7 @@ def up(levels: Levels, labels: Rows) -> Bytes:
     return rows
 
 
-def down(levels: Levels, rows: Bytes) -> None:
+def down(levels: AncestorLevels, rows: Bytes) -> None:
     """Shorten, in place, each row by the way over its parents, from the root down."""
     for first, last, above in levels.steps:
         over_parent = rows[above]
