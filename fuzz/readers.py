@@ -34,8 +34,8 @@ def read(path: Path, is_folder: bool, turn: int) -> str:
     return OK if OK in statuses else statuses[0] if statuses else NOTHING
 
 
-def _scanned(found: CheckpointFile) -> str:
-    answer = scan_checkpoint(found)
+def _scanned(file: CheckpointFile) -> str:
+    answer = scan_checkpoint(file)
     require_usable(answer)
     return answer.record.status
 
@@ -66,24 +66,24 @@ def _require_storable(name: str, value: object) -> None:
         raise WrongAnswerError(f"{name} has more than 64 bits")
 
 
-def _nothing_more(found: CheckpointFile) -> None:
+def _nothing_more(file: CheckpointFile) -> None:
     """Only the scan itself."""
 
 
-def _tensors(found: CheckpointFile) -> None:
+def _tensors(file: CheckpointFile) -> None:
     try:
-        list_tensors(found.path)
+        list_tensors(file.path)
     except CheckpointError:
         return
 
 
-def _metadata(found: CheckpointFile) -> None:
-    read_metadata(found)
+def _metadata(file: CheckpointFile) -> None:
+    read_metadata(file)
 
 
-def _weights(found: CheckpointFile) -> None:
+def _weights(file: CheckpointFile) -> None:
     try:
-        state_dict.read(found, HeadOptions())
+        state_dict.read(file, HeadOptions())
     except CheckpointError:
         return
 

@@ -249,7 +249,7 @@ def _scan(
 
 
 def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, of: WordNet, tree: OpenedTaxonomy | None
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, wordnet: WordNet, tree: OpenedTaxonomy | None
 ) -> tuple[dict[str, ClassLabels], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
     found: dict[str, ClassLabels] = {}
@@ -273,9 +273,9 @@ def _label(
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            class_labels.resolve_labels(labels, mapping_file.mapping_or_none(mapping, labels, of), of, tree)
+            class_labels.resolve_labels(labels, mapping_file.mapping_or_none(mapping, labels, wordnet), wordnet, tree)
             if labels
-            else class_labels.without_labels(classes or 0, of, tree)
+            else class_labels.without_labels(classes or 0, wordnet, tree)
         )
     return found, warnings
 
@@ -304,7 +304,7 @@ def _left_out(state: RunState) -> Iterator[str]:
 def _epochs(
     out: Path,
     state: RunState,
-    one: ClassLabels,
+    labels: ClassLabels,
     trainers_logs: dict[str, training_logs.TrainingLog | None],
     tables: ResultTables,
     options: Options,
@@ -312,9 +312,9 @@ def _epochs(
     engine: Engine,
 ) -> Iterator[tuple[int, list[str]]]:
     """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    work = _work(out, state, one, tables, options, engine)
+    work = _work(out, state, labels, tables, options, engine)
     matrices = work.matrices
-    jobs = (_job(record, one, tables, work, answers) for record in state.usable)
+    jobs = (_job(record, labels, tables, work, answers) for record in state.usable)
     for job in _computed(work, jobs):
         record = job.record
         if job.lost is not None:
@@ -323,7 +323,7 @@ def _epochs(
             yield record.epoch or 0, []
             continue
         written = curves.trainer_values(record, trainers_logs[record.run])
-        warnings = [_zero_rows(state, one, job.stored.zero_rows), _doubt(record, job.rows, written)]
+        warnings = [_zero_rows(state, labels, job.stored.zero_rows), _doubt(record, job.rows, written)]
         rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
         tables.add(record, rows, answers.identity(record), job.by_class)
         for table, beside in answers.beside(record):
@@ -363,14 +363,14 @@ def _computed(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
     yield from drawn
 
 
-def _work(out: Path, state: RunState, one: ClassLabels, tables: ResultTables, options: Options, engine: Engine) -> _Work:
+def _work(out: Path, state: RunState, labels: ClassLabels, tables: ResultTables, options: Options, engine: Engine) -> _Work:
     """Return how a run's epochs are computed, after writing what its references are."""
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
-    how = memory_plan.make_plan(one.classes, options)
-    semantics = RunReferences(one, [opened.of(one, by_rows=how.is_vast) for opened in tables.references])
+    how = memory_plan.make_plan(labels.classes, options)
+    semantics = RunReferences(labels, [opened.of(labels, by_rows=how.is_vast) for opened in tables.references])
     state.no_reference = semantics.references[0].missing
     if not how.is_vast:
-        _write_references(out, one, semantics, tables.references)
+        _write_references(out, labels, semantics, tables.references)
     if how.walk is not None:
         by_rows = curves.BlockwiseContext(how.walk, layout.temporary_folder(out), how.is_vast)
         matrices = (
@@ -387,15 +387,15 @@ def _work(out: Path, state: RunState, one: ClassLabels, tables: ResultTables, op
     return _Work(MatrixWriter(out, state, kinds, options), with_rows, each, is_whole=True)
 
 
-def _write_references(out: Path, one: ClassLabels, semantics: RunReferences, opened: Sequence[ReferenceSource]) -> None:
+def _write_references(out: Path, labels: ClassLabels, semantics: RunReferences, opened: Sequence[ReferenceSource]) -> None:
     """Write the reference matrices that the output lacks; not those that know none of the classes."""
     for source, prepared in zip(opened, semantics.references, strict=True):
-        if one.labels is None or not len(prepared.csm.classes):
+        if labels.label_list is None or not len(prepared.csm.classes):
             continue
-        path = layout.reference_path(out, prepared.name, one.labels.id)
-        described = source.described | {"mapping": one.meaning_id}
+        path = layout.reference_path(out, prepared.name, labels.label_list.id)
+        described = source.described | {"mapping": labels.meaning_id}
         if parquet.options_of(path) != described:
-            table = wordnet_matrix.table_of(one, prepared.csm.matrix, prepared.name)
+            table = wordnet_matrix.table_of(labels, prepared.csm.matrix, prepared.name)
             parquet.write(table, path, described, layout.temporary_folder(out))
 
 
@@ -419,8 +419,8 @@ class _Job(NamedTuple):
         return not (self.stored.by_kind or self.stored.weight is not None or self.answers)
 
 
-def _job(record: Record, one: ClassLabels, tables: ResultTables, work: _Work, answers: RunEvaluations) -> _Job:
-    rows = tables.still_holding(record, one, answers.identity(record))
+def _job(record: Record, labels: ClassLabels, tables: ResultTables, work: _Work, answers: RunEvaluations) -> _Job:
+    rows = tables.still_holding(record, labels, answers.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     held = [
@@ -460,11 +460,11 @@ def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) ->
     )
 
 
-def _zero_rows(state: RunState, one: ClassLabels, zero: list[int]) -> str | None:
+def _zero_rows(state: RunState, labels: ClassLabels, zero: list[int]) -> str | None:
     """Return the warning about classes whose weights are zero at some epoch, None where there are none."""
     if not zero:
         return None
-    names = [repr(one.labels.names[index]) if one.labels else str(index) for index in zero[:3]]
+    names = [repr(labels.label_list.names[index]) if labels.label_list else str(index) for index in zero[:3]]
     more = f" and {len(zero) - 3} more" if len(zero) > 3 else ""
     what = f"zero weights in class {', '.join(names)}{more}"
     return f"{state.run.name}: {what}: without a direction the similarity to all others is 0"

@@ -107,7 +107,7 @@ class Summary:
 
 
 def summarise(
-    state: RunState, one: ClassLabels, log: TrainingLog | None, answers: RunEvaluations, references: list[str]
+    state: RunState, labels: ClassLabels, log: TrainingLog | None, answers: RunEvaluations, references: list[str]
 ) -> RunSummary:
     """Return the summary of a run that was analysed."""
     usable = state.usable
@@ -116,17 +116,19 @@ def summarise(
         folder=printable(str(state.run.folder)),
         statuses=dict(Counter(record.status for record in state.settled)),
         ignored=state.run.ignored,
-        classes=one.classes or None,
-        labels=one.labels.source if one.labels else None,
-        labels_described=one.labels.described if one.labels else None,
-        labels_command=one.command,
-        preset=one.labels.preset if one.labels else None,
-        known_to=one.known_to,
-        resolved=len(one.hierarchy.nodes),
-        unresolved=one.left_out,
-        uncertain=[] if one.tree else [(r.label, r.synset) for r in one.resolutions if r.is_uncertain and r.synset],
-        are_placeholders=one.are_placeholders,
-        all_uncertain=one.why_all_uncertain(),
+        classes=labels.classes or None,
+        labels=labels.label_list.source if labels.label_list else None,
+        labels_described=labels.label_list.described if labels.label_list else None,
+        labels_command=labels.command,
+        preset=labels.label_list.preset if labels.label_list else None,
+        known_to=labels.known_to,
+        resolved=len(labels.hierarchy.nodes),
+        unresolved=labels.left_out,
+        uncertain=[]
+        if labels.taxonomy
+        else [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset],
+        are_placeholders=labels.are_placeholders,
+        all_uncertain=labels.why_all_uncertain(),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

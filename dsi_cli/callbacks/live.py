@@ -35,7 +35,7 @@ def content(model: Any) -> CheckpointContent:
     return CheckpointContent(tensors, lambda tensor: array(shaped[tensor.storage.key]))
 
 
-def find_head(found: CheckpointContent, wanted: str | None, classes: int | None) -> Head:
+def find_head(content: CheckpointContent, wanted: str | None, classes: int | None) -> Head:
     """Return the classifier; parameters as for `dsi_cli.checkpoints.head.choose_head`.
 
     Raises
@@ -43,7 +43,7 @@ def find_head(found: CheckpointContent, wanted: str | None, classes: int | None)
     UsageError
         There is none, or several are equally good; the message lists the candidates.
     """
-    groups = trainers.state_dicts(found.tree)
+    groups = trainers.state_dicts(content.tree)
     try:
         try:
             return head.choose_head(groups, trainers.RAW, wanted=wanted, classes=classes)

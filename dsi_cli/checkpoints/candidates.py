@@ -133,8 +133,14 @@ def rank_candidates(groups: Sequence[NestedStateDict], classes: int | None = Non
     return ranked if in_one_place else [replace(one, name=one.layer.full_name) for one in ranked]
 
 
-def _rank_of(one: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
-    return one.fits is False, bool(one.hidden), bool(one.doubts), not one.is_named, -one.layer.position
+def _rank_of(candidate: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
+    return (
+        candidate.fits is False,
+        bool(candidate.hidden),
+        bool(candidate.doubts),
+        not candidate.is_named,
+        -candidate.layer.position,
+    )
 
 
 class _Evidence:

@@ -202,9 +202,9 @@ def _without_epoch(record: Record, kept: Sequence[Record]) -> Record:
     return replace(record, status=SKIPPED, reason=reason)
 
 
-def _is_twin(one: Record, other: Record) -> bool:
+def _is_twin(record: Record, other: Record) -> bool:
     """Return whether two checkpoints have the same classifier; of those without one nothing is known."""
-    return one.fingerprint is not None and one.fingerprint == other.fingerprint
+    return record.fingerprint is not None and record.fingerprint == other.fingerprint
 
 
 def _name(record: Record) -> str:

@@ -262,13 +262,13 @@ def _stat(path: Place) -> os.stat_result | None:
             return None
 
 
-def _is_candidate(path: Place, found: os.stat_result) -> bool:
+def _is_candidate(path: Place, status: os.stat_result) -> bool:
     suffix = path.suffix.lower()
     if path.name == LABEL_ENCODER:
         return False
     if suffix in SUFFIXES:
         return True
-    if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(found.st_mode) or found.st_size < 16:
+    if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
         return False
     if not isinstance(path, Path) and suffix not in _OF_WEIGHTS:
         return False  # a request for each file that is something else would cost more than all checkpoints
@@ -289,14 +289,14 @@ def _run(name: str, folder: Place, entry: _Folder) -> TrainingRun:
     return TrainingRun(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
 
 
-def _bytes(path: Place, found: os.stat_result) -> int:
-    return found.st_size + sum(part.st_size for part in _shards(path))
+def _bytes(path: Place, status: os.stat_result) -> int:
+    return status.st_size + sum(part.st_size for part in _shards(path))
 
 
-def _modified(path: Place, found: os.stat_result) -> int:
+def _modified(path: Place, status: os.stat_result) -> int:
     """Return the time of the last change of all that a checkpoint's record is made from."""
     said = [_stat(path.parent / name) for name in STATE_FILES] if path.name in MODEL_FILES else []
-    return max([found.st_mtime_ns, *(part.st_mtime_ns for part in [*_shards(path), *said] if part is not None)])
+    return max([status.st_mtime_ns, *(part.st_mtime_ns for part in [*_shards(path), *said] if part is not None)])
 
 
 def _shards(path: Place) -> list[os.stat_result]:

@@ -58,7 +58,7 @@ class Head(NamedTuple):
 
 
 def choose_head(
-    found: Iterable[NestedStateDict],
+    state_dicts: Iterable[NestedStateDict],
     role: str,
     *,
     wanted: str | None = None,
@@ -70,7 +70,7 @@ def choose_head(
 
     Parameters
     ----------
-    found : the state dicts of one checkpoint
+    state_dicts : the state dicts of one checkpoint
     role : ``raw`` or ``ema``: which weights to look at. Averaged weights are also used as raw ones if a file has no others.
     wanted : the head's name as the user gave it: the whole name of a tensor or layer, or the end of one
     classes : the number of classes, if labels or metadata tell it
@@ -88,7 +88,7 @@ def choose_head(
     AmbiguousHeadError
         Several are equally plausible; the message lists them.
     """
-    groups = usable(list(found), role)
+    groups = usable(list(state_dicts), role)
     if wanted is not None:
         return _named(groups, wanted, classes)
     candidates = with_outputs(rank_candidates(groups, classes), outputs)
@@ -134,10 +134,10 @@ def _best(candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequ
     return plausible[0]
 
 
-def _is_unclear_loss(one: HeadCandidate) -> bool:
+def _is_unclear_loss(candidate: HeadCandidate) -> bool:
     """Return whether a matrix of a loss may be the classifier, though it is not clear how it is used."""
-    in_loss = any(map(IN_LOSS.search, (*one.layer.path, *one.layer.module[:-1])))
-    return in_loss and not one.hidden and _only_doubt(one) == UNCLEAR_SIDE
+    in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
+    return in_loss and not candidate.hidden and _only_doubt(candidate) == UNCLEAR_SIDE
 
 
 def _last_resort(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -147,8 +147,8 @@ def _last_resort(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     return normalised or [one for one in not_hidden if _only_doubt(one) == SINGLE_ROW]
 
 
-def _only_doubt(one: HeadCandidate) -> str | None:
-    return one.doubts[0].kind if len(one.doubts) == 1 else None
+def _only_doubt(candidate: HeadCandidate) -> str | None:
+    return candidate.doubts[0].kind if len(candidate.doubts) == 1 else None
 
 
 def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: Sequence[NestedStateDict]) -> HeadCandidate:
@@ -169,9 +169,9 @@ def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: 
     return remaining[0]
 
 
-def _is_contradicted(one: HeadCandidate) -> bool:
+def _is_contradicted(candidate: HeadCandidate) -> bool:
     """Return whether a matrix cannot be the head although it has a row for each class."""
-    return any(map(one.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
+    return any(map(candidate.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
 
 
 def _narrowed(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -189,16 +189,16 @@ def _narrowed(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
     return [one for one in remaining if not any(map(_BEST_COPY.search, one.layer.path))] or remaining
 
 
-def _is_in_trunk(one: HeadCandidate) -> bool:
-    return any(map(_TRUNK.match, one.layer.module[:-1]))
+def _is_in_trunk(candidate: HeadCandidate) -> bool:
+    return any(map(_TRUNK.match, candidate.layer.module[:-1]))
 
 
-def _is_unnamed_convolution(one: HeadCandidate) -> bool:
-    return len(one.tensor.shape) > 2 and not one.is_named
+def _is_unnamed_convolution(candidate: HeadCandidate) -> bool:
+    return len(candidate.tensor.shape) > 2 and not candidate.is_named
 
 
-def _has_single_row(one: HeadCandidate) -> bool:
-    return one.tensor.shape[0] == 1
+def _has_single_row(candidate: HeadCandidate) -> bool:
+    return candidate.tensor.shape[0] == 1
 
 
 def _head(layer: Layer, tensor: Tensor) -> Head:

@@ -285,71 +285,71 @@ def _bias_is_along_columns(weight: Tensor, bias: Tensor | None) -> bool:
     return bias is not None and len(weight.shape) == 2 and bias.shape == weight.shape[1:] != weight.shape[:1]
 
 
-def _weight(held: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
+def _weight(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None] | None:
     """Return which parameter is the layer's weight, how the effective weight follows from it, and why it cannot be used."""
-    parametrised = [name for name in held if name.startswith("parametrizations.weight.")]
+    parametrised = [name for name in tensors if name.startswith("parametrizations.weight.")]
     if parametrised:
-        return _parametrised(held, parametrised)
-    if "weight_orig" in held:
-        return _pruned_or_spectral(held)
-    if "weight_v" in held and len(held["weight_v"].shape) >= 2:
-        if "weight_g" in held:
-            return "weight_v", Factors(WEIGHT_NORM, {"lengths": held["weight_g"]}), None
+        return _parametrised(tensors, parametrised)
+    if "weight_orig" in tensors:
+        return _pruned_or_spectral(tensors)
+    if "weight_v" in tensors and len(tensors["weight_v"].shape) >= 2:
+        if "weight_g" in tensors:
+            return "weight_v", Factors(WEIGHT_NORM, {"lengths": tensors["weight_g"]}), None
         return "weight_v", Factors(), "holds only the directions of the rows, and their lengths (weight_g) are missing"
-    if "_packed_params" in held:
+    if "_packed_params" in tensors:
         return "_packed_params", Factors(), None
-    plain = next((name for name in ("weight", "kernel") if name in held and len(held[name].shape) >= 2), None)
-    return None if plain is None else _plain(plain, held)
+    plain = next((name for name in ("weight", "kernel") if name in tensors and len(tensors[name].shape) >= 2), None)
+    return None if plain is None else _plain(plain, tensors)
 
 
-def _pruned_or_spectral(held: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
-    if "weight_mask" in held:
-        return "weight_orig", Factors(PRUNED, {"mask": held["weight_mask"]}), None
-    if "weight_u" in held:
-        return _spectral("weight_orig", held, "weight_u", "weight_v")
+def _pruned_or_spectral(tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
+    if "weight_mask" in tensors:
+        return "weight_orig", Factors(PRUNED, {"mask": tensors["weight_mask"]}), None
+    if "weight_u" in tensors:
+        return _spectral("weight_orig", tensors, "weight_u", "weight_v")
     return "weight_orig", Factors(), "is only a part of the weight, and the mask that belongs to it is missing"
 
 
-def _plain(weight: str, held: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
+def _plain(weight: str, tensors: Mapping[str, Tensor]) -> tuple[str, Factors, str | None]:
     """Return a weight that is stored as it is, unless an adapter or a scale next to it changes it."""
-    scale = _scale_of_rows(weight, held)
+    scale = _scale_of_rows(weight, tensors)
     if scale is not None:
         return weight, Factors(), f"is scaled by the parameter {scale!r} next to it, in a way that the file does not tell"
-    if "lora_A" in held and "lora_B" in held and "lora_magnitude_vector" not in held:
-        return weight, Factors(LORA, {"down": held["lora_A"], "up": held["lora_B"]}), None
-    is_adapted = any(name.startswith("lora_") for name in held)
+    if "lora_A" in tensors and "lora_B" in tensors and "lora_magnitude_vector" not in tensors:
+        return weight, Factors(LORA, {"down": tensors["lora_A"], "up": tensors["lora_B"]}), None
+    is_adapted = any(name.startswith("lora_") for name in tensors)
     return weight, Factors(), _ADAPTED if is_adapted else None
 
 
-def _scale_of_rows(weight: str, held: Mapping[str, Tensor]) -> str | None:
+def _scale_of_rows(weight: str, tensors: Mapping[str, Tensor]) -> str | None:
     """Return the parameter that scales each row of a weight (weight standardisation has a gain); None if there is none."""
-    tensor = held[weight]
+    tensor = tensors[weight]
     rows = tensor.shape[-1 if weight == "kernel" else 0]
-    for name, other in held.items():
+    for name, other in tensors.items():
         if not name.startswith(("bias", "weight", "kernel")) and rows > 1 and prod(other.shape) == rows == other.shape[0]:
             return name
     return None
 
 
-def _parametrised(held: Mapping[str, Tensor], names: Sequence[str]) -> tuple[str, Factors, str | None] | None:
+def _parametrised(tensors: Mapping[str, Tensor], names: Sequence[str]) -> tuple[str, Factors, str | None] | None:
     """Return the weight of a layer that uses `torch.nn.utils.parametrize`."""
     prefix = "parametrizations.weight."
     others = {name.removeprefix(prefix) for name in names}
     if others == {"original0", "original1"}:
-        lengths = held[f"{_ORIGINAL}0"]
+        lengths = tensors[f"{_ORIGINAL}0"]
         return f"{_ORIGINAL}1", Factors(WEIGHT_NORM, {"lengths": lengths}), None
-    main = next((name for name in (_ORIGINAL, f"{_ORIGINAL}1", f"{_ORIGINAL}0") if name in held), None)
+    main = next((name for name in (_ORIGINAL, f"{_ORIGINAL}1", f"{_ORIGINAL}0") if name in tensors), None)
     if main is None:
         return None
     if others == {"original", "0._u", "0._v"}:
-        return _spectral(main, held, f"{prefix}0._u", f"{prefix}0._v")
+        return _spectral(main, tensors, f"{prefix}0._u", f"{prefix}0._v")
     return main, Factors(), "is only the input of a parametrisation, whose function is not stored in the file"
 
 
-def _spectral(main: str, held: Mapping[str, Tensor], left: str, right: str) -> tuple[str, Factors, str | None]:
-    if right not in held:
+def _spectral(main: str, tensors: Mapping[str, Tensor], left: str, right: str) -> tuple[str, Factors, str | None]:
+    if right not in tensors:
         return main, Factors(), "is only a part of the weight, and its singular vectors are missing"
-    return main, Factors(SPECTRAL_NORM, {"left": held[left], "right": held[right]}), None
+    return main, Factors(SPECTRAL_NORM, {"left": tensors[left], "right": tensors[right]}), None
 
 
 def _unwrapped(module: str) -> tuple[str, ...]:

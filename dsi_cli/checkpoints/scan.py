@@ -102,7 +102,7 @@ class _Wanted(NamedTuple):
 
 
 def scan_checkpoint(
-    found: CheckpointFile,
+    file: CheckpointFile,
     choice: HeadOptions = HeadOptions(),
     classes: int | None = None,
     *,
@@ -113,23 +113,23 @@ def scan_checkpoint(
 
     Parameters
     ----------
-    found : where the checkpoint lies
+    file : where the checkpoint lies
     choice : the head asked for, averaged or raw weights, extra rows
     classes : the number of classes if labels tell it: a matrix with another number of rows is not the head
     with_fingerprint : whether to hash the weights, which nobody needs who only wants them
     may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
-    return _scan(found, _Wanted(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
+    return _scan(file, _Wanted(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
 
 
 def scan_each(
-    found: CheckpointFile, choice: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
+    file: CheckpointFile, choice: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
 ) -> list[ScanResult]:
     """Return what `scan_checkpoint` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
-    return _scan(found, _Wanted(choice, classes, True, may_lack_head), is_split=True)
+    return _scan(file, _Wanted(choice, classes, True, may_lack_head), is_split=True)
 
 
-def open_checkpoint(found: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
+def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
     """Return what `open_content` returns, for one of several epochs in a file with the contents of that epoch alone.
 
     Raises
@@ -137,56 +137,56 @@ def open_checkpoint(found: CheckpointFile, stack: ExitStack) -> tuple[str, Check
     CheckpointError
         The file cannot be read, or no longer holds that epoch.
     """
-    kind, content, sources = open_content(found.path, stack)
-    if found.entry is None:
+    kind, content, sources = open_content(file.path, stack)
+    if file.entry is None:
         return kind, content, sources
-    tree = next((entry.tree for entry in trainers.entries(content.tree) if entry.label == found.entry), None)
+    tree = next((entry.tree for entry in trainers.entries(content.tree) if entry.label == file.entry), None)
     if tree is None:
-        raise UnreadableError(f"changed while it was read: it no longer holds the epoch {found.entry}")
+        raise UnreadableError(f"changed while it was read: it no longer holds the epoch {file.entry}")
     return kind, replace(content, tree=tree), sources
 
 
-def _scan(found: CheckpointFile, wanted: _Wanted, *, is_split: bool) -> list[ScanResult]:
+def _scan(file: CheckpointFile, request: _Wanted, *, is_split: bool) -> list[ScanResult]:
     with ExitStack() as stack:
         try:
-            kind, content, sources = open_content(found.path, stack)
-            held = trainers.entries(content.tree) if is_split or found.entry is not None else []
+            kind, content, sources = open_content(file.path, stack)
+            held = trainers.entries(content.tree) if is_split or file.entry is not None else []
         except _PROBLEMS as error:
-            return [ScanResult(_with_problem(_begun(found), found, error), found=found)]
-        parts = [entry for entry in held if found.entry in (None, entry.label)]
+            return [ScanResult(_with_problem(_begun(file), file, error), found=file)]
+        parts = [entry for entry in held if file.entry in (None, entry.label)]
         if not parts:
-            return [_scan_content(found, None, kind, content, sources, wanted)]
+            return [_scan_content(file, None, kind, content, sources, request)]
         return [
             _scan_content(
-                replace(found, entry=entry.label), entry, kind, replace(content, tree=entry.tree), sources, wanted
+                replace(file, entry=entry.label), entry, kind, replace(content, tree=entry.tree), sources, request
             )
             for entry in parts
         ]
 
 
 def _scan_content(
-    found: CheckpointFile,
+    file: CheckpointFile,
     entry: trainers.SavedEpoch | None,
     kind: str,
     content: CheckpointContent,
     sources: Sequence[RandomAccessFile],
-    wanted: _Wanted,
+    request: _Wanted,
 ) -> ScanResult:
     """Return one checkpoint whose file is open."""
-    record = replace(_begun(found), format=kind)
+    record = replace(_begun(file), format=kind)
     try:
-        record = _described(record, found, content.tree, entry)
+        record = _described(record, file, content.tree, entry)
         try:
-            scanned = _with_head(record, found, content, wanted)
+            scanned = _with_head(record, file, content, request)
         except BackboneError:
-            if not wanted.may_lack_head:
+            if not request.may_lack_head:
                 raise
-            role = trainers.EMA if wanted.choice.ema else trainers.RAW
+            role = trainers.EMA if request.choice.ema else trainers.RAW
             scanned = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
         _require_unchanged(sources)
-        return replace(scanned, found=found)
+        return replace(scanned, found=file)
     except _PROBLEMS as error:
-        return ScanResult(_with_problem(record, found, error), found=found, problem=_problem_of_head(error))
+        return ScanResult(_with_problem(record, file, error), found=file, problem=_problem_of_head(error))
 
 
 def _problem_of_head(error: BaseException) -> str | None:
@@ -195,23 +195,23 @@ def _problem_of_head(error: BaseException) -> str | None:
     return NO_HEAD if isinstance(error, NoHeadError | AmbiguousHeadError) else None
 
 
-def _begun(found: CheckpointFile) -> Record:
+def _begun(file: CheckpointFile) -> Record:
     """Return the record of a checkpoint with what is known before it is opened."""
-    return Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, entry=found.entry)
+    return Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
 
 
-def _names(found: CheckpointFile) -> tuple[str, ...]:
+def _names(file: CheckpointFile) -> tuple[str, ...]:
     """Return the names that may say the epoch: that of the file, then that of its step folder if it has one."""
-    if found.entry is not None:
+    if file.entry is not None:
         return ("",)
-    file_name = "" if found.path.name in WHOLE_FOLDERS else found.path.name
-    return (file_name, found.step_folder.name) if found.step_folder else (file_name,)
+    file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
+    return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
 
 
-def _with_problem(record: Record, found: CheckpointFile, error: BaseException) -> Record:
+def _with_problem(record: Record, file: CheckpointFile, error: BaseException) -> Record:
     """Return the record of a checkpoint that cannot be used, with the reason, and the epoch of its name if it was not described."""
     if record.trainer is None:
-        record = replace(record, **_moment({}, _names(found)))
+        record = replace(record, **_moment({}, _names(file)))
     if isinstance(error, PendingError):
         is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))
@@ -228,17 +228,17 @@ def _require_unchanged(sources: Sequence[RandomAccessFile]) -> None:
         source.require_unchanged()
 
 
-def read_metadata(found: CheckpointFile) -> Any:
+def read_metadata(file: CheckpointFile) -> Any:
     """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
     try:
         with ExitStack() as stack:
-            _, content, _ = open_checkpoint(found, stack)
-            return [trainers.plain(content.tree), find_sibling_json(found, "config.json")]
+            _, content, _ = open_checkpoint(file, stack)
+            return [trainers.plain(content.tree), find_sibling_json(file, "config.json")]
     except CheckpointError:
         return None
 
 
-def explain(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> tuple[str, list[HeadCandidate]]:
+def explain(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> tuple[str, list[HeadCandidate]]:
     """Return which head is taken, or why none is, and every candidate with its evidence, the most plausible first.
 
     Raises
@@ -247,8 +247,8 @@ def explain(found: CheckpointFile, choice: HeadOptions, classes: int | None = No
         The file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
-        _, content, _ = open_checkpoint(found, stack)
-        told = _classes_told(found, content.tree)
+        _, content, _ = open_checkpoint(file, stack)
+        told = _classes_told(file, content.tree)
         expected = told if told is not None else classes
         groups = _groups(content)
         ranked = rank_candidates(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
@@ -274,9 +274,9 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
         return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
 
 
-def find_sibling_json(found: CheckpointFile, name: str) -> Any:
+def find_sibling_json(file: CheckpointFile, name: str) -> Any:
     """Return a JSON file of the checkpoint's step folder, or of its run where it has none, as plain data; None without it."""
-    path = (found.step_folder or found.folder) / name
+    path = (file.step_folder or file.folder) / name
     try:
         if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
             return None
@@ -290,38 +290,38 @@ def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
 
 
-def _described(record: Record, found: CheckpointFile, tree: Any, entry: trainers.SavedEpoch | None) -> Record:
+def _described(record: Record, file: CheckpointFile, tree: Any, entry: trainers.SavedEpoch | None) -> Record:
     """Return the record with what the contents say beside the weights: known even where no head is found."""
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
-    record = replace(record, **_moment(tree, _names(found)))
+    record = replace(record, **_moment(tree, _names(file)))
     if entry is not None and record.epoch is None:
         source = epochs.CONTENTS if entry.is_numbered else epochs.ORDER
         record = replace(record, epoch=entry.epoch, epoch_source=source)
-    record = _with_state_beside(record, found)
+    record = _with_state_beside(record, file)
     if trainer.name == trainers.PLAIN and record.epoch == 0 and _is_before_training(tree):
         record = replace(record, counts_from=1)
     return record
 
 
-def _with_head(record: Record, found: CheckpointFile, content: CheckpointContent, wanted: _Wanted) -> ScanResult:
-    told = _classes_told(found, content.tree)
-    expected = told if told is not None else wanted.classes
+def _with_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _Wanted) -> ScanResult:
+    told = _classes_told(file, content.tree)
+    expected = told if told is not None else request.classes
     groups = _groups(content)
-    if trainers.is_training_state(content.tree, groups, found.path.name):
+    if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
-        picked = _pick(groups, wanted.choice, expected, with_background=told is not None, outputs=content.outputs)
+        picked = _pick(groups, request.choice, expected, with_background=told is not None, outputs=content.outputs)
         if len(picked.name) > LONGEST_NAME:
             raise UnreadableError(f"the name of the head has {len(picked.name):,} characters, more than {LONGEST_NAME:,}")
-        config = find_sibling_json(found, lora.CONFIG) if picked.factors.kind == layers.LORA else None
+        config = find_sibling_json(file, lora.CONFIG) if picked.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, picked, config)
-        hashed = head_weight.fingerprint(content, picked, rows) if wanted.with_fingerprint else None
+        hashed = head_weight.fingerprint(content, picked, rows) if request.with_fingerprint else None
     except NoHeadError:
-        if not lora.is_adapter(found.path):
+        if not lora.is_adapter(file.path):
             raise
-        picked, rows = _of_adapter(found, content, wanted.choice, expected)
-        hashed = head_weight.weight_hash(rows) if wanted.with_fingerprint else None
+        picked, rows = _of_adapter(file, content, request.choice, expected)
+        hashed = head_weight.weight_hash(rows) if request.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
     record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
     record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
@@ -329,8 +329,8 @@ def _with_head(record: Record, found: CheckpointFile, content: CheckpointContent
     names = [name for group in tensors for name in group]
     of_head = next((group for group in tensors if picked.name in group), None)
     record = replace(record, network=None if of_head is None else trainers.network_id(of_head))
-    extra = background_rows.background_rows(picked.name, len(rows), names, told, wanted.classes)
-    return _usable(record, rows, extra, wanted.choice)
+    extra = background_rows.background_rows(picked.name, len(rows), names, told, request.classes)
+    return _usable(record, rows, extra, request.choice)
 
 
 def _pick(
@@ -352,12 +352,12 @@ def _groups(content: CheckpointContent) -> list[trainers.NestedStateDict]:
 
 
 def _of_adapter(
-    found: CheckpointFile, content: CheckpointContent, choice: HeadOptions, classes: int | None
+    file: CheckpointFile, content: CheckpointContent, choice: HeadOptions, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32]]:
     """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
-    config = find_sibling_json(found, lora.CONFIG)
+    config = find_sibling_json(file, lora.CONFIG)
     with ExitStack() as stack:
-        base = lora.open_base(found.path, config, stack)
+        base = lora.open_base(file.path, config, stack)
         picked = _pick(_groups(base), choice, classes)
         rows = head_weight.head_rows(base, picked)
     change = lora.change_of(content.tree, picked.name, config)
@@ -385,24 +385,24 @@ def _usable(
     return ScanResult(record, rows)
 
 
-def _with_state_beside(record: Record, found: CheckpointFile) -> Record:
+def _with_state_beside(record: Record, file: CheckpointFile) -> Record:
     """Return the record with what a Hugging Face folder says in ``trainer_state.json``."""
-    if found.step_folder is None:
+    if file.step_folder is None:
         return record
-    state = find_sibling_json(found, "trainer_state.json")
+    state = find_sibling_json(file, "trainer_state.json")
     if not isinstance(state, dict):
-        return _without_state(record, found)
+        return _without_state(record, file)
     when = epochs.epoch_and_step(state, ("",))
     return replace(
         record, trainer=trainers.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
     )
 
 
-def _without_state(record: Record, found: CheckpointFile) -> Record:
+def _without_state(record: Record, file: CheckpointFile) -> Record:
     """Return the record of a Hugging Face folder that has no ``trainer_state.json`` (yet): its number is a step."""
-    if found.step_folder is None or find_sibling_json(found, "config.json") is None:
+    if file.step_folder is None or find_sibling_json(file, "config.json") is None:
         return record
-    step = re.fullmatch(r"checkpoint-(\d{1,12})", found.step_folder.name)
+    step = re.fullmatch(r"checkpoint-(\d{1,12})", file.step_folder.name)
     record = replace(record, trainer=trainers.HUGGING_FACE)
     return replace(record, epoch=None, epoch_source=None, step=int(step[1])) if step else record
 
@@ -421,7 +421,7 @@ def _is_before_training(tree: Any) -> bool:
     return keeps_state or any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
 
 
-def _classes_told(found: CheckpointFile, tree: Any) -> int | None:
+def _classes_told(file: CheckpointFile, tree: Any) -> int | None:
     """Return the number of classes that the checkpoint's metadata, MMEngine's or a Hugging Face config states."""
     meta = tree.get("meta") if isinstance(tree, dict) else None
     data = meta.get("dataset_meta") if isinstance(meta, dict) else None
@@ -435,7 +435,7 @@ def _classes_told(found: CheckpointFile, tree: Any) -> int | None:
         )
         if are_texts:
             return len(names)
-    config = find_sibling_json(found, "config.json") if found.step_folder is not None else None
+    config = find_sibling_json(file, "config.json") if file.step_folder is not None else None
     names = config.get("id2label") if isinstance(config, dict) else None
     if isinstance(names, dict) and names:
         return len(names)

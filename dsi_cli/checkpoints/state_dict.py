@@ -33,7 +33,7 @@ class StateDict:
     """The classifier's weight among them."""
 
 
-def read(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
+def read(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
     """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan_checkpoint`.
 
     Raises
@@ -42,16 +42,16 @@ def read(found: CheckpointFile, choice: HeadOptions, classes: int | None = None)
         The file cannot be read, or holds no weights.
     """
     with ExitStack() as stack:
-        _, content, sources = open_checkpoint(found, stack)
+        _, content, sources = open_checkpoint(file, stack)
         group, name = _group(content, choice, classes)
-        _require_room(group, max(found.bytes, sum(source.size for source in sources)))
+        _require_room(group, max(file.bytes, sum(source.size for source in sources)))
         return StateDict({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
 
-def shapes(found: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
+def shapes(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
     """Return what these weights are, without reading them; parameters and errors as for `read`."""
     with ExitStack() as stack:
-        _, content, _ = open_checkpoint(found, stack)
+        _, content, _ = open_checkpoint(file, stack)
         return _group(content, choice, classes)[0].tensors
 
 

@@ -73,12 +73,12 @@ def _epoch(step: int, scale: list[tuple[int, float]]) -> int:
     return ceil(scale[max(0, bisect_right(scale, step, key=lambda pair: pair[0]) - 1)][1])
 
 
-def _require_epochs(found: Scalars, of_test: Collection[str]) -> None:
-    every = sorted({step for values in found.values() for step in values})
+def _require_epochs(scalars: Scalars, of_test: Collection[str]) -> None:
+    every = sorted({step for values in scalars.values() for step in values})
     is_row = every[0] in (0, 1) and every == list(range(every[0], every[-1] + 1))
-    if not is_row or not any(set(every[1:]) <= set(values) for tag, values in found.items() if tag in of_test):
+    if not is_row or not any(set(every[1:]) <= set(values) for tag, values in scalars.items() if tag in of_test):
         raise UnreadableError("its steps are not epochs, and no tag 'epoch' says which epoch a step belongs to")
-    if not all(set(every[1:]) <= set(values) for values in found.values()):
+    if not all(set(every[1:]) <= set(values) for values in scalars.values()):
         raise UnreadableError("its curves have different steps, and no tag 'epoch' says which epoch a step belongs to")
 
 

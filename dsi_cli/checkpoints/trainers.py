@@ -189,7 +189,7 @@ def _layer_of(name: str) -> str:
     return layer if parametrised else name.rpartition(".")[0]
 
 
-def is_training_state(tree: Any, found: Sequence[NestedStateDict], file_name: str) -> bool:
+def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_name: str) -> bool:
     """Return whether a file was written to hold no network: the state of an optimiser, a scheduler or a criterion.
 
     Its name or its contents must say so. A file whose weights cannot be found for another reason is not such a file.
@@ -197,10 +197,10 @@ def is_training_state(tree: Any, found: Sequence[NestedStateDict], file_name: st
     Parameters
     ----------
     tree : the contents
-    found : the `state_dicts` in them
+    state_dicts : the `state_dicts` in them
     file_name : without folders
     """
-    if any("." in name or len(tensor.shape) > 1 for group in found for name, tensor in group.tensors.items()):
+    if any("." in name or len(tensor.shape) > 1 for group in state_dicts for name, tensor in group.tensors.items()):
         return False
     if _TRAINING_STATE.search(file_name) or _is_optimiser(tree):
         return True

@@ -94,13 +94,13 @@ def compare(
 
 
 def _page(
-    comparison: Comparison, asked: ComparisonOptions, outputs: list[Path], out: Path | None, html: Path | None
+    comparison: Comparison, options: ComparisonOptions, outputs: list[Path], out: Path | None, html: Path | None
 ) -> str | None:
     """Write the page where it is asked for, and return its path."""
     from dsi_cli.report import comparison_page
 
     path = html or (None if out is None else out / comparison_page.FILE)
-    return None if path is None else str(comparison_page.save(comparison, asked, outputs, path))
+    return None if path is None else str(comparison_page.save(comparison, options, outputs, path))
 
 
 def _require_places(out: Path | None, as_format: str, html: Path | None) -> None:

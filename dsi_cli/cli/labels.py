@@ -78,8 +78,13 @@ def labels(
         wordnet_matrix.write_map(one, write_map)
     rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
     if as_json:
-        assert one.labels is not None
-        looked_up = {"labels_id": one.labels_id, "preset": one.labels.preset, "wordnet": one.of.name, "pos": one.of.part}
+        assert one.label_list is not None
+        looked_up = {
+            "labels_id": one.labels_id,
+            "preset": one.label_list.preset,
+            "wordnet": one.wordnet.name,
+            "pos": one.wordnet.part,
+        }
         console.print_json({**looked_up, "labels": [document(row) for row in rows]})
         return DONE
     print_rows(rows)
@@ -98,20 +103,20 @@ def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> s
     return shlex.join(["dsi", "labels", labels, *given])
 
 
-def tell(one: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
+def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
     """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
-    assert one.labels is not None
-    unsure = sum(row.is_uncertain for row in one.resolutions)
+    assert labels.label_list is not None
+    unsure = sum(row.is_uncertain for row in labels.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
-    known = f"{one.resolved} of {console.count(one.classes, 'label')} in {one.known_to}"
-    console.note(f"{known}, from {one.labels.described}; {want}", quiet=quiet)
-    if one.labels.duplicates:
-        console.note(f"warning: labels that come twice: {', '.join(one.labels.duplicates[:5])}", quiet=quiet)
-    if one.are_placeholders:
-        few = ", ".join(one.placeholders[:2])
+    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
+    console.note(f"{known}, from {labels.label_list.described}; {want}", quiet=quiet)
+    if labels.label_list.duplicates:
+        console.note(f"warning: labels that come twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
+    if labels.are_placeholders:
+        few = ", ".join(labels.placeholders[:2])
         console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
         return
-    if why := one.why_all_uncertain():
+    if why := labels.why_all_uncertain():
         console.note(why, quiet=quiet)
     if unsure and write_map is None:
         console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)
@@ -174,7 +179,7 @@ def _meaning(row: Resolution) -> str:
     return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
 
 
-def asked(one: ClassLabels, write_map: Path | None) -> ClassLabels:
+def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     """Return the labelling after a person was asked about what is uncertain; ``write_map`` is where the answers go.
 
     Ctrl-C writes those that were given.
@@ -191,36 +196,38 @@ def asked(one: ClassLabels, write_map: Path | None) -> ClassLabels:
         raise UsageError(
             "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE"
         )
-    assert one.labels is not None
-    unsure = [row for row in one.resolutions if row.is_uncertain]
-    chosen = {row.index: row.wnid or "" for row in one.resolutions if row.resolved_by == "map"}
+    assert labels.label_list is not None
+    unsure = [row for row in labels.resolutions if row.is_uncertain]
+    chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}
     console.note(f"{console.count(len(unsure), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
         console.note("the answers are shown and not kept: Ctrl-C, and add --write-map FILE, to have them for --map")
     try:
         for number, row in enumerate(unsure, start=1):
-            _offer(row, f"{number}/{len(unsure)}", one.of)
-            while (answer := _answer(row)) is not None and answer and by_name(answer, one.of) is None:
+            _offer(row, f"{number}/{len(unsure)}", labels.wordnet)
+            while (answer := _answer(row)) is not None and answer and by_name(answer, labels.wordnet) is None:
                 console.note(f"  {answer!a} is neither a number above nor an id or synset name")
             if answer is None:
                 break
             chosen[row.index] = answer
     except KeyboardInterrupt:
         if write_map is not None:
-            wordnet_matrix.write_map(class_labels.resolve_labels(one.labels, chosen, one.of, one.tree), write_map)
+            wordnet_matrix.write_map(
+                class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy), write_map
+            )
             console.note(f"\n{write_map} holds the answers so far: to go on with them, add --map {write_map}")
         raise
-    return class_labels.resolve_labels(one.labels, chosen, one.of, one.tree)
+    return class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy)
 
 
-def _offer(row: Resolution, place: str, of: WordNet) -> None:
-    graph = of.taxonomy
+def _offer(row: Resolution, place: str, wordnet: WordNet) -> None:
+    graph = wordnet.taxonomy
     console.note(f"\n{place}  {row.label}".replace("\n", ""))
     if row.synset is None:
         console.note(f"  {row.reason}")
     names = row.candidates[:SHOWN]
-    glosses = of.definitions([node for name in names if (node := graph.node(name)) is not None])
+    glosses = wordnet.definitions([node for name in names if (node := graph.node(name)) is not None])
     for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
         chance = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
         console.note(f"  {number}  {chance}  {name}: {shorten(gloss, 90, placeholder='...')}")

@@ -117,7 +117,9 @@ def plot(
     return DONE
 
 
-def _tell(done: DrawnFigure, opened: Results, asked: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool) -> None:
+def _tell(
+    done: DrawnFigure, opened: Results, options: FigureOptions, *, as_json: bool, quiet: bool, are_named: bool
+) -> None:
     """Print what was drawn.
 
     Raises
@@ -142,10 +144,10 @@ def _tell(done: DrawnFigure, opened: Results, asked: FigureOptions, *, as_json: 
     for path in done.files:
         print(console.shown(str(path)))
     if done.without_data and are_named:
-        for name in asked.names(opened):
+        for name in options.names(opened):
             opened.require_matrices(name)
         names = ", ".join(done.without_data)
-        chosen = [what for what, value in (("--epochs", asked.epochs), ("--kind", asked.kind)) if value is not None]
+        chosen = [what for what, value in (("--epochs", options.epochs), ("--kind", options.kind)) if value is not None]
         if chosen:
             raise UsageError(f"nothing to draw for {names}: this output has nothing of that {' and '.join(chosen)}")
         needs = "; ".join(f"{name} needs {figure_spec(name).needs}" for name in done.without_data)

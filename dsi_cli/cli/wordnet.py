@@ -87,11 +87,11 @@ def wordnet(
         rows = _counted(blocks, one.classes, bars.update)
         _write(rows, stream or path, chosen, opened)
     if as_json and not to_stdout:
-        assert one.labels is not None
+        assert one.label_list is not None
         console.print_json(
             {
                 "labels_id": one.labels_id,
-                "preset": one.labels.preset,
+                "preset": one.label_list.preset,
                 "reference": opened.name,
                 "out": str(path),
                 "neighbors": neighbors,

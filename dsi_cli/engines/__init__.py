@@ -95,7 +95,7 @@ class Engine(Protocol):
         """Do the same for jobs each of which fills a machine, or the GPUs that were asked for."""
 
 
-def open_engine(chosen: EngineOptions) -> AbstractContextManager[Engine]:
+def open_engine(options: EngineOptions) -> AbstractContextManager[Engine]:
     """Return the engine while it is in use.
 
     Raises
@@ -103,5 +103,5 @@ def open_engine(chosen: EngineOptions) -> AbstractContextManager[Engine]:
     UsageError
         It is not installed, or nothing answers at the address (which is only asked once there is a job).
     """
-    found: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{chosen.name}").open_engine(chosen)
+    found: AbstractContextManager[Engine] = import_module(f"dsi_cli.engines.{options.name}").open_engine(options)
     return found

@@ -51,7 +51,7 @@ class LocalEngine:
 
 
 @contextmanager
-def open_engine(chosen: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG001 (nothing to choose)
+def open_engine(options: EngineOptions) -> Iterator[LocalEngine]:  # noqa: ARG001 (nothing to choose)
     """Yield the engine."""
     yield LocalEngine()
 

@@ -74,12 +74,12 @@ class _Died(NamedTuple):
 
 
 @contextmanager
-def open_engine(chosen: EngineOptions) -> Iterator[RayEngine]:
+def open_engine(options: EngineOptions) -> Iterator[RayEngine]:
     """Yield the engine; Ray is started, or the cluster asked, with the first job."""
     if find_spec("ray") is None:
         raise UsageError("--engine ray needs Ray, which is not installed: pip install 'dsi-cli[ray]'")
     with ExitStack() as stack:
-        yield RayEngine(chosen, stack)
+        yield RayEngine(options, stack)
 
 
 @dataclass

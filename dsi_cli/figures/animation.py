@@ -72,14 +72,14 @@ def _untold(_stage: str, _done: int, _total: int) -> None:
 
 
 def animations(
-    run: Results, asked: FigureOptions, folder: Path, forms: Sequence[str], told: Told = _untold
+    run: Results, options: FigureOptions, folder: Path, forms: Sequence[str], told: Told = _untold
 ) -> list[Animation]:
     """Write a film of each run asked for in each format: ``animation.gif``, with the run's name where there are several.
 
     Parameters
     ----------
     run : the output
-    asked : the runs, the kind of matrix, the epochs, the order of classes and the SAI's measure; not the style
+    options : the runs, the kind of matrix, the epochs, the order of classes and the SAI's measure; not the style
     folder : made if it is not there
     forms : of `FILMS`
     told : called with (stage, done, total) after each frame
@@ -93,19 +93,19 @@ def animations(
     """
     for form in forms:
         require_format(form)
-    found = [of for of in frames_of(run, asked) if asked.epochs is None or set(of.epochs) & set(asked.epochs)]
+    found = [of for of in frames_of(run, options) if options.epochs is None or set(of.epochs) & set(options.epochs)]
     made = []
     for of in found:
         name = ANIMATION if len(found) == 1 else f"{ANIMATION}-{layout.folder_name(of.run)}"
-        made += [make_animation(run, of, asked, folder / f"{name}.{form}", told) for form in forms]
+        made += [make_animation(run, of, options, folder / f"{name}.{form}", told) for form in forms]
     return made
 
 
-def make_animation(run: Results, of: MatrixFrames, asked: FigureOptions, path: Path, told: Told = _untold) -> Animation:
+def make_animation(run: Results, of: MatrixFrames, options: FigureOptions, path: Path, told: Told = _untold) -> Animation:
     """Write the film of one run's matrices; its format is the ending of the path. Parameters and errors as for `animations`."""
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
-    there = [epoch for epoch in of.epochs if asked.epochs is None or epoch in asked.epochs]
+    there = [epoch for epoch in of.epochs if options.epochs is None or epoch in options.epochs]
     epochs = matrices.evenly_spaced(there, MOST_FRAMES)
     rate = frames_per_second(len(epochs))
     frames = [*epochs, *[epochs[-1]] * (PAUSE * rate - 1)]
@@ -114,7 +114,7 @@ def make_animation(run: Results, of: MatrixFrames, asked: FigureOptions, path: P
         told(f"frames of {of.run}", at + 1, len(frames))
 
     with using(STYLE), tempfile.TemporaryDirectory() as folder:
-        figure, update = scene(run, of, epochs, asked.order, asked.measure)
+        figure, update = scene(run, of, epochs, options.order, options.measure)
         moving = FuncAnimation(figure, update, frames=frames, cache_frame_data=False)
         writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
         part = Path(folder) / path.name
@@ -150,19 +150,19 @@ def frames_per_second(epochs: int) -> int:
 
 
 def scene(
-    run: Results, of: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
+    run: Results, frames: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
     """Return the figure and the function that shows an epoch in it. Every matrix is read once before, for the scale."""
-    classes = arranged(run, of, order)
+    classes = arranged(run, frames, order)
 
     def shown_of(epoch: int) -> Values:
-        return color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
+        return color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
 
-    scale = color_scales.shared_scale(map(shown_of, epochs), of.kind.name)
-    bar = panel_layout.ColorBar(scale, f"{of.kind.values}\n{color_scales.in_words(scale)}")
-    shown = shown_curves(run, of, measure)
+    scale = color_scales.shared_scale(map(shown_of, epochs), frames.kind.name)
+    bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.in_words(scale)}")
+    shown = shown_curves(run, frames, measure)
     count = len(classes.names)
-    figure, cells, beside = _stage(f"{of.run}, {title_of(of, count)}", classes, bar, shown)
+    figure, cells, beside = _stage(f"{frames.run}, {title_of(frames, count)}", classes, bar, shown)
     image = color_scales.show(cells, np.full((count, count), np.nan), scale)
     title = cells.set_title("", size=STYLE.size)
     cursor, points = _cursor(beside, epochs[0]) if beside else (None, None)
@@ -178,12 +178,12 @@ def scene(
     return figure, update
 
 
-def shown_curves(run: Results, of: MatrixFrames, measure: str | None = None) -> Panel | None:
+def shown_curves(run: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
     """Return the SAI's curves of a run's matrix, the first few; where there is none, its WSI's; None without either."""
-    name = f"{of.kind.name}-{of.split}" if of.split else of.kind.name
+    name = f"{frames.kind.name}-{frames.split}" if frames.split else frames.kind.name
     for metric in ("sai", "wsi"):
         kinds = [kind for kind in curve_panels.PANELS if kind.name == metric]
-        for panel in curve_panels.panels(run, [of.run], measure, kinds):
+        for panel in curve_panels.panels(run, [frames.run], measure, kinds):
             found = [one for one in panel.series if name in (one.of or "").split(",")]
             if found:
                 return replace(panel, series=found[:MOST_CURVES])

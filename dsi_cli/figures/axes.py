@@ -54,58 +54,58 @@ def axes_style(place: int, line: int = 0) -> AxesStyle:
     return AxesStyle(COLOURS[place % len(COLOURS)], LINES[line % len(LINES)], MARKERS[place % len(MARKERS)])
 
 
-def values(one: Series, panel: Panel) -> Any:
+def values(curve: Series, panel: Panel) -> Any:
     """Return what a panel shows of a series."""
-    return one.excess if panel.kind.column == "excess" else one.value
+    return curve.excess if panel.kind.column == "excess" else curve.value
 
 
-def curve(axes: Axes, one: Series, panel: Panel, how: AxesStyle, label: str, *, shaded: bool = True) -> None:
+def curve(axes: Axes, curve: Series, panel: Panel, style: AxesStyle, label: str, *, shaded: bool = True) -> None:
     """Draw one curve with its interval, if it is to be shaded, and its chance level with its band."""
     axes.plot(
-        one.epochs,
-        values(one, panel),
-        color=how.colour,
-        linestyle=how.line,
+        curve.epochs,
+        values(curve, panel),
+        color=style.colour,
+        linestyle=style.line,
         label=label,
         gid="curve",
         zorder=3,
-        **marks(how, len(one.epochs)),
+        **marks(style, len(curve.epochs)),
     )
     is_excess = panel.kind.column == "excess"
-    has_interval = is_excess or one.metric != "sai"  # the interval of a SAI is that of its excess
-    if shaded and has_interval and np.isfinite(one.low).any():
-        epochs, low, high = _widened(one, one.low, one.high)
-        interval = axes.fill_between(epochs, low, high, color=how.colour, alpha=0.22, linewidth=0, zorder=2)
+    has_interval = is_excess or curve.metric != "sai"  # the interval of a SAI is that of its excess
+    if shaded and has_interval and np.isfinite(curve.low).any():
+        epochs, low, high = _widened(curve, curve.low, curve.high)
+        interval = axes.fill_between(epochs, low, high, color=style.colour, alpha=0.22, linewidth=0, zorder=2)
         interval.set_gid("interval")
     if is_excess:
-        _band(axes, one, np.zeros(len(one.epochs)), one.excess_std)
-    elif np.isfinite(one.chance).any():
-        _chance(axes, one, how)
+        _band(axes, curve, np.zeros(len(curve.epochs)), curve.excess_std)
+    elif np.isfinite(curve.chance).any():
+        _chance(axes, curve, style)
 
 
-def marks(how: AxesStyle, points: int) -> dict[str, Any]:
+def marks(style: AxesStyle, points: int) -> dict[str, Any]:
     """Return how a curve of so many points is marked."""
-    return {"marker": how.marker, "markersize": 2.4, "markevery": 1 if points <= FEW else points // MARKED}
+    return {"marker": style.marker, "markersize": 2.4, "markevery": 1 if points <= FEW else points // MARKED}
 
 
-def _chance(axes: Axes, one: Series, how: AxesStyle) -> None:
-    epochs, chance = _widened(one, one.chance)
-    axes.plot(epochs, chance, color=how.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
-    _band(axes, one, one.chance, one.chance_std)
+def _chance(axes: Axes, curve: Series, style: AxesStyle) -> None:
+    epochs, chance = _widened(curve, curve.chance)
+    axes.plot(epochs, chance, color=style.colour, linestyle=CHANCE_LINE, linewidth=1.0, gid="chance", zorder=2.5)
+    _band(axes, curve, curve.chance, curve.chance_std)
 
 
-def _band(axes: Axes, one: Series, chance: Any, std: Any) -> None:
+def _band(axes: Axes, curve: Series, chance: Any, std: Any) -> None:
     """Draw what chance reaches, where its deviation is known."""
     if np.isfinite(std).any():
-        epochs, chance, spread = _widened(one, chance, CHANCE_DEVIATIONS * std)
+        epochs, chance, spread = _widened(curve, chance, CHANCE_DEVIATIONS * std)
         axes.fill_between(epochs, chance - spread, chance + spread, zorder=1, gid="chance band", **CHANCE_BAND)
 
 
-def _widened(one: Series, *beside: Any) -> tuple[Any, ...]:
+def _widened(curve: Series, *beside: Any) -> tuple[Any, ...]:
     """Return a curve's epochs and what lies beside it; of a single epoch with some width, since bands of none are not seen."""
-    if len(one.epochs) != 1:
-        return one.epochs, *beside
-    return one.epochs[0] + np.array([-ALONE, ALONE]), *(np.repeat(values, 2) for values in beside)
+    if len(curve.epochs) != 1:
+        return curve.epochs, *beside
+    return curve.epochs[0] + np.array([-ALONE, ALONE]), *(np.repeat(values, 2) for values in beside)
 
 
 def finish(axes: Axes, part: Sequence[Series], panel: Panel) -> None:

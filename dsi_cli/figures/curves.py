@@ -31,18 +31,18 @@ MOST_TOGETHER = 8
 """Curves on one pair of axes."""
 
 
-def draw(name: str, run: Results, asked: FigureOptions) -> Figure | None:
+def draw(name: str, run: Results, options: FigureOptions) -> Figure | None:
     """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`; None where no run has a point of it."""
     kinds = [kind for kind in curve_panels.PANELS if kind.name == name]
-    found = curve_panels.panels(run, asked.names(run), asked.measure, kinds)
-    return draw_panel(found[0], run, asked) if found else None
+    found = curve_panels.panels(run, options.names(run), options.measure, kinds)
+    return draw_panel(found[0], run, options) if found else None
 
 
-def draw_panel(panel: Panel, run: Results, asked: FigureOptions) -> Figure:
+def draw_panel(panel: Panel, run: Results, options: FigureOptions) -> Figure:
     """Return a panel's figure; the order of the runs that are asked for gives them their colours."""
-    parts, names, runs = _parts(panel), asked.names(run), _runs(panel)
+    parts, names, runs = _parts(panel), options.names(run), _runs(panel)
     is_apart = len(parts) > 1 or panel.kind.name in APART
-    figure, (width, height) = grid(asked.style, len(parts))
+    figure, (width, height) = grid(options.style, len(parts))
     phases: dict[str, Any] = {}
     for axes, part in zip(figure.axes, parts, strict=True):
         for one, how in zip(part, _looks(part, runs, names), strict=True):
@@ -54,7 +54,7 @@ def draw_panel(panel: Panel, run: Results, asked: FigureOptions) -> Figure:
         axes.set_xlim(min(limits), max(limits))
         phases |= phase_bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
     if is_apart:
-        _head(figure, panel, asked.style)
+        _head(figure, panel, options.style)
     drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))
     return figure
 
@@ -87,13 +87,13 @@ def _parts(panel: Panel) -> list[list[Series]]:
     return [*([together] if together else []), *beside_chance]
 
 
-def _told_apart(found: Sequence[Series]) -> list[Series]:
+def _told_apart(curves: Sequence[Series]) -> list[Series]:
     """Return accuracy and balanced accuracy as one curve where they are the same, as they are for classes of one size."""
-    balanced = {(one.run, one.split): one for one in found if one.metric == "balanced_accuracy"}
-    plain = {(one.run, one.split): one for one in found if one.metric == "accuracy"}
+    balanced = {(one.run, one.split): one for one in curves if one.metric == "balanced_accuracy"}
+    plain = {(one.run, one.split): one for one in curves if one.metric == "accuracy"}
     if not all(key in plain and _alike(plain[key], one) for key, one in balanced.items()):
-        return list(found)
-    kept = [one for one in found if one.metric != "balanced_accuracy"]
+        return list(curves)
+    kept = [one for one in curves if one.metric != "balanced_accuracy"]
     return [
         replace(one, label=one.label.replace("accuracy", "accuracy = balanced accuracy"))
         if one.metric == "accuracy" and (one.run, one.split) in balanced
@@ -102,9 +102,9 @@ def _told_apart(found: Sequence[Series]) -> list[Series]:
     ]
 
 
-def _alike(one: Series, other: Series) -> bool:
-    same = np.array_equal(one.epochs, other.epochs)
-    return same and bool(np.allclose(one.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
+def _alike(curve: Series, other: Series) -> bool:
+    same = np.array_equal(curve.epochs, other.epochs)
+    return same and bool(np.allclose(curve.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
 
 
 def _runs(panel: Panel) -> list[str]:
@@ -137,10 +137,10 @@ def _handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequ
     return found
 
 
-def _line(how: drawing.AxesStyle) -> Any:
+def _line(style: drawing.AxesStyle) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=how.colour, linestyle=how.line, marker=how.marker, markersize=2.4)
+    return Line2D([], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=2.4)
 
 
 def _title(panel: Panel) -> str:

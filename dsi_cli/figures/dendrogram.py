@@ -37,21 +37,21 @@ class ClassTree(NamedTuple):
     """SciPy's linkage."""
 
 
-def figure(run: Results, asked: FigureOptions) -> Figure | None:
+def figure(run: Results, options: FigureOptions) -> Figure | None:
     """Return the clusterings of the runs asked for at the last epoch asked for; None where no run has such a matrix."""
-    found = frames_of(run, asked)
-    epoch = asked.epochs[-1] if asked.epochs else None
+    found = frames_of(run, options)
+    epoch = options.epochs[-1] if options.epochs else None
     made = [one for of in found if (one := class_tree(run, of, epoch))]
-    return draw(made, found[0].kind, asked.style) if made else None
+    return draw(made, found[0].kind, options.style) if made else None
 
 
-def class_tree(run: Results, of: MatrixFrames, epoch: int | None = None) -> ClassTree | None:
+def class_tree(run: Results, frames: MatrixFrames, epoch: int | None = None) -> ClassTree | None:
     """Return a run's clustered matrix of an epoch, the last if None; None without that epoch, or where all values are the same."""
-    epoch = of.epochs[-1] if epoch is None else epoch
-    table = run.classes[run.classes["run"] == of.run]
-    if epoch not in of.epochs or len(table) < 2:
+    epoch = frames.epochs[-1] if epoch is None else epoch
+    table = run.classes[run.classes["run"] == frames.run]
+    if epoch not in frames.epochs or len(table) < 2:
         return None
-    values = matrices.matrix(run, of, epoch)
+    values = matrices.matrix(run, frames, epoch)
     if np.nanmin(values) == np.nanmax(values):
         return None
     whole = values.copy()
@@ -59,26 +59,29 @@ def class_tree(run: Results, of: MatrixFrames, epoch: int | None = None) -> Clas
     tree = class_order.clustering(whole)
     classes = in_order(table, class_order.leaves(tree), "the order of the tree")
     return ClassTree(
-        f"{of.run}, {of.title}, epoch {run.shown_epoch(epoch, of.run)}", classes, permuted(values, classes), tree
+        f"{frames.run}, {frames.title}, epoch {run.shown_epoch(epoch, frames.run)}",
+        classes,
+        permuted(values, classes),
+        tree,
     )
 
 
-def draw(found: Sequence[ClassTree], kind: MatrixKind, style: Style) -> Figure:
+def draw(trees: Sequence[ClassTree], kind: MatrixKind, style: Style) -> Figure:
     """Return the figure of one or more clusterings, one below the other; of several on two columns, two side by side."""
-    across = min(style.columns, len(found))
+    across = min(style.columns, len(trees))
     wide = style.width / across
     drawn = panel_layout.blank(style.width, style.width)
     line, tree = style.size / 72, TREE * wide
     right, size = 0.0, wide
     for _ in range(2):
-        planned = [row_labels.plan_labels(one.classes.names, one.classes.groups, size, style.size - 1) for one in found]
+        planned = [row_labels.plan_labels(one.classes.names, one.classes.groups, size, style.size - 1) for one in trees]
         right = max(right, *(sum(row_labels.widths(drawn, side)) for side in planned))
         size = wide - 2 * panel_layout.MARGIN - tree - BETWEEN - right
     each = 2.0 * line + size + 3.4 * line
-    bottom = panel_layout.MARGIN + -(-len(found) // across) * each
+    bottom = panel_layout.MARGIN + -(-len(trees) // across) * each
     drawn.set_figheight(bottom + panel_layout.bars_height(style) + panel_layout.MARGIN)
-    scale = color_scales.shared_scale((one.values for one in found), kind.name)
-    for at, one in enumerate(found):
+    scale = color_scales.shared_scale((one.values for one in trees), kind.name)
+    for at, one in enumerate(trees):
         down, beside = divmod(at, across)
         top, left = panel_layout.MARGIN + down * each, panel_layout.MARGIN + beside * wide
         panel_layout.heading(drawn, top, one.title, one.classes.detail, style, (left, wide))
@@ -90,7 +93,7 @@ def draw(found: Sequence[ClassTree], kind: MatrixKind, style: Style) -> Figure:
             drawn, cells, row_labels.plan_labels(one.classes.names, one.classes.groups, size, style.size - 1), right=True
         )
     bars = [
-        panel_layout.ColorBar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(found) > 1 else kind.values)
+        panel_layout.ColorBar(scale, f"{kind.values}\n{color_scales.in_words(scale)}" if len(trees) > 1 else kind.values)
     ]
     panel_layout.draw_bars(drawn, bottom, bars, style)
     return drawn

@@ -76,17 +76,17 @@ class HeatmapSizes(NamedTuple):
         return 2.2 * self.line + -(-len(row.panels) // self.across) * (self.panel + 1.8 * self.line)
 
 
-def figure(run: Results, asked: FigureOptions) -> Figure | None:
+def figure(run: Results, options: FigureOptions) -> Figure | None:
     """Return heat maps of the runs asked for, a row a run; None where no run has such a matrix at such an epoch."""
-    found = frames_of(run, asked)
-    made = rows(run, found, asked.order, asked.epochs)
-    return draw(made, found[0].kind, asked.style) if made else None
+    found = frames_of(run, options)
+    made = rows(run, found, options.order, options.epochs)
+    return draw(made, found[0].kind, options.style) if made else None
 
 
-def frames_of(run: Results, asked: FigureOptions) -> list[MatrixFrames]:
+def frames_of(run: Results, options: FigureOptions) -> list[MatrixFrames]:
     """Return the matrices of the kind asked for, of the runs that have them; unasked, of the first kind that one has."""
-    names = run.names if asked.runs is None else asked.runs
-    for kind in [asked.kind] if asked.kind else [kind.name for kind in matrices.KINDS]:
+    names = run.names if options.runs is None else options.runs
+    for kind in [options.kind] if options.kind else [kind.name for kind in matrices.KINDS]:
         found = [one for name in names if (one := matrices.frames(run, name, kind))]
         if found:
             return found
@@ -95,7 +95,7 @@ def frames_of(run: Results, asked: FigureOptions) -> list[MatrixFrames]:
 
 def rows(
     run: Results,
-    found: Sequence[MatrixFrames],
+    frames: Sequence[MatrixFrames],
     order: str = "taxonomy",
     epochs: Sequence[int] | None = None,
     count: int = 3,
@@ -105,10 +105,10 @@ def rows(
     Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrices.frames` takes unasked, so
     that figures of two kinds show the same.
     """
-    deciding = [matrices.frames(run, of.run) or of for of in found]
+    deciding = [matrices.frames(run, of.run) or of for of in frames]
     are_alike = len({of.epochs for of in deciding}) == 1
     made = []
-    for of, own in zip(found, deciding, strict=True):
+    for of, own in zip(frames, deciding, strict=True):
         chosen = matrices.epochs_of_most_change(run, deciding if are_alike else [own], count) if epochs is None else epochs
         there = [epoch for epoch in chosen if epoch in of.epochs]
         if there:
@@ -116,32 +116,32 @@ def rows(
     return made
 
 
-def _row(run: Results, of: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
-    classes = arranged(run, of, order)
+def _row(run: Results, frames: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
+    classes = arranged(run, frames, order)
     panels = []
     for epoch in epochs:
-        values = color_scales.seen(permuted(matrices.matrix(run, of, epoch), classes), of.kind.name)
-        is_empty = of.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
+        values = color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
+        is_empty = frames.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
         panels.append(
-            MatrixPanel(f"epoch {run.shown_epoch(epoch, of.run)}" + (": no mistakes" if is_empty else ""), values)
+            MatrixPanel(f"epoch {run.shown_epoch(epoch, frames.run)}" + (": no mistakes" if is_empty else ""), values)
         )
-    reference = matrices.reference(run, of.run)
+    reference = matrices.reference(run, frames.run)
     if reference is not None:
         panels.append(MatrixPanel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
-    return HeatmapRow(f"{of.run}, {title_of(of, len(classes.names))}", classes, panels)
+    return HeatmapRow(f"{frames.run}, {title_of(frames, len(classes.names))}", classes, panels)
 
 
-def title_of(of: MatrixFrames, classes: int) -> str:
+def title_of(frames: MatrixFrames, classes: int) -> str:
     """Return what a map's matrix is called, and that it shows means of blocks where it does."""
-    size = color_scales.block(classes, of.kind.name)
-    return of.title + (f", means of {size} x {size}" if size > 1 else "")
+    size = color_scales.block(classes, frames.kind.name)
+    return frames.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
-def arranged(run: Results, of: MatrixFrames, order: str) -> ClassLayout:
+def arranged(run: Results, frames: MatrixFrames, order: str) -> ClassLayout:
     """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
-    table = run.classes[run.classes["run"] == of.run]
+    table = run.classes[run.classes["run"] == frames.run]
     if order == "cluster":
-        return in_order(table, class_order.cluster(matrices.matrix(run, of, of.epochs[-1])), ORDERED[order])
+        return in_order(table, class_order.cluster(matrices.matrix(run, frames, frames.epochs[-1])), ORDERED[order])
     given = class_order.given_order(len(table))
     places = given if order == "given" else class_order.taxonomy(table)
     is_given = table["synset"].isna().all() and np.array_equal(places, given)
@@ -177,31 +177,31 @@ def permuted(values: Values, classes: ClassLayout) -> Values:
     return values[np.ix_(classes.places, classes.places)]
 
 
-def draw(found: Sequence[HeatmapRow], kind: MatrixKind, style: Style) -> Figure:
+def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style) -> Figure:
     """Return the figure of one or more rows of panels of a kind."""
     drawn = panel_layout.blank(style.width, style.width)
-    sizes = _sizes(drawn, found, style)
-    tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in found)])
+    sizes = _sizes(drawn, rows, style)
+    tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in rows)])
     drawn.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
-    panels = [panel for row in found for panel in row.panels]
+    panels = [panel for row in rows for panel in row.panels]
     own = color_scales.shared_scale((panel.values for panel in panels if not panel.is_reference), kind.name)
     bars = [panel_layout.ColorBar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
     references = [panel.values for panel in panels if panel.is_reference]
     if references:
         bars.append(panel_layout.ColorBar(color_scales.shared_scale(references, "scsm"), matrices.REFERENCE.values))
-    for row, top in zip(found, tops, strict=False):
+    for row, top in zip(rows, tops, strict=False):
         _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
     panel_layout.draw_bars(drawn, tops[-1], bars, style)
     return drawn
 
 
-def _sizes(figure: Figure, found: Sequence[HeatmapRow], style: Style) -> HeatmapSizes:
+def _sizes(figure: Figure, rows: Sequence[HeatmapRow], style: Style) -> HeatmapSizes:
     """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
-    most = max(len(row.panels) for row in found)
+    most = max(len(row.panels) for row in rows)
     across = min(ACROSS[style.columns - 1], most)
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
-        planned = [row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1) for row in found]
+        planned = [row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1) for row in rows]
         left = max(left, *(sum(row_labels.widths(figure, side)) for side in planned))
         panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * BETWEEN) / across
     return HeatmapSizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)

@@ -37,17 +37,17 @@ LETTERS = 26
 """The longest name in a caption; it is wider than the tile only in capital letters, and then it is clipped."""
 
 
-def draw(run: Results, asked: FigureOptions) -> Figure | None:
+def draw(run: Results, options: FigureOptions) -> Figure | None:
     """Return the grid of the first run that has images (on test, else on train), of the last epoch asked for.
 
     Returns None if no run has images. The figure spans two columns, since the captions could not be read on one.
     """
-    if asked.open_image is None:
+    if options.open_image is None:
         return None
-    for name in asked.names(run):
-        listing = _listing(run, name, asked)
+    for name in options.names(run):
+        listing = _listing(run, name, options)
         if listing is not None:
-            return grid(listing, asked.open_image, asked.style._replace(columns=2))[0]
+            return grid(listing, options.open_image, options.style._replace(columns=2))[0]
     return None
 
 
@@ -137,12 +137,12 @@ def require_png(path: Path) -> None:
     atomic_write.require_suffix(path, (".png",), "a contact sheet is a PNG")
 
 
-def _listing(run: Results, name: str, asked: FigureOptions) -> MistakeList[Mistake] | None:
+def _listing(run: Results, name: str, options: FigureOptions) -> MistakeList[Mistake] | None:
     """Return a run's mistakes that have images; None without any, or with too many classes for ranks of mistakes."""
     if run.is_vast(name):
         return None
     for split in SPLITS:
-        there = [one for one in epochs_of(run, PREDICTIONS, name, split) if asked.epochs is None or one in asked.epochs]
+        there = [one for one in epochs_of(run, PREDICTIONS, name, split) if options.epochs is None or one in options.epochs]
         if there:
             found = worst_mistakes(run, MistakeQuery(name, there[-1], split, most=SHOWN))
             if any(row.path for row in found.rows):

@@ -74,11 +74,11 @@ def bars_height(style: Style) -> float:
     return 6.4 * style.size / 72
 
 
-def draw_bars(figure: Figure, top: float, found: Sequence[ColorBar], style: Style) -> None:
+def draw_bars(figure: Figure, top: float, bars: Sequence[ColorBar], style: Style) -> None:
     """Draw bars side by side across the figure."""
     line = style.size / 72
-    room = (figure.get_figwidth() - 2 * MARGIN) / len(found)
+    room = (figure.get_figwidth() - 2 * MARGIN) / len(bars)
     wide = min(0.84 * room, 3.0)
-    for at, one in enumerate(found):
+    for at, one in enumerate(bars):
         left = MARGIN + at * room + (room - wide) / 2
         color_scales.bar(axes_at(figure, left, top + 0.9 * line, wide, 0.8 * line), one.scale, one.text)

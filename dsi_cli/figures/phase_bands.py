@@ -20,15 +20,15 @@ _OF: dict[str, tuple[str, ...]] = {"sai": AGREEMENT, "excess": AGREEMENT, "wsi":
 """By panel, how the name of the curve begins whose phases are shown."""
 
 
-def draw(axes: Axes, run: Results, one: Series, panel: str) -> dict[str, Any]:
+def draw(axes: Axes, run: Results, curve: Series, panel: str) -> dict[str, Any]:
     """Shade the phases that were found on a run's curve, each with its name on top where it fits; nothing where there are none.
 
     Return what a legend has to say: the bands whose name does not fit. A SAI has phases where it is that of the network's own
     matrix with the reference.
     """
-    if panel not in _OF or (one.metric == "sai" and one.of != "ncsm,scsm"):
+    if panel not in _OF or (curve.metric == "sai" and curve.of != "ncsm,scsm"):
         return {}
-    rows = _rows(run, one.run, _OF[panel])
+    rows = _rows(run, curve.run, _OF[panel])
     if not rows:
         return {}
     low, high = axes.get_xlim()

@@ -160,10 +160,10 @@ def with_data(
     return found | ({ANIMATION} if "heatmaps" in found else set())
 
 
-def _written(run: Results, one: FigureSpec, request: FigureOptions, formats: Sequence[str], folder: Path) -> list[Path]:
+def _written(run: Results, spec: FigureSpec, request: FigureOptions, formats: Sequence[str], folder: Path) -> list[Path]:
     with styles.using(request.style):
-        figure = one.draw(run, request)
-        return [] if figure is None else [save(figure, folder / f"{one.name}.{form}", form) for form in formats]
+        figure = spec.draw(run, request)
+        return [] if figure is None else [save(figure, folder / f"{spec.name}.{form}", form) for form in formats]
 
 
 _METADATA: dict[str, dict[str, str | None]] = {

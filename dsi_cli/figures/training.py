@@ -22,29 +22,29 @@ MOST_RUNS = 2
 """A column: of more runs the figure would not fit a page, and says how to see the others."""
 
 
-def draw(run: Results, asked: FigureOptions) -> Figure | None:
+def draw(run: Results, options: FigureOptions) -> Figure | None:
     """Return the figure; None where no run has both a SAI and a loss or a learning rate."""
-    by_run = [found for name in asked.names(run) if (found := _pairs(run, asked, name))]
-    shown = by_run[: MOST_RUNS * asked.style.columns]
+    by_run = [found for name in options.names(run) if (found := _pairs(run, options, name))]
+    shown = by_run[: MOST_RUNS * options.style.columns]
     pairs = [pair for found in shown for pair in found]
     if not pairs:
         return None
-    figure, (width, height) = curves.grid(asked.style, len(pairs), across=2)
+    figure, (width, height) = curves.grid(options.style, len(pairs), across=2)
     for axes, (alignment, other) in zip(list(figure.axes), pairs, strict=True):
         run_name = curves.short(alignment.series[0].run)
         _twins(axes, alignment, other, height)
         drawing.label(axes, width, height, f"{run_name}: SAI and {other.kind.title.lower()}")
     if len(shown) < len(by_run):
         text = f"{len(shown)} of {len(by_run)} runs; others with --run"
-        figure.suptitle(drawing.wrapped(text, asked.style.width, asked.style.size), fontsize=asked.style.size)
+        figure.suptitle(drawing.wrapped(text, options.style.width, options.style.size), fontsize=options.style.size)
     drawing.legend(figure)
     return figure
 
 
-def _pairs(run: Results, asked: FigureOptions, name: str) -> list[tuple[Panel, Panel]]:
+def _pairs(run: Results, options: FigureOptions, name: str) -> list[tuple[Panel, Panel]]:
     """Return a run's first SAI, that with the reference where there is one, with each that stands beside it."""
     kinds = [kind for kind in curve_panels.PANELS if kind.name in ("sai", *BESIDE)]
-    found = {panel.kind.name: panel for panel in curve_panels.panels(run, [name], asked.measure, kinds)}
+    found = {panel.kind.name: panel for panel in curve_panels.panels(run, [name], options.measure, kinds)}
     if "sai" not in found:
         return []
     sai = Panel(found["sai"].kind, found["sai"].measure, found["sai"].series[:1])

@@ -38,12 +38,12 @@ _SAID = (
 )
 
 
-def curves(run: Results, asked: FigureOptions) -> Figure | None:
+def curves(run: Results, options: FigureOptions) -> Figure | None:
     """Return the cosines with the class's template by epoch; None without templates."""
-    parts = _parts(run, asked)
+    parts = _parts(run, options)
     if not parts:
         return None
-    figure, (width, height) = grid(asked.style, len(parts))
+    figure, (width, height) = grid(options.style, len(parts))
     for axes, (name, split, lines) in zip(figure.axes, parts, strict=True):
         _lines(axes, lines)
         drawing.label(axes, width, height, f"{short(name)}: typicality on {split}")
@@ -56,14 +56,14 @@ def curves(run: Results, asked: FigureOptions) -> Figure | None:
     return figure
 
 
-def table(run: Results, asked: FigureOptions) -> Figure | None:
+def table(run: Results, options: FigureOptions) -> Figure | None:
     """Return the same as a table, some epochs of it; None without templates."""
     from matplotlib.figure import Figure
 
-    parts = _parts(run, asked)
+    parts = _parts(run, options)
     if not parts:
         return None
-    style, high = asked.style, asked.style.size / 72 * 1.9
+    style, high = options.style, options.style.size / 72 * 1.9
     shown = [epoch_summary.thin_epochs(list(lines), LISTED) for _, _, lines in parts]
     tall = [high * (len(lines) + 4) for lines in shown]
     figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
@@ -76,10 +76,10 @@ def table(run: Results, asked: FigureOptions) -> Figure | None:
     return figure
 
 
-def _parts(run: Results, asked: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
+def _parts(run: Results, options: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
     return [
         (name, split, found)
-        for name in asked.names(run)
+        for name in options.names(run)
         for split, found in view.typicality_summary(run.path, name).items()
         if found
     ]
@@ -116,15 +116,15 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def histograms(run: Results, asked: FigureOptions) -> Figure | None:
+def histograms(run: Results, options: FigureOptions) -> Figure | None:
     """Return the share of right and of wrong samples by cosine, at some epochs; None without templates."""
     frame = run.typicality_histogram
-    frame = frame[frame["run"].isin(asked.names(run)) & (frame["samples"] > 0)]
+    frame = frame[frame["run"].isin(options.names(run)) & (frame["samples"] > 0)]
     of = dict.fromkeys(zip(frame["run"], frame["split"], strict=True))
-    shown = [(name, split, epoch) for name, split in of for epoch in _shown(frame, name, split, asked)]
+    shown = [(name, split, epoch) for name, split in of for epoch in _shown(frame, name, split, options)]
     if not shown:
         return None
-    figure, (width, height) = grid(asked.style, len(shown), across=2)
+    figure, (width, height) = grid(options.style, len(shown), across=2)
     for axes, (name, split, epoch) in zip(figure.axes, shown, strict=True):
         part = frame[(frame["run"] == name) & (frame["split"] == split) & (frame["epoch"] == epoch)]
         _histogram(axes, part)
@@ -137,10 +137,10 @@ def histograms(run: Results, asked: FigureOptions) -> Figure | None:
     return figure
 
 
-def _shown(frame: pd.DataFrame, name: str, split: str, asked: FigureOptions) -> list[int]:
+def _shown(frame: pd.DataFrame, name: str, split: str, options: FigureOptions) -> list[int]:
     there = sorted({int(e) for e in frame.loc[(frame["run"] == name) & (frame["split"] == split), "epoch"]})
-    if asked.epochs is not None:
-        return [epoch for epoch in there if epoch in asked.epochs] or there[-1:]
+    if options.epochs is not None:
+        return [epoch for epoch in there if epoch in options.epochs] or there[-1:]
     return epoch_summary.thin_epochs(there, SHOWN)
 
 

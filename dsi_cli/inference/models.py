@@ -80,16 +80,16 @@ def _close(name: str, listed: Sequence[str]) -> str:
     return f"; it has {', '.join(close)}" if close else ""
 
 
-def _timm(name: str, wanted: ModelSpec) -> BuiltModel:
+def _timm(name: str, spec: ModelSpec) -> BuiltModel:
     import timm
 
     if not timm.is_model(name):
         raise UsageError(f"timm has no model {name!r}{_close(name, timm.list_models())}")
-    options: dict[str, Any] = {"num_classes": wanted.classes or 0, "in_chans": wanted.channels, **wanted.arguments}
+    options: dict[str, Any] = {"num_classes": spec.classes or 0, "in_chans": spec.channels, **spec.arguments}
     model = None
-    if wanted.size is not None and "img_size" not in options:
+    if spec.size is not None and "img_size" not in options:
         try:
-            model = timm.create_model(name, pretrained=False, img_size=wanted.size, **options)
+            model = timm.create_model(name, pretrained=False, img_size=spec.size, **options)
         except TypeError:  # a model of any image size
             model = None
     model = model or timm.create_model(name, pretrained=False, **options)
@@ -105,13 +105,13 @@ def _timm(name: str, wanted: ModelSpec) -> BuiltModel:
     return BuiltModel(model, usual)
 
 
-def _torchvision(name: str, wanted: ModelSpec) -> BuiltModel:
+def _torchvision(name: str, spec: ModelSpec) -> BuiltModel:
     from torchvision import models
 
     listed = models.list_models(module=models)
     if name not in listed:
         raise UsageError(f"torchvision has no classifier {name!r}{_close(name, listed)}")
-    model = models.get_model(name, weights=None, num_classes=wanted.classes or 1000, **wanted.arguments)
+    model = models.get_model(name, weights=None, num_classes=spec.classes or 1000, **spec.arguments)
     preset = next(iter(models.get_model_weights(name))).transforms()
     size, resized = preset.crop_size[0], preset.resize_size[0]
     usual = Preprocessing(
@@ -120,7 +120,7 @@ def _torchvision(name: str, wanted: ModelSpec) -> BuiltModel:
     return BuiltModel(model, usual)
 
 
-def _transformers(name: str, wanted: ModelSpec) -> BuiltModel:
+def _transformers(name: str, spec: ModelSpec) -> BuiltModel:
     try:
         import transformers
     except ImportError:
@@ -131,15 +131,15 @@ def _transformers(name: str, wanted: ModelSpec) -> BuiltModel:
     if not (folder / "config.json").is_file():
         raise UsageError(f"--model transformers:{name} wants a folder with a config.json; there is none")
     config = transformers.AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    for key, value in wanted.arguments.items():
+    for key, value in spec.arguments.items():
         setattr(config, key, value)
-    auto: Any = transformers.AutoModel if wanted.classes is None else transformers.AutoModelForImageClassification
+    auto: Any = transformers.AutoModel if spec.classes is None else transformers.AutoModelForImageClassification
     model = auto.from_config(config, trust_remote_code=False)
     side = getattr(getattr(config, "vision_config", None) or config, "image_size", None)
     usual = from_processor(json_beside(folder, "preprocessor_config.json"))
     usual = usual.over(Preprocessing((side, side) if isinstance(side, int) else None))
-    if wanted.classes is None and zero_shot.has_towers(config):
-        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, wanted.names)))
+    if spec.classes is None and zero_shot.has_towers(config):
+        return BuiltModel(model, usual, zero_shot.ZeroShot(model, zero_shot.tokens(folder, spec.names)))
     return BuiltModel(model, usual)
 
 

@@ -19,11 +19,11 @@ _OF_IMAGES = re.compile(r"\w{1,60}(ForImageClassification(WithTeacher)?|Model)")
 """Hugging Face's names of networks with a classifier of images, or without one."""
 
 
-def facts_of(found: CheckpointFile) -> dict[str, Any]:
+def facts_of(file: CheckpointFile) -> dict[str, Any]:
     """Return the plain values that a checkpoint and the ``config.json`` of its run hold, by name; the checkpoint's own first."""
-    parts = scan.read_metadata(found) or []
+    parts = scan.read_metadata(file) or []
     merged: dict[str, Any] = {}
-    for part in (*parts, json_beside(found.folder, "config.json")):
+    for part in (*parts, json_beside(file.folder, "config.json")):
         if isinstance(part, Mapping):
             for holder in (part, *(part.get(name) for name in _HOLDERS)):
                 if isinstance(holder, Mapping):
@@ -32,9 +32,9 @@ def facts_of(found: CheckpointFile) -> dict[str, Any]:
     return merged
 
 
-def model_of(found: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
+def model_of(file: CheckpointFile, trainer: str | None, facts: Mapping[str, Any]) -> str | None:
     """Return the specification of the model that a trainer recorded, None where nothing certain is recorded."""
-    folder = found.step_folder or found.folder
+    folder = file.step_folder or file.folder
     architectures = json_beside(folder, "config.json").get("architectures")
     if isinstance(architectures, list) and any(map(_OF_IMAGES.fullmatch, map(str, architectures))):
         return f"transformers:{folder}"

@@ -110,15 +110,15 @@ def split(names: Sequence[str]) -> Numbering | None:
     return before or behind
 
 
-def shown(one: Numbering) -> str:
+def shown(numbering: Numbering) -> str:
     """Return the first classes that a numbering gives, for a message."""
-    first = ", ".join(ascii(one.names[place][:40]) for place in one.order[:SHOWN])
-    return first + (", ..." if len(one.names) > SHOWN else "")
+    first = ", ".join(ascii(numbering.names[place][:40]) for place in numbering.order[:SHOWN])
+    return first + (", ..." if len(numbering.names) > SHOWN else "")
 
 
-def _aligned(one: Numbering) -> list[int]:
-    first = min(one.numbers)
-    return [number - first for number in one.numbers]
+def _aligned(numbering: Numbering) -> list[int]:
+    first = min(numbering.numbers)
+    return [number - first for number in numbering.numbers]
 
 
 def _read(names: Sequence[str], pattern: re.Pattern[str], number: int, name: int) -> Numbering | None:
@@ -140,13 +140,13 @@ def _read(names: Sequence[str], pattern: re.Pattern[str], number: int, name: int
     return Numbering(numbers, rest)
 
 
-def _joined(one: Numbering) -> Numbering:
+def _joined(numbering: Numbering) -> Numbering:
     """Return a numbering whose numbers may belong to the names, as of folders; their order must be that of the names."""
-    if one.order == list(range(len(one.names))):
-        return one
-    as_given = Numbering(tuple(range(len(one.names))), one.names)
+    if numbering.order == list(range(len(numbering.names))):
+        return numbering
+    as_given = Numbering(tuple(range(len(numbering.names))), numbering.names)
     raise ValueError(
-        f"found names with numbers whose order is not that of the lines: {shown(as_given)} by the lines, {shown(one)} by the "
+        f"found names with numbers whose order is not that of the lines: {shown(as_given)} by the lines, {shown(numbering)} by the "
         "numbers; write the names in the classifier's order, without the numbers"
     )
 

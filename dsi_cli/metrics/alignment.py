@@ -254,12 +254,14 @@ class MatrixPair:
                 found += band.summed(ssim.ssim_index(x, ssim.SecondImage(*y), ssim.window_means(part * twice)))
             yield from (found / sum(float(band.times.sum()) for band in bands)).tolist()
 
-    def _with_relabellings(self, found: dict[str, Alignment], permutations: int | None, seed: int) -> dict[str, Alignment]:
+    def _with_relabellings(
+        self, alignments: dict[str, Alignment], permutations: int | None, seed: int
+    ) -> dict[str, Alignment]:
         classes = self.a.classes
         everything = classes <= permutation_null.ENUMERATED
         default = SSIM_PERMUTATIONS if classes <= bootstrap.LARGEST else 0
         out = {}
-        for name, entry in found.items():
+        for name, entry in alignments.items():
             count = permutations if permutations is not None else (default if name == "ssim" else 0)
             if entry.value is None or not (everything or count):
                 out[name] = entry

@@ -227,14 +227,14 @@ def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
     return _here(predictions), _here(targets)
 
 
-def _here(place: Place) -> Path:
+def _here(path: Place) -> Path:
     """Return a file on this machine; `UsageError` if a remote one cannot be fetched."""
-    if isinstance(place, Path):
-        return place
+    if isinstance(path, Path):
+        return path
     try:
-        return download.copied(place)
+        return download.copied(path)
     except OSError as error:
-        raise UsageError(f"{place}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
+        raise UsageError(f"{path}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 
 
 def _read_file(path: Path, axis: str) -> list[EpochPredictions]:

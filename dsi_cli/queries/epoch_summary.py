@@ -165,8 +165,8 @@ def _with_gap(epoch: int | None, fields: Row) -> MistakeSummary:
     return MistakeSummary(epoch, **fields, gap=train - test if None not in (train, test) else None)
 
 
-def surge_epoch(found: list[EpochSummary]) -> int | None:
+def surge_epoch(summaries: list[EpochSummary]) -> int | None:
     """Return the first epoch at which the SAI's excess over chance is half of its highest or more; None where it has none."""
-    known = [(line.epoch, line.excess) for line in found if line.excess is not None]
+    known = [(line.epoch, line.excess) for line in summaries if line.excess is not None]
     half = max((excess for _, excess in known), default=0.0) / 2
     return next((epoch for epoch, excess in known if excess >= half > 0), None)

@@ -85,9 +85,9 @@ def frames(run: Results, name: str, kind: str | None = None, split: str | None =
     return None
 
 
-def matrix(run: Results, of: MatrixFrames, epoch: int) -> Values:
+def matrix(run: Results, frames: MatrixFrames, epoch: int) -> Values:
     """Return an epoch's raw matrix ``(C, C)``, NaN on the diagonal; errors as for `Results.csm`."""
-    return without_diagonal(run.csm(of.kind.name, epoch, of.split, of.run).to_numpy(copy=True))
+    return without_diagonal(run.csm(frames.kind.name, epoch, frames.split, frames.run).to_numpy(copy=True))
 
 
 def reference(run: Results, name: str) -> Values | None:
@@ -115,25 +115,25 @@ def evenly_spaced(epochs: Sequence[int], most: int) -> list[int]:
     return [epochs[round(place)] for place in np.linspace(0, len(epochs) - 1, most)]
 
 
-def epochs_of_most_change(run: Results, found: Sequence[MatrixFrames], count: int) -> list[int]:
+def epochs_of_most_change(run: Results, frames: Sequence[MatrixFrames], count: int) -> list[int]:
     """Return up to ``count`` epochs between which matrices changed by as much as can be: the first, some between, the last.
 
     The change between two epochs is the root mean square difference of their off-diagonal values. The changes are added up
     along the run, and the epochs taken at equal parts of the sum: many where much happens. Of several runs, which all have the
     same epochs, the mean of the sums counts, each in parts of its last. At most two matrices are held.
     """
-    epochs = evenly_spaced(found[0].epochs, max(MOST_COMPARED, count))
+    epochs = evenly_spaced(frames[0].epochs, max(MOST_COMPARED, count))
     if len(epochs) <= count:
         return epochs
-    way = np.mean([_way(run, of, epochs) for of in found], axis=0)
+    way = np.mean([_way(run, of, epochs) for of in frames], axis=0)
     return [epochs[place] for place in _at_equal_parts(way, count)]
 
 
-def _way(run: Results, of: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
+def _way(run: Results, frames: MatrixFrames, epochs: Sequence[int]) -> NDArray[np.float64]:
     """Return how far a run has changed by each epoch, in parts of all its change."""
-    way, before = [0.0], matrix(run, of, epochs[0])
+    way, before = [0.0], matrix(run, frames, epochs[0])
     for epoch in epochs[1:]:
-        after = matrix(run, of, epoch)
+        after = matrix(run, frames, epoch)
         step = float(np.sqrt(np.nanmean(np.square(after - before, dtype=np.float64)))) if len(after) > 1 else 0.0
         way.append(way[-1] + step)
         before = after

@@ -119,7 +119,7 @@ class MistakeList(Generic[Row]):
         return f"{first}{ORDERS[self.asked.order]}{ranks}"
 
 
-def worst_mistakes(run: Results, asked: MistakeQuery | None = None) -> MistakeList[Mistake]:
+def worst_mistakes(run: Results, query: MistakeQuery | None = None) -> MistakeList[Mistake]:
     """Return the samples that were predicted wrong, furthest (or nearest) first, then by falling score, then by sample number.
 
     Raises
@@ -127,12 +127,12 @@ def worst_mistakes(run: Results, asked: MistakeQuery | None = None) -> MistakeLi
     UsageError
         There is no such run, split, epoch, class or order, or it has no predictions; the message says what there is.
     """
-    asked = _settled(run, asked or MistakeQuery(), PREDICTIONS)
-    frame = run.predictions(asked.epoch, asked.split, asked.run)
-    names, near = class_names(run, asked.run), class_distance(run, asked.epoch, asked.split, asked.run)
-    wrong = frame[_chosen(names, asked)[frame["target"], frame["prediction"]]]
+    query = _settled(run, query or MistakeQuery(), PREDICTIONS)
+    frame = run.predictions(query.epoch, query.split, query.run)
+    names, near = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
+    wrong = frame[_chosen(names, query)[frame["target"], frame["prediction"]]]
     farness, score = near.farness[wrong["target"], wrong["prediction"]], wrong["score"].to_numpy(dtype=np.float64)
-    order = np.lexsort((wrong["sample"], _last(-score), _by_farness(farness, asked)))[: asked.most]
+    order = np.lexsort((wrong["sample"], _last(-score), _by_farness(farness, query)))[: query.most]
     rows = [
         Mistake(
             sample=int(row["sample"]),
@@ -147,21 +147,21 @@ def worst_mistakes(run: Results, asked: MistakeQuery | None = None) -> MistakeLi
         )
         for one, row in zip(order, wrong.iloc[order].to_dict("records"), strict=True)
     ]
-    return MistakeList("mistakes", asked, near.own, near.furthest, near.wordnet_furthest, len(wrong), rows)
+    return MistakeList("mistakes", query, near.own, near.furthest, near.wordnet_furthest, len(wrong), rows)
 
 
-def confused_pairs(run: Results, asked: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
+def confused_pairs(run: Results, query: MistakeQuery | None = None) -> MistakeList[ConfusedPair]:
     """Return the pairs of classes that were confused, most frequent first, then furthest (or nearest), then by class index.
 
     They come from the confusion counts; errors as for `worst_mistakes`.
     """
-    asked = _settled(run, asked or MistakeQuery(), CONFUSIONS)
-    counts = run.confusion(asked.epoch, asked.split, asked.run).to_numpy()
-    names, near = class_names(run, asked.run), class_distance(run, asked.epoch, asked.split, asked.run)
+    query = _settled(run, query or MistakeQuery(), CONFUSIONS)
+    counts = run.confusion(query.epoch, query.split, query.run).to_numpy()
+    names, near = class_names(run, query.run), class_distance(run, query.epoch, query.split, query.run)
     samples, farness = counts.sum(axis=1), near.farness
-    truth, prediction = np.nonzero(_chosen(names, asked) & (counts > 0))
-    keys = (prediction, truth, _by_farness(farness[truth, prediction], asked), -counts[truth, prediction])
-    order = np.lexsort(keys)[: asked.most]
+    truth, prediction = np.nonzero(_chosen(names, query) & (counts > 0))
+    keys = (prediction, truth, _by_farness(farness[truth, prediction], query), -counts[truth, prediction])
+    order = np.lexsort(keys)[: query.most]
     rows = [
         ConfusedPair(
             truth=names[i],
@@ -175,24 +175,24 @@ def confused_pairs(run: Results, asked: MistakeQuery | None = None) -> MistakeLi
         )
         for i, j in zip(truth[order].tolist(), prediction[order].tolist(), strict=True)
     ]
-    return MistakeList("pairs", asked, near.own, near.furthest, near.wordnet_furthest, len(truth), rows)
+    return MistakeList("pairs", query, near.own, near.furthest, near.wordnet_furthest, len(truth), rows)
 
 
-def _settled(run: Results, asked: MistakeQuery, table: Table) -> MistakeQuery:
+def _settled(run: Results, query: MistakeQuery, table: Table) -> MistakeQuery:
     """Return what is asked for, with run and epoch; whether there is that epoch, the reader of the table says."""
-    if asked.order not in ORDERS:
-        raise UsageError(f"no order {asked.order!r}: {expected(asked.order, ORDERS)}")
-    if asked.split not in SPLITS:
-        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
-    run.epochs(asked.run)  # says so where there is no such run
-    name = asked.run if asked.run is not None else run.names[0]
+    if query.order not in ORDERS:
+        raise UsageError(f"no order {query.order!r}: {expected(query.order, ORDERS)}")
+    if query.split not in SPLITS:
+        raise UsageError(f"no split {query.split!r}: {expected(query.split, SPLITS)}")
+    run.epochs(query.run)  # says so where there is no such run
+    name = query.run if query.run is not None else run.names[0]
     run.require_matrices(name)
-    known = epochs_of(run, table, name, asked.split)
+    known = epochs_of(run, table, name, query.split)
     if not known:
-        raise UsageError(f"no {table.path} on {asked.split} in run {name!r}: {_instead(run, table, name, asked.split)}")
+        raise UsageError(f"no {table.path} on {query.split} in run {name!r}: {_instead(run, table, name, query.split)}")
     if not run.has_epochs(name):
-        return replace(asked, run=name, epoch=None)
-    return replace(asked, run=name, epoch=known[-1] if asked.epoch is None else asked.epoch)
+        return replace(query, run=name, epoch=None)
+    return replace(query, run=name, epoch=known[-1] if query.epoch is None else query.epoch)
 
 
 def epochs_of(run: Results, table: Table, name: str, split: str) -> list[int]:
@@ -211,14 +211,14 @@ def _instead(run: Results, table: Table, name: str, split: str) -> str:
     return f"dsi analyze makes them with --{split} DATA and --model, or with --predictions"
 
 
-def _chosen(names: list[str], asked: MistakeQuery) -> NDArray[np.bool_]:
+def _chosen(names: list[str], query: MistakeQuery) -> NDArray[np.bool_]:
     """Return which pairs (truth, prediction) are asked for; never a class with itself."""
-    truth, prediction = (match_class_name(name, names) for name in (asked.truth, asked.prediction))
+    truth, prediction = (match_class_name(name, names) for name in (query.truth, query.prediction))
     return truth[:, None] & prediction[None, :] & ~np.eye(len(names), dtype=bool)
 
 
-def _by_farness(farness: Values, asked: MistakeQuery) -> Values:
-    return _last((-farness if asked.order == "unreasonable" else farness).round(DIGITS))
+def _by_farness(farness: Values, query: MistakeQuery) -> Values:
+    return _last((-farness if query.order == "unreasonable" else farness).round(DIGITS))
 
 
 def _last(key: Values) -> Values:

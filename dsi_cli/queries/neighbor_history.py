@@ -88,34 +88,34 @@ def log_spaced(many: int, most: int = MOST_EPOCHS) -> list[int]:
     return [int(step) for step in np.unique(steps)]
 
 
-def over_epochs(run: Results, of: str, asked: NeighborQuery | None = None) -> NeighborHistory:
+def over_epochs(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborHistory:
     """Return how a class's neighbours changed: every class that was among the ``most`` nearest at an epoch; errors as `nearest`.
 
     They stand in the order of the last epoch.
     """
-    asked = asked or NeighborQuery()
-    if asked.epoch is not None:
+    query = query or NeighborQuery()
+    if query.epoch is not None:
         raise UsageError("neighbours over epochs are those of all epochs: leave out the epoch")
-    if asked.kind == "scsm":
+    if query.kind == "scsm":
         raise UsageError("WordNet's matrix is the same at every epoch: choose another kind, or leave out the epochs")
-    asked = fill_defaults(run, asked)
-    names = class_names(run, asked.run)
+    query = fill_defaults(run, query)
+    names = class_names(run, query.run)
     index = class_index_by_name(of, names)
-    epochs = epochs_of(run, asked)
+    epochs = epochs_of(run, query)
     places = np.full((len(epochs), len(names)), len(names), dtype=np.int64)
     known = np.zeros(places.shape, dtype=np.bool_)
     for at, epoch in enumerate(epochs):
-        order = order_of(row(run, replace(asked, epoch=epoch), index), index)
+        order = order_of(row(run, replace(query, epoch=epoch), index), index)
         places[at, order] = np.arange(1, len(order) + 1)
         known[at, order] = True
-    inside = known & (places <= asked.most)
-    wordnet, rank, furthest = wordnet_row(run, asked, index)
+    inside = known & (places <= query.most)
+    wordnet, rank, furthest = wordnet_row(run, query, index)
     rows = [
         NeighborTrack(names[j], j, places[:, j].tolist(), _stays(inside[:, j], epochs), number(wordnet[j]), number(rank[j]))
         for j in np.argsort(places[-1], kind="stable").tolist()
         if inside[:, j].any()
     ]
-    return NeighborHistory(asked, names[index], epochs, furthest, rows)
+    return NeighborHistory(query, names[index], epochs, furthest, rows)
 
 
 def _stays(inside: NDArray[np.bool_], epochs: list[int]) -> list[Interval]:

@@ -108,7 +108,7 @@ class NeighborList:
         return "; ".join(parts) or None
 
 
-def nearest(run: Results, of: str, asked: NeighborQuery | None = None) -> NeighborList:
+def nearest(run: Results, of: str, query: NeighborQuery | None = None) -> NeighborList:
     """Return the classes nearest to a class.
 
     Raises
@@ -116,35 +116,35 @@ def nearest(run: Results, of: str, asked: NeighborQuery | None = None) -> Neighb
     UsageError
         There is no such run, matrix, epoch or class; the message says what there is.
     """
-    asked = fill_defaults(run, asked or NeighborQuery())
-    names = class_names(run, asked.run)
+    query = fill_defaults(run, query or NeighborQuery())
+    names = class_names(run, query.run)
     index = class_index_by_name(of, names)
-    similar = row(run, asked, index)
+    similar = row(run, query, index)
     order = order_of(similar, index)
-    wordnet, rank, furthest = wordnet_row(run, asked, index)
+    wordnet, rank, furthest = wordnet_row(run, query, index)
     rows = [
         Neighbor(place, names[j], j, float(similar[j]), number(wordnet[j]), number(rank[j]))
-        for place, j in enumerate(order[: asked.most].tolist(), start=1)
+        for place, j in enumerate(order[: query.most].tolist(), start=1)
     ]
-    return NeighborList(asked, names[index], len(order), furthest, True, rows, run.is_vast(asked.run))
+    return NeighborList(query, names[index], len(order), furthest, True, rows, run.is_vast(query.run))
 
 
-def closest_pairs(run: Results, asked: NeighborQuery | None = None) -> NeighborList:
+def closest_pairs(run: Results, query: NeighborQuery | None = None) -> NeighborList:
     """Return the closest pairs of classes, each once, by falling similarity, then by class index.
 
     The similarity of a pair is the mean of its two directions where the matrix is not symmetric (CCSM). Errors as for `nearest`.
     """
-    asked = fill_defaults(run, asked or NeighborQuery())
-    if run.is_vast(asked.run):
-        return _of_nearest(run, asked)
-    names, csm = class_names(run, asked.run), matrix(run, asked)
+    query = fill_defaults(run, query or NeighborQuery())
+    if run.is_vast(query.run):
+        return _of_nearest(run, query)
+    names, csm = class_names(run, query.run), matrix(run, query)
     first, second = np.triu_indices(len(csm), 1)
     similarity = (csm[first, second] + csm[second, first]) / 2
-    wordnet = _wordnet(run, asked)
+    wordnet = _wordnet(run, query)
     semantic = np.full(len(first), np.nan) if wordnet is None else wordnet[first, second]
     rank, furthest = _ranks(semantic)
     known = int((~np.isnan(similarity)).sum())
-    order = np.lexsort((second, first, np.where(np.isnan(similarity), np.inf, -similarity)))[: min(asked.most, known)]
+    order = np.lexsort((second, first, np.where(np.isnan(similarity), np.inf, -similarity)))[: min(query.most, known)]
     rows = [
         ClassPair(
             place=place,
@@ -158,106 +158,106 @@ def closest_pairs(run: Results, asked: NeighborQuery | None = None) -> NeighborL
         )
         for place, at in enumerate(order.tolist(), start=1)
     ]
-    return NeighborList(asked, None, known, furthest, _is_symmetric(csm), rows)
+    return NeighborList(query, None, known, furthest, _is_symmetric(csm), rows)
 
 
-def _of_nearest(run: Results, asked: NeighborQuery) -> NeighborList:
+def _of_nearest(run: Results, query: NeighborQuery) -> NeighborList:
     """Return the closest pairs out of the nearest classes of each: two classes of the ``k`` closest pairs are among them."""
-    names, near = class_names(run, asked.run), run.neighbors(asked.kind, asked.epoch, asked.run)
+    names, near = class_names(run, query.run), run.neighbors(query.kind, query.epoch, query.run)
     listed = len(near) // len(names)
-    if asked.most > listed:
+    if query.most > listed:
         raise UsageError(
             f"of {len(names):,} classes the {listed} nearest of each are stored: ask for {listed} pairs or fewer"
         )
     ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
     pairs, at = np.unique(ends, axis=0, return_index=True)
     similarity = near["similarity"].to_numpy()[at]
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: asked.most]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: query.most]
     rows = [
         ClassPair(place, names[i], names[j], int(i), int(j), float(similarity[one]), None, None)
         for place, (one, (i, j)) in enumerate(zip(order.tolist(), pairs[order], strict=True), start=1)
     ]
-    return NeighborList(asked, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
+    return NeighborList(query, None, len(names) * (len(names) - 1) // 2, None, True, rows, True)
 
 
-def fill_defaults(run: Results, asked: NeighborQuery) -> NeighborQuery:
+def fill_defaults(run: Results, query: NeighborQuery) -> NeighborQuery:
     """Return what is asked for with run, split and epoch filled in; errors as for `nearest`."""
-    if asked.kind not in KINDS:
-        raise UsageError(f"no kind {asked.kind!r} of matrix: {expected(asked.kind, KINDS)}")
-    run.epochs(asked.run)  # says so where there is no such run
-    asked = replace(asked, run=asked.run if asked.run is not None else run.names[0])
-    asked = _with_split(run, asked)
-    if asked.kind == "scsm":
-        if asked.epoch is not None:
+    if query.kind not in KINDS:
+        raise UsageError(f"no kind {query.kind!r} of matrix: {expected(query.kind, KINDS)}")
+    run.epochs(query.run)  # says so where there is no such run
+    query = replace(query, run=query.run if query.run is not None else run.names[0])
+    query = _with_split(run, query)
+    if query.kind == "scsm":
+        if query.epoch is not None:
             raise UsageError("WordNet's matrix (scsm) is the same at every epoch: leave out the epoch")
-        return asked
-    known = epochs_of(run, asked)
+        return query
+    known = epochs_of(run, query)
     if not known:
-        raise UsageError(_none(run, asked))
-    if asked.epoch is not None and asked.epoch not in known:
-        raise UsageError(f"no {_kind(asked)} of epoch {asked.epoch} in run {asked.run!r}: there are {brief_epochs(known)}")
-    if not run.has_epochs(asked.run):
-        return replace(asked, epoch=None)
-    return replace(asked, epoch=known[-1] if asked.epoch is None else asked.epoch)
+        raise UsageError(_none(run, query))
+    if query.epoch is not None and query.epoch not in known:
+        raise UsageError(f"no {_kind(query)} of epoch {query.epoch} in run {query.run!r}: there are {brief_epochs(known)}")
+    if not run.has_epochs(query.run):
+        return replace(query, epoch=None)
+    return replace(query, epoch=known[-1] if query.epoch is None else query.epoch)
 
 
-def epochs_of(run: Results, asked: NeighborQuery) -> list[int]:
+def epochs_of(run: Results, query: NeighborQuery) -> list[int]:
     """Return the epochs of a run that have a kind of matrix."""
-    assert asked.run is not None
-    places = [layout.csm_path(run.path, asked.run, asked.kind, asked.split, 0)]
-    places += [layout.neighbors_path(run.path, asked.run, asked.kind, 0)] if asked.split is None else []
+    assert query.run is not None
+    places = [layout.csm_path(run.path, query.run, query.kind, query.split, 0)]
+    places += [layout.neighbors_path(run.path, query.run, query.kind, 0)] if query.split is None else []
     files = (path for place in places for path in place.parent.glob("*.parquet"))
     return sorted(int(path.stem) for path in files if path.stem.isdecimal())
 
 
-def _with_split(run: Results, asked: NeighborQuery) -> NeighborQuery:
-    if asked.split is not None and asked.split not in SPLITS:
-        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
-    if asked.kind not in SPLIT_KINDS:
-        if asked.split is not None:
-            raise UsageError(f"a matrix of kind {asked.kind} belongs to no split: leave out the split {asked.split!r}")
-        return asked
-    there = [split for split in SPLITS if epochs_of(run, replace(asked, split=split))]
-    return replace(asked, split=asked.split or next(iter(there), SPLITS[0]))
+def _with_split(run: Results, query: NeighborQuery) -> NeighborQuery:
+    if query.split is not None and query.split not in SPLITS:
+        raise UsageError(f"no split {query.split!r}: {expected(query.split, SPLITS)}")
+    if query.kind not in SPLIT_KINDS:
+        if query.split is not None:
+            raise UsageError(f"a matrix of kind {query.kind} belongs to no split: leave out the split {query.split!r}")
+        return query
+    there = [split for split in SPLITS if epochs_of(run, replace(query, split=split))]
+    return replace(query, split=query.split or next(iter(there), SPLITS[0]))
 
 
-def _none(run: Results, asked: NeighborQuery) -> str:
+def _none(run: Results, query: NeighborQuery) -> str:
     """Return what to do where a run has no matrix of a kind."""
     places = (
-        layout.csm_path(run.path, asked.run or "", "", None, 0),
-        layout.neighbors_path(run.path, asked.run or "", "", 0),
+        layout.csm_path(run.path, query.run or "", "", None, 0),
+        layout.neighbors_path(run.path, query.run or "", "", 0),
     )
     there = sorted({path.name for place in places for path in place.parent.glob("*/")})
     made = {"ncsm_centred": "--centred", "ccsm": "--test or --predictions", "tncsm": "--test and --templates"}
-    hint = f"; dsi analyze makes it with {made[asked.kind]}" if asked.kind in made else ""
-    if run.is_vast(asked.run) and asked.split is not None:
+    hint = f"; dsi analyze makes it with {made[query.kind]}" if query.kind in made else ""
+    if run.is_vast(query.run) and query.split is not None:
         hint = f"; of more than {MAX_DENSE_CLASSES:,} classes dsi analyze makes none"
-    return f"no {_kind(asked)} in run {asked.run!r}: there are {', '.join(there) or 'no matrices'}{hint}"
+    return f"no {_kind(query)} in run {query.run!r}: there are {', '.join(there) or 'no matrices'}{hint}"
 
 
-def matrix(run: Results, asked: NeighborQuery) -> Values:
+def matrix(run: Results, query: NeighborQuery) -> Values:
     """Return the matrix that is asked for, settled."""
-    return run.csm(asked.kind, asked.epoch, asked.split, asked.run).to_numpy(dtype=np.float64)
+    return run.csm(query.kind, query.epoch, query.split, query.run).to_numpy(dtype=np.float64)
 
 
-def row(run: Results, asked: NeighborQuery, index: int) -> Values:
+def row(run: Results, query: NeighborQuery, index: int) -> Values:
     """Return the row of a class in the matrix that is asked for, settled."""
-    values: Values = run.csm(asked.kind, asked.epoch, asked.split, asked.run, rows=[index]).to_numpy(dtype=np.float64)[0]
+    values: Values = run.csm(query.kind, query.epoch, query.split, query.run, rows=[index]).to_numpy(dtype=np.float64)[0]
     return values
 
 
-def _wordnet(run: Results, asked: NeighborQuery) -> Values | None:
+def _wordnet(run: Results, query: NeighborQuery) -> Values | None:
     try:
-        return run.csm("scsm", None, None, asked.run).to_numpy(dtype=np.float64)
+        return run.csm("scsm", None, None, query.run).to_numpy(dtype=np.float64)
     except UsageError:
         return None  # no label was found in WordNet, or there are none
 
 
-def wordnet_row(run: Results, asked: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
+def wordnet_row(run: Results, query: NeighborQuery, index: int) -> tuple[Values, Values, int | None]:
     """Return a class's WordNet similarities, their ranks, and the furthest rank."""
-    wordnet = _wordnet(run, asked)
+    wordnet = _wordnet(run, query)
     if wordnet is None:
-        nothing = np.full(len(class_names(run, asked.run)), np.nan)
+        nothing = np.full(len(class_names(run, query.run)), np.nan)
         return nothing, nothing, None
     rank, furthest = ranked(wordnet)
     return wordnet[index], rank[index], furthest
@@ -282,10 +282,10 @@ def _is_symmetric(csm: Values) -> bool:
     return bool(np.array_equal(csm, csm.T, equal_nan=True))
 
 
-def place_of(asked: NeighborQuery) -> str:
+def place_of(query: NeighborQuery) -> str:
     """Return the run, matrix and epoch that was asked for, as a title says it."""
-    return f"{asked.run}, {_kind(asked)}" + ("" if asked.epoch is None else f", epoch {asked.epoch}")
+    return f"{query.run}, {_kind(query)}" + ("" if query.epoch is None else f", epoch {query.epoch}")
 
 
-def _kind(asked: NeighborQuery) -> str:
-    return asked.kind.upper().replace("_", " ") + (f" {asked.split}" if asked.split else "")
+def _kind(query: NeighborQuery) -> str:
+    return query.kind.upper().replace("_", " ") + (f" {query.split}" if query.split else "")

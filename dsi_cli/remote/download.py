@@ -66,7 +66,7 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
+def fetch_below(path: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
     """Copy a file to a path, or the files below a folder into one, and return these by their way from there.
 
     Parameters
@@ -80,8 +80,8 @@ def fetch_below(place: RemotePath, to: Path, wanted: Callable[[str], bool] = lam
     UsageError
         The disk has no room.
     """
-    files = [(place, place.listed_info())] if place.is_file() else place.files()
-    jobs = [(way, one, info) for one, info in files if wanted(way := one.relative_to(place).as_posix())]
+    files = [(path, path.listed_info())] if path.is_file() else path.files()
+    jobs = [(way, one, info) for one, info in files if wanted(way := one.relative_to(path).as_posix())]
     _require_room(sum(info.size for _, _, info in jobs), to)
     with ThreadPoolExecutor(WORKERS) as pool:
         list(pool.map(lambda job: _fetch(job[1], job[2], to / job[0]), jobs))

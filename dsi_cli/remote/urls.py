@@ -13,13 +13,13 @@ _IN_TEXT = re.compile(r"\b[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
 LOCAL = ("file", "local")
 
 
-def scheme_of(place: str | PathLike[str]) -> str | None:
+def scheme_of(path: str | PathLike[str]) -> str | None:
     """Return the scheme of a URL that leads off this machine's file system; None for paths and ``file://``.
 
     >>> scheme_of("s3://bucket/runs"), scheme_of("runs/a"), scheme_of("file:///runs"), scheme_of("timm:resnet18")
     ('s3', None, None, None)
     """
-    found = _SCHEME.match(place) if isinstance(place, str) else None
+    found = _SCHEME.match(path) if isinstance(path, str) else None
     scheme = found[1].lower() if found is not None else None
     return None if scheme in LOCAL else scheme
 
@@ -34,13 +34,13 @@ def found_in(text: str) -> re.Match[str] | None:
     return found if found is not None and scheme_of(found[0]) is not None else None
 
 
-def local_path(place: str | PathLike[str]) -> str:
+def local_path(path: str | PathLike[str]) -> str:
     """Return a path, or the one that a ``file://`` URL means.
 
     >>> local_path("file:///runs/a%20b"), local_path("runs/a%20b")
     ('/runs/a b', 'runs/a%20b')
     """
-    text = fspath(place)
+    text = fspath(path)
     found = _SCHEME.match(text)
     return unquote(text[found.end() :]) if found is not None and found[1].lower() in LOCAL else text
 

@@ -137,29 +137,29 @@ def first_measure(curves: pd.DataFrame, kind: PanelSpec, classes: int = 0) -> li
     return series(curves, kind, measure, classes) if len(curves) else []
 
 
-def _best(criterion: Criterion, one: Series, last_of_run: int) -> BestEpoch:
-    values = is_certain(one, getattr(one, criterion.column))
+def _best(criterion: Criterion, curve: Series, last_of_run: int) -> BestEpoch:
+    values = is_certain(curve, getattr(curve, criterion.column))
     place = int(np.nanargmin(values) if criterion.lowest else np.nanargmax(values))
-    every = getattr(one, criterion.column)
+    every = getattr(curve, criterion.column)
     last = np.flatnonzero(~np.isnan(every))[-1]
     return BestEpoch(
         criterion.title,
         criterion.short,
-        int(one.epochs[place]),
+        int(curve.epochs[place]),
         _number(values[place]),
-        _chance(criterion, one, place),
+        _chance(criterion, curve, place),
         _number(every[last]),
-        last_at=None if one.epochs[last] == last_of_run else int(one.epochs[last]),
-        within_chance=_is_within_chance(one, values[place]),
+        last_at=None if curve.epochs[last] == last_of_run else int(curve.epochs[last]),
+        within_chance=_is_within_chance(curve, values[place]),
         equal=int((values == values[place]).sum()),
     )
 
 
-def _is_within_chance(one: Series, best: float) -> bool:
+def _is_within_chance(curve: Series, best: float) -> bool:
     """Return whether chance may have given the best value: by z, or an accuracy that is not above chance."""
-    if one.metric == "accuracy":
-        return bool(best <= one.chance[0] + ROUNDING)
-    return not np.isnan(one.z).all() and bool(np.nanmax(one.z) < SURE)
+    if curve.metric == "accuracy":
+        return bool(best <= curve.chance[0] + ROUNDING)
+    return not np.isnan(curve.z).all() and bool(np.nanmax(curve.z) < SURE)
 
 
 def _mistakes(criterion: Criterion, counts: Series | None, epoch: int) -> str:
@@ -168,17 +168,17 @@ def _mistakes(criterion: Criterion, counts: Series | None, epoch: int) -> str:
     return count(int(known[epoch]), "mistake") if "mistakes" in criterion.title and epoch in known else ""
 
 
-def is_certain(one: Series, values: Values) -> Values:
+def is_certain(curve: Series, values: Values) -> Values:
     """Return values without those that chance may have given, as where hardly a mistake is left; all if no other is there."""
-    kept = np.where(one.z < SURE, np.nan, values)
+    kept = np.where(curve.z < SURE, np.nan, values)
     return values if np.isnan(kept).all() else kept
 
 
-def _chance(criterion: Criterion, one: Series, place: int) -> str:
-    if np.isnan(one.chance[place]):
+def _chance(criterion: Criterion, curve: Series, place: int) -> str:
+    if np.isnan(curve.chance[place]):
         return ""
-    above = "" if np.isnan(one.z[place]) else f"z {one.z[place]:.1f}"
-    chance = "0" if criterion.column == "excess" else _number(one.chance[place])
+    above = "" if np.isnan(curve.z[place]) else f"z {curve.z[place]:.1f}"
+    chance = "0" if criterion.column == "excess" else _number(curve.chance[place])
     return f"{chance} ({above})" if above else chance
 
 

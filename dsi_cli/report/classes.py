@@ -67,7 +67,7 @@ def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
     return found
 
 
-def described(classes: pd.DataFrame, found: Orders, own: str) -> list[dict[str, Any]]:
+def described(classes: pd.DataFrame, orders: Orders, own: str) -> list[dict[str, Any]]:
     """Return the orders with their titles, and the groups that are neighbours in each."""
     import numpy as np
 
@@ -78,5 +78,5 @@ def described(classes: pd.DataFrame, found: Orders, own: str) -> list[dict[str, 
             "order": order,
             "groups": [list(group) for group in class_order.groups(classes, np.asarray(order))],
         }
-        for name, order in found.items()
+        for name, order in orders.items()
     ]

@@ -30,7 +30,7 @@ MOST_OPEN = 3
 """Pairs of runs whose tables are open from the start."""
 
 
-def save(comparison: Comparison, asked: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
+def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
     """Write the page of a comparison and return its path.
 
     Parameters
@@ -42,7 +42,7 @@ def save(comparison: Comparison, asked: ComparisonOptions, outputs: Sequence[str
     OutputError
         The page cannot be written.
     """
-    atomic_write.write_atomically(path, render(comparison, asked, outputs).encode())
+    atomic_write.write_atomically(path, render(comparison, options, outputs).encode())
     return path
 
 
@@ -119,20 +119,21 @@ def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, A
     return found
 
 
-def _points(one: CrossAlignment, measure: str) -> dict[str, Any]:
-    points = [point for point in one.points if point.measure == measure]
+def _points(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
+    points = [point for point in alignment.points if point.measure == measure]
     columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
     numbers = {name: _six([getattr(point, column) for point in points]) for name, column in columns.items()}
-    return {"label": f"{one.first} – {one.second}", "epochs": [point.at for point in points], **numbers}
+    return {"label": f"{alignment.first} – {alignment.second}", "epochs": [point.at for point in points], **numbers}
 
 
 def _six(values: Sequence[float | None]) -> list[float | None]:
     return [None if value is None or value != value else float(f"{value:.6g}") for value in values]
 
 
-def _last(one: CrossAlignment, measure: str) -> dict[str, Any]:
-    points = [point for point in one.points if point.measure == measure]
-    return {"first": one.first, "second": one.second, "reason": one.reason, "last": points[-1] if points else None}
+def _last(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
+    points = [point for point in alignment.points if point.measure == measure]
+    last = points[-1] if points else None
+    return {"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last}
 
 
 def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
@@ -162,31 +163,31 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
     return (text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]) + "."
 
 
-def options(asked: ComparisonOptions) -> list[tuple[str, str]]:
+def options(options: ComparisonOptions) -> list[tuple[str, str]]:
     """Return what was asked for, as text."""
     return [
-        ("runs", ", ".join(asked.names) or "all"),
-        ("repetitions (--group)", asked.group or "none: each run by itself"),
-        ("tolerance of accuracy", f"{asked.tolerance:g}"),
-        ("split", asked.split or "by default: test where all have it"),
-        ("measures of the SAI", ", ".join(asked.measures)),
-        ("bootstrap draws", "by default" if asked.draws is None else f"{asked.draws:,}"),
-        ("seed", str(asked.seed)),
+        ("runs", ", ".join(options.names) or "all"),
+        ("repetitions (--group)", options.group or "none: each run by itself"),
+        ("tolerance of accuracy", f"{options.tolerance:g}"),
+        ("split", options.split or "by default: test where all have it"),
+        ("measures of the SAI", ", ".join(options.measures)),
+        ("bootstrap draws", "by default" if options.draws is None else f"{options.draws:,}"),
+        ("seed", str(options.seed)),
     ]
 
 
-def command(asked: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
+def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
     """Return the line that makes the comparison again.
 
     >>> command(ComparisonOptions(names=["a", "b c"], tolerance=0.02), ["out"])
     "dsi compare out --run a --run 'b c' --tolerance 0.02 --html comparison.html"
     """
     words = ["dsi", "compare", *map(str, outputs)]
-    words += [word for name in asked.names for word in ("--run", name)]
-    words += ["--group", asked.group] if asked.group is not None else []
-    words += ["--tolerance", f"{asked.tolerance:g}"] if asked.tolerance != ComparisonOptions().tolerance else []
-    words += ["--split", asked.split] if asked.split is not None else []
-    if tuple(asked.measures) != MEASURES:
-        words += [word for measure in asked.measures for word in ("--measure", measure)]
-    words += ["--draws", str(asked.draws)] if asked.draws is not None else []
+    words += [word for name in options.names for word in ("--run", name)]
+    words += ["--group", options.group] if options.group is not None else []
+    words += ["--tolerance", f"{options.tolerance:g}"] if options.tolerance != ComparisonOptions().tolerance else []
+    words += ["--split", options.split] if options.split is not None else []
+    if tuple(options.measures) != MEASURES:
+        words += [word for measure in options.measures for word in ("--measure", measure)]
+    words += ["--draws", str(options.draws)] if options.draws is not None else []
     return shlex.join([*words, "--html", FILE])

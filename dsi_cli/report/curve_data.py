@@ -42,16 +42,16 @@ def _panel(panel: Panel, run: Results) -> dict[str, Any]:
     }
 
 
-def _series(one: Series, run: Results) -> dict[str, Any]:
+def _series(curve: Series, run: Results) -> dict[str, Any]:
     """Return a curve, without the columns that are empty throughout."""
-    found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(one, name)).all()}
-    told = {"of": one.of, "split": one.split, "label": one.label, "epochs": one.epochs.tolist()}
-    return {"run": run.names.index(one.run), **told, "isMain": _is_main(one, run), **found}
+    found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(curve, name)).all()}
+    told = {"of": curve.of, "split": curve.split, "label": curve.label, "epochs": curve.epochs.tolist()}
+    return {"run": run.names.index(curve.run), **told, "isMain": _is_main(curve, run), **found}
 
 
-def _is_main(one: Series, run: Results) -> bool:
+def _is_main(curve: Series, run: Results) -> bool:
     """Return whether a curve is of no reference, or of the main one: phases are of these alone."""
-    return one.reference is None or one.reference in run.references(one.run)[:1]
+    return curve.reference is None or curve.reference in run.references(curve.run)[:1]
 
 
 def numbers(values: NDArray[np.float64]) -> list[float | None]:

@@ -54,9 +54,9 @@ def _epoch(run: Results, name: str, split: str) -> tuple[int | None, bool]:
     return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)
 
 
-def _mistakes(run: Results, asked: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
+def _mistakes(run: Results, query: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
     try:
-        listing = worst_mistakes(run, asked)
+        listing = worst_mistakes(run, query)
     except UsageError:
         return None  # confusion counts alone
     rows = [asdict(row) | {"image": _image(row.path, open_image)} for row in listing.rows]

@@ -118,8 +118,8 @@ def reference_word(run: Results, name: str) -> str:
     return "WordNet" if main.startswith("wordnet") else main
 
 
-def _renamed(one: best.BestEpoch, reference: str) -> best.BestEpoch:
-    return one._replace(title=one.title.replace("WordNet", reference))
+def _renamed(epoch: best.BestEpoch, reference: str) -> best.BestEpoch:
+    return epoch._replace(title=epoch.title.replace("WordNet", reference))
 
 
 def _options(run: Results, name: str) -> list[tuple[str, str]]:

@@ -249,4 +249,4 @@ def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_p
 
 def test_a_preset_is_no_list_of_verbs():
     with pytest.raises(UsageError, match="the classes of the preset cifar10 are nouns: leave out --pos verb"):
-        class_labels.resolve_labels(load_preset("cifar10"), of=load_wordnet("verb"))
+        class_labels.resolve_labels(load_preset("cifar10"), wordnet=load_wordnet("verb"))

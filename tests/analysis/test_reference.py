@@ -38,7 +38,7 @@ def test_blocks_of_rows_make_the_whole_matrix(labels, block, tmp_path, monkeypat
     one = wordnet_matrix.resolve_label_list(labels)
     found = written(one, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
-    assert found["name"].to_list() == list(one.labels.names)
+    assert found["name"].to_list() == list(one.label_list.names)
     assert found["class_index"].to_list() == list(range(one.classes))
     assert_array_equal(np.stack(found["similarity"]).astype(np.float32), one.reference())
     file = pq.ParquetFile(tmp_path / "x.parquet")
@@ -52,7 +52,7 @@ def test_the_nearest_are_those_of_the_matrix(tmp_path):
     assert list(found.columns) == [column.name for column in REFERENCE_NEIGHBORS.columns]
     matrix = one.similarity()
     np.fill_diagonal(matrix, np.nan)
-    names = one.labels.names
+    names = one.label_list.names
     assert set(found["class_index"]) == {r.index for r in one.resolutions if r.wnid}
     for label, rows in found.groupby("class_index"):
         assert rows["name"].to_list() == [names[label]] * 3

@@ -53,16 +53,16 @@ def only(folder: Path) -> CheckpointFile:
     return found
 
 
-def assert_head(found: CheckpointFile, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
-    scanned = scan_checkpoint(found)
+def assert_head(file: CheckpointFile, weight: np.ndarray, name: str = "fc.weight", kind: str | None = None) -> None:
+    scanned = scan_checkpoint(file)
     assert scanned.record.status == "ok", scanned.record.reason
     assert_array_equal(scanned.weight, weight)
     assert scanned.record.head == name
     assert kind is None or scanned.record.format == kind
 
 
-def refused(found: CheckpointFile) -> str:
-    record = scan_checkpoint(found).record
+def refused(file: CheckpointFile) -> str:
+    record = scan_checkpoint(file).record
     assert record.status in ("failed", "pending")
     return record.reason
 
@@ -539,8 +539,8 @@ def saved(tmp_path: Path, rows: int, name: str, **others: object) -> CheckpointF
     return only(tmp_path)
 
 
-def rows_kept(found: CheckpointFile, labels: int | None = None) -> list[int]:
-    return scan_checkpoint(found, classes=labels).weight[:, 0].astype(int).tolist()
+def rows_kept(file: CheckpointFile, labels: int | None = None) -> list[int]:
+    return scan_checkpoint(file, classes=labels).weight[:, 0].astype(int).tolist()
 
 
 RPN = {"rpn.head.conv.0.0.weight": torch.zeros(8, 8, 3, 3)}

@@ -21,10 +21,10 @@ NUMBERS = ("value", "null_mean", "null_std", "z", "excess", "ceiling", "p_value"
 TOLERANCE = {"rtol": 1e-6, "atol": 1e-6}
 
 
-def near_identical(found: dict[str, Alignment], expected: dict[str, Alignment], rtol: float = 1e-9) -> None:
+def near_identical(alignments: dict[str, Alignment], expected: dict[str, Alignment], rtol: float = 1e-9) -> None:
     for name, entry in expected.items():
         for field in NUMBERS:
-            theirs, ours = getattr(entry, field), getattr(found[name], field)
+            theirs, ours = getattr(entry, field), getattr(alignments[name], field)
             assert (ours is None) == (theirs is None), (name, field)
             if theirs is not None:
                 assert_allclose(ours, theirs, rtol=rtol, atol=1e-12, err_msg=f"{name} {field}")

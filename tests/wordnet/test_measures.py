@@ -79,7 +79,10 @@ def test_too_many_classes_are_refused(monkeypatch):
     [
         ("wnver::x\n1740n 10\n", "expected a line ROOT for nouns"),
         ("wnver::x\n1740n ten ROOT\n", "expected an information content file of NLTK, as '1740n 1915712 ROOT'"),
-        ("wnver::x\n1740n 10 ROOT\n1741n 3\n", "no noun of WordNet 3.0 has the id n00001741; it is of another version"),
+        (
+            "wnver::x\n1740n 10 ROOT\n1741n 3\n",
+            "no noun of WordNet 3.0 has the id n00001741; the file belongs to another version",
+        ),
         ("wnver::x\n1740n 10 ROOT\n2084071n 30\n", "expected a line ROOT for nouns with the largest count"),
         ("wnver::x\n1740n -1 ROOT\n", "whose counts are 0 or more"),
         ("wnver::x\n1740n 1e5.3 ROOT\n", "expected an information content file"),

@@ -23,7 +23,7 @@ VERBS = load_wordnet("verb")
 
 
 def verbs(*words, **options):
-    return resolve(words, of=VERBS, **options)
+    return resolve(words, wordnet=VERBS, **options)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
         "words": [1, 2],
     }
     for label in ("runs", "ran", "speed_up", "v00000200", "run.v.01"):
-        (found,) = resolve([label], of=small)
+        (found,) = resolve([label], wordnet=small)
         assert (found.synset, found.definition) == ("run.v.01", "move fast"), label
-    (lost,) = resolve(["v99999999"], of=small)
+    (lost,) = resolve(["v99999999"], wordnet=small)
     assert lost.reason == "'v99999999' is not in wordnet99; it may be from another version of WordNet, whose ids differ"
-    (lost,) = resolve(["qzx"], of=small)
+    (lost,) = resolve(["qzx"], wordnet=small)
     assert "expected a wordnet99 id, a synset name (run.v.01) or an English verb" in lost.reason
 
 

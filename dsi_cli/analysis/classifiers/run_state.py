@@ -135,10 +135,10 @@ class CheckpointScanner:
     names_machine: bool = False
     """Whether the reason of a file that is not there has the machine that does not see it."""
 
-    def __call__(self, found: CheckpointFile) -> list[ScanResult]:
+    def __call__(self, file: CheckpointFile) -> list[ScanResult]:
         """Return what `scan_each` does: a checkpoint, or each epoch of a file that holds several."""
-        scanned = self._with_evidence(found)
-        if self.names_machine and scanned[0].record.status == FAILED and _is_gone(found):
+        scanned = self._with_evidence(file)
+        if self.names_machine and scanned[0].record.status == FAILED and _is_gone(file):
             reason = f"{platform.node()} does not see it: checkpoints must lie where every node of the cluster sees them"
             return [replace(scanned[0], record=replace(scanned[0].record, reason=reason))]
         return scanned
@@ -149,15 +149,15 @@ class CheckpointScanner:
             return self
         return replace(self, classes_beside=classes_beside(run), classes_seen=classes_seen(run))
 
-    def _with_evidence(self, found: CheckpointFile) -> list[ScanResult]:
+    def _with_evidence(self, file: CheckpointFile) -> list[ScanResult]:
         """Scan with the number of classes that is known; without it where no matrix has as many rows, so that both can be named."""
         known = self.classes if self.classes is not None else self.classes_beside
-        scanned = scan_each(found, self.choice, known, may_lack_head=self.may_lack_head)
+        scanned = scan_each(file, self.choice, known, may_lack_head=self.may_lack_head)
         problems = {one.problem for one in scanned}
         if WRONG_COUNT in problems:
-            again = scan_each(found, self.choice, may_lack_head=self.may_lack_head)
+            again = scan_each(file, self.choice, may_lack_head=self.may_lack_head)
         elif NO_HEAD in problems and known is None and self.classes_seen is not None:
-            again = scan_each(found, self.choice, self.classes_seen, may_lack_head=self.may_lack_head)
+            again = scan_each(file, self.choice, self.classes_seen, may_lack_head=self.may_lack_head)
         else:
             return scanned
         return again if any(one.record.status == OK for one in again) else scanned
@@ -187,13 +187,13 @@ def classes_seen(run: TrainingRun) -> int | None:
         return None
 
 
-def _is_gone(found: CheckpointFile) -> bool:
-    return isinstance(found.path, Path) and not found.path.exists()
+def _is_gone(file: CheckpointFile) -> bool:
+    return isinstance(file.path, Path) and not file.path.exists()
 
 
-def _unscanned(found: CheckpointFile, reason: str) -> list[ScanResult]:
-    record = Record(found.run, found.shown, bytes=found.bytes, modified_ns=found.modified_ns, status=FAILED, reason=reason)
-    return [ScanResult(record, found=found)]
+def _unscanned(file: CheckpointFile, reason: str) -> list[ScanResult]:
+    record = Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason)
+    return [ScanResult(record, found=file)]
 
 
 def scan_run(
@@ -544,12 +544,12 @@ def _is_chosen(record: Record, chosen: range | None) -> bool:
     return chosen is None or record.epoch is None or record.epoch in chosen
 
 
-def _current(known: KnownCheckpoint, found: CheckpointFile) -> Record | None:
+def _current(known: KnownCheckpoint, file: CheckpointFile) -> Record | None:
     """Return what is known of a file; None if that is nothing, or the file has changed."""
-    record = known.get(found.shown)
+    record = known.get(file.shown)
     if record is None or record.status == PENDING:
         return None
-    return record if (record.bytes, record.modified_ns) == (found.bytes, found.modified_ns) else None
+    return record if (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns) else None
 
 
 def _record(row: Any) -> Record | None:

@@ -167,21 +167,21 @@ def prepare(
 
 
 def _sources(
-    state: RunState, one: ClassLabels, options: Options, inputs: EvaluationInputs, counter: ImageProgress
+    state: RunState, labels: ClassLabels, options: Options, inputs: EvaluationInputs, counter: ImageProgress
 ) -> Iterator[tuple[str, PredictionSource | None, str | None]]:
     """Yield each split that has a source, the source, and a warning; options win over what lies beside the checkpoints."""
     taken: set[str] = set()
     if inputs.data is not None:
-        evaluated, warnings = model_for_run(inputs.data, state, one, options, counter.add)
+        evaluated, warnings = model_for_run(inputs.data, state, labels, options, counter.add)
         yield from ((split, source, None) for split, source in evaluated.items())
         yield from (("test", None, warning) for warning in warnings)
         taken = set(evaluated)
     if inputs.predictions is not None:
-        yield options.evaluation.predictions_split, *from_file.predictions_for_run(inputs.predictions, state, one)
+        yield options.evaluation.predictions_split, *from_file.predictions_for_run(inputs.predictions, state, labels)
         taken.add(options.evaluation.predictions_split)
     before = options.evaluation.predictions_before
     if "test" not in taken and (before is None or before[1] != "test"):
-        source, warning = from_file.beside(state, one)
+        source, warning = from_file.beside(state, labels)
         yield "test", source, warning
 
 
@@ -212,13 +212,13 @@ def _made_elsewhere(
         yield made
 
 
-def _words(one: EvaluationStore, state: RunState) -> str | None:
+def _words(store: EvaluationStore, state: RunState) -> str | None:
     """Return where a split's answers come from; None where there are none and none are to be made."""
-    if isinstance(one.source, from_file.FilePredictions):
-        return one.source.source
-    if isinstance(one.source, ModelPredictions):
-        return one.source.described_data
-    said = next((said for record in state.usable if (said := one.said(record))), None)
+    if isinstance(store.source, from_file.FilePredictions):
+        return store.source.source
+    if isinstance(store.source, ModelPredictions):
+        return store.source.described_data
+    said = next((said for record in state.usable if (said := store.said(record))), None)
     return None if said is None else f"{said.get('from', {}).get('source', 'unknown')}, from an earlier call"
 
 
@@ -226,11 +226,11 @@ SHOWN = 3
 """Parts of a way that a person can read, see `_way`."""
 
 
-def _mixed(one: EvaluationStore, state: RunState) -> str | None:
+def _mixed(store: EvaluationStore, state: RunState) -> str | None:
     """Return the warning about answers that were made in different ways; those of one source are alike."""
     made: dict[tuple[str, ...], list[int]] = {}
-    for record in state.usable if one.source is None else ():
-        if said := one.said(record):
+    for record in state.usable if store.source is None else ():
+        if said := store.said(record):
             made.setdefault(_way(said), []).append(record.epoch or 0)
     if len(made) < 2:
         return None
@@ -242,8 +242,8 @@ def _mixed(one: EvaluationStore, state: RunState) -> str | None:
     )
     what = "" if differing[0] < SHOWN else ", with data, code or arguments that differ"
     return (
-        f"the curves on {one.split} join answers that were made in different ways: {listed}{what}; to make them alike, run again"
-        f" for all epochs with --{one.split} or --predictions"
+        f"the curves on {store.split} join answers that were made in different ways: {listed}{what}; to make them alike, run again"
+        f" for all epochs with --{store.split} or --predictions"
     )
 
 

@@ -93,11 +93,11 @@ class EvaluationFiles:
                 parts = mark["parts"]
                 yield CompleteFiles(mark, {part: paths[part] for part in parts}, {part: said[part] for part in parts})
 
-    def is_in_place(self, record: Record, one: CompleteFiles) -> bool:
+    def is_in_place(self, record: Record, files: CompleteFiles) -> bool:
         """Return whether an answer lies where that of this checkpoint is to lie, under its epoch."""
         when = (record.epoch, record.epochs_completed)
-        is_named = all(path == self.path(record, part) for part, path in one.paths.items())
-        return is_named and all((said.get("epoch"), said.get("epochs_completed")) == when for said in one.said.values())
+        is_named = all(path == self.path(record, part) for part, path in files.paths.items())
+        return is_named and all((said.get("epoch"), said.get("epochs_completed")) == when for said in files.said.values())
 
     @staticmethod
     def _key(said: Mapping[str, Any]) -> str:

@@ -72,7 +72,7 @@ def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
 
 
 def predictions_for_run(
-    predictions: PredictionFile, state: RunState, one: ClassLabels
+    predictions: PredictionFile, state: RunState, labels: ClassLabels
 ) -> tuple[FilePredictions, str | None]:
     """Return the answers for one run, and a warning where they are not those of its epochs exactly.
 
@@ -81,12 +81,12 @@ def predictions_for_run(
     UsageError
         They do not fit the run's epochs or classes, or no epoch is the same.
     """
-    names = one.labels.names if one.labels is not None else None
+    names = labels.label_list.names if labels.label_list is not None else None
     failed: UsageError | None = None
     every = _every(state)
     for epochs in filter(None, (every, _usable(state))):
         try:
-            found = predictions.outcomes(epochs, one.classes, names, state.run.name)
+            found = predictions.outcomes(epochs, labels.classes, names, state.run.name)
             used = predictions.used(epochs, _usable(state), state.run.name)
         except UsageError as error:
             failed = failed or error
@@ -106,14 +106,14 @@ def predictions_for_run(
     raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
 
 
-def beside(state: RunState, one: ClassLabels) -> tuple[FilePredictions | None, str | None]:
+def beside(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
     """Return the predictions that lie beside a run's checkpoints, or why they are not used; both None where none lie there."""
     places = None
     try:
         places = files.find_beside(state.run.folder)
         if places is None:
             return None, None
-        return predictions_for_run(files.read(*places), state, one)
+        return predictions_for_run(files.read(*places), state, labels)
     except UsageError as error:
         return None, f"{files.BESIDE[0]} beside the checkpoints is not used: {error}"
 

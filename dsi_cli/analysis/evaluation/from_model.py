@@ -42,8 +42,8 @@ _OF_FOLDER = (
 class LoadedModel:
     """The model of one run, built when it is first needed, filled with one checkpoint's weights at a time."""
 
-    def __init__(self, state: RunState, one: ClassLabels, options: Options, say: Say) -> None:
-        self.state, self.one, self.options, self.say = state, one, options, say
+    def __init__(self, state: RunState, labels: ClassLabels, options: Options, say: Say) -> None:
+        self.state, self.one, self.options, self.say = state, labels, options, say
         first = state.usable[0]
         self._places = {found.shown: found for found in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._places), first)
@@ -273,7 +273,7 @@ class ModelPredictions:
 
 
 def model_for_run(
-    data: DatasetCache, state: RunState, one: ClassLabels, options: Options, progress: Callable[[int], None]
+    data: DatasetCache, state: RunState, labels: ClassLabels, options: Options, progress: Callable[[int], None]
 ) -> tuple[dict[str, ModelPredictions], list[str]]:
     """Return the sources of one run, a split each, and warnings about the data's classes.
 
@@ -284,13 +284,15 @@ def model_for_run(
     """
     from dsi_cli.inference.class_matching import match_classes
 
-    model = LoadedModel(state, one, options, data.say)
+    model = LoadedModel(state, labels, options, data.say)
     # Names that are the data's own say nothing of the classifier's order; without a classifier theirs is the order.
-    has_order = one.labels is not None and (one.labels.source != OF_DATA or model.record.head is None)
-    names, wnids = (one.labels.names, [r.wnid for r in one.resolutions]) if one.labels and has_order else (None, None)
+    has_order = labels.label_list is not None and (labels.label_list.source != OF_DATA or model.record.head is None)
+    names, wnids = None, None
+    if labels.label_list is not None and has_order:
+        names, wnids = labels.label_list.names, [resolution.wnid for resolution in labels.resolutions]
     found, warnings = {}, []
     for split, samples in data.samples.items():
-        targets, told_of = match_classes(samples, one.classes, names, wnids)
+        targets, told_of = match_classes(samples, labels.classes, names, wnids)
         warnings += told_of
         taken_for = None
         if samples.names is None:

@@ -50,12 +50,12 @@ class EvaluationJob:
     has_fitted: bool
 
 
-def source_of(one: ModelPredictions) -> EvaluationJob:
+def source_of(predictions: ModelPredictions) -> EvaluationJob:
     """Return a source as it travels."""
-    state, model = one.model.state, one.model
-    data_id = one.data.samples[one.split].id
+    state, model = predictions.model.state, predictions.model
+    data_id = predictions.data.samples[predictions.split].id
     return EvaluationJob(
-        state.run, state.settled, state.names, model.one, one.split, one.targets, data_id, model.has_fitted
+        state.run, state.settled, state.names, model.one, predictions.split, predictions.targets, data_id, model.has_fitted
     )
 
 
@@ -91,15 +91,15 @@ class EvaluationWorker:
             self._evaluated[number] = ModelPredictions(one.split, self._data, self._model(one), one.targets, None, _ignore)
         return self._evaluated[number]
 
-    def _model(self, one: EvaluationJob) -> LoadedModel:
+    def _model(self, job: EvaluationJob) -> LoadedModel:
         """Return the model of a source's run, which is that of its other split as well."""
         for other, made in self._evaluated.items():
-            if self.sources[other].run.name == one.run.name:
+            if self.sources[other].run.name == job.run.name:
                 return made.model
         model = LoadedModel(
-            RunState(one.run, settled=one.settled, names=one.names), one.labelling, self.options, self._notes.append
+            RunState(job.run, settled=job.settled, names=job.names), job.labelling, self.options, self._notes.append
         )
-        model.has_fitted = one.has_fitted
+        model.has_fitted = job.has_fitted
         return model
 
     @cached_property
@@ -112,10 +112,10 @@ class EvaluationWorker:
             raise UsageError(f"{platform.node()}, a node of the cluster: {error}") from None
         return data
 
-    def _require_same(self, one: EvaluationJob) -> None:
-        if self._data.samples[one.split].id != one.data_id:
+    def _require_same(self, job: EvaluationJob) -> None:
+        if self._data.samples[job.split].id != job.data_id:
             raise UsageError(
-                f"{platform.node()}, a node of the cluster, has other {one.split} data at the same place: they must lie where "
+                f"{platform.node()}, a node of the cluster, has other {job.split} data at the same place: they must lie where "
                 "every node sees them, or be the same copy with the same times"
             )
 

@@ -223,8 +223,8 @@ class EvaluationStore:
     def _find(self, record: Record) -> None:
         """Take the answer that the output has of a checkpoint: best one of this source, and one in its place."""
 
-        def rank(one: CompleteFiles) -> tuple[bool, bool, bool]:
-            return self._is_ours(record, one.mark), self._is_enough(one.mark), self._files.is_in_place(record, one)
+        def rank(files: CompleteFiles) -> tuple[bool, bool, bool]:
+            return self._is_ours(record, files.mark), self._is_enough(files.mark), self._files.is_in_place(record, files)
 
         best = max(self._files.whole(record), key=rank, default=None)
         if best is None:

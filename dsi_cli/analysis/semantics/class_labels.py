@@ -46,40 +46,40 @@ class ClassLabels:
     """The classes of a run, or of a label list alone, in the classifier's order."""
 
     classes: int
-    labels: LabelList | None
+    label_list: LabelList | None
     resolutions: tuple[Resolution, ...]
-    of: WordNet
+    wordnet: WordNet
     """What labels were looked up in."""
-    tree: OpenedTaxonomy | None = None
+    taxonomy: OpenedTaxonomy | None = None
     """The taxonomy that takes WordNet's place as the hierarchy."""
 
     @property
     def labels_id(self) -> str | None:
         """The tables' name of the label list."""
-        return self.labels.id if self.labels else None
+        return self.label_list.id if self.label_list else None
 
     @property
     def meaning_id(self) -> str | None:
         """Twelve hex digits that change with the labels and with what they were understood to mean; None without labels."""
-        if self.labels is None:
+        if self.label_list is None:
             return None
-        meant = [self.labels.id, *(one.wnid or "" for one in self.resolutions)]
-        return _digits(meant if self.of.is_usual else [*meant, self.of.id])
+        meant = [self.label_list.id, *(one.wnid or "" for one in self.resolutions)]
+        return _digits(meant if self.wordnet.is_usual else [*meant, self.wordnet.id])
 
     @property
     def mapping_id(self) -> str | None:
         """The same, which also changes with the taxonomy of one's own and with the list's superclasses."""
-        shapes = [self.tree.fingerprint] if self.tree else []
-        shapes += [one or "" for one in (self.labels.superclasses or ())] if self.labels else []
+        shapes = [self.taxonomy.fingerprint] if self.taxonomy else []
+        shapes += [one or "" for one in (self.label_list.superclasses or ())] if self.label_list else []
         return _digits([self.meaning_id, *shapes]) if self.meaning_id and shapes else self.meaning_id
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
         """The taxonomy that the classes hang in."""
-        if self.tree is None:
-            return Hierarchy(self.of.id, "WordNet", self.of.taxonomy, self.nodes, self.classes)
-        nodes = self.tree.nodes(self.labels.names) if self.labels else {}
-        return Hierarchy(self.tree.name, self.tree.source, self.tree.taxonomy, nodes, self.classes, is_own=True)
+        if self.taxonomy is None:
+            return Hierarchy(self.wordnet.id, "WordNet", self.wordnet.taxonomy, self.nodes, self.classes)
+        nodes = self.taxonomy.nodes(self.label_list.names) if self.label_list else {}
+        return Hierarchy(self.taxonomy.name, self.taxonomy.source, self.taxonomy.taxonomy, nodes, self.classes, is_own=True)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -94,14 +94,14 @@ class ClassLabels:
 
         Empty without labels.
         """
-        if self.labels is None:
+        if self.label_list is None:
             return ()
         return self.list_superclasses or self.hierarchy.groups()
 
     @property
     def list_superclasses(self) -> tuple[str | None, ...] | None:
         """Those of the label list, unless a taxonomy of one's own is given; None where there are none."""
-        return self.labels.superclasses if self.labels and not self.tree else None
+        return self.label_list.superclasses if self.label_list and not self.taxonomy else None
 
     @property
     def resolved(self) -> int:
@@ -116,9 +116,9 @@ class ClassLabels:
     @property
     def known_to(self) -> str:
         """Where labels are looked up, in words."""
-        if self.tree is not None:
-            return self.tree.source
-        return self.of.title if self.of.part == "noun" else f"{self.of.title}'s {self.of.part}s"
+        if self.taxonomy is not None:
+            return self.taxonomy.source
+        return self.wordnet.title if self.wordnet.part == "noun" else f"{self.wordnet.title}'s {self.wordnet.part}s"
 
     @property
     def placeholders(self) -> list[str]:
@@ -133,18 +133,18 @@ class ClassLabels:
     @property
     def command(self) -> str | None:
         """The call of ``dsi labels`` that shows how these labels are understood; None if they are in no file."""
-        if self.labels is None or self.labels.path is None:
+        if self.label_list is None or self.label_list.path is None:
             return None
-        options = {"--pos": self.of.part if self.of.part != "noun" else None}
-        options |= {"--wordnet": self.of.name if self.of.name != wordnet.SHIPPED else None}
+        options = {"--pos": self.wordnet.part if self.wordnet.part != "noun" else None}
+        options |= {"--wordnet": self.wordnet.name if self.wordnet.name != wordnet.SHIPPED else None}
         given = [word for name, value in options.items() if value is not None for word in (name, value)]
-        return shlex.join(["dsi", "labels", self.labels.path, *given])
+        return shlex.join(["dsi", "labels", self.label_list.path, *given])
 
     def why_all_uncertain(self) -> str | None:
         """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
         unknown = [one for one in self.unresolved if one.resolved_by != resolve.PLACEHOLDER]
         is_chosen = any(one.synset is not None and one.resolved_by not in resolve.CERTAIN for one in self.resolutions)
-        if self.tree is not None or not is_chosen or len(unknown) < resolve.STRANGE * self.classes:
+        if self.taxonomy is not None or not is_chosen or len(unknown) < resolve.STRANGE * self.classes:
             return None
         return (
             f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "
@@ -155,10 +155,10 @@ class ClassLabels:
     @property
     def left_out(self) -> list[tuple[str, str]]:
         """The labels that the hierarchy lacks, each with the reason."""
-        if self.tree is None:
+        if self.taxonomy is None:
             return [(one.label, one.reason or "") for one in self.unresolved]
         lacking = [one.label for one in self.resolutions if one.index not in self.hierarchy.nodes]
-        return [(label, f"{self.tree.source} has no node of that name") for label in lacking]
+        return [(label, f"{self.taxonomy.source} has no node of that name") for label in lacking]
 
     def group_of(self, index: int) -> str | None:
         """Return the synset that groups a class, None where there is none."""
@@ -166,7 +166,7 @@ class ClassLabels:
 
     def why_no_reference(self) -> str | None:
         """Return why there is no alignment with WordNet, None if there is one."""
-        if self.labels is None:
+        if self.label_list is None:
             return "no labels: give them with --labels FILE or PRESET"
         return self.too_few(self.resolved, "WordNet", "an alignment")
 
@@ -188,14 +188,14 @@ class ClassLabels:
 
     def why_no_hierarchy(self) -> str | None:
         """Return why mistakes cannot be judged by the hierarchy, None if they can."""
-        if self.tree is None or self.labels is None:
+        if self.taxonomy is None or self.label_list is None:
             return self.why_no_reference()
-        return self.too_few(len(self.hierarchy.nodes), self.tree.source, "a hierarchy")
+        return self.too_few(len(self.hierarchy.nodes), self.taxonomy.source, "a hierarchy")
 
     @property
     def nodes(self) -> dict[int, int]:
         """The node in WordNet of each class that has a synset."""
-        graph = self.of.taxonomy
+        graph = self.wordnet.taxonomy
         nodes = {one.index: graph.node(one.wnid) for one in self.resolutions if one.wnid is not None}
         return {index: node for index, node in nodes.items() if node is not None}
 
@@ -206,7 +206,7 @@ class ClassLabels:
     def similarity(self) -> NDArray[np.float64]:
         """Return WordNet's path similarity ``(C, C)`` of the classes, NaN for those without a synset."""
         return scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.of.taxonomy)
+            self.nodes, self.classes, lambda nodes: shortest_paths.path_similarity(nodes, self.wordnet.taxonomy)
         )
 
     @cached_property
@@ -215,16 +215,16 @@ class ClassLabels:
 
         A taxonomy of one's own comes before both.
         """
-        if self.labels is None or self.tree:
+        if self.label_list is None or self.taxonomy:
             return None
-        return self.list_superclasses or presets.superclasses_of(self.labels)
+        return self.list_superclasses or presets.superclasses_of(self.label_list)
 
     @property
     def superclasses_are(self) -> str:
         """Where the superclasses come from, as the tables name it: ``cifar100-superclasses``, else the hierarchy."""
-        if self.labels is None or self.own_superclasses is None:
+        if self.label_list is None or self.own_superclasses is None:
             return self.hierarchy.name
-        return LISTS_OWN if self.list_superclasses else f"{self.labels.preset}-superclasses"
+        return LISTS_OWN if self.list_superclasses else f"{self.label_list.preset}-superclasses"
 
     def superclasses(self) -> NDArray[np.intp]:
         """Return a number for each class that is the same for those of a superclass.
@@ -252,9 +252,9 @@ class ClassLabels:
         for index in range(self.classes):
             row: dict[str, Any] = {"run": run, "class_index": index, "display_order": int(place[index])}
             row |= {f"samples_{split}": int(numbers[index]) for split, numbers in samples.items()}
-            if self.labels is not None:
+            if self.label_list is not None:
                 one = self.resolutions[index]
-                row |= {"labels_id": self.labels.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
+                row |= {"labels_id": self.label_list.id, "name": one.label, "synset": one.synset, "wnid": one.wnid}
                 row |= {"definition": one.definition, "resolved_by": one.resolved_by, "confidence": one.confidence}
                 row |= {"candidates": list(one.candidates), "candidate_scores": list(one.scores), "reason": one.reason}
                 row |= {"group": self.groups[index]}
@@ -265,14 +265,14 @@ class ClassLabels:
 def resolve_labels(
     labels: LabelList,
     chosen: Mapping[int, str] | None = None,
-    of: WordNet | None = None,
+    wordnet: WordNet | None = None,
     tree: OpenedTaxonomy | None = None,
 ) -> ClassLabels:
     """Return what WordNet says of a label list; what a person chose for a class (an id, a synset name, nothing) comes first.
 
     Parameters
     ----------
-    of : what labels are looked up in; WordNet 3.0's nouns unless given
+    wordnet : what labels are looked up in; WordNet 3.0's nouns unless given
     tree : a taxonomy that takes WordNet's place as the hierarchy
 
     Raises
@@ -280,31 +280,31 @@ def resolve_labels(
     UsageError
         The labels are a preset, whose classes are nouns, and verbs are asked for.
     """
-    of = of or load_wordnet()
+    wordnet = wordnet or load_wordnet()
     if labels.preset is None and labels.subset_of is None:
         found = presets.recognise(labels.names, labels.source, labels.wnids)
         labels = replace(found, superclasses=labels.superclasses, path=labels.path)
-    wnids, preset = _ids_in(labels, of)
-    resolutions = resolve.resolve(labels.names, wnids, preset, chosen, labels.superclasses, of)
-    one = ClassLabels(len(labels.names), labels, tuple(resolutions), of, tree)
+    wnids, preset = _ids_in(labels, wordnet)
+    resolutions = resolve.resolve(labels.names, wnids, preset, chosen, labels.superclasses, wordnet)
+    one = ClassLabels(len(labels.names), labels, tuple(resolutions), wordnet, tree)
     _log.debug("%d labels from %s, preset %s: %d in WordNet", one.classes, labels.source, labels.preset, one.resolved)
     return one
 
 
-def _ids_in(labels: LabelList, of: WordNet) -> tuple[Sequence[str | None] | None, str | None]:
+def _ids_in(labels: LabelList, wordnet: WordNet) -> tuple[Sequence[str | None] | None, str | None]:
     """Return the ids of labels and the preset that they are of; in another WordNet those of a preset's same synsets, if any."""
-    if labels.wnids is None or of.is_usual or (labels.preset is None and labels.subset_of is None):
+    if labels.wnids is None or wordnet.is_usual or (labels.preset is None and labels.subset_of is None):
         return labels.wnids, labels.preset or labels.subset_of
-    if of.part != "noun" and labels.preset is None:
+    if wordnet.part != "noun" and labels.preset is None:
         return None, None
-    if of.part != "noun":
-        raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {of.part}")
-    return [wnid and same_synset_in(of, wnid) for wnid in labels.wnids], None
+    if wordnet.part != "noun":
+        raise UsageError(f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}")
+    return [wnid and same_synset_in(wordnet, wnid) for wnid in labels.wnids], None
 
 
-def without_labels(classes: int, of: WordNet | None = None, tree: OpenedTaxonomy | None = None) -> ClassLabels:
+def without_labels(classes: int, wordnet: WordNet | None = None, tree: OpenedTaxonomy | None = None) -> ClassLabels:
     """Return the labelling of a run whose labels nobody knows; parameters as for `resolve_labels`."""
-    return ClassLabels(classes, None, (), of or load_wordnet(), tree)
+    return ClassLabels(classes, None, (), wordnet or load_wordnet(), tree)
 
 
 def find_labels(
@@ -343,18 +343,18 @@ def find_labels(
     return None, warnings
 
 
-def _contradicted(given: LabelList, run: TrainingRun) -> Iterator[str]:
+def _contradicted(labels: LabelList, run: TrainingRun) -> Iterator[str]:
     """Yield a warning if the file beside the checkpoints has as many labels as were given, and most of them are others."""
     beside = label_files.find_beside(run.folder)
     if beside is None:
         return
     with suppress(UsageError):  # what was asked for counts, so that file need not be right
         found = label_files.read_labels(beside)
-        same = {key(name) for name in found.names} & {key(name) for name in given.names}
-        are_one = found.preset is not None and found.preset == given.preset
-        if len(found.names) == len(given.names) and not are_one and 2 * len(same) < len(given.names):
+        same = {key(name) for name in found.names} & {key(name) for name in labels.names}
+        are_one = found.preset is not None and found.preset == labels.preset
+        if len(found.names) == len(labels.names) and not are_one and 2 * len(same) < len(labels.names):
             first = ", ".join(map(repr, found.names[:2]))
-            yield f"{given.source} is used, but {found.source} beside the checkpoints names other classes ({first}, ...)"
+            yield f"{labels.source} is used, but {found.source} beside the checkpoints names other classes ({first}, ...)"
 
 
 def _found_labels(run: TrainingRun, readable: Sequence[CheckpointFile]) -> Iterator[LabelList | str]:

@@ -36,7 +36,7 @@ class ReferenceMatrix:
     """``(N, N)``, NaN in rows and columns of classes that it lacks."""
     names: tuple[str, ...] | None
 
-    def of(self, one: ClassLabels) -> Values:
+    def of(self, labels: ClassLabels) -> Values:
         """Return the matrix of a run's classes in their order.
 
         Raises
@@ -45,14 +45,14 @@ class ReferenceMatrix:
             It has no names and another size, or lacks the name of a class.
         """
         if self.names is None:
-            if len(self.values) != one.classes:
+            if len(self.values) != labels.classes:
                 raise UsageError(
-                    f"{self.path} is {_size(self.values)}, but there are {one.classes} classes: give a row a class"
+                    f"{self.path} is {_size(self.values)}, but there are {labels.classes} classes: give a row a class"
                 )
             return self.values
         rows = {name: row for row, name in enumerate(self.names)}
-        found = [next((rows[name] for name in names if name in rows), None) for names in _names(one)]
-        missing = [names[0] for names, row in zip(_names(one), found, strict=True) if row is None]
+        found = [next((rows[name] for name in names if name in rows), None) for names in _names(labels)]
+        missing = [names[0] for names, row in zip(_names(labels), found, strict=True) if row is None]
         if missing:
             listed = ", ".join(map(repr, missing[:3])) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
             raise UsageError(
@@ -111,10 +111,10 @@ def _checked(path: Path, values: Values, names: tuple[str, ...] | None) -> Value
     return values
 
 
-def _names(one: ClassLabels) -> list[tuple[str, ...]]:
+def _names(labels: ClassLabels) -> list[tuple[str, ...]]:
     """Return what each class may be called, its label first."""
-    assert one.labels is not None
-    return [(r.label, *(name for name in (r.synset, r.wnid) if name is not None)) for r in one.resolutions]
+    assert labels.label_list is not None
+    return [(r.label, *(name for name in (r.synset, r.wnid) if name is not None)) for r in labels.resolutions]
 
 
 def _size(values: Values) -> str:

@@ -71,9 +71,9 @@ class EpochMatrix:
         return self.name.partition("-")[2] or None
 
 
-def own_kinds(found: Sequence[EpochMatrix]) -> EpochMatrix | None:
+def own_kinds(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
     """Return the network's own similarity among an epoch's matrices, None where there is none."""
-    return next((csm for name in OWN for csm in found if csm.name == name), None)
+    return next((csm for name in OWN for csm in matrices if csm.name == name), None)
 
 
 @dataclass(frozen=True)

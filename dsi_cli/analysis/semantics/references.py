@@ -50,7 +50,7 @@ class ReferenceSource:
     taxonomy: Taxonomy | None = None
     """What these are nodes of."""
 
-    def of(self, one: ClassLabels, *, by_rows: bool = False) -> MatrixReference:
+    def of(self, labels: ClassLabels, *, by_rows: bool = False) -> MatrixReference:
         """Return the reference of a run's classes.
 
         Parameters
@@ -62,22 +62,22 @@ class ReferenceSource:
         UsageError
             It is a matrix that does not fit the classes.
         """
-        if one.labels is None:
-            nothing = np.full((0, 0) if by_rows else (one.classes, one.classes), np.nan, dtype=np.float32)
+        if labels.label_list is None:
+            nothing = np.full((0, 0) if by_rows else (labels.classes, labels.classes), np.nan, dtype=np.float32)
             return MatrixReference(
-                self.name, EpochMatrix(SCSM, nothing, np.empty(0, dtype=np.intp)), one.why_no_reference()
+                self.name, EpochMatrix(SCSM, nothing, np.empty(0, dtype=np.intp)), labels.why_no_reference()
             )
         if by_rows and self.path_nodes is not None:
-            nodes = self.path_nodes(one)
+            nodes = self.path_nodes(labels)
             csm = EpochMatrix(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
         else:
-            matrix = self.similarity(one).astype(np.float32)
+            matrix = self.similarity(labels).astype(np.float32)
             csm = EpochMatrix(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
-        return MatrixReference(self.name, csm, self.too_few(len(csm.classes), one))
+        return MatrixReference(self.name, csm, self.too_few(len(csm.classes), labels))
 
-    def too_few(self, known: int, one: ClassLabels) -> str | None:
+    def too_few(self, known: int, labels: ClassLabels) -> str | None:
         """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""
-        return one.too_few(known, self.source, "an alignment")
+        return labels.too_few(known, self.source, "an alignment")
 
     @property
     def described(self) -> dict[str, str]:
@@ -86,21 +86,21 @@ class ReferenceSource:
 
 
 def open_references(
-    asked: Sequence[str], tree: OpenedTaxonomy | None = None, of: WordNet | None = None
+    asked: Sequence[str], tree: OpenedTaxonomy | None = None, wordnet: WordNet | None = None
 ) -> list[ReferenceSource]:
     """Return the references that were asked for, in that order, the main one first.
 
     Parameters
     ----------
     tree : a taxonomy in place of WordNet
-    of : the WordNet; 3.0's nouns unless given
+    wordnet : the WordNet; 3.0's nouns unless given
 
     Raises
     ------
     UsageError
         One is of no known form, a file cannot be read or is not what it should be, or two have the same name.
     """
-    opened = [_open(spec, tree, of or load_wordnet()) for spec in dict.fromkeys(asked)]
+    opened = [_open(spec, tree, wordnet or load_wordnet()) for spec in dict.fromkeys(asked)]
     names = [one.name for one in opened]
     for name in names:
         if names.count(name) > 1:
@@ -128,14 +128,14 @@ def clip_to_range(matrix: Values) -> Values:
     return np.where(is_open, finite.max(initial=0.0), matrix)
 
 
-def _open(spec: str, tree: OpenedTaxonomy | None, of: WordNet) -> ReferenceSource:
+def _open(spec: str, tree: OpenedTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
     kind, _, rest = spec.partition(":")
     if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
-        return _by_wordnet(rest, of)
+        return _by_wordnet(rest, wordnet)
     if spec in measures.BY_TAXONOMY:
-        return _by_wordnet(spec, of) if tree is None else _by_tree(spec, tree)
+        return _by_wordnet(spec, wordnet) if tree is None else _by_tree(spec, tree)
     if kind in measures.BY_INFORMATION and rest:
-        return _by_information(kind, Path(rest), of)
+        return _by_information(kind, Path(rest), wordnet)
     if Path(spec).suffix.lower() in matrix_file.SUFFIXES:
         path = Path(spec)
         matrix = matrix_file.read_matrix(path)
@@ -144,22 +144,22 @@ def _open(spec: str, tree: OpenedTaxonomy | None, of: WordNet) -> ReferenceSourc
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
 
 
-def _by_wordnet(kind: str, of: WordNet) -> ReferenceSource:
+def _by_wordnet(kind: str, wordnet: WordNet) -> ReferenceSource:
     measure = measures.BY_TAXONOMY[kind]
 
-    def similarity(one: ClassLabels) -> Values:
-        return scatter_to_classes(one.nodes, one.classes, lambda nodes: measure(nodes, of.taxonomy))
+    def similarity(labels: ClassLabels) -> Values:
+        return scatter_to_classes(labels.nodes, labels.classes, lambda nodes: measure(nodes, wordnet.taxonomy))
 
     nodes = (lambda one: one.nodes) if kind == "path" else None
-    return ReferenceSource(f"{of.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=of.taxonomy)
+    return ReferenceSource(f"{wordnet.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=wordnet.taxonomy)
 
 
 def _by_tree(kind: str, tree: OpenedTaxonomy) -> ReferenceSource:
     measure = measures.BY_TAXONOMY[kind]
 
-    def nodes(one: ClassLabels) -> dict[int, int]:
-        assert one.labels is not None
-        return tree.nodes(one.labels.names)
+    def nodes(labels: ClassLabels) -> dict[int, int]:
+        assert labels.label_list is not None
+        return tree.nodes(labels.label_list.names)
 
     return ReferenceSource(
         f"{tree.name}-{kind}",
@@ -171,11 +171,11 @@ def _by_tree(kind: str, tree: OpenedTaxonomy) -> ReferenceSource:
     )
 
 
-def _by_information(kind: str, path: Path, of: WordNet) -> ReferenceSource:
-    measure, counts = measures.BY_INFORMATION[kind], information_content.read_information_content(path, of)
+def _by_information(kind: str, path: Path, wordnet: WordNet) -> ReferenceSource:
+    measure, counts = measures.BY_INFORMATION[kind], information_content.read_information_content(path, wordnet)
 
-    def similarity(one: ClassLabels) -> Values:
-        known = {index: node for index, node in one.nodes.items() if counts.counts[node] > 0}
-        return clip_to_range(scatter_to_classes(known, one.classes, lambda nodes: measure(nodes, counts)))
+    def similarity(labels: ClassLabels) -> Values:
+        known = {index: node for index, node in labels.nodes.items() if counts.counts[node] > 0}
+        return clip_to_range(scatter_to_classes(known, labels.classes, lambda nodes: measure(nodes, counts)))
 
-    return ReferenceSource(f"{of.id}-{kind}-{replace_infinities(path.stem)}", fingerprint(path), similarity, path.name)
+    return ReferenceSource(f"{wordnet.id}-{kind}-{replace_infinities(path.stem)}", fingerprint(path), similarity, path.name)

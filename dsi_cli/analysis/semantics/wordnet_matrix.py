@@ -55,7 +55,7 @@ def resolve_label_list(
     return resolve_labels(found, mapping_file.mapping_or_none(mapping, found, net or load_wordnet()), net)
 
 
-def neighbors_of(one: ClassLabels, asked: int | None, *, whole: bool) -> int | None:
+def neighbors_of(labels: ClassLabels, asked: int | None, *, whole: bool) -> int | None:
     """Return how many nearest classes of each are to be given, None for the whole matrix.
 
     Raises
@@ -65,11 +65,11 @@ def neighbors_of(one: ClassLabels, asked: int | None, *, whole: bool) -> int | N
     """
     if whole and asked is not None:
         raise UsageError(f"expected --whole or --neighbors, found --whole and --neighbors {asked}: leave one out")
-    return NEIGHBORS if asked is None and not whole and one.classes > MAX_DENSE_CLASSES else asked
+    return NEIGHBORS if asked is None and not whole and labels.classes > MAX_DENSE_CLASSES else asked
 
 
 def reference_tables(
-    one: ClassLabels, neighbors: int | None = None, opened: ReferenceSource | None = None
+    labels: ClassLabels, neighbors: int | None = None, opened: ReferenceSource | None = None
 ) -> Iterator[Any]:
     """Yield the reference by blocks: rows of ``references``, or of ``reference_neighbors`` if ``neighbors`` are asked for.
 
@@ -84,20 +84,20 @@ def reference_tables(
     UsageError
         Neighbours were asked for, which are those by path similarity, of another reference.
     """
-    if opened is not None and opened.name != name_of(one):
+    if opened is not None and opened.name != name_of(labels):
         if neighbors is not None:
             raise UsageError(
                 f"the nearest labels are by WordNet's path similarity, not {opened.name}: add --whole for its matrix"
             )
-        return iter([_whole(one, opened)])
-    if not one.resolved:
-        raise NothingToAnalyseError(f"none of {one.classes} labels is known to WordNet: {one.unresolved[0].reason}")
-    return _rows(one) if neighbors is None else _neighbors(one, neighbors)
+        return iter([_whole(labels, opened)])
+    if not labels.resolved:
+        raise NothingToAnalyseError(f"none of {labels.classes} labels is known to WordNet: {labels.unresolved[0].reason}")
+    return _rows(labels) if neighbors is None else _neighbors(labels, neighbors)
 
 
-def name_of(one: ClassLabels) -> str:
+def name_of(labels: ClassLabels) -> str:
     """Return the name of the reference by path similarity: ``wordnet3.0-path``."""
-    return f"{one.of.id}-path"
+    return f"{labels.wordnet.id}-path"
 
 
 def write(rows: Iterator[Any], place: Path | IO[bytes], opened: ReferenceSource | None = None) -> None:
@@ -128,7 +128,7 @@ def frame(rows: Iterator[Any]) -> pd.DataFrame:
     return pd.DataFrame(parquet.to_matrix(table), index=names, columns=list(names))
 
 
-def write_map(one: ClassLabels, path: Path) -> None:
+def write_map(labels: ClassLabels, path: Path) -> None:
     """Write how each label was understood as CSV: index, name, synset, wnid, confidence, reason.
 
     Raises
@@ -139,42 +139,42 @@ def write_map(one: ClassLabels, path: Path) -> None:
     text = io.StringIO(newline="")
     rows = csv.writer(text)
     rows.writerow(MAP_COLUMNS)
-    for r in one.resolutions:
+    for r in labels.resolutions:
         rows.writerow([r.index, r.label, r.synset, r.wnid, r.confidence, r.reason or r.resolved_by])
     atomic_write.write_atomically(path, text.getvalue().encode(), make_folder=False, option="--write-map")
 
 
-def table_of(one: ClassLabels, matrix: NDArray[np.float32], name: str) -> Any:
+def table_of(labels: ClassLabels, matrix: NDArray[np.float32], name: str) -> Any:
     """Return the matrix of a label list as a table of the schema; ``name`` is the reference's."""
-    return _table(one, matrix, 0, name)
+    return _table(labels, matrix, 0, name)
 
 
-def _whole(one: ClassLabels, opened: ReferenceSource) -> Any:
-    matrix = opened.of(one).csm.matrix
+def _whole(labels: ClassLabels, opened: ReferenceSource) -> Any:
+    matrix = opened.of(labels).csm.matrix
     if np.isnan(np.diagonal(matrix)).all():
-        why = f": {one.unresolved[0].reason}" if one.unresolved else ""
-        raise NothingToAnalyseError(f"none of {one.classes} labels is known to {opened.source}{why}")
-    return table_of(one, matrix, opened.name)
+        why = f": {labels.unresolved[0].reason}" if labels.unresolved else ""
+        raise NothingToAnalyseError(f"none of {labels.classes} labels is known to {opened.source}{why}")
+    return table_of(labels, matrix, opened.name)
 
 
-def _rows(one: ClassLabels) -> Iterator[Any]:
+def _rows(labels: ClassLabels) -> Iterator[Any]:
     """Yield the rows of the matrix, equal to `ClassLabels.reference`; a class without a synset has nulls."""
-    known, nodes = _known(one)
-    rows = PathRows(nodes, one.of.taxonomy)
-    for start in range(0, one.classes, BLOCK):
+    known, nodes = _known(labels)
+    rows = PathRows(nodes, labels.wordnet.taxonomy)
+    for start in range(0, labels.classes, BLOCK):
         first, last = np.searchsorted(known, [start, start + BLOCK])
-        matrix = np.full((min(BLOCK, one.classes - start), one.classes), np.nan, dtype=np.float32)
+        matrix = np.full((min(BLOCK, labels.classes - start), labels.classes), np.nan, dtype=np.float32)
         if first < last:
             matrix[np.ix_(known[first:last] - start, known)] = rows.block(first, last)
-        yield _table(one, matrix, start, name_of(one))
+        yield _table(labels, matrix, start, name_of(labels))
 
 
-def _neighbors(one: ClassLabels, count: int) -> Iterator[Any]:
-    assert one.labels is not None
-    known, nodes = _known(one)
-    names = np.array(one.labels.names, dtype=object)
-    constants = {"reference": name_of(one), "labels_id": one.labels.id}
-    rows = PathRows(nodes, one.of.taxonomy)
+def _neighbors(labels: ClassLabels, count: int) -> Iterator[Any]:
+    assert labels.label_list is not None
+    known, nodes = _known(labels)
+    names = np.array(labels.label_list.names, dtype=object)
+    constants = {"reference": name_of(labels), "labels_id": labels.label_list.id}
+    rows = PathRows(nodes, labels.wordnet.taxonomy)
     for start in range(0, len(nodes) if count and len(nodes) > 1 else 0, BLOCK):
         stop = min(start + BLOCK, len(nodes))
         near = nearest_of_rows(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
@@ -187,14 +187,14 @@ def _neighbors(one: ClassLabels, count: int) -> Iterator[Any]:
         yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
 
 
-def _known(one: ClassLabels) -> tuple[NDArray[np.intp], list[int]]:
+def _known(labels: ClassLabels) -> tuple[NDArray[np.intp], list[int]]:
     """Return the classes that have a synset, and its node for each."""
-    return np.array(list(one.nodes)), list(one.nodes.values())
+    return np.array(list(labels.nodes)), list(labels.nodes.values())
 
 
-def _table(one: ClassLabels, matrix: NDArray[np.float32], start: int, name: str) -> Any:
-    assert one.labels is not None
-    constants = {"reference": name, "labels_id": one.labels.id}
+def _table(labels: ClassLabels, matrix: NDArray[np.float32], start: int, name: str) -> Any:
+    assert labels.label_list is not None
+    constants = {"reference": name, "labels_id": labels.label_list.id}
     rows = range(start, start + len(matrix))
-    varying = {"class_index": rows, "name": list(one.labels.names[rows.start : rows.stop])}
+    varying = {"class_index": rows, "name": list(labels.label_list.names[rows.start : rows.stop])}
     return parquet.from_matrix(REFERENCES, matrix, constants, varying)

@@ -113,9 +113,9 @@ class ClassAlignmentTable:
         self._earlier = dict(_pieces(out))
         self._made: dict[Place, pa.Table] = {}
 
-    def has(self, place: Place) -> bool:
+    def has(self, path: Place) -> bool:
         """Return whether an earlier call left an epoch's rows."""
-        return place in self._earlier
+        return path in self._earlier
 
     def add(self, record: Record, made: pa.Table | None) -> None:
         """Take an epoch's rows; None: those of the earlier call hold, if there are any."""

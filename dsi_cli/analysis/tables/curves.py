@@ -76,7 +76,7 @@ def epoch_matrices(
 
 
 def curve_rows(
-    found: Sequence[EpochMatrix],
+    matrices: Sequence[EpochMatrix],
     answers: Sequence[StoredEvaluation],
     record: Record,
     semantics: RunReferences,
@@ -89,18 +89,18 @@ def curve_rows(
     ----------
     by_rows : how the matrices are compared if they are not whole in memory
     """
-    rows = [row for csm in found if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options, by_rows)]
+    rows = [row for csm in matrices if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options, by_rows)]
     rows += [
         point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
-        for csm in found
+        for csm in matrices
         if csm.reliability is not None
     ]
-    aligned, table = _alignment_rows(found, record, semantics, options, by_rows)
-    rows += aligned + _partial_rows(found, record, semantics, options, by_rows)
+    aligned, table = _alignment_rows(matrices, record, semantics, options, by_rows)
+    rows += aligned + _partial_rows(matrices, record, semantics, options, by_rows)
     for answer in answers:
         if answer.counts is None:
             continue
-        rows += evaluation_rows(answer, record) + _dissimilarity_rows(answer, found, record, semantics, by_rows)
+        rows += evaluation_rows(answer, record) + _dissimilarity_rows(answer, matrices, record, semantics, by_rows)
         is_left_out = by_rows is not None and by_rows.is_vast
         rows += (_left_out_rows if is_left_out else _hierarchy_rows)(answer, record, semantics)
     return rows, table
@@ -171,18 +171,18 @@ def _wsi_rows(csm: EpochMatrix, record: Record, options: Options, by_rows: Block
 
 
 def _alignment_rows(
-    found: Sequence[EpochMatrix],
+    matrices: Sequence[EpochMatrix],
     record: Record,
     semantics: RunReferences,
     options: Options,
     by_rows: BlockwiseContext | None,
 ) -> tuple[list[Row], pa.Table | None]:
     """Return the SAI of every two matrices, the references among them; and the rows of the table by class."""
-    sides, own = _Sides(), own_kinds(found)
-    pairs = [(first, second, None) for place, first in enumerate(found) for second in found[place + 1 :]]
+    sides, own = _Sides(), own_kinds(matrices)
+    pairs = [(first, second, None) for place, first in enumerate(matrices) for second in matrices[place + 1 :]]
     rows: list[Row] = []
     tables: list[pa.Table] = []
-    for first, second, reference in [*pairs, *((csm, one.csm, one) for one in semantics.references for csm in found)]:
+    for first, second, reference in [*pairs, *((csm, one.csm, one) for one in semantics.references for csm in matrices)]:
         if reference is not None and reference.missing is not None:
             rows += missing_reference(first, reference, record, options)
             continue
@@ -237,14 +237,14 @@ def missing_reference(csm: EpochMatrix, reference: PreparedReference, record: Re
 
 
 def _partial_rows(
-    found: Sequence[EpochMatrix],
+    matrices: Sequence[EpochMatrix],
     record: Record,
     semantics: RunReferences,
     options: Options,
     by_rows: BlockwiseContext | None,
 ) -> list[Row]:
     """Return the partial correlation of the network's own similarity with each reference given each other one."""
-    own = own_kinds(found)
+    own = own_kinds(matrices)
     rows = []
     for first, given in permutations([] if own is None else semantics.references, 2):
         assert own is not None
@@ -256,17 +256,21 @@ def _partial_rows(
 
 
 def _partial(
-    own: EpochMatrix, first: PreparedReference, given: PreparedReference, options: Options, by_rows: BlockwiseContext | None
+    own: EpochMatrix,
+    first: PreparedReference,
+    reference: PreparedReference,
+    options: Options,
+    by_rows: BlockwiseContext | None,
 ) -> Alignment:
-    kept = reduce(np.intersect1d, [own.classes, first.csm.classes, given.csm.classes])
-    missing = first.missing or given.missing
+    kept = reduce(np.intersect1d, [own.classes, first.csm.classes, reference.csm.classes])
+    missing = first.missing or reference.missing
     if missing is None and len(kept) < alignment.FEWEST_CLASSES:
         missing = f"{len(kept)} classes in all three: an alignment needs {alignment.FEWEST_CLASSES} or more"
     if missing is None and by_rows is not None:
         missing = f"a partial correlation needs {by_rows.walk.lacking}"
     if missing is not None:
         return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=missing)
-    a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, given.csm))
+    a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, reference.csm))
     return partial_mantel.partial_mantel(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
 
 
@@ -344,7 +348,7 @@ def evaluation_rows(answer: StoredEvaluation, record: Record) -> list[Row]:
 
 def _dissimilarity_rows(
     answer: StoredEvaluation,
-    found: Sequence[EpochMatrix],
+    matrices: Sequence[EpochMatrix],
     record: Record,
     semantics: RunReferences,
     by_rows: BlockwiseContext | None,
@@ -361,7 +365,7 @@ def _dissimilarity_rows(
         return idm_in_blocks(csr_array(counts), csm.rows(csm.classes), csm.classes, by_rows.walk, by_rows.scratch)
 
     rows: list[Row] = []
-    for csm in found:
+    for csm in matrices:
         if csm.kind != "ccsm" and csm.split in (None, answer.split):
             rows += _idm_rows(record, answer, csm.kind, idm_by(csm))
     for reference in semantics.references:

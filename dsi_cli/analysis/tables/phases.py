@@ -84,9 +84,9 @@ def _stacked(found: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64]
     return np.stack([one for one in found if one is not None]) if len(sizes) == 1 and None not in sizes else None
 
 
-def _alignment(mine: Sequence[Point], of: str, reference: str) -> tuple[str | None, list[Point]]:
+def _alignment(points: Sequence[Point], of: str, reference: str) -> tuple[str | None, list[Point]]:
     """Return the measure and the points of one alignment: Pearson's if there is one, else the first measure's."""
-    sai = [row for row in mine if row["metric"] == "sai" and row["of"] == of]
+    sai = [row for row in points if row["metric"] == "sai" and row["of"] == of]
     measures = {row.get("variant") for row in sai}
     order = ["pearson", *(one.name for one in MEASURES)]
     measure = next((name for name in order if name in measures), None)
@@ -116,11 +116,11 @@ def _column(points: Sequence[Point], name: str) -> NDArray[np.float64]:
     return np.array([row.get(name) for row in points], dtype=np.float64)
 
 
-def _rows(run: str, curve: str, found: Phases) -> Iterator[Row]:
-    for one in found.found:
+def _rows(run: str, curve: str, phases: Phases) -> Iterator[Row]:
+    for one in phases.found:
         yield {"run": run, "curve": curve, "phase": one.name} | {
             name: getattr(one, name)
             for name in ("first_epoch", "last_epoch", "low", "high", "gain", "gain_low", "gain_high")
         }
-    if not found.found:
-        yield {"run": run, "curve": curve, "reason": found.reason}
+    if not phases.found:
+        yield {"run": run, "curve": curve, "reason": phases.reason}

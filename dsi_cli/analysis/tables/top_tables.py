@@ -82,7 +82,7 @@ class ResultTables:
             elif row["metric"] in FROM_MATRICES or row["samples_used"] is not None or row["reason"] is not None:
                 self._kept.setdefault((row["run"], f"{row['epoch']}/{row['step']}"), []).append(row)
 
-    def still_holding(self, record: Record, one: ClassLabels, answers: str) -> list[curves.Row]:
+    def still_holding(self, record: Record, labels: ClassLabels, answers: str) -> list[curves.Row]:
         """Return the earlier rows made from a checkpoint's matrices and counts; none if what they are made from changed.
 
         Parameters
@@ -91,7 +91,7 @@ class ResultTables:
         """
         key = f"{record.epoch}/{record.step}"
         same_weights = self._curves.get("made", {}).get(record.run, {}).get(key) == _made_from(record, answers)
-        same_labels = self._curves.get("labels", {}).get(record.run, "") == one.mapping_id
+        same_labels = self._curves.get("labels", {}).get(record.run, "") == labels.mapping_id
         same_options = self._curves.get("shaping", {}).get(record.run) == self._shaping_curves
         if not (same_weights and same_labels and same_options):
             return []

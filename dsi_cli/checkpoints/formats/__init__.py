@@ -261,8 +261,8 @@ def _open_archive(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
     return found.name, _complete(_opened(found).open_content(archive))
 
 
-def _opened(one: Format) -> Any:
-    return import_module(f"dsi_cli.checkpoints.formats.{one.module}")
+def _opened(format_: Format) -> Any:
+    return import_module(f"dsi_cli.checkpoints.formats.{format_.module}")
 
 
 def _complete(content: CheckpointContent) -> CheckpointContent:

@@ -82,9 +82,9 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
     return replace(content, tree=next(iter(found.values())) if len(found) == 1 else found)
 
 
-def _require_written(place: Place, root: Place) -> None:
+def _require_written(path: Place, root: Place) -> None:
     """Raise where Orbax has not committed the folder: until then it has another name, or (in buckets) lacks a file."""
-    if any(UNFINISHED in part for part in (*place.parts[-2:], *root.parts[-2:])):
+    if any(UNFINISHED in part for part in (*path.parts[-2:], *root.parts[-2:])):
         raise PendingError(_NOT_WRITTEN)
     if (root / METADATA).is_file() and not (root / COMMITTED).is_file():
         try:

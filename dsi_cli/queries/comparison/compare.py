@@ -106,7 +106,7 @@ class Comparison:
     notes: list[str] = field(default_factory=list)
 
 
-def compare(outputs: Sequence[str | Path], asked: ComparisonOptions | None = None) -> Comparison:
+def compare(outputs: Sequence[str | Path], options: ComparisonOptions | None = None) -> Comparison:
     """Return a comparison of the runs of some outputs of ``dsi analyze``.
 
     Raises
@@ -114,28 +114,28 @@ def compare(outputs: Sequence[str | Path], asked: ComparisonOptions | None = Non
     UsageError
         A folder is no output, fewer than two runs are left, or an option cannot be right; the message says what there is.
     """
-    asked = asked or ComparisonOptions()
-    _require(asked)
-    every = compared_runs(outputs, asked.names)
-    groups = group_runs(every, asked.group)
-    split = asked.split or next(
+    options = options or ComparisonOptions()
+    _require(options)
+    every = compared_runs(outputs, options.names)
+    groups = group_runs(every, options.group)
+    split = options.split or next(
         (one for one in SPLITS if all(len(e.curve("accuracy", split=one)) for e in every)), SPLITS[0]
     )
-    measure = asked.measures[0]
+    measure = options.measures[0]
     pairs = [
-        at_equal_accuracy(a, b, criteria(asked.measures), asked.tolerance, asked.split, _draws(asked, every))
+        at_equal_accuracy(a, b, criteria(options.measures), options.tolerance, options.split, _draws(options, every))
         for a, b in combinations(groups, 2)
     ]
     verdicts = [verdict(one) for one in pairs]
     preferred = _preferred(groups, verdicts)
     alike = [
-        cross_alignment(a, b, match_classes(a, b), match_epochs(a, b), asked.measures[:1])
+        cross_alignment(a, b, match_classes(a, b), match_epochs(a, b), options.measures[:1])
         for a, b in combinations(every, 2)
     ]
     return Comparison(
         epochs="epochs completed" if completed_known(every) else "epoch",
         split=split,
-        measures=list(asked.measures),
+        measures=list(options.measures),
         runs=[_line(one, group.name, split, measure, completed_known(every)) for group in groups for one in group.runs],
         between=alike,
         equal=pairs,
@@ -147,26 +147,26 @@ def compare(outputs: Sequence[str | Path], asked: ComparisonOptions | None = Non
     )
 
 
-def _require(asked: ComparisonOptions) -> None:
-    if not 0 <= asked.tolerance < 1:
-        raise UsageError(f"a tolerance of accuracy lies from 0 up to 1; {asked.tolerance:g} does not")
-    if asked.split is not None and asked.split not in SPLITS:
-        raise UsageError(f"no split {asked.split!r}: {expected(asked.split, SPLITS)}")
-    if asked.draws is not None and asked.draws < 0:
-        raise UsageError(f"draws are a count, 0 or more; given: {asked.draws}")
-    for measure in asked.measures:
+def _require(options: ComparisonOptions) -> None:
+    if not 0 <= options.tolerance < 1:
+        raise UsageError(f"a tolerance of accuracy lies from 0 up to 1; {options.tolerance:g} does not")
+    if options.split is not None and options.split not in SPLITS:
+        raise UsageError(f"no split {options.split!r}: {expected(options.split, SPLITS)}")
+    if options.draws is not None and options.draws < 0:
+        raise UsageError(f"draws are a count, 0 or more; given: {options.draws}")
+    for measure in options.measures:
         if measure not in jackknife.MEASURES:
             raise UsageError(f"no comparison by measure {measure!r}: {expected(measure, jackknife.MEASURES)}")
 
 
-def _draws(asked: ComparisonOptions, every: Sequence[ComparedRun]) -> BootstrapOptions:
+def _draws(options: ComparisonOptions, every: Sequence[ComparedRun]) -> BootstrapOptions:
     default = differences.DRAWS if max(len(one.classes) for one in every) <= bootstrap.LARGEST else DRAWS_ABOVE
-    return BootstrapOptions(default if asked.draws is None else asked.draws, asked.seed)
+    return BootstrapOptions(default if options.draws is None else options.draws, options.seed)
 
 
-def _line(one: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
-    accuracy = one.curve("accuracy", split=split)["value"].dropna()
-    rows = one.curve("sai", f"{one.own},scsm", None, measure)
+def _line(run: ComparedRun, group: str, split: str, measure: str, by_completed: bool) -> RunSummary:
+    accuracy = run.curve("accuracy", split=split)["value"].dropna()
+    rows = run.curve("sai", f"{run.own},scsm", None, measure)
     excess = rows["excess"].dropna()
     is_alignment = len(excess) > 0 and rows["z"].get(excess.idxmax(), 0.0) > CLEAR
     reached = excess[excess >= RISEN * excess.max()] if is_alignment else excess[:0]
@@ -177,18 +177,18 @@ def _line(one: ComparedRun, group: str, split: str, measure: str, by_completed: 
         else int(accuracy.index.to_numpy(dtype=np.int64)[accuracy.to_numpy(dtype=np.float64).argmax()])
     )
     return RunSummary(
-        label=one.label,
+        label=run.label,
         group=group,
-        output=str(one.run.path),
-        run=one.name,
-        classes=len(one.classes),
-        first_epoch=one.epochs[0],
-        last_epoch=one.epochs[-1],
+        output=str(run.run.path),
+        run=run.name,
+        classes=len(run.classes),
+        first_epoch=run.epochs[0],
+        last_epoch=run.epochs[-1],
         best_accuracy=None if best is None else float(accuracy[best]),
         best_epoch=best,
         alignment=None if excess.empty else float(excess.iloc[-1]),
         aligned_at=None if reached.empty else int(x[reached.index[0]]),
-        has_epochs=one.run.has_epochs(one.name),
+        has_epochs=run.run.has_epochs(run.name),
     )
 
 
@@ -236,6 +236,6 @@ def _said(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _samples(one: ComparedRun, split: str) -> int | None:
-    known = one.curve("accuracy", split=split)["samples_used"].dropna()
+def _samples(run: ComparedRun, split: str) -> int | None:
+    known = run.curve("accuracy", split=split)["samples_used"].dropna()
     return None if known.empty else int(known.iloc[-1])

@@ -86,15 +86,15 @@ def difference(quantity: Criterion, first: RunAtEpoch, second: RunAtEpoch, draws
         return Difference(reason=str(error))
 
 
-def value(quantity: Criterion, at: RunAtEpoch) -> float | None:
+def value(quantity: Criterion, run: RunAtEpoch) -> float | None:
     """Return a run's own value out of its curves table, None where there is none."""
     metric, of, has_split, variant, column = quantity.row
-    named = None if of is None else of.format(own=at.entrant.own, split=at.split)
-    split = at.split if has_split else None
+    named = None if of is None else of.format(own=run.entrant.own, split=run.split)
+    split = run.split if has_split else None
     if named is not None and metric == "wsi":
         named, _, split = named.partition("-")
-    rows = at.entrant.curve(metric, named, split or None, variant)
-    found = rows[column].get(at.epoch, np.nan)
+    rows = run.entrant.curve(metric, named, split or None, variant)
+    found = rows[column].get(run.epoch, np.nan)
     return None if np.isnan(found) else float(found)
 
 

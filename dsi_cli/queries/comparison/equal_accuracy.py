@@ -162,11 +162,11 @@ def _chosen(entrant: ComparedRun, epoch: int, split: str) -> MatchedEpoch:
     return MatchedEpoch(entrant.label, epoch, completed, accuracy, None if mistakes is None else int(mistakes), has_epoch)
 
 
-def places(chosen: Sequence[MatchedEpoch]) -> str:
+def places(epochs: Sequence[MatchedEpoch]) -> str:
     """Return the epochs at which runs are taken, with accuracy and mistakes where there is one run."""
-    if len(chosen) > 1:
-        return "epochs " + ", ".join(one.shown_epoch for one in chosen)
-    (one,) = chosen
+    if len(epochs) > 1:
+        return "epochs " + ", ".join(one.shown_epoch for one in epochs)
+    (one,) = epochs
     told = [f"epoch {one.shown_epoch}"]
     told += [] if one.accuracy is None else [f"accuracy {one.accuracy:.3f}"]
     told += [] if one.mistakes is None else [count(one.mistakes, "mistake")]

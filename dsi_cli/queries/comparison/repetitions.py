@@ -180,14 +180,14 @@ def _known(values: pd.Series) -> list[float | None]:
     return [None if np.isnan(one) else float(one) for one in values]
 
 
-def _points(curve: RunCurve, one: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
+def _points(curve: RunCurve, run: ComparedRun, split: str, measure: str, by_completed: bool) -> pd.DataFrame:
     """Return a curve's value, chance level and its deviation on the curve's scale, by epochs completed or epoch."""
     variant = None if curve.variant is None else curve.variant.format(measure=measure)
-    of = None if curve.of is None else curve.of.format(own=one.own)
+    of = None if curve.of is None else curve.of.format(own=run.own)
     own_split = None
     if curve.metric == "wsi" and of is not None:
         of, _, own_split = of.partition("-")
-    rows = one.curve(curve.metric, of, split if curve.has_split else own_split or None, variant)
+    rows = run.curve(curve.metric, of, split if curve.has_split else own_split or None, variant)
     x = rows["epochs_completed"] if by_completed else rows.index.to_series()
     scale = (rows["null_mean"] if variant in DISTANCES else 1 - rows["null_mean"]) if curve.column == "excess" else 1.0
     values = {"value": rows[curve.column], "chance": rows["null_mean"], "chance_std": rows["null_std"] / scale}

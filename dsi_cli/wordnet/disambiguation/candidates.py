@@ -49,7 +49,7 @@ class LabelCandidates:
     excluded: tuple[str, ...] = ()
 
 
-def read(label: str, of: WordNet | None = None) -> LabelCandidates:
+def read(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label, of the first step that finds any; among WordNet 3.0's nouns unless others are given.
 
     Examples
@@ -62,9 +62,9 @@ def read(label: str, of: WordNet | None = None) -> LabelCandidates:
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
-    text, of = plain(label), of or load_wordnet()
-    steps = (_whole, _names, _parts, _numbered, _head_of if of.part == "noun" else _verb_of)
-    return next((found for step in steps if (found := step(text, of)).candidates), LabelCandidates())
+    text, wordnet = plain(label), wordnet or load_wordnet()
+    steps = (_whole, _names, _parts, _numbered, _head_of if wordnet.part == "noun" else _verb_of)
+    return next((found for step in steps if (found := step(text, wordnet)).candidates), LabelCandidates())
 
 
 def folders(labels: Sequence[str]) -> frozenset[str]:
@@ -73,12 +73,12 @@ def folders(labels: Sequence[str]) -> frozenset[str]:
     return frozenset(part for part, count in leading.items() if count > 1)
 
 
-def read_in(label: str, shared: frozenset[str], of: WordNet | None = None) -> LabelCandidates:
+def read_in(label: str, shared: frozenset[str], wordnet: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label; a folder that others share is context, not a name."""
     before, _, behind = label.partition("/")
     if not behind or before.strip().lower() not in shared:
-        return read(label, of)
-    reading = read_in(behind, shared, of)
+        return read(label, wordnet)
+    reading = read_in(behind, shared, wordnet)
     return replace(reading, beside=(*reading.beside, before.strip()))
 
 
@@ -88,54 +88,54 @@ def plain(label: str) -> str:
     return text if "." in text else _CAMEL.sub(" ", text)
 
 
-def _whole(text: str, of: WordNet) -> LabelCandidates:
-    return LabelCandidates(found(text, of))
+def _whole(text: str, wordnet: WordNet) -> LabelCandidates:
+    return LabelCandidates(found(text, wordnet))
 
 
-def _names(text: str, of: WordNet) -> LabelCandidates:
+def _names(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of names separated by commas or semicolons, those shared by most names marked so."""
     parts = [part.strip() for part in re.split(r"[,;|]", text)]
     if len(parts) < 2:
         return LabelCandidates()
-    return LabelCandidates(together([found(part, of) for part in parts if part]))
+    return LabelCandidates(together([found(part, wordnet) for part in parts if part]))
 
 
-def _parts(text: str, of: WordNet) -> LabelCandidates:
+def _parts(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of a text beside a bracket, or of the parts between slashes; all other words are context."""
     inside = [word.strip() for word in _BRACKET.findall(text)]
     outside = " ".join(_BRACKET.sub(" ", text).split())
     excluded = tuple(negated[1] for word in inside if (negated := _NEGATED.fullmatch(word)))
     if excluded and outside:
         kept = " ".join(f"({word})" for word in inside if not _NEGATED.fullmatch(word))
-        return replace(read(f"{outside} {kept}".strip(), of), excluded=excluded)
+        return replace(read(f"{outside} {kept}".strip(), wordnet), excluded=excluded)
     if inside:
         for words, context in ((outside, inside), *((word, [outside]) for word in inside)):
-            reading = read(words, of) if words and words != text else LabelCandidates()
+            reading = read(words, wordnet) if words and words != text else LabelCandidates()
             if reading.candidates:
                 return replace(reading, beside=(*reading.beside, *context))
         return LabelCandidates()
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if len(pieces) < 2 and pieces != [text.strip("/ ")]:
-        return read(pieces[0], of) if pieces and pieces[0] != text else LabelCandidates()
-    readings = [read(piece, of).candidates for piece in pieces] if pieces != [text] else []
-    return LabelCandidates(next((one for one in _without_parents(readings, of) if one), ()), tuple(pieces))
+        return read(pieces[0], wordnet) if pieces and pieces[0] != text else LabelCandidates()
+    readings = [read(piece, wordnet).candidates for piece in pieces] if pieces != [text] else []
+    return LabelCandidates(next((one for one in _without_parents(readings, wordnet) if one), ()), tuple(pieces))
 
 
-def _without_parents(parts: list[tuple[Candidate, ...]], of: WordNet) -> list[tuple[Candidate, ...]]:
+def _without_parents(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> list[tuple[Candidate, ...]]:
     """Return the parts of a path without those that can mean a hypernym of another (vehicle/car is a car)."""
     nodes = [{one.node for one in part} for part in parts]
-    higher = [{over for node in some for over in above(of.taxonomy, node)} - some for some in nodes]
+    higher = [{over for node in some for over in above(wordnet.taxonomy, node)} - some for some in nodes]
     low = [k for k, some in enumerate(nodes) if not any(some & over for j, over in enumerate(higher) if j != k)]
     return [parts[k] for k in low] if any(nodes[k] for k in low) else parts
 
 
-def _numbered(text: str, of: WordNet) -> LabelCandidates:
+def _numbered(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of a text without a number before or behind it (``001.ak47``, ``0 airplane``)."""
     bare = _NUMBER_BEHIND.sub("", _NUMBER_BEFORE.sub("", text))
-    return read(bare, of) if bare and bare != text else LabelCandidates()
+    return read(bare, wordnet) if bare and bare != text else LabelCandidates()
 
 
-def _head_of(text: str, of: WordNet) -> LabelCandidates:
+def _head_of(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of a compound's head, and of its modifier where that is a kind of it (a trout fish is a trout).
 
     The head is the longest end that is a noun; before a preposition where there is one (a cup of coffee is a cup).
@@ -144,23 +144,23 @@ def _head_of(text: str, of: WordNet) -> LabelCandidates:
     cut = next((k for k, word in enumerate(words) if k and word.lower() in _PREPOSITIONS), len(words))
     before, behind = words[:cut], tuple(word for word in words[cut + 1 :] if word.lower() not in _FILLERS)
     for start in range(max(0 if behind else 1, len(before) - LONGEST_HEAD), len(before)):
-        head = () if before[start].lower() in _FILLERS else found(" ".join(before[start:]), of)
+        head = () if before[start].lower() in _FILLERS else found(" ".join(before[start:]), wordnet)
         if head:
             modifier = tuple(before[:start])
-            kinds = _kinds_of(found(" ".join(modifier), of), head, of) if modifier else ()
+            kinds = _kinds_of(found(" ".join(modifier), wordnet), head, wordnet) if modifier else ()
             some = tuple(replace(one, how=HEAD) for one in (*kinds, *head))
             return LabelCandidates(some, (*modifier, " ".join(before[start:]), *behind))
     return LabelCandidates()
 
 
-def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], of: WordNet) -> tuple[Candidate, ...]:
+def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of a modifier that are things below a sense of the head: both names can mean them."""
-    heads, thing = {candidate.node for candidate in head}, of.taxonomy.node("physical_entity.n.01")
-    over = {one.node: above(of.taxonomy, one.node) - {one.node} for one in words}
+    heads, thing = {candidate.node for candidate in head}, wordnet.taxonomy.node("physical_entity.n.01")
+    over = {one.node: above(wordnet.taxonomy, one.node) - {one.node} for one in words}
     return tuple(replace(one, names=2) for one in words if thing in over[one.node] and heads & over[one.node])
 
 
-def _verb_of(text: str, of: WordNet) -> LabelCandidates:
+def _verb_of(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of the verb of an action: its first gerund, else its first word, else its last word that is a verb.
 
     With the words behind it as far as WordNet has these together (*picking up*); all others are context. *Horse riding* is a
@@ -170,7 +170,7 @@ def _verb_of(text: str, of: WordNet) -> LabelCandidates:
     gerunds = [k for k, word in enumerate(words) if word.lower().endswith("ing")]
     for start in dict.fromkeys([*gerunds, 0, *range(len(words) - 1, 0, -1)]):
         for end in range(min(len(words), start + LONGEST_HEAD), start, -1):
-            verb = () if words[start].lower() in weak else found(" ".join(words[start:end]), of)
+            verb = () if words[start].lower() in weak else found(" ".join(words[start:end]), wordnet)
             if verb:
                 beside = [word for word in (*words[:start], *words[end:]) if word.lower() not in weak]
                 return LabelCandidates(tuple(replace(one, how=HEAD) for one in verb), tuple(beside))

@@ -58,35 +58,35 @@ def stems(text: str) -> list[str]:
     return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
 
 
-def meanings(readings: Sequence[LabelCandidates], of: WordNet) -> dict[str, LabelContext]:
+def meanings(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
     """Return what each text that stands beside a label means, in this list."""
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
-        texts = [text for text in (*reading.beside, *reading.superclass) if _senses(text, of)]
-        over = {node for one in reading.candidates for node in above(of.taxonomy, one.node)} if texts else set()
+        texts = [text for text in (*reading.beside, *reading.superclass) if _senses(text, wordnet)]
+        over = {node for one in reading.candidates for node in above(wordnet.taxonomy, one.node)} if texts else set()
         for text in texts:
-            fitting.setdefault(text, Counter()).update(over & _senses(text, of))
+            fitting.setdefault(text, Counter()).update(over & _senses(text, wordnet))
     known = {}
     for text in {text for reading in readings for text in (*reading.beside, *reading.superclass, *reading.excluded)}:
         count = fitting.get(text)
         most = max(count.values()) if count else 0
-        senses = frozenset(node for node, fits in count.items() if fits == most) if count else _senses(text, of)
-        known[text] = _about(text, senses, of)
+        senses = frozenset(node for node, fits in count.items() if fits == most) if count else _senses(text, wordnet)
+        known[text] = _about(text, senses, wordnet)
     return known
 
 
 @lru_cache(maxsize=4096)
-def _senses(text: str, of: WordNet) -> frozenset[int]:
+def _senses(text: str, wordnet: WordNet) -> frozenset[int]:
     plural, single = PERSONS
     texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", single, text, flags=re.IGNORECASE)))
-    return frozenset(found.node for text in texts for found in read(text, of).candidates)
+    return frozenset(found.node for text in texts for found in read(text, wordnet).candidates)
 
 
-def _about(text: str, senses: Iterable[int], of: WordNet) -> LabelContext:
-    names, sizes = of.words.lemmas, of.kinds["size"]
+def _about(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext:
+    names, sizes = wordnet.words.lemmas, wordnet.kinds["size"]
     wider, level = set(), set(senses)
     for _ in range(LEVELS):
-        level = {over for node in level for over in of.taxonomy.parents_of(node) if sizes[over] < NARROW}
+        level = {over for node in level for over in wordnet.taxonomy.parents_of(node) if sizes[over] < NARROW}
         wider |= level
     synonyms = [lemma for node in senses for lemma in names(node) if "_" not in lemma]
     heads = [lemma.rpartition("_")[2] for node in wider for lemma in names(node)]
@@ -95,11 +95,11 @@ def _about(text: str, senses: Iterable[int], of: WordNet) -> LabelContext:
 
 
 @lru_cache(maxsize=4096)
-def _part(text: str, of: WordNet) -> LabelContext:
-    return LabelContext(frozenset(one.node for one in found(text, of)), frozenset(stems(text)))
+def _part(text: str, wordnet: WordNet) -> LabelContext:
+    return LabelContext(frozenset(one.node for one in found(text, wordnet)), frozenset(stems(text)))
 
 
-def fits(readings: Sequence[LabelCandidates], of: WordNet) -> tuple[list[Floats], Floats]:
+def fits(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
     """Return how well each candidate fits the words beside its label: two arrays of evidence, and how badly it does.
 
     The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with
@@ -107,17 +107,19 @@ def fits(readings: Sequence[LabelCandidates], of: WordNet) -> tuple[list[Floats]
     only named with a hypernym of theirs (`ABOUT`), only of the same lexicographer file (`ALIKE`), or neither (`UNFIT`). A sense
     that lies below, or is named with, what the label excludes is `UNFIT`, too.
     """
-    known, files, rows = meanings(readings, of), of.kinds["file"], []
+    known, files, rows = meanings(readings, wordnet), wordnet.kinds["file"], []
     for reading in readings:
-        parts = [_part(text, of) for text in reading.context]
+        parts = [_part(text, wordnet) for text in reading.context]
         said, top = ([known[text] for text in texts] for texts in (reading.beside, reading.superclass))
         excluded = [known[text] for text in reading.excluded]
         kinds = {files[node] for words in (*said, *top) for node in words.senses}
         glosses = (
-            of.definitions([one.node for one in reading.candidates]) if parts or said or top or excluded else repeat("")
+            wordnet.definitions([one.node for one in reading.candidates])
+            if parts or said or top or excluded
+            else repeat("")
         )
         for one, gloss in zip(reading.candidates, glosses, strict=False):
-            at, says = above(of.taxonomy, one.node), frozenset(stems(gloss))
+            at, says = above(wordnet.taxonomy, one.node), frozenset(stems(gloss))
             is_below, is_below_top = (any(at & words.senses for words in some) for some in (said, top))
             is_named = any(says & words.words for words in (*said, *top))
             is_about = any(says & words.heads or at & words.wider for words in (*said, *top))

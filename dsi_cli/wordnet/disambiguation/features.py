@@ -115,20 +115,27 @@ class CandidateTable:
     unfit: Floats
 
 
-def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], of: WordNet | None = None) -> CandidateTable:
+def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None) -> CandidateTable:
     """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
-    of = of or load_wordnet()
+    wordnet = wordnet or load_wordnet()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
     node = np.array([one.node for reading in readings for one in reading.candidates], dtype=np.intp)
-    over = [above(of.taxonomy, int(one)) for one in node]
+    over = [above(wordnet.taxonomy, int(one)) for one in node]
     under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in over])
     flat = np.array([one for nodes in over for one in nodes], dtype=np.intp)
-    _, shared = np.unique(label[under] * len(of.taxonomy.offsets) + flat, return_inverse=True)
-    in_context, unfit = fits(readings, of)
-    parts = [*_of_words(readings, of), *_of_synsets(node, of), *in_context, _in_glosses(labels, readings, of)]
+    _, shared = np.unique(label[under] * len(wordnet.taxonomy.offsets) + flat, return_inverse=True)
+    in_context, unfit = fits(readings, wordnet)
+    parts = [
+        *_of_words(readings, wordnet),
+        *_of_synsets(node, wordnet),
+        *in_context,
+        _in_glosses(labels, readings, wordnet),
+    ]
     order = [_COMPUTED.index(name) for name in ALONE]
-    file = of.kinds["file"][node]
-    return CandidateTable(of, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit)
+    file = wordnet.kinds["file"][node]
+    return CandidateTable(
+        wordnet, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit
+    )
 
 
 _COMPUTED = (
@@ -138,8 +145,8 @@ _COMPUTED = (
 )
 
 
-def _of_words(readings: Sequence[LabelCandidates], of: WordNet) -> list[Floats]:
-    known, names, rows = of.words, of.taxonomy.names, []
+def _of_words(readings: Sequence[LabelCandidates], wordnet: WordNet) -> list[Floats]:
+    known, names, rows = wordnet.words, wordnet.taxonomy.names, []
     for reading in readings:
         has_exact = any(one.how != PLURAL for one in reading.candidates)
         for one in reading.candidates:
@@ -152,24 +159,24 @@ def _of_words(readings: Sequence[LabelCandidates], of: WordNet) -> list[Floats]:
     return list(np.array(rows, dtype=np.float64).reshape(-1, 5).T)
 
 
-def _of_synsets(node: Rows, of: WordNet) -> list[Floats]:
-    known = {name: column[node] for name, column in of.kinds.items()}
+def _of_synsets(node: Rows, wordnet: WordNet) -> list[Floats]:
+    known = {name: column[node] for name, column in wordnet.kinds.items()}
     found = [
         known["instance"].astype(np.float64),
         np.log(known["words"]),
         np.log(known["size"]),
         (known["size"] == 1).astype(np.float64),
-        of.taxonomy.depths[node] / 10.0,
+        wordnet.taxonomy.depths[node] / 10.0,
         np.log1p(known["parts"]),
         np.log1p(known["derived"]),
     ]
     return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
 
 
-def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], of: WordNet) -> Floats:
+def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> Floats:
     own = [frozenset(stems(label)) for label in labels]
     in_labels = Counter(word for words in own for word in words)
-    glosses = (of.definitions([one.node for one in reading.candidates]) for reading in readings)
+    glosses = (wordnet.definitions([one.node for one in reading.candidates]) for reading in readings)
     says = ((frozenset(stems(gloss)) - words) for words, some in zip(own, glosses, strict=True) for gloss in some)
     return np.array([min(sum(word in in_labels for word in words), 3) for words in says], dtype=np.float64)
 

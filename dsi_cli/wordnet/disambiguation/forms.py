@@ -69,10 +69,10 @@ class Candidate:
     names: int = 1
 
 
-def candidate_of(node: int, of: WordNet) -> Candidate:
+def candidate_of(node: int, wordnet: WordNet) -> Candidate:
     """Return a node as a candidate under its own name, as what is certain takes part in a choice."""
-    name, _, _ = of.taxonomy.names[node].rsplit(".", 2)
-    senses = of.words.senses(name)
+    name, _, _ = wordnet.taxonomy.names[node].rsplit(".", 2)
+    senses = wordnet.words.senses(name)
     return Candidate(node, name, EXACT, senses.index(node), len(senses))
 
 
@@ -88,14 +88,14 @@ def together(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
 
 
 @lru_cache(maxsize=65536)
-def found(words: str, of: WordNet) -> tuple[Candidate, ...]:
+def found(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of words as they stand, else with other joints, else in another spelling; a plural's as well."""
-    for forms in (lexicon.spellings(words), lexicon.joined(words, of.words)):
-        candidates = _union(_senses(form, EXACT, of) for form in forms)
+    for forms in (lexicon.spellings(words), lexicon.joined(words, wordnet.words)):
+        candidates = _union(_senses(form, EXACT, wordnet) for form in forms)
         if candidates:
             return candidates
-    for form in _respelled("_".join(words.lower().split()), of):
-        candidates = _senses(form, SPELLED, of)
+    for form in _respelled("_".join(words.lower().split()), wordnet):
+        candidates = _senses(form, SPELLED, wordnet)
         if candidates:
             return candidates
     return ()
@@ -108,10 +108,10 @@ def _union(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
     return tuple(best.values())
 
 
-def _senses(form: str, how: str, of: WordNet) -> tuple[Candidate, ...]:
+def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     best: dict[int, Candidate] = {}
-    for lemma in _lemmas(form, of):
-        nodes = of.words.senses(lemma)
+    for lemma in _lemmas(form, wordnet):
+        nodes = wordnet.words.senses(lemma)
         for rank, node in enumerate(nodes):
             best.setdefault(
                 node, Candidate(node, lemma, PLURAL if how == EXACT and lemma != form else how, rank, len(nodes))
@@ -119,16 +119,16 @@ def _senses(form: str, how: str, of: WordNet) -> tuple[Candidate, ...]:
     return tuple(best.values())
 
 
-def _lemmas(form: str, of: WordNet) -> list[str]:
+def _lemmas(form: str, wordnet: WordNet) -> list[str]:
     """Return the lemmas that a form can stand for; of several words a verb's first is inflected (*picking_up*)."""
-    found = lexicon.base_forms(form, of.words)
+    found = lexicon.base_forms(form, wordnet.words)
     first, joint, rest = form.partition("_")
-    if of.part == "noun" or not joint or found:
+    if wordnet.part == "noun" or not joint or found:
         return found
-    return [lemma for base in lexicon.base_forms(first, of.words) if (lemma := f"{base}_{rest}") in of.words.rows]
+    return [lemma for base in lexicon.base_forms(first, wordnet.words) if (lemma := f"{base}_{rest}") in wordnet.words.rows]
 
 
-def _respelled(form: str, of: WordNet) -> Iterator[str]:
+def _respelled(form: str, wordnet: WordNet) -> Iterator[str]:
     """Yield a form with one part in the other of two spellings, or with the plural of another word than its last."""
     if len(form) > LONGEST_WORD:
         return
@@ -140,6 +140,6 @@ def _respelled(form: str, of: WordNet) -> Iterator[str]:
     words = form.split("_")
     for k in range(len(words) - 1):
         word = words[k].removesuffix("'s")
-        for base in (word, *lexicon.base_forms(word, of.words)):
+        for base in (word, *lexicon.base_forms(word, wordnet.words)):
             if base != words[k]:
                 yield "_".join([*words[:k], base, *words[k + 1 :]])

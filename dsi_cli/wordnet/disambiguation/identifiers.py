@@ -38,7 +38,7 @@ def how_to_name(of: WordNet) -> str:
     return f"a {of.title} id{f' ({wnid})' if of.name == wordnet.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
 
 
-def by_name(text: str, of: WordNet | None = None) -> IdLookup | None:
+def by_name(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
     """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither.
 
     Parameters
@@ -46,7 +46,7 @@ def by_name(text: str, of: WordNet | None = None) -> IdLookup | None:
     of
         WordNet 3.0's nouns unless given.
     """
-    of = of or load_wordnet()
+    wordnet = wordnet or load_wordnet()
     key = text.strip().lower()
     before_words = _ID_AND_WORDS.fullmatch(key)
     if before_words:
@@ -54,40 +54,40 @@ def by_name(text: str, of: WordNet | None = None) -> IdLookup | None:
     name = _SYNSET_NAME.fullmatch(key)
     is_id = taxonomy.is_wnid(key)
     letter = name["kind"] if name else key[:1]
-    if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[of.part]:
-        return IdLookup("unresolved", reason=_of_another_part(text, letter, of))
+    if (is_id or name or _OTHER_ID.fullmatch(key)) and letter != PARTS[wordnet.part]:
+        return IdLookup("unresolved", reason=_of_another_part(text, letter, wordnet))
     if is_id:
-        node = of.taxonomy.node(key)
+        node = wordnet.taxonomy.node(key)
         if node is None:
             versions = "it may be from another version of WordNet, whose ids differ"
-            return IdLookup("unresolved", reason=f"{shown(text)} is not in {of.title}; {versions}")
+            return IdLookup("unresolved", reason=f"{shown(text)} is not in {wordnet.title}; {versions}")
         return IdLookup("wnid", node)
-    return _by_sense(text, name["lemma"], int(name["sense"]), of) if name else None
+    return _by_sense(text, name["lemma"], int(name["sense"]), wordnet) if name else None
 
 
-def _of_another_part(text: str, letter: str, of: WordNet) -> str:
-    found = f"{shown(text)} is no {of.part}"
+def _of_another_part(text: str, letter: str, wordnet: WordNet) -> str:
+    found = f"{shown(text)} is no {wordnet.part}"
     if _WORDS[letter] not in PARTS:
         return f"{found}; only nouns and verbs have a taxonomy"
     return f"{found} but one of WordNet's {_WORDS[letter]}s; {_WORDS[letter]}s are compared with --pos {_WORDS[letter]}"
 
 
-def _by_sense(text: str, lemma: str, sense: int, of: WordNet) -> IdLookup:
-    known = of.words.senses("_".join(lemma.split()))
+def _by_sense(text: str, lemma: str, sense: int, wordnet: WordNet) -> IdLookup:
+    known = wordnet.words.senses("_".join(lemma.split()))
     if 1 <= sense <= len(known):
         return IdLookup("synset", known[sense - 1])
-    senses = f"{len(known)} {of.part} sense{'s' * (len(known) != 1)}"
-    return IdLookup("unresolved", reason=f"{shown(text)} is not in {of.title}, which has {senses} of that word")
+    senses = f"{len(known)} {wordnet.part} sense{'s' * (len(known) != 1)}"
+    return IdLookup("unresolved", reason=f"{shown(text)} is not in {wordnet.title}, which has {senses} of that word")
 
 
-def unusable(label: str, of: WordNet) -> str | None:
+def unusable(label: str, wordnet: WordNet) -> str | None:
     """Return why a label cannot be looked up at all, or None."""
     if not label.strip():
-        return f"the label is empty; expected {how_to_name(of)}"
+        return f"the label is empty; expected {how_to_name(wordnet)}"
     if len(label) > LONGEST_LABEL:
-        return f"the label has {len(label)} characters; expected {how_to_name(of)}"
+        return f"the label has {len(label)} characters; expected {how_to_name(wordnet)}"
     if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in label):
-        return f"{shown(label)} holds a control character; expected {how_to_name(of)}"
+        return f"{shown(label)} holds a control character; expected {how_to_name(wordnet)}"
     return None
 
 

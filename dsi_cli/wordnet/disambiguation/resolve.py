@@ -122,7 +122,7 @@ def resolve(
     preset: str | None = None,
     chosen: Mapping[int, str] | None = None,
     beside: Sequence[str | None] | None = None,
-    of: WordNet | None = None,
+    wordnet: WordNet | None = None,
 ) -> list[Resolution]:
     """Return what each label means, one resolution a label, in their order.
 
@@ -156,147 +156,153 @@ def resolve(
     ('unresolved', "'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ")
     >>> [one.synset for one in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
     'crane.n.04'
-    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], of=load_wordnet("verb"))]
+    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], wordnet=load_wordnet("verb"))]
     ['ride.v.01', 'swim.v.01', 'run.v.01']
     """
-    of = of or load_wordnet()
+    wordnet = wordnet or load_wordnet()
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
     meanings, shared, nameless = [], folders(labels), placeholders(labels)
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
-            meanings.append(_mapped(label, chosen[index], of))
+            meanings.append(_mapped(label, chosen[index], wordnet))
         elif wnid and wnid.strip():
-            meanings.append(_given(label, wnid, preset, of, reads=preset is None or len(labels) <= MOST_READ))
+            meanings.append(_given(label, wnid, preset, wordnet, reads=preset is None or len(labels) <= MOST_READ))
         elif index in nameless:
             meanings.append(
                 _Meaning(PLACEHOLDER, None, LabelCandidates(), f"{shown(label)} is a placeholder: give the real class name")
             )
         else:
-            meanings.append(_alone(label, preset, shared, of, beside[index] if beside else None))
+            meanings.append(_alone(label, preset, shared, wordnet, beside[index] if beside else None))
     if any(meaning.is_open for meaning in meanings):
-        return _described(_chosen(labels, meanings, of), of)
-    return _described([_certain(index, *row, of) for index, row in enumerate(zip(labels, meanings, strict=True))], of)
+        return _described(_chosen(labels, meanings, wordnet), wordnet)
+    return _described(
+        [_certain(index, *row, wordnet) for index, row in enumerate(zip(labels, meanings, strict=True))], wordnet
+    )
 
 
-def _given(label: str, wnid: str, preset: str | None, of: WordNet, *, reads: bool = True) -> _Meaning:
+def _given(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads: bool = True) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
-    named = by_name(wnid, of)
-    words = LabelCandidates() if not reads or unusable(label, of) or by_name(label, of) else read_in(label, frozenset(), of)
+    named = by_name(wnid, wordnet)
+    if not reads or unusable(label, wordnet) or by_name(label, wordnet):
+        words = LabelCandidates()
+    else:
+        words = read_in(label, frozenset(), wordnet)
     if any(one.how == HEAD for one in words.candidates):
         words = LabelCandidates()  # what a part of the label means is no alternative to an id
     if named is None:
-        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(of)}")
+        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(wordnet)}")
     return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
 
 
-def _mapped(label: str, key: str, of: WordNet) -> _Meaning:
+def _mapped(label: str, key: str, wordnet: WordNet) -> _Meaning:
     """Return the meaning of a label that a person decided on."""
     if not key.strip():
         return _Meaning("map", None, LabelCandidates(), "left out by the mapping")
-    meaning = _given(label, key, None, of)
+    meaning = _given(label, key, None, wordnet)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
 
-def _alone(label: str, preset: str | None, shared: frozenset[str], of: WordNet, beside: str | None) -> _Meaning:
+def _alone(label: str, preset: str | None, shared: frozenset[str], wordnet: WordNet, beside: str | None) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
         lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
         return _Meaning("unresolved", None, LabelCandidates(), lacking)
-    reason = unusable(label, of)
-    named = IdLookup("unresolved", reason=reason) if reason else by_name(label, of)
+    reason = unusable(label, wordnet)
+    named = IdLookup("unresolved", reason=reason) if reason else by_name(label, wordnet)
     if named is not None:
         return _Meaning(named.how, named.node, LabelCandidates(), named.reason)
-    reading = read_in(label, shared, of)
+    reading = read_in(label, shared, wordnet)
     return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
 
-def _certain(index: int, label: str, meaning: _Meaning, of: WordNet) -> Resolution:
-    names = of.taxonomy.names
+def _certain(index: int, label: str, meaning: _Meaning, wordnet: WordNet) -> Resolution:
+    names = wordnet.taxonomy.names
     synset = None if meaning.node is None else names[meaning.node]
     others = tuple(names[one.node] for one in meaning.reading.candidates) or ((synset,) if synset else ())
     confidence = None if synset is None else 1.0
     return Resolution(index, label, synset, None, None, meaning.how, confidence, others, (), meaning.reason)
 
 
-def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], of: WordNet) -> Iterator[Resolution]:
+def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNet) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
-    readings = [one.reading if one.is_open else _fixed(one, of) for one in meanings]
-    weights = scoring.fit_weights(of.part)
-    field = gather(labels, readings, of)
+    readings = [one.reading if one.is_open else _fixed(one, wordnet) for one in meanings]
+    weights = scoring.fit_weights(wordnet.part)
+    field = gather(labels, readings, wordnet)
     choices = scoring.select_senses(field, labels, readings, weights)
     why = reasons(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
     is_strange = len(unknown) >= STRANGE * len(labels)
-    hints = {index: _nearest(labels[index], of) for index in unknown[:SUGGESTIONS]}
-    proposed = _proposed(labels, readings, hints, of)
+    hints = {index: _nearest(labels[index], wordnet) for index in unknown[:SUGGESTIONS]}
+    proposed = _proposed(labels, readings, hints, wordnet)
     starts = field.label.searchsorted(range(field.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
-            yield _certain(index, label, meaning, of)
+            yield _certain(index, label, meaning, wordnet)
         elif not meaning.reading.candidates:
-            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()), of)
+            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()), wordnet)
         else:
             choice, order = choices[index], choices[index].candidates
-            names = tuple(of.taxonomy.names[int(field.node[row])] for row in order)
-            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, of)
+            names = tuple(wordnet.taxonomy.names[int(field.node[row])] for row in order)
+            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, wordnet)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
             confidence, reason = round(choice.confidence, 4), why[index]
             if is_strange:
-                reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {of.title}, so this one may be a name, too"
+                reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
+                reason += " this one may be a name, too"
                 confidence = min(confidence, scoring.OPEN)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
-def _fixed(meaning: _Meaning, of: WordNet) -> LabelCandidates:
-    return LabelCandidates() if meaning.node is None else LabelCandidates((candidate_of(meaning.node, of),))
+def _fixed(meaning: _Meaning, wordnet: WordNet) -> LabelCandidates:
+    return LabelCandidates() if meaning.node is None else LabelCandidates((candidate_of(meaning.node, wordnet),))
 
 
-def _how(one: Candidate, reading: LabelCandidates, of: WordNet) -> str:
+def _how(one: Candidate, reading: LabelCandidates, wordnet: WordNet) -> str:
     if one.how in (HEAD, SPELLED):
-        return f"head {of.part}" if one.how == HEAD else "spelling"
+        return f"head {wordnet.part}" if one.how == HEAD else "spelling"
     if one.names > 1:
         return "synonyms"
     return "only sense" if len(reading.candidates) == 1 else "chosen sense"
 
 
-def _nearest(label: str, of: WordNet) -> tuple[str, ...]:
+def _nearest(label: str, wordnet: WordNet) -> tuple[str, ...]:
     """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
     words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
-    whole = lexicon.nearest("_".join(words), words=of.words)
-    return whole or (lexicon.nearest(words[-1], words=of.words) if len(words) > 1 else ())
+    whole = lexicon.nearest("_".join(words), words=wordnet.words)
+    return whole or (lexicon.nearest(words[-1], words=wordnet.words) if len(words) > 1 else ())
 
 
 def _proposed(
-    labels: Sequence[str], readings: Sequence[LabelCandidates], hints: Mapping[int, Sequence[str]], of: WordNet
+    labels: Sequence[str], readings: Sequence[LabelCandidates], hints: Mapping[int, Sequence[str]], wordnet: WordNet
 ) -> dict[int, tuple[str, ...]]:
     """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
     if not any(hints.values()):
         return {}
     filled = list(readings)
     for index, words in hints.items():
-        filled[index] = LabelCandidates(found(words[0], of) if words else ())
-    field = gather(labels, filled, of)
-    choices = scoring.select_senses(field, labels, filled, scoring.fit_weights(of.part))
-    names = of.taxonomy.names
+        filled[index] = LabelCandidates(found(words[0], wordnet) if words else ())
+    field = gather(labels, filled, wordnet)
+    choices = scoring.select_senses(field, labels, filled, scoring.fit_weights(wordnet.part))
+    names = wordnet.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
 
-def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], of: WordNet) -> Resolution:
-    reason = f"{shown(label)} is no {of.part} in {of.title}"
+def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], wordnet: WordNet) -> Resolution:
+    reason = f"{shown(label)} is no {wordnet.part} in {wordnet.title}"
     if proposed:
         reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
     else:
-        reason += f"; expected {how_to_name(of)}"
+        reason += f"; expected {how_to_name(wordnet)}"
     return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
 
 
-def _described(found: Iterator[Resolution] | Sequence[Resolution], of: WordNet) -> list[Resolution]:
+def _described(resolutions: Iterator[Resolution] | Sequence[Resolution], wordnet: WordNet) -> list[Resolution]:
     """Return resolutions with the ids and definitions of their synsets."""
-    graph = of.taxonomy
-    rows = list(found)
+    graph = wordnet.taxonomy
+    rows = list(resolutions)
     nodes = [node for one in rows if one.synset is not None and (node := graph.node(one.synset)) is not None]
-    glosses = iter(zip(nodes, of.definitions(nodes), strict=True))
+    glosses = iter(zip(nodes, wordnet.definitions(nodes), strict=True))
     described = []
     for one in rows:
         node, gloss = next(glosses) if one.synset is not None else (None, None)

@@ -48,7 +48,7 @@ class InformationContent:
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
-def read_information_content(path: str | PathLike[str], of: WordNet | None = None) -> InformationContent:
+def read_information_content(path: str | PathLike[str], wordnet: WordNet | None = None) -> InformationContent:
     """Return the counts of an information content file; of WordNet 3.0's nouns unless others are given.
 
     Raises
@@ -57,8 +57,8 @@ def read_information_content(path: str | PathLike[str], of: WordNet | None = Non
         The file cannot be read, is not of NLTK's format, or is of another version of WordNet.
     """
     file = Path(path)
-    of = of or load_wordnet()
-    graph = of.taxonomy
+    wordnet = wordnet or load_wordnet()
+    graph = wordnet.taxonomy
     try:
         counted = dict(_nltk_counts(file)[graph.letter])
     except (OSError, UnicodeDecodeError) as error:
@@ -75,11 +75,12 @@ def read_information_content(path: str | PathLike[str], of: WordNet | None = Non
         node = graph.node(offset)
         if node is None:
             raise UsageError(
-                f"{file}: no {of.part} of {of.title} has the id {graph.letter}{offset:08d}; it is of another version of WordNet"
+                f"{file}: no {wordnet.part} of {wordnet.title} has the id {graph.letter}{offset:08d};"
+                " the file belongs to another version of WordNet"
             )
         counts[node] = count
     if total <= 0 or counts.max() > total:
-        raise UsageError(f"{file}: expected a line ROOT for {of.part}s with the largest count; information needs it")
+        raise UsageError(f"{file}: expected a line ROOT for {wordnet.part}s with the largest count; information needs it")
     return InformationContent(graph, counts, total)
 
 
