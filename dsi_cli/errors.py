@@ -18,7 +18,8 @@
         ├── AmbiguousHeadError    several tensors could be the classifier
         └── NotFiniteError        NaN or infinite weights
 
-A message holds what was expected, what was found and what to do, in one line.
+A message says what was expected, what was found and what to do, in one line. Each error also has a stable `code` and the
+values of its message as `fields`.
 """
 
 from __future__ import annotations
@@ -30,63 +31,99 @@ DONE, BUG, USAGE, NOTHING, PARTIAL, OUTPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 3
 
 
 class DsiError(Exception):
-    """Base of all errors that dsi raises on purpose."""
+    """Base of all errors that dsi raises on purpose.
+
+    Parameters
+    ----------
+    message : one line: what was expected, what was found and what to do
+    code : a stable name of the kind of error, such as ``unknown-run``; the class's own if None
+    fields : the values that the message names
+
+    Attributes
+    ----------
+    code : the stable name; messages may be reworded, codes are not
+    fields : the values, by name
+    exit_code : of the command
+    """
 
     exit_code = BUG
+    code = "error"
+
+    def __init__(self, message: str, *, code: str | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+        self.fields = fields
 
 
 class UsageError(DsiError, ValueError):
     """The caller asked for something that cannot be right."""
 
     exit_code = USAGE
+    code = "usage"
 
 
 class NothingToAnalyseError(DsiError):
     """The paths exist, but nothing in them can be analysed."""
 
     exit_code = NOTHING
+    code = "nothing-to-analyse"
 
 
 class UnreachableError(NothingToAnalyseError):
     """A server does not tell what there is: it does not answer, or not to us; it may later."""
+
+    code = "unreachable"
 
 
 class OutputError(DsiError):
     """The output folder could not be written, or does not hold what was asked for."""
 
     exit_code = OUTPUT
+    code = "output"
 
 
 class BusyError(OutputError):
     """Another process writes to the output folder now."""
+
+    code = "busy"
 
 
 class EngineError(DsiError):
     """The machines that were to do the work are gone; what was finished is kept."""
 
     exit_code = OUTPUT
+    code = "engine"
 
 
 class CheckpointError(DsiError):
     """One checkpoint cannot be used; the message is the reason that its row shows."""
 
     exit_code = NOTHING
+    code = "checkpoint"
 
 
 class PendingError(CheckpointError):
     """The file is incomplete in the way of one that is still being written."""
 
+    code = "pending"
+
 
 class UnreadableError(CheckpointError):
     """The file is damaged, hostile, or of a kind that is not read."""
+
+    code = "unreadable"
 
 
 class NoHeadError(CheckpointError):
     """The file is whole, but no tensor in it is a classifier's weight."""
 
+    code = "no-head"
+
 
 class BackboneError(NoHeadError):
     """The file holds a network's weights, and no classifier among them: features are all that it gives."""
+
+    code = "backbone"
 
 
 class ClassCountError(NoHeadError):
@@ -98,9 +135,15 @@ class ClassCountError(NoHeadError):
     candidates : names and shapes of the best candidates
     """
 
+    code = "class-count"
+
     def __init__(self, classes: int, candidates: Sequence[str]) -> None:
         listed = ", ".join(candidates)
-        super().__init__(f"no matrix has {classes} rows, one for each class; the best candidates are {listed}")
+        super().__init__(
+            f"no matrix has {classes} rows, one for each class; the best candidates are {listed}",
+            classes=classes,
+            candidates=tuple(candidates),
+        )
         self.classes = classes
         self.candidates = tuple(candidates)
 
@@ -108,9 +151,13 @@ class ClassCountError(NoHeadError):
 class AmbiguousHeadError(CheckpointError):
     """Several tensors could be the classifier, and nothing decides between them."""
 
+    code = "ambiguous-head"
+
 
 class NotFiniteError(CheckpointError):
     """The classifier holds NaN or infinite weights."""
+
+    code = "not-finite"
 
 
 def expected(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,38 @@
+"""Errors have a stable code and fields, also after they have travelled between processes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from helpers.errors import raises
+
+from dsi_cli import errors
+from dsi_cli.errors import ClassCountError, DsiError, UsageError
+
+KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, DsiError)]
+
+
+def test_every_class_of_errors_has_a_code_of_its_own():
+    assert len({kind.code for kind in KINDS}) == len(KINDS)
+
+
+def test_a_code_and_fields_are_kept():
+    with raises("unknown-run", UsageError, run="cnn"):
+        raise UsageError("there is no run 'cnn'", code="unknown-run", run="cnn", known=("vit",))
+
+
+def test_an_error_without_a_code_has_that_of_its_class():
+    with raises("usage", UsageError):
+        raise UsageError("no")
+
+
+@pytest.mark.parametrize("error", [UsageError("no", code="unknown-run", run="cnn"), UsageError("no")])
+def test_an_error_is_the_same_after_pickling(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), again.code, again.fields) == (UsageError, str(error), error.code, error.fields)
+
+
+def test_a_wrong_class_count_states_the_count_and_the_candidates():
+    error = ClassCountError(10, ["fc.weight (5, 3)"])
+    assert (error.code, error.fields) == ("class-count", {"classes": 10, "candidates": ("fc.weight (5, 3)",)})
