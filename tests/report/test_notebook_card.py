@@ -49,7 +49,7 @@ def test_the_lines_to_type_are_right_where_they_are_typed(make_run, tmp_path):
         )
         lines = run._repr_html_().split("<pre>")[1].split("</pre>")[0].replace("&#34;", '"').split("\n")
         for line in filter(None, lines):
-            assert eval(line, {"run": run}) is not None
+            assert eval(line, {"results": run}) is not None
 
 
 def test_names_and_warnings_are_escaped_and_legible(make_run, open_file, tmp_path):
