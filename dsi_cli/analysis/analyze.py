@@ -1,7 +1,8 @@
-"""The main job: checkpoints -> matrices -> curves -> tables, with progress as plain events.
+"""Analyse checkpoints: classifier heads, similarity matrices, metrics and tables, with progress as events.
 
-Order of work: find the runs; scan each checkpoint; settle epochs and duplicates; find labels; write each matrix as soon as
-it is made; compute curves from the stored matrices; write the tables. Whatever an earlier call left that holds is kept.
+The steps: find the runs; scan each checkpoint; resolve epochs and duplicates; find labels; store evaluation results; write
+each matrix as soon as it is made; compute the metrics from the stored matrices; write the tables. Results of an earlier call
+that are still valid are kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -20,9 +21,18 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from dsi_cli.analysis import earlier_settings, memory_plan
-from dsi_cli.analysis.classifiers import run_state
+from dsi_cli.analysis.classifiers.earlier_output import known_records
 from dsi_cli.analysis.classifiers.large_heads import LargeHeads
-from dsi_cli.analysis.classifiers.run_state import MatrixWriter, RunState, StoredMatrices
+from dsi_cli.analysis.classifiers.matrices import MatrixWriter, StoredMatrices
+from dsi_cli.analysis.classifiers.run_state import (
+    NOT_IN_EPOCHS,
+    RunState,
+    check_class_count,
+    fail_other_networks,
+    reason_nothing_usable,
+    resolve_run_duplicates,
+)
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
 from dsi_cli.analysis.evaluation.stored import StoredEvaluation
@@ -32,17 +42,17 @@ from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
-from dsi_cli.analysis.summary import Progress, Summary, summarise
+from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import ResultTables
-from dsi_cli.checkpoints import training_logs
 from dsi_cli.checkpoints.discovery import CheckpointFile, discover, ignored_files, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
+from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, named_log
 from dsi_cli.engines import Engine, local, open_engine
-from dsi_cli.errors import NothingToAnalyseError
+from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
 from dsi_cli.remote import urls
 from dsi_cli.store import layout, lock, parquet
@@ -52,7 +62,7 @@ from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 20.0
-"""How often the tables at the top are brought up to date during a long call."""
+"""The time between two updates of the tables during a long analysis."""
 
 
 def analyze(
@@ -62,157 +72,112 @@ def analyze(
     progress: Callable[[Progress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Summary:
-    """Analyse checkpoints and write or bring up to date the tables in ``out``.
+    """Analyse checkpoints and write or update the tables in ``out``.
 
     Parameters
     ----------
     paths : files, folders or glob patterns
-    out : the output folder; made if it is not there
+    out : the results folder; it is made if it does not exist
     options : what to compute
-    progress : called with each step done
-    say : called with what a person should know before long work begins: the model, how images are prepared, memory
+    progress : called after each step
+    say : called with messages before long work begins: the model, how images are prepared, memory
 
     Raises
     ------
     UsageError
-        A path, option or label list that cannot be right; nothing was written.
+        A path, an option or a label list is wrong; nothing was written.
     NothingToAnalyseError
-        No checkpoint, or none that can be used; a new output then holds the checkpoints table with the reasons.
+        There is no checkpoint, or no usable one; a new results folder then contains the checkpoints table with the reasons.
     OutputError
-        The output could not be written; what was finished is kept.
+        The results could not be written; what was finished is kept.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     _log.debug("%s", options)
+    out = Path(out)
 
-    def tell(stage: str, done: int, total: int) -> None:
+    def report_progress(stage: str, done: int, total: int) -> None:
         progress(Progress(stage, done, total))
 
-    with lock.exclusive(Path(out)), ExitStack() as stack:
-        earlier_options = layout.earlier_options(Path(out), CHECKPOINTS)
-        folders, recorded = earlier_options.get("folders", {}), earlier_options.get("settings", {})
-        states = _found(paths, folders)
-        known = {name for state in states for name in _runs_in(folders, state)}
-        options, lines = earlier_settings.hold(options, recorded, known)
+    with lock.exclusive(out), ExitStack() as stack:
+        # Find the runs, and take over the settings of earlier calls.
+        earlier = layout.earlier_options(out, CHECKPOINTS)
+        folders, recorded = earlier.get("folders", {}), earlier.get("settings", {})
+        states = _find_runs(paths, folders)
+        names = {state.run.name: _runs_of_folder(folders, state) for state in states}
+        options, lines = earlier_settings.hold(options, recorded, {name for known in names.values() for name in known})
         for line in lines:
             say(line)
         for state in states:
-            state.joins = earlier_settings.joins(options, recorded, _runs_in(folders, state))
-        of, tree = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
-        sources = references.open_references(options.references, tree, of)
-        tables = ResultTables(Path(out), options, sources, tree)
-        inputs = collect.open_inputs(Path(out), options, say, tell)
-        named_log = None if options.log is None else training_logs.named_log(Path(options.log))
+            state.ignores_kept_labels = earlier_settings.joins(options, recorded, names[state.run.name])
+
+        # Open everything that the options name, so that mistakes are found before long work.
+        wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
+        sources = references.open_references(options.references, taxonomy, wordnet)
+        tables = ResultTables(out, options, sources, taxonomy)
+        inputs = collect.open_inputs(out, options, say, report_progress)
+        log = None if options.log is None else named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
-        states = _scan(Path(out), states, tables.folders, options, engine, progress)
+
+        # Scan the checkpoints, and resolve epochs and duplicates.
+        states = _scan(out, states, tables.folders, options, engine, progress)
         for state in states:
-            state.joins = earlier_settings.joins(options, recorded, [state.run.name])
+            state.ignores_kept_labels = earlier_settings.joins(options, recorded, [state.run.name])
         tables.begin({state.run.name for state in states})
-        trainers_logs = logs_of(states, named_log)
-        resolve_all_duplicates(states, trainers_logs, epoch_filter(options.epochs))
+        logs = logs_of(states, log)
+        resolve_all_duplicates(states, logs, epoch_filter(options.epochs))
         if options.labels is not None:
             listed = label_files.read(options.labels)
-            run_state.fail_other_networks([one for one in states if not one.joins], len(listed.names), listed.source)
-        missing = run_state.reason_nothing_usable(states)
-        if missing is not None:
+            labelled = [state for state in states if not state.ignores_kept_labels]
+            fail_other_networks(labelled, len(listed.names), listed.source)
+        reason = reason_nothing_usable(states)
+        if reason is not None:
             if not tables.folders and any(r.status == FAILED for state in states for r in state.settled):
                 tables.write(states, {})  # the reasons; never over the tables of an earlier call
-            raise NothingToAnalyseError(f"no checkpoint can be used: {missing}")
-        labellings, warnings = _label(states, options, inputs.class_names, of, tree)
-        references.check_references(sources, labellings.values())
-        counter = collect.ImageProgress(tell)
-        answers = collect.prepare(Path(out), states, labellings, options, inputs, counter)
-        answers.make(states, counter, engine)
-        warnings += answers.warnings
-        warnings += _compare(Path(out), states, labellings, trainers_logs, tables, options, answers, engine, progress)
-    names = [one.name for one in sources]
+            raise NothingToAnalyseError(f"no checkpoint can be used: {reason}", code="nothing-usable")
+
+        # Find labels, store evaluation results, and compare all matrices.
+        labels, warnings = _find_labels(states, options, inputs.class_names, wordnet, taxonomy)
+        references.check_references(sources, labels.values())
+        images = collect.ImageProgress(report_progress)
+        evaluations = collect.prepare(out, states, labels, options, inputs, images)
+        evaluations.make(states, images, engine)
+        warnings += evaluations.warnings
+        call = _Call(out, options, tables, labels, logs, evaluations, engine)
+        outcomes, more_warnings = _compare(call, states, progress)
+    reference_names = [source.name for source in sources]
     summaries = [
-        summarise(state, labellings[state.run.name], trainers_logs[state.run.name], answers, names) for state in states
-    ]
-    return Summary(printable(str(out)), summaries, list(dict.fromkeys(warnings)), time.monotonic() - began)
-
-
-def _runs_in(folders: dict[str, str], state: RunState) -> list[str]:
-    """Return the names of the runs that the output has of a folder, which may hold several trainings."""
-    return [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
-
-
-def _compare(
-    out: Path,
-    states: list[RunState],
-    labellings: dict[str, ClassLabels],
-    trainers_logs: dict[str, training_logs.TrainingLog | None],
-    tables: ResultTables,
-    options: Options,
-    answers: RunEvaluations,
-    engine: Engine,
-    progress: Callable[[Progress], None],
-) -> list[str]:
-    """Write all matrices and tables, the tables from time to time on the way; return the warnings."""
-    done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
-    flushed = time.monotonic()
-    at_epochs: dict[str, list[int]] = {}
-    for state in states:
-        one = labellings[state.run.name]
-        for epoch, told in _epochs(out, state, one, trainers_logs, tables, options, answers, engine):
-            for warning in told:
-                at_epochs.setdefault(warning, []).append(epoch)
-            done = done._replace(done=done.done + 1)
-            progress(done)
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                tables.write(states, labellings, is_whole=False)
-                flushed = time.monotonic()
-    tables.write(states, labellings)
-    return _said_once(at_epochs)
-
-
-def logs_of(
-    states: Sequence[RunState], named: training_logs.TrainingLog | None = None
-) -> dict[str, training_logs.TrainingLog | None]:
-    """Return the log of each run: the named one, else the one that lies beside its checkpoints.
-
-    A log in the folder above counts only if a single folder with checkpoints lies in that. A log beside the checkpoints of
-    several trainings counts for the training alone that has the folder's name, since nothing says whose it is.
-    """
-    if named is not None:
-        return dict.fromkeys((state.run.name for state in states), named)
-    parents = Counter(folder.parent for folder in {state.run.folder for state in states})
-    found = {}
-    for state in states:
-        folder = state.run.folder
-        steps = sorted(
-            {one.step_folder for one in state.run.checkpoints if one.step_folder}, key=lambda s: natural_key(s.name)
+        summarise(
+            state,
+            labels[state.run.name],
+            logs[state.run.name],
+            evaluations,
+            reference_names,
+            outcomes[state.run.name],
         )
-        above = [folder.parent] if parents[folder.parent] == 1 else []
-        found[state.run.name] = None if state.run.is_part else training_logs.find_log([folder, *above, *steps[-1:]])
-    return found
+        for state in states
+    ]
+    warnings = list(dict.fromkeys(warnings + more_warnings))
+    return Summary(printable(str(out)), summaries, warnings, time.monotonic() - started)
 
 
-def resolve_all_duplicates(
-    states: Sequence[RunState], trainers_logs: dict[str, training_logs.TrainingLog | None], chosen: range | None
-) -> None:
-    """Settle each run's epochs and duplicates; a run that is only ordered loses its log, whose rows are those of epochs."""
-    for state in states:
-        log = trainers_logs[state.run.name]
-        run_state.resolve_run_duplicates(state, chosen, log is not None and log.begins_before_training)
-        if any(record.epoch_source == ORDER for record in state.usable):
-            trainers_logs[state.run.name] = None
-
-
-def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[RunState]:
-    runs = discover(paths, known)
+def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) -> list[RunState]:
+    runs = discover(paths, folders)
     if not runs:
-        raise NothingToAnalyseError(no_checkpoints(paths))
+        raise NothingToAnalyseError(no_checkpoints(paths), code="no-checkpoints")
     for run in runs:
         _log.debug("run %s in %s: %d files, %d others", run.name, run.folder, len(run.checkpoints), run.ignored)
     return [RunState(run) for run in runs]
 
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
-    """Return the one line that says that paths hold no checkpoint."""
-    asked = ", ".join(urls.shown(str(path)) for path in paths)
-    others = ignored_files(paths)
-    beside = f"{others} other file{'' if others == 1 else 's'}"
-    return f"no checkpoints under {asked} ({beside}): expected {EXPECTED}"
+    """Return the message that there are no checkpoints under some paths."""
+    listed = ", ".join(urls.shown(str(path)) for path in paths)
+    return f"no checkpoints under {listed} ({count(ignored_files(paths), 'other file')}): expected {EXPECTED}"
+
+
+def _runs_of_folder(folders: dict[str, str], state: RunState) -> list[str]:
+    """Return the names of the stored runs of a folder, which may contain several trainings."""
+    return [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
 
 
 def _scan(
@@ -223,257 +188,334 @@ def _scan(
     engine: Engine,
     progress: Callable[[Progress], None],
 ) -> list[RunState]:
-    """Return the training runs of the folders, their checkpoints scanned.
+    """Scan the checkpoints of the folders; return their training runs.
 
     Parameters
     ----------
-    folders : the runs that the output has already, with their folders
+    folders : the folders of the runs in the results folder
     """
-    chosen = epoch_filter(options.epochs)
+    epochs = epoch_filter(options.epochs)
     classes = len(label_files.read(options.labels).names) if options.labels is not None else None
+    may_lack_head = bool(options.evaluation.data) and options.evaluation.templates
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
-    found: list[RunState] = []
+    training_runs: list[RunState] = []
     for state in states:
-        there = [name for name, folder in folders.items() if folder == printable(str(state.run.folder))]
-        known = run_state.known_records(out, dict.fromkeys([state.run.name, *there]), options.shaping_matrices)
-        headless = bool(options.evaluation.data) and options.evaluation.templates
-        known_classes = None if state.joins else classes
-        scanner = run_state.CheckpointScanner(
-            options.choice, known_classes, may_lack_head=headless, names_machine=engine.is_elsewhere
-        ).for_run(state.run)
-        for _ in run_state.scan_run(state, known, scanner, chosen, engine):
+        names = dict.fromkeys([state.run.name, *_runs_of_folder(folders, state)])
+        known = known_records(out, names, options.shaping_matrices)
+        scanner = CheckpointScanner(
+            options.choice,
+            None if state.ignores_kept_labels else classes,
+            may_lack_head=may_lack_head,
+            names_machine=engine.is_elsewhere,
+        )
+        for _ in scan_run(state, known, scanner.for_run(state.run), epochs, engine):
             done = done._replace(done=done.done + 1)
             progress(done)
-        found += run_state.split(state, known)
-    return found
+        training_runs += split(state, known)
+    return training_runs
 
 
-def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, wordnet: WordNet, tree: OpenedTaxonomy | None
+def logs_of(states: Sequence[RunState], log: TrainingLog | None = None) -> dict[str, TrainingLog | None]:
+    """Return the training log of each run: the given one, or else the one next to its checkpoints.
+
+    A log in the parent folder counts only if a single folder with checkpoints is in it. A log next to the checkpoints of
+    several trainings counts only for the training with the folder's name, since nothing says which training wrote it.
+    """
+    if log is not None:
+        return dict.fromkeys((state.run.name for state in states), log)
+    siblings = Counter(folder.parent for folder in {state.run.folder for state in states})
+    logs: dict[str, TrainingLog | None] = {}
+    for state in states:
+        if state.run.is_part:
+            logs[state.run.name] = None
+            continue
+        folder = state.run.folder
+        step_folders = {file.step_folder for file in state.run.checkpoints if file.step_folder}
+        last_step = sorted(step_folders, key=lambda path: natural_key(path.name))[-1:]
+        parent = [folder.parent] if siblings[folder.parent] == 1 else []
+        logs[state.run.name] = find_log([folder, *parent, *last_step])
+    return logs
+
+
+def resolve_all_duplicates(states: Sequence[RunState], logs: dict[str, TrainingLog | None], epochs: range | None) -> None:
+    """Resolve epochs and duplicates of each run; a run without epochs loses its log, whose rows belong to epochs."""
+    for state in states:
+        log = logs[state.run.name]
+        resolve_run_duplicates(state, epochs, log is not None and log.begins_before_training)
+        if any(record.epoch_source == ORDER for record in state.usable):
+            logs[state.run.name] = None
+
+
+def _find_labels(
+    states: list[RunState],
+    options: Options,
+    names_of_data: tuple[str, ...] | None,
+    wordnet: WordNet,
+    taxonomy: OpenedTaxonomy | None,
 ) -> tuple[dict[str, ClassLabels], list[str]]:
-    """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
-    found: dict[str, ClassLabels] = {}
+    """Return the labels of each run, resolved in WordNet or the taxonomy, and warnings."""
+    labels_of_run: dict[str, ClassLabels] = {}
     warnings: list[str] = []
     for state in states:
         usable = {record.path for record in state.usable}
         classes = next((record.classes for record in state.usable), 0)
-        readable = [one for one in state.run.checkpoints if one.shown in usable]
-        asked = None if classes == 0 else _asked(state, options, readable, classes)
-        labels, told = (
-            class_labels.find_labels(state.run, asked, readable, classes, of_data or state.names)
-            if classes != 0
-            else (None, [])
-        )
-        if labels is not None and asked is not None:
-            run_state.check_class_count(state, options.choice, labels.names, labels.source)
-        mapping = options.mapping if asked == options.labels else None
+        files = [file for file in state.run.checkpoints if file.shown in usable]
+        given, labels = None, None
+        run_warnings: list[str] = []
+        if classes != 0:
+            given = _labels_for_run(state, options, files, classes)
+            names = names_of_data or state.names
+            labels, run_warnings = class_labels.find_labels(state.run, given, files, classes, names)
+        if labels is not None and given is not None:
+            check_class_count(state, options.choice, labels.names, labels.source)
         if labels is not None and labels.duplicates:
             twice = ", ".join(map(repr, labels.duplicates[:3]))
-            told = [*told, f"{labels.source}: labels that come twice ({twice}) have the same synset, so similarity 1"]
-        warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
-        state.names = labels.names if labels else None
-        found[state.run.name] = (
-            class_labels.resolve_labels(labels, mapping_file.mapping_or_none(mapping, labels, wordnet), wordnet, tree)
-            if labels
-            else class_labels.without_labels(classes or 0, wordnet, tree)
-        )
-    return found, warnings
+            run_warnings.append(f"{labels.source}: labels that occur twice ({twice}) have the same synset, so similarity 1")
+        run_warnings += _skipped_warnings(state)
+        warnings += [f"{state.run.name}: {warning}" for warning in run_warnings]
+        state.names = labels.names if labels is not None else None
+        if labels is None:
+            labels_of_run[state.run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
+            continue
+        mapping = options.mapping if given == options.labels else None
+        synsets = mapping_file.mapping_or_none(mapping, labels, wordnet)
+        labels_of_run[state.run.name] = class_labels.resolve_labels(labels, synsets, wordnet, taxonomy)
+    return labels_of_run, warnings
 
 
-def _asked(state: RunState, options: Options, readable: Sequence[CheckpointFile], classes: int | None) -> str | None:
-    """Return the labels that a run is to have; of one that joins others only if it has none of its own, and as many classes."""
-    if not state.joins or options.labels is None:
+def _labels_for_run(state: RunState, options: Options, files: Sequence[CheckpointFile], classes: int | None) -> str | None:
+    """Return ``--labels`` for a run.
+
+    Labels kept from an earlier call, which were given for other runs, are used only if the run has none of its own and as
+    many classes.
+    """
+    if not state.ignores_kept_labels or options.labels is None:
         return options.labels
-    own, _ = class_labels.find_labels(state.run, None, readable, classes)
-    state.joins = own is not None or len(label_files.read(options.labels).names) != classes
-    return None if state.joins else options.labels
+    own, _ = class_labels.find_labels(state.run, None, files, classes)
+    state.ignores_kept_labels = own is not None or len(label_files.read(options.labels).names) != classes
+    return None if state.ignores_kept_labels else options.labels
 
 
-def _left_out(state: RunState) -> Iterator[str]:
-    """Yield a warning for checkpoints that are skipped though they are no copies, and for epochs that are a guess."""
-    expected = ("the same", run_state.NOT_ASKED, NO_NETWORK)
-    others = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
-    if others:
-        what = "checkpoints are" if len(others) > 1 else "checkpoint is"
-        yield f"{len(others)} {what} left out, {Path(others[0].path).name}: {others[0].reason}"
+def _skipped_warnings(state: RunState) -> Iterator[str]:
+    """Yield a warning about skipped checkpoints that are no duplicates, and one about epochs that are guessed."""
+    expected = ("the same", NOT_IN_EPOCHS, NO_NETWORK)
+    skipped = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
+    if skipped:
+        are = "are" if len(skipped) > 1 else "is"
+        first = f"{Path(skipped[0].path).name}: {skipped[0].reason}"
+        yield f"{count(len(skipped), 'checkpoint')} {are} left out, {first}"
     if any(r.epoch_source == ORDER for r in state.usable) and len(state.usable) > 1:
         by = "steps" if all(r.step is not None for r in state.usable) else "names"
-        yield f"no file says its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
+        yield f"no file names its epoch: they are numbered from 1 in the order of their {by}, and joined to no log"
 
 
-def _epochs(
-    out: Path,
-    state: RunState,
-    labels: ClassLabels,
-    trainers_logs: dict[str, training_logs.TrainingLog | None],
-    tables: ResultTables,
-    options: Options,
-    answers: RunEvaluations,
-    engine: Engine,
-) -> Iterator[tuple[int, list[str]]]:
-    """Write a run's matrices and hand on their rows, checkpoint by checkpoint; yields each epoch and its warnings."""
-    work = _work(out, state, labels, tables, options, engine)
-    matrices = work.matrices
-    jobs = (_job(record, labels, tables, work, answers) for record in state.usable)
-    for job in _computed(work, jobs):
+@dataclass(frozen=True)
+class _Call:
+    """The inputs and the tables of one call of `analyze`."""
+
+    out: Path
+    options: Options
+    tables: ResultTables
+    labels: dict[str, ClassLabels]
+    logs: dict[str, TrainingLog | None]
+    evaluations: RunEvaluations
+    engine: Engine
+
+
+def _compare(
+    call: _Call, states: list[RunState], progress: Callable[[Progress], None]
+) -> tuple[dict[str, RunOutcome], list[str]]:
+    """Write all matrices and tables, with the tables from time to time; return the outcome of each run, and warnings."""
+    done = Progress("comparing matrices", 0, sum(len(state.usable) for state in states))
+    flushed = time.monotonic()
+    outcomes: dict[str, RunOutcome] = {}
+    epochs_of_warning: dict[str, list[int]] = {}
+    for state in states:
+        work = _plan_work(call, state)
+        for epoch, warnings in _compare_epochs(call, state, work):
+            for warning in warnings:
+                epochs_of_warning.setdefault(warning, []).append(epoch)
+            done = done._replace(done=done.done + 1)
+            progress(done)
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                call.tables.write(states, call.labels, is_whole=False)
+                flushed = time.monotonic()
+        outcomes[state.run.name] = RunOutcome(work.matrices.reused, work.no_reference)
+    call.tables.write(states, call.labels)
+    return outcomes, _merge_warnings(epochs_of_warning)
+
+
+def _merge_warnings(epochs_of_warning: dict[str, list[int]]) -> list[str]:
+    """Return one line for each warning, with its epochs."""
+    lines = []
+    for warning, epochs in epochs_of_warning.items():
+        when = f"epoch {epochs[0]}" if len(epochs) == 1 else f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}"
+        lines.append(f"{warning} ({when})")
+    return lines
+
+
+def _compare_epochs(call: _Call, state: RunState, work: _Work) -> Iterator[tuple[int, list[str]]]:
+    """Write the matrices of a run and add its rows to the tables; yield each epoch and its warnings."""
+    labels, log = call.labels[state.run.name], call.logs[state.run.name]
+    jobs = (_make_job(call, record, labels, work) for record in state.usable)
+    for job in _map_pending(work, jobs):
         record = job.record
         if job.lost is not None:
             state.fail(record, job.lost)
         if record.path in state.failed:
             yield record.epoch or 0, []
             continue
-        written = curves.trainer_values(record, trainers_logs[record.run])
-        warnings = [_zero_rows(state, labels, job.stored.zero_rows), _doubt(record, job.rows, written)]
-        rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
-        tables.add(record, rows, answers.identity(record), job.by_class)
-        for table, beside in answers.beside(record):
-            tables.add_beside(table, beside)
-        for split, counts in job.samples.items():
-            tables.add_samples(record.run, split, counts)
+        written = curves.trainer_values(record, log)
+        warnings = [_zero_rows_warning(state, labels, job.stored.zero_rows), _accuracy_warning(record, job.rows, written)]
+        rows = curves.without_repeats(job.rows, curves.trainer_rows(record, log))
+        call.tables.add(record, rows, call.evaluations.identity(record), job.by_class)
+        for table, typicality in call.evaluations.typicality_rows(record):
+            call.tables.add_beside(table, typicality)
+        for name, counts in job.samples.items():
+            call.tables.add_samples(record.run, name, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
-    layout.remove(matrices.strays())
+    layout.remove(work.matrices.unused_files())
 
 
 class _Work(NamedTuple):
-    """How the epochs of a run are computed."""
+    """How the epochs of a run are compared."""
 
     matrices: MatrixWriter
     with_rows: Callable[[_Job], _Job]
-    each: Callable[..., Iterator[_Job]]
-    """How epochs are gone through, as `map`."""
+    map_jobs: Callable[..., Iterator[_Job]]
+    """A function like `map`."""
+    no_reference: str | None
+    """Why nothing can be aligned with the main reference."""
     is_whole: bool = False
-    """Whether whole matrices are compared."""
+    """Whether whole matrices are compared, and not blocks of rows."""
 
 
-def _computed(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
-    """Yield all jobs in their order, with their rows; those whose rows are known already do not travel."""
-    drawn: deque[_Job] = deque()
-
-    def to_do() -> Iterator[_Job]:
-        for job in jobs:
-            drawn.append(job)
-            if not job.is_known:
-                yield job
-
-    for computed in work.each(work.with_rows, to_do()):
-        while drawn[0].is_known:
-            yield drawn.popleft()
-        drawn.popleft()
-        yield computed
-    yield from drawn
-
-
-def _work(out: Path, state: RunState, labels: ClassLabels, tables: ResultTables, options: Options, engine: Engine) -> _Work:
-    """Return how a run's epochs are computed, after writing what its references are."""
+def _plan_work(call: _Call, state: RunState) -> _Work:
+    """Return how the epochs of a run are compared, after writing its reference matrices."""
+    labels, options = call.labels[state.run.name], call.options
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
-    how = memory_plan.make_plan(labels.classes, options)
-    semantics = RunReferences(labels, [opened.of(labels, by_rows=how.is_vast) for opened in tables.references])
-    state.no_reference = semantics.references[0].missing
-    if not how.is_vast:
-        _write_references(out, labels, semantics, tables.references)
-    if how.walk is not None:
-        by_rows = curves.BlockwiseContext(how.walk, layout.temporary_folder(out), how.is_vast)
-        matrices = (
-            LargeHeads(out, state, kinds, options, how.walk) if how.is_vast else MatrixWriter(out, state, kinds, options)
-        )
-        return _Work(matrices, partial(_with_rows, semantics=semantics, options=options, by_rows=by_rows), map)
-    semantics.prepare()
-    each = (
-        partial(engine.map_in_order, lost=_without_rows)
-        if engine.is_elsewhere
-        else partial(local.map_in_order, workers=how.threads)
-    )
-    with_rows = partial(_with_rows, semantics=semantics, options=options, by_rows=None)
-    return _Work(MatrixWriter(out, state, kinds, options), with_rows, each, is_whole=True)
+    plan = memory_plan.make_plan(labels.classes, options)
+    run_references = RunReferences(labels, [source.of(labels, by_rows=plan.is_vast) for source in call.tables.references])
+    no_reference = run_references.references[0].missing
+    if not plan.is_vast:
+        _write_references(call.out, labels, run_references, call.tables.references)
+    if plan.walk is not None:
+        by_rows = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
+        with_rows = partial(_with_rows, semantics=run_references, options=options, by_rows=by_rows)
+        if plan.is_vast:
+            return _Work(LargeHeads(call.out, state, kinds, options, plan.walk), with_rows, map, no_reference)
+        return _Work(MatrixWriter(call.out, state, kinds, options), with_rows, map, no_reference)
+    run_references.prepare()
+    with_rows = partial(_with_rows, semantics=run_references, options=options, by_rows=None)
+    if call.engine.is_elsewhere:
+        map_jobs: Callable[..., Iterator[_Job]] = partial(call.engine.map_in_order, lost=_lost_job)
+    else:
+        map_jobs = partial(local.map_in_order, workers=plan.threads)
+    return _Work(MatrixWriter(call.out, state, kinds, options), with_rows, map_jobs, no_reference, is_whole=True)
 
 
-def _write_references(out: Path, labels: ClassLabels, semantics: RunReferences, opened: Sequence[ReferenceSource]) -> None:
-    """Write the reference matrices that the output lacks; not those that know none of the classes."""
-    for source, prepared in zip(opened, semantics.references, strict=True):
-        if labels.label_list is None or not len(prepared.csm.classes):
+def _write_references(
+    out: Path, labels: ClassLabels, run_references: RunReferences, sources: Sequence[ReferenceSource]
+) -> None:
+    """Write the reference matrices that are not stored, except for those without any class of the run."""
+    for source, reference in zip(sources, run_references.references, strict=True):
+        if labels.label_list is None or not len(reference.csm.classes):
             continue
-        path = layout.reference_path(out, prepared.name, labels.label_list.id)
-        described = source.described | {"mapping": labels.meaning_id}
-        if parquet.options_of(path) != described:
-            table = wordnet_matrix.table_of(labels, prepared.csm.matrix, prepared.name)
-            parquet.write(table, path, described, layout.temporary_folder(out))
+        path = layout.reference_path(out, reference.name, labels.label_list.id)
+        metadata = source.described | {"mapping": labels.meaning_id}
+        if parquet.options_of(path) != metadata:
+            table = wordnet_matrix.table_of(labels, reference.csm.matrix, reference.name)
+            parquet.write(table, path, metadata, layout.temporary_folder(out))
 
 
 class _Job(NamedTuple):
-    """One checkpoint: its rows so far, and what the output holds of it."""
+    """One checkpoint with its stored matrices and predictions, and its rows of the curves table."""
 
     record: Record
     rows: list[curves.Row]
     stored: StoredMatrices
-    answers: list[StoredEvaluation]
+    evaluations: list[StoredEvaluation]
     samples: dict[str, list[int]]
-    """How many samples each class has, by split."""
+    """The number of samples of each class, by split."""
     by_class: pa.Table | None = None
-    """Its rows of the table by class, where they were not known already."""
+    """The new rows of the table of alignments by class; None if the earlier ones are valid."""
     lost: str | None = None
-    """Why the engine could not compute them."""
+    """Why the engine could not compute the rows."""
 
     @property
     def is_known(self) -> bool:
         """Whether there is nothing to compute."""
-        return not (self.stored.by_kind or self.stored.weight is not None or self.answers)
+        return not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
 
 
-def _job(record: Record, labels: ClassLabels, tables: ResultTables, work: _Work, answers: RunEvaluations) -> _Job:
-    rows = tables.still_holding(record, labels, answers.identity(record))
+def _make_job(call: _Call, record: Record, labels: ClassLabels, work: _Work) -> _Job:
+    rows = call.tables.still_holding(record, labels, call.evaluations.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
-    held = [
-        found.stored(record)
-        for found in answers.of_run[record.run]
-        if not (rows and tables.has_samples(record.run, found.split))
+    evaluations = [
+        store.stored(record)
+        for store in call.evaluations.stores[record.run]
+        if not (rows and call.tables.has_samples(record.run, store.split))
     ]
-    samples = {found.split: found.counts.sum(axis=1).tolist() for found in held if found.counts is not None}
+    samples = {found.split: found.counts.sum(axis=1).tolist() for found in evaluations if found.counts is not None}
     stored = work.matrices.stored(record, wanted=not rows)
-    return _Job(record, rows or answers.missing_rows(record), stored, [] if rows else held, samples)
+    if rows:
+        return _Job(record, rows, stored, [], samples)
+    return _Job(record, call.evaluations.missing_rows(record), stored, evaluations, samples)
+
+
+def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
+    """Yield all jobs in their order with their rows; jobs whose rows are known are not sent to the engine."""
+    taken: deque[_Job] = deque()
+
+    def pending() -> Iterator[_Job]:
+        for job in jobs:
+            taken.append(job)
+            if not job.is_known:
+                yield job
+
+    for computed in work.map_jobs(work.with_rows, pending()):
+        while taken[0].is_known:
+            yield taken.popleft()
+        taken.popleft()
+        yield computed
+    yield from taken
 
 
 def _with_rows(job: _Job, semantics: RunReferences, options: Options, by_rows: curves.BlockwiseContext | None) -> _Job:
-    """Return a job with the rows of its matrices and counts, where they were not known already."""
+    """Return a job with the rows that its matrices and predictions give."""
     if by_rows is not None:
         by_rows.scratch.mkdir(parents=True, exist_ok=True)
-    found = curves.epoch_matrices(job.stored, job.answers, options, by_rows)
-    rows, table = curves.curve_rows(found, job.answers, job.record, semantics, options, by_rows)
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, by_rows)
+    rows, table = curves.curve_rows(matrices, job.evaluations, job.record, semantics, options, by_rows)
     if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
-    done = replace(job.stored, by_kind={}, weight=None, surveys={})
-    return job._replace(rows=job.rows + rows, by_class=table or class_alignment.empty_table(), answers=[], stored=done)
-
-
-def _without_rows(job: _Job, reason: str) -> _Job:
-    return job._replace(lost=reason)
-
-
-def _doubt(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:
-    """Return the warning about accuracies that were computed and are not those that the trainer wrote."""
-    splits = collect.disagreements(rows, written)
-    if not splits:
-        return None
-    return (
-        f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote: other images, or prepared in another"
-        " way (size, mean and std), or classes in another order?"
+    stored = replace(job.stored, by_kind={}, weight=None, surveys={})
+    return job._replace(
+        rows=job.rows + rows, by_class=table or class_alignment.empty_table(), evaluations=[], stored=stored
     )
 
 
-def _zero_rows(state: RunState, labels: ClassLabels, zero: list[int]) -> str | None:
-    """Return the warning about classes whose weights are zero at some epoch, None where there are none."""
-    if not zero:
+def _lost_job(job: _Job, reason: str) -> _Job:
+    return job._replace(lost=reason)
+
+
+def _accuracy_warning(record: Record, rows: list[curves.Row], written: dict[str, float]) -> str | None:
+    """Return the warning that accuracies differ from those that the trainer wrote; None if they do not."""
+    splits = collect.splits_with_other_accuracy(rows, written)
+    if not splits:
         return None
-    names = [repr(labels.label_list.names[index]) if labels.label_list else str(index) for index in zero[:3]]
-    more = f" and {len(zero) - 3} more" if len(zero) > 3 else ""
-    what = f"zero weights in class {', '.join(names)}{more}"
-    return f"{state.run.name}: {what}: without a direction the similarity to all others is 0"
+    return (
+        f"{record.run}: accuracy on {' and '.join(splits)} is not what the trainer wrote: other images, other preprocessing"
+        " (size, mean and std), or classes in another order?"
+    )
 
 
-def _said_once(zeros: dict[str, list[int]]) -> list[str]:
-    """Return one line for a warning of many epochs."""
-    lines = []
-    for text, at in zeros.items():
-        when = f"epoch {at[0]}" if len(at) == 1 else f"{len(at)} epochs from {at[0]} to {at[-1]}"
-        lines.append(f"{text} ({when})")
-    return lines
+def _zero_rows_warning(state: RunState, labels: ClassLabels, zero_rows: list[int]) -> str | None:
+    """Return the warning about classes whose weights are all zero; None if there are none."""
+    if not zero_rows:
+        return None
+    names = [repr(labels.label_list.names[index]) if labels.label_list else str(index) for index in zero_rows[:3]]
+    more = f" and {len(zero_rows) - 3} more" if len(zero_rows) > 3 else ""
+    classes = f"{', '.join(names)}{more}"
+    return f"{state.run.name}: zero weights in class {classes}: without a direction the similarity to all others is 0"

@@ -1,4 +1,4 @@
-"""What an analysis would find: every checkpoint with its head, nothing written."""
+"""List the checkpoints and heads that an analysis would read; nothing is written."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 
 from dsi_cli.analysis.analyze import logs_of, no_checkpoints, resolve_all_duplicates
-from dsi_cli.analysis.classifiers import run_state
-from dsi_cli.analysis.classifiers.run_state import KnownCheckpoint, RunState
+from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.run_state import RunState, check_class_count, fail_other_networks
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
 from dsi_cli.checkpoints.discovery import TrainingRun, discover
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.scan import HeadOptions
@@ -16,7 +17,7 @@ from dsi_cli.errors import NothingToAnalyseError
 from dsi_cli.labels import files
 
 _NO_EPOCHS = range(0)
-"""The epochs whose weights are kept after scanning."""
+"""The epochs whose heads stay in memory after scanning."""
 
 
 def scan_paths(
@@ -30,9 +31,9 @@ def scan_paths(
     Parameters
     ----------
     paths : files, folders or glob patterns
-    choice : the head asked for, averaged or raw weights
+    choice : the name of the head, and averaged or raw weights
     labels : a file or a preset, whose number of classes is evidence for the head
-    progress : called with the files read and their number
+    progress : called with the number of files read and their total
 
     Raises
     ------
@@ -51,14 +52,14 @@ def scan_paths(
         for run in runs:
             state = RunState(run)
             given = None if listed is None else len(listed.names)
-            scanner = run_state.CheckpointScanner(choice, given).for_run(run)
-            for _ in run_state.scan_run(state, KnownCheckpoint(), scanner, _NO_EPOCHS, engine):
+            scanner = CheckpointScanner(choice, given).for_run(run)
+            for _ in scan_run(state, KnownCheckpoints(), scanner, _NO_EPOCHS, engine):
                 done += 1
                 progress(done, total)
-            states += run_state.split(state, KnownCheckpoint())
+            states += split(state, KnownCheckpoints())
     resolve_all_duplicates(states, logs_of(states), None)
     if listed is not None:
-        run_state.fail_other_networks(states, len(listed.names), listed.source)
+        fail_other_networks(states, len(listed.names), listed.source)
         for state in states:
-            run_state.check_class_count(state, choice, listed.names, listed.source)
+            check_class_count(state, choice, listed.names, listed.source)
     return [(state.run, state.settled) for state in states]

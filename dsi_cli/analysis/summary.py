@@ -1,4 +1,4 @@
-"""What a call did and how far it is: plain records for whoever prints them."""
+"""Progress and summary of an analysis, as records that the command line and the API show."""
 
 from __future__ import annotations
 
@@ -17,86 +17,95 @@ from dsi_cli.tracking.destinations import Logged
 
 
 class Progress(NamedTuple):
-    """Where a long call is: ``stage`` in words, ``done`` of ``total``."""
+    """The progress of an analysis: its stage in words, and how many things of the stage are done."""
 
     stage: str
     done: int
     total: int
 
 
+class RunOutcome(NamedTuple):
+    """What comparing the matrices of a run showed."""
+
+    reused: int
+    """The number of epochs whose matrices were stored already."""
+    no_reference: str | None
+    """Why nothing can be aligned with the main reference."""
+
+
 @dataclass(frozen=True)
 class RunSummary:
-    """What became of one run."""
+    """The summary of one run."""
 
     name: str
     folder: str
     statuses: dict[str, int]
-    """How many checkpoints are ok, failed, skipped, pending."""
+    """The number of checkpoints that are ok, failed, skipped and pending."""
     ignored: int
-    """Files in its folder that are no checkpoints."""
+    """The number of files in the folder that are not checkpoints."""
     classes: int | None
     labels: str | None
-    """Where the labels came from, in words."""
+    """The source of the labels, in words."""
     labels_described: str | None
-    """The same, with the preset that they are or are classes of."""
+    """The source of the labels, with the preset that they are, or that they are classes of."""
     labels_command: str | None
-    """The call of ``dsi labels`` that shows how they are understood; None if they are in no file."""
+    """The command ``dsi labels ...`` that shows the synset of each label; None if the labels are not in a file."""
     preset: str | None
     known_to: str
-    """Where labels are looked up, in words: WordNet 3.0, or the file of a taxonomy."""
+    """The name of the WordNet, or the file of the taxonomy, in which labels are looked up."""
     resolved: int
     unresolved: list[tuple[str, str]]
-    """Label and reason."""
+    """Labels without a synset, with the reasons."""
     uncertain: list[tuple[str, str]]
-    """Label and synset of those that are less sure than `dsi_cli.store.schema.UNCERTAIN`."""
+    """Labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`."""
     are_placeholders: bool
-    """Whether most labels are placeholders, such as ``class_7``, for which real names are asked once."""
+    """Whether most labels are placeholders, such as ``class_7``."""
     all_uncertain: str | None
-    """Why all senses that were chosen are uncertain, and what to do."""
+    """Why all chosen senses are uncertain, and what to do; None if they are not."""
     log: str | None
     heads: list[str]
     weights_used: list[str]
     read: int
-    """Heads read in this call."""
+    """The number of heads read in this call."""
     reused: int
-    """Epochs whose matrices an earlier call left."""
+    """The number of epochs whose matrices were stored already."""
     gone: int
-    """Checkpoints of an earlier call that are kept though this call did not find them."""
+    """The number of checkpoints of an earlier call that no longer exist and whose results are kept."""
     no_reference: str | None
-    """Why there is no alignment with the main reference."""
+    """Why nothing can be aligned with the main reference."""
     problems: list[tuple[str, str, str]]
-    """Path, status and reason of each checkpoint that failed or is pending."""
+    """Path, status and reason of each failed or pending checkpoint."""
     splits: dict[str, str] = field(default_factory=dict)
-    """Where the answers on each split come from, in words."""
+    """The source of the predictions on each split, in words."""
     answered: int = 0
-    """Answers made in this call: an epoch on a split each."""
+    """The number of evaluation results made in this call, one per epoch and split."""
     unanswered: list[tuple[str, str, str]] = field(default_factory=list)
-    """Path, split and reason of each answer that could not be had."""
+    """Path, split and reason of each evaluation result that could not be made."""
     references: list[str] = field(default_factory=list)
     """The names of the reference matrices, the main one first."""
 
 
 @dataclass
 class Summary:
-    """What a call did; what the command prints and ``--json`` gives."""
+    """The summary of an analysis; the command prints it, and ``--json`` prints it as JSON."""
 
     out: str
     runs: list[RunSummary]
     warnings: list[str] = field(default_factory=list)
     seconds: float = 0.0
     report: str | None = None
-    """The HTML report; None where none was asked for or it could not be written."""
+    """The path of the HTML report; None without one."""
     report_problem: str | None = None
-    """Why it could not be written; the tables are whole all the same."""
+    """Why the report could not be written; the tables are complete."""
     logged: list[Logged] = field(default_factory=list)
-    """Where the curves were logged to."""
+    """The trackers that have the curves."""
     logging_problems: list[str] = field(default_factory=list)
-    """Why they could not be logged somewhere."""
+    """Why curves could not be sent to a tracker."""
 
     @property
     def problems(self) -> list[str]:
-        """Why the report could not be written, and why the curves could not be logged somewhere; the tables are complete."""
-        return [one for one in (self.report_problem, *self.logging_problems) if one is not None]
+        """Why the report could not be written, and why curves could not be sent to trackers; the tables are complete."""
+        return [problem for problem in (self.report_problem, *self.logging_problems) if problem is not None]
 
     @property
     def exit_code(self) -> int:
@@ -107,38 +116,44 @@ class Summary:
 
 
 def summarise(
-    state: RunState, labels: ClassLabels, log: TrainingLog | None, answers: RunEvaluations, references: list[str]
+    state: RunState,
+    labels: ClassLabels,
+    log: TrainingLog | None,
+    evaluations: RunEvaluations,
+    references: list[str],
+    outcome: RunOutcome,
 ) -> RunSummary:
     """Return the summary of a run that was analysed."""
-    usable = state.usable
+    name, usable, label_list = state.run.name, state.usable, labels.label_list
+    uncertain: list[tuple[str, str]] = []
+    if labels.taxonomy is None:
+        uncertain = [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset]
     return RunSummary(
-        name=state.run.name,
+        name=name,
         folder=printable(str(state.run.folder)),
         statuses=dict(Counter(record.status for record in state.settled)),
         ignored=state.run.ignored,
         classes=labels.classes or None,
-        labels=labels.label_list.source if labels.label_list else None,
-        labels_described=labels.label_list.described if labels.label_list else None,
+        labels=label_list.source if label_list else None,
+        labels_described=label_list.described if label_list else None,
         labels_command=labels.command,
-        preset=labels.label_list.preset if labels.label_list else None,
+        preset=label_list.preset if label_list else None,
         known_to=labels.known_to,
         resolved=len(labels.hierarchy.nodes),
         unresolved=labels.left_out,
-        uncertain=[]
-        if labels.taxonomy
-        else [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset],
+        uncertain=uncertain,
         are_placeholders=labels.are_placeholders,
         all_uncertain=labels.why_all_uncertain(),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),
         read=len(state.heads_read),
-        reused=state.reused,
+        reused=outcome.reused,
         gone=len(state.gone),
-        no_reference=state.no_reference,
-        references=references,
+        no_reference=outcome.no_reference,
         problems=[(r.path, r.status, r.reason or "") for r in state.settled if r.status in (FAILED, PENDING)],
-        splits=answers.sources[state.run.name],
-        answered=answers.made(state.run.name),
-        unanswered=answers.problems(state.run.name),
+        splits=evaluations.sources[name],
+        answered=evaluations.count_made(name),
+        unanswered=evaluations.problems(name),
+        references=references,
     )

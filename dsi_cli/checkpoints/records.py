@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
 
@@ -48,6 +49,16 @@ class Record:
     """`dsi_cli.checkpoints.trainers.network_id` of the weights among which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
     """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.training_logs`` name."""
+
+    @property
+    def key_columns(self) -> dict[str, Any]:
+        """The columns that identify the checkpoint in every table."""
+        return {
+            "run": self.run,
+            "epoch": self.epoch,
+            "epochs_completed": self.epochs_completed,
+            "step": self.step,
+        }
 
 
 def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:

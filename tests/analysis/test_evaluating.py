@@ -181,7 +181,7 @@ def test_a_recorded_name_that_is_not_listed_is_not_used(name, timm_run, tmp_path
     ran = evaluate(tmp_path / "named")
     assert (ran.code, ran.stdout) == (2, "")
     (error,) = ran.errors
-    assert error.startswith("run 'named': its checkpoints do not say which model they are of: give --model timm:NAME")
+    assert error.startswith("run 'named': its checkpoints do not name their model: give --model timm:NAME")
     assert evaluate(tmp_path / "named", "--model", "timm:test_vit").code == 0
 
 
@@ -221,7 +221,7 @@ def test_a_model_of_another_kind_is_wrong_usage(options, message, own_run, evalu
     assert (
         pd.Series([error]).str.contains(rf"^run 'own', epoch_0\.pt: the weights do not fit the model: .*{message}").all()
     ), error
-    assert error.endswith("; no other that was tried fits either: give the right model with --model")
+    assert error.endswith("; no other checkpoint that was tried fits either: give the right model with --model")
 
 
 def test_a_wrong_model_is_told_after_a_few_checkpoints(make_own, tmp_path, evaluate, monkeypatch):
@@ -313,7 +313,7 @@ def test_an_answer_stays_where_another_way_to_make_it_fails(own_run, few, tmp_pa
     assert {path: path.read_bytes() for path in held} == held
     rows = failed.curves("split == 'test' or of.str.contains('test', na=False)")
     assert rows["value"].isna().all()
-    reason = "the model's outputs are NaN or infinite; the answer of another source is kept, and does not count"
+    reason = "the model's outputs are NaN or infinite; the stored predictions of another source do not count and are kept"
     assert set(rows["reason"]) == {reason}
     assert not (failed.out / "typicality.parquet").exists()
     again = evaluate(own_run.folder, *labels, data=None)
@@ -328,14 +328,14 @@ def test_curves_of_answers_that_were_made_in_different_ways_are_told(own_run, ne
     mixed = evaluate(own_run.folder, data=None)
     way = "images as they are, 3 channels, mean {}, std 0.27 0.26 0.28"
     assert (
-        "warning: own: the curves on test join answers that were made in different ways: 1 epoch (0) by "
-        f"{way.format('0.5 0.48 0.44')}; 1 epoch (1) by {way.format('0.5 0.5 0.5')}; to make them alike, run again for all "
+        "warning: own: the curves on test contain predictions from different sources: 1 epoch (0) by "
+        f"{way.format('0.5 0.48 0.44')}; 1 epoch (1) by {way.format('0.5 0.5 0.5')}; to make them comparable, run again for all "
         "epochs with --test or --predictions\n"
     ) in mixed.stderr
     alike = evaluate(own_run.folder, *own_run.options)
     assert "different ways" not in alike.stderr + evaluate(own_run.folder, data=None).stderr
     evaluate(own_run.folder, *own_run.options, "--model-arg", "slow=0.0", "--epochs", "1")
-    assert ", with data, code or arguments that differ; to make" in evaluate(own_run.folder, data=None).stderr
+    assert ", with different data, code or arguments; to make" in evaluate(own_run.folder, data=None).stderr
 
 
 # Features, batches, memory
@@ -347,7 +347,7 @@ def test_the_tables_are_the_same_however_images_come(options, own_run, evaluate)
     other = evaluate(own_run.folder, *own_run.options, "--templates", *options, out="other")
     assert ran.code == other.code == 0
     assert_same_answers(ran, other)
-    assert ("decoded anew" in other.stderr) is (options[0] == "--cache")
+    assert ("decoded again" in other.stderr) is (options[0] == "--cache")
 
 
 def assert_same_answers(ran, other):

@@ -22,7 +22,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import dsi_cli
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.classifiers import run_state
+from dsi_cli.analysis.classifiers import earlier_output
 from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.scan import HeadOptions
@@ -425,8 +425,8 @@ def test_files_that_were_touched_cost_no_time_that_grows_with_their_square(make_
     for path in run.glob("*.pt"):
         os.utime(path, (1, 1))
     asked = []
-    canonical = run_state.layout.canonical_json
-    monkeypatch.setattr(run_state.layout, "canonical_json", lambda value: asked.append(value) or canonical(value))
+    canonical = earlier_output.layout.canonical_json
+    monkeypatch.setattr(earlier_output.layout, "canonical_json", lambda value: asked.append(value) or canonical(value))
     analyze([run], out, QUICK)
     assert len(asked) <= 12 * 40
     matrices = [Results(out).csm(epoch=epoch) for epoch in Results(out).epochs("run")]

@@ -223,7 +223,7 @@ def test_rows_for_the_usable_epochs_alone_are_told(make_run, tmp_path):
     told = analyze([run], tmp_path / "out", QUICK)
     assert [warning for warning in told.warnings if "preds.npy" in warning] == [
         "run: preds.npy has 3 rows, the run has 4 epochs: the rows are taken for epochs 0, 2, 3, without epoch 1, whose "
-        "checkpoints are not used; if they are others, give an NPZ with `epochs`"
+        "checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
     ]
     assert_answers_are(tmp_path / "out", dict(zip((0, 2, 3), predictions, strict=False)))
 
@@ -265,7 +265,7 @@ def test_predictions_beside_that_do_not_fit_are_told_and_what_is_there_stays(mak
     lay_beside(run, drawn(7))
     summary = analyze([run], out, QUICK)
     reason = "preds.npy has 7 rows, run 'run' has 4 epochs: give one row per epoch in the run's order, or give an NPZ with `epochs`"
-    assert summary.warnings == [f"run: preds.npy beside the checkpoints is not used: {reason}"]
+    assert summary.warnings == [f"run: preds.npy next to the checkpoints is not used: {reason}"]
     assert contents(out) == before
 
 
@@ -319,13 +319,13 @@ def test_other_predictions_of_fewer_epochs_keep_the_old_ones_and_do_not_count_th
     assert_array_equal(stored_counts(out, "run", 1), counted(drawn(4, seed=1)[1]))
     found = tables(out)["curves"].query("metric == 'accuracy'").set_index("epoch")
     assert list(found["value"].dropna().index) == [1, 3]
-    reason = "two.npz has no predictions for epoch {}; the answer of another source is kept, and does not count"
+    reason = "two.npz has no predictions for epoch {}; the stored predictions of another source do not count and are kept"
     assert list(found["reason"].dropna()) == [reason.format(0), reason.format(2)]
     assert tables(out)["curves"].query("epoch == 0 and of.str.contains('ccsm', na=False)").empty
     (warning,) = analyze([run], out, QUICK).warnings
     assert warning == (
-        "run: the curves on test join answers that were made in different ways: 2 epochs (0, 2) by one.npz (160 samples); "
-        "2 epochs (1, 3) by two.npz (160 samples); to make them alike, run again for all epochs with --test or --predictions"
+        "run: the curves on test contain predictions from different sources: 2 epochs (0, 2) by one.npz (160 samples); "
+        "2 epochs (1, 3) by two.npz (160 samples); to make them comparable, run again for all epochs with --test or --predictions"
     )
     assert set(tables(out)["curves"].query("metric == 'accuracy' and value.notna()")["epoch"]) == {0, 1, 2, 3}
     summary = analyze([run], out, written(tmp_path / "one.npz", drawn(4)))

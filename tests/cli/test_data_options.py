@@ -196,7 +196,7 @@ def test_what_needs_data(options, message, own_run, evaluate):
 def test_no_model_where_nothing_is_recorded(own_run, evaluate):
     refused(
         evaluate(own_run.folder),
-        r"^run 'own': its checkpoints do not say which model they are of: give --model timm:NAME, .* or module:FUNCTION$",
+        r"^run 'own': its checkpoints do not name their model: give --model timm:NAME, .* or module:FUNCTION$",
     )
 
 
@@ -399,7 +399,7 @@ def test_without_mean_and_deviation_there_is_a_warning(own_run, tmp_path, evalua
     ran = evaluate(tmp_path / "bare", *own_run.options)
     assert ran.code == 0
     assert (
-        "warning: no mean and std are known: images are scaled to [0, 1] and no further; give --mean and --std"
+        "warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std"
         in ran.stderr
     )
     ran = evaluate(own_run.folder, *own_run.options, out="other")

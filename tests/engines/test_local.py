@@ -109,13 +109,13 @@ def test_leaving_an_iteration_starts_no_further_job_and_waits_for_none():
 HANGING = """
 import sys, time
 from dsi_cli.cli import main
-from dsi_cli.analysis.classifiers import run_state
+from dsi_cli.analysis.classifiers import scan
 
 def hangs(*_, **__):
     print("begun", flush=True)
     time.sleep(600)
 
-run_state.scan_each = hangs
+scan.scan_each = hangs
 main()
 """
 

@@ -19,7 +19,9 @@ from helpers.outputs import contents
 from threadpoolctl import threadpool_info
 
 from dsi_cli.analysis.analyze import analyze
-from dsi_cli.analysis.classifiers.run_state import CheckpointScanner, KnownCheckpoint, RunState, scan_run
+from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run
 from dsi_cli.analysis.options import Evaluation, Options
 from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions
@@ -281,7 +283,7 @@ def test_a_checkpoint_whose_scan_kills_the_worker_is_a_failed_row(engine, make_r
         return scanner(found)
 
     state = RunState(run)
-    records = list(scan_run(state, KnownCheckpoint(), kills, None, engine))
+    records = list(scan_run(state, KnownCheckpoints(), kills, None, engine))
     assert [record.status for record in records] == ["ok", "failed", "ok"]
     assert records[1].reason.startswith("given up after 3 attempts: its process ended")
     assert len(state.weights) == 2
@@ -301,7 +303,7 @@ def test_a_checkpoint_that_a_node_does_not_see_is_a_failed_row(cluster, make_run
         os.close(hidden)
     ((path, _, reason),) = summary.runs[0].problems
     assert Path(path).name == "epoch_7.pt"
-    wanted = f"{socket.gethostname()} does not see it: checkpoints must lie where every node of the cluster sees them"
+    wanted = f"{socket.gethostname()} cannot see it: checkpoints must be in a place that every node of the cluster sees"
     assert reason == wanted
 
 

@@ -1,4 +1,4 @@
-"""The answers of all runs on all splits: where each comes from, and making those that are lacking."""
+"""Collect the evaluation results of all runs on all splits: choose the source of each, and make those that are missing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 
 from dsi_cli.analysis.classifiers.run_state import RunState
-from dsi_cli.analysis.evaluation import from_file, ray_worker
+from dsi_cli.analysis.evaluation import from_file
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
+from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
+from dsi_cli.analysis.evaluation.ray_worker import EvaluationJob, EvaluationWorker, lost_result
 from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, EvaluationStore, PredictionSource
 from dsi_cli.analysis.options import SPLITS, Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
@@ -29,248 +31,294 @@ from dsi_cli.predictions.files import PredictionFile, few
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
-Tell = Callable[[str, int, int], None]
-"""Takes a stage in words, how much of it is done, and the whole."""
+ReportProgress = Callable[[str, int, int], None]
+"""Takes a stage in words, the number of things done, and their total."""
 STAGE = "running the model on images"
 
 
 @dataclass
 class ImageProgress:
-    """How far the evaluation is, in images."""
+    """The progress of running models, in images."""
 
-    tell: Tell
+    report: ReportProgress
     done: int = 0
     total: int = 0
 
     def add(self, images: int) -> None:
         """Count images that are done."""
         self.done += images
-        self.tell(STAGE, self.done, self.total)
+        self.report(STAGE, self.done, self.total)
 
 
 @dataclass(frozen=True)
 class EvaluationInputs:
-    """What the options name, opened before anything else is done."""
+    """The labelled data and the predictions that the options name."""
 
     data: DatasetCache | None
     predictions: PredictionFile | None
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The data's own class names."""
+        """The class names of the data."""
         return self.data.names if self.data is not None else None
 
 
-def open_inputs(out: Path, options: Options, say: Say, tell: Tell) -> EvaluationInputs:
-    """Return the data and predictions that the options name; `UsageError` where one cannot be read."""
+def open_inputs(out: Path, options: Options, say: Say, report: ReportProgress) -> EvaluationInputs:
+    """Open the data and the predictions that the options name.
+
+    Raises
+    ------
+    UsageError
+        One of them cannot be read.
+    """
     data = None
     if options.evaluation.data:
-        data = DatasetCache(options.evaluation, layout.temporary_folder(out), say, tell)
+        data = DatasetCache(options.evaluation, layout.temporary_folder(out), say, report)
         data.open()
     return EvaluationInputs(data, from_file.named_predictions(options.evaluation))
 
 
 @dataclass
 class RunEvaluations:
-    """The answers of some runs."""
+    """The evaluation results of all runs.
 
-    of_run: dict[str, list[EvaluationStore]] = field(default_factory=dict)
+    Attributes
+    ----------
+    stores : the results of each run, one store per split
+    sources : a description of the source of the results, by run and split
+    """
+
+    stores: dict[str, list[EvaluationStore]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     sources: dict[str, dict[str, str]] = field(default_factory=dict)
-    """By run and split, where the answers come from, in words."""
 
-    def make(self, states: Sequence[RunState], counter: ImageProgress, engine: Engine) -> None:
-        """Make and store every answer that is lacking; the engine runs models, one after another in this process or elsewhere.
+    def make(self, states: Sequence[RunState], progress: ImageProgress, engine: Engine) -> None:
+        """Make and store all results that are missing, and remove files that belong to no checkpoint.
+
+        Parameters
+        ----------
+        engine : runs models, one after another in this process, or elsewhere
 
         Raises
         ------
         UsageError
-            The model or the data cannot be right.
+            The model or the data is wrong.
         OutputError
-            The output cannot be written.
+            A file cannot be written.
         """
-        jobs = [(one, record) for state in states for record in state.usable for one in self.of_run[state.run.name]]
-        counter.total = sum(one.source.images for one, record in jobs if one.source is not None and one.needs(record))
-        made_elsewhere = _made_elsewhere(jobs, counter, engine) if engine.is_elsewhere else repeat(None)
-        for (one, record), made in zip(jobs, made_elsewhere, strict=False):
-            one.make(record, made)
-        for answers in self.of_run.values():
-            for one in answers:
-                layout.remove(one.strays())
+        for stores in self.stores.values():
+            for store in stores:
+                store.relocate()
+        jobs = [(store, record) for state in states for record in state.usable for store in self.stores[state.run.name]]
+        progress.total = sum(
+            store.source.images for store, record in jobs if store.source is not None and store.needs(record)
+        )
+        outcomes = _outcomes_from_cluster(jobs, progress, engine) if engine.is_elsewhere else repeat(None)
+        for (store, record), outcome in zip(jobs, outcomes, strict=False):
+            store.make(record, outcome)
+        for stores in self.stores.values():
+            for store in stores:
+                layout.remove(store.unused_files())
 
     def identity(self, record: Record) -> str:
-        """Return text that changes when the answers at a checkpoint do; empty without any."""
-        held = [one for one in self.of_run[record.run] if one.said(record) or one.why_missing(record)]
-        return " ".join(f"{one.split}:{one.identity(record)}" for one in held)
+        """Return text that changes when the results of a checkpoint change; empty without any."""
+        return " ".join(
+            f"{store.split}:{store.identity(record)}"
+            for store in self.stores[record.run]
+            if store.mark(record) or store.reason_missing(record)
+        )
 
     def missing_rows(self, record: Record) -> list[Row]:
-        """Return the rows that say why a checkpoint has no answer."""
-        return [
-            row
-            for one in self.of_run[record.run]
-            if (reason := one.why_missing(record)) is not None
-            for row in curves.missing_rows(one.split, reason, record)
-        ]
+        """Return the rows of the curves table that say why a checkpoint has no result."""
+        rows: list[Row] = []
+        for store in self.stores[record.run]:
+            reason = store.reason_missing(record)
+            if reason is not None:
+                rows += curves.missing_rows(store.split, reason, record)
+        return rows
 
-    def beside(self, record: Record) -> Iterator[tuple[Table, list[dict[str, Any]]]]:
-        """Yield the rows of the typicality tables that a checkpoint's answers give."""
-        for one in self.of_run[record.run]:
-            said = one.said(record)
-            place = {name: getattr(record, name) for name in ("run", "epoch", "epochs_completed", "step")}
-            place["split"] = one.split
-            yield TYPICALITY, [place | row for row in said.get("typicality", [])]
-            yield TYPICALITY_HISTOGRAM, [place | row for row in _bins(said.get("histograms", []))]
+    def typicality_rows(self, record: Record) -> Iterator[tuple[Table, list[Row]]]:
+        """Yield the rows of the typicality tables of a checkpoint."""
+        for store in self.stores[record.run]:
+            mark = store.mark(record)
+            columns = record.key_columns | {"split": store.split}
+            yield TYPICALITY, [columns | row for row in mark.get("typicality", [])]
+            yield TYPICALITY_HISTOGRAM, [columns | row for row in _histogram_rows(mark.get("histograms", []))]
 
     def problems(self, run: str) -> list[tuple[str, str, str]]:
-        """Return path, split and reason of each answer that could not be had."""
-        return [(path, one.split, reason) for one in self.of_run[run] for path, reason in one.failed.items()]
+        """Return path, split and reason of each result that could not be made."""
+        return [(path, store.split, reason) for store in self.stores[run] for path, reason in store.failed.items()]
 
-    def made(self, run: str) -> int:
-        """Return how many answers were made in this call."""
-        return sum(one.made for one in self.of_run[run])
+    def count_made(self, run: str) -> int:
+        """Return the number of results made in this call."""
+        return sum(store.made for store in self.stores[run])
 
 
 def prepare(
     out: Path,
     states: Sequence[RunState],
-    labellings: Mapping[str, ClassLabels],
+    labels: Mapping[str, ClassLabels],
     options: Options,
     inputs: EvaluationInputs,
-    counter: ImageProgress,
+    progress: ImageProgress,
 ) -> RunEvaluations:
-    """Return the answers of all runs, with where each lacking one is to come from.
+    """Return the stored results of all runs, with the source of each missing one.
 
     Raises
     ------
     UsageError
         The data or the predictions do not fit a run.
     """
-    found = RunEvaluations()
+    evaluations = RunEvaluations()
     if inputs.predictions is not None:
-        usable = [state.run.name for state in states if state.usable and labellings[state.run.name].classes]
+        usable = [state.run.name for state in states if state.usable and labels[state.run.name].classes]
         files.require_one_run(inputs.predictions, usable)
     for state in states:
-        name, one = state.run.name, labellings[state.run.name]
+        name = state.run.name
         sources: dict[str, PredictionSource] = {}
-        if state.usable and one.classes:
-            for split, source, warning in _sources(state, one, options, inputs, counter):
+        warnings: list[str] = []
+        if state.usable and labels[name].classes:
+            for split, source, warning in _sources(state, labels[name], options, inputs, progress):
                 if source is not None:
                     sources[split] = source
-                found.warnings += [f"{name}: {warning}"] if warning else []
-        found.of_run[name] = [EvaluationStore(out, state, split, sources.get(split), options) for split in SPLITS]
-        for answers in found.of_run[name]:
-            if isinstance(answers.source, ModelPredictions):
-                answers.source.model.has_fitted |= not answers.is_empty
-        found.warnings += [f"{name}: {mixed}" for one in found.of_run[name] if (mixed := _mixed(one, state)) is not None]
-        found.sources[name] = {one.split: words for one in found.of_run[name] if (words := _words(one, state)) is not None}
-    return found
+                if warning is not None:
+                    warnings.append(warning)
+        stores = [EvaluationStore(out, state, split, sources.get(split), options) for split in SPLITS]
+        evaluations.stores[name] = stores
+        evaluations.sources[name] = {}
+        for store in stores:
+            if isinstance(store.source, ModelPredictions):
+                store.source.model.has_fitted |= not store.is_empty
+            mixed = _mixed_sources_warning(store, state)
+            if mixed is not None:
+                warnings.append(mixed)
+            description = _source_description(store, state)
+            if description is not None:
+                evaluations.sources[name][store.split] = description
+        evaluations.warnings += [f"{name}: {warning}" for warning in warnings]
+    return evaluations
 
 
 def _sources(
-    state: RunState, labels: ClassLabels, options: Options, inputs: EvaluationInputs, counter: ImageProgress
+    state: RunState, labels: ClassLabels, options: Options, inputs: EvaluationInputs, progress: ImageProgress
 ) -> Iterator[tuple[str, PredictionSource | None, str | None]]:
-    """Yield each split that has a source, the source, and a warning; options win over what lies beside the checkpoints."""
-    taken: set[str] = set()
+    """Yield split, source and warning of each source; options come before predictions next to the checkpoints."""
+    splits: set[str] = set()
     if inputs.data is not None:
-        evaluated, warnings = model_for_run(inputs.data, state, labels, options, counter.add)
-        yield from ((split, source, None) for split, source in evaluated.items())
-        yield from (("test", None, warning) for warning in warnings)
-        taken = set(evaluated)
+        sources, warnings = model_for_run(inputs.data, state, labels, options, progress.add)
+        for split, model in sources.items():
+            yield split, model, None
+        for warning in warnings:
+            yield "test", None, warning
+        splits = set(sources)
     if inputs.predictions is not None:
-        yield options.evaluation.predictions_split, *from_file.predictions_for_run(inputs.predictions, state, labels)
-        taken.add(options.evaluation.predictions_split)
+        split = options.evaluation.predictions_split
+        yield split, *from_file.predictions_for_run(inputs.predictions, state, labels)
+        splits.add(split)
     before = options.evaluation.predictions_before
-    if "test" not in taken and (before is None or before[1] != "test"):
-        source, warning = from_file.beside(state, labels)
-        yield "test", source, warning
+    if "test" not in splits and (before is None or before[1] != "test"):
+        yield "test", *from_file.predictions_next_to_checkpoints(state, labels)
 
 
-def _made_elsewhere(
-    jobs: Sequence[tuple[EvaluationStore, Record]], counter: ImageProgress, engine: Engine
+def _outcomes_from_cluster(
+    jobs: Sequence[tuple[EvaluationStore, Record]], progress: ImageProgress, engine: Engine
 ) -> Iterator[EvaluationOutcome | None]:
-    """Yield for each job what running the model elsewhere gave; None where that is not needed."""
-    sources = {id(one): one.source for one, _ in jobs if isinstance(one.source, ModelPredictions)}
-    numbers = {key: number for number, key in enumerate(sources)}
-    wanted = [(numbers[id(one)], record) if id(one) in numbers and one.needs(record) else None for one, record in jobs]
-    sent = [job for job in wanted if job is not None]
-    if not sent:
+    """Yield for each job the result of running its model on the cluster; None for jobs that need no model."""
+    sources: list[ModelPredictions] = []
+    indices: dict[int, int] = {}
+    for store, _ in jobs:
+        if isinstance(store.source, ModelPredictions) and id(store) not in indices:
+            indices[id(store)] = len(sources)
+            sources.append(store.source)
+    sent = [
+        (indices[id(store)], record) if id(store) in indices and store.needs(record) else None for store, record in jobs
+    ]
+    if not any(job is not None for job in sent):
         yield from repeat(None, len(jobs))
         return
-    ours = list(sources.values())
-    travelling = [ray_worker.source_of(source) for source in ours]
-    answerer = ray_worker.EvaluationWorker(travelling, ours[0].model.options, engine.tasks_a_machine())
-    coming = engine.map_whole(answerer, sent, ray_worker.lost_result)
-    told: set[str] = set()
-    for job in wanted:
-        made = next(coming) if job is not None else None
-        if job is not None and made is not None:
-            for note in made.notes:
-                if note not in told:
-                    told.add(note)
-                    ours[job[0]].data.say(note)
-            counter.add(ours[job[0]].images)
-        yield made
+    worker = EvaluationWorker(
+        [EvaluationJob.of(source) for source in sources], sources[0].model.options, engine.tasks_a_machine()
+    )
+    results = engine.map_whole(worker, [job for job in sent if job is not None], lost_result)
+    shown_notes: set[str] = set()
+    for job in sent:
+        if job is None:
+            yield None
+            continue
+        outcome = next(results)
+        source = sources[job[0]]
+        for note in outcome.notes:
+            if note not in shown_notes:
+                shown_notes.add(note)
+                source.data.say(note)
+        progress.add(source.images)
+        yield outcome
 
 
-def _words(store: EvaluationStore, state: RunState) -> str | None:
-    """Return where a split's answers come from; None where there are none and none are to be made."""
-    if isinstance(store.source, from_file.FilePredictions):
+def _source_description(store: EvaluationStore, state: RunState) -> str | None:
+    """Return a description of the source of a split's results; None without a source and without stored results."""
+    if isinstance(store.source, FilePredictions):
         return store.source.source
     if isinstance(store.source, ModelPredictions):
         return store.source.described_data
-    said = next((said for record in state.usable if (said := store.said(record))), None)
-    return None if said is None else f"{said.get('from', {}).get('source', 'unknown')}, from an earlier call"
+    mark = next((mark for record in state.usable if (mark := store.mark(record))), None)
+    return None if mark is None else f"{mark.get('from', {}).get('source', 'unknown')}, from an earlier call"
 
 
-SHOWN = 3
-"""Parts of a way that a person can read, see `_way`."""
+READABLE_PARTS = 3
+"""The number of parts of `_provenance_parts` that can be shown to the user."""
 
 
-def _mixed(store: EvaluationStore, state: RunState) -> str | None:
-    """Return the warning about answers that were made in different ways; those of one source are alike."""
-    made: dict[tuple[str, ...], list[int]] = {}
-    for record in state.usable if store.source is None else ():
-        if said := store.said(record):
-            made.setdefault(_way(said), []).append(record.epoch or 0)
-    if len(made) < 2:
+def _mixed_sources_warning(store: EvaluationStore, state: RunState) -> str | None:
+    """Return the warning that stored results come from different sources; None if they do not."""
+    if store.source is not None:
+        return None  # only results of this source count
+    epochs_by_parts: dict[tuple[str, ...], list[int]] = {}
+    for record in state.usable:
+        mark = store.mark(record)
+        if mark:
+            epochs_by_parts.setdefault(_provenance_parts(mark), []).append(record.epoch or 0)
+    if len(epochs_by_parts) < 2:
         return None
-    differing = [place for place, parts in enumerate(zip(*made, strict=True)) if len(set(parts)) > 1]
-    shown = [place for place in differing if place < SHOWN] or [0]
+    differing = [index for index, parts in enumerate(zip(*epochs_by_parts, strict=True)) if len(set(parts)) > 1]
+    shown = [index for index in differing if index < READABLE_PARTS] or [0]
     listed = "; ".join(
-        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({few(epochs)}) by {', '.join(way[place] for place in shown)}"
-        for way, epochs in made.items()
+        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({few(epochs)}) by {', '.join(parts[index] for index in shown)}"
+        for parts, epochs in epochs_by_parts.items()
     )
-    what = "" if differing[0] < SHOWN else ", with data, code or arguments that differ"
+    more = "" if differing[0] < READABLE_PARTS else ", with different data, code or arguments"
     return (
-        f"the curves on {store.split} join answers that were made in different ways: {listed}{what}; to make them alike, run again"
-        f" for all epochs with --{store.split} or --predictions"
+        f"the curves on {store.split} contain predictions from different sources: {listed}{more}; to make them comparable,"
+        f" run again for all epochs with --{store.split} or --predictions"
     )
 
 
-def _way(said: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return how an answer was made: data, model and images in words, and all that shaped it; of a file, that alone."""
-    told, source = said.get("from", {}), said.get("source", {})
-    prepared = told.get("preprocessing")
-    images = Preprocessing(**prepared).described() if prepared else ""
+def _provenance_parts(mark: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what a result was made from: data, model and images in words, and everything as JSON unless it is from a file."""
+    description, source = mark.get("from", {}), mark.get("source", {})
+    preprocessing = description.get("preprocessing")
+    images = Preprocessing(**preprocessing).described() if preprocessing else ""
     everything = "" if "predictions" in source else layout.canonical_json(source)
-    return str(told.get("source", "unknown")), str(told.get("model") or ""), images, everything
+    return str(description.get("source", "unknown")), str(description.get("model") or ""), images, everything
 
 
-def _bins(histograms: Sequence[Sequence[int]]) -> Iterator[dict[str, Any]]:
+def _histogram_rows(histograms: Sequence[Sequence[int]]) -> Iterator[Row]:
     for is_right, counts in zip((False, True), histograms, strict=False):
         edges = np.linspace(-1.0, 1.0, len(counts) + 1)
         for low, high, samples in zip(edges, edges[1:], counts, strict=False):
             yield {"correct": is_right, "low": float(low), "high": float(high), "samples": samples}
 
 
-def disagreements(rows: Sequence[Row], written: Mapping[str, float]) -> list[str]:
-    """Return the splits whose accuracy, as computed, lies further from the trainer's than other samples could explain."""
+def splits_with_other_accuracy(rows: Sequence[Row], written: Mapping[str, float]) -> list[str]:
+    """Return the splits whose accuracy differs from the trainer's by more than other samples could explain."""
     computed = {row["split"]: row for row in rows if row["metric"] == "accuracy" and row.get("value") is not None}
-    found = []
+    splits = []
     for name, value in written.items():
         curve = CURVES.get(name)
         row = computed.get(curve.split) if curve is not None and curve.metric == "accuracy" else None
-        if row is not None:
-            noise = sqrt(max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1))
-            found += [str(row["split"])] if abs(row["value"] - value) > 4 * noise + 1e-3 else []
-    return found
+        if row is None:
+            continue
+        standard_error = sqrt(max(value * (1 - value), 1e-4) / max(1, row["samples_used"] or 1))
+        if abs(row["value"] - value) > 4 * standard_error + 1e-3:
+            splits.append(str(row["split"]))
+    return splits

@@ -1,4 +1,4 @@
-"""Predictions made elsewhere as the source of a run's answers: a file that was asked for, or one beside the checkpoints."""
+"""Predictions from a file as a source of evaluation results: the file of ``--predictions``, or one next to the checkpoints."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ from dsi_cli.predictions.result import EvaluationResult, Predictions
 
 @dataclass(frozen=True)
 class FilePredictions:
-    """The answers that a file holds for one run; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
+    """The predictions of one run in a file; a `dsi_cli.analysis.evaluation.stored.PredictionSource`."""
 
     name: str
-    """The file's."""
+    """The name of the file."""
     source: str
-    """It in words, with the epochs that are used."""
-    remembered: str
-    """The same without how many they are, which another call may use more of."""
+    """A description of the file and of the epochs that are used."""
+    stored_description: str
+    """The description without the number of epochs, since a later call may use more of them."""
     outcomes: dict[int, Predictions]
     digests: dict[int, str]
-    last: frozenset[str]
-    """The paths of the checkpoints that stand for their epoch: predictions are those of its last save."""
+    last_paths: frozenset[str]
+    """The paths of the last checkpoint of each epoch: predictions are taken to be those of the last save."""
 
     @property
-    def wants_templates(self) -> bool:
-        """Files hold no features."""
+    def needs_templates(self) -> bool:
+        """False: files contain no features."""
         return False
 
     @property
     def images(self) -> int:
-        """No image is looked at."""
+        """0: no image is read."""
         return 0
 
-    def described(self, record: Record) -> dict[str, Any] | None:
-        """Return what tells these predictions from others."""
-        digest = self.digests.get(record.epoch or 0) if record.path in self.last else None
+    def provenance(self, record: Record) -> dict[str, Any] | None:
+        """Return a digest of the predictions of a checkpoint."""
+        digest = self.digests.get(record.epoch or 0) if record.path in self.last_paths else None
         return None if digest is None else {"predictions": digest}
 
-    def lacks(self, record: Record) -> str | None:
-        """Return that the file has no predictions for an epoch, where that is so."""
-        is_lacking = record.path in self.last and (record.epoch or 0) not in self.digests
-        return f"{self.name} has no predictions for epoch {record.epoch}" if is_lacking else None
+    def reason_missing(self, record: Record) -> str | None:
+        """Return that the file has no predictions for the epoch of a checkpoint, if so."""
+        is_missing = record.path in self.last_paths and (record.epoch or 0) not in self.digests
+        return f"{self.name} has no predictions for epoch {record.epoch}" if is_missing else None
 
-    def answer(self, record: Record) -> EvaluationResult:
-        """Return the answer at a checkpoint's epoch."""
+    def evaluate(self, record: Record) -> EvaluationResult:
+        """Return the predictions for the epoch of a checkpoint."""
         return EvaluationResult(self.outcomes[record.epoch or 0])
 
-    def says(self) -> dict[str, Any]:
-        """Return what is recorded beside the answers."""
-        return {"source": self.remembered}
+    def description(self) -> dict[str, Any]:
+        """Return the description that is stored with the results."""
+        return {"source": self.stored_description}
 
 
 def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
-    """Return the predictions that the options name, None where they name none; errors as `files.read`."""
+    """Return the predictions of ``--predictions``, or None; errors as for `files.read`."""
     if evaluation.predictions is None:
         return None
     return files.read(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
@@ -74,93 +74,95 @@ def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
 def predictions_for_run(
     predictions: PredictionFile, state: RunState, labels: ClassLabels
 ) -> tuple[FilePredictions, str | None]:
-    """Return the answers for one run, and a warning where they are not those of its epochs exactly.
+    """Return the predictions of one run, and a warning if their epochs are not exactly those of the run.
 
     Raises
     ------
     UsageError
-        They do not fit the run's epochs or classes, or no epoch is the same.
+        The predictions do not fit the classes or the epochs of the run, or no epoch is the same.
     """
     names = labels.label_list.names if labels.label_list is not None else None
-    failed: UsageError | None = None
-    every = _every(state)
-    for epochs in filter(None, (every, _usable(state))):
+    usable, every = _usable_epochs(state), _all_epochs(state)
+    first_error: UsageError | None = None
+    # The rows of an array belong to all epochs of the run, or else to the usable ones.
+    for epochs in filter(None, (every, usable)):
         try:
-            found = predictions.outcomes(epochs, labels.classes, names, state.run.name)
-            used = predictions.used(epochs, _usable(state), state.run.name)
+            outcomes = predictions.outcomes(epochs, labels.classes, names, state.run.name)
+            used = predictions.used(epochs, usable, state.run.name)
         except UsageError as error:
-            failed = failed or error
+            first_error = first_error or error
             continue
         is_last = deduplication.stands_for_epoch(state.usable)
-        given = FilePredictions(
+        source = FilePredictions(
             predictions.name,
             predictions.described(used),
             predictions.described(used, counted=False),
-            found,
-            {epoch: _digest(outcome) for epoch, outcome in found.items()},
+            outcomes,
+            {epoch: _digest(outcome) for epoch, outcome in outcomes.items()},
             frozenset(record.path for record in state.usable if is_last.get((record.epoch, record.step))),
         )
         if epochs is not every and predictions.is_in_order:
-            return given, _assumed(predictions, every, epochs)
-        return given, _mismatch(predictions, state, found)
-    raise failed or UsageError(f"run {state.run.name!r} has no epoch that predictions could belong to")
+            return source, _assumption(predictions, every, epochs)
+        return source, _mismatch(predictions, state, outcomes)
+    raise first_error or UsageError(
+        f"run {state.run.name!r} has no epoch that predictions could belong to", code="no-epoch", run=state.run.name
+    )
 
 
-def beside(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
-    """Return the predictions that lie beside a run's checkpoints, or why they are not used; both None where none lie there."""
-    places = None
+def predictions_next_to_checkpoints(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
+    """Return the predictions next to a run's checkpoints, or a warning why they are not used; None and None without any."""
     try:
-        places = files.find_beside(state.run.folder)
-        if places is None:
+        paths = files.find_beside(state.run.folder)
+        if paths is None:
             return None, None
-        return predictions_for_run(files.read(*places), state, labels)
+        return predictions_for_run(files.read(*paths), state, labels)
     except UsageError as error:
-        return None, f"{files.BESIDE[0]} beside the checkpoints is not used: {error}"
+        return None, f"{files.BESIDE[0]} next to the checkpoints is not used: {error}"
 
 
-def _every(state: RunState) -> list[int]:
-    """Return the epochs of all checkpoints that say theirs: what the rows of a file are, or else the usable ones alone.
-
-    The only checkpoint of a run without epochs counts as epoch 0.
-    """
+def _all_epochs(state: RunState) -> list[int]:
+    """Return the epochs of all checkpoints that have one, usable or not; [0] if the only checkpoint has none."""
     if state.usable and all(record.epoch is None for record in state.usable):
         return [0]
     return sorted({r.epoch for r in state.settled if r.epoch is not None and (r.status != SKIPPED or is_filtered(r))})
 
 
-def _usable(state: RunState) -> list[int]:
+def _usable_epochs(state: RunState) -> list[int]:
     return sorted({record.epoch or 0 for record in state.usable})
 
 
-def _mismatch(predictions: PredictionFile, state: RunState, found: Collection[int]) -> str | None:
-    """Return the warning about epochs that the file lacks, and about those that the run lacks; None without any."""
-    usable = _usable(state)
-    lacking = [epoch for epoch in usable if epoch not in found]
+def _mismatch(predictions: PredictionFile, state: RunState, epochs: Collection[int]) -> str | None:
+    """Return the warning about epochs that only the run or only the file has; None without any."""
+    usable = _usable_epochs(state)
+    missing = [epoch for epoch in usable if epoch not in epochs]
     others = predictions.others({record.epoch or 0 for record in state.settled}, state.run.name)
-    told = [f"has no predictions for {_epoch(lacking)} (of {few(usable)})"] if lacking else []
-    told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
-    return f"{predictions.name} {'; it '.join(told)}" if told else None
+    problems = []
+    if missing:
+        problems.append(f"has no predictions for {_epochs(missing)} (of {few(usable)})")
+    if others:
+        problems.append(f"has {_epochs(others)}, which the run has not: left out")
+    return f"{predictions.name} {'; it '.join(problems)}" if problems else None
 
 
-def _assumed(predictions: PredictionFile, every: Sequence[int], usable: Sequence[int]) -> str:
-    """Return the warning that rows are taken for the usable epochs, since there are not as many as epochs."""
+def _assumption(predictions: PredictionFile, every: Sequence[int], usable: Sequence[int]) -> str:
+    """Return the warning that rows are assigned to the usable epochs, since there are fewer rows than epochs."""
     left_out = [epoch for epoch in every if epoch not in usable]
     return (
         f"{predictions.name} has {count(len(usable), 'row')}, the run has {count(len(every), 'epoch')}: "
-        f"the rows are taken for {_epoch(usable)}, without {_epoch(left_out)}, "
-        "whose checkpoints are not used; if they are others, give an NPZ with `epochs`"
+        f"the rows are taken for {_epochs(usable)}, without {_epochs(left_out)}, "
+        "whose checkpoints are not used; if they belong to others, give an NPZ with `epochs`"
     )
 
 
-def _epoch(epochs: Sequence[int]) -> str:
+def _epochs(epochs: Sequence[int]) -> str:
     return f"epoch{'s' * (len(epochs) > 1)} {few(epochs)}"
 
 
 def _digest(outcome: Predictions) -> str:
-    made = hashlib.sha256()
+    digest = hashlib.sha256()
     counts = outcome.counts
     cells = (counts,) if isinstance(counts, np.ndarray) else (counts.indptr, counts.indices, counts.data)
     for part in (*cells, outcome.predictions, outcome.targets, outcome.scores, outcome.samples):
-        made.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
-    made.update(repr(None if outcome.paths is None else list(outcome.paths)).encode(errors="backslashreplace"))
-    return made.hexdigest()[:16]
+        digest.update(b"-" if part is None else np.ascontiguousarray(part).tobytes())
+    digest.update(repr(None if outcome.paths is None else list(outcome.paths)).encode(errors="backslashreplace"))
+    return digest.hexdigest()[:16]

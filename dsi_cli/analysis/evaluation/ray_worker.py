@@ -1,7 +1,7 @@
-"""Running the model on labelled data in another process: what travels there, and what comes back.
+"""Run models on labelled data in other processes of a Ray cluster.
 
-Neither the model nor the images travel: the options do, and each process builds the one and decodes the other once, for all the
-checkpoints that it is given. Data must be the same there: they are known by names, sizes and times of their files.
+Neither models nor images are sent. Each process gets the options, builds the model and decodes the images once for all its
+checkpoints. The data must be the same there; it is compared by the names, sizes and times of its files.
 """
 
 from __future__ import annotations
@@ -28,97 +28,98 @@ from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import UsageError
 
 Job = tuple[int, Record]
-"""A source's number, and a checkpoint."""
+"""The index of an `EvaluationJob`, and a checkpoint."""
 
 
 def lost_result(_job: Job, reason: str) -> EvaluationOutcome:
-    """Return what comes back of an answer that nothing lived to give."""
+    """Return the outcome of a job whose worker died."""
     return EvaluationOutcome(None, {}, reason)
 
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """What a source is made from."""
+    """One run on one split, as it is sent to other processes."""
 
     run: TrainingRun
     settled: list[Record]
     names: tuple[str, ...] | None
-    labelling: ClassLabels
+    labels: ClassLabels
     split: str
     targets: NDArray[np.int64]
     data_id: str
     has_fitted: bool
 
-
-def source_of(predictions: ModelPredictions) -> EvaluationJob:
-    """Return a source as it travels."""
-    state, model = predictions.model.state, predictions.model
-    data_id = predictions.data.samples[predictions.split].id
-    return EvaluationJob(
-        state.run, state.settled, state.names, model.one, predictions.split, predictions.targets, data_id, model.has_fitted
-    )
+    @classmethod
+    def of(cls, source: ModelPredictions) -> EvaluationJob:
+        """Return the job of a source."""
+        state, model = source.model.state, source.model
+        data_id = source.data.samples[source.split].id
+        return cls(
+            state.run, state.settled, state.names, model.labels, source.split, source.targets, data_id, model.has_fitted
+        )
 
 
 @dataclass
 class EvaluationWorker:
-    """Makes the answers of some sources, and keeps for home what there is to be said."""
+    """A callable that makes the results of some jobs, and collects messages for the user."""
 
-    sources: Sequence[EvaluationJob]
+    jobs: Sequence[EvaluationJob]
     options: Options
-    tasks_a_machine: int
-    """How many processes like this one share a machine's memory."""
+    tasks_per_machine: int
+    """The number of workers that share the memory of a machine."""
     _notes: list[str] = field(default_factory=list)
-    _evaluated: dict[int, ModelPredictions] = field(default_factory=dict)
+    _sources: dict[int, ModelPredictions] = field(default_factory=dict)
 
     def __call__(self, job: Job) -> EvaluationOutcome:
-        """Return the answer of a source at a checkpoint.
+        """Return the result of a checkpoint.
 
         Raises
         ------
         UsageError
-            The model or the data cannot be right, or this machine does not see the data.
+            The model or the data is wrong, or this machine does not see the data.
         """
-        number, record = job
-        source = self._source(number)
-        made = evaluate_or_reason(source, record)
+        index, record = job
+        source = self._source(index)
+        outcome = evaluate_or_reason(source, record)
         notes, self._notes[:] = tuple(self._notes), []
-        return made._replace(notes=notes, text_weight=source.model.state.text_weights.pop(record.path, None))
+        return outcome._replace(notes=notes, text_weight=source.model.state.text_weights.pop(record.path, None))
 
-    def _source(self, number: int) -> ModelPredictions:
-        if number not in self._evaluated:
-            one = self.sources[number]
-            self._require_same(one)
-            self._evaluated[number] = ModelPredictions(one.split, self._data, self._model(one), one.targets, None, _ignore)
-        return self._evaluated[number]
+    def _source(self, index: int) -> ModelPredictions:
+        if index not in self._sources:
+            job = self.jobs[index]
+            if self._data.samples[job.split].id != job.data_id:
+                raise UsageError(
+                    f"{platform.node()}, a node of the cluster, has different {job.split} data at the same path: put the data"
+                    " where every node sees it, or copy it with the times of its files",
+                    code="other-data",
+                    split=job.split,
+                )
+            self._sources[index] = ModelPredictions(
+                job.split, self._data, self._model(job), job.targets, None, _ignore_progress
+            )
+        return self._sources[index]
 
     def _model(self, job: EvaluationJob) -> LoadedModel:
-        """Return the model of a source's run, which is that of its other split as well."""
-        for other, made in self._evaluated.items():
-            if self.sources[other].run.name == job.run.name:
-                return made.model
-        model = LoadedModel(
-            RunState(job.run, settled=job.settled, names=job.names), job.labelling, self.options, self._notes.append
-        )
+        """Return the model of a run, which both of its splits share."""
+        for index, source in self._sources.items():
+            if self.jobs[index].run.name == job.run.name:
+                return source.model
+        state = RunState(job.run, settled=job.settled, names=job.names)
+        model = LoadedModel(state, job.labels, self.options, self._notes.append)
         model.has_fitted = job.has_fitted
         return model
 
     @cached_property
     def _data(self) -> DatasetCache:
-        asked = replace(self.options.evaluation, download=False)  # which was done at home
-        data = DatasetCache(asked, Path(tempfile.gettempdir()), self._notes.append, _ignore, shares=self.tasks_a_machine)
+        evaluation = replace(self.options.evaluation, download=False)  # the calling process has downloaded the data
+        temporary = Path(tempfile.gettempdir())
+        data = DatasetCache(evaluation, temporary, self._notes.append, _ignore_progress, shares=self.tasks_per_machine)
         try:
             data.open()
         except UsageError as error:
-            raise UsageError(f"{platform.node()}, a node of the cluster: {error}") from None
+            raise UsageError(f"{platform.node()}, a node of the cluster: {error}", code=error.code) from None
         return data
 
-    def _require_same(self, job: EvaluationJob) -> None:
-        if self._data.samples[job.split].id != job.data_id:
-            raise UsageError(
-                f"{platform.node()}, a node of the cluster, has other {job.split} data at the same place: they must lie where "
-                "every node sees them, or be the same copy with the same times"
-            )
 
-
-def _ignore(*_: Any) -> None:
-    """Take progress that nobody watches."""
+def _ignore_progress(*_: Any) -> None:
+    """Ignore progress that nobody sees."""

@@ -1,10 +1,11 @@
-"""What a run's networks answer on a split, checkpoint by checkpoint: left by an earlier call, or made by a source and stored.
+"""The evaluation results of one run on one split: those of an earlier call, and new ones from a source of predictions.
 
-An answer is up to four files: predictions, confusion counts, CCSM, TNCSM. Each remembers the checkpoint and the source that it
-was made from; the last one written, which is the sign that all are whole, also the loss and what else has no table of its own.
+A result is stored in up to four files: predictions, confusion counts, CCSM and TNCSM. Each contains the checkpoint and the
+source that it was made from. The file that is written last shows that all are complete, and contains the loss and the other
+values that have no table.
 
-What an earlier call left stays until another answer of the same checkpoint takes its place, so nothing is lost to a source that
-fails. But a call that has a source for a split counts the answers of that source alone; without one, all that are there count.
+A stored result is removed only when another result of the same checkpoint replaces it, so a source that fails loses nothing.
+If a call has a source for a split, only results of this source count. Without a source, all stored results count.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli import similarity
+from dsi_cli.analysis.classifiers.earlier_output import Metadata
 from dsi_cli.analysis.classifiers.run_state import RunState, is_filtered
 from dsi_cli.analysis.evaluation.files import CompleteFiles, EvaluationFiles
 from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError
 from dsi_cli.predictions.result import EvaluationResult, Predictions
@@ -29,294 +32,288 @@ from dsi_cli.similarity.templates import template_similarity
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import CONFUSIONS, CSMS, PREDICTIONS
 
-FileParts = list[tuple[str, Any, dict[str, Any]]]
-"""The parts of an answer: name, table, what it remembers; the mark last."""
-
 
 class PredictionSource(Protocol):
-    """Where the answers on one split come from."""
+    """A source of evaluation results on one split: a file with predictions, or a model and labelled data."""
 
     @property
-    def wants_templates(self) -> bool:
-        """Whether an answer without a TNCSM is not enough."""
+    def needs_templates(self) -> bool:
+        """Whether a result without a TNCSM is incomplete."""
 
     @property
     def images(self) -> int:
-        """How many images an answer costs."""
+        """The number of images that one result needs."""
 
-    def described(self, record: Record, /) -> dict[str, Any] | None:
-        """Return what shapes the answer at a checkpoint, as JSON; None where the source has none for it."""
+    def provenance(self, record: Record, /) -> dict[str, Any] | None:
+        """Return what determines the result of a checkpoint, as JSON; None if the source has no result for it."""
 
-    def lacks(self, record: Record, /) -> str | None:
-        """Return why the source has none, None where it has one or where none is expected."""
+    def reason_missing(self, record: Record, /) -> str | None:
+        """Return why the source has no result of a checkpoint; None if it has one, or if none is expected."""
 
-    def answer(self, record: Record, /) -> EvaluationResult:
-        """Return the answer; `CheckpointError` where there is none for this checkpoint."""
+    def evaluate(self, record: Record, /) -> EvaluationResult:
+        """Return the result of a checkpoint.
 
-    def says(self) -> dict[str, Any]:
-        """Return what is recorded beside the answers, as JSON."""
+        Raises
+        ------
+        CheckpointError
+            There is no result of this checkpoint.
+        """
+
+    def description(self) -> dict[str, Any]:
+        """Return a description of the source for people, as JSON; it is stored with the results."""
 
 
 class EvaluationOutcome(NamedTuple):
-    """What came of asking a source, wherever that was done."""
+    """A new result or the reason that there is none, from this process or another one."""
 
-    answer: EvaluationResult | None
-    says: dict[str, Any]
-    """What is recorded beside the answer."""
+    result: EvaluationResult | None
+    description: dict[str, Any]
+    """The description of the source, which is stored with the result."""
     failed: str | None = None
-    """Why there is no answer."""
+    """Why there is no result."""
     notes: tuple[str, ...] = ()
-    """What was to be said meanwhile and could not be said there."""
+    """Messages for the user from another process."""
     text_weight: NDArray[np.float32] | None = None
-    """The embeddings of the class names, of a network with a text tower that was run elsewhere."""
+    """The embeddings of the class names ``(C, d)``, if another process ran a network with a text tower."""
 
 
 def evaluate_or_reason(source: PredictionSource, record: Record) -> EvaluationOutcome:
-    """Return what a source answers at a checkpoint, or why it does not; other errors come through."""
+    """Return the result of a checkpoint, or the reason of its `CheckpointError`; other errors are raised."""
     try:
-        answer = source.answer(record)
+        result = source.evaluate(record)
     except CheckpointError as error:
         return EvaluationOutcome(None, {}, str(error))
-    return EvaluationOutcome(answer, source.says())
+    return EvaluationOutcome(result, source.description())
 
 
 @dataclass(frozen=True)
 class StoredEvaluation:
-    """What the output holds of one answer; None where it lacks something."""
+    """The stored result of one checkpoint on one split; None for parts that it does not have."""
 
     split: str
     counts: Any
-    """Sparse if of many classes, see `confusion_counts`."""
+    """Confusion counts ``(C, C)``, sparse for many classes, see `confusion_counts`."""
     ccsm: NDArray[np.float32] | None
     tncsm: NDArray[np.float32] | None
-    said: dict[str, Any] = field(default_factory=dict)
-    """``loss``, ``top5``, ``typicality`` and ``histograms``, where there are any."""
+    mark: Metadata = field(default_factory=dict)
+    """``loss``, ``top5``, ``typicality`` and ``histograms``, if known."""
 
 
 class EvaluationStore:
-    """The answers of one run on one split in an output folder.
+    """The evaluation results of one run on one split in a results folder.
 
     Parameters
     ----------
-    source : what makes them; None: only what is there
+    source : the source of new results; None for stored results only
+
+    Attributes
+    ----------
+    failed : the reason for each result that could not be made, by the path of the checkpoint
+    made : the number of results made in this call
     """
 
     def __init__(self, out: Path, state: RunState, split: str, source: PredictionSource | None, options: Options) -> None:
         self.out, self.state, self.split, self.source = out, state, split, source
         self.failed: dict[str, str] = {}
-        """Why an answer could not be made, by the path of the checkpoint."""
         self.made = 0
-        """Those made in this call."""
         self._files = EvaluationFiles(out, state, split, options.shaping_matrices)
-        self._held: dict[str, dict[str, Any]] = {}
-        """What the marks of the answers in the output say, of whatever source."""
-        self._moved: dict[str, FileParts] = {}
-        """Of these, the ones that lie under another epoch's or step's name, read."""
-        for record in state.usable:
-            self._find(record)
+        best = {record.path: self._best_stored(record) for record in state.usable}
+        self._stored: dict[str, CompleteFiles] = {path: files for path, files in best.items() if files is not None}
+        self._marks: dict[str, Metadata] = {path: files.mark for path, files in self._stored.items()}
+        """The marks of the stored results, whatever their source."""
 
-    def needs(self, record: Record) -> bool:
-        """Return whether a checkpoint's answer is still to be made."""
-        if self.source is None or self.source.described(record) is None:
-            return False
-        said = self.said(record)
-        return not said or not self._is_enough(said)
+    def _best_stored(self, record: Record) -> CompleteFiles | None:
+        """Return the stored result of a checkpoint, preferably one of this source."""
 
-    def make(self, record: Record, made: EvaluationOutcome | None = None) -> None:
-        """Write what the output lacks of a checkpoint's answer; one that cannot be had is noted in `failed`.
+        def rank(files: CompleteFiles) -> tuple[bool, bool]:
+            return self._is_from_source(record, files.mark), self._is_enough(files.mark)
 
-        Parameters
-        ----------
-        record : a usable checkpoint of the run
-        made : what the source has answered already; None: it is asked, if that is needed
+        return max(self._files.complete(record), key=rank, default=None)
+
+    def relocate(self) -> None:
+        """Move the files of checkpoints that have another epoch now.
 
         Raises
         ------
         OutputError
-            The output cannot be written.
+            A file cannot be moved.
         """
-        if record.path in self._moved:
-            self._move(record)
+        relocations, parts = [], {}
+        for record in self.state.usable:
+            files = self._stored.get(record.path)
+            if files is None:
+                continue
+            for part, path in files.paths.items():
+                target = self._files.path(record, part)
+                if path != target or not files.has_epoch_of(record):
+                    relocations.append(Relocation(path, target, record))
+                    parts[target] = part
+        moved = relocate(relocations, layout.temporary_folder(self.out))
+        for relocation in relocations:
+            self._files.discard(relocation.source)
+        for relocation in relocations:
+            metadata = moved[relocation.target]
+            self._files.add(relocation.target, parts[relocation.target], metadata)
+            if "parts" in metadata:
+                self._marks[relocation.record.path] = metadata
+
+    def needs(self, record: Record) -> bool:
+        """Return whether the result of a checkpoint must be made."""
+        if self.source is None or self.source.provenance(record) is None:
+            return False
+        mark = self.mark(record)
+        return not mark or not self._is_enough(mark)
+
+    def make(self, record: Record, outcome: EvaluationOutcome | None = None) -> None:
+        """Make and store the result of a checkpoint if it is missing; a failure is added to `failed`.
+
+        Parameters
+        ----------
+        record : a usable checkpoint of the run
+        outcome : the new result, if another process has made it; None to ask the source
+
+        Raises
+        ------
+        OutputError
+            A file cannot be written.
+        """
         if not self.needs(record):
             return
         assert self.source is not None
-        made = made or evaluate_or_reason(self.source, record)
-        if made.answer is None:
-            self.failed[record.path] = made.failed or "no answer"
+        outcome = outcome or evaluate_or_reason(self.source, record)
+        if outcome.result is None:
+            self.failed[record.path] = outcome.failed or "no predictions"
             return
-        if made.text_weight is not None:
-            self.state.text_weights[record.path] = made.text_weight
-        bundle = list(self._bundle(record, made.answer, made.says))
-        self._make_room(record)
-        self._write(record, bundle)
+        if outcome.text_weight is not None:
+            self.state.text_weights[record.path] = outcome.text_weight
+        for part, table, metadata in list(self._parts(record, outcome.result, outcome.description)):
+            path = self._files.path(record, part)
+            parquet.write(table, path, metadata, layout.temporary_folder(self.out))
+            self._files.add(path, part, metadata)
+            if "parts" in metadata:
+                self._marks[record.path] = metadata
         self.made += 1
 
     def identity(self, record: Record) -> str:
-        """Return text that changes when the answer does."""
-        return layout.canonical_json({"source": self.said(record).get("source") or self.why_missing(record)})
+        """Return text that changes when the result of a checkpoint changes."""
+        return layout.canonical_json({"source": self.mark(record).get("source") or self.reason_missing(record)})
 
-    def why_missing(self, record: Record) -> str | None:
-        """Return why no answer counts at a checkpoint; None where one does, or where none is expected."""
-        if self.source is None or self.said(record):
+    def reason_missing(self, record: Record) -> str | None:
+        """Return why a checkpoint has no result that counts; None if it has one, or if none is expected."""
+        if self.source is None or self.mark(record):
             return None
-        reason = self.failed.get(record.path) or self.source.lacks(record)
-        is_kept = reason is not None and record.path in self._held
-        return f"{reason}; the answer of another source is kept, and does not count" if is_kept else reason
+        reason = self.failed.get(record.path) or self.source.reason_missing(record)
+        if reason is not None and record.path in self._marks:
+            return f"{reason}; the stored predictions of another source do not count and are kept"
+        return reason
 
     def stored(self, record: Record) -> StoredEvaluation:
-        """Return what the output holds of a checkpoint's answer.
+        """Return the stored result of a checkpoint that counts.
 
         Raises
         ------
         OutputError
             A file cannot be read.
         """
-        said = self.said(record)
-        if not said:
+        mark = self.mark(record)
+        if not mark:
             return StoredEvaluation(self.split, None, None, None)
-        paths = {part: self._files.path(record, part) for part in said["parts"]}
-        counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path])) if CONFUSIONS.path in paths else None
-        if counts is None and PREDICTIONS.path in paths:
+        paths = {part: self._files.path(record, part) for part in mark["parts"]}
+        counts = None
+        if CONFUSIONS.path in paths:
+            counts = parquet.to_counts(parquet.read(paths[CONFUSIONS.path]))
+        elif PREDICTIONS.path in paths:
             samples = parquet.read(paths[PREDICTIONS.path])
             target, prediction = (samples[name].to_numpy() for name in ("target", "prediction"))
-            counts = confusion_counts(target, prediction, said["classes"])
-        ccsm, tncsm = (
-            parquet.to_matrix(parquet.read(paths[kind])) if kind in paths else None for kind in ("ccsm", "tncsm")
-        )
-        return StoredEvaluation(self.split, counts, ccsm, tncsm, said)
+            counts = confusion_counts(target, prediction, mark["classes"])
+        ccsm = parquet.to_matrix(parquet.read(paths["ccsm"])) if "ccsm" in paths else None
+        tncsm = parquet.to_matrix(parquet.read(paths["tncsm"])) if "tncsm" in paths else None
+        return StoredEvaluation(self.split, counts, ccsm, tncsm, mark)
 
-    def said(self, record: Record) -> dict[str, Any]:
-        """Return what is remembered beside the tables; empty without an answer that counts."""
-        said = self._held.get(record.path, {})
-        return said if self._is_ours(record, said) else {}
+    def mark(self, record: Record) -> Metadata:
+        """Return the mark of a checkpoint's result; empty without a result that counts."""
+        mark = self._marks.get(record.path, {})
+        return mark if self._is_from_source(record, mark) else {}
 
     @property
     def is_empty(self) -> bool:
-        """Whether no checkpoint has an answer that counts."""
-        return not any(map(self.said, self.state.usable))
+        """Whether no checkpoint has a result that counts."""
+        return not any(map(self.mark, self.state.usable))
 
-    def strays(self) -> list[Path]:
-        """Return the files that stand for no checkpoint now.
+    def unused_files(self) -> list[Path]:
+        """Return the files that belong to no checkpoint now.
 
-        Those of checkpoints that are gone and not told of again stay, and those of epochs that are not among ``--epochs``.
+        The files of checkpoints that are gone, and of epochs that ``--epochs`` leaves out, are kept.
         """
-        told = {record.path for record in self.state.usable}
+        usable = {record.path for record in self.state.usable}
         used = {
             self._files.path(record, part)
             for record in self.state.usable
-            for part in self._held.get(record.path, {}).get("parts", ())
+            for part in self._marks.get(record.path, {}).get("parts", ())
         }
-        kept = self.state.gone - told | {record.path for record in self.state.settled if is_filtered(record)}
+        kept = self.state.gone - usable | {record.path for record in self.state.settled if is_filtered(record)}
         return [path for path, owner in self._files.owners.items() if path not in used and owner not in kept]
 
-    def _is_ours(self, record: Record, mark: dict[str, Any]) -> bool:
-        """Return whether an answer is of the source of this call; without one any is."""
+    def _is_from_source(self, record: Record, mark: Metadata) -> bool:
+        """Return whether a result is from the source of this call; without a source, every result counts."""
         if self.source is None:
             return True
-        described = self.source.described(record)
-        return described is not None and layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(described)
+        provenance = self.source.provenance(record)
+        if provenance is None:
+            return False
+        return layout.canonical_json(mark.get("source") or {}) == layout.canonical_json(provenance)
 
-    def _is_enough(self, mark: dict[str, Any]) -> bool:
-        is_all = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES
-        return self.source is None or not self.source.wants_templates or is_all
+    def _is_enough(self, mark: Metadata) -> bool:
+        has_all_matrices = "tncsm" in mark["parts"] or mark.get("classes", 0) > similarity.MAX_DENSE_CLASSES
+        return self.source is None or not self.source.needs_templates or has_all_matrices
 
-    def _find(self, record: Record) -> None:
-        """Take the answer that the output has of a checkpoint: best one of this source, and one in its place."""
-
-        def rank(files: CompleteFiles) -> tuple[bool, bool, bool]:
-            return self._is_ours(record, files.mark), self._is_enough(files.mark), self._files.is_in_place(record, files)
-
-        best = max(self._files.whole(record), key=rank, default=None)
-        if best is None:
-            return
-        self._held[record.path] = best.mark
-        if not self._files.is_in_place(record, best):
-            bundle = [(part, parquet.read(path), best.said[part]) for part, path in best.paths.items()]
-            self._moved[record.path] = sorted(bundle, key=lambda item: "parts" in item[2])
-
-    def _move(self, record: Record) -> None:
-        self._make_room(record)
-        bundle = self._moved.pop(record.path)
-        self._write(record, [(part, _placed(table, record), said) for part, table, said in bundle])
-
-    def _make_room(self, record: Record) -> None:
-        """Move the answers that lie where this one is to lie, so that a call that dies has lost none.
-
-        Those that lie in a circle are in memory alone meanwhile.
-        """
-        by_path = {one.path: one for one in self.state.usable}
-        chain = [record]
-        while (owner := self._files.owner_at(chain[-1])) in self._moved and by_path[owner] not in chain:
-            chain.append(by_path[owner])
-        for one in reversed(chain[1:]):
-            self._write(one, [(part, _placed(table, one), said) for part, table, said in self._moved.pop(one.path)])
-
-    def _bundle(
-        self, record: Record, answer: EvaluationResult, says: dict[str, Any]
-    ) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-        """Yield each part of an answer: its name, its table, what it says; the mark last."""
+    def _parts(
+        self, record: Record, result: EvaluationResult, description: dict[str, Any]
+    ) -> Iterator[tuple[str, Any, Metadata]]:
+        """Yield the name, the table and the metadata of each part of a result, the mark last."""
         assert self.source is not None
-        wanted = self._files.made_from_this(record) | {"source": self.source.described(record)}
-        mark: dict[str, Any] = {"loss": answer.loss, "top5": answer.top5, "from": says}
-        made: list[tuple[str, Any]] = []
-        if answer.templates is not None:
-            if len(answer.templates.sums) <= similarity.MAX_DENSE_CLASSES:
-                tncsm = template_similarity(answer.templates.sums, answer.templates.samples)
-                made.append(("tncsm", self._matrix(record, "tncsm", tncsm)))
-            mark |= {"typicality": list(answer.templates.typicality), "histograms": answer.templates.histograms}
-        if answer.outcome is not None:
-            made = [*self._of_outcome(record, answer.outcome), *made]
-            if answer.outcome.predictions is None or not _is_vast(answer.outcome):
-                made.append((CONFUSIONS.path, self._counts(record, answer.outcome)))
-            mark |= {"classes": answer.outcome.counts.shape[0]}
-        if not made:
-            raise CheckpointError(f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared")
-        for part, table in made:
-            is_mark = part == made[-1][0]
-            yield part, table, wanted | ({"parts": [part for part, _ in made]} | mark if is_mark else {})
-
-    def _of_outcome(self, record: Record, outcome: Predictions) -> Iterator[tuple[str, Any]]:
-        if outcome.predictions is not None:
-            yield PREDICTIONS.path, self._samples(record, outcome)
-        if not _is_vast(outcome):
-            yield "ccsm", self._matrix(record, "ccsm", confusion_similarity(outcome.counts))
-
-    def _matrix(self, record: Record, kind: str, matrix: NDArray[np.float32]) -> Any:
-        constants = self._constants(record) | {"kind": kind}
-        return parquet.from_matrix(CSMS, matrix, constants, {"class_index": range(len(matrix))})
-
-    def _counts(self, record: Record, outcome: Predictions) -> Any:
-        classes = range(len(outcome.counts))
-        return parquet.from_matrix(CONFUSIONS, outcome.counts, self._constants(record), {"class_index": classes})
-
-    def _samples(self, record: Record, outcome: Predictions) -> Any:
-        assert outcome.predictions is not None
-        size = len(outcome.predictions)
-        columns: dict[str, Any] = {"target": outcome.targets, "prediction": outcome.predictions, "score": outcome.scores}
-        columns |= {"path": outcome.paths, "sample": outcome.samples}
-        varying = {name: values for name, values in columns.items() if values is not None}
-        varying.setdefault("sample", np.arange(size))
-        return parquet.from_columns(PREDICTIONS, size, self._constants(record), varying)
-
-    def _constants(self, record: Record) -> dict[str, Any]:
-        names = ("run", "epoch", "epochs_completed", "step")
-        return {name: getattr(record, name) for name in names} | {"split": self.split}
-
-    def _write(self, record: Record, bundle: FileParts) -> None:
-        for part, table, said in bundle:
-            placed = said | {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
-            path = self._files.path(record, part)
-            parquet.write(table, path, placed, layout.temporary_folder(self.out))
-            self._files.note(path, part, placed)
-            if "parts" in placed:
-                self._held[record.path] = placed
+        columns = record.key_columns | {"split": self.split}
+        metadata = self._files.provenance(record) | epoch_metadata(record) | {"source": self.source.provenance(record)}
+        mark: Metadata = {"loss": result.loss, "top5": result.top5, "from": description}
+        parts: list[tuple[str, Any]] = []
+        if result.outcome is not None:
+            mark["classes"] = result.outcome.counts.shape[0]
+            has_matrices = mark["classes"] <= similarity.MAX_DENSE_CLASSES
+            if result.outcome.predictions is not None:
+                parts.append((PREDICTIONS.path, _samples_table(columns, result.outcome)))
+            if has_matrices:
+                parts.append(("ccsm", _matrix_table(columns, "ccsm", confusion_similarity(result.outcome.counts))))
+        if result.templates is not None:
+            if len(result.templates.sums) <= similarity.MAX_DENSE_CLASSES:
+                tncsm = template_similarity(result.templates.sums, result.templates.samples)
+                parts.append(("tncsm", _matrix_table(columns, "tncsm", tncsm)))
+            mark |= {"typicality": list(result.templates.typicality), "histograms": result.templates.histograms}
+        if result.outcome is not None and (result.outcome.predictions is None or has_matrices):
+            counts = result.outcome.counts
+            table = parquet.from_matrix(CONFUSIONS, counts, columns, {"class_index": range(len(counts))})
+            parts.append((CONFUSIONS.path, table))
+        if not parts:
+            raise CheckpointError(
+                f"templates of more than {similarity.MAX_DENSE_CLASSES:,} classes are not compared", code="too-many-classes"
+            )
+        names = [part for part, _ in parts]
+        for part, table in parts:
+            yield part, table, metadata | ({"parts": names} | mark if part == names[-1] else {})
 
 
-def _is_vast(outcome: Predictions) -> bool:
-    """Return whether there are more classes than a matrix is stored of."""
-    return bool(outcome.counts.shape[0] > similarity.MAX_DENSE_CLASSES)
+def _matrix_table(columns: dict[str, Any], kind: str, matrix: NDArray[np.float32]) -> Any:
+    return parquet.from_matrix(CSMS, matrix, columns | {"kind": kind}, {"class_index": range(len(matrix))})
 
 
-def _placed(table: Any, record: Record) -> Any:
-    """Return a part's table with the epoch and step that its checkpoint has now."""
-    return parquet.with_constants(table, {name: getattr(record, name) for name in ("epoch", "epochs_completed", "step")})
+def _samples_table(columns: dict[str, Any], predictions: Predictions) -> Any:
+    assert predictions.predictions is not None
+    size = len(predictions.predictions)
+    varying: dict[str, Any] = {
+        "target": predictions.targets,
+        "prediction": predictions.predictions,
+        "score": predictions.scores,
+        "path": predictions.paths,
+        "sample": predictions.samples if predictions.samples is not None else np.arange(size),
+    }
+    known = {name: values for name, values in varying.items() if values is not None}
+    return parquet.from_columns(PREDICTIONS, size, columns, known)

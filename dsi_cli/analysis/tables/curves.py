@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsi_cli.analysis.classifiers.run_state import StoredMatrices
+from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.prepared import SCSM, Classes, EpochMatrix, PreparedReference, RunReferences, own_kinds
@@ -339,8 +339,8 @@ def evaluation_rows(answer: StoredEvaluation, record: Record) -> list[Row]:
         "accuracy": float(right.sum() / total),
         "balanced_accuracy": float((right[present] / samples[present]).mean()),
         "mistakes": float(total - right.sum()),
-        "loss": answer.said.get("loss"),
-        "accuracy_top5": None if answer.said.get("top5") is None else answer.said["top5"] / total,
+        "loss": answer.mark.get("loss"),
+        "accuracy_top5": None if answer.mark.get("top5") is None else answer.mark["top5"] / total,
     }
     used = {"split": answer.split, "classes_used": int(present.sum()), "samples_used": total}
     return [point(record, metric=name, value=value, **used) for name, value in values.items() if value is not None]

@@ -13,8 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from dsi_cli.analysis import earlier_settings
-from dsi_cli.analysis.classifiers import run_state
-from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.classifiers.run_state import RunState, records_without_matrix
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
@@ -146,7 +145,7 @@ class ResultTables:
         records = [vars(record) for state in states for record in state.settled]
         folders = self.folders | {state.run.name: printable(str(state.run.folder)) for state in states}
         without = [row for row in self._checkpoints.get("without_matrix", []) if row.get("run") not in self._mine]
-        without += [row for state in states for row in run_state.records_without_matrix(state)]
+        without += [row for state in states for row in records_without_matrix(state)]
         shaping = self._shaping(self._checkpoints, self.options.shaping_matrices)
         options: dict[str, Any] = {"shaping": shaping, "folders": folders, "without_matrix": without}
         if settings := self._settings(states):
@@ -176,7 +175,10 @@ class ResultTables:
         """Return the settings that later calls keep, by run, see `dsi_cli.analysis.earlier_settings`."""
         found = {run: one for run, one in self._checkpoints.get("settings", {}).items() if run not in self._mine}
         if self.options.asked is not None:
-            found |= {state.run.name: earlier_settings.record(self.options, has_labels=not state.joins) for state in states}
+            found |= {
+                state.run.name: earlier_settings.record(self.options, has_labels=not state.ignores_kept_labels)
+                for state in states
+            }
         return found
 
     def _write_beside(self) -> None:

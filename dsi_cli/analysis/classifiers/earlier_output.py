@@ -1,0 +1,94 @@
+"""What an earlier call left in a results folder about the checkpoints of a run.
+
+The file of a matrix contains the record of its checkpoint, so a call that was killed loses no complete matrix. The
+checkpoints table contains the records without a matrix (duplicates, failures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.similarity import weights
+from dsi_cli.store import layout
+from dsi_cli.store.schema import CHECKPOINTS, CSMS, HEADS, NEIGHBORS, Table
+
+KINDS: dict[str, Callable[[NDArray[Any]], NDArray[np.float32]]] = {
+    "ncsm": weights.weight_similarity,
+    "ncsm_centred": weights.centred_weight_similarity,
+}
+"""The matrices that are made from weights alone, with the functions that make them."""
+MATRIX_TABLES = (CSMS, HEADS, NEIGHBORS)
+"""The tables with matrices, and the tables that replace matrices too large to be stored."""
+
+Metadata = dict[str, Any]
+"""The options that a stored file contains about itself."""
+
+
+@dataclass(frozen=True)
+class KnownCheckpoints:
+    """The records that an earlier call left for a run, by the path of the checkpoint."""
+
+    without_matrix: dict[str, Record] = field(default_factory=dict)
+    with_matrix: dict[str, Record] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    """The class names that labelled data gave, if the checkpoints have no head."""
+
+    def get(self, path: str) -> Record | None:
+        """Return the record of a path, or None."""
+        return self.with_matrix.get(path) or self.without_matrix.get(path)
+
+
+def known_records(out: Path, runs: Iterable[str], shaping: Mapping[str, Any]) -> KnownCheckpoints:
+    """Return the records of an earlier call for the runs of one folder.
+
+    Parameters
+    ----------
+    shaping : the options that affect matrices; records made with other options are left out
+    """
+    known = KnownCheckpoints()
+    earlier = layout.earlier_options(out, CHECKPOINTS)
+    for run in runs:
+        if earlier.get("shaping", {}).get(run) == dict(shaping):
+            for row in earlier.get("without_matrix", []):
+                record = _record(row)
+                if record is not None and record.run == run:
+                    known.without_matrix[record.path] = record
+        for path, metadata in files_of_run(out, run, (CSMS, NEIGHBORS)).items():
+            record = _record(metadata.get("record"))
+            if record is None or metadata.get("shaping") != dict(shaping):
+                continue
+            # A matrix of a split contains the record of a checkpoint with a head, whose own matrix contains it, too.
+            if path.parent.name in KINDS or record.head is None:
+                known.with_matrix[record.path] = record
+            if record.head is None:
+                known.names[:] = metadata.get("names") or metadata.get("source", {}).get("names") or known.names
+    return known
+
+
+def files_of_run(out: Path, run: str, tables: Sequence[Table]) -> dict[Path, Metadata]:
+    """Return the stored files of a run in some tables, with their metadata."""
+    return {path: metadata for table in tables for path, metadata in layout.files_of(out, table, run).items()}
+
+
+def is_from_weights(path: Path) -> bool:
+    """Return whether a stored file was made from weights alone, and not from predictions on a split."""
+    return path.parent.name in (*KINDS, layout.WEIGHT)
+
+
+def provenance_key(metadata: Mapping[str, Any]) -> str:
+    """Return the checkpoint and the options that a file was made from, as text that is equal if and only if they are equal."""
+    return layout.canonical_json({name: metadata.get(name) for name in ("record", "shaping")})
+
+
+def _record(row: Any) -> Record | None:
+    try:
+        return Record(**row)
+    except TypeError:  # written by another version of dsi
+        return None

@@ -1,0 +1,187 @@
+"""Write the weight similarity matrices of a run, and reuse those of an earlier call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsi_cli.analysis.classifiers.earlier_output import (
+    KINDS,
+    MATRIX_TABLES,
+    Metadata,
+    files_of_run,
+    is_from_weights,
+    provenance_key,
+)
+from dsi_cli.analysis.classifiers.run_state import RunState
+from dsi_cli.analysis.options import Options
+from dsi_cli.analysis.relocation import Relocation, epoch_metadata, relocate
+from dsi_cli.checkpoints import deduplication
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.checkpoints.scan import scan_checkpoint
+from dsi_cli.errors import CheckpointError, UnreadableError
+from dsi_cli.metrics.blockwise.wsi import BlockStatistics
+from dsi_cli.similarity import weights
+from dsi_cli.store import layout, parquet
+from dsi_cli.store.schema import CSMS
+
+
+@dataclass(frozen=True)
+class StoredMatrices:
+    """The stored matrices of one checkpoint."""
+
+    by_kind: dict[str, NDArray[np.float32]]
+    """The matrices ``(C, C)``, if they are needed."""
+    mean_row: float
+    zero_rows: list[int]
+    weight: NDArray[np.float32] | None = None
+    """The head ``(C, d)``, if it replaces matrices too large to be stored and is needed."""
+    surveys: Mapping[str, BlockStatistics] = field(default_factory=dict)
+    """The statistics of matrices that were read in blocks of rows, by kind."""
+
+
+class MatrixWriter:
+    """The matrices of one run in a results folder.
+
+    Stored files of the run whose checkpoints have other epochs now are moved when the object is made.
+
+    Parameters
+    ----------
+    kinds : the matrices to make, keys of `KINDS`
+
+    Attributes
+    ----------
+    paths : the files of all checkpoints for which `stored` was called
+    reused : the number of these checkpoints whose matrices all existed
+
+    Raises
+    ------
+    OutputError
+        A file cannot be moved.
+    """
+
+    def __init__(self, out: Path, state: RunState, kinds: Sequence[str], options: Options) -> None:
+        self.out = out
+        self.state = state
+        self.kinds = kinds
+        self.options = options
+        self.paths: set[Path] = set()
+        self.reused = 0
+        self._raw_records = {record.path: record for record in state.records}
+        self._files = {file.shown: file for file in state.run.checkpoints}
+        self._is_last_of_epoch = deduplication.stands_for_epoch(state.usable)
+        files = files_of_run(out, state.run.name, MATRIX_TABLES)
+        self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}
+        moved = relocate(list(self._misplaced()), layout.temporary_folder(out))
+        self._stored |= moved
+
+    def _misplaced(self) -> Iterator[Relocation]:
+        """Yield the stored files that should have another path or another epoch."""
+        records = {provenance_key(self._provenance(record)): record for record in self.state.usable}
+        for path, metadata in self._stored.items():
+            record = records.get(provenance_key(metadata))
+            if record is None:
+                continue
+            target = self._path(record, path.parent.name)
+            has_epoch = all(metadata.get(name) == value for name, value in epoch_metadata(record).items())
+            if path != target or not has_epoch:
+                yield Relocation(path, target, record)
+
+    def unused_files(self) -> set[Path]:
+        """Return the files that belong to no checkpoint now; the last copies of checkpoints that are gone are kept."""
+        missing = self.state.gone - {record.path for record in self.state.usable}
+        kept = {path for path, metadata in self._stored.items() if metadata.get("record", {}).get("path") in missing}
+        every = {path for table in MATRIX_TABLES for path in layout.paths_of(self.out, table, self.state.run.name)}
+        return {path for path in every if is_from_weights(path)} - self.paths - kept
+
+    def stored(self, record: Record, *, wanted: bool) -> StoredMatrices:
+        """Return the stored matrices of a checkpoint, after writing those that are missing.
+
+        A checkpoint that has changed since it was scanned fails, with the reason. If a checkpoint is gone, matrices of it
+        that were never made are left out.
+
+        Parameters
+        ----------
+        record : a usable checkpoint of the run
+        wanted : whether to read matrices that are stored already
+
+        Raises
+        ------
+        OutputError
+            A file cannot be read or written.
+        """
+        matrices: dict[str, NDArray[np.float32]] = {}
+        statistics: Metadata = {}
+        all_existed = True
+        for kind in self._kinds_of(record):
+            path = self._path(record, kind)
+            metadata = self._stored.get(path, {})
+            matrix = None
+            if not self._is_stored(record, kind):
+                all_existed = False
+                try:
+                    matrix, table, statistics_of_weight = self._make(record, kind)
+                except CheckpointError as error:
+                    if record.path not in self.state.gone:
+                        self.state.fail(record, str(error))
+                    continue
+                metadata = self._expected_metadata(record) | statistics_of_weight
+                parquet.write(table, path, metadata, layout.temporary_folder(self.out))
+            self.paths.add(path)
+            if wanted:
+                matrices[kind] = matrix if matrix is not None else parquet.to_matrix(parquet.read(path))
+            statistics = metadata
+        self.reused += all_existed and bool(statistics)
+        self.state.weights.pop(record.path, None)
+        return StoredMatrices(matrices, float(statistics.get("mean_row", 0.0)), list(statistics.get("zero_rows", [])))
+
+    def _kinds_of(self, record: Record) -> Sequence[str]:
+        """Return the matrices that a checkpoint can have: without a head, those of its text tower and the stored ones."""
+        if record.head is not None or record.path in self.state.text_weights:
+            return self.kinds
+        return [kind for kind in self.kinds if self._is_stored(record, kind)]
+
+    def _is_stored(self, record: Record, kind: str) -> bool:
+        """Return whether a matrix of a checkpoint is stored, made from the same weights with the same options."""
+        metadata, expected = self._stored.get(self._path(record, kind), {}), self._expected_metadata(record)
+        return layout.canonical_json({name: metadata.get(name) for name in expected}) == layout.canonical_json(expected)
+
+    def _path(self, record: Record, kind: str) -> Path:
+        step = None if self._is_last_of_epoch[record.epoch, record.step] else record.step
+        return layout.csm_path(self.out, record.run, kind, None, record.epoch, step)
+
+    def _provenance(self, record: Record) -> Metadata:
+        return {"record": dict(vars(self._raw_records[record.path])), "shaping": self.options.shaping_matrices}
+
+    def _expected_metadata(self, record: Record) -> Metadata:
+        """Return the metadata that the files of a checkpoint must have to be valid."""
+        names = {"names": self.state.names} if record.head is None else {}
+        return self._provenance(record) | epoch_metadata(record) | names
+
+    def _make(self, record: Record, kind: str) -> tuple[NDArray[np.float32] | None, Any, Metadata]:
+        """Return a matrix ``(C, C)``, its table, and statistics of the weights for the file's metadata."""
+        weight = self._read_weight(record)
+        matrix = KINDS[kind](weight)
+        table = parquet.from_matrix(CSMS, matrix, record.key_columns | {"kind": kind}, {"class_index": range(len(matrix))})
+        return matrix, table, weight_statistics(weight)
+
+    def _read_weight(self, record: Record) -> NDArray[np.float32]:
+        weight = self.state.weights.get(record.path, self.state.text_weights.get(record.path))
+        if weight is not None:
+            return weight
+        file = self._files.get(record.path)
+        result = scan_checkpoint(file, self.options.choice, record.classes) if file is not None else None
+        self.state.heads_read.add(record.path)
+        if result is None or result.weight is None or result.record.fingerprint != record.fingerprint:
+            raise UnreadableError("changed while it was analysed: run the same command again", code="changed")
+        return result.weight
+
+
+def weight_statistics(weight: NDArray[np.float32]) -> Metadata:
+    """Return the statistics of a head that are stored in the metadata of its files."""
+    return {"mean_row": weights.mean_row_ratio(weight), "zero_rows": weights.zero_rows(weight)}

@@ -1,0 +1,182 @@
+"""Scan the checkpoints of a run; files that an earlier call has scanned and that have not changed are not read again."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dsi_cli.analysis.classifiers.earlier_output import KnownCheckpoints
+from dsi_cli.analysis.classifiers.run_state import RunState, is_selected
+from dsi_cli.checkpoints import training_runs
+from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
+from dsi_cli.checkpoints.records import FAILED, OK, PENDING, Record
+from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, HeadOptions, ScanResult, scan_each
+from dsi_cli.engines import Engine, local
+from dsi_cli.errors import UsageError
+from dsi_cli.labels import files as label_files
+from dsi_cli.remote import filesystem
+
+_log = logging.getLogger(__name__)
+
+MAX_CACHED_BYTES = 128 << 20
+"""The total size of the heads that stay in memory between scanning and comparing; others are read a second time."""
+
+
+@dataclass(frozen=True)
+class CheckpointScanner:
+    """A callable that scans a checkpoint file, in this process or elsewhere."""
+
+    options: HeadOptions
+    classes: int | None = None
+    """The number of classes, if the user gave labels."""
+    classes_in_label_file: int | None = None
+    """The number of labels in a file next to the checkpoints, which may not belong to them."""
+    classes_in_targets: int | None = None
+    """The number of classes in the targets next to the checkpoints, which may lack classes."""
+    may_lack_head: bool = False
+    names_machine: bool = False
+    """Whether the reason for a missing file names the machine that cannot see it."""
+
+    def __call__(self, file: CheckpointFile) -> list[ScanResult]:
+        """Return the checkpoint in a file, or each epoch of a file with several."""
+        results = self._scan_with_evidence(file)
+        is_missing = isinstance(file.path, Path) and not file.path.exists()
+        if self.names_machine and results[0].record.status == FAILED and is_missing:
+            reason = f"{platform.node()} cannot see it: checkpoints must be in a place that every node of the cluster sees"
+            return [replace(results[0], record=replace(results[0].record, reason=reason))]
+        return results
+
+    def for_run(self, run: TrainingRun) -> CheckpointScanner:
+        """Return a scanner that also uses the label list and targets next to a run's checkpoints, unless labels are given."""
+        if self.classes is not None:
+            return self
+        return replace(self, classes_in_label_file=_count_labels(run), classes_in_targets=_count_target_classes(run))
+
+    def _scan_with_evidence(self, file: CheckpointFile) -> list[ScanResult]:
+        """Scan with the known number of classes; if no matrix fits it, scan without it, so that the error can name both."""
+        classes = self.classes if self.classes is not None else self.classes_in_label_file
+        results = scan_each(file, self.options, classes, may_lack_head=self.may_lack_head)
+        problems = {result.problem for result in results}
+        if WRONG_COUNT in problems:
+            again = scan_each(file, self.options, may_lack_head=self.may_lack_head)
+        elif NO_HEAD in problems and classes is None and self.classes_in_targets is not None:
+            again = scan_each(file, self.options, self.classes_in_targets, may_lack_head=self.may_lack_head)
+        else:
+            return results
+        return again if any(result.record.status == OK for result in again) else results
+
+
+def _count_labels(run: TrainingRun) -> int | None:
+    """Return the number of labels in a label file next to the checkpoints; None without a readable one."""
+    path = label_files.find_beside(run.folder)
+    if path is None:
+        return None
+    try:
+        return len(label_files.read(str(path)).names)
+    except UsageError:
+        return None
+
+
+def _count_target_classes(run: TrainingRun) -> int | None:
+    """Return the number of classes in ``targets.npy`` next to the checkpoints; None without a list of integers there."""
+    path = run.folder / "targets.npy"
+    try:
+        if not isinstance(path, Path) or not path.is_file():
+            return None
+        targets = np.load(path, mmap_mode="r", allow_pickle=False)
+        is_list = targets.ndim == 1 and targets.size > 0 and np.issubdtype(targets.dtype, np.integer)
+        return int(targets.max()) + 1 if is_list else None
+    except (OSError, ValueError):
+        return None
+
+
+def scan_run(
+    state: RunState, known: KnownCheckpoints, scanner: CheckpointScanner, epochs: range | None, engine: Engine
+) -> Iterator[Record]:
+    """Scan the checkpoints of a run into its state, and yield the last record of each file.
+
+    Parameters
+    ----------
+    known : the records of an earlier call
+    epochs : the epochs whose heads may stay in memory; all if None
+    """
+    state.names = tuple(known.names) or None
+    earlier = {file.shown: _unchanged(known, file) for file in state.run.checkpoints}
+    new_results = scan_files(scanner, [file for file in state.run.checkpoints if earlier[file.shown] is None], engine)
+    cached_bytes = 0
+    files: list[CheckpointFile] = []
+    for file in state.run.checkpoints:
+        record = earlier[file.shown]
+        for result in next(new_results) if record is None else [ScanResult(record, found=file)]:
+            files.append(result.found or file)
+            if record is None and result.record.fingerprint is not None:
+                state.heads_read.add(result.record.path)
+            weight = result.weight
+            fits = weight is not None and cached_bytes + weight.nbytes <= MAX_CACHED_BYTES
+            if weight is not None and fits and is_selected(result.record, epochs):
+                cached_bytes += weight.nbytes
+                state.weights[result.record.path] = weight
+            state.records.append(result.record)
+            _log.debug("%s", result.record)
+        yield state.records[-1]
+    state.run = replace(state.run, checkpoints=tuple(files))
+
+
+def _unchanged(known: KnownCheckpoints, file: CheckpointFile) -> Record | None:
+    """Return the record of an earlier call; None without one, or if the file was incomplete or has changed."""
+    record = known.get(file.shown)
+    if record is None or record.status == PENDING:
+        return None
+    return record if (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns) else None
+
+
+def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engine: Engine) -> Iterator[list[ScanResult]]:
+    """Yield the results of each file, in order; remote files are read with more threads than there are cores."""
+    if not engine.is_elsewhere and any(not isinstance(file.path, Path) for file in files):
+        return local.map_in_order(scanner, files, filesystem.WORKERS)
+    return engine.map_in_order(scanner, files, _lost_result)
+
+
+def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
+    record = Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason)
+    return [ScanResult(record, found=file)]
+
+
+def split(state: RunState, known: KnownCheckpoints) -> list[RunState]:
+    """Return the training runs of a scanned folder (`dsi_cli.checkpoints.training_runs`), each with its part of the state.
+
+    An earlier call may have found another training in the same folder whose files no longer exist. Its checkpoints count
+    when the trainings are told apart, so that the two are not joined.
+    """
+    present = {record.path for record in state.records}
+    earlier = {path: record.run for path, record in {**known.without_matrix, **known.with_matrix}.items()}
+    present_runs = {run for path, run in earlier.items() if path in present}
+    gone = [record for record in known.with_matrix.values() if record.run not in present_runs]
+    parts = []
+    for run, records in training_runs.split_training_runs(state.run, [*state.records, *gone], earlier):
+        own = [record for record in records if record.path in present]
+        if not own:
+            continue
+        paths = {record.path for record in own}
+        weights = {path: weight for path, weight in state.weights.items() if path in paths}
+        part = RunState(run, own, weights=weights, heads_read=state.heads_read & paths, names=state.names)
+        missing = _missing_records(part, known)
+        part.gone = {record.path for record in missing}
+        part.records += missing
+        parts.append(part)
+    return parts
+
+
+def _missing_records(state: RunState, known: KnownCheckpoints) -> list[Record]:
+    """Return the records of checkpoints that no longer exist, except for epochs that another file has now."""
+    present = {file.shown for file in state.run.checkpoints}
+    epochs = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
+    renamed = {r.fingerprint for r in state.records if r.epoch is None}
+    own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}
+    gone = [r for path, r in own.items() if path not in present and (r.epoch, r.step) not in epochs]
+    return [r for r in gone if not (r.epoch is None and r.fingerprint in renamed)]

@@ -1,0 +1,66 @@
+"""Move stored files whose checkpoint now has another epoch or step.
+
+Each stored file is named after its epoch. Epochs change, for example, if a checkpoint without an epoch of its own comes before
+the others. A file contains the checkpoint that it was made from, so it need not be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dsi_cli.checkpoints.records import Record
+from dsi_cli.store import parquet
+
+
+class Relocation(NamedTuple):
+    """A stored file, the checkpoint that it was made from, and the path that the file should have."""
+
+    source: Path
+    target: Path
+    record: Record
+
+
+def epoch_metadata(record: Record) -> dict[str, Any]:
+    """Return the part of a file's metadata that changes with the epoch of its checkpoint."""
+    return {"epoch": record.epoch, "epochs_completed": record.epochs_completed}
+
+
+def relocate(relocations: Iterable[Relocation], temporary: Path) -> dict[Path, dict[str, Any]]:
+    """Move files to their new paths, with the epochs in their contents; return the metadata of each new path.
+
+    Files may swap paths: each file first gets a name that no epoch has. A call that is killed in between leaves complete
+    files under such names, and the next call moves these.
+
+    Parameters
+    ----------
+    relocations : in the order in which the files are written
+    temporary : the folder for incomplete files
+
+    Raises
+    ------
+    OutputError
+        A file cannot be read or written.
+    """
+    parked = [relocation._replace(source=_park(relocation)) for relocation in relocations]
+    moved = {}
+    for source, target, record in parked:
+        columns = {name: getattr(record, name) for name in ("epoch", "epochs_completed", "step")}
+        metadata = parquet.options_of(source) | epoch_metadata(record)
+        table = parquet.with_constants(parquet.read(source), columns)
+        parquet.write(table, target, metadata, temporary)
+        if source != target:
+            source.unlink(missing_ok=True)
+        moved[target] = metadata
+    return moved
+
+
+def _park(relocation: Relocation) -> Path:
+    """Rename a file to a name that no epoch has, unless it keeps its path."""
+    source, target, _ = relocation
+    if source == target:
+        return source
+    name = hashlib.sha256(str(source).encode(errors="backslashreplace")).hexdigest()[:16]
+    return source.replace(source.with_name(f"moving-{name}.parquet"))
