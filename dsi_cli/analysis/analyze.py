@@ -1,8 +1,8 @@
 """Analyse checkpoints: classifier heads, similarity matrices, metrics and tables, with progress as events.
 
-The steps: find the runs; scan each checkpoint; resolve epochs and duplicates; find labels; store evaluation results; write
-each matrix as soon as it is made; compute the metrics from the stored matrices; write the tables. Results of an earlier call
-that are still valid are kept.
+The steps are: find the runs, scan each checkpoint, resolve epochs and duplicates, find labels, and store evaluation results.
+Then each matrix is written as soon as it is made, and the metrics are computed from the stored matrices. Results of an earlier
+call that are still valid are kept.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) ->
 
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
-    """Return the message that there are no checkpoints under some paths."""
+    """Return the message for paths without checkpoints."""
     listed = ", ".join(urls.shown(str(path)) for path in paths)
     return f"no checkpoints under {listed} ({count(ignored_files(paths), 'other file')}): expected {EXPECTED}"
 
@@ -297,7 +297,7 @@ def _labels_for_run(state: RunState, options: Options, files: Sequence[Checkpoin
 
 
 def _skipped_warnings(state: RunState) -> Iterator[str]:
-    """Yield a warning about skipped checkpoints that are no duplicates, and one about epochs that are guessed."""
+    """Yield a warning about skipped checkpoints other than duplicates, and one about guessed epochs."""
     expected = ("the same", NOT_IN_EPOCHS, NO_NETWORK)
     skipped = [r for r in state.settled if r.status == SKIPPED and not (r.reason or "").startswith(expected)]
     if skipped:
@@ -378,7 +378,7 @@ def _compare_epochs(call: _Call, state: RunState, work: _Work) -> Iterator[tuple
 
 
 class _Work(NamedTuple):
-    """How the epochs of a run are compared."""
+    """The plan for comparing the epochs of a run."""
 
     matrices: MatrixWriter
     with_rows: Callable[[_Job], _Job]
@@ -387,7 +387,7 @@ class _Work(NamedTuple):
     no_reference: str | None
     """Why nothing can be aligned with the main reference."""
     is_whole: bool = False
-    """Whether whole matrices are compared, and not blocks of rows."""
+    """True if whole matrices are compared, and not blocks of rows."""
 
 
 def _plan_work(call: _Call, state: RunState) -> _Work:
@@ -444,7 +444,7 @@ class _Job(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether there is nothing to compute."""
+        """True if there is nothing to compute."""
         return not (self.stored.by_kind or self.stored.weight is not None or self.evaluations)
 
 
@@ -512,7 +512,7 @@ def _accuracy_warning(record: Record, rows: list[curves.Row], written: dict[str,
 
 
 def _zero_rows_warning(state: RunState, labels: ClassLabels, zero_rows: list[int]) -> str | None:
-    """Return the warning about classes whose weights are all zero; None if there are none."""
+    """Return the warning about classes whose weights are all zero; None without such classes."""
     if not zero_rows:
         return None
     names = [repr(labels.label_list.names[index]) if labels.label_list else str(index) for index in zero_rows[:3]]

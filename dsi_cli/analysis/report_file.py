@@ -1,4 +1,4 @@
-"""``report.html`` in an output folder, or anywhere: made where the tables have changed since."""
+"""Write the HTML report of a results folder, unless it is up to date."""
 
 from __future__ import annotations
 
@@ -23,44 +23,45 @@ from dsi_cli.version import __version__
 _log = logging.getLogger(__name__)
 
 STAGE = "writing the report"
-HEAD = 4096
-"""Bytes at the beginning of a page that hold its digest."""
+HEAD_BYTES = 4096
+"""The size of the beginning of a page, which contains its digest."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Tell = Callable[[str, int, int], None]
+ReportProgress = Callable[[str, int, int], None]
+"""Takes a stage in words, the number of things done, and their total."""
 IDLE_FACTOR = 9
-"""While training still writes: how many times as long as a report took passes before the next."""
+"""``dsi watch`` waits this many times as long as a report took before it writes the next one."""
 
 
-def write_report(out: Path, file: Path | None = None, progress: Tell = lambda *_: None) -> Path:
-    """Write the report of an output and return its path; nothing is done where it is there and the tables are the same.
+def write_report(out: Path, file: Path | None = None, progress: ReportProgress = lambda *_: None) -> Path:
+    """Write the report of a results folder, unless it is up to date; return its path.
 
     Parameters
     ----------
-    out : the output folder
-    file : where the page is to lie; ``report.html`` in the output if None
-    progress : called with (stage, done, total)
+    out : the results folder
+    file : the file to write; ``report.html`` in the results folder if None
+    progress : called with stage, number done and total
 
     Raises
     ------
     UsageError
-        The folder is no output.
+        The folder is not a results folder.
     OutputError
-        A table cannot be read, the page cannot be written, or another process writes to the output.
+        A table cannot be read, the page cannot be written, or another process writes to the folder.
     """
     layout.require_output(out)
     if file is not None:
-        return _written(out, file, file.parent, progress)
+        return _write_if_outdated(out, file, file.parent, progress)
     with lock.exclusive(out):
-        return _written(out, layout.report_path(out), layout.temporary_folder(out), progress)
+        return _write_if_outdated(out, layout.report_path(out), layout.temporary_folder(out), progress)
 
 
 def add_report(summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
-    """Write the report of an analysis, and note in its summary where it is, or why it could not be written."""
+    """Write the report of an analysis, and record its path in the summary, or why it could not be written."""
     try:
-        path = write_report(Path(summary.out), progress=lambda *told: progress(Progress(*told)))
+        path = write_report(Path(summary.out), progress=lambda *step: progress(Progress(*step)))
     except OutputError as error:
         summary.report, summary.report_problem = None, str(error)
     else:
@@ -68,72 +69,72 @@ def add_report(summary: Summary, progress: Callable[[Progress], None] = lambda _
 
 
 class ThrottledReport:
-    """Writes the report of one analysis after another, but spends no more than a tenth of the time on it.
+    """A writer of reports that spends no more than a tenth of the time on them, for one analysis after another.
 
     Parameters
     ----------
-    clock : seconds
+    clock : returns seconds
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._next: float | None = None
+        self._next_time: float | None = None
 
     def add(self, summary: Summary, progress: Callable[[Progress], None] = lambda _: None) -> None:
-        """Do as `add_report`, unless the last report was written too short a time ago."""
-        began = self._clock()
-        if self._next is not None and began < self._next:
+        """Call `add_report`, unless the last report was written too recently."""
+        started = self._clock()
+        if self._next_time is not None and started < self._next_time:
             return
         add_report(summary, progress)
         ended = self._clock()
-        self._next = ended + IDLE_FACTOR * (ended - began)
+        self._next_time = ended + IDLE_FACTOR * (ended - started)
 
 
-def _written(out: Path, file: Path, scratch: Path, progress: Tell) -> Path:
+def _write_if_outdated(out: Path, file: Path, temporary: Path, progress: ReportProgress) -> Path:
     digest = digest_of(out)
     if digest == digest_in(file):
         _log.debug("%s is up to date", file)
         return file
-    run = Results(out)
-    found = page_data.page_data(run, _open_image, lambda done, total: progress(STAGE, done, total))
-    page = html.render(found, out.resolve().name, digest)
-    atomic_write.write_atomically(file, page.encode(), scratch)
+    data = page_data.page_data(Results(out), _open_image, lambda done, total: progress(STAGE, done, total))
+    page = html.render(data, out.resolve().name, digest)
+    atomic_write.write_atomically(file, page.encode(), temporary)
     _log.debug("%s: %d characters", file, len(page))
     return file
 
 
 def _open_image(path: str) -> Image:
-    """Return a sample's image; predictions that others made may name a pipe or a device, which would never end."""
-    places = [Path(path), Path(path.rpartition("#")[0] or path), *Path(path).parents]
-    if any(place.exists() and not (place.is_file() or place.is_dir()) for place in places):
-        raise UsageError(f"{path}: expected an image, found no regular file")
+    """Return the image of a sample; the path may come from a file of predictions, and must not be a pipe or a device."""
+    paths = [Path(path), Path(path.rpartition("#")[0] or path), *Path(path).parents]
+    if any(other.exists() and not (other.is_file() or other.is_dir()) for other in paths):
+        raise UsageError(f"{path}: expected an image, found no regular file", code="not-an-image", path=path)
     from dsi_cli.inference.open_dataset import image_at
 
     return image_at(path)
 
 
 def digest_of(out: Path) -> str:
-    """Return text that changes when the tables or dsi do.
+    """Return text that changes when the tables or dsi change.
 
-    The tables at the top are read; of the files of an epoch the names count, since the curves table says what they were made from.
+    It depends on the contents of the tables at the top and on the names of the files of single epochs, since the curves table
+    contains what these were made from.
     """
-    found = hashlib.sha256(__version__.encode())
+    digest = hashlib.sha256(__version__.encode())
     for name in html.PARTS:
-        found.update(html.part(name).encode())
+        digest.update(html.part(name).encode())
     for path in sorted(out.glob("*.parquet")):
-        found.update(path.read_bytes())
+        digest.update(path.read_bytes())
     for table in TABLES:
         for path in sorted((out / table.path).glob("**/*.parquet")):
-            found.update(os.fsencode(path.relative_to(out)))
-    return found.hexdigest()
+            digest.update(os.fsencode(path.relative_to(out)))
+    return digest.hexdigest()
 
 
 def digest_in(file: Path) -> str | None:
-    """Return the digest in a page; None where there is no page of ours."""
+    """Return the digest in a page; None without a page that dsi wrote."""
     try:
         with file.open("rb") as page:
-            head = page.read(HEAD).decode(errors="replace")
+            head = page.read(HEAD_BYTES).decode(errors="replace")
     except OSError:
         return None
-    found = re.search(rf'name="{html.DIGEST}" content="([0-9a-f]+)"', head)
-    return found[1] if found else None
+    match = re.search(rf'name="{html.DIGEST}" content="([0-9a-f]+)"', head)
+    return match[1] if match else None

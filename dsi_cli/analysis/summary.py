@@ -25,7 +25,7 @@ class Progress(NamedTuple):
 
 
 class RunOutcome(NamedTuple):
-    """What comparing the matrices of a run showed."""
+    """The result of comparing the matrices of a run."""
 
     reused: int
     """The number of epochs whose matrices were stored already."""
@@ -59,7 +59,7 @@ class RunSummary:
     uncertain: list[tuple[str, str]]
     """Labels and synsets whose confidence is below `dsi_cli.store.schema.UNCERTAIN`."""
     are_placeholders: bool
-    """Whether most labels are placeholders, such as ``class_7``."""
+    """True if most labels are placeholders, such as ``class_7``."""
     all_uncertain: str | None
     """Why all chosen senses are uncertain, and what to do; None if they are not."""
     log: str | None

@@ -1,4 +1,4 @@
-"""An output's curves into trackers (`dsi_cli.tracking`): of tables that are there, or at the end of an analysis."""
+"""Send the curves of a results folder to experiment trackers (`dsi_cli.tracking`)."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from dsi_cli.tracking import points
 from dsi_cli.tracking.destinations import Destination, Logged
 
 
-def send_curves(out: Path, where: Iterable[Destination], run: str | None = None) -> Iterator[Logged]:
-    """Log the curves of an output to one tracker after another, and yield what was logged.
+def send_curves(out: Path, destinations: Iterable[Destination], run: str | None = None) -> Iterator[Logged]:
+    """Send the curves of a results folder to one tracker after another, and yield what each has received.
 
     Parameters
     ----------
-    out : the output folder
-    where : as `dsi_cli.tracking.destinations.destinations` gives them
-    run : a run in it; all if None
+    out : the results folder
+    destinations : from `dsi_cli.tracking.destinations.destinations`
+    run : the name of one run; all runs if None
 
     Raises
     ------
     UsageError
-        The folder is no output, there is no such run, or a tracker's place cannot be right.
+        The folder is not a results folder, there is no such run, or the address of a tracker is wrong.
     OutputError
         A table cannot be read, or a tracker could not be written to.
     """
-    found = points.points_of_results(Results(out), run)
-    for one in where:
-        yield one.send(found)
+    curves = points.points_of_results(Results(out), run)
+    for destination in destinations:
+        yield destination.send(curves)
 
 
-def track_summary(summary: Summary, where: Iterable[Destination]) -> None:
-    """Log the curves of an analysis, and note in its summary where they are, or why they are not."""
-    for one in where:
+def track_summary(summary: Summary, destinations: Iterable[Destination]) -> None:
+    """Send the curves of an analysis to trackers, and record in its summary which have them, or why one has not."""
+    for destination in destinations:
         try:
-            summary.logged += send_curves(Path(summary.out), [one])
+            summary.logged += send_curves(Path(summary.out), [destination])
         except (OutputError, UsageError) as error:
             summary.logging_problems.append(str(error))

@@ -1,8 +1,8 @@
-"""While training still writes: the checkpoints are listed again and again, and what has become whole is analysed.
+"""Analyse checkpoints while a training still writes them: list them repeatedly, and analyse those that are complete.
 
-A file is new or changed by its size and time of change, and at rest once two listings in a row gave the same; whether its
-end is valid, the reader says (`pending` if not). Listings, since a network file system tells nobody what another machine
-writes; and times of change are compared with each other alone, since that machine's clock may be another.
+A file is new or changed if its size or its modification time differs from the last listing. It is at rest once two listings in
+a row agree. The reader decides whether its end is valid (``pending`` if not). Listings are used because a network file system
+does not report what another machine writes. Times are compared only with each other, since the other machine's clock may differ.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from dsi_cli.store import layout, lock
 from dsi_cli.store.schema import CHECKPOINTS
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-EVERY = 10.0
-"""Seconds from one listing to the next."""
+LISTING_INTERVAL_S = 10.0
+"""The seconds from one listing to the next."""
 REACHED, IDLE = "reached", "idle"
-"""Why watching ends by itself: the epoch that was waited for is there; nothing was new for long enough."""
+"""Why watching ends: all runs reached the epoch of ``--until-epoch``, or nothing was new for ``--idle``."""
 
-Given = str | PathLike[str]
-Analyse = Callable[[Sequence[Given]], Summary]
-"""Takes those of the paths that are there and brings the output up to date: `dsi_cli.analysis.analyze.analyze`."""
+AnyPath = str | PathLike[str]
+Analyse = Callable[[Sequence[AnyPath]], Summary]
+"""Takes the paths that exist, and updates the results folder: `dsi_cli.analysis.analyze.analyze`."""
 
 
 class WaitingEvent(NamedTuple):
-    """Nothing can be analysed yet; said once for each reason."""
+    """Nothing can be analysed yet; sent once for each reason."""
 
     reason: str
     is_blocked: bool = False
-    """Whether files are at rest, and another process or a server that does not answer keeps dsi from analysing them."""
+    """True if files are at rest and cannot be analysed because of another process or an unreachable server."""
 
 
 class UpdatedEvent(NamedTuple):
-    """An analysis was done."""
+    """An analysis is finished."""
 
     summary: Summary
     new: list[tuple[str, int]]
-    """Run and epoch of what the output did not hold before, or not with these weights."""
+    """Run and epoch of each result that is new or was made from other weights before."""
 
 
 class EndedEvent(NamedTuple):
-    """Watching is over; always the last event."""
+    """Watching has ended; this is always the last event."""
 
     why: str
     """`REACHED` or `IDLE`."""
@@ -61,15 +61,15 @@ class EndedEvent(NamedTuple):
 Event = WaitingEvent | UpdatedEvent | EndedEvent
 
 
-def check(out: Given, options: Options) -> None:
-    """Raise at once what no checkpoint can put right, rather than hours later when the first one is there.
+def check(out: AnyPath, options: Options) -> None:
+    """Check the options before the first checkpoint exists, which may take hours.
 
     Raises
     ------
     UsageError
-        The label list, a reference, the data or the output cannot be right.
+        The label list, a reference, the data or the results folder is wrong.
     OutputError
-        The output cannot be written, or another process writes to it now.
+        The results folder cannot be written, or another process writes to it.
     """
     if options.labels is not None:
         label_files.read(options.labels)
@@ -81,69 +81,71 @@ def check(out: Given, options: Options) -> None:
 
 
 def watch(
-    paths: Sequence[Given],
-    out: Given,
+    paths: Sequence[AnyPath],
+    out: AnyPath,
     analyse: Analyse,
     *,
-    every: float = EVERY,
+    every: float = LISTING_INTERVAL_S,
     until_epoch: int | None = None,
     idle: float | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Event]:
-    """Analyse checkpoints as they become whole, and yield what happens.
+    """Analyse checkpoints when they are complete, and yield events.
 
     Parameters
     ----------
-    paths : files, folders or glob patterns; none need be there yet
-    out : the output folder of ``analyse``, which is locked during an analysis alone
-    analyse : called whenever a checkpoint that is new or changed is at rest
-    every : seconds from one listing to the next
-    until_epoch : end when each path has checkpoints and each run a usable one of this epoch or a later one
-    idle : end when nothing was new for as many seconds
-    sleep, clock : how time passes
+    paths : files, folders or glob patterns; they need not exist yet
+    out : the results folder of ``analyse``, which is locked only during an analysis
+    analyse : called whenever a new or changed checkpoint is at rest
+    every : the seconds from one listing to the next
+    until_epoch : end when each path has checkpoints, and each run has a usable one of this epoch or a later one
+    idle : end when nothing was new for this many seconds
+    sleep, clock : functions of time, for tests
 
     Raises
     ------
     UsageError, OutputError
-        As ``analyse``; but a path that is not there, or vanishes for a moment, is waited for, and so is another process that
-        writes to the output.
+        As for ``analyse``, except that dsi waits for paths that do not exist or vanish for a moment, and for another process
+        that writes to the results folder.
     NothingToAnalyseError
         Nothing was new for ``idle`` seconds, and nothing could be analysed until then.
     """
     files, known = _Files(paths), _Known(Path(out))
     event: UpdatedEvent | WaitingEvent | None
-    said: Event | None = None
+    last_event: Event | None = None
     last_news = clock()
     while idle is None or clock() - last_news < idle:
         is_news, event = files.look(), files.waiting
         if files.at_rest:
-            event = _analysed(files, known, analyse)
+            event = _analyse(files, known, analyse)
             is_news = is_news or not (isinstance(event, WaitingEvent) and event.is_blocked)
-        if event is not None and event != said:
+        if event is not None and event != last_event:
             yield event
-            said = event
+            last_event = event
         if isinstance(event, UpdatedEvent) and files.all_begun and known.reached(until_epoch):
             yield EndedEvent(REACHED)
             return
         if is_news:
             last_news = clock()
         sleep(every)
-    # Once more: what a trainer writes after its last checkpoint, like the last row of its log, belongs to the tables.
+    # Analyse once more: trainers write after their last checkpoint, for example the last row of their log.
     files.look()
-    event = _analysed(files, known, analyse) if files.there else files.waiting
-    if isinstance(event, UpdatedEvent) or (known.runs and event is not None and event != said):
+    event = _analyse(files, known, analyse) if files.existing else files.waiting
+    if isinstance(event, UpdatedEvent) or (known.runs and event is not None and event != last_event):
         yield event
     elif not known.runs:
         why = event.reason if event is not None else "no checkpoint came to rest"
-        raise NothingToAnalyseError(f"nothing was new for {idle:g} s, and nothing could be analysed: {why}")
+        raise NothingToAnalyseError(
+            f"nothing was new for {idle:g} s, and nothing could be analysed: {why}", code="idle", seconds=idle
+        )
     yield EndedEvent(IDLE)
 
 
-def _analysed(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
-    """Return what an analysis of the files that are there gives."""
+def _analyse(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | WaitingEvent:
+    """Analyse the existing files, and return the event."""
     try:
-        summary = analyse(files.there)
+        summary = analyse(files.existing)
     except (BusyError, UnreachableError) as error:
         return WaitingEvent(str(error), is_blocked=True)
     except NothingToAnalyseError as error:
@@ -152,42 +154,42 @@ def _analysed(files: _Files, known: _Known, analyse: Analyse) -> UpdatedEvent | 
     except UsageError as error:
         if files.note_analysed():
             raise
-        # The folder has vanished between the listing and the analysis, which takes that for a wrong path.
+        # The folder vanished between the listing and the analysis, so the error about a wrong path does not count.
         return WaitingEvent(str(error))
     files.note_analysed()
     return UpdatedEvent(summary, known.news(summary))
 
 
 class _Files:
-    """The checkpoints under some paths, as the last listings saw them.
+    """The checkpoints under some paths in the last listings.
 
     Attributes
     ----------
-    there : those of the paths that exist
-    waiting : why there is nothing to analyse; None where there is a checkpoint
-    at_rest : by path, size and time of change of the files that are whole for all we know and wait to be analysed
+    existing : the paths that exist
+    waiting : why there is nothing to analyse; None if there is a checkpoint
+    at_rest : size and modification time of the files that have stopped changing and are not analysed yet, by path
     """
 
-    def __init__(self, paths: Sequence[Given]) -> None:
+    def __init__(self, paths: Sequence[AnyPath]) -> None:
         self.paths = paths
-        self.there: list[Given] = []
+        self.existing: list[AnyPath] = []
         self.waiting: WaitingEvent | None = None
         self.at_rest: dict[Place, tuple[int, int]] = {}
-        self._begun: set[Given] = set()
+        self._begun: set[AnyPath] = set()
         self._seen: dict[Place, tuple[int, int]] = {}
         self._analysed: dict[Place, tuple[int, int]] = {}
 
     @property
     def all_begun(self) -> bool:
-        """Whether each path has had a checkpoint."""
+        """True if each path has had a checkpoint."""
         return self._begun.issuperset(self.paths)
 
     def look(self) -> bool:
         """List the files; return whether any is new or has changed since it was last seen.
 
-        What is gone is not forgotten: a folder that vanishes for a moment and comes back is no news.
+        Files that are gone are remembered: a folder that vanishes for a moment is not new when it comes back.
         """
-        now = self._listed()
+        now = self._list()
         changed = {path for path, size in now.items() if self._seen.get(path) != size}
         self._seen |= now
         self.at_rest = {
@@ -196,35 +198,35 @@ class _Files:
         return bool(changed)
 
     def note_analysed(self) -> bool:
-        """Take the files at rest as analysed, as far as they are still there and the same; return whether all are."""
-        now = self._listed()
+        """Mark the files at rest that have not changed as analysed; return whether these are all."""
+        now = self._list()
         same = {path: size for path, size in self.at_rest.items() if now.get(path) == size}
         self._analysed |= same
         return same == self.at_rest
 
-    def _listed(self) -> dict[Place, tuple[int, int]]:
-        found: dict[Place, tuple[int, int]] = {}
-        why, self.there = f"no checkpoint yet under {', '.join(map(str, self.paths))}", []
-        for given in self.paths:
+    def _list(self) -> dict[Place, tuple[int, int]]:
+        files: dict[Place, tuple[int, int]] = {}
+        reason, self.existing = f"no checkpoint yet under {', '.join(map(str, self.paths))}", []
+        for path in self.paths:
             try:
-                runs = discover([given])
+                runs = discover([path])
             except (UsageError, NothingToAnalyseError, OSError) as error:
-                why = str(error)
+                reason = str(error)
                 continue
-            self.there.append(given)
+            self.existing.append(path)
             if runs:
-                self._begun.add(given)
-            found |= {one.path: (one.bytes, one.modified_ns) for run in runs for one in run.checkpoints}
-        self.waiting = None if found or self._seen else WaitingEvent(why)
-        return found
+                self._begun.add(path)
+            files |= {file.path: (file.bytes, file.modified_ns) for run in runs for file in run.checkpoints}
+        self.waiting = None if files or self._seen else WaitingEvent(reason)
+        return files
 
 
 class _Known:
-    """The epochs that an output holds.
+    """The epochs in a results folder.
 
     Attributes
     ----------
-    runs : the names of those that were analysed by this call
+    runs : the names of the runs that were analysed in this call
     """
 
     def __init__(self, out: Path) -> None:
@@ -233,17 +235,17 @@ class _Known:
         self._rows = usable(out)
 
     def news(self, summary: Summary) -> list[tuple[str, int]]:
-        """Return run and epoch of what the output has since an analysis and had not before."""
+        """Return run and epoch of each result that an analysis has added or changed."""
         self.runs |= {run.name for run in summary.runs}
         before, self._rows = self._rows, usable(self.out)
         return sorted({(run, epoch or 0) for run, epoch, *_ in self._rows - before if run in self.runs})
 
     def reached(self, epoch: int | None) -> bool:
-        """Return whether each run has a usable checkpoint of an epoch or a later one; never so for None."""
+        """Return whether each run has a usable checkpoint of an epoch or a later one; False for None."""
         return epoch is not None and self.runs <= {run for run, last, *_ in self._rows if (last or 0) >= epoch}
 
 
 def usable(out: Path) -> set[tuple[str, int | None, int | None, str | None]]:
-    """Return run, epoch, step and fingerprint of each usable checkpoint that an output holds; none without an output."""
+    """Return run, epoch, step and fingerprint of each usable checkpoint in a results folder; empty without one."""
     rows = layout.earlier_rows(out, CHECKPOINTS)
     return {(row["run"], row["epoch"], row["step"], row["fingerprint"]) for row in rows if row["status"] == OK}

@@ -35,7 +35,7 @@ from dsi_cli.errors import DONE, UsageError
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
     from dsi_cli.analysis.summary import Summary
-    from dsi_cli.analysis.watch import Analyse, Event, Given
+    from dsi_cli.analysis.watch import Analyse, AnyPath, Event
     from dsi_cli.queries.epoch_summary import EpochSummary
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
@@ -174,7 +174,7 @@ def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
 
     pages = report_file.ThrottledReport()
 
-    def analyse(paths: Sequence[Given]) -> Summary:
+    def analyse(paths: Sequence[AnyPath]) -> Summary:
         with console.progress(quiet=shown.quiet) as bars:
             summary = run_analysis(
                 paths, out, options, lambda event: bars.update(*event), lambda text: shown.once(text, bars.say)

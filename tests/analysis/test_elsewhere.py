@@ -74,7 +74,7 @@ def test_copies_give_the_same_and_say_it_once(evaluated, tmp_path):
 def test_other_data_at_the_same_place_are_told(evaluated, tmp_path):
     path = next((tmp_path / "images").rglob("*.png"))
     with pytest.raises(
-        UsageError, match=rf"^{socket.gethostname()}, a node of the cluster, has other test data at the same pl"
+        UsageError, match=rf"^{socket.gethostname()}, a node of the cluster, has different test data at the same pa"
     ):
         evaluated(lambda: os.utime(path, (1, 1)))
 

@@ -398,10 +398,7 @@ def test_without_mean_and_deviation_there_is_a_warning(own_run, tmp_path, evalua
     (tmp_path / "bare" / "config.json").unlink()
     ran = evaluate(tmp_path / "bare", *own_run.options)
     assert ran.code == 0
-    assert (
-        "warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std"
-        in ran.stderr
-    )
+    assert "warning: mean and std are not known: images are scaled to [0, 1] only; give --mean and --std" in ran.stderr
     ran = evaluate(own_run.folder, *own_run.options, out="other")
     assert "no mean and std" not in ran.stderr
 

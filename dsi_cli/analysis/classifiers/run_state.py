@@ -42,7 +42,7 @@ class RunState:
     gone: set[str] = field(default_factory=set)
     """The paths of checkpoints of an earlier call that no longer exist; dsi keeps their matrices."""
     ignores_kept_labels: bool = False
-    """Whether labels kept from an earlier call, which were given for other runs, are not used for this run."""
+    """True if labels kept from an earlier call, which were given for other runs, are not used for this run."""
 
     def fail(self, record: Record, reason: str) -> None:
         """Mark a checkpoint that has been scanned as failed."""

@@ -40,7 +40,7 @@ class CheckpointScanner:
     """The number of classes in the targets next to the checkpoints, which may lack classes."""
     may_lack_head: bool = False
     names_machine: bool = False
-    """Whether the reason for a missing file names the machine that cannot see it."""
+    """True if the reason for a missing file names the machine that cannot see it."""
 
     def __call__(self, file: CheckpointFile) -> list[ScanResult]:
         """Return the checkpoint in a file, or each epoch of a file with several."""

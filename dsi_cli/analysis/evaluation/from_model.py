@@ -70,7 +70,7 @@ class LoadedModel:
 
     @property
     def has_classifier(self) -> bool:
-        """Whether the network has a head, or a text tower in place of one; known once the model is built."""
+        """True if the network has a head, or a text tower in place of one; known once the model is built."""
         return self.record.head is not None or (self._zero_shot is not None and self._zero_shot.tokens is not None)
 
     @cached_property
@@ -234,7 +234,7 @@ class ModelPredictions:
 
     @property
     def needs_templates(self) -> bool:
-        """Whether ``--templates`` is given; without a head there is nothing else."""
+        """True if ``--templates`` is given; without a head there is nothing else."""
         return self.model.options.evaluation.templates or not self.model.has_classifier
 
     @property

@@ -38,7 +38,7 @@ class PredictionSource(Protocol):
 
     @property
     def needs_templates(self) -> bool:
-        """Whether a result without a TNCSM is incomplete."""
+        """True if a result without a TNCSM is incomplete."""
 
     @property
     def images(self) -> int:
@@ -237,7 +237,7 @@ class EvaluationStore:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no checkpoint has a result that counts."""
+        """True if no checkpoint has a result that counts."""
         return not any(map(self.mark, self.state.usable))
 
     def unused_files(self) -> list[Path]:
