@@ -1,0 +1,43 @@
+"""Reject docstrings that begin with a fragment: ``python scripts/check_docstrings.py FOLDER...`` exits with 1 if there are any.
+
+A docstring of a function begins with a verb ("Return ..."), any other with a noun phrase ("The ..."). Fragments that continue a
+line above them ("Of the two ...", "Whether ...") are not understood where documentation and editors show them alone.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+FRAGMENT = re.compile(r"(Of|That|Those|Where|Which|Whose|What|How|Why|Whether|Also|It|As of|The same)\b")
+
+
+def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the line and the text of each docstring, those of attributes and constants included."""
+    for node in ast.walk(tree):
+        for statement in getattr(node, "body", None) or ():
+            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            if is_text and isinstance(statement.value.value, str):
+                yield statement.lineno, statement.value.value.strip()
+
+
+def main(folders: list[str]) -> int:
+    """Print the docstrings that begin with a fragment; return the exit code."""
+    found = [
+        f"{path}:{line}: {text.splitlines()[0]}"
+        for folder in folders
+        for path in sorted(Path(folder).rglob("*.py"))
+        for line, text in docstrings(ast.parse(path.read_text(encoding="utf-8")))
+        if FRAGMENT.match(text)
+    ]
+    print(*found, sep="\n", end="\n" if found else "")
+    if found:
+        print(f"{len(found)} docstrings begin with a fragment: begin with a verb (functions) or with a noun phrase")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
