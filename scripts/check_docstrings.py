@@ -18,7 +18,8 @@ FRAGMENT = re.compile(r"(Of|That|Those|Where|Which|Whose|What|How|Why|Whether|Al
 def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each docstring, those of attributes and constants included."""
     for node in ast.walk(tree):
-        for statement in getattr(node, "body", None) or ():
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else ():
             is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
             if is_text and isinstance(statement.value.value, str):
                 yield statement.lineno, statement.value.value.strip()
