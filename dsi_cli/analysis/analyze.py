@@ -209,7 +209,7 @@ def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the one line that says that paths hold no checkpoint."""
-    asked = ", ".join(urls.shown(str(path)) for path in paths)
+    asked = ", ".join(urls.without_secrets(str(path)) for path in paths)
     others = ignored_files(paths)
     beside = f"{others} other file{'' if others == 1 else 's'}"
     return f"no checkpoints under {asked} ({beside}): expected {EXPECTED}"

@@ -65,9 +65,9 @@ def test_one_child_serves_all_files(weights):
 LIMITED = """
 from pathlib import Path
 from dsi_cli.checkpoints.isolated.client import Limits, open_isolated
-from dsi_cli.checkpoints.io.source import Source
+from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import UnreadableError
-with Source(Path("x.h5")) as source:
+with RandomAccessFile(Path("x.h5")) as source:
     try:
         open_isolated("hdf5", source.size, source, Limits(LIMITS))
     except UnreadableError as error:
