@@ -76,7 +76,7 @@ def asked(path: Path) -> int:
         _, content, sources = open_content(path, stack)
         groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
         content.read(head.choose_head(groups, trainers.RAW).tensor)
-        return sum(source.asked for source in sources)
+        return sum(source.bytes_read for source in sources)
 
 
 def _bytes_rows(files: Large) -> list[Row]:

@@ -197,7 +197,7 @@ def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterato
 
     kept = TemporaryFolder()
     folder = kept.path
-    with local_names.shown_as_urls(folder), ExitStack() as stack:
+    with local_names.urls_in_messages(folder), ExitStack() as stack:
         options = _fetched(options, folder)
         if urls.scheme_of(out) is None:
             yield Path(urls.local_path(out)), options, kept
@@ -215,7 +215,7 @@ def _fetched(options: Options, folder: Path) -> Options:
         return None if text is None else download.localize(text, to)
 
     said = options.evaluation
-    test, train = (here(spec, download.cache()) for spec in (said.test, said.train))
+    test, train = (here(spec, download.cache_folder()) for spec in (said.test, said.train))
     said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
     references = tuple(download.localize(one, folder) for one in options.references)
     return replace(

@@ -171,7 +171,7 @@ def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) ->
 
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the message for paths without checkpoints."""
-    listed = ", ".join(urls.shown(str(path)) for path in paths)
+    listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
     return f"no checkpoints under {listed} ({count(ignored_files(paths), 'other file')}): expected {EXPECTED}"
 
 

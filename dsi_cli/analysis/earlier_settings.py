@@ -204,7 +204,7 @@ def _here(name: str, value: Any) -> Any:
     before = next((kind for kind in _COUNTS if value.startswith(kind)), "")
     rest = value.removeprefix(before)
     if urls.scheme_of(rest):
-        return before + download.localize(rest, download.cache())
+        return before + download.localize(rest, download.cache_folder())
     if Path(rest).is_absolute() and not _exists(Path(rest)):
         flag = FLAGS.get(name, "--reference")
         without = f", or {flag} {NONE} to go without" if name in ("labels", "mapping", "taxonomy") else ""

@@ -166,9 +166,9 @@ def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
 
 
 def _remote(url: str) -> list[RemotePath]:
-    found = locations.matching(url)
+    found = locations.match_url(url)
     if not found:
-        raise UsageError(f"no such file or folder: {urls.shown(url)}")
+        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}")
     return sorted(found, key=lambda one: natural_key(str(one)))
 
 

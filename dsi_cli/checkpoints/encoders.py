@@ -31,7 +31,7 @@ def class_list(data: bytes) -> Any:
     classes = found.state.get("classes_") if isinstance(found.state, dict) else None
     names = _texts(classes) if isinstance(classes, PickledObject) else classes
     if not isinstance(names, list):
-        kind = found.of.name if isinstance(found.of, PickledGlobal) else "object"
+        kind = found.callee.name if isinstance(found.callee, PickledGlobal) else "object"
         raise UnreadableError(f"a pickled {kind[:60]} without class names in an array of text")
     return names
 

@@ -84,7 +84,7 @@ def _require_epochs(scalars: Scalars, of_test: Collection[str]) -> None:
 
 def _scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
     """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
-    file = path if isinstance(path, Path) else download.copied(path)
+    file = path if isinstance(path, Path) else download.temporary_copy(path)
     with RandomAccessFile(file) as source:
         content = open_isolated("event_file", source.size, path=str(file.absolute()), tags=tags)
     yield from content.tree["scalars"]

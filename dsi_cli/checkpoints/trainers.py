@@ -339,7 +339,7 @@ def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, 
             and isinstance(packed.state[0], tuple)
         ):
             named += [("_packed_params", value) for value in packed.state[0][:1]]  # a quantised layer's weight and bias
-    elif isinstance(node.of, PickledGlobal) and node.of.module.startswith("__torch__"):
+    elif isinstance(node.callee, PickledGlobal) and node.callee.module.startswith("__torch__"):
         named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, PickledObject)}
     else:
         return None

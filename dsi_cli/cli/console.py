@@ -62,7 +62,7 @@ def shown(text: str) -> str:
     """
     safe = "".join(
         c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp") else c.encode("unicode_escape").decode()
-        for c in local_names.shown(text)
+        for c in local_names.show_urls(text)
     )
     encoding = sys.stdout.encoding or "utf-8"
     return safe.encode(encoding, "backslashreplace").decode(encoding)
@@ -89,7 +89,7 @@ def print_json(document: Any) -> None:
     settle()
     import json
 
-    print(local_names.shown(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
+    print(local_names.show_urls(json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)))
 
 
 def print_json_line(document: Any) -> None:
@@ -97,7 +97,7 @@ def print_json_line(document: Any) -> None:
     settle()
     import json
 
-    print(local_names.shown(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
+    print(local_names.show_urls(json.dumps(document, ensure_ascii=True, allow_nan=False)), flush=True)
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:

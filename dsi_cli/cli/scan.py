@@ -58,7 +58,7 @@ def scan(
         (why, partial(_print_evidence, choice=HeadOptions(head, ema), labels=labels)),
     ):
         if single is not None:
-            place = locations.place(single)
+            place = locations.locate(single)
             if not place.exists():
                 raise UsageError(f"no such file: {place}")
             show(place, as_json=as_json)

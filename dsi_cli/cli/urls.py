@@ -67,7 +67,7 @@ def with_local_paths(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str
 
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
-        stack.enter_context(local_names.shown_as_urls(folder))
+        stack.enter_context(local_names.urls_in_messages(folder))
         here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
         yield asked | here
 
@@ -88,7 +88,7 @@ def _brought(
             return text
         if output is not None and is_output:
             return _mirrored(text, output, folder, options, stack)
-        return download.localize(text, download.cache() if name in KEPT else folder)
+        return download.localize(text, download.cache_folder() if name in KEPT else folder)
 
     return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
 
@@ -139,4 +139,4 @@ def _as_typed(value: Any) -> Any:
 def _has_url(value: Any) -> bool:
     if isinstance(value, list):
         return any(map(_has_url, value))
-    return isinstance(value, str) and urls.found_in(value) is not None
+    return isinstance(value, str) and urls.find_url(value) is not None

@@ -174,7 +174,7 @@ def _bytes(cell: Any) -> bytes:
 
 
 def _cache_root() -> Path:
-    return download.cache() / "datasets"
+    return download.cache_folder() / "datasets"
 
 
 def _cache(files: Sequence[Path]) -> str:

@@ -232,7 +232,7 @@ def _here(path: Place) -> Path:
     if isinstance(path, Path):
         return path
     try:
-        return download.copied(path)
+        return download.temporary_copy(path)
     except OSError as error:
         raise UsageError(f"{path}: expected {EXPECTED}, which could not be read ({error.strerror})") from None
 

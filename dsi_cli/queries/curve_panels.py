@@ -121,7 +121,7 @@ def panels(
     measure : of the SAI; the first that the table has if None
     """
     wanted = run.names if names is None else list(names)
-    curves = run.with_places(run.curves)
+    curves = run.fill_missing_epochs(run.curves)
     measure = measure or next(iter(measures_of(curves)), "cosine")
     found = []
     for kind in kinds:

@@ -1,12 +1,12 @@
-"""Files that lie elsewhere, by URL (``s3://``, ``gs://``, ``hf://``, ``memory://``), over fsspec and universal_pathlib.
+"""Remote files by URL (``s3://``, ``gs://``, ``hf://``, ``memory://``), based on fsspec and universal_pathlib.
 
-``urls``        what is a URL, and how one is shown: without passwords and tokens
-``connecting``  the server behind a URL: bounds on time, a few more tries, every error one plain `OSError`
-``places``      from what a user typed to a path of this machine, or to a remote path whose folder is listed
-``paths``       `RemotePath`, a path of universal_pathlib
-``ranges``      a remote file in few requests
-``copies``      files on this machine in place of remote ones
-``names``       how copies are called, and the URL in their place in messages
+- ``urls``: recognises URLs and removes passwords and tokens from them
+- ``filesystem``: the file system behind a URL, with time limits and retries; every error is one plain `OSError`
+- ``locations``: from the text that a user typed to a local path, or to a remote path whose folder is listed
+- ``remote_path``: `RemotePath`, a path of universal_pathlib
+- ``range_reader``: reads a remote file in few requests
+- ``download``: local copies of remote files
+- ``local_names``: the paths of the copies, and the URLs in their place in messages
 
-Local files never come here: `places.place` gives a `pathlib.Path` for them, ``file://`` included.
+Local files never come here: `locations.locate` returns a `pathlib.Path` for them, including ``file://`` URLs.
 """

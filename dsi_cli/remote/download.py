@@ -1,4 +1,4 @@
-"""Copies on this machine of what lies behind URLs, for readers that want a path; see `dsi_cli.remote.local_names`."""
+"""Local copies of remote files, for readers that need a path; see `dsi_cli.remote.local_names`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import uuid
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache as once
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -21,91 +21,106 @@ from dsi_cli.remote.filesystem import WORKERS
 if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import FileInfo, RemotePath
 
-_SPARE = 256 << 20
-"""Bytes of the disk that copies leave free."""
+_RESERVED_BYTES = 256 << 20
+"""The disk space that copies leave free."""
 
 
 def fetch(url: str, folder: Path) -> Path:
-    """Return the path of a copy of what a URL means: a file, a folder with all below it, or a pattern with all that fits.
+    """Download a file, a folder with all its files, or all matches of a pattern; return the local path.
 
-    What is there already, as large and as old, is not fetched again.
+    A file is not downloaded again if the local copy has the same size and time.
 
     Raises
     ------
     UsageError
-        There is nothing, the disk has no room for it, or the server does not give it.
+        Nothing matches the URL, the disk has too little space, or the server refuses the download.
     """
     try:
-        found = locations.matching(url)
+        paths = locations.match_url(url)
     except NothingToAnalyseError as error:
-        raise UsageError(str(error)) from None
-    if not found:
-        raise UsageError(f"no such file or folder: {urls.shown(url)}")
-    for one in found:
+        raise UsageError(str(error), code="unreachable") from None
+    if not paths:
+        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path")
+    for path in paths:
         try:
-            fetch_below(one, local_names.path_of(str(one), folder))
+            fetch_below(path, local_names.copy_path(str(path), folder))
         except OSError as error:
-            raise UsageError(f"{one} could not be fetched: {error.strerror or error}") from None
-    return local_names.path_of(url, folder)
+            raise UsageError(f"{path} could not be downloaded: {error.strerror or error}", code="download-failed") from None
+    return local_names.copy_path(url, folder)
 
 
 def localize(text: str, folder: Path) -> str:
-    """Return an option's text with a URL in it as the path of a copy, see `fetch`; without one as it is.
+    """Return an option's text in which the path of a local copy (see `fetch`) replaces a URL.
 
     >>> localize("res:brown.csv", Path("/tmp/x"))
     'res:brown.csv'
     """
-    found = urls.found_in(text)
-    if found is None:
+    match = urls.find_url(text)
+    if match is None:
         return urls.local_path(text)
-    return f"{text[: found.start()]}{fetch(found[0], folder)}"
+    return f"{text[: match.start()]}{fetch(match[0], folder)}"
 
 
-def cache() -> Path:
-    """Return where data is kept from call to call: in the user's cache."""
+def cache_folder() -> Path:
+    """Return the folder in the user's cache where dsi keeps data between calls."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsi"
 
 
-def fetch_below(path: RemotePath, to: Path, wanted: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
-    """Copy a file to a path, or the files below a folder into one, and return these by their way from there.
+def fetch_below(path: RemotePath, target: Path, is_selected: Callable[[str], bool] = lambda _: True) -> dict[str, FileInfo]:
+    """Copy a file to a path, or the files in a folder to a local folder; return the files by their relative paths.
 
     Parameters
     ----------
-    wanted : whether a file is, by its way from the folder
+    path : the remote file or folder
+    target : the local file or folder
+    is_selected : a function that returns whether to copy the file with this relative path
 
     Raises
     ------
     OSError
-        The server does not give a file, or the disk does not take it.
+        The server refuses to send a file, or the disk cannot store it.
     UsageError
-        The disk has no room.
+        The disk has too little space.
     """
     files = [(path, path.listed_info())] if path.is_file() else path.files()
-    jobs = [(way, one, info) for one, info in files if wanted(way := one.relative_to(path).as_posix())]
-    _require_room(sum(info.size for _, _, info in jobs), to)
+    jobs = []
+    for file, info in files:
+        relative_path = file.relative_to(path).as_posix()
+        if is_selected(relative_path):
+            jobs.append((relative_path, file, info))
+    # Check the disk space before the first download.
+    size = sum(info.size for _, _, info in jobs)
+    folder = next(parent for parent in (target, *target.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if size + _RESERVED_BYTES > free:
+        raise UsageError(
+            f"{size >> 20} MB would be downloaded to {folder}, which has {free >> 20} MB free: free some space",
+            code="disk-full",
+        )
     with ThreadPoolExecutor(WORKERS) as pool:
-        list(pool.map(lambda job: _fetch(job[1], job[2], to / job[0]), jobs))
-    return {way: info for way, _, info in jobs}
+        list(pool.map(lambda job: _download(job[1], job[2], target / job[0]), jobs))
+    return {relative_path: info for relative_path, _, info in jobs}
 
 
-def copied(one: RemotePath) -> Path:
-    """Return a copy of a small file that lasts as long as this process; `OSError` if the server does not give the file."""
-    info = one.listed_info()
-    with _one_at_a_time:
-        path = local_names.path_of(str(one), _of_process().path)
-        _fetch(one, info, path)
+_lock = Lock()
+
+
+def temporary_copy(file: RemotePath) -> Path:
+    """Return a copy of a small file that exists until the process ends; raise `OSError` if the server refuses to send it."""
+    info = file.listed_info()
+    with _lock:
+        path = local_names.copy_path(str(file), _process_folder().path)
+        _download(file, info, path)
     return path
 
 
-_one_at_a_time = Lock()
-
-
 class TemporaryFolder:
-    """A new, empty folder, removed with this object, at the latest at the end of the process.
+    """A new, empty folder that is removed together with this object, or at the end of the process.
 
     Attributes
     ----------
     path : Path
+        The folder.
     """
 
     def __init__(self) -> None:
@@ -113,27 +128,20 @@ class TemporaryFolder:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
-@once
-def _of_process() -> TemporaryFolder:
+@cache
+def _process_folder() -> TemporaryFolder:
     """Return a folder for copies that is removed at the end of the process."""
     return TemporaryFolder()
 
 
-def _fetch(one: RemotePath, info: FileInfo, path: Path) -> None:
+def _download(file: RemotePath, info: FileInfo, path: Path) -> None:
     if path.is_file() and (path.stat().st_size, path.stat().st_mtime_ns) == info:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        part.write_bytes(one.read_bytes())
+        part.write_bytes(file.read_bytes())
         os.utime(part, ns=(info.modified_ns, info.modified_ns))
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _require_room(size: int, to: Path) -> None:
-    there = next(folder for folder in (to, *to.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    if size + _SPARE > free:
-        raise UsageError(f"{size >> 20} MB would be fetched to {there}, which has {free >> 20} MB free: free some space")

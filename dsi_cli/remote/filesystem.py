@@ -1,9 +1,10 @@
-"""The server behind a URL: its file system of fsspec, with bounds on time, and with errors that say in one line what is wrong.
+"""The fsspec file system behind a URL, with time limits, retries and errors of one line.
 
-Credentials are the backend's own matter (environment, configuration files, roles, fsspec's configuration): none pass
-through here. A request that fails because of the network is made a few times, in addition to what the backend does by
-itself. Once a few requests in a row have failed for good, the next ones fail at once, so that a server that is gone costs
-seconds and not hours. Every `REST` seconds one request is tried all the same: a server that comes back is used again.
+The backend handles credentials itself (environment, configuration files, roles, fsspec's configuration). dsi never sees them.
+
+dsi repeats a request that fails because of the network, in addition to the retries of the backend. If a few requests in a row
+fail finally, the next ones fail at once, so that a lost server costs seconds and not hours. Every `RETRY_AFTER_SECONDS` seconds,
+one request is still sent, so that dsi uses a server again when it comes back.
 """
 
 from __future__ import annotations
@@ -18,21 +19,21 @@ from dsi_cli.errors import UsageError
 from dsi_cli.remote import urls
 
 Result = TypeVar("Result")
-TRIES = 3
-FIRST_PAUSE = 0.3
-"""Seconds before a request is made again; twice as many before the next time."""
-MOST_FAILURES = 3
-"""Requests in a row that fail for good before a server counts as gone."""
-REST = 2.0
-"""Seconds for which a server that counts as gone is not asked."""
+MAX_TRIES = 3
+FIRST_PAUSE_SECONDS = 0.3
+"""The pause before a request is repeated; it doubles before each further repetition."""
+MAX_FAILURES = 3
+"""The number of requests in a row that must fail finally before a server counts as lost."""
+RETRY_AFTER_SECONDS = 2.0
+"""The time in which dsi sends no request to a lost server."""
 WORKERS = 8
-"""Requests at once."""
+"""The number of parallel requests."""
 SCHEMES = ("s3", "gs", "hf", "memory")
-"""The tested ones; a URL of any other scheme that fsspec knows is opened as well."""
-_BOTOCORE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
-_OPTIONS = {"s3": {"config_kwargs": _BOTOCORE}}
-"""With which options a file system is opened, by scheme; a person's own configuration of fsspec comes first."""
-_TRANSIENT = (
+"""The tested schemes; dsi also opens URLs of any other scheme that fsspec knows."""
+_BOTOCORE_CONFIG = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 2, "mode": "standard"}}
+_OPTIONS = {"s3": {"config_kwargs": _BOTOCORE_CONFIG}}
+"""The options of a file system by scheme; the user's configuration of fsspec takes precedence."""
+_TRANSIENT_WORDS = (
     "timeout",
     "connection",
     "incompleteread",
@@ -42,70 +43,79 @@ _TRANSIENT = (
     "servererror",
     "protocolerror",
 )
-_OF_CREDENTIALS = ("credential", "token", "refresherror")
+_CREDENTIAL_WORDS = ("credential", "token", "refresherror")
 
 
 class Server:
-    """How the server behind a file system behaved so far."""
+    """The recent failures of the server behind a file system."""
 
     def __init__(self) -> None:
         self._failures = 0
-        self._ask_again = 0.0
+        self._next_request_time = 0.0
 
-    def ask(self, request: Callable[[], Result], *, is_cached: bool = False) -> Result:
-        """Return what a call of the file system gives.
+    def send(self, request: Callable[[], Result], *, is_cached: bool = False) -> Result:
+        """Return the result of a call of the file system.
 
         Parameters
         ----------
-        is_cached : whether the file system answers from its cache, which does not show whether the server is there
+        request : the call
+        is_cached : whether the result comes from a cache, so that it does not show whether the server is available
 
         Raises
         ------
         OSError
-            It failed for good: `FileNotFoundError`, `PermissionError`, `ConnectionError` or another, its ``strerror`` one line.
+            The request failed finally. The error is a `FileNotFoundError`, `PermissionError`, `ConnectionError` or another
+            `OSError`, and its ``strerror`` is one line.
         """
-        pause = FIRST_PAUSE
-        for tries in range(1, TRIES + 1):
-            if self._failures >= MOST_FAILURES and not is_cached:
-                if time.monotonic() < self._ask_again:
-                    raise ConnectionError(errno.ECONNABORTED, "the server does not answer any more")
-                self._ask_again = time.monotonic() + REST  # meanwhile the other threads fail at once
+        pause = FIRST_PAUSE_SECONDS
+        for tries in range(1, MAX_TRIES + 1):
+            if not is_cached:
+                self._require_available()
             try:
                 result = request()
-            except Exception as error:  # noqa: BLE001 (backends raise what their libraries do)
-                told = _told(error)
-                if not isinstance(told, ConnectionError):
-                    raise told from None
-                if tries == TRIES:
+            except Exception as error:  # noqa: BLE001 (backends raise the errors of their libraries)
+                os_error = _to_os_error(error)
+                if not isinstance(os_error, ConnectionError):
+                    raise os_error from None
+                if tries == MAX_TRIES:
                     self._failures += 1
-                    self._ask_again = time.monotonic() + REST
-                    raise told from None
+                    self._next_request_time = time.monotonic() + RETRY_AFTER_SECONDS
+                    raise os_error from None
                 time.sleep(pause)
                 pause *= 2
             else:
-                self._failures = self._failures if is_cached else 0
+                if not is_cached:
+                    self._failures = 0
                 return result
         raise AssertionError
+
+    def _require_available(self) -> None:
+        """Raise `ConnectionError` if the server is lost and the next request must wait."""
+        if self._failures < MAX_FAILURES:
+            return
+        if time.monotonic() < self._next_request_time:
+            raise ConnectionError(errno.ECONNABORTED, "the server no longer responds")
+        self._next_request_time = time.monotonic() + RETRY_AFTER_SECONDS  # until then, other threads fail at once
 
 
 _servers: WeakKeyDictionary[Any, Server] = WeakKeyDictionary()
 
 
 def server_of(fs: Any) -> Server:
-    """Return the server behind a file system, the same for as long as the file system is in use."""
+    """Return the server behind a file system, which is the same object while the file system is in use."""
     return _servers.setdefault(fs, Server())
 
 
 def options_of(scheme: str) -> dict[str, Any]:
-    """Return with which options the file system of a scheme is opened."""
+    """Return the options with which to open the file system of a scheme."""
     import fsspec
 
-    own = fsspec.config.conf.get(scheme, {})
-    return {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in own}
+    user_options = fsspec.config.conf.get(scheme, {})
+    return {name: value for name, value in _OPTIONS.get(scheme, {}).items() if name not in user_options}
 
 
-def opened(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path of the URL there.
+def open_filesystem(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it.
 
     Raises
     ------
@@ -119,30 +129,38 @@ def opened(url: str) -> tuple[Any, str]:
         fs, path = url_to_fs(url, **options_of(scheme))
     except ImportError as error:
         raise UsageError(
-            f"{scheme}:// wants a package that is not installed ({urls.cleaned(str(error))}):"
-            " pip install 'dsi-cli[remote]' brings those of s3, gs and hf"
+            f"{scheme}:// needs a package that is not installed ({urls.clean_message(str(error))});"
+            " run pip install 'dsi-cli[remote]' for s3, gs and hf",
+            code="package-missing",
+            scheme=scheme,
         ) from None
     except ValueError:
-        known = ", ".join(f"{one}://" for one in SCHEMES)
-        raise UsageError(f"{scheme}:// is no kind of URL that fsspec knows: expected a local path, {known}") from None
-    except Exception as error:  # noqa: BLE001 (such as Google's, which looks for credentials at once)
-        raise UsageError(f"{scheme}:// cannot be opened: {_told(error).strerror}") from None
+        known = ", ".join(f"{name}://" for name in SCHEMES)
+        raise UsageError(
+            f"fsspec does not know the scheme {scheme}://; expected a local path, {known}",
+            code="unknown-scheme",
+            scheme=scheme,
+        ) from None
+    except Exception as error:  # noqa: BLE001 (for example, Google's backend looks for credentials at once)
+        raise UsageError(
+            f"{scheme}:// cannot be opened: {_to_os_error(error).strerror}", code="cannot-open-url", scheme=scheme
+        ) from None
     _servers[fs] = Server()
     return fs, str(path).rstrip("/")
 
 
-def _told(error: Exception) -> OSError:
-    """Return an error of a backend as one of the system's, its text one line without secrets."""
+def _to_os_error(error: Exception) -> OSError:
+    """Return a backend's error as an `OSError` with a text of one line without secrets."""
     names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
-    text = urls.cleaned(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+    text = urls.clean_message(getattr(error, "strerror", None) or str(error)) or type(error).__name__
     if isinstance(error, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, "not found on the server")
     if isinstance(error, PermissionError):
         return PermissionError(errno.EACCES, f"the server denies access ({text})")
-    if any(word in names for word in _OF_CREDENTIALS):
-        return PermissionError(errno.EACCES, f"no credentials that the server takes ({text})")
-    if isinstance(error, TimeoutError | ConnectionError) or any(word in names for word in _TRANSIENT):
-        return ConnectionError(errno.ECONNABORTED, f"the server does not answer ({text})")
+    if any(word in names for word in _CREDENTIAL_WORDS):
+        return PermissionError(errno.EACCES, f"no credentials that the server accepts ({text})")
+    if isinstance(error, TimeoutError | ConnectionError) or any(word in names for word in _TRANSIENT_WORDS):
+        return ConnectionError(errno.ECONNABORTED, f"the server does not respond ({text})")
     if isinstance(error, OSError) and error.errno in (errno.EBUSY, errno.EAGAIN):
         return ConnectionError(errno.ECONNABORTED, f"the server is too busy ({text})")
-    return OSError(getattr(error, "errno", None) or errno.EIO, f"the server answered with an error ({text})")
+    return OSError(getattr(error, "errno", None) or errno.EIO, f"the server returned an error ({text})")

@@ -1,6 +1,6 @@
-"""Where something lies: a `pathlib.Path` on this machine, or a `dsi_cli.remote.remote_path.RemotePath` behind a URL.
+"""Locations of files: a local `pathlib.Path`, or a `dsi_cli.remote.remote_path.RemotePath` for a URL.
 
-fsspec and universal_pathlib are imported with the first URL.
+dsi imports fsspec and universal_pathlib with the first URL.
 """
 
 from __future__ import annotations
@@ -19,52 +19,55 @@ if TYPE_CHECKING:
 Place: TypeAlias = "Path | RemotePath"
 
 
-def place(given: str | os.PathLike[str]) -> Place:
-    """Return a path, or the place behind a URL, which is listed.
+def locate(location: str | os.PathLike[str]) -> Place:
+    """Return a local path, or the listed remote path of a URL.
 
     Raises
     ------
     UsageError
-        The URL's kind is not known, or its backend is not installed.
+        The URL's scheme is not known, or its backend is not installed.
     UnreachableError
-        The server does not answer, or denies access.
+        The server does not respond, or denies access.
     """
-    scheme = urls.scheme_of(given)
-    return Path(urls.local_path(given)) if scheme is None else listed(os.fspath(given))
+    if urls.scheme_of(location) is None:
+        return Path(urls.local_path(location))
+    return open_url(os.fspath(location))
 
 
-def listed(url: str) -> RemotePath:
-    """Return the place behind a URL, listed again to any depth; errors as `place`."""
+def open_url(url: str) -> RemotePath:
+    """Return the remote path of a URL after listing it recursively again; errors as `locate`."""
     from dsi_cli.remote import remote_path
 
-    fs, root = filesystem.opened(url)
+    fs, root = filesystem.open_filesystem(url)
     if not root.strip("/"):
-        raise UsageError(f"{urls.shown(url)} names no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH")
+        raise UsageError(
+            f"{urls.without_secrets(url)} has no bucket: expected {urls.scheme_of(url)}://BUCKET/PATH", code="no-bucket"
+        )
 
-    def find() -> None:
+    def refresh_listing() -> None:
         fs.invalidate_cache(root)
-        for folder in [one for one in fs.dircache if f"{one}/".startswith(f"{root}/")]:
+        for folder in [cached for cached in fs.dircache if f"{cached}/".startswith(f"{root}/")]:
             del fs.dircache[folder]
         fs.find(root)
 
     try:
-        filesystem.server_of(fs).ask(find)
+        filesystem.server_of(fs).send(refresh_listing)
     except FileNotFoundError:
-        raise UsageError(f"no such file or folder: {urls.shown(url)}") from None
+        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}", code="no-such-path") from None
     except OSError as error:
-        raise UnreachableError(f"{urls.shown(url)} cannot be listed: {error.strerror or error}") from None
-    return remote_path.of_url(url.rstrip("/"))
+        raise UnreachableError(f"{urls.without_secrets(url)} cannot be listed: {error.strerror or error}") from None
+    return remote_path.path_for_url(url.rstrip("/"))
 
 
-def matching(url: str) -> list[RemotePath]:
-    """Return the places that a URL means: itself, or those that fit if it is a pattern; empty if there are none.
+def match_url(url: str) -> list[RemotePath]:
+    """Return the remote path of a URL, or all matches if the URL is a pattern; empty if nothing exists.
 
-    Errors as `place`.
+    Errors are those of `locate`.
     """
     head, scheme_end, rest = url.partition("://")
     fixed = re.split(r"[^/]*[*?\[]", rest, maxsplit=1)[0]
     if fixed == rest or head.lower() in ("http", "https"):
-        found = listed(url)
-        return [found] if found.exists() else []
-    top = listed(f"{head}{scheme_end}{fixed.rstrip('/')}")
+        path = open_url(url)
+        return [path] if path.exists() else []
+    top = open_url(f"{head}{scheme_end}{fixed.rstrip('/')}")
     return list(top.glob(rest[len(fixed) :]))

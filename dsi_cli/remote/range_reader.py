@@ -1,10 +1,10 @@
-"""A remote file in few ranges: a request brings more than was asked for, and what came is kept while the file is open.
+"""Reading a remote file in few requests: each request reads more than needed, and dsi keeps the bytes while the file is open.
 
-Containers keep what describes them at their beginning or end, in many small items; so the first request brings some of the
-beginning, one near the end all of the last part, and both are small compared with the file.
+Containers store their metadata as many small items at the beginning or end. The first request therefore reads part of the
+beginning, and a request near the end reads the whole last part. Both parts are small compared with the file.
 
-fsspec's caches for the bytes of a file would need more: they hold one piece, or ask for each block by itself (measured: HDF5
-files took three to four times as many requests).
+fsspec's caches would need more requests, because they hold one piece or request each block separately. Measured on HDF5 files,
+they needed three to four times as many requests.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dsi_cli.errors import PendingError, UnreadableError
 if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import RemotePath
 
-_LEAST, _MOST = 16 << 10, 256 << 10
-"""Bytes that a request brings at least: by the file's size, between these."""
+_MIN_REQUEST_BYTES, _MAX_REQUEST_BYTES = 16 << 10, 256 << 10
+"""The range of the minimum size of a request, which depends on the size of the file."""
 _SHARE_OF_BEGINNING, _SHARE_OF_END = 512, 1024
-_LARGEST_STEP = 1 << 20
-_FEW_REQUESTS = 8
-"""After as many, a file is one that is walked item by item: each request then brings more."""
-_HELD = 8 << 20
-"""Bytes that are kept, beside the range that came last."""
+_MAX_STEP_BYTES = 1 << 20
+_REQUESTS_BEFORE_GROWTH = 8
+"""The number of requests after which the reader seems to visit all items, so that each request reads more."""
+_MAX_CACHED_BYTES = 8 << 20
+"""The maximum size of cached ranges, in addition to the last one."""
 
 
 class RemoteRanges:
@@ -32,25 +32,25 @@ class RemoteRanges:
     Attributes
     ----------
     size : int
-        Bytes, by the listing.
+        The size in bytes according to the listing.
     requests : int
-        How many were made.
+        The number of requests so far.
 
     Raises
     ------
     UnreadableError
-        There is no such file, or the server does not answer.
+        The file does not exist, or the server does not respond.
     """
 
     def __init__(self, path: RemotePath) -> None:
         try:
             self._info = path.listed_info()
         except OSError as error:
-            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}", code="cannot-open") from None
         self.size = self._info.size
         self.requests = 0
         self._path = path
-        self._held: list[tuple[int, bytes]] = []
+        self._cache: list[tuple[int, bytes]] = []
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on.
@@ -58,68 +58,68 @@ class RemoteRanges:
         Raises
         ------
         PendingError
-            The file ends before them by now.
+            The file has become shorter.
         UnreadableError
-            The server does not give them.
+            The server does not send the bytes.
         """
         parts: list[bytes] = []
         while size:
-            held = self._part(offset, size)
-            if held is None:
-                self._fetch(*self._around(offset, size))
-                held = self._part(offset, size)
-                assert held is not None
-            parts.append(held)
-            offset, size = offset + len(held), size - len(held)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+            part = self._cached_part(offset, size)
+            if part is None:
+                self._fetch(*self._range_to_request(offset, size))
+                part = self._cached_part(offset, size)
+                assert part is not None
+            parts.append(part)
+            offset, size = offset + len(part), size - len(part)
+        return b"".join(parts)
 
     def memory_at(self, offset: int, size: int) -> memoryview:
-        """Return the same as `read_at`, to make an array of that may be written to; errors as there."""
+        """Return the bytes of `read_at` as writable memory; errors as there."""
         return memoryview(bytearray(self.read_at(offset, size)))
 
-    def ahead(self, offset: int, size: int) -> None:
-        """Bring a range in one request, if it is not here already: it is about to be read in parts."""
+    def prefetch(self, offset: int, size: int) -> None:
+        """Read a range that is about to be read in parts in one request, unless it is cached."""
         size = min(size, self.size - offset)
         if size > 0:
             self.read_at(offset, size)
 
     def require_unchanged(self) -> None:
-        """Raise `PendingError` if the file is another than the one that was listed, or the server does not answer."""
+        """Raise `PendingError` if the file has changed since it was listed, or the server does not respond."""
         try:
             is_unchanged = not self.requests or self._path.info_now() == self._info
         except OSError:
             is_unchanged = False
         if not is_unchanged:
-            raise PendingError("changed while it was read")
+            raise PendingError("changed while it was read", code="changed")
 
     def close(self) -> None:
-        """Forget what is kept."""
-        self._held.clear()
+        """Clear the cache."""
+        self._cache.clear()
 
-    def _part(self, offset: int, size: int) -> bytes | None:
-        """Return as much of a range, from its beginning on, as one of the kept pieces has."""
-        for begin, data in reversed(self._held):
+    def _cached_part(self, offset: int, size: int) -> bytes | None:
+        """Return the beginning of a range, as far as one cached piece contains it."""
+        for begin, data in reversed(self._cache):
             if begin <= offset < begin + len(data):
                 return data[offset - begin : offset - begin + size]
         return None
 
-    def _around(self, offset: int, size: int) -> tuple[int, int]:
-        """Return the range to ask for: what is wanted, and what is likely to be wanted next."""
-        step = min(_MOST, max(_LEAST, self.size // _SHARE_OF_BEGINNING))
-        end = self.size - min(_MOST, max(_LEAST, self.size // _SHARE_OF_END))
+    def _range_to_request(self, offset: int, size: int) -> tuple[int, int]:
+        """Return a range with the needed bytes and with the bytes that are probably needed next."""
+        step = min(_MAX_REQUEST_BYTES, max(_MIN_REQUEST_BYTES, self.size // _SHARE_OF_BEGINNING))
+        end = self.size - min(_MAX_REQUEST_BYTES, max(_MIN_REQUEST_BYTES, self.size // _SHARE_OF_END))
         if offset >= end:
             return max(end, 0), self.size - max(end, 0)
-        step = min(_LARGEST_STEP, step << max(0, self.requests - _FEW_REQUESTS + 1) // 2)
-        return offset, min(max(size, step if size < step else 0), self.size - offset)
+        step = min(_MAX_STEP_BYTES, step << max(0, self.requests - _REQUESTS_BEFORE_GROWTH + 1) // 2)
+        return offset, min(max(size, step), self.size - offset)
 
     def _fetch(self, begin: int, size: int) -> None:
         self.requests += 1
         try:
             data = self._path.range(begin, begin + size)
         except OSError as error:
-            raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+            raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
         if len(data) != size:
-            raise PendingError("changed while it was read")
-        while self._held and sum(len(kept) for _, kept in self._held) > _HELD:
-            del self._held[0]
-        self._held.append((begin, data))
+            raise PendingError("changed while it was read", code="changed")
+        while self._cache and sum(len(cached) for _, cached in self._cache) > _MAX_CACHED_BYTES:
+            del self._cache[0]
+        self._cache.append((begin, data))

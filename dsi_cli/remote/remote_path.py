@@ -1,7 +1,7 @@
-"""A file or folder behind a URL: universal_pathlib's path, with errors and a text that dsi can print.
+"""Remote files and folders: paths of universal_pathlib, with errors and texts that dsi can print.
 
-The listings cache of fsspec's file system says what is there, how large it is and when it changed, so that looking for a file
-costs no request; `dsi_cli.remote.locations.listed` fills it. A folder above is listed when dsi first looks there.
+The cache of listings in fsspec's file system has the names, sizes and times of files, so that a search for a file needs no
+request. `dsi_cli.remote.locations.listed` fills it. A folder above is listed when dsi first looks there.
 """
 
 from __future__ import annotations
@@ -25,165 +25,170 @@ from upath.registry import available_implementations, register_implementation
 from dsi_cli.remote import filesystem, urls
 
 Result = TypeVar("Result")
-_TIMES = ("LastModified", "mtime", "updated", "created", "last_modified")
-_TAGS = ("ETag", "etag", "generation", "md5Hash", "blob_id", "sha256", "checksum")
+_TIME_FIELDS = ("LastModified", "mtime", "updated", "created", "last_modified")
+_TAG_FIELDS = ("ETag", "etag", "generation", "md5Hash", "blob_id", "sha256", "checksum")
 _NANO = 10**9
-_LOOKED_UP = ("s3", "gs")
-"""Schemes whose file systems look a file up in the listing of its folder, but do not ask for the listing by themselves."""
-
-_REFRESHED = ("s3", "hf")
-"""Schemes whose file systems can be told to ask the server again for one file."""
+_LISTING_SCHEMES = ("s3", "gs")
+"""The schemes whose file systems use a cached listing of a folder, but do not request the listing themselves."""
+_REFRESH_SCHEMES = ("s3", "hf")
+"""The schemes whose file systems can request the information about one file again."""
 
 
 class FileInfo(NamedTuple):
-    """What a server says of a file."""
+    """The size and time of a file on a server."""
 
     size: int
     modified_ns: int
-    """Nanoseconds since 1970. If the server has a tag of the contents, the tag replaces the fractions of a second, so that a
-    file that changes twice in a second differs as well. Without a time, the tag is all there is."""
+    """The time of the last change in nanoseconds since 1970.
+
+    If the server has a tag of the contents, the tag replaces the fractions of a second. Two changes in one second are
+    therefore different. If the server has no time, the number depends only on the tag.
+    """
 
 
 class RemotePath(ProxyUPath):  # type: ignore[misc]
-    """A path of universal_pathlib: its errors are an `OSError` of one line each, and its text is the URL without secrets."""
+    """A path of universal_pathlib whose errors are `OSError` with one line, and whose text is the URL without secrets."""
 
     def __str__(self) -> str:
         """Return the URL."""
-        return urls.shown(super().__str__())
+        return urls.without_secrets(super().__str__())
 
     def __repr__(self) -> str:
         return f"RemotePath({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return of_url, (super().__str__(),)
+        return path_for_url, (super().__str__(),)
 
-    def _ask(self, request: Callable[[], Result], listing: str | None = None) -> Result:
-        """Return what a call of the file system gives, if need be from a folder's listing; errors as `connecting.Server.ask`."""
-        return filesystem.server_of(self.fs).ask(request, is_cached=listing in self.fs.dircache)
+    def _send(self, request: Callable[[], Result], listing: str | None = None) -> Result:
+        """Return the result of a call of the file system, which may use the listing of a folder; errors as `Server.send`."""
+        return filesystem.server_of(self.fs).send(request, is_cached=listing in self.fs.dircache)
 
     def is_relative_to(self, folder: object, /) -> bool:
-        """Return whether this is a folder or lies below it."""
+        """Return whether this path is the folder or is inside it."""
         if not isinstance(folder, RemotePath) or folder.protocol != self.protocol:
             return False
         return f"{self.path}/".startswith(f"{folder.path.rstrip('/')}/")
 
     def relative_to(self, folder: object, /) -> PurePosixPath:
-        """Return the way from a folder above to here."""
+        """Return the path relative to a folder that contains it."""
         if not isinstance(folder, RemotePath) or not self.is_relative_to(folder):
-            raise ValueError(f"{self} does not lie below {folder}")
+            raise ValueError(f"{self} is not inside {folder}")
         return PurePosixPath(self.path[len(folder.path) :].lstrip("/"))
 
-    def _told(self) -> dict[str, Any]:
-        """Return what the listing of the folder says of this; `OSError` if it has nothing, or the server does not answer."""
+    def _entry(self) -> dict[str, Any]:
+        """Return the entry in the folder's listing; raise `OSError` if there is none, or the server does not respond."""
         folder = self.parent.path.rstrip("/")
-        if self.protocol in _LOOKED_UP and folder not in self.fs.dircache:
+        if self.protocol in _LISTING_SCHEMES and folder not in self.fs.dircache:
             try:
-                self._ask(lambda: self.fs.ls(folder, detail=True))
-            except (PermissionError, FileNotFoundError):  # a folder that may not be listed has nothing for dsi
+                self._send(lambda: self.fs.ls(folder, detail=True))
+            except (PermissionError, FileNotFoundError):  # dsi cannot use a folder that may not be listed
                 self.fs.dircache[folder] = []
-        return self._ask(lambda: dict(self.fs.info(self.path)), folder)
+        return self._send(lambda: dict(self.fs.info(self.path)), folder)
 
     def listed_info(self) -> FileInfo:
-        """Return what the listing says of the file; `OSError` if it has no such file, or the server does not answer."""
-        told = self._told()
-        if told["type"] != "file":
+        """Return size and time according to the listing; raise `OSError` if it has no such file, or the server does not respond."""
+        entry = self._entry()
+        if entry["type"] != "file":
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        return _info(told)
+        return _info(entry)
 
     def info_now(self) -> FileInfo | None:
-        """Return what the server says of the file now, None if there is none; `OSError` if the server does not answer."""
-        refresh = {"refresh": True} if self.protocol in _REFRESHED else {}
+        """Return the current size and time, or None if the file does not exist; raise `OSError` if the server does not respond."""
+        refresh = {"refresh": True} if self.protocol in _REFRESH_SCHEMES else {}
         if not refresh:
             self.fs.invalidate_cache(self.parent.path)
         try:
-            return _info(self._ask(lambda: dict(self.fs.info(self.path, **refresh))))
+            return _info(self._send(lambda: dict(self.fs.info(self.path, **refresh))))
         except FileNotFoundError:
             return None
 
     def is_file(self) -> bool:
-        """Return whether there is a file."""
+        """Return whether the path is a file."""
         try:
-            return bool(self._told()["type"] == "file")
+            return bool(self._entry()["type"] == "file")
         except OSError:
             return False
 
     def is_dir(self) -> bool:
-        """Return whether there is a folder."""
+        """Return whether the path is a folder."""
         try:
-            return bool(self._told()["type"] == "directory")
+            return bool(self._entry()["type"] == "directory")
         except OSError:
             return False
 
     def exists(self, *, follow_symlinks: bool = True) -> bool:  # noqa: ARG002 (there are no links)
-        """Return whether there is a file or a folder."""
+        """Return whether the path is a file or a folder."""
         return self.is_file() or self.is_dir()
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:  # noqa: ARG002
-        """Return kind, size and time of the last change; `OSError` if there is nothing, or the server does not answer."""
-        told = self._told()
-        is_file = told["type"] == "file"
-        size, time = _info(told) if is_file else (0, 0)
-        kind = stat.S_IFREG if is_file else stat.S_IFDIR
+        """Return kind, size and time; raise `OSError` if nothing exists, or the server does not respond."""
+        entry = self._entry()
+        size, time, kind = 0, 0, stat.S_IFDIR
+        if entry["type"] == "file":
+            size, time = _info(entry)
+            kind = stat.S_IFREG
         return os.stat_result((kind | 0o644, 0, 0, 0, 0, 0, size, 0, time // _NANO, 0), {"st_mtime_ns": time})
 
     def lstat(self) -> os.stat_result:
-        """Return `stat`: there are no links."""
+        """Return `stat`, because there are no links."""
         return self.stat()
 
-    def _inside(self) -> list[tuple[str, FileInfo | None]]:
-        """Return name and info (None of a folder) of everything right in the folder, sorted; empty if there is no such folder."""
+    def _members(self) -> list[tuple[str, FileInfo | None]]:
+        """Return name and info (None for a folder) of the members of the folder, sorted; empty if it does not exist."""
         try:
-            found = self._ask(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
+            entries = self._send(lambda: self.fs.ls(self.path, detail=True), self.path.rstrip("/"))
         except FileNotFoundError:
             return []
-        inside = {one["name"].rstrip("/"): _info(one) if one["type"] == "file" else None for one in found}
-        inside.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's own name
-        return [(name.rpartition("/")[2], inside[name]) for name in sorted(inside)]
+        members = {entry["name"].rstrip("/"): _info(entry) if entry["type"] == "file" else None for entry in entries}
+        members.pop(self.path.rstrip("/"), None)  # some servers list an object with the folder's name
+        return [(name.rpartition("/")[2], members[name]) for name in sorted(members)]
 
     def iterdir(self) -> Iterator[RemotePath]:
-        """Yield what lies right in the folder, sorted."""
-        return (self / name for name, _ in self._inside())
+        """Yield the members of the folder, sorted."""
+        return (self / name for name, _ in self._members())
 
     def walk(self) -> Iterator[tuple[RemotePath, list[str], list[str]]]:
-        """Yield folder, names of folders and of files, from the top down; as with `os.walk` the folders may be changed."""
-        inside = self._inside()
-        folders = [name for name, info in inside if info is None]
-        yield self, folders, [name for name, info in inside if info is not None]
+        """Yield each folder with the names of its folders and files, top down; the caller may change the list of folders."""
+        members = self._members()
+        folders = [name for name, info in members if info is None]
+        yield self, folders, [name for name, info in members if info is not None]
         for name in folders:
             yield from (self / name).walk()
 
     def files(self) -> Iterator[tuple[RemotePath, FileInfo]]:
-        """Yield all files below the folder, with what the listing says of each."""
-        for name, info in self._inside():
+        """Yield all files in the folder and its subfolders, with their sizes and times according to the listing."""
+        for name, info in self._members():
             if info is None:
                 yield from (self / name).files()
             else:
                 yield self / name, info
 
     def glob(self, pattern: str) -> Iterator[RemotePath]:
-        """Yield the files and folders below that fit, sorted; ``**`` stands for any number of folders."""
-        fits = re.compile(glob_translate(pattern))
+        """Yield the files and folders that match, sorted; ``**`` matches any number of folders."""
+        expression = re.compile(glob_translate(pattern))
         for folder, folders, files in self.walk():
-            way = folder.relative_to(self)
-            yield from (folder / name for name in [*files, *folders] if fits.match((way / name).as_posix()))
+            relative_folder = folder.relative_to(self)
+            for name in [*files, *folders]:
+                if expression.match((relative_folder / name).as_posix()):
+                    yield folder / name
 
     def range(self, begin: int, end: int) -> bytes:
-        """Return a range of the file as it is now; `OSError` if the server does not give it."""
-        return self._ask(lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end)))
+        """Return a range of the current file; raise `OSError` if the server does not send it."""
+        return self._send(lambda: bytes(self.fs.cat_file(self.path, start=begin, end=end)))
 
     def read_bytes(self) -> bytes:
-        """Return the whole file; `OSError` if the server does not give it."""
-        return self._ask(lambda: bytes(self.fs.cat_file(self.path)))
+        """Return the whole file; raise `OSError` if the server does not send it."""
+        return self._send(lambda: bytes(self.fs.cat_file(self.path)))
 
     def write_bytes(self, data: bytes) -> int:
-        """Write the whole file in one step; `OSError` if the server does not take it."""
-        self._ask(lambda: self.fs.pipe_file(self.path, data))
+        """Write the whole file in one step; raise `OSError` if the server does not accept it."""
+        self._send(lambda: self.fs.pipe_file(self.path, data))
         return len(data)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the file; `OSError` if the server does not."""
+        """Remove the file; raise `OSError` if the server does not remove it."""
         try:
-            self._ask(lambda: self.fs.rm_file(self.path))
+            self._send(lambda: self.fs.rm_file(self.path))
         except FileNotFoundError:
             if not missing_ok:
                 raise
@@ -191,16 +196,18 @@ class RemotePath(ProxyUPath):  # type: ignore[misc]
     def open(
         self, mode: str = "r", encoding: str | None = None, errors: str | None = None, newline: str | None = None
     ) -> IO[Any]:
-        """Return the whole file, read at once; for small ones."""
-        found = io.BytesIO(self.read_bytes())
-        return found if "b" in mode else io.TextIOWrapper(found, encoding, errors, newline)
+        """Return a file object of the whole file, which is read at once; use this only for small files."""
+        data = io.BytesIO(self.read_bytes())
+        if "b" in mode:
+            return data
+        return io.TextIOWrapper(data, encoding, errors, newline)
 
 
 class _OtherPath(UPath):  # type: ignore[misc]
-    """A path of a file system that universal_pathlib does not know by itself."""
+    """A path of a file system that universal_pathlib does not know."""
 
 
-def of_url(url: str) -> RemotePath:
+def path_for_url(url: str) -> RemotePath:
     """Return the path of a URL."""
     scheme = urls.scheme_of(url) or ""
     if scheme not in available_implementations():
@@ -208,20 +215,25 @@ def of_url(url: str) -> RemotePath:
     return RemotePath(url, **filesystem.options_of(scheme))
 
 
-def _info(told: dict[str, Any]) -> FileInfo:
-    time = next((_seconds(told[name]) for name in _TIMES if told.get(name)), None)
-    tag = next((str(told[name]).strip('"') for name in _TAGS if told.get(name)), None)
+def _info(entry: dict[str, Any]) -> FileInfo:
+    """Return the size and time in an entry of a listing."""
+    size = int(entry.get("size") or 0)
+    seconds = next((_seconds(entry[name]) for name in _TIME_FIELDS if entry.get(name)), 0.0)
+    tag = next((str(entry[name]).strip('"') for name in _TAG_FIELDS if entry.get(name)), None)
     if tag is None:
-        return FileInfo(int(told.get("size") or 0), int((time or 0.0) * _NANO))
-    return FileInfo(int(told.get("size") or 0), int(time or 0.0) * _NANO + zlib.crc32(tag.encode()) % _NANO)
+        return FileInfo(size, int(seconds * _NANO))
+    return FileInfo(size, int(seconds) * _NANO + zlib.crc32(tag.encode()) % _NANO)
 
 
-def _seconds(time: Any) -> float | None:
+def _seconds(time: Any) -> float:
+    """Return a time of a server in seconds since 1970, or 0 if it cannot be parsed."""
     if isinstance(time, str):
         try:
             time = datetime.fromisoformat(time)
         except ValueError:
-            return None
+            return 0.0
     if isinstance(time, datetime):
-        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    return float(time) if isinstance(time, int | float) else None
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=UTC)
+        return float(time.timestamp())
+    return float(time) if isinstance(time, int | float) else 0.0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def class_agreement(run: Results, name: str) -> dict[str, Any] | None:
     """Return the alignment of each class and group, of several references with the main one, those that agree least first."""
     rows = run.alignment_by_class
-    rows = run.with_places(rows[rows["run"] == name])
+    rows = run.fill_missing_epochs(rows[rows["run"] == name])
     rows = rows[rows["reference"].isin(run.references(name)[:1])]
     if not rows["pearson"].notna().any():
         return None

@@ -48,7 +48,7 @@ def mistake_data(run: Results, name: str, open_image: Opener | None) -> dict[str
 def _epoch(run: Results, name: str, split: str) -> tuple[int | None, bool]:
     """Return the last epoch with a mistake, and whether it is the last with answers; None for the latter where none has one."""
     rows = run.curves[(run.curves["run"] == name) & (run.curves["metric"] == "mistakes") & (run.curves["split"] == split)]
-    rows = run.with_places(rows)
+    rows = run.fill_missing_epochs(rows)
     wrong = rows.loc[rows["value"] > 0, "epoch"]
     last = rows.loc[rows["value"].notna(), "epoch"].max()
     return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)

@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all, wherever a person wants it."""
+"""Atomic writes: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -7,26 +7,32 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import UsageError
 from dsi_cli.store import parquet
 
 
-def require_suffix(path: str | Path, suffixes: Sequence[str], what: str) -> None:
-    """Make sure that a file's name says what the file will hold.
+def require_suffix(path: str | Path, suffixes: Sequence[str], description: str) -> None:
+    """Raise an error unless a file's name has one of the suffixes.
 
     Parameters
     ----------
-    suffixes : those that it may have, in lower case, with the dot
-    what : the file in words, such as "the report is a page"
+    path : the file
+    suffixes : the allowed suffixes, in lower case and with the dot
+    description : a short sentence about the file, such as "the report is a page"
 
     Raises
     ------
     UsageError
-        The name ends in something else.
+        The name has another suffix.
     """
-    if Path(path).suffix.lower() not in suffixes:
-        listed = " or ".join([", ".join(suffixes[:-1]), suffixes[-1]]) if len(suffixes) > 1 else suffixes[0]
-        raise UsageError(f"{what}: expected a name that ends in {listed}, found {str(path)!r}")
+    if Path(path).suffix.lower() in suffixes:
+        return
+    listed = suffixes[0]
+    if len(suffixes) > 1:
+        listed = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+    raise UsageError(
+        f"{description}: expected a name that ends in {listed}, found {str(path)!r}", code="wrong-suffix", path=str(path)
+    )
 
 
 def write_atomically(
@@ -37,18 +43,20 @@ def write_atomically(
     make_folder: bool = True,
     option: str = parquet.OUTPUT_OPTION,
 ) -> None:
-    """Write a file in one step; a file that is there is replaced.
+    """Write a file in one step; an existing file is replaced.
 
     Parameters
     ----------
-    scratch : a folder on the same disk for the file while it is not whole; beside it, hidden, if None
-    make_folder : make the file's folder where it is missing; otherwise that is an error, as with files that a person names
-    option : of the command, by which another place is chosen
+    path : the file
+    data : its bytes
+    scratch : a folder on the same disk for the incomplete file; if None, the incomplete file is hidden next to ``path``
+    make_folder : whether to create the file's folder; if not, a missing folder is an error
+    option : the option of the command that chooses another path, for the message
 
     Raises
     ------
     OutputError
-        The place may not be written, or the disk is full.
+        The path may not be written, or the disk is full.
     """
     part = (scratch or path.parent) / f".{uuid.uuid4().hex}.part"
     try:
@@ -62,4 +70,4 @@ def write_atomically(
         part.replace(path)
     except OSError as error:
         parquet.discard(part)
-        raise OutputError(parquet.cannot_write(path, error, option)) from None
+        raise parquet.write_error(path, error, option) from None

@@ -1,4 +1,4 @@
-"""The lock of a results folder: one dsi writes into it at a time."""
+"""The lock of a results folder, so that only one dsi writes to it at a time."""
 
 from __future__ import annotations
 
@@ -13,70 +13,72 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from dsi_cli.errors import BusyError, OutputError, UsageError
+from dsi_cli.errors import BusyError, UsageError
 from dsi_cli.store import layout, parquet
 
 _log = logging.getLogger(__name__)
 
-SECOND_TRY = 0.05
-"""Seconds for which the lock is tried: the file that was opened first may be that of a process that has just finished."""
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""Errors of a file system that has no locks: NFS without lockd, Lustre without `-o flock`, some mounts of FUSE."""
+LOCK_TIMEOUT_SECONDS = 0.05
+"""The time for which dsi tries to lock, because a process that has just ended can have removed the file opened first."""
+_NO_LOCK_ERRORS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+"""The errors of a file system without locks: NFS without lockd, Lustre without `-o flock`, some FUSE mounts."""
 
 
 @contextmanager
 def exclusive(out: Path) -> Iterator[None]:
-    """Make the folder and keep other writers out until the block ends, however it ends.
+    """Create the folder and lock it for other writers until the block ends or raises.
 
     Raises
     ------
     UsageError
-        The place is a file, or a folder of something else.
+        The path is a file, or the folder belongs to something else.
     BusyError
-        Another process writes there.
+        Another process writes to the folder.
     OutputError
-        The folder cannot be made.
+        The folder cannot be created.
     """
     _require_results_folder(out)
-    lock = FileLock(out / ".lock", timeout=SECOND_TRY, poll_interval=SECOND_TRY / 2, fallback_to_soft=False)
+    lock = FileLock(
+        out / ".lock", timeout=LOCK_TIMEOUT_SECONDS, poll_interval=LOCK_TIMEOUT_SECONDS / 2, fallback_to_soft=False
+    )
     try:
         is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
         _acquire(lock, out)
     except OSError as error:
-        raise OutputError(parquet.cannot_write(out, error)) from None
+        raise parquet.write_error(out, error) from None
     shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
     try:
         yield
     finally:
         shutil.rmtree(layout.temporary_folder(out), ignore_errors=True)
-        with suppress(OSError):  # Windows does not remove a file that is locked
+        with suppress(OSError):  # Windows does not remove a locked file
             (out / ".lock").unlink()
         lock.release()
         if is_new:
-            with suppress(OSError):  # it holds something, as it should
+            with suppress(OSError):  # the folder is usually not empty
                 out.rmdir()
 
 
 def _acquire(lock: FileLock, out: Path) -> None:
-    """Acquire the lock of an output, whose file then holds the number of this process; only warn if there are no locks."""
+    """Acquire the lock and write the number of this process to its file; only warn if the file system has no locks."""
     path = out / ".lock"
     try:
         lock.acquire()
     except Timeout:
         raise BusyError(f"another dsi ({_holder(path)}) is writing to {out}: wait for it") from None
     except OSError as error:
-        if error.errno not in NO_LOCKS:
+        if error.errno not in _NO_LOCK_ERRORS:
             raise
-        _warn_of_no_locks(out, error.strerror or str(error))
+        _warn_about_missing_locks(out, error.strerror or str(error))
         return
-    if not isinstance(lock, SoftFileLock):  # whose file says by itself who holds it
-        with suppress(OSError):  # Windows lets nobody write a file that is locked
+    if not isinstance(lock, SoftFileLock):  # a soft lock writes its holder to the file itself
+        with suppress(OSError):  # Windows does not write a locked file
             path.write_text(f"process {os.getpid()}", encoding="utf-8")
 
 
 def _holder(path: Path) -> str:
-    """Return which process holds a lock, as its file says."""
+    """Return the process that holds a lock, according to the lock's file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")[:100].strip() or "unknown process"
     except OSError:
@@ -84,10 +86,10 @@ def _holder(path: Path) -> str:
 
 
 @cache
-def _warn_of_no_locks(out: Path, reason: str) -> None:
-    """Warn once that nothing keeps other writers out of an output."""
+def _warn_about_missing_locks(out: Path, reason: str) -> None:
+    """Warn once that dsi cannot lock a results folder."""
     _log.warning(
-        "warning: the file system of %s has no locks (%s): dsi cannot keep a second dsi out; start no other one with this output",
+        "warning: the file system of %s has no locks (%s), so dsi cannot stop a second dsi; start no other one with this output",
         out,
         reason,
     )
@@ -95,6 +97,10 @@ def _warn_of_no_locks(out: Path, reason: str) -> None:
 
 def _require_results_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
-        raise UsageError(f"the output {out} is a file; -o wants a folder")
+        raise UsageError(f"the output {out} is a file; -o wants a folder", code="output-is-a-file", path=str(out))
     if out.is_dir() and not layout.is_output(out) and not {entry.name for entry in out.iterdir()} <= layout.OUR_NAMES:
-        raise UsageError(f"the output folder {out} holds other things; choose an empty or new one with -o")
+        raise UsageError(
+            f"the output folder {out} holds other things; choose an empty or new one with -o",
+            code="foreign-folder",
+            path=str(out),
+        )

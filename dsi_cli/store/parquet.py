@@ -1,8 +1,8 @@
-"""One table in and out of one Parquet file.
+"""Conversion of one table to and from one Parquet file.
 
-A file is written beside its place, flushed to the disk, and then takes its place in one step: whoever reads sees the old
-one or the new one. Its metadata holds, under the key ``dsi``, a JSON object with the schema's and dsi's versions and the
-options that shaped the table.
+dsi writes a file to another path, flushes it to the disk, and then renames it in one step, so that readers see the old file or
+the new one. The key ``dsi`` of its metadata is a JSON object with the versions of the schema and of dsi, and with the options
+that affected the table.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _TYPES = {
     "list<float>": pa.list_(pa.float32()),
     "list<int64>": pa.list_(pa.int64()),
 }
-LEAST_ROWS = 1000
-"""Of a row group that ends with a run."""
-_VALUES = {FLOATS: np.float32, INTEGERS: np.int64}
+_MIN_GROUP_ROWS = 1000
+"""The minimum number of rows in a row group that ends with a run."""
+_VALUE_DTYPES = {FLOATS: np.float32, INTEGERS: np.int64}
 
 
 def from_rows(table: Table, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return rows (mappings by column name; what is lacking is null) as an Arrow table of the schema."""
+    """Return rows (mappings by column name; missing values are null) as an Arrow table of the schema."""
     columns = [_column([row.get(column.name) for row in rows], column.type) for column in table.columns]
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
 def with_constants(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
-    """Return a table with other values, the same in every row, in some of its columns."""
+    """Return a table in which some columns have a new value that is the same in every row."""
     for name, value in constants.items():
         field = table.schema.field(name)
         column = pa.repeat(pa.scalar(value, type=field.type), len(table))
@@ -58,35 +58,36 @@ def with_constants(table: pa.Table, constants: Mapping[str, Any]) -> pa.Table:
 
 
 def _column(values: Any, kind: str) -> Any:
-    """Return a column; text that is no UTF-8 (lone surrogates out of a hostile file) is escaped."""
+    """Return a column; text that UTF-8 cannot encode (lone surrogates from a hostile file) is escaped."""
     if isinstance(values, pa.Array):
         return values
     try:
         return pa.array(values, type=_TYPES[kind])
     except UnicodeEncodeError:
-        return pa.array([_utf8(value) for value in values], type=_TYPES[kind])
+        return pa.array([_escape(value) for value in values], type=_TYPES[kind])
 
 
-def _utf8(value: Any) -> Any:
+def _escape(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def from_matrix(
     table: Table, matrix: NDArray[Any], constants: Mapping[str, Any], varying: Mapping[str, Sequence[Any]]
 ) -> pa.Table:
-    """Return a matrix, or some of its rows, as an Arrow table: a row per class, its values in the table's list column.
+    """Return a matrix, or some of its rows, as an Arrow table with one row per class and the values in the list column.
 
     Parameters
     ----------
+    table : the schema
     matrix : (R, C); NaN becomes null
-    constants : values that every row has
+    constants : values that are the same in every row
     varying : columns of R values
     """
     size, width = matrix.shape
-    (listed,) = (column for column in table.columns if column.type in _VALUES)
-    values = pa.array(np.ascontiguousarray(matrix, dtype=_VALUES[listed.type]).ravel(), from_pandas=True)
+    (list_column,) = (column for column in table.columns if column.type in _VALUE_DTYPES)
+    values = pa.array(np.ascontiguousarray(matrix, dtype=_VALUE_DTYPES[list_column.type]).ravel(), from_pandas=True)
     offsets = pa.array(np.arange(size + 1, dtype=np.int32) * np.int32(width))
-    return from_columns(table, size, constants, {**varying, listed.name: pa.ListArray.from_arrays(offsets, values)})
+    return from_columns(table, size, constants, {**varying, list_column.name: pa.ListArray.from_arrays(offsets, values)})
 
 
 def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying: Mapping[str, Any]) -> pa.Table:
@@ -94,7 +95,9 @@ def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying:
 
     Parameters
     ----------
-    constants : values that every row has; what neither this nor ``varying`` holds is null
+    table : the schema; a column that is neither in ``constants`` nor in ``varying`` is null
+    size : the number of rows
+    constants : values that are the same in every row
     varying : columns of ``size`` values: sequences, NumPy or Arrow arrays
     """
     columns = []
@@ -102,18 +105,18 @@ def from_columns(table: Table, size: int, constants: Mapping[str, Any], varying:
         if column.name in varying:
             columns.append(_column(varying[column.name], column.type))
         else:
-            columns.append(pa.repeat(pa.scalar(_utf8(constants.get(column.name)), type=_TYPES[column.type]), size))
+            columns.append(pa.repeat(pa.scalar(_escape(constants.get(column.name)), type=_TYPES[column.type]), size))
     return pa.Table.from_arrays(columns, schema=_schema(table))
 
 
 def to_counts(table: pa.Table) -> NDArray[np.int64]:
-    """Return the counts of a confusions table, ``(C, C)``; errors as for `to_matrix`."""
+    """Return the counts of a confusions table, ``(C, C)``; errors as in `to_matrix`."""
     counts: NDArray[np.int64] = _square(table, "count").astype(np.int64)
     return counts
 
 
 def to_matrix(table: pa.Table) -> NDArray[np.float32]:
-    """Return the similarities of a table as a square float32 matrix in order of ``class_index``, null as NaN.
+    """Return the similarities of a table as a square float32 matrix in order of ``class_index``; null becomes NaN.
 
     Raises
     ------
@@ -135,7 +138,7 @@ def to_rows(table: pa.Table, column: str) -> NDArray[Any]:
     table = table.sort_by("class_index")
     flat: NDArray[Any] = table.column(column).combine_chunks().flatten().to_numpy(zero_copy_only=False)
     if not len(table) or len(flat) % len(table):
-        raise OutputError(f"{len(table)} rows with {len(flat)} values together are no matrix")
+        raise OutputError(f"{len(table)} rows with {len(flat)} values in total are not a matrix", code="damaged-table")
     return flat.reshape(len(table), -1)
 
 
@@ -144,28 +147,31 @@ def _square(table: pa.Table, column: str) -> NDArray[Any]:
     values = table.column(column).combine_chunks()
     flat: NDArray[Any] = values.flatten().to_numpy(zero_copy_only=False)
     if len(flat) != len(table) ** 2:
-        raise OutputError(f"{len(table)} rows with {len(flat)} values together are no square matrix")
+        raise OutputError(
+            f"{len(table)} rows with {len(flat)} values in total are not a square matrix", code="damaged-table"
+        )
     return flat.reshape(len(table), len(table))
 
 
 def write(table: pa.Table, path: Path, options: Mapping[str, Any], scratch: Path) -> None:
-    """Write a table to ``path`` in one step; parameters and errors as for `write_blocks`."""
+    """Write a table to ``path`` in one step; parameters and errors as in `write_blocks`."""
     write_blocks([table], path, options, scratch)
 
 
 def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, Any], scratch: Path) -> None:
-    """Write the rows of one or more tables of one schema to ``path`` in one step, as they come; its folder is made.
+    """Write the rows of tables of one schema to ``path`` in one step; create its folder.
 
     Parameters
     ----------
-    blocks : at least one; each is a row group, so one at a time is in memory
-    options : what shaped the table; JSON
-    scratch : a folder on the same disk for the file while it is not whole
+    blocks : at least one table; each becomes a row group, so that only one block is in memory
+    path : the file
+    options : the options that affected the table, as values that JSON can represent
+    scratch : a folder on the same disk for the incomplete file
 
     Raises
     ------
     OutputError
-        The disk is full, or the place may not be written.
+        The disk is full, or the path may not be written.
     """
     part = scratch / f"{uuid.uuid4().hex}.parquet"
     try:
@@ -177,22 +183,23 @@ def write_blocks(blocks: Iterable[pa.Table], path: Path, options: Mapping[str, A
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as error:
-        raise OutputError(cannot_write(path, error)) from None
+        raise write_error(path, error) from None
     finally:
-        discard(part)  # gone already if all went well
+        discard(part)  # after a success, the file no longer exists
 
 
 def discard(part: Path) -> None:
-    """Remove a file that did not become whole, if it is there at all."""
+    """Remove an incomplete file if it exists."""
     with suppress(OSError):
         part.unlink()
 
 
 def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[str, Any]) -> None:
-    """Write the rows of one or more tables of one schema to an open file or pipe, a row group each."""
-    rest = iter(blocks)
-    first = next(rest)
-    schema = first.schema.with_metadata({_KEY: json.dumps(_described(options), sort_keys=True)})
+    """Write the rows of tables of one schema to an open file or pipe; each table becomes a row group."""
+    remaining = iter(blocks)
+    first = next(remaining)
+    metadata = {"schema": SCHEMA_VERSION, "dsi": __version__, "options": dict(options)}
+    schema = first.schema.with_metadata({_KEY: json.dumps(metadata, sort_keys=True)})
     lists = [field.name for field in schema if field.type == _TYPES[FLOATS]]
     with pq.ParquetWriter(
         file,
@@ -201,23 +208,23 @@ def write_stream(blocks: Iterable[pa.Table], file: IO[bytes], options: Mapping[s
         use_dictionary=[field.name for field in schema if field.type == pa.string()],
         use_byte_stream_split=[f"{name}.list.element" for name in lists],
     ) as writer:
-        for table in chain([first], rest):
+        for table in chain([first], remaining):
             writer.write_table(table.replace_schema_metadata(schema.metadata))
 
 
 def by_run(table: pa.Table) -> Iterator[pa.Table]:
-    """Yield a table, sorted by run, in parts that end where a run does: as row groups they let readers pass over other runs."""
+    """Yield a table sorted by run in parts that end with a run, so that readers can skip the row groups of other runs."""
     runs = table.column("run").to_pylist()
     begin = 0
     for row in range(1, len(runs)):
-        if row - begin >= LEAST_ROWS and runs[row] != runs[row - 1]:
+        if row - begin >= _MIN_GROUP_ROWS and runs[row] != runs[row - 1]:
             yield table.slice(begin, row - begin)
             begin = row
     yield table.slice(begin)
 
 
 def read(path: Path, run: str | None = None) -> pa.Table:
-    """Return a file's table, or the rows of one run in it: then little else is read.
+    """Return the table in a file, or only the rows of one run; then dsi reads few other rows.
 
     Raises
     ------
@@ -227,14 +234,16 @@ def read(path: Path, run: str | None = None) -> pa.Table:
     try:
         if run is not None:
             return pq.read_table(_source(path), partitioning=None, filters=[("run", "=", run)])
-        with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which plans for many files
+        with pq.ParquetFile(_source(path)) as file:  # twice as fast as `read_table`, which supports many files
             return file.read(use_threads=False)
     except (OSError, pa.ArrowException) as error:
-        raise OutputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+        raise OutputError(
+            f"{path} cannot be read: {str(error).splitlines()[0]}", code="cannot-read", path=str(path)
+        ) from None
 
 
 def _source(path: Path) -> Any:
-    """Return what Arrow reads a file from: its path, or its bytes where the path is no UTF-8, which Arrow does not take."""
+    """Return a source for Arrow: the path, or the bytes if UTF-8 cannot encode the path, which Arrow does not accept."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -243,38 +252,42 @@ def _source(path: Path) -> Any:
 
 
 def options_of(path: Path) -> dict[str, Any]:
-    """Return the options that shaped a file; empty where it is not there, is damaged, or was not written by dsi."""
+    """Return the options that affected a file; empty if it is missing, damaged or not written by dsi."""
     try:
         stat = path.stat()
-        described = _description(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
+        metadata = _read_metadata(path, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
     except (OSError, ValueError, pa.ArrowException):
         return {}
-    if not isinstance(described, dict) or described.get("schema") != SCHEMA_VERSION:
+    if not isinstance(metadata, dict) or metadata.get("schema") != SCHEMA_VERSION:
         return {}
-    options = described.get("options")
+    options = metadata.get("options")
     return options if isinstance(options, dict) else {}
 
 
 @lru_cache(maxsize=4096)
-def _description(path: Path, _identity: tuple[int, int, int]) -> Any:
-    """Return what a file says of itself; kept, since a call asks for it several times, of a table at the top once a run."""
-    found = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
-    return json.loads(found) if found else {}
+def _read_metadata(path: Path, _identity: tuple[int, int, int]) -> Any:
+    """Return dsi's metadata of a file; cached, because a call reads the metadata of a table once per run."""
+    text = (pq.read_schema(_source(path)).metadata or {}).get(_KEY)
+    return json.loads(text) if text else {}
 
 
 OUTPUT_OPTION = "-o"
-"""By which most commands are told where to write."""
+"""The option with which most commands choose the output."""
 
 
-def cannot_write(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> str:
-    """Return the one line that says why a place could not be written; ``option`` chooses another."""
+def write_error(path: Path, error: OSError, option: str = OUTPUT_OPTION) -> OutputError:
+    """Return the error that says why a path could not be written; ``option`` chooses another path."""
     if error.errno == errno.ENOSPC:
-        return f"{path} could not be written: the disk is full; free some space and run the same command again to go on"
-    return f"{path} could not be written: {error.strerror or error}; choose another output with {option}"
-
-
-def _described(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {"schema": SCHEMA_VERSION, "dsi": __version__, "options": dict(options)}
+        return OutputError(
+            f"{path} could not be written: the disk is full; free some space and run the same command again to go on",
+            code="disk-full",
+            path=str(path),
+        )
+    return OutputError(
+        f"{path} could not be written: {error.strerror or error}; choose another output with {option}",
+        code="cannot-write",
+        path=str(path),
+    )
 
 
 def _schema(table: Table) -> pa.Schema:

@@ -18,6 +18,7 @@ from dsi_cli.store.schema import (
     CHECKPOINTS,
     CLASSES,
     CONFUSIONS,
+    CSMS,
     CURVES,
     HEADS,
     NEIGHBORS,
@@ -29,7 +30,7 @@ from dsi_cli.store.schema import (
 )
 
 KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
-"""Of matrices; scsm is the reference."""
+"""The kinds of matrices; scsm is the reference matrix."""
 
 
 class Results:
@@ -57,7 +58,7 @@ class Results:
         layout.require_output(self.path)
         if only is not None:
             self._only = self._run(only)
-            del self.checkpoints  # read with all runs, to check the name
+            del self.checkpoints  # it holds all runs, which were needed to check the name
 
     def __getitem__(self, run: str) -> Self:
         """Return the results of one training run, with the same attributes and methods.
@@ -65,7 +66,7 @@ class Results:
         Raises
         ------
         UsageError
-            There is no such run; the message lists the runs.
+            The run does not exist; the message lists the runs.
         """
         return type(self)(self.path, self._kept, run)
 
@@ -80,40 +81,40 @@ class Results:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """All curves; a row a point, columns as ``docs/tables.md`` says."""
+        """All curves, with one row per point; ``docs/tables.md`` describes the columns."""
         return self._table(CURVES)
 
     @cached_property
     def phases(self) -> pd.DataFrame:
-        """The phases of each run on its alignment and WSI curves, or why there are none."""
+        """The phases of each run on its alignment and WSI curves, or the reason why there are none."""
         return self._table(PHASES)
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """All files that were found, with status and reason."""
+        """All checkpoint files, with status and reason."""
         return self._table(CHECKPOINTS)
 
     @cached_property
     def classes(self) -> pd.DataFrame:
-        """The classes of each run, with the synset that each was understood as."""
+        """The classes of each run, with the synset of each label."""
         return self._table(CLASSES)
 
     @cached_property
     def alignment_by_class(self) -> pd.DataFrame:
-        """How much each class's row, and each group of classes, agrees with the reference; empty without one.
+        """The agreement of each class's row, and of each group of classes, with the reference; empty without a reference.
 
-        A row without ``class_index`` is that of a group.
+        In the row of a group, ``class_index`` is null.
         """
         return self._table(ALIGNMENT_BY_CLASS)
 
     @cached_property
     def typicality(self) -> pd.DataFrame:
-        """How near right and wrong samples lie to their class's template; empty without ``--templates``."""
+        """The similarity of correct and wrong samples to their class's template; empty without ``--templates``."""
         return self._table(TYPICALITY)
 
     @cached_property
     def typicality_histogram(self) -> pd.DataFrame:
-        """How many right and wrong samples have which cosine with their class's template."""
+        """The histogram of the cosines of correct and wrong samples with their class's template."""
         return self._table(TYPICALITY_HISTOGRAM)
 
     @property
@@ -122,21 +123,21 @@ class Results:
         return list(dict.fromkeys(self.checkpoints["run"]))
 
     def epochs(self, run: str | None = None) -> list[int]:
-        """Return the epochs of a run that have matrices, in order; [0] if its only checkpoint has no epoch."""
+        """Return the epochs of a run with matrices, in order; [0] if its only checkpoint has no epoch."""
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
         return sorted({int(epoch) for epoch in rows["epoch"].fillna(0)})
 
     def has_epochs(self, run: str | None = None) -> bool:
-        """Return whether a run's checkpoints have epochs; if not, it has only one."""
+        """Return whether a run's checkpoints have epochs; a run without epochs has only one checkpoint."""
         rows = self.checkpoints[(self.checkpoints["run"] == self._run(run)) & (self.checkpoints["status"] == "ok")]
         return not rows["epoch"].isna().any()
 
     def shown_epoch(self, epoch: int, run: str | None = None) -> str:
-        """Return an epoch as it is shown: ``–`` if the run's only checkpoint has none."""
+        """Return an epoch as text; ``–`` if the run's only checkpoint has no epoch."""
         return str(epoch) if self.has_epochs(run) else "–"
 
     def curves_of(self, run: str | None = None) -> pd.DataFrame:
-        """Return a run's rows of the curves, of several references those of the main one alone.
+        """Return a run's rows of the curves; of several references, only the main one is included.
 
         The epoch is 0 if the run's only checkpoint has none, as in `epochs`.
         """
@@ -144,15 +145,15 @@ class Results:
         others = self.references(name)[1:]
         rows = self.curves[self.curves["run"] == name]
         is_other = rows["reference"].isin(others) | rows["reference"].str.contains("|", regex=False, na=False)
-        return self.with_places(rows[~is_other])
+        return self.fill_missing_epochs(rows[~is_other])
 
     @staticmethod
-    def with_places(rows: pd.DataFrame) -> pd.DataFrame:
-        """Return rows with epoch 0 for a checkpoint without an epoch: that is how the files of its matrices are named."""
+    def fill_missing_epochs(rows: pd.DataFrame) -> pd.DataFrame:
+        """Return rows in which a missing epoch is 0, as in the names of the files of matrices."""
         return rows.assign(epoch=rows["epoch"].fillna(0))
 
     def references(self, run: str | None = None) -> list[str]:
-        """Return the names of the reference matrices that a run was compared with, the main one first."""
+        """Return the names of the reference matrices with which a run was compared, the main one first."""
         return layout.references_of(self.path, self._run(run))
 
     def csm(
@@ -166,91 +167,110 @@ class Results:
         rows: Sequence[int | str] | None = None,
         classes: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return a class similarity matrix ``(C, C)`` float32, rows and columns named by class, or a part of it.
+        """Return a class similarity matrix ``(C, C)`` float32 with named rows and columns, or a part of it.
 
         Parameters
         ----------
         kind : ``ncsm``, ``ncsm_centred``, ``ccsm``, ``tncsm``, or ``scsm`` for the reference matrix
-        epoch : the trainer's own number; the last one if None
-        split : ``train`` or ``test`` for matrices that have one
-        run : needed only where the folder holds several
-        step : of an earlier save within the epoch
-        reference : which one, for ``scsm``; a name out of `references`, the main one if None
-        rows, classes : names or indices of the rows, and of the columns, that are wanted; all if None
+        epoch : the trainer's number of the epoch; the last epoch if None
+        split : ``train`` or ``test`` for matrices that have a split
+        run : the run; needed only if the folder holds several runs
+        step : the step of an earlier save within the epoch
+        reference : the name of a reference in `references`, for ``scsm``; the main one if None
+        rows, classes : names or indices of the rows, and of the columns; all if None
 
         Notes
         -----
-        Above 4,096 classes the matrix is not stored: a part of it is made from the classifier in ``heads/``.
+        Above 4,096 classes the matrix is not stored. dsi then computes a part of it from the classifier in ``heads/``.
 
         Raises
         ------
         UsageError
-            There is no such run, epoch or matrix, and the message says which there are; or it is too large to be made whole.
+            The run, epoch or matrix does not exist, and the message lists the existing ones; or the matrix is too large.
         """
         name = self._run(run)
-        for word in (kind, split):
-            if word is not None and not word.isidentifier():
-                raise UsageError(f"{word!r} is no kind or split of a matrix: expected names like ncsm, scsm, test")
+        for text in (kind, split):
+            if text is not None and not text.isidentifier():
+                raise UsageError(
+                    f"{text!r} is no kind or split of a matrix: expected names like ncsm, scsm, test", code="unknown-kind"
+                )
         labels = self._labels(name)
         if kind == "scsm":
             return self._part(self._reference(name, labels, reference), rows, classes)
-        known = self.epochs(name)
-        if epoch is None:
-            epoch = known[-1] if known else 0
-        path = layout.csm_path(self.path, name, kind, split, int(epoch), step)
-        head = layout.head_path(self.path, name, int(epoch), step)
-        if not path.is_file() and head.is_file() and kind in head_matrix.KINDS:
+        epoch = self._epoch_or_last(name, epoch)
+        path = layout.csm_path(self.path, name, kind, split, epoch, step)
+        if path.is_file():
+            matrix = parquet.to_matrix(parquet.read(path))
+            return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
+        head = layout.head_path(self.path, name, epoch, step)
+        if head.is_file() and kind in head_matrix.KINDS:
             return head_matrix.matrix_part(head, kind, labels, rows, classes)
-        if not path.is_file():
-            kinds = sorted(k.name for k in path.parent.parent.glob("*/")) if path.parent.parent.is_dir() else []
-            near = None if kind in KINDS else nearest(kind, KINDS)
-            splits = [] if split else [k.removeprefix(f"{kind}-") for k in kinds if k.startswith(f"{kind}-")]
-            meant = f"; say which split (--split, in Python split=): {', '.join(splits)}" if splits else ""
-            meant = meant or (f"; did you mean {near}?" if near else "")
-            raise UsageError(
-                f"no {kind} of epoch {epoch} in run {name!r}: its epochs are {brief_epochs(known)},"
-                f" its matrices {', '.join(kinds) or 'none'}{meant}"
-            )
-        matrix = parquet.to_matrix(parquet.read(path))
-        return self._part(pd.DataFrame(matrix, index=labels, columns=labels), rows, classes)
+        raise self._missing_matrix(name, kind, epoch, split)
+
+    def _epoch_or_last(self, run: str, epoch: int | None) -> int:
+        if epoch is not None:
+            return int(epoch)
+        return max(self.epochs(run), default=0)
+
+    def _missing_matrix(self, run: str, kind: str, epoch: int, split: str | None) -> UsageError:
+        """Return the error for a matrix that does not exist; its message lists the existing matrices."""
+        folder = self.path / CSMS.path / layout.folder_name(run)
+        kinds = sorted(member.name for member in folder.glob("*/")) if folder.is_dir() else []
+        splits = [name.removeprefix(f"{kind}-") for name in kinds if name.startswith(f"{kind}-")]
+        similar_kind = None if kind in KINDS else nearest(kind, KINDS)
+        hint = ""
+        if splits and not split:
+            hint = f"; say which split (--split, in Python split=): {', '.join(splits)}"
+        elif similar_kind:
+            hint = f"; did you mean {similar_kind}?"
+        return UsageError(
+            f"no {kind} of epoch {epoch} in run {run!r}: its epochs are {brief_epochs(self.epochs(run))},"
+            f" its matrices {', '.join(kinds) or 'none'}{hint}",
+            code="unknown-matrix",
+            run=run,
+            kind=kind,
+            epoch=epoch,
+        )
 
     @staticmethod
     def _part(matrix: pd.DataFrame, rows: Sequence[int | str] | None, classes: Sequence[int | str] | None) -> pd.DataFrame:
         if rows is None and classes is None:
             return matrix
-        return matrix.iloc[
-            head_matrix.class_indices(rows, matrix.index), head_matrix.class_indices(classes, matrix.columns)
-        ]
+        row_indices = head_matrix.class_indices(rows, matrix.index)
+        return matrix.iloc[row_indices, head_matrix.class_indices(classes, matrix.columns)]
 
     def require_matrices(self, run: str | None = None) -> None:
-        """Raise `UsageError` if a run has more classes than a matrix is stored of; for what needs whole matrices."""
+        """Raise `UsageError` if a run has so many classes that no matrix is stored; for functions that need complete matrices."""
         if self.is_vast(run):
             raise UsageError(
                 f"this needs whole matrices, which of more than {MAX_DENSE_CLASSES:,} classes are not stored:"
-                " dsi neighbors lists the nearest classes, dsi export --rows makes a part"
+                " dsi neighbors lists the nearest classes, dsi export --rows makes a part",
+                code="matrix-too-large",
             )
 
     def is_vast(self, run: str | None = None) -> bool:
-        """Return whether a run has more classes than a matrix is stored of: ``neighbors/`` and ``heads/`` stand for matrices."""
+        """Return whether a run has so many classes that ``neighbors/`` and ``heads/`` replace the stored matrices."""
         return (self.path / HEADS.path / layout.folder_name(self._run(run))).is_dir()
 
     def neighbors(
         self, kind: str = "ncsm", epoch: int | None = None, run: str | None = None, step: int | None = None
     ) -> pd.DataFrame:
-        """Return the stored nearest classes of each class, where they stand for a matrix; parameters as for `csm`.
+        """Return the stored nearest classes of each class, which replace a large matrix; parameters as in `csm`.
 
         Raises
         ------
         UsageError
-            There are none: up to 4,096 classes the matrix itself is stored.
+            No nearest classes are stored, because up to 4,096 classes the matrix itself is stored.
         """
         name = self._run(run)
-        known = self.epochs(name)
-        path = layout.neighbors_path(self.path, name, kind, int(epoch if epoch is not None else (known or [0])[-1]), step)
+        path = layout.neighbors_path(self.path, name, kind, self._epoch_or_last(name, epoch), step)
         if not path.is_file():
+            epochs = brief_epochs(self.epochs(name))
             raise UsageError(
-                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {brief_epochs(known)};"
-                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm"
+                f"no {NEIGHBORS.path} of the {kind} of epoch {path.stem} in run {name!r}: its epochs are {epochs};"
+                f" up to {MAX_DENSE_CLASSES:,} classes the matrix itself is stored, see csm",
+                code="no-neighbors",
+                run=name,
             )
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
@@ -260,7 +280,7 @@ class Results:
     ) -> pd.DataFrame:
         """Return the confusion counts ``(C, C)`` of a split: rows are the truth, columns the prediction, named by class.
 
-        Parameters and errors as for `csm`.
+        Parameters and errors are those of `csm`.
         """
         name = self._run(run)
         path = self._split_path(CONFUSIONS, name, epoch, split, step)
@@ -270,23 +290,25 @@ class Results:
     def predictions(
         self, epoch: int | None = None, split: str = "test", run: str | None = None, step: int | None = None
     ) -> pd.DataFrame:
-        """Return the samples of a split with target, prediction and score, as class indices; parameters and errors as `csm`."""
+        """Return the samples of a split with target, prediction (class indices) and score; parameters and errors as in `csm`."""
         path = self._split_path(PREDICTIONS, self._run(run), epoch, split, step)
         frame: pd.DataFrame = parquet.read(path).to_pandas()
         return frame
 
     def _split_path(self, table: Table, run: str, epoch: int | None, split: str, step: int | None) -> Path:
         if not split.isidentifier():
-            raise UsageError(f"{split!r} is no split: {expected(split, ('train', 'test'))}")
-        known = self.epochs(run)
-        path = layout.split_path(
-            self.path, table, run, split, int(epoch if epoch is not None else (known or [0])[-1]), step
-        )
-        if not path.is_file():
-            there = sorted(int(p.stem) for p in path.parent.glob("*.parquet") if p.stem.isdecimal())
             raise UsageError(
-                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(there) or 'none'};"
-                " dsi analyze makes them with --predictions or --test"
+                f"{split!r} is no split: {expected(split, ('train', 'test'))}", code="unknown-split", split=split
+            )
+        path = layout.split_path(self.path, table, run, split, self._epoch_or_last(run, epoch), step)
+        if not path.is_file():
+            epochs = sorted(int(file.stem) for file in path.parent.glob("*.parquet") if file.stem.isdecimal())
+            raise UsageError(
+                f"no {table.path} of epoch {path.stem} on {split} in run {run!r}: there are {brief_epochs(epochs) or 'none'};"
+                " dsi analyze makes them with --predictions or --test",
+                code=f"no-{table.path}",
+                run=run,
+                split=split,
             )
         return path
 
@@ -299,9 +321,9 @@ class Results:
         reference: str | None = None,
         rows: Sequence[int | str] | None = None,
     ) -> pd.DataFrame:
-        """Return the SoCSM ``(C, C)``: class indices of each row by falling similarity, the class itself first.
+        """Return the SoCSM ``(C, C)``: class indices of each row by decreasing similarity, the class itself first.
 
-        Ties keep the order of the class index. Parameters and errors as for `csm`.
+        Ties keep the order of the class index. Parameters and errors are those of `csm`.
         """
         matrix = self.csm(kind, epoch, split, run, reference=reference, rows=rows)
         values = matrix.to_numpy(dtype=np.float64, copy=True)
@@ -314,18 +336,22 @@ class Results:
         frame = (parquet.read(path) if path.is_file() else parquet.from_rows(table, [])).to_pandas()
         if self._only is not None:
             frame = frame[frame["run"] == self._only].reset_index(drop=True)
-        whole = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
-        typed: pd.DataFrame = frame.astype(dict.fromkeys(whole, "Int64"))
-        return typed
+        integers = [column.name for column in table.columns if column.type == "int64" and column.name in frame]
+        typed_frame: pd.DataFrame = frame.astype(dict.fromkeys(integers, "Int64"))
+        return typed_frame
 
     def _run(self, name: str | None) -> str:
-        if name is None and len(self.names) == 1:
-            return self.names[0]
-        if name is None or name not in self.names:
-            asked = "say which run (--run, in Python run=)" if name is None else f"no run {name!r}"
-            near = None if name is None else nearest(name, self.names)
-            meant = f"; did you mean {near}?" if near else ""
-            raise UsageError(f"{asked}: {self.path} holds {', '.join(self.names) or 'none'}{meant}")
+        """Return the name of an existing run, or the only run if the name is None."""
+        names = self.names
+        listed = f"{self.path} holds {', '.join(names) or 'none'}"
+        if name is None:
+            if len(names) == 1:
+                return names[0]
+            raise UsageError(f"say which run (--run, in Python run=): {listed}", code="ambiguous-run", runs=names)
+        if name not in names:
+            similar_name = nearest(name, names)
+            hint = f"; did you mean {similar_name}?" if similar_name else ""
+            raise UsageError(f"no run {name!r}: {listed}{hint}", code="unknown-run", run=name)
         return name
 
     def _labels(self, run: str) -> pd.Index:
@@ -334,27 +360,35 @@ class Results:
         index: pd.Index = pd.Index(names, name="class")
         return index
 
-    def _reference(self, run: str, labels: pd.Index, asked: str | None) -> pd.DataFrame:
-        known = self.references(run)
-        if asked is not None and asked not in known:
+    def _reference(self, run: str, labels: pd.Index, reference: str | None) -> pd.DataFrame:
+        """Return a reference matrix of a run, or its main reference matrix if the name is None."""
+        names = self.references(run)
+        if reference is not None and reference not in names:
+            hint = expected(reference, names) if names else "it has none"
             raise UsageError(
-                f"run {run!r} has no reference {asked!r}: {expected(asked, known) if known else 'it has none'}"
+                f"run {run!r} has no reference {reference!r}: {hint}", code="unknown-reference", reference=reference
             )
-        ids = self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique()
-        paths = [layout.reference_path(self.path, name, one) for name in ([asked] if asked else known[:1]) for one in ids]
-        found = [path for path in paths if path.is_file()]
-        if self.is_vast(run) and not found:
+        if reference is not None:
+            names = [reference]
+        for labels_id in self.classes.loc[self.classes["run"] == run, "labels_id"].dropna().unique():
+            path = layout.reference_path(self.path, names[0], labels_id) if names else None
+            if path is not None and path.is_file():
+                return pd.DataFrame(parquet.to_matrix(parquet.read(path)), index=labels, columns=labels)
+        if self.is_vast(run):
             raise UsageError(
                 f"the reference matrix of {len(labels):,} classes is not stored: dsi wordnet LABELS writes the nearest of each, and"
-                " with --whole the matrix"
+                " with --whole the matrix",
+                code="matrix-too-large",
             )
-        if not found:
-            raise UsageError(
-                f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels"
-            )
-        return pd.DataFrame(parquet.to_matrix(parquet.read(found[0])), index=labels, columns=labels)
+        raise UsageError(
+            f"run {run!r} has no reference matrix: no label of it was found in WordNet, or it has no labels",
+            code="no-reference",
+            run=run,
+        )
 
 
 def brief_epochs(epochs: list[int]) -> str:
-    """Return epochs as a message names them, the first and the last where there are many."""
-    return ", ".join(map(str, epochs)) if len(epochs) <= 8 else f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
+    """Return epochs as text; of many epochs, only the first two and the last one."""
+    if len(epochs) > 8:
+        return f"{epochs[0]}, {epochs[1]}, ... {epochs[-1]}"
+    return ", ".join(map(str, epochs))

@@ -1,4 +1,4 @@
-"""The tables of an output folder: columns, types, meaning. Text alone: the writer, the docs and the tests read it."""
+"""The tables of a results folder with their columns, types and meanings; the writer, the docs and the tests use them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ TEXTS, FLOATS, INTEGERS = "list<string>", "list<float>", "list<int64>"
 
 
 UNCERTAIN = 0.85
-"""A synset of less confidence wants a person's look: so do an eighth of ImageNet-1k's, with six in seven of the wrong ones."""
+"""The confidence below which a person should check a synset.
+
+This applies to an eighth of the labels of ImageNet-1k, which include six of seven wrong synsets.
+"""
 
 
 class Column(NamedTuple):
-    """One column; any value may be null unless its meaning says otherwise."""
+    """One column; any value may be null unless its meaning excludes this."""
 
     name: str
     type: str
@@ -22,7 +25,7 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """One table, a file of that name or a folder of such files."""
+    """One table, stored as a file of this name or as a folder of files."""
 
     path: str
     row: str
@@ -32,33 +35,33 @@ class Table(NamedTuple):
 _RUN = Column(
     "run",
     TEXT,
-    "the run's name: the shortest path suffix of its folder that is unique, and what tells it from other runs there; never null",
+    "the run's name: the shortest unique path suffix of its folder, and what distinguishes it from other runs in it; never null",
 )
-_EPOCH = Column("epoch", INTEGER, "the trainer's own number; null if a run's only checkpoint has none")
-_COMPLETED = Column("epochs_completed", INTEGER, "finished epochs, where there is evidence for how the trainer counts")
-_STEP = Column("step", INTEGER, "optimiser steps: tells saves within one epoch apart")
+_EPOCH = Column("epoch", INTEGER, "the trainer's number of the epoch; null if a run's only checkpoint has none")
+_COMPLETED = Column("epochs_completed", INTEGER, "finished epochs; null without evidence for how the trainer counts")
+_STEP = Column("step", INTEGER, "optimiser steps, which distinguish saves within one epoch")
 _SPLIT = Column("split", TEXT, "train or test; never null")
 _CLASS = Column("class_index", INTEGER, "row of the head, from 0; never null")
 _SIMILARITY = Column(
-    "similarity", FLOATS, "similarity to each class in order of class_index, raw; null to a class that the matrix lacks"
+    "similarity", FLOATS, "raw similarity to each class in order of class_index; null for a class that is not in the matrix"
 )
 
 CHECKPOINTS = Table(
     "checkpoints.parquet",
-    "a file found",
+    "one checkpoint file",
     (
         _RUN,
-        Column("path", TEXT, "absolute path of the file, or of the folder where that is the checkpoint"),
+        Column("path", TEXT, "absolute path of the file, or of the folder if the folder is the checkpoint"),
         _EPOCH,
         _COMPLETED,
         Column("epoch_source", TEXT, "contents, file name, folder name or order"),
         Column("step", INTEGER, "optimiser steps"),
         Column("format", TEXT, "container"),
-        Column("trainer", TEXT, "who wrote it"),
+        Column("trainer", TEXT, "the library that wrote the file"),
         Column("bytes", INTEGER, "size on disk, shards together"),
         Column("head", TEXT, "name of the classifier's weight"),
         Column("weights_used", TEXT, "raw or ema"),
-        Column("classes", INTEGER, "classes that are compared: rows of the head, less extra_classes unless these are kept"),
+        Column("classes", INTEGER, "compared classes: rows of the head without extra_classes, unless these are kept"),
         Column("features", INTEGER, "width of the head"),
         Column("extra_classes", INTEGER, "rows for no object or background"),
         Column("dtype", TEXT, "type of the stored weight"),
@@ -68,19 +71,23 @@ CHECKPOINTS = Table(
             "SHA-256, hex, of the head as (rows, features) little-endian float32, extra rows included",
         ),
         Column("status", TEXT, "ok, failed, skipped (a duplicate) or pending (still being written)"),
-        Column("reason", TEXT, "why the status is not ok, or what should be known though it is"),
-        Column("modified_ns", INTEGER, "time of the last change, nanoseconds since 1970: how a later call knows the file"),
+        Column("reason", TEXT, "why the status is not ok, or a warning"),
+        Column(
+            "modified_ns",
+            INTEGER,
+            "time of the last change in nanoseconds since 1970; a later call recognises the file by it",
+        ),
     ),
 )
 CLASSES = Table(
     "classes.parquet",
-    "a class",
+    "one class",
     (
         _RUN,
         Column("labels_id", TEXT, "the label list; null without labels"),
         _CLASS,
         Column("name", TEXT, "the label"),
-        Column("synset", TEXT, "WordNet synset, dog.n.01 or run.v.01; of 3.0 unless --wordnet names another"),
+        Column("synset", TEXT, "WordNet synset, dog.n.01 or run.v.01; from WordNet 3.0 unless --wordnet selects another"),
         Column("wnid", TEXT, "its WordNet id, n02084071 or v01926311"),
         Column("definition", TEXT, "WordNet's gloss"),
         Column(
@@ -90,24 +97,26 @@ CLASSES = Table(
             " placeholder",
         ),
         Column(
-            "confidence", FLOAT, f"that the synset is meant, 0 to 1: below {UNCERTAIN} have a look; null where unresolved"
+            "confidence",
+            FLOAT,
+            f"confidence that the synset is right, 0 to 1; check it below {UNCERTAIN}; null if unresolved",
         ),
-        Column("candidates", TEXTS, "all synsets that the label could mean, the likeliest first"),
-        Column("candidate_scores", FLOATS, "their chances; empty where an id decides"),
-        Column("reason", TEXT, "why this synset, or why none; null where an id decides"),
-        Column("display_order", INTEGER, "place of the class where classes are shown, from 0"),
+        Column("candidates", TEXTS, "all possible synsets of the label, the most likely first"),
+        Column("candidate_scores", FLOATS, "their probabilities; empty if an id decides"),
+        Column("reason", TEXT, "why this synset was chosen, or why none was; null if an id decides"),
+        Column("display_order", INTEGER, "position of the class in figures and lists, from 0"),
         Column(
             "group",
             TEXT,
-            "semantic group: the hypernym that holds the class and its neighbours, carnivore.n.01, or the list's superclass",
+            "semantic group: the common hypernym of the class and its neighbours, e.g. carnivore.n.01, or the list's superclass",
         ),
-        Column("samples_train", INTEGER, "samples of the class in the train split; null where there is no such split"),
-        Column("samples_test", INTEGER, "samples of the class in the test split"),
+        Column("samples_train", INTEGER, "samples of the class in the train split; null without a train split"),
+        Column("samples_test", INTEGER, "samples of the class in the test split; null without a test split"),
     ),
 )
 CURVES = Table(
     "curves.parquet",
-    "a point of a curve",
+    "one point of a curve",
     (
         _RUN,
         _EPOCH,
@@ -123,72 +132,76 @@ CURVES = Table(
         Column(
             "reference",
             TEXT,
-            "the reference matrix where scsm takes part, e.g. wordnet3.0-path; A|B: A given B; of severity and superclass_accuracy"
-            " the taxonomy, or cifar100-superclasses, list-superclasses",
+            "the reference matrix if scsm is one of the matrices, e.g. wordnet3.0-path; A|B: A given B; for severity and"
+            " superclass_accuracy the taxonomy, or cifar100-superclasses, list-superclasses",
         ),
-        Column("split", TEXT, "train or test, where the metric has one"),
+        Column("split", TEXT, "train or test; null if the metric has no split"),
         Column(
             "variant",
             TEXT,
-            "the measure of a SAI (partial_pearson: given another reference), of which cosine, mse and pearson have a value above"
-            " 4,096 classes; all, errors or macro of an IDM;"
+            "the measure of a SAI (partial_pearson: given another reference); above 4,096 classes only cosine, mse and pearson have"
+            " a value; all, errors or macro of an IDM;"
             " mean, max or min of a WSI (max@0.9 for another quantile)",
         ),
         Column("value", FLOAT, "the metric"),
-        Column("null_mean", FLOAT, "what chance gives: the mean over random relabellings of the classes"),
+        Column("null_mean", FLOAT, "chance level: the mean over random relabellings of the classes"),
         Column("null_std", FLOAT, "its standard deviation"),
-        Column("z", FLOAT, "deviations above chance, positive where more alike"),
-        Column("excess", FLOAT, "0 at chance, 1 at identity"),
+        Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
+        Column("excess", FLOAT, "0 is the chance level, 1 is identity"),
         Column(
             "ceiling",
             FLOAT,
-            "the best value that these two sets of values could reach; null for a SAI of over 4,096 classes",
+            "the best value that these two sets of values could reach; null for a SAI of more than 4,096 classes",
         ),
         Column(
             "p_value",
             FLOAT,
-            "share of relabellings at least as alike; without --permutations of symmetric matrices alone",
+            "share of relabellings that are at least as similar; without --permutations only for symmetric matrices",
         ),
         Column(
             "low",
             FLOAT,
-            "lower end of the 95 % interval: of a SAI that of its excess, over classes (none above 4,096); of an IDM over samples",
+            "lower end of the 95 % confidence interval: of a SAI's excess over classes (none above 4,096), of an IDM over samples",
         ),
         Column("high", FLOAT, "upper end"),
-        Column("classes_used", INTEGER, "classes that took part"),
-        Column("samples_used", INTEGER, "samples that took part"),
+        Column("classes_used", INTEGER, "number of classes used"),
+        Column("samples_used", INTEGER, "number of samples used"),
         Column("reason", TEXT, "why something is null"),
     ),
 )
 PHASES = Table(
     "phases.parquet",
-    "a phase of a run on one of its curves, or a curve without phases",
+    "one phase of a run on one of its curves, or one curve without phases",
     (
         _RUN,
         Column(
             "curve",
             TEXT,
-            "agreement ncsm,scsm (excess of cosine ncsm,scsm if Pearson was not asked for; tncsm-test without a classifier),"
+            "agreement ncsm,scsm (excess of cosine ncsm,scsm if Pearson was not selected; tncsm-test without a classifier),"
             " wsi max, widm test; never null",
         ),
         Column("phase", TEXT, "surge, refinement, stabilisation; or t50, t90, t95; null if none is found"),
-        Column("first_epoch", FLOAT, "where it begins; interpolated between checkpoints"),
-        Column("last_epoch", FLOAT, "where it ends; of t50, t90 and t95 when that share of the plateau is reached"),
-        Column("low", FLOAT, "lower end of the 95 % interval of last_epoch"),
+        Column("first_epoch", FLOAT, "first epoch, interpolated between checkpoints"),
+        Column(
+            "last_epoch",
+            FLOAT,
+            "last epoch; for t50, t90 and t95 the epoch at which the curve reaches this share",
+        ),
+        Column("low", FLOAT, "lower end of the 95 % confidence interval of last_epoch"),
         Column("high", FLOAT, "upper end"),
-        Column("gain", FLOAT, "what the curve gains: up to the plateau; of a refinement since the plateau"),
-        Column("gain_low", FLOAT, "lower end of the 95 % interval of gain"),
+        Column("gain", FLOAT, "gain of the curve up to the plateau; for a refinement since the plateau"),
+        Column("gain_low", FLOAT, "lower end of the 95 % confidence interval of gain"),
         Column("gain_high", FLOAT, "upper end"),
-        Column("reason", TEXT, "why no phase is found"),
+        Column("reason", TEXT, "why there is no phase"),
     ),
 )
 CSMS = Table(
     "csms",
-    "a class's row of one matrix",
+    "the row of one class in one matrix",
     (
         _RUN,
         Column("kind", TEXT, "ncsm, ncsm_centred, ccsm or tncsm; never null"),
-        Column("split", TEXT, "train or test, where the matrix has one"),
+        Column("split", TEXT, "train or test; null if the matrix has no split"),
         _EPOCH,
         _COMPLETED,
         _STEP,
@@ -198,7 +211,7 @@ CSMS = Table(
 )
 NEIGHBORS = Table(
     "neighbors",
-    "a class and one of its nearest (above 4,096 classes, in place of the matrix)",
+    "one class and one of its nearest classes (replaces the matrix above 4,096 classes)",
     (
         _RUN,
         Column("kind", TEXT, "ncsm or ncsm_centred; never null"),
@@ -207,25 +220,25 @@ NEIGHBORS = Table(
         _STEP,
         _CLASS,
         Column("neighbor", INTEGER, "class_index of the near class; never null"),
-        Column("rank", FLOAT, "its rank among all other classes, from 1, the nearest; ties share the mid-rank"),
-        Column("similarity", FLOAT, "similarity of the two, raw"),
+        Column("rank", FLOAT, "its rank among all other classes, from 1 for the nearest; ties share the mid-rank"),
+        Column("similarity", FLOAT, "raw similarity of the two classes"),
     ),
 )
 HEADS = Table(
     "heads",
-    "a class's row of the classifier (above 4,096 classes: any part of the matrix is made from it)",
+    "the row of one class in the classifier head (above 4,096 classes, dsi computes parts of the matrix from it)",
     (
         _RUN,
         _EPOCH,
         _COMPLETED,
         _STEP,
         _CLASS,
-        Column("weight", FLOATS, "the row as it is in the checkpoint, flat, as float32"),
+        Column("weight", FLOATS, "the row in the checkpoint, flattened, as float32"),
     ),
 )
 REFERENCES = Table(
     "references",
-    "a class's row of a reference matrix",
+    "the row of one class in a reference matrix",
     (
         Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
         Column("labels_id", TEXT, "the label list; never null"),
@@ -236,7 +249,7 @@ REFERENCES = Table(
 )
 REFERENCE_NEIGHBORS = Table(
     "reference_neighbors",
-    "a class and one of its nearest in a reference, from the nearest on (`dsi wordnet`, in place of a large matrix)",
+    "one class and one of its nearest classes in a reference, the nearest first (`dsi wordnet`, replaces a large matrix)",
     (
         Column("reference", TEXT, "e.g. wordnet3.0-path; never null"),
         Column("labels_id", TEXT, "the label list; never null"),
@@ -247,32 +260,32 @@ REFERENCE_NEIGHBORS = Table(
         Column(
             "rank",
             FLOAT,
-            "its rank among the classes with a synset, from 1; classes that are as similar share the mid-rank",
+            "its rank among the classes with a synset, from 1; equally similar classes share the mid-rank",
         ),
         Column(
             "ties",
             INTEGER,
-            "classes that are exactly as similar, this one included: more than are listed if cut within them",
+            "number of classes with exactly this similarity, including this one; the list may omit some of them",
         ),
-        Column("similarity", FLOAT, "similarity of the two"),
+        Column("similarity", FLOAT, "similarity of the two classes"),
     ),
 )
 CONFUSIONS = Table(
     "confusions",
-    "a class's row of counts",
+    "the row of counts of one class",
     (
         _RUN,
         _SPLIT,
         _EPOCH,
         _COMPLETED,
         _STEP,
-        Column("class_index", INTEGER, "the truth: row of the head, from 0; never null"),
+        Column("class_index", INTEGER, "the true class: row of the head, from 0; never null"),
         Column("count", INTEGERS, "samples of the class predicted as each class, in order of class_index"),
     ),
 )
 PREDICTIONS = Table(
     "predictions",
-    "a sample",
+    "one sample",
     (
         _RUN,
         _SPLIT,
@@ -280,15 +293,15 @@ PREDICTIONS = Table(
         _COMPLETED,
         _STEP,
         Column("sample", INTEGER, "its number in the data, from 0; never null"),
-        Column("path", TEXT, "where its image lies"),
-        Column("target", INTEGER, "the truth, a class_index; never null"),
+        Column("path", TEXT, "path of its image"),
+        Column("target", INTEGER, "the true class, a class_index; never null"),
         Column("prediction", INTEGER, "a class_index; never null"),
-        Column("score", FLOAT, "how sure the network was: the softmax of the prediction where the model was run"),
+        Column("score", FLOAT, "confidence of the prediction: its softmax if dsi ran the model"),
     ),
 )
 TYPICALITY = Table(
     "typicality.parquet",
-    "the right or the wrong samples of a class",
+    "the correct or the wrong samples of one class",
     (
         _RUN,
         _SPLIT,
@@ -296,10 +309,10 @@ TYPICALITY = Table(
         _COMPLETED,
         _STEP,
         _CLASS,
-        Column("correct", FLAG, "whether these are the samples predicted right; never null"),
-        Column("samples", INTEGER, "how many these are"),
+        Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
+        Column("samples", INTEGER, "number of these samples"),
         Column("group_cosine", FLOAT, "cosine of their mean feature with the class's template; null without a sample"),
-        Column("null_mean", FLOAT, "what random subsets of as many of the class's samples give"),
+        Column("null_mean", FLOAT, "mean for random subsets of the class's samples of the same size"),
         Column(
             "sample_cosine",
             FLOAT,
@@ -309,14 +322,14 @@ TYPICALITY = Table(
 )
 TYPICALITY_HISTOGRAM = Table(
     "typicality_histogram.parquet",
-    "a bin of the histogram of sample cosines of the right or the wrong samples of a split",
+    "one bin of the histogram of sample cosines, for the correct or the wrong samples of a split",
     (
         _RUN,
         _SPLIT,
         _EPOCH,
         _COMPLETED,
         _STEP,
-        Column("correct", FLAG, "whether these are the samples predicted right; never null"),
+        Column("correct", FLAG, "whether these samples are predicted correctly; never null"),
         Column("low", FLOAT, "lower end of the bin, included"),
         Column("high", FLOAT, "upper end"),
         Column("samples", INTEGER, "samples in the bin"),
@@ -324,28 +337,28 @@ TYPICALITY_HISTOGRAM = Table(
 )
 ALIGNMENT_BY_CLASS = Table(
     "alignment_by_class.parquet",
-    "a class at an epoch, or a group of classes: then class_index is null",
+    "one class at one epoch, or one group of classes, for which class_index is null",
     (
         _RUN,
         _EPOCH,
         _COMPLETED,
         _STEP,
-        Column("of", TEXT, "the network's own similarity: ncsm; tncsm-test or tncsm-train without a classifier"),
+        Column("of", TEXT, "the similarity matrix of the network: ncsm; tncsm-test or tncsm-train without a classifier"),
         Column("reference", TEXT, "the reference matrix, e.g. wordnet3.0-path; never null"),
         Column("class_index", INTEGER, "row of the head, from 0; null in the row of a group"),
-        Column("group", TEXT, "semantic group; null where the class has none"),
+        Column("group", TEXT, "semantic group; null if the class has none"),
         Column(
             "pearson",
             FLOAT,
-            "of a class: correlation of its row with its row in the reference; of a group: SAI of its classes among themselves",
+            "of a class: correlation of its row with its row in the reference; of a group: SAI among its classes",
         ),
-        Column("z", FLOAT, "deviations above chance, positive where more alike"),
+        Column("z", FLOAT, "standard deviations above the chance level; positive if more similar"),
         Column(
             "pearson_without",
             FLOAT,
-            "the agreement of all other classes: Pearson's correlation of the two matrices without this class; null for a group",
+            "agreement of all other classes: Pearson correlation of the two matrices without this class; null for a group",
         ),
-        Column("classes_used", INTEGER, "classes that took part"),
+        Column("classes_used", INTEGER, "number of classes used"),
         Column("reason", TEXT, "why something is null"),
     ),
 )

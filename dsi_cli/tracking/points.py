@@ -81,8 +81,8 @@ def points_of_results(run: Results, name: str | None = None) -> list[RunPoints]:
 
 
 def _of_run(run: Results, name: str) -> RunPoints:
-    curves = run.with_places(run.curves[run.curves["run"] == name])
-    saves = run.with_places(run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")])
+    curves = run.fill_missing_epochs(run.curves[run.curves["run"] == name])
+    saves = run.fill_missing_epochs(run.checkpoints[(run.checkpoints["run"] == name) & (run.checkpoints["status"] == "ok")])
     times = {int(row["epoch"]): int(row["modified_ns"]) / 1e9 for row in _last(saves) if _known(row["modified_ns"])}
     values: dict[int, dict[str, float]] = {}
     left_out: dict[str, None] = {}

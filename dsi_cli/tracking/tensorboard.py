@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsi_cli.errors import OutputError, UsageError
+from dsi_cli.errors import UsageError
 from dsi_cli.store import atomic_write, layout, parquet
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _bring_up_to_date(path: Path, data: bytes) -> None:
                 file.flush()
                 os.fsync(file.fileno())
     except OSError as error:
-        raise OutputError(parquet.cannot_write(path, error, OPTION)) from None
+        raise parquet.write_error(path, error, OPTION) from None
 
 
 def _bytes(run: RunPoints) -> bytes:

@@ -272,13 +272,13 @@ def test_names_without_a_path_are_taken_as_they_are(net, distributed):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (elsewhere, "names a file outside its own folder: '../__0_0.distcp'"),
+        (elsewhere, "refers to a file outside its own folder: '../__0_0.distcp'"),
         (too_long, "but its contents go on to byte"),
         (enormous, r"more bytes than its parts"),
-        (larger, "parts of a tensor of shape (6, 8) are missing: 40 elements are there"),
+        (larger, "parts of a tensor of shape (6, 8) are missing: only 40 elements are present"),
         (outside, "a part of a tensor lies outside it"),
         (nowhere, "a part of a tensor lies outside it"),
-        (twice, "two parts of a tensor stand on the same bytes"),
+        (twice, "two parts of a tensor share the same bytes"),
     ],
 )
 def test_metadata_that_cannot_be_right(change, message, distributed):
@@ -288,7 +288,7 @@ def test_metadata_that_cannot_be_right(change, message, distributed):
 def test_a_distributed_checkpoint_without_its_file_is_pending(distributed):
     (distributed / "__0_0.distcp").rename(distributed / "__1_0.distcp")
     record = scan_checkpoint(only(distributed)).record
-    assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' is not there")
+    assert (record.status, record.reason) == ("pending", "file '__0_0.distcp' does not exist")
 
 
 def test_metadata_cut_anywhere(distributed):
@@ -343,10 +343,10 @@ def test_zero_3_is_put_together_from_its_ranks(ranks, groups, net, weight, tmp_p
     [
         (
             "zero_pp_rank_1_mp_rank_00_optim_states.pt",
-            "they are not all there: zero_pp_rank_1_mp_rank_00_optim_states.pt",
+            "some are missing: zero_pp_rank_1_mp_rank_00_optim_states.pt",
         ),
-        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "found the optimiser states of 2 ranks, 3 wrote the checkpoint"),
-        ("zero_pp_rank_*_optim_states.pt", "they are not all there: 0 files"),
+        ("zero_pp_rank_2_mp_rank_00_optim_states.pt", "found the optimiser states of 2 ranks, but 3 wrote the checkpoint"),
+        ("zero_pp_rank_*_optim_states.pt", "some are missing: 0 files"),
     ],
 )
 def test_zero_3_without_a_rank(gone, message, net, tmp_path):

@@ -34,7 +34,7 @@ def by_hand(tree: Any) -> bytes:
 
 def kinds(head: bytes) -> list[str]:
     """Return the formats that a file with these first bytes may be of."""
-    return [one.name for one in FORMATS if one.begins is not None and one.begins(head[:16])]
+    return [one.name for one in FORMATS if one.matches_head is not None and one.matches_head(head[:16])]
 
 
 def read_tree(path: Path) -> Any:
@@ -207,7 +207,7 @@ LIES = {
     "text-beyond": (b"\x81\xa1a\xdb\xff\xff\xff\xff\xc0", PendingError, "breaks off in the middle"),
     "text-cut": (b"\x81\xa1a\xa9abc", PendingError, "breaks off in the middle"),
     "reserved": (b"\x81\xa1a\xc1", UnreadableError, "msgpack cannot read it"),
-    "behind": (by_hand(TREE) + b"\0", UnreadableError, "1 bytes stand behind its contents"),
+    "behind": (by_hand(TREE) + b"\0", UnreadableError, "1 bytes follow its contents"),
     "key": (b"\x82\xa1a\x01\x01\x01", UnreadableError, "msgpack cannot read it"),
     "long-key": (msgpack.packb({"a": 1, "k" * 5000: 1}), UnreadableError, "names of up to 1024 letters"),
     "deep-lists": (b"\x81\xa1a" + b"\x91" * 100_000 + b"\xc0", UnreadableError, "msgpack cannot read it: StackError"),

@@ -207,7 +207,7 @@ def test_a_changed_byte_or_a_cut_is_an_error_or_another_value(tmp_path, file, pl
         ({"dtype": "int4"}, "'int4' are not read"),
         ({"shape": [1 << 20, 1 << 17]}, "is more than a file of"),
         ({"shape": [1 << 40, 1 << 40]}, "no possible shape"),
-        ({"shape": "x"}, "does not say what it should"),
+        ({"shape": "x"}, "are damaged"),
         ({"chunks": [0, 10]}, "tensorstore cannot read it"),
         ({"compressor": {"id": "none of these"}}, "tensorstore cannot read it"),
     ],

@@ -27,7 +27,7 @@ def inert(tree: object) -> object:
     torch.save(tree, buffer)
     with zipfile.ZipFile(buffer) as archive:
         data = archive.read(next(name for name in archive.namelist() if name.endswith("data.pkl")))
-    return read_pickle(data, persistent=storage_of)[0]
+    return read_pickle(data, persistent_load=storage_of)[0]
 
 
 @pytest.mark.parametrize(

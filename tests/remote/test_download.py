@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.cli import urls
 from dsi_cli.errors import UsageError
@@ -41,13 +42,13 @@ def test_a_prefix_before_a_url_stays(memory, tmp_path):
 
 
 def test_names_cannot_lead_out_of_the_folder(tmp_path):
-    assert local_names.path_of("s3://lab/../../etc/passwd", tmp_path) == tmp_path / "s3" / "lab" / "etc" / "passwd"
+    assert local_names.copy_path("s3://lab/../../etc/passwd", tmp_path) == tmp_path / "s3" / "lab" / "etc" / "passwd"
 
 
-def test_a_disk_without_room_is_said_before_anything_is_fetched(memory, tmp_path, monkeypatch):
-    monkeypatch.setattr(download, "_SPARE", 1 << 60)
+def test_fetch_to_a_full_disk_raises_before_the_download(memory, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "_RESERVED_BYTES", 1 << 60)
     memory.pipe("/images/1.png", b"x")
-    with pytest.raises(UsageError, match=r"MB would be fetched to .* MB free: free some space"):
+    with raises("disk-full", UsageError):
         download.fetch("memory://images", tmp_path)
     assert not list(tmp_path.iterdir())
 

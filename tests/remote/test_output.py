@@ -275,8 +275,8 @@ def test_after_an_outage_of_two_seconds_all_tables_arrive(make_run, s3, dsi, tmp
 def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that_is_printed(
     make_run, s3, dsi, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(remote_output, "PATIENCE", 0.1)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(remote_output, "LAST_UPLOAD_SECONDS", 0.1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = make_run()
     s3.refuses = lambda method, path: method == "PUT" and "csms" in path
@@ -298,8 +298,8 @@ def test_without_the_server_all_tables_are_kept_and_uploaded_by_the_command_that
 
 
 def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(remote_output, "PATIENCE", 0.0)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(remote_output, "LAST_UPLOAD_SECONDS", 0.0)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     put = type(memory).pipe_file
 
@@ -317,22 +317,22 @@ def test_a_notebook_is_told_where_the_tables_are_kept(make_run, memory, tmp_path
 
 
 def test_a_server_that_comes_back_is_asked_again(monkeypatch):
-    monkeypatch.setattr(filesystem, "FIRST_PAUSE", 0.0)
-    monkeypatch.setattr(filesystem, "REST", 0.05)
+    monkeypatch.setattr(filesystem, "FIRST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(filesystem, "RETRY_AFTER_SECONDS", 0.05)
     server = filesystem.Server()
     asked = []
 
     def fail():
         raise ConnectionError("reset by peer")
 
-    for _ in range(filesystem.MOST_FAILURES):
+    for _ in range(filesystem.MAX_FAILURES):
         with pytest.raises(ConnectionError, match="reset by peer"):
-            server.ask(fail)
-    with pytest.raises(ConnectionError, match="does not answer any more"):
-        server.ask(lambda: asked.append("back"))
+            server.send(fail)
+    with pytest.raises(ConnectionError, match="no longer responds"):
+        server.send(lambda: asked.append("back"))
     assert not asked, "nothing is asked while the server counts as gone"
     time.sleep(0.06)
-    assert server.ask(lambda: "back") == "back"
+    assert server.send(lambda: "back") == "back"
 
 
 def test_a_server_that_denies_access_is_an_output_error(make_run, s3, dsi):

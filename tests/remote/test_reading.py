@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from helpers.errors import raises
 from helpers.outputs import heads, save_head
 from helpers.s3 import BUCKET, forget_connections
 
@@ -197,7 +198,7 @@ def test_a_busy_server_is_asked_again(s3):
 
 
 def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     for epoch, weight in enumerate(heads(3)):
         written = io.BytesIO()
         torch.save({"state_dict": {"fc.weight": weight}, "epoch": epoch}, written)
@@ -210,15 +211,15 @@ def test_one_file_that_is_denied_is_a_row_with_the_reason(s3, monkeypatch):
 
 def test_a_missing_backend_is_named_with_the_line_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "adlfs", None)
-    with pytest.raises(UsageError, match=r"abfs:// wants a package .* pip install 'dsi-cli\[remote\]'"):
-        locations.place("abfs://container/run")
+    with raises("package-missing", UsageError, scheme="abfs"):
+        locations.locate("abfs://container/run")
 
 
 @pytest.mark.parametrize(
     ("url", "line"),
     [
-        ("nix://a/b", "is no kind of URL that fsspec knows"),
-        ("s3://", "names no bucket: expected s3://BUCKET/PATH"),
+        ("nix://a/b", "fsspec does not know the scheme nix://"),
+        ("s3://", "has no bucket: expected s3://BUCKET/PATH"),
         ("s3://elsewhere/run", "no such file or folder: s3://elsewhere/run"),
         (f"s3://{BUCKET}/nothing", f"no such file or folder: s3://{BUCKET}/nothing"),
     ],
@@ -229,18 +230,18 @@ def test_a_url_that_cannot_be_right_is_wrong_usage(url, line, s3):
 
 
 def test_a_server_that_denies_access_or_is_gone_is_one_line(s3, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     s3.status = "403 Forbidden"
     with pytest.raises(NothingToAnalyseError, match=r"lab/run cannot be listed: the server denies access \(Forbidden\)$"):
         discover([f"s3://{BUCKET}/run"])
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     forget_connections()
-    with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not answer"):
-        locations.listed(f"s3://{BUCKET}/other")
+    with pytest.raises(NothingToAnalyseError, match="lab/other cannot be listed: the server does not respond"):
+        locations.open_url(f"s3://{BUCKET}/other")
 
 
 def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
-    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("dsi_cli.remote.filesystem.FIRST_PAUSE_SECONDS", 0.01)
     for epoch in range(20):
         memory.pipe(f"/top/run/epoch_{epoch}.pt", b"x" * 20)
     tried = []
@@ -254,5 +255,5 @@ def test_once_a_server_is_gone_the_rest_fails_at_once(memory, monkeypatch):
         monkeypatch.setattr(found[0].path.fs, request, gone)
     reasons = [scan_checkpoint(one).record.reason for one in found]
     assert len(tried) == 9, "three times for each of three"
-    assert reasons[0] == "cannot be opened: the server does not answer (no answer from https://host/x)"
-    assert set(reasons[3:]) == {"cannot be opened: the server does not answer any more"}
+    assert reasons[0] == "cannot be opened: the server does not respond (no answer from https://host/x)"
+    assert set(reasons[3:]) == {"cannot be opened: the server no longer responds"}

@@ -51,7 +51,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for epoch, weight in enumerate(heads(3, seed=seed)):
             save_head(top / run / f"epoch_{epoch}.pt", weight, epoch=epoch)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "LEAST_ROWS", 1)
+        patch.setattr(parquet, "_MIN_GROUP_ROWS", 1)
         analyze([top / "a", top / "b"], top / "out", Options(draws=0))
     return top / "out"
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 import dsi_cli
@@ -76,7 +77,7 @@ def test_the_rows_of_a_matrix_may_be_stored_in_any_order(matrix):
 
 
 def test_what_is_no_square_is_refused(matrix):
-    with pytest.raises(OutputError, match=r"^6 rows with 42 values together are no square matrix$"):
+    with raises("damaged-table", OutputError):
         parquet.to_matrix(matrix_table(matrix).slice(0, 6))
 
 
@@ -161,7 +162,7 @@ def test_counts_come_back_whole(tmp_path):
     rows = pd.read_parquet(tmp_path / "c.parquet")
     assert_array_equal(np.stack(rows["count"]), counts)
     assert set(rows["split"]) == {"test"}
-    with pytest.raises(OutputError, match=r"^4 rows with 24 values together are no square matrix$"):
+    with raises("damaged-table", OutputError):
         parquet.to_counts(table.slice(0, 4))
 
 

@@ -1,8 +1,10 @@
-"""The containers that are read: one module each, all giving a `CheckpointContent`: tensors with shapes, and a way to read one.
+"""The container formats, one module each. Every module returns a `CheckpointContent`: tensors with shapes, and a read function.
 
-A file is recognised by its first bytes, a zip archive by the names of its entries, a folder that is one checkpoint by a file that
-marks it; never by a suffix. To add one: a module here, and a line in `FORMATS`. Its function is ``open_content(source)`` for files,
-``open_content(archive)`` for zip archives, and ``open_folder(mark, stack, sources)`` for folders.
+dsi recognises a file by its first bytes, and a zip archive by the names of its entries. It recognises a folder that is one
+checkpoint by a marker file. It never uses the suffix.
+
+To add a format, add a module to this package and a line to `FORMATS`. The module defines ``open_content(source)`` for files,
+``open_content(archive)`` for zip archives, or ``open_folder(marker, stack, sources)`` for folders.
 """
 
 from __future__ import annotations
@@ -26,15 +28,15 @@ from dsi_cli.remote.locations import Place
 
 @dataclass(frozen=True)
 class CheckpointContent:
-    """What a container holds: inert data whose leaves include `Tensor` records, and the way to read one of them."""
+    """The contents of a container: inert data whose leaves include `Tensor` records, and a function that reads a tensor."""
 
     tree: Any
-    """Plain dicts, lists, scalars and stand-ins; may hold cycles."""
+    """Plain dicts, lists, scalars and inert objects; the tree may hold cycles."""
     read: Callable[[Tensor], NDArray[Any]]
     notes: list[str] = field(default_factory=list)
-    """What a person should know though the file could be read (a wrong checksum)."""
+    """Warnings about a file that could be read, such as a wrong checksum."""
     outputs: list[str] | None = None
-    """The names of the weights whose layers compute the outputs of the model; None if the file does not tell."""
+    """The names of the weights whose layers compute the outputs of the model; None if the file does not state them."""
 
 
 class Format(NamedTuple):
@@ -43,24 +45,24 @@ class Format(NamedTuple):
     name: str
     module: str
     title: str
-    begins: Callable[[bytes], bool] | None = None
-    """Whether a file with these first bytes (16, or fewer if it is shorter) may be one."""
-    holds: Callable[[Collection[str]], bool] | None = None
-    """Whether a zip archive with entries of these names is one."""
-    marks: tuple[str, ...] = ()
-    """Patterns of the names of the file that makes a folder one, the best first."""
+    matches_head: Callable[[bytes], bool] | None = None
+    """A function that returns whether a file with these first bytes (at most 16) may have this format."""
+    matches_entries: Callable[[Collection[str]], bool] | None = None
+    """A function that returns whether a zip archive with these entry names has this format."""
+    markers: tuple[str, ...] = ()
+    """Patterns for the name of the file that marks a folder of this format, in order of preference."""
 
 
-_LATEST_IR_VERSION = 31
+_MAX_IR_VERSION = 31
 _ONNX_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42})
 _ONNX_MESSAGES, _ONNX_NUMBER = frozenset({0x3A, 0x42}), 0x28
-_MOST_KEYS = 1 << 14
+_MAX_MSGPACK_KEYS = 1 << 14
 _ZIP = b"PK\x03\x04"
 _GZIP = b"\x1f\x8b"
-_INFLATED_HEAD = 64
-"""Bytes of a gzip file that are inflated to see whether a checkpoint was compressed: a zip entry's header and name."""
-_LARGEST_PICKLE = 512 << 20
-"""Bytes of a pickle without a checkpoint's suffix that is read whole to see whether it holds weights."""
+_INFLATED_HEAD_BYTES = 64
+"""The number of bytes inflated from a gzip file, enough for the header and name of a zip entry."""
+_MAX_PICKLE_BYTES = 512 << 20
+"""The maximum size of a pickle without a checkpoint's suffix that is read completely in search of weights."""
 HDF5 = b"\x89HDF\r\n\x1a\n"
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -78,37 +80,55 @@ def _is_pickle(head: bytes) -> bool:
 
 
 def _is_onnx(head: bytes) -> bool:
-    """Whether these are the first fields of a model: a small version, then texts, numbers or the graph, in their order."""
-    if len(head) < 4 or head[0] != 0x08 or not 1 <= head[1] <= _LATEST_IR_VERSION:
+    """Return whether the bytes are the first fields of a model: a small version, then texts, numbers or the graph, in order."""
+    if len(head) < 4 or head[0] != 0x08 or not 1 <= head[1] <= _MAX_IR_VERSION:
         return False
-    at, last = 2, 0x08
-    while at + 1 < len(head):
-        tag, size = head[at], head[at + 1]
-        if tag <= last or tag not in _ONNX_TAGS:
+    position, previous_tag = 2, 0x08
+    while position + 1 < len(head):
+        tag, size = head[position], head[position + 1]
+        if tag <= previous_tag or tag not in _ONNX_TAGS:
             return False
         if tag in _ONNX_MESSAGES:
             return size > 0
-        size = 0 if tag == _ONNX_NUMBER else size
-        if size > 0x7F or not all(0x20 <= byte < 0x7F for byte in head[at + 2 : at + 2 + size]):
+        if tag == _ONNX_NUMBER:
+            size = 0
+        if size > 0x7F or not _is_ascii_text(head[position + 2 : position + 2 + size]):
             return False
-        at, last = at + 2 + size, tag
+        position, previous_tag = position + 2 + size, tag
     return True
 
 
+def _is_ascii_text(data: bytes) -> bool:
+    return all(0x20 <= byte < 0x7F for byte in data)
+
+
 def _is_msgpack(head: bytes) -> bool:
-    """Whether these begin a mapping that is not empty, whose first key is a plain text, shorter than 256 bytes."""
-    at = {0xDE: 3, 0xDF: 5}.get(head[0], 1) if head else 1
-    is_map = 0x81 <= head[0] <= 0x8F if at == 1 and head else 0 < int.from_bytes(head[1:at], "big") < _MOST_KEYS
-    key = head[at : at + 1]
-    if not is_map or not key:
+    """Return whether the bytes begin a mapping that is not empty and whose first key is ASCII text of less than 256 bytes."""
+    if not head:
         return False
-    begin, size = (at + 2, int.from_bytes(head[at + 1 : at + 2], "big")) if key == b"\xd9" else (at + 1, key[0] - 0xA0)
+    # The mapping: its number of keys is part of the first byte, or stands in the next two or four bytes.
+    if head[0] in (0xDE, 0xDF):
+        position = 3 if head[0] == 0xDE else 5
+        is_map = 0 < int.from_bytes(head[1:position], "big") < _MAX_MSGPACK_KEYS
+    else:
+        position = 1
+        is_map = 0x81 <= head[0] <= 0x8F
+    if not is_map or position >= len(head):
+        return False
+    # The first key: its length is part of its first byte, or stands in the next byte.
+    tag = head[position]
+    if tag == 0xD9:
+        begin, size = position + 2, int.from_bytes(head[position + 1 : position + 2], "big")
+    elif 0xA1 <= tag <= 0xBF:
+        begin, size = position + 1, tag - 0xA0
+    else:
+        return False
     text = head[begin : begin + size]
-    return (key == b"\xd9" or 0xA1 <= key[0] <= 0xBF) and bool(text) and all(0x20 <= byte < 0x7F for byte in text)
+    return bool(text) and _is_ascii_text(text)
 
 
-def _ends(*names: str) -> Callable[[Collection[str]], bool]:
-    """Return whether entries of these names are there, in whatever folder of the archive."""
+def _has_files(*names: str) -> Callable[[Collection[str]], bool]:
+    """Return a function that tests whether an archive has files with these names, in any of its folders."""
     return lambda entries: all(any(entry.rpartition("/")[2] == name for entry in entries) for name in names)
 
 
@@ -117,48 +137,55 @@ def _is_npz(entries: Collection[str]) -> bool:
 
 
 FORMATS = (
-    Format("torch-export", "torch_export", "torch.export.save: .pt2", holds=_ends("archive_format")),
-    Format("torch-export", "torch_export", "torch.export.save before 2.8", holds=_ends("serialized_state_dict.pt")),
-    Format("torchscript", "torch_zip", "TorchScript: its parameters", holds=_ends("data.pkl", "constants.pkl")),
-    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", holds=_ends("data.pkl")),
-    Format("keras", "keras", "Keras 3: .keras", holds=_ends("model.weights.h5")),
-    Format("npz", "npz", "numpy.savez: arrays by name", holds=_is_npz),
+    Format("torch-export", "torch_export", "torch.export.save: .pt2", matches_entries=_has_files("archive_format")),
+    Format(
+        "torch-export",
+        "torch_export",
+        "torch.export.save before 2.8",
+        matches_entries=_has_files("serialized_state_dict.pt"),
+    ),
+    Format(
+        "torchscript", "torch_zip", "TorchScript: its parameters", matches_entries=_has_files("data.pkl", "constants.pkl")
+    ),
+    Format("torch-zip", "torch_zip", "torch.save since PyTorch 1.6: a zip archive", matches_entries=_has_files("data.pkl")),
+    Format("keras", "keras", "Keras 3: .keras", matches_entries=_has_files("model.weights.h5")),
+    Format("npz", "npz", "numpy.savez: arrays by name", matches_entries=_is_npz),
     Format(
         "torch-legacy",
         "torch_legacy",
         "torch.save before PyTorch 1.6: a row of pickles",
-        begins=_is_legacy,
+        matches_head=_is_legacy,
     ),
-    Format("safetensors", "safetensors", "safetensors, one file", begins=_is_safetensors),
-    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", begins=lambda head: head.startswith(HDF5)),
-    Format("onnx", "onnx", "ONNX: initialisers", begins=_is_onnx),
-    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", begins=_is_msgpack),
-    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", begins=_is_pickle),
-    Format("safetensors-sharded", "sharded", "safetensors, shards under an index", marks=("*.safetensors.index.json",)),
-    Format("torch-sharded", "sharded", "torch.save, shards under an index", marks=("*.bin.index.json",)),
-    Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", marks=(".metadata",)),
+    Format("safetensors", "safetensors", "safetensors, one file", matches_head=_is_safetensors),
+    Format("hdf5", "keras_h5", "Keras: .weights.h5, .h5", matches_head=lambda head: head.startswith(HDF5)),
+    Format("onnx", "onnx", "ONNX: initialisers", matches_head=_is_onnx),
+    Format("msgpack", "msgpack", "Flax: MessagePack of nested mappings of arrays", matches_head=_is_msgpack),
+    Format("pickle", "plain_pickle", "pickle.dump of tensors or arrays", matches_head=_is_pickle),
+    Format("safetensors-sharded", "sharded", "safetensors, shards under an index", markers=("*.safetensors.index.json",)),
+    Format("torch-sharded", "sharded", "torch.save, shards under an index", markers=("*.bin.index.json",)),
+    Format("torch-distributed", "torch_distributed", "torch.distributed.checkpoint: a folder", markers=(".metadata",)),
     Format(
         "deepspeed",
         "deepspeed",
         "DeepSpeed: a folder, ZeRO-3 put together from its ranks",
-        marks=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
+        markers=("mp_rank_00_model_states.pt", "zero_pp_rank_0_mp_rank_00_model_states.pt"),
     ),
     Format(
-        "orbax", "orbax", "Orbax: a folder of Zarr arrays", marks=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
+        "orbax", "orbax", "Orbax: a folder of Zarr arrays", markers=("_CHECKPOINT_METADATA", "_METADATA", "manifest.ocdbt")
     ),
 )
-WHOLE_FOLDERS = tuple(mark for one in FORMATS for mark in one.marks if "*" not in mark)
-"""The marks of folders of which nothing but one checkpoint is expected: they are not searched further."""
+WHOLE_FOLDERS = tuple(marker for format_ in FORMATS for marker in format_.markers if "*" not in marker)
+"""The marker files of folders that hold exactly one checkpoint and are not searched further."""
 EXPECTED = "a checkpoint of torch, safetensors, Keras, Flax, ONNX or NumPy"
 MAGICS = (_ZIP, _LEGACY, HDF5)
 
 
 def is_checkpoint(source: RandomAccessFile) -> bool:
-    """Return whether a file holds weights, judged by its contents alone: its name may be any.
+    """Return whether a file holds weights, judged only by its contents and not by its name.
 
-    The first bytes are enough for most formats. A zip archive may be a document, so its entries are looked at. A pickle may
-    be anything, so it counts only if it holds a weight; the same goes for an archive of NumPy arrays, which may be predictions.
-    A gzip file counts if what was compressed begins like a checkpoint.
+    The first bytes are enough for most formats. For a zip archive, which may be a document, the names of the entries decide.
+    A pickle or an archive of NumPy arrays counts only if it holds a weight. A gzip file counts if its decompressed bytes begin
+    like a checkpoint.
 
     Raises
     ------
@@ -168,21 +195,23 @@ def is_checkpoint(source: RandomAccessFile) -> bool:
     head = source.head(16)
     if head.startswith(_GZIP):
         inflated = _inflated_head(source)
-        return _of_bytes(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
+        return _format_of_head(inflated) is not None or (inflated.startswith(_ZIP) and b"data.pkl" in inflated)
     if head.startswith(_ZIP):
         from dsi_cli.checkpoints.formats.zip_archive import Archive
 
         names = Archive(source).sizes
-        found = _of_entries(names)
-        return found is not None and (found.name != "npz" or _has_weight(name.removesuffix(".npy") for name in names))
-    found = _of_bytes(head)
-    if found is None or found.name != "pickle":
-        return found is not None
-    if source.size > _LARGEST_PICKLE:
+        format_ = _format_of_entries(names)
+        if format_ is not None and format_.name == "npz":
+            return _has_weight(name.removesuffix(".npy") for name in names)
+        return format_ is not None
+    format_ = _format_of_head(head)
+    if format_ is None or format_.name != "pickle":
+        return format_ is not None
+    if source.size > _MAX_PICKLE_BYTES:
         return False
     from dsi_cli.checkpoints.trainers import state_dicts
 
-    return any(_has_weight(group.tensors) for group in state_dicts(_opened(found).open_content(source).tree))
+    return any(_has_weight(group.tensors) for group in state_dicts(_import_reader(format_).open_content(source).tree))
 
 
 def _has_weight(names: Iterable[str]) -> bool:
@@ -190,97 +219,99 @@ def _has_weight(names: Iterable[str]) -> bool:
 
 
 def _inflated_head(source: RandomAccessFile) -> bytes:
-    """Return the first bytes of what a gzip file holds; none if it is damaged."""
+    """Return the first decompressed bytes of a gzip file, or no bytes if it is damaged."""
     try:
-        return zlib.decompressobj(31).decompress(source.head(_INFLATED_HEAD * 16), _INFLATED_HEAD)
+        return zlib.decompressobj(31).decompress(source.head(_INFLATED_HEAD_BYTES * 16), _INFLATED_HEAD_BYTES)
     except zlib.error:
         return b""
 
 
-def _of_bytes(head: bytes) -> Format | None:
-    return next((one for one in FORMATS if one.begins is not None and one.begins(head)), None)
+def _format_of_head(head: bytes) -> Format | None:
+    return next((item for item in FORMATS if item.matches_head is not None and item.matches_head(head)), None)
 
 
-def _of_entries(names: Collection[str]) -> Format | None:
-    return next((one for one in FORMATS if one.holds is not None and one.holds(names)), None)
+def _format_of_entries(names: Collection[str]) -> Format | None:
+    return next((item for item in FORMATS if item.matches_entries is not None and item.matches_entries(names)), None)
 
 
-def of_mark(name: str) -> Format | None:
-    """Return the format of the folder that a file of this name marks, None where it marks none."""
-    return next((one for one in FORMATS if any(fnmatchcase(name, mark) for mark in one.marks)), None)
+def _format_of_marker(name: str) -> Format | None:
+    return next((item for item in FORMATS if any(fnmatchcase(name, marker) for marker in item.markers)), None)
 
 
 def open_content(path: Place, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
-    """Return the format's name, the content, and the sources that were opened (closed by ``stack``).
+    """Return the format's name, the content, and the files that were opened (``stack`` closes them).
 
     Raises
     ------
     UnreadableError
-        Not a container that is read, or damaged.
+        The file is damaged, or its format is not supported.
     PendingError
-        It breaks off in the way of a file that is still being written.
+        The file breaks off like a file that is still being written.
     """
-    folder = of_mark(path.name)
-    if folder is not None:
+    format_ = _format_of_marker(path.name)
+    if format_ is not None:
         sources: list[RandomAccessFile] = []
-        return folder.name, _complete(_opened(folder).open_folder(path, stack, sources)), sources
+        return format_.name, _complete(_import_reader(format_).open_folder(path, stack, sources)), sources
     source = stack.enter_context(RandomAccessFile(path))
     name, content = open_source(source)
     return name, content, [source]
 
 
 def open_source(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
-    """Return the format's name and the content of one file, which may stand inside another; errors as `open_content`."""
+    """Return the format's name and the content of one file, which may be stored inside another; errors as `open_content`."""
     head = source.head(16)
     if head.startswith(_ZIP):
-        return _open_archive(source)
-    found = _of_bytes(head)
-    if found is None:
-        if any(magic.startswith(head) for magic in MAGICS):
-            raise PendingError("empty, or breaks off in its first bytes")
-        if head.startswith(_GZIP):
-            raise UnreadableError(f"gzip-compressed; run {_gunzip(source.path)}")
-        raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}")
-    return found.name, _complete(_opened(found).open_content(source))
+        from dsi_cli.checkpoints.formats.zip_archive import Archive
+
+        archive = Archive(source)
+        format_ = _format_of_entries(archive.sizes)
+        if format_ is None:
+            listed = ", ".join(list(archive.sizes)[:3]) or "none"
+            raise UnreadableError(
+                f"a zip archive, but not a checkpoint that dsi reads: its entries are {listed[:200]}",
+                code="unknown-archive",
+            )
+        return format_.name, _complete(_import_reader(format_).open_content(archive))
+    format_ = _format_of_head(head)
+    if format_ is not None:
+        return format_.name, _complete(_import_reader(format_).open_content(source))
+    if any(magic.startswith(head) for magic in MAGICS):
+        raise PendingError("empty, or breaks off in its first bytes", code="empty-file")
+    if head.startswith(_GZIP):
+        raise UnreadableError(f"gzip-compressed; run {_gunzip_command(source.path)}", code="gzip-compressed")
+    raise UnreadableError(f"not a container that dsi reads: expected {EXPECTED}", code="unknown-container")
 
 
-def _gunzip(path: Place) -> str:
-    """Return the command that decompresses a file; gunzip takes only names that end in .gz."""
+def _gunzip_command(path: Place) -> str:
+    """Return the command that decompresses a file; gunzip requires a name that ends in .gz."""
     name = shlex.quote(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
-    return f"gunzip {name}" if path.suffix == ".gz" else f"mv {name} {name}.gz && gunzip {name}.gz"
+    if path.suffix == ".gz":
+        return f"gunzip {name}"
+    return f"mv {name} {name}.gz && gunzip {name}.gz"
 
 
-def _open_archive(source: RandomAccessFile) -> tuple[str, CheckpointContent]:
-    from dsi_cli.checkpoints.formats.zip_archive import Archive
-
-    archive = Archive(source)
-    found = _of_entries(archive.sizes)
-    if found is None:
-        listed = ", ".join(list(archive.sizes)[:3]) or "none"
-        raise UnreadableError(f"a zip archive, but no checkpoint that dsi reads: its entries are {listed[:200]}")
-    return found.name, _complete(_opened(found).open_content(archive))
-
-
-def _opened(format_: Format) -> Any:
+def _import_reader(format_: Format) -> Any:
     return import_module(f"dsi_cli.checkpoints.formats.{format_.module}")
 
 
 def _complete(content: CheckpointContent) -> CheckpointContent:
-    """Return content that also reads tensors whose bytes stand within a pickle, and quantised ones as the numbers they mean."""
+    """Return content that also reads tensors stored inside a pickle, and dequantises quantised tensors."""
 
-    def stored(tensor: Tensor) -> NDArray[Any]:
-        held = tensor.storage.data
+    def read_stored(tensor: Tensor) -> NDArray[Any]:
         if tensor.storage.lacking is not None:
             raise UnreadableError(tensor.storage.lacking)
-        if held is None:
+        data = tensor.storage.data
+        if data is None:
             return content.read(tensor)
         start, size = span(tensor)
-        if start + size > len(held):
-            raise UnreadableError(f"an array has {len(held)} bytes, {start + size} are needed")
-        return decode(tensor, held[start : start + size])
+        if start + size > len(data):
+            raise UnreadableError(f"an array has {len(data)} bytes, {start + size} are needed", code="array-too-short")
+        return decode(tensor, data[start : start + size])
 
     def read(tensor: Tensor) -> NDArray[Any]:
-        values = stored(tensor)
-        return values if tensor.quantiser is None else dequantised(values, tensor.quantiser, stored)
+        values = read_stored(tensor)
+        if tensor.quantiser is None:
+            return values
+        return dequantised(values, tensor.quantiser, read_stored)
 
     return replace(content, read=read)

@@ -1,7 +1,7 @@
-"""DeepSpeed's folders: model states, whole, or under ZeRO-3 spread over the optimiser states of all ranks.
+"""DeepSpeed's folders: complete model states, or ZeRO-3 states that are spread over the optimiser states of all ranks.
 
-Under ZeRO-3 each rank holds an equal share of every parameter, the last one filled up, one after another in flat float32 groups;
-the model states tell names and shapes. What is read of each rank is its share of the tensor asked for.
+Under ZeRO-3, each rank holds an equal share of every parameter, one after another in flat float32 groups. The last share is
+padded. The model states hold names and shapes. To read a tensor, dsi reads only its share from each rank.
 """
 
 from __future__ import annotations
@@ -20,107 +20,124 @@ from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, span, view_
 from dsi_cli.errors import UnreadableError, count
 from dsi_cli.remote.locations import Place
 
-_MOST_RANKS = 4096
-_FIRST = "zero_pp_rank_0_mp_rank_00_model_states.pt"
+_MAX_RANKS = 4096
+_FIRST_ZERO3_FILE = "zero_pp_rank_0_mp_rank_00_model_states.pt"
 
 
 def open_folder(states: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of a folder, by its first file of model states; errors as `dsi_cli.checkpoints.formats.open_content`."""
+    """Return the content of the folder with this first file of model states; errors as `formats.open_content`."""
     if states.name.startswith("mp_rank_00") and (states.parent / "mp_rank_01_model_states.pt").exists():
-        raise UnreadableError("the model is split over ranks (tensor parallelism), which is not put together")
+        raise UnreadableError(
+            "the model is split over ranks (tensor parallelism), which dsi does not merge", code="tensor-parallel"
+        )
     sources.append(stack.enter_context(RandomAccessFile(states)))
     _, content = open_source(sources[-1])
-    shapes = _shapes(content.tree) if states.name == _FIRST else {}
+    shapes = _parameter_shapes(content.tree) if states.name == _FIRST_ZERO3_FILE else {}
     if not shapes:
         return content
-    held = content.tree["module"] if isinstance(content.tree.get("module"), dict) else {}
-    ranks = _ranks(states, stack, sources)
-    begins, total = _begins(shapes, len(ranks))
-    module = {name: tensor for name, tensor in held.items() if name not in shapes}
-    module |= {
-        name: contiguous("float32", shape, Storage(f"zero:{name}", "float32", prod(shape)))
-        for name, shape in shapes.items()
-    }
+    ranks = _open_ranks(states, stack, sources)
+    offsets, total = _share_offsets(shapes, len(ranks))
+    # Tensors that are not sharded are read from the model states.
+    unsharded = content.tree.get("module")
+    module = {}
+    if isinstance(unsharded, dict):
+        module = {name: tensor for name, tensor in unsharded.items() if name not in shapes}
+    for name, shape in shapes.items():
+        module[name] = contiguous("float32", shape, Storage(f"zero:{name}", "float32", prod(shape)))
 
     def read(tensor: Tensor) -> NDArray[Any]:
         key = tensor.storage.key
-        if not key.startswith("zero:"):
+        name = key.removeprefix("zero:")
+        if name == key or name not in shapes:
             return content.read(tensor)
-        size = prod(shapes[key[5:]])
+        size = prod(shapes[name])
         if 4 * size > sum(source.size for source in sources):
-            raise UnreadableError(f"{key[5:]} has {4 * size} bytes, which is more than the files hold")
+            raise UnreadableError(
+                f"{name} has {4 * size} bytes, which is more than the files hold", code="tensor-too-large"
+            )
         share = -(-size // len(ranks))
-        parts = [_share(one, groups, begins[key[5:]], share, total) for one, groups in ranks]
+        parts = [_read_share(rank, groups, offsets[name], share, total) for rank, groups in ranks]
         return view_of(tensor, np.concatenate(parts)[:size])
 
     return CheckpointContent({**content.tree, "module": module}, read, content.notes)
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the parameters in their order, those of all groups."""
+def _parameter_shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the parameters of all groups, in their order."""
     groups = tree.get("param_shapes") if isinstance(tree, dict) else None
-    found: dict[str, tuple[int, ...]] = {}
-    for group in groups if isinstance(groups, list) else ():
-        for name, shape in group.items() if isinstance(group, dict) else ():
-            whole = (
-                isinstance(shape, tuple) and len(shape) <= 32 and all(type(n) is int and 0 <= n < 1 << 48 for n in shape)
-            )
-            if not isinstance(name, str) or not whole:
-                raise UnreadableError("the shapes of the parameters are damaged")
-            found[name] = shape
-    return found
+    if not isinstance(groups, list):
+        return {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for group in groups:
+        if not isinstance(group, dict):
+            continue
+        for name, shape in group.items():
+            is_shape = isinstance(shape, tuple) and len(shape) <= 32
+            if (
+                not is_shape
+                or not all(type(size) is int and 0 <= size < 1 << 48 for size in shape)
+                or not isinstance(name, str)
+            ):
+                raise UnreadableError("the shapes of the parameters are damaged", code="damaged-shapes")
+            shapes[name] = shape
+    return shapes
 
 
-def _ranks(
+def _open_ranks(
     states: Place, stack: ExitStack, sources: list[RandomAccessFile]
 ) -> list[tuple[CheckpointContent, list[Tensor]]]:
-    """Return the optimiser states of each rank and the flat groups in them, all of one length."""
+    """Return the optimiser states of each rank, with the flat groups in them."""
     names = sorted((path.name for path in states.parent.glob("zero_pp_rank_*_mp_rank_00_optim_states.pt")), key=natural_key)
-    wanted = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
-    if names != wanted or not 0 < len(names) <= _MOST_RANKS:
-        gone = next((name for name, other in zip(wanted, names, strict=True) if name != other), f"{len(names)} files")
+    expected = [f"zero_pp_rank_{rank}_mp_rank_00_optim_states.pt" for rank in range(len(names))]
+    if names != expected or not 0 < len(names) <= _MAX_RANKS:
+        missing = next((name for name, other in zip(expected, names, strict=True) if name != other), f"{len(names)} files")
         raise UnreadableError(
-            f"each rank holds a share of the weights in its optimiser states, and they are not all there: {gone}"
+            f"each rank holds a share of the weights in its optimiser states, but some are missing: {missing}",
+            code="missing-ranks",
         )
-    found = []
+    ranks = []
     for name in names:
         sources.append(stack.enter_context(RandomAccessFile(find_sibling(states, name, "file"))))
         _, content = open_source(sources[-1])
         state = content.tree.get("optimizer_state_dict") if isinstance(content.tree, dict) else None
         state = state if isinstance(state, dict) else {}
         groups, writers = state.get("fp32_flat_groups"), state.get("partition_count")
-        if not isinstance(groups, list) or not groups or not all(isinstance(one, Tensor) for one in groups):
-            raise UnreadableError(f"{name} has no flat groups of weights")
+        if not isinstance(groups, list) or not groups or not all(isinstance(group, Tensor) for group in groups):
+            raise UnreadableError(f"{name} has no flat groups of weights", code="damaged-groups")
         if type(writers) is int and writers != len(names):
             raise UnreadableError(
-                f"found the optimiser states of {count(len(names), 'rank')}, {writers} wrote the checkpoint"
+                f"found the optimiser states of {count(len(names), 'rank')}, but {writers} wrote the checkpoint",
+                code="missing-ranks",
             )
-        found.append((content, groups))
-    return found
+        ranks.append((content, groups))
+    return ranks
 
 
-def _begins(shapes: dict[str, tuple[int, ...]], ranks: int) -> tuple[dict[str, int], int]:
-    """Return where each parameter's share begins in a rank's flat groups, and the length of all."""
-    begins, at = {}, 0
+def _share_offsets(shapes: dict[str, tuple[int, ...]], ranks: int) -> tuple[dict[str, int], int]:
+    """Return the offset of each parameter's share in the flat groups of a rank, and the length of all shares."""
+    offsets: dict[str, int] = {}
+    total = 0
     for name, shape in shapes.items():
-        begins[name] = at
-        at += -(-prod(shape) // ranks)
-    return begins, at
+        offsets[name] = total
+        total += -(-prod(shape) // ranks)
+    return offsets, total
 
 
-def _share(content: CheckpointContent, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
-    """Return elements of a rank's flat groups, one behind another."""
+def _read_share(content: CheckpointContent, groups: list[Tensor], begin: int, size: int, total: int) -> NDArray[np.float32]:
+    """Return ``size`` elements of a rank's concatenated flat groups, from ``begin`` on."""
     if any(len(group.shape) != 1 or group.strides != (1,) or group.dtype != "float32" for group in groups):
-        raise UnreadableError("the flat groups of weights are not flat float32")
+        raise UnreadableError("the flat groups of weights are not flat float32", code="damaged-groups")
     if sum(group.shape[0] for group in groups) < total:
-        raise UnreadableError("the flat groups are shorter than the parameters: some are frozen or kept elsewhere")
-    parts, at = [], 0
+        raise UnreadableError(
+            "the flat groups are shorter than the parameters: some are frozen or stored elsewhere", code="damaged-groups"
+        )
+    parts: list[NDArray[np.float32]] = [np.empty(0, dtype=np.float32)]
+    offset = 0
     for group in groups:
-        first, last = max(begin, at), min(begin + size, at + group.shape[0])
+        first, last = max(begin, offset), min(begin + size, offset + group.shape[0])
         if first < last:
-            piece = group._replace(shape=(last - first,), offset=group.offset + first - at)
+            piece = group._replace(shape=(last - first,), offset=group.offset + first - offset)
             span(piece)
             parts.append(content.read(piece))
-        at += group.shape[0]
-    whole: NDArray[np.float32] = np.concatenate(parts) if parts else np.empty(0, dtype=np.float32)
-    return whole
+        offset += group.shape[0]
+    return np.concatenate(parts)

@@ -1,6 +1,6 @@
-"""HDF5 files: Keras' weights (``.weights.h5``), its models before version 3 (``.h5``), and arrays that somebody stored in groups.
+"""HDF5 files: Keras' weights (``.weights.h5``), its models before version 3 (``.h5``), and arrays from other writers.
 
-The tree is flat, parameters by name; ``__metadata__`` says that Keras wrote it, and in which version if the file tells.
+The tree is flat and maps names to parameters. If Keras wrote the file, ``__metadata__`` states this and the version, if known.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ from dsi_cli.checkpoints.isolated.client import open_isolated
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
-    """Return the content of an HDF5 file; errors as for `dsi_cli.checkpoints.formats.open_content`."""
+    """Return the content of an HDF5 file; errors as `formats.open_content`."""
     return open_isolated("hdf5", source.size, source)

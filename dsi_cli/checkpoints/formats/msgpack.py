@@ -1,4 +1,4 @@
-"""Flax's MessagePack: what lies under each key at the top of a file, by names joined with dots."""
+"""Flax's MessagePack: the arrays under each top-level key of a file, by names joined with dots."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from dsi_cli.checkpoints.isolated.jax_trees import group_trees
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
-    """Return the content of a file; errors as for `dsi_cli.checkpoints.formats.open_content`."""
+    """Return the content of a file; errors as `formats.open_content`."""
     content = open_isolated("flax_msgpack", source.size, source)
     return replace(content, tree=group_trees(content.tree))

@@ -1,4 +1,4 @@
-"""``numpy.savez``: a zip archive with a file of NumPy's own a name. Flax's names with slashes become names with dots."""
+"""``numpy.savez``: a zip archive with one ``.npy`` file per array. Slashes in Flax's names become dots."""
 
 from __future__ import annotations
 
@@ -13,54 +13,55 @@ from dsi_cli.checkpoints.formats.zip_archive import Archive
 from dsi_cli.checkpoints.tensors import NUMPY_DTYPES, Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import UnreadableError
 
-_LONGEST_HEADER = 4096
+_MAX_HEADER_BYTES = 4096
 _HEADER = re.compile(
     rb"\{'descr': '[<|](?P<dtype>\w{2,3})', 'fortran_order': (?P<order>True|False), 'shape': \((?P<shape>[\d, ]{0,400})\), \}\s*"
 )
-"""As NumPy writes it: a Python literal, which is not evaluated here."""
-_MOST_DIMENSIONS = 32
-_MOST_ARRAYS = 100_000
-_NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
-_DTYPES = {NUMPY_DTYPES[name]: name for name in _NAMES} | {"b1": "bool"}
+"""The header as NumPy writes it; it is a Python literal, but dsi does not evaluate it."""
+_MAX_DIMENSIONS = 32
+_MAX_ARRAYS = 100_000
+_DTYPE_NAMES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+_DTYPES = {NUMPY_DTYPES[name]: name for name in _DTYPE_NAMES} | {"b1": "bool"}
 
 
 def open_content(archive: Archive) -> CheckpointContent:
-    """Return the content of an ``.npz``; errors as for `dsi_cli.checkpoints.formats.open_content`."""
-    if len(archive.sizes) > _MOST_ARRAYS:
-        raise UnreadableError(f"{len(archive.sizes)} arrays; more than {_MOST_ARRAYS} are not read")
+    """Return the content of an ``.npz``; errors as `formats.open_content`."""
+    if len(archive.sizes) > _MAX_ARRAYS:
+        raise UnreadableError(f"{len(archive.sizes)} arrays; more than {_MAX_ARRAYS} are not read", code="too-many-arrays")
     tree: dict[str, Any] = {}
-    begins: dict[str, int] = {}
+    offsets: dict[str, int] = {}
     for entry in archive.sizes:
-        tensor, begins[entry] = _array(archive, entry)
+        tensor, offsets[entry] = _array(archive, entry)
         tree[entry.removesuffix(".npy").replace("/", ".")] = tensor
 
     def read(tensor: Tensor) -> NDArray[Any]:
         start, size = span(tensor)
-        return decode(tensor, archive.part(tensor.storage.key, begins[tensor.storage.key] + start, size))
+        return decode(tensor, archive.read_range(tensor.storage.key, offsets[tensor.storage.key] + start, size))
 
     return CheckpointContent(tree, read, archive.notes)
 
 
 def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, int]:
-    """Return what an entry holds, a number where it has no dimensions, and where its elements begin.
+    """Return the array of an entry (a number if it has no dimensions) and the offset of its elements.
 
-    None for arrays of text, of records and of objects, which are nothing for a classifier.
+    The array is None for text, records and objects, which cannot be part of a classifier.
     """
-    head = bytes(archive.part(entry, 0, min(_LONGEST_HEADER, archive.sizes[entry])))
+    head = bytes(archive.read_range(entry, 0, min(_MAX_HEADER_BYTES, archive.sizes[entry])))
     width = {b"\x01": 2, b"\x02": 4, b"\x03": 4}.get(head[6:7])
     if head[:6] != b"\x93NUMPY" or width is None:
-        raise UnreadableError(f"{entry[:80]!r} is no array of NumPy's")
+        raise UnreadableError(f"{entry[:80]!r} is not a NumPy array", code="damaged-array")
     begin = 8 + width + int.from_bytes(head[8 : 8 + width], "little")
-    found = _HEADER.fullmatch(head[8 + width : begin])
-    name = _DTYPES.get(found["dtype"].decode()) if found is not None else None
-    if found is None or name is None:
+    header = _HEADER.fullmatch(head[8 + width : begin])
+    name = _DTYPES.get(header["dtype"].decode()) if header is not None else None
+    if header is None or name is None:
         return None, begin
-    shape = tuple(int(size) for size in found["shape"].replace(b",", b" ").split())
-    is_fortran = found["order"] == b"True"
+    shape = tuple(int(size) for size in header["shape"].replace(b",", b" ").split())
     size = archive.sizes[entry] - begin
-    if len(shape) > _MOST_DIMENSIONS or size != itemsize(name) * prod(shape):
-        raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape")
-    tensor = contiguous(name, shape[::-1] if is_fortran else shape, Storage(entry, name, size // itemsize(name)))
+    if len(shape) > _MAX_DIMENSIONS or size != itemsize(name) * prod(shape):
+        raise UnreadableError(f"{entry[:80]!r} has {size} bytes, which do not fit its shape", code="size-mismatch")
+    storage = Storage(entry, name, size // itemsize(name))
     if not shape:
-        return decode(tensor, archive.part(entry, begin, size)).item(), begin
-    return (tensor.turned if is_fortran else tensor), begin
+        return decode(contiguous(name, shape, storage), archive.read_range(entry, begin, size)).item(), begin
+    if header["order"] == b"True":  # Fortran order
+        return contiguous(name, shape[::-1], storage).turned, begin
+    return contiguous(name, shape, storage), begin

@@ -1,8 +1,8 @@
-"""Orbax: JAX's checkpoints, a folder with a tree of Zarr arrays, in an OCDBT store or (older) in a folder an array.
+"""Orbax: JAX's checkpoints, a folder with a tree of Zarr arrays. The arrays are in an OCDBT store or in one folder each (older).
 
-A ``CheckpointManager`` keeps such a tree in a folder of each step's folder, named ``default`` or as its user chose; a
-``Checkpointer`` alone writes it into the checkpoint's folder. TensorStore reads the arrays
-(`dsi_cli.checkpoints.isolated.orbax_folder`).
+A ``CheckpointManager`` writes the tree into a subfolder of each step's folder, called ``default`` unless the user chose another
+name. A ``Checkpointer`` alone writes the tree into the checkpoint's folder itself. TensorStore reads the arrays (see
+`dsi_cli.checkpoints.isolated.orbax_folder`).
 """
 
 from __future__ import annotations
@@ -27,44 +27,44 @@ from dsi_cli.remote.locations import Place
 if TYPE_CHECKING:
     from dsi_cli.remote.remote_path import RemotePath
 
-METADATA, *TREES = next(one.marks for one in FORMATS if one.name == "orbax")
-"""The file that tells a checkpoint (Orbax before 0.6 writes none), and those that tell one of the trees in it."""
+METADATA, *TREE_MARKERS = next(format_.markers for format_ in FORMATS if format_.name == "orbax")
+"""The file that marks a checkpoint (Orbax before 0.6 does not write it), and the files that mark a tree in a checkpoint."""
 MANIFEST = "manifest.ocdbt"
 COMMITTED = "commit_success.txt"
 UNFINISHED = ".orbax-checkpoint-tmp"
-"""What is in a folder's name until all of it is written."""
-_MOST_TREES = 32
-_LARGEST_METADATA = 1 << 20
-_MOST_FILES = 300_000
-_PART = "ocdbt.process_"
-"""What the folders' names begin with in which each process writes a store of its own, before one is made of all."""
+"""The text in a folder's name until the checkpoint is complete."""
+_MAX_TREES = 32
+_MAX_METADATA_BYTES = 1 << 20
+_MAX_FILES = 300_000
+_PROCESS_PREFIX = "ocdbt.process_"
+"""The prefix of folders with the store of one process; Orbax later merges these stores into one."""
 _NOT_WRITTEN = "the checkpoint is still being written"
 
 
 def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of the checkpoint in whose folder ``main`` (one of the format's marks) lies; no file of it stays open.
+    """Return the content of the checkpoint whose folder holds the marker file ``main``; none of its files stays open.
 
-    The tree holds a mapping of arrays by their names for every key at its top (``params``), or one for all if layers lie there. A
-    checkpoint of several trees has them under their names.
+    The tree maps every top-level key (``params``) to arrays by name. If the top level holds layers, one mapping has all arrays.
+    A checkpoint of several trees has them under their names.
 
     Raises
     ------
     UnreadableError
-        Damaged, or without arrays.
+        The checkpoint is damaged or has no arrays.
     PendingError
-        It was not committed, or files are missing.
+        The checkpoint was not committed, or files are missing.
     """
     root = main.parent
     try:
-        _require_written(main, root)
-        names = _trees(root)
+        _require_committed(main, root)
+        names = _tree_names(root)
         files = list(_files_below(root))
     except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
+        raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
     for file in files:
         with RandomAccessFile(file) as source:
             sources.append(source)
-    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _copied(root, files, stack)
+    local = Path(os.path.realpath(root)) if isinstance(root, Path) else _download(root, files, stack)
     folders = {name: local / name if name else local for name in names}
     content = open_isolated(
         "orbax_folder",
@@ -77,58 +77,60 @@ def open_folder(main: Place, stack: ExitStack, sources: list[RandomAccessFile]) 
         tree, _, rest = name.partition("/")
         trees[tree][rest] = leaf
     if not any(isinstance(leaf, Tensor) for leaf in content.tree.values()):
-        raise PendingError("an Orbax checkpoint without arrays (yet)")
-    found = {name: group_trees(leaves) for name, leaves in trees.items()}
-    return replace(content, tree=next(iter(found.values())) if len(found) == 1 else found)
+        raise PendingError("an Orbax checkpoint without arrays (yet)", code="no-arrays")
+    groups = {name: group_trees(leaves) for name, leaves in trees.items()}
+    return replace(content, tree=next(iter(groups.values())) if len(groups) == 1 else groups)
 
 
-def _require_written(path: Place, root: Place) -> None:
-    """Raise where Orbax has not committed the folder: until then it has another name, or (in buckets) lacks a file."""
+def _require_committed(path: Place, root: Place) -> None:
+    """Raise if Orbax has not committed the folder: until then it has another name, or (in buckets) one file is missing."""
     if any(UNFINISHED in part for part in (*path.parts[-2:], *root.parts[-2:])):
-        raise PendingError(_NOT_WRITTEN)
+        raise PendingError(_NOT_WRITTEN, code="uncommitted")
     if (root / METADATA).is_file() and not (root / COMMITTED).is_file():
         try:
             with RandomAccessFile(root / METADATA) as source:
-                said = json.loads(source.head(_LARGEST_METADATA))
+                metadata = json.loads(source.head(_MAX_METADATA_BYTES))
         except (ValueError, RecursionError):
-            raise PendingError(_NOT_WRITTEN) from None
-        if isinstance(said, dict) and said.get("commit_timestamp_nsecs") is None:
-            raise PendingError(_NOT_WRITTEN)
+            raise PendingError(_NOT_WRITTEN, code="uncommitted") from None
+        if isinstance(metadata, dict) and metadata.get("commit_timestamp_nsecs") is None:
+            raise PendingError(_NOT_WRITTEN, code="uncommitted")
 
 
-def _trees(root: Place) -> list[str]:
-    """Return the folders of a checkpoint in which trees of arrays lie: itself (an empty name), or folders of it."""
+def _tree_names(root: Place) -> list[str]:
+    """Return the names of the subfolders that hold trees of arrays; an empty name stands for the folder itself."""
     if _is_tree(root):
         return [""]
-    found = sorted(inner.name for inner in root.iterdir() if _is_tree(inner) and not inner.name.startswith(_PART))
-    if any(UNFINISHED in name for name in found) or not found:
-        raise PendingError(_NOT_WRITTEN if found else "an Orbax checkpoint without a tree of arrays (yet)")
-    return found[:_MOST_TREES]
+    names = sorted(inner.name for inner in root.iterdir() if _is_tree(inner) and not inner.name.startswith(_PROCESS_PREFIX))
+    if not names:
+        raise PendingError("an Orbax checkpoint without a tree of arrays (yet)", code="no-arrays")
+    if any(UNFINISHED in name for name in names):
+        raise PendingError(_NOT_WRITTEN, code="uncommitted")
+    return names[:_MAX_TREES]
 
 
 def _is_tree(folder: Place) -> bool:
-    return any((folder / mark).is_file() for mark in TREES)
+    return any((folder / marker).is_file() for marker in TREE_MARKERS)
 
 
 def _files_below(root: Place) -> Iterator[Place]:
-    """Yield the files of a checkpoint; folders that are links to others are walked into, as far as they are no circle."""
+    """Yield the files of a checkpoint; follows links to folders, but visits each folder only once."""
     count = 0
-    seen: set[str] = set()
-    for here, folders, names in os.walk(root, followlinks=True) if isinstance(root, Path) else root.walk():
-        real = os.path.realpath(here) if isinstance(here, str) else str(here)
-        if real in seen:
-            folders.clear()
+    visited: set[str] = set()
+    for folder, subfolders, names in os.walk(root, followlinks=True) if isinstance(root, Path) else root.walk():
+        real_path = os.path.realpath(folder) if isinstance(folder, str) else str(folder)
+        if real_path in visited:
+            subfolders.clear()
             continue
-        seen.add(real)
+        visited.add(real_path)
         for name in names:
             count += 1
-            if count > _MOST_FILES:
-                raise UnreadableError(f"it has more than {_MOST_FILES} files")
-            yield Path(here, name) if isinstance(here, str) else here / name
+            if count > _MAX_FILES:
+                raise UnreadableError(f"it has more than {_MAX_FILES} files", code="too-many-files")
+            yield Path(folder, name) if isinstance(folder, str) else folder / name
 
 
-def _copied(root: RemotePath, files: list[Place], stack: ExitStack) -> Path:
-    """Return a folder with copies of a remote checkpoint's files, for TensorStore opens them by itself."""
+def _download(root: RemotePath, files: list[Place], stack: ExitStack) -> Path:
+    """Return a temporary folder with copies of a remote checkpoint's files, because TensorStore opens files by path."""
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-", ignore_cleanup_errors=True)))
     for file in files:
         copy = folder / str(PurePosixPath(*file.parts[len(root.parts) :]))

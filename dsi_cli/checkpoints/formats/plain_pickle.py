@@ -1,6 +1,6 @@
-"""``pickle.dump`` of a state dict: of tensors, each a small file of ``torch.save`` within the pickle, or of NumPy arrays.
+"""``pickle.dump`` of a state dict with tensors (each a small file of ``torch.save`` inside the pickle) or NumPy arrays.
 
-The whole file is one pickle, so it is read whole; its arrays are views of it.
+The file is one pickle, so dsi reads all of it. The arrays are views of its bytes.
 """
 
 from __future__ import annotations
@@ -15,19 +15,21 @@ from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import PendingError, UnreadableError
 
-LARGEST = 2 << 30
+MAX_PICKLE_BYTES = 2 << 30
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
-    """Return the content of a plain pickle; errors as for `dsi_cli.checkpoints.formats.open_content`."""
-    if source.size > LARGEST:
-        raise UnreadableError(f"a plain pickle of {source.size} bytes; more than {LARGEST} are not read")
+    """Return the content of a plain pickle; errors as `formats.open_content`."""
+    if source.size > MAX_PICKLE_BYTES:
+        raise UnreadableError(
+            f"a plain pickle of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read", code="pickle-too-large"
+        )
     try:
         tree, _ = read_pickle(source.read_at(0, source.size))
     except ExhaustedError as error:
-        raise PendingError(f"{error}: cut off, or still being written") from None
+        raise PendingError(f"{error}: cut off, or still being written", code="cut-off") from None
     return CheckpointContent(tree, _read)
 
 
 def _read(_tensor: Tensor) -> NDArray[Any]:
-    raise UnreadableError("the tensor's bytes do not stand within the pickle")
+    raise UnreadableError("the bytes of the tensor are not in the pickle", code="missing-storage")

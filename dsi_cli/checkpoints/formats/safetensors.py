@@ -1,7 +1,7 @@
 """safetensors: eight bytes of length, a JSON header, then the tensors' bytes.
 
-The header is held to the format's own rules (offsets in order without holes, sizes that match the shapes, the end of the
-last tensor is the end of the file), so that a lying header is an error before anything is read or allocated.
+The header must follow the format's rules: the offsets are in order without gaps, the sizes match the shapes, and the last
+tensor ends at the end of the file. A wrong header is therefore an error before anything is read or allocated.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, span
 from dsi_cli.errors import PendingError, UnreadableError
 
-LARGEST_HEADER = 25_000_000
-"""Bytes; the format allows 100 MB, but a JSON text of that size can take gigabytes once it is read."""
+MAX_HEADER_BYTES = 25_000_000
+"""The maximum size of a header; the format allows 100 MB, but a JSON text of that size can take gigabytes once it is parsed."""
 _DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -37,11 +37,11 @@ _DTYPES = {
     "BOOL": "bool",
 }
 METADATA = "__metadata__"
-_MOST_NUMBERS = 34
+_MAX_NUMBERS = 34
 
 
 def open_content(source: RandomAccessFile) -> CheckpointContent:
-    """Return the content of one file: tensors by name, and the header's own ``__metadata__`` (text to text)."""
+    """Return the content of one file: tensors by name, and the header's ``__metadata__`` (texts by key)."""
     header, begin = _header(source)
     tree: dict[str, Any] = {}
     end = 0
@@ -51,38 +51,39 @@ def open_content(source: RandomAccessFile) -> CheckpointContent:
             continue
         tree[name], end = _tensor(name, entry, end)
     if begin + end > source.size:
-        raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}")
+        raise PendingError(f"ends at byte {source.size}, but its tensors go on to byte {begin + end}", code="cut-off")
     if begin + end < source.size:
         raise UnreadableError(
-            f"{source.size - begin - end} bytes stand behind the last tensor: the header does not fit the file"
+            f"{source.size - begin - end} bytes follow the last tensor: the header does not fit the file",
+            code="damaged-header",
         )
-    order = {name: place for place, name in enumerate(header)}
+    ordered_tree = {name: tree[name] for name in header}
 
     def read(tensor: Tensor) -> NDArray[Any]:
         start, size = span(tensor)
         return decode(tensor, source.memory_at(begin + int(tensor.storage.key) + start, size))
 
-    return CheckpointContent(dict(sorted(tree.items(), key=lambda item: order[item[0]])), read)
+    return CheckpointContent(ordered_tree, read)
 
 
 def _header(source: RandomAccessFile) -> tuple[dict[str, Any], int]:
     if source.size < 8:
-        raise PendingError("breaks off in its first bytes")
+        raise PendingError("breaks off in its first bytes", code="cut-off")
     length = int.from_bytes(source.read_at(0, 8), "little")
-    if length > LARGEST_HEADER:
-        raise UnreadableError(f"a header of {length} bytes; up to {LARGEST_HEADER} are read")
+    if length > MAX_HEADER_BYTES:
+        raise UnreadableError(f"a header of {length} bytes; up to {MAX_HEADER_BYTES} are read", code="header-too-large")
     header = read_json(source.read_at(8, length))
     if not isinstance(header, dict):
-        raise UnreadableError("the safetensors header is no JSON object")
+        raise UnreadableError("the safetensors header is not a JSON object", code="damaged-header")
     return header, 8 + length
 
 
 def read_json(data: bytes) -> Any:
-    """Return what a JSON text says; `UnreadableError` where it is none."""
+    """Return the value of a JSON text; raise `UnreadableError` if it cannot be parsed."""
     try:
         return bounded_json.parse_json(data)
     except (ValueError, RecursionError):
-        raise UnreadableError("its JSON cannot be read") from None
+        raise UnreadableError("its JSON cannot be read", code="damaged-json") from None
 
 
 def _first_byte(item: tuple[str, Any]) -> int:
@@ -92,16 +93,19 @@ def _first_byte(item: tuple[str, Any]) -> int:
 
 
 def _tensor(name: str, entry: Any, end: int) -> tuple[Tensor, int]:
-    """Return the tensor of a header's entry, which must begin where the one before ended."""
+    """Return the tensor of a header's entry and its end; it must begin at ``end``, where the tensor before it ended."""
     shape = entry.get("shape") if isinstance(entry, dict) else None
     offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
     numbers = [*shape, *offsets] if isinstance(shape, list) and isinstance(offsets, list) else [-1]
-    whole = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
-    if not whole or len(numbers) != len(shape or ()) + 2 or len(numbers) > _MOST_NUMBERS:
-        raise UnreadableError(f"the safetensors header says nonsense of {name[:80]!r}")
+    are_sizes = all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
+    if not are_sizes or len(numbers) != len(shape or ()) + 2 or len(numbers) > _MAX_NUMBERS:
+        raise UnreadableError(f"the safetensors header is damaged at {name[:80]!r}", code="damaged-header")
     first, last = offsets  # type: ignore[misc]
-    stored = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""
-    dtype = _DTYPES.get(stored, stored)
+    dtype_code = entry["dtype"] if isinstance(entry.get("dtype"), str) else ""
+    dtype = _DTYPES.get(dtype_code, dtype_code)
     if first != end or last - first != prod(shape or ()) * itemsize(dtype):
-        raise UnreadableError(f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours")
+        raise UnreadableError(
+            f"the safetensors header gives {name[:80]!r} bytes that do not fit its shape or neighbours",
+            code="damaged-header",
+        )
     return contiguous(dtype, tuple(shape or ()), Storage(str(first), dtype, prod(shape or ()))), last

@@ -1,4 +1,4 @@
-"""Hugging Face's shards: files of tensors beside an index, ``model.safetensors.index.json`` or ``pytorch_model.bin.index.json``."""
+"""Hugging Face's shards: files of tensors and an index (``model.safetensors.index.json``, ``pytorch_model.bin.index.json``)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.formats.safetensors import LARGEST_HEADER, read_json
+from dsi_cli.checkpoints.formats.safetensors import MAX_HEADER_BYTES, read_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
@@ -16,27 +16,29 @@ from dsi_cli.remote.locations import Place
 
 
 def open_folder(index: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of all shards that an index names; they lie beside it.
+    """Return the content of all shards in an index; they must be in the folder of the index.
 
     Raises
     ------
     UnreadableError
-        The index is damaged, or names a file elsewhere; or as for one file.
+        The index is damaged or refers to a file in another folder, or a shard cannot be read.
     PendingError
-        A shard is not there, or breaks off.
+        A shard is missing or breaks off.
     """
     with RandomAccessFile(index) as source:
-        listed = read_json(source.head(LARGEST_HEADER))
-    names = listed.get("weight_map") if isinstance(listed, dict) else None
+        contents = read_json(source.head(MAX_HEADER_BYTES))
+    names = contents.get("weight_map") if isinstance(contents, dict) else None
     if not isinstance(names, dict) or not all(isinstance(name, str) for name in names.values()):
-        raise UnreadableError("the index of shards has no weight_map")
+        raise UnreadableError("the index of shards has no weight_map", code="no-weight-map")
     shards: dict[str, CheckpointContent] = {}
     tree: dict[str, Any] = {}
     for shard in sorted(set(names.values())):
         sources.append(stack.enter_context(RandomAccessFile(find_sibling(index, shard, "shard"))))
         _, shards[shard] = open_source(sources[-1])
-        held = shards[shard].tree
-        for name, tensor in held.items() if isinstance(held, dict) else ():
+        shard_tree = shards[shard].tree
+        if not isinstance(shard_tree, dict):
+            continue
+        for name, tensor in shard_tree.items():
             if isinstance(tensor, Tensor):
                 tree[name] = tensor._replace(storage=tensor.storage._replace(key=f"{shard}:{tensor.storage.key}"))
 

@@ -1,7 +1,7 @@
-"""``torch.distributed.checkpoint``: a folder of parts that many processes wrote, and ``.metadata``, which says where each lies.
+"""``torch.distributed.checkpoint``: a folder of parts that many processes wrote, and ``.metadata`` with their locations.
 
-The metadata is a pickle: shapes, the names in the order of the state dict, and for each chunk of a tensor a file, an offset and a
-length, where a file of ``torch.save`` with that chunk stands. Chunks are put together when their tensor is read.
+The metadata is a pickle with the shapes, and with the names in the order of the state dict. For each chunk of a tensor it has a
+file, an offset and a length, which locate a file of ``torch.save`` with that chunk. Reading a tensor merges its chunks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.formats import CheckpointContent, open_source
-from dsi_cli.checkpoints.formats.torch_zip import LARGEST_PICKLE
+from dsi_cli.checkpoints.formats.torch_zip import MAX_PICKLE_BYTES
 from dsi_cli.checkpoints.io.source import RandomAccessFile, find_sibling
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
@@ -23,133 +23,154 @@ from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, itemsize, v
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
-_MOST_FILES = 4096
-_WHERE = ("relative_path", "offset", "length")
+_MAX_FILES = 4096
 
 
 class _Chunk(NamedTuple):
-    """A part of a tensor: where it begins in it, and where it stands."""
+    """A part of a tensor: its first index in the tensor and its location in a file."""
 
-    place: tuple[int, ...]
+    position: tuple[int, ...]
     file: str
     offset: int
     length: int
 
 
 def open_folder(metadata: Place, stack: ExitStack, sources: list[RandomAccessFile]) -> CheckpointContent:
-    """Return the content of a folder; errors as for `dsi_cli.checkpoints.formats.open_content`.
+    """Return the content of a folder; errors as `formats.open_content`.
 
-    Files are opened when a tensor in them is read; ``sources`` gets those that are open.
+    A file is opened, and added to ``sources``, when a tensor in it is read.
     """
-    described = _described(metadata)
-    chunks = _chunks(described.get("storage_data"))
-    opened: dict[str, RandomAccessFile] = {}
+    state = _read_metadata(metadata)
+    tensors = _tensors(state)
+    chunks = _chunks(state.get("storage_data"))
+    files: dict[str, RandomAccessFile] = {}
 
-    def part(chunk: _Chunk) -> CheckpointContent:
-        if chunk.file not in opened:
-            if len(opened) >= _MOST_FILES:
-                raise UnreadableError(f"more than {_MOST_FILES} files")
-            opened[chunk.file] = stack.enter_context(RandomAccessFile(find_sibling(metadata, chunk.file, "file")))
-            sources.append(opened[chunk.file])
-        return open_source(opened[chunk.file].window(chunk.offset, chunk.length))[1]
+    def open_chunk(chunk: _Chunk) -> CheckpointContent:
+        if chunk.file not in files:
+            if len(files) >= _MAX_FILES:
+                raise UnreadableError(f"more than {_MAX_FILES} files", code="too-many-files")
+            files[chunk.file] = stack.enter_context(RandomAccessFile(find_sibling(metadata, chunk.file, "file")))
+            sources.append(files[chunk.file])
+        return open_source(files[chunk.file].window(chunk.offset, chunk.length))[1]
 
     def read(tensor: Tensor) -> NDArray[Any]:
         name = tensor.storage.key
-        return view_of(tensor, _joined(tensors[name], chunks.get(name, []), part))
+        return view_of(tensor, _merge_chunks(tensors[name], chunks.get(name, []), open_chunk))
 
-    tensors = dict(_tensors(described))
     return CheckpointContent(tensors, read)
 
 
-def _described(metadata: Place) -> dict[str, Any]:
+def _read_metadata(metadata: Place) -> dict[str, Any]:
     with RandomAccessFile(metadata) as source:
-        if source.size > LARGEST_PICKLE:
-            raise UnreadableError(f"metadata of {source.size} bytes; more than {LARGEST_PICKLE} are not read")
+        if source.size > MAX_PICKLE_BYTES:
+            raise UnreadableError(
+                f"metadata of {source.size} bytes; more than {MAX_PICKLE_BYTES} are not read", code="pickle-too-large"
+            )
         try:
             tree, _ = read_pickle(source.read_at(0, source.size))
         except ExhaustedError:
-            raise PendingError("its metadata break off: cut off, or still being written") from None
-    state = tree.state if isinstance(tree, PickledObject) else None
-    if not isinstance(state, dict) or not isinstance(state.get("state_dict_metadata"), dict):
-        raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint")
+            raise PendingError("its metadata break off: cut off, or still being written", code="cut-off") from None
+    state = _state(tree)
+    if not isinstance(state.get("state_dict_metadata"), dict):
+        raise UnreadableError("its .metadata are not those of torch.distributed.checkpoint", code="damaged-metadata")
     return state
 
 
-def _state(node: Any) -> dict[str, Any]:
-    state = node.state if isinstance(node, PickledObject) else None
+def _state(value: Any) -> dict[str, Any]:
+    state = value.state if isinstance(value, PickledObject) else None
     return state if isinstance(state, dict) else {}
 
 
 def _chunks(storage: Any) -> dict[str, list[_Chunk]]:
-    """Return where the parts of each tensor, or the one of another value, stand."""
-    found: dict[str, list[_Chunk]] = {}
-    for key, info in storage.items() if isinstance(storage, dict) else ():
-        index, where = _state(key), _state(info)
-        name, chunk = index.get("fqn"), _Chunk(index.get("offset") or (), *(where.get(part) for part in _WHERE))  # type: ignore[arg-type]
-        is_plain = isinstance(name, str) and isinstance(chunk.file, str) and isinstance(chunk.place, tuple)
-        if not is_plain or {type(chunk.offset), type(chunk.length)} != {int} or where.get("transform_descriptors"):
-            raise UnreadableError("its .metadata say nothing that can be read of where a tensor stands")
-        found.setdefault(str(name), []).append(chunk)
-    return found
+    """Return the locations of the parts of each tensor, and of other values, by name."""
+    chunks: dict[str, list[_Chunk]] = {}
+    if not isinstance(storage, dict):
+        return chunks
+    for key, info in storage.items():
+        index, location = _state(key), _state(info)
+        name: Any = index.get("fqn")
+        chunk = _Chunk(index.get("offset") or (), *map(location.get, ("relative_path", "offset", "length")))  # type: ignore[arg-type]
+        is_valid = isinstance(name, str) and isinstance(chunk.file, str) and isinstance(chunk.position, tuple)
+        if not is_valid or {type(chunk.offset), type(chunk.length)} != {int} or location.get("transform_descriptors"):
+            raise UnreadableError("its .metadata do not state where a tensor is stored", code="damaged-metadata")
+        chunks.setdefault(name, []).append(chunk)
+    return chunks
 
 
-def _tensors(described: dict[str, Any]) -> list[tuple[str, Tensor]]:
-    """Return the tensors without the optimiser's, in the state dict's own order, which the planner's data keep."""
-    shapes, paths = described["state_dict_metadata"], described.get("planner_data")
-    paths = paths if isinstance(paths, dict) else {}
-    found = []
+def _tensors(state: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors except those of the optimiser, in the order of the state dict, which the planner's data keep."""
+    shapes, paths = state["state_dict_metadata"], state.get("planner_data")
+    if not isinstance(paths, dict):
+        paths = {}
+    tensors = {}
     for name in [*paths, *(name for name in shapes if name not in paths)]:
-        of = _state(shapes.get(name))
-        kind = _state(of.get("properties")).get("dtype")
-        if kind is None and isinstance(of.get("properties"), PickledObject):
-            kind = _first_dtype(of["properties"].state)
-        if not isinstance(name, str) or not isinstance(kind, PickledGlobal) or not _are_sizes(of.get("size")):
+        info = _state(shapes.get(name))
+        dtype = _dtype(info.get("properties"))
+        size: Any = info.get("size")
+        if not isinstance(name, str) or dtype is None or not _are_sizes(size):
             continue
         path = paths.get(name)
-        if not any("optim" in str(part).lower() for part in (path if isinstance(path, tuple) else (name,))):
-            storage = Storage(name, kind.name, int(np.prod(of["size"], dtype=object)))
-            found.append((name, contiguous(kind.name, of["size"], storage)))
-    return found
+        parts = path if isinstance(path, tuple) else (name,)
+        if not any("optim" in str(part).lower() for part in parts):
+            tensors[name] = contiguous(dtype, size, Storage(name, dtype, int(np.prod(size, dtype=object))))
+    return tensors
 
 
-def _first_dtype(state: Any) -> PickledGlobal | None:
-    """Return the dtype of properties that are pickled as a tuple, where it comes first."""
-    return state[0] if isinstance(state, tuple) and state and isinstance(state[0], PickledGlobal) else None
+def _dtype(properties: Any) -> str | None:
+    """Return the name of the dtype in a tensor's properties, which are pickled as a dict or as a tuple."""
+    state = properties.state if isinstance(properties, PickledObject) else None
+    dtype = None
+    if isinstance(state, dict):
+        dtype = state.get("dtype")
+    elif isinstance(state, tuple) and state:
+        dtype = state[0]
+    return dtype.name if isinstance(dtype, PickledGlobal) else None
 
 
 def _are_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= 32 and all(type(one) is int and 0 <= one < 1 << 48 for one in value)
+    return (
+        isinstance(value, tuple) and len(value) <= 32 and all(type(size) is int and 0 <= size < 1 << 48 for size in value)
+    )
 
 
-def _joined(tensor: Tensor, chunks: list[_Chunk], part: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
-    """Return a tensor put together of its parts, which must fill it without overlap, each from bytes of its own."""
-    _require_apart(chunks)
+def _merge_chunks(tensor: Tensor, chunks: list[_Chunk], open_chunk: Callable[[_Chunk], CheckpointContent]) -> NDArray[Any]:
+    """Return a tensor made from its chunks, which must fill it without overlap and must not share bytes."""
+    _require_disjoint_bytes(chunks)
     if tensor.storage.size * itemsize(tensor.dtype) > sum(chunk.length for chunk in chunks):
-        raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts")
-    whole: NDArray[Any] | None = None
+        raise UnreadableError(f"a tensor of shape {tensor.shape} has more bytes than its parts", code="tensor-too-large")
+    values: NDArray[Any] | None = None
     filled = np.zeros(tensor.shape, dtype=bool)
     for chunk in chunks:
-        content = part(chunk)
-        place = chunk.place or (0,) * filled.ndim
+        content = open_chunk(chunk)
         if not isinstance(content.tree, Tensor) or len(content.tree.shape) != filled.ndim:
-            raise UnreadableError("a part of a tensor is no tensor, or has other dimensions")
-        fits = _are_sizes(place) and len(place) == filled.ndim
-        where = tuple(slice(at, at + size) for at, size in zip(place, content.tree.shape, strict=True)) if fits else ()
-        if not fits or filled[where].shape != content.tree.shape or filled[where].any():
-            raise UnreadableError("a part of a tensor lies outside it, or on another")
-        piece = content.read(content.tree)
-        whole = np.zeros(tensor.shape, dtype=piece.dtype) if whole is None else whole
-        whole[where], filled[where] = piece, True
-    if whole is None or not filled.all():
+            raise UnreadableError("a part of a tensor is not a tensor, or has other dimensions", code="damaged-part")
+        # The part must lie inside the tensor, on elements that no other part has filled.
+        position = chunk.position or (0,) * filled.ndim
+        area = _area(position, content.tree.shape)
+        if area is None or filled[area].shape != content.tree.shape or filled[area].any():
+            raise UnreadableError("a part of a tensor lies outside it, or on another part", code="overlapping-parts")
+        part = content.read(content.tree)
+        if values is None:
+            values = np.zeros(tensor.shape, dtype=part.dtype)
+        values[area], filled[area] = part, True
+    if values is None or not filled.all():
         raise UnreadableError(
-            f"parts of a tensor of shape {tensor.shape} are missing: {int(filled.sum())} elements are there"
+            f"parts of a tensor of shape {tensor.shape} are missing: only {int(filled.sum())} elements are present",
+            code="missing-part",
         )
-    return whole
+    return values
 
 
-def _require_apart(chunks: list[_Chunk]) -> None:
-    """Raise where two parts stand on the same bytes: so that a small file cannot be read a thousand times."""
+def _area(position: tuple[Any, ...], shape: tuple[int, ...]) -> tuple[slice, ...] | None:
+    """Return the elements that a part of this shape fills, or None if its position is impossible."""
+    if not _are_sizes(position) or len(position) != len(shape):
+        return None
+    return tuple(slice(first, first + size) for first, size in zip(position, shape, strict=True))
+
+
+def _require_disjoint_bytes(chunks: list[_Chunk]) -> None:
+    """Raise if two chunks share bytes, because a small file could then be read a thousand times."""
     ranges = sorted((chunk.file, chunk.offset, chunk.length) for chunk in chunks)
-    for (file, begin, size), (other, after, _) in pairwise(ranges):
-        if file == other and begin + size > after:
-            raise UnreadableError("two parts of a tensor stand on the same bytes")
+    for (file, offset, length), (next_file, next_offset, _) in pairwise(ranges):
+        if file == next_file and offset + length > next_offset:
+            raise UnreadableError("two parts of a tensor share the same bytes", code="overlapping-parts")

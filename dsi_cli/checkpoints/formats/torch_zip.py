@@ -1,13 +1,11 @@
-"""``torch.save`` since PyTorch 1.6: a zip archive with one pickle and one entry a storage.
+"""``torch.save`` since PyTorch 1.6: a zip archive with one pickle and one entry per storage.
 
-``ROOT/data.pkl`` is the object, ``ROOT/data/KEY`` a storage, ``ROOT/byteorder`` says how numbers are stored. Only the
-directory, the pickle and the bytes of the tensor asked for are read. A TorchScript archive is the same, with code beside it that
-is not looked at.
+``ROOT/data.pkl`` is the object, ``ROOT/data/KEY`` is a storage, and ``ROOT/byteorder`` states the order of bytes. dsi reads only
+the directory, the pickle and the bytes of the requested tensor. A TorchScript archive additionally holds code, which dsi ignores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -19,32 +17,32 @@ from dsi_cli.checkpoints.pickle.objects import storage_of
 from dsi_cli.checkpoints.tensors import Tensor, decode, span
 from dsi_cli.errors import UnreadableError
 
-LARGEST_PICKLE = 64 << 20
+MAX_PICKLE_BYTES = 64 << 20
 
 
 def open_content(archive: Archive) -> CheckpointContent:
-    """Return the content of a torch zip archive; errors as for `dsi_cli.checkpoints.formats.open_content`."""
-    pickles = _pickles(archive.sizes)
+    """Return the content of a torch zip archive; errors as `formats.open_content`."""
+    pickles = [name for name in archive.sizes if name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1:
-        raise UnreadableError(f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one")
+        raise UnreadableError(
+            f"a zip archive, but not of torch.save: {len(pickles)} entries named data.pkl, expected one",
+            code="several-pickles",
+        )
     root = pickles[0].removesuffix("data.pkl")
-    tree, _ = read_pickle(archive.whole(pickles[0], LARGEST_PICKLE), persistent=storage_of)
-    order = f"{root}byteorder"
-    big_endian = order in archive.sizes and archive.whole(order, 16).strip() == b"big"
+    tree, _ = read_pickle(archive.read_entry(pickles[0], MAX_PICKLE_BYTES), persistent_load=storage_of)
+    byte_order = f"{root}byteorder"
+    big_endian = byte_order in archive.sizes and archive.read_entry(byte_order, 16).strip() == b"big"
 
     def read(tensor: Tensor) -> NDArray[Any]:
         entry = f"{root}data/{tensor.storage.key}"
         if entry not in archive.sizes:
-            raise UnreadableError(f"the archive has no storage {tensor.storage.key!r}")
+            raise UnreadableError(f"the archive has no storage {tensor.storage.key!r}", code="missing-storage")
         start, size = span(tensor)
         if start + size > archive.sizes[entry]:
             raise UnreadableError(
-                f"storage {tensor.storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}"
+                f"storage {tensor.storage.key!r} has {archive.sizes[entry]} bytes, the tensor needs {start + size}",
+                code="size-mismatch",
             )
-        return decode(tensor, archive.part(entry, start, size), big_endian=big_endian)
+        return decode(tensor, archive.read_range(entry, start, size), big_endian=big_endian)
 
     return CheckpointContent(tree, read, archive.notes)
-
-
-def _pickles(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name.rpartition("/")[2] == "data.pkl"]

@@ -1,7 +1,7 @@
-"""Zip archives, which many containers are: a directory of entries, read by exact ranges.
+"""Zip archives, on which many containers are based: a directory of entries, read in exact ranges.
 
-``zipfile`` serves for the directory alone: it checks checksums that torch does not, and of two entries with one name it takes the
-last where torch takes the first. What is stored is read where it lies; what is deflated is inflated within a bound.
+dsi uses ``zipfile`` only for the directory. It checks checksums that torch does not check, and of two entries with one name it
+takes the last, but torch takes the first. Uncompressed entries are read in place; compressed ones are inflated within a limit.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import zlib
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import PendingError, UnreadableError
 
-_INFLATED_AT_LEAST, _MOST_TIMES = 32 << 20, 2
-"""What an entry may inflate to: so many bytes, or so many times its own size. Trained weights deflate by a tenth."""
-_BESIDE = 1024
-"""Bytes: extra fields, padding, and a small entry behind."""
+_INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT = 32 << 20, 2
+"""The limits of inflation, of which the larger one counts: a size, or a multiple of the compressed size.
+
+Compression makes trained weights only a tenth smaller.
+"""
+_PREFETCH_EXTRA_BYTES = 1024
+"""The space for extra fields, padding and a small following entry."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
@@ -26,16 +29,16 @@ class Archive:
     Attributes
     ----------
     sizes : dict
-        Bytes of each entry, inflated, by name, in the directory's order.
+        The uncompressed size of each entry by name, in the order of the directory.
     notes : list of str
-        What a person should know though it could be read.
+        Warnings about entries that could be read.
 
     Raises
     ------
     PendingError
-        It has no directory: cut off, or still being written.
+        The archive has no directory: it was cut off, or is still being written.
     UnreadableError
-        The directory is damaged, or has a name twice.
+        The directory is damaged, or has two entries with one name.
     """
 
     def __init__(self, source: RandomAccessFile) -> None:
@@ -44,80 +47,87 @@ class Archive:
         self.sizes = {name: entry.file_size for name, entry in self._entries.items()}
         self.notes: list[str] = []
 
-    def whole(self, name: str, most: int) -> bytes:
-        """Return an entry's bytes; `UnreadableError` where there are more than ``most``."""
-        if self.sizes[name] > most:
-            raise UnreadableError(f"{name.rpartition('/')[2]} has {self.sizes[name]} bytes; more than {most} are not read")
-        return bytes(self.part(name, 0, self.sizes[name]))
+    def read_entry(self, name: str, max_size: int) -> bytes:
+        """Return the bytes of an entry; raise `UnreadableError` if it has more than ``max_size``."""
+        size = self.sizes[name]
+        if size > max_size:
+            raise UnreadableError(
+                f"{name.rpartition('/')[2]} has {size} bytes; more than {max_size} are not read", code="entry-too-large"
+            )
+        return bytes(self.read_range(name, 0, size))
 
-    def part(self, name: str, start: int, size: int) -> bytes | memoryview:
-        """Return bytes of an entry; inflates no further than they reach."""
+    def read_range(self, name: str, start: int, size: int) -> memoryview:
+        """Return bytes of an entry; a compressed entry is inflated only up to the end of the range."""
         entry = self._entries[name]
-        self._ahead(entry, start + size)
-        at = self._begin(entry)
+        # The header, the range and a small following entry, which is often read next, come in one request.
+        prefetched = _LOCAL_HEADER.size + len(entry.filename.encode()) + min(start + size, entry.compress_size)
+        self.source.prefetch(entry.header_offset, prefetched + _PREFETCH_EXTRA_BYTES)
+        offset = self._data_offset(entry)
         if entry.compress_type == zipfile.ZIP_STORED:
-            data: bytes | memoryview = self.source.memory_at(at + start, size)
+            data = self.source.memory_at(offset + start, size)
         elif entry.compress_type == zipfile.ZIP_DEFLATED:
-            data = _inflated(self.source, at, entry.compress_size, start + size)[start:]
+            data = _inflate(self.source, offset, entry.compress_size, start + size)[start:]
         else:
-            raise UnreadableError(f"zip compression of type {entry.compress_type} is not read")
+            raise UnreadableError(f"zip compression of type {entry.compress_type} is not read", code="unknown-compression")
         if size == entry.file_size and entry.CRC and zlib.crc32(data) != entry.CRC:
             self.notes.append(f"the checksum of {name!r} is wrong: the file may be damaged")
         return data
 
     def window(self, name: str) -> RandomAccessFile:
-        """Return an entry as a source of its own; `UnreadableError` where it is not stored as it is."""
+        """Return an entry as a separate file; raise `UnreadableError` if it is compressed."""
         entry = self._entries[name]
         if entry.compress_type != zipfile.ZIP_STORED:
-            raise UnreadableError(f"{name!r} is compressed within the zip archive, which is not read")
-        return self.source.window(self._begin(entry), entry.file_size)
+            raise UnreadableError(
+                f"{name!r} is compressed within the zip archive, which is not read", code="compressed-entry"
+            )
+        return self.source.window(self._data_offset(entry), entry.file_size)
 
-    def _ahead(self, entry: zipfile.ZipInfo, size: int) -> None:
-        """Bring an entry's header, some of its bytes and a little of what follows, which is often the next to be read."""
-        size = min(size, entry.compress_size)
-        self.source.ahead(entry.header_offset, _LOCAL_HEADER.size + len(entry.filename.encode()) + size + _BESIDE)
-
-    def _begin(self, entry: zipfile.ZipInfo) -> int:
-        """Return where an entry's bytes begin."""
+    def _data_offset(self, entry: zipfile.ZipInfo) -> int:
+        """Return the offset of an entry's bytes in the file."""
         if entry.flag_bits & 1:
-            raise UnreadableError("the zip archive is encrypted")
+            raise UnreadableError("the zip archive is encrypted", code="encrypted-archive")
         signature, name, extra = _LOCAL_HEADER.unpack(self.source.read_at(entry.header_offset, _LOCAL_HEADER.size))
         if signature != b"PK\x03\x04":
-            raise UnreadableError(f"the zip directory points to no entry for {entry.filename!r}")
+            raise UnreadableError(f"the zip directory points to no entry for {entry.filename!r}", code="damaged-archive")
         return entry.header_offset + _LOCAL_HEADER.size + int(name) + int(extra)
 
 
 def _directory(source: RandomAccessFile) -> dict[str, zipfile.ZipInfo]:
     try:
-        found = zipfile.ZipFile(source).infolist()
+        infos = zipfile.ZipFile(source).infolist()
     except zipfile.BadZipFile:
         raise PendingError(
-            "a zip archive without its directory, which is written last: cut off, or still being written"
+            "a zip archive without its directory, which is written last: cut off, or still being written", code="cut-off"
         ) from None
     except (ValueError, NotImplementedError, struct.error, UnicodeDecodeError, OverflowError) as error:
-        raise UnreadableError(f"the zip directory is damaged ({type(error).__name__})") from None
-    entries = {entry.filename: entry for entry in found}
-    if len(entries) != len(found):
-        raise UnreadableError("the zip archive has two entries of one name: readers differ on which counts")
+        raise UnreadableError(f"the zip directory is damaged ({type(error).__name__})", code="damaged-archive") from None
+    entries = {entry.filename: entry for entry in infos}
+    if len(entries) != len(infos):
+        raise UnreadableError(
+            "the zip archive has two entries of one name: readers differ on which counts", code="duplicate-entry"
+        )
     return entries
 
 
-def _inflated(source: RandomAccessFile, at: int, packed: int, wanted: int) -> memoryview:
-    most = max(_INFLATED_AT_LEAST, _MOST_TIMES * min(packed, source.size))
-    if wanted > most:
-        raise UnreadableError(f"a deflated entry would take {wanted} bytes; more than {most} are not read")
-    machine = zlib.decompressobj(-15)
-    out = bytearray()
-    end = at + packed
+def _inflate(source: RandomAccessFile, offset: int, compressed_size: int, size: int) -> memoryview:
+    """Return the first ``size`` bytes of a compressed entry."""
+    max_size = max(_INFLATED_BYTES_LIMIT, _INFLATED_RATIO_LIMIT * min(compressed_size, source.size))
+    if size > max_size:
+        raise UnreadableError(
+            f"a deflated entry would take {size} bytes; more than {max_size} are not read", code="entry-too-large"
+        )
+    decompressor = zlib.decompressobj(-15)
+    data = bytearray()
+    end = offset + compressed_size
     try:
-        while len(out) < wanted and at < end and not machine.eof:
-            chunk = source.read_at(at, min(1 << 20, end - at))
-            at += len(chunk)
-            out += machine.decompress(chunk, wanted - len(out))
-            while machine.unconsumed_tail and len(out) < wanted:
-                out += machine.decompress(machine.unconsumed_tail, wanted - len(out))
+        while len(data) < size and offset < end and not decompressor.eof:
+            chunk = source.read_at(offset, min(1 << 20, end - offset))
+            offset += len(chunk)
+            data += decompressor.decompress(chunk, size - len(data))
+            while decompressor.unconsumed_tail and len(data) < size:
+                data += decompressor.decompress(decompressor.unconsumed_tail, size - len(data))
     except zlib.error:
-        raise UnreadableError("a deflated entry of the zip archive is damaged") from None
-    if len(out) < wanted:
-        raise UnreadableError("a deflated entry of the zip archive is shorter than it says")
-    return memoryview(out)
+        raise UnreadableError("a deflated entry of the zip archive is damaged", code="damaged-archive") from None
+    if len(data) < size:
+        raise UnreadableError("a deflated entry of the zip archive is shorter than its stated size", code="damaged-archive")
+    return memoryview(data)

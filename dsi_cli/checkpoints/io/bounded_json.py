@@ -1,29 +1,29 @@
-"""JSON that somebody else wrote, within a bound: a byte of text can take fifty of memory once it is read."""
+"""JSON from foreign files, with a limit on its size: one byte of text can take fifty bytes of memory once it is parsed."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-MOST_VALUES = 1_000_000
-"""Commas and opening brackets: a header of a hundred thousand tensors."""
+MAX_JSON_VALUES = 1_000_000
+"""The maximum number of commas and opening brackets; a header of a hundred thousand tensors needs as many."""
 
 
 def parse_json(data: bytes) -> Any:
-    """Return what a JSON text says.
+    """Return the value of a JSON text.
 
     Raises
     ------
     ValueError
-        It is no JSON, or holds more than `MOST_VALUES` values.
+        The text is not JSON, or holds more than `MAX_JSON_VALUES` values.
     RecursionError
-        It is nested too deep.
+        The text is nested too deeply.
 
     Examples
     --------
     >>> parse_json(b'{"epoch": 3}')
     {'epoch': 3}
     """
-    if sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise ValueError(f"a JSON text of more than {MOST_VALUES} values")
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise ValueError(f"the JSON text has more than {MAX_JSON_VALUES} values")
     return json.loads(data)

@@ -1,4 +1,4 @@
-"""A file that is read in a few exact ranges, and counts what was asked of it."""
+"""A file that is read in a few exact ranges; it counts the bytes that are read."""
 
 from __future__ import annotations
 
@@ -15,105 +15,107 @@ from dsi_cli.remote.locations import Place
 
 if TYPE_CHECKING:
     from dsi_cli.remote.range_reader import RemoteRanges
-    from dsi_cli.remote.remote_path import RemotePath
 
-_LARGEST_DIRECTORY = 32 << 20
+_MAX_READ_BYTES = 32 << 20
+"""The maximum size of one `RandomAccessFile.read`, which `zipfile` uses for the directory of an archive."""
+_MAX_NAME_LENGTH = 255
 
 
 class _LocalRanges:
-    """The bytes of a regular file of this machine; errors as `RandomAccessFile`."""
+    """The bytes of a regular file on this machine; errors as in `RandomAccessFile`."""
 
     def __init__(self, path: Path) -> None:
         try:
-            found = path.stat()
-            if not stat.S_ISREG(found.st_mode):
-                raise UnreadableError("not a regular file")
+            info = path.stat()
+            if not stat.S_ISREG(info.st_mode):
+                raise UnreadableError("not a regular file", code="not-a-regular-file")
             self._file = path.open("rb", buffering=0)
-            self._lock = Lock()
         except OSError as error:
-            raise UnreadableError(f"cannot be opened: {error.strerror or error}") from None
-        self.size = found.st_size
+            raise UnreadableError(f"cannot be opened: {error.strerror or error}", code="cannot-open") from None
+        self._lock = Lock()
+        self.size = info.st_size
 
     def read_at(self, offset: int, size: int) -> bytes:
         return self.memory_at(offset, size).tobytes()
 
     def memory_at(self, offset: int, size: int) -> memoryview:
-        found = left = np.empty(size, dtype=np.uint8).data
+        data = remaining = np.empty(size, dtype=np.uint8).data
         try:
-            with self._lock:  # the position in the file is one for all threads
+            with self._lock:  # all threads share one position in the file
                 self._file.seek(offset)
-                while left:
-                    count = self._file.readinto(left)
+                while remaining:
+                    count = self._file.readinto(remaining)
                     if not count:
-                        raise PendingError("changed while it was read")
-                    left = left[count:]
+                        raise PendingError("changed while it was read", code="changed")
+                    remaining = remaining[count:]
         except OSError as error:
-            raise UnreadableError(f"cannot be read: {error.strerror or error}") from None
-        return found
+            raise UnreadableError(f"cannot be read: {error.strerror or error}", code="cannot-read") from None
+        return data
 
-    def ahead(self, offset: int, size: int) -> None:
-        """Do nothing: the system reads ahead by itself."""
+    def prefetch(self, offset: int, size: int) -> None:
+        """Do nothing, because the operating system reads ahead."""
 
     def require_unchanged(self) -> None:
-        """Do nothing: who holds a file open reads that very file."""
+        """Do nothing, because an open local file cannot be replaced."""
 
     def close(self) -> None:
         self._file.close()
 
 
-def _remote_ranges(path: RemotePath) -> RemoteRanges:
-    from dsi_cli.remote.range_reader import RemoteRanges
-
-    return RemoteRanges(path)
-
-
 class RandomAccessFile:
-    """One regular file, open for reading ranges; also a file object for the readers of the standard library.
+    """One regular file, opened to read ranges of bytes; also a file object for readers of the standard library.
 
-    `window` gives a part of it in the same form: a file that stands inside another.
+    `window` returns a part of the file in the same form, for a file that is stored inside another one.
 
     Attributes
     ----------
-    path : Path, or RemotePath
+    path : Path or RemotePath
+        The location of the file.
     size : int
-        Bytes, when it was opened.
-    asked : int
-        Bytes asked for so far.
+        The size in bytes when the file was opened.
+    bytes_read : int
+        The number of bytes that were requested so far.
 
     Raises
     ------
     UnreadableError
-        It is not there, not a regular file (a pipe is never opened: it would block), or may not be read.
+        The file does not exist, may not be read, or is not regular. A pipe is never opened, because opening it would block.
     """
 
     def __init__(self, path: Place) -> None:
         self.path = path
-        self._bytes = _LocalRanges(path) if isinstance(path, Path) else _remote_ranges(path)
-        self.size = self._bytes.size
-        self.asked = 0
-        self._at = 0
-        self._whole: RandomAccessFile | None = None
-        self._begin = 0
+        self._ranges: _LocalRanges | RemoteRanges
+        if isinstance(path, Path):
+            self._ranges = _LocalRanges(path)
+        else:
+            from dsi_cli.remote.range_reader import RemoteRanges
+
+            self._ranges = RemoteRanges(path)
+        self.size = self._ranges.size
+        self.bytes_read = 0
+        self._position = 0
+        self._parent: RandomAccessFile | None = None
+        self._offset = 0
 
     def window(self, offset: int, size: int) -> RandomAccessFile:
-        """Return ``size`` bytes from ``offset`` on as a source of their own; it is closed with this one.
+        """Return ``size`` bytes from ``offset`` on as a separate file; it is closed together with this one.
 
         Raises
         ------
         PendingError
-            The file ends before them.
+            The file ends before the end of the window.
         """
-        self._require(offset, size)
+        self._require_range(offset, size)
         part = object.__new__(RandomAccessFile)
-        part.path, part.size, part.asked, part._at = self.path, size, 0, 0
-        part._bytes, part._begin, part._whole = self._bytes, self._begin + offset, self
+        part.path, part.size, part.bytes_read, part._position = self.path, size, 0, 0
+        part._ranges, part._offset, part._parent = self._ranges, self._offset + offset, self
         return part
 
     def __enter__(self) -> RandomAccessFile:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bytes.close()
+        self._ranges.close()
 
     def read_at(self, offset: int, size: int) -> bytes:
         """Return exactly ``size`` bytes from ``offset`` on.
@@ -121,76 +123,87 @@ class RandomAccessFile:
         Raises
         ------
         PendingError
-            The file ends before them: it was cut off, or shrank while it was read.
+            The file ends earlier: it was cut off, or it shrank while it was read.
         """
-        self._ask(offset, size)
-        return self._bytes.read_at(self._begin + offset, size)
+        self._count_read(offset, size)
+        return self._ranges.read_at(self._offset + offset, size)
 
     def memory_at(self, offset: int, size: int) -> memoryview:
-        """Return the same as `read_at`, to make an array of that may be written to, without a copy; errors as there."""
-        self._ask(offset, size)
-        return self._bytes.memory_at(self._begin + offset, size)
+        """Return the bytes of `read_at` as writable memory, so that an array needs no copy; errors as there."""
+        self._count_read(offset, size)
+        return self._ranges.memory_at(self._offset + offset, size)
 
-    def ahead(self, offset: int, size: int) -> None:
-        """Say that a range is about to be read in parts: a remote file's comes in one request, as far as the file goes."""
-        self._bytes.ahead(self._begin + offset, size)
+    def prefetch(self, offset: int, size: int) -> None:
+        """Announce a range that is about to be read in parts, so that a remote file is read in one request."""
+        self._ranges.prefetch(self._offset + offset, size)
 
     def require_unchanged(self) -> None:
-        """Raise `PendingError` where a remote file was replaced while it was read: its parts may be of either."""
-        self._bytes.require_unchanged()
+        """Raise `PendingError` if a remote file was replaced during reading, because its parts may not fit together."""
+        self._ranges.require_unchanged()
 
-    def _ask(self, offset: int, size: int) -> None:
-        self._require(offset, size)
-        one: RandomAccessFile | None = self
-        while one is not None:
-            one.asked += size
-            one = one._whole
+    def _count_read(self, offset: int, size: int) -> None:
+        self._require_range(offset, size)
+        file: RandomAccessFile | None = self
+        while file is not None:
+            file.bytes_read += size
+            file = file._parent
 
-    def _require(self, offset: int, size: int) -> None:
+    def _require_range(self, offset: int, size: int) -> None:
         if size < 0 or offset < 0 or offset + size > self.size:
-            raise PendingError(f"ends at byte {self.size}, but its contents go on to byte {offset + size}")
+            raise PendingError(
+                f"ends at byte {self.size}, but its contents go on to byte {offset + size}",
+                code="cut-off",
+                size=self.size,
+                needed=offset + size,
+            )
 
     def head(self, size: int) -> bytes:
         """Return the first ``size`` bytes, or fewer if the file is shorter."""
         return self.read_at(0, min(size, self.size))
 
-    # The file object that `zipfile` reads the directory through.
+    # These methods make the file object through which `zipfile` reads the directory.
 
     def seekable(self) -> bool:
         """Return True."""
         return True
 
     def tell(self) -> int:
-        """Return where the next `read` begins."""
-        return self._at
+        """Return the position at which the next `read` begins."""
+        return self._position
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to an offset from the start (0), from here (1) or from the end (2)."""
-        self._at = max(0, offset + {0: 0, 1: self._at, 2: self.size}[whence])
-        return self._at
+        """Move to an offset from the start (0), from the current position (1) or from the end (2)."""
+        self._position = max(0, offset + {0: 0, 1: self._position, 2: self.size}[whence])
+        return self._position
 
     def read(self, size: int = -1) -> bytes:
-        """Return up to ``size`` bytes from here on."""
-        left = max(0, self.size - self._at)
-        size = left if size < 0 else min(size, left)
-        if size > _LARGEST_DIRECTORY:
-            raise UnreadableError(f"the zip directory would take {size} bytes; more than {_LARGEST_DIRECTORY} are not read")
-        self._at += size
-        return self.read_at(self._at - size, size)
+        """Return up to ``size`` bytes from the current position on."""
+        remaining = max(0, self.size - self._position)
+        size = remaining if size < 0 else min(size, remaining)
+        if size > _MAX_READ_BYTES:
+            raise UnreadableError(
+                f"the zip directory would take {size} bytes; more than {_MAX_READ_BYTES} are not read",
+                code="zip-directory-too-large",
+                size=size,
+            )
+        self._position += size
+        return self.read_at(self._position - size, size)
 
 
-def find_sibling(path: Place, name: str, what: str) -> Place:
-    """Return the file of a name that a container gives for a part of itself, which lies in the same folder.
+def find_sibling(path: Place, name: str, description: str) -> Place:
+    """Return the file in the same folder that a container refers to by its name.
 
     Raises
     ------
     UnreadableError
         The name leads out of the folder.
     PendingError
-        It is not there, perhaps not yet.
+        The file does not exist, perhaps because it is not written yet.
     """
     if not name or Path(name).name != name or "\0" in name:
-        raise UnreadableError(f"names a {what} outside its own folder: {name[:80]!r}")
-    if len(name) > 255 or not (path.parent / name).exists():
-        raise PendingError(f"{what} {name[:80]!r} is not there")
+        raise UnreadableError(
+            f"refers to a {description} outside its own folder: {name[:80]!r}", code="outside-folder", name=name
+        )
+    if len(name) > _MAX_NAME_LENGTH or not (path.parent / name).exists():
+        raise PendingError(f"{description} {name[:80]!r} does not exist", code="missing-part", name=name)
     return path.parent / name

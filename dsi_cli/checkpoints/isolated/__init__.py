@@ -1,10 +1,10 @@
-"""Files of other libraries' formats, read by these libraries in a child process.
+"""Readers for the formats of other libraries, which run in a child process.
 
-The HDF5 library, protobuf and TensorStore are written in C and C++. A damaged or hostile file can make them crash, or take all
-memory. In a child process with limits, that is one checkpoint that cannot be used, with its reason.
+The HDF5 library, protobuf and TensorStore are written in C and C++. A damaged or hostile file can make them crash or take all
+memory. In a child process with limits, such a file only makes one checkpoint fail, with a reason.
 
-- `client`: the side of dsi: starts the child, sends requests, enforces the limits
-- `worker`: the side of the child: answers requests with one of the readers
-- `listing`: what a reader returns
-- `hdf5`, `onnx_model`, `flax_msgpack`, `orbax_folder`, `event_file`: one reader for each format
+- `client`: starts the child, sends requests and enforces the limits
+- `worker`: runs in the child and handles requests with one of the readers
+- `listing`: the return type of the readers
+- `hdf5`, `onnx_model`, `flax_msgpack`, `orbax_folder`, `event_file`: one reader per format
 """

@@ -1,7 +1,8 @@
-"""The side of dsi: one child process that reads files, restarted after a crash.
+"""The parent's side: it manages one child process that reads files, and restarts the child after a crash.
 
-The child opens no file by itself, except for folders: it asks for ranges of bytes, which dsi reads from a `ByteRanges`. A file
-within a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, then bytes if it says so.
+The child opens no file itself, except for folders. It requests ranges of bytes, which the parent reads from a `ByteRanges`. A file
+in a zip archive or in a bucket is therefore read like any other. Each message is a line of JSON, followed by bytes if the line
+states their number.
 """
 
 from __future__ import annotations
@@ -30,27 +31,30 @@ from dsi_cli.checkpoints.formats import CheckpointContent
 from dsi_cli.checkpoints.tensors import Storage, Tensor, contiguous, decode, itemsize, view_of
 from dsi_cli.errors import PendingError, UnreadableError
 
-LARGEST_ANSWER = 24 << 20
-"""Bytes of the names, shapes and texts of one file; a state of a ViT-L/16 with Adam's has 0.5 MB."""
-MOST_TENSORS = 50_000
-_LONGEST_NAME = 1024
-_MOST_LETTERS = 4 << 20
-"""Characters of all names of one file."""
-_MOST_DIMENSIONS = 32
-_SMALL_TENSOR, _MOST_TIMES = 64 << 20, 4
-"""A tensor may take so many bytes, or so many times the bytes of its file: compressed zeros take few."""
-_MODULES = {
+MAX_MESSAGE_BYTES = 24 << 20
+"""The maximum size of the names, shapes and texts of one file; the state of a ViT-L/16 with Adam has 0.5 MB."""
+_MAX_TENSORS = 50_000
+_MAX_NAME_LENGTH = 1024
+_MAX_NAME_CHARACTERS = 4 << 20
+"""The maximum number of characters in all names of one file."""
+_MAX_DIMENSIONS = 32
+_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT = 64 << 20, 4
+"""The limits of one tensor, of which the larger one counts: a size, or a multiple of the file's size.
+
+A file can be smaller than its tensors, because compressed zeros take little space.
+"""
+_PACKAGES = {
     "hdf5": ("h5py", "keras"),
     "onnx_model": ("onnx", "onnx"),
     "flax_msgpack": ("msgpack", "jax"),
     "orbax_folder": ("tensorstore", "jax"),
     "event_file": ("tensorboard", "tensorboard"),
 }
-"""By reader: the package that it needs, and the extra that installs it."""
+"""The package that each reader needs, and the extra that installs it."""
 
 
 class ByteRanges(Protocol):
-    """Something that gives ranges of bytes, like a `dsi_cli.checkpoints.io.source.RandomAccessFile`."""
+    """A source of byte ranges, such as a `dsi_cli.checkpoints.io.source.RandomAccessFile`."""
 
     size: int
 
@@ -59,12 +63,15 @@ class ByteRanges(Protocol):
 
 
 class Limits(NamedTuple):
-    """What the child may take for one request."""
+    """The time and memory that the child may take for one request."""
 
     seconds: float = 20.0
-    """On the clock, without the time in which dsi reads bytes for it, and of processor time. A file has a second more per 50 MB."""
+    """The limit of wall-clock time and of processor time; each 50 MB of the file add one second.
+
+    The time in which the parent reads bytes for the child does not count.
+    """
     memory: int = 3 << 30
-    """Bytes of address space, in addition to three times the size of the file."""
+    """The limit of address space in bytes, in addition to three times the size of the file."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,11 @@ class Request:
 
     Attributes
     ----------
-    reader : the name of a module of this package
-    file : tells this file from others, for the child keeps the last one open
-    size : bytes
-    options : what else the reader takes, as JSON has it
-    source : answers requests for bytes; None if the reader opens files by path
+    reader : the name of a module in this package
+    file : the number of this file; the child uses it to keep the last file open
+    size : the size in bytes
+    options : further arguments of the reader that JSON can represent
+    source : the bytes of the file; None if the reader opens files by path
     """
 
     reader: str
@@ -88,7 +95,7 @@ class Request:
 
 
 DEFAULT_LIMITS = Limits()
-_numbers = count()
+_file_numbers = count()
 
 
 def open_isolated(
@@ -98,125 +105,141 @@ def open_isolated(
 
     Parameters
     ----------
-    reader : the name of a module of this package
-    size : bytes of the file, or of all files of a folder
-    source : the file; None if the reader opens files by path
-    limits : what the child may take for one request
-    options : what else the reader takes, as JSON has it
+    reader : the name of a module in this package
+    size : the size of the file in bytes, or the size of all files in a folder
+    source : the bytes of the file; None if the reader opens files by path
+    limits : the time and memory that the child may take for one request
+    options : further arguments of the reader that JSON can represent
 
     Raises
     ------
     UnreadableError
-        The library is not installed, the file is damaged, or reading it takes more than the limits.
+        The library is not installed, the file is damaged, or reading it exceeds the limits.
     PendingError
         The file is incomplete.
     """
-    request = Request(reader, next(_numbers), size, options, source)
-    answer, _ = ask(request, None, limits)
-    tree: dict[str, Any] = {}
-    letters = 0
-    if len(answer["tensors"]) > MOST_TENSORS:
-        raise UnreadableError(f"it has {len(answer['tensors'])} tensors; dsi reads up to {MOST_TENSORS}")
-    transposed = set(answer["transposed"])
-    for name, dtype, shape, key in answer["tensors"]:
-        letters += len(name)
-        if len(name) > _LONGEST_NAME or letters > _MOST_LETTERS:
-            raise UnreadableError(
-                f"dsi reads names of up to {_LONGEST_NAME} letters, and {_MOST_LETTERS} in all; one has {len(name)}"
-            )
-        if len(shape) > _MOST_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
-            raise UnreadableError(f"{name[:80]!r} has no possible shape")
-        tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
-        tree[name] = tensor.turned if name in transposed else tensor
-    tree |= answer["values"]
+    request = Request(reader, next(_file_numbers), size, options, source)
+    contents, _ = _send_request(request, None, limits)
+    tree = _tree_of_tensors(contents) | contents["values"]
 
     def read(tensor: Tensor) -> NDArray[Any]:
-        wanted = tensor.storage.size * itemsize(tensor.storage.dtype)
-        most = max(_SMALL_TENSOR, _MOST_TIMES * size)
-        if wanted > most:
-            raise UnreadableError(f"a tensor of {wanted} bytes is more than a file of {size} bytes can hold")
-        _, data = ask(request, tensor.storage.key, limits)
-        if len(data) != wanted:
-            raise UnreadableError(f"a tensor has {len(data)} bytes, which do not fit the {wanted} of its shape")
-        stored = contiguous(tensor.storage.dtype, (tensor.storage.size,), tensor.storage)
-        return view_of(tensor, decode(stored, data))
+        storage = tensor.storage
+        expected_size = storage.size * itemsize(storage.dtype)
+        if expected_size > max(_TENSOR_BYTES_LIMIT, _TENSOR_RATIO_LIMIT * size):
+            raise UnreadableError(
+                f"a tensor of {expected_size} bytes is more than a file of {size} bytes can hold", code="tensor-too-large"
+            )
+        _, data = _send_request(request, storage.key, limits)
+        if len(data) != expected_size:
+            raise UnreadableError(
+                f"a tensor has {len(data)} bytes, which do not fit the {expected_size} of its shape", code="size-mismatch"
+            )
+        return view_of(tensor, decode(contiguous(storage.dtype, (storage.size,), storage), data))
 
-    return CheckpointContent(tree, read, outputs=answer["outputs"])
-
-
-def ask(request: Request, key: str | None, limits: Limits = DEFAULT_LIMITS) -> tuple[dict[str, Any], memoryview]:
-    """Return the child's answer: what the file holds, or the bytes of the tensor with a key; errors as for `open_isolated`."""
-    package, extra = _MODULES[request.reader]
-    if not _is_installed(package):
-        raise UnreadableError(f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'")
-    return _child(os.getpid()).ask(request, key, limits)
+    return CheckpointContent(tree, read, outputs=contents["outputs"])
 
 
-def _is_installed(package: str) -> bool:
+def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
+    """Return the tensors of a file by name; raise `UnreadableError` for names and shapes that are too large."""
+    tensors = contents["tensors"]
+    if len(tensors) > _MAX_TENSORS:
+        raise UnreadableError(f"it has {len(tensors)} tensors; dsi reads up to {_MAX_TENSORS}", code="too-many-tensors")
+    transposed = set(contents["transposed"])
+    tree: dict[str, Any] = {}
+    characters = 0
+    for name, dtype, shape, key in tensors:
+        characters += len(name)
+        if len(name) > _MAX_NAME_LENGTH or characters > _MAX_NAME_CHARACTERS:
+            raise UnreadableError(
+                f"dsi reads names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all; one has {len(name)}",
+                code="names-too-long",
+            )
+        if len(shape) > _MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
+            raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
+        tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
+        tree[name] = tensor.turned if name in transposed else tensor
+    return tree
+
+
+def _send_request(request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
+    """Return the child's reply: the contents of the file, or the bytes of the tensor with a key."""
+    package, extra = _PACKAGES[request.reader]
     try:
-        return find_spec(package) is not None
+        is_installed = find_spec(package) is not None
     except (ImportError, ValueError):
-        return False
+        is_installed = False
+    if not is_installed:
+        raise UnreadableError(
+            f"dsi reads this format with the package {package}; run pip install 'dsi-cli[{extra}]'",
+            code="package-missing",
+            package=package,
+        )
+    return _child(os.getpid()).exchange(request, key, limits)
 
 
 @cache
-def _child(pid: int) -> _Child:  # noqa: ARG001  a forked process needs its own child
+def _child(pid: int) -> _Child:  # noqa: ARG001  a forked process needs a separate child
     return _Child()
 
 
 class _Child:
-    """The child process of this process; it is started for the first request."""
+    """The child process, which is started with the first request."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         atexit.register(self._stop)
 
-    def ask(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
+    def exchange(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
         with self._lock:
             try:
-                answer, data = self._exchange(request, key, limits)
+                reply, data = self._exchange_unlocked(request, key, limits)
             except BaseException:
-                self._stop()  # in the middle of an exchange: the next answer would not be that of the next request
+                self._stop()  # otherwise, the next request would receive the reply to this one
                 raise
-        if "error" in answer:
-            raise (PendingError if answer["is_pending"] else UnreadableError)(str(answer["error"]))
-        return answer, data
+        if "error" not in reply:
+            return reply, data
+        kind = PendingError if reply["is_pending"] else UnreadableError
+        raise kind(str(reply["error"]), code=str(reply["code"]))
 
-    def _exchange(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
-        process = self._started()
+    def _exchange_unlocked(self, request: Request, key: str | None, limits: Limits) -> tuple[dict[str, Any], memoryview]:
+        process = self._running_process()
         memory = limits.memory + 3 * request.size
         message = {"reader": request.reader, "file": request.file, "size": request.size, "options": request.options}
         seconds = limits.seconds + request.size / 50e6
-        with _watched(process, seconds) as clock:
+        with _time_limit(process, seconds) as clock:
             try:
                 _send(process, message | {"key": key, "seconds": seconds, "memory": memory})
-                answer = _receive(process)
-                while "offset" in answer and request.source is not None:
-                    # The child wants a range of the file. The time that this takes is not the child's.
+                reply = _receive(process)
+                while "offset" in reply and request.source is not None:
+                    # The child requests a range of the file; the time of reading it does not count.
                     with clock.paused():
-                        data = request.source.read_at(answer["offset"], answer["bytes"])
+                        data = request.source.read_at(reply["offset"], reply["bytes"])
                     _send(process, {}, data)
-                    answer = _receive(process)
-                return answer, _payload(process, answer.get("bytes", 0))
+                    reply = _receive(process)
+                return reply, _receive_bytes(process, reply.get("bytes", 0))
             except (OSError, ValueError, KeyError, TypeError, EOFError):
                 process.kill()
-                raise UnreadableError(_reason(process, clock, limits, _MODULES[request.reader][0])) from None
+                reason = _exit_reason(process, clock, limits, _PACKAGES[request.reader][0])
+                raise UnreadableError(reason, code="reader-failed") from None
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self._stop()
-            # -P: a folder of checkpoints may hold a json.py that must not be imported.
-            root = str(Path(__file__).resolve().parents[3])
-            where = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
-            limited = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
-            command = [sys.executable, "-P", "-m", "dsi_cli.checkpoints.isolated.worker"]
-            try:
-                self._process = subprocess.Popen(  # noqa: S603
-                    command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=where | limited
-                )
-            except OSError as error:
-                raise UnreadableError(f"dsi could not start a process to read it: {error.strerror or error}") from None
+    def _running_process(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self._stop()
+        root = str(Path(__file__).resolve().parents[3])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))}
+        environment |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
+        # -P, because a folder of checkpoints may hold a json.py that must not be imported.
+        command = [sys.executable, "-P", "-m", "dsi_cli.checkpoints.isolated.worker"]
+        try:
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+            )
+        except OSError as error:
+            raise UnreadableError(
+                f"dsi could not start a process to read it: {error.strerror or error}", code="no-process"
+            ) from None
         return self._process
 
     def _stop(self) -> None:
@@ -228,36 +251,36 @@ class _Child:
                 try:
                     assert pipe is not None
                     pipe.close()
-                except OSError:  # bytes that the child did not take
+                except OSError:  # the child did not read all bytes
                     pass
 
 
 class _Clock:
-    """The time that the child still has, and whether it ran out."""
+    """The deadline of the child, and whether it was exceeded."""
 
     def __init__(self, seconds: float) -> None:
-        self.ends = time.monotonic() + seconds
-        self.ran_out = False
+        self.deadline = time.monotonic() + seconds
+        self.is_exceeded = False
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         begin = time.monotonic()
-        self.ends += 1e9
+        self.deadline += 1e9
         try:
             yield
         finally:
-            self.ends += time.monotonic() - begin - 1e9
+            self.deadline += time.monotonic() - begin - 1e9
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[bytes], seconds: float) -> Iterator[_Clock]:
-    """Kill the child if it takes longer within this block."""
+def _time_limit(process: subprocess.Popen[bytes], seconds: float) -> Iterator[_Clock]:
+    """Kill the child if this block takes longer than the limit."""
     clock, done = _Clock(seconds), threading.Event()
 
     def watch() -> None:
-        while not done.wait(min(1.0, max(0.01, clock.ends - time.monotonic()))):
-            if time.monotonic() >= clock.ends:
-                clock.ran_out = True
+        while not done.wait(min(1.0, max(0.01, clock.deadline - time.monotonic()))):
+            if time.monotonic() >= clock.deadline:
+                clock.is_exceeded = True
                 process.kill()
                 return
 
@@ -278,29 +301,29 @@ def _send(process: subprocess.Popen[bytes], message: dict[str, Any], data: bytes
 
 def _receive(process: subprocess.Popen[bytes]) -> dict[str, Any]:
     assert process.stdout is not None
-    line = process.stdout.readline(LARGEST_ANSWER + 1024)
+    line = process.stdout.readline(MAX_MESSAGE_BYTES + 1024)
     if not line.endswith(b"\n"):
         raise EOFError
-    answer: dict[str, Any] = json.loads(line)
-    return answer
+    reply: dict[str, Any] = json.loads(line)
+    return reply
 
 
-def _payload(process: subprocess.Popen[bytes], size: int) -> memoryview:
+def _receive_bytes(process: subprocess.Popen[bytes], size: int) -> memoryview:
     assert process.stdout is not None
     data = memoryview(bytearray(size))
-    left = data
-    while left:
-        read = process.stdout.readinto(left)  # type: ignore[attr-defined]
-        if not read:
+    remaining = data
+    while remaining:
+        count = process.stdout.readinto(remaining)  # type: ignore[attr-defined]
+        if not count:
             raise EOFError
-        left = left[read:]
+        remaining = remaining[count:]
     return data
 
 
-def _reason(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits, package: str) -> str:
-    """Return why the child ended, as the reason of a checkpoint that cannot be used."""
+def _exit_reason(process: subprocess.Popen[bytes], clock: _Clock, limits: Limits, package: str) -> str:
+    """Return why the child exited, as the reason for which a checkpoint cannot be used."""
     code = process.wait()
-    if clock.ran_out or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
+    if clock.is_exceeded or (hasattr(signal, "SIGXCPU") and code == -signal.SIGXCPU):
         return f"{package} took more than {limits.seconds:g} s to read it; the file may be damaged"
-    ended = signal.Signals(-code).name if code < 0 and -code in set(signal.Signals) else f"exit code {code}"
-    return f"{package} crashed while it read the file ({ended}); the file may be damaged"
+    cause = signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
+    return f"{package} crashed while it read the file ({cause}); the file may be damaged"

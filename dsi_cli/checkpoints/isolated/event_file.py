@@ -1,4 +1,4 @@
-"""TensorBoard's event files by ``tensorboard``: the scalars with the tags that are asked for."""
+"""TensorBoard's event files, read with ``tensorboard``: the scalars with the requested tags."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from dsi_cli.errors import UnreadableError
 
 
 def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
-    """Return the scalars of a file as rows of step, tag in small letters, and value.
+    """Return the scalars of a file as rows of step, tag (in lower case) and value.
 
-    A file that is still being written ends with its last whole record.
+    A file that is still being written ends with its last complete record.
 
     Parameters
     ----------
-    path : the file, which TensorBoard opens by itself
-    tags : the tags that count, in small letters
+    path : the file, which TensorBoard opens by path
+    tags : the requested tags in lower case
     """
-    wanted = set(tags)
+    requested_tags = set(tags)
     events = LegacyEventFileLoader(path).Load()
     first = next(events, None)
     if first is None or not first.file_version:
-        raise UnreadableError("no event file: its first record has no version")
+        raise UnreadableError("not an event file: its first record has no version", code="not-an-event-file")
     rows = [
         [event.step, value.tag.lower(), number]
         for event in events
         if event.step >= 0
         for value in event.summary.value
-        if value.tag.lower() in wanted
+        if value.tag.lower() in requested_tags
         for number in _numbers(value)
         if isfinite(number)
     ]
@@ -41,7 +41,7 @@ def open_file(_file: IO[bytes], path: str, tags: list[str]) -> FileContents:
 
 
 def _numbers(value: Any) -> Iterator[float]:
-    """Yield the number that a summary's value holds, as TensorFlow 1 or 2 writes it; nothing for images and histograms."""
+    """Yield the number in a summary's value, as TensorFlow 1 or 2 writes it; yield nothing for images and histograms."""
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         yield float(value.simple_value)
@@ -52,4 +52,4 @@ def _numbers(value: Any) -> Iterator[float]:
 
 
 def _no_tensor(key: str) -> Any:
-    raise UnreadableError(f"an event file has no tensor {key!r}")
+    raise UnreadableError(f"an event file has no tensor {key!r}", code="missing-tensor")

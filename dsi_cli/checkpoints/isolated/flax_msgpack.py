@@ -1,8 +1,8 @@
-"""MessagePack as Flax writes it (``flax.serialization.to_bytes``), by ``msgpack``: nested mappings of text to arrays and numbers.
+"""MessagePack as Flax writes it (``flax.serialization.to_bytes``), read with ``msgpack``: nested mappings of arrays and numbers.
 
-An array is an extension of type 1 that holds (shape, name of the dtype, bytes); one above a gigabyte is a mapping of its shape and
-of flat chunks. Arrays without dimensions (a ``step``) become Python numbers. Names and matrices stay as Flax has them: a ``kernel``
-is (inputs, outputs). Source: ``flax/serialization.py``.
+An array is an extension of type 1 with its shape, the name of its dtype and its bytes. An array above a gigabyte is a mapping with
+its shape and flat chunks. Arrays without dimensions (such as ``step``) become Python numbers. Names and matrices stay as in Flax:
+a ``kernel`` has the shape (inputs, outputs). Source: ``flax/serialization.py``.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from dsi_cli.errors import PendingError, UnreadableError
 
 _ARRAY, _SCALAR = 1, 3
 _CHUNKED = "__msgpack_chunked_array__"
-_LONGEST_TEXT = 1 << 20
+_MAX_TEXT_LENGTH = 1 << 20
 
 
 class _Array(NamedTuple):
-    """An array by its dtype, shape and bytes."""
+    """An array as its dtype, shape and bytes."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -34,17 +34,17 @@ class _Array(NamedTuple):
 
 def open_file(file: IO[bytes]) -> FileContents:
     """Return the arrays and values of a file by names joined with dots."""
-    tree = _unpacked(file.read())
+    tree = _unpack(file.read())
     if not isinstance(tree, dict):
-        raise UnreadableError("its contents are no mapping")
+        raise UnreadableError("its contents are not a mapping", code="not-a-mapping")
     arrays: dict[str, _Array] = {}
 
     def read(name: str) -> NDArray[Any]:
         return np.frombuffer(arrays[name].data, np.uint8)
 
     listing = FileContents(read)
-    for name, leaf in flatten_tree(_joined(tree)).items():
-        value = _number(leaf) if isinstance(leaf, _Array) else _plain(leaf)
+    for name, leaf in flatten_tree(_merge_chunks(tree)).items():
+        value = _to_number(leaf) if isinstance(leaf, _Array) else _to_json(leaf)
         if isinstance(value, _Array):
             arrays[name] = value
             listing.tensors.append((name, value.dtype, list(value.shape), name))
@@ -53,63 +53,68 @@ def open_file(file: IO[bytes]) -> FileContents:
     return listing
 
 
-def _unpacked(data: bytes) -> Any:
+def _unpack(data: bytes) -> Any:
     try:
         return msgpack.unpackb(data, ext_hook=_extension, unicode_errors="backslashreplace")
     except msgpack.ExtraData as error:
-        raise UnreadableError(f"{len(error.extra)} bytes stand behind its contents") from None
+        raise UnreadableError(f"{len(error.extra)} bytes follow its contents", code="trailing-bytes") from None
     except ValueError as error:
-        # The most that a mapping or list can hold is what the file's bytes allow: a larger number belongs to a longer file.
+        # The number of bytes limits the size of a mapping or list. A larger size therefore belongs to a longer file.
         if "incomplete" in str(error) or "exceeds max_" in str(error):
-            raise PendingError("breaks off in the middle") from None
-        raise UnreadableError(f"msgpack cannot read it: {str(error) or type(error).__name__}") from None
+            raise PendingError("breaks off in the middle", code="cut-off") from None
+        raise UnreadableError(f"msgpack cannot read it: {str(error) or type(error).__name__}", code="damaged") from None
 
 
 def _extension(kind: int, data: bytes) -> Any:
-    """Return an array; None for complex numbers and unknown extensions."""
+    """Return an array, or None for complex numbers and unknown extensions."""
     if kind not in (_ARRAY, _SCALAR):
         return None
     parts = msgpack.unpackb(data)
     if not isinstance(parts, list) or len(parts) != 3:
         raise ValueError("an array is not stored as shape, dtype and bytes")
-    shape, dtype, stored = parts
+    shape, dtype, array_bytes = parts
     are_sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
-    if not are_sizes or not isinstance(dtype, str) or not isinstance(stored, bytes):
+    if not are_sizes or not isinstance(dtype, str) or not isinstance(array_bytes, bytes):
         raise ValueError("an array has no possible shape, dtype or bytes")
-    if dtype in NUMPY_DTYPES and len(stored) != prod(shape) * itemsize(dtype):
-        raise ValueError(f"an array of shape {tuple(shape[:8])} and {dtype} has {len(stored)} bytes")
-    return _Array(dtype, tuple(shape), stored)
+    if dtype in NUMPY_DTYPES and len(array_bytes) != prod(shape) * itemsize(dtype):
+        raise ValueError(f"an array of shape {tuple(shape[:8])} and {dtype} has {len(array_bytes)} bytes")
+    return _Array(dtype, tuple(shape), array_bytes)
 
 
-def _number(array: _Array) -> Any:
-    """Return the number that an array without dimensions holds, any other array as it is."""
+def _to_number(array: _Array) -> Any:
+    """Return the number in an array without dimensions; return any other array unchanged."""
     if array.shape or array.dtype not in NUMPY_DTYPES:
         return array
     number = decode(contiguous(array.dtype, (), Storage("", array.dtype, 1)), array.data).item()
     return None if isinstance(number, complex) else number
 
 
-def _plain(leaf: Any) -> Any:
-    """Return a value as JSON has it; bytes and long texts become None."""
+def _to_json(leaf: Any) -> Any:
+    """Return a value that JSON can represent; bytes and long texts become None."""
     if isinstance(leaf, list):
-        return [_plain(one) for one in leaf]
+        return [_to_json(item) for item in leaf]
     if isinstance(leaf, dict):
-        return {str(key): _plain(value) for key, value in leaf.items()}
+        return {str(key): _to_json(value) for key, value in leaf.items()}
     if isinstance(leaf, str):
-        return leaf if len(leaf) <= _LONGEST_TEXT else None
+        return leaf if len(leaf) <= _MAX_TEXT_LENGTH else None
     return leaf if isinstance(leaf, int | float | None) else None
 
 
-def _joined(tree: Any) -> Any:
-    """Return nested mappings with each array in chunks put together."""
+def _merge_chunks(tree: Any) -> Any:
+    """Return nested mappings in which every chunked array is one array."""
     if not isinstance(tree, dict):
         return tree
     if tree.get(_CHUNKED) is not True:
-        return {key: _joined(value) for key, value in tree.items()}
-    shape, chunks = ([*tree[key].values()] if isinstance(tree.get(key), dict) else [] for key in ("shape", "chunks"))
+        return {key: _merge_chunks(value) for key, value in tree.items()}
+    shape, chunks = _values(tree.get("shape")), _values(tree.get("chunks"))
     are_sizes = all(type(size) is int and size >= 0 for size in shape)
-    if not chunks or not are_sizes or not all(isinstance(one, _Array) and one.dtype == chunks[0].dtype for one in chunks):
-        raise UnreadableError("an array in chunks has no possible shape, or no chunks of one dtype")
-    if sum(prod(one.shape) for one in chunks) != prod(shape):
-        raise UnreadableError(f"the chunks of an array do not fit its shape {tuple(shape[:8])}")
-    return _Array(chunks[0].dtype, tuple(shape), b"".join(one.data for one in chunks))
+    has_one_dtype = all(isinstance(chunk, _Array) and chunk.dtype == chunks[0].dtype for chunk in chunks)
+    if not chunks or not are_sizes or not has_one_dtype:
+        raise UnreadableError("an array in chunks has no possible shape, or no chunks of one dtype", code="damaged-chunks")
+    if sum(prod(chunk.shape) for chunk in chunks) != prod(shape):
+        raise UnreadableError(f"the chunks of an array do not fit its shape {tuple(shape[:8])}", code="damaged-chunks")
+    return _Array(chunks[0].dtype, tuple(shape), b"".join(chunk.data for chunk in chunks))
+
+
+def _values(mapping: Any) -> list[Any]:
+    return list(mapping.values()) if isinstance(mapping, dict) else []

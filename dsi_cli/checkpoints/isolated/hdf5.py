@@ -1,4 +1,4 @@
-"""HDF5 files by ``h5py``: Keras' weights and models, and arrays in groups. Links to other names or files are not followed."""
+"""HDF5 files, read with ``h5py``: Keras' weights and models, and arrays in groups. dsi does not follow soft or external links."""
 
 from __future__ import annotations
 
@@ -15,97 +15,106 @@ from dsi_cli.checkpoints.isolated.keras_names import OPTIMIZERS, H5Dataset, H5Gr
 from dsi_cli.checkpoints.isolated.listing import FileContents, dtype_name
 from dsi_cli.errors import PendingError, UnreadableError
 
-_DEEPEST = 32
-_MOST_OBJECTS = 20_000
-_LARGEST_CONFIG = 8 << 20
-"""Bytes of JSON; the largest networks of keras.applications have 1 MB."""
-_UNFINISHED = ("truncated file", "already open for write", "addr overflow")
-"""What the HDF5 library says of files that end too early, or that another process is writing."""
+_MAX_DEPTH = 32
+_MAX_OBJECTS = 20_000
+_MAX_CONFIG_LENGTH = 8 << 20
+"""The maximum length of a configuration; the largest networks of keras.applications have 1 MB."""
+_INCOMPLETE_MESSAGES = ("truncated file", "already open for write", "addr overflow")
+"""The messages of the HDF5 library about files that end too early, or that another process is writing."""
 
 
 def open_file(file: IO[bytes], config: str = "", version: str | None = None) -> FileContents:
-    """Return the parameters of an HDF5 file, the optimiser's left out.
+    """Return the parameters of an HDF5 file except those of the optimiser.
 
     Parameters
     ----------
     file : the file
-    config : the JSON text of the model's configuration, if it lies next to the file
-    version : the version of Keras, likewise
+    config : the JSON text of the model's configuration, if it is stored in another file
+    version : the version of Keras, if it is stored in another file
     """
     try:
         opened = h5py.File(file, "r")
         root = H5Group(0, texts=_texts(opened))
-        _walk(opened, root, "", 0, [_MOST_OBJECTS])
+        _read_group(opened, root, "", 0, [_MAX_OBJECTS])
     except (OSError, RuntimeError, KeyError, ValueError) as error:
         raise _problem(error) from None
 
     listing = FileContents(partial(_read, opened))
-    said = _parsed(config or next(iter(root.texts.get("model_config", [])), ""))
-    for name, array, is_output in parameters(root, said):
+    model_config = _parse_config(config or _first_text(root, "model_config") or "")
+    for name, array, is_output in parameters(root, model_config):
         listing.tensors.append((name, array.dtype, list(array.shape), array.path))
         if is_output:
             listing.outputs = [*(listing.outputs or []), name]
     if is_keras(root):
-        written_by = version or next(iter(root.texts.get("keras_version", [])), None)
-        listing.values["__metadata__"] = {"keras_version": written_by}
+        listing.values["__metadata__"] = {"keras_version": version or _first_text(root, "keras_version")}
     return listing
+
+
+def _first_text(group: H5Group, name: str) -> str | None:
+    return next(iter(group.texts.get(name, [])), None)
 
 
 def _read(opened: h5py.File, path: str) -> NDArray[Any]:
     dataset = opened[path]
     if dataset.external is not None or dataset.is_virtual:
-        raise UnreadableError(f"{path[:80]!r} has its elements in another file, which dsi does not open")
+        raise UnreadableError(
+            f"{path[:80]!r} has its elements in another file, which dsi does not open", code="outside-folder"
+        )
     if dataset.size and not dataset.id.get_storage_size():
-        raise UnreadableError(f"{path[:80]!r} has elements that were never written")
+        raise UnreadableError(f"{path[:80]!r} has elements that were never written", code="missing-elements")
     try:
-        return np.zeros(0, np.float32) if dataset.shape is None else np.asarray(dataset[()])
+        if dataset.shape is None:
+            return np.zeros(0, np.float32)
+        return np.asarray(dataset[()])
     except (OSError, RuntimeError) as error:
         raise _problem(error) from None
 
 
 def _problem(error: BaseException) -> PendingError | UnreadableError:
     text = " ".join(str(error).split())[:200]
-    if any(one in text for one in _UNFINISHED):
-        return PendingError(f"the HDF5 file breaks off, or is still being written: {text}")
-    return UnreadableError(f"h5py cannot read it: {text}")
+    if any(message in text for message in _INCOMPLETE_MESSAGES):
+        return PendingError(f"the HDF5 file breaks off, or is still being written: {text}", code="cut-off")
+    return UnreadableError(f"h5py cannot read it: {text}", code="damaged")
 
 
-def _parsed(text: str) -> Any:
-    """Return a configuration's JSON; None if it is none, or too large."""
+def _parse_config(text: str) -> Any:
+    """Return the value of a JSON text, or None if it cannot be parsed or is too long."""
+    if len(text) > _MAX_CONFIG_LENGTH:
+        return None
     try:
-        return bounded_json.parse_json(text.encode()) if len(text) <= _LARGEST_CONFIG else None
+        return bounded_json.parse_json(text.encode())
     except (ValueError, RecursionError):
         return None
 
 
-def _walk(group: Any, into: H5Group, path: str, depth: int, left: list[int]) -> None:
-    """Enter what a group holds; ``left`` is the number of objects that may still come."""
+def _read_group(group: Any, record: H5Group, path: str, depth: int, remaining: list[int]) -> None:
+    """Add the members of an h5py group to a record; ``remaining[0]`` is the number of objects that may still follow."""
     for name in group:
         if depth == 0 and name in OPTIMIZERS:
             continue
-        left[0] -= 1
-        if left[0] < 0 or depth >= _DEEPEST:
+        remaining[0] -= 1
+        if remaining[0] < 0 or depth >= _MAX_DEPTH:
             raise UnreadableError(
-                f"more than {_MOST_OBJECTS} names, or groups in groups {_DEEPEST} deep: dsi does not read that"
+                f"more than {_MAX_OBJECTS} names, or groups in groups {_MAX_DEPTH} deep: dsi does not read that",
+                code="too-many-objects",
             )
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
             continue
-        node = group[name]
-        below = f"{path}/{name}"
-        if isinstance(node, h5py.Group):
-            inner = into.members[name] = H5Group(_address(node), texts=_texts(node))
-            _walk(node, inner, below, depth + 1, left)
-        elif isinstance(node, h5py.Dataset):
-            into.members[name] = H5Dataset(
-                _address(node), below, _kind(node), node.shape if node.shape is not None else (0,)
-            )
+        member = group[name]
+        member_path = f"{path}/{name}"
+        if isinstance(member, h5py.Group):
+            inner = record.members[name] = H5Group(_address(member), texts=_texts(member))
+            _read_group(member, inner, member_path, depth + 1, remaining)
+        elif isinstance(member, h5py.Dataset):
+            shape = (0,) if member.shape is None else member.shape
+            record.members[name] = H5Dataset(_address(member), member_path, _dtype(member), shape)
 
 
 def _address(node: Any) -> int:
     return int(h5py.h5o.get_info(node.id).addr)
 
 
-def _kind(dataset: Any) -> str:
+def _dtype(dataset: Any) -> str:
     try:
         return dtype_name(dataset.dtype)
     except (TypeError, ValueError):
@@ -125,6 +134,9 @@ def _attributes(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    for one in value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]:
-        if isinstance(one, bytes | str):
-            yield one.decode("utf-8", "replace") if isinstance(one, bytes) else one
+    items = value.reshape(-1).tolist() if isinstance(value, np.ndarray) else [value]
+    for item in items:
+        if isinstance(item, bytes):
+            yield item.decode("utf-8", "replace")
+        elif isinstance(item, str):
+            yield item

@@ -1,4 +1,4 @@
-"""Trees of parameters as JAX's libraries keep them, layers within layers, made into state dicts with dotted names."""
+"""Conversion of the parameter trees of JAX's libraries, which nest layers, to state dicts with dotted names."""
 
 from __future__ import annotations
 
@@ -9,46 +9,48 @@ from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import UnreadableError
 
 _COLLECTIONS = frozenset({"params", "opt_state", "batch_stats", "ema_params", "model", "state", "optimizer", "model_state"})
-_LONGEST_NAME = 1024
-_MOST_LETTERS = 8 << 20
-"""Of all names in one tree, those of mappings included; a state of a ViT-L/16 with Adam's has 400,000."""
+_MAX_NAME_LENGTH = 1024
+_MAX_NAME_CHARACTERS = 8 << 20
+"""The maximum number of characters in all names of a tree, including mappings; a ViT-L/16 with Adam's state has 400,000."""
 
 
 def flatten_tree(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the leaves of nested mappings (a tree: nothing is shared) by their names joined with dots, in order.
+    """Return the leaves of nested mappings (a tree without shared parts) by their names joined with dots, in order.
 
     Raises
     ------
     UnreadableError
-        A name is too long, or all of them are: what lies below a long key repeats it.
+        A name, or all names together, are too long. Names repeat the keys above them, so their total can be large.
     """
     leaves: dict[str, Any] = {}
-    left = _MOST_LETTERS
-    waiting: list[tuple[str, Any]] = [("", tree)]
-    while waiting:
-        name, node = waiting.pop()
+    remaining = _MAX_NAME_CHARACTERS
+    stack: list[tuple[str, Any]] = [("", tree)]
+    while stack:
+        name, node = stack.pop()
         if not isinstance(node, Mapping):
             leaves[name] = node
             continue
         for key, value in reversed(list(node.items())):
-            below = f"{name}.{key}" if name else str(key)
-            left -= len(below)
-            if len(below) > _LONGEST_NAME or left < 0:
+            child_name = f"{name}.{key}" if name else str(key)
+            remaining -= len(child_name)
+            if len(child_name) > _MAX_NAME_LENGTH or remaining < 0:
                 raise UnreadableError(
-                    f"names of up to {_LONGEST_NAME} letters, and {_MOST_LETTERS} in all, are read; one has {len(below)}"
+                    f"names of up to {_MAX_NAME_LENGTH} letters, and {_MAX_NAME_CHARACTERS} in all, are read; one has"
+                    f" {len(child_name)}",
+                    code="names-too-long",
                 )
-            waiting.append((below, value))
+            stack.append((child_name, value))
     return leaves
 
 
 def group_trees(leaves: Mapping[str, Any]) -> dict[str, Any]:
-    """Return leaves by their names under each key at the top, or all under their whole names where layers lie there."""
-    tops = {
+    """Return leaves grouped by their top-level keys; if the top level holds layers, all leaves keep their full names."""
+    top_keys = {
         name.partition(".")[0]
         for name, leaf in leaves.items()
         if name.count(".") == 1 and isinstance(leaf, Tensor) and len(leaf.shape) > 1
     }
-    has_layers = bool(tops - _COLLECTIONS)
+    has_layers = bool(top_keys - _COLLECTIONS)
     tree: dict[str, Any] = {}
     for name, leaf in leaves.items():
         top, dot, rest = name.partition(".")

@@ -1,11 +1,12 @@
-"""What Keras means by the names in its HDF5 files: the parameters by name, in the order of the model's layers.
+"""Names of the parameters in Keras' HDF5 files, in the order of the model's layers.
 
-Keras 3 calls a layer by its class and counts (``layers/dense_1/vars/0``), and keeps its own name beside it; Keras 2 calls it by
-its own name (``dense_1/dense_1/kernel:0``). Both become names like those of a state dict: ``layers.predictions.kernel``, where a
-layer's own name is used if a person chose it, and ``dense_1.kernel``. Kernels stay as they are stored, (inputs, outputs).
+Keras 3 identifies a layer by its class and a count (``layers/dense_1/vars/0``) and stores the layer's name as an attribute. Keras 2
+uses the layer's name (``dense_1/dense_1/kernel:0``). Both become names like those of a state dict: ``layers.predictions.kernel``
+and ``dense_1.kernel``. For Keras 3, the layer's name is used if it was chosen by a person. Kernels stay as (inputs, outputs).
 
-HDF5 lists names by the alphabet (``dense_10`` before ``dense_2``). The order is therefore the configuration's; without one that
-in which the layers were written, if it agrees with how layers of one class are counted; else the natural order of names.
+HDF5 lists names alphabetically (``dense_10`` before ``dense_2``), so the order comes from the configuration. Without a
+configuration, it is the order of writing, if this agrees with the counts of the layers. Otherwise, it is the natural order of
+names.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from dsi_cli.errors import UnreadableError
 OPTIMIZERS = frozenset({"optimizer", "optimizer_weights"})
 _WEIGHTS = "model_weights"
 _LAYERS = frozenset({"layers", "_layer_checkpoint_dependencies"})
-_OWN = "vars"
+_VARS = "vars"
 _VARIABLES = {
     "batch_normalization": ("gamma", "beta", "moving_mean", "moving_variance"),
     "layer_normalization": ("gamma", "beta"),
@@ -31,8 +32,8 @@ _VARIABLES = {
     "separable_conv1d": ("depthwise_kernel", "pointwise_kernel", "bias"),
     "separable_conv2d": ("depthwise_kernel", "pointwise_kernel", "bias"),
 }
-"""Names of the variables that Keras 3 numbers, for the layers whose first one is no kernel."""
-_PASSED = frozenset(
+"""The names of numbered variables in Keras 3, for layers whose first variable is not a kernel."""
+_WITHOUT_WEIGHTS = frozenset(
     {
         *(
             "Activation",
@@ -48,14 +49,14 @@ _PASSED = frozenset(
         *(f"{kind}Pooling{axes}D" for kind in ("GlobalAverage", "GlobalMax", "Average", "Max") for axes in (1, 2, 3)),
     }
 )
-"""Layers without weights that may stand between the classifier and the output."""
+"""Layers without weights that can follow the classifier."""
 _COUNT = re.compile(r"_(\d{1,9})$")
 _NUMBER = re.compile(r":\d+$")
-_LONGEST_NAME = 1024
-_MOST_LETTERS = 4 << 20
-"""Of the names of all parameters in one file; the largest networks of keras.applications have 100,000."""
-_DEEPEST = 32
-_MOST_LAYERS = 20_000
+_MAX_NAME_LENGTH = 1024
+_MAX_NAME_CHARACTERS = 4 << 20
+"""The maximum number of characters in all names of a file; the largest networks of keras.applications have 100,000."""
+_MAX_DEPTH = 32
+_MAX_LAYERS = 20_000
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,8 @@ class H5Dataset:
 
     Attributes
     ----------
-    address : where its header stands; what was written later mostly stands behind
-    path : the name by which h5py finds it
+    address : the address of its header, which mostly grows with the time of writing
+    path : its path for h5py
     """
 
     address: int
@@ -76,30 +77,30 @@ class H5Dataset:
 
 @dataclass
 class H5Group:
-    """A group of an HDF5 file: what it holds by name, and its attributes that are texts."""
+    """A group of an HDF5 file: its members by name, and its text attributes."""
 
     address: int
     members: dict[str, H5Group | H5Dataset] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
 
 
-class _Planned(NamedTuple):
+class _Layer(NamedTuple):
     """A layer in a model's configuration.
 
     Attributes
     ----------
-    name : the layer's own name
-    layers : its layers by the names that Keras 3 gives their groups, in the model's order
-    is_output : whether it computes an output of the model that it is a layer of
+    name : the layer's name
+    layers : the layers of a nested model by the names of their groups in Keras 3, in the model's order
+    is_output : whether the layer computes an output of its model
     """
 
     name: str
-    layers: dict[str, _Planned]
+    layers: dict[str, _Layer]
     is_output: bool
 
 
-class _Named(NamedTuple):
-    """A parameter with a readable name and the name of its place in the file, which is used if the former is taken."""
+class _Parameter(NamedTuple):
+    """A parameter with a readable name, and with a name from its path that is used if the readable name is taken."""
 
     name: str
     path: str
@@ -108,252 +109,271 @@ class _Named(NamedTuple):
 
 
 def parameters(root: H5Group, config: Any = None) -> Iterator[tuple[str, H5Dataset, bool]]:
-    """Yield name, array and whether its layer computes an output of the model, of each parameter that is not the optimiser's.
+    """Yield each parameter except the optimiser's: its name, its array, and whether its layer computes an output of the model.
 
     Parameters
     ----------
-    root : the groups of the file
-    config : the model's configuration as Keras serialises it, if there is one
+    root : the root group of the file
+    config : the model's configuration as Keras serialises it, if known
 
     Raises
     ------
     UnreadableError
         The names are too long.
     """
-    top = root.members.get(_WEIGHTS)
-    top = top if isinstance(top, H5Group) else root
-    plan = _plan(config)
-    named = _of_keras_2(top, plan) if _listed(top, "layer_names") else _Namer().of_model(top, plan, is_output=True)
+    weights = root.members.get(_WEIGHTS)
+    top = weights if isinstance(weights, H5Group) else root
+    layers = _layers(config)
+    if _text_list(top, "layer_names"):
+        candidates = _keras_2_parameters(top, layers)
+    else:
+        candidates = _Keras3Names().model_parameters(top, layers, is_output=True)
     taken: set[str] = set()
-    left = _MOST_LETTERS
-    for one in named:
-        left -= max(len(one.name), len(one.path))
-        if left < 0:
-            raise UnreadableError(f"the names of its parameters have more than {_MOST_LETTERS} letters in all")
-        name = one.path if one.name in taken else one.name
+    remaining = _MAX_NAME_CHARACTERS
+    for parameter in candidates:
+        remaining -= max(len(parameter.name), len(parameter.path))
+        if remaining < 0:
+            raise UnreadableError(
+                f"the names of its parameters have more than {_MAX_NAME_CHARACTERS} letters in all", code="names-too-long"
+            )
+        name = parameter.path if parameter.name in taken else parameter.name
         if name not in taken:
             taken.add(name)
-            yield name, one.array, one.is_output and len(one.array.shape) > 1
+            yield name, parameter.array, parameter.is_output and len(parameter.array.shape) > 1
 
 
 def is_keras(root: H5Group) -> bool:
-    """Return whether a file is in the form of Keras 2 or 3, and not just some HDF5."""
-    groups = [root, *(one for one in root.members.values() if isinstance(one, H5Group))]
-    if any(_listed(group, "layer_names") for group in groups):
+    """Return whether a file has the layout of Keras 2 or 3."""
+    groups = [root, *(member for member in root.members.values() if isinstance(member, H5Group))]
+    if any(_text_list(group, "layer_names") for group in groups):
         return True
-    return any(_OWN in group.members for group in groups) or bool(_LAYERS & set(root.members))
+    return any(_VARS in group.members for group in groups) or bool(_LAYERS & set(root.members))
 
 
 def _require_short(*names: str) -> None:
-    """Raise if a name is too long: whatever lies below it would repeat it."""
+    """Raise if a name is too long, because the names of all members would repeat it."""
     longest = max(map(len, names))
-    if longest > _LONGEST_NAME:
-        raise UnreadableError(f"a parameter has a name of {longest} letters; dsi reads up to {_LONGEST_NAME}")
+    if longest > _MAX_NAME_LENGTH:
+        raise UnreadableError(
+            f"a parameter has a name of {longest} letters; dsi reads up to {_MAX_NAME_LENGTH}", code="names-too-long"
+        )
 
 
-def _listed(group: H5Group, name: str) -> list[str]:
-    """Return a list of texts that Keras keeps in an attribute, or in several if it is too long for one."""
-    found = list(group.texts.get(name, []))
+def _text_list(group: H5Group, name: str) -> list[str]:
+    """Return a list of texts that Keras stores in one attribute, or in several attributes if it is long."""
+    texts = list(group.texts.get(name, []))
     part = 0
     while f"{name}{part}" in group.texts:
-        found.extend(group.texts[f"{name}{part}"])
+        texts.extend(group.texts[f"{name}{part}"])
         part += 1
-    return found
+    return texts
 
 
-def _of_keras_2(top: H5Group, plan: dict[str, _Planned]) -> Iterator[_Named]:
-    # Variables of the model itself stand behind its layers in the file; first here, for the last layer is the classifier.
-    by_name = {one.name: one for one in plan.values()}
-    for layer in dict.fromkeys(["top_level_model_weights", *_listed(top, "layer_names")]):
-        group = _at(top, layer)
-        for weight in dict.fromkeys(_listed(group, "weight_names")) if isinstance(group, H5Group) else ():
-            array = _at(group, weight)
+def _keras_2_parameters(top: H5Group, layers: dict[str, _Layer]) -> Iterator[_Parameter]:
+    layers_by_name = {layer.name: layer for layer in layers.values()}
+    # The file has the variables of the model itself after its layers. Here they come first, so that the classifier is last.
+    for layer in dict.fromkeys(["top_level_model_weights", *_text_list(top, "layer_names")]):
+        group = _member_at(top, layer)
+        if not isinstance(group, H5Group):
+            continue
+        for weight in dict.fromkeys(_text_list(group, "weight_names")):
+            array = _member_at(group, weight)
             if isinstance(array, H5Dataset):
-                is_output = layer in by_name and _computes_output(by_name[layer], set(weight.split("/")))
-                yield _Named(_short(layer, weight), _dotted(f"{layer}/{weight}"), array, is_output)
+                is_output = layer in layers_by_name and _computes_output(layers_by_name[layer], set(weight.split("/")))
+                yield _Parameter(_short_name(layer, weight), _dotted(f"{layer}/{weight}"), array, is_output)
 
 
-def _computes_output(layer: _Planned, parts: set[str]) -> bool:
-    """Return whether a weight whose name has these parts belongs to the layer of a (nested) model that computes its output."""
-    inner = layer.layers.values()
-    return layer.is_output and (not inner or any(one.name in parts and _computes_output(one, parts) for one in inner))
+def _computes_output(layer: _Layer, parts: set[str]) -> bool:
+    """Return whether a weight whose name has these parts belongs to the output layer of a (nested) model."""
+    if not layer.is_output or not layer.layers:
+        return layer.is_output
+    return any(inner.name in parts and _computes_output(inner, parts) for inner in layer.layers.values())
 
 
-def _at(group: H5Group | H5Dataset | None, path: str) -> H5Group | H5Dataset | None:
-    node = group
+def _member_at(group: H5Group, path: str) -> H5Group | H5Dataset | None:
+    member: H5Group | H5Dataset | None = group
     for part in path.split("/"):
-        node = node.members.get(part) if isinstance(node, H5Group) else None
-    return node
+        member = member.members.get(part) if isinstance(member, H5Group) else None
+    return member
 
 
-def _short(layer: str, weight: str) -> str:
-    """Return a parameter's name without the layer's said twice: ``dense/kernel`` of ``sequential/dense/kernel:0``."""
-    before, found, rest = f"/{weight}".partition(f"/{layer}/")
-    return _dotted(f"{layer}/{rest if found else before[1:]}")
+def _short_name(layer: str, weight: str) -> str:
+    """Return a parameter's name in which the layer's name occurs once: ``dense/kernel`` for ``sequential/dense/kernel:0``."""
+    before, separator, rest = f"/{weight}".partition(f"/{layer}/")
+    return _dotted(f"{layer}/{rest if separator else before[1:]}")
 
 
 def _dotted(path: str) -> str:
     return _NUMBER.sub("", path).replace("/", ".")
 
 
-class _Namer:
-    """Names the variables of a file of Keras 3, or of any HDF5 file by its groups."""
+class _Keras3Names:
+    """The names of the variables in a file of Keras 3; in any other HDF5 file, names follow the groups."""
 
     def __init__(self) -> None:
-        self._written: dict[int, int] = {}
+        self._last_addresses: dict[int, int] = {}
 
-    def of_model(
+    def model_parameters(
         self,
         group: H5Group,
-        plan: dict[str, _Planned],
+        layers: dict[str, _Layer],
         name: str = "",
         path: str = "",
         kind: str = "",
         *,
         is_output: bool = False,
-    ) -> Iterator[_Named]:
-        """Yield all parameters below a layer or model, which computes an output or not."""
+    ) -> Iterator[_Parameter]:
+        """Yield all parameters of a layer or model; ``is_output`` states whether it computes an output."""
         _require_short(name, path)
-        for key, node in self._ordered(group, {}):
-            here = f"{path}{_dotted(key)}"
-            if isinstance(node, H5Dataset):
-                yield _Named(f"{name}{_dotted(key)}", here, node, False)
-            elif key == _OWN and name:
-                # The layers of a nested model compute its output, not its own variables.
-                yield from self._variables(node, name, here, kind, is_output=is_output and not plan)
+        for key, member in self._ordered_members(group, {}):
+            member_path = f"{path}{_dotted(key)}"
+            if isinstance(member, H5Dataset):
+                yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
+            elif key == _VARS and name:
+                # In a nested model, the layers compute the output and not the variables of the model itself.
+                yield from self._variables(member, name, member_path, kind, is_output=is_output and not layers)
             elif key in _LAYERS:
-                yield from self._layers(node, plan, f"{name}layers.", f"{here}.", is_output=is_output)
+                yield from self._layer_parameters(member, layers, f"{name}layers.", f"{member_path}.", is_output=is_output)
             else:
-                yield from self.of_model(node, {}, f"{name}{key}.", f"{here}.", _base(key))
+                yield from self.model_parameters(member, {}, f"{name}{key}.", f"{member_path}.", _without_count(key))
 
-    def _layers(
-        self, group: H5Group, plan: dict[str, _Planned], name: str, path: str, *, is_output: bool
-    ) -> Iterator[_Named]:
-        for key, node in self._ordered(group, plan):
-            here = f"{path}{_dotted(key)}"
-            if isinstance(node, H5Dataset):
-                yield _Named(f"{name}{_dotted(key)}", here, node, False)
+    def _layer_parameters(
+        self, group: H5Group, layers: dict[str, _Layer], name: str, path: str, *, is_output: bool
+    ) -> Iterator[_Parameter]:
+        for key, member in self._ordered_members(group, layers):
+            member_path = f"{path}{_dotted(key)}"
+            if isinstance(member, H5Dataset):
+                yield _Parameter(f"{name}{_dotted(key)}", member_path, member, False)
                 continue
-            planned = plan.get(key, _Planned("", {}, False))
-            own = self._own_name(node) or planned.name
-            shown = key if _base(own) == _base(key) or not own else _dotted(own)
-            is_last = is_output and planned.is_output
-            yield from self.of_model(node, planned.layers, f"{name}{shown}.", f"{here}.", _base(key), is_output=is_last)
+            layer = layers.get(key, _Layer("", {}, False))
+            variables = member.members.get(_VARS)
+            layer_name = (_name_attribute(variables) if isinstance(variables, H5Group) else "") or layer.name
+            kind = _without_count(key)
+            # A name that a person chose is more readable than class and count.
+            part = key
+            if layer_name and _without_count(layer_name) != kind:
+                part = _dotted(layer_name)
+            is_last = is_output and layer.is_output
+            yield from self.model_parameters(
+                member, layer.layers, f"{name}{part}.", f"{member_path}.", kind, is_output=is_last
+            )
 
-    def _own_name(self, layer: H5Group) -> str:
-        own = layer.members.get(_OWN)
-        return next(iter(own.texts.get("name", [])), "") if isinstance(own, H5Group) else ""
+    def _variables(self, group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Parameter]:
+        """Yield the variables of a layer, of which Keras 3 stores only the order."""
+        arrays = [(key, member) for key, member in group.members.items() if isinstance(member, H5Dataset)]
+        arrays.sort(key=lambda item: natural_key(item[0]))
+        names = _VARIABLES.get(kind) or _VARIABLES.get(_without_count(_name_attribute(group)))
+        if names is None:
+            names = ("kernel", "bias") if arrays and len(arrays[0][1].shape) > 1 else ()
+        elif len(names) != len(arrays):
+            names = ()
+        for index, (key, array) in enumerate(arrays):
+            has_name = index < len(names) and key == str(index)
+            variable = names[index] if has_name else _dotted(key)
+            yield _Parameter(f"{name}{variable}", f"{path}.{_dotted(key)}", array, is_output)
 
-    def _variables(self, group: H5Group, name: str, path: str, kind: str, *, is_output: bool) -> Iterator[_Named]:
-        """Yield a layer's own variables, of which Keras 3 keeps the order alone."""
-        tensors = [(key, one) for key, one in group.members.items() if isinstance(one, H5Dataset)]
-        tensors.sort(key=lambda item: natural_key(item[0]))
-        named = _VARIABLES.get(kind) or _VARIABLES.get(_base(next(iter(group.texts.get("name", [])), "")))
-        if named is None:
-            named = ("kernel", "bias") if tensors and len(tensors[0][1].shape) > 1 else ()
-        elif len(named) != len(tensors):
-            named = ()
-        for place, (key, tensor) in enumerate(tensors):
-            given = named[place] if place < len(named) and key == str(place) else _dotted(key)
-            yield _Named(f"{name}{given}", f"{path}.{_dotted(key)}", tensor, is_output)
-
-    def _ordered(self, group: H5Group, plan: dict[str, _Planned]) -> list[tuple[str, H5Group | H5Dataset]]:
-        """Return what a group holds in the model's order, as far as it is known; its own variables first."""
+    def _ordered_members(self, group: H5Group, layers: dict[str, _Layer]) -> list[tuple[str, H5Group | H5Dataset]]:
+        """Return the members of a group in the model's order, as far as it is known; variables come first."""
         members = sorted(group.members.items(), key=lambda item: natural_key(item[0]))
-        written = {key: self._last_address(node) for key, node in members}
-        if _agrees(written):
-            members.sort(key=lambda item: written[item[0]])
-        places = {key: place for place, key in enumerate(plan)}
-        return sorted(members, key=lambda item: (item[0] != _OWN, places.get(item[0], len(places))))
+        addresses = {key: self._last_address(member) for key, member in members}
+        if _follow_counts(addresses):
+            members.sort(key=lambda item: addresses[item[0]])
+        indices = {key: index for index, key in enumerate(layers)}
+        return sorted(members, key=lambda item: (item[0] != _VARS, indices.get(item[0], len(indices))))
 
-    def _last_address(self, node: H5Group | H5Dataset) -> int:
-        """Return the last address of what lies below: single parts may stand in gaps further ahead."""
-        if isinstance(node, H5Dataset):
-            return node.address
-        if id(node) not in self._written:
-            below = [self._last_address(one) for one in node.members.values()]
-            self._written[id(node)] = max([node.address, *below])
-        return self._written[id(node)]
+    def _last_address(self, member: H5Group | H5Dataset) -> int:
+        """Return the highest address in a group, because single parts can fill gaps at lower addresses."""
+        if isinstance(member, H5Dataset):
+            return member.address
+        if id(member) not in self._last_addresses:
+            inner = [self._last_address(part) for part in member.members.values()]
+            self._last_addresses[id(member)] = max([member.address, *inner])
+        return self._last_addresses[id(member)]
 
 
-def _agrees(written: dict[str, int]) -> bool:
-    """Return whether layers of one class stand in the file in the order of their counts; names in their natural order."""
+def _name_attribute(group: H5Group) -> str:
+    return next(iter(group.texts.get("name", [])), "")
+
+
+def _follow_counts(addresses: dict[str, int]) -> bool:
+    """Return whether the addresses of layers of one class follow their counts; names are in their natural order."""
     last: dict[str, int] = {}
-    for name, address in written.items():
-        if address < last.get(_base(name), 0):
+    for name, address in addresses.items():
+        kind = _without_count(name)
+        if address < last.get(kind, 0):
             return False
-        last[_base(name)] = address
+        last[kind] = address
     return True
 
 
-def _base(name: str) -> str:
+def _without_count(name: str) -> str:
     return _COUNT.sub("", name)
 
 
-def _plan(config: Any, depth: int = 0) -> dict[str, _Planned]:
-    """Return the layers of a configuration, by the names that Keras 3 gives their groups: class and count."""
-    inner = config.get("config") if isinstance(config, dict) else None
-    layers = _dicts(inner.get("layers") if isinstance(inner, dict) and depth < _DEEPEST else None)[:_MOST_LAYERS]
-    outputs = _output_layers(inner, layers) if isinstance(inner, dict) else set()
-    found: dict[str, _Planned] = {}
+def _layers(config: Any, depth: int = 0) -> dict[str, _Layer]:
+    """Return the layers of a configuration by the names of their groups in Keras 3: class and count."""
+    model = config.get("config") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or depth >= _MAX_DEPTH or not isinstance(model.get("layers"), list):
+        return {}
+    configs = [layer for layer in model["layers"] if isinstance(layer, dict)][:_MAX_LAYERS]
+    outputs = _output_layers(model, configs)
+    layers: dict[str, _Layer] = {}
     counts: dict[str, int] = {}
-    for layer in layers:
-        kind = layer.get("class_name")
-        if isinstance(kind, str):
-            base = _snake(kind)
-            count = counts[base] = counts.get(base, -1) + 1
-            own = _own_name(layer)
-            found[f"{base}_{count}" if count else base] = _Planned(own, _plan(layer, depth + 1), own in outputs)
-    return found
+    for layer in configs:
+        class_name = layer.get("class_name")
+        if isinstance(class_name, str):
+            kind = _snake_case(class_name)
+            count = counts[kind] = counts.get(kind, -1) + 1
+            name = _layer_name(layer)
+            layers[f"{kind}_{count}" if count else kind] = _Layer(name, _layers(layer, depth + 1), name in outputs)
+    return layers
 
 
-def _dicts(values: Any) -> list[dict[str, Any]]:
-    return [one for one in values if isinstance(one, dict)] if isinstance(values, list) else []
-
-
-def _own_name(layer: dict[str, Any]) -> str:
+def _layer_name(layer: dict[str, Any]) -> str:
     config = layer.get("config")
     name = config.get("name") if isinstance(config, dict) else None
     return name if isinstance(name, str) else ""
 
 
 def _output_layers(model: dict[str, Any], layers: list[dict[str, Any]]) -> set[str]:
-    """Return the names of the layers with weights that compute a model's outputs: the steps after them are passed over."""
-    by_name = {_own_name(layer): layer for layer in layers}
+    """Return the names of the layers with weights that compute a model's outputs; layers without weights are skipped."""
+    by_name = {_layer_name(layer): layer for layer in layers}
     names = list(by_name)
-    is_row = "output_layers" not in model
-    waiting = names[-1:] if is_row else list(_layer_names(model["output_layers"]))
-    found: set[str] = set()
-    seen: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in seen or name not in by_name:
+    is_sequential = "output_layers" not in model
+    stack = names[-1:] if is_sequential else list(_referenced_layers(model["output_layers"]))
+    outputs: set[str] = set()
+    visited: set[str] = set()
+    while stack:
+        name = stack.pop()
+        if name in visited or name not in by_name:
             continue
-        seen.add(name)
-        if by_name[name].get("class_name") not in _PASSED:
-            found.add(name)
-        elif is_row:
-            waiting.extend(names[max(0, names.index(name) - 1) : names.index(name)])
+        visited.add(name)
+        if by_name[name].get("class_name") not in _WITHOUT_WEIGHTS:
+            outputs.add(name)
+        elif is_sequential:
+            stack.extend(names[max(0, names.index(name) - 1) : names.index(name)])
         else:
-            waiting.extend(_layer_names(by_name[name].get("inbound_nodes")))
-    return found
+            stack.extend(_referenced_layers(by_name[name].get("inbound_nodes")))
+    return outputs
 
 
-def _layer_names(node: Any) -> Iterator[str]:
+def _referenced_layers(node: Any) -> Iterator[str]:
     """Yield the names of layers to which a part of a configuration refers: ``[name, node, tensor]`` at any depth."""
-    waiting = [node]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, list) and len(one) >= 3 and isinstance(one[0], str) and isinstance(one[1], int):
-            yield one[0]
-        elif isinstance(one, list | dict):
-            waiting.extend(one.values() if isinstance(one, dict) else one)
+    stack = [node]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str) and isinstance(value[1], int):
+            yield value[0]
+        elif isinstance(value, dict):
+            stack.extend(value.values())
+        elif isinstance(value, list):
+            stack.extend(value)
 
 
-def _snake(name: str) -> str:
-    """Return a class's name as Keras 3 turns it into a group's.
+def _snake_case(name: str) -> str:
+    """Return the name of a group in Keras 3 for the name of a class.
 
-    >>> [_snake(name) for name in ("Dense", "Conv2D", "BatchNormalization", "GlobalAveragePooling2D")]
+    >>> [_snake_case(name) for name in ("Dense", "Conv2D", "BatchNormalization", "GlobalAveragePooling2D")]
     ['dense', 'conv2d', 'batch_normalization', 'global_average_pooling2d']
     """
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))

@@ -1,4 +1,4 @@
-"""What a reader in the child process returns: the tensors and values of a file, and a way to read one tensor."""
+"""The return type of the readers: the tensors and values of a file, and a function that reads one tensor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class FileContents:
 
     Attributes
     ----------
-    read : returns the tensor with a key
-    tensors : of each tensor its name, dtype (as `dsi_cli.checkpoints.tensors` names it), shape and key, in the order of the network
-    values : whatever else the file holds by name, as JSON has it
-    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not tell
+    read : a function that returns the tensor with a key
+    tensors : the name, dtype (named as in `dsi_cli.checkpoints.tensors`), shape and key of each tensor, in the network's order
+    values : all other contents by name, as values that JSON can represent
+    outputs : the names of the weights whose layers compute the outputs of the model; None if the file does not state them
     transposed : the names of matrices that are stored as (inputs, outputs)
     """
 
@@ -30,7 +30,7 @@ class FileContents:
 
 
 def dtype_name(array_dtype: Any) -> str:
-    """Return the name of a NumPy dtype, those of ``ml_dtypes`` included; two bytes without a meaning are bfloat16.
+    """Return the name of a NumPy or ``ml_dtypes`` dtype; a dtype of two opaque bytes is bfloat16.
 
     Examples
     --------

@@ -1,8 +1,9 @@
-"""What the nodes of an ONNX graph tell of its weights: order, which way round a matrix lies, names, and which compute outputs.
+"""Analysis of the nodes of an ONNX graph: the order, orientation and names of its weights, and the layers of its outputs.
 
-A product ``x @ W`` takes its weight as (inputs, outputs), a ``Gemm`` with ``transB`` as (outputs, inputs); a ``Transpose`` may
-stand between. torch's exporters fold that ``Transpose`` into the matrix and name it ``onnx::MatMul_123`` or ``val_12``: the
-bias that is added to the product, the scopes in a node's metadata, or its name (``/head/MatMul``) still say whose weight it is.
+A product ``x @ W`` takes its weight as (inputs, outputs), and a ``Gemm`` with ``transB`` as (outputs, inputs). A ``Transpose`` may
+come between them. Torch's exporters fold the ``Transpose`` into the matrix and rename it ``onnx::MatMul_123`` or ``val_12``. The
+layer of such a weight follows from the bias added to the product, from the scopes in the node's metadata, or from the node's name
+(``/head/MatMul``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 from dsi_cli.errors import UnreadableError
 
 _PASSING = frozenset({"Identity", "Cast", "CastLike"})
-"""Operators whose output is their first input, as far as a weight is concerned."""
+"""Operators that pass a weight on unchanged."""
 _PRODUCTS = frozenset({"MatMul", "Gemm", "FusedMatMul", "FusedGemm"})
 _BIASED = frozenset({"Gemm", "FusedGemm", "Conv"})
 """Operators whose third input is a bias."""
@@ -25,12 +26,12 @@ _GENERIC = re.compile(
     r"(onnx::\w+_\d+|val_\d+|\d+|(t|transpose|permute|numpy_t)(_\d+)?|const_fold_opt__\d+|.*Constant(_\d+)?_output_\d+|.*/ReadVariableOp(:\d+)?)",
     re.DOTALL,
 )
-"""Names that an exporter makes up."""
+"""Names that an exporter invents."""
 _LAYER_PATH = re.compile(r"/?(.+)/(MatMul|Gemm|Conv\w*)(_\d+)?", re.DOTALL)
 
 
 _ADDED = frozenset({"Add", "Sub", "Mul", "Div"})
-"""Operators that shift or scale: the input that is no weight is followed back."""
+"""Operators that shift or scale; the search for the output layer continues with the input that is not a weight."""
 _FOLLOWED = frozenset(
     {
         *("Softmax", "LogSoftmax", "Sigmoid", "Identity", "Cast", "CastLike", "Dropout", "BatchNormalization"),
@@ -38,23 +39,23 @@ _FOLLOWED = frozenset(
         *("GlobalAveragePool", "GlobalMaxPool", "AveragePool", "MaxPool", "ReduceMean", "ReduceMax"),
     }
 )
-"""Operators between the classifier and the output: their first input is followed back."""
+"""Operators between the classifier and the output; the search for the output layer continues with their first input."""
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class _Value(NamedTuple):
-    """A value in the graph that is a weight, or one transposed."""
+    """A value in the graph that is a weight or a transposed weight."""
 
     weight: str
     is_transposed: bool
 
 
 class Graph:
-    """The weights of a graph, and what its nodes tell of them.
+    """The weights of a graph, and their properties according to its nodes.
 
     Attributes
     ----------
-    weights : the initialisers, and what ``Constant`` nodes hold for layers, by name
+    weights : the initialisers, and the tensors in ``Constant`` nodes that layers use, by name
     transposed : the names of matrices that a product takes as (inputs, outputs)
 
     Raises
@@ -65,81 +66,96 @@ class Graph:
 
     def __init__(self, graph: GraphProto) -> None:
         self._graph = graph
-        self.weights = {one.name: one for one in graph.initializer}
+        self.weights = {tensor.name: tensor for tensor in graph.initializer}
         if len(self.weights) != len(graph.initializer):
-            raise UnreadableError("two initialisers have one name")
+            raise UnreadableError("two initialisers have one name", code="duplicate-name")
         constants = _constants(graph)
-        of_layers = {name for node in graph.node if node.op_type in _LAYERS for name in node.input}
+        layer_inputs = {name for node in graph.node if node.op_type in _LAYERS for name in node.input}
         self._constants = set(constants) | set(self.weights)
-        self.weights |= {name: one for name, one in constants.items() if name in of_layers and name not in self.weights}
+        for name, tensor in constants.items():
+            if name in layer_inputs:
+                self.weights.setdefault(name, tensor)
         self._values = {name: _Value(name, False) for name in self.weights}
-        self._places: dict[str, int] = {}
+        self._first_uses: dict[str, int] = {}
         self._is_transposed: dict[str, bool] = {}
-        self._by_module: dict[str, str] = {}
-        self._by_bias: dict[str, str] = {}
-        """Names by the name of the bias, which is better evidence than the name of the module."""
+        self._names_by_module: dict[str, str] = {}
+        self._names_by_bias: dict[str, str] = {}
+        """The names of weights derived from their bias, which is better evidence than the module."""
         self._products: dict[str, str] = {}
-        """The outputs of products, and whose weight they are made with."""
-        for place, node in enumerate(graph.node):
-            self._take(place, node)
+        """The weight of each product, by the name of the product's output."""
+        for index, node in enumerate(graph.node):
+            self._add_node(index, node)
         self.transposed = {name for name, is_transposed in self._is_transposed.items() if is_transposed}
 
     def names(self) -> dict[str, str]:
-        """Return the readable names of the weights by their own, in the order in which nodes compute with them."""
-        shown: dict[str, str] = {}
+        """Return the readable names of the weights by their original names, in the order in which nodes use the weights."""
+        readable_names: dict[str, str] = {}
         taken: set[str] = set()
-        for name in sorted(self.weights, key=lambda name: self._places.get(name, len(self._graph.node))):
-            readable = self._by_bias.get(name) or self._by_module.get(name) or name
-            shown[name] = name if readable in self.weights or readable in taken else readable
-            taken.add(shown[name])
-        return shown
+        for name in sorted(self.weights, key=lambda name: self._first_uses.get(name, len(self._graph.node))):
+            readable = self._names_by_bias.get(name) or self._names_by_module.get(name) or name
+            if readable in self.weights or readable in taken:
+                readable = name
+            readable_names[name] = readable
+            taken.add(readable)
+        return readable_names
 
     def outputs(self) -> list[str] | None:
-        """Return the names of the weights whose layers compute the graph's outputs; None if one of them cannot be followed."""
-        made_by = {name: node for node in self._graph.node for name in node.output}
-        found = [self._of_output(output.name, made_by) for output in self._graph.output]
-        names = self.names()
-        weights = [names[weight] for weight in found if weight is not None]
-        return list(dict.fromkeys(weights)) if weights and len(weights) == len(found) else None
+        """Return the names of the weights whose layers compute the graph's outputs; None if the search fails for an output."""
+        producers = {name: node for node in self._graph.node for name in node.output}
+        readable_names = self.names()
+        weights: dict[str, None] = {}
+        for output in self._graph.output:
+            weight = self._output_weight(output.name, producers)
+            if weight is None:
+                return None
+            weights[readable_names[weight]] = None
+        return list(weights) or None
 
-    def _of_output(self, name: str, made_by: dict[str, NodeProto]) -> str | None:
-        seen: set[str] = set()
-        while name in made_by and name not in seen:
-            seen.add(name)
-            node = made_by[name]
+    def _output_weight(self, name: str, producers: dict[str, NodeProto]) -> str | None:
+        """Return the weight of the layer that computes a value, or None if there is no such layer."""
+        visited: set[str] = set()
+        while name in producers and name not in visited:
+            visited.add(name)
+            node = producers[name]
             if node.op_type in _LAYERS:
-                value = self._weight_of(node)
+                value = self._layer_weight(node)
                 return value.weight if value is not None else None
             inputs = list(node.input)
             if node.op_type in _ADDED:
-                inputs = [one for one in inputs if one not in self._constants and one not in self._values]
-            is_followed = bool(inputs) and (node.op_type in _FOLLOWED or (node.op_type in _ADDED and len(inputs) == 1))
-            name = inputs[0] if is_followed else ""
+                inputs = [value for value in inputs if value not in self._constants and value not in self._values]
+                if len(inputs) != 1:
+                    return None
+            elif node.op_type not in _FOLLOWED or not inputs:
+                return None
+            name = inputs[0]
         return None
 
-    def _take(self, place: int, node: NodeProto) -> None:
-        """Note what a node tells; nodes stand in the order of the computation."""
+    def _add_node(self, index: int, node: NodeProto) -> None:
+        """Record the properties of weights that follow from a node; nodes are in the order of the computation."""
         if node.op_type in _PASSING or node.op_type == "Transpose":
-            self._pass_on(node)
+            self._propagate(node)
             return
         for name in node.input:
             if name in self._values:
-                self._places.setdefault(self._values[name].weight, place)
+                self._first_uses.setdefault(self._values[name].weight, index)
         if node.op_type in _PRODUCTS:
-            self._orient(node)
+            self._record_orientation(node)
         if node.op_type in _LAYERS:
             self._name_layer(node)
         elif node.op_type == "Add":
-            self._name_by_added(node)
+            self._name_by_added_bias(node)
 
-    def _value(self, inputs: Sequence[str], place: int) -> _Value | None:
-        return self._values.get(inputs[place]) if place < len(inputs) else None
+    def _value(self, inputs: Sequence[str], index: int) -> _Value | None:
+        return self._values.get(inputs[index]) if index < len(inputs) else None
 
-    def _weight_of(self, node: NodeProto) -> _Value | None:
-        return self._value(node.input, 1) or (self._value(node.input, 0) if node.op_type == "MatMul" else None)
+    def _layer_weight(self, node: NodeProto) -> _Value | None:
+        value = self._value(node.input, 1)
+        if value is None and node.op_type == "MatMul":
+            return self._value(node.input, 0)
+        return value
 
-    def _pass_on(self, node: NodeProto) -> None:
-        """Note what a node hands on: a weight as it is or transposed, or the output of a product."""
+    def _propagate(self, node: NodeProto) -> None:
+        """Record the output of a node that passes on a weight, a transposed weight or the output of a product."""
         if not node.output:
             return
         value = self._value(node.input, 0)
@@ -154,17 +170,17 @@ class Graph:
             value = value._replace(is_transposed=value.is_transposed != is_turned)
         self._values[node.output[0]] = value
 
-    def _orient(self, node: NodeProto) -> None:
-        """Note which way round the matrices of a product lie; the first product that takes one decides."""
+    def _record_orientation(self, node: NodeProto) -> None:
+        """Record whether the matrices of a product are transposed; the first product that uses a matrix decides."""
         numbers = _numbers(node) if node.op_type != "MatMul" else {}
-        for place, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
-            value = self._value(node.input, place)
+        for index, has_outputs_last in ((1, numbers.get("transB", 0) != 1), (0, numbers.get("transA", 0) == 1)):
+            value = self._value(node.input, index)
             if value is not None:
                 self._is_transposed.setdefault(value.weight, has_outputs_last != value.is_transposed)
 
     def _name_layer(self, node: NodeProto) -> None:
-        """Note what the weight of a layer may be called, and that the layer's output is made with it."""
-        value = self._weight_of(node)
+        """Record a readable name for the weight of a layer, and that the layer's output depends on the weight."""
+        value = self._layer_weight(node)
         if value is None or not node.output:
             return
         self._products[node.output[0]] = value.weight
@@ -174,11 +190,13 @@ class Graph:
             self._name_by_bias(value.weight, self._value(node.input, 2))
         module = _scope(node) or _module(node.name)
         if module:
-            self._by_module.setdefault(value.weight, f"{module}.weight")
+            self._names_by_module.setdefault(value.weight, f"{module}.weight")
 
-    def _name_by_added(self, node: NodeProto) -> None:
-        """Note the name of a weight by the bias that is added to its product."""
-        for product, bias in (node.input[:2], node.input[1::-1]) if len(node.input) == 2 else ():
+    def _name_by_added_bias(self, node: NodeProto) -> None:
+        """Record the name of a weight derived from the bias that is added to its product."""
+        if len(node.input) != 2:
+            return
+        for product, bias in (node.input[:2], node.input[1::-1]):
             weight = self._products.get(product)
             if weight is not None and _GENERIC.fullmatch(weight):
                 self._name_by_bias(weight, self._values.get(bias))
@@ -188,26 +206,30 @@ class Graph:
             return
         layer, dot, last = bias.weight.rpartition(".")
         if last == "bias":
-            self._by_bias.setdefault(weight, f"{layer}{dot}weight")
+            self._names_by_bias.setdefault(weight, f"{layer}{dot}weight")
 
 
 def _constants(graph: GraphProto) -> dict[str, TensorProto]:
-    """Return the tensors that ``Constant`` nodes hold, by the name of their output."""
-    found: dict[str, TensorProto] = {}
+    """Return the tensors in ``Constant`` nodes by the name of the node's output."""
+    constants: dict[str, TensorProto] = {}
     for node in graph.node:
         if node.op_type == "Constant" and node.output:
-            tensors = [one.t for one in node.attribute if one.type == AttributeProto.TENSOR]
-            found.update(dict.fromkeys(node.output[:1], tensors[0]) if tensors else {})
-    return found
+            tensors = [attribute.t for attribute in node.attribute if attribute.type == AttributeProto.TENSOR]
+            if tensors:
+                constants[node.output[0]] = tensors[0]
+    return constants
 
 
 def _numbers(node: NodeProto) -> dict[str, Any]:
-    """Return the attributes of a node that are integers, or lists of these."""
-    return {one.name: list(one.ints) if one.type == AttributeProto.INTS else one.i for one in node.attribute}
+    """Return the attributes of a node that are integers or lists of integers."""
+    numbers: dict[str, Any] = {}
+    for attribute in node.attribute:
+        numbers[attribute.name] = list(attribute.ints) if attribute.type == AttributeProto.INTS else attribute.i
+    return numbers
 
 
 def _scope(node: NodeProto) -> str:
-    """Return the module that torch's newer exporter says a node is from: ``"['', 'body', 'body.0', 'linear']"`` -> ``body.0``."""
+    """Return a node's module according to torch's newer exporter: ``"['', 'body', 'body.0', 'linear']"`` -> ``body.0``."""
     for entry in node.metadata_props:
         if entry.key == _SCOPES:
             modules: list[str] = re.findall(r"'([^']*)'", entry.value)[:-1]
@@ -216,14 +238,16 @@ def _scope(node: NodeProto) -> str:
 
 
 def _module(name: str) -> str:
-    """Return the module that the name of a node tells, without a slash at its beginning or scopes said twice.
+    """Return the module in the name of a node, without a leading slash and without repeated scopes.
 
     >>> _module("/blocks/blocks.0/attn/qkv/MatMul_1"), _module("/MatMul")
     ('blocks.0.attn.qkv', '')
     """
-    found = _LAYER_PATH.fullmatch(name)
+    match = _LAYER_PATH.fullmatch(name)
+    if match is None:
+        return ""
     parts: list[str] = []
-    for part in found[1].split("/") if found else ():
+    for part in match[1].split("/"):
         if parts and part.startswith(f"{parts[-1]}."):
             parts[-1] = part
         else:

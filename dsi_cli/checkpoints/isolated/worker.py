@@ -1,4 +1,4 @@
-"""The side of the child process: answers requests from standard input, one after the other, until it is closed."""
+"""The child's side: it handles requests from standard input, one after another, until the input is closed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import IO, Any
 
 import numpy as np
 
-from dsi_cli.checkpoints.isolated.client import LARGEST_ANSWER
+from dsi_cli.checkpoints.isolated.client import MAX_MESSAGE_BYTES
 from dsi_cli.checkpoints.isolated.listing import FileContents
 from dsi_cli.errors import CheckpointError, PendingError
 
-_BUFFER = 8 << 10
-"""Bytes that the child asks for at least: libraries read headers in small parts."""
+_BUFFER_BYTES = 8 << 10
+"""The minimum size of a request for bytes, because libraries read headers in small parts."""
 
 
 class Channel:
@@ -28,25 +28,25 @@ class Channel:
         self._outgoing = outgoing
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
-        """Return the next message with its bytes; exits if the parent has ended."""
+        """Return the next message with its bytes; exit if the parent has ended."""
         line = self._incoming.readline()
         if not line.endswith(b"\n"):
-            os._exit(0)  # an exception could be swallowed by the library that asked
+            os._exit(0)  # the library that reads the file could swallow an exception
         message = json.loads(line)
         return message, self._incoming.read(message["bytes"])
 
     def send(self, message: dict[str, Any], data: bytes | memoryview = b"") -> None:
         """Send a message with its bytes."""
         line = json.dumps(message).encode()
-        if len(line) > LARGEST_ANSWER:
-            raise ValueError(f"its names and texts take {len(line)} bytes; dsi reads up to {LARGEST_ANSWER}")
+        if len(line) > MAX_MESSAGE_BYTES:
+            raise ValueError(f"its names and texts take {len(line)} bytes; dsi reads up to {MAX_MESSAGE_BYTES}")
         self._outgoing.write(line + b"\n")
         self._outgoing.write(data)
         self._outgoing.flush()
 
 
 class RemoteFile(io.RawIOBase):
-    """A file whose bytes the parent process has."""
+    """A file whose bytes the parent process reads."""
 
     def __init__(self, channel: Channel, size: int) -> None:
         self._channel = channel
@@ -62,12 +62,12 @@ class RemoteFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Move to an offset from the start (0), from here (1) or from the end (2)."""
+        """Move to an offset from the start (0), from the current position (1) or from the end (2)."""
         self._at = max(0, offset + {0: 0, 1: self._at, 2: self._size}[whence])
         return self._at
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the file goes; return the number of bytes."""
+        """Fill a buffer up to the end of the file; return the number of bytes."""
         view = memoryview(buffer).cast("B")
         size = max(0, min(len(view), self._size - self._at))
         if size:
@@ -77,45 +77,48 @@ class RemoteFile(io.RawIOBase):
         return size
 
 
-def _limit(seconds: float, memory: int) -> None:
-    """Limit what the next request may take, where the system can."""
+def _set_limits(seconds: float, memory: int) -> None:
+    """Limit the time and memory of the next request, if the system supports this."""
     try:
         import resource
-    except ImportError:  # Windows: the parent's clock alone
+    except ImportError:  # Windows, where the parent's clock is the only limit
         return
     used = resource.getrusage(resource.RUSAGE_SELF)
     processor = int(used.ru_utime + used.ru_stime + seconds) + 1
-    for what, most in ((resource.RLIMIT_CPU, processor), (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
-        hard = resource.getrlimit(what)[1]
+    limits = ((resource.RLIMIT_CPU, processor), (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0))
+    for kind, soft_limit in limits:
+        hard_limit = resource.getrlimit(kind)[1]
+        if hard_limit != resource.RLIM_INFINITY:
+            soft_limit = min(soft_limit, hard_limit)
         try:
-            resource.setrlimit(what, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+            resource.setrlimit(kind, (soft_limit, hard_limit))
         except (OSError, ValueError):  # macOS has no limit of the address space
             continue
 
 
 class _Worker:
-    """The file that was opened last, and the channel to the parent."""
+    """The last opened file, and the channel to the parent."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._file: int | None = None
         self._listing: FileContents | None = None
 
-    def answer(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
-        """Return the message and the bytes that a request asks for."""
+    def handle(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
+        """Return the reply to a request, as a message and bytes."""
         if self._file != request["file"] or self._listing is None:
             self._file = self._listing = None
             reader: Callable[..., FileContents] = import_module(
                 f"dsi_cli.checkpoints.isolated.{request['reader']}"
             ).open_file
-            file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER)
+            file = io.BufferedReader(RemoteFile(self._channel, request["size"]), _BUFFER_BYTES)
             self._listing = reader(file, **request["options"])
             self._file = request["file"]
-        found = self._listing
+        listing = self._listing
         if request["key"] is None:
-            named = {"tensors": found.tensors, "values": found.values, "outputs": found.outputs}
-            return named | {"transposed": found.transposed}, b""
-        array = np.ascontiguousarray(found.read(request["key"]))
+            contents = {"tensors": listing.tensors, "values": listing.values, "outputs": listing.outputs}
+            return contents | {"transposed": listing.transposed}, b""
+        array = np.ascontiguousarray(listing.read(request["key"]))
         if array.dtype.byteorder == ">" or (array.dtype.byteorder == "=" and sys.byteorder == "big"):
             array = array.astype(array.dtype.newbyteorder("<"))
         data = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
@@ -123,30 +126,35 @@ class _Worker:
 
 
 def main() -> None:
-    """Answer requests until standard input is closed."""
-    # Libraries that print do not get into the answers.
+    """Handle requests until standard input is closed."""
+    # The output of libraries that print must not get into the replies.
     channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     worker = _Worker(channel)
     while True:
         request, _ = channel.receive()
-        _limit(request["seconds"], request["memory"])
+        _set_limits(request["seconds"], request["memory"])
         try:
-            answer, data = worker.answer(request)
-            channel.send(answer, data)
-            continue
-        except CheckpointError as error:
-            problem, is_pending = str(error), isinstance(error, PendingError)
-        except ImportError as error:
-            problem, is_pending = f"a library cannot be imported ({_line(error)}); install it again", False
-        except (MemoryError, RecursionError) as error:
-            problem, is_pending = f"it asks for too much ({type(error).__name__})", False
-        except Exception as error:  # noqa: BLE001  a library's own errors have no common base
-            problem, is_pending = f"damaged, or of a kind that is not read: {_line(error)}", False
-        channel.send({"error": problem, "is_pending": is_pending})
+            reply, data = worker.handle(request)
+            channel.send(reply, data)
+        except Exception as error:  # noqa: BLE001  the errors of libraries have no common base
+            channel.send(_error_reply(error))
 
 
-def _line(error: BaseException) -> str:
+def _error_reply(error: Exception) -> dict[str, Any]:
+    """Return the message with which the parent raises an error again."""
+    if isinstance(error, CheckpointError):
+        return {"error": str(error), "code": error.code, "is_pending": isinstance(error, PendingError)}
+    if isinstance(error, ImportError):
+        text, code = f"a library cannot be imported ({_first_words(error)}); install it again", "package-missing"
+    elif isinstance(error, MemoryError | RecursionError):
+        text, code = f"it asks for too much ({type(error).__name__})", "reader-failed"
+    else:
+        text, code = f"damaged, or of a kind that is not read: {_first_words(error)}", "damaged"
+    return {"error": text, "code": code, "is_pending": False}
+
+
+def _first_words(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return (text or type(error).__name__)[:200]
 

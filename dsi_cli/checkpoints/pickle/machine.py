@@ -1,14 +1,14 @@
-"""An inert pickle reader: it builds plain data and stand-ins, and cannot run anything.
+"""A safe pickle reader: it builds plain data and inert objects, and cannot execute anything.
 
-A pickle is a program for a small stack machine. Python's own reader runs no code either if its ``find_class`` is
-overridden, but it is not bounded: nine bytes can make it take gigabytes. So this is the machine itself, written out:
+A pickle is a program for a small stack machine. Python's own reader also runs no code if its ``find_class`` is overridden.
+But its memory is unbounded: nine bytes can make it take gigabytes. This module therefore implements the machine itself:
 
-- a global is a `PickledGlobal` (two strings), a call or an object is a `PickledObject` (what was called, with what, and its state);
-- a short literal list of harmless constructors gives plain data instead: ordered dicts, sets, sizes, NumPy scalars, and
-  torch's tensor rebuilders, which give `Tensor` records;
-- every step is charged to a budget of memory (`BUDGET`), the memo is a dict, dict keys and set members are plain scalars
-  (others are dropped with their values), integers are short;
-- the result may hold cycles and shared parts: whoever walks it remembers by identity.
+- A global becomes a `PickledGlobal` (two strings). A call or an object becomes a `PickledObject`: callable, arguments, state.
+- A short literal list of harmless constructors returns plain data: ordered dicts, sets, sizes and NumPy scalars. Torch's
+  functions that rebuild tensors return `Tensor` records.
+- Every step is charged to a memory budget (`MEMORY_BUDGET_BYTES`). The memo is a dict, and integers are short.
+- Dict keys and set members are plain scalars; others are dropped together with their values.
+- The result may hold cycles and shared parts, so code that walks it must remember visited objects by identity.
 
 Source of the opcodes: Python's ``pickletools`` module.
 """
@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from dsi_cli.checkpoints.pickle.objects import (
-    FLAT,
-    GROUPS,
+    COLLECTIONS,
+    CONSTANT_COST,
     HARMLESS,
     TEXTS,
     PickledGlobal,
@@ -34,151 +34,161 @@ from dsi_cli.checkpoints.pickle.objects import (
 from dsi_cli.checkpoints.tensors import Storage
 from dsi_cli.errors import UnreadableError
 
-BUDGET = 200_000_000
-"""Bytes that one pickle may come to in memory, by a generous count."""
-_SMALL, _REMEMBERED, _BIG = 64, 128, 256
-_PACKED, _PACKED_HEAD = 1 << 15, 2048
-"""What a storage within the pickle is charged, since a small pickle is read for it; and how long that may be."""
-_LONG = 4096
-"""Bytes from which on a value is not copied."""
-_LONGEST_INTEGER = 64
-_LONGEST_LINE = 1 << 16
+MEMORY_BUDGET_BYTES = 200_000_000
+"""The maximum memory for the contents of one pickle; the cost of each value is rounded up generously."""
+_VALUE_COST, _MEMO_COST, _OBJECT_COST = 64, 128, 256
+_NESTED_STORAGE_COST, _MAX_NESTED_HEAD_BYTES = 1 << 15, 2048
+"""The budget cost of a storage that is pickled inside the pickle, and the maximum length of its header."""
+_MIN_VIEW_BYTES = 4096
+"""The size from which on bytes are returned as a view and not copied."""
+_MAX_INTEGER_BYTES = 64
+_MAX_LINE_BYTES = 1 << 16
 
 
 class ExhaustedError(UnreadableError):
-    """The pickle goes on beyond the bytes at hand."""
+    """The pickle is longer than the bytes that were passed."""
+
+    code = "pickle-exhausted"
 
 
 def read_pickle(
-    data: bytes, start: int = 0, *, persistent: Callable[[Any], Any] | None = None, is_packed: bool = False
+    data: bytes, start: int = 0, *, persistent_load: Callable[[Any], Any] | None = None, is_nested: bool = False
 ) -> tuple[Any, int]:
-    r"""Return what the pickle at ``start`` describes, as inert data, and where it ends.
+    r"""Return the contents of the pickle at ``start`` as inert data, and the offset of its end.
 
     Parameters
     ----------
     data : bytes
-        May go on behind the pickle.
-    persistent : callable, optional
-        Turns a persistent id (inert data) into the object that it stands for; without it a pickle with such ids is refused.
-
-    is_packed : bool
-        Whether it stands within a pickle itself: in it no further one is read.
+        The pickle; further bytes may follow it.
+    start : int
+        The offset of the pickle.
+    persistent_load : callable, optional
+        A function that returns the object for a persistent id (inert data). Without it, a pickle with such ids is refused.
+    is_nested : bool
+        Whether the pickle is stored inside another one. No further pickle inside it is read.
 
     Raises
     ------
     ExhaustedError
         The data ends before the pickle does.
     UnreadableError
-        The bytes are no pickle, or one that asks for more than a checkpoint can need.
+        The bytes are not a pickle, or the pickle requests more than a checkpoint can need.
 
     Examples
     --------
-    >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].of
+    >>> read_pickle(b"cos\nsystem\n(X\x02\x00\x00\x00lstR.")[0].callee
     PickledGlobal(module='os', name='system')
     """
-    machine = _Machine(data, start, persistent, is_packed=is_packed)
+    machine = _Machine(data, start, persistent_load, is_nested=is_nested)
     try:
-        with _without_collection():
-            return machine.run(), machine.at
+        with _gc_disabled():
+            return machine.run(), machine.position
     except (IndexError, struct.error):
-        if machine.at >= len(data) - 9:
+        if machine.position >= len(data) - 9:
             raise ExhaustedError("the pickle breaks off") from None
-        raise UnreadableError("the pickle is damaged: an instruction finds too little on the stack") from None
+        raise UnreadableError(
+            "the pickle is damaged: an instruction finds too little on the stack", code="damaged-pickle"
+        ) from None
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})") from None
+        raise UnreadableError(f"the pickle is damaged ({type(error).__name__})", code="damaged-pickle") from None
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
-    """Hold the cycle collector still: thousands of new objects would set it off again and again, and none is garbage."""
-    was_on = gc.isenabled()
+def _gc_disabled() -> Iterator[None]:
+    """Disable the garbage collector: thousands of new objects would start it repeatedly, although none is garbage."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
 
 
 class _Machine:
-    __slots__ = ("at", "budget", "data", "is_packed", "marks", "memo", "persistent", "stack")
+    __slots__ = ("budget", "data", "is_nested", "marks", "memo", "persistent_load", "position", "stack")
 
-    def __init__(self, data: bytes, start: int, persistent: Callable[[Any], Any] | None, *, is_packed: bool) -> None:
-        self.is_packed = is_packed
+    def __init__(self, data: bytes, start: int, persistent_load: Callable[[Any], Any] | None, *, is_nested: bool) -> None:
+        self.is_nested = is_nested
         self.data = data
-        self.at = start
-        self.persistent = persistent
+        self.position = start
+        self.persistent_load = persistent_load
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
-        self.budget = BUDGET
+        self.budget = MEMORY_BUDGET_BYTES
 
     def run(self) -> Any:
-        """Return what the pickle describes; the three commonest instructions, half of all steps, are written out here."""
+        """Return the contents of the pickle; the three commonest instructions (half of all steps) are inlined for speed."""
         data, table, memo, long = self.data, _HANDLERS, self.memo, _U4.unpack_from
-        while (code := data[self.at]) != _STOP:
-            self.at += 1
+        while (code := data[self.position]) != _STOP:
+            self.position += 1
             if code == _LONG_PUT:
-                memo[long(data, self.at)[0]] = self.stack[-1]
-                self.at += 4
-                self.budget -= _REMEMBERED
+                memo[long(data, self.position)[0]] = self.stack[-1]
+                self.position += 4
+                self.budget -= _MEMO_COST
             elif code == _BYTE_GET:
-                self.stack.append(memo[data[self.at]])
-                self.at += 1
-                self.budget -= _SMALL
+                self.stack.append(memo[data[self.position]])
+                self.position += 1
+                self.budget -= _VALUE_COST
             elif code == _BYTE:
-                self.stack.append(data[self.at])
-                self.at += 1
-                self.budget -= _SMALL
+                self.stack.append(data[self.position])
+                self.position += 1
+                self.budget -= _VALUE_COST
             else:
                 table[code](self)
             if self.budget < 0:
                 self.charge(0)
-        self.at += 1
+        self.position += 1
         return self.stack.pop()
 
-    def push(self, value: Any, cost: int = _SMALL) -> None:
+    def push(self, value: Any, cost: int = _VALUE_COST) -> None:
         self.budget -= cost
         self.stack.append(value)
 
     def charge(self, cost: int) -> None:
-        """Pay before something large is made; what is small lowers the budget itself, and `run` looks after each step."""
+        """Charge the cost of a large value before it is made.
+
+        Handlers of small values lower the budget directly, because `run` checks it after each step.
+        """
         self.budget -= cost
         if self.budget < 0:
-            raise UnreadableError(f"the pickle would take more than {BUDGET // 1_000_000} MB of memory")
+            raise UnreadableError(
+                f"the pickle would take more than {MEMORY_BUDGET_BYTES // 1_000_000} MB of memory", code="pickle-too-large"
+            )
 
     def take(self, size: int) -> bytes:
-        end = self.at + size
+        end = self.position + size
         if size < 0 or end > len(self.data):
-            self.at = len(self.data)
+            self.position = len(self.data)
             raise ExhaustedError("the pickle breaks off inside a value")
-        found = self.data[self.at : end]
-        self.at = end
-        return found
+        taken = self.data[self.position : end]
+        self.position = end
+        return taken
 
     def view(self, size: int) -> memoryview:
-        """Return bytes as a part of the pickle's own, which costs no memory."""
-        self.at += size
-        if self.at > len(self.data):
-            self.at = len(self.data)
+        """Return a view of the pickle's bytes, which takes no memory."""
+        self.position += size
+        if self.position > len(self.data):
+            self.position = len(self.data)
             raise ExhaustedError("the pickle breaks off inside a value")
-        return memoryview(self.data)[self.at - size : self.at]
+        return memoryview(self.data)[self.position - size : self.position]
 
     def number(self, layout: struct.Struct) -> Any:
-        value = layout.unpack_from(self.data, self.at)[0]
-        self.at += layout.size
+        value = layout.unpack_from(self.data, self.position)[0]
+        self.position += layout.size
         return value
 
     def line(self) -> bytes:
-        end = self.data.find(b"\n", self.at, self.at + _LONGEST_LINE)
+        end = self.data.find(b"\n", self.position, self.position + _MAX_LINE_BYTES)
         if end < 0:
-            if len(self.data) - self.at < _LONGEST_LINE:
-                self.at = len(self.data)
+            if len(self.data) - self.position < _MAX_LINE_BYTES:
+                self.position = len(self.data)
                 raise ExhaustedError("the pickle breaks off inside a line")
-            raise UnreadableError("the pickle holds an endless line")
-        found = self.data[self.at : end]
-        self.at = end + 1
-        return found
+            raise UnreadableError("the pickle holds an endless line", code="damaged-pickle")
+        taken = self.data[self.position : end]
+        self.position = end + 1
+        return taken
 
     def pop_mark(self) -> list[Any]:
         items = self.stack
@@ -187,33 +197,37 @@ class _Machine:
 
 
 _Handler = Callable[[_Machine], None]
-_PACKED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
+_NESTED_STORAGE = PickledGlobal("torch.storage", "_load_from_bytes")
 _STOP, _BYTE, _BYTE_GET, _LONG_PUT = b".Khr"
 _U1, _U2, _U4, _U8, _I4 = (struct.Struct(layout) for layout in ("<B", "<H", "<I", "<Q", "<i"))
 _F8 = struct.Struct(">d")
 
 
-# A checkpoint's pickle is some twenty thousand steps, nearly all of a dozen kinds: these make no calls within the machine.
+# A checkpoint's pickle has about twenty thousand steps, nearly all of a dozen kinds. The handlers of these kinds access the
+# machine directly and call none of its methods, for speed.
 
 
 def _unknown(m: _Machine) -> None:
-    raise UnreadableError(f"no pickle of a checkpoint: instruction {m.data[m.at - 1]:#04x} at byte {m.at - 1}")
+    raise UnreadableError(
+        f"not a pickle of a checkpoint: instruction {m.data[m.position - 1]:#04x} at byte {m.position - 1}",
+        code="unknown-opcode",
+    )
 
 
 def _proto(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.charge(_VALUE_COST)
     if m.number(_U1) > 5:
-        raise UnreadableError("a pickle of an unknown protocol")
+        raise UnreadableError("a pickle of an unknown protocol", code="unknown-protocol")
 
 
 def _frame(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.charge(_VALUE_COST)
     m.take(8)
 
 
 def _constant(value: Any) -> _Handler:
     def handler(m: _Machine) -> None:
-        m.budget -= _SMALL
+        m.budget -= _VALUE_COST
         m.stack.append(value)
 
     return handler
@@ -223,9 +237,9 @@ def _numeral(layout: struct.Struct) -> _Handler:
     unpack, width = layout.unpack_from, layout.size
 
     def handler(m: _Machine) -> None:
-        m.budget -= _SMALL
-        m.stack += unpack(m.data, m.at)
-        m.at += width
+        m.budget -= _VALUE_COST
+        m.stack += unpack(m.data, m.position)
+        m.position += width
 
     return handler
 
@@ -236,30 +250,30 @@ def _text_integer(m: _Machine) -> None:
 
 
 def _integer(text: bytes) -> int:
-    if len(text) > _LONGEST_INTEGER:
-        raise UnreadableError("the pickle holds an integer of absurd length")
+    if len(text) > _MAX_INTEGER_BYTES:
+        raise UnreadableError("the pickle holds an integer of absurd length", code="integer-too-long")
     return int(text)
 
 
 def _long(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
-        if size > _LONGEST_INTEGER:
-            raise UnreadableError("the pickle holds an integer of absurd length")
+        if size > _MAX_INTEGER_BYTES:
+            raise UnreadableError("the pickle holds an integer of absurd length", code="integer-too-long")
         m.push(int.from_bytes(m.take(size), "little", signed=True))
 
     return handler
 
 
 def _text_float(m: _Machine) -> None:
-    m.push(float(m.line()[:_LONGEST_INTEGER]))
+    m.push(float(m.line()[:_MAX_INTEGER_BYTES]))
 
 
 def _bytes(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
-        if size < _LONG:
-            m.push(m.take(size), size + _SMALL)
+        if size < _MIN_VIEW_BYTES:
+            m.push(m.take(size), size + _VALUE_COST)
         else:
             m.push(m.view(size))
 
@@ -270,9 +284,9 @@ def _string(layout: struct.Struct) -> _Handler:
     unpack, width = layout.unpack_from, layout.size
 
     def handler(m: _Machine) -> None:
-        size = unpack(m.data, m.at)[0]
-        m.at += width
-        m.budget -= 4 * size + _SMALL
+        size = unpack(m.data, m.position)[0]
+        m.position += width
+        m.budget -= 4 * size + _VALUE_COST
         m.stack.append(m.take(size).decode("utf-8", "surrogatepass"))
 
     return handler
@@ -281,7 +295,7 @@ def _string(layout: struct.Struct) -> _Handler:
 def _latin(layout: struct.Struct) -> _Handler:
     def handler(m: _Machine) -> None:
         size = m.number(layout)
-        m.push(m.take(size).decode("latin-1"), size + _SMALL)
+        m.push(m.take(size).decode("latin-1"), size + _VALUE_COST)
 
     return handler
 
@@ -295,13 +309,13 @@ def _text_unicode(m: _Machine) -> None:
 
 
 def _mark(m: _Machine) -> None:
-    m.budget -= _SMALL
+    m.budget -= _VALUE_COST
     m.marks.append(m.stack)
     m.stack = []
 
 
 def _pop(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.charge(_VALUE_COST)
     if m.stack:
         m.stack.pop()
     else:
@@ -309,7 +323,7 @@ def _pop(m: _Machine) -> None:
 
 
 def _pop_mark(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.charge(_VALUE_COST)
     m.pop_mark()
 
 
@@ -317,8 +331,8 @@ def _dup(m: _Machine) -> None:
     m.push(m.stack[-1])
 
 
-def _new(make: Callable[[], Any]) -> _Handler:
-    return lambda m: m.push(make(), _BIG)
+def _push_new(make: Callable[[], Any]) -> _Handler:
+    return lambda m: m.push(make(), _OBJECT_COST)
 
 
 def _tuple(count: int) -> _Handler:
@@ -326,7 +340,7 @@ def _tuple(count: int) -> _Handler:
         stack = m.stack
         if len(stack) < count:
             raise IndexError
-        m.budget -= _SMALL
+        m.budget -= _VALUE_COST
         stack[-count:] = (tuple(stack[-count:]),)
 
     return handler
@@ -334,23 +348,23 @@ def _tuple(count: int) -> _Handler:
 
 def _marked_tuple(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push(tuple(items), 8 * len(items) + _SMALL)
+    m.push(tuple(items), 8 * len(items) + _VALUE_COST)
 
 
 def _marked_list(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push(items, 8 * len(items) + _SMALL)
+    m.push(items, 8 * len(items) + _VALUE_COST)
 
 
 def _marked_dict(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push({}, _BIG)
+    m.push({}, _OBJECT_COST)
     _set_items(m, items)
 
 
 def _marked_set(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push({item for item in items if is_key(item)}, _BIG + 64 * len(items))
+    m.push({item for item in items if is_key(item)}, _OBJECT_COST + 64 * len(items))
 
 
 def _append(m: _Machine) -> None:
@@ -399,19 +413,19 @@ def _set_items(m: _Machine, items: list[Any]) -> None:
 
 def _text_put(m: _Machine) -> None:
     index = _integer(m.line())
-    m.budget -= _REMEMBERED
+    m.budget -= _MEMO_COST
     m.memo[index] = m.stack[-1]
 
 
 def _byte_put(m: _Machine) -> None:
-    index = m.data[m.at]
-    m.at += 1
-    m.budget -= _REMEMBERED
+    index = m.data[m.position]
+    m.position += 1
+    m.budget -= _MEMO_COST
     m.memo[index] = m.stack[-1]
 
 
 def _memoize(m: _Machine) -> None:
-    m.budget -= _REMEMBERED
+    m.budget -= _MEMO_COST
     m.memo[len(m.memo)] = m.stack[-1]
 
 
@@ -419,9 +433,9 @@ def _get(layout: struct.Struct) -> _Handler:
     unpack, width = layout.unpack_from, layout.size
 
     def handler(m: _Machine) -> None:
-        m.budget -= _SMALL
-        m.stack.append(m.memo[unpack(m.data, m.at)[0]])
-        m.at += width
+        m.budget -= _VALUE_COST
+        m.stack.append(m.memo[unpack(m.data, m.position)[0]])
+        m.position += width
 
     return handler
 
@@ -443,75 +457,79 @@ def _stack_global(m: _Machine) -> None:
 
 
 def _reduce(m: _Machine) -> None:
-    args, of = m.stack.pop(), m.stack.pop()
-    maker = HARMLESS.get(of) if isinstance(of, PickledGlobal) and isinstance(args, tuple) else None
-    if maker in FLAT:
-        m.budget -= _BIG + 8 * len(args)
+    args, callee = m.stack.pop(), m.stack.pop()
+    is_call = isinstance(args, tuple)
+    maker = HARMLESS.get(callee) if isinstance(callee, PickledGlobal) and is_call else None
+    if maker in CONSTANT_COST:
+        m.budget -= _OBJECT_COST + 8 * len(args)
     elif maker is not None:
-        m.charge(_cost(args))
-    elif of == _PACKED_STORAGE and not m.is_packed and isinstance(args, tuple) and len(args) == 1:
-        m.charge(_PACKED)
-        m.stack.append(_unpacked(args[0]))
+        m.charge(_call_cost(args))
+    elif callee == _NESTED_STORAGE and not m.is_nested and is_call and len(args) == 1:
+        m.charge(_NESTED_STORAGE_COST)
+        m.stack.append(_read_nested_storage(args[0]))
         return
     else:
-        m.charge(_BIG)
-        m.stack.append(PickledObject(of, args))
+        m.charge(_OBJECT_COST)
+        m.stack.append(PickledObject(callee, args))
         return
-    made = maker(*args)
-    m.stack.append(PickledObject(of, args) if made is None else made)
+    value = maker(*args)
+    if value is None:
+        value = PickledObject(callee, args)
+    m.stack.append(value)
 
 
-def _unpacked(data: Any) -> Any:
-    """Return the storage that ``pickle.dump`` of a tensor packs into bytes: a whole legacy file of ``torch.save``."""
+def _read_nested_storage(data: Any) -> Any:
+    """Return the storage that ``pickle.dump`` of a tensor packs into bytes, as a complete legacy file of ``torch.save``."""
     if not isinstance(data, bytes | memoryview):
         raise TypeError
-    head, at, found = bytes(data[:_PACKED_HEAD]), 0, None
+    head, end, storage = bytes(data[:_MAX_NESTED_HEAD_BYTES]), 0, None
     for _ in range(5):  # magic number, protocol, system, the storage, its key
-        value, at = read_pickle(head, at, persistent=storage_of, is_packed=True)
-        found = value if isinstance(value, Storage) else found
-    if found is None or len(data) < at + 8 or int.from_bytes(data[at : at + 8], "little") != found.size:
-        raise UnreadableError("a storage within the pickle is damaged")
-    return found._replace(data=data[at + 8 :])
+        value, end = read_pickle(head, end, persistent_load=storage_of, is_nested=True)
+        if isinstance(value, Storage):
+            storage = value
+    if storage is None or len(data) < end + 8 or int.from_bytes(data[end : end + 8], "little") != storage.size:
+        raise UnreadableError("a storage within the pickle is damaged", code="damaged-storage")
+    return storage._replace(data=data[end + 8 :])
 
 
 def _new_object_with_names(m: _Machine) -> None:
-    names, args, of = m.stack.pop(), m.stack.pop(), m.stack.pop()
-    made = PickledObject(of, args)
-    made.state = names
-    m.push(made, _BIG)
+    names, args, callee = m.stack.pop(), m.stack.pop(), m.stack.pop()
+    value = PickledObject(callee, args)
+    value.state = names
+    m.push(value, _OBJECT_COST)
 
 
 def _instance(m: _Machine) -> None:
     module, name = m.line(), m.line()
-    m.push(PickledObject(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _BIG)
+    m.push(PickledObject(PickledGlobal(module.decode("utf-8"), name.decode("utf-8")), tuple(m.pop_mark())), _OBJECT_COST)
 
 
 def _object(m: _Machine) -> None:
     items = m.pop_mark()
-    m.push(PickledObject(items[0], tuple(items[1:])), _BIG)
+    m.push(PickledObject(items[0], tuple(items[1:])), _OBJECT_COST)
 
 
 def _build(m: _Machine) -> None:
-    m.charge(_SMALL)
+    m.charge(_VALUE_COST)
     state = m.stack.pop()
     if isinstance(m.stack[-1], PickledObject):
         m.stack[-1].state = state
 
 
 def _persistent_id(m: _Machine) -> None:
-    if m.persistent is None:
-        raise UnreadableError("the pickle refers to data outside itself")
-    m.push(m.persistent(m.stack.pop()))
+    if m.persistent_load is None:
+        raise UnreadableError("the pickle refers to data outside itself", code="persistent-id")
+    m.push(m.persistent_load(m.stack.pop()))
 
 
-def _cost(args: tuple[Any, ...]) -> int:
-    """Return what a harmless call is charged, before it is made: by what it goes through, however often that is shared."""
-    cost = _BIG + 8 * len(args)
-    for one in args:
-        if isinstance(one, GROUPS):
-            cost += 64 * len(one)
-        elif isinstance(one, TEXTS):
-            cost += len(one)
+def _call_cost(args: tuple[Any, ...]) -> int:
+    """Return the cost of a harmless call before it is made; it counts shared elements each time they are visited."""
+    cost = _OBJECT_COST + 8 * len(args)
+    for argument in args:
+        if isinstance(argument, COLLECTIONS):
+            cost += 64 * len(argument)
+        elif isinstance(argument, TEXTS):
+            cost += len(argument)
     return cost
 
 
@@ -544,10 +562,10 @@ _BY_CODE: dict[str, _Handler] = {
     "C": _bytes(_U1),
     "\x8e": _bytes(_U8),
     "\x96": _bytes(_U8),
-    ")": _new(tuple),
-    "]": _new(list),
-    "}": _new(dict),
-    "\x8f": _new(set),
+    ")": _push_new(tuple),
+    "]": _push_new(list),
+    "}": _push_new(dict),
+    "\x8f": _push_new(set),
     "\x85": _tuple(1),
     "\x86": _tuple(2),
     "\x87": _tuple(3),

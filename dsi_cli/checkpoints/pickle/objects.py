@@ -13,55 +13,46 @@ from typing import Any, NamedTuple
 from dsi_cli.checkpoints.tensors import QUANTISED, Quantiser, Storage, Tensor, contiguous
 from dsi_cli.errors import UnreadableError
 
-TEXTS, GROUPS = (str, bytes), (list, tuple, set)
-_LISTS = (list, tuple)
-_LONGEST_KEY = 4096
-"""Characters: two long keys that are equal would be compared anew at every use."""
+TEXTS, COLLECTIONS = (str, bytes), (list, tuple, set)
+_SEQUENCES = (list, tuple)
+_MAX_KEY_LENGTH = 4096
+"""The maximum length of a dict key: two long keys that are equal would be compared at every use."""
+_MAX_DIMENSIONS = 32
 
 
 class PickledGlobal(NamedTuple):
-    """A name that the pickle mentions: a class or function that is never looked up."""
+    """A class or function that the pickle names; it is never looked up."""
 
     module: str
     name: str
 
 
 class PickledObject:
-    """What would have been an object: the callable, its arguments, and the state that it was given.
+    """An inert record in place of an object: the callable, its arguments and the state.
 
-    ``items`` holds what was appended or set item by item. No ``__repr__``: the parts may be enormous when shown.
+    ``items`` holds the elements that were appended or set one by one. The class has no ``__repr__``, because the text could
+    be enormous.
     """
 
-    __slots__ = ("args", "items", "of", "state")
+    __slots__ = ("args", "callee", "items", "state")
 
-    def __init__(self, of: Any, args: Any) -> None:
-        self.of = of
+    def __init__(self, callee: Any, args: Any) -> None:
+        self.callee = callee
         self.args = args
         self.state: Any = None
         self.items: list[Any] | None = None
 
 
 def is_key(value: Any) -> bool:
-    """Return whether a value may be a dict key: hashing it is quick, and many such cannot be made to collide.
+    """Return whether a value may be a dict key: its hash is quick to compute and cannot be made to collide.
 
-    A `PickledObject` is one by its identity.
+    A `PickledObject` is hashed by its identity.
     """
     if isinstance(value, TEXTS):
-        return len(value) <= _LONGEST_KEY
+        return len(value) <= _MAX_KEY_LENGTH
     if isinstance(value, int):
         return -(1 << 60) < value < 1 << 60
     return value is None or isinstance(value, float | PickledObject)
-
-
-def qualified_name(of: Any, args: Any) -> Any:
-    """Return what calling ``of`` with ``args`` stands for: plain data for the few names in `HARMLESS`, else a `PickledObject`."""
-    if isinstance(of, PickledGlobal) and isinstance(args, tuple):
-        maker = HARMLESS.get(of)
-        if maker is not None:
-            made = maker(*args)
-            if made is not None:
-                return made
-    return PickledObject(of, args)
 
 
 def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, *_rest: Any) -> Any:
@@ -70,85 +61,96 @@ def _strided(storage: Any = None, offset: Any = None, shape: Any = None, strides
     return Tensor(storage.dtype, shape, strides, offset, storage)
 
 
-_MOST_DIMENSIONS = 32
-_INTEGERS = frozenset({int})
-
-
 def _are_sizes(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= _MOST_DIMENSIONS and _INTEGERS.issuperset(map(type, value))
+    return isinstance(value, tuple) and len(value) <= _MAX_DIMENSIONS and {int}.issuperset(map(type, value))
 
 
 def _strided_v3(
     storage: Any, offset: Any, shape: Any, strides: Any, _grad: Any, _hooks: Any, dtype: Any, *_rest: Any
 ) -> Any:
-    found = _strided(storage, offset, shape, strides)
-    return found._replace(dtype=dtype.name) if found is not None and isinstance(dtype, PickledGlobal) else None
+    tensor = _strided(storage, offset, shape, strides)
+    if tensor is None or not isinstance(dtype, PickledGlobal):
+        return None
+    return tensor._replace(dtype=dtype.name)
 
 
 def _quantised(
-    storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, how: Any = None, *_rest: Any
+    storage: Any = None, offset: Any = None, shape: Any = None, strides: Any = None, scheme: Any = None, *_rest: Any
 ) -> Any:
-    found = _strided(storage, offset, shape, strides)
-    if found is None or found.dtype not in QUANTISED or not isinstance(how, tuple) or len(how) < 3:
+    tensor = _strided(storage, offset, shape, strides)
+    if tensor is None or tensor.dtype not in QUANTISED or not isinstance(scheme, tuple) or len(scheme) < 3:
         return None
-    scheme, scale, zero, *axis = how
+    scheme, scale, zero, *axis = scheme
     kind = scheme.name if isinstance(scheme, PickledGlobal) else ""
     if kind == "per_tensor_affine" and isinstance(scale, float) and isinstance(zero, int):
-        return found._replace(quantiser=Quantiser(scale, zero))
+        return tensor._replace(quantiser=Quantiser(scale, zero))
     if kind == "per_channel_affine" and isinstance(scale, Tensor) and isinstance(zero, Tensor) and type(axis[0]) is int:
-        return found._replace(quantiser=Quantiser(scale, zero, axis[0]))
+        return tensor._replace(quantiser=Quantiser(scale, zero, axis[0]))
     return None
 
 
 def _buffer(data: Any = None, dtype: Any = None, shape: Any = None, order: Any = "C", *_rest: Any) -> Any:
-    """Return the array of pickle protocol 5, whose bytes stand within the pickle."""
+    """Return the array of pickle protocol 5, whose bytes are part of the pickle."""
     return _array(shape, dtype, data, is_fortran=order == "F")
 
 
-def array_of(stub: PickledObject) -> Tensor | None:
-    """Return the NumPy array that a stand-in is for, None where it is for something else."""
-    if (
-        not isinstance(stub.of, PickledGlobal)
-        or stub.of not in _ARRAYS
-        or not isinstance(stub.state, tuple)
-        or len(stub.state) != 5
-    ):
+def array_of(value: PickledObject) -> Tensor | None:
+    """Return the NumPy array that an inert object represents, or None if it represents something else."""
+    if not isinstance(value.callee, PickledGlobal) or value.callee not in _ARRAYS:
         return None
-    _, shape, dtype, is_fortran, data = stub.state
-    found: Tensor | None = _array(shape, dtype, data, is_fortran=bool(is_fortran))
-    return found
+    if not isinstance(value.state, tuple) or len(value.state) != 5:
+        return None
+    _, shape, dtype, is_fortran, data = value.state
+    return _array(shape, dtype, data, is_fortran=bool(is_fortran))
 
 
-def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Any:
-    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
-    name = _ARRAY_DTYPES.get(code) if isinstance(code, str) else None
-    big_endian = isinstance(dtype, PickledObject) and isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
-    if name is None or big_endian or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
+def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | None:
+    code = _dtype_code(dtype)
+    name = _ARRAY_DTYPES.get(code)
+    if name is None or not _are_sizes(shape) or not isinstance(data, bytes | memoryview):
         return None
-    storage = Storage("", name, len(data) // int(code[1:]) if isinstance(code, str) else 0, data)
-    found = contiguous(name, shape[::-1] if is_fortran else shape, storage)
-    return found.turned if is_fortran else found
+    is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
+    if is_big_endian:
+        return None
+    storage = Storage("", name, len(data) // int(code[1:]), data)
+    if is_fortran:
+        return contiguous(name, shape[::-1], storage).turned
+    return contiguous(name, shape, storage)
+
+
+def _dtype_code(dtype: Any) -> str:
+    """Return the code of a pickled NumPy dtype, such as ``f4``; an empty text if it has none."""
+    if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args and isinstance(dtype.args[0], str):
+        return dtype.args[0]
+    return ""
 
 
 def _first(first: Any = None, *_rest: Any) -> Any:
     return first
 
 
-def _from_type(of: Any = None, _type: Any = None, args: Any = None, state: Any = None, *_rest: Any) -> Any:
-    if not isinstance(of, PickledGlobal):
+def _from_type(callee: Any = None, _type: Any = None, args: Any = None, state: Any = None, *_rest: Any) -> Any:
+    if not isinstance(callee, PickledGlobal):
         return None
-    if of == PickledGlobal("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
-        return _wrapped(args, state)
-    return qualified_name(of, args) if HARMLESS.get(of) in FLAT else PickledObject(of, args)
+    if callee == PickledGlobal("torch._utils", "_rebuild_wrapper_subclass") and isinstance(args, tuple):
+        return _unwrap_tensor(args, state)
+    maker = HARMLESS.get(callee)
+    value = None
+    if maker is not None and maker in CONSTANT_COST and isinstance(args, tuple):
+        value = maker(*args)
+    return PickledObject(callee, args) if value is None else value
 
 
-def _wrapped(args: tuple[Any, ...], state: Any) -> Any:
-    """Return the tensor within one of another type: a DTensor's rows, where these are all; else one that says what it lacks."""
+def _unwrap_tensor(args: tuple[Any, ...], state: Any) -> Any:
+    """Return the tensor inside a wrapper type, such as a DTensor that holds all rows.
+
+    Otherwise, the returned tensor states why it cannot be read.
+    """
     kind, dtype, shape = (*args, None, None, None)[:3]
     if not isinstance(kind, PickledGlobal) or not isinstance(dtype, PickledGlobal) or not _are_sizes(shape):
         return None
-    held = [part for part in (state if isinstance(state, tuple) else (state,)) if isinstance(part, dict)]
-    local = next((part["_local_tensor"] for part in held if "_local_tensor" in part), None)
+    parts = state if isinstance(state, tuple) else (state,)
+    local = next((part["_local_tensor"] for part in parts if isinstance(part, dict) and "_local_tensor" in part), None)
     if isinstance(local, Tensor) and local.shape == shape:
         return local
     lacking = f"its weights are of the type {kind.name[:40]}, which is not read"
@@ -158,9 +160,7 @@ def _wrapped(args: tuple[Any, ...], state: Any) -> Any:
 
 
 def _ordered_dict(pairs: Any = (), *_rest: Any) -> Any:
-    if not pairs and isinstance(pairs, _LISTS):
-        return {}
-    if not isinstance(pairs, _LISTS) or not all(isinstance(p, _LISTS) and len(p) == 2 for p in pairs):
+    if not isinstance(pairs, _SEQUENCES) or not all(isinstance(pair, _SEQUENCES) and len(pair) == 2 for pair in pairs):
         return None
     return {key: value for key, value in pairs if is_key(key)}
 
@@ -170,14 +170,15 @@ def _default_dict(*_factory: Any) -> Any:
 
 
 def _set(items: Any = (), *_rest: Any) -> Any:
-    return {item for item in items if is_key(item)} if isinstance(items, GROUPS) else None
+    if not isinstance(items, COLLECTIONS):
+        return None
+    return {item for item in items if is_key(item)}
 
 
 def _numpy_scalar(dtype: Any = None, data: Any = None, *_rest: Any) -> Any:
     if isinstance(data, str):
         data = data[:16].encode("latin-1", "replace")
-    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
-    layout = _SCALARS.get(code) if isinstance(code, str) else None
+    layout = _SCALARS.get(_dtype_code(dtype))
     if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
         return None
     return struct.unpack(layout, data)[0]
@@ -245,9 +246,9 @@ HARMLESS: dict[PickledGlobal, Callable[..., Any]] = {
     PickledGlobal("torch._tensor", "_rebuild_from_type"): _from_type,
     PickledGlobal("torch._tensor", "_rebuild_from_type_v2"): _from_type,
 }
-"""The names whose calls give plain data; a maker that returns None leaves the call a `PickledObject`."""
-FLAT = frozenset({_strided, _strided_v3, _first})
-"""The makers that look at no more than a few numbers, whatever they are given."""
+"""The names whose calls return plain data; if a maker returns None, the call becomes a `PickledObject`."""
+CONSTANT_COST = frozenset({_strided, _strided_v3, _first})
+"""The makers that visit only a few numbers, whatever their arguments are."""
 
 _STORAGE_DTYPES = {
     "DoubleStorage": "float64",
@@ -270,10 +271,10 @@ _STORAGE_DTYPES = {
 
 
 def storage_of(pid: Any) -> Storage:
-    """Return the storage that a persistent id of ``torch.save`` names: ``('storage', type, key, location, size, ...)``."""
+    """Return the storage for a persistent id of ``torch.save``: ``('storage', type, key, location, size, ...)``."""
     if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[2], str):
-        raise UnreadableError("a reference to data outside the pickle that is no storage")
+        raise UnreadableError("a reference to data outside the pickle that is not a storage", code="damaged-storage")
     kind = pid[1].name if isinstance(pid[1], PickledGlobal) else ""
     if not isinstance(pid[4], int) or pid[4] < 0:
-        raise UnreadableError("a storage without a size")
+        raise UnreadableError("a storage without a size", code="damaged-storage")
     return Storage(pid[2], _STORAGE_DTYPES.get(kind, kind), pid[4])
