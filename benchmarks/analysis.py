@@ -160,7 +160,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
     """Return what one epoch of more and more classes costs, part by part, beside the same values by hand."""
     from dsi_cli import alignments, weight_similarity
     from dsi_cli.analysis.semantics import wordnet_matrix
-    from dsi_cli.metrics.bootstrap import LARGEST
+    from dsi_cli.metrics.bootstrap import MAX_DEFAULT_CLASSES
     from dsi_cli.store import parquet
     from dsi_cli.store.schema import CSMS
 
@@ -186,7 +186,7 @@ def _classes_rows(setup: Setup) -> list[Row]:
         beside = f"NCSM and six values by hand: {seconds(found['hand'])}" if hand else _missing_for_values()
         whole = sum(found[name] for name in parts)
         ours = f"{seconds(whole)} ({', '.join(f'{name} {seconds(found[name])}' for name in parts)})"
-        interval = " and interval" if classes <= LARGEST else ""
+        interval = " and interval" if classes <= MAX_DEFAULT_CLASSES else ""
         what = (
             f"one epoch of {classes:,} classes, width {_WIDTH}, one thread: NCSM, SAI with chance level{interval}, Parquet"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dsi_cli import Results, open_results, reliability
-from dsi_cli.metrics.differences import Difference, PreparedPair, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.differences import CsmPair, Difference, alignment_difference, idm_difference, max_wsi_difference
 from dsi_cli.queries.phases import PARTS
 
 PAGE = Path(__file__).parent / "findings.md"
@@ -97,7 +97,7 @@ def refinement(run: Results) -> Finding:
         scsm = run.csm("scsm", run=name).to_numpy()
         fall, gain = (
             max_wsi_difference(before, after),
-            alignment_difference(PreparedPair(after, scsm), PreparedPair(before, scsm)),
+            alignment_difference(CsmPair(after, scsm), CsmPair(before, scsm)),
         )
         real.append(rises(fall) and not falls(gain))
         rows.append((short, f"{wsi[0]:.3f}", f"{wsi[peak]:.3f} at {peak}", f"{wsi[last]:.3f}", told(fall), told(gain)))
@@ -164,8 +164,8 @@ def ccsm(run: Results) -> Finding:
             ncsm, scsm = (run.csm(kind, epoch, run=name).to_numpy() for kind in ("ncsm", "scsm"))
             ccsm = run.csm("ccsm", epoch, "test", run=name).to_numpy()
             sure = reliability(run.confusion(epoch, run=name).to_numpy()).value or 1.0
-            above = alignment_difference(PreparedPair(ncsm, scsm), PreparedPair(ccsm, scsm))
-            corrected = alignment_difference(PreparedPair(ncsm, scsm), PreparedPair(ccsm, scsm, sure), "pearson")
+            above = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm))
+            corrected = alignment_difference(CsmPair(ncsm, scsm), CsmPair(ccsm, scsm, sure), "pearson")
             real.append((short, rises(above), rises(corrected)))
             pair = [beside_chance(sai.loc[epoch]) for sai in (of_ncsm, of_ccsm)]
             rows.append((short, str(epoch), *pair, told(above), f"{sure:.2f}", told(corrected)))

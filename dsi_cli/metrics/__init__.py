@@ -1,23 +1,23 @@
-"""The metrics: numbers from class similarity matrices, on plain arrays.
+"""Metrics: numbers from class similarity matrices (CSMs), as pure functions on arrays.
 
-``alignment``         the SAI: how similar two CSMs are, by several measures, each with its chance level
-``prepared``          one of the two matrices of a SAI, with the values that every measure needs
-``measures``          the measures of a SAI on two arrays of values
-``ssim``              SSIM, the measure that compares two matrices as images
-``permutation_null``  the chance level: mean and deviation over random relabellings of the classes
-``p_values``          the p-value of an alignment under random relabellings
-``jackknife``         the confidence interval of a SAI: each class left out in turn
-``bootstrap``         the confidence interval of SSIM, on request
-``class_alignment``   the SAI of single classes and of groups of classes
-``partial_mantel``    what two CSMs share beyond what a third one explains
-``wsi``               the WSI: how similar the rows of the classifier are to each other
-``idm``               the IDM: how similar confused classes are, from confusion counts and a CSM
-``hierarchy``         the severity of mistakes and the accuracy on superclasses
-``phases``            surge, refinement and stabilisation of a training run, from one of its curves
-``split_half``        the reliability of a CCSM
-``typicality``        how typical right and wrong samples are of their class
-``differences``       the difference of two networks in a metric, with its confidence interval
-``blockwise``         SAI, WSI and IDM of matrices that are never whole in memory
+``alignment``         the SAI: how similar two CSMs are, by several measures, each with its chance level.
+``prepared``          one of the two matrices of a SAI, with the values that every measure needs.
+``measures``          the measures of a SAI on two arrays of values.
+``ssim``              SSIM, the measure that compares two matrices as images.
+``permutation_null``  the chance level: mean and deviation over random relabellings of the classes.
+``p_values``          the p-value of an alignment under random relabellings.
+``jackknife``         the confidence interval of a SAI: each class left out in turn.
+``bootstrap``         the confidence interval of SSIM, on request.
+``class_alignment``   the SAI of single classes and of groups of classes.
+``partial_mantel``    the correlation of two CSMs after a third one is regressed out.
+``wsi``               the WSI: how similar the rows of the classifier are to each other.
+``idm``               the IDM: how similar confused classes are, from confusion counts and a CSM.
+``hierarchy``         the severity of mistakes and the accuracy on superclasses.
+``phases``            surge, refinement and stabilisation of a training run, from one of its curves.
+``split_half``        the reliability of a CCSM.
+``typicality``        how typical correctly and wrongly classified samples are of their class.
+``differences``       the difference of two networks in a metric, with its confidence interval.
+``blockwise``         SAI, WSI and IDM of matrices that do not fit into memory.
 
 This module defines only the names of the measures and imports no other module, so that ``--help`` is fast.
 """
@@ -33,7 +33,7 @@ class Measure(NamedTuple):
     name: str
     by_default: bool
     is_distance: bool
-    """True where a lower value means more alike."""
+    """True if a lower value means that the matrices are more similar."""
     meaning: str
 
 

@@ -1,7 +1,7 @@
-"""Classes drawn again and again with replacement, and the interval of SSIM from such draws, on request **[ours]**.
+"""The bootstrap over classes, and the confidence interval of SSIM from it, on request **[ours]**.
 
-SSIM looks at a matrix as an image, so no sums give it without a class. The drawn classes stand in display order, and pairs of a
-class with its own copy are masked. The scale stays that of the whole matrices **[choice]**.
+SSIM compares matrices as images, so the jackknife has no closed form for it. A draw shows the drawn classes in display order and
+masks pairs of a class with its own copy. The scale stays that of the whole matrices **[choice]**.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dsi_cli.metrics.measures import Values
 from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.ssim import SecondImage, WindowBand
 
-LARGEST = 256
-"""Above this many classes SSIM has a chance level, and a comparison all its draws, on request only."""
+MAX_DEFAULT_CLASSES = 256
+"""With more classes, the chance level of SSIM and the draws of a comparison are computed on request only."""
 
-AT_ONCE = 1 << 16
-"""Pixels whose SSIM is computed in one go: what the caches hold."""
+PIXELS_PER_BATCH = 1 << 16
+"""The number of pixels whose SSIM is computed at once, so that they fit into the processor's cache."""
 
 Indices = NDArray[np.intp]
 Images = NDArray[np.float32]
@@ -30,7 +30,7 @@ Images = NDArray[np.float32]
 def interval_of_ssim(
     a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices
 ) -> tuple[float, float] | None:
-    """Return the 2.5 and 97.5 percentile of SSIM over bootstrap draws of classes; None if it exists in none.
+    """Return the 2.5 and 97.5 percentiles of SSIM over bootstrap draws of classes; None if no draw has a value.
 
     Parameters
     ----------
@@ -38,64 +38,75 @@ def interval_of_ssim(
     order : (C,) int
         The display order.
     """
-    drawn = np.concatenate(list(_ssim(a, b, draws, seed, order)))
-    drawn = drawn[np.isfinite(drawn)]
-    return (float(np.percentile(drawn, 2.5)), float(np.percentile(drawn, 97.5))) if drawn.size else None
+    values = np.concatenate(list(_ssim_of_draws(a, b, draws, seed, order)))
+    values = values[np.isfinite(values)]
+    return (float(np.percentile(values, 2.5)), float(np.percentile(values, 97.5))) if values.size else None
 
 
 @lru_cache(maxsize=2)
-def draws_of_classes(classes: int, draws: int, seed: int) -> Indices:
+def draw_classes(classes: int, draws: int, seed: int) -> Indices:
     """Return the classes of each draw ``(draws, C)``, each as often as it was drawn."""
     rng = np.random.default_rng(seed)
     return np.array([rng.integers(0, classes, classes) for _ in range(draws)])
 
 
 def multiplicities(drawn: Indices) -> Values:
-    """Return how often each draw holds each class ``(draws, C)``."""
+    """Return how often each draw contains each class ``(draws, C)``."""
     return np.stack([np.bincount(draw, minlength=len(draw)) for draw in drawn]).astype(np.float64)
 
 
-def _ssim(a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices) -> Iterator[Values]:
-    """Yield the SSIM per draw, for some draws at a time; the drawn classes stand in display order."""
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
-    drawn = draws_of_classes(a.classes, draws, seed)
-    shown = np.take_along_axis(drawn, np.argsort(place[drawn], axis=1, kind="stable"), axis=1)
+def _ssim_of_draws(a: PreparedMatrix, b: PreparedMatrix, draws: int, seed: int, order: Indices) -> Iterator[Values]:
+    """Yield the SSIM of each draw, in batches of draws."""
+    # Sort the drawn classes of each draw by their position in the display order.
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    drawn = draw_classes(a.classes, draws, seed)
+    sorted_draws = np.take_along_axis(drawn, np.argsort(position[drawn], axis=1, kind="stable"), axis=1)
+
     bands = list(ssim.window_bands(a.classes, is_symmetric=a.is_symmetric and b.is_symmetric))
-    step = max(1, AT_ONCE // max(band.rows * band.columns for band in bands))
-    for some in (slice(first, first + step) for first in range(0, draws, step)):
-        found, counted = np.zeros(len(shown[some])), np.zeros(len(shown[some]))
+    step = max(1, PIXELS_PER_BATCH // max(band.rows * band.columns for band in bands))
+    for first in range(0, draws, step):
+        batch = sorted_draws[first : first + step]
+        totals, weights = np.zeros(len(batch)), np.zeros(len(batch))
         for band in bands:
-            key = (draws, seed, order.tobytes(), some.start, band.first, len(bands))
-            pixels, share, weight, windows = b.lasting(("windows", *key), partial(_windows, shown[some], band))
-            twice, *of_y = b.lasting(("image", *key), partial(_partner, b, pixels, weight))
-            # A class and its copy meet on the matrix's own diagonal, which is 0.
+            key = (draws, seed, order.tobytes(), first, band.first, len(bands))
+            pixels, share, weight, windows = b.cached(("windows", *key), partial(_windows, batch, band))
+            doubled, *second = b.cached(("image", *key), partial(_second_image, b, pixels, weight))
+            # Pairs of a class with its own copy get the diagonal value of the matrix, 0.
             x = a.scaled_single.take(pixels)
-            index = ssim.ssim_index(ssim.first_means(x, weight), SecondImage(*of_y), ssim.window_means(x * twice, weight))
+            product = ssim.window_means(x * doubled, weight)
+            index = ssim.ssim_index(ssim.first_means(x, weight), SecondImage(*second), product)
             index *= share
-            found += index.sum(axis=2).sum(axis=0, dtype=np.float64)
-            counted += windows
+            totals += index.sum(axis=2).sum(axis=0, dtype=np.float64)
+            weights += windows
         with np.errstate(invalid="ignore"):
-            yield found / counted
+            yield totals / weights
 
 
-def _windows(shown: Indices, band: WindowBand) -> tuple[NDArray[np.int32], Images, Images, Values]:
-    """Return where a part of some draws' images comes from, how often each window counts, and how much of a window counts.
+def _windows(draws: Indices, band: WindowBand) -> tuple[NDArray[np.int32], Images, Images, Values]:
+    """Return how a band of the images of some draws is taken from a matrix, and the weights of its windows.
 
-    The first is a place in the flat matrix for each value of the part ``(rows, some, columns)``. A pair of a class with its own
-    copy does not count. The last is how many windows count in each draw ``(some,)``.
+    Returns
+    -------
+    pixels : (rows, draws, columns)
+        The index of each pixel in the flat matrix.
+    share : the weight of each window in the mean
+    weight : the weight of the counting pixels in each window; pairs of a class with its own copy do not count
+    windows : (draws,)
+        The sum of ``share`` of each draw.
     """
-    classes = shown.shape[1]
-    across = np.arange(band.columns)
-    across = across + (np.arange(band.first, band.first + band.rows)[:, None] <= across)
-    rows, columns = shown.T[band.first : band.first + band.rows, :, None], np.moveaxis(shown[:, across], 1, 0)
-    counts = (rows != columns).astype(np.float32)
-    share = counts[ssim.INNER] * band.times
+    classes = draws.shape[1]
+    columns = np.arange(band.columns)
+    columns = columns + (np.arange(band.first, band.first + band.rows)[:, None] <= columns)
+    row_classes = draws.T[band.first : band.first + band.rows, :, None]
+    column_classes = np.moveaxis(draws[:, columns], 1, 0)
+    mask = (row_classes != column_classes).astype(np.float32)
+    share = mask[ssim.INNER] * band.times
     windows: Values = share.sum(axis=2).sum(axis=0, dtype=np.float64)
-    return (rows * classes + columns).astype(np.int32), share, ssim.window_weights(counts), windows
+    return (row_classes * classes + column_classes).astype(np.int32), share, ssim.window_weights(mask), windows
 
 
-def _partner(side: PreparedMatrix, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
-    """Return a matrix, doubled, as some draws show it, ``(C, some, C-1)``, and what `structure.index` needs of it alone."""
-    image = side.scaled_single.take(pixels)
+def _second_image(matrix: PreparedMatrix, pixels: NDArray[np.int32], weight: Images) -> tuple[Images, ...]:
+    """Return the doubled images of a matrix for some draws, and the fields of their `SecondImage`."""
+    image = matrix.scaled_single.take(pixels)
     return 2 * image, *ssim.second_image(ssim.first_means(image, weight))

@@ -1,11 +1,11 @@
-"""Which classes, and which groups of classes, two CSMs agree on **[ours]**: the SAI by Pearson's correlation, in parts.
+"""The SAI by Pearson's correlation for single classes and for groups of classes **[ours]**.
 
-Of a class: the correlation of its row in one matrix with its row in the other, each without the diagonal. Chance deals the
-labels of the other classes at random: over all pairings of the ``n = C - 1`` values the mean is 0 and the deviation exactly
-``1/sqrt(n - 1)``, whatever the values and their ties (Pitman 1937). So ``z = r sqrt(n - 1)``.
+The alignment of a class is the correlation of its rows in the two matrices, without the diagonal. Its chance level is that of a
+random order of the other classes. Over all pairings of the ``n = C - 1`` values the mean is 0 and the deviation exactly
+``1/sqrt(n - 1)``, for any values and ties (Pitman 1937). So ``z = r sqrt(n - 1)``.
 
-Of a group: the SAI by Pearson's correlation of the group's classes among themselves, with the chance level of every SAI: a random
-relabelling of these classes, its deviation exact by Mantel's moments.
+The alignment of a group is the SAI by Pearson's correlation among its classes. Its chance level is that of random relabellings of
+these classes, with the exact deviation by Mantel's moments.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dsi_cli.metrics.measures import Values, off_diagonal
 
 Csm = NDArray[np.floating[Any]]
 
-FEWEST_CLASSES = 4
-"""Of a matrix, and of a group: with three classes a relabelling has too little to choose from."""
+MIN_CLASSES = 4
+"""The smallest number of classes of a matrix or group; three classes have too few relabellings."""
 
 SAME_THROUGHOUT = "all similarities within the group are the same, so there is no correlation"
 
 
 class GroupAlignment(NamedTuple):
-    """The alignment of a group; None where it does not exist, with the reason."""
+    """The alignment of a group; a missing value is None and has a ``reason``."""
 
     pearson: float | None = None
     z: float | None = None
@@ -35,17 +35,19 @@ class GroupAlignment(NamedTuple):
 
 
 def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
-    """Return the correlation of each row of two CSMs, in [-1, 1], and how many deviations above chance it is.
+    """Return the correlation of each class's rows in two CSMs, in [-1, 1], and its z.
 
     Parameters
     ----------
     a, b : (C, C)
-        Of the same classes in the same order, without NaN; C is 3 or more.
+        CSMs of the same three or more classes in the same order, without NaN.
 
     Returns
     -------
-    pearson, z : (C,)
-        NaN where a row has the same value throughout, off the diagonal.
+    pearson : (C,)
+        NaN for a row that is constant off the diagonal.
+    z : (C,)
+        Standard deviations above chance, ``pearson * sqrt(C - 2)``.
 
     Examples
     --------
@@ -60,7 +62,7 @@ def align_classes(a: Csm, b: Csm) -> tuple[Values, Values]:
 
 
 def align_rows(x: Values, y: Values) -> Values:
-    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN if a row has one value throughout."""
+    """Return the correlation of each row of two arrays ``(B, n)``, in [-1, 1]; NaN for constant rows."""
     is_constant = (np.ptp(x, axis=1) == 0) | (np.ptp(y, axis=1) == 0)
     x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
     lengths = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
@@ -70,21 +72,21 @@ def align_rows(x: Values, y: Values) -> Values:
 
 
 def standardize(pearson: Values) -> Values:
-    """Return how many deviations above chance the correlations ``(C,)`` of the classes' rows are."""
+    """Return the z ``(C,)`` of the correlations of the classes' rows: their standard deviations above chance."""
     z: Values = pearson * np.sqrt(len(pearson) - 2)
     return z
 
 
 def align_group(a: Csm, b: Csm) -> GroupAlignment:
-    """Return the SAI by Pearson's correlation of a group's classes among themselves, and its z.
+    """Return the SAI by Pearson's correlation among a group's classes, and its z.
 
     Parameters
     ----------
     a, b : (G, G)
         The group's rows and columns of both matrices, without NaN.
     """
-    if len(a) < FEWEST_CLASSES:
-        return too_few_classes(len(a))
+    if len(a) < MIN_CLASSES:
+        return group_too_small(len(a))
     square = [np.asarray(csm, dtype=np.float64) for csm in (a, b)]
     x, y = (off_diagonal(csm).ravel() for csm in square)
     if np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -97,6 +99,6 @@ def align_group(a: Csm, b: Csm) -> GroupAlignment:
     return GroupAlignment(pearson, pearson / deviation)
 
 
-def too_few_classes(classes: int) -> GroupAlignment:
-    """Return what there is of a group of fewer than `FEWEST_CLASSES`."""
-    return GroupAlignment(reason=f"{classes} classes: the alignment of a group needs {FEWEST_CLASSES} or more")
+def group_too_small(classes: int) -> GroupAlignment:
+    """Return the missing alignment of a group with fewer than `MIN_CLASSES`."""
+    return GroupAlignment(reason=f"{classes} classes: the alignment of a group needs {MIN_CLASSES} or more")

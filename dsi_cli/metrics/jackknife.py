@@ -1,13 +1,12 @@
 """The confidence interval of an alignment over the sampling of classes: the delete-one-class jackknife **[ours]**.
 
-The classes of a data set stand for the classes that it might have had. An alignment is computed again with each class left out in
-turn, and the spread of these values gives its standard error (Efron and Stein 1981, doi:10.1214/aos/1176345462). All of them
-follow from sums over rows and columns, so the whole interval costs about as much as the value.
+The classes of a data set are a sample of possible classes. The spread of an alignment with each class left out in turn gives its
+standard error (Efron and Stein 1981, doi:10.1214/aos/1176345462). All values without a class follow from sums over rows and
+columns, so the interval costs about as much as the value.
 
-The interval is that of the excess over chance. The excess of Pearson's and Spearman's correlation is the correlation itself; the
-ranks of Spearman's correlation stay those among all classes. The cosine depends on the smallest value of each matrix, so that is
-looked up again without each class. MAE and MSE depend on the largest value as well, which a sample does not tell: no interval of
-theirs holds what it promises (measured in docs/method.md), and none is given.
+The interval is that of the excess over chance, which for Pearson's and Spearman's correlation is the correlation itself.
+Spearman's ranks are those among all classes. The cosine uses the smallest value of each matrix without the class. MAE and MSE have
+no interval: they depend on the largest value, too, and no interval had the nominal coverage (measured in docs/method.md).
 """
 
 from __future__ import annotations
@@ -22,11 +21,12 @@ from dsi_cli.metrics.prepared import PreparedMatrix
 MEASURES = ("cosine", "pearson", "spearman")
 """The measures that have an interval."""
 LEVEL = 0.95
+"""The confidence level."""
 
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over all ordered pairs of different classes, with each class left out in turn; each ``(C,)``."""
+    """Sums ``(C,)`` over all ordered pairs of different classes, with each class left out in turn."""
 
     pairs: int
     x: Values
@@ -36,7 +36,7 @@ class _Sums:
     xy: Values
 
     def shifted(self, a: Values, b: Values) -> _Sums:
-        """Return the sums of ``x - a`` and ``y - b``, with one ``a`` and ``b`` for each class left out."""
+        """Return the sums of ``x - a`` and ``y - b``; ``a`` and ``b`` have one value for each class that is left out."""
         n = self.pairs
         return _Sums(
             n,
@@ -59,7 +59,7 @@ def half_width(without: Values) -> float | None:
     Returns
     -------
     float or None
-        None if the quantity does not exist without one of the classes.
+        None if the quantity does not exist without one of the classes (a NaN in ``without``).
     """
     from scipy.special import stdtrit
 
@@ -71,13 +71,13 @@ def half_width(without: Values) -> float | None:
 
 
 def interval(excess: float, without: Values) -> tuple[float, float] | None:
-    """Return the 95 % interval of an excess, within [-1, 1]; None if it does not exist without one of the classes.
+    """Return the 95 % confidence interval of an excess, within [-1, 1]; None if ``without`` holds NaN.
 
     Parameters
     ----------
-    excess : of all classes
+    excess : the excess with all classes
     without : (C,)
-        The excess with each class left out, as `excess_without` returns it.
+        The excess with each class left out in turn, from `excess_without`.
     """
     half = half_width(without)
     return None if half is None else (max(excess - half, -1.0), min(excess + half, 1.0))
@@ -89,12 +89,12 @@ def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values
     Parameters
     ----------
     a, b : two CSMs of the same classes
-    measure : one of `MEASURES`
+    measure : a name from `MEASURES`
 
     Returns
     -------
     (C,) float64
-        NaN where a matrix without the class has one value throughout.
+        NaN if a matrix without the class is constant.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         if measure == "cosine":
@@ -105,19 +105,19 @@ def excess_without(a: PreparedMatrix, b: PreparedMatrix, measure: str) -> Values
         return _pearson(_sums(a.rank_square, b.rank_square, a.rank_sums, b.rank_sums))
 
 
-def _sums(x: Values, y: Values, of_x: tuple[Values, Values], of_y: tuple[Values, Values]) -> _Sums:
-    """Return the sums without each class. ``of_x`` and ``of_y`` hold the sums of values and of squares by class."""
+def _sums(x: Values, y: Values, x_sums: tuple[Values, Values], y_sums: tuple[Values, Values]) -> _Sums:
+    """Return the sums without each class; ``x_sums`` and ``y_sums`` are the sums of values and of squares by class."""
     classes = len(x)
     product = x * y
-    parts = (of_x[0], of_y[0], of_x[1], of_y[1], product.sum(axis=0) + product.sum(axis=1))
+    class_sums = (x_sums[0], y_sums[0], x_sums[1], y_sums[1], product.sum(axis=0) + product.sum(axis=1))
     # Each pair belongs to two classes, so half the sum over classes is the sum over pairs.
-    return _Sums((classes - 1) * (classes - 2), *(part.sum() / 2 - part for part in parts))
+    return _Sums((classes - 1) * (classes - 2), *(sums.sum() / 2 - sums for sums in class_sums))
 
 
 def _pearson(sums: _Sums) -> Values:
     n = sums.pairs
-    spreads = [_spread(sums.xx, sums.x, n), _spread(sums.yy, sums.y, n)]
-    return np.clip((sums.xy - sums.x * sums.y / n) / np.sqrt(spreads[0] * spreads[1]), -1.0, 1.0)
+    x_spread, y_spread = _spread(sums.xx, sums.x, n), _spread(sums.yy, sums.y, n)
+    return np.clip((sums.xy - sums.x * sums.y / n) / np.sqrt(x_spread * y_spread), -1.0, 1.0)
 
 
 def _cosine_excess(sums: _Sums) -> Values:
@@ -129,6 +129,6 @@ def _cosine_excess(sums: _Sums) -> Values:
 
 
 def _spread(squares: Values, values: Values, count: int) -> Values:
-    """Return the sum of squares about the mean; NaN where all that is left of it is rounding."""
+    """Return the sums of squares about the mean, or NaN for sums that are only rounding."""
     spread = squares - values * values / count
     return np.where(spread > 1e-12 * squares, spread, np.nan)

@@ -1,7 +1,8 @@
 """The measures of a SAI, on off-diagonal values ``x (n,)`` and ``y (n,)``, or on ``y (draws, n)`` for many at once.
 
-``cosine``, ``mae`` and ``mse`` take values already scaled to [0, 1] (`scaled`); the correlations do not care. All work in
-float64 and take no NaN. Source: arXiv 2505.21338, section 3.2; the correlations: the authors' notebook.
+``cosine``, ``mae`` and ``mse`` expect values that are scaled to [0, 1] (`min_max_scaled`). The correlations do not depend on the
+scale. All measures work in float64 and accept no NaN. Sources: arXiv 2505.21338, section 3.2; the authors' companion notebook for
+Spearman's and Kendall's correlation.
 """
 
 from __future__ import annotations
@@ -17,22 +18,22 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 def off_diagonal(matrix: NDArray[Scalar]) -> NDArray[Scalar]:
-    """Return the ``(..., C, C-1)`` array that is left of a ``(..., C, C)`` one when each row drops its diagonal value.
+    """Return matrices ``(..., C, C)`` without their diagonal values, row by row: ``(..., C, C-1)``.
 
     >>> off_diagonal(np.arange(9.0).reshape(3, 3)).tolist()
     [[1.0, 2.0], [3.0, 5.0], [6.0, 7.0]]
     """
-    *more, size, _ = matrix.shape
-    # Without the first value, every (C+1)-th is a diagonal one.
-    between = matrix.reshape(*more, size * size)[..., 1:].reshape(*more, size - 1, size + 1)[..., :-1]
-    return between.reshape(*more, size, size - 1)
+    *leading, size, _ = matrix.shape
+    # After the first value, every (C+1)-th value is on the diagonal.
+    values = matrix.reshape(*leading, size * size)[..., 1:].reshape(*leading, size - 1, size + 1)[..., :-1]
+    return values.reshape(*leading, size, size - 1)
 
 
-def scaled(values: Values) -> Values:
-    """Return the values min-max scaled to [0, 1]; the caller has made sure that they are not all the same."""
+def min_max_scaled(values: Values) -> Values:
+    """Return the values min-max scaled to [0, 1]; they must not all be equal."""
     low, high = values.min(), values.max()
-    between: Values = (values - low) / (high - low)
-    return between
+    scaled: Values = (values - low) / (high - low)
+    return scaled
 
 
 def mid_ranks(values: NDArray[Any]) -> Values:
@@ -43,11 +44,11 @@ def mid_ranks(values: NDArray[Any]) -> Values:
     """
     order = np.argsort(values, axis=-1)
     rising = np.take_along_axis(values, order, axis=-1)
-    # Equal values are a run in rising order, which begins where a value differs from the one before, and in each first column.
-    begins = np.ones(rising.shape, dtype=bool)
-    np.not_equal(rising[..., 1:], rising[..., :-1], out=begins[..., 1:])
-    starts = np.flatnonzero(begins)
-    sizes = np.diff(starts, append=begins.size)
+    # Equal values are adjacent in rising order. A group of them starts in the first column, or where the value changes.
+    is_start = np.ones(rising.shape, dtype=bool)
+    np.not_equal(rising[..., 1:], rising[..., :-1], out=is_start[..., 1:])
+    starts = np.flatnonzero(is_start)
+    sizes = np.diff(starts, append=is_start.size)
     middles = starts % values.shape[-1] + (sizes + 1) / 2
     ranks = np.empty(values.shape)
     np.put_along_axis(ranks, order, np.repeat(middles, sizes).reshape(values.shape), axis=-1)
@@ -55,7 +56,7 @@ def mid_ranks(values: NDArray[Any]) -> Values:
 
 
 def cosine(x: Values, y: Values) -> Any:
-    """Return the cosine of values in [0, 1]: in [0, 1], high by chance alone."""
+    """Return the cosine of values in [0, 1]: in [0, 1]; its chance level is high."""
     return y @ x / np.sqrt((x @ x) * _square_sum(y))
 
 
@@ -81,7 +82,7 @@ def kendall(x: Values, y: Values) -> Any:
 
     if y.ndim == 1:
         return kendalltau(x, y, variant="b").statistic
-    return np.array([kendall(x, one) for one in y])
+    return np.array([kendall(x, row) for row in y])
 
 
 def _square_sum(values: Values) -> Any:
@@ -95,4 +96,4 @@ ON_VALUES: dict[str, Callable[[Values, Values], Any]] = {
     "pearson": pearson,
     "kendall": kendall,
 }
-"""The measures that need the scaled values; ``spearman`` is ``pearson`` on ranks, ``ssim`` needs the image."""
+"""The measures by name. ``spearman`` is ``pearson`` of ranks; ``ssim`` compares images and is in `dsi_cli.metrics.ssim`."""

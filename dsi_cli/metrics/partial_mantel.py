@@ -1,8 +1,8 @@
-"""Partial Mantel correlation: what two CSMs share beyond what a third one explains **[ours]**.
+"""Partial Mantel correlation: the correlation of two CSMs after a third one is regressed out **[ours]**.
 
-Is a network's similarity semantics, or looks? Off the diagonal both matrices are replaced by what is left of them after
-least-squares regression on the third; Pearson's correlation of the two residuals is the partial correlation (Smouse, Long and
-Sokal 1986). Its chance level is a random relabelling of the classes of one residual matrix, exact by Mantel's moments.
+It separates, for example, agreement with semantics from visual similarity. Off the diagonal both matrices are replaced by their
+residuals of a least-squares regression on the third. Pearson's correlation of the residuals is the partial correlation (Smouse,
+Long and Sokal 1986). The chance level is that of random relabellings of one residual matrix, exact by Mantel's moments.
 """
 
 from __future__ import annotations
@@ -18,38 +18,43 @@ from dsi_cli.metrics.alignment import Alignment, alignments
 Csm = NDArray[np.floating[Any]]
 
 NAME = "partial_pearson"
-EXPLAINED = 1e-9
-"""Of the length of the off-diagonal values: a residual that is shorter is rounding."""
+MIN_RESIDUAL = 1e-9
+"""A residual shorter than this share of the length of the off-diagonal values is rounding."""
 
 
-def residual_of(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
-    """Return what is left of a CSM ``(C, C)`` off the diagonal after regression on another; None where nothing is.
+def residual_matrix(csm: Csm, given: Csm) -> NDArray[np.float64] | None:
+    """Return the residuals ``(C, C)`` of a CSM after regression on another off the diagonal, or None if they are rounding.
 
-    The diagonal is 0. A ``given`` matrix of one value explains the mean alone.
+    The diagonal is 0. A constant ``given`` matrix explains only the mean.
     """
     off = ~np.eye(len(csm), dtype=bool)
     x, z = (np.asarray(matrix, dtype=np.float64)[off] for matrix in (csm, given))
     x, z = x - x.mean(), z - z.mean()
     length = float(z @ z)
-    left = x - (float(x @ z) / length) * z if length > 0 else x
-    if float(left @ left) <= EXPLAINED**2 * max(float(x @ x), np.finfo(np.float64).tiny):
+    residual = x - (float(x @ z) / length) * z if length > 0 else x
+    if float(residual @ residual) <= MIN_RESIDUAL**2 * max(float(x @ x), np.finfo(np.float64).tiny):
         return None
     matrix = np.zeros(csm.shape)
-    matrix[off] = left
+    matrix[off] = residual
     return matrix
 
 
 def partial_mantel(
     a: Csm, b: Csm, given: Csm, *, permutations: int | None = None, draws: int | None = None, seed: int = 0
 ) -> Alignment:
-    """Return the partial correlation of two CSMs given a third, in [-1, 1], with what belongs beside it.
+    """Return the partial correlation of two CSMs given a third, in [-1, 1], with its chance level.
 
     Parameters
     ----------
     a, b, given : (C, C)
-        Of the same classes in the same order, without NaN.
+        CSMs of the same classes in the same order, without NaN.
     permutations, draws, seed
-        As for `dsi_cli.metrics.alignment.alignments`.
+        Options of `dsi_cli.metrics.alignment.alignments`.
+
+    Returns
+    -------
+    Alignment
+        Its value is None, with the reason, if the third matrix explains one of the others.
 
     Examples
     --------
@@ -58,10 +63,8 @@ def partial_mantel(
     >>> round(partial_mantel(looks + rest, looks + rest, looks).value, 6)
     1.0
     """
-    first, second = residual_of(a, given), residual_of(b, given)
+    first, second = residual_matrix(a, given), residual_matrix(b, given)
     if first is None or second is None:
-        return Alignment(
-            NAME, classes_used=len(a), reason="one matrix says the same as the one that is given: nothing is left"
-        )
-    found = alignments(first, second, ["pearson"], permutations=permutations, draws=draws, seed=seed)["pearson"]
-    return replace(found, measure=NAME)
+        return Alignment(NAME, classes_used=len(a), reason="the given matrix explains one of the two: nothing remains")
+    entry = alignments(first, second, ["pearson"], permutations=permutations, draws=draws, seed=seed)["pearson"]
+    return replace(entry, measure=NAME)

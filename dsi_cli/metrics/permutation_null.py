@@ -1,8 +1,8 @@
-"""The chance level: what a metric is worth when the classes of one matrix are relabelled at random.
+"""The chance level: the distribution of a metric when the classes of one matrix are relabelled at random.
 
-The null is the Mantel permutation: rows and columns of one matrix together. Relabelling sends every off-diagonal position
-to every other equally often, so means are exact without sampling; and what is linear in ``S = sum_ij x_ij y_p(i)p(j)``
-has an exact deviation from `Moments` (Mantel 1967; exact for asymmetric and tied matrices too).
+The null is the Mantel permutation: rows and columns of one matrix are permuted together. Each off-diagonal position moves to each
+other equally often, so means are exact without sampling. Statistics that are linear in ``S = sum_ij x_ij y_p(i)p(j)`` have an
+exact deviation from `Moments` (Mantel 1967), also for asymmetric and tied matrices.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-ENUMERATED = 7
-"""Up to this many classes all relabellings are tried instead."""
+MAX_ENUMERATED_CLASSES = 7
+"""Up to this many classes all relabellings are enumerated instead."""
 
 ROUNDING = 1e-12
-"""A variance below this share of the terms that it is the sum of is their rounding."""
+"""A variance below this share of the sum of its absolute terms is rounding."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Moments:
 
     @classmethod
     def of(cls, matrix: Values, *, is_symmetric: bool = False) -> Moments:
-        """Return the sums of one matrix; its diagonal plays no part. Of a symmetric one rows say what columns do."""
+        """Return the sums of one matrix without its diagonal."""
         centred = centred_off_diagonal(matrix)
         flat, rows = centred.ravel(), centred.sum(axis=1)
         if is_symmetric:
@@ -41,12 +41,13 @@ class Moments:
 
     @classmethod
     def of_sums(cls, rows: Values, columns: Values, squares: float, crossed: float) -> Moments:
-        """Return the sums of a matrix from those of its off-diagonal values.
+        """Return Mantel's sums of a matrix from sums of its off-diagonal values.
 
         Parameters
         ----------
         rows, columns : (n,) the sum of each row and of each column
-        squares, crossed : the sums of ``x_ij x_ij`` and of ``x_ij x_ji``
+        squares : the sum of ``x_ij x_ij``
+        crossed : the sum of ``x_ij x_ji``
         """
         n = len(rows)
         mean = float(rows.sum()) / (n * (n - 1))
@@ -60,17 +61,14 @@ class Moments:
 
 
 def product_deviation(x: Moments, y: Moments) -> float:
-    """Return the standard deviation of ``sum_ij x_ij y_p(i)p(j)`` over all relabellings ``p``, exact from 4 classes on.
-
-    Both matrices centred off the diagonal, so that the mean of the sum is 0.
-    """
+    """Return the standard deviation of ``sum_ij x_ij y_p(i)p(j)`` over all relabellings ``p``, exact for 4 classes or more."""
     n = x.classes
     (a1, a2, a3, a4, a5, a6), (b1, b2, b3, b4, b5, b6) = x.sums, y.sums
     pairs, triples = n * (n - 1), n * (n - 1) * (n - 2)
     terms = np.array([a1 * b1, a2 * b2, a3 * b3, a4 * b4, 2 * a5 * b5, a6 * b6])
     terms /= [pairs, pairs, triples, triples, triples, triples * (n - 3)]
     second = float(terms.sum())
-    # Where every relabelling gives the same sum the terms cancel, but for their rounding.
+    # The terms cancel up to rounding if every relabelling gives the same sum.
     return second**0.5 if second > ROUNDING * float(np.abs(terms).sum()) else 0.0
 
 
@@ -93,7 +91,7 @@ def mean_absolute_difference(x_sorted: Values, y_sorted: Values) -> float:
 
 
 def every_relabelling(classes: int) -> NDArray[np.intp]:
-    """Return all permutations of ``classes`` classes, ``(classes!, classes)``, the identity first."""
+    """Return all permutations of the classes ``(classes!, classes)``; the identity is the first."""
     return np.array(list(permutations(range(classes))), dtype=np.intp)
 
 

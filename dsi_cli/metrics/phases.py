@@ -1,13 +1,14 @@
-"""The phases of a training run, read off one of its curves by definition (arXiv 2505.21338, section 5) **[ours]**.
+"""The phases of a training run, defined on one of its curves (arXiv 2505.21338, section 5) **[ours]**.
 
-- *plateau*: the largest running median of three epochs;
-- *surge*: until the curve has gone 90 % of the way from its start to the plateau (t90, interpolated between checkpoints);
-- *refinement*: from there until the curve stays within its noise of its final value, with the change since the plateau;
-- *stabilisation*: the rest.
+- The *plateau* is the largest running median of three epochs.
+- The *surge* lasts until t90, when the curve has gone 90 % of the way from its start to the plateau.
+- The *refinement* lasts from t90 until the curve stays within its noise of its final value.
+- The *stabilisation* is the rest.
 
-The intervals come from draws of curves: each class has a random weight, the same at all epochs, and each epoch has its own noise.
-The spread over classes is that of the jackknife (`dsi_cli.metrics.jackknife`). The noise between epochs is measured on the second
-differences of the curve after t90 (Gasser, Sroka and Jennen-Steinmetz 1986, doi:10.1093/biomet/73.3.625).
+The confidence intervals come from random curves. In each of them every class has a random weight, the same at all epochs, and every
+epoch has independent noise. The spread over classes is that of the jackknife (`dsi_cli.metrics.jackknife`). The noise between
+epochs is estimated from second differences of the curve after t90 (Gasser, Sroka and Jennen-Steinmetz 1986,
+doi:10.1093/biomet/73.3.625).
 """
 
 from __future__ import annotations
@@ -24,22 +25,29 @@ from dsi_cli.metrics.measures import Values
 SURGE, REFINEMENT, STABILISATION = "surge", "refinement", "stabilisation"
 LEVELS = {"t50": 0.5, "t90": 0.9, "t95": 0.95}
 """Shares of the way from the start to the plateau."""
-LEAST_EPOCHS = 5
+MIN_EPOCHS = 5
 DRAWS = 500
-NOISE = 2.0
-"""Standard deviations of the noise between epochs within which a curve counts as having its final value."""
-CLEAR = 5.0
-"""Standard deviations of the noise that a gain must exceed: of 1,000 curves of noise that remembers, 3 % pass (docs/phases.md)."""
-RISING = 0.1
-"""Share of the gain that the last third of a curve must add for its plateau not to count as reached."""
+"""The number of random curves for the intervals."""
+FINAL_NOISE_DEVIATIONS = 2.0
+"""A curve has its final value if it is within this many standard deviations of the noise between epochs."""
+MIN_GAIN_DEVIATIONS = 5.0
+"""A gain must exceed this many standard deviations of the noise; 3 % of 1,000 autocorrelated noise curves do (docs/phases.md)."""
+MAX_LATE_GAIN = 0.1
+"""If the last third of a curve adds more than this share of the gain, the plateau is not reached."""
 
 
 @dataclass(frozen=True)
 class Phase:
-    """A phase of a curve, or the time at which it reaches a share of its plateau (t50, t90, t95).
+    """A phase of a curve, or the time at which the curve reaches a share of its plateau (t50, t90, t95).
 
-    ``low`` and ``high`` are the 95 % interval of ``last_epoch``, ``gain_low`` and ``gain_high`` that of ``gain``, the change of the
-    curve during the phase. Epochs are interpolated between checkpoints.
+    Epochs are interpolated between checkpoints.
+
+    Attributes
+    ----------
+    first_epoch, last_epoch : the start and the end of the phase
+    low, high : the 95 % confidence interval of ``last_epoch``
+    gain : the change of the curve during the phase
+    gain_low, gain_high : the 95 % confidence interval of ``gain``
     """
 
     name: str
@@ -54,7 +62,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Phases:
-    """The phases of a curve in order, then t50, t90 and t95; or the reason why it has none."""
+    """The phases of a curve in order, then t50, t90 and t95; or the reason why the curve has none."""
 
     found: tuple[Phase, ...] = ()
     reason: str | None = None
@@ -74,19 +82,25 @@ def phases(
     Parameters
     ----------
     epochs : (n,)
-        Increasing. Gaps and fractions are allowed.
+        Increasing epochs. Gaps and fractions are allowed.
     values : (n,)
-        Points that are NaN or infinite are left out.
+        The curve. Points that are NaN or infinite are left out.
     start : the value from which the curve rises, such as the chance level; the first value if None
-    least_gain : the smallest gain that counts, in the units of the values
+    least_gain : the gain that the curve must exceed, in the units of the values
     without : (n, C), optional
         The values with each class left out in turn, for the intervals.
-    seed : of the draws
+    seed : the seed of the random curves
+
+    Returns
+    -------
+    Phases
+        Without phases, but with a reason, if the curve has fewer than five values, does not rise above start, gain and noise, or
+        still rises at its end.
 
     Raises
     ------
     UsageError
-        The shapes do not fit, or the epochs do not increase.
+        The shapes do not fit (code ``curve-shapes``), or the epochs do not increase (code ``epochs-not-increasing``).
 
     Examples
     --------
@@ -95,9 +109,9 @@ def phases(
     [('surge', 3.6), ('refinement', 12.0), ('stabilisation', 30.0), ('t50', 2.0), ('t90', 3.6), ('t95', 3.8)]
     """
     time, curve, left_out = _checked(epochs, values, without)
-    if len(time) < LEAST_EPOCHS:
+    if len(time) < MIN_EPOCHS:
         has = "has" if len(time) == 1 else "have"
-        return Phases(reason=f"{count(len(time), 'epoch')} {has} a value; at least {LEAST_EPOCHS} are needed")
+        return Phases(reason=f"{count(len(time), 'epoch')} {has} a value; at least {MIN_EPOCHS} are needed")
     begin = float(curve[0]) if start is None else start
     medians = _running_medians(curve)
     gain = float(medians.max()) - begin
@@ -105,19 +119,21 @@ def phases(
         return Phases(reason="the curve does not rise above its start, so it stays within chance")
     if gain <= least_gain:
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within chance (up to {least_gain:.3g})")
-    # The noise is that of the curve after its rise. Without a chance level, a curve that wanders is told from one that rises by how
-    # far its second half wanders.
-    after = curve[np.searchsorted(time, _reached(time, curve, begin + LEVELS["t90"] * gain)) :]
-    noise = _noise(after if len(after) >= LEAST_EPOCHS else curve)
-    wanders = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
-    if gain <= CLEAR * max(noise, wanders):
+    # Estimate the noise after the rise, from second differences. Without a chance level, the spread of the second half of the
+    # curve separates a curve that drifts from one that rises.
+    after_rise = curve[np.searchsorted(time, _time_reached(time, curve, begin + LEVELS["t90"] * gain)) :]
+    stable = after_rise if len(after_rise) >= MIN_EPOCHS else curve
+    noise = float(np.sqrt(np.square(np.diff(stable, 2)).mean() / 6))
+    drift = float(curve[len(curve) // 2 :].std()) if start is None else 0.0
+    if gain <= MIN_GAIN_DEVIATIONS * max(noise, drift):
         return Phases(reason=f"the curve rises by {gain:.3g}, which is within its noise")
-    if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > RISING * gain:
+    if medians.argmax() == len(medians) - 1 and medians[-1] - medians[2 * len(medians) // 3] > MAX_LATE_GAIN * gain:
         return Phases(reason="the curve still rises at its end, so its plateau is not known")
 
-    measured = _measured(time, curve, begin, noise)
-    drawn = np.array([_measured(time, one, begin, noise) for one in _draws(curve, left_out, noise, seed)])
-    return Phases(tuple(_parts(time, measured, drawn)))
+    measured = _times_and_gains(time, curve, begin, noise)
+    random_curves = _random_curves(curve, left_out, noise, seed)
+    drawn = np.array([_times_and_gains(time, random_curve, begin, noise) for random_curve in random_curves])
+    return Phases(tuple(_phases_with_intervals(time, measured, drawn)))
 
 
 def _checked(
@@ -126,26 +142,28 @@ def _checked(
     """Return the points that have a value."""
     time, curve = np.asarray(epochs, dtype=np.float64), np.asarray(values, dtype=np.float64)
     if time.ndim != 1 or time.shape != curve.shape or (without is not None and len(without) != len(time)):
-        raise UsageError(f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values")
+        raise UsageError(
+            f"phases need one value for each epoch: there are {time.shape} epochs and {curve.shape} values",
+            code="curve-shapes",
+            epochs=time.shape,
+            values=curve.shape,
+        )
     if not np.all(np.diff(time) > 0):
-        raise UsageError("phases need epochs that increase: sort the points, and keep one of each epoch")
+        raise UsageError(
+            "phases need epochs that increase: sort the points, and keep one point per epoch", code="epochs-not-increasing"
+        )
     known = np.isfinite(curve)
     return time[known], curve[known], None if without is None else without[known]
 
 
 def _running_medians(curve: Values) -> Values:
-    """Return the median of each three neighbouring values, ``(n-2,)``."""
+    """Return the medians ``(n-2,)`` of three consecutive values."""
     first, second, third = curve[:-2], curve[1:-1], curve[2:]
     medians: Values = np.maximum(np.minimum(first, second), np.minimum(np.maximum(first, second), third))
     return medians
 
 
-def _noise(curve: Values) -> float:
-    """Return the standard deviation of the noise between epochs, from second differences."""
-    return float(np.sqrt(np.square(np.diff(curve, 2)).mean() / 6))
-
-
-def _draws(curve: Values, without: Values | None, noise: float, seed: int) -> Values:
+def _random_curves(curve: Values, without: Values | None, noise: float, seed: int) -> Values:
     """Return curves ``(DRAWS, n)`` with the spread over classes and the noise between epochs."""
     rng = np.random.default_rng(seed)
     drawn = curve + noise * rng.standard_normal((DRAWS, len(curve)))
@@ -156,31 +174,31 @@ def _draws(curve: Values, without: Values | None, noise: float, seed: int) -> Va
     return drawn
 
 
-def _reached(time: Values, curve: Values, level: float) -> float:
-    """Return when a curve first reaches a level, interpolated; its first epoch if it has already."""
-    at = int(np.argmax(curve >= level))
-    if at == 0:
+def _time_reached(time: Values, curve: Values, level: float) -> float:
+    """Return the interpolated time at which a curve first reaches a level, or its first epoch if it starts above."""
+    index = int(np.argmax(curve >= level))
+    if index == 0:
         return float(time[0])
-    part = (level - curve[at - 1]) / (curve[at] - curve[at - 1])
-    return float(time[at - 1] + part * (time[at] - time[at - 1]))
+    part = (level - curve[index - 1]) / (curve[index] - curve[index - 1])
+    return float(time[index - 1] + part * (time[index] - time[index - 1]))
 
 
-def _measured(time: Values, curve: Values, begin: float, noise: float) -> list[float]:
+def _times_and_gains(time: Values, curve: Values, begin: float, noise: float) -> list[float]:
     """Return t50, t90, t95, the end of the refinement, the gain of the surge and the change since the plateau."""
     medians = _running_medians(curve)
     plateau, final = float(medians.max()), float(medians[-1])
-    times = [_reached(time, curve, begin + share * (plateau - begin)) for share in LEVELS.values()]
-    is_far = (np.abs(curve - final) > NOISE * noise) & (time >= times[1])
-    last = int(np.flatnonzero(is_far)[-1]) + 1 if is_far.any() else 0
-    settled = max(times[1], float(time[min(last, len(time) - 1)]))
+    times = [_time_reached(time, curve, begin + share * (plateau - begin)) for share in LEVELS.values()]
+    is_far = (np.abs(curve - final) > FINAL_NOISE_DEVIATIONS * noise) & (time >= times[1])
+    first_near = int(np.flatnonzero(is_far)[-1]) + 1 if is_far.any() else 0
+    settled = max(times[1], float(time[min(first_near, len(time) - 1)]))
     return [*times, settled, plateau - begin, final - plateau]
 
 
-def _parts(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase]:
-    """Yield the phases, with the 2.5 and 97.5 percentiles over the draws.
+def _phases_with_intervals(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase]:
+    """Yield the phases and times with the 2.5 and 97.5 percentiles over the random curves.
 
-    Noise raises the largest running median, and so delays all times. A draw has the noise of the curve and once more its own, so
-    the percentiles are moved back by twice what the draws are later than the curve.
+    Noise raises the largest running median and so delays all times. A random curve has the noise of the curve and again its own.
+    The percentiles are therefore shifted back by twice the median delay of the random curves.
     """
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0) - 2 * (np.median(drawn, axis=0) - measured)
     low, high = np.minimum(low, measured), np.maximum(high, measured)
@@ -188,15 +206,15 @@ def _parts(time: Values, measured: list[float], drawn: Values) -> Iterator[Phase
     first, last = float(time[0]), float(time[-1])
     low[:gain], high[:gain] = np.clip(low[:gain], first, last), np.clip(high[:gain], first, last)
 
-    def part(name: str, begin: float, end: int, amount: int) -> Phase:
+    def phase(name: str, begin: float, end: int, amount: int) -> Phase:
         ends = (float(measured[end]), float(low[end]), float(high[end]))
         return Phase(name, begin, *ends, measured[amount], float(low[amount]), float(high[amount]))
 
     if measured[t90] > first:
-        yield part(SURGE, first, t90, gain)
+        yield phase(SURGE, first, t90, gain)
     if measured[settled] > measured[t90]:
-        yield part(REFINEMENT, measured[t90], settled, change)
+        yield phase(REFINEMENT, measured[t90], settled, change)
     if measured[settled] < last:
         yield Phase(STABILISATION, measured[settled], last, last, last, 0.0, 0.0, 0.0)
-    for place, name in ((t50, "t50"), (t90, "t90"), (t95, "t95")):
-        yield part(name, first, place, gain)
+    for index, name in ((t50, "t50"), (t90, "t90"), (t95, "t95")):
+        yield phase(name, first, index, gain)

@@ -1,4 +1,4 @@
-"""One of the two matrices of a SAI, prepared: scaled, ranked, sorted, summed, each when it is first asked for."""
+"""One of the two matrices of a SAI, with the values that the measures need; each is computed on first use."""
 
 from __future__ import annotations
 
@@ -14,36 +14,34 @@ from dsi_cli.metrics.measures import Values
 
 Csm = NDArray[np.floating[Any]]
 Arrays = TypeVar("Arrays", bound=tuple[NDArray[Any], ...])
+Value = TypeVar("Value")
 
 ROUNDING = 5e-7
-"""A spread of off-diagonal values below this share of the largest value is rounding, not a scale **[choice]**."""
+"""A range of off-diagonal values below this share of the largest value counts as rounding **[choice]**."""
 
 MAX_CACHED_BYTES = 128 << 20
-"""Bytes that a prepared side may keep of what is sampled."""
-
-
-Value = TypeVar("Value")
+"""The default size of the cache of a prepared matrix."""
 
 
 class lazy_property(Generic[Value]):  # noqa: N801 (used as a decorator)
-    """A value that an object makes when it is first asked for; `functools.cached_property` holds one lock for all objects."""
+    """A property that is computed on first use. `functools.cached_property` of Python 3.11 shares one lock among all objects."""
 
-    def __init__(self, make: Callable[[Any], Value]) -> None:
-        self._make = make
-        self.__doc__ = make.__doc__
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
 
     def __set_name__(self, owner: type, name: str) -> None:
-        """Learn under which name the value is kept."""
+        """Store the name of the property."""
         self._name = name
 
-    def __get__(self, one: Any, owner: type) -> Value:
-        """Make the value; from then on the object has it, and this is not asked again."""
-        made = one.__dict__[self._name] = self._make(one)
-        return made
+    def __get__(self, instance: Any, owner: type) -> Value:
+        """Compute the value and store it as an attribute of the instance, which takes precedence from then on."""
+        value = instance.__dict__[self._name] = self._compute(instance)
+        return value
 
 
 class PairValues:
-    """Off-diagonal values in a row: all of them, or of a symmetric matrix those of each pair once.
+    """A flat array of off-diagonal values: all of them, or one per pair of a symmetric matrix.
 
     Parameters
     ----------
@@ -56,7 +54,7 @@ class PairValues:
     @lazy_property
     def scaled(self) -> Values:
         """The values scaled to [0, 1]."""
-        return measures.scaled(self.values)
+        return measures.min_max_scaled(self.values)
 
     @lazy_property
     def scaled_sorted(self) -> Values:
@@ -75,88 +73,94 @@ class PairValues:
 
 
 class PreparedMatrix:
-    """One of the two matrices of a SAI, with what is worth computing only once for many partners.
+    """One of the two matrices of a SAI, with derived values that are computed once for all matrices it is compared with.
 
     Parameters
     ----------
     csm : (C, C) float
-        Finite: the classes that both matrices have, two or more.
+        Finite values of two or more classes, which both matrices of the SAI have.
+    cache_bytes : the largest size of the cache of sampled arrays
 
     Raises
     ------
     UsageError
-        A value is NaN or infinite.
+        A value is NaN or infinite (code ``csm-not-finite``).
     """
 
-    def __init__(self, csm: Csm) -> None:
-        self.matrix: Values = _square(csm)
+    def __init__(self, csm: Csm, cache_bytes: int = MAX_CACHED_BYTES) -> None:
+        self.matrix: Values = np.asarray(csm, dtype=np.float64)
+        if not np.isfinite(self.matrix).all():
+            raise UsageError(
+                "the CSM holds NaN or infinite values; a class without values has NaN in its whole row and column",
+                code="csm-not-finite",
+            )
         self.classes = len(self.matrix)
-        self._is_lasting = False
-        self._lasting: dict[Hashable, Any] = {}
-        self._room = MAX_CACHED_BYTES
+        self._is_caching = False
+        self._cache: dict[Hashable, Any] = {}
+        self._free_bytes = cache_bytes
 
     @lazy_property
-    def every(self) -> PairValues:
+    def all_values(self) -> PairValues:
         """The off-diagonal values, row by row."""
         return PairValues(measures.off_diagonal(self.matrix).ravel())
 
     @lazy_property
-    def once(self) -> PairValues:
-        """Of a symmetric matrix the values above the diagonal, row by row."""
+    def upper_values(self) -> PairValues:
+        """The values above the diagonal, row by row; they represent a symmetric matrix."""
         return PairValues(self.matrix[np.triu(np.ones(self.matrix.shape, dtype=bool), 1)])
 
     @lazy_property
-    def is_constant(self) -> bool:
-        """Whether all off-diagonal values are the same but for float32's rounding, so that there is no scale."""
-        return bool(np.ptp(self._least.values) <= ROUNDING * np.abs(self.matrix).max())
+    def is_symmetric(self) -> bool:
+        """True if the matrix equals its transpose."""
+        return np.array_equal(self.matrix, self.matrix.T)
 
     @property
-    def _least(self) -> PairValues:
-        return self.once if self.is_symmetric else self.every
+    def _distinct_values(self) -> PairValues:
+        """The values above the diagonal of a symmetric matrix, all off-diagonal values of another."""
+        return self.upper_values if self.is_symmetric else self.all_values
+
+    @lazy_property
+    def is_constant(self) -> bool:
+        """True if all off-diagonal values are equal up to float32 rounding, so that they cannot be scaled."""
+        return bool(np.ptp(self._distinct_values.values) <= ROUNDING * np.abs(self.matrix).max())
 
     @lazy_property
     def scaled_square(self) -> Values:
         """The values scaled to [0, 1] as a ``(C, C)`` matrix with a diagonal of 0."""
-        low, high = self._least.values.min(), self._least.values.max()
+        low, high = self._distinct_values.values.min(), self._distinct_values.values.max()
         matrix: Values = (self.matrix - low) / (high - low)
         np.fill_diagonal(matrix, 0.0)
         return matrix
 
     @lazy_property
     def scaled_single(self) -> NDArray[np.float32]:
-        """The same in float32: what SSIM's bootstrap looks at."""
+        """The scaled matrix in float32, for the bootstrap of SSIM."""
         return self.scaled_square.astype(np.float32)
 
     @lazy_property
     def value_sums(self) -> tuple[Values, Values]:
-        """For each class the sum of the scaled values, and of their squares, in its row and its column: two arrays ``(C,)``."""
-        return _sums_by_class(self.scaled_square)
+        """Two arrays ``(C,)``: the sum of the scaled values, and of their squares, in the row and column of each class."""
+        return _class_sums(self.scaled_square)
 
     @lazy_property
     def rank_square(self) -> Values:
-        """The mid-ranks as a ``(C, C)`` matrix with a diagonal of 0; of a symmetric matrix those of each pair among the pairs."""
-        return self.square(self._least.ranks)
+        """The mid-ranks as a ``(C, C)`` matrix with a diagonal of 0; the pairs of a symmetric matrix are ranked once each."""
+        return self.square(self._distinct_values.ranks)
 
     @lazy_property
     def rank_sums(self) -> tuple[Values, Values]:
-        """For each class the sum of the ranks, and of their squares, in its row and its column: two arrays ``(C,)``."""
-        return _sums_by_class(self.rank_square)
+        """Two arrays ``(C,)``: the sum of the ranks, and of their squares, in the row and column of each class."""
+        return _class_sums(self.rank_square)
 
     @lazy_property
     def least_without(self) -> Values:
-        """The smallest scaled value that is left without each class ``(C,)``."""
+        """The smallest scaled value of the matrix without each class ``(C,)``."""
         values = self.scaled_square + np.diag(np.full(self.classes, np.inf))
-        found = np.zeros(self.classes)
-        # Only the classes of a smallest pair can matter: another smallest pair may be left without them.
+        minima = np.zeros(self.classes)
+        # The minimum is 0 unless one of the two classes of a smallest pair is left out.
         for index in np.unravel_index(values.argmin(), values.shape):
-            rest = np.delete(np.delete(values, index, axis=0), index, axis=1)
-            found[index] = rest.min()
-        return found
-
-    @lazy_property
-    def is_symmetric(self) -> bool:
-        """Whether the matrix is its own transpose."""
-        return np.array_equal(self.matrix, self.matrix.T)
+            minima[index] = np.delete(np.delete(values, index, axis=0), index, axis=1).min()
+        return minima
 
     @lazy_property
     def value_moments(self) -> permutation_null.Moments:
@@ -165,40 +169,41 @@ class PreparedMatrix:
 
     @lazy_property
     def rank_moments(self) -> permutation_null.Moments:
-        """Mantel's sums of the ranks; of a symmetric matrix those of each pair's rank among the pairs."""
+        """Mantel's sums of `rank_square`."""
         return permutation_null.Moments.of(self.rank_square, is_symmetric=self.is_symmetric)
 
     @lazy_property
     def value_thirds(self) -> p_values.ThirdMoments:
-        """The sums of the scaled values that the skewness of the chance level needs."""
+        """The sums of the scaled values for the skewness of the chance level."""
         return p_values.ThirdMoments.of(self.scaled_square)
 
     @lazy_property
     def rank_thirds(self) -> p_values.ThirdMoments:
-        """The sums of the ranks that the skewness of the chance level needs."""
+        """The sums of the ranks for the skewness of the chance level."""
         return p_values.ThirdMoments.of(self.rank_square)
 
     def prepare(self) -> None:
-        """Compute all of it now, so that threads that share this side do not each do so; what is sampled lasts from now on."""
-        self._is_lasting = True
+        """Compute the derived values now, so that threads do not compute them repeatedly, and cache sampled arrays from now on."""
+        self._is_caching = True
         if not self.is_constant:
-            _ = self._least.scaled_sorted, self.value_moments, self.rank_moments
+            _ = self._distinct_values.scaled_sorted, self.value_moments, self.rank_moments
             _ = self.value_sums, self.rank_sums, self.least_without
-            if self.classes <= p_values.SKEWED:
+            if self.classes <= p_values.MAX_SKEWED_CLASSES:
                 _ = self.value_thirds, self.rank_thirds
 
-    def lasting(self, key: Hashable, make: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays that ``make`` returns; a side that is prepared makes them once for a key, while there is room."""
-        found: Arrays | None = self._lasting.get(key)
-        if found is None:
-            found = make()
-            self._room -= sum(array.nbytes for array in found) if self._is_lasting else 0
-            if self._is_lasting and self._room >= 0:
-                self._lasting[key] = found
-        return found
+    def cached(self, key: Hashable, compute: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays that ``compute`` returns; after `prepare` they are cached while there is space."""
+        arrays: Arrays | None = self._cache.get(key)
+        if arrays is None:
+            arrays = compute()
+            if self._is_caching:
+                self._free_bytes -= sum(array.nbytes for array in arrays)
+                if self._free_bytes >= 0:
+                    self._cache[key] = arrays
+        return arrays
 
     def square(self, flat: Values) -> Values:
-        """Return flat off-diagonal values, all or each pair once, as a ``(C, C)`` matrix with a diagonal of 0."""
+        """Return flat off-diagonal values, all or those above the diagonal, as a ``(C, C)`` matrix with a diagonal of 0."""
         matrix = np.zeros_like(self.matrix)
         if len(flat) == self.classes * (self.classes - 1):
             matrix[~np.eye(self.classes, dtype=bool)] = flat
@@ -207,14 +212,7 @@ class PreparedMatrix:
         return matrix + matrix.T
 
 
-def _sums_by_class(matrix: Values) -> tuple[Values, Values]:
+def _class_sums(matrix: Values) -> tuple[Values, Values]:
     """Return the sums of values and of squares over the row and the column of each class; the diagonal is 0."""
     squares = matrix * matrix
     return matrix.sum(axis=0) + matrix.sum(axis=1), squares.sum(axis=0) + squares.sum(axis=1)
-
-
-def _square(csm: Csm) -> Values:
-    matrix: Values = np.asarray(csm, dtype=np.float64)
-    if not np.isfinite(matrix).all():
-        raise UsageError("a CSM holds NaN or infinite values in classes that it has; a lacking class is NaN throughout")
-    return matrix

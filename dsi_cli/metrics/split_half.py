@@ -1,9 +1,9 @@
-"""Reliability of a CCSM: how well the mistakes of one half of the samples foretell those of the other **[ours]**.
+"""Reliability of a CCSM: how well the mistakes in one half of the samples predict those in the other half **[ours]**.
 
-As mistakes vanish a CCSM gets noisier, and a falling SAI with it may be noise alone. The samples of each class are dealt at
-random into two halves; the Pearson correlation of the off-diagonal values of the halves' CCSMs, averaged over seeded deals
-**[choice]**, becomes by Spearman and Brown's formula ``2 r / (1 + r)`` the reliability of the whole. A correlation with the
-CCSM over the square root of it is what a noiseless CCSM would give (Spearman 1904, the correction for attenuation).
+A CCSM gets noisier as mistakes vanish, so a falling SAI with it may be noise alone. The samples of each class are divided at
+random into two halves. The reliability ``2 r / (1 + r)`` is the Spearman-Brown formula of the Pearson correlation ``r`` of the
+halves' CCSMs off the diagonal, averaged over seeded random halvings **[choice]**. A correlation with the CCSM divided by the
+square root of the reliability is that with a noiseless CCSM (Spearman 1904, the correction for attenuation).
 """
 
 from __future__ import annotations
@@ -18,36 +18,39 @@ from numpy.typing import NDArray
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import measures
 
-DEALS = 20
+HALVINGS = 20
+"""The default number of random halvings."""
+Halves = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """The reliability of one CCSM; None where it does not exist, with the reason."""
+    """The reliability of one CCSM."""
 
     value: float | None = None
-    """At most 1; near or below 0 where the mistakes of the two halves have nothing in common."""
+    """At most 1; near or below 0 if the mistakes of the halves have nothing in common. None if it does not exist."""
     classes_used: int = 0
     samples_used: int = 0
     reason: str | None = None
+    """The reason for a missing value."""
 
 
-def reliability(counts: NDArray[np.integer[Any]], deals: int = DEALS, seed: int = 0) -> Reliability:
-    """Return the split-half reliability of the CCSM of confusion counts, in [-1, 1] but for very unlike halves.
+def reliability(counts: NDArray[np.integer[Any]], halvings: int = HALVINGS, seed: int = 0) -> Reliability:
+    """Return the split-half reliability ``2 r / (1 + r)`` of the CCSM of confusion counts; at most 1.
 
     Parameters
     ----------
     counts : (C, C) int
-        Rows are the truth. Classes with fewer than two samples have no halves and do not take part.
-    deals : int
-        How often the samples are dealt into halves.
+        Rows are the truth, columns the prediction. Classes with fewer than two samples have no halves and are left out.
+    halvings : int
+        The number of times that the samples are divided into halves.
     seed : int
-        Of the deals.
+        The seed of the halvings.
 
     Raises
     ------
     UsageError
-        The counts are no square matrix, or there is no deal.
+        The counts are no square matrix (code ``not-square``), or there is no halving (code ``too-few-halvings``).
 
     Examples
     --------
@@ -55,40 +58,48 @@ def reliability(counts: NDArray[np.integer[Any]], deals: int = DEALS, seed: int 
     >>> round(reliability(counts).value, 1)
     1.0
     """
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or deals < 1:
-        raise UsageError(f"a reliability needs square counts and a deal; these have shape {counts.shape}, {deals} deals")
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+        raise UsageError(
+            f"a reliability needs a square matrix of counts; this one has shape {counts.shape}",
+            code="not-square",
+            shape=counts.shape,
+        )
+    if halvings < 1:
+        raise UsageError(
+            f"a reliability needs one halving or more, not {halvings}", code="too-few-halvings", halvings=halvings
+        )
     kept = np.flatnonzero(counts.sum(axis=1) >= 2)
-    empty = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
+    result = Reliability(None, len(kept), int(counts[np.ix_(kept, kept)].sum()))
     if len(kept) < 3:
-        return replace(empty, reason=f"{len(kept)} classes with two samples or more: halves need three")
+        return replace(result, reason=f"{len(kept)} classes with two samples or more: halves need three")
     rows = np.asarray(counts[kept], dtype=np.int64)
-    found = [_correlation(a, b, kept) for a, b in _dealt(rows, deals, np.random.default_rng(seed))]
-    known = [r for r in found if r is not None]
-    if not known:
-        return replace(empty, reason="too few mistakes: in every deal a half has none")
-    r = float(np.mean(known))
+    correlations = []
+    for first, second in _random_halves(rows, halvings, np.random.default_rng(seed)):
+        correlation = _correlation(first, second, kept)
+        if correlation is not None:
+            correlations.append(correlation)
+    if not correlations:
+        return replace(result, reason="too few mistakes: in every halving one half has none")
+    r = float(np.mean(correlations))
     if r <= -1.0 + 1e-12:
-        return replace(empty, reason="the halves contradict each other")
-    return replace(empty, value=2.0 * r / (1.0 + r))
+        return replace(result, reason="the halves contradict each other")
+    return replace(result, value=2.0 * r / (1.0 + r))
 
 
-Halves = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-def _dealt(rows: NDArray[np.int64], deals: int, rng: np.random.Generator) -> Iterator[Halves]:
-    """Yield the counts of the two halves of each deal: the samples of each row shuffled, dealt in turn."""
+def _random_halves(rows: NDArray[np.int64], halvings: int, rng: np.random.Generator) -> Iterator[Halves]:
+    """Yield the counts of two random halves of the samples of each row; an odd sample is in the first half."""
     cells = np.repeat(np.arange(rows.size), rows.ravel())
-    of_row = cells // rows.shape[1]
-    begins = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
-    is_first = (np.arange(len(cells)) - begins[of_row]) % 2 == 0
-    for _ in range(deals):
-        order = np.lexsort((rng.random(len(cells)), of_row))
+    row_of_cell = cells // rows.shape[1]
+    starts = np.concatenate([[0], np.cumsum(rows.sum(axis=1))])[:-1]
+    is_first = (np.arange(len(cells)) - starts[row_of_cell]) % 2 == 0
+    for _ in range(halvings):
+        order = np.lexsort((rng.random(len(cells)), row_of_cell))
         first = np.bincount(cells[order[is_first]], minlength=rows.size).reshape(rows.shape)
         yield first, rows - first
 
 
 def _correlation(first: NDArray[np.int64], second: NDArray[np.int64], kept: NDArray[np.intp]) -> float | None:
-    """Return the correlation of the halves' shares among the kept classes, None where one is constant."""
+    """Return the correlation of the halves' CCSMs among the kept classes, or None if one half is constant."""
     a, b = (measures.off_diagonal((half / half.sum(axis=1, keepdims=True))[:, kept]).ravel() for half in (first, second))
     if np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
         return None

@@ -15,65 +15,70 @@ Csm = NDArray[np.floating[Any]]
 
 
 def mean_wsi(csm: Csm) -> float:
-    """Return the mean of the upper triangle of a raw NCSM, in [-1, 1].
+    """Return the mean of the upper triangle of a raw NCSM, in [-1, 1] (arXiv 2505.21338, section 3.3).
 
     Parameters
     ----------
     csm : (C, C) float
+        The raw NCSM without NaN.
 
     Raises
     ------
     UsageError
-        The matrix is not square with two classes or more.
+        The matrix is not square or has fewer than two classes (code ``not-square``).
     """
     return float(off_diagonal(_checked(csm)).mean())
 
 
 def max_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
-    """Return how similar a class is to its most similar classes, mean over classes, in [-1, 1].
+    """Return the mean similarity of a class to its most similar classes, averaged over classes, in [-1, 1].
 
-    Per row: the mean of the off-diagonal values at or above that row's quantile (linear interpolation).
+    A row contributes the mean of its off-diagonal values ``>=`` its quantile, which NumPy interpolates linearly. Source:
+    arXiv 2505.21338, section 3.3.
 
     Parameters
     ----------
     csm : (C, C) float
-        The raw NCSM.
+        The raw NCSM without NaN.
     quantile : float
-        In [0, 1].
+        The quantile in [0, 1] **[choice]**.
 
     Raises
     ------
     UsageError
-        The matrix is not square with two classes or more, or the quantile is outside [0, 1].
+        The matrix is not square or has fewer than two classes (code ``not-square``), or the quantile is outside [0, 1]
+        (code ``quantile-out-of-range``).
     """
     return float(upper_tails(off_diagonal(_checked(csm)), quantile).mean())
 
 
 def min_wsi(csm: Csm, quantile: float = WSI_QUANTILE) -> float:
-    """Return how similar a class is to its least similar classes, mean over classes, in [-1, 1].
+    """Return the mean similarity of a class to its least similar classes, averaged over classes, in [-1, 1].
 
-    The mean of the values at or below each row's ``1 - quantile`` quantile, computed as ``-max_wsi(-csm)`` so that
-    floating point cannot make the two sets differ in size.
+    A row contributes the mean of its off-diagonal values ``<=`` its ``1 - quantile`` quantile. The result is computed as
+    ``-max_wsi(-csm)``, so that floating point cannot make the two sets of values differ in size.
 
     Parameters
     ----------
     csm : (C, C) float
-        The raw NCSM.
+        The raw NCSM without NaN.
     quantile : float
-        In [0, 1].
+        The quantile in [0, 1] **[choice]**.
 
     Raises
     ------
     UsageError
-        As for `max_wsi`.
+        The errors are those of `max_wsi`.
     """
     return -float(upper_tails(-off_diagonal(_checked(csm)), quantile).mean())
 
 
 def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float64]:
-    """Return the mean of the values of each row ``(B, n)`` that are at or above the row's quantile; errors as for `max_wsi`."""
+    """Return for each row ``(B, n)`` the mean of its values at or above its quantile; `max_wsi` documents the errors."""
     if not 0.0 <= quantile <= 1.0:
-        raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")
+        raise UsageError(
+            f"the WSI quantile {quantile} is not between 0 and 1", code="quantile-out-of-range", quantile=quantile
+        )
     kept = rows >= np.quantile(rows, quantile, axis=1, keepdims=True)
     tails: NDArray[np.float64] = np.where(kept, rows, 0.0).sum(axis=1) / kept.sum(axis=1)
     return tails
@@ -81,5 +86,9 @@ def upper_tails(rows: NDArray[np.float64], quantile: float) -> NDArray[np.float6
 
 def _checked(csm: Csm) -> NDArray[np.float64]:
     if csm.ndim != 2 or csm.shape[0] != csm.shape[1] or len(csm) < 2:
-        raise UsageError(f"WSI needs a square matrix of two classes or more; this one has shape {csm.shape}")
+        raise UsageError(
+            f"the WSI needs a square matrix of two classes or more; this one has shape {csm.shape}",
+            code="not-square",
+            shape=csm.shape,
+        )
     return csm.astype(np.float64)

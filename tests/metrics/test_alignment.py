@@ -7,10 +7,10 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 from helpers import oracles
+from helpers.errors import raises
 from numpy.testing import assert_allclose
 
 import dsi_cli.metrics as metrics
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import Alignment, alignments, display_order, sai
 from dsi_cli.metrics.prepared import PreparedMatrix
@@ -239,7 +239,7 @@ def test_reasons_up_to_256_classes(make_pair):
     p_value = "a p-value of an asymmetric matrix needs --permutations"
     assert {name: entry.reason for name, entry in found.items()} == {
         "cosine": p_value,
-        "ssim": "ssim has no ceiling: it depends on places; an interval of ssim needs --draws",
+        "ssim": "ssim has no ceiling: it depends on the order of classes; an interval of ssim needs --draws",
         "mae": f"{deviation} --permutations; no interval for mae: {extremes}",
         "mse": f"{p_value}; no interval for mse: {extremes}",
         "pearson": p_value,
@@ -290,38 +290,38 @@ def test_where_all_relabellings_agree_there_is_no_z():
 # Errors
 
 
-def test_an_unknown_measure(make_pair):
+def test_alignments_unknown_measure_raises(make_pair):
     a, b = make_pair("symmetric", 5)
-    with pytest.raises(UsageError, match=r"unknown measure 'rmse': expected one of cosine, ssim, mae, .*kendall"):
+    with raises("unknown-measure", measure="rmse"):
         alignments(a, b, ["cosine", "rmse"])
 
 
 @pytest.mark.parametrize("shapes", [((5, 5), (6, 6)), ((5, 4), (5, 4)), ((5,), (5,)), ((5, 5, 5), (5, 5, 5)), ((), ())])
-def test_shapes_that_do_not_fit(shapes):
-    with pytest.raises(UsageError, match=r"compares two square matrices of one size; these have shapes \(.*\) and \("):
+def test_alignments_of_matrices_that_are_not_square_or_differ_in_size_raises(shapes):
+    with raises("not-square", shapes=shapes):
         alignments(np.ones(shapes[0]), np.ones(shapes[1]))
 
 
 @pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("side", [0, 1])
-def test_values_that_are_not_finite(make_pair, bad, side):
+def test_alignments_of_values_that_are_not_finite_raises(make_pair, bad, side):
     pair = make_pair("symmetric", 6)
     pair[side][1, 2] = bad
-    with pytest.raises(UsageError, match="NaN or infinite values in classes that it has"):
+    with raises("csm-not-finite"):
         alignments(*pair)
 
 
 @pytest.mark.parametrize(
     "order", [[0, 1, 2], [0, 1, 2, 3, 4, 4], [0, 1, 2, 3, 4, 6], [1, 2, 3, 4, 5, 6], [[0, 1, 2, 3, 4, 5]]]
 )
-def test_an_order_that_is_no_permutation(make_pair, order):
+def test_alignments_in_an_order_that_is_no_permutation_raises(make_pair, order):
     a, b = make_pair("symmetric", 6)
-    with pytest.raises(UsageError, match=r"display order names each of the 6 classes once, from 0 to 5$"):
+    with raises("not-a-permutation", classes=6):
         alignments(a, b, order=order)
 
 
 @pytest.mark.parametrize("counts", [{"permutations": -1}, {"draws": -1}])
-def test_negative_counts(make_pair, counts):
+def test_alignments_with_negative_counts_raises(make_pair, counts):
     a, b = make_pair("symmetric", 9)
-    with pytest.raises(UsageError, match="permutations and draws are counts"):
+    with raises("negative-count", **counts):
         alignments(a, b, **counts)

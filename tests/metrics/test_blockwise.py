@@ -21,7 +21,7 @@ from dsi_cli.metrics.blockwise.blocks import (
     rows_within,
     without_diagonal,
 )
-from dsi_cli.metrics.blockwise.idm import doubled_ranks, idm_in_blocks
+from dsi_cli.metrics.blockwise.idm import double_ranks, idm_in_blocks
 from dsi_cli.metrics.blockwise.wsi import block_statistics, nearest_of_rows
 from dsi_cli.similarity.weights import weight_similarity
 
@@ -162,7 +162,7 @@ def test_idm_is_that_of_dense_counts(kind: str, classes: int) -> None:
 def test_ranks_of_rows_are_the_mid_ranks() -> None:
     matrix = tied(23)
     matrix[2, 4], matrix[2, 5] = 0.0, -0.0
-    found = np.concatenate([doubled_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
+    found = np.concatenate([double_ranks(matrix[at : at + 7], at) for at in range(0, 23, 7)])
     assert_array_equal(found / 2, idm.similarity_ranks(matrix))
 
 

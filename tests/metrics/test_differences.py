@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 from helpers import oracles
+from helpers.errors import raises
 from numpy.testing import assert_allclose
 from scipy import stats
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics import jackknife
 from dsi_cli.metrics.alignment import alignments
 from dsi_cli.metrics.differences import (
+    CsmPair,
     Difference,
-    PreparedPair,
     alignment_difference,
     idm_difference,
     max_wsi_difference,
@@ -63,7 +63,7 @@ def slow_max_wsi(csm, drawn, q):
 @pytest.mark.parametrize("measure", ["cosine", "pearson"])
 def test_an_alignment_difference_is_that_of_a_slow_loop(networks, measure):
     a, b, reference = networks(9)
-    found = alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference), measure)
+    found = alignment_difference(CsmPair(a, reference), CsmPair(b, reference), measure)
     for value, csm in ((found.first, a), (found.second, b)):
         assert value == pytest.approx(alignments(csm, reference, [measure], draws=0)[measure].excess, abs=1e-12)
     assert found.value == found.first - found.second
@@ -135,7 +135,7 @@ def test_one_repetition_has_no_interval():
 @pytest.mark.parametrize("measure", jackknife.MEASURES)
 def test_a_network_does_not_differ_from_itself(networks, measure):
     a, _, reference = networks()
-    found = alignment_difference(PreparedPair(a, reference), PreparedPair(a.copy(), reference), measure)
+    found = alignment_difference(CsmPair(a, reference), CsmPair(a.copy(), reference), measure)
     assert (found.value, found.low, found.high, found.is_real) == (0.0, 0.0, 0.0, False)
     found = max_wsi_difference(a, a.copy())
     assert (found.value, found.low, found.high, found.is_real) == (0.0, 0.0, 0.0, False)
@@ -148,7 +148,7 @@ def test_a_network_does_not_differ_from_itself(networks, measure):
 def test_the_other_way_round_the_sign_changes(networks):
     a, b, reference = networks()
     for one, other in (
-        [alignment_difference(PreparedPair(x, reference), PreparedPair(y, reference)) for x, y in ((a, b), (b, a))],
+        [alignment_difference(CsmPair(x, reference), CsmPair(y, reference)) for x, y in ((a, b), (b, a))],
         [max_wsi_difference(x, y) for x, y in ((a, b), (b, a))],
     ):
         assert_allclose([one.value, one.low, one.high], [-other.value, -other.high, -other.low], atol=1e-12)
@@ -158,8 +158,8 @@ def test_the_order_of_classes_changes_no_value(networks):
     a, b, reference = networks()
     order = np.random.default_rng(5).permutation(12)
     square = np.ix_(order, order)
-    before = alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference))
-    after = alignment_difference(PreparedPair(a[square], reference[square]), PreparedPair(b[square], reference[square]))
+    before = alignment_difference(CsmPair(a, reference), CsmPair(b, reference))
+    after = alignment_difference(CsmPair(a[square], reference[square]), CsmPair(b[square], reference[square]))
     assert after.value == pytest.approx(before.value, abs=1e-12)
     assert max_wsi_difference(a[square], b[square]).value == pytest.approx(max_wsi_difference(a, b).value, abs=1e-12)
 
@@ -170,15 +170,15 @@ def test_a_class_that_one_matrix_lacks_plays_no_part(networks):
     lacking[[2, 7], :] = lacking[:, [2, 7]] = np.nan
     kept = np.ix_(*[[i for i in range(12) if i not in (2, 7)]] * 2)
     for sides in ((lacking, reference, b, reference), (b, lacking, b, reference)):
-        found = alignment_difference(PreparedPair(*sides[:2]), PreparedPair(*sides[2:]))
+        found = alignment_difference(CsmPair(*sides[:2]), CsmPair(*sides[2:]))
         small = [matrix[kept] for matrix in sides]
-        assert found == alignment_difference(PreparedPair(*small[:2]), PreparedPair(*small[2:]))
+        assert found == alignment_difference(CsmPair(*small[:2]), CsmPair(*small[2:]))
 
 
 def test_a_correlation_is_divided_by_the_root_of_its_reliability(networks):
     a, b, reference = networks()
-    plain = alignment_difference(PreparedPair(a, reference), PreparedPair(a, reference), "pearson")
-    found = alignment_difference(PreparedPair(a, reference, 0.25), PreparedPair(a, reference, 0.64), "pearson")
+    plain = alignment_difference(CsmPair(a, reference), CsmPair(a, reference), "pearson")
+    found = alignment_difference(CsmPair(a, reference, 0.25), CsmPair(a, reference, 0.64), "pearson")
     assert found.first == pytest.approx(plain.first / 0.5)
     assert found.second == pytest.approx(plain.first / 0.8)
     assert found.low <= found.value <= found.high
@@ -187,9 +187,9 @@ def test_a_correlation_is_divided_by_the_root_of_its_reliability(networks):
 
 def test_why_there_is_no_difference(networks):
     a, b, reference = networks()
-    few = alignment_difference(PreparedPair(a[:3, :3], reference[:3, :3]), PreparedPair(b[:3, :3], reference[:3, :3]))
+    few = alignment_difference(CsmPair(a[:3, :3], reference[:3, :3]), CsmPair(b[:3, :3], reference[:3, :3]))
     assert few.reason == "3 classes in all matrices: a difference needs 4 or more"
-    flat = alignment_difference(PreparedPair(np.full_like(a, 0.5), reference), PreparedPair(b, reference))
+    flat = alignment_difference(CsmPair(np.full_like(a, 0.5), reference), CsmPair(b, reference))
     assert flat.reason.startswith("constant matrix")
     none = idm_difference((np.eye(12, dtype=int), a), (counts_of(12, 9, 0), b))
     assert (none.first, none.reason, none.is_real) == (None, "no mistake", None)
@@ -199,30 +199,30 @@ def test_why_there_is_no_difference(networks):
     assert (undrawn.is_real, undrawn.reason) == (None, "no interval: no draws, or the metric exists in none")
 
 
-def test_errors(networks):
+def test_difference_of_an_unknown_measure_or_of_different_sizes_raises(networks):
     a, b, reference = networks()
-    with pytest.raises(UsageError, match="no difference by measure 'ssim': expected one of cosine, pearson, spearman"):
-        alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference), "ssim")
-    with pytest.raises(UsageError, match="a difference needs matrices of one size"):
-        alignment_difference(PreparedPair(a, reference), PreparedPair(b[:5, :5], reference))
-    with pytest.raises(UsageError, match="a difference needs matrices of one size"):
+    with raises("unknown-measure", measure="ssim"):
+        alignment_difference(CsmPair(a, reference), CsmPair(b, reference), "ssim")
+    with raises("different-sizes"):
+        alignment_difference(CsmPair(a, reference), CsmPair(b[:5, :5], reference))
+    with raises("different-sizes"):
         max_wsi_difference(a, b[:5, :5])
 
 
 @pytest.mark.parametrize(
     ("low", "high", "real"), [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0.0, 0.0, False)]
 )
-def test_a_difference_is_real_where_its_interval_leaves_out_0(low, high, real):
+def test_is_real_is_true_if_the_interval_excludes_0(low, high, real):
     assert Difference(1.0, 1.0, 0.0, low, high).is_real is real
 
 
 def test_unrelated_networks_differ_by_chance_about_one_time_in_twenty():
-    """Two networks that see the same classes alike, each with noise of its own: what is called real is so rarely."""
+    """Two networks have the same similarities up to independent noise, so few intervals exclude 0."""
     real = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
         common = rng.normal(size=(24, 16))
         reference = oracles.ncsm(common + 0.8 * rng.normal(size=common.shape))
         a, b = (oracles.ncsm(common + 0.8 * rng.normal(size=common.shape)) for _ in range(2))
-        real += alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference), "pearson").is_real
+        real += alignment_difference(CsmPair(a, reference), CsmPair(b, reference), "pearson").is_real
     assert real <= 12

@@ -6,9 +6,9 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_allclose
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics.idm import idm, similarity_ranks
 
 RNG = np.random.default_rng(5)
@@ -139,15 +139,15 @@ def test_nulls_have_their_reason():
     right = idm(np.eye(5, dtype=int), csm)
     assert (right["errors"].value, right["errors"].reason) == (None, "no mistake")
     assert right["all"].value == 1.0
-    assert right["all"].reason == "no mistake, so chance gives the same"
+    assert right["all"].reason == "no mistake, so the value is its chance level"
     assert idm(np.zeros((5, 5), dtype=int), csm)["all"].reason == "no sample"
     assert idm(np.ones((2, 2), dtype=int), csm[:2, :2])["all"].reason == "2 classes: ranks need three or more"
     same = idm(np.ones((9, 9), dtype=int), example(9, ties=False)[1])["errors"]
     assert same.reason == "every relabelling gives the same value, so there is no z"
 
 
-def test_another_size_is_refused():
-    with pytest.raises(UsageError, match=r"counts and a CSM of one size; these have shapes \(3, 3\) and \(4, 4\)"):
+def test_idm_of_counts_and_a_csm_of_different_sizes_raises():
+    with raises("not-square", shapes=((3, 3), (4, 4))):
         idm(np.ones((3, 3), dtype=int), np.ones((4, 4)))
 
 

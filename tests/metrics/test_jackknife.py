@@ -49,7 +49,7 @@ def test_interval_does_not_exist_if_a_matrix_is_constant_without_one_class(make_
     a[0, 1:] = a[1:, 0] = [0.1, 0.2, 0.3, 0.4, 0.5]
     entry = alignments(a, b, ["pearson"])["pearson"]
     assert (entry.low, entry.high) == (None, None)
-    assert "without one of the classes a matrix has one value throughout" in entry.reason
+    assert "without one of the classes a matrix is constant" in entry.reason
 
 
 def test_interval_holds_its_own_value_on_real_data(real_pair):

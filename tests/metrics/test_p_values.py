@@ -85,7 +85,7 @@ def test_alignments_whose_tail_is_not_known_have_a_p_value_from_permutations_alo
 
 
 def test_above_512_classes_the_skewness_is_neglected(monkeypatch, make_pair):
-    monkeypatch.setattr(p_values, "SKEWED", 10)
+    monkeypatch.setattr(p_values, "MAX_SKEWED_CLASSES", 10)
     a, b = make_pair("symmetric", 24)
     entry = alignments(a, b, ["pearson"])["pearson"]
     assert entry.p_value == pytest.approx(stats.norm.sf(entry.z))

@@ -7,7 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from dsi_cli.metrics.partial_mantel import NAME, partial_mantel, residual_of
+from dsi_cli.metrics.partial_mantel import NAME, partial_mantel, residual_matrix
 
 
 def three(classes, seed=0):
@@ -32,7 +32,7 @@ def test_equals_the_formula(classes):
 def test_the_null_is_that_of_all_relabellings_of_a_residual():
     """Eight classes are more than are enumerated: there the moments stand in."""
     a, b, given = three(8)
-    x, y = residual_of(a, given), residual_of(b, given)
+    x, y = residual_matrix(a, given), residual_matrix(b, given)
     orders = (list(order) for order in permutations(range(8)))
     null = [np.corrcoef(off(x), off(y[np.ix_(order, order)]))[0, 1] for order in orders]
     found = partial_mantel(a, b, given, draws=0)
@@ -55,13 +55,13 @@ def test_a_constant_matrix_explains_nothing():
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_nothing_is_left_of_a_matrix_that_the_given_one_repeats(place):
+def test_partial_mantel_of_a_matrix_that_the_given_one_explains_has_no_value(place):
     a, b, given = three(12)
     pair = [a, b]
     pair[place] = 3 * given - 0.7
     found = partial_mantel(*pair, given)
     assert found.value is None
-    assert found.reason == "one matrix says the same as the one that is given: nothing is left"
+    assert found.reason == "the given matrix explains one of the two: nothing remains"
 
 
 def test_the_interval_holds_the_value_and_scaling_changes_nothing():

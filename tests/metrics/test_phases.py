@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics.phases import phases
 
 EPOCHS = np.arange(31)
@@ -121,12 +121,10 @@ def test_phases_are_seeded():
     assert phases(EPOCHS, curve, start=0.0, seed=1) != phases(EPOCHS, curve, start=0.0)
 
 
-def test_wrong_input_is_refused():
-    with pytest.raises(
-        UsageError, match=r"phases need one value for each epoch: there are \(3,\) epochs and \(2,\) values"
-    ):
+def test_phases_of_shapes_that_do_not_fit_or_of_epochs_that_do_not_increase_raises():
+    with raises("curve-shapes", epochs=(3,), values=(2,)):
         phases(np.arange(3), np.zeros(2))
-    with pytest.raises(UsageError, match="phases need epochs that increase"):
+    with raises("epochs-not-increasing"):
         phases(np.array([0, 2, 1]), np.zeros(3))
-    with pytest.raises(UsageError, match="one value for each epoch"):
+    with raises("curve-shapes"):
         phases(np.arange(3), np.zeros(3), without=np.zeros((2, 5)))

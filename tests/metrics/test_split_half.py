@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import oracles_testset
+from helpers.errors import raises
 from numpy.testing import assert_allclose
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics.split_half import reliability
 
 
@@ -47,7 +47,7 @@ def test_equals_the_oracle_where_all_deals_say_the_same(doubt, alone):
     counts[0] = 0
     counts[0, doubt] = 1
     counts[5, 1] = alone
-    found = reliability(counts, deals=3)
+    found = reliability(counts, halvings=3)
     halves = oracles_testset.sampled_halves(counts, np.random.default_rng(0), 4)
     assert_allclose(found.value, oracles_testset.split_half_reliability(counts, halves), rtol=0, atol=1e-12)
     assert (found.classes_used, found.reason) == (5, None)
@@ -61,14 +61,14 @@ def test_equals_the_oracle_of_other_deals_within_sampling_error(classes, samples
         counts[1], counts[4] = 0, 0
         counts[4, 2] = 1
     expected, error = slow(counts, deals=200)
-    found = reliability(counts, deals=1000)
+    found = reliability(counts, halvings=1000)
     assert abs(found.value - expected) < 4 * error * np.sqrt(1.2), (found.value, expected, error)
     assert found.classes_used == classes - 2 * empty
 
 
 def test_the_default_deals_are_near_those_of_many():
     counts = mistaken(20, 60, seed=2)
-    many = reliability(counts, deals=800).value
+    many = reliability(counts, halvings=800).value
     few = [reliability(counts, seed=seed).value for seed in range(40)]
     assert len(set(few)) == 40, "another seed, other deals"
     assert abs(np.mean(few) - many) < 4 * np.std(few) / np.sqrt(40) + 1e-3
@@ -77,7 +77,7 @@ def test_the_default_deals_are_near_those_of_many():
 
 
 def test_many_samples_without_noise_are_wholly_reliable():
-    assert reliability(mistaken(15, 100_000, seed=3), deals=5).value > 0.999
+    assert reliability(mistaken(15, 100_000, seed=3), halvings=5).value > 0.999
 
 
 def test_halves_that_are_always_the_same_give_one():
@@ -116,7 +116,7 @@ def test_permuting_the_classes_changes_nothing():
     counts, order = one_answer(), np.array([3, 0, 4, 2, 1])
     assert_allclose(reliability(counts[np.ix_(order, order)]).value, reliability(counts).value, rtol=0, atol=1e-12)
     counts, order = mistaken(14, 40, seed=6), np.random.default_rng(6).permutation(14)
-    many = [reliability(one, deals=600).value for one in (counts, counts[np.ix_(order, order)])]
+    many = [reliability(one, halvings=600).value for one in (counts, counts[np.ix_(order, order)])]
     assert_allclose(many[0], many[1], rtol=0, atol=4 * slow(counts, deals=100)[1])
 
 
@@ -142,8 +142,8 @@ def test_the_classes_and_samples_that_take_part_are_counted():
         (np.zeros((5, 5), dtype=int), 0, 0, "0 classes with two samples or more: halves need three"),
         (np.eye(4, dtype=int), 0, 0, "0 classes with two samples or more: halves need three"),
         (np.diag([2, 3, 1]), 2, 5, "2 classes with two samples or more: halves need three"),
-        (np.diag([4, 4, 4]), 3, 12, "too few mistakes: in every deal a half has none"),
-        (np.array([[4, 1, 0], [0, 4, 0], [0, 0, 4]]), 3, 13, "too few mistakes: in every deal a half has none"),
+        (np.diag([4, 4, 4]), 3, 12, "too few mistakes: in every halving one half has none"),
+        (np.array([[4, 1, 0], [0, 4, 0], [0, 0, 4]]), 3, 13, "too few mistakes: in every halving one half has none"),
         (np.ones((3, 3), dtype=int) - np.eye(3, dtype=int), 3, 6, "the halves contradict each other"),
     ],
 )
@@ -153,13 +153,13 @@ def test_what_has_no_reliability_has_a_reason(counts, classes, samples, reason):
 
 
 @pytest.mark.parametrize(
-    ("counts", "deals", "message"),
+    ("shape", "halvings", "code", "fields"),
     [
-        (np.ones((2, 3), dtype=int), 5, r"needs square counts and a deal; these have shape \(2, 3\), 5 deals$"),
-        (np.ones(4, dtype=int), 5, r"needs square counts and a deal; these have shape \(4,\), 5 deals$"),
-        (np.ones((3, 3), dtype=int), 0, r"needs square counts and a deal; these have shape \(3, 3\), 0 deals$"),
+        ((2, 3), 5, "not-square", {"shape": (2, 3)}),
+        ((4,), 5, "not-square", {"shape": (4,)}),
+        ((3, 3), 0, "too-few-halvings", {"halvings": 0}),
     ],
 )
-def test_what_cannot_be_is_refused(counts, deals, message):
-    with pytest.raises(UsageError, match=message):
-        reliability(counts, deals)
+def test_reliability_of_counts_that_are_not_square_or_no_halving_raises(shape, halvings, code, fields):
+    with raises(code, **fields):
+        reliability(np.ones(shape, dtype=int), halvings)

@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 from dsi_cli.metrics.measures import off_diagonal
 from dsi_cli.metrics.ssim import (
     INNER,
-    SMALLEST,
+    MIN_CLASSES,
     first_means,
     second_image,
     ssim_index,
@@ -56,7 +56,7 @@ def test_equals_scikit_image(classes):
 def test_the_smallest_image():
     x, y = images(11, 11)
     assert_allclose(ssim(x, y), scikit_image(x, y), rtol=1e-9)
-    assert SMALLEST == 12
+    assert MIN_CLASSES == 12
 
 
 @pytest.mark.parametrize("shape", [(20, 31), (150, 14), (14, 150)])
@@ -106,17 +106,17 @@ def test_masked_pixels_do_not_matter():
 
 
 @pytest.mark.parametrize("classes", [12, 13, 24, 40, 100, 137, 300])
-def test_bands_of_symmetric_matrices_say_what_whole_images_do(classes):
+def test_window_bands_of_symmetric_matrices_give_the_ssim_of_whole_images(classes):
     rng = np.random.default_rng(classes)
     x, y = (np.maximum(m, m.T) for m in rng.random((2, classes, classes)))
     x, y = (off_diagonal(m)[:, None] for m in (x, 0.5 * x + 0.5 * y))
-    counted, found = 0.0, 0.0
+    counted, total = 0.0, 0.0
     for band in window_bands(classes, is_symmetric=True):
-        a, b = band.of(x), band.of(y)
-        found += band.summed(ssim_index(first_means(a), second_image(first_means(b)), window_means(2 * a * b)))[0]
+        a, b = band.crop(x), band.crop(y)
+        total += band.weighted_sum(ssim_index(first_means(a), second_image(first_means(b)), window_means(2 * a * b)))[0]
         counted += float(band.times.sum())
     assert counted == (classes - 10) * (classes - 11)
-    assert_allclose(found / counted, scikit_image(x[:, 0], y[:, 0]), rtol=1e-9)
+    assert_allclose(total / counted, scikit_image(x[:, 0], y[:, 0]), rtol=1e-9)
     (whole,) = window_bands(classes, is_symmetric=False)
-    assert whole.of(x).shape == (classes, 1, classes - 1)
+    assert whole.crop(x).shape == (classes, 1, classes - 1)
     assert whole.times.sum() == counted

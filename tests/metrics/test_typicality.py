@@ -8,9 +8,9 @@ from math import comb
 import numpy as np
 import pytest
 from helpers import oracles_testset
+from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dsi_cli.errors import UsageError
 from dsi_cli.metrics.typicality import BINS, SUBSETS, class_typicality, cosine_histogram
 
 CLOSE = {"rtol": 0, "atol": 1e-12}
@@ -225,11 +225,11 @@ def test_the_ends_are_in_the_outer_bins_and_nan_is_in_none():
 @pytest.mark.parametrize(
     ("features", "is_right", "shapes"),
     [
-        (np.ones((3, 2)), [True, False], r"features \(3, 2\) and flags \(2,\)"),
-        (np.ones(3), [True] * 3, r"features \(3,\) and flags \(3,\)"),
-        (np.ones((0, 2)), [], r"features \(0, 2\) and flags \(0,\)"),
+        (np.ones((3, 2)), [True, False], ((3, 2), (2,))),
+        (np.ones(3), [True] * 3, ((3,), (3,))),
+        (np.ones((0, 2)), [], ((0, 2), (0,))),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(features, is_right, shapes):
-    with pytest.raises(UsageError, match=rf"^{shapes}: expected \(n, d\) and \(n,\), n of 1 or more$"):
+def test_class_typicality_of_shapes_that_do_not_fit_raises(features, is_right, shapes):
+    with raises("feature-shapes", features=shapes[0], flags=shapes[1]):
         class_typicality(features, np.array(is_right, dtype=bool))

@@ -14,7 +14,7 @@ from helpers.table_comparison import write_output, write_run
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics.alignment import alignments
-from dsi_cli.metrics.differences import PreparedPair, alignment_difference, idm_difference, max_wsi_difference
+from dsi_cli.metrics.differences import CsmPair, alignment_difference, idm_difference, max_wsi_difference
 from dsi_cli.metrics.wsi import max_wsi
 from dsi_cli.queries.comparison.common_classes import match_classes, match_epochs
 from dsi_cli.queries.comparison.compare import ComparisonOptions, compare
@@ -177,7 +177,7 @@ def test_differences_are_those_of_the_stored_matrices_and_counts(two):
     counts = [stored_counts(two, run, epoch) for run, epoch in (("fast", 1), ("slow", 2))]
     expected = {
         **{
-            f"sai_{measure}": alignment_difference(PreparedPair(a, reference), PreparedPair(b, reference), measure)
+            f"sai_{measure}": alignment_difference(CsmPair(a, reference), CsmPair(b, reference), measure)
             for measure in ("cosine", "spearman")
         },
         "widm": idm_difference((counts[0], reference), (counts[1], reference), FEW),

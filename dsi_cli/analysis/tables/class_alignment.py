@@ -55,7 +55,7 @@ def class_alignment_tables(
     walk, pearson : how matrices are gone through that are not whole, and the correlation of each class's rows
     """
     labelling = semantics.labelling
-    if len(kept) < class_alignment.FEWEST_CLASSES:
+    if len(kept) < class_alignment.MIN_CLASSES:
         return
     if walk is None:
         pearson, _ = class_alignment.align_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
@@ -94,8 +94,8 @@ def _of_group(
     """Return the alignment of a group's classes among themselves."""
     if walk is None:
         return class_alignment.align_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
-    if len(at) < class_alignment.FEWEST_CLASSES:
-        return class_alignment.too_few_classes(len(at))
+    if len(at) < class_alignment.MIN_CLASSES:
+        return class_alignment.group_too_small(len(at))
     entry = alignments_in_blocks(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
     return class_alignment.GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
 

@@ -209,7 +209,7 @@ def _whole_entries(
     options: Options,
 ) -> dict[str, Alignment]:
     """Return the SAI of the classes ``kept`` of two whole matrices by each measure."""
-    missing = alignment.too_few_classes(len(kept))
+    missing = alignment.reason_too_few_classes(len(kept))
     if missing is not None:
         return {name: Alignment(name, classes_used=len(kept), reason=missing) for name in options.measures}
     order = alignment.display_order(kept, semantics.labelling.order)
@@ -223,7 +223,7 @@ def _entries_by_rows(
 ) -> tuple[dict[str, Alignment], Values | None]:
     """Return the same by blocks of rows, and the correlation of each class's rows."""
     if len(kept) < 2:
-        reason = alignment.too_few_classes(len(kept))
+        reason = alignment.reason_too_few_classes(len(kept))
         return {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}, None
     known = first.sums(kept, walk), second.sums(kept, walk)
     return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, known)
@@ -264,10 +264,10 @@ def _partial(
 ) -> Alignment:
     kept = reduce(np.intersect1d, [own.classes, first.csm.classes, reference.csm.classes])
     missing = first.missing or reference.missing
-    if missing is None and len(kept) < alignment.FEWEST_CLASSES:
-        missing = f"{len(kept)} classes in all three: an alignment needs {alignment.FEWEST_CLASSES} or more"
+    if missing is None and len(kept) < alignment.MIN_CLASSES:
+        missing = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
     if missing is None and by_rows is not None:
-        missing = f"a partial correlation needs {by_rows.walk.lacking}"
+        missing = f"a partial correlation needs {by_rows.walk.requirement}"
     if missing is not None:
         return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=missing)
     a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, reference.csm))

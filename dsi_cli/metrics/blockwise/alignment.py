@@ -1,7 +1,7 @@
-"""The SAI of two matrices that are not whole in memory: the measures that follow from sums over blocks of rows.
+"""The SAI of two matrices that do not fit into memory, by measures that follow from sums over blocks of rows.
 
-These are the cosine, Pearson's correlation and MSE, with their exact chance levels. Everything else needs all values of a matrix
-at once: the measures by ranks and by windows, MAE's chance level, ceilings, and whatever is sampled.
+These are the cosine, Pearson's correlation and MSE, with their exact chance levels. All else needs the whole matrix: SSIM, the
+measures by ranks, the chance level of MAE, ceilings, confidence intervals and p-values.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ MEASURES = ("cosine", "mse", "pearson")
 
 
 class ScaledRows(NamedTuple):
-    """One of two matrices of the same classes in the same order."""
+    """A matrix with its sums, which define its scale."""
 
     matrix: RowSource
     sums: MatrixSums
 
     def scaled(self, start: int, stop: int) -> Values:
-        """Return some rows without their diagonal values ``(B, C-1)``, scaled to [0, 1]."""
+        """Return a block of rows without their diagonal values ``(B, C-1)``, scaled to [0, 1]."""
         values: Values = without_diagonal(self.matrix.block(start, stop), start).astype(np.float64)
         values -= self.sums.low
         values /= self.sums.high - self.sums.low
@@ -41,50 +41,52 @@ def alignments_in_blocks(
     walk: BlockWalk,
     known: tuple[MatrixSums | None, MatrixSums | None] = (None, None),
 ) -> tuple[dict[str, Alignment], Values | None]:
-    """Return the SAI of two matrices by each measure, and the correlation of each of their rows.
+    """Return the SAI of two matrices by each measure, and the correlation of each class's rows.
 
     Parameters
     ----------
-    first, second : two matrices of the same classes in the same order
-    which : names out of `dsi_cli.metrics.MEASURES`; those that are not out of `MEASURES` are null with the reason
-    known : the sums of the two matrices, if they are known
+    first, second : matrices of the same classes in the same order
+    which : names from `dsi_cli.metrics.MEASURES`; names that are not in this module's `MEASURES` have a reason and no value
+    known : the sums of the two matrices, or None to compute them
 
     Returns
     -------
     entries : dict
+        The alignments by measure.
     pearson : (C,)
-        As `dsi_cli.metrics.class_alignment.align_classes` gives it; None if the two cannot be aligned.
+        The correlations of `dsi_cli.metrics.class_alignment.align_classes`, or None if the matrices cannot be aligned.
     """
-    a, b = (ScaledRows(one, its or matrix_sums(one, walk)) for one, its in zip((first, second), known, strict=True))
-    missing = alignment.too_few_classes(first.size)
+    a = ScaledRows(first, known[0] or matrix_sums(first, walk))
+    b = ScaledRows(second, known[1] or matrix_sums(second, walk))
+    missing = alignment.reason_too_few_classes(first.size)
     if a.sums.is_constant or b.sums.is_constant:
         missing = missing or alignment.CONSTANT
     if missing is not None:
         return {name: Alignment(name, classes_used=first.size, reason=missing) for name in which}, None
 
-    def of_block(start: int, stop: int) -> tuple[float, Values]:
+    def product_and_correlations(start: int, stop: int) -> tuple[float, Values]:
         x, y = a.scaled(start, stop), b.scaled(start, stop)
         return float(np.einsum("ij,ij->", x, y)), class_alignment.align_rows(x, y)
 
-    products, pearson = zip(*walk.over(first.size, of_block), strict=True)
-    entries = {name: _entry(name, a.sums, b.sums, sum(products), walk.lacking) for name in which}
+    products, pearson = zip(*walk.map_blocks(first.size, product_and_correlations), strict=True)
+    entries = {name: _alignment(name, a.sums, b.sums, sum(products), walk.requirement) for name in which}
     return entries, np.concatenate(pearson)
 
 
-def _entry(name: str, a: MatrixSums, b: MatrixSums, product: float, lacking: str) -> Alignment:
-    """Return a measure; ``product`` is the sum of the products of the scaled values."""
+def _alignment(name: str, a: MatrixSums, b: MatrixSums, product: float, requirement: str) -> Alignment:
+    """Return the alignment by one measure; ``product`` is the sum of the products of the scaled values."""
     if name not in MEASURES:
-        return Alignment(name, classes_used=len(a.rows), reason=f"this measure needs {lacking}")
+        return Alignment(name, classes_used=len(a.rows), reason=f"this measure needs {requirement}")
     first, second = a.scaled, b.scaled
     value = _value(name, a.number, first, second, product)
     deviation = permutation_null.product_deviation(a.moments, b.moments) / ((a.high - a.low) * (b.high - b.low))
     mean, std = alignment.chance_level(name, a.number, first, second, deviation)
     entry = Alignment(name, value, mean, std, classes_used=len(a.rows))
-    return alignment.with_chance_level(entry, f"a ceiling, an interval and a p-value need {lacking}")
+    return alignment.with_chance_level(entry, f"a ceiling, an interval and a p-value need {requirement}")
 
 
 def _value(name: str, n: int, first: tuple[float, float], second: tuple[float, float], product: float) -> float:
-    """Return a measure from sums over ``n`` pairs: of the values and of their squares, of both matrices, and of the products."""
+    """Return a measure from the sums of values, of squares and of products over ``n`` pairs."""
     (x, xx), (y, yy) = first, second
     if name == "cosine":
         return product / sqrt(xx * yy)

@@ -21,27 +21,27 @@ Indices = NDArray[np.intp]
 Single = NDArray[np.float32]
 Result = TypeVar("Result")
 
-MOST_ROWS, FEWEST_ROWS = 128, 16
-"""The numbers of rows that a block may have."""
-BYTES_A_VALUE = 130
-"""The memory that a block takes while two matrices are compared, in bytes for each of its values (measured, and rounded up)."""
+MAX_BLOCK_ROWS, MIN_BLOCK_ROWS = 128, 16
+"""The largest and the smallest number of rows of a block."""
+BYTES_PER_VALUE = 130
+"""The memory for each value of a block while two matrices are compared (measured, and rounded up)."""
 SHORT_OF_MEMORY = "whole matrices in memory: give more with --memory"
 TOO_MANY_CLASSES = "whole matrices, which are not made above 4,096 classes"
-"""What a measure needs that is not computed by blocks of rows: the end of its reason."""
+"""The requirements of measures that are not computed by blocks of rows, as the end of the reason why they are missing."""
 
 
 class RowSource(Protocol):
-    """A matrix ``(C, C)`` without NaN whose rows are made on demand. It is symmetric unless it is `DenseRows`."""
+    """A matrix ``(C, C)`` without NaN whose rows are computed on demand. It is symmetric unless it is `DenseRows`."""
 
     @property
     def size(self) -> int:
         """The number of classes."""
 
     def block(self, start: int, stop: int, /) -> Single:
-        """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``, the diagonal included."""
+        """Return the rows ``(stop - start, C)`` from ``start`` to ``stop``, with the diagonal."""
 
-    def take(self, at: Sequence[int] | Indices, /) -> RowSource:
-        """Return the matrix of some of the classes, in the order given."""
+    def take(self, classes: Sequence[int] | Indices, /) -> RowSource:
+        """Return the matrix of some of the classes, in the given order."""
 
 
 class DenseRows:
@@ -52,67 +52,72 @@ class DenseRows:
         self.size = len(matrix)
 
     def block(self, start: int, stop: int, /) -> Single:
-        """Return the rows ``(stop - start, C)`` from ``start`` up to ``stop``."""
+        """Return the rows ``(stop - start, C)`` from ``start`` to ``stop``."""
         return self.matrix[start:stop]
 
-    def take(self, at: Sequence[int] | Indices, /) -> DenseRows:
-        """Return the matrix of some of the classes, in the order given."""
-        index = np.asarray(at, dtype=np.intp)
+    def take(self, classes: Sequence[int] | Indices, /) -> DenseRows:
+        """Return the matrix of some of the classes, in the given order."""
+        index = np.asarray(classes, dtype=np.intp)
         return DenseRows(self.matrix[np.ix_(index, index)])
 
 
 class BlockWalk:
-    """How the blocks of a matrix are gone through.
+    """An iteration over the blocks of rows of a matrix.
 
     Parameters
     ----------
     rows : the number of rows of a block
-    each : maps a function over the blocks, in order, as `map` does; it may use several threads
-    lacking : what there is not, so that some measures are null: `SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`
+    map_in_order : a function like `map`; it may use several threads
+    requirement : `SHORT_OF_MEMORY` or `TOO_MANY_CLASSES`, the reason why some measures are null
     """
 
     def __init__(
-        self, rows: int = MOST_ROWS, each: Callable[..., Iterable[Any]] = map, lacking: str = TOO_MANY_CLASSES
+        self,
+        rows: int = MAX_BLOCK_ROWS,
+        map_in_order: Callable[..., Iterable[Any]] = map,
+        requirement: str = TOO_MANY_CLASSES,
     ) -> None:
         self.rows = rows
-        self._each = each
-        self.lacking = lacking
+        self._map = map_in_order
+        self.requirement = requirement
 
-    def over(self, size: int, function: Callable[[int, int], Result]) -> Iterator[Result]:
-        """Yield what ``function(start, stop)`` returns for each block of a matrix of ``size`` rows, in order."""
-        yield from self._each(lambda start: function(start, min(start + self.rows, size)), range(0, size, self.rows))
+    def map_blocks(self, size: int, function: Callable[[int, int], Result]) -> Iterator[Result]:
+        """Yield the result of ``function(start, stop)`` for each block of a matrix with ``size`` rows, in order."""
+        yield from self._map(lambda start: function(start, min(start + self.rows, size)), range(0, size, self.rows))
 
 
 def rows_within(budget: int, classes: int, workers: int) -> int:
-    """Return how many rows a block may have if ``workers`` blocks at once are to stay within a budget in bytes."""
-    return int(np.clip(budget // (classes * BYTES_A_VALUE * workers), FEWEST_ROWS, MOST_ROWS))
+    """Return the number of rows of a block for which ``workers`` concurrent blocks stay within a budget in bytes."""
+    return int(np.clip(budget // (classes * BYTES_PER_VALUE * workers), MIN_BLOCK_ROWS, MAX_BLOCK_ROWS))
 
 
 def without_diagonal(block: NDArray[Any], start: int) -> NDArray[Any]:
-    """Return rows ``(B, C)``, of which the first is row ``start`` of the matrix, without their diagonal values: ``(B, C-1)``.
+    """Return rows ``(B, C)`` without the diagonal values of the matrix: ``(B, C-1)``; the first is row ``start``.
 
     >>> without_diagonal(np.arange(6).reshape(2, 3), 1).tolist()
     [[0, 2], [3, 4]]
     """
     size, width = block.shape
-    found = np.empty((size, width - 1), dtype=block.dtype)
-    found[:, :start] = block[:, :start]
-    found[:, start : start + size - 1] = off_diagonal(block[:, start : start + size])
-    found[:, start + size - 1 :] = block[:, start + size :]
-    return found
+    values = np.empty((size, width - 1), dtype=block.dtype)
+    values[:, :start] = block[:, :start]
+    values[:, start : start + size - 1] = off_diagonal(block[:, start : start + size])
+    values[:, start + size - 1 :] = block[:, start + size :]
+    return values
 
 
 @dataclass(frozen=True)
 class MatrixSums:
-    """What the off-diagonal values of a matrix add up to, in float64.
+    """Sums and extremes of the off-diagonal values of a matrix, in float64.
 
     Attributes
     ----------
-    rows, columns : (C,) the sum of each row and of each column
+    rows : (C,) the sum of each row
+    columns : (C,) the sum of each column
     squares : the sum of all squares
     crossed : the sum of ``x_ij x_ji``
-    low, high : the smallest and the largest value
-    largest : the largest absolute value, the diagonal included
+    low : the smallest value
+    high : the largest value
+    largest : the largest absolute value, with the diagonal
     """
 
     rows: Values
@@ -130,19 +135,19 @@ class MatrixSums:
 
     @property
     def is_constant(self) -> bool:
-        """Whether all values are the same but for float32's rounding."""
+        """True if all values are equal up to float32 rounding."""
         return self.high - self.low <= ROUNDING * self.largest
 
     @property
     def scaled(self) -> tuple[float, float]:
         """The sum of the values scaled to [0, 1], and the sum of their squares."""
-        total, low, reach = float(self.rows.sum()), self.low, self.high - self.low
+        total, low, spread = float(self.rows.sum()), self.low, self.high - self.low
         squares = self.squares - 2 * low * total + self.number * low**2
-        return (total - self.number * low) / reach, squares / reach**2
+        return (total - self.number * low) / spread, squares / spread**2
 
     @property
     def moments(self) -> permutation_null.Moments:
-        """Mantel's sums of the values, not scaled."""
+        """Mantel's sums of the unscaled values."""
         return permutation_null.Moments.of_sums(self.rows, self.columns, self.squares, self.crossed)
 
 
@@ -150,11 +155,11 @@ BlockSums = tuple[Values, Values, float, float, float, float, float]
 
 
 def sums_of_block(matrix: RowSource, block: Single, start: int) -> BlockSums:
-    """Return the sums of the rows ``start``, ``start + 1``, ... of a matrix, in the order of the fields of `MatrixSums`."""
+    """Return the sums of a block of rows from row ``start`` of a matrix, in the order of the fields of `MatrixSums`."""
     off = without_diagonal(block, start)
     values = block.astype(np.float64)
-    at = np.arange(len(block))
-    values[at, start + at] = 0.0
+    index = np.arange(len(block))
+    values[index, start + index] = 0.0
     squares = crossed = float(np.einsum("ij,ij->", values, values))
     if isinstance(matrix, DenseRows):
         crossed = float(np.einsum("ij,ij->", values, matrix.matrix[:, start : start + len(block)].T))
@@ -163,7 +168,7 @@ def sums_of_block(matrix: RowSource, block: Single, start: int) -> BlockSums:
 
 
 def combine_sums(parts: Iterable[BlockSums]) -> MatrixSums:
-    """Return the sums of a matrix from those of all its blocks, in order."""
+    """Return the sums of a matrix from the sums of its blocks, in order."""
     rows, columns, squares, crossed, low, high, largest = zip(*parts, strict=True)
     return MatrixSums(
         np.concatenate(rows), np.sum(columns, axis=0), sum(squares), sum(crossed), min(low), max(high), max(largest)
@@ -172,4 +177,5 @@ def combine_sums(parts: Iterable[BlockSums]) -> MatrixSums:
 
 def matrix_sums(matrix: RowSource, walk: BlockWalk) -> MatrixSums:
     """Return the sums of a matrix of two classes or more."""
-    return combine_sums(walk.over(matrix.size, lambda start, stop: sums_of_block(matrix, matrix.block(start, stop), start)))
+    sums = walk.map_blocks(matrix.size, lambda start, stop: sums_of_block(matrix, matrix.block(start, stop), start))
+    return combine_sums(sums)

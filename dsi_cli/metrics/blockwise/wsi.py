@@ -1,4 +1,4 @@
-"""The WSI and the nearest classes of a matrix, and its sums, from one walk over its rows."""
+"""The WSI, the nearest classes and the sums of a matrix, from one iteration over its rows."""
 
 from __future__ import annotations
 
@@ -16,24 +16,27 @@ from dsi_cli.metrics.wsi import upper_tails
 
 
 class NearestClasses(NamedTuple):
-    """The nearest other classes of each class, the nearest first and ties in the order of the class index; ``(B, k)`` each."""
+    """The nearest other classes of each class, as arrays ``(B, k)``; the nearest is first, ties are in class order."""
 
     neighbor: Indices
+    """The class index of the neighbour."""
     rank: Values
     """The rank among all other classes, from 1; ties have their mid-rank."""
     ties: Indices
-    """The number of classes with exactly this value, this one included."""
+    """The number of classes with exactly this value, with this one."""
     value: NDArray[Any]
+    """The similarity."""
 
 
 @dataclass(frozen=True)
 class BlockStatistics:
-    """What one walk over a matrix gives."""
+    """The sums, the WSI and the nearest classes of a matrix."""
 
     sums: MatrixSums
     wsi: dict[tuple[str, float], float]
     """The max and min WSI, by ``max`` or ``min`` and the quantile."""
     nearest: NearestClasses | None
+    """None if no neighbours were requested."""
 
     @property
     def mean_wsi(self) -> float:
@@ -44,27 +47,29 @@ class BlockStatistics:
 def block_statistics(
     matrix: RowSource, walk: BlockWalk, quantiles: Sequence[float] = (), neighbors: int = 0
 ) -> BlockStatistics:
-    """Return the survey of a matrix of two classes or more.
+    """Return the statistics of a matrix of two classes or more.
 
     Parameters
     ----------
     quantiles : the quantiles of the max and min WSI
-    neighbors : how many nearest classes of each class to find; 0 for none
+    neighbors : the number of nearest classes of each class, or 0 for none
     """
     names = [(kind, quantile) for quantile in quantiles for kind in ("max", "min")]
 
-    def of_block(start: int, stop: int) -> tuple[blocks.BlockSums, list[Values], NearestClasses | None]:
+    def statistics_of_block(start: int, stop: int) -> tuple[blocks.BlockSums, list[Values], NearestClasses | None]:
         block = matrix.block(start, stop)
         off = without_diagonal(block, start)
-        exact = off.astype(np.float64)
-        tails = [upper_tails(exact, q) if kind == "max" else -upper_tails(-exact, q) for kind, q in names]
-        found = nearest_of_rows(off, neighbors, start) if neighbors else None
-        return blocks.sums_of_block(matrix, block, start), tails, found
+        values = off.astype(np.float64)
+        tails = [upper_tails(values, q) if kind == "max" else -upper_tails(-values, q) for kind, q in names]
+        near = nearest_of_rows(off, neighbors, start) if neighbors else None
+        return blocks.sums_of_block(matrix, block, start), tails, near
 
-    parts, tails, near = zip(*walk.over(matrix.size, of_block), strict=True)
-    wsi = {name: float(np.concatenate(column).mean()) for name, column in zip(names, zip(*tails, strict=True), strict=True)}
-    whole = NearestClasses(*(np.concatenate(column) for column in zip(*near, strict=True))) if neighbors else None
-    return BlockStatistics(blocks.combine_sums(parts), wsi, whole)
+    sums, tails, near = zip(*walk.map_blocks(matrix.size, statistics_of_block), strict=True)
+    wsi = {name: float(np.concatenate(tail).mean()) for name, tail in zip(names, zip(*tails, strict=True), strict=True)}
+    nearest = None
+    if neighbors:
+        nearest = NearestClasses(*(np.concatenate(column) for column in zip(*near, strict=True)))
+    return BlockStatistics(blocks.combine_sums(sums), wsi, nearest)
 
 
 def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClasses:
@@ -74,19 +79,22 @@ def nearest_of_rows(values: NDArray[Any], count: int, start: int) -> NearestClas
     ----------
     values : (B, C-1)
         The rows without their diagonal values; larger is nearer.
-    start : the row of the matrix that is the first of these
+    start : the index of the first row in the matrix
     """
     count = min(count, values.shape[1])
     edges = np.partition(values, -count, axis=1)[:, -count]
     columns, ties = np.empty((len(values), count), dtype=np.intp), np.empty((len(values), count), dtype=np.intp)
     ranks = np.empty((len(values), count))
-    for k, (row, edge) in enumerate(zip(values, edges, strict=True)):
-        # All classes that may be listed, and those that are tied with the last of them: enough for exact mid-ranks.
-        near = np.flatnonzero(row >= edge)
-        found = mid_ranks(-row[near])
-        order = np.argsort(found, kind="stable")
-        rising, listed = found[order], order[:count]
-        columns[k], ranks[k] = near[listed], found[listed]
-        ties[k] = np.searchsorted(rising, ranks[k], side="right") - np.searchsorted(rising, ranks[k], side="left")
-    own = np.arange(start, start + len(values))[:, None]
-    return NearestClasses(columns + (columns >= own), ranks, ties, np.take_along_axis(values, columns, axis=1))
+    for index, (row, edge) in enumerate(zip(values, edges, strict=True)):
+        # The candidates include all classes tied with the last neighbour, so that mid-ranks are exact.
+        candidates = np.flatnonzero(row >= edge)
+        candidate_ranks = mid_ranks(-row[candidates])
+        order = np.argsort(candidate_ranks, kind="stable")
+        rising, nearest = candidate_ranks[order], order[:count]
+        columns[index], ranks[index] = candidates[nearest], candidate_ranks[nearest]
+        ties[index] = np.searchsorted(rising, ranks[index], side="right") - np.searchsorted(
+            rising, ranks[index], side="left"
+        )
+    class_index = np.arange(start, start + len(values))[:, None]
+    neighbor = columns + (columns >= class_index)  # columns after the diagonal are shifted by one
+    return NearestClasses(neighbor, ranks, ties, np.take_along_axis(values, columns, axis=1))

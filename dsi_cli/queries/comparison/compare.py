@@ -160,7 +160,7 @@ def _require(options: ComparisonOptions) -> None:
 
 
 def _draws(options: ComparisonOptions, every: Sequence[ComparedRun]) -> BootstrapOptions:
-    default = differences.DRAWS if max(len(one.classes) for one in every) <= bootstrap.LARGEST else DRAWS_ABOVE
+    default = differences.DRAWS if max(len(one.classes) for one in every) <= bootstrap.MAX_DEFAULT_CLASSES else DRAWS_ABOVE
     return BootstrapOptions(default if options.draws is None else options.draws, options.seed)
 
 

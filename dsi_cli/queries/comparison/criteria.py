@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import differences
-from dsi_cli.metrics.differences import Difference, PreparedPair
+from dsi_cli.metrics.differences import CsmPair, Difference
 from dsi_cli.queries.comparison.runs import ComparedRun
 
 Order = NDArray[np.intp]
@@ -100,7 +100,7 @@ def value(quantity: Criterion, run: RunAtEpoch) -> float | None:
 
 def _sai(measure: str) -> Criterion:
     def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
-        a, b = (PreparedPair(one.csm("own"), one.csm("scsm")) for one in (first, second))
+        a, b = (CsmPair(one.csm("own"), one.csm("scsm")) for one in (first, second))
         return differences.alignment_difference(a, b, measure)
 
     title = f"SAI excess, {measure}"
@@ -117,7 +117,7 @@ def _idm(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Diff
 
 def _corrected(kind: str) -> Callable[[RunAtEpoch, RunAtEpoch, BootstrapOptions], Difference]:
     def by(first: RunAtEpoch, second: RunAtEpoch, _draws: BootstrapOptions) -> Difference:
-        a, b = (PreparedPair(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
+        a, b = (CsmPair(one.csm(kind), one.csm("ccsm"), one.reliability()) for one in (first, second))
         return differences.alignment_difference(a, b, "pearson")
 
     return by
