@@ -36,7 +36,7 @@ from dsi_cli.analysis.summary import Progress, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import ResultTables
 from dsi_cli.checkpoints import training_logs
-from dsi_cli.checkpoints.discovery import CheckpointFile, discover, ignored_files, printable
+from dsi_cli.checkpoints.discovery import CheckpointFile, count_ignored_files, discover, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
@@ -101,7 +101,7 @@ def analyze(
         sources = references.open_references(options.references, tree, of)
         tables = ResultTables(Path(out), options, sources, tree)
         inputs = collect.open_inputs(Path(out), options, say, tell)
-        named_log = None if options.log is None else training_logs.named_log(Path(options.log))
+        named_log = None if options.log is None else training_logs.read_named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
         states = _scan(Path(out), states, tables.folders, options, engine, progress)
         for state in states:
@@ -210,7 +210,7 @@ def _found(paths: Sequence[str | PathLike[str]], known: dict[str, str]) -> list[
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the one line that says that paths hold no checkpoint."""
     asked = ", ".join(urls.shown(str(path)) for path in paths)
-    others = ignored_files(paths)
+    others = count_ignored_files(paths)
     beside = f"{others} other file{'' if others == 1 else 's'}"
     return f"no checkpoints under {asked} ({beside}): expected {EXPECTED}"
 
@@ -257,7 +257,7 @@ def _label(
     for state in states:
         usable = {record.path for record in state.usable}
         classes = next((record.classes for record in state.usable), 0)
-        readable = [one for one in state.run.checkpoints if one.shown in usable]
+        readable = [one for one in state.run.checkpoints if one.display_path in usable]
         asked = None if classes == 0 else _asked(state, options, readable, classes)
         labels, told = (
             class_labels.find_labels(state.run, asked, readable, classes, of_data or state.names)

@@ -111,7 +111,7 @@ class HeadCandidate:
         """What speaks against it, in words, the strongest first."""
         return tuple(reason.text for reason in (*self.hidden, *self.doubts))
 
-    def has(self, kind: str) -> bool:
+    def has_reason(self, kind: str) -> bool:
         """Return whether a reason of some kind speaks against it."""
         return any(reason.kind == kind for reason in (*self.hidden, *self.doubts))
 
@@ -318,7 +318,7 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     name = layer.module[-1]
     if name == "fc" and (in_loss or not layer.module[:-1]):
         refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
-        return layer._replace(width_in=rows, width_out=columns, weight=weight.turned, refusal=refusal)
+        return layer._replace(width_in=rows, width_out=columns, weight=weight.transposed, refusal=refusal)
     turned: bool | None = None
     convention = {"proxies": False, "W": True if in_loss else None}.get(name)  # of pytorch-metric-learning
     if classes is not None and classes in (rows, columns) and rows != columns:
@@ -332,7 +332,7 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     if turned is None:
         return layer
     width_out, width_in = (columns, rows) if turned else (rows, columns)
-    return layer._replace(weight=weight.turned if turned else weight, width_out=width_out, width_in=width_in)
+    return layer._replace(weight=weight.transposed if turned else weight, width_out=width_out, width_in=width_in)
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:

@@ -7,15 +7,15 @@ from typing import Any
 
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
-from dsi_cli.checkpoints.trainers import plain
+from dsi_cli.checkpoints.trainers import plain_data
 from dsi_cli.errors import UnreadableError
 
 _TEXT = re.compile(r"U(\d{1,6})")
-_WIDTH = 4
+_CHARACTER_BYTES = 4
 """Bytes of a character in NumPy's arrays of text."""
 
 
-def class_list(data: bytes) -> Any:
+def read_class_names(data: bytes) -> Any:
     """Return the class names that a pickle holds, as a list, or as an index map where it is one.
 
     Of a ``LabelEncoder`` these are its ``classes_``, an array of text; the result may be anything else that is plain data.
@@ -27,7 +27,7 @@ def class_list(data: bytes) -> Any:
     """
     found, _ = read_pickle(data)
     if not isinstance(found, PickledObject):
-        return plain(found, depth=2)
+        return plain_data(found, depth=2)
     classes = found.state.get("classes_") if isinstance(found.state, dict) else None
     names = _texts(classes) if isinstance(classes, PickledObject) else classes
     if not isinstance(names, list):
@@ -52,7 +52,7 @@ def _texts(array: PickledObject) -> list[Any] | None:
     if wide is None or not is_line or not isinstance(data, bytes | memoryview) or not int(wide[1]):
         return None
     is_big = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
-    size, raw = _WIDTH * int(wide[1]), bytes(data)
+    size, raw = _CHARACTER_BYTES * int(wide[1]), bytes(data)
     try:
         cells = [raw[at : at + size].decode("utf-32-be" if is_big else "utf-32-le") for at in range(0, len(raw), size)]
     except UnicodeDecodeError:

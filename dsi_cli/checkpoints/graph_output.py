@@ -11,7 +11,7 @@ _COMPUTES = "computes an output of the model, as its graph says"
 _DOES_NOT = CandidateReason(NO_OUTPUT, "computes no output of the model, as its graph says")
 
 
-def with_outputs(candidates: Sequence[HeadCandidate], outputs: Sequence[str] | None) -> list[HeadCandidate]:
+def add_graph_evidence(candidates: Sequence[HeadCandidate], outputs: Sequence[str] | None) -> list[HeadCandidate]:
     """Return the candidates with the evidence of the graph, those that compute an output first.
 
     A layer that computes no output is hidden. If a single candidate computes an output, the graph overrules what its place and name

@@ -24,7 +24,7 @@ from dsi_cli.checkpoints.candidates import (
     orient,
     rank_candidates,
 )
-from dsi_cli.checkpoints.graph_output import with_outputs
+from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
 from dsi_cli.checkpoints.trainers import NestedStateDict
@@ -34,7 +34,7 @@ _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
-_LISTED = 5
+_MAX_LISTED = 5
 
 
 class Head(NamedTuple):
@@ -88,19 +88,19 @@ def choose_head(
     AmbiguousHeadError
         Several are equally plausible; the message lists them.
     """
-    groups = usable(list(state_dicts), role)
+    groups = usable_state_dicts(list(state_dicts), role)
     if wanted is not None:
         return _named(groups, wanted, classes)
-    candidates = with_outputs(rank_candidates(groups, classes), outputs)
+    candidates = add_graph_evidence(rank_candidates(groups, classes), outputs)
     if with_background and classes is not None and not any(one.fits for one in candidates):
-        candidates = with_outputs(rank_candidates(groups, classes + 1), outputs)
+        candidates = add_graph_evidence(rank_candidates(groups, classes + 1), outputs)
     best = _best(candidates, classes, groups)
     if best.layer.refusal is not None:
         raise NoHeadError(f"{best.title} {best.layer.refusal}")
     return _head(best.layer, best.tensor)
 
 
-def usable(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
+def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
     """Return the state dicts in which to look for the head.
 
     Raises
@@ -123,7 +123,7 @@ def _best(candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequ
         return _best_with_count(candidates, classes, groups)
     plausible = [one for one in candidates if not one.hidden and not one.doubts]
     if not plausible:
-        alone = [one for one in candidates if one.is_alone and not one.has(NAME) and not one.has(OTHER_HEAD)]
+        alone = [one for one in candidates if one.is_alone and not one.has_reason(NAME) and not one.has_reason(OTHER_HEAD)]
         plausible = alone or _last_resort(candidates)
     plausible = _narrowed(plausible)
     if not plausible:
@@ -155,7 +155,7 @@ def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: 
     """Return the head among the matrices that have a row for each class."""
     fitting = [one for one in candidates if one.fits]
     if not fitting and any(not one.hidden and not one.doubts for one in candidates):
-        raise ClassCountError(classes, [one.title for one in candidates[:_LISTED]])
+        raise ClassCountError(classes, [one.title for one in candidates[:_MAX_LISTED]])
     possible = [one for one in fitting if not _is_contradicted(one)]
     if len(fitting) == len(possible) == 1:
         return possible[0]
@@ -171,7 +171,7 @@ def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: 
 
 def _is_contradicted(candidate: HeadCandidate) -> bool:
     """Return whether a matrix cannot be the head although it has a row for each class."""
-    return any(map(candidate.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
+    return any(map(candidate.has_reason, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
 
 
 def _narrowed(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
@@ -213,7 +213,7 @@ def _named(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) 
     if not exact:
         raise NoHeadError(_nothing_called(groups, wanted, classes))
     if len(exact) > 1:
-        listed = ", ".join(sorted(layer.full_name for layer in exact)[:_LISTED])
+        listed = ", ".join(sorted(layer.full_name for layer in exact)[:_MAX_LISTED])
         raise AmbiguousHeadError(f"--head {wanted} fits {len(exact)} tensors: {listed}; give the whole name of one")
     layer = exact[0]
     if layer.refusal is not None:
@@ -225,7 +225,7 @@ def _named(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) 
     if not is_matrix(weight) or weight.dtype not in FLOATS:
         raise NoHeadError(_no_matrix(layer.name, weight))
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
-        weight = weight.turned
+        weight = weight.transposed
     return _head(layer, weight)
 
 
@@ -260,7 +260,7 @@ def _nothing_called(groups: Sequence[NestedStateDict], wanted: str, classes: int
     there = next((name for name in tensors if name == wanted or name.endswith(f".{wanted}")), None)
     if there is not None:
         return _no_matrix(there, tensors[there])
-    listed = ", ".join(one.title for one in rank_candidates(groups, classes)[:_LISTED])
+    listed = ", ".join(one.title for one in rank_candidates(groups, classes)[:_MAX_LISTED])
     if not listed:
         return f"no tensor is named {wanted}, and there is no matrix in this file"
     return f"no tensor is named {wanted}; the best candidates are {listed}"
@@ -272,7 +272,7 @@ def _no_matrix(name: str, tensor: Tensor) -> str:
 
 def _ambiguous(plausible: Sequence[HeadCandidate]) -> str:
     in_order = sorted(plausible, key=lambda one: one.layer.position)
-    listed = ", ".join(one.title for one in in_order[:_LISTED])
+    listed = ", ".join(one.title for one in in_order[:_MAX_LISTED])
     example = in_order[-1].name
     return f"{len(plausible)} tensors could be the classifier: {listed}; choose one, for example with --head {example}"
 

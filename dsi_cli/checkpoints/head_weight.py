@@ -58,7 +58,7 @@ def _effective(content: CheckpointContent, head: Head, adapter_config: Any) -> N
         return _spectrally_normed(stored, left, right, head)
     if kind == layers.LORA:
         change = lora.LoraChange(
-            parts["up"], parts["down"], lora.scale_of(adapter_config, head.name, parts["down"].shape[0])
+            parts["up"], parts["down"], lora.lora_scale(adapter_config, head.name, parts["down"].shape[0])
         )
         return lora.apply_change(stored, change, content.read)
     return stored

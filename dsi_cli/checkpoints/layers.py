@@ -42,7 +42,7 @@ _OPTIMIZER_STATE = frozenset(
 """What torch's optimisers keep for each parameter, where a file without groups holds it next to the parameters."""
 _ADAPTED = "is changed by an adapter (LoRA) of a kind that dsi does not put together"
 _ORIGINAL = "parametrizations.weight.original"
-_MOST_DIMENSIONS = 8
+_MAX_DIMENSIONS = 8
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Layer(NamedTuple):
     has_bias: bool = False
     factors: Factors = Factors()
     refusal: str | None = None
-    is_turned: bool = False
+    is_transposed: bool = False
 
     @property
     def full_name(self) -> str:
@@ -118,7 +118,7 @@ def layers_of(groups: Sequence[NestedStateDict]) -> list[Layer]:
 
 def _without_turned_parts(layer: Layer) -> Layer:
     """Return a layer, refused if its outputs are columns and its weight is stored in parts, which are put together by rows only."""
-    if layer.is_turned and layer.factors.kind != PLAIN:
+    if layer.is_transposed and layer.factors.kind != PLAIN:
         return layer._replace(
             refusal="has a column for each output and is stored in parts, which dsi does not put together"
         )
@@ -128,7 +128,7 @@ def _without_turned_parts(layer: Layer) -> Layer:
 def _with_known_sides(layers: list[Layer]) -> list[Layer]:
     """Return the layers with square weights turned or refused, if other layers of the network store their outputs as columns."""
     turned = [
-        layer.is_turned
+        layer.is_transposed
         for layer in layers
         if layer.kind == "matrix" and layer.has_bias and layer.width_in != layer.width_out
     ]
@@ -141,7 +141,7 @@ def _square_side(layer: Layer, *, turn: bool) -> Layer:
     if layer.kind != "matrix" or not layer.has_bias or layer.width_in != layer.width_out or layer.weight is None:
         return layer
     if turn:
-        return layer._replace(weight=layer.weight.turned, is_turned=True)
+        return layer._replace(weight=layer.weight.transposed, is_transposed=True)
     return layer._replace(
         refusal="is square, and other layers of this file store their outputs both as rows and as columns"
     )
@@ -166,7 +166,7 @@ def is_registration_order(tensors: Iterable[str]) -> bool:
 def is_matrix(tensor: Tensor) -> bool:
     """Return whether a tensor is a matrix, or the weight of a 1x1 convolution."""
     shape = tensor.shape
-    return 2 <= len(shape) <= _MOST_DIMENSIONS and min(shape) >= 1 and all(size == 1 for size in shape[2:])
+    return 2 <= len(shape) <= _MAX_DIMENSIONS and min(shape) >= 1 and all(size == 1 for size in shape[2:])
 
 
 def _modules(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, tuple[str, Tensor]]]:
@@ -251,14 +251,14 @@ def _linear_or_convolution(module: _Module) -> Layer | None:
     if len(stored.shape) < 2:
         return None
     is_turned = parameter == "kernel" or _bias_is_along_columns(stored, module.held.get("bias"))
-    weight = stored.turned if is_turned else stored
+    weight = stored.transposed if is_turned else stored
     if weight.dtype not in FLOATS:
         refusal = f"has {weight.dtype} elements, which dsi does not read"
     kind = "matrix" if is_matrix(weight) else "other"
     is_depthwise = kind == "other" and weight.shape[1] == 1
     layer = module.layer(parameter, kind, weight.shape[0] if is_depthwise else weight.shape[1], weight.shape[0])
     has_bias = "bias" in module.held or "bias_orig" in module.held
-    return layer._replace(weight=weight, has_bias=has_bias, factors=factors, refusal=refusal, is_turned=is_turned)
+    return layer._replace(weight=weight, has_bias=has_bias, factors=factors, refusal=refusal, is_transposed=is_turned)
 
 
 def _norm(module: _Module) -> Layer | None:

@@ -20,9 +20,14 @@ from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
 from dsi_cli.remote.locations import Place
 
-BASES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+BASE_MODEL_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
 """The files of a base model, the best first."""
-CONFIG = "adapter_config.json"
+CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
@@ -36,10 +41,10 @@ class LoraChange(NamedTuple):
 
 def is_adapter(path: Place) -> bool:
     """Return whether a file is PEFT's adapter of a model, by its name and what lies beside it."""
-    return path.name.startswith("adapter_model.") and (path.parent / CONFIG).is_file()
+    return path.name.startswith("adapter_model.") and (path.parent / CONFIG_FILE).is_file()
 
 
-def open_base(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
+def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
     """Return the content of the model that an adapter belongs to.
 
     Raises
@@ -55,7 +60,7 @@ def open_base(adapter: Place, config: Any, stack: ExitStack) -> CheckpointConten
             "no classifier in this adapter (LoRA), and it does not name its base model: keep the classifier with modules_to_save"
         )
     folders = [adapter.parent / name, adapter.parent.parent / name]
-    found = next((folder / file for folder in folders for file in BASES if (folder / file).is_file()), None)
+    found = next((folder / file for folder in folders for file in BASE_MODEL_FILES if (folder / file).is_file()), None)
     if found is None:
         raise NoHeadError(
             f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"
@@ -64,7 +69,7 @@ def open_base(adapter: Place, config: Any, stack: ExitStack) -> CheckpointConten
     return open_content(found, stack)[1]
 
 
-def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
+def lora_change(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
     """Return what an adapter adds to a weight of its base model; None if it leaves the weight as it is.
 
     Raises
@@ -76,10 +81,10 @@ def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChang
     down, up = (tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
     if down is None or up is None:
         return None
-    return LoraChange(up, down, scale_of(config, weight, down.shape[0]))
+    return LoraChange(up, down, lora_scale(config, weight, down.shape[0]))
 
 
-def scale_of(config: Any, weight: str, rank: int) -> float:
+def lora_scale(config: Any, weight: str, rank: int) -> float:
     """Return the factor of an adapter's product of matrices, from the contents of ``adapter_config.json``.
 
     Raises

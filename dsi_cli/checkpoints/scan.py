@@ -20,7 +20,7 @@ from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, laye
 from dsi_cli.checkpoints.candidates import HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
-from dsi_cli.checkpoints.graph_output import with_outputs
+from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
@@ -40,12 +40,12 @@ _log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
 """A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
-MOST_CLASSES = 46_340
+MAX_CLASSES = 46_340
 """A matrix of more classes has more values than a Parquet list column can count."""
-_LARGEST_JSON = 16 << 20
-LONGEST_NAME = 4096
+_MAX_JSON_BYTES = 16 << 20
+MAX_NAME_LENGTH = 4096
 """Characters of the head's name, which is stored in a table; no network has such names."""
-_NAMES_OF_CLASSES = ("class_to_idx", "classes", "class_names")
+_CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
 """Keys under which training loops save the names of the classes next to the weights."""
 
 
@@ -68,7 +68,7 @@ class ScanResult:
     record: Record
     weight: NDArray[np.float32] | None = None
     """``(classes, features)``; None where the record is not ``ok``."""
-    found: CheckpointFile | None = None
+    file: CheckpointFile | None = None
     """Where it lies; for one of several epochs in a file, the place of that epoch alone."""
     problem: str | None = None
     """`NO_HEAD` or `WRONG_COUNT` if the weights can be read but not the head; None otherwise."""
@@ -79,7 +79,7 @@ NO_HEAD, WRONG_COUNT = "no head", "wrong count"
 HEADLESS = "no classifier: the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
 """The reason of a file that is skipped since it holds no network."""
-_PROBLEMS = (
+_FILE_ERRORS = (
     CheckpointError,
     RecursionError,
     MemoryError,
@@ -92,7 +92,7 @@ _PROBLEMS = (
 """What a damaged or hostile file may raise; the run goes on."""
 
 
-class _Wanted(NamedTuple):
+class _ScanRequest(NamedTuple):
     """What to look for in each checkpoint: the parameters of `scan_checkpoint`."""
 
     choice: HeadOptions
@@ -119,14 +119,14 @@ def scan_checkpoint(
     with_fingerprint : whether to hash the weights, which nobody needs who only wants them
     may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
     """
-    return _scan(file, _Wanted(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
+    return _scan(file, _ScanRequest(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
 
 
 def scan_each(
     file: CheckpointFile, choice: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
 ) -> list[ScanResult]:
     """Return what `scan_checkpoint` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
-    return _scan(file, _Wanted(choice, classes, True, may_lack_head), is_split=True)
+    return _scan(file, _ScanRequest(choice, classes, True, may_lack_head), is_split=True)
 
 
 def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
@@ -140,19 +140,19 @@ def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, Checkp
     kind, content, sources = open_content(file.path, stack)
     if file.entry is None:
         return kind, content, sources
-    tree = next((entry.tree for entry in trainers.entries(content.tree) if entry.label == file.entry), None)
+    tree = next((entry.tree for entry in trainers.saved_epochs(content.tree) if entry.label == file.entry), None)
     if tree is None:
         raise UnreadableError(f"changed while it was read: it no longer holds the epoch {file.entry}")
     return kind, replace(content, tree=tree), sources
 
 
-def _scan(file: CheckpointFile, request: _Wanted, *, is_split: bool) -> list[ScanResult]:
+def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> list[ScanResult]:
     with ExitStack() as stack:
         try:
             kind, content, sources = open_content(file.path, stack)
-            held = trainers.entries(content.tree) if is_split or file.entry is not None else []
-        except _PROBLEMS as error:
-            return [ScanResult(_with_problem(_begun(file), file, error), found=file)]
+            held = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
+        except _FILE_ERRORS as error:
+            return [ScanResult(_with_problem(_begun(file), file, error), file=file)]
         parts = [entry for entry in held if file.entry in (None, entry.label)]
         if not parts:
             return [_scan_content(file, None, kind, content, sources, request)]
@@ -170,7 +170,7 @@ def _scan_content(
     kind: str,
     content: CheckpointContent,
     sources: Sequence[RandomAccessFile],
-    request: _Wanted,
+    request: _ScanRequest,
 ) -> ScanResult:
     """Return one checkpoint whose file is open."""
     record = replace(_begun(file), format=kind)
@@ -184,9 +184,9 @@ def _scan_content(
             role = trainers.EMA if request.choice.ema else trainers.RAW
             scanned = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
         _require_unchanged(sources)
-        return replace(scanned, found=file)
-    except _PROBLEMS as error:
-        return ScanResult(_with_problem(record, file, error), found=file, problem=_problem_of_head(error))
+        return replace(scanned, file=file)
+    except _FILE_ERRORS as error:
+        return ScanResult(_with_problem(record, file, error), file=file, problem=_problem_of_head(error))
 
 
 def _problem_of_head(error: BaseException) -> str | None:
@@ -197,7 +197,7 @@ def _problem_of_head(error: BaseException) -> str | None:
 
 def _begun(file: CheckpointFile) -> Record:
     """Return the record of a checkpoint with what is known before it is opened."""
-    return Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
+    return Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
 
 
 def _names(file: CheckpointFile) -> tuple[str, ...]:
@@ -233,12 +233,14 @@ def read_metadata(file: CheckpointFile) -> Any:
     try:
         with ExitStack() as stack:
             _, content, _ = open_checkpoint(file, stack)
-            return [trainers.plain(content.tree), find_sibling_json(file, "config.json")]
+            return [trainers.plain_data(content.tree), find_sibling_json(file, "config.json")]
     except CheckpointError:
         return None
 
 
-def explain(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> tuple[str, list[HeadCandidate]]:
+def explain_head_choice(
+    file: CheckpointFile, choice: HeadOptions, classes: int | None = None
+) -> tuple[str, list[HeadCandidate]]:
     """Return which head is taken, or why none is, and every candidate with its evidence, the most plausible first.
 
     Raises
@@ -251,8 +253,8 @@ def explain(file: CheckpointFile, choice: HeadOptions, classes: int | None = Non
         told = _classes_told(file, content.tree)
         expected = told if told is not None else classes
         groups = _groups(content)
-        ranked = rank_candidates(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
-        candidates = with_outputs(ranked, content.outputs)
+        ranked = rank_candidates(head.usable_state_dicts(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
+        candidates = add_graph_evidence(ranked, content.outputs)
         try:
             picked = _pick(groups, choice, expected, with_background=told is not None, outputs=content.outputs)
         except (NoHeadError, AmbiguousHeadError) as error:
@@ -278,7 +280,7 @@ def find_sibling_json(file: CheckpointFile, name: str) -> Any:
     """Return a JSON file of the checkpoint's step folder, or of its run where it has none, as plain data; None without it."""
     path = (file.step_folder or file.folder) / name
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
+        if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
         return bounded_json.parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -304,7 +306,7 @@ def _described(record: Record, file: CheckpointFile, tree: Any, entry: trainers.
     return record
 
 
-def _with_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _Wanted) -> ScanResult:
+def _with_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _ScanRequest) -> ScanResult:
     told = _classes_told(file, content.tree)
     expected = told if told is not None else request.classes
     groups = _groups(content)
@@ -312,9 +314,11 @@ def _with_head(record: Record, file: CheckpointFile, content: CheckpointContent,
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
     try:
         picked = _pick(groups, request.choice, expected, with_background=told is not None, outputs=content.outputs)
-        if len(picked.name) > LONGEST_NAME:
-            raise UnreadableError(f"the name of the head has {len(picked.name):,} characters, more than {LONGEST_NAME:,}")
-        config = find_sibling_json(file, lora.CONFIG) if picked.factors.kind == layers.LORA else None
+        if len(picked.name) > MAX_NAME_LENGTH:
+            raise UnreadableError(
+                f"the name of the head has {len(picked.name):,} characters, more than {MAX_NAME_LENGTH:,}"
+            )
+        config = find_sibling_json(file, lora.CONFIG_FILE) if picked.factors.kind == layers.LORA else None
         rows = head_weight.head_rows(content, picked, config)
         hashed = head_weight.fingerprint(content, picked, rows) if request.with_fingerprint else None
     except NoHeadError:
@@ -355,12 +359,12 @@ def _of_adapter(
     file: CheckpointFile, content: CheckpointContent, choice: HeadOptions, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32]]:
     """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
-    config = find_sibling_json(file, lora.CONFIG)
+    config = find_sibling_json(file, lora.CONFIG_FILE)
     with ExitStack() as stack:
-        base = lora.open_base(file.path, config, stack)
+        base = lora.open_base_model(file.path, config, stack)
         picked = _pick(_groups(base), choice, classes)
         rows = head_weight.head_rows(base, picked)
-    change = lora.change_of(content.tree, picked.name, config)
+    change = lora.lora_change(content.tree, picked.name, config)
     return picked, rows if change is None else lora.apply_change(rows, change, content.read)
 
 
@@ -372,9 +376,9 @@ def _usable(
     if extra.number and not choice.keep_extra:
         rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
     record = replace(record, classes=len(rows))
-    if len(rows) > MOST_CLASSES:
+    if len(rows) > MAX_CLASSES:
         return ScanResult(
-            replace(record, status=FAILED, reason=f"{len(rows)} rows: more than {MOST_CLASSES} are not compared")
+            replace(record, status=FAILED, reason=f"{len(rows)} rows: more than {MAX_CLASSES} are not compared")
         )
     if len(rows) < 2:
         return ScanResult(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
@@ -428,7 +432,7 @@ def _classes_told(file: CheckpointFile, tree: Any) -> int | None:
     listed = data.get("classes", data.get("CLASSES")) if isinstance(data, dict) else None
     if isinstance(listed, list | tuple) and len(listed) > 1:
         return len(listed)
-    for key in _NAMES_OF_CLASSES if isinstance(tree, dict) else ():
+    for key in _CLASS_NAME_KEYS if isinstance(tree, dict) else ():
         names = tree.get(key)
         are_texts = (
             isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names)

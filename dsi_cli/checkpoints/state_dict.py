@@ -33,7 +33,7 @@ class StateDict:
     """The classifier's weight among them."""
 
 
-def read(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
+def read_state_dict(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
     """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan_checkpoint`.
 
     Raises
@@ -48,8 +48,8 @@ def read(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) 
         return StateDict({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
 
 
-def shapes(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
-    """Return what these weights are, without reading them; parameters and errors as for `read`."""
+def state_dict_tensors(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
+    """Return what these weights are, without reading them; parameters and errors as for `read_state_dict`."""
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(file, stack)
         return _group(content, choice, classes)[0].tensors

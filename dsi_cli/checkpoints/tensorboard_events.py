@@ -23,20 +23,20 @@ from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout
 
 PATTERN = "events.out.tfevents.*"
-MOST_FILES = 64
+MAX_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
 Scalars = dict[str, dict[int, float]]
 """By tag in small letters, then by step; the value that was written last."""
 
 
-def files_of(path: Place) -> list[Place]:
+def event_files(path: Place) -> list[Place]:
     """Return the event files that a path means: itself, or those right in the folder that dsi did not write."""
     if not path.is_dir():
         return [path]
-    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(layout.EVENTS)), key=str)[:MOST_FILES]
+    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(layout.EVENTS)), key=str)[:MAX_FILES]
 
 
-def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
+def read_rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
     """Return rows with an epoch and the values of one step each, in order.
 
     Parameters
@@ -51,7 +51,7 @@ def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list
         It is no event file, or its steps cannot be told as epochs.
     """
     scalars: Scalars = {}
-    for file in files_of(path):
+    for file in event_files(path):
         for step, tag, value in _scalars(file, [*curves, *_EPOCH_TAGS]):
             scalars.setdefault(tag, {})[step] = value
     epochs = next((scalars[tag] for tag in _EPOCH_TAGS if tag in scalars), None)

@@ -40,7 +40,7 @@ NUMPY_DTYPES = {
     "qint32": "i4",
 }
 QUANTISED = frozenset({"qint8", "quint8", "qint32"})
-_MOST_DIMENSIONS = 32
+_MAX_DIMENSIONS = 32
 FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
 """What a classifier's weight may be made of."""
 _FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
@@ -85,7 +85,7 @@ class Tensor(NamedTuple):
     quantiser: Quantiser | None = None
 
     @property
-    def turned(self) -> Tensor:
+    def transposed(self) -> Tensor:
         """The same matrix with rows and columns exchanged, another view of the same bytes."""
         return self._replace(shape=self.shape[::-1], strides=self.strides[::-1])
 
@@ -120,7 +120,7 @@ def span(tensor: Tensor) -> tuple[int, int]:
     UnreadableError
         The numbers are impossible: negative, or more elements than the storage holds.
     """
-    if len(tensor.shape) > _MOST_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
+    if len(tensor.shape) > _MAX_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
         raise UnreadableError(f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be")
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
     if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
@@ -158,7 +158,7 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
     return native
 
 
-def dequantised(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
     """Return the numbers that a quantised tensor's integers mean; ``read`` gives scales that are tensors themselves.
 
     Raises

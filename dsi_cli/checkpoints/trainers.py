@@ -27,15 +27,15 @@ _TRAINING_STATE = re.compile(
 )
 """Names of files that hold no network."""
 _COUNT_OF_AVERAGED = "n_averaged"
-_OF_LAYER = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
+_LAYER_WEIGHT = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
 """Names of the weights of layers."""
-_DEEPEST = 12
-_MOST_EPOCHS = 1_000_000_000
-_MOST_PLAIN = 1_000_000
-_LONGEST_NAME = 1024
-_TEXT_OF_A_NODE = 64
+_MAX_DEPTH = 12
+_MAX_EPOCH = 1_000_000_000
+_MAX_PLAIN_VALUES = 1_000_000
+_MAX_NAME_LENGTH = 1024
+_CHARACTERS_PER_NODE = 64
 """Characters of names that count as one more of them."""
-_MOST_NODES = 200_000
+_MAX_NODES = 200_000
 """Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
 
 
@@ -121,7 +121,7 @@ class SavedEpoch(NamedTuple):
     tree: Any
 
 
-def entries(tree: Any) -> list[SavedEpoch]:
+def saved_epochs(tree: Any) -> list[SavedEpoch]:
     """Return the epochs that a file holds: ``{1: state_dict, 2: state_dict}``, or a list of state dicts.
 
     Empty for a file that holds one checkpoint. Several epochs are two or more entries whose weights have the same names and
@@ -145,7 +145,7 @@ def _epoch_of_key(key: Any) -> int | None:
     if isinstance(key, str):
         found = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
         return int(found[1]) if found else None
-    return key if type(key) is int and 0 <= key < _MOST_EPOCHS else None
+    return key if type(key) is int and 0 <= key < _MAX_EPOCH else None
 
 
 def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:
@@ -174,7 +174,7 @@ def network_id(tensors: Mapping[str, Tensor]) -> str:
     layers = {
         _layer_of(name): tensor.shape
         for name, tensor in tensors.items()
-        if len(tensor.shape) > 1 and _OF_LAYER.search(name)
+        if len(tensor.shape) > 1 and _LAYER_WEIGHT.search(name)
     }
     first, last = (min(layers), max(layers)) if layers else ("", "")
     # What the first and the last name in alphabetical order begin with, all names begin with.
@@ -242,11 +242,11 @@ def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
     """
     seen: set[int] = set()
     waiting: list[tuple[tuple[str, ...], Any]] = [] if _is_optimiser(tree) else [((), tree)]
-    left = _MOST_NODES
+    left = _MAX_NODES
     while waiting and left > 0:
         path, node = waiting.pop()
         held = node.state if isinstance(node, PickledObject) else node
-        if id(held) in seen or len(path) > _DEEPEST:
+        if id(held) in seen or len(path) > _MAX_DEPTH:
             continue
         seen.add(id(held))
         module, visited = _module_tensors(node, left)
@@ -278,7 +278,7 @@ def _items(node: Any) -> list[tuple[Any, Any]]:
     if isinstance(node, PickledObject):
         node = node.state if isinstance(node.state, dict) else None
     if isinstance(node, list) or type(node) is tuple:
-        return list(enumerate(node[:_MOST_NODES]))
+        return list(enumerate(node[:_MAX_NODES]))
     return list(node.items()) if isinstance(node, dict) else []
 
 
@@ -307,12 +307,12 @@ def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
     while waiting and visited < left:
         prefix, module = waiting.pop()
         parts = _parts_of_module(module)
-        if parts is None or id(module.state) in seen or len(prefix) > _LONGEST_NAME:
+        if parts is None or id(module.state) in seen or len(prefix) > _MAX_NAME_LENGTH:
             continue
         seen.add(id(module.state))
         held, children = parts
         names = [name for name, _ in (*held, *children) if isinstance(name, str)]
-        visited += 1 + len(names) + sum(len(prefix) + len(name) for name in names) // _TEXT_OF_A_NODE
+        visited += 1 + len(names) + sum(len(prefix) + len(name) for name in names) // _CHARACTERS_PER_NODE
         if visited > left:
             break
         found |= {f"{prefix}{name}": one for name, one in held if isinstance(one, Tensor)}
@@ -350,13 +350,13 @@ def _is_metadata(key: str) -> bool:
     return key == "hyper_parameters" or not _NOT_WEIGHTS.search(key)
 
 
-def plain(node: Any, depth: int = 4) -> Any:
+def plain_data(node: Any, depth: int = 4) -> Any:
     """Return contents as plain dicts, lists and scalars: what metadata is read from. Tensors and unknown objects become None.
 
     A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; what goes on beyond a million values (a
     list that holds itself) is None.
     """
-    return _plain(node, depth, depth, [_MOST_PLAIN])
+    return _plain(node, depth, depth, [_MAX_PLAIN_VALUES])
 
 
 def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:

@@ -19,8 +19,8 @@ from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.remote.locations import Place
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
-_LARGEST = 64 << 20
-_LONGEST = 64
+_MAX_LOG_BYTES = 64 << 20
+_MAX_CELL_LENGTH = 64
 """Characters of a column's name or a number; longer ones are something else."""
 _OWN_ACCURACY = ("acc", "accuracy")
 """In a checkpoint, the accuracy that decided whether to keep it: the test set's; in a log of Keras, the training's."""
@@ -43,8 +43,8 @@ CURVES: dict[str, LoggedCurve] = {
 }
 """The curves by the name that a `TrainingLog` and a record keep them under."""
 
-_SHARES = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
-_NAMES: dict[str, tuple[str, ...]] = {
+_FRACTIONS = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
+_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
     "test_loss": (
         "test_loss",
@@ -81,7 +81,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "test_accuracy_top5": ("test_acc5", "val_acc5", "eval_top5", "test_top5", "val_top5", "metrics/accuracy_top5"),
 }
-_CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
+_CURVE_OF = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names}
 
 
 @dataclass
@@ -99,15 +99,15 @@ def find_log(places: Sequence[Place]) -> TrainingLog | None:
     for place in places:
         for name in LOG_FILES:
             path = place / name
-            log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None
+            log = read_log(path) if path.is_file() and path.stat().st_size <= _MAX_LOG_BYTES else None
             if log is not None and log.by_epoch:
                 return log
-    with_events = (place for place in places if place.is_dir() and tensorboard_events.files_of(place))
+    with_events = (place for place in places if place.is_dir() and tensorboard_events.event_files(place))
     found = (read_log(place) for place in with_events)
     return next((log for log in found if log is not None), None)
 
 
-def named_log(path: Place) -> TrainingLog:
+def read_named_log(path: Place) -> TrainingLog:
     """Return the curves of a log that was named: a CSV file, a trainer's state, an event file or a folder of these.
 
     Raises
@@ -138,9 +138,9 @@ def read_log(path: Place) -> TrainingLog | None:
 def _read(path: Place) -> TrainingLog:
     if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
         of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
-        log = _joined(path, tensorboard_events.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
-    elif path.stat().st_size > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST >> 20} MB")
+        log = _joined(path, tensorboard_events.read_rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
+    elif path.stat().st_size > _MAX_LOG_BYTES:
+        raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
     else:
         rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
         log = _joined(path, rows, is_fraction=path.suffix == ".json")
@@ -160,12 +160,12 @@ def scalars_of(tree: Any) -> dict[str, float]:
     found: dict[str, float] = {}
     for source in (tree, metadata if isinstance(metadata, dict) else {}):
         for key, value in source.items():
-            name = key.lower() if isinstance(key, str) and len(key) <= _LONGEST else ""
+            name = key.lower() if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH else ""
             curve = "test_accuracy" if name in _OWN_ACCURACY else _CURVE_OF.get(name)
             number = _number(value) if curve is not None else None
             if curve is not None and number is not None:
                 found.setdefault(curve, number)
-    return {curve: value / 100.0 if curve in _SHARES and value > 1.0 else value for curve, value in found.items()}
+    return {curve: value / 100.0 if curve in _FRACTIONS and value > 1.0 else value for curve, value in found.items()}
 
 
 def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
@@ -198,7 +198,7 @@ def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -
 
 def _make_shares(log: TrainingLog) -> None:
     """Turn percent into shares: a column that exceeds 1 anywhere is in percent throughout."""
-    for curve in _SHARES:
+    for curve in _FRACTIONS:
         if any(row.get(curve, 0.0) > 1.0 for row in log.by_epoch.values()):
             for row in log.by_epoch.values():
                 if curve in row:
@@ -209,7 +209,7 @@ def _number(value: Any) -> float | None:
     if (
         isinstance(value, bool)
         or not isinstance(value, str | int | float)
-        or (isinstance(value, str) and len(value) > _LONGEST)
+        or (isinstance(value, str) and len(value) > _MAX_CELL_LENGTH)
     ):
         return None
     try:

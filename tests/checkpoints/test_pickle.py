@@ -24,7 +24,7 @@ from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.checkpoints.trainers import plain, state_dicts
+from dsi_cli.checkpoints.trainers import plain_data, state_dicts
 from dsi_cli.errors import CheckpointError, UnreadableError
 
 PROTOCOLS = range(6)
@@ -415,7 +415,7 @@ def test_changed_bytes_give_data_or_a_checkpoint_error(real_pickle, edits):
         found, end = read_pickle(bytes(data), persistent=storage_of)
         assert 0 < end <= len(data)
         assert isinstance(state_dicts(found), list)
-        assert not isinstance(plain(found), PickledObject | Tensor)
+        assert not isinstance(plain_data(found), PickledObject | Tensor)
 
 
 @given(data=st.binary(max_size=60))

@@ -22,7 +22,15 @@ from dsi_cli.analysis.options import Options
 from dsi_cli.checkpoints import deduplication, training_runs
 from dsi_cli.checkpoints.discovery import CheckpointFile, TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
-from dsi_cli.checkpoints.scan import NO_HEAD, WRONG_COUNT, HeadOptions, ScanResult, explain, scan_checkpoint, scan_each
+from dsi_cli.checkpoints.scan import (
+    NO_HEAD,
+    WRONG_COUNT,
+    HeadOptions,
+    ScanResult,
+    explain_head_choice,
+    scan_checkpoint,
+    scan_each,
+)
 from dsi_cli.engines import Engine, local
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError, count
 from dsi_cli.labels import files as label_files
@@ -192,8 +200,10 @@ def _is_gone(file: CheckpointFile) -> bool:
 
 
 def _unscanned(file: CheckpointFile, reason: str) -> list[ScanResult]:
-    record = Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason)
-    return [ScanResult(record, found=file)]
+    record = Record(
+        file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason
+    )
+    return [ScanResult(record, file=file)]
 
 
 def scan_run(
@@ -202,14 +212,14 @@ def scan_run(
     """Scan a run's checkpoints, those that are known from what is known; yields each record as it comes."""
     held = 0
     state.names = tuple(known.names) or None
-    held_already = {found.shown: _current(known, found) for found in state.run.checkpoints}
-    new = [found for found in state.run.checkpoints if held_already[found.shown] is None]
+    held_already = {found.display_path: _current(known, found) for found in state.run.checkpoints}
+    new = [found for found in state.run.checkpoints if held_already[found.display_path] is None]
     coming = scan_checkpoints(scanner, new, engine)
     places: list[CheckpointFile] = []
     for found in state.run.checkpoints:
-        earlier = held_already[found.shown]
-        for one in next(coming) if earlier is None else [ScanResult(earlier, found=found)]:
-            places.append(one.found or found)
+        earlier = held_already[found.display_path]
+        for one in next(coming) if earlier is None else [ScanResult(earlier, file=found)]:
+            places.append(one.file or found)
             record, weight = one.record, one.weight
             if earlier is None and record.fingerprint is not None:
                 state.heads_read.add(record.path)
@@ -258,7 +268,7 @@ def scan_checkpoints(
 
 def _left(state: RunState, known: KnownCheckpoint) -> list[Record]:
     """Return the records of a run's files that are gone, but for epochs that another file has now."""
-    there = {found.shown for found in state.run.checkpoints}
+    there = {found.display_path for found in state.run.checkpoints}
     taken = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
     renamed = {r.fingerprint for r in state.records if r.epoch is None}
     own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}
@@ -307,7 +317,7 @@ class MatrixWriter:
         self.paths: set[Path] = set()
         """Where the matrices of all checkpoints asked for so far lie."""
         self._raw = {record.path: record for record in state.records}
-        self._places = {found.shown: found for found in state.run.checkpoints}
+        self._places = {found.display_path: found for found in state.run.checkpoints}
         self._last = deduplication.stands_for_epoch(state.usable)
         self._there = {path: said for path, said in self._every().items() if _is_ours(path)}
         self._waiting = {record.path for record in state.usable}
@@ -525,11 +535,11 @@ def check_class_count(state: RunState, choice: HeadOptions, names: tuple[str, ..
 
 def _matrices_with_rows(state: RunState, record: Record, choice: HeadOptions, classes: int) -> list[str]:
     """Return name and shape of the matrices of a checkpoint that have a row for each class."""
-    found = next((one for one in state.run.checkpoints if one.shown == record.path), None)
+    found = next((one for one in state.run.checkpoints if one.display_path == record.path), None)
     if found is None:
         return []
     try:
-        candidates = explain(found, choice, classes)[1]
+        candidates = explain_head_choice(found, choice, classes)[1]
     except CheckpointError:
         return []
     return [one.title for one in candidates if one.fits]
@@ -546,7 +556,7 @@ def _is_chosen(record: Record, chosen: range | None) -> bool:
 
 def _current(known: KnownCheckpoint, file: CheckpointFile) -> Record | None:
     """Return what is known of a file; None if that is nothing, or the file has changed."""
-    record = known.get(file.shown)
+    record = known.get(file.display_path)
     if record is None or record.status == PENDING:
         return None
     return record if (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns) else None

@@ -45,7 +45,7 @@ class LoadedModel:
     def __init__(self, state: RunState, labels: ClassLabels, options: Options, say: Say) -> None:
         self.state, self.one, self.options, self.say = state, labels, options, say
         first = state.usable[0]
-        self._places = {found.shown: found for found in state.run.checkpoints}
+        self._places = {found.display_path: found for found in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._places), first)
         found = self._places.get(self.record.path)
         self.facts = recorded_config.facts_of(found) if found is not None else {}
@@ -102,7 +102,9 @@ class LoadedModel:
                 f"run {self.state.run.name!r}: its checkpoints do not say which model they are of: give --model {models.EXPECTED}"
             )
         found = self._places.get(self.record.path)
-        tensors = state_dict.shapes(found, self.options.choice, self.record.classes) if found is not None else {}
+        tensors = (
+            state_dict.state_dict_tensors(found, self.options.choice, self.record.classes) if found is not None else {}
+        )
         known = recorded_preprocessing(self.facts)
         channels = asked.channels or recorded_config.channels_of(tensors) or 3
         size = self._asked().over(known).size
@@ -168,7 +170,7 @@ class LoadedModel:
         found = self._places.get(record.path)
         if found is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run")
-        weights = state_dict.read(found, self.options.choice, record.classes)
+        weights = state_dict.read_state_dict(found, self.options.choice, record.classes)
         try:
             self._loaded = None
             self._head = load_weights.load_weights(self._model, weights)
@@ -198,7 +200,7 @@ class LoadedModel:
         from dsi_cli.inference import load_weights
 
         try:
-            load_weights.load_weights(self._model, state_dict.read(found, self.options.choice, record.classes))
+            load_weights.load_weights(self._model, state_dict.read_state_dict(found, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True

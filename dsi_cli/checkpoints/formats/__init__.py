@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
+from dsi_cli.checkpoints.tensors import Tensor, decode, dequantise, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -281,6 +281,6 @@ def _complete(content: CheckpointContent) -> CheckpointContent:
 
     def read(tensor: Tensor) -> NDArray[Any]:
         values = stored(tensor)
-        return values if tensor.quantiser is None else dequantised(values, tensor.quantiser, stored)
+        return values if tensor.quantiser is None else dequantise(values, tensor.quantiser, stored)
 
     return replace(content, read=read)

@@ -63,4 +63,4 @@ def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, i
     tensor = contiguous(name, shape[::-1] if is_fortran else shape, Storage(entry, name, size // itemsize(name)))
     if not shape:
         return decode(tensor, archive.part(entry, begin, size)).item(), begin
-    return (tensor.turned if is_fortran else tensor), begin
+    return (tensor.transposed if is_fortran else tensor), begin

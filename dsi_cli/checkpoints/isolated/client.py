@@ -127,7 +127,7 @@ def open_isolated(
         if len(shape) > _MOST_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
             raise UnreadableError(f"{name[:80]!r} has no possible shape")
         tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
-        tree[name] = tensor.turned if name in transposed else tensor
+        tree[name] = tensor.transposed if name in transposed else tensor
     tree |= answer["values"]
 
     def read(tensor: Tensor) -> NDArray[Any]:

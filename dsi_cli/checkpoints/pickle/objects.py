@@ -127,7 +127,7 @@ def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Any:
         return None
     storage = Storage("", name, len(data) // int(code[1:]) if isinstance(code, str) else 0, data)
     found = contiguous(name, shape[::-1] if is_fortran else shape, storage)
-    return found.turned if is_fortran else found
+    return found.transposed if is_fortran else found
 
 
 def _first(first: Any = None, *_rest: Any) -> Any:
