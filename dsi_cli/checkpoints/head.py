@@ -1,9 +1,9 @@
 """Choose the classifier head among a checkpoint's layers.
 
-The head is the layer whose weight has one row for each class. The evidence comes from the structure of the network first: which
-layer feeds which, which layers are repeated or normalised, and the number of classes if labels or metadata state it. Names only
-exclude other parts (attention, a decoder, an auxiliary head) and break ties. If no candidate or several candidates are plausible,
-dsi does not guess: it raises an error that lists the best candidates.
+The head is the layer whose weight has one row for each class. The first evidence is the structure of the network: which layer
+feeds which, and which layers are repeated or normalised. Labels or metadata may state the number of classes. Names only exclude
+other parts (attention, a decoder, an auxiliary head) and break ties. If no candidate or several candidates are plausible, dsi does
+not guess: it raises an error that lists the best candidates.
 """
 
 from __future__ import annotations
