@@ -83,7 +83,7 @@ def _metadata(file: CheckpointFile) -> None:
 
 def _weights(file: CheckpointFile) -> None:
     try:
-        state_dict.read(file, HeadOptions())
+        state_dict.read_state_dict(file, HeadOptions())
     except CheckpointError:
         return
 

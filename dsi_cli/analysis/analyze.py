@@ -45,12 +45,12 @@ from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, summarise
 from dsi_cli.analysis.tables import class_alignment, curves
 from dsi_cli.analysis.tables.top_tables import ResultTables
-from dsi_cli.checkpoints.discovery import CheckpointFile, discover, ignored_files, printable
+from dsi_cli.checkpoints.discovery import CheckpointFile, count_ignored_files, discover, printable
 from dsi_cli.checkpoints.epochs import ORDER, natural_key
 from dsi_cli.checkpoints.formats import EXPECTED
 from dsi_cli.checkpoints.records import FAILED, SKIPPED, Record
 from dsi_cli.checkpoints.scan import NO_NETWORK
-from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, named_log
+from dsi_cli.checkpoints.training_logs import TrainingLog, find_log, read_named_log
 from dsi_cli.engines import Engine, local, open_engine
 from dsi_cli.errors import NothingToAnalyseError, count
 from dsi_cli.metrics.blockwise.blocks import SHORT_OF_MEMORY
@@ -115,7 +115,7 @@ def analyze(
         sources = references.open_references(options.references, taxonomy, wordnet)
         tables = ResultTables(out, options, sources, taxonomy)
         inputs = collect.open_inputs(out, options, say, report_progress)
-        log = None if options.log is None else named_log(Path(options.log))
+        log = None if options.log is None else read_named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
 
         # Scan the checkpoints, and resolve epochs and duplicates.
@@ -172,7 +172,7 @@ def _find_runs(paths: Sequence[str | PathLike[str]], folders: dict[str, str]) ->
 def no_checkpoints(paths: Sequence[str | PathLike[str]]) -> str:
     """Return the message for paths without checkpoints."""
     listed = ", ".join(urls.without_secrets(str(path)) for path in paths)
-    return f"no checkpoints under {listed} ({count(ignored_files(paths), 'other file')}): expected {EXPECTED}"
+    return f"no checkpoints under {listed} ({count(count_ignored_files(paths), 'other file')}): expected {EXPECTED}"
 
 
 def _runs_of_folder(folders: dict[str, str], state: RunState) -> list[str]:
@@ -259,7 +259,7 @@ def _find_labels(
     for state in states:
         usable = {record.path for record in state.usable}
         classes = next((record.classes for record in state.usable), 0)
-        files = [file for file in state.run.checkpoints if file.shown in usable]
+        files = [file for file in state.run.checkpoints if file.display_path in usable]
         given, labels = None, None
         run_warnings: list[str] = []
         if classes != 0:

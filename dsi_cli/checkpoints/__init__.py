@@ -1,13 +1,18 @@
-"""From paths to classifier weights: nothing executed, nothing read that is not needed, no torch.
+"""Read classifier weights from checkpoints, without executing code and without torch.
 
-``discover``  paths -> the checkpoints that lie there, run by run, and what else was found
-``scan``      one checkpoint -> its `Record`: format, trainer, epoch, head, or the reason why not
-``formats``   one module a container: list tensors with shapes, read one
-``pickles``   the inert pickle reader that the torch formats share; ``stand_ins`` is what it builds
-``tensors``   what a tensor is before it is read: dtype, shape, strides, where its bytes lie
-``layouts``   what a trainer wrote -> state dicts, trainer, metadata
-``epochs``    epoch and step, from contents and names; which convention the run counts by
-``head``      which tensor is the classifier
-``encoders``  class names out of a pickled label encoder
-``logs``      curves in a file beside the checkpoints; ``event_files``, TensorBoard's
+``discovery``       finds checkpoints under given paths and groups them by run
+``scan``            describes one checkpoint as a `Record`: its format, trainer, epoch and head, or the reason why it has none
+``formats``         reads one container format per module: lists tensors with shapes, and reads single tensors
+``pickle``          interprets pickles without running them
+``isolated``        runs the readers of other libraries in a separate process
+``tensors``         describes a tensor before it is read: dtype, shape, strides and storage
+``trainers``        finds the state dicts, the trainer and the metadata in a checkpoint's contents
+``epochs``          finds epoch and step in contents and names
+``layers``          groups the parameters of a state dict into layers
+``candidates``      lists the matrices that could be the classifier head, with evidence
+``head``            chooses the head
+``head_weight``     computes the effective weight of the head
+``training_runs``   splits the checkpoints of a folder into training runs
+``deduplication``   assigns epochs and skips duplicates
+``training_logs``   reads the curves that a trainer logged
 """

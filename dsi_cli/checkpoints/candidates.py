@@ -1,8 +1,8 @@
 """List every matrix of a checkpoint that could be the classifier head, with the evidence for and against it.
 
-Structure comes first: which layer feeds which, which layers repeat in numbered blocks, which weights are normalised. A name can
-count against a candidate (attention, a decoder, an auxiliary head) or support it. The choice of the head uses the ranking of
-`rank_candidates`, and ``dsi scan --why`` prints it.
+The evidence comes from the structure first: which layer feeds which, which layers repeat in numbered blocks, and which weights are
+normalised. A name can count against a candidate (attention, a decoder, an auxiliary head) or support it. The choice of the head
+uses the ranking of `rank_candidates`, and ``dsi scan --why`` prints it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FEEDS, IN_BLOCK, NORMALISED, SQUARE, SINGLE_ROW, UNCLEAR_SIDE = (
     "unclear side",
 )
 APART, TABLE, NAME, OTHER_HEAD, NO_OUTPUT = "apart", "table", "name", "other head", "no output"
-"""The kinds of reasons against a candidate. `OTHER_HEAD` is a name that means a head for something else or a copy."""
+"""The kinds of reasons against a candidate. `OTHER_HEAD` is the name of a head for another purpose or of a copy."""
 _OTHER_NAMES = tuple(
     (kind, meaning, re.compile(pattern, re.IGNORECASE))
     for kind, meaning, pattern in (
@@ -62,21 +62,23 @@ _OTHER_NAMES = tuple(
         (NAME, "the tower of another input", r"^text(_|$)"),
     )
 )
-"""Names of modules that mean something else: the kind of the reason, what they mean, and the pattern of the name."""
+"""Names of modules that are not the classifier: the kind of the reason, the meaning of the name, and its pattern."""
 _ANY_OTHER_NAME = re.compile("|".join(pattern.pattern for _, _, pattern in _OTHER_NAMES), re.IGNORECASE)
 _DECODER = re.compile(r"^dec$|decoder(?!_head)", re.IGNORECASE)
 WIDE = 256
-"""A square matrix of at least this size is taken for a hidden layer if nothing else tells."""
+"""Without other evidence, a square matrix of at least this size is taken for a hidden layer."""
 _LOSS_KEY = re.compile(r"loss|criterion", re.IGNORECASE)
 _BODY_BLOCK = re.compile(r"((?:.*\.)?(?:blocks?|layers?|stages?|h|encoder\w*)\.\d+)\.[a-z_]", re.IGNORECASE)
-"""The path of a layer within a numbered block of a network's body."""
+"""The path of a layer in a numbered block of a network's body."""
 
 
 class CandidateReason(NamedTuple):
-    """A reason against a candidate: its kind, one of the constants of this module, and the words for the user."""
+    """A reason against a candidate."""
 
     kind: str
+    """One of this module's constants."""
     text: str
+    """The description for the user."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,11 @@ class HeadCandidate:
     layer : the layer that it belongs to
     name : the name of its tensor, with the keys that lead to its state dict if there are several
     tensor : the weight with one row for each output
-    support : what speaks for it
-    doubts : what speaks against it and could be a coincidence (a name, a normalisation after a linear layer)
-    hidden : what shows that it is not the last layer of the network
+    support : the evidence for it
+    doubts : the evidence against it that could be a coincidence (a name, a normalisation after a linear layer)
+    hidden : the evidence that it is not the last layer of the network
     is_named : whether its name means a classifier
-    is_alone : whether the file has no other layer, and it is clear which side of the matrix the classes are
+    is_alone : whether the file has no other layer, and the axis of the classes is known
     fits : whether it has a row for each class; None if the number of classes is not known
     """
 
@@ -108,16 +110,16 @@ class HeadCandidate:
 
     @property
     def against(self) -> tuple[str, ...]:
-        """What speaks against it, in words, the strongest first."""
+        """The evidence against it as texts, the strongest first."""
         return tuple(reason.text for reason in (*self.hidden, *self.doubts))
 
-    def has(self, kind: str) -> bool:
-        """Return whether a reason of some kind speaks against it."""
+    def has_reason(self, kind: str) -> bool:
+        """Return whether there is evidence of this kind against it."""
         return any(reason.kind == kind for reason in (*self.hidden, *self.doubts))
 
     @property
     def title(self) -> str:
-        """Name and shape, as messages show it."""
+        """The name and shape, as shown in messages."""
         return f"{self.name} {self.tensor.shape}"
 
 
@@ -127,13 +129,16 @@ def rank_candidates(groups: Sequence[NestedStateDict], classes: int | None = Non
     ordered = all(is_registration_order(group.tensors) for group in groups)
     evidence = _Evidence(layers, ordered, classes)
     candidates = [candidate for layer in layers for candidate in evidence.candidates(layer)]
-    distinct = {(one.tensor, one.layer.path): one for one in candidates}  # tied weights are one
-    ranked = sorted(distinct.values(), key=_rank_of)
-    in_one_place = len({one.layer.path for one in ranked}) <= 1
-    return ranked if in_one_place else [replace(one, name=one.layer.full_name) for one in ranked]
+    # Tied weights are one candidate.
+    distinct = {(candidate.tensor, candidate.layer.path): candidate for candidate in candidates}
+    ranked = sorted(distinct.values(), key=_sort_key)
+    # Candidates in several state dicts are shown with the keys that lead to them.
+    if len({candidate.layer.path for candidate in ranked}) > 1:
+        ranked = [replace(candidate, name=candidate.layer.full_name) for candidate in ranked]
+    return ranked
 
 
-def _rank_of(candidate: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
+def _sort_key(candidate: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
     return (
         candidate.fits is False,
         bool(candidate.hidden),
@@ -144,50 +149,51 @@ def _rank_of(candidate: HeadCandidate) -> tuple[bool, bool, bool, bool, int]:
 
 
 class _Evidence:
-    """What the layers of a network tell about each of them."""
+    """The structure of a network, with which the layers are judged."""
 
     def __init__(self, layers: Sequence[Layer], ordered: bool, classes: int | None) -> None:
         self.layers = orient(layers, classes)
         self.ordered = ordered
         self.classes = classes
         self.consumer = consumers(self.layers, ordered=ordered)
+        # Count the layers at the same path in numbered blocks, and the layers in each block of the body.
         self.block_of = [_block(layer) for layer in layers]
         self.blocks = Counter(block for block in self.block_of if block is not None)
-        in_blocks = [_body_block(layer) for layer in layers if layer.kind in ("matrix", "other")]
-        self.in_body = Counter(block for block in in_blocks if block is not None)
+        body_blocks = [_body_block(layer) for layer in layers if layer.kind in ("matrix", "other")]
+        self.body_blocks = Counter(block for block in body_blocks if block is not None)
+        # Find the first layer with each output width.
         self.first_with_width: dict[int, int] = {}
         for layer in self.layers:
             if layer.kind != "raw":
                 self.first_with_width.setdefault(layer.width_out, layer.position)
+        # Find the first and the last layer that computes; a matrix without a bias may be a lookup table.
         computing = [layer for layer in self.layers if layer.kind in ("matrix", "other")]
-        is_no_table = [layer.position for layer in computing if layer.kind == "other" or layer.has_bias]
-        self.first = is_no_table[0] if is_no_table else 0
+        not_tables = [layer.position for layer in computing if layer.kind == "other" or layer.has_bias]
+        self.first = not_tables[0] if not_tables else 0
         self.last = computing[-1].position if computing else 0
         self.has_networks = any(layer.path and layer.kind != "raw" for layer in layers)
         self.matrices = sum(layer.kind in ("matrix", "raw", "other") for layer in self.layers)
 
     def candidates(self, layer: Layer) -> list[HeadCandidate]:
-        """Return the layer as a candidate, if it has a matrix; nothing otherwise."""
+        """Return the layer as a candidate, or an empty list if it has no matrix."""
         layer = self.layers[layer.position]
         weight = layer.weight
         if weight is None or layer.kind not in ("matrix", "raw") or not is_matrix(weight):
             return []
         is_named = any(map(_MEANS_CLASSIFIER.match, layer.module))
-        hidden, doubts = self._hidden(layer, is_named), self._doubts(layer)
         fits = self._fits(layer, weight)
-        return [
-            HeadCandidate(
-                layer,
-                layer.name,
-                weight,
-                tuple(self._support(layer, is_named, fits)),
-                doubts,
-                hidden,
-                is_named,
-                self.matrices == 1 and layer.width_out > 0,
-                fits,
-            )
-        ]
+        candidate = HeadCandidate(
+            layer=layer,
+            name=layer.name,
+            tensor=weight,
+            support=tuple(self._support(layer, is_named, fits)),
+            doubts=self._doubts(layer),
+            hidden=self._hidden(layer, is_named),
+            is_named=is_named,
+            is_alone=self.matrices == 1 and layer.width_out > 0,
+            fits=fits,
+        )
+        return [candidate]
 
     def _fits(self, layer: Layer, weight: Tensor) -> bool | None:
         if self.classes is None:
@@ -210,45 +216,46 @@ class _Evidence:
             yield "its name means a classifier"
 
     def _hidden(self, layer: Layer, is_named: bool) -> tuple[CandidateReason, ...]:
-        """Return what shows that a layer is not the last one."""
-        found = []
+        """Return the evidence that a layer is not the last one."""
+        reasons = []
         consumer = self.consumer.get(layer.position)
-        if consumer is not None and not (is_named and _are_alike(layer, self.layers[consumer])):
-            found.append(CandidateReason(FEEDS, f"feeds {self.layers[consumer].name}"))
+        if consumer is not None and not (is_named and _are_parallel(layer, self.layers[consumer])):
+            reasons.append(CandidateReason(FEEDS, f"feeds {self.layers[consumer].name}"))
         block = self.block_of[layer.position]
-        body = _body_block(layer)
-        if body is not None and self.in_body[body] > 1:
-            found.append(CandidateReason(IN_BLOCK, f"is in a block of {self.in_body[body]} layers"))
-        elif block is not None and self.blocks[block] > 1 and not is_named and not self._ends_its_chain(layer):
-            found.append(CandidateReason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
+        body_block = _body_block(layer)
+        if body_block is not None and self.body_blocks[body_block] > 1:
+            reasons.append(CandidateReason(IN_BLOCK, f"is in a block of {self.body_blocks[body_block]} layers"))
+        elif block is not None and self.blocks[block] > 1 and not is_named and not self._ends_chain(layer):
+            reasons.append(CandidateReason(IN_BLOCK, f"is one of {self.blocks[block]} in repeated blocks"))
         norm = self._norm_after(layer)
         if norm is not None and layer.weight is not None and len(layer.weight.shape) > 2:
-            found.append(CandidateReason(NORMALISED, f"is a convolution that {norm.name} normalises"))
-        return tuple(found)
+            reasons.append(CandidateReason(NORMALISED, f"is a convolution that {norm.name} normalises"))
+        return tuple(reasons)
 
-    def _ends_its_chain(self, layer: Layer) -> bool:
-        """Return whether a layer of a numbered block is in the last block, and fed by the block before."""
+    def _ends_chain(self, layer: Layer) -> bool:
+        """Return whether a layer is in the last of its numbered blocks, and takes the output of the block before."""
         numbered = sum(bool(re.search(r"\d", part)) for part in layer.module[:-1])
         if not self.ordered or layer.module[:-1] != self.layers[self.last].module[:-1] or numbered > 1:
             return False
         block = self.block_of[layer.position]
-        fellows = [one for one in self.layers if self.block_of[one.position] == block and one is not layer]
-        return fellows[-1].width_out == layer.width_in
+        others = [other for other in self.layers if self.block_of[other.position] == block and other is not layer]
+        return others[-1].width_out == layer.width_in
 
     def _doubts(self, layer: Layer) -> tuple[CandidateReason, ...]:
-        """Return what speaks against a layer without proving that it is hidden."""
-        found = (
+        """Return the evidence against a layer that does not prove that it is hidden."""
+        doubts = (
             self._doubt_by_norm(layer),
             _doubt_by_name(layer),
             self._doubt_by_shape(layer),
-            self._doubt_by_place(layer),
+            self._doubt_by_position(layer),
         )
-        return tuple(doubt for doubt in found if doubt is not None)
+        return tuple(doubt for doubt in doubts if doubt is not None)
 
     def _doubt_by_norm(self, layer: Layer) -> CandidateReason | None:
         norm = self._norm_after(layer)
-        is_linear = layer.weight is not None and len(layer.weight.shape) == 2
-        return CandidateReason(NORMALISED, f"{norm.name} normalises its output") if norm is not None and is_linear else None
+        if norm is None or layer.weight is None or len(layer.weight.shape) != 2:
+            return None
+        return CandidateReason(NORMALISED, f"{norm.name} normalises its output")
 
     def _doubt_by_shape(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and layer.width_out == 0:
@@ -263,54 +270,64 @@ class _Evidence:
             return CandidateReason(SQUARE, "has the width of the block before")
         return None
 
-    def _doubt_by_place(self, layer: Layer) -> CandidateReason | None:
+    def _doubt_by_position(self, layer: Layer) -> CandidateReason | None:
         if layer.kind == "raw" and not layer.path and not layer.module[:-1] and self.has_networks:
             return CandidateReason(APART, "is stored next to the network, not in it")
         if self.ordered and self.matrices > 1 and layer.position < self.first and layer.kind == "matrix":
-            return CandidateReason(TABLE, "stands first and has no bias, as a lookup table does")
+            return CandidateReason(TABLE, "comes first and has no bias, as a lookup table does")
         return None
 
     def _norm_after(self, layer: Layer) -> Layer | None:
         """Return the normalisation of a layer's output: the next layer, of the same width, in the same module or one around it."""
-        following = self.layers[layer.position + 1] if layer.position + 1 < len(self.layers) else None
-        if following is None or following.kind != "norm" or following.width_out != layer.width_out:
+        if layer.position + 1 >= len(self.layers):
             return None
-        around = following.module[:-1]
-        return following if layer.module[: len(around)] == around and following.path == layer.path else None
+        following = self.layers[layer.position + 1]
+        if following.kind != "norm" or following.width_out != layer.width_out or following.path != layer.path:
+            return None
+        parent = following.module[:-1]
+        return following if layer.module[: len(parent)] == parent else None
 
 
-def _are_alike(layer: Layer, other: Layer) -> bool:
+def _are_parallel(layer: Layer, other: Layer) -> bool:
     """Return whether two layers have the same widths and the same name in different modules, as parallel heads have."""
     widths = (layer.width_in, layer.width_out) == (other.width_in, other.width_out)
     return widths and layer.module[-1:] == other.module[-1:] and len(layer.module) > 1
 
 
 def _body_block(layer: Layer) -> tuple[object, ...] | None:
-    """Return the innermost numbered block of the network's body that a layer lies in (``blocks.3``); None outside such blocks."""
-    found = _BODY_BLOCK.match(".".join(layer.module))
-    return None if found is None else (layer.path, found[1])
+    """Return the innermost numbered block of the network's body that contains a layer (``blocks.3``), or None."""
+    match = _BODY_BLOCK.match(".".join(layer.module))
+    return None if match is None else (layer.path, match[1])
 
 
 def _doubt_by_name(layer: Layer) -> CandidateReason | None:
+    # One search with all patterns is faster for the many names that match none.
     if any(map(_ANY_OTHER_NAME.search, layer.module)):
-        found = next((kind, meaning) for kind, meaning, pattern in _OTHER_NAMES if any(map(pattern.search, layer.module)))
-    elif any(map(_DECODER.search, layer.module[:-1])):
-        found = NAME, "a part of a decoder"
-    elif any("bbox" in part.lower() for part in layer.module[-1:]):
-        found = NAME, "a head for boxes"
-    else:
-        return None
-    kind, meaning = found
-    return CandidateReason(kind, f"its name is that of {meaning}")
+        for kind, meaning, pattern in _OTHER_NAMES:
+            if any(map(pattern.search, layer.module)):
+                return CandidateReason(kind, f"its name is that of {meaning}")
+    if any(map(_DECODER.search, layer.module[:-1])):
+        return CandidateReason(NAME, "its name is that of a part of a decoder")
+    if any("bbox" in part.lower() for part in layer.module[-1:]):
+        return CandidateReason(NAME, "its name is that of a head for boxes")
+    return None
 
 
 def orient(layers: Sequence[Layer], classes: int | None) -> list[Layer]:
-    """Return the layers with the widths of raw parameters, where evidence tells which axis is the output."""
+    """Return the layers with the widths of raw parameters, if evidence shows which axis is the output."""
     widths = {layer.width_out for layer in layers if layer.kind != "raw"}
-    return [_with_widths(layer, widths, classes) if layer.kind == "raw" else layer for layer in layers]
+    return [_orient_parameter(layer, widths, classes) if layer.kind == "raw" else layer for layer in layers]
 
 
-def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
+def _orient_parameter(layer: Layer, widths: set[int], classes: int | None) -> Layer:
+    """Return a raw parameter with its classes as rows.
+
+    Parameters
+    ----------
+    layer : the parameter
+    widths : the output widths of all layers
+    classes : the number of classes, if it is known
+    """
     weight = layer.weight
     assert weight is not None
     rows, columns = weight.shape
@@ -318,25 +335,28 @@ def _with_widths(layer: Layer, widths: set[int], classes: int | None) -> Layer:
     name = layer.module[-1]
     if name == "fc" and (in_loss or not layer.module[:-1]):
         refusal = "holds several centres for each class (SoftTriple), so no single row is a class"
-        return layer._replace(width_in=rows, width_out=columns, weight=weight.turned, refusal=refusal)
-    turned: bool | None = None
-    convention = {"proxies": False, "W": True if in_loss else None}.get(name)  # of pytorch-metric-learning
+        return layer._replace(width_in=rows, width_out=columns, weight=weight.transposed, refusal=refusal)
+    # In pytorch-metric-learning, proxies have a row for each class, and the W of a loss has a column.
+    conventions = {"proxies": False, "W": True} if in_loss else {"proxies": False}
+    convention = conventions.get(name)
+    # The number of classes is the strongest evidence, then the axis that takes the output of a layer.
+    has_class_columns = convention
     if classes is not None and classes in (rows, columns) and rows != columns:
-        turned = columns == classes
+        has_class_columns = columns == classes
     elif (rows in widths) != (columns in widths):
-        turned = rows in widths
-        if convention not in (None, turned) and any(map(_LOSS_KEY.search, (*layer.path, *layer.module[:-1]))):
-            turned = None
-    elif convention is not None:
-        turned = convention
-    if turned is None:
+        has_class_columns = rows in widths
+        contradicts_convention = convention is not None and convention != has_class_columns
+        if contradicts_convention and any(map(_LOSS_KEY.search, (*layer.path, *layer.module[:-1]))):
+            has_class_columns = None
+    if has_class_columns is None:
         return layer
-    width_out, width_in = (columns, rows) if turned else (rows, columns)
-    return layer._replace(weight=weight.turned if turned else weight, width_out=width_out, width_in=width_in)
+    if has_class_columns:
+        return layer._replace(weight=weight.transposed, width_out=columns, width_in=rows)
+    return layer._replace(width_out=rows, width_in=columns)
 
 
 def _block(layer: Layer) -> tuple[object, ...] | None:
-    """Return the pattern of a layer's path within a numbered block (``blocks.#.mlp.fc2``); None outside such blocks."""
+    """Return the pattern of a layer's path in a numbered block (``blocks.#.mlp.fc2``); None outside such blocks."""
     parts = layer.module[:-1]
     if not any(re.search(r"\d", part) for part in parts):
         return None

@@ -1,9 +1,10 @@
-"""Paths -> the checkpoints that lie there, run by run.
+"""Find the checkpoints under given paths, grouped by training run.
 
-A run is the nearest folder that holds checkpoints, step folders (``checkpoint-500/``, one checkpoint each) collapsed into it.
-Its name is the shortest suffix of its path that no other run shares. A file is a checkpoint by its contents, whatever its name
-is; one that only has a checkpoint's suffix is listed too, so that a damaged file is named and not overlooked. What else lies
-there is counted.
+A run is the nearest folder that contains checkpoints. A step folder (``checkpoint-500/``) is one checkpoint of the folder above.
+The run's name is the shortest suffix of its path that no other run shares.
+
+The contents of a file decide whether it is a checkpoint, not its name. A file with a checkpoint's suffix is always listed, so that
+a damaged checkpoint is reported and not overlooked. All other files are counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dsi_cli.checkpoints.epochs import is_step_folder, natural_key
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, is_checkpoint
@@ -25,9 +25,6 @@ from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.errors import CheckpointError, UsageError, nearest
 from dsi_cli.remote import locations, urls
 from dsi_cli.remote.locations import Place
-
-if TYPE_CHECKING:
-    from dsi_cli.remote.remote_path import RemotePath
 
 SUFFIXES = (
     ".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors", ".pkl", ".pickle", ".th", ".pt2", ".keras", ".h5", ".hdf5", ".onnx",
@@ -44,25 +41,25 @@ MODEL_FILES = (
     *WHOLE_FOLDERS,
 )
 """The files that make a folder one checkpoint, the best first."""
-_NOT_CHECKPOINTS = (
+_OTHER_SUFFIXES = (
     ".json", ".txt", ".csv", ".tsv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".pdf", ".md", ".py", ".ipynb",
     ".yaml", ".yml", ".toml", ".npy", ".html", ".parquet", ".xml", ".sh", ".jsonl",
 )  # fmt: skip
 """Suffixes of formats that hold no weights; such files are not opened."""
-_OF_WEIGHTS = ("", ".model", ".weights", ".npz")
-"""Other suffixes that a remote file is opened for, to see whether it is a checkpoint."""
+_REMOTE_SUFFIXES = ("", ".model", ".weights", ".npz")
+"""Further suffixes of remote files whose contents are checked; a request for every remote file would be slow."""
 STATE_FILES = ("trainer_state.json", "config.json")
-"""What a folder that is one checkpoint says beside the model's file."""
+"""The files with metadata in a folder that is one checkpoint."""
 LABEL_ENCODER = "label_encoder.pkl"
-"""Class names that scikit-learn pickled, see `dsi_cli.checkpoints.encoders`."""
-OUR_TABLE = "checkpoints.parquet"
-"""What tells an output of dsi among the folders: it is passed over."""
+"""The file of class names that scikit-learn pickled, read by `dsi_cli.checkpoints.encoders`."""
+OUTPUT_TABLE = "checkpoints.parquet"
+"""The file that marks a results folder of dsi, which is skipped."""
 _IGNORED_FOLDERS = frozenset({".git", "__pycache__", ".ipynb_checkpoints", "wandb", "mlruns", ".cache", "node_modules"})
 
-_OF_CONTENTS = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
-"""Names of folders that say what lies in them and not of which training it is."""
+_CONTENT_FOLDER = re.compile(r"checkpoints?|weights|models|version_\d+", re.IGNORECASE)
+"""Names of folders that describe the contents and do not identify a training."""
 _OPTIMISER_FOLDER = re.compile(r"optimizer(_\d+)?")
-"""Accelerate's, beside the folder with the model's parts."""
+"""Accelerate's folder of the optimiser's state, next to the folder with the model's parts."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +72,24 @@ class CheckpointFile:
     path: Place
     """The file to open."""
     step_folder: Place | None
-    """The folder that is the checkpoint, where it is one."""
+    """The folder that is the checkpoint, if it is a folder."""
     bytes: int
     modified_ns: int
     entry: str | None = None
     """The label of a `dsi_cli.checkpoints.trainers.SavedEpoch` if the file holds several epochs; None for a single checkpoint."""
 
     @property
-    def place(self) -> Place:
-        """What is the checkpoint: the file, or the step folder."""
-        return self.step_folder if self.step_folder is not None and self.path.name in MODEL_FILES else self.path
+    def checkpoint_path(self) -> Place:
+        """The path of the checkpoint: the file, or the step folder."""
+        if self.step_folder is not None and self.path.name in MODEL_FILES:
+            return self.step_folder
+        return self.path
 
     @property
-    def shown(self) -> str:
-        """The place as text that can be stored and printed: absolute, bytes that are no UTF-8 escaped."""
-        return printable(str(self.place)) + ("" if self.entry is None else f"[{self.entry}]")
+    def display_path(self) -> str:
+        """The absolute path as text that can be stored and printed, followed by ``[label]`` for one of several epochs."""
+        path = printable(str(self.checkpoint_path))
+        return path if self.entry is None else f"{path}[{self.entry}]"
 
 
 @dataclass(frozen=True)
@@ -100,14 +100,17 @@ class TrainingRun:
     folder: Place
     checkpoints: tuple[CheckpointFile, ...]
     ignored: int = 0
-    """Files in its folder that are no checkpoints."""
+    """The number of other files in its folder."""
     is_part: bool = False
-    """Whether it is one of several training runs in a folder and named after its files: what lies beside may not be its own."""
+    """True for one of several runs in a folder that is named after its files. Other files there may belong to another run."""
 
 
 @dataclass
 class _Folder:
+    """The checkpoints found for one run."""
+
     files: list[tuple[Place, os.stat_result, Place | None]] = field(default_factory=list)
+    """The path, status and step folder of each checkpoint."""
     ignored: int = 0
 
 
@@ -117,119 +120,137 @@ def discover(paths: Sequence[str | os.PathLike[str]], known: dict[str, str] | No
     Parameters
     ----------
     paths : files, folders (searched to any depth, links followed once), glob patterns, or URLs of these
-    known : run name -> folder, from an output that exists: a folder keeps the name that it has there
+    known : ``{run name: folder}`` of an existing output; a folder keeps its name
 
     Raises
     ------
     UsageError
-        A path does not exist, or a run would take a name that ``known`` has for another folder.
+        A path does not exist (``no-such-path``), or ``known`` has a run's name for another folder (``run-name-taken``).
     """
     folders: dict[Place, _Folder] = {}
-    for path in _expanded(paths):
+    for path in _expand(paths):
         if path.is_dir():
-            _walk(path, folders)
+            _search_folder(path, folders)
         else:
-            _add_file(path, path.parent, folders, asked=True)
-    holding = {folder: entry for folder, entry in folders.items() if entry.files}
-    names = _names(holding, known or {})
-    runs = [_run(names[folder], folder, entry) for folder, entry in holding.items()]
+            # A file that the user named is a checkpoint, whatever it contains.
+            status = _stat(path) or os.stat_result((0,) * 10)
+            folders.setdefault(path.parent, _Folder()).files.append((path, status, None))
+    with_checkpoints = {folder: contents for folder, contents in folders.items() if contents.files}
+    names = _run_names(with_checkpoints, known or {})
+    runs = [_training_run(names[folder], folder, contents) for folder, contents in with_checkpoints.items()]
     return sorted(runs, key=lambda run: natural_key(run.name))
 
 
-def ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
-    """Return how many files under the paths are no checkpoints: what to say where no run was found."""
+def count_ignored_files(paths: Sequence[str | os.PathLike[str]]) -> int:
+    """Return the number of files in the given folders that are not checkpoints, for the message that no run was found."""
     folders: dict[Place, _Folder] = {}
-    for path in _expanded(paths):
+    for path in _expand(paths):
         if path.is_dir():
-            _walk(path, folders)
-    return sum(entry.ignored for entry in folders.values())
+            _search_folder(path, folders)
+    return sum(contents.ignored for contents in folders.values())
 
 
 def printable(text: str) -> str:
-    """Return text without surrogates (bytes of a name that are no UTF-8), which neither Parquet nor a terminal takes."""
+    """Return text with surrogates (bytes of a file name that are not UTF-8) escaped for Parquet and terminals."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _expanded(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
-    for given in paths:
-        if urls.scheme_of(given) is not None:
-            yield from _remote(os.fspath(given))
+def _expand(paths: Sequence[str | os.PathLike[str]]) -> Iterator[Place]:
+    """Yield the existing files and folders for paths, glob patterns and URLs."""
+    for path in paths:
+        if urls.scheme_of(path) is not None:
+            url = os.fspath(path)
+            matches = locations.match_url(url)
+            if not matches:
+                raise UsageError(
+                    f"no such file or folder: {urls.without_secrets(url)}",
+                    code="no-such-path",
+                    path=urls.without_secrets(url),
+                )
+            yield from sorted(matches, key=lambda match: natural_key(str(match)))
             continue
-        text = os.path.expanduser(urls.local_path(given))
+        text = os.path.expanduser(urls.local_path(path))
         if os.path.lexists(text):
             yield Path(os.path.abspath(text))
             continue
-        found = sorted(glob.glob(text, recursive=True), key=natural_key)
-        if not found:
-            raise UsageError(_no_such(text))
-        yield from (Path(os.path.abspath(one)) for one in found)
+        names = sorted(glob.glob(text, recursive=True), key=natural_key)
+        if not names:
+            raise _no_such_path(text)
+        for name in names:
+            yield Path(os.path.abspath(name))
 
 
-def _remote(url: str) -> list[RemotePath]:
-    found = locations.match_url(url)
-    if not found:
-        raise UsageError(f"no such file or folder: {urls.without_secrets(url)}")
-    return sorted(found, key=lambda one: natural_key(str(one)))
-
-
-def _no_such(text: str) -> str:
+def _no_such_path(text: str) -> UsageError:
     if glob.has_magic(text):
-        return f"no file or folder fits the pattern {text}"
+        return UsageError(f"no file or folder fits the pattern {text}", code="no-such-path", path=text)
     parent = Path(text).parent
-    near = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
-    return f"no such file or folder: {text}" + (f"; did you mean {parent / near}?" if near else "")
+    similar = nearest(Path(text).name, os.listdir(parent) if parent.is_dir() else [])
+    message = f"no such file or folder: {text}"
+    if similar:
+        message += f"; did you mean {parent / similar}?"
+    return UsageError(message, code="no-such-path", path=text, similar=similar)
 
 
-def _walk(top: Place, folders: dict[Place, _Folder]) -> None:
+def _search_folder(top: Place, folders: dict[Place, _Folder]) -> None:
     """Search a folder to any depth."""
-    for folder, inner, files in _local_walk(top) if isinstance(top, Path) else top.walk():
-        if OUR_TABLE in files:
-            inner.clear()
+    for folder, subfolders, files in _walk_local(top) if isinstance(top, Path) else top.walk():
+        if OUTPUT_TABLE in files:
+            subfolders.clear()
             continue
         if any(mark in files and _marks_a_checkpoint(mark, files) for mark in WHOLE_FOLDERS):
-            inner.clear()
-        inner[:] = [name for name in inner if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)]
+            subfolders.clear()
+        subfolders[:] = [
+            name for name in subfolders if name not in _IGNORED_FOLDERS and not _OPTIMISER_FOLDER.fullmatch(name)
+        ]
         _add_folder(folder, files, folders, is_top=folder == top)
 
 
-def _local_walk(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """Yield folder, names of folders and of files; a folder that links lead back to is searched once."""
+def _walk_local(top: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Yield each folder with the names of its folders and files. Links back to a folder do not repeat it."""
     seen: set[tuple[int, int]] = set()
-    for here, inner, files in os.walk(top, followlinks=True, onerror=None):
-        folder = Path(here)
+    for name, subfolders, files in os.walk(top, followlinks=True, onerror=None):
+        folder = Path(name)
         try:
-            identity = folder.stat()
-        except OSError:  # gone since it was listed: a trainer that keeps the last few step folders removes them at any time
-            inner.clear()
+            status = folder.stat()
+        except OSError:  # A trainer that keeps only the newest step folders may remove one at any time.
+            subfolders.clear()
             continue
-        if (identity.st_dev, identity.st_ino) in seen:
-            inner.clear()
+        if (status.st_dev, status.st_ino) in seen:
+            subfolders.clear()
             continue
-        seen.add((identity.st_dev, identity.st_ino))
-        # Real folders before links to them: a run is not called "latest" after a link.
-        inner.sort(key=lambda name: (os.path.islink(os.path.join(here, name)), name))
-        yield folder, inner, files
+        seen.add((status.st_dev, status.st_ino))
+        # Folders come before links to them, so that a run is not named "latest" after a link.
+        links = {subfolder for subfolder in subfolders if os.path.islink(os.path.join(folder, subfolder))}
+        subfolders.sort(key=lambda subfolder: (subfolder in links, subfolder))
+        yield folder, subfolders, files
 
 
 def _add_folder(folder: Place, files: list[str], folders: dict[Place, _Folder], *, is_top: bool) -> None:
-    """Sort a folder's files into its run: its own, or its parent's where the folder is one checkpoint."""
+    """Add a folder's files to its run, or to the run of its parent if the folder is one checkpoint."""
     model = next((name for name in MODEL_FILES if name in files and _marks_a_checkpoint(name, files)), None)
     is_step = model in WHOLE_FOLDERS or (is_step_folder(folder.name) and not (is_top and model is None))
     step = _outermost_step(folder) if is_step else folder
     run = step.parent if is_step else folder
+    # A folder with a model's file is one checkpoint, and its other files belong to it.
     if model is not None:
-        found = _stat(folder / model)
-        entry = folders.setdefault(run, _Folder())
-        entry.ignored += len(files) - 1
-        if found is not None:
-            entry.files.append((folder / model, found, step))
+        status = _stat(folder / model)
+        contents = folders.setdefault(run, _Folder())
+        contents.ignored += len(files) - 1
+        if status is not None:
+            contents.files.append((folder / model, status, step))
         return
     for name in files:
-        _add_file(folder / name, run, folders, step_folder=folder if is_step else None)
+        path = folder / name
+        status = _stat(path)
+        contents = folders.setdefault(run, _Folder())
+        if status is not None and _may_be_checkpoint(path, status):
+            contents.files.append((path, status, folder if is_step else None))
+        else:
+            contents.ignored += 1
 
 
 def _marks_a_checkpoint(name: str, files: list[str]) -> bool:
-    """Whether a file of that name marks a checkpoint: ``.metadata`` is a common name, and torch's stands beside its parts."""
+    """Return whether one of `MODEL_FILES` marks a checkpoint; ``.metadata`` does so only next to torch's ``.distcp`` files."""
     return name != ".metadata" or any(file.endswith(".distcp") for file in files)
 
 
@@ -240,19 +261,8 @@ def _outermost_step(folder: Place) -> Place:
     return folder
 
 
-def _add_file(
-    path: Place, run: Place, folders: dict[Place, _Folder], *, step_folder: Place | None = None, asked: bool = False
-) -> None:
-    entry = folders.setdefault(run, _Folder())
-    found = _stat(path)
-    if asked or (found is not None and _is_candidate(path, found)):
-        entry.files.append((path, found or os.stat_result((0,) * 10), step_folder))
-    else:
-        entry.ignored += 1
-
-
 def _stat(path: Place) -> os.stat_result | None:
-    """Return what a path is; for a link that leads nowhere, the link itself."""
+    """Return the status of a file, or of the link itself if a link is broken."""
     try:
         return path.stat()
     except OSError:
@@ -262,16 +272,17 @@ def _stat(path: Place) -> os.stat_result | None:
             return None
 
 
-def _is_candidate(path: Place, status: os.stat_result) -> bool:
+def _may_be_checkpoint(path: Place, status: os.stat_result) -> bool:
+    """Return whether a file has a checkpoint's suffix or contents."""
     suffix = path.suffix.lower()
     if path.name == LABEL_ENCODER:
         return False
     if suffix in SUFFIXES:
         return True
-    if suffix in _NOT_CHECKPOINTS or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
+    if suffix in _OTHER_SUFFIXES or not stat.S_ISREG(status.st_mode) or status.st_size < 16:
         return False
-    if not isinstance(path, Path) and suffix not in _OF_WEIGHTS:
-        return False  # a request for each file that is something else would cost more than all checkpoints
+    if not isinstance(path, Path) and suffix not in _REMOTE_SUFFIXES:
+        return False
     try:
         with RandomAccessFile(path) as source:
             return is_checkpoint(source)
@@ -279,83 +290,92 @@ def _is_candidate(path: Place, status: os.stat_result) -> bool:
         return False
 
 
-def _run(name: str, folder: Place, entry: _Folder) -> TrainingRun:
-    files = sorted(entry.files, key=lambda item: natural_key(str(item[0]).removeprefix(f"{folder}/")))
-    checkpoints = [
-        CheckpointFile(name, folder, path, step, _bytes(path, found), _modified(path, found)) for path, found, step in files
-    ]
-    often = Counter(one.shown for one in checkpoints)  # two models in one step folder are two checkpoints
-    apart = (replace(one, step_folder=one.path.parent) if often[one.shown] > 1 else one for one in checkpoints)
-    return TrainingRun(name, folder, tuple({one.path: one for one in apart}.values()), entry.ignored)
+def _training_run(name: str, folder: Place, contents: _Folder) -> TrainingRun:
+    files = sorted(contents.files, key=lambda file: natural_key(str(file[0]).removeprefix(f"{folder}/")))
+    checkpoints = [_checkpoint_file(name, folder, *file) for file in files]
+    # Two models in one step folder are two checkpoints.
+    counts = Counter(file.display_path for file in checkpoints)
+    distinct: dict[Place, CheckpointFile] = {}
+    for file in checkpoints:
+        shares_folder = counts[file.display_path] > 1
+        distinct[file.path] = replace(file, step_folder=file.path.parent) if shares_folder else file
+    return TrainingRun(name, folder, tuple(distinct.values()), contents.ignored)
 
 
-def _bytes(path: Place, status: os.stat_result) -> int:
-    return status.st_size + sum(part.st_size for part in _shards(path))
+def _checkpoint_file(
+    run: str, folder: Place, path: Place, status: os.stat_result, step_folder: Place | None
+) -> CheckpointFile:
+    """Return a checkpoint with the size of all its parts, and the time of the last change of parts and metadata."""
+    parts = _parts(path)
+    metadata = []
+    if path.name in MODEL_FILES:
+        metadata = [found for name in STATE_FILES if (found := _stat(path.parent / name)) is not None]
+    size = status.st_size + sum(part.st_size for part in parts)
+    modified = max(file.st_mtime_ns for file in (status, *parts, *metadata))
+    return CheckpointFile(run, folder, path, step_folder, size, modified)
 
 
-def _modified(path: Place, status: os.stat_result) -> int:
-    """Return the time of the last change of all that a checkpoint's record is made from."""
-    said = [_stat(path.parent / name) for name in STATE_FILES] if path.name in MODEL_FILES else []
-    return max([status.st_mtime_ns, *(part.st_mtime_ns for part in [*_shards(path), *said] if part is not None)])
-
-
-def _shards(path: Place) -> list[os.stat_result]:
+def _parts(path: Place) -> list[os.stat_result]:
+    """Return the status of each further file of a checkpoint that consists of several."""
     patterns = {".safetensors.index.json": "*.safetensors", ".bin.index.json": "*.bin"}
     patterns |= dict.fromkeys(WHOLE_FOLDERS, "**/*")
-    pattern = next((pattern for end, pattern in patterns.items() if path.name.endswith(end)), None)
+    pattern = next((pattern for suffix, pattern in patterns.items() if path.name.endswith(suffix)), None)
     if pattern is None:
         return []
-    parts: Iterable[Place] = path.parent.glob(pattern)
-    found = [_stat(part) for part in sorted(parts, key=str) if part != path]
-    return [one for one in found if one is not None and stat.S_ISREG(one.st_mode)]
+    files: Iterable[Place] = path.parent.glob(pattern)
+    statuses = [_stat(file) for file in sorted(files, key=str) if file != path]
+    return [status for status in statuses if status is not None and stat.S_ISREG(status.st_mode)]
 
 
-def _names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
-    """Return each folder's name: the one it has already, else its shortest path suffix that is unique.
+def _run_names(folders: Iterable[Place], known: dict[str, str]) -> dict[Place, str]:
+    """Return the name of each folder's run: its known name, else the shortest suffix of its path that is unique.
 
-    A folder that is named after its contents (``checkpoints``) has the name of the folder above, unless others share that.
+    A folder that is named after its contents (``checkpoints``) takes the name of the folder above, unless others share that.
     """
     names: dict[Place, str] = {}
-    meant = _meant(list(folders))
-    often = Counter(place[-length:] for place in meant.values() for length in range(1, len(place)))
+    name_parts = _name_parts(list(folders))
+    counts = Counter(parts[-length:] for parts in name_parts.values() for length in range(1, len(parts)))
     for folder in folders:
-        of_folder = [name for name, place in known.items() if place == printable(str(folder))]
-        if of_folder:
-            names[folder] = _common_name(of_folder)
+        text = printable(str(folder))
+        known_names = [name for name, known_folder in known.items() if known_folder == text]
+        if known_names:
+            names[folder] = _common_name(known_names)
             continue
-        names[folder] = _shortest(meant[folder], often)
-        if names[folder] in known:
+        parts = name_parts[folder]
+        suffixes = (parts[-length:] for length in range(1, len(parts)))
+        unique = next((suffix for suffix in suffixes if counts[suffix] == 1), parts[1:])
+        name = printable("/".join(unique)) or "root"
+        if name in known:
             raise UsageError(
-                f"the output has a run {names[folder]!r} from {known[names[folder]]}, and {printable(str(folder))} would be"
-                " another of that name: choose another output with -o, or rename a folder"
+                f"the output has a run {name!r} from {known[name]}, and {text} would be another of that name:"
+                " choose another output with -o, or rename a folder",
+                code="run-name-taken",
+                run=name,
+                folder=text,
+                known_folder=known[name],
             )
+        names[folder] = name
     return names
 
 
 def _common_name(names: Sequence[str]) -> str:
-    """Return the name of a folder of which an output has one run, or several: ``ckpts`` of ``ckpts/runA`` and ``ckpts/runB``."""
+    """Return the name of a folder from the names of its runs: ``ckpts`` for ``ckpts/runA`` and ``ckpts/runB``."""
     if len(names) == 1:
         return names[0]
     columns = takewhile(lambda parts: len(set(parts)) == 1, zip(*(name.split("/") for name in names), strict=False))
     return "/".join(parts[0] for parts in columns) or min(names, key=len)
 
 
-def _meant(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:
-    """Return the parts of the path that each folder is named by: without ``checkpoints`` and the like, as far as all differ."""
-    meant = {folder: folder.parts for folder in folders}
+def _name_parts(folders: Sequence[Place]) -> dict[Place, tuple[str, ...]]:
+    """Return the parts of the path by which each folder is named: without ``checkpoints`` and the like, if all still differ."""
+    names = {folder: folder.parts for folder in folders}
     while True:
         shorter = {
-            folder: parts[:-1] if len(parts) > 2 and _OF_CONTENTS.fullmatch(parts[-1]) else parts
-            for folder, parts in meant.items()
+            folder: parts[:-1] if len(parts) > 2 and _CONTENT_FOLDER.fullmatch(parts[-1]) else parts
+            for folder, parts in names.items()
         }
-        often = Counter(shorter.values())
-        shorter = {folder: parts if often[parts] == 1 else meant[folder] for folder, parts in shorter.items()}
-        if shorter == meant:
-            return meant
-        meant = shorter
-
-
-def _shortest(parts: tuple[str, ...], often: Counter[tuple[str, ...]]) -> str:
-    suffixes = (parts[-length:] for length in range(1, len(parts)))
-    unique = next((suffix for suffix in suffixes if often[suffix] == 1), parts[1:])
-    return printable("/".join(unique)) or "root"
+        counts = Counter(shorter.values())
+        shorter = {folder: parts if counts[parts] == 1 else names[folder] for folder, parts in shorter.items()}
+        if shorter == names:
+            return names
+        names = shorter

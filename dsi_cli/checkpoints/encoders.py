@@ -1,4 +1,4 @@
-"""Class names out of a pickle: scikit-learn's ``LabelEncoder``, or a list or index map. Nothing in the pickle is run."""
+"""Read class names from a pickle: scikit-learn's ``LabelEncoder``, a list or an index map. No code in the pickle is run."""
 
 from __future__ import annotations
 
@@ -7,54 +7,57 @@ from typing import Any
 
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
-from dsi_cli.checkpoints.trainers import plain
+from dsi_cli.checkpoints.trainers import plain_data
 from dsi_cli.errors import UnreadableError
 
 _TEXT = re.compile(r"U(\d{1,6})")
-_WIDTH = 4
-"""Bytes of a character in NumPy's arrays of text."""
+_CHARACTER_BYTES = 4
+"""The size of a character in NumPy's arrays of text."""
 
 
-def class_list(data: bytes) -> Any:
-    """Return the class names that a pickle holds, as a list, or as an index map where it is one.
+def read_class_names(data: bytes) -> Any:
+    """Return the class names in a pickle as a list or as an index map.
 
-    Of a ``LabelEncoder`` these are its ``classes_``, an array of text; the result may be anything else that is plain data.
+    For a ``LabelEncoder``, these are its ``classes_``, an array of text. For other contents, the result may be any plain data.
 
     Raises
     ------
     UnreadableError
-        The bytes are no pickle, or an encoder whose classes are no text.
+        The bytes are not a pickle, or they are an object without class names in an array of text (``no-class-names``).
     """
-    found, _ = read_pickle(data)
-    if not isinstance(found, PickledObject):
-        return plain(found, depth=2)
-    classes = found.state.get("classes_") if isinstance(found.state, dict) else None
+    contents, _ = read_pickle(data)
+    if not isinstance(contents, PickledObject):
+        return plain_data(contents, depth=2)
+    classes = contents.state.get("classes_") if isinstance(contents.state, dict) else None
     names = _texts(classes) if isinstance(classes, PickledObject) else classes
     if not isinstance(names, list):
-        kind = found.callee.name if isinstance(found.callee, PickledGlobal) else "object"
-        raise UnreadableError(f"a pickled {kind[:60]} without class names in an array of text")
+        kind = contents.callee.name[:60] if isinstance(contents.callee, PickledGlobal) else "object"
+        raise UnreadableError(f"a pickled {kind} without class names in an array of text", code="no-class-names", kind=kind)
     return names
 
 
 def _texts(array: PickledObject) -> list[Any] | None:
-    """Return the elements of a pickled NumPy array of text; None if it is something else."""
-    if isinstance(array.state, tuple) and len(array.state) == 5:  # as pickle protocols up to 4 have it
+    """Return the elements of a pickled NumPy array of text; None for anything else."""
+    if isinstance(array.state, tuple) and len(array.state) == 5:  # pickle protocols up to 4
         shape, dtype, data = array.state[1], array.state[2], array.state[4]
-    elif isinstance(array.args, tuple) and len(array.args) >= 3:  # as protocol 5 has it
+    elif isinstance(array.args, tuple) and len(array.args) >= 3:  # pickle protocol 5
         data, dtype, shape = array.args[:3]
     else:
         return None
     if isinstance(data, list):  # an array of Python objects
         return data
-    code = dtype.args[0] if isinstance(dtype, PickledObject) and isinstance(dtype.args, tuple) and dtype.args else None
-    wide = _TEXT.fullmatch(code) if isinstance(code, str) else None
-    is_line = isinstance(shape, tuple) and len(shape) == 1
-    if wide is None or not is_line or not isinstance(data, bytes | memoryview) or not int(wide[1]):
+    # The data type is U and the number of characters.
+    if not isinstance(dtype, PickledObject) or not isinstance(dtype.args, tuple) or not dtype.args:
         return None
-    is_big = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
-    size, raw = _WIDTH * int(wide[1]), bytes(data)
+    code = _TEXT.fullmatch(dtype.args[0]) if isinstance(dtype.args[0], str) else None
+    is_vector = isinstance(shape, tuple) and len(shape) == 1
+    if code is None or not is_vector or not isinstance(data, bytes | memoryview) or not int(code[1]):
+        return None
+    is_big_endian = isinstance(dtype.state, tuple) and dtype.state[1:2] == (">",)
+    encoding = "utf-32-be" if is_big_endian else "utf-32-le"
+    size, raw = _CHARACTER_BYTES * int(code[1]), bytes(data)
     try:
-        cells = [raw[at : at + size].decode("utf-32-be" if is_big else "utf-32-le") for at in range(0, len(raw), size)]
+        cells = [raw[start : start + size].decode(encoding) for start in range(0, len(raw), size)]
     except UnicodeDecodeError:
         return None
     return [cell.rstrip("\0") for cell in cells]

@@ -1,9 +1,9 @@
-"""Find the classifier head among a checkpoint's layers, or ask.
+"""Choose the classifier head among a checkpoint's layers.
 
-The head is the layer whose weight has one row for each class. The evidence comes from the structure of the network first:
-which layer feeds which, what is repeated, what is normalised, and how many classes there are if labels or metadata say so.
-Names only rule out what clearly is something else (attention, a decoder, an auxiliary head) and break ties. Where two answers
-are plausible, or none is, dsi does not guess: it lists the best candidates.
+The head is the layer whose weight has one row for each class. The first evidence is the structure of the network: which layer
+feeds which, and which layers are repeated or normalised. Labels or metadata may state the number of classes. Names only exclude
+other parts (attention, a decoder, an auxiliary head) and break ties. If no candidate or several candidates are plausible, dsi does
+not guess: it raises an error that lists the best candidates.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from dsi_cli.checkpoints.candidates import (
     orient,
     rank_candidates,
 )
-from dsi_cli.checkpoints.graph_output import with_outputs
+from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.layers import IN_LOSS, PLAIN, WINDOW, Factors, Layer, is_matrix, layers_of
 from dsi_cli.checkpoints.tensors import FLOATS, Tensor
-from dsi_cli.checkpoints.trainers import NestedStateDict
+from dsi_cli.checkpoints.trainers import EMA, NestedStateDict
 from dsi_cli.errors import AmbiguousHeadError, BackboneError, ClassCountError, NoHeadError
 
 _TRUNK = re.compile(
     r"^(backbone|encoder|trunk|feature_extractor|base|pretrained|body|features?|extractor|resnet\w*|vit)$", re.I
 )
 _BEST_COPY = re.compile(r"best", re.IGNORECASE)
-_LISTED = 5
+_MAX_LISTED = 5
 
 
 class Head(NamedTuple):
@@ -45,15 +45,15 @@ class Head(NamedTuple):
     tensor: Tensor
     """``(classes, features, ...)``, further axes of size 1."""
     role: str
-    """``raw`` or ``ema``: which of the weights in the file these are."""
+    """``raw`` or ``ema``."""
     path: tuple[str, ...] = ()
     """The keys that lead to its state dict."""
     factors: Factors = Factors()
-    """The tensors that belong to it, if the weight is stored in parts."""
+    """The parts of the weight, if it is stored in parts."""
 
     @property
     def full_name(self) -> str:
-        """The name with the keys that lead to it, which tells two models in one file apart."""
+        """The keys and the name, which distinguish two models in one file."""
         return ".".join((*self.path, self.name))
 
 
@@ -71,122 +71,131 @@ def choose_head(
     Parameters
     ----------
     state_dicts : the state dicts of one checkpoint
-    role : ``raw`` or ``ema``: which weights to look at. Averaged weights are also used as raw ones if a file has no others.
-    wanted : the head's name as the user gave it: the whole name of a tensor or layer, or the end of one
-    classes : the number of classes, if labels or metadata tell it
-    with_background : whether a row more than that is plausible in any network, and not in detectors alone
-    outputs : the names of the weights that compute outputs of the model, if its graph tells
+    role : ``raw`` or ``ema``; if a file has only averaged weights, they are also used as raw ones
+    wanted : the head's name as the user gave it: the complete name of a tensor or layer, or the end of a name
+    classes : the number of classes, if labels or metadata state it
+    with_background : whether any network may have one row more than classes; otherwise only detectors may
+    outputs : the names of the weights that compute outputs of the model, if the file has a graph
 
     Raises
     ------
     NoHeadError
-        No tensor is a classifier head, or not the one that was asked for.
+        No tensor is a classifier head, or the wanted tensor cannot be one.
     BackboneError
         The file holds a network without a classifier.
     ClassCountError
         No matrix has one row for each class.
     AmbiguousHeadError
-        Several are equally plausible; the message lists them.
+        Several candidates are equally plausible; the message lists them.
     """
-    groups = usable(list(state_dicts), role)
+    groups = usable_state_dicts(list(state_dicts), role)
     if wanted is not None:
-        return _named(groups, wanted, classes)
-    candidates = with_outputs(rank_candidates(groups, classes), outputs)
-    if with_background and classes is not None and not any(one.fits for one in candidates):
-        candidates = with_outputs(rank_candidates(groups, classes + 1), outputs)
-    best = _best(candidates, classes, groups)
+        return _find_named_head(groups, wanted, classes)
+    candidates = add_graph_evidence(rank_candidates(groups, classes), outputs)
+    if with_background and classes is not None and not any(candidate.fits for candidate in candidates):
+        candidates = add_graph_evidence(rank_candidates(groups, classes + 1), outputs)
+    best = _best_candidate(candidates, classes, groups)
     if best.layer.refusal is not None:
-        raise NoHeadError(f"{best.title} {best.layer.refusal}")
+        raise _refused(best.name, best.tensor.shape, f"{best.title} {best.layer.refusal}")
     return _head(best.layer, best.tensor)
 
 
-def usable(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
+def usable_state_dicts(groups: Sequence[NestedStateDict], role: str) -> list[NestedStateDict]:
     """Return the state dicts in which to look for the head.
 
     Raises
     ------
     NoHeadError
-        There are none.
+        The file has no weights (``no-weights``) or no averaged weights (``no-ema-weights``).
     """
-    found = [group for group in groups if group.role == role] or ([] if role == "ema" else list(groups))
-    if found:
+    usable = [group for group in groups if group.role == role]
+    if not usable and role != EMA:
+        usable = list(groups)
+    if usable:
+        # The weights of a loss have no averaged copy.
         losses = [group for group in groups if group.role != role and any(map(IN_LOSS.search, group.path))]
-        return [*found, *(group for group in losses if group not in found)]
+        return [*usable, *(group for group in losses if group not in usable)]
     if groups:
-        raise NoHeadError("no averaged (EMA) weights in this file; leave out --ema to use the raw ones")
-    raise NoHeadError("no weights in this file (an optimiser or scheduler alone?)")
+        raise NoHeadError(
+            "no averaged (EMA) weights in this file; leave out --ema to use the raw ones", code="no-ema-weights"
+        )
+    raise NoHeadError("no weights in this file (an optimiser or scheduler alone?)", code="no-weights")
 
 
-def _best(candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequence[NestedStateDict]) -> HeadCandidate:
+def _best_candidate(
+    candidates: Sequence[HeadCandidate], classes: int | None, groups: Sequence[NestedStateDict]
+) -> HeadCandidate:
     """Return the head, or raise an error that lists the candidates."""
     if classes is not None:
-        return _best_with_count(candidates, classes, groups)
-    plausible = [one for one in candidates if not one.hidden and not one.doubts]
+        return _best_candidate_for_count(candidates, classes, groups)
+    plausible = [candidate for candidate in candidates if not candidate.hidden and not candidate.doubts]
     if not plausible:
-        alone = [one for one in candidates if one.is_alone and not one.has(NAME) and not one.has(OTHER_HEAD)]
-        plausible = alone or _last_resort(candidates)
-    plausible = _narrowed(plausible)
+        # The only layer of the file is the head, unless its name means something else.
+        plausible = [
+            candidate
+            for candidate in candidates
+            if candidate.is_alone and not candidate.has_reason(NAME) and not candidate.has_reason(OTHER_HEAD)
+        ]
     if not plausible:
-        raise BackboneError(_no_classifier(groups, candidates))
-    plausible += [one for one in candidates if _is_unclear_loss(one)]
+        # A normalisation after the head or a single row may be a coincidence.
+        not_hidden = [candidate for candidate in candidates if not candidate.hidden]
+        normalised = [candidate for candidate in not_hidden if _only_doubt(candidate) == NORMALISED]
+        plausible = [candidate for candidate in normalised if candidate.tensor.shape[0] < WIDE]
+        plausible = plausible or [candidate for candidate in not_hidden if _only_doubt(candidate) == SINGLE_ROW]
+    plausible = _without_unlikely(plausible)
+    if not plausible:
+        raise BackboneError(_no_classifier_message(groups, candidates))
+    plausible += [candidate for candidate in candidates if _is_unclear_loss(candidate)]
     if len(plausible) > 1:
-        raise AmbiguousHeadError(_ambiguous(plausible))
+        raise _ambiguous(plausible)
     return plausible[0]
 
 
 def _is_unclear_loss(candidate: HeadCandidate) -> bool:
-    """Return whether a matrix of a loss may be the classifier, though it is not clear how it is used."""
+    """Return whether a matrix of a loss may be the classifier, but the axis of its classes is not known."""
     in_loss = any(map(IN_LOSS.search, (*candidate.layer.path, *candidate.layer.module[:-1])))
     return in_loss and not candidate.hidden and _only_doubt(candidate) == UNCLEAR_SIDE
-
-
-def _last_resort(candidates: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Return candidates whose only doubt is a normalisation after them or a single row, if nothing better is there."""
-    not_hidden = [one for one in candidates if not one.hidden]
-    normalised = [one for one in not_hidden if _only_doubt(one) == NORMALISED and one.tensor.shape[0] < WIDE]
-    return normalised or [one for one in not_hidden if _only_doubt(one) == SINGLE_ROW]
 
 
 def _only_doubt(candidate: HeadCandidate) -> str | None:
     return candidate.doubts[0].kind if len(candidate.doubts) == 1 else None
 
 
-def _best_with_count(candidates: Sequence[HeadCandidate], classes: int, groups: Sequence[NestedStateDict]) -> HeadCandidate:
+def _best_candidate_for_count(
+    candidates: Sequence[HeadCandidate], classes: int, groups: Sequence[NestedStateDict]
+) -> HeadCandidate:
     """Return the head among the matrices that have a row for each class."""
-    fitting = [one for one in candidates if one.fits]
-    if not fitting and any(not one.hidden and not one.doubts for one in candidates):
-        raise ClassCountError(classes, [one.title for one in candidates[:_LISTED]])
-    possible = [one for one in fitting if not _is_contradicted(one)]
+    fitting = [candidate for candidate in candidates if candidate.fits]
+    if not fitting and any(not candidate.hidden and not candidate.doubts for candidate in candidates):
+        raise ClassCountError(classes, [candidate.title for candidate in candidates[:_MAX_LISTED]])
+    # The number of rows outweighs all reasons against a candidate but these.
+    contradictions = (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)
+    possible = [candidate for candidate in fitting if not any(map(candidate.has_reason, contradictions))]
     if len(fitting) == len(possible) == 1:
         return possible[0]
-    not_hidden = [one for one in possible if not one.hidden]
-    certain = [one for one in not_hidden if not one.doubts]
-    remaining = _narrowed(certain or not_hidden)
+    not_hidden = [candidate for candidate in possible if not candidate.hidden]
+    certain = [candidate for candidate in not_hidden if not candidate.doubts]
+    remaining = _without_unlikely(certain or not_hidden)
     if not remaining:
-        raise BackboneError(_no_classifier(groups, candidates, classes))
+        raise BackboneError(_no_classifier_message(groups, candidates, classes))
     if len(remaining) > 1:
-        raise AmbiguousHeadError(_ambiguous(remaining))
+        raise _ambiguous(remaining)
     return remaining[0]
 
 
-def _is_contradicted(candidate: HeadCandidate) -> bool:
-    """Return whether a matrix cannot be the head although it has a row for each class."""
-    return any(map(candidate.has, (IN_BLOCK, OTHER_HEAD, UNCLEAR_SIDE)))
+def _without_unlikely(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
+    """Return the candidates without those that another plausible candidate makes unlikely.
 
-
-def _narrowed(plausible: Sequence[HeadCandidate]) -> list[HeadCandidate]:
-    """Leave out candidates that a plausible one makes unlikely.
-
-    These are heads in a part called a trunk, unnamed 1x1 convolutions and single rows, each if something else comes after them, and
-    heads in a copy of the weights that the file keeps as the best ones.
+    A head in a part called a trunk, an unnamed 1x1 convolution and a single row are unlikely if another candidate comes last. So is
+    a head in a copy of the weights that the file keeps as the best ones.
     """
     remaining = list(plausible)
-    last = max((one.layer.position for one in remaining), default=0)
+    last = max((candidate.layer.position for candidate in remaining), default=0)
     for is_unlikely in (_is_in_trunk, _is_unnamed_convolution, _has_single_row):
-        others = [one for one in remaining if not is_unlikely(one)]
-        if any(one.layer.position == last for one in others):
+        others = [candidate for candidate in remaining if not is_unlikely(candidate)]
+        if any(candidate.layer.position == last for candidate in others):
             remaining = others
-    return [one for one in remaining if not any(map(_BEST_COPY.search, one.layer.path))] or remaining
+    return [candidate for candidate in remaining if not any(map(_BEST_COPY.search, candidate.layer.path))] or remaining
 
 
 def _is_in_trunk(candidate: HeadCandidate) -> bool:
@@ -205,28 +214,44 @@ def _head(layer: Layer, tensor: Tensor) -> Head:
     return Head(layer.name, tensor, layer.role, layer.path, layer.factors)
 
 
-def _named(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> Head:
+def _find_named_head(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> Head:
     """Return the head that the user named, if it can be one."""
     layers = orient(layers_of(groups), classes)
-    found = [layer for layer in layers if layer.weight is not None and _is_called(layer, wanted)]
-    exact = [layer for layer in found if wanted in (layer.name, layer.full_name)] or found
-    if not exact:
-        raise NoHeadError(_nothing_called(groups, wanted, classes))
-    if len(exact) > 1:
-        listed = ", ".join(sorted(layer.full_name for layer in exact)[:_LISTED])
-        raise AmbiguousHeadError(f"--head {wanted} fits {len(exact)} tensors: {listed}; give the whole name of one")
-    layer = exact[0]
-    if layer.refusal is not None:
-        raise NoHeadError(f"{layer.name} {layer.refusal}")
-    weight = layer.weight
+    matches = [layer for layer in layers if layer.weight is not None and _has_name(layer, wanted)]
+    exact = [layer for layer in matches if wanted in (layer.name, layer.full_name)]
+    matches = exact or matches
+    if not matches:
+        raise _no_such_head(groups, wanted, classes)
+    if len(matches) > 1:
+        names = sorted(layer.full_name for layer in matches)
+        listed = ", ".join(names[:_MAX_LISTED])
+        raise AmbiguousHeadError(
+            f"--head {wanted} fits {len(names)} tensors: {listed}; give the whole name of one",
+            code="ambiguous-head-name",
+            head=wanted,
+            candidates=tuple(names),
+        )
+    # Check that the weight can be used.
+    layer, weight = matches[0], matches[0].weight
     assert weight is not None
+    if layer.refusal is not None:
+        raise _refused(layer.name, weight.shape, f"{layer.name} {layer.refusal}")
     if _is_wide_convolution(layer):
         return _head(layer._replace(factors=Factors(WINDOW)), weight)
     if not is_matrix(weight) or weight.dtype not in FLOATS:
-        raise NoHeadError(_no_matrix(layer.name, weight))
+        raise _not_a_matrix(layer.name, weight)
     if classes is not None and len(weight.shape) == 2 and weight.shape[1] == classes != weight.shape[0]:
-        weight = weight.turned
+        weight = weight.transposed
     return _head(layer, weight)
+
+
+def _has_name(layer: Layer, wanted: str) -> bool:
+    """Return whether a text is the name of a layer or of its weight, or the end of such a name."""
+    parent = layer.name.rpartition(".")[0].partition(".parametrizations")[0]
+    stored_module = ".".join((*layer.path, parent.removesuffix("._packed_params").removesuffix(".base_layer")))
+    module = ".".join(layer.module)
+    names = (layer.full_name, stored_module, f"{stored_module}.weight", module, f"{module}.weight")
+    return any(name == wanted or name.endswith(f".{wanted}") for name in names)
 
 
 def _is_wide_convolution(layer: Layer) -> bool:
@@ -237,72 +262,78 @@ def _is_wide_convolution(layer: Layer) -> bool:
     return weight.dtype in FLOATS and min(weight.shape[:2]) > 1
 
 
-def _is_called(layer: Layer, wanted: str) -> bool:
-    module = (
-        layer.name.rpartition(".")[0]
-        .partition(".parametrizations")[0]
-        .removesuffix("._packed_params")
-        .removesuffix(".base_layer")
+def _no_such_head(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> NoHeadError:
+    """Return the error for a name that no layer has."""
+    for group in groups:
+        for tensor_name, tensor in group.tensors.items():
+            name = ".".join((*group.path, tensor_name))
+            if name == wanted or name.endswith(f".{wanted}"):
+                return _not_a_matrix(name, tensor)
+    titles = tuple(candidate.title for candidate in rank_candidates(groups, classes)[:_MAX_LISTED])
+    if titles:
+        message = f"no tensor is named {wanted}; the best candidates are {', '.join(titles)}"
+    else:
+        message = f"no tensor is named {wanted}, and there is no matrix in this file"
+    return NoHeadError(message, code="no-such-head", head=wanted, candidates=titles)
+
+
+def _not_a_matrix(name: str, tensor: Tensor) -> NoHeadError:
+    return NoHeadError(
+        f"{name} is {tensor.dtype} of shape {tensor.shape}; a classifier head is a floating-point matrix of (classes, features)",
+        code="head-not-matrix",
+        head=name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
     )
-    names = {
-        layer.full_name,
-        ".".join((*layer.path, module)),
-        ".".join((*layer.path, module, "weight")),
-        ".".join(layer.module),
-    }
-    names.add(f"{'.'.join(layer.module)}.weight")
-    return any(name == wanted or name.endswith(f".{wanted}") for name in names)
 
 
-def _nothing_called(groups: Sequence[NestedStateDict], wanted: str, classes: int | None) -> str:
-    """Return the message for a name that no layer has."""
-    tensors = {".".join((*group.path, name)): tensor for group in groups for name, tensor in group.tensors.items()}
-    there = next((name for name in tensors if name == wanted or name.endswith(f".{wanted}")), None)
-    if there is not None:
-        return _no_matrix(there, tensors[there])
-    listed = ", ".join(one.title for one in rank_candidates(groups, classes)[:_LISTED])
-    if not listed:
-        return f"no tensor is named {wanted}, and there is no matrix in this file"
-    return f"no tensor is named {wanted}; the best candidates are {listed}"
+def _refused(name: str, shape: tuple[int, ...], message: str) -> NoHeadError:
+    return NoHeadError(message, code="unusable-head", head=name, shape=shape)
 
 
-def _no_matrix(name: str, tensor: Tensor) -> str:
-    return f"{name} is {tensor.dtype} of shape {tensor.shape}; a classifier head is a floating-point matrix of (classes, features)"
+def _ambiguous(plausible: Sequence[HeadCandidate]) -> AmbiguousHeadError:
+    ordered = sorted(plausible, key=lambda candidate: candidate.layer.position)
+    titles = [candidate.title for candidate in ordered]
+    example = ordered[-1].name
+    return AmbiguousHeadError(
+        f"{len(titles)} tensors could be the classifier: {', '.join(titles[:_MAX_LISTED])};"
+        f" choose one, for example with --head {example}",
+        candidates=tuple(titles),
+        example=example,
+    )
 
 
-def _ambiguous(plausible: Sequence[HeadCandidate]) -> str:
-    in_order = sorted(plausible, key=lambda one: one.layer.position)
-    listed = ", ".join(one.title for one in in_order[:_LISTED])
-    example = in_order[-1].name
-    return f"{len(plausible)} tensors could be the classifier: {listed}; choose one, for example with --head {example}"
-
-
-def _no_classifier(
+def _no_classifier_message(
     groups: Sequence[NestedStateDict], candidates: Sequence[HeadCandidate], classes: int | None = None
 ) -> str:
-    """Return the message for a network in which nothing looks like a classifier."""
-    tensors = sum(len(group.tensors) for group in groups)
+    """Return the message for a network without a plausible classifier."""
     count = "" if classes is None else f" with {classes} rows"
-    wide = [(name, one) for group in groups for name, one in group.tensors.items() if _is_wide_predictor(name, one)]
-    if wide:
-        name, last = wide[-1]
-        return f"no classifier: {name} {last.shape} predicts classes by a convolution that is no 1x1, so no row of it is a class"
+    # A detector may predict classes by a convolution with a window.
+    tensors = [item for group in groups for item in group.tensors.items()]
+    predictors = [(name, tensor) for name, tensor in tensors if _is_wide_predictor(name, tensor)]
+    if predictors:
+        name, predictor = predictors[-1]
+        return (
+            f"no classifier: {name} {predictor.shape} predicts classes by a convolution larger than 1x1,"
+            " so no row of it is a class"
+        )
+    # The last layer may be a convolution before global average pooling, which the user must name.
     final = next(reversed(layers_of(groups)), None)
     if final is not None and final.weight is not None and final.has_bias and _is_wide_convolution(final):
         return (
-            f"no classifier{count} among {tensors} tensors; the last layer is the convolution {final.name} {final.weight.shape}: "
-            f"if only global average pooling follows it, name it with --head {final.name}"
+            f"no classifier{count} among {len(tensors)} tensors; the last layer is the convolution"
+            f" {final.name} {final.weight.shape}: if only global average pooling follows it, name it with --head {final.name}"
         )
     if not candidates:
-        return f"no classifier{count} among {tensors} tensors, and no matrix at all"
-    listed = "; ".join(f"{one.title} {one.against[0]}" if one.against else one.title for one in candidates[:3])
+        return f"no classifier{count} among {len(tensors)} tensors, and no matrix at all"
+    listed = "; ".join(" ".join((candidate.title, *candidate.against[:1])) for candidate in candidates[:3])
     return (
-        f"no classifier{count} among {tensors} tensors (a backbone, an adapter?); the best candidates: {listed};"
+        f"no classifier{count} among {len(tensors)} tensors (a backbone, an adapter?); the best candidates: {listed};"
         f" if one is the head, name it: --head {candidates[0].name}"
     )
 
 
 def _is_wide_predictor(name: str, tensor: Tensor) -> bool:
-    """Return whether a weight is a detector's class predictor that looks at a neighbourhood (RetinaNet, FCOS, SSD)."""
+    """Return whether a weight is a detector's class predictor with a window larger than 1x1 (RetinaNet, FCOS, SSD)."""
     is_convolution = len(tensor.shape) == 4 and not is_matrix(tensor)
     return is_convolution and re.search(r"cls_logits|cls_score|classification_head", name) is not None

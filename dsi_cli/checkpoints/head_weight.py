@@ -1,8 +1,8 @@
-"""The effective weight of the classifier head, as rows of float32.
+"""Compute the effective weight of the classifier head, with one float32 row per class.
 
-Trainers store some weights in parts: pruning keeps a mask, weight norm keeps directions and lengths, spectral norm keeps singular
-vectors, LoRA keeps two thin matrices. The similarity of classes is that of the weight which the network uses, so the parts are
-put together here, or the checkpoint is refused.
+Trainers store some weights in parts: pruning stores a mask, weight norm stores directions and lengths, spectral norm stores
+singular vectors, and LoRA stores two thin matrices. The similarity of classes must be that of the weight which the network uses.
+So dsi computes it from the parts, or refuses the checkpoint.
 
 References: weight norm, Salimans and Kingma 2016 (arXiv 1602.07868); spectral norm, Miyato et al. 2018 (arXiv 1802.05957).
 """
@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.head import Head
 from dsi_cli.errors import NoHeadError, UnreadableError
 
 _ROWS_AT_ONCE = 4096
-"""Rows whose squares are in memory at a time."""
+"""The number of rows whose squares are in memory at a time."""
 
 
 def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None) -> NDArray[np.float32]:
@@ -30,44 +30,43 @@ def head_rows(content: CheckpointContent, head: Head, adapter_config: Any = None
     Parameters
     ----------
     content : the opened checkpoint
-    head : which tensors belong to the head
-    adapter_config : the contents of ``adapter_config.json`` next to the checkpoint, which holds the scale of a LoRA adapter
+    head : the tensors of the head
+    adapter_config : the contents of ``adapter_config.json``, with the scale of a LoRA adapter
 
     Raises
     ------
     CheckpointError
         A tensor cannot be read, or the parts do not fit together.
     """
-    # Values that overflow or are not finite make the checkpoint unusable, with a reason; NumPy need not warn of them as well.
+    # The scan reports weights that are not finite, so NumPy's warnings are not needed.
     with np.errstate(all="ignore"):
         return _effective(content, head, adapter_config)
 
 
 def _effective(content: CheckpointContent, head: Head, adapter_config: Any) -> NDArray[np.float32]:
-    """Return the effective weight, put together from its parts."""
+    """Return the effective weight, computed from its parts."""
     kind, parts = head.factors.kind, head.factors.tensors
     if kind == layers.WINDOW:
-        return _summed_over_window(content, head)
+        return _sum_over_window(content, head)
     stored = stored_rows(content, head)
     if kind == layers.PRUNED:
-        return _pruned(stored, content.read(parts["mask"]), head)
+        return _apply_mask(stored, content.read(parts["mask"]), head)
     if kind == layers.WEIGHT_NORM:
-        return _weight_normed(stored, content.read(parts["lengths"]), head)
+        return _apply_weight_norm(stored, content.read(parts["lengths"]), head)
     if kind == layers.SPECTRAL_NORM:
-        left, right = (content.read(parts[side]).astype(np.float32).reshape(-1) for side in ("left", "right"))
-        return _spectrally_normed(stored, left, right, head)
+        left = content.read(parts["left"]).astype(np.float32).reshape(-1)
+        right = content.read(parts["right"]).astype(np.float32).reshape(-1)
+        return _apply_spectral_norm(stored, left, right, head)
     if kind == layers.LORA:
-        change = lora.LoraChange(
-            parts["up"], parts["down"], lora.scale_of(adapter_config, head.name, parts["down"].shape[0])
-        )
-        return lora.apply_change(stored, change, content.read)
+        scale = lora.lora_scale(adapter_config, head.name, parts["down"].shape[0])
+        return lora.apply_change(stored, lora.LoraChange(parts["up"], parts["down"], scale), content.read)
     return stored
 
 
-def _summed_over_window(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
+def _sum_over_window(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
     """Return the rows of a convolution before global average pooling, ``(classes, channels)``.
 
-    The mean output of a class over all positions is the sum of its window times the mean of each channel, apart from the border.
+    Except for the border, the mean output of a class over all positions is the sum of its window times the mean of each channel.
     """
     height, width = head.tensor.shape[2:]
     content.notes.append(
@@ -81,15 +80,15 @@ def stored_rows(content: CheckpointContent, head: Head) -> NDArray[np.float32]:
     """Return the head's stored tensor as a contiguous float32 matrix with one row for each class."""
     values = content.read(head.tensor)
     with np.errstate(over="ignore"):
-        found: NDArray[np.float32] = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
-    return found
+        rows: NDArray[np.float32] = np.ascontiguousarray(values.reshape(values.shape[0], -1), dtype=np.float32)
+    return rows
 
 
 def fingerprint(content: CheckpointContent, head: Head, effective: NDArray[np.float32]) -> str:
     """Return the SHA-256, in hex, of a head as (classes, features) little-endian float32.
 
-    It is the effective weight that is hashed. Under spectral norm it is the stored one, since dividing by a single number changes
-    no similarity and its last bits depend on the machine.
+    This is the hash of the effective weight. With spectral norm, it is the hash of the stored weight. Dividing by a single number
+    does not change similarities, and the last bits of the quotient depend on the machine.
     """
     return weight_hash(stored_rows(content, head) if head.factors.kind == layers.SPECTRAL_NORM else effective)
 
@@ -99,17 +98,19 @@ def weight_hash(weight: NDArray[np.float32]) -> str:
     return hashlib.sha256(np.ascontiguousarray(weight, dtype="<f4").data).hexdigest()
 
 
-def _pruned(weight: NDArray[np.float32], mask: NDArray[Any], head: Head) -> NDArray[np.float32]:
-    """Return a pruned weight (`torch.nn.utils.prune`): the stored one where the mask is 1, else 0."""
+def _apply_mask(weight: NDArray[np.float32], mask: NDArray[Any], head: Head) -> NDArray[np.float32]:
+    """Return the product of a pruned weight (`torch.nn.utils.prune`) and its mask."""
     if mask.size != weight.size or mask.shape[0] != weight.shape[0]:
         raise NoHeadError(
-            f"{head.name} of shape {weight.shape} has a pruning mask of shape {mask.shape}, which does not fit it"
+            f"{head.name} of shape {weight.shape} has a pruning mask of shape {mask.shape}, which does not fit it",
+            code="misfit-mask",
+            head=head.name,
         )
     return weight * mask.reshape(weight.shape).astype(np.float32)
 
 
-def _weight_normed(directions: NDArray[np.float32], lengths: NDArray[Any], head: Head) -> NDArray[np.float32]:
-    """Return the weight ``g * v / |v|``, with the norm over each row, each column or the whole matrix, as ``g`` is shaped."""
+def _apply_weight_norm(directions: NDArray[np.float32], lengths: NDArray[Any], head: Head) -> NDArray[np.float32]:
+    """Return the weight ``g * v / |v|``. The shape of ``g`` decides whether the norm is that of a row, a column or the matrix."""
     gain = lengths.astype(np.float32)
     if gain.size == 1:
         norm = np.float32(np.linalg.norm(directions.astype(np.float64)))
@@ -118,7 +119,9 @@ def _weight_normed(directions: NDArray[np.float32], lengths: NDArray[Any], head:
     by_row = gain.size == directions.shape[0] == gain.shape[0]
     if not by_row and gain.size != directions.shape[1]:
         raise UnreadableError(
-            f"{head.name} has {len(directions)} rows, but the lengths of weight norm have shape {lengths.shape}"
+            f"{head.name} has {len(directions)} rows, but the lengths of weight norm have shape {lengths.shape}",
+            code="misfit-weight-norm",
+            head=head.name,
         )
     if not by_row:
         norms: NDArray[np.float32] = np.linalg.norm(directions.astype(np.float64), axis=0).astype(np.float32)
@@ -131,7 +134,7 @@ def _weight_normed(directions: NDArray[np.float32], lengths: NDArray[Any], head:
 
 
 def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the norm of each row as torch computes it, in eight running sums, so that the composed weight is torch's own."""
+    """Return the norm of each row. Like torch, this uses eight running sums, so that the weight is equal to torch's."""
     count, width = directions.shape
     padded = np.zeros((count, -(-width // 8) * 8), dtype=np.float32)
     padded[:, :width] = directions
@@ -142,18 +145,25 @@ def _row_norms(directions: NDArray[np.float32]) -> NDArray[np.float32]:
     return norms
 
 
-def _spectrally_normed(
+def _apply_spectral_norm(
     weight: NDArray[np.float32], left: NDArray[np.float32], right: NDArray[np.float32], head: Head
 ) -> NDArray[np.float32]:
     """Return the weight divided by its largest singular value, which torch estimates as ``u W v``."""
-    pairs = [(left, right), (right, left)]  # the norm may be taken over the columns
+    # The stored matrix may be the transposed weight.
+    pairs = [(left, right), (right, left)]
     fitting = [(u, v) for u, v in pairs if weight.shape == (len(u), len(v))]
     if not fitting:
         raise UnreadableError(
-            f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values"
+            f"{head.name} of shape {weight.shape} has singular vectors of {len(left)} and {len(right)} values",
+            code="misfit-spectral-norm",
+            head=head.name,
         )
     exact = weight.astype(np.float64)
     largest = max(float(u.astype(np.float64) @ (exact @ v.astype(np.float64))) for u, v in fitting)
     if not largest:
-        raise UnreadableError(f"{head.name} has a largest singular value of 0, so its spectral norm is not defined")
+        raise UnreadableError(
+            f"{head.name} has a largest singular value of 0, so it cannot be divided by it",
+            code="zero-singular-value",
+            head=head.name,
+        )
     return weight / np.float32(largest)

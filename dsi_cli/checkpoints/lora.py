@@ -1,9 +1,8 @@
-"""LoRA adapters, which change the weights of a base model by low-rank matrices.
+"""Apply LoRA adapters, which change the weights of a base model by low-rank matrices.
 
-PEFT stores an adapter as ``adapter_model.safetensors`` with ``adapter_config.json`` next to it, which names the base model. If
-the classifier head was trained as a whole, it is in the adapter and is found there as in any checkpoint. Otherwise it is the head
-of the base model, plus the adapter's change if there is one: ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). dsi looks for
-the base model on this machine only.
+PEFT stores an adapter as ``adapter_model.safetensors``. The file ``adapter_config.json`` in the same folder names the base model.
+If all weights of the classifier head were trained, the adapter contains the head. Otherwise the head is that of the base model,
+changed by the adapter to ``W + scale * B A`` (Hu et al. 2021, arXiv 2106.09685). dsi looks for the base model only on this machine.
 """
 
 from __future__ import annotations
@@ -20,14 +19,19 @@ from dsi_cli.checkpoints.tensors import Tensor
 from dsi_cli.errors import NoHeadError
 from dsi_cli.remote.locations import Place
 
-BASES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin")
+BASE_MODEL_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
 """The files of a base model, the best first."""
-CONFIG = "adapter_config.json"
+CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
 
 
 class LoraChange(NamedTuple):
-    """What an adapter adds to one layer's weight: ``scale * up @ down``."""
+    """The change ``scale * up @ down`` that an adapter adds to one layer's weight."""
 
     up: Tensor
     down: Tensor
@@ -35,67 +39,82 @@ class LoraChange(NamedTuple):
 
 
 def is_adapter(path: Place) -> bool:
-    """Return whether a file is PEFT's adapter of a model, by its name and what lies beside it."""
-    return path.name.startswith("adapter_model.") and (path.parent / CONFIG).is_file()
+    """Return whether a file is PEFT's adapter of a model, by its name and its configuration file."""
+    return path.name.startswith("adapter_model.") and (path.parent / CONFIG_FILE).is_file()
 
 
-def open_base(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
-    """Return the content of the model that an adapter belongs to.
+def open_base_model(adapter: Place, config: Any, stack: ExitStack) -> CheckpointContent:
+    """Return the content of an adapter's base model.
+
+    Parameters
+    ----------
+    adapter : the path of the adapter
+    config : the contents of ``adapter_config.json``
+    stack : closes the file of the base model
 
     Raises
     ------
     NoHeadError
-        The adapter does not say which, or it is not on this machine.
+        The adapter does not name its base model (``no-base-model-name``), or it is not on this machine (``no-base-model``).
     CheckpointError
-        It cannot be read.
+        The base model cannot be read.
     """
     name = config.get("base_model_name_or_path") if isinstance(config, dict) else None
     if not isinstance(name, str) or not name or len(name) > 1024 or "\0" in name:
         raise NoHeadError(
-            "no classifier in this adapter (LoRA), and it does not name its base model: keep the classifier with modules_to_save"
+            "no classifier in this adapter (LoRA), and it does not name its base model: keep the classifier with modules_to_save",
+            code="no-base-model-name",
         )
-    folders = [adapter.parent / name, adapter.parent.parent / name]
-    found = next((folder / file for folder in folders for file in BASES if (folder / file).is_file()), None)
-    if found is None:
-        raise NoHeadError(
-            f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"
-            " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving"
-        )
-    return open_content(found, stack)[1]
+    for folder in (adapter.parent / name, adapter.parent.parent / name):
+        for file in BASE_MODEL_FILES:
+            if (folder / file).is_file():
+                return open_content(folder / file, stack)[1]
+    raise NoHeadError(
+        f"no classifier in this adapter (LoRA), and its base model {name[:200]!r} is not here:"
+        " put it next to the adapter, or merge the adapter (merge_and_unload in peft) before saving",
+        code="no-base-model",
+        base_model=name,
+    )
 
 
-def change_of(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
-    """Return what an adapter adds to a weight of its base model; None if it leaves the weight as it is.
+def lora_change(tensors: dict[str, Tensor], weight: str, config: Any) -> LoraChange | None:
+    """Return the adapter's change of a weight of its base model; None if it does not change the weight.
 
     Raises
     ------
     NoHeadError
-        It changes the weight in a way that dsi does not put together (DoRA, a rank for each layer).
+        dsi cannot compute the change (DoRA, a rank for each layer).
     """
     layer = f"{_PREFIX}{weight.removesuffix('.weight')}"
-    down, up = (tensors.get(f"{layer}.lora_{side}.weight") for side in "AB")
+    down, up = tensors.get(f"{layer}.lora_A.weight"), tensors.get(f"{layer}.lora_B.weight")
     if down is None or up is None:
         return None
-    return LoraChange(up, down, scale_of(config, weight, down.shape[0]))
+    return LoraChange(up, down, lora_scale(config, weight, down.shape[0]))
 
 
-def scale_of(config: Any, weight: str, rank: int) -> float:
-    """Return the factor of an adapter's product of matrices, from the contents of ``adapter_config.json``.
+def lora_scale(config: Any, weight: str, rank: int) -> float:
+    """Return the factor of an adapter's matrix product, from the contents of ``adapter_config.json``.
 
     Raises
     ------
     NoHeadError
-        The configuration is missing, or asks for something else than one factor for all layers.
+        The configuration is missing (``no-adapter-config``), or has more than one factor for all layers (``unsupported-adapter``).
     """
     if not isinstance(config, dict):
         raise NoHeadError(
             f"{weight} is changed by LoRA, and the scale (lora_alpha) is not in this file: put adapter_config.json next to it,"
-            " or merge the adapter (merge_and_unload in peft) before saving"
+            " or merge the adapter (merge_and_unload in peft) before saving",
+            code="no-adapter-config",
+            head=weight,
         )
     alpha = config.get("lora_alpha")
-    is_other = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
-    if is_other or not isinstance(alpha, int | float) or not rank:
-        raise NoHeadError(f"the adapter changes {weight} in a way that dsi does not put together with its base model")
+    has_other_options = any(config.get(option) for option in ("use_dora", "alpha_pattern", "fan_in_fan_out"))
+    if has_other_options or not isinstance(alpha, int | float) or not rank:
+        raise NoHeadError(
+            f"the adapter changes {weight} in a way that dsi does not put together with its base model",
+            code="unsupported-adapter",
+            head=weight,
+        )
     return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
 
 
@@ -107,10 +126,13 @@ def apply_change(
     Raises
     ------
     NoHeadError
-        The shapes do not fit.
+        The shapes do not fit (``misfit-adapter``).
     """
-    up, down = (read(one).astype(np.float32) for one in (change.up, change.down))
+    up, down = read(change.up).astype(np.float32), read(change.down).astype(np.float32)
     if up.ndim != 2 or down.ndim != 2 or (up.shape[0], down.shape[1]) != rows.shape or up.shape[1] != down.shape[0]:
-        raise NoHeadError(f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}")
+        raise NoHeadError(
+            f"the adapter's matrices {up.shape} and {down.shape} do not fit a weight of shape {rows.shape}",
+            code="misfit-adapter",
+        )
     merged: NDArray[np.float32] = rows + np.float32(change.scale) * (up @ down)
     return merged

@@ -1,4 +1,4 @@
-"""The record of one checkpoint: a row of ``checkpoints.parquet``, and a little that only resuming needs."""
+"""The record of one checkpoint: a row of ``checkpoints.parquet`` with further fields for resuming."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OK, FAILED, SKIPPED, PENDING = "ok", "failed", "skipped", "pending"
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one checkpoint; the fields up to ``reason`` are the columns of the table, in its order."""
+    """The properties of one checkpoint. The fields up to ``reason`` are the columns of the table, in the same order."""
 
     run: str
     path: str
@@ -30,25 +30,25 @@ class Record:
     weights_used: str | None = None
     """``raw`` or ``ema``."""
     classes: int | None = None
-    """Classes that are compared: rows of the head, less ``extra_classes`` unless these are kept."""
+    """The number of compared classes: the rows of the head without ``extra_classes``, unless the user keeps these."""
     features: int | None = None
     extra_classes: int | None = None
-    """Rows for no object or background."""
+    """The number of rows for no object or background."""
     dtype: str | None = None
     fingerprint: str | None = None
-    """SHA-256 of the head as (rows, features) little-endian float32, extra rows included."""
+    """The SHA-256 of the head as (rows, features) little-endian float32, including extra rows."""
     status: str = OK
     reason: str | None = None
-    """Why the status is not ``ok``, or what should be known though it is."""
+    """The reason why the status is not ``ok``, or a note about a usable checkpoint."""
     modified_ns: int = 0
     counts_from: int | None = None
-    """The epoch that the trainer writes after its first, where the contents tell."""
+    """The number that the trainer writes after its first epoch, if the contents show it."""
     entry: str | None = None
-    """Which of several epochs that its file holds; None for a file of its own."""
+    """The label of one of several epochs in a file; None for a file with one checkpoint."""
     network: str | None = None
-    """`dsi_cli.checkpoints.trainers.network_id` of the weights among which the head was found."""
+    """The `dsi_cli.checkpoints.trainers.network_id` of the state dict in which the head was found."""
     scalars: dict[str, float] = field(default_factory=dict)
-    """Losses, accuracies and the learning rate that the contents hold, by ``dsi_cli.checkpoints.training_logs`` name."""
+    """Losses, accuracies and the learning rate in the contents, by their names in ``dsi_cli.checkpoints.training_logs``."""
 
     @property
     def key_columns(self) -> dict[str, Any]:
@@ -62,24 +62,26 @@ class Record:
 
 
 def messages_by_cause(problems: Iterable[tuple[str, str, str]], single: str = "{status}: {name}: {reason}") -> list[str]:
-    """Return a line for each cause among files that cannot be used, with the number of files and the first of them.
+    """Return one line per cause, with the number of files that cannot be used and the first of them.
 
     Parameters
     ----------
-    problems : of each file its name, status and reason; reasons that differ in numbers alone are one cause
-    single : the form of the line of a cause that only one file has
+    problems : the name, status and reason of each file; reasons that differ only in numbers are one cause
+    single : the format of the line if only one file has the cause
 
     Examples
     --------
     >>> messages_by_cause([("a.pt", "failed", "no classifier"), ("b.pt", "failed", "no classifier"), ("c.pt", "pending", "empty")])
     ['2 checkpoints failed: no classifier; first a.pt', 'pending: c.pt: empty']
     """
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    causes: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, status, reason in problems:
-        found.setdefault((status, re.sub(r"\d+", "#", reason)), []).append((name, reason))
+        causes.setdefault((status, re.sub(r"\d+", "#", reason)), []).append((name, reason))
     lines = []
-    for (status, _), files in found.items():
+    for (status, _), files in causes.items():
         name, reason = files[0]
-        one = single.format(status=status, name=name, reason=reason)
-        lines.append(one if len(files) == 1 else f"{len(files)} checkpoints {status}: {reason}; first {name}")
+        if len(files) == 1:
+            lines.append(single.format(status=status, name=name, reason=reason))
+        else:
+            lines.append(f"{len(files)} checkpoints {status}: {reason}; first {name}")
     return lines

@@ -1,6 +1,6 @@
-"""One checkpoint -> its record, and the classifier's weight if it has one.
+"""Describe one checkpoint as a record, and read the weight of its classifier head.
 
-Everything that can be wrong with a file ends as a record with a reason: nothing that lies in a folder ends a run.
+Any error in a file becomes a record with a reason, so that no file can end the analysis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dsi_cli.checkpoints import background_rows, epochs, head, head_weight, laye
 from dsi_cli.checkpoints.candidates import HeadCandidate, rank_candidates
 from dsi_cli.checkpoints.discovery import CheckpointFile, printable
 from dsi_cli.checkpoints.formats import WHOLE_FOLDERS, CheckpointContent, open_content
-from dsi_cli.checkpoints.graph_output import with_outputs
+from dsi_cli.checkpoints.graph_output import add_graph_evidence
 from dsi_cli.checkpoints.io import bounded_json
 from dsi_cli.checkpoints.io.source import RandomAccessFile
 from dsi_cli.checkpoints.records import FAILED, PENDING, SKIPPED, Record
@@ -39,47 +39,47 @@ from dsi_cli.remote.locations import Place
 _log = logging.getLogger(__name__)
 
 FRESH_SECONDS = 3600
-"""A file that breaks off is ``pending`` if it was written to within this time, else ``failed``: nobody is writing it."""
-MOST_CLASSES = 46_340
-"""A matrix of more classes has more values than a Parquet list column can count."""
-_LARGEST_JSON = 16 << 20
-LONGEST_NAME = 4096
-"""Characters of the head's name, which is stored in a table; no network has such names."""
-_NAMES_OF_CLASSES = ("class_to_idx", "classes", "class_names")
-"""Keys under which training loops save the names of the classes next to the weights."""
+"""An incomplete file is ``pending`` if it was modified within this time. Otherwise nobody is writing it, and it is ``failed``."""
+MAX_CLASSES = 46_340
+"""The matrix of more classes has more values than a Parquet list column can count."""
+_MAX_JSON_BYTES = 16 << 20
+MAX_NAME_LENGTH = 4096
+"""The maximum number of characters in the head's name, which is stored in a table. No network has longer names."""
+_CLASS_NAME_KEYS = ("class_to_idx", "classes", "class_names")
+"""The keys under which training loops save the names of the classes next to the weights."""
 
 
 @dataclass(frozen=True)
 class HeadOptions:
-    """What a person may decide about the head."""
+    """The user's options for the classifier head."""
 
     head: str | None = None
-    """The tensor's name."""
+    """The name of the head's weight; None to find it."""
     ema: bool = False
-    """Averaged weights instead of raw ones."""
+    """True for averaged weights instead of raw ones."""
     keep_extra: bool = False
-    """Keep rows for no object or background."""
+    """True to keep rows for no object or background."""
 
 
 @dataclass(frozen=True)
 class ScanResult:
-    """A checkpoint that was looked at."""
+    """The record of a checkpoint, and its classifier's weight."""
 
     record: Record
     weight: NDArray[np.float32] | None = None
-    """``(classes, features)``; None where the record is not ``ok``."""
-    found: CheckpointFile | None = None
-    """Where it lies; for one of several epochs in a file, the place of that epoch alone."""
+    """``(classes, features)``; None if the record is not ``ok``."""
+    file: CheckpointFile | None = None
+    """The checkpoint. If its file holds several epochs, this is only one of them."""
     problem: str | None = None
     """`NO_HEAD` or `WRONG_COUNT` if the weights can be read but not the head; None otherwise."""
 
 
 NO_HEAD, WRONG_COUNT = "no head", "wrong count"
-"""Why a checkpoint has no head: none or several were found, or none with the number of classes that was given."""
+"""The reasons for a missing head: none or several were found, or none has the given number of classes."""
 HEADLESS = "no classifier: the class templates of labelled data take its place"
 NO_NETWORK = "the state of an optimiser, scheduler or criterion, without a network"
-"""The reason of a file that is skipped since it holds no network."""
-_PROBLEMS = (
+"""The reason of a file that is skipped because it holds no network."""
+_FILE_ERRORS = (
     CheckpointError,
     RecursionError,
     MemoryError,
@@ -89,21 +89,32 @@ _PROBLEMS = (
     ArithmeticError,
     LookupError,
 )
-"""What a damaged or hostile file may raise; the run goes on."""
+"""The errors that a damaged or hostile file may cause."""
 
 
-class _Wanted(NamedTuple):
-    """What to look for in each checkpoint: the parameters of `scan_checkpoint`."""
+class _ScanRequest(NamedTuple):
+    """The parameters of `scan_checkpoint`."""
 
-    choice: HeadOptions
+    options: HeadOptions
     classes: int | None
     with_fingerprint: bool
     may_lack_head: bool
 
 
+class _OpenCheckpoint(NamedTuple):
+    """A checkpoint whose file is open."""
+
+    file: CheckpointFile
+    saved_epoch: trainers.SavedEpoch | None
+    """The epoch, if the file holds several."""
+    format: str
+    content: CheckpointContent
+    sources: Sequence[RandomAccessFile]
+
+
 def scan_checkpoint(
     file: CheckpointFile,
-    choice: HeadOptions = HeadOptions(),
+    options: HeadOptions = HeadOptions(),
     classes: int | None = None,
     *,
     with_fingerprint: bool = True,
@@ -113,105 +124,91 @@ def scan_checkpoint(
 
     Parameters
     ----------
-    file : where the checkpoint lies
-    choice : the head asked for, averaged or raw weights, extra rows
-    classes : the number of classes if labels tell it: a matrix with another number of rows is not the head
-    with_fingerprint : whether to hash the weights, which nobody needs who only wants them
-    may_lack_head : whether weights without a classifier are usable: the record then has neither head nor fingerprint
+    file : the checkpoint
+    options : the user's options for the head
+    classes : the number of classes if labels state it; a matrix with another number of rows is not the head
+    with_fingerprint : False to skip the SHA-256 if only the weights are needed
+    may_lack_head : whether weights without a classifier are usable; the record then has neither head nor fingerprint
     """
-    return _scan(file, _Wanted(choice, classes, with_fingerprint, may_lack_head), is_split=False)[0]
+    return _scan(file, _ScanRequest(options, classes, with_fingerprint, may_lack_head), is_split=False)[0]
 
 
 def scan_each(
-    file: CheckpointFile, choice: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
+    file: CheckpointFile, options: HeadOptions = HeadOptions(), classes: int | None = None, *, may_lack_head: bool = False
 ) -> list[ScanResult]:
-    """Return what `scan_checkpoint` returns, for each checkpoint that a file holds: one, or several epochs (`layouts.entries`)."""
-    return _scan(file, _Wanted(choice, classes, True, may_lack_head), is_split=True)
+    """Return the result of `scan_checkpoint` for each checkpoint in a file, which may hold several epochs."""
+    return _scan(file, _ScanRequest(options, classes, True, may_lack_head), is_split=True)
 
 
 def open_checkpoint(file: CheckpointFile, stack: ExitStack) -> tuple[str, CheckpointContent, list[RandomAccessFile]]:
-    """Return what `open_content` returns, for one of several epochs in a file with the contents of that epoch alone.
+    """Return the result of `open_content`, restricted to one epoch if the file holds several.
 
     Raises
     ------
     CheckpointError
-        The file cannot be read, or no longer holds that epoch.
+        The file cannot be read, or no longer holds that epoch (``epoch-gone``).
     """
-    kind, content, sources = open_content(file.path, stack)
+    format_name, content, sources = open_content(file.path, stack)
     if file.entry is None:
-        return kind, content, sources
-    tree = next((entry.tree for entry in trainers.entries(content.tree) if entry.label == file.entry), None)
-    if tree is None:
-        raise UnreadableError(f"changed while it was read: it no longer holds the epoch {file.entry}")
-    return kind, replace(content, tree=tree), sources
+        return format_name, content, sources
+    for saved_epoch in trainers.saved_epochs(content.tree):
+        if saved_epoch.label == file.entry:
+            return format_name, replace(content, tree=saved_epoch.tree), sources
+    message = f"changed while it was read: it no longer holds the epoch {file.entry}"
+    raise UnreadableError(message, code="epoch-gone", epoch=file.entry)
 
 
-def _scan(file: CheckpointFile, request: _Wanted, *, is_split: bool) -> list[ScanResult]:
+def _scan(file: CheckpointFile, request: _ScanRequest, *, is_split: bool) -> list[ScanResult]:
     with ExitStack() as stack:
         try:
-            kind, content, sources = open_content(file.path, stack)
-            held = trainers.entries(content.tree) if is_split or file.entry is not None else []
-        except _PROBLEMS as error:
-            return [ScanResult(_with_problem(_begun(file), file, error), found=file)]
-        parts = [entry for entry in held if file.entry in (None, entry.label)]
-        if not parts:
-            return [_scan_content(file, None, kind, content, sources, request)]
-        return [
-            _scan_content(
-                replace(file, entry=entry.label), entry, kind, replace(content, tree=entry.tree), sources, request
-            )
-            for entry in parts
-        ]
+            format_name, content, sources = open_content(file.path, stack)
+            saved_epochs = trainers.saved_epochs(content.tree) if is_split or file.entry is not None else []
+        except _FILE_ERRORS as error:
+            return [ScanResult(_with_error(_new_record(file), file, error), file=file)]
+        results = []
+        for saved_epoch in saved_epochs:
+            if file.entry in (None, saved_epoch.label):
+                part = replace(content, tree=saved_epoch.tree)
+                file_part = replace(file, entry=saved_epoch.label)
+                results.append(_scan_open(_OpenCheckpoint(file_part, saved_epoch, format_name, part, sources), request))
+        return results or [_scan_open(_OpenCheckpoint(file, None, format_name, content, sources), request)]
 
 
-def _scan_content(
-    file: CheckpointFile,
-    entry: trainers.SavedEpoch | None,
-    kind: str,
-    content: CheckpointContent,
-    sources: Sequence[RandomAccessFile],
-    request: _Wanted,
-) -> ScanResult:
-    """Return one checkpoint whose file is open."""
-    record = replace(_begun(file), format=kind)
+def _scan_open(checkpoint: _OpenCheckpoint, request: _ScanRequest) -> ScanResult:
+    """Return the result for a checkpoint whose file is open."""
+    file = checkpoint.file
+    record = replace(_new_record(file), format=checkpoint.format)
     try:
-        record = _described(record, file, content.tree, entry)
+        record = _describe(record, checkpoint)
         try:
-            scanned = _with_head(record, file, content, request)
+            result = _scan_head(record, file, checkpoint.content, request)
         except BackboneError:
             if not request.may_lack_head:
                 raise
-            role = trainers.EMA if request.choice.ema else trainers.RAW
-            scanned = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
-        _require_unchanged(sources)
-        return replace(scanned, found=file)
-    except _PROBLEMS as error:
-        return ScanResult(_with_problem(record, file, error), found=file, problem=_problem_of_head(error))
+            role = trainers.EMA if request.options.ema else trainers.RAW
+            result = ScanResult(replace(record, weights_used=role, reason=HEADLESS))
+        for source in checkpoint.sources:
+            source.require_unchanged()
+        return replace(result, file=file)
+    except _FILE_ERRORS as error:
+        problem = None
+        if isinstance(error, ClassCountError):
+            problem = WRONG_COUNT
+        elif isinstance(error, NoHeadError | AmbiguousHeadError):
+            problem = NO_HEAD
+        return ScanResult(_with_error(record, file, error), file=file, problem=problem)
 
 
-def _problem_of_head(error: BaseException) -> str | None:
-    if isinstance(error, ClassCountError):
-        return WRONG_COUNT
-    return NO_HEAD if isinstance(error, NoHeadError | AmbiguousHeadError) else None
+def _new_record(file: CheckpointFile) -> Record:
+    """Return the record of a checkpoint before its file is opened."""
+    return Record(file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
 
 
-def _begun(file: CheckpointFile) -> Record:
-    """Return the record of a checkpoint with what is known before it is opened."""
-    return Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, entry=file.entry)
-
-
-def _names(file: CheckpointFile) -> tuple[str, ...]:
-    """Return the names that may say the epoch: that of the file, then that of its step folder if it has one."""
-    if file.entry is not None:
-        return ("",)
-    file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
-    return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
-
-
-def _with_problem(record: Record, file: CheckpointFile, error: BaseException) -> Record:
-    """Return the record of a checkpoint that cannot be used, with the reason, and the epoch of its name if it was not described."""
+def _with_error(record: Record, file: CheckpointFile, error: BaseException) -> Record:
+    """Return the record of a checkpoint that cannot be used, with the reason."""
+    # The name may state the epoch if the contents were not read.
     if record.trainer is None:
-        record = replace(record, **_moment({}, _names(file)))
+        record = _with_epoch(record, {}, _names_with_epoch(file))
     if isinstance(error, PendingError):
         is_fresh = time.time() - record.modified_ns / 1e9 < FRESH_SECONDS
         return replace(record, status=PENDING if is_fresh else FAILED, reason=str(error))
@@ -223,23 +220,20 @@ def _with_problem(record: Record, file: CheckpointFile, error: BaseException) ->
     return replace(record, status=FAILED, reason=f"cannot be read ({type(error).__name__})")
 
 
-def _require_unchanged(sources: Sequence[RandomAccessFile]) -> None:
-    for source in sources:
-        source.require_unchanged()
-
-
 def read_metadata(file: CheckpointFile) -> Any:
-    """Return what a checkpoint says beside its weights as plain data (class names among it); None if it cannot be read."""
+    """Return a checkpoint's metadata, such as class names, as plain data; None if it cannot be read."""
     try:
         with ExitStack() as stack:
             _, content, _ = open_checkpoint(file, stack)
-            return [trainers.plain(content.tree), find_sibling_json(file, "config.json")]
+            return [trainers.plain_data(content.tree), find_sibling_json(file, "config.json")]
     except CheckpointError:
         return None
 
 
-def explain(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> tuple[str, list[HeadCandidate]]:
-    """Return which head is taken, or why none is, and every candidate with its evidence, the most plausible first.
+def explain_head_choice(
+    file: CheckpointFile, options: HeadOptions, classes: int | None = None
+) -> tuple[str, list[HeadCandidate]]:
+    """Return a sentence with the chosen head or the reason why there is none, and all candidates, the most plausible first.
 
     Raises
     ------
@@ -248,20 +242,22 @@ def explain(file: CheckpointFile, choice: HeadOptions, classes: int | None = Non
     """
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(file, stack)
-        told = _classes_told(file, content.tree)
-        expected = told if told is not None else classes
-        groups = _groups(content)
-        ranked = rank_candidates(head.usable(groups, trainers.EMA if choice.ema else trainers.RAW), expected)
-        candidates = with_outputs(ranked, content.outputs)
+        stated_classes = _stated_classes(file, content.tree)
+        expected = classes if stated_classes is None else stated_classes
+        groups = _state_dicts(content)
+        role = trainers.EMA if options.ema else trainers.RAW
+        ranked = rank_candidates(head.usable_state_dicts(groups, role), expected)
+        candidates = add_graph_evidence(ranked, content.outputs)
+        with_background = stated_classes is not None
         try:
-            picked = _pick(groups, choice, expected, with_background=told is not None, outputs=content.outputs)
+            chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
         except (NoHeadError, AmbiguousHeadError) as error:
             return str(error), candidates
-    return f"the head is {picked.name} {picked.tensor.shape}", candidates
+    return f"the head is {chosen.name} {chosen.tensor.shape}", candidates
 
 
 def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
-    """Return every tensor of a file: its name, what it is, and whether it is among ``raw`` or ``ema`` weights.
+    """Return the name, the description and the role (``raw`` or ``ema``) of each tensor in a file.
 
     Raises
     ------
@@ -270,189 +266,206 @@ def list_tensors(path: Place) -> list[tuple[str, Tensor, str]]:
     """
     with ExitStack() as stack:
         _, content, _ = open_content(path, stack)
-        groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
-        return [(name, tensor, group.role) for group in groups for name, tensor in group.tensors.items()]
+        return [(name, tensor, group.role) for group in _state_dicts(content) for name, tensor in group.tensors.items()]
 
 
 def find_sibling_json(file: CheckpointFile, name: str) -> Any:
-    """Return a JSON file of the checkpoint's step folder, or of its run where it has none, as plain data; None without it."""
+    """Return a JSON file in the checkpoint's step folder, or else in its run's folder, as plain data; None if it is unusable."""
     path = (file.step_folder or file.folder) / name
     try:
-        if not path.is_file() or path.stat().st_size > _LARGEST_JSON:
+        if not path.is_file() or path.stat().st_size > _MAX_JSON_BYTES:
             return None
         return bounded_json.parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def _moment(tree: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    when = epochs.epoch_and_step(tree, names)
-    return {"epoch": when.epoch, "epoch_source": when.source, "step": when.step}
-
-
-def _described(record: Record, file: CheckpointFile, tree: Any, entry: trainers.SavedEpoch | None) -> Record:
-    """Return the record with what the contents say beside the weights: known even where no head is found."""
+def _describe(record: Record, checkpoint: _OpenCheckpoint) -> Record:
+    """Return the record with trainer, epoch, step and logged values, which do not depend on the head."""
+    file, tree, saved_epoch = checkpoint.file, checkpoint.content.tree, checkpoint.saved_epoch
     trainer = trainers.trainer_of(tree)
     record = replace(record, trainer=trainer.name, counts_from=trainer.counts_from, scalars=training_logs.scalars_of(tree))
-    record = replace(record, **_moment(tree, _names(file)))
-    if entry is not None and record.epoch is None:
-        source = epochs.CONTENTS if entry.is_numbered else epochs.ORDER
-        record = replace(record, epoch=entry.epoch, epoch_source=source)
-    record = _with_state_beside(record, file)
+    record = _with_epoch(record, tree, _names_with_epoch(file))
+    if saved_epoch is not None and record.epoch is None:
+        source = epochs.CONTENTS if saved_epoch.is_numbered else epochs.ORDER
+        record = replace(record, epoch=saved_epoch.epoch, epoch_source=source)
+    if file.step_folder is not None:
+        record = _with_hugging_face_state(record, file, file.step_folder.name)
     if trainer.name == trainers.PLAIN and record.epoch == 0 and _is_before_training(tree):
         record = replace(record, counts_from=1)
     return record
 
 
-def _with_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _Wanted) -> ScanResult:
-    told = _classes_told(file, content.tree)
-    expected = told if told is not None else request.classes
-    groups = _groups(content)
+def _with_epoch(record: Record, tree: Any, names: tuple[str, ...]) -> Record:
+    epoch, source, step = epochs.epoch_and_step(tree, names)
+    return replace(record, epoch=epoch, epoch_source=source, step=step)
+
+
+def _names_with_epoch(file: CheckpointFile) -> tuple[str, ...]:
+    """Return the names that may state the epoch: the name of the file, then that of its step folder."""
+    if file.entry is not None:
+        return ("",)
+    file_name = "" if file.path.name in WHOLE_FOLDERS else file.path.name
+    return (file_name, file.step_folder.name) if file.step_folder else (file_name,)
+
+
+def _with_hugging_face_state(record: Record, file: CheckpointFile, folder_name: str) -> Record:
+    """Return the record with epoch and step from the metadata of a Hugging Face folder, if it is one."""
+    state = find_sibling_json(file, "trainer_state.json")
+    if isinstance(state, dict):
+        return _with_epoch(replace(record, trainer=trainers.HUGGING_FACE, counts_from=1), state, ("",))
+    # Before the Trainer has written its state, the number of the folder is the step.
+    if find_sibling_json(file, "config.json") is None:
+        return record
+    record = replace(record, trainer=trainers.HUGGING_FACE)
+    step = re.fullmatch(r"checkpoint-(\d{1,12})", folder_name)
+    if step is None:
+        return record
+    return replace(record, epoch=None, epoch_source=None, step=int(step[1]))
+
+
+def _is_before_training(tree: Any) -> bool:
+    """Return whether epoch 0 was written before training, because its loss is null or its optimiser has no state."""
+    if not isinstance(tree, dict):
+        return False
+    optimizer = tree.get("optimizer", tree.get("optimizer_state_dict"))
+    groups = optimizer.get("param_groups") if isinstance(optimizer, dict) and optimizer.get("state") == {} else None
+    # SGD without momentum never has a state, so its absence is not evidence.
+    if isinstance(groups, list) and any(isinstance(group, dict) and group.get("momentum", 1) != 0 for group in groups):
+        return True
+    metadata = tree.get("__metadata__")
+    texts = metadata if isinstance(metadata, dict) else {}
+    losses = ("train_loss", "loss")
+    return any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
+
+
+def _scan_head(record: Record, file: CheckpointFile, content: CheckpointContent, request: _ScanRequest) -> ScanResult:
+    """Return the record with the head, and the head's weight."""
+    options = request.options
+    stated_classes = _stated_classes(file, content.tree)
+    expected = request.classes if stated_classes is None else stated_classes
+    groups = _state_dicts(content)
     if trainers.is_training_state(content.tree, groups, file.path.name):
         return ScanResult(replace(record, status=SKIPPED, reason=NO_NETWORK))
+    # Find the head and compute its effective weight.
+    with_background = stated_classes is not None
     try:
-        picked = _pick(groups, request.choice, expected, with_background=told is not None, outputs=content.outputs)
-        if len(picked.name) > LONGEST_NAME:
-            raise UnreadableError(f"the name of the head has {len(picked.name):,} characters, more than {LONGEST_NAME:,}")
-        config = find_sibling_json(file, lora.CONFIG) if picked.factors.kind == layers.LORA else None
-        rows = head_weight.head_rows(content, picked, config)
-        hashed = head_weight.fingerprint(content, picked, rows) if request.with_fingerprint else None
+        chosen = _choose_head(groups, options, expected, with_background=with_background, outputs=content.outputs)
+        _require_short_name(chosen.name)
+        config = find_sibling_json(file, lora.CONFIG_FILE) if chosen.factors.kind == layers.LORA else None
+        rows = head_weight.head_rows(content, chosen, config)
+        fingerprint = head_weight.fingerprint(content, chosen, rows) if request.with_fingerprint else None
     except NoHeadError:
         if not lora.is_adapter(file.path):
             raise
-        picked, rows = _of_adapter(file, content, request.choice, expected)
-        hashed = head_weight.weight_hash(rows) if request.with_fingerprint else None
+        chosen, rows = _adapted_head(file, content, options, expected)
+        fingerprint = head_weight.weight_hash(rows) if request.with_fingerprint else None
         content.notes.append("an adapter: the classifier is that of its base model")
-    record = replace(record, head=printable(picked.name), weights_used=picked.role, dtype=picked.tensor.dtype)
-    record = replace(record, features=rows.shape[1], fingerprint=hashed, reason="; ".join(content.notes) or None)
-    tensors = [group.tensors for group in groups if group.path == picked.path]
-    names = [name for group in tensors for name in group]
-    of_head = next((group for group in tensors if picked.name in group), None)
-    record = replace(record, network=None if of_head is None else trainers.network_id(of_head))
-    extra = background_rows.background_rows(picked.name, len(rows), names, told, request.classes)
-    return _usable(record, rows, extra, request.choice)
+    record = replace(record, head=printable(chosen.name), weights_used=chosen.role, dtype=chosen.tensor.dtype)
+    record = replace(record, features=rows.shape[1], fingerprint=fingerprint, reason="; ".join(content.notes) or None)
+    # Identify the network by the state dict of the head.
+    state_dicts = [group.tensors for group in groups if group.path == chosen.path]
+    network = next((trainers.network_id(tensors) for tensors in state_dicts if chosen.name in tensors), None)
+    names = [name for tensors in state_dicts for name in tensors]
+    extra = background_rows.background_rows(chosen.name, len(rows), names, stated_classes, request.classes)
+    record = replace(record, network=network, extra_classes=extra.number)
+    # Leave out rows that are not classes.
+    if extra.number and not options.keep_extra:
+        rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
+    return _check_rows(replace(record, classes=len(rows)), rows)
 
 
-def _pick(
+def _require_short_name(name: str) -> None:
+    if len(name) > MAX_NAME_LENGTH:
+        raise UnreadableError(
+            f"the name of the head has {len(name):,} characters, more than {MAX_NAME_LENGTH:,}", code="long-head-name"
+        )
+
+
+def _choose_head(
     groups: list[trainers.NestedStateDict],
-    choice: HeadOptions,
+    options: HeadOptions,
     classes: int | None,
     *,
     with_background: bool = False,
     outputs: Sequence[str] | None = None,
 ) -> head.Head:
-    role = trainers.EMA if choice.ema else trainers.RAW
+    role = trainers.EMA if options.ema else trainers.RAW
     return head.choose_head(
-        groups, role, wanted=choice.head, classes=classes, with_background=with_background, outputs=outputs
+        groups, role, wanted=options.head, classes=classes, with_background=with_background, outputs=outputs
     )
 
 
-def _groups(content: CheckpointContent) -> list[trainers.NestedStateDict]:
+def _state_dicts(content: CheckpointContent) -> list[trainers.NestedStateDict]:
     return trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
 
 
-def _of_adapter(
-    file: CheckpointFile, content: CheckpointContent, choice: HeadOptions, classes: int | None
+def _adapted_head(
+    file: CheckpointFile, content: CheckpointContent, options: HeadOptions, classes: int | None
 ) -> tuple[head.Head, NDArray[np.float32]]:
-    """Return the classifier of the model that an adapter belongs to, with the adapter's change."""
-    config = find_sibling_json(file, lora.CONFIG)
+    """Return the classifier of an adapter's base model, with the adapter's change."""
+    config = find_sibling_json(file, lora.CONFIG_FILE)
     with ExitStack() as stack:
-        base = lora.open_base(file.path, config, stack)
-        picked = _pick(_groups(base), choice, classes)
-        rows = head_weight.head_rows(base, picked)
-    change = lora.change_of(content.tree, picked.name, config)
-    return picked, rows if change is None else lora.apply_change(rows, change, content.read)
+        base = lora.open_base_model(file.path, config, stack)
+        chosen = _choose_head(_state_dicts(base), options, classes)
+        rows = head_weight.head_rows(base, chosen)
+    change = lora.lora_change(content.tree, chosen.name, config)
+    return chosen, rows if change is None else lora.apply_change(rows, change, content.read)
 
 
-def _usable(
-    record: Record, rows: NDArray[np.float32], extra: background_rows.BackgroundRows, choice: HeadOptions
-) -> ScanResult:
-    """Return the scanned checkpoint with extra rows left out and the weights checked."""
-    record = replace(record, extra_classes=extra.number)
-    if extra.number and not choice.keep_extra:
-        rows = rows[extra.number :] if extra.is_first else rows[: -extra.number]
-    record = replace(record, classes=len(rows))
-    if len(rows) > MOST_CLASSES:
-        return ScanResult(
-            replace(record, status=FAILED, reason=f"{len(rows)} rows: more than {MOST_CLASSES} are not compared")
-        )
+def _check_rows(record: Record, rows: NDArray[np.float32]) -> ScanResult:
+    """Return the result with the head's weight, or a failed record if the weight cannot be compared."""
+    if len(rows) > MAX_CLASSES:
+        reason = f"{len(rows)} rows: more than {MAX_CLASSES} are not compared"
+        return ScanResult(replace(record, status=FAILED, reason=reason))
     if len(rows) < 2:
         return ScanResult(replace(record, status=FAILED, reason="one row: similarity needs two classes or more"))
     bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
     if bad.size:
-        named = ", ".join(map(str, bad[:5])) + (f" and {bad.size - 5} more" if bad.size > 5 else "")
-        return ScanResult(replace(record, status=FAILED, reason=f"NaN or infinite weights in class {named} of {len(rows)}"))
+        listed = ", ".join(map(str, bad[:5]))
+        if bad.size > 5:
+            listed += f" and {bad.size - 5} more"
+        reason = f"NaN or infinite weights in class {listed} of {len(rows)}"
+        return ScanResult(replace(record, status=FAILED, reason=reason))
     return ScanResult(record, rows)
 
 
-def _with_state_beside(record: Record, file: CheckpointFile) -> Record:
-    """Return the record with what a Hugging Face folder says in ``trainer_state.json``."""
-    if file.step_folder is None:
-        return record
-    state = find_sibling_json(file, "trainer_state.json")
-    if not isinstance(state, dict):
-        return _without_state(record, file)
-    when = epochs.epoch_and_step(state, ("",))
-    return replace(
-        record, trainer=trainers.HUGGING_FACE, counts_from=1, epoch=when.epoch, step=when.step, epoch_source=when.source
-    )
-
-
-def _without_state(record: Record, file: CheckpointFile) -> Record:
-    """Return the record of a Hugging Face folder that has no ``trainer_state.json`` (yet): its number is a step."""
-    if file.step_folder is None or find_sibling_json(file, "config.json") is None:
-        return record
-    step = re.fullmatch(r"checkpoint-(\d{1,12})", file.step_folder.name)
-    record = replace(record, trainer=trainers.HUGGING_FACE)
-    return replace(record, epoch=None, epoch_source=None, step=int(step[1])) if step else record
-
-
-def _is_before_training(tree: Any) -> bool:
-    """Return whether epoch 0 was written before training: a loss that is there but null, or an optimiser without state."""
-    if not isinstance(tree, dict):
-        return False
-    optimizer = tree.get("optimizer", tree.get("optimizer_state_dict"))
-    groups = optimizer.get("param_groups") if isinstance(optimizer, dict) and optimizer.get("state") == {} else None
-    # SGD without momentum never has a state: its absence is no evidence.
-    keeps_state = isinstance(groups, list) and any(isinstance(g, dict) and g.get("momentum", 1) != 0 for g in groups)
-    meta = tree.get("__metadata__")
-    texts = meta if isinstance(meta, dict) else {}
-    losses = ("train_loss", "loss")
-    return keeps_state or any((name in tree and tree[name] is None) or texts.get(name) == "null" for name in losses)
-
-
-def _classes_told(file: CheckpointFile, tree: Any) -> int | None:
-    """Return the number of classes that the checkpoint's metadata, MMEngine's or a Hugging Face config states."""
-    meta = tree.get("meta") if isinstance(tree, dict) else None
-    data = meta.get("dataset_meta") if isinstance(meta, dict) else None
-    listed = data.get("classes", data.get("CLASSES")) if isinstance(data, dict) else None
-    if isinstance(listed, list | tuple) and len(listed) > 1:
-        return len(listed)
-    for key in _NAMES_OF_CLASSES if isinstance(tree, dict) else ():
-        names = tree.get(key)
-        are_texts = (
-            isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names)
-        )
-        if are_texts:
-            return len(names)
+def _stated_classes(file: CheckpointFile, tree: Any) -> int | None:
+    """Return the number of classes in the checkpoint's metadata or in a Hugging Face config; None if it is not stated."""
+    if isinstance(tree, dict):
+        # MMEngine
+        meta = tree.get("meta")
+        dataset = meta.get("dataset_meta") if isinstance(meta, dict) else None
+        classes = dataset.get("classes", dataset.get("CLASSES")) if isinstance(dataset, dict) else None
+        if isinstance(classes, list | tuple) and len(classes) > 1:
+            return len(classes)
+        # Custom training loops
+        for key in _CLASS_NAME_KEYS:
+            names = tree.get(key)
+            if isinstance(names, dict | list | tuple) and len(names) > 1 and all(isinstance(name, str) for name in names):
+                return len(names)
+    # Hugging Face and timm
     config = find_sibling_json(file, "config.json") if file.step_folder is not None else None
-    names = config.get("id2label") if isinstance(config, dict) else None
-    if isinstance(names, dict) and names:
-        return len(names)
-    number = config.get("num_labels", config.get("num_classes")) if isinstance(config, dict) else None
+    if not isinstance(config, dict):
+        return None
+    id2label = config.get("id2label")
+    if isinstance(id2label, dict) and id2label:
+        return len(id2label)
+    number = config.get("num_labels", config.get("num_classes"))
     return number if type(number) is int and number > 1 else None
 
 
 def require_file(path: Place) -> CheckpointFile:
-    """Return one file as something to scan, without looking for a run around it.
+    """Return one file as a checkpoint to scan, without looking for its run.
 
     Raises
     ------
     UnreadableError
-        There is no such file.
+        There is no such file (``no-such-file``).
     """
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
-        raise UnreadableError(f"{path}: {error.strerror or error}") from None
-    return CheckpointFile(path.parent.name, path.parent, path, None, found.st_size, found.st_mtime_ns)
+        message = f"{path}: {error.strerror or error}"
+        raise UnreadableError(message, code="no-such-file", path=str(path)) from None
+    return CheckpointFile(path.parent.name, path.parent, path, None, status.st_size, status.st_mtime_ns)

@@ -1,6 +1,7 @@
-"""All weights of one checkpoint's model, as arrays under their names: what a model of the user's own is filled with.
+"""Read all weights of one checkpoint's model, to load them into the user's model.
 
-The state dict is the one in which the classifier was found; without a classifier, the largest. Nothing is executed.
+The weights are the state dict in which the classifier was found, or the largest one if the file has no classifier. No code is
+executed.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from dsi_cli.checkpoints.tensors import Tensor, itemsize
 from dsi_cli.checkpoints.trainers import NestedStateDict
 from dsi_cli.errors import NoHeadError, UnreadableError
 
-_SMALL, _MOST_TIMES = 32 << 20, 3
-"""What the weights may take: so many bytes more than so many times the file. Tied weights are shared once or twice."""
+_MAX_EXTRA_BYTES, _MAX_FILE_MULTIPLE = 32 << 20, 3
+"""The weights may have 32 MiB more than three times the size of the file, because tied weights are stored once."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,10 @@ class StateDict:
 
     arrays: dict[str, NDArray[Any]]
     head: str | None
-    """The classifier's weight among them."""
+    """The name of the classifier's weight, if it was found."""
 
 
-def read(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> StateDict:
+def read_state_dict(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> StateDict:
     """Return the weights of a checkpoint's model; parameters as for `dsi_cli.checkpoints.scan.scan_checkpoint`.
 
     Raises
@@ -43,35 +44,41 @@ def read(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) 
     """
     with ExitStack() as stack:
         _, content, sources = open_checkpoint(file, stack)
-        group, name = _group(content, choice, classes)
-        _require_room(group, max(file.bytes, sum(source.size for source in sources)))
-        return StateDict({key: content.read(tensor) for key, tensor in group.tensors.items()}, name)
+        group, head_name = _choose_state_dict(content, options, classes)
+        # Refuse views of one storage that would take far more memory than the file.
+        size = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
+        file_size = max(file.bytes, sum(source.size for source in sources))
+        if size > _MAX_EXTRA_BYTES + _MAX_FILE_MULTIPLE * file_size:
+            raise UnreadableError(
+                f"its tensors have {size} bytes, which is more than the file ({file_size}) can hold",
+                code="tensors-exceed-file",
+                size=size,
+                file_size=file_size,
+            )
+        return StateDict({name: content.read(tensor) for name, tensor in group.tensors.items()}, head_name)
 
 
-def shapes(file: CheckpointFile, choice: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
-    """Return what these weights are, without reading them; parameters and errors as for `read`."""
+def state_dict_tensors(file: CheckpointFile, options: HeadOptions, classes: int | None = None) -> dict[str, Tensor]:
+    """Return the tensors of these weights without reading their values; parameters and errors as for `read_state_dict`."""
     with ExitStack() as stack:
         _, content, _ = open_checkpoint(file, stack)
-        return _group(content, choice, classes)[0].tensors
+        return _choose_state_dict(content, options, classes)[0].tensors
 
 
-def _require_room(group: NestedStateDict, held: int) -> None:
-    """Refuse weights that are far more than the file holds: views of one storage, named again and again."""
-    wanted = sum(prod(tensor.shape) * itemsize(tensor.dtype) for tensor in group.tensors.values())
-    if wanted > _SMALL + _MOST_TIMES * held:
-        raise UnreadableError(f"its tensors have {wanted} bytes, which is more than the file ({held}) can hold")
-
-
-def _group(content: CheckpointContent, choice: HeadOptions, classes: int | None) -> tuple[NestedStateDict, str | None]:
+def _choose_state_dict(
+    content: CheckpointContent, options: HeadOptions, classes: int | None
+) -> tuple[NestedStateDict, str | None]:
+    """Return the state dict with the head and the head's name; without a head, the largest state dict and None."""
     groups = trainers.state_dicts(content.tree, trainers.trainer_of(content.tree).name)
-    role = trainers.EMA if choice.ema else trainers.RAW
+    role = trainers.EMA if options.ema else trainers.RAW
     try:
-        picked = head.choose_head(groups, role, wanted=choice.head, classes=classes, outputs=content.outputs)
+        chosen = head.choose_head(groups, role, wanted=options.head, classes=classes, outputs=content.outputs)
     except NoHeadError:
         usable = [group for group in groups if group.role == role] or groups
-        if not usable or choice.head is not None:
+        if not usable or options.head is not None:
             raise
         return max(usable, key=lambda group: len(group.tensors)), None
-    return next(
-        g for g in groups if (g.path, g.role) == (picked.path, picked.role) and picked.name in g.tensors
-    ), picked.name
+    for group in groups:
+        if (group.path, group.role) == (chosen.path, chosen.role) and chosen.name in group.tensors:
+            return group, chosen.name
+    raise AssertionError("the head is in one of the state dicts")

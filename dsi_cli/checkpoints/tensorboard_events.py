@@ -1,10 +1,10 @@
-"""TensorBoard's event files: the scalars of a training, by step, and from steps to epochs.
+"""Read the scalars of a training from TensorBoard's event files, and assign their steps to epochs.
 
-TensorBoard's own reader gives the scalars (`dsi_cli.checkpoints.isolated.event_file`). Which epoch a step belongs to:
+TensorBoard's reader returns the scalars (`dsi_cli.checkpoints.isolated.event_file`). dsi finds the epoch of a step in two ways:
 
-1. by the tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face): the value logged last at or before the step, rounded up;
-2. without it a step is an epoch where each curve has the same steps, one after the other from 0 or 1, and one of them is the test
-   split's: nobody evaluates after each optimiser step. A first step may lack some curves.
+1. The tag ``epoch`` (Lightning) or ``train/epoch`` (Hugging Face) states it: the last value at or before the step, rounded up.
+2. Without such a tag, a step is an epoch if all curves have the same steps, without gaps from 0 or 1, and one curve is of the test
+   split. The reason is that nobody evaluates after each optimiser step. Curves may be missing at the first step.
 """
 
 from __future__ import annotations
@@ -23,67 +23,73 @@ from dsi_cli.remote.locations import Place
 from dsi_cli.store import layout
 
 PATTERN = "events.out.tfevents.*"
-MOST_FILES = 64
+MAX_FILES = 64
 _EPOCH_TAGS = ("epoch", "train/epoch")
 Scalars = dict[str, dict[int, float]]
-"""By tag in small letters, then by step; the value that was written last."""
+"""The last value of each step: ``{tag in small letters: {step: value}}``."""
 
 
-def files_of(path: Place) -> list[Place]:
-    """Return the event files that a path means: itself, or those right in the folder that dsi did not write."""
+def event_files(path: Place) -> list[Place]:
+    """Return the event files of a path: the file itself, or the files directly in a folder that dsi did not write."""
     if not path.is_dir():
         return [path]
-    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(layout.EVENTS)), key=str)[:MOST_FILES]
+    return sorted((file for file in path.glob(PATTERN) if not file.name.startswith(layout.EVENTS)), key=str)[:MAX_FILES]
 
 
-def rows(path: Place, curves: Collection[str], of_test: Collection[str]) -> list[dict[str, Any]]:
-    """Return rows with an epoch and the values of one step each, in order.
+def read_rows(path: Place, tags: Collection[str], test_tags: Collection[str]) -> list[dict[str, Any]]:
+    """Return one row per step, in order, with its epoch and its values.
 
     Parameters
     ----------
-    path : an event file, or a folder of them
-    curves : the tags that count, in small letters
-    of_test : those of them that are the test split's
+    path : an event file, or a folder of event files
+    tags : the tags of curves, in small letters
+    test_tags : the tags among these that belong to the test split
 
     Raises
     ------
     UnreadableError
-        It is no event file, or its steps cannot be told as epochs.
+        The file is not an event file, has none of the tags (``no-known-tags``), or does not state the epochs (``no-epochs``).
     """
     scalars: Scalars = {}
-    for file in files_of(path):
-        for step, tag, value in _scalars(file, [*curves, *_EPOCH_TAGS]):
+    for file in event_files(path):
+        for step, tag, value in _read_scalars(file, [*tags, *_EPOCH_TAGS]):
             scalars.setdefault(tag, {})[step] = value
     epochs = next((scalars[tag] for tag in _EPOCH_TAGS if tag in scalars), None)
-    found = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
-    if not found:
-        raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known")
+    curves = {tag: values for tag, values in scalars.items() if tag not in _EPOCH_TAGS}
+    if not curves:
+        raise UnreadableError("no losses, accuracies or learning rate in it by a name that is known", code="no-known-tags")
     if epochs is None:
-        _require_epochs(found, of_test)
-    steps = sorted({step for values in found.values() for step in values})
-    scale = None if epochs is None else sorted(epochs.items())
-    return [
-        {"epoch": step if scale is None else _epoch(step, scale)}
-        | {tag: values[step] for tag, values in found.items() if step in values}
-        for step in steps
-    ]
+        _require_epochs(curves, test_tags)
+    epoch_values = sorted(epochs.items()) if epochs is not None else []
+    rows = []
+    for step in sorted({step for values in curves.values() for step in values}):
+        row: dict[str, Any] = {"epoch": step}
+        if epochs is not None:
+            # The last value at or before the step, or the first one.
+            index = max(0, bisect_right(epoch_values, step, key=lambda item: item[0]) - 1)
+            row["epoch"] = ceil(epoch_values[index][1])
+        row |= {tag: values[step] for tag, values in curves.items() if step in values}
+        rows.append(row)
+    return rows
 
 
-def _epoch(step: int, scale: list[tuple[int, float]]) -> int:
-    return ceil(scale[max(0, bisect_right(scale, step, key=lambda pair: pair[0]) - 1)][1])
+def _require_epochs(curves: Scalars, test_tags: Collection[str]) -> None:
+    """Refuse curves whose steps are not epochs."""
+    steps = sorted({step for values in curves.values() for step in values})
+    is_consecutive = steps[0] in (0, 1) and steps == list(range(steps[0], steps[-1] + 1))
+    later_steps = set(steps[1:])
+    if not is_consecutive or not any(later_steps <= set(values) for tag, values in curves.items() if tag in test_tags):
+        raise UnreadableError(
+            "its steps are not epochs, and no tag 'epoch' says which epoch a step belongs to", code="no-epochs"
+        )
+    if not all(later_steps <= set(values) for values in curves.values()):
+        raise UnreadableError(
+            "its curves have different steps, and no tag 'epoch' says which epoch a step belongs to", code="no-epochs"
+        )
 
 
-def _require_epochs(scalars: Scalars, of_test: Collection[str]) -> None:
-    every = sorted({step for values in scalars.values() for step in values})
-    is_row = every[0] in (0, 1) and every == list(range(every[0], every[-1] + 1))
-    if not is_row or not any(set(every[1:]) <= set(values) for tag, values in scalars.items() if tag in of_test):
-        raise UnreadableError("its steps are not epochs, and no tag 'epoch' says which epoch a step belongs to")
-    if not all(set(every[1:]) <= set(values) for values in scalars.values()):
-        raise UnreadableError("its curves have different steps, and no tag 'epoch' says which epoch a step belongs to")
-
-
-def _scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
-    """Yield step, tag and value of a file; one that is still being written ends where its last whole record does."""
+def _read_scalars(path: Place, tags: list[str]) -> Iterator[tuple[int, str, float]]:
+    """Yield step, tag and value of a file up to its last complete record."""
     file = path if isinstance(path, Path) else download.temporary_copy(path)
     with RandomAccessFile(file) as source:
         content = open_isolated("event_file", source.size, path=str(file.absolute()), tags=tags)

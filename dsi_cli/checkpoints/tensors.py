@@ -1,7 +1,7 @@
-"""What a tensor is before it is read: dtype, shape, strides and the storage that holds its bytes.
+"""Describe a tensor before it is read: dtype, shape, strides and the storage with its bytes.
 
-dtypes go by torch's names without the prefix (``float32``, ``bfloat16``, ``float8_e4m3fn``). NumPy lacks bfloat16 and the
-8-bit floats: they are decoded to float32, exactly.
+dtypes have torch's names without the prefix (``float32``, ``bfloat16``, ``float8_e4m3fn``). NumPy has no bfloat16 and no 8-bit
+floats, so these are decoded exactly to float32.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ NUMPY_DTYPES = {
     "qint32": "i4",
 }
 QUANTISED = frozenset({"qint8", "quint8", "qint32"})
-_MOST_DIMENSIONS = 32
+_MAX_DIMENSIONS = 32
 FLOATS = frozenset(name for name in NUMPY_DTYPES if "float" in name) | QUANTISED
-"""What a classifier's weight may be made of."""
+"""The possible dtypes of a classifier's weight."""
 _FLOAT8 = {  # exponent bits, mantissa bits, bias, whether the format has infinities, whether only 0x80 is NaN
     "float8_e4m3fn": (4, 3, 7, False, False),
     "float8_e5m2": (5, 2, 15, True, False),
@@ -58,20 +58,21 @@ class Storage(NamedTuple):
     dtype: str
     """Empty for an untyped storage, whose size is in bytes."""
     size: int
-    """Elements."""
+    """The number of elements."""
     data: bytes | memoryview | None = None
-    """The bytes themselves, where they stand within a pickle."""
+    """The bytes, if they are stored inside a pickle."""
     lacking: str | None = None
-    """Why there are no bytes to read, though name and shape are known."""
+    """The reason why the bytes are missing, although name and shape are known."""
 
 
 class Quantiser(NamedTuple):
-    """How the integers of a quantised tensor become numbers: ``(integer - zero) * scale``, for all or along one axis."""
+    """The parameters of a quantised tensor, whose values are ``(integer - zero) * scale``."""
 
     scale: float | Any
-    """A number; or a tensor, with a value for each place along ``axis``."""
+    """A number, or a tensor with one value for each index of ``axis``."""
     zero: int | Any
     axis: int | None = None
+    """The axis along which scale and zero differ; None if they are single numbers."""
 
 
 class Tensor(NamedTuple):
@@ -85,21 +86,21 @@ class Tensor(NamedTuple):
     quantiser: Quantiser | None = None
 
     @property
-    def turned(self) -> Tensor:
-        """The same matrix with rows and columns exchanged, another view of the same bytes."""
+    def transposed(self) -> Tensor:
+        """The transposed matrix, as another view of the same bytes."""
         return self._replace(shape=self.shape[::-1], strides=self.strides[::-1])
 
 
 def itemsize(dtype: str) -> int:
-    """Return the bytes of one element.
+    """Return the size of one element in bytes.
 
     Raises
     ------
     UnreadableError
-        The dtype is not one that is read.
+        The dtype is not supported (``unsupported-dtype``).
     """
     if dtype not in NUMPY_DTYPES:
-        raise UnreadableError(f"elements of type {dtype[:40]!r} are not read")
+        raise UnreadableError(f"elements of type {dtype[:40]!r} are not read", code="unsupported-dtype", dtype=dtype[:40])
     return np.dtype(NUMPY_DTYPES[dtype]).itemsize
 
 
@@ -113,32 +114,45 @@ def contiguous(dtype: str, shape: tuple[int, ...], storage: Storage) -> Tensor:
 
 
 def span(tensor: Tensor) -> tuple[int, int]:
-    """Return where in its storage the tensor's bytes begin and how many there are, holes of its strides included.
+    """Return the offset of the tensor's bytes in its storage and their number, including gaps between strides.
 
     Raises
     ------
     UnreadableError
-        The numbers are impossible: negative, or more elements than the storage holds.
+        The numbers are impossible (``impossible-tensor``): negative, or more elements than the storage holds.
     """
-    if len(tensor.shape) > _MOST_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
-        raise UnreadableError(f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be")
+    if len(tensor.shape) > _MAX_DIMENSIONS or len(tensor.shape) != len(tensor.strides):
+        raise UnreadableError(
+            f"a tensor of {len(tensor.shape)} dimensions with {len(tensor.strides)} strides cannot be",
+            code="impossible-tensor",
+        )
     numbers = (*tensor.shape, *tensor.strides, tensor.offset, tensor.storage.size)
     if not all(isinstance(number, int) and 0 <= number < 1 << 63 for number in numbers):
-        raise UnreadableError(f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be")
+        raise UnreadableError(
+            f"a tensor of shape {tensor.shape} with strides {tensor.strides} cannot be", code="impossible-tensor"
+        )
     width = itemsize(tensor.dtype)
     if 0 in tensor.shape:
         return tensor.offset * width, 0
     last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.strides, strict=True))
-    held = tensor.storage.size * (itemsize(tensor.storage.dtype) if tensor.storage.dtype else 1)
-    if (tensor.offset + last + 1) * width > held or prod(tensor.shape) * width > held:
-        raise UnreadableError(f"a tensor of shape {tensor.shape} does not fit its storage of {held} bytes")
+    storage_bytes = tensor.storage.size
+    if tensor.storage.dtype:
+        storage_bytes *= itemsize(tensor.storage.dtype)
+    if (tensor.offset + last + 1) * width > storage_bytes or prod(tensor.shape) * width > storage_bytes:
+        raise UnreadableError(
+            f"a tensor of shape {tensor.shape} does not fit its storage of {storage_bytes} bytes", code="impossible-tensor"
+        )
     return tensor.offset * width, (last + 1) * width
 
 
 def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False) -> NDArray[Any]:
-    """Return the tensor out of the bytes that `span` named: floats as float16, float32 or float64, others as they are.
+    """Return the tensor as a writable array: floats as float16, float32 or float64, other dtypes unchanged.
 
-    It may be written to, and may share memory with ``data`` where that is a memoryview.
+    Parameters
+    ----------
+    tensor : the tensor
+    data : the bytes in the range of `span`; the array may share memory with a memoryview
+    big_endian : the byte order of ``data``
     """
     stored = np.dtype(NUMPY_DTYPES[tensor.dtype]).newbyteorder(">" if big_endian else "<")
     if 0 in tensor.shape:
@@ -150,30 +164,40 @@ def decode(tensor: Tensor, data: bytes | memoryview, *, big_endian: bool = False
         widened: NDArray[np.float32] = (view.astype(np.uint32) << 16).view(np.float32)
         return widened
     if tensor.dtype in _FLOAT8:
-        looked_up: NDArray[np.float32] = _float8_values(tensor.dtype)[view]
-        return looked_up
+        values: NDArray[np.float32] = _float8_values(tensor.dtype)[view]
+        return values
     if stored.isnative and flat.flags.writeable and view.flags.c_contiguous and view.size == flat.size:
         return flat.reshape(tensor.shape)
     native: NDArray[Any] = np.ascontiguousarray(view.astype(stored.newbyteorder("=")))
     return native
 
 
-def dequantised(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
-    """Return the numbers that a quantised tensor's integers mean; ``read`` gives scales that are tensors themselves.
+def dequantise(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tensor], NDArray[Any]]) -> NDArray[np.float32]:
+    """Return the numbers of a quantised tensor.
+
+    Parameters
+    ----------
+    values : the integers
+    quantiser : the scale and zero
+    read : a function that reads a scale or zero that is itself a tensor
 
     Raises
     ------
     UnreadableError
-        There is not one scale and zero for each place along the axis.
+        There is not one scale and zero for each index of the axis (``misfit-scales``).
     """
     parts: list[Any] = []
     for part in (quantiser.zero, quantiser.scale):
         if isinstance(part, Tensor):
             part = read(part).astype(np.float32)
-            axis = quantiser.axis if quantiser.axis is not None else -1
-            if part.ndim != 1 or not 0 <= axis < values.ndim or len(part) != values.shape[axis]:
-                raise UnreadableError(f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}")
-            part = part.reshape([-1 if place == axis else 1 for place in range(values.ndim)])
+            axis = quantiser.axis
+            if part.ndim != 1 or axis is None or not 0 <= axis < values.ndim or len(part) != values.shape[axis]:
+                raise UnreadableError(
+                    f"a quantised tensor of shape {values.shape} has scales of shape {part.shape}", code="misfit-scales"
+                )
+            shape = [1] * values.ndim
+            shape[axis] = -1
+            part = part.reshape(shape)
         parts.append(np.float32(part))
     zero, scale = parts
     numbers: NDArray[np.float32] = (values.astype(np.float32) - zero) * scale
@@ -181,7 +205,7 @@ def dequantised(values: NDArray[Any], quantiser: Quantiser, read: Callable[[Tens
 
 
 def _float8_values(dtype: str) -> NDArray[np.float32]:
-    """Return the value of each of the 256 codes."""
+    """Return the values of the 256 codes of an 8-bit float format."""
     exponent_bits, mantissa_bits, bias, has_infinity, unsigned_zero = _FLOAT8[dtype]
     code = np.arange(256)
     exponent = (code >> mantissa_bits) & ((1 << exponent_bits) - 1)
@@ -200,12 +224,17 @@ def _float8_values(dtype: str) -> NDArray[np.float32]:
 
 
 def view_of(tensor: Tensor, whole: NDArray[Any]) -> NDArray[Any]:
-    """Return a tensor as a view of its storage's elements, put together in memory.
+    """Return a tensor as a view of its storage's elements.
+
+    Parameters
+    ----------
+    tensor : the tensor
+    whole : all elements of its storage
 
     Raises
     ------
     UnreadableError
-        It does not lie within them.
+        The tensor exceeds its storage (``impossible-tensor``).
     """
     span(tensor._replace(storage=Storage("", tensor.dtype, whole.size)))
     flat = np.ascontiguousarray(whole).reshape(-1)[tensor.offset :]

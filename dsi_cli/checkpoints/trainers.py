@@ -1,7 +1,7 @@
-"""What a trainer wrote, unwrapped: the state dicts in a checkpoint's contents, raw or averaged, and who wrote it.
+"""Find the state dicts in a checkpoint's contents, and the trainer that wrote it.
 
-A state dict is any mapping of text to tensors, under whatever keys it lies, or the parameters of a whole pickled module
-(found in the stand-ins' state). Optimisers and schedulers are not walked into. Whoever adds a trainer adds a line to `TRAINERS`.
+A state dict is a mapping of names to tensors under any keys, or the parameters of a pickled module. Optimisers and schedulers are
+not searched. To support another trainer, add a line to `TRAINERS`.
 """
 
 from __future__ import annotations
@@ -26,38 +26,39 @@ _TRAINING_STATE = re.compile(
     r"optim|sched|criterion|scaler|(?<![a-z])(opt|loss|rng|random_states?|training_args|history)(?![a-z])", re.IGNORECASE
 )
 """Names of files that hold no network."""
-_COUNT_OF_AVERAGED = "n_averaged"
-_OF_LAYER = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
+_AVERAGED_MODEL_COUNT = "n_averaged"
+"""The buffer of torch's ``AveragedModel``."""
+_LAYER_WEIGHT = re.compile(r"(^|\.)(weight\w*|kernel|parametrizations\.weight\.original\d)$")
 """Names of the weights of layers."""
-_DEEPEST = 12
-_MOST_EPOCHS = 1_000_000_000
-_MOST_PLAIN = 1_000_000
-_LONGEST_NAME = 1024
-_TEXT_OF_A_NODE = 64
-"""Characters of names that count as one more of them."""
-_MOST_NODES = 200_000
-"""Mappings, modules and parameters that are looked at in one file, shared ones as often as they are met."""
+_MAX_DEPTH = 12
+_MAX_EPOCH = 1_000_000_000
+_MAX_PLAIN_VALUES = 1_000_000
+_MAX_NAME_LENGTH = 1024
+_CHARACTERS_PER_NODE = 64
+"""This many characters of names count as one more node."""
+_MAX_NODES = 200_000
+"""The maximum number of mappings, modules and parameters visited in one file. Shared ones count each time."""
 
 
 class NestedStateDict(NamedTuple):
     """The parameters of one model in a checkpoint."""
 
     path: tuple[str, ...]
-    """The keys that lead to it."""
+    """The keys that lead to the state dict."""
     tensors: dict[str, Tensor]
-    """By name, in the order in which they were registered."""
+    """The parameters by name, in the order of the file."""
     role: str
     """``raw`` or ``ema`` (any averaged weights)."""
 
 
 class Trainer(NamedTuple):
-    """A trainer that can be told by what it writes."""
+    """A trainer that is recognised by the contents of its checkpoints."""
 
     name: str
     wrote: Callable[[dict[str, Any]], bool]
-    """Whether a checkpoint with these top-level keys is its own."""
+    """A test of whether this trainer wrote a checkpoint, given its contents."""
     counts_from: int | None
-    """The epoch that it writes after the first epoch; None where its number is no epoch or its users choose it."""
+    """The number that it writes after the first epoch; None if it writes no epoch or its users choose the number."""
 
 
 def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
@@ -67,8 +68,8 @@ def _has(*names: str) -> Callable[[dict[str, Any]], bool]:
 def _is_mmengine(tree: dict[str, Any]) -> bool:
     meta = tree.get("meta")
     config = meta.get("cfg") if isinstance(meta, dict) else None
-    named = isinstance(config, str) and "mmengine" in config
-    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or named)
+    is_in_config = isinstance(config, str) and "mmengine" in config
+    return isinstance(meta, dict) and ("mmengine_version" in meta or "mmcv_version" in meta or is_in_config)
 
 
 def _is_ignite(tree: dict[str, Any]) -> bool:
@@ -102,7 +103,7 @@ HUGGING_FACE, PLAIN = "transformers", "plain"
 
 
 def trainer_of(tree: Any) -> Trainer:
-    """Return who wrote a checkpoint with these contents; `PLAIN` (a loop of somebody's own) where nothing tells."""
+    """Return the trainer that wrote a checkpoint with these contents; `PLAIN` (a custom training loop) if none is recognised."""
     if isinstance(tree, dict):
         for trainer in TRAINERS:
             if trainer.wrote(tree):
@@ -114,91 +115,94 @@ class SavedEpoch(NamedTuple):
     """One of several epochs that a file holds."""
 
     label: str
-    """The key of a mapping, or the place in a list, which begins at 1."""
+    """The key in a mapping, or the position in a list, which begins at 1."""
     epoch: int
     is_numbered: bool
-    """Whether a key says the epoch; if not, it is the place in a list."""
+    """True if a key states the epoch; False if it is the position in a list."""
     tree: Any
 
 
-def entries(tree: Any) -> list[SavedEpoch]:
+def saved_epochs(tree: Any) -> list[SavedEpoch]:
     """Return the epochs that a file holds: ``{1: state_dict, 2: state_dict}``, or a list of state dicts.
 
-    Empty for a file that holds one checkpoint. Several epochs are two or more entries whose weights have the same names and
-    shapes; the keys of a mapping must be whole numbers, or texts that name an epoch (``"epoch_3"``).
+    The list is empty for a file that holds one checkpoint. A file holds several epochs if it has two or more entries whose weights
+    have the same names and shapes. The keys of a mapping must be whole numbers, or texts that name an epoch (``"epoch_3"``).
     """
     if not (isinstance(tree, dict | list) or type(tree) is tuple) or len(tree) < 2:
         return []
     is_numbered = isinstance(tree, dict)
-    keyed = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
-    found: list[SavedEpoch] = []
-    for key, value in keyed:
-        number = _epoch_of_key(key)
-        if number is None or not isinstance(value, dict | PickledObject) or _is_optimiser(value):
+    items = list(tree.items()) if isinstance(tree, dict) else list(enumerate(tree, start=1))
+    saves: list[SavedEpoch] = []
+    for key, value in items:
+        epoch = _epoch_of_key(key)
+        if epoch is None or not isinstance(value, dict | PickledObject) or _is_optimiser(value):
             return []
-        found.append(SavedEpoch(str(key), number, is_numbered, value))
-    first = _network(found[0].tree)
-    return found if first and all(_network(entry.tree) == first for entry in found[1:]) else []
+        saves.append(SavedEpoch(str(key), epoch, is_numbered, value))
+    first = _names_and_shapes(saves[0].tree)
+    if not first or any(_names_and_shapes(save.tree) != first for save in saves[1:]):
+        return []
+    return saves
 
 
 def _epoch_of_key(key: Any) -> int | None:
     if isinstance(key, str):
-        found = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
-        return int(found[1]) if found else None
-    return key if type(key) is int and 0 <= key < _MOST_EPOCHS else None
+        match = re.fullmatch(r"(?:epochs?|ep|e)[ _=.-]*(\d{1,9})", key, re.IGNORECASE)
+        return int(match[1]) if match else None
+    return key if type(key) is int and 0 <= key < _MAX_EPOCH else None
 
 
-def _network(node: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Return the names and shapes of all weights within some contents; empty if none is a matrix."""
-    named = [(name, tensor.shape) for group in state_dicts(node) for name, tensor in group.tensors.items()]
-    return named if any(len(shape) > 1 for _, shape in named) else []
+def _names_and_shapes(node: Any) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the names and shapes of all weights in some contents; empty if none is a matrix."""
+    weights = [(name, tensor.shape) for group in state_dicts(node) for name, tensor in group.tensors.items()]
+    return weights if any(len(shape) > 1 for _, shape in weights) else []
 
 
 def state_dicts(tree: Any, trainer: str = PLAIN) -> list[NestedStateDict]:
-    """Return every state dict in inert contents, in the order in which they stand there."""
-    swapped = _swapped_roles(tree, trainer)
-    found: list[NestedStateDict] = []
-    for path, tensors in _groups(tree):
-        role = swapped.get(path[0] if path else "", EMA if any(map(_AVERAGED.search, path)) else RAW)
-        for part_role, part in _by_name(tensors, role):
-            found.append(NestedStateDict(path, part, part_role))
-    return found
+    """Return every state dict in inert contents, in the order of the file."""
+    # Some trainers store the averaged weights under the key that usually holds the raw ones.
+    roles: dict[str, str] = {}
+    if isinstance(tree, dict) and trainer == "lightning" and "current_model_state" in tree:
+        roles = {"state_dict": EMA, "current_model_state": RAW}
+    elif isinstance(tree, dict) and trainer == "mmengine" and "ema_state_dict" in tree:
+        roles = {"state_dict": EMA, "ema_state_dict": RAW}
+    groups: list[NestedStateDict] = []
+    for path, tensors in _find_tensors(tree):
+        role = EMA if any(map(_AVERAGED.search, path)) else RAW
+        if path:
+            role = roles.get(path[0], role)
+        groups += [NestedStateDict(path, part, part_role) for part_role, part in _split_by_role(tensors, role)]
+    return groups
 
 
 def network_id(tensors: Mapping[str, Tensor]) -> str:
-    """Return a text that two checkpoints share if they are of one network: the same layers with weights of the same shapes.
+    """Return a text that is equal for two checkpoints of one network, whose layers have weights of the same shapes.
 
-    A prefix of all names (``module.``), vectors and buffers, and how a layer's weight is kept (pruned, normalised) do not count;
-    nor do embeddings of positions, which change with the size of the images.
+    It does not depend on a common prefix of all names (``module.``), on vectors and buffers, or on how a weight is stored (pruned,
+    normalised). It also ignores position embeddings, whose size changes with that of the images.
     """
-    layers = {
-        _layer_of(name): tensor.shape
-        for name, tensor in tensors.items()
-        if len(tensor.shape) > 1 and _OF_LAYER.search(name)
-    }
+    layers = {}
+    for name, tensor in tensors.items():
+        if len(tensor.shape) > 1 and _LAYER_WEIGHT.search(name):
+            layer, parametrised, _ = name.partition(".parametrizations.")
+            layers[layer if parametrised else name.rpartition(".")[0]] = tensor.shape
+    # All names begin with the common prefix of the first and the last name in alphabetical order.
     first, last = (min(layers), max(layers)) if layers else ("", "")
-    # What the first and the last name in alphabetical order begin with, all names begin with.
-    shared = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))
-    cut = sum(len(part) + 1 for part, _ in shared)
-    text = "\n".join(sorted(f"{name[cut:]} {shape}" for name, shape in layers.items()))
+    prefix = takewhile(lambda pair: pair[0] == pair[1], zip(first.split(".")[:-1], last.split(".")[:-1], strict=False))
+    start = sum(len(part) + 1 for part, _ in prefix)
+    text = "\n".join(sorted(f"{name[start:]} {shape}" for name, shape in layers.items()))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
 
 
-def _layer_of(name: str) -> str:
-    layer, parametrised, _ = name.partition(".parametrizations.")
-    return layer if parametrised else name.rpartition(".")[0]
-
-
 def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_name: str) -> bool:
-    """Return whether a file was written to hold no network: the state of an optimiser, a scheduler or a criterion.
+    """Return whether a file holds only the state of an optimiser, a scheduler or a criterion, and no network.
 
-    Its name or its contents must say so. A file whose weights cannot be found for another reason is not such a file.
+    Its name or its contents must show it. A file whose weights cannot be found for another reason is not such a file.
 
     Parameters
     ----------
     tree : the contents
-    state_dicts : the `state_dicts` in them
-    file_name : without folders
+    state_dicts : the `state_dicts` in the contents
+    file_name : the file's name without folders
     """
     if any("." in name or len(tensor.shape) > 1 for group in state_dicts for name, tensor in group.tensors.items()):
         return False
@@ -208,23 +212,14 @@ def is_training_state(tree: Any, state_dicts: Sequence[NestedStateDict], file_na
     return any(key == "last_epoch" or _NOT_WEIGHTS.search(str(key)) or _is_optimiser(value) for key, value in items)
 
 
-def _swapped_roles(tree: Any, trainer: str) -> dict[str, str]:
-    """Return the roles of keys under which a trainer puts the averaged weights in the raw ones' place."""
-    if not isinstance(tree, dict):
-        return {}
-    if trainer == "lightning" and "current_model_state" in tree:
-        return {"state_dict": EMA, "current_model_state": RAW}
-    if trainer == "mmengine" and "ema_state_dict" in tree:
-        return {"state_dict": EMA, "ema_state_dict": RAW}
-    return {}
+def _split_by_role(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield raw and averaged parameters of one state dict apart (``model.fc.weight``, ``ema_model.fc.weight``).
 
-
-def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Split parameters that a module keeps averaged beside its own (``model.fc.weight``, ``ema_model.fc.weight``).
-
-    A state dict of torch's ``AveragedModel`` is averaged as a whole: it has ``n_averaged``, and all else lies under ``module.``.
+    A state dict of torch's ``AveragedModel`` is averaged as a whole: it has ``n_averaged``, and all other names begin with
+    ``module.``.
     """
-    if _COUNT_OF_AVERAGED in tensors and all(name.startswith("module.") for name in tensors.keys() - {_COUNT_OF_AVERAGED}):
+    others = tensors.keys() - {_AVERAGED_MODEL_COUNT}
+    if _AVERAGED_MODEL_COUNT in tensors and all(name.startswith("module.") for name in others):
         yield EMA, tensors
         return
     averaged = {name for name in tensors if _AVERAGED.search(name.split(".", 1)[0])} if role == RAW else set()
@@ -235,37 +230,42 @@ def _by_name(tensors: dict[str, Tensor], role: str) -> Iterator[tuple[str, dict[
     yield EMA, {name: tensor for name, tensor in tensors.items() if name in averaged}
 
 
-def _groups(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Yield each mapping that holds tensors, with its path; each object is visited once, however often it is met.
+def _find_tensors(tree: Any) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
+    """Yield each mapping that holds tensors, with its path. Each object is visited once, even if it is shared.
 
-    The state of an optimiser is passed over. The path through a list or tuple has the places: ``("0",)``.
+    The state of an optimiser is skipped. The path through a list or tuple contains the indices: ``("0",)``.
     """
     seen: set[int] = set()
-    waiting: list[tuple[tuple[str, ...], Any]] = [] if _is_optimiser(tree) else [((), tree)]
-    left = _MOST_NODES
-    while waiting and left > 0:
-        path, node = waiting.pop()
-        held = node.state if isinstance(node, PickledObject) else node
-        if id(held) in seen or len(path) > _DEEPEST:
+    pending: list[tuple[tuple[str, ...], Any]] = [] if _is_optimiser(tree) else [((), tree)]
+    budget = _MAX_NODES
+    while pending and budget > 0:
+        path, node = pending.pop()
+        contents = node.state if isinstance(node, PickledObject) else node
+        if id(contents) in seen or len(path) > _MAX_DEPTH:
             continue
-        seen.add(id(held))
-        module, visited = _module_tensors(node, left)
-        left -= 1 + visited
+        seen.add(id(contents))
+        # The parameters of a pickled module are one state dict.
+        module, visited = _module_tensors(node, budget)
+        budget -= 1 + visited
         if module:
             yield (*path, "<module>"), module
             continue
         items = _items(node)
-        tensors = {
-            key: tensor for key, value in items if isinstance(key, str) and (tensor := _tensor(key, value)) is not None
-        }
+        values = {key: _tensor(key, value) for key, value in items if isinstance(key, str)}
+        tensors = {key: tensor for key, tensor in values.items() if tensor is not None}
         if tensors:
             yield path, tensors
-        inner = [(key, value) for key, value in items if _may_hold_more(value) and not _is_optimiser(value)]
-        waiting += [((*path, str(key)), value) for key, value in reversed(inner) if not _NOT_WEIGHTS.search(str(key))]
+        # Search the containers within, the first one first.
+        for key, value in reversed(items):
+            is_container = (
+                isinstance(value, dict | list | PickledObject) or type(value) is tuple
+            )  # a Tensor is a tuple, too
+            if is_container and not _is_optimiser(value) and not _NOT_WEIGHTS.search(str(key)):
+                pending.append(((*path, str(key)), value))
 
 
 def _tensor(key: str, value: Any) -> Tensor | None:
-    """Return the tensor that an entry of a state dict is: a NumPy array too, and the weight that a quantised layer packs."""
+    """Return the tensor of an entry in a state dict, which may be a NumPy array or the packed weight of a quantised layer."""
     if isinstance(value, PickledObject):
         return array_of(value)
     if key.endswith("._packed_params") and isinstance(value, tuple) and value:
@@ -274,101 +274,97 @@ def _tensor(key: str, value: Any) -> Tensor | None:
 
 
 def _items(node: Any) -> list[tuple[Any, Any]]:
-    """Return the entries of a mapping, or of a list or tuple under their places; none for anything else."""
+    """Return the items of a mapping, or the elements of a list or tuple with their indices; empty for anything else."""
     if isinstance(node, PickledObject):
         node = node.state if isinstance(node.state, dict) else None
     if isinstance(node, list) or type(node) is tuple:
-        return list(enumerate(node[:_MOST_NODES]))
+        return list(enumerate(node[:_MAX_NODES]))
     return list(node.items()) if isinstance(node, dict) else []
 
 
-def _may_hold_more(value: Any) -> bool:
-    """Return whether a value is searched for state dicts; a `Tensor` is a tuple, too."""
-    return isinstance(value, dict | list | PickledObject) or type(value) is tuple
-
-
 def _is_optimiser(node: Any) -> bool:
-    """Return whether contents are the state of an optimiser, under whatever key they lie."""
+    """Return whether contents are the state of an optimiser."""
     node = node.state if isinstance(node, PickledObject) else node
     return isinstance(node, dict) and "param_groups" in node and "state" in node
 
 
-def _module_tensors(node: Any, left: int) -> tuple[dict[str, Tensor], int]:
-    """Return the parameters of a whole pickled module, by their names in its state dict, and how much was looked at.
+def _module_tensors(node: Any, budget: int) -> tuple[dict[str, Tensor], int]:
+    """Return the parameters of a pickled module by their names in its state dict, and the number of visited nodes.
 
-    Empty for anything else; looks at ``left`` modules and parameters at most.
+    The mapping is empty for anything else. At most ``budget`` modules and parameters are visited.
     """
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     visited = 0
-    if _parts_of_module(node) is None:
-        return found, visited
+    if _module_parts(node) is None:
+        return tensors, visited
     seen: set[int] = set()
-    waiting: list[tuple[str, Any]] = [("", node)]
-    while waiting and visited < left:
-        prefix, module = waiting.pop()
-        parts = _parts_of_module(module)
-        if parts is None or id(module.state) in seen or len(prefix) > _LONGEST_NAME:
+    pending: list[tuple[str, Any]] = [("", node)]
+    while pending and visited < budget:
+        prefix, module = pending.pop()
+        parts = _module_parts(module)
+        if parts is None or id(module.state) in seen or len(prefix) > _MAX_NAME_LENGTH:
             continue
         seen.add(id(module.state))
-        held, children = parts
-        names = [name for name, _ in (*held, *children) if isinstance(name, str)]
-        visited += 1 + len(names) + sum(len(prefix) + len(name) for name in names) // _TEXT_OF_A_NODE
-        if visited > left:
+        values, children = parts
+        names = [name for name, _ in (*values, *children) if isinstance(name, str)]
+        visited += 1 + len(names) + sum(len(prefix) + len(name) for name in names) // _CHARACTERS_PER_NODE
+        if visited > budget:
             break
-        found |= {f"{prefix}{name}": one for name, one in held if isinstance(one, Tensor)}
-        waiting += [(f"{prefix}{name}.", child) for name, child in reversed(children)]
-    return found, visited
+        tensors |= {f"{prefix}{name}": value for name, value in values if isinstance(value, Tensor)}
+        pending += [(f"{prefix}{name}.", child) for name, child in reversed(children)]
+    return tensors, visited
 
 
-def _parts_of_module(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]] | None:
-    """Return what one pickled module holds, of Python or of TorchScript, and its children; None if it is none."""
+def _module_parts(node: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]] | None:
+    """Return the values and the children of a pickled module, of Python or of TorchScript; None for anything else."""
     state = node.state if isinstance(node, PickledObject) else None
     if not isinstance(state, dict):
         return None
-    if "_modules" in state:
-        passing = state.get("_non_persistent_buffers_set")  # not in a state dict either
-        passing = passing if isinstance(passing, set | frozenset) else ()
-        held = [state[kind] for kind in ("_parameters", "_buffers") if isinstance(state.get(kind), dict)]
-        children = state["_modules"] if isinstance(state["_modules"], dict) else {}
-        named = [item for group in held for item in group.items() if item[0] not in passing]
-        packed = state.get("_packed_params")
-        if (
-            isinstance(packed, PickledObject)
-            and isinstance(packed.state, tuple)
-            and packed.state
-            and isinstance(packed.state[0], tuple)
-        ):
-            named += [("_packed_params", value) for value in packed.state[0][:1]]  # a quantised layer's weight and bias
-    elif isinstance(node.callee, PickledGlobal) and node.callee.module.startswith("__torch__"):
-        named, children = list(state.items()), {name: one for name, one in state.items() if isinstance(one, PickledObject)}
-    else:
+    if "_modules" not in state:
+        if not isinstance(node.callee, PickledGlobal) or not node.callee.module.startswith("__torch__"):
+            return None
+        return list(state.items()), [(name, value) for name, value in state.items() if isinstance(value, PickledObject)]
+    # A state dict does not contain buffers that are not persistent.
+    skipped = state.get("_non_persistent_buffers_set")
+    skipped = skipped if isinstance(skipped, set | frozenset) else ()
+    values: list[tuple[str, Any]] = []
+    for kind in ("_parameters", "_buffers"):
+        if isinstance(state.get(kind), dict):
+            values += [item for item in state[kind].items() if item[0] not in skipped]
+    # A quantised layer packs its weight and bias.
+    packed = state.get("_packed_params")
+    packed = packed.state if isinstance(packed, PickledObject) else None
+    if isinstance(packed, tuple) and packed and isinstance(packed[0], tuple):
+        values += [("_packed_params", value) for value in packed[0][:1]]
+    children = state["_modules"] if isinstance(state["_modules"], dict) else {}
+    return values, list(children.items())
+
+
+def plain_data(node: Any, depth: int = 4) -> Any:
+    """Return contents as plain dicts, lists and scalars, from which metadata is read. Tensors and unknown objects become None.
+
+    A pickled object (a ``Namespace``, a config) is replaced by its state. At most ``depth`` levels and a million values are kept,
+    because a list may contain itself. All further values become None.
+    """
+    return _plain_data(node, depth, [_MAX_PLAIN_VALUES], is_top=True)
+
+
+def _plain_data(node: Any, depth: int, budget: list[int], *, is_top: bool) -> Any:
+    budget[0] -= 1
+    if isinstance(node, PickledObject):
+        node = node.state if isinstance(node.state, dict) else node.items
+    if isinstance(node, Tensor | PickledGlobal) or depth < 0 or budget[0] < 0:
         return None
-    return named, list(children.items())
+    if isinstance(node, dict):
+        items = list(node.items())
+        if is_top:
+            items = [(key, value) for key, value in items if _is_metadata(str(key))]
+        items = [(key, value) for key, value in items[: max(0, budget[0])] if not isinstance(key, PickledObject)]
+        return {key: _plain_data(value, depth - 1, budget, is_top=False) for key, value in items}
+    if isinstance(node, list | tuple):
+        return [_plain_data(value, depth - 1, budget, is_top=False) for value in node[: max(0, budget[0])]]
+    return node if node is None or isinstance(node, str | int | float) else None
 
 
 def _is_metadata(key: str) -> bool:
     return key == "hyper_parameters" or not _NOT_WEIGHTS.search(key)
-
-
-def plain(node: Any, depth: int = 4) -> Any:
-    """Return contents as plain dicts, lists and scalars: what metadata is read from. Tensors and unknown objects become None.
-
-    A stand-in gives its state (a ``Namespace``, a config), as deep as ``depth``; what goes on beyond a million values (a
-    list that holds itself) is None.
-    """
-    return _plain(node, depth, depth, [_MOST_PLAIN])
-
-
-def _plain(node: Any, depth: int, deepest: int, left: list[int]) -> Any:
-    left[0] -= 1
-    if isinstance(node, PickledObject):
-        node = node.state if isinstance(node.state, dict) else node.items
-    if isinstance(node, Tensor | PickledGlobal) or depth < 0 or left[0] < 0:
-        return None
-    if isinstance(node, dict):
-        kept = [item for item in node.items() if depth < deepest or _is_metadata(str(item[0]))]
-        plain_keys = [item for item in kept[: max(0, left[0])] if not isinstance(item[0], PickledObject)]
-        return {key: _plain(value, depth - 1, deepest, left) for key, value in plain_keys}
-    if isinstance(node, list | tuple):
-        return [_plain(value, depth - 1, deepest, left) for value in node[: max(0, left[0])]]
-    return node if node is None or isinstance(node, str | int | float) else None

@@ -1,8 +1,9 @@
-"""Curves that a trainer wrote itself: losses, accuracies, learning rate; from a file beside the checkpoints, or inside them.
+"""Read the losses, accuracies and learning rates that a trainer logged, from a log file or from a checkpoint's contents.
 
-Read are CSV files with an ``epoch`` column (own loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging Face
-Trainer's ``trainer_state.json``; and, where there is no other log, TensorBoard's event files
-(`dsi_cli.checkpoints.tensorboard_events`). Several rows of one epoch are joined, the last value counts. Percent become shares.
+dsi reads CSV files with an ``epoch`` column (custom loops, Lightning's ``metrics.csv``, timm's ``summary.csv``) and the Hugging
+Face Trainer's ``trainer_state.json``. Without such a log, it reads TensorBoard's event files
+(`dsi_cli.checkpoints.tensorboard_events`). Several rows of one epoch are merged, and the last value counts. Percentages are
+converted to fractions.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from dsi_cli.errors import CheckpointError, UsageError
 from dsi_cli.remote.locations import Place
 
 LOG_FILES = ("log.csv", "metrics.csv", "summary.csv", "results.csv", "history.csv", "trainer_state.json")
-_LARGEST = 64 << 20
-_LONGEST = 64
-"""Characters of a column's name or a number; longer ones are something else."""
-_OWN_ACCURACY = ("acc", "accuracy")
-"""In a checkpoint, the accuracy that decided whether to keep it: the test set's; in a log of Keras, the training's."""
+_MAX_LOG_BYTES = 64 << 20
+_MAX_CELL_LENGTH = 64
+"""The maximum number of characters in a column's name or in a number."""
+_CHECKPOINT_ACCURACY = ("acc", "accuracy")
+"""Keys of the test accuracy in a checkpoint, because it decides whether to keep the checkpoint. In Keras logs, these names
+mean the training accuracy."""
 
 
 class LoggedCurve(NamedTuple):
-    """What a column means: the metric and split of the curves table."""
+    """The metric and split of a column, as in the curves table."""
 
     metric: str
     split: str | None
@@ -41,10 +43,10 @@ CURVES: dict[str, LoggedCurve] = {
     "test_accuracy": LoggedCurve("accuracy", "test"),
     "test_accuracy_top5": LoggedCurve("accuracy_top5", "test"),
 }
-"""The curves by the name that a `TrainingLog` and a record keep them under."""
+"""The curves by their names in a `TrainingLog` and in a record."""
 
-_SHARES = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
-_NAMES: dict[str, tuple[str, ...]] = {
+_FRACTIONS = ("train_accuracy", "test_accuracy", "test_accuracy_top5")
+_COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "train_loss": ("train_loss", "train/loss", "loss/train", "train_loss_epoch", "loss"),
     "test_loss": (
         "test_loss",
@@ -81,91 +83,110 @@ _NAMES: dict[str, tuple[str, ...]] = {
     ),
     "test_accuracy_top5": ("test_acc5", "val_acc5", "eval_top5", "test_top5", "val_top5", "metrics/accuracy_top5"),
 }
-_CURVE_OF = {name: curve for curve, names in _NAMES.items() for name in names}
+_CURVE_OF_COLUMN = {name: curve for curve, names in _COLUMN_NAMES.items() for name in names}
+_LOG_ERRORS = (OSError, ValueError, csv.Error, RecursionError, CheckpointError)
+"""The errors of a log that cannot be read."""
 
 
 @dataclass
 class TrainingLog:
-    """The curves of one file, by epoch as the trainer counts."""
+    """The curves of one file, by the trainer's own epoch numbers."""
 
     path: Place
     by_epoch: dict[int, dict[str, float]] = field(default_factory=dict)
     begins_before_training: bool = False
-    """Whether epoch 0 has no train loss where later epochs have one: it was written before training."""
+    """True if epoch 0 has no train loss and later epochs have one, so epoch 0 was logged before training."""
 
 
-def find_log(places: Sequence[Place]) -> TrainingLog | None:
-    """Return the log in the first of these folders that has one, None where there is none that can be read."""
-    for place in places:
+def find_log(folders: Sequence[Place]) -> TrainingLog | None:
+    """Return the log in the first of these folders with a readable log, or None."""
+    for folder in folders:
         for name in LOG_FILES:
-            path = place / name
-            log = read_log(path) if path.is_file() and path.stat().st_size <= _LARGEST else None
-            if log is not None and log.by_epoch:
+            path = folder / name
+            if path.is_file() and path.stat().st_size <= _MAX_LOG_BYTES:
+                log = read_log(path)
+                if log is not None and log.by_epoch:
+                    return log
+    for folder in folders:
+        if folder.is_dir() and tensorboard_events.event_files(folder):
+            log = read_log(folder)
+            if log is not None:
                 return log
-    with_events = (place for place in places if place.is_dir() and tensorboard_events.files_of(place))
-    found = (read_log(place) for place in with_events)
-    return next((log for log in found if log is not None), None)
+    return None
 
 
-def named_log(path: Place) -> TrainingLog:
-    """Return the curves of a log that was named: a CSV file, a trainer's state, an event file or a folder of these.
+def read_named_log(path: Place) -> TrainingLog:
+    """Return the curves of a log that the user named: a CSV file, a trainer's state, an event file or a folder of event files.
 
     Raises
     ------
     UsageError
-        It is not there, cannot be read, or has no epochs.
+        The log does not exist (``no-such-log``), cannot be read (``unreadable-log``), or has no epochs (``no-curves-in-log``).
     """
     expected = "expected a CSV file with an epoch column, trainer_state.json, a TensorBoard event file or a folder of these"
     if not (path.is_file() or path.is_dir()):
-        raise UsageError(f"no log {path}: {expected}")
+        raise UsageError(f"no log {path}: {expected}", code="no-such-log", path=str(path))
     try:
         log = _read(path)
-    except (OSError, ValueError, csv.Error, RecursionError, CheckpointError) as error:
-        raise UsageError(f"the log {path} cannot be read: {str(error).splitlines()[0]}; {expected}") from None
+    except _LOG_ERRORS as error:
+        reason = str(error).splitlines()[0]
+        message = f"the log {path} cannot be read: {reason}; {expected}"
+        raise UsageError(message, code="unreadable-log", path=str(path), reason=reason) from None
     if not any(log.by_epoch.values()):
-        raise UsageError(f"the log {path} has no curve by epochs: {expected}")
+        raise UsageError(f"the log {path} has no curve by epochs: {expected}", code="no-curves-in-log", path=str(path))
     return log
 
 
 def read_log(path: Place) -> TrainingLog | None:
-    """Return a log's curves, None where it has no epochs or cannot be read; a folder is one of event files."""
+    """Return the curves of a log file or of a folder of event files, or None if they cannot be read."""
     try:
         return _read(path)
-    except (OSError, ValueError, csv.Error, RecursionError, CheckpointError):
+    except _LOG_ERRORS:
         return None
 
 
 def _read(path: Place) -> TrainingLog:
+    log = TrainingLog(path)
     if path.is_dir() or path.name.startswith(tensorboard_events.PATTERN[:-1]):
-        of_test = [name for name, curve in _CURVE_OF.items() if CURVES[curve].split == "test"]
-        log = _joined(path, tensorboard_events.rows(path, _CURVE_OF.keys(), of_test), is_fraction=False)
-    elif path.stat().st_size > _LARGEST:
-        raise ValueError(f"it has more than {_LARGEST >> 20} MB")
+        test_tags = [name for name, curve in _CURVE_OF_COLUMN.items() if CURVES[curve].split == "test"]
+        _add_rows(log, tensorboard_events.read_rows(path, _CURVE_OF_COLUMN.keys(), test_tags), is_fraction=False)
+    elif path.stat().st_size > _MAX_LOG_BYTES:
+        raise ValueError(f"it has more than {_MAX_LOG_BYTES >> 20} MB")
+    elif path.suffix == ".json":
+        _add_rows(log, _json_rows(path), is_fraction=True)
     else:
-        rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path)
-        log = _joined(path, rows, is_fraction=path.suffix == ".json")
-    _make_shares(log)
-    first, rest = log.by_epoch.get(0), [row for epoch, row in log.by_epoch.items() if epoch > 0]
-    log.begins_before_training = (
-        first is not None and "train_loss" not in first and any("train_loss" in row for row in rest)
-    )
+        _add_rows(log, _csv_rows(path), is_fraction=False)
+    _convert_percentages(log)
+    if 0 in log.by_epoch and "train_loss" not in log.by_epoch[0]:
+        log.begins_before_training = any("train_loss" in values for epoch, values in log.by_epoch.items() if epoch > 0)
     return log
 
 
+def _convert_percentages(log: TrainingLog) -> None:
+    """Convert curves in percent to fractions. A curve with a value above 1 is in percent throughout."""
+    for curve in _FRACTIONS:
+        if any(values.get(curve, 0.0) > 1.0 for values in log.by_epoch.values()):
+            for values in log.by_epoch.values():
+                if curve in values:
+                    values[curve] /= 100.0
+
+
 def scalars_of(tree: Any) -> dict[str, float]:
-    """Return the curves' values that a checkpoint's top level (or its safetensors metadata) holds."""
+    """Return the values of curves in the top level of a checkpoint's contents or in its safetensors metadata."""
     if not isinstance(tree, dict):
         return {}
     metadata = tree.get("__metadata__")
-    found: dict[str, float] = {}
-    for source in (tree, metadata if isinstance(metadata, dict) else {}):
-        for key, value in source.items():
-            name = key.lower() if isinstance(key, str) and len(key) <= _LONGEST else ""
-            curve = "test_accuracy" if name in _OWN_ACCURACY else _CURVE_OF.get(name)
-            number = _number(value) if curve is not None else None
-            if curve is not None and number is not None:
-                found.setdefault(curve, number)
-    return {curve: value / 100.0 if curve in _SHARES and value > 1.0 else value for curve, value in found.items()}
+    scalars: dict[str, float] = {}
+    for mapping in (tree, metadata if isinstance(metadata, dict) else {}):
+        for key, value in mapping.items():
+            name = key.lower() if isinstance(key, str) and len(key) <= _MAX_CELL_LENGTH else ""
+            curve = "test_accuracy" if name in _CHECKPOINT_ACCURACY else _CURVE_OF_COLUMN.get(name)
+            number = None if curve is None else _finite_number(value)
+            if curve is None or number is None or curve in scalars:
+                continue
+            is_percentage = curve in _FRACTIONS and number > 1.0
+            scalars[curve] = number / 100.0 if is_percentage else number
+    return scalars
 
 
 def _csv_rows(path: Place) -> Iterator[dict[str, Any]]:
@@ -180,37 +201,26 @@ def _json_rows(path: Place) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _joined(path: Place, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> TrainingLog:
-    log = TrainingLog(path)
+def _add_rows(log: TrainingLog, rows: Iterable[dict[str, Any]], *, is_fraction: bool) -> None:
+    """Add the curves in some rows to a log; with ``is_fraction``, epochs 0.3 and 1.0 both belong to epoch 1."""
     for row in rows:
-        epoch = _number(row.get("epoch"))
-        if epoch is None:
+        number = _finite_number(row.get("epoch"))
+        if number is None:
             continue
-        # The Trainer's epochs are fractions, 1.0 at the end of the first: 0.3 and 1.0 both belong to the first.
-        at = log.by_epoch.setdefault(ceil(epoch) if is_fraction else int(epoch // 1), {})
+        epoch = ceil(number) if is_fraction else int(number // 1)
+        values = log.by_epoch.setdefault(epoch, {})
         for key, value in row.items():
-            curve = _CURVE_OF.get(key) if isinstance(key, str) else None
-            number = _number(value) if curve is not None else None
+            curve = _CURVE_OF_COLUMN.get(key) if isinstance(key, str) else None
+            number = None if curve is None else _finite_number(value)
             if curve is not None and number is not None:
-                at[curve] = number
-    return log
+                values[curve] = number
 
 
-def _make_shares(log: TrainingLog) -> None:
-    """Turn percent into shares: a column that exceeds 1 anywhere is in percent throughout."""
-    for curve in _SHARES:
-        if any(row.get(curve, 0.0) > 1.0 for row in log.by_epoch.values()):
-            for row in log.by_epoch.values():
-                if curve in row:
-                    row[curve] /= 100.0
-
-
-def _number(value: Any) -> float | None:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, str | int | float)
-        or (isinstance(value, str) and len(value) > _LONGEST)
-    ):
+def _finite_number(value: Any) -> float | None:
+    """Return a number or a text as float; None for booleans, other types, long texts, NaN and infinity."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, str) and len(value) > _MAX_CELL_LENGTH:
         return None
     try:
         number = float(value)

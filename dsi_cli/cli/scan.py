@@ -174,12 +174,12 @@ _RIGHT = (_epoch, _finished, _step, _size, _shape)
 
 def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_json: bool) -> None:
     """Print which head is taken from a file, and the candidates with what speaks for and against each."""
-    from dsi_cli.checkpoints.scan import explain, require_file
+    from dsi_cli.checkpoints.scan import explain_head_choice, require_file
     from dsi_cli.labels import files
 
     classes = None if labels is None else len(files.read(labels).names)
     try:
-        verdict, candidates = explain(require_file(path), choice, classes)
+        verdict, candidates = explain_head_choice(require_file(path), choice, classes)
     except CheckpointError as error:
         raise type(error)(f"{path}: {error}") from None
     if as_json:

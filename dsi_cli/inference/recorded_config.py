@@ -57,4 +57,4 @@ def channels_of(tensors: Mapping[str, Tensor]) -> int | None:
 def json_beside(folder: Place, name: str) -> dict[str, Any]:
     """Return a JSON object in a folder; empty where there is none that can be read."""
     found = scan.find_sibling_json(CheckpointFile("", folder, folder / name, None, 0, 0), name)
-    return trainers.plain(found) if isinstance(found, dict) else {}
+    return trainers.plain_data(found) if isinstance(found, dict) else {}

@@ -119,7 +119,7 @@ def test_weights_that_share_one_storage_many_times_are_not_all_read(tmp_path):
     with pytest.raises(
         UnreadableError, match=r"its tensors have 800000000 bytes, which is more than the file \(\d+\) can hold"
     ):
-        state_dict.read(require_file(tmp_path / "x.pt"), HeadOptions())
+        state_dict.read_state_dict(require_file(tmp_path / "x.pt"), HeadOptions())
 
 
 # Links
@@ -254,4 +254,4 @@ def test_a_file_that_is_gone_between_listing_and_reading(tmp_path):
     record = scan_checkpoint(found).record
     assert (record.status, record.reason) == ("failed", "cannot be opened: No such file or directory")
     with pytest.raises(CheckpointError, match="No such file"):
-        state_dict.read(found, HeadOptions())
+        state_dict.read_state_dict(found, HeadOptions())

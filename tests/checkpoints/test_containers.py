@@ -207,7 +207,7 @@ def test_a_distributed_checkpoint(net, distributed):
     weight = net.fc.weight.detach().numpy()
     (run,) = discover([distributed.parent])
     (found,) = run.checkpoints
-    assert (run.name, found.place) == ("run", distributed)
+    assert (run.name, found.checkpoint_path) == ("run", distributed)
     assert found.bytes > weight.nbytes
     assert_head(found, weight, "app.model.fc.weight", "torch-distributed")
     assert scan_checkpoint(found).record.step == 40
@@ -380,7 +380,7 @@ def test_deepspeed_within_other_trainers_folders(folder, place, epoch, step, net
         (tmp_path / "run" / place / "trainer_state.json").write_text('{"epoch": 2.0, "global_step": 500}')
     (run,) = discover([tmp_path / "run"])
     (found,) = run.checkpoints
-    assert (run.name, found.place.name) == ("run", place)
+    assert (run.name, found.checkpoint_path.name) == ("run", place)
     assert_head(found, weight)
     record = scan_checkpoint(found).record
     assert (record.epoch, record.step) == (epoch, step)
@@ -398,7 +398,7 @@ def test_shards_of_torch_files(net, weight, tmp_path):
         torch.save({name: tensor for name, tensor in state.items() if homes[name] == home}, folder / home)
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": homes}))
     found = only(tmp_path / "run")
-    assert found.place == folder
+    assert found.checkpoint_path == folder
     assert_head(found, weight, kind="torch-sharded")
 
 
@@ -515,12 +515,12 @@ def test_accelerates_folders_of_fsdp(distributed, net):
     distributed.rename(step / "pytorch_model_fsdp_0")
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "optimizer_0")
     found = only(step.parent)
-    assert found.place == step
+    assert found.checkpoint_path == step
     assert_head(found, net.fc.weight.detach().numpy(), "app.model.fc.weight")
     assert scan_checkpoint(found).record.epoch == 3
     shutil.copytree(step / "pytorch_model_fsdp_0", step / "pytorch_model_fsdp_1")
     (run,) = discover([step.parent])
-    assert [one.place.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == ["pytorch_model_fsdp_0", "pytorch_model_fsdp_1"]
 
 
 def test_a_hidden_metadata_file_alone_is_no_checkpoint(net, tmp_path):

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import errors
 from safetensors.torch import save_file
 
-from dsi_cli.checkpoints.discovery import discover, ignored_files, printable
+from dsi_cli.checkpoints.discovery import count_ignored_files, discover, printable
 from dsi_cli.checkpoints.scan import scan_checkpoint
 from dsi_cli.errors import UsageError
 
@@ -35,7 +36,7 @@ def put_step(folder: Path, **files: str) -> Path:
 def names(paths: object, **options: object) -> dict[str, list[str]]:
     """Return each run's checkpoints by name."""
     found = discover(paths if isinstance(paths, list) else [paths], **options)
-    return {run.name: [one.place.name for one in run.checkpoints] for run in found}
+    return {run.name: [one.checkpoint_path.name for one in run.checkpoints] for run in found}
 
 
 def test_a_step_folder_that_is_removed_during_the_search_is_passed_over(tmp_path, monkeypatch):
@@ -79,7 +80,7 @@ def test_files_in_epoch_folders_collapse_as_well(tmp_path):
         put(tmp_path / f"run/epoch_{epoch}/weights.pt")
     (run,) = discover([tmp_path])
     assert run.name == "run"
-    assert [one.place.name for one in run.checkpoints] == ["weights.pt", "weights.pt"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == ["weights.pt", "weights.pt"]
     assert [scan_checkpoint(one).record.epoch for one in run.checkpoints] == [1, 2]
 
 
@@ -130,10 +131,8 @@ def test_a_folder_keeps_the_name_that_it_has(tmp_path):
 
 def test_the_same_name_from_elsewhere_is_wrong_usage(tmp_path):
     put(tmp_path / "b/ckpt/1.pt")
-    with pytest.raises(
-        UsageError,
-        match=r"the output has a run 'ckpt' from /elsewhere/ckpt, and .*b/ckpt would be another of that name: choose",
-    ):
+    folder = str(tmp_path / "b/ckpt")
+    with errors.raises("run-name-taken", UsageError, run="ckpt", folder=folder, known_folder="/elsewhere/ckpt"):
         discover([tmp_path], {"ckpt": "/elsewhere/ckpt"})
 
 
@@ -168,13 +167,10 @@ def test_relative_and_home_paths(tmp_path, monkeypatch):
 
 def test_missing_paths_suggest_the_nearest(tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UsageError, match=r"no such file or folder: .*chekpoints; did you mean .*/checkpoints\?"):
-        discover([tmp_path / "chekpoints"])
-    with pytest.raises(UsageError, match=r"no such file or folder: .*/zzz$"):
-        discover([tmp_path / "zzz"])
-    with pytest.raises(UsageError, match=r"no such file or folder: .*/no/where$"):
-        discover([tmp_path / "no/where"])
-    with pytest.raises(UsageError, match=r"no file or folder fits the pattern .*\*\.ckpt"):
+    for name, similar in (("chekpoints", "checkpoints"), ("zzz", None), ("no/where", None)):
+        with errors.raises("no-such-path", UsageError, path=str(tmp_path / name), similar=similar):
+            discover([tmp_path / name])
+    with errors.raises("no-such-path", UsageError, path=str(tmp_path / "*.ckpt")):
         discover([tmp_path / "*.ckpt"])
 
 
@@ -186,8 +182,8 @@ def test_what_is_no_checkpoint_is_counted(tmp_path):
     (tmp_path / "run/.git/x.pt").write_text("not looked at")
     (run,) = discover([tmp_path])
     assert (len(run.checkpoints), run.ignored) == (1, 5)
-    assert ignored_files([tmp_path]) == 5
-    assert ignored_files([tmp_path / "run/log.csv"]) == 0
+    assert count_ignored_files([tmp_path]) == 5
+    assert count_ignored_files([tmp_path / "run/log.csv"]) == 0
 
 
 def test_folders_without_checkpoints_are_no_runs(tmp_path):
@@ -272,7 +268,7 @@ def test_names_that_are_no_utf_8_are_shown_escaped(tmp_path):
     path = Path(os.fsdecode(raw))
     put(path)
     (run,) = discover([tmp_path])
-    shown = run.checkpoints[0].shown
+    shown = run.checkpoints[0].display_path
     assert shown.encode("utf-8").endswith(rb"epoch_16_\udcff\udcfe.pt")
     record = scan_checkpoint(run.checkpoints[0]).record
     assert (record.status, record.epoch, record.path) == ("ok", 16, shown)
@@ -285,12 +281,12 @@ def test_odd_digits_in_names_are_no_crash(name, tmp_path):
     assert names(tmp_path) == {name: [f"{name}.pt"]}
 
 
-def test_a_run_added_beside_a_known_one_gets_a_name_of_its_own(tmp_path):
+def test_discover_run_next_to_known_run_gets_another_name(tmp_path):
     put(tmp_path / "lr1/ckpt/1.pt")
     put(tmp_path / "lr2/ckpt/1.pt")
     known = {"ckpt": str(tmp_path / "lr1/ckpt")}
     assert [run.name for run in discover([tmp_path], known)] == ["ckpt", "lr2/ckpt"]
-    with pytest.raises(UsageError, match="the output has a run 'ckpt' from"):
+    with errors.raises("run-name-taken", run="ckpt"):
         discover([tmp_path / "lr2"], known)
 
 

@@ -190,4 +190,4 @@ def test_numbers_in_names_are_steps_if_a_word_or_their_size_says_so(pattern, num
     ],
 )
 def test_numbers_in_names_leaves_other_numbers_alone(names):
-    assert set(epochs.numbers_in_names(names)) == {epochs.Numbers()}
+    assert set(epochs.numbers_in_names(names)) == {epochs.NameNumbers()}

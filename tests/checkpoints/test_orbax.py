@@ -261,4 +261,4 @@ def test_arrays_that_are_more_than_the_files_are_not_all_read(tmp_path):
     layers = ("head", *(f"block.conv{n}" for n in range(39)))
     main = store(tmp_path, {f"params.{name}.kernel": np.zeros((1400, 1400), np.float32) for name in layers})
     with pytest.raises(UnreadableError, match=r"its tensors have 313600000 bytes, which is more than the file \(\d+\) can"):
-        state_dict.read(require_file(main), HeadOptions())
+        state_dict.read_state_dict(require_file(main), HeadOptions())

@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import ExhaustedError, read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Tensor
-from dsi_cli.checkpoints.trainers import plain, state_dicts
+from dsi_cli.checkpoints.trainers import plain_data, state_dicts
 from dsi_cli.errors import CheckpointError, UnreadableError
 
 PROTOCOLS = range(6)
@@ -416,7 +416,7 @@ def test_read_pickle_of_changed_bytes_returns_data_or_raises_checkpoint_error(re
         found, end = read_pickle(bytes(data), persistent_load=storage_of)
         assert 0 < end <= len(data)
         assert isinstance(state_dicts(found), list)
-        assert not isinstance(plain(found), PickledObject | Tensor)
+        assert not isinstance(plain_data(found), PickledObject | Tensor)
 
 
 @given(data=st.binary(max_size=60))

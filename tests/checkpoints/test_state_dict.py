@@ -25,7 +25,7 @@ def assert_read(found, wanted):
 
 
 def read(path, *, classes=None, **choice):
-    return state_dict_module.read(require_file(path), HeadOptions(**choice), classes)
+    return state_dict_module.read_state_dict(require_file(path), HeadOptions(**choice), classes)
 
 
 @pytest.fixture(params=["zip", "legacy", "safetensors"])
@@ -112,7 +112,7 @@ def test_a_backbone_is_read_whole(tmp_path):
 
 def test_shapes_are_told_without_reading(state_dict, tmp_path):
     torch.save(state_dict, tmp_path / "net.pt")
-    found = state_dict_module.shapes(require_file(tmp_path / "net.pt"), HeadOptions())
+    found = state_dict_module.state_dict_tensors(require_file(tmp_path / "net.pt"), HeadOptions())
     assert {name: tensor.shape for name, tensor in found.items()} == {n: tuple(t.shape) for n, t in state_dict.items()}
 
 
@@ -139,7 +139,7 @@ def test_a_malicious_pickle_never_runs(where, zipped, tmp_path, state_dict):
     }[where]
     path = tmp_path / "net.pt"
     torch.save(held, path, _use_new_zipfile_serialization=zipped)
-    for function in (state_dict_module.read, state_dict_module.shapes):
+    for function in (state_dict_module.read_state_dict, state_dict_module.state_dict_tensors):
         try:
             function(require_file(path), HeadOptions())
         except CheckpointError:
@@ -153,7 +153,7 @@ def test_a_file_that_is_gone_or_holds_no_weights(tmp_path):
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     found = require_file(tmp_path / "empty.pt")
     with pytest.raises(NoHeadError, match=r"no"):
-        state_dict_module.read(found, HeadOptions())
+        state_dict_module.read_state_dict(found, HeadOptions())
     (tmp_path / "empty.pt").unlink()
     with pytest.raises(UnreadableError, match=r"No such file"):
-        state_dict_module.read(found, HeadOptions())
+        state_dict_module.read_state_dict(found, HeadOptions())

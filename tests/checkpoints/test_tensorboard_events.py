@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import errors
 from torch.utils.tensorboard import SummaryWriter
 
-from dsi_cli.checkpoints.training_logs import find_log, named_log, read_log
+from dsi_cli.checkpoints.training_logs import find_log, read_log, read_named_log
 from dsi_cli.errors import UsageError
 
 
@@ -39,7 +40,7 @@ EXPECTED = {
 def test_the_tag_epoch_says_which_epoch_a_step_belongs_to(tmp_path):
     path = written(tmp_path, LIGHTNING)
     assert read_log(path).by_epoch == EXPECTED
-    assert named_log(tmp_path).by_epoch == EXPECTED
+    assert read_named_log(tmp_path).by_epoch == EXPECTED
 
 
 def test_hugging_faces_fractions_are_rounded_up(tmp_path):
@@ -74,8 +75,9 @@ def test_steps_are_epochs_where_every_curve_has_them_in_a_row(tmp_path):
 def test_steps_that_are_no_epochs_are_not_taken_for_them(tmp_path, scalars, reason):
     path = written(tmp_path, scalars)
     assert read_log(path) is None
-    with pytest.raises(UsageError, match=reason):
-        named_log(path)
+    with errors.raises("unreadable-log", UsageError) as caught:
+        read_named_log(path)
+    assert reason in caught.value.fields["reason"]
 
 
 def test_event_files_count_only_where_no_other_log_is_there(tmp_path):
@@ -118,8 +120,8 @@ def test_what_is_no_event_file_is_no_log(tmp_path, data):
 
 
 def test_a_named_log_that_is_not_there_or_has_no_epochs_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match=r"no log .*: expected a CSV file with an epoch column"):
-        named_log(tmp_path / "none.csv")
+    with errors.raises("no-such-log", UsageError, path=str(tmp_path / "none.csv")):
+        read_named_log(tmp_path / "none.csv")
     (tmp_path / "x.csv").write_text("step,loss\n1,2\n")
-    with pytest.raises(UsageError, match="has no curve by epochs"):
-        named_log(tmp_path / "x.csv")
+    with errors.raises("no-curves-in-log", UsageError):
+        read_named_log(tmp_path / "x.csv")

@@ -17,7 +17,7 @@ pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
 def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, trainers_files):
     folder, expected = trainers_files.folder / trainer, trainers_files.expected[trainer]
     (run,) = discover([folder])
-    found = {one.place.relative_to(folder).as_posix(): one for one in run.checkpoints}
+    found = {one.checkpoint_path.relative_to(folder).as_posix(): one for one in run.checkpoints}
     assert set(found) == {one.path for one in expected}
     for one in expected:
         scanned = scan_checkpoint(found[one.path])
@@ -35,7 +35,7 @@ def test_a_trainers_checkpoints_are_read_with_head_epoch_and_step(trainer, train
 def test_runs_of_real_trainers_are_read_with_head_and_epoch(which, from_zero, request):
     trained = request.getfixturevalue(which)
     (run,) = discover([trained.folder])
-    found = {path: one for one in run.checkpoints for path in (one.place, one.path)}
+    found = {path: one for one in run.checkpoints for path in (one.checkpoint_path, one.path)}
     for number, path in enumerate(trained.files):
         scanned = scan_checkpoint(found.get(path) or found[path.parent])
         expected = trained.model(number).state_dict()[scanned.record.head].numpy()

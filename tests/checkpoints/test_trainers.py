@@ -15,7 +15,7 @@ from dsi_cli.checkpoints.formats.torch_zip import storage_of
 from dsi_cli.checkpoints.pickle.machine import read_pickle
 from dsi_cli.checkpoints.pickle.objects import PickledGlobal, PickledObject
 from dsi_cli.checkpoints.tensors import Storage, contiguous
-from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, TRAINERS, NestedStateDict, plain, state_dicts, trainer_of
+from dsi_cli.checkpoints.trainers import EMA, PLAIN, RAW, TRAINERS, NestedStateDict, plain_data, state_dicts, trainer_of
 
 WEIGHT = contiguous("float32", (3, 4), Storage("0", "float32", 12))
 SD = {"fc.weight": WEIGHT}
@@ -125,7 +125,7 @@ def test_metadata_is_plain():
             "nested": {"a": {"b": {"c": {"d": {"e": 1}}}}},
         }
     )
-    found = plain(tree)
+    found = plain_data(tree)
     assert found["args"]["model"] == "resnet18"
     assert found["args"]["classes"] == ["a", "b"]
     assert found["model"] == {"fc.weight": None}
@@ -137,5 +137,5 @@ def test_metadata_is_plain():
 def test_metadata_of_a_list_that_holds_itself_ends():
     knot: list[object] = []
     knot += [knot] * 2000
-    assert isinstance(plain({"args": knot}), dict)
-    assert calls(plain, {"args": knot}) < 10_000_000
+    assert isinstance(plain_data({"args": knot}), dict)
+    assert calls(plain_data, {"args": knot}) < 10_000_000

@@ -24,9 +24,10 @@ _LIMITED = textwrap.dedent(
     resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
     found = require_file(Path(sys.argv[1]))
     record = scan_checkpoint(found).record
-    for look in (lambda: list_tensors(found.path), lambda: read_metadata(found), lambda: state_dict.read(found, HeadOptions())):
+    reads = [(list_tensors, found.path), (read_metadata, found), (state_dict.read_state_dict, found, HeadOptions())]
+    for read, *arguments in reads:
         try:
-            look()
+            read(*arguments)
         except CheckpointError:
             pass
     more = peak() - base

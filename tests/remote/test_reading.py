@@ -55,7 +55,7 @@ FORMATS = {
 def looked_at(place):
     """Return the records under a place, by where they lie in it, without what must differ."""
     return {
-        str(one.place).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
+        str(one.checkpoint_path).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
         for run in discover([place])
         for one in run.checkpoints
     }
@@ -171,14 +171,18 @@ def test_what_is_new_or_gone_is_seen_at_the_next_listing(s3):
     for name in ("run/epoch_1.pt", "run/checkpoint-5/pytorch_model.bin"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
-    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
+    assert [one.checkpoint_path.name for one in run.checkpoints] == ["checkpoint-5", "epoch_1.pt"]
     assert files.find_beside(run.folder.parent) is None
     s3.delete("sweep/run/epoch_1.pt")
     for name in ("run/epoch_2.pt", "run/checkpoint-6/pytorch_model.bin", "run/checkpoint-5/optimizer.pt", "classes.txt"):
         s3.put(f"sweep/{name}", b"x" * 20)
     (run,) = discover([f"s3://{BUCKET}/sweep/run"])
-    assert [str(one.place).rpartition("/")[2] for one in run.checkpoints] == ["checkpoint-5", "checkpoint-6", "epoch_2.pt"]
-    assert (run.checkpoints[0].place / "optimizer.pt").is_file()
+    assert [one.checkpoint_path.name for one in run.checkpoints] == [
+        "checkpoint-5",
+        "checkpoint-6",
+        "epoch_2.pt",
+    ]
+    assert (run.checkpoints[0].checkpoint_path / "optimizer.pt").is_file()
     assert str(files.find_beside(run.folder.parent)) == f"s3://{BUCKET}/sweep/classes.txt"
 
 

@@ -119,7 +119,7 @@ def test_every_accuracy_is_the_logs(run, real_runs, out, curves):
 @pytest.mark.parametrize("run", [CNN, VIT, FASHION])
 def test_all_weights_are_read_as_torch_loads_them(run, real_runs):
     path = real_runs / run / "epoch_002.pt"
-    found = state_dict.read(require_file(path), HeadOptions()).arrays
+    found = state_dict.read_state_dict(require_file(path), HeadOptions()).arrays
     expected = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     assert set(found) == set(expected)
     for name, tensor in expected.items():

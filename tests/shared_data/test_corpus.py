@@ -32,7 +32,7 @@ def _cases() -> list[str]:
 
 def _found(folder: Path) -> dict[str, CheckpointFile]:
     runs = discover([folder])
-    return {one.place.relative_to(folder).as_posix(): one for run in runs for one in run.checkpoints}
+    return {one.checkpoint_path.relative_to(folder).as_posix(): one for run in runs for one in run.checkpoints}
 
 
 @pytest.mark.parametrize("case", _cases())
@@ -85,7 +85,7 @@ def test_the_command_reads_the_corpus_as_the_shared_check_wants(corpus, shared):
 def _looked_at(place: str | Path) -> dict[str, Record]:
     """Return the records of all checkpoints under a place, by their relative path, without what differs between places."""
     return {
-        str(one.place).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
+        str(one.checkpoint_path).split("/top/", 1)[1]: replace(scan_checkpoint(one).record, path="", modified_ns=0, run="")
         for run in discover([place])
         for one in run.checkpoints
     }

@@ -59,7 +59,7 @@ def test_reading_the_whole_state_of_hostile_files_ends_as_errors(hostile, tmp_pa
     refused = []
     for path in files:
         try:
-            state_dict.read(require_file(path), HeadOptions())
+            state_dict.read_state_dict(require_file(path), HeadOptions())
         except CheckpointError as error:
             refused.append(str(error))
     assert 0 < len(refused) < len(files)

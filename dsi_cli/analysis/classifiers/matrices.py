@@ -73,7 +73,7 @@ class MatrixWriter:
         self.paths: set[Path] = set()
         self.reused = 0
         self._raw_records = {record.path: record for record in state.records}
-        self._files = {file.shown: file for file in state.run.checkpoints}
+        self._files = {file.display_path: file for file in state.run.checkpoints}
         self._is_last_of_epoch = deduplication.stands_for_epoch(state.usable)
         files = files_of_run(out, state.run.name, MATRIX_TABLES)
         self._stored = {path: metadata for path, metadata in files.items() if is_from_weights(path)}

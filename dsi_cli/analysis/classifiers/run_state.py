@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.discovery import TrainingRun
 from dsi_cli.checkpoints.records import FAILED, OK, PENDING, SKIPPED, Record, messages_by_cause
-from dsi_cli.checkpoints.scan import HeadOptions, explain
+from dsi_cli.checkpoints.scan import HeadOptions, explain_head_choice
 from dsi_cli.errors import CheckpointError, UsageError, count
 
 NOT_IN_EPOCHS = "not among --epochs"
@@ -146,11 +146,11 @@ def check_class_count(state: RunState, options: HeadOptions, names: tuple[str, .
 
 def _matrices_with_rows(state: RunState, record: Record, options: HeadOptions, classes: int) -> list[str]:
     """Return the names and shapes of the matrices in a checkpoint that have one row per class."""
-    file = next((file for file in state.run.checkpoints if file.shown == record.path), None)
+    file = next((file for file in state.run.checkpoints if file.display_path == record.path), None)
     if file is None:
         return []
     try:
-        candidates = explain(file, options, classes)[1]
+        candidates = explain_head_choice(file, options, classes)[1]
     except CheckpointError:
         return []
     return [candidate.title for candidate in candidates if candidate.fits]

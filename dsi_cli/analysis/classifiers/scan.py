@@ -106,14 +106,16 @@ def scan_run(
     epochs : the epochs whose heads may stay in memory; all if None
     """
     state.names = tuple(known.names) or None
-    earlier = {file.shown: _unchanged(known, file) for file in state.run.checkpoints}
-    new_results = scan_files(scanner, [file for file in state.run.checkpoints if earlier[file.shown] is None], engine)
+    earlier = {file.display_path: _unchanged(known, file) for file in state.run.checkpoints}
+    new_results = scan_files(
+        scanner, [file for file in state.run.checkpoints if earlier[file.display_path] is None], engine
+    )
     cached_bytes = 0
     files: list[CheckpointFile] = []
     for file in state.run.checkpoints:
-        record = earlier[file.shown]
-        for result in next(new_results) if record is None else [ScanResult(record, found=file)]:
-            files.append(result.found or file)
+        record = earlier[file.display_path]
+        for result in next(new_results) if record is None else [ScanResult(record, file=file)]:
+            files.append(result.file or file)
             if record is None and result.record.fingerprint is not None:
                 state.heads_read.add(result.record.path)
             weight = result.weight
@@ -129,7 +131,7 @@ def scan_run(
 
 def _unchanged(known: KnownCheckpoints, file: CheckpointFile) -> Record | None:
     """Return the record of an earlier call; None without one, or if the file was incomplete or has changed."""
-    record = known.get(file.shown)
+    record = known.get(file.display_path)
     if record is None or record.status == PENDING:
         return None
     return record if (record.bytes, record.modified_ns) == (file.bytes, file.modified_ns) else None
@@ -143,8 +145,10 @@ def scan_files(scanner: CheckpointScanner, files: Sequence[CheckpointFile], engi
 
 
 def _lost_result(file: CheckpointFile, reason: str) -> list[ScanResult]:
-    record = Record(file.run, file.shown, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason)
-    return [ScanResult(record, found=file)]
+    record = Record(
+        file.run, file.display_path, bytes=file.bytes, modified_ns=file.modified_ns, status=FAILED, reason=reason
+    )
+    return [ScanResult(record, file=file)]
 
 
 def split(state: RunState, known: KnownCheckpoints) -> list[RunState]:
@@ -174,7 +178,7 @@ def split(state: RunState, known: KnownCheckpoints) -> list[RunState]:
 
 def _missing_records(state: RunState, known: KnownCheckpoints) -> list[Record]:
     """Return the records of checkpoints that no longer exist, except for epochs that another file has now."""
-    present = {file.shown for file in state.run.checkpoints}
+    present = {file.display_path for file in state.run.checkpoints}
     epochs = {(r.epoch, r.step) for r in state.records if r.status == OK and r.epoch is not None}
     renamed = {r.fingerprint for r in state.records if r.epoch is None}
     own = {path: record for path, record in known.with_matrix.items() if record.run == state.run.name}

@@ -52,7 +52,7 @@ class LoadedModel:
 
     def __init__(self, state: RunState, labels: ClassLabels, options: Options, say: Say) -> None:
         self.state, self.labels, self.options, self.say = state, labels, options, say
-        self._files = {file.shown: file for file in state.run.checkpoints}
+        self._files = {file.display_path: file for file in state.run.checkpoints}
         self.record = next((record for record in state.usable if record.path in self._files), state.usable[0])
         file = self._files.get(self.record.path)
         self.facts = recorded_config.facts_of(file) if file is not None else {}
@@ -115,7 +115,7 @@ class LoadedModel:
                 run=self.state.run.name,
             )
         file = self._files.get(self.record.path)
-        tensors = state_dict.shapes(file, self.options.choice, self.record.classes) if file is not None else {}
+        tensors = state_dict.state_dict_tensors(file, self.options.choice, self.record.classes) if file is not None else {}
         recorded = recorded_preprocessing(self.facts)
         channels = options.channels or recorded_config.channels_of(tensors) or 3
         size = self._asked().over(recorded).size
@@ -180,7 +180,7 @@ class LoadedModel:
         file = self._files.get(record.path)
         if file is None:
             raise UnreadableError("the checkpoint is gone, so its model cannot be run", code="checkpoint-gone")
-        weights = state_dict.read(file, self.options.choice, record.classes)
+        weights = state_dict.read_state_dict(file, self.options.choice, record.classes)
         try:
             self._loaded = None
             self._head = load_weights.load_weights(self._model, weights)
@@ -212,7 +212,7 @@ class LoadedModel:
         from dsi_cli.inference import load_weights
 
         try:
-            load_weights.load_weights(self._model, state_dict.read(file, self.options.choice, record.classes))
+            load_weights.load_weights(self._model, state_dict.read_state_dict(file, self.options.choice, record.classes))
         except CheckpointError:
             return False
         return True

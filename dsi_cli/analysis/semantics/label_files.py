@@ -37,7 +37,7 @@ def find_beside(folder: Place) -> Place | None:
 def _pickled(path: Place) -> LabelList:
     data = files.bytes_of(path, EXPECTED)
     try:
-        found = names_of(encoders.class_list(data))
+        found = names_of(encoders.read_class_names(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
         raise UsageError(f"{path}: expected {EXPECTED}, found {reason}; write the names into a text file") from None

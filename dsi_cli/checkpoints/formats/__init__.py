@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from dsi_cli.checkpoints.io.source import RandomAccessFile
-from dsi_cli.checkpoints.tensors import Tensor, decode, dequantised, span
+from dsi_cli.checkpoints.tensors import Tensor, decode, dequantise, span
 from dsi_cli.errors import PendingError, UnreadableError
 from dsi_cli.remote.locations import Place
 
@@ -310,8 +310,6 @@ def _complete(content: CheckpointContent) -> CheckpointContent:
 
     def read(tensor: Tensor) -> NDArray[Any]:
         values = read_stored(tensor)
-        if tensor.quantiser is None:
-            return values
-        return dequantised(values, tensor.quantiser, read_stored)
+        return values if tensor.quantiser is None else dequantise(values, tensor.quantiser, read_stored)
 
     return replace(content, read=read)

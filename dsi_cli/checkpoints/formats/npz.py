@@ -63,5 +63,5 @@ def _array(archive: Archive, entry: str) -> tuple[Tensor | int | float | None, i
     if not shape:
         return decode(contiguous(name, shape, storage), archive.read_range(entry, begin, size)).item(), begin
     if header["order"] == b"True":  # Fortran order
-        return contiguous(name, shape[::-1], storage).turned, begin
+        return contiguous(name, shape[::-1], storage).transposed, begin
     return contiguous(name, shape, storage), begin

@@ -157,7 +157,7 @@ def _tree_of_tensors(contents: dict[str, Any]) -> dict[str, Any]:
         if len(shape) > _MAX_DIMENSIONS or min(shape, default=0) < 0 or prod(size or 1 for size in shape) >= 1 << 60:
             raise UnreadableError(f"{name[:80]!r} has no possible shape", code="impossible-shape")
         tensor = contiguous(dtype, tuple(shape), Storage(key, dtype, prod(shape)))
-        tree[name] = tensor.turned if name in transposed else tensor
+        tree[name] = tensor.transposed if name in transposed else tensor
     return tree
 
 

@@ -114,7 +114,7 @@ def _array(shape: Any, dtype: Any, data: Any, *, is_fortran: bool) -> Tensor | N
         return None
     storage = Storage("", name, len(data) // int(code[1:]), data)
     if is_fortran:
-        return contiguous(name, shape[::-1], storage).turned
+        return contiguous(name, shape[::-1], storage).transposed
     return contiguous(name, shape, storage)
 
 
