@@ -12,9 +12,9 @@ from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
-from dsi_cli.wordnet.disambiguation.candidates import read
-from dsi_cli.wordnet.disambiguation.features import TOGETHER, gather, together
-from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.candidates import read_label
+from dsi_cli.wordnet.disambiguation.features import LIST_FEATURES, candidate_table, list_features
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, LONGEST_LABEL, RESOLVED_BY, MAX_SUGGESTIONS, UNCERTAIN, resolve
 
 
 def only(label, wnid=None, preset=None):
@@ -231,7 +231,7 @@ def test_the_work_grows_with_the_number_of_labels():
 
 def test_thousands_of_strange_labels_get_few_suggestions():
     found = resolve([f"strange{k}" for k in range(5000)])
-    assert sum("nearest" in (row.reason or "") for row in found) <= SUGGESTIONS
+    assert sum("nearest" in (row.reason or "") for row in found) <= MAX_SUGGESTIONS
 
 
 def test_imagenets_longest_label_is_within_the_limit():
@@ -286,8 +286,8 @@ def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothi
 
 def test_what_all_labels_can_mean_speaks_for_a_sense():
     labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
-    field = gather(labels, [read(label) for label in labels])
-    shared = together(field, np.ones(len(field.node)))[:, TOGETHER.index("can share")]
+    field = candidate_table(labels, [read_label(label) for label in labels])
+    shared = list_features(field, np.ones(len(field.node)))[:, LIST_FEATURES.index("can share")]
     of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
     assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
     assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"

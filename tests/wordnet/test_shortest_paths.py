@@ -10,7 +10,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, NO_PATH, path_distances, path_similarity
+from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, NO_PATH, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
@@ -68,7 +68,7 @@ def test_copies_of_a_node_are_at_no_distance():
 
 
 def test_no_path_of_wordnet_comes_near_the_sentinel():
-    assert 2 * int(load().depths.max()) < FAR - 1
+    assert 2 * int(load().depths.max()) < UNREACHABLE - 1
 
 
 def test_an_unresolved_label_is_refused():

@@ -144,7 +144,7 @@ class ClassLabels:
         """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
         unknown = [one for one in self.unresolved if one.resolved_by != resolve.PLACEHOLDER]
         is_chosen = any(one.synset is not None and one.resolved_by not in resolve.CERTAIN for one in self.resolutions)
-        if self.taxonomy is not None or not is_chosen or len(unknown) < resolve.STRANGE * self.classes:
+        if self.taxonomy is not None or not is_chosen or len(unknown) < resolve.FOREIGN_LIST_SHARE * self.classes:
             return None
         return (
             f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "

@@ -47,10 +47,10 @@ def mapping_or_none(path: str | Path | None, labels: LabelList, wordnet: WordNet
 
 
 def _node(key: str, where: str, wordnet: WordNet) -> int:
-    named = identifiers.by_name(key, wordnet)
+    named = identifiers.look_up_id(key, wordnet)
     if named is None:
-        forms = identifiers.how_to_name(wordnet).rpartition(" or ")[0]
-        raise UsageError(f"{where}: {identifiers.shown(key)} is no id; expected {forms}")
+        forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
+        raise UsageError(f"{where}: {identifiers.quote_label(key)} is no id; expected {forms}")
     if named.node is None:
         raise UsageError(f"{where}: {named.reason}")
     return named.node

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsi_cli.wordnet.database.taxonomy import PARTS, Rows, Taxonomy, lists, parents_of_all
+from dsi_cli.wordnet.database.taxonomy import PARTS, Rows, Taxonomy, offsets_and_values, parent_edges
 
-DEEPEST = 90
+MAX_DEPTH = 90
 """The most edges from a root; distances are kept in bytes."""
 _HYPERNYMS = ("@", "@i")
 _PARTS = ("%p", "#p")
@@ -22,7 +22,7 @@ _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
 """How the codes of senses begin in WordNet's counts."""
 
 
-def tables(reader: Any, part: str) -> dict[str, Any]:
+def compile_tables(reader: Any, part: str) -> dict[str, Any]:
     """Return the five tables of a part of speech, see `dsi_cli.wordnet.database.taxonomy.Tables`.
 
     Parameters
@@ -33,7 +33,7 @@ def tables(reader: Any, part: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The hypernyms form a cycle, or are more than `DEEPEST` deep.
+        The hypernyms form a cycle, or are more than `MAX_DEPTH` deep.
     Exception
         Whatever NLTK raises for files that lack or are damaged; a `KeyError` if a synset points nowhere.
     """
@@ -71,18 +71,18 @@ def _parents(reader: Any, part: str, synsets: Sequence[Any], row: dict[int, int]
 
 def _taxonomy(parents: Any) -> Taxonomy:
     """Return the graph with the depths of its nodes, from the roots down."""
-    starts, flat = lists(pa.chunked_array([parents]))
+    starts, flat = offsets_and_values(pa.chunked_array([parents]))
     count = len(parents)
     depths = np.zeros(count, dtype=np.uint8)
     taxonomy = Taxonomy(np.arange(count, dtype=np.int32), (), depths, starts, flat)
-    child, above = parents_of_all(taxonomy, np.arange(count))
-    for _ in range(DEEPEST + 1):
+    child, above = parent_edges(taxonomy, np.arange(count))
+    for _ in range(MAX_DEPTH + 1):
         deeper = np.zeros_like(depths)
         np.maximum.at(deeper, child, depths[above] + np.uint8(1))
         if (deeper == depths).all():
             return taxonomy
         depths[:] = deeper
-    raise ValueError(f"hypernyms form a cycle, or are more than {DEEPEST} deep")
+    raise ValueError(f"hypernyms form a cycle, or are more than {MAX_DEPTH} deep")
 
 
 def _kinds(reader: Any, synsets: Sequence[Any], taxonomy: Taxonomy) -> Any:
@@ -109,7 +109,7 @@ def _sizes(taxonomy: Taxonomy) -> npt.NDArray[np.int64]:
     below: Rows = np.arange(count)
     above, pairs = below, [below * count + below]
     while above.size:
-        edge, above = parents_of_all(taxonomy, above)
+        edge, above = parent_edges(taxonomy, above)
         met = _each_once(below[edge] * count + above)
         below, above = np.divmod(met, count)
         pairs.append(met)

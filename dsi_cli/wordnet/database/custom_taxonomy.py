@@ -19,19 +19,19 @@ from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 
 ROOT = "*ROOT*"
-DEEPEST = 90
+MAX_DEPTH = 90
 """Edges from the root; distances are kept in bytes."""
 HEADER = ("child", "parent")
 EXPECTED = "a taxonomy as CSV, a line 'child,parent' for each edge"
 
 
-def read(path: str | PathLike[str]) -> Taxonomy:
+def read_taxonomy(path: str | PathLike[str]) -> Taxonomy:
     """Return the taxonomy of a CSV file; nodes are in order of their names.
 
     Raises
     ------
     UsageError
-        The file cannot be read, is of another form, is more than `DEEPEST` deep, or has a cycle; the message names it.
+        The file cannot be read, is of another form, is more than `MAX_DEPTH` deep, or has a cycle; the message names it.
     """
     file = Path(path)
     parents: dict[str, list[str]] = {}
@@ -50,7 +50,7 @@ def read(path: str | PathLike[str]) -> Taxonomy:
     return _taxonomy(file, parents)
 
 
-def nodes_of(taxonomy: Taxonomy, labels: Sequence[str]) -> list[int | None]:
+def match_labels(taxonomy: Taxonomy, labels: Sequence[str]) -> list[int | None]:
     """Return the node of each label, None for those that the taxonomy lacks.
 
     An exact name wins; else case and the joints of words do not count, unless two nodes differ in nothing else.
@@ -86,8 +86,8 @@ def _taxonomy(file: Path, parents: dict[str, list[str]]) -> Taxonomy:
         parents |= {ROOT: []} | {root: [ROOT] for root in roots if root != ROOT}
     names = sorted(parents)
     depths = _depths(file, parents)
-    if max(depths.values()) > DEEPEST:
-        raise UsageError(f"{file}: expected a taxonomy of {DEEPEST} levels or fewer, found {max(depths.values())}")
+    if max(depths.values()) > MAX_DEPTH:
+        raise UsageError(f"{file}: expected a taxonomy of {MAX_DEPTH} levels or fewer, found {max(depths.values())}")
     row = {name: node for node, name in enumerate(names)}
     flat = [row[above] for name in names for above in parents[name]]
     starts = np.cumsum([0, *(len(parents[name]) for name in names)])

@@ -18,7 +18,7 @@ from functools import cache, cached_property, lru_cache, partial
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import Tables, lists, read_table
+from dsi_cli.wordnet.database.taxonomy import Tables, offsets_and_values, read_table
 
 DETACHMENTS = {
     "noun": (
@@ -102,11 +102,11 @@ class Lexicon:
         return found
 
 
-def of_tables(tables: Tables, part: str) -> Lexicon:
+def lexicon_from_tables(tables: Tables, part: str) -> Lexicon:
     """Return the lemmas of a part of speech out of its tables."""
     lemmas, exceptions = tables("lemmas"), tables("exceptions")
-    starts, synsets = lists(lemmas["synsets"])
-    _, counts = lists(lemmas["counts"])
+    starts, synsets = offsets_and_values(lemmas["synsets"])
+    _, counts = offsets_and_values(lemmas["counts"])
     rows = {lemma: row for row, lemma in enumerate(lemmas["lemma"].to_pylist())}
     irregular = dict(zip(exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True))
     return Lexicon(part, rows, starts, synsets, counts, irregular)
@@ -115,7 +115,7 @@ def of_tables(tables: Tables, part: str) -> Lexicon:
 @cache
 def load(part: str = "noun") -> Lexicon:
     """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once a process, some 50 ms)."""
-    return of_tables(partial(read_table, part), part)
+    return lexicon_from_tables(partial(read_table, part), part)
 
 
 def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
@@ -162,7 +162,7 @@ def spellings(text: str) -> list[str]:
     return list(dict.fromkeys(joints))
 
 
-def joined(text: str, words: Lexicon | None = None) -> list[str]:
+def lemmas_with_letters(text: str, words: Lexicon | None = None) -> list[str]:
     """Return the lemmas that have the letters of a text, whatever stands between them.
 
     Examples
@@ -171,7 +171,7 @@ def joined(text: str, words: Lexicon | None = None) -> list[str]:
     (['black-footed_albatross'], ['st_bernard'])
     """
     words = words or load()
-    bare = letters(text)
+    bare = letters_and_digits(text)
     return [
         lemma
         for form in (bare, *_detached(bare, words.part))
@@ -179,13 +179,13 @@ def joined(text: str, words: Lexicon | None = None) -> list[str]:
     ]
 
 
-def letters(text: str) -> str:
+def letters_and_digits(text: str) -> str:
     """Return a text's letters and digits alone, in lower case and without accents."""
     return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum())
 
 
 @lru_cache(maxsize=4096)
-def nearest(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
+def nearest_lemmas(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
     """Return up to ``count`` lemmas spelled almost like a word, best first (same first letter, almost as long).
 
     Examples

@@ -13,7 +13,7 @@ from dsi_cli.wordnet.database import compiled_tables
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 
 
-def names() -> list[str]:
+def installed_names() -> list[str]:
     """Return the names of the WordNets in NLTK's folders, sorted."""
     import nltk.data
 
@@ -24,7 +24,7 @@ def names() -> list[str]:
     return sorted(found - {"wordnet_ic"})
 
 
-def read(name: str, part: str) -> dict[str, Any]:
+def read_tables(name: str, part: str) -> dict[str, Any]:
     """Return the tables of the nouns or verbs of an installed WordNet, see `dsi_cli.wordnet.database.taxonomy.Tables`; some 10 s.
 
     Raises
@@ -32,16 +32,16 @@ def read(name: str, part: str) -> dict[str, Any]:
     UsageError
         No WordNet of that name is installed (the message lists those that are, and how to install it), or its files are damaged.
     """
-    if not _NAME.fullmatch(name) or name not in names():
-        installed = ", ".join(names()) or "none"
+    if not _NAME.fullmatch(name) or name not in installed_names():
+        installed = ", ".join(installed_names()) or "none"
         raise UsageError(
             f"--wordnet takes a WordNet that is installed for NLTK, found {name[:60]!a}; installed: {installed}"
             " (python -m nltk.downloader wordnet31, for example, installs one)"
         )
     try:
-        found = reader(name)
+        found = open_reader(name)
         try:
-            return compiled_tables.tables(found, part)
+            return compiled_tables.compile_tables(found, part)
         finally:
             for file in found._data_file_map.values():  # NLTK leaves them open
                 file.close()
@@ -53,7 +53,7 @@ def read(name: str, part: str) -> dict[str, Any]:
         ) from error
 
 
-def reader(name: str) -> Any:
+def open_reader(name: str) -> Any:
     """Return NLTK's reader of an installed WordNet."""
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk.corpus.util import LazyCorpusLoader

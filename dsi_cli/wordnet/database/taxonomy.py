@@ -98,7 +98,7 @@ class Taxonomy:
         shortest = np.zeros(len(self.offsets), dtype=np.int16)
         for depth in range(1, int(self.depths.max(initial=0)) + 1):
             nodes = np.flatnonzero(self.depths == depth)
-            child, above = parents_of_all(self, nodes)
+            child, above = parent_edges(self, nodes)
             least = np.full(len(nodes), np.iinfo(np.int16).max, dtype=np.int16)
             np.minimum.at(least, child, shortest[above])
             shortest[nodes] = least + 1
@@ -126,26 +126,26 @@ def read_table(part: str, name: str, columns: list[str] | None = None) -> Any:
         return file.read(columns).combine_chunks()
 
 
-def numbers(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def to_numpy(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Return a column without nulls as a read-only array; pyarrow's own way would import pandas (0.2 s)."""
     array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     return np.frombuffer(array.buffers()[1], dtype, count=len(array))
 
 
-def lists(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def offsets_and_values(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return a column of lists of int32 as (where each list starts, all values); there is one start more than lists."""
     array = column.combine_chunks()
-    return numbers(array.offsets, np.dtype(np.int32)), numbers(array.values, np.dtype(np.int32))
+    return to_numpy(array.offsets, np.dtype(np.int32)), to_numpy(array.values, np.dtype(np.int32))
 
 
-def of_tables(tables: Tables, part: str) -> Taxonomy:
+def taxonomy_from_tables(tables: Tables, part: str) -> Taxonomy:
     """Return the taxonomy of a part of speech out of its tables; glosses are not touched."""
     table = tables("graph")
-    starts, parents = lists(table["parents"])
+    starts, parents = offsets_and_values(table["parents"])
     return Taxonomy(
-        offsets=numbers(table["offset"], np.dtype(np.int32)),
+        offsets=to_numpy(table["offset"], np.dtype(np.int32)),
         names=tuple(table["name"].to_pylist()),
-        depths=numbers(table["depth"], np.dtype(np.uint8)),
+        depths=to_numpy(table["depth"], np.dtype(np.uint8)),
         starts=starts,
         parents=parents,
         letter=PARTS[part],
@@ -156,10 +156,10 @@ def of_tables(tables: Tables, part: str) -> Taxonomy:
 @cache
 def load(part: str = "noun") -> Taxonomy:
     """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once a process, some 20 ms)."""
-    return of_tables(partial(read_table, part), part)
+    return taxonomy_from_tables(partial(read_table, part), part)
 
 
-def checked(nodes: Nodes, count: int) -> Rows:
+def check_nodes(nodes: Nodes, count: int) -> Rows:
     """Return nodes as an array.
 
     Raises
@@ -177,7 +177,7 @@ def checked(nodes: Nodes, count: int) -> Rows:
     return found
 
 
-def parents_of_all(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
+def parent_edges(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
     """Return every edge that leads up from ``nodes``: the position in ``nodes`` where it starts, and the parent."""
     first = taxonomy.starts[nodes]
     count = taxonomy.starts[nodes + 1] - first
@@ -187,9 +187,9 @@ def parents_of_all(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
 
 
 @lru_cache(maxsize=65536)
-def above(taxonomy: Taxonomy, node: int) -> frozenset[int]:
+def hypernym_closure(taxonomy: Taxonomy, node: int) -> frozenset[int]:
     """Return a node and all that lie above it."""
-    return frozenset((node,)).union(*(above(taxonomy, parent) for parent in taxonomy.parents_of(node)))
+    return frozenset((node,)).union(*(hypernym_closure(taxonomy, parent) for parent in taxonomy.parents_of(node)))
 
 
 def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
@@ -198,7 +198,7 @@ def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
     fresh = np.unique(nodes)
     while fresh.size:
         seen[fresh] = True
-        _, above = parents_of_all(taxonomy, fresh)
+        _, above = parent_edges(taxonomy, fresh)
         fresh = np.unique(above[~seen[above]])
     return np.flatnonzero(seen)
 
@@ -248,7 +248,7 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     ['dog.n.01', 'wolf.n.01', 'rose.n.01', 'car.n.01', 'truck.n.01']
     """
     taxonomy = taxonomy or load()
-    labels = checked(nodes, len(taxonomy.offsets))
+    labels = check_nodes(nodes, len(taxonomy.offsets))
     below: dict[int, list[int]] = {}
     for node, parent in reversed(display_parents(taxonomy, labels).items()):
         below.setdefault(parent, []).append(node)

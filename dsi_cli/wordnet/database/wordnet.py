@@ -11,7 +11,7 @@ import numpy.typing as npt
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import lexicon, nltk_data, taxonomy
 from dsi_cli.wordnet.database.lexicon import Lexicon
-from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, checked, numbers, read_table
+from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, check_nodes, to_numpy, read_table
 
 SHIPPED = "wordnet3.0"
 _SMALL = ("file", "instance", "parts", "derived")
@@ -59,19 +59,19 @@ class WordNet:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The synsets as a graph of hypernyms."""
-        return taxonomy.load(self.part) if self.name == SHIPPED else taxonomy.of_tables(self.tables, self.part)
+        return taxonomy.load(self.part) if self.name == SHIPPED else taxonomy.taxonomy_from_tables(self.tables, self.part)
 
     @cached_property
     def words(self) -> Lexicon:
         """The lemmas."""
-        return lexicon.load(self.part) if self.name == SHIPPED else lexicon.of_tables(self.tables, self.part)
+        return lexicon.load(self.part) if self.name == SHIPPED else lexicon.lexicon_from_tables(self.tables, self.part)
 
     @cached_property
     def kinds(self) -> dict[str, npt.NDArray[np.int64]]:
         """What is known of each node: lexicographer file, instance, parts, derived, size, words."""
         table = self.tables("kinds")
-        known = {name: numbers(table[name], np.dtype(np.uint8)).astype(np.int64) for name in _SMALL}
-        known["size"] = numbers(table["size"], np.dtype(np.int32)).astype(np.int64)
+        known = {name: to_numpy(table[name], np.dtype(np.uint8)).astype(np.int64) for name in _SMALL}
+        known["size"] = to_numpy(table["size"], np.dtype(np.int32)).astype(np.int64)
         known["words"] = np.bincount(self.words.synsets, minlength=len(known["size"]))
         return known
 
@@ -88,7 +88,7 @@ class WordNet:
         >>> load_wordnet().definitions([load_wordnet().taxonomy.node("tench.n.01")])
         ['freshwater dace-like game fish of Europe and western Asia noted for ability to survive outside water']
         """
-        return [self._glosses[node] for node in checked(nodes, len(self._glosses))]
+        return [self._glosses[node] for node in check_nodes(nodes, len(self._glosses))]
 
 
 @cache
@@ -111,7 +111,7 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
         raise UsageError(f"--pos takes {' or '.join(PARTS)}; {part!r} is neither: only these have a taxonomy")
     if name is None or name == SHIPPED:
         return WordNet(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
-    return WordNet(name, name, part, nltk_data.read(name, part).__getitem__)
+    return WordNet(name, name, part, nltk_data.read_tables(name, part).__getitem__)
 
 
 def same_synset_in(other: WordNet, wnid: str) -> str | None:

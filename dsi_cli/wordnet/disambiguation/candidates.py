@@ -15,11 +15,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
-from dsi_cli.wordnet.disambiguation.forms import HEAD, Candidate, found, together
+from dsi_cli.wordnet.disambiguation.forms import HEAD, Candidate, find_candidates, merge_candidates
 
-LONGEST_HEAD = 5
+MAX_HEAD_WORDS = 5
 """Words at the end of a compound that are looked up together."""
 
 _PREPOSITIONS = frozenset(("of", "with", "in", "on", "for", "from", "at", "to", "without", "by"))
@@ -49,7 +49,7 @@ class LabelCandidates:
     excluded: tuple[str, ...] = ()
 
 
-def read(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
+def read_label(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label, of the first step that finds any; among WordNet 3.0's nouns unless others are given.
 
     Examples
@@ -62,34 +62,34 @@ def read(label: str, wordnet: WordNet | None = None) -> LabelCandidates:
     >>> reading.candidates[0].word, reading.context
     ('ride', ('Horse',))
     """
-    text, wordnet = plain(label), wordnet or load_wordnet()
+    text, wordnet = normalize_label(label), wordnet or load_wordnet()
     steps = (_whole, _names, _parts, _numbered, _head_of if wordnet.part == "noun" else _verb_of)
     return next((found for step in steps if (found := step(text, wordnet)).candidates), LabelCandidates())
 
 
-def folders(labels: Sequence[str]) -> frozenset[str]:
+def shared_folders(labels: Sequence[str]) -> frozenset[str]:
     """Return the leading parts of paths that several labels share, such as ``animals`` of ``animals/seal``."""
     leading = Counter(label.partition("/")[0].strip().lower() for label in labels if "/" in label.strip("/ "))
     return frozenset(part for part, count in leading.items() if count > 1)
 
 
-def read_in(label: str, shared: frozenset[str], wordnet: WordNet | None = None) -> LabelCandidates:
+def read_label_in_folder(label: str, shared: frozenset[str], wordnet: WordNet | None = None) -> LabelCandidates:
     """Return the candidates of a label; a folder that others share is context, not a name."""
     before, _, behind = label.partition("/")
     if not behind or before.strip().lower() not in shared:
-        return read(label, wordnet)
-    reading = read_in(behind, shared, wordnet)
+        return read_label(label, wordnet)
+    reading = read_label_in_folder(behind, shared, wordnet)
     return replace(reading, beside=(*reading.beside, before.strip()))
 
 
-def plain(label: str) -> str:
+def normalize_label(label: str) -> str:
     """Return a label in one line with plain spaces, words that run together in camel case apart."""
     text = " ".join(unicodedata.normalize("NFKC", label).split())
     return text if "." in text else _CAMEL.sub(" ", text)
 
 
 def _whole(text: str, wordnet: WordNet) -> LabelCandidates:
-    return LabelCandidates(found(text, wordnet))
+    return LabelCandidates(find_candidates(text, wordnet))
 
 
 def _names(text: str, wordnet: WordNet) -> LabelCandidates:
@@ -97,7 +97,7 @@ def _names(text: str, wordnet: WordNet) -> LabelCandidates:
     parts = [part.strip() for part in re.split(r"[,;|]", text)]
     if len(parts) < 2:
         return LabelCandidates()
-    return LabelCandidates(together([found(part, wordnet) for part in parts if part]))
+    return LabelCandidates(merge_candidates([find_candidates(part, wordnet) for part in parts if part]))
 
 
 def _parts(text: str, wordnet: WordNet) -> LabelCandidates:
@@ -107,24 +107,24 @@ def _parts(text: str, wordnet: WordNet) -> LabelCandidates:
     excluded = tuple(negated[1] for word in inside if (negated := _NEGATED.fullmatch(word)))
     if excluded and outside:
         kept = " ".join(f"({word})" for word in inside if not _NEGATED.fullmatch(word))
-        return replace(read(f"{outside} {kept}".strip(), wordnet), excluded=excluded)
+        return replace(read_label(f"{outside} {kept}".strip(), wordnet), excluded=excluded)
     if inside:
         for words, context in ((outside, inside), *((word, [outside]) for word in inside)):
-            reading = read(words, wordnet) if words and words != text else LabelCandidates()
+            reading = read_label(words, wordnet) if words and words != text else LabelCandidates()
             if reading.candidates:
                 return replace(reading, beside=(*reading.beside, *context))
         return LabelCandidates()
     pieces = [piece for part in re.split(r"[/\\>]", text) if len(piece := part.strip()) > 1]
     if len(pieces) < 2 and pieces != [text.strip("/ ")]:
-        return read(pieces[0], wordnet) if pieces and pieces[0] != text else LabelCandidates()
-    readings = [read(piece, wordnet).candidates for piece in pieces] if pieces != [text] else []
+        return read_label(pieces[0], wordnet) if pieces and pieces[0] != text else LabelCandidates()
+    readings = [read_label(piece, wordnet).candidates for piece in pieces] if pieces != [text] else []
     return LabelCandidates(next((one for one in _without_parents(readings, wordnet) if one), ()), tuple(pieces))
 
 
 def _without_parents(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> list[tuple[Candidate, ...]]:
     """Return the parts of a path without those that can mean a hypernym of another (vehicle/car is a car)."""
     nodes = [{one.node for one in part} for part in parts]
-    higher = [{over for node in some for over in above(wordnet.taxonomy, node)} - some for some in nodes]
+    higher = [{over for node in some for over in hypernym_closure(wordnet.taxonomy, node)} - some for some in nodes]
     low = [k for k, some in enumerate(nodes) if not any(some & over for j, over in enumerate(higher) if j != k)]
     return [parts[k] for k in low] if any(nodes[k] for k in low) else parts
 
@@ -132,7 +132,7 @@ def _without_parents(parts: list[tuple[Candidate, ...]], wordnet: WordNet) -> li
 def _numbered(text: str, wordnet: WordNet) -> LabelCandidates:
     """Return the senses of a text without a number before or behind it (``001.ak47``, ``0 airplane``)."""
     bare = _NUMBER_BEHIND.sub("", _NUMBER_BEFORE.sub("", text))
-    return read(bare, wordnet) if bare and bare != text else LabelCandidates()
+    return read_label(bare, wordnet) if bare and bare != text else LabelCandidates()
 
 
 def _head_of(text: str, wordnet: WordNet) -> LabelCandidates:
@@ -143,11 +143,11 @@ def _head_of(text: str, wordnet: WordNet) -> LabelCandidates:
     words = [word for word in re.split(r"[\s_\-]+", text) if word]
     cut = next((k for k, word in enumerate(words) if k and word.lower() in _PREPOSITIONS), len(words))
     before, behind = words[:cut], tuple(word for word in words[cut + 1 :] if word.lower() not in _FILLERS)
-    for start in range(max(0 if behind else 1, len(before) - LONGEST_HEAD), len(before)):
-        head = () if before[start].lower() in _FILLERS else found(" ".join(before[start:]), wordnet)
+    for start in range(max(0 if behind else 1, len(before) - MAX_HEAD_WORDS), len(before)):
+        head = () if before[start].lower() in _FILLERS else find_candidates(" ".join(before[start:]), wordnet)
         if head:
             modifier = tuple(before[:start])
-            kinds = _kinds_of(found(" ".join(modifier), wordnet), head, wordnet) if modifier else ()
+            kinds = _kinds_of(find_candidates(" ".join(modifier), wordnet), head, wordnet) if modifier else ()
             some = tuple(replace(one, how=HEAD) for one in (*kinds, *head))
             return LabelCandidates(some, (*modifier, " ".join(before[start:]), *behind))
     return LabelCandidates()
@@ -156,7 +156,7 @@ def _head_of(text: str, wordnet: WordNet) -> LabelCandidates:
 def _kinds_of(words: tuple[Candidate, ...], head: tuple[Candidate, ...], wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of a modifier that are things below a sense of the head: both names can mean them."""
     heads, thing = {candidate.node for candidate in head}, wordnet.taxonomy.node("physical_entity.n.01")
-    over = {one.node: above(wordnet.taxonomy, one.node) - {one.node} for one in words}
+    over = {one.node: hypernym_closure(wordnet.taxonomy, one.node) - {one.node} for one in words}
     return tuple(replace(one, names=2) for one in words if thing in over[one.node] and heads & over[one.node])
 
 
@@ -169,8 +169,8 @@ def _verb_of(text: str, wordnet: WordNet) -> LabelCandidates:
     words, weak = [word for word in re.split(r"[\s_\-]+", text) if word], _PREPOSITIONS | _FILLERS
     gerunds = [k for k, word in enumerate(words) if word.lower().endswith("ing")]
     for start in dict.fromkeys([*gerunds, 0, *range(len(words) - 1, 0, -1)]):
-        for end in range(min(len(words), start + LONGEST_HEAD), start, -1):
-            verb = () if words[start].lower() in weak else found(" ".join(words[start:end]), wordnet)
+        for end in range(min(len(words), start + MAX_HEAD_WORDS), start, -1):
+            verb = () if words[start].lower() in weak else find_candidates(" ".join(words[start:end]), wordnet)
             if verb:
                 beside = [word for word in (*words[:start], *words[end:]) if word.lower() not in weak]
                 return LabelCandidates(tuple(replace(one, how=HEAD) for one in verb), tuple(beside))

@@ -19,22 +19,22 @@ from itertools import repeat
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read
-from dsi_cli.wordnet.disambiguation.forms import found
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read_label
+from dsi_cli.wordnet.disambiguation.forms import find_candidates
 
 Floats = npt.NDArray[np.float64]
 
-UNFIT, ALIKE, ABOUT = 2.0, 1.8, 1.0
+UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0
 """How badly a sense fits what stands beside its label: not at all, as the same kind of thing, by a hypernym of it."""
-SUPERCLASS = 3.0
+SUPERCLASS_WEIGHT = 3.0
 """Words beside a label that its superclass counts for."""
-NARROW = 3000
+MAX_NARROW_SIZE = 3000
 """Synsets at and below a hypernym of the words beside a label that still says what they are about."""
 PERSONS = ("people", "person")
 """An irregular plural that WordNet's rules lack; its own senses are groups, which no person lies below."""
-LEVELS = 2
+MAX_LEVELS_UP = 2
 """How far above the words such a hypernym may be: an airplane is a heavier-than-air craft and an aircraft."""
 
 _STOP = frozenset(
@@ -58,12 +58,12 @@ def stems(text: str) -> list[str]:
     return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
 
 
-def meanings(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
+def label_contexts(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
     """Return what each text that stands beside a label means, in this list."""
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
         texts = [text for text in (*reading.beside, *reading.superclass) if _senses(text, wordnet)]
-        over = {node for one in reading.candidates for node in above(wordnet.taxonomy, one.node)} if texts else set()
+        over = {node for one in reading.candidates for node in hypernym_closure(wordnet.taxonomy, one.node)} if texts else set()
         for text in texts:
             fitting.setdefault(text, Counter()).update(over & _senses(text, wordnet))
     known = {}
@@ -79,14 +79,14 @@ def meanings(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str,
 def _senses(text: str, wordnet: WordNet) -> frozenset[int]:
     plural, single = PERSONS
     texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", single, text, flags=re.IGNORECASE)))
-    return frozenset(found.node for text in texts for found in read(text, wordnet).candidates)
+    return frozenset(found.node for text in texts for found in read_label(text, wordnet).candidates)
 
 
 def _about(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext:
     names, sizes = wordnet.words.lemmas, wordnet.kinds["size"]
     wider, level = set(), set(senses)
-    for _ in range(LEVELS):
-        level = {over for node in level for over in wordnet.taxonomy.parents_of(node) if sizes[over] < NARROW}
+    for _ in range(MAX_LEVELS_UP):
+        level = {over for node in level for over in wordnet.taxonomy.parents_of(node) if sizes[over] < MAX_NARROW_SIZE}
         wider |= level
     synonyms = [lemma for node in senses for lemma in names(node) if "_" not in lemma]
     heads = [lemma.rpartition("_")[2] for node in wider for lemma in names(node)]
@@ -96,18 +96,18 @@ def _about(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext:
 
 @lru_cache(maxsize=4096)
 def _part(text: str, wordnet: WordNet) -> LabelContext:
-    return LabelContext(frozenset(one.node for one in found(text, wordnet)), frozenset(stems(text)))
+    return LabelContext(frozenset(one.node for one in find_candidates(text, wordnet)), frozenset(stems(text)))
 
 
-def fits(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
+def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
     """Return how well each candidate fits the words beside its label: two arrays of evidence, and how badly it does.
 
-    The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with
+    The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS_WEIGHT`, and whether it is named with
     any. Where bracket, folder or superclass mean something that it neither lies below nor is named with, it fits badly: it is
-    only named with a hypernym of theirs (`ABOUT`), only of the same lexicographer file (`ALIKE`), or neither (`UNFIT`). A sense
-    that lies below, or is named with, what the label excludes is `UNFIT`, too.
+    only named with a hypernym of theirs (`HYPERNYM_PENALTY`), only of the same lexicographer file (`SAME_FILE_PENALTY`), or neither (`UNRELATED_PENALTY`). A sense
+    that lies below, or is named with, what the label excludes is `UNRELATED_PENALTY`, too.
     """
-    known, files, rows = meanings(readings, wordnet), wordnet.kinds["file"], []
+    known, files, rows = label_contexts(readings, wordnet), wordnet.kinds["file"], []
     for reading in readings:
         parts = [_part(text, wordnet) for text in reading.context]
         said, top = ([known[text] for text in texts] for texts in (reading.beside, reading.superclass))
@@ -119,17 +119,17 @@ def fits(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Fl
             else repeat("")
         )
         for one, gloss in zip(reading.candidates, glosses, strict=False):
-            at, says = above(wordnet.taxonomy, one.node), frozenset(stems(gloss))
+            at, says = hypernym_closure(wordnet.taxonomy, one.node), frozenset(stems(gloss))
             is_below, is_below_top = (any(at & words.senses for words in some) for some in (said, top))
             is_named = any(says & words.words for words in (*said, *top))
             is_about = any(says & words.heads or at & words.wider for words in (*said, *top))
             is_part = any((at - {one.node}) & words.senses for words in parts)
-            below = (is_below or is_part) + SUPERCLASS * is_below_top
+            below = (is_below or is_part) + SUPERCLASS_WEIGHT * is_below_top
             named = is_named or is_about or any(says & words.words for words in parts)
             is_fit = is_below or is_below_top or is_named or not kinds
-            badly = 0.0 if is_fit else ABOUT if is_about else ALIKE if files[one.node] in kinds else UNFIT
+            badly = 0.0 if is_fit else HYPERNYM_PENALTY if is_about else SAME_FILE_PENALTY if files[one.node] in kinds else UNRELATED_PENALTY
             if any(at & words.senses or says & words.words for words in excluded):
-                badly = UNFIT
+                badly = UNRELATED_PENALTY
             rows.append((below, named, badly))
     evidence = np.array(rows, dtype=np.float64).reshape(-1, 3).T
     return list(evidence[:2]), evidence[2]

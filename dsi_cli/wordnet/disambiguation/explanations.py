@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
-from dsi_cli.wordnet.disambiguation.context import UNFIT
-from dsi_cli.wordnet.disambiguation.features import ALONE, FILES, TOGETHER, CandidateTable, Floats
+from dsi_cli.wordnet.disambiguation.context import UNRELATED_PENALTY
+from dsi_cli.wordnet.disambiguation.features import LABEL_FEATURES, LEXICOGRAPHER_FILES, LIST_FEATURES, CandidateTable, Floats
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
 from dsi_cli.wordnet.disambiguation.scoring import SenseScores, Weights, scores
 
 GROUPS = {
     "the usual sense": ("rank", "share"),
     "the synset's own name": ("own name", "plural"),
-    "of a kind that is photographed": (*FILES, "instance"),
+    "of a kind that is photographed": (*LEXICOGRAPHER_FILES, "instance"),
     "a richer entry in WordNet": ("words", "size", "leaf", "depth", "parts", "derived"),
     "shared by its names": ("names",),
     "fits the words beside it": ("context", "context in gloss", "labels in gloss"),
@@ -28,7 +28,7 @@ GROUPS = {
 _NEAR = "near other labels"
 
 
-def reasons(
+def explain_choices(
     field: CandidateTable,
     labels: Sequence[str],
     readings: Sequence[LabelCandidates],
@@ -40,7 +40,7 @@ def reasons(
     for choice in choices:
         chances[choice.candidates] = choice.chances
     evidence = scores(field, chances, weights)
-    columns = {words: [(*ALONE, *TOGETHER).index(name) for name in names] for words, names in GROUPS.items()}
+    columns = {words: [(*LABEL_FEATURES, *LIST_FEATURES).index(name) for name in names] for words, names in GROUPS.items()}
     grouped = np.column_stack([evidence[:, at].sum(axis=1) for at in columns.values()])
     below = _labels_below(field, choices)
     starts = np.searchsorted(field.label, np.arange(field.count))
@@ -51,7 +51,7 @@ def reasons(
             continue
         picked = readings[index].candidates[int(choice.candidates[0] - starts[index])]
         parts = _how_found(picked.how, picked.word, readings[index])
-        if field.unfit[choice.candidates[0]] == UNFIT:
+        if field.unfit[choice.candidates[0]] == UNRELATED_PENALTY:
             parts.append(_unfit(readings[index]))
         if len(choice.candidates) > 1:
             parts.append(_against(field, labels, choice, grouped, below, index))
@@ -96,7 +96,7 @@ def _labels_below(field: CandidateTable, choices: Sequence[SenseScores]) -> dict
     below: dict[int, list[int]] = {}
     for index, choice in enumerate(choices):
         if len(choice.candidates):
-            for node in above(field.of.taxonomy, int(field.node[choice.candidates[0]])):
+            for node in hypernym_closure(field.of.taxonomy, int(field.node[choice.candidates[0]])):
                 known = below.setdefault(node, [])
                 if len(known) < 3:
                     known.append(index)
@@ -106,7 +106,7 @@ def _labels_below(field: CandidateTable, choices: Sequence[SenseScores]) -> dict
 def _near(field: CandidateTable, labels: Sequence[str], below: dict[int, list[int]], row: int, index: int) -> str:
     """Return the labels under the narrowest hypernym that a candidate shares with others, two of them."""
     size = field.of.kinds["size"]
-    for node in sorted(above(field.of.taxonomy, int(field.node[row])), key=lambda node: (size[node], node)):
+    for node in sorted(hypernym_closure(field.of.taxonomy, int(field.node[row])), key=lambda node: (size[node], node)):
         others = [ascii(labels[k][:30]) for k in below.get(node, []) if k != index][:2]
         if others:
             return f"near {' and '.join(others)}"

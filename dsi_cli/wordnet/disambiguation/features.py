@@ -1,6 +1,6 @@
 """What speaks for each sense that the labels of a list could have: numbers, none of which knows the answer.
 
-``alone`` looks at a sense by itself: how usual it is for its word, what kind of thing it is. ``together`` looks at what
+``alone`` looks at a sense by itself: how usual it is for its word, what kind of thing it is. ``list_features`` looks at what
 the other labels of the list probably mean: whether they lie near it in the taxonomy, mean the same, or lie above or
 below it. Weights are `dsi_cli.wordnet.disambiguation.scoring`'s.
 
@@ -19,16 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
-from dsi_cli.wordnet.disambiguation.context import fits, stems
+from dsi_cli.wordnet.disambiguation.context import context_fit, stems
 from dsi_cli.wordnet.disambiguation.forms import PLURAL
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-FILES = {
+LEXICOGRAPHER_FILES = {
     "animal": (5,),
     "artifact": (6,),
     "body": (8,),
@@ -43,7 +43,7 @@ FILES = {
 """Groups of WordNet's lexicographer files: which kinds of things are photographed. File 3 is in none. Of verbs (29 to 43) those
 of cognition, emotion, possession and state are abstract, the others in none."""
 
-ALONE = (
+LABEL_FEATURES = (
     "rank",
     "share",
     "instance",
@@ -59,7 +59,7 @@ ALONE = (
     "context",
     "context in gloss",
     "labels in gloss",
-    *FILES,
+    *LEXICOGRAPHER_FILES,
 )
 """rank: of the sense, log. share: of the word's occurrences in tagged text, log. instance: a
 person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
@@ -68,7 +68,7 @@ found only by its singular although the plural is a word of its own. names: of t
 context, context in gloss: see `dsi_cli.wordnet.disambiguation.context`. labels in gloss: words of other labels in its gloss,
 up to 3. Then the kind of thing."""
 
-TOGETHER = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
+LIST_FEATURES = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
 """near: see above, with k of 0.5, 8 and a tenth of the list. can share: the greatest ``p * log(p / s)`` of a hypernym, where
 ``p`` is the share of the other labels that have any sense below it and ``s`` its share of all nouns: what the list may be about,
 whatever its labels seem to mean. same kind: log share of the other labels in the same lexicographer file. same synset: another
@@ -115,23 +115,23 @@ class CandidateTable:
     unfit: Floats
 
 
-def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None) -> CandidateTable:
+def candidate_table(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None) -> CandidateTable:
     """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
     wordnet = wordnet or load_wordnet()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
     node = np.array([one.node for reading in readings for one in reading.candidates], dtype=np.intp)
-    over = [above(wordnet.taxonomy, int(one)) for one in node]
+    over = [hypernym_closure(wordnet.taxonomy, int(one)) for one in node]
     under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in over])
     flat = np.array([one for nodes in over for one in nodes], dtype=np.intp)
     _, shared = np.unique(label[under] * len(wordnet.taxonomy.offsets) + flat, return_inverse=True)
-    in_context, unfit = fits(readings, wordnet)
+    in_context, unfit = context_fit(readings, wordnet)
     parts = [
         *_of_words(readings, wordnet),
         *_of_synsets(node, wordnet),
         *in_context,
         _in_glosses(labels, readings, wordnet),
     ]
-    order = [_COMPUTED.index(name) for name in ALONE]
+    order = [_COMPUTED.index(name) for name in LABEL_FEATURES]
     file = wordnet.kinds["file"][node]
     return CandidateTable(
         wordnet, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit
@@ -140,7 +140,7 @@ def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: 
 
 _COMPUTED = (
     *("rank", "share", "own name", "plural", "names"),
-    *("instance", "words", "size", "leaf", "depth", "parts", "derived", *FILES),
+    *("instance", "words", "size", "leaf", "depth", "parts", "derived", *LEXICOGRAPHER_FILES),
     *("context", "context in gloss", "labels in gloss"),
 )
 
@@ -170,7 +170,7 @@ def _of_synsets(node: Rows, wordnet: WordNet) -> list[Floats]:
         np.log1p(known["parts"]),
         np.log1p(known["derived"]),
     ]
-    return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
+    return found + [np.isin(known["file"], files).astype(np.float64) for files in LEXICOGRAPHER_FILES.values()]
 
 
 def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> Floats:
@@ -181,7 +181,7 @@ def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], word
     return np.array([min(sum(word in in_labels for word in words), 3) for words in says], dtype=np.float64)
 
 
-def together(field: CandidateTable, chances: Floats) -> Floats:
+def list_features(field: CandidateTable, chances: Floats) -> Floats:
     """Return what speaks for each candidate given the chances of all.
 
     Parameters

@@ -12,7 +12,7 @@ from dsi_cli.wordnet.database.wordnet import WordNet
 EXACT, PLURAL, SPELLED, HEAD = "exact", "plural", "spelled", "head"
 """How a word was found: as it stands, as a plural (or a verb's form), in another spelling, as the head of a compound."""
 
-VARIANTS = (
+SPELLING_VARIANTS = (
     ("our", "or"),
     ("re", "er"),
     ("ise", "ize"),
@@ -36,9 +36,9 @@ VARIANTS = (
 )
 """British and American spellings, tried in both directions at every place of a word that WordNet does not have."""
 
-_BOTH_WAYS = (*VARIANTS, *((new, old) for old, new in VARIANTS))
+_BOTH_WAYS = (*SPELLING_VARIANTS, *((new, old) for old, new in SPELLING_VARIANTS))
 
-LONGEST_WORD = 60
+MAX_RESPELLED_LENGTH = 60
 """Characters of a word that other spellings are tried of."""
 
 
@@ -76,7 +76,7 @@ def candidate_of(node: int, wordnet: WordNet) -> Candidate:
     return Candidate(node, name, EXACT, senses.index(node), len(senses))
 
 
-def together(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+def merge_candidates(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
     """Return the candidates of several names, each synset once, with the number of names that can mean it."""
     best: dict[int, Candidate] = {}
     count: dict[int, int] = {}
@@ -88,9 +88,9 @@ def together(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
 
 
 @lru_cache(maxsize=65536)
-def found(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
+def find_candidates(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     """Return the senses of words as they stand, else with other joints, else in another spelling; a plural's as well."""
-    for forms in (lexicon.spellings(words), lexicon.joined(words, wordnet.words)):
+    for forms in (lexicon.spellings(words), lexicon.lemmas_with_letters(words, wordnet.words)):
         candidates = _union(_senses(form, EXACT, wordnet) for form in forms)
         if candidates:
             return candidates
@@ -130,7 +130,7 @@ def _lemmas(form: str, wordnet: WordNet) -> list[str]:
 
 def _respelled(form: str, wordnet: WordNet) -> Iterator[str]:
     """Yield a form with one part in the other of two spellings, or with the plural of another word than its last."""
-    if len(form) > LONGEST_WORD:
+    if len(form) > MAX_RESPELLED_LENGTH:
         return
     for old, new in _BOTH_WAYS:
         at = form.find(old)

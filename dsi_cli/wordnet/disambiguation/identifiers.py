@@ -10,7 +10,7 @@ from dsi_cli.wordnet.database import taxonomy, wordnet
 from dsi_cli.wordnet.database.taxonomy import PARTS
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
-LONGEST_LABEL = 1000
+MAX_LABEL_LENGTH = 1000
 """Characters; WordNet's longest noun has 71, ImageNet's longest list of synonyms 180."""
 
 EXAMPLES = {"noun": ("n02084071", "dog.n.01"), "verb": ("v01926311", "run.v.01")}
@@ -31,14 +31,14 @@ class IdLookup:
     reason: str | None = None
 
 
-def how_to_name(of: WordNet) -> str:
+def expected_label(of: WordNet) -> str:
     """Return what a label may be, for a message."""
     wnid, name = EXAMPLES[of.part]
     # Another version's ids are others, so none is shown as an example of it.
     return f"a {of.title} id{f' ({wnid})' if of.name == wordnet.SHIPPED else ''}, a synset name ({name}) or an English {of.part}"
 
 
-def by_name(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
+def look_up_id(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
     """Return the meaning of an id (alone or before words) or a synset name; None where the text has the form of neither.
 
     Parameters
@@ -60,13 +60,13 @@ def by_name(text: str, wordnet: WordNet | None = None) -> IdLookup | None:
         node = wordnet.taxonomy.node(key)
         if node is None:
             versions = "it may be from another version of WordNet, whose ids differ"
-            return IdLookup("unresolved", reason=f"{shown(text)} is not in {wordnet.title}; {versions}")
+            return IdLookup("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}; {versions}")
         return IdLookup("wnid", node)
     return _by_sense(text, name["lemma"], int(name["sense"]), wordnet) if name else None
 
 
 def _of_another_part(text: str, letter: str, wordnet: WordNet) -> str:
-    found = f"{shown(text)} is no {wordnet.part}"
+    found = f"{quote_label(text)} is no {wordnet.part}"
     if _WORDS[letter] not in PARTS:
         return f"{found}; only nouns and verbs have a taxonomy"
     return f"{found} but one of WordNet's {_WORDS[letter]}s; {_WORDS[letter]}s are compared with --pos {_WORDS[letter]}"
@@ -77,20 +77,20 @@ def _by_sense(text: str, lemma: str, sense: int, wordnet: WordNet) -> IdLookup:
     if 1 <= sense <= len(known):
         return IdLookup("synset", known[sense - 1])
     senses = f"{len(known)} {wordnet.part} sense{'s' * (len(known) != 1)}"
-    return IdLookup("unresolved", reason=f"{shown(text)} is not in {wordnet.title}, which has {senses} of that word")
+    return IdLookup("unresolved", reason=f"{quote_label(text)} is not in {wordnet.title}, which has {senses} of that word")
 
 
-def unusable(label: str, wordnet: WordNet) -> str | None:
+def reason_unusable(label: str, wordnet: WordNet) -> str | None:
     """Return why a label cannot be looked up at all, or None."""
     if not label.strip():
-        return f"the label is empty; expected {how_to_name(wordnet)}"
-    if len(label) > LONGEST_LABEL:
-        return f"the label has {len(label)} characters; expected {how_to_name(wordnet)}"
+        return f"the label is empty; expected {expected_label(wordnet)}"
+    if len(label) > MAX_LABEL_LENGTH:
+        return f"the label has {len(label)} characters; expected {expected_label(wordnet)}"
     if any(unicodedata.category(c) in ("Cc", "Cs") and not c.isspace() for c in label):
-        return f"{shown(label)} holds a control character; expected {how_to_name(wordnet)}"
+        return f"{quote_label(label)} holds a control character; expected {expected_label(wordnet)}"
     return None
 
 
-def shown(label: str) -> str:
+def quote_label(label: str) -> str:
     """Return a label for a message: in ASCII, quoted, not too long."""
     return ascii(label if len(label) <= 60 else label[:57] + "...")

@@ -19,11 +19,11 @@ from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import scoring
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, folders, plain, read_in
-from dsi_cli.wordnet.disambiguation.explanations import reasons
-from dsi_cli.wordnet.disambiguation.features import gather
-from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, found
-from dsi_cli.wordnet.disambiguation.identifiers import LONGEST_LABEL, IdLookup, by_name, how_to_name, shown, unusable
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, shared_folders, normalize_label, read_label_in_folder
+from dsi_cli.wordnet.disambiguation.explanations import explain_choices
+from dsi_cli.wordnet.disambiguation.features import candidate_table
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, find_candidates
+from dsi_cli.wordnet.disambiguation.identifiers import MAX_LABEL_LENGTH, IdLookup, look_up_id, expected_label, quote_label, reason_unusable
 from dsi_cli.wordnet.disambiguation.placeholders import placeholders
 
 __all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
@@ -48,12 +48,12 @@ PLACEHOLDER = RESOLVED_BY[-1]
 
 CERTAIN = RESOLVED_BY[:4]
 
-SUGGESTIONS = 50
+MAX_SUGGESTIONS = 50
 """Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
-STRANGE = 0.5
+FOREIGN_LIST_SHARE = 0.5
 """The share of unknown labels from which a list is of another kind than WordNet's nouns, such as car makes: then a word that
 WordNet happens to have may mean anything, and every sense that was chosen for one is uncertain."""
-MOST_READ = 4096
+MAX_PRESET_LABELS_READ = 4096
 """Labels of a preset whose other meanings are named; of longer lists, which are ids, that would take most of the time."""
 
 
@@ -162,15 +162,15 @@ def resolve(
     wordnet = wordnet or load_wordnet()
     if wnids is not None and len(wnids) != len(labels):
         raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
-    meanings, shared, nameless = [], folders(labels), placeholders(labels)
+    meanings, shared, nameless = [], shared_folders(labels), placeholders(labels)
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
             meanings.append(_mapped(label, chosen[index], wordnet))
         elif wnid and wnid.strip():
-            meanings.append(_given(label, wnid, preset, wordnet, reads=preset is None or len(labels) <= MOST_READ))
+            meanings.append(_given(label, wnid, preset, wordnet, reads=preset is None or len(labels) <= MAX_PRESET_LABELS_READ))
         elif index in nameless:
             meanings.append(
-                _Meaning(PLACEHOLDER, None, LabelCandidates(), f"{shown(label)} is a placeholder: give the real class name")
+                _Meaning(PLACEHOLDER, None, LabelCandidates(), f"{quote_label(label)} is a placeholder: give the real class name")
             )
         else:
             meanings.append(_alone(label, preset, shared, wordnet, beside[index] if beside else None))
@@ -183,15 +183,15 @@ def resolve(
 
 def _given(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads: bool = True) -> _Meaning:
     """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
-    named = by_name(wnid, wordnet)
-    if not reads or unusable(label, wordnet) or by_name(label, wordnet):
+    named = look_up_id(wnid, wordnet)
+    if not reads or reason_unusable(label, wordnet) or look_up_id(label, wordnet):
         words = LabelCandidates()
     else:
-        words = read_in(label, frozenset(), wordnet)
+        words = read_label_in_folder(label, frozenset(), wordnet)
     if any(one.how == HEAD for one in words.candidates):
         words = LabelCandidates()  # what a part of the label means is no alternative to an id
     if named is None:
-        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(wordnet)}")
+        return _Meaning("unresolved", None, words, f"{quote_label(wnid)} is no id; expected {expected_label(wordnet)}")
     return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
 
 
@@ -206,13 +206,13 @@ def _mapped(label: str, key: str, wordnet: WordNet) -> _Meaning:
 def _alone(label: str, preset: str | None, shared: frozenset[str], wordnet: WordNet, beside: str | None) -> _Meaning:
     """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
     if preset:
-        lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+        lacking = f"{quote_label(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
         return _Meaning("unresolved", None, LabelCandidates(), lacking)
-    reason = unusable(label, wordnet)
-    named = IdLookup("unresolved", reason=reason) if reason else by_name(label, wordnet)
+    reason = reason_unusable(label, wordnet)
+    named = IdLookup("unresolved", reason=reason) if reason else look_up_id(label, wordnet)
     if named is not None:
         return _Meaning(named.how, named.node, LabelCandidates(), named.reason)
-    reading = read_in(label, shared, wordnet)
+    reading = read_label_in_folder(label, shared, wordnet)
     return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
 
 
@@ -227,13 +227,13 @@ def _certain(index: int, label: str, meaning: _Meaning, wordnet: WordNet) -> Res
 def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNet) -> Iterator[Resolution]:
     """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
     readings = [one.reading if one.is_open else _fixed(one, wordnet) for one in meanings]
-    weights = scoring.fit_weights(wordnet.part)
-    field = gather(labels, readings, wordnet)
+    weights = scoring.load_weights(wordnet.part)
+    field = candidate_table(labels, readings, wordnet)
     choices = scoring.select_senses(field, labels, readings, weights)
-    why = reasons(field, labels, readings, choices, weights)
+    why = explain_choices(field, labels, readings, choices, weights)
     unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
-    is_strange = len(unknown) >= STRANGE * len(labels)
-    hints = {index: _nearest(labels[index], wordnet) for index in unknown[:SUGGESTIONS]}
+    is_strange = len(unknown) >= FOREIGN_LIST_SHARE * len(labels)
+    hints = {index: _nearest(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
     proposed = _proposed(labels, readings, hints, wordnet)
     starts = field.label.searchsorted(range(field.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
@@ -250,7 +250,7 @@ def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNe
             if is_strange:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name, too"
-                confidence = min(confidence, scoring.OPEN)
+                confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
@@ -268,9 +268,9 @@ def _how(one: Candidate, reading: LabelCandidates, wordnet: WordNet) -> str:
 
 def _nearest(label: str, wordnet: WordNet) -> tuple[str, ...]:
     """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
-    words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
-    whole = lexicon.nearest("_".join(words), words=wordnet.words)
-    return whole or (lexicon.nearest(words[-1], words=wordnet.words) if len(words) > 1 else ())
+    words = normalize_label(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+    whole = lexicon.nearest_lemmas("_".join(words), words=wordnet.words)
+    return whole or (lexicon.nearest_lemmas(words[-1], words=wordnet.words) if len(words) > 1 else ())
 
 
 def _proposed(
@@ -281,19 +281,19 @@ def _proposed(
         return {}
     filled = list(readings)
     for index, words in hints.items():
-        filled[index] = LabelCandidates(found(words[0], wordnet) if words else ())
-    field = gather(labels, filled, wordnet)
-    choices = scoring.select_senses(field, labels, filled, scoring.fit_weights(wordnet.part))
+        filled[index] = LabelCandidates(find_candidates(words[0], wordnet) if words else ())
+    field = candidate_table(labels, filled, wordnet)
+    choices = scoring.select_senses(field, labels, filled, scoring.load_weights(wordnet.part))
     names = wordnet.taxonomy.names
     return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
 
 
 def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], wordnet: WordNet) -> Resolution:
-    reason = f"{shown(label)} is no {wordnet.part} in {wordnet.title}"
+    reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
     if proposed:
         reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
     else:
-        reason += f"; expected {how_to_name(wordnet)}"
+        reason += f"; expected {expected_label(wordnet)}"
     return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
 
 

@@ -7,7 +7,7 @@ defines the features; ``docs/senses.md`` gives the accuracy on labels that the w
 
 from __future__ import annotations
 
-WEIGHTS: dict[str, tuple[float, float]] = {
+NOUN_WEIGHTS: dict[str, tuple[float, float]] = {
     "rank": (-0.09, -0.06),
     "share": (0.46, 0.42),
     "instance": (-0.70, -0.50),
@@ -43,7 +43,7 @@ WEIGHTS: dict[str, tuple[float, float]] = {
     "below others": (0.00, -2.59),
 }
 
-VERBS: dict[str, tuple[float, float]] = WEIGHTS | {
+VERB_WEIGHTS: dict[str, tuple[float, float]] = NOUN_WEIGHTS | {
     "rank": (0.8, 0.8),
     "share": (0.8, 0.8),
     "own name": (0.6, 0.6),

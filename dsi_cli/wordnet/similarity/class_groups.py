@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from math import log
 
-from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, checked, display_parents, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, check_nodes, display_parents, load
 
 Shares = tuple[float, float]
-SHARES: Shares = (0.03, 0.40)
-FEWEST = 2
-SAME_GAIN = 1e-12
+DEFAULT_SHARES: Shares = (0.03, 0.40)
+MIN_CLASSES = 2
+MIN_GAIN = 1e-12
 """Sums of gains that differ by less are the same but for rounding."""
 
 
-def groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = SHARES) -> list[int | None]:
+def find_groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = DEFAULT_SHARES) -> list[int | None]:
     """Return the group of each class, a hypernym's node; None for classes that no group holds.
 
     Parameters
@@ -45,7 +45,7 @@ def groups(nodes: Nodes, taxonomy: Taxonomy | None = None, shares: Shares = SHAR
     ['carnivore.n.01', 'motor_vehicle.n.01', 'carnivore.n.01', 'motor_vehicle.n.01', None]
     """
     taxonomy = taxonomy or load()
-    labels = checked(nodes, len(taxonomy.offsets))
+    labels = check_nodes(nodes, len(taxonomy.offsets))
     parents = display_parents(taxonomy, labels)
     bottom_up = sorted(parents, key=lambda node: (-int(taxonomy.depths[node]), node))
     chosen = _chosen(bottom_up, parents, _sizes(bottom_up, parents, labels), len(labels), shares)
@@ -72,7 +72,7 @@ def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int]
     chosen = set()
     for node in bottom_up:
         gain = _gain(sizes[node], classes, shares)
-        if gain > best[node] + SAME_GAIN:
+        if gain > best[node] + MIN_GAIN:
             chosen.add(node)
             best[node] = gain
         best[parents[node]] += best[node]
@@ -81,4 +81,4 @@ def _chosen(bottom_up: list[int], parents: dict[int, int], sizes: dict[int, int]
 
 def _gain(size: int, classes: int, shares: Shares) -> float:
     share, (smallest, largest) = size / classes, shares
-    return -share * log(share) if size >= FEWEST and smallest <= share <= largest else 0.0
+    return -share * log(share) if size >= MIN_CLASSES and smallest <= share <= largest else 0.0

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
 from dsi_cli.wordnet.similarity import shortest_paths
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
+from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
 
 NO_HYPERNYM = -1
 """The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
 
 
-def largest(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
+def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
     """Return the largest number over the common hypernyms of all pairs of labels.
 
     Parameters
@@ -36,7 +36,7 @@ def largest(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -
     (N, N)
         Of the type of ``numbers``, exactly symmetric.
     """
-    is_below = shortest_paths.up(levels, levels.labels) < FAR
+    is_below = shortest_paths.distances_up(levels, levels.labels) < UNREACHABLE
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
     for first, last, above in levels.steps:
         np.maximum(rows[first:last], rows[above], out=rows[first:last])
@@ -79,11 +79,11 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [10, 10,  0]], dtype=int16)
     """
     taxonomy = taxonomy or load()
-    levels = shortest_paths.levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+    levels = shortest_paths.ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
     heights = np.zeros(len(levels.nodes), dtype=np.int16)
     for first, last, above in reversed(levels.steps):
         np.maximum.at(heights, above, heights[first:last] + np.int16(1))
     lacking = np.iinfo(np.int16).min
-    found = largest(levels, -heights, lacking)
+    found = largest_over_common(levels, -heights, lacking)
     root = int(heights.max(initial=0)) + 1 if taxonomy.simulates_root else NO_HYPERNYM
     return np.where(found == lacking, np.int16(root), -found)

@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
 from dsi_cli.wordnet.similarity import common_subsumers, shortest_paths
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationContent
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
+from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
 
 Similarities = npt.NDArray[np.float64]
 
-MOST = 8192
+MAX_CLASSES = 8192
 """Nouns that the measures beside path similarity take; some 40 bytes a pair are in memory."""
 
 
@@ -47,7 +47,7 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     Raises
     ------
     UsageError
-        A number is no node of the taxonomy, or there are more than `MOST`.
+        A number is no node of the taxonomy, or there are more than `MAX_CLASSES`.
 
     Notes
     -----
@@ -71,19 +71,19 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     order = np.lexsort((-ranks, depth))
     preference = np.empty(len(order), dtype=np.int32)
     preference[order] = np.arange(len(order), dtype=np.int32)
-    best = common_subsumers.largest(levels, preference, -1)
+    best = common_subsumers.largest_over_common(levels, preference, -1)
     common = order[best]
-    rows = shortest_paths.up(levels, levels.labels)
+    rows = shortest_paths.distances_up(levels, levels.labels)
     own = levels.labels[:, None]
-    is_itself = (rows[levels.labels] < FAR) & (depth[own] == depth[common])
+    is_itself = (rows[levels.labels] < UNREACHABLE) & (depth[own] == depth[common])
     common = np.where(is_itself, own, common)
-    shortest_paths.down(levels, rows)
+    shortest_paths.shorten_over_parents(levels, rows)
     twice = 2.0 * (taxonomy.depths[levels.nodes].astype(np.int64)[common] + 1)
     place = np.arange(len(levels.labels))
     ways = rows[common, place[:, None]].astype(np.int64) + rows[common, place]
     if not taxonomy.simulates_root:
         return np.where(best < 0, 0.0, twice / (ways + twice))
-    to_root = shortest_paths.ways_to_root(levels).astype(np.int64)
+    to_root = shortest_paths.distances_to_root(levels).astype(np.int64)
     is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
     return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (ways + twice))
 
@@ -103,7 +103,7 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     deepest = int(taxonomy.depths.max(initial=0)) + taxonomy.simulates_root
     if deepest == 0:
         raise UsageError("Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this one has none")
-    distances = shortest_paths.path_distances(checked_few(nodes), taxonomy)
+    distances = shortest_paths.path_distances(check_class_count(nodes), taxonomy)
     table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
     return np.where(distances == shortest_paths.NO_PATH, 0.0, np.array(table)[distances])
 
@@ -124,7 +124,7 @@ def res_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
         As for `wup_similarity`.
     """
     levels = _levels(nodes, information.taxonomy)
-    return common_subsumers.largest(levels, information.content(levels.nodes), 0.0)
+    return common_subsumers.largest_over_common(levels, information.content(levels.nodes), 0.0)
 
 
 def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
@@ -132,7 +132,7 @@ def lin_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
 
     Parameters and errors as for `res_similarity`. In [0, 1] where both nouns were counted.
     """
-    own = information.content(checked_few(nodes))
+    own = information.content(check_class_count(nodes))
     with np.errstate(invalid="ignore"):
         found: Similarities = (2.0 * res_similarity(nodes, information)) / (own[:, None] + own)
     return found
@@ -143,7 +143,7 @@ def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similaritie
 
     Parameters and errors as for `res_similarity`.
     """
-    places = checked_few(nodes)
+    places = check_class_count(nodes)
     own = information.content(places)
     apart = own[:, None] + own - 2 * res_similarity(nodes, information)
     same = (places[:, None] == places) | (apart == 0)
@@ -165,13 +165,13 @@ BY_INFORMATION: dict[str, Callable[[Nodes, InformationContent], Similarities]] =
 }
 
 
-def checked_few(nodes: Nodes) -> npt.NDArray[np.intp]:
-    """Return nodes as an array; `UsageError` if they are more than `MOST`."""
+def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
+    """Return nodes as an array; `UsageError` if they are more than `MAX_CLASSES`."""
     found = np.asarray(nodes, dtype=np.intp)
-    if len(found) > MOST:
-        raise UsageError(f"the measures beside path take {MOST} classes or fewer, found {len(found)}: use path")
+    if len(found) > MAX_CLASSES:
+        raise UsageError(f"the measures beside path take {MAX_CLASSES} classes or fewer, found {len(found)}: use path")
     return found
 
 
 def _levels(nodes: Nodes, taxonomy: Taxonomy) -> AncestorLevels:
-    return shortest_paths.levels(taxonomy, checked(checked_few(nodes), len(taxonomy.offsets)))
+    return shortest_paths.ancestor_levels(taxonomy, check_nodes(check_class_count(nodes), len(taxonomy.offsets)))

@@ -22,17 +22,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, checked, load, parents_of_all
+from dsi_cli.wordnet.database.taxonomy import Nodes, Rows, Taxonomy, ancestors, check_nodes, load, parent_edges
 
 Bytes = npt.NDArray[np.uint8]
 
 NO_PATH = -1
 """The distance of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
 
-BLOCK = 512
+LABELS_PER_BLOCK = 512
 """The number of labels that are compared with all at once; so many stay in the processor's cache."""
 
-FAR = 200
+UNREACHABLE = 200
 """No path, in bytes: above any path (WordNet's longest is 38 edges), and adding an edge cannot wrap past 255."""
 
 
@@ -65,7 +65,7 @@ def path_distances(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [12, 17,  0]], dtype=int16)
     """
     table = np.arange(256, dtype=np.int16)
-    table[FAR:] = NO_PATH
+    table[UNREACHABLE:] = NO_PATH
     return _all_pairs(nodes, taxonomy, table)
 
 
@@ -97,7 +97,7 @@ def path_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArr
            [0.2, 1. ]])
     """
     table = 1.0 / (1.0 + np.arange(256))
-    table[FAR:] = 0.0
+    table[UNREACHABLE:] = 0.0
     return _all_pairs(nodes, taxonomy, table)
 
 
@@ -119,18 +119,18 @@ class PathRows:
 
     def __init__(self, nodes: Nodes, taxonomy: Taxonomy | None = None) -> None:
         self._taxonomy = taxonomy or load()
-        self.nodes = checked(nodes, len(self._taxonomy.offsets))
+        self.nodes = check_nodes(nodes, len(self._taxonomy.offsets))
         self.size = len(self.nodes)
-        self._above = levels(self._taxonomy, self.nodes)
-        self._to_root = ways_to_root(self._above) if self._taxonomy.simulates_root else None
+        self._above = ancestor_levels(self._taxonomy, self.nodes)
+        self._to_root = distances_to_root(self._above) if self._taxonomy.simulates_root else None
 
     def distances(self, start: int, stop: int) -> Bytes:
-        """Return the distances ``(stop - start, N)`` in edges of some labels to all; ``FAR`` (200) if there is no path.
+        """Return the distances ``(stop - start, N)`` in edges of some labels to all; ``UNREACHABLE`` (200) if there is no path.
 
         Memory is the number of these labels times that of the ancestors of all labels, in bytes; 512 labels stay in the cache.
         """
-        rows = up(self._above, self._above.labels[start:stop])
-        down(self._above, rows)
+        rows = distances_up(self._above, self._above.labels[start:stop])
+        shorten_over_parents(self._above, rows)
         found = np.ascontiguousarray(rows[self._above.labels].T)
         if self._to_root is not None:
             np.minimum(found, self._to_root[start:stop, None] + self._to_root, out=found)
@@ -139,7 +139,7 @@ class PathRows:
     def block(self, start: int, stop: int, /) -> npt.NDArray[np.float32]:
         """Return the rows ``(stop - start, N)`` from ``start`` up to ``stop``, the diagonal included."""
         edges = np.arange(256)
-        similarities = np.where(edges < FAR, 1.0 / (1.0 + edges), 0.0).astype(np.float32)
+        similarities = np.where(edges < UNREACHABLE, 1.0 / (1.0 + edges), 0.0).astype(np.float32)
         return similarities[self.distances(start, stop)]
 
     def take(self, at: Sequence[int] | Rows, /) -> PathRows:
@@ -147,12 +147,12 @@ class PathRows:
         return PathRows(self.nodes[np.asarray(at, dtype=np.intp)], self._taxonomy)
 
 
-def ways_to_root(levels: AncestorLevels) -> Bytes:
+def distances_to_root(levels: AncestorLevels) -> Bytes:
     """Return the edges from each label to the simulated root ``(N,)``."""
     ways = np.zeros(len(levels.labels), dtype=np.uint8)
-    for start in range(0, len(ways), BLOCK):
-        rows = up(levels, levels.labels[start : start + BLOCK])
-        ways[start : start + BLOCK] = 1 + np.where(rows < FAR, rows, 0).max(axis=0)
+    for start in range(0, len(ways), LABELS_PER_BLOCK):
+        rows = distances_up(levels, levels.labels[start : start + LABELS_PER_BLOCK])
+        ways[start : start + LABELS_PER_BLOCK] = 1 + np.where(rows < UNREACHABLE, rows, 0).max(axis=0)
     return ways
 
 
@@ -171,7 +171,7 @@ class AncestorLevels:
     steps: tuple[tuple[int, int, npt.NDArray[np.int32]], ...]
 
 
-def levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
+def ancestor_levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
     """Return the labels' ancestors in the order in which what is known of them is handed on."""
     nodes = ancestors(taxonomy, labels)
     count = np.diff(taxonomy.starts)[nodes]
@@ -181,7 +181,7 @@ def levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
     row = np.zeros(len(taxonomy.offsets), dtype=np.intp)
     row[nodes] = np.arange(len(nodes))
     starts = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
-    above = row[parents_of_all(taxonomy, nodes)[1]].astype(np.int32)
+    above = row[parent_edges(taxonomy, nodes)[1]].astype(np.int32)
     steps = []
     for first in np.flatnonzero(np.diff(depth, prepend=-1)):
         for k in range(count[first]):
@@ -191,23 +191,23 @@ def levels(taxonomy: Taxonomy, labels: Rows) -> AncestorLevels:
     return AncestorLevels(nodes, row[labels], graph, tuple(steps))
 
 
-def up(levels: AncestorLevels, labels: Rows) -> Bytes:
-    """Return the edges from each label (columns) up to each of its ancestors (rows), ``FAR`` for other rows.
+def distances_up(levels: AncestorLevels, labels: Rows) -> Bytes:
+    """Return the edges from each label (columns) up to each of its ancestors (rows), ``UNREACHABLE`` for other rows.
 
     A wave that starts at every label at once; a label has some ten ancestors, so it touches little of the array.
     """
-    rows: Bytes = np.full((len(levels.graph.offsets), len(labels)), FAR, dtype=np.uint8)
+    rows: Bytes = np.full((len(levels.graph.offsets), len(labels)), UNREACHABLE, dtype=np.uint8)
     at, column, edges = labels, np.arange(len(labels)), 0
     while at.size:
         rows[at, column] = edges
-        child, at = parents_of_all(levels.graph, at)
+        child, at = parent_edges(levels.graph, at)
         column = column[child]
-        fresh = rows[at, column] == FAR
+        fresh = rows[at, column] == UNREACHABLE
         at, column, edges = at[fresh], column[fresh], edges + 1
     return rows
 
 
-def down(levels: AncestorLevels, rows: Bytes) -> None:
+def shorten_over_parents(levels: AncestorLevels, rows: Bytes) -> None:
     """Shorten, in place, each row by the way over its parents, from the root down."""
     for first, last, above in levels.steps:
         over_parent = rows[above]
@@ -219,7 +219,7 @@ def _all_pairs(nodes: Nodes, taxonomy: Taxonomy | None, table: npt.NDArray[Any])
     """Return ``table[distance]`` of all pairs."""
     rows = PathRows(nodes, taxonomy)
     out = np.empty((rows.size, rows.size), dtype=table.dtype)
-    for start in range(0, rows.size, BLOCK):
-        stop = min(start + BLOCK, rows.size)
+    for start in range(0, rows.size, LABELS_PER_BLOCK):
+        stop = min(start + LABELS_PER_BLOCK, rows.size)
         np.take(table, rows.distances(start, stop), out=out[start:stop], mode="clip")
     return out
