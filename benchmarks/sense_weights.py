@@ -26,7 +26,13 @@ from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation import candidates, scoring
-from dsi_cli.wordnet.disambiguation.features import LABEL_FEATURES, LIST_FEATURES, CandidateTable, candidate_table, list_features
+from dsi_cli.wordnet.disambiguation.features import (
+    LABEL_FEATURES,
+    LIST_FEATURES,
+    CandidateTable,
+    candidate_table,
+    list_features,
+)
 from dsi_cli.wordnet.disambiguation.scoring import Weights
 
 PENALTY = 1.0
@@ -119,7 +125,11 @@ def _own_name(node: int) -> str:
 
 
 def _with_bracket(name: str, node: int, rng: np.random.Generator) -> str:
-    above = [n for n in sorted(taxonomy.hypernym_closure(taxonomy.load(), node) - {node}) if load_wordnet().kinds["size"][n] < 5000]
+    above = [
+        n
+        for n in sorted(taxonomy.hypernym_closure(taxonomy.load(), node) - {node})
+        if load_wordnet().kinds["size"][n] < 5000
+    ]
     return f"{name} ({_own_name(int(rng.choice(above)))})" if above else name
 
 
@@ -193,9 +203,9 @@ def main() -> int:
     """Fit on everything and print the literal table."""
     some = lists()
     weights = fit(some, [np.ones(len(one.labels), dtype=bool) for one in some])
-    first = dict(zip(LABEL_FEATURES, weights.first, strict=True))
+    first = dict(zip(LABEL_FEATURES, weights.alone, strict=True))
     print("WEIGHTS: dict[str, tuple[float, float]] = {")
-    for name, then in zip((*LABEL_FEATURES, *LIST_FEATURES), weights.then, strict=True):
+    for name, then in zip((*LABEL_FEATURES, *LIST_FEATURES), weights.in_list, strict=True):
         print(f'    "{name}": ({first.get(name, 0.0):.2f}, {then:.2f}),')
     print("}")
     return 0

@@ -7,6 +7,7 @@ from math import log
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
@@ -96,7 +97,11 @@ def test_cifar100_has_groups_that_a_person_would_name():
 def test_the_deepest_of_hypernyms_with_the_same_classes_gives_the_name():
     """Sparrow, robin and eagle share bird; vertebrate, chordate and so on hold no other class."""
     nodes = [load().node(f"{name}.n.01") for name in ("sparrow", "eagle", "car", "tulip", "rose")]
-    assert [None if one is None else load().names[one] for one in find_groups(nodes)][:3] == ["bird.n.01", "bird.n.01", None]
+    assert [None if one is None else load().names[one] for one in find_groups(nodes)][:3] == [
+        "bird.n.01",
+        "bird.n.01",
+        None,
+    ]
 
 
 def test_a_class_may_be_the_group_itself():
@@ -110,5 +115,5 @@ def test_lists_too_short_for_groups_have_none(count):
 
 
 def test_an_unresolved_label_is_an_error():
-    with pytest.raises(UsageError, match=r"found -1 at position 1: leave out unresolved labels"):
+    with raises("unknown-node", UsageError, node=-1, position=1):
         find_groups([5, -1])

@@ -1,4 +1,4 @@
-"""A taxonomy of one's own: read from CSV, measured like WordNet, and refused with the reason where it is none."""
+"""A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import custom_taxonomy
@@ -44,7 +45,9 @@ def test_the_measures_are_those_of_the_tree(tmp_path):
 
 
 def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
-    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n"))
+    tree = custom_taxonomy.read_taxonomy(
+        written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n")
+    )
     dog = tree.names.index("dog")
     assert [tree.names[parent] for parent in tree.parents_of(dog)] == ["canine", "pet"]
     assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
@@ -72,30 +75,34 @@ def test_labels_mean_nodes_of_their_name(tmp_path):
 
 def test_names_that_differ_in_case_alone_are_told_apart_exactly_or_not_at_all(tmp_path):
     tree = custom_taxonomy.read_taxonomy(written(tmp_path, "Crane,machine\ncrane,bird\n"))
-    assert [node is None for node in custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE"])] == [False, False, True]
+    assert [node is None for node in custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE"])] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "fields"),
     [
-        ("a,b\nb,c\nc,a\nd,a\n", r"found a cycle: a -> b -> c -> a; take one edge out"),
-        ("a,a\n", "found a cycle: a -> a"),
-        ("a,b\nc\n", "line 2: expected a taxonomy as CSV, a line 'child,parent' for each edge, found 1 names"),
-        ("a,b,c\n", "line 1: expected a taxonomy as CSV.* found 3 names"),
-        ("a,\n", "line 1: .* found 1 names"),
-        ("", "found an empty file"),
-        ("child,parent\n", "found an empty file"),
-        ("".join(f"n{k},n{k + 1}\n" for k in range(120)), "expected a taxonomy of 90 levels or fewer, found 120"),
-        ("a\0,b\n", "found no text"),
+        ("a,b\nb,c\nc,a\nd,a\n", "taxonomy-cycle", {"cycle": ["a", "b", "c", "a"]}),
+        ("a,a\n", "taxonomy-cycle", {"cycle": ["a", "a"]}),
+        ("a,b\nc\n", "taxonomy-line", {"line": 2, "names": 1}),
+        ("a,b,c\n", "taxonomy-line", {"line": 1, "names": 3}),
+        ("a,\n", "taxonomy-line", {"line": 1, "names": 1}),
+        ("", "taxonomy-empty", {}),
+        ("child,parent\n", "taxonomy-empty", {}),
+        ("".join(f"n{k},n{k + 1}\n" for k in range(120)), "taxonomy-too-deep", {"depth": 120}),
+        ("a\0,b\n", "taxonomy-not-text", {}),
     ],
 )
-def test_what_is_no_taxonomy_is_refused(tmp_path, text, message):
-    with pytest.raises(UsageError, match=message):
+def test_read_taxonomy_invalid_file_is_refused(tmp_path, text, code, fields):
+    with raises(code, UsageError, **fields):
         custom_taxonomy.read_taxonomy(written(tmp_path, text))
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path):
-    with pytest.raises(UsageError, match=r"which could not be read \(No such file or directory\)"):
+def test_read_taxonomy_unreadable_file_is_refused(tmp_path):
+    with raises("taxonomy-not-readable", UsageError, reason="No such file or directory"):
         custom_taxonomy.read_taxonomy(tmp_path / "nothing.csv")
-    with pytest.raises(UsageError, match="found no text; save it as UTF-8"):
+    with raises("taxonomy-not-text", UsageError):
         custom_taxonomy.read_taxonomy(written(tmp_path, "fougère,plante\n", "latin-1"))

@@ -1,7 +1,7 @@
 """The weights of the features that choose a sense: one for labels alone, and one for labels within a list.
 
-The weights for nouns are fitted by ``python -m benchmarks.sense_weights``, which prints this table. There are no lists of verbs to
-fit on: verbs use the weights of nouns except for a few that were set by hand. `dsi_cli.wordnet.disambiguation.features`
+The weights for nouns are fitted by ``python -m benchmarks.sense_weights``, which prints this table. For lack of verb lists to
+fit on, verbs use the weights of nouns except for a few that were set by hand. `dsi_cli.wordnet.disambiguation.features`
 defines the features; ``docs/senses.md`` gives the accuracy on labels that the weights were not fitted on.
 """
 
@@ -61,4 +61,4 @@ VERB_WEIGHTS: dict[str, tuple[float, float]] = NOUN_WEIGHTS | {
     "above others": (0.0, 0.0),
     "below others": (0.0, 0.0),
 }
-"""Of verbs the usual sense counts more and the shape of the taxonomy less; a list of actions says *jump* and *high jump*."""
+"""For verbs, the first sense counts more and the shape of the taxonomy less: lists of actions have *jump* and *high jump*."""
