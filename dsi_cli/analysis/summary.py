@@ -118,7 +118,7 @@ def summarise(
         ignored=state.run.ignored,
         classes=labels.classes or None,
         labels=labels.label_list.source if labels.label_list else None,
-        labels_described=labels.label_list.described if labels.label_list else None,
+        labels_described=labels.label_list.description if labels.label_list else None,
         labels_command=labels.command,
         preset=labels.label_list.preset if labels.label_list else None,
         known_to=labels.known_to,

@@ -109,7 +109,7 @@ def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bo
     unsure = sum(row.is_uncertain for row in labels.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
-    console.note(f"{known}, from {labels.label_list.described}; {want}", quiet=quiet)
+    console.note(f"{known}, from {labels.label_list.description}; {want}", quiet=quiet)
     if labels.label_list.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
     if labels.are_placeholders:

@@ -20,7 +20,7 @@ from dsi_cli.remote import download
 from dsi_cli.remote.locations import Place
 
 ARRAYS, TABLES = (".npy", ".npz"), (".parquet", ".csv")
-BESIDE = ("preds.npy", "targets.npy")
+PREDICTION_FILE_NAMES = ("preds.npy", "targets.npy")
 """The files that are looked for next to checkpoints; both must be there."""
 EXPECTED = f"a file ({', '.join(ARRAYS + TABLES)}), or for predictions a folder with one file per epoch"
 
@@ -150,13 +150,13 @@ class PredictionFile:
         chosen = {epoch: by_epoch[epoch] for epoch in epochs if epoch in by_epoch}
         if not chosen:
             raise UsageError(
-                f"{self.name}: expected epochs of {called} ({few(epochs)}), found {few([*by_epoch])}, none in common; "
-                "number the epochs as the run does"
+                f"{self.name}: expected epochs of {called} ({shorten_epochs(epochs)}), found {shorten_epochs([*by_epoch])}, "
+                "none in common; number the epochs as the run does"
             )
         return chosen
 
 
-def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> PredictionFile:
+def read_predictions(path: str | Path, targets: str | Path | None = None, *, truth: str = "rows") -> PredictionFile:
     """Return the predictions in a file, or in a folder with one file per epoch.
 
     Parameters
@@ -179,7 +179,7 @@ def read(path: str | Path, targets: str | Path | None = None, *, truth: str = "r
     path = Path(path)
     epochs = _read_folder(path, truth) if _is(path, "folder") else _read_file(path, truth)
     lacks_targets = any(one.lacks_targets for one in epochs)
-    beside = (path if _is(path, "folder") else path.parent) / BESIDE[1]
+    beside = (path if _is(path, "folder") else path.parent) / PREDICTION_FILE_NAMES[1]
     if targets is None and lacks_targets and _is(beside, "file"):
         targets = beside
     if targets is None:
@@ -218,10 +218,10 @@ def require_one_run(predictions: PredictionFile, runs: Sequence[str]) -> None:
         )
 
 
-def find_beside(folder: str | Place) -> tuple[Path, Path] | None:
+def find_prediction_files(folder: str | Place) -> tuple[Path, Path] | None:
     """Return ``preds.npy`` and ``targets.npy`` in a folder, copies if it is remote; None unless both are there."""
     folder = Path(folder) if isinstance(folder, str) else folder
-    predictions, targets = (folder / name for name in BESIDE)
+    predictions, targets = (folder / name for name in PREDICTION_FILE_NAMES)
     if not (predictions.is_file() and targets.is_file()):
         return None
     return _here(predictions), _here(targets)
@@ -264,7 +264,7 @@ def _read_folder(folder: Path, axis: str) -> list[EpochPredictions]:
         epoch = int(numbers[-1])
         if {one.epoch for one in epochs} - {None, epoch} or len({one.run for one in epochs}) < len(epochs):
             own = sorted({one.epoch for one in epochs if one.epoch is not None})
-            what = f"epochs {few(own)}" if own else f"{len(epochs)} rows"
+            what = f"epochs {shorten_epochs(own)}" if own else f"{len(epochs)} rows"
             raise UsageError(
                 f"{path}: expected the predictions of epoch {epoch} alone, the number in its name, found {what}; "
                 "name the file itself if it has all epochs, or rename it"
@@ -293,7 +293,7 @@ def _require_file(path: Path) -> None:
         raise UsageError(f"{path}: expected {EXPECTED}, found the suffix {path.suffix!a}; save the file as one of these")
 
 
-def few(epochs: Sequence[int]) -> str:
+def shorten_epochs(epochs: Sequence[int]) -> str:
     """Return epochs for a message, the first of many.
 
     Examples

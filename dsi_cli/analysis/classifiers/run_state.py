@@ -165,11 +165,11 @@ class CheckpointScanner:
 
 def classes_beside(run: TrainingRun) -> int | None:
     """Return the number of classes of the label list in a run's folder; None without one that can be read."""
-    path = label_files.find_beside(run.folder)
+    path = label_files.find_label_file(run.folder)
     if path is None:
         return None
     try:
-        return len(label_files.read(str(path)).names)
+        return len(label_files.read_labels_or_preset(str(path)).names)
     except UsageError:
         return None
 

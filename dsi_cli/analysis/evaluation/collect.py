@@ -25,7 +25,7 @@ from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, few
+from dsi_cli.predictions.files import PredictionFile, shorten_epochs
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
@@ -237,7 +237,7 @@ def _mixed(store: EvaluationStore, state: RunState) -> str | None:
     differing = [place for place, parts in enumerate(zip(*made, strict=True)) if len(set(parts)) > 1]
     shown = [place for place in differing if place < SHOWN] or [0]
     listed = "; ".join(
-        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({few(epochs)}) by {', '.join(way[place] for place in shown)}"
+        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({shorten_epochs(epochs)}) by {', '.join(way[place] for place in shown)}"
         for way, epochs in made.items()
     )
     what = "" if differing[0] < SHOWN else ", with data, code or arguments that differ"

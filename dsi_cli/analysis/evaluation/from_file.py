@@ -16,7 +16,7 @@ from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, few
+from dsi_cli.predictions.files import PredictionFile, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult, Predictions
 
 
@@ -68,7 +68,7 @@ def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
     """Return the predictions that the options name, None where they name none; errors as `files.read`."""
     if evaluation.predictions is None:
         return None
-    return files.read(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
+    return files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
 
 
 def predictions_for_run(
@@ -110,12 +110,12 @@ def beside(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None
     """Return the predictions that lie beside a run's checkpoints, or why they are not used; both None where none lie there."""
     places = None
     try:
-        places = files.find_beside(state.run.folder)
+        places = files.find_prediction_files(state.run.folder)
         if places is None:
             return None, None
-        return predictions_for_run(files.read(*places), state, labels)
+        return predictions_for_run(files.read_predictions(*places), state, labels)
     except UsageError as error:
-        return None, f"{files.BESIDE[0]} beside the checkpoints is not used: {error}"
+        return None, f"{files.PREDICTION_FILE_NAMES[0]} beside the checkpoints is not used: {error}"
 
 
 def _every(state: RunState) -> list[int]:
@@ -137,7 +137,7 @@ def _mismatch(predictions: PredictionFile, state: RunState, found: Collection[in
     usable = _usable(state)
     lacking = [epoch for epoch in usable if epoch not in found]
     others = predictions.others({record.epoch or 0 for record in state.settled}, state.run.name)
-    told = [f"has no predictions for {_epoch(lacking)} (of {few(usable)})"] if lacking else []
+    told = [f"has no predictions for {_epoch(lacking)} (of {shorten_epochs(usable)})"] if lacking else []
     told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
     return f"{predictions.name} {'; it '.join(told)}" if told else None
 
@@ -153,7 +153,7 @@ def _assumed(predictions: PredictionFile, every: Sequence[int], usable: Sequence
 
 
 def _epoch(epochs: Sequence[int]) -> str:
-    return f"epoch{'s' * (len(epochs) > 1)} {few(epochs)}"
+    return f"epoch{'s' * (len(epochs) > 1)} {shorten_epochs(epochs)}"
 
 
 def _digest(outcome: Predictions) -> str:

@@ -26,7 +26,7 @@ def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = 
     """
     found, wordnet = {}, wordnet or load_wordnet()
     written: dict[int, int] | None = None
-    for index, (line, keys) in mapping.read(path, labels).items():
+    for index, (line, keys) in mapping.read_mapping(path, labels).items():
         where = f"{path}, line {line}"
         nodes = {name: _node(key, where, wordnet) if key else None for name, key in keys.items()}
         decides = next(iter(keys))

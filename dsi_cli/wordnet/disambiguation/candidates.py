@@ -2,9 +2,9 @@
 
 A label is read in steps, and the first step that finds a noun counts. The first steps are the unchanged text
 (ignoring case and separators) and names separated by commas. Then follow parts separated by slashes or in brackets, the text
-without a number, and the head of a compound. For verbs, the last step looks for the verb of an action instead. The words next to the match are its *context*: a
-bracket, a parent folder, or the modifier of a compound. A sense is more probable if it is a hyponym of the context, or if its
-gloss mentions the context. This module does not choose among the candidates.
+without a number, and the head of a compound. For verbs, the last step looks for the verb of an action instead. The words next to
+the match are its *context*: a bracket, a parent folder, or the modifier of a compound. A sense is more probable if it is a hyponym
+of the context, or if its gloss mentions the context. This module does not choose among the candidates.
 """
 
 from __future__ import annotations
