@@ -87,15 +87,15 @@ def predictions_for_run(
     for epochs in filter(None, (every, _usable(state))):
         try:
             found = predictions.outcomes(epochs, labels.classes, names, state.run.name)
-            used = predictions.used(epochs, _usable(state), state.run.name)
+            used = predictions.select(epochs, _usable(state), state.run.name)
         except UsageError as error:
             failed = failed or error
             continue
         is_last = deduplication.stands_for_epoch(state.usable)
         given = FilePredictions(
             predictions.name,
-            predictions.described(used),
-            predictions.described(used, counted=False),
+            predictions.describe(used),
+            predictions.describe(used, with_count=False),
             found,
             {epoch: _digest(outcome) for epoch, outcome in found.items()},
             frozenset(record.path for record in state.usable if is_last.get((record.epoch, record.step))),
@@ -136,7 +136,7 @@ def _mismatch(predictions: PredictionFile, state: RunState, found: Collection[in
     """Return the warning about epochs that the file lacks, and about those that the run lacks; None without any."""
     usable = _usable(state)
     lacking = [epoch for epoch in usable if epoch not in found]
-    others = predictions.others({record.epoch or 0 for record in state.settled}, state.run.name)
+    others = predictions.unused_epochs({record.epoch or 0 for record in state.settled}, state.run.name)
     told = [f"has no predictions for {_epoch(lacking)} (of {shorten_epochs(usable)})"] if lacking else []
     told += [f"has {_epoch(others)}, which the run has not: left out"] if others else []
     return f"{predictions.name} {'; it '.join(told)}" if told else None
