@@ -26,7 +26,13 @@ from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database import taxonomy
 from dsi_cli.wordnet.database.wordnet import load_wordnet
 from dsi_cli.wordnet.disambiguation import candidates, scoring
-from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, CandidateTable, gather, together
+from dsi_cli.wordnet.disambiguation.features import (
+    LABEL_FEATURES,
+    LIST_FEATURES,
+    CandidateTable,
+    candidate_table,
+    list_features,
+)
 from dsi_cli.wordnet.disambiguation.scoring import Weights
 
 PENALTY = 1.0
@@ -56,8 +62,8 @@ class Known:
 
 def known(name: str, labels: Sequence[str], nodes: Sequence[int], keys: Sequence[int], weight: float) -> Known:
     """Return a list with its candidates."""
-    readings = tuple(candidates.read(label) for label in labels)
-    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, readings, gather(labels, readings))
+    readings = tuple(candidates.read_label(label) for label in labels)
+    return Known(name, tuple(labels), tuple(nodes), tuple(keys), weight, readings, candidate_table(labels, readings))
 
 
 def table(name: str) -> list[tuple[int, str]]:
@@ -119,20 +125,24 @@ def _own_name(node: int) -> str:
 
 
 def _with_bracket(name: str, node: int, rng: np.random.Generator) -> str:
-    above = [n for n in sorted(taxonomy.above(taxonomy.load(), node) - {node}) if load_wordnet().kinds["size"][n] < 5000]
+    above = [
+        n
+        for n in sorted(taxonomy.hypernym_closure(taxonomy.load(), node) - {node})
+        if load_wordnet().kinds["size"][n] < 5000
+    ]
     return f"{name} ({_own_name(int(rng.choice(above)))})" if above else name
 
 
 def fit(some: Sequence[Known], keep: Sequence[NDArray[np.bool_]]) -> Weights:
     """Return the weights fitted on the labels to keep of each list."""
     first = _fit(some, [one.field.alone for one in some], keep)
-    weights = Weights(first, np.concatenate([first, np.zeros(len(TOGETHER))]))
+    weights = Weights(first, np.concatenate([first, np.zeros(len(LIST_FEATURES))]))
     for turn in range(ROUNDS):
         evidence = []
         for one in some:
             alone = scoring.softmax(one.field, one.field.alone @ first)
             chances = scoring.infer_senses(one.field, weights) if turn else alone
-            evidence.append(np.hstack([one.field.alone, together(one.field, chances)]))
+            evidence.append(np.hstack([one.field.alone, list_features(one.field, chances)]))
         weights = Weights(first, _fit(some, evidence, keep))
     return weights
 
@@ -193,9 +203,9 @@ def main() -> int:
     """Fit on everything and print the literal table."""
     some = lists()
     weights = fit(some, [np.ones(len(one.labels), dtype=bool) for one in some])
-    first = dict(zip(ALONE, weights.first, strict=True))
+    first = dict(zip(LABEL_FEATURES, weights.alone, strict=True))
     print("WEIGHTS: dict[str, tuple[float, float]] = {")
-    for name, then in zip((*ALONE, *TOGETHER), weights.then, strict=True):
+    for name, then in zip((*LABEL_FEATURES, *LIST_FEATURES), weights.in_list, strict=True):
         print(f'    "{name}": ({first.get(name, 0.0):.2f}, {then:.2f}),')
     print("}")
     return 0

@@ -74,7 +74,7 @@ def write(table: pa.Table, path: Path) -> None:
 
 def tables(wordnet: Any, part: str) -> dict[str, pa.Table]:
     """Return the five tables of a part of speech by the names of their files."""
-    found = compiled_tables.tables(wordnet, part)
+    found = compiled_tables.compile_tables(wordnet, part)
     offsets = released(found["graph"]["offset"].to_pylist(), part)
     return found | {"graph": found["graph"].set_column(0, "offset", pa.array(offsets, pa.int32()))}
 

@@ -46,7 +46,7 @@ def scan_paths(
     if not runs:
         raise NothingToAnalyseError(no_checkpoints(paths))
     total, done = sum(len(run.checkpoints) for run in runs), 0
-    listed = None if labels is None else files.read(labels)
+    listed = None if labels is None else files.read_labels_or_preset(labels)
     states: list[RunState] = []
     with open_engine(EngineOptions()) as engine:
         for run in runs:

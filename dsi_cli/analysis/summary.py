@@ -135,7 +135,7 @@ def summarise(
         ignored=state.run.ignored,
         classes=labels.classes or None,
         labels=label_list.source if label_list else None,
-        labels_described=label_list.described if label_list else None,
+        labels_described=label_list.description if label_list else None,
         labels_command=labels.command,
         preset=label_list.preset if label_list else None,
         known_to=labels.known_to,

@@ -109,7 +109,7 @@ def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bo
     unsure = sum(row.is_uncertain for row in labels.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
-    console.note(f"{known}, from {labels.label_list.described}; {want}", quiet=quiet)
+    console.note(f"{known}, from {labels.label_list.description}; {want}", quiet=quiet)
     if labels.label_list.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
     if labels.are_placeholders:
@@ -190,7 +190,7 @@ def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
         Nobody is there to ask: stdin or stderr is no terminal.
     """
     from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
-    from dsi_cli.wordnet.disambiguation.identifiers import by_name
+    from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
 
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
@@ -206,7 +206,7 @@ def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     try:
         for number, row in enumerate(unsure, start=1):
             _offer(row, f"{number}/{len(unsure)}", labels.wordnet)
-            while (answer := _answer(row)) is not None and answer and by_name(answer, labels.wordnet) is None:
+            while (answer := _answer(row)) is not None and answer and look_up_id(answer, labels.wordnet) is None:
                 console.note(f"  {answer!a} is neither a number above nor an id or synset name")
             if answer is None:
                 break

@@ -177,7 +177,7 @@ def _print_evidence(path: Place, *, choice: HeadOptions, labels: str | None, as_
     from dsi_cli.checkpoints.scan import explain_head_choice, require_file
     from dsi_cli.labels import files
 
-    classes = None if labels is None else len(files.read(labels).names)
+    classes = None if labels is None else len(files.read_labels_or_preset(labels).names)
     try:
         verdict, candidates = explain_head_choice(require_file(path), choice, classes)
     except CheckpointError as error:

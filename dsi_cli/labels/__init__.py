@@ -1,28 +1,16 @@
-"""Label lists: the names of a classifier's classes, in its own order, and where they came from.
+"""Label lists: the names of a classifier's classes in its own order, and the source of the list.
 
-Modules
--------
-lists
-    ``LabelList``, the one record that all others return.
-presets
-    The lists that ship with the package, and how a given list is recognised as one of them.
-matching
-    Whether two lists are the same classes, whatever the spelling and the order.
-variants
-    Other names in wide use for the presets' classes.
-files
-    Label files, found beside checkpoints or named by the user (``read``: a file or a preset).
-parsers
-    The text of a label file (lines, tables, JSON, YAML) to names and ids.
-numbering
-    Class numbers next to names, and the order that they give.
-mapping
-    A person's own mapping of classes to synsets.
-metadata
-    A checkpoint's own metadata to names.
-indexmaps
-    Lists and index maps, as JSON files and metadata hold them, to names in order.
+``label_list``    `LabelList`, the record that all other modules return
+``presets``       the lists that ship with the package, and the recognition of a given list as a preset
+``same_classes``  comparison of two lists, whatever their spelling and order
+``aliases``       other common names of the presets' classes
+``files``         label files, named by the user or found next to checkpoints
+``parsers``       the text of a label file (lines, tables, JSON, YAML)
+``numbering``     class numbers next to names, and the order that they define
+``index_maps``    lists and index maps from JSON files and metadata
+``mapping``       the user's mapping of classes to synsets
+``metadata``      class names in a checkpoint's metadata
 
-``data/`` holds the presets (``scripts/compile_presets.py``). What a name means is WordNet's business, not this
-package's: ids are passed on as they are.
+``data/`` contains the presets (``scripts/compile_presets.py``). This package does not interpret names or ids;
+`dsi_cli.wordnet` does.
 """

@@ -1,8 +1,8 @@
-"""Other names in wide use for classes of the presets.
+"""Other common names for classes of the presets.
 
-From PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, torchvision's
-ImageNet-1k, and spellings that a person would mend (*barberton daisy*). None of them makes a list equal to another preset, which
-a test checks for all pairs.
+The names come from PyTorch's tutorial on CIFAR-10, darknet's COCO and Pascal VOC, Hugging Face's CIFAR-100 and COCO, and
+torchvision's ImageNet-1k. Some are corrected spellings (*barberton daisy*). With these names, no preset equals another preset,
+which a test checks for all pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VOC: _Names = {
     "sofa": ("couch",),
     "tvmonitor": ("tv", "television"),
 }
-VARIANTS: dict[str, _Names] = {
+ALIASES: dict[str, _Names] = {
     "imagenet1k": {"crane": ("crane bird", "construction crane")},
     "cifar10": {"airplane": ("aeroplane", "plane"), "automobile": ("car",)},
     "cifar100": {
@@ -44,4 +44,4 @@ VARIANTS: dict[str, _Names] = {
     "coco80": _COCO,
     "coco91": _COCO | {"__background__": ("N/A",)},
 }
-"""A preset's name to a class's name to its other names."""
+"""``{preset: {class name: aliases}}``."""

@@ -1,7 +1,7 @@
 """Label files: named by the user, or found next to checkpoints.
 
-Text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or else in Windows' Latin-1. The suffix decides: ``.csv`` and ``.tsv``
-are tables, ``.json`` is JSON, ``.yaml`` and ``.yml`` are YAML, and all other files have a name a line.
+Files are text in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in Windows' Latin-1. The suffix determines the format:
+``.csv`` and ``.tsv`` are tables, ``.json`` is JSON, ``.yaml`` and ``.yml`` are YAML. All other files have one name per line.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from pathlib import Path
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import numbering, parsers
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.presets import find_preset, hint, load_preset, recognise
+from dsi_cli.labels.presets import did_you_mean, find_preset, load_preset, recognise
 from dsi_cli.remote.locations import Place
 
-BESIDE = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
-"""File names that are looked for beside checkpoints, in this order; ``config.json`` only where it has ``id2label``."""
+LABEL_FILE_NAMES = ("classes.txt", "labels.txt", "class_names.txt", "class_to_idx.json", "config.json")
+"""The names of label files next to checkpoints, in the order of the search; ``config.json`` counts if it has ``id2label``."""
 
-LARGEST = 64 * 2**20
-"""Bytes; ImageNet-22k's list has one million."""
+MAX_LABEL_FILE_BYTES = 64 * 2**20
+"""The maximum size of a label file; ImageNet-22k's list has one million bytes."""
 
 READERS = {
-    ".csv": parsers.table,
-    ".tsv": parsers.table,
-    ".json": parsers.json_text,
-    ".yaml": parsers.yaml_text,
-    ".yml": parsers.yaml_text,
+    ".csv": parsers.read_table,
+    ".tsv": parsers.read_table,
+    ".json": parsers.read_json,
+    ".yaml": parsers.read_yaml,
+    ".yml": parsers.read_yaml,
 }
-"""By suffix; every other file is read as lines."""
+"""The parser for each suffix; every other file is read as lines."""
 
-EXPECTED = "a label file (a name a line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
+EXPECTED = "a label file (one name per line; .csv or .tsv with a column 'name'; .json or .yaml with a list or an index map)"
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -42,17 +42,17 @@ _MARKS = (
 )
 
 
-def read(spec: str) -> LabelList:
-    """Return the list that an option names: a file where there is one of that path, else a preset.
+def read_labels_or_preset(spec: str) -> LabelList:
+    """Return the list that an option names: a file if there is one of that path, else a preset.
 
     Raises
     ------
     UsageError
-        It is neither, or the file cannot be read as labels.
+        There is no such file or preset, or the file cannot be read as labels.
 
     Examples
     --------
-    >>> read("cifar10").names[-1]
+    >>> read_labels_or_preset("cifar10").names[-1]
     'truck'
     """
     try:
@@ -60,43 +60,45 @@ def read(spec: str) -> LabelList:
         if path.is_file() or (path.exists() and find_preset(spec) is None):
             return read_labels(path)
     except OSError:
-        pass  # a text that the system takes for no path at all, such as one of 10,000 characters
+        pass  # the system does not accept the text as a path, for example because it has 10,000 characters
     if find_preset(spec):
         return load_preset(spec)
-    shown = ascii(spec if len(spec) <= 100 else spec[:97] + "...")
+    quoted = ascii(spec if len(spec) <= 100 else spec[:97] + "...")
     raise UsageError(
-        f"expected a label file or a preset (dsi labels --presets lists them), found neither at {shown}{hint(spec[:100])}"
+        f"expected a label file or a preset (dsi labels --presets lists them), found neither at {quoted}{did_you_mean(spec[:100])}",
+        code="unknown-labels",
+        spec=spec,
     )
 
 
 def read_labels(path: str | Place) -> LabelList:
-    """Return the labels of a file, recognised as a preset where they are one.
+    """Return the labels of a file, recognised as a preset if they equal one.
 
     Parameters
     ----------
     path
-        ``.csv`` or ``.tsv``: see ``parsers.table``; ``.json``: see ``parsers.json_text``; ``.yaml``: see ``parsers.yaml_text``;
-        any other file: see ``parsers.lines``.
+        A file in a format of `parsers`: a table (``.csv``, ``.tsv``), ``.json``, ``.yaml``, or lines (any other suffix).
 
     Raises
     ------
     UsageError
-        It is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
+        The file is missing, a folder, not readable, above 64 MB, not text, empty, or damaged; the message names the line.
     """
     path = Path(path) if isinstance(path, str) else path
-    text, reader = text_of(path), READERS.get(path.suffix.lower(), parsers.lines)
+    text, reader = read_text(path), READERS.get(path.suffix.lower(), parsers.read_lines)
     try:
-        found = reader(text)
+        names = reader(text)
     except ValueError as error:
-        raise UsageError(f"{path}: expected {EXPECTED}, {error}; correct the file, or name another") from None
-    source = path.name + numbering.note(found.first, len(found.names))
-    return replace(recognise(found.names, source, found.wnids), superclasses=found.superclasses, path=str(path))
+        message = f"{path}: expected {EXPECTED}, {error}; correct the file, or name another"
+        raise UsageError(message, code="label-file", reason=str(error)) from None
+    source = path.name + numbering.numbering_note(names.first, len(names.names))
+    return replace(recognise(names.names, source, names.wnids), superclasses=names.superclasses, path=str(path))
 
 
-def find_beside(folder: str | Place) -> Place | None:
-    """Return the label file in a folder, the first of ``BESIDE`` that is there; None where there is none."""
+def find_label_file(folder: str | Place) -> Place | None:
+    """Return the first label file of `LABEL_FILE_NAMES` in a folder, or None."""
     folder = Path(folder) if isinstance(folder, str) else folder
-    for name in BESIDE:
+    for name in LABEL_FILE_NAMES:
         path = folder / name
         if path.is_file() and (name != "config.json" or _has_names(path)):
             return path
@@ -104,49 +106,54 @@ def find_beside(folder: str | Place) -> Place | None:
 
 
 def _has_names(config: Place) -> bool:
-    """Return whether a Hugging Face ``config.json`` has class names (and not only the placeholders LABEL_0 ...)."""
+    """Return True if a Hugging Face ``config.json`` has class names other than placeholders such as LABEL_0."""
     try:
-        text = text_of(config)
-        return '"id2label"' in text and bool(parsers.json_text(text))
+        text = read_text(config)
+        return '"id2label"' in text and bool(parsers.read_json(text))
     except (UsageError, ValueError):
         return False
 
 
-def text_of(path: Place, expected: str = EXPECTED) -> str:
-    """Return a file's text with plain line ends.
+def read_text(path: Place, expected: str = EXPECTED) -> str:
+    r"""Return a file's text with ``\n`` as line ends.
 
     Raises
     ------
     UsageError
-        It is not ``expected``: missing, a folder, not readable, above 64 MB, not text, or empty.
+        The file is missing, a folder, not readable, above 64 MB, not text, or empty; the message says what was ``expected``.
     """
     try:
-        text = _decoded(bytes_of(path, expected))
+        text = _decode(read_bytes(path, expected))
     except UnicodeDecodeError:
-        raise UsageError(f"{path}: expected {expected}, found no text; save it as UTF-8, or name another") from None
+        message = f"{path}: expected {expected}, found a file that is not text; save it as UTF-8, or name another"
+        raise UsageError(message, code="file-not-text") from None
     if not text.strip():
-        raise UsageError(f"{path}: expected {expected}, found an empty file; write the class names into it")
+        message = f"{path}: expected {expected}, found an empty file; write the class names into it"
+        raise UsageError(message, code="file-empty")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def bytes_of(path: Place, expected: str) -> bytes:
-    """Return a file's bytes; errors as for `text_of`, but that it may be no text, or empty."""
+def read_bytes(path: Place, expected: str) -> bytes:
+    """Return a file's bytes; raise `UsageError` if it is missing, a folder, not readable, or above 64 MB."""
     try:
         if path.is_dir():
-            raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it")
+            raise UsageError(f"{path}: expected {expected}, found a folder; name a file in it", code="file-is-folder")
         with path.open("rb") as file:
-            data = file.read(LARGEST + 1)  # bounded, and no question to stat: it may be a pipe
+            data = file.read(MAX_LABEL_FILE_BYTES + 1)  # stat does not know the size of a pipe
     except FileNotFoundError:
-        raise UsageError(f"{path}: expected {expected}, found nothing there; check the path, or name a preset") from None
+        message = f"{path}: expected {expected}, found no such file; check the path, or name a preset"
+        raise UsageError(message, code="file-missing") from None
     except OSError as error:
-        raise UsageError(f"{path}: expected {expected}, which could not be read ({error.strerror})") from None
-    if len(data) > LARGEST:
-        raise UsageError(f"{path}: expected {expected} of at most 64 MB, found more; name another")
+        message = f"{path}: expected {expected}, but the file could not be read ({error.strerror})"
+        raise UsageError(message, code="file-not-readable", reason=error.strerror) from None
+    if len(data) > MAX_LABEL_FILE_BYTES:
+        message = f"{path}: expected {expected} of at most 64 MB, found a larger file; name another"
+        raise UsageError(message, code="file-too-large")
     return data
 
 
-def _decoded(data: bytes) -> str:
-    """Return bytes as text; control characters (a NUL, an escape) mean that it is none, which is a decoding error."""
+def _decode(data: bytes) -> str:
+    """Return bytes as text; raise `UnicodeDecodeError` if there are control characters such as NUL or escape."""
     marked = next((encoding for mark, encoding in _MARKS if data.startswith(mark)), None)
     try:
         text = data.decode(marked or "utf-8")

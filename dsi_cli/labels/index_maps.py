@@ -1,8 +1,8 @@
-"""Lists and index maps, as JSON files and checkpoints hold them, to names in the order of the classes.
+"""Read class names from the lists and index maps of JSON files and checkpoints.
 
-Four shapes are read: a list ``["cat", "dog"]``; an index map ``{0: "cat", 1: "dog"}`` (its keys may be digits in
-quotes, its values ``[id, name]`` pairs as Keras has them); and the reverse ``{"cat": 0, "dog": 1}``. The indices must
-be 0 to n - 1, or 1 to n, each once. What is wrong is a ``ValueError`` whose message says what was found; the caller knows where.
+Three shapes are read: a list ``["cat", "dog"]``, an index map ``{0: "cat", 1: "dog"}``, and the reverse ``{"cat": 0, "dog": 1}``.
+The keys of an index map may be digits in quotes, and its values ``[id, name]`` pairs, as in Keras. The indices must be a
+permutation of 0 to n - 1, or of 1 to n. Mistakes are a ``ValueError`` that states what was found; the caller adds the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEYS = (
     "class_names",
     "label_names",
 )
-"""The keys under which trainers keep class names, in the order in which they are tried."""
+"""The keys of class names in files of trainers, in the order of the search."""
 
 
 class IndexedNames(NamedTuple):
@@ -48,85 +48,86 @@ class IndexedNames(NamedTuple):
 T = TypeVar("T")
 
 
-def names_of(value: object) -> IndexedNames:
+def read_names(value: object) -> IndexedNames:
     """Return the names, and the ids next to them, of a list or an index map.
 
     Raises
     ------
     ValueError
-        It is neither; or indices are missing or come twice; or a name is empty or no text; or the names are
-        the placeholders ``LABEL_0``, ``LABEL_1`` that Hugging Face writes where nobody gave any.
+        The value is neither a list nor an index map, or indices are missing or repeated. Or a name is empty or not text, or the
+        names are Hugging Face's placeholders ``LABEL_0``, ``LABEL_1``.
 
     Examples
     --------
-    >>> names_of({"dog": 1, "cat": 0}).names, names_of({"0": ["n02121620", "cat"]}).wnids
+    >>> read_names({"dog": 1, "cat": 0}).names, read_names({"0": ["n02121620", "cat"]}).wnids
     (('cat', 'dog'), ('n02121620',))
-    >>> names_of({"1": "cat", "2": "dog"})
+    >>> read_names({"1": "cat", "2": "dog"})
     IndexedNames(names=('cat', 'dog'), wnids=None, first=1, superclasses=None)
     """
     first = 0
     if isinstance(value, dict):
-        indices, values = _listed(value)
-        first, value = min(indices), in_order(indices, values)
+        indices, values = _indices_and_values(value)
+        first, value = min(indices), sort_by_index(indices, values)
     if not isinstance(value, list | tuple):
-        raise ValueError(f"found {_kind(value)}")
+        raise ValueError(f"found {_type_name(value)}")
     if value and all(_is_pair(item) for item in value):
         wnids, names = zip(*value, strict=True)
-        return IndexedNames(_checked(names), wnids, first)
-    return IndexedNames(_checked(value), None, first)
+        return IndexedNames(_check_names(names), wnids, first)
+    return IndexedNames(_check_names(value), None, first)
 
 
-def in_order(indices: Sequence[int], values: Sequence[T]) -> list[T]:
-    """Return the values by rising index.
+def sort_by_index(indices: Sequence[int], values: Sequence[T]) -> list[T]:
+    """Return the values in order of their indices.
 
     Raises
     ------
     ValueError
-        The indices are neither 0 to n - 1 nor 1 to n, each once; the message names the first that is wrong.
+        The indices are not a permutation of 0 to n - 1 or of 1 to n; the message names the first wrong index.
     """
-    seen: dict[int, T] = {}
+    by_index: dict[int, T] = {}
     for index, value in zip(indices, values, strict=True):
-        if index in seen:
-            raise ValueError(f"found index {_short(index)} twice")
-        seen[index] = value
-    first = 1 if seen and min(seen) == 1 else 0
-    wanted = range(first, first + len(seen))
-    missing = next((index for index in wanted if index not in seen), None)
-    if missing is not None:
-        span = f"{_short(min(seen))} to {_short(max(seen))}"
-        raise ValueError(f"found indices from {span} without {missing}; they must start at 0 or 1 and have no gaps")
-    return [seen[index] for index in wanted]
+        if index in by_index:
+            raise ValueError(f"found index {_shorten(index)} twice")
+        by_index[index] = value
+    first = 1 if by_index and min(by_index) == 1 else 0
+    for index in range(first, first + len(by_index)):
+        if index not in by_index:
+            span = f"{_shorten(min(by_index))} to {_shorten(max(by_index))}"
+            raise ValueError(f"found indices from {span} without {index}; they must start at 0 or 1 and have no gaps")
+    return [by_index[index] for index in sorted(by_index)]
 
 
-def _listed(table: dict[object, object]) -> tuple[list[int], list[object]]:
-    """Return the indices of an index map, in either direction, and what belongs to each."""
+def _indices_and_values(table: dict[object, object]) -> tuple[list[int], list[object]]:
+    """Return the indices of an index map in either direction, and the value of each index."""
     keys, values = list(table), list(table.values())
     if values and all(type(value) is int for value in values):
         return [value for value in values if type(value) is int], keys
-    for some, others in ((keys, values), (values, keys)):
-        indices = [index for one in some if (index := _index(one)) is not None]
+    for candidates, others in ((keys, values), (values, keys)):
+        indices = [index for candidate in candidates if (index := _parse_index(candidate)) is not None]
         if len(indices) == len(keys) > 0:
             return indices, others
     raise ValueError(f"found an object of {count(len(keys), 'key')} that is no index map")
 
 
-def _index(key: object) -> int | None:
-    """Return a key as an index; keys of JSON are always texts."""
+def _parse_index(key: object) -> int | None:
+    """Return a key as an index, also if it is text, because keys in JSON always are."""
     if type(key) is int:
         return key
-    return int(key) if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 9 else None
+    if isinstance(key, str) and key.isascii() and key.isdecimal() and len(key) <= 9:
+        return int(key)
+    return None
 
 
 def _is_pair(item: object) -> bool:
     return isinstance(item, list | tuple) and len(item) == 2 and all(isinstance(part, str) for part in item)
 
 
-def _checked(values: Sequence[object]) -> tuple[str, ...]:
+def _check_names(values: Sequence[object]) -> tuple[str, ...]:
     if not values:
         raise ValueError("found an empty list")
     for index, value in enumerate(values):
         if not isinstance(value, str):
-            raise ValueError(f"found {_kind(value)} as the name of class {index}")
+            raise ValueError(f"found {_type_name(value)} as the name of class {index}")
         if not value.strip():
             raise ValueError(f"found an empty name for class {index}")
     names = tuple(str(value).strip() for value in values)
@@ -135,10 +136,11 @@ def _checked(values: Sequence[object]) -> tuple[str, ...]:
     return names
 
 
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number" if isinstance(value, int | float) else f"a {type(value).__name__}")
+def _type_name(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    default = "a number" if isinstance(value, int | float) else f"a {type(value).__name__}"
+    return names.get(type(value), default)
 
 
-def _short(index: int) -> str:
+def _shorten(index: int) -> str:
     return str(index) if abs(index) < 10**9 else "a number beyond 10^9"

@@ -1,7 +1,7 @@
 """The record of a label list.
 
-Conventions. Position ``i`` is the class that the classifier's row ``i`` stands for. A WordNet id beside a name is a
-person's or a preset's claim of what the name means; None where nobody claims anything.
+The index of a name is the index of the class's row in the classifier. The WordNet id of a name was chosen by the user or by the
+author of a preset; it is None if nobody chose one.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ class LabelList:
     Attributes
     ----------
     names : tuple of str
-        One a class; a name may come twice (ImageNet-1k has two cranes).
+        One name per class; a name may be repeated (ImageNet-1k has two cranes).
     wnids : tuple of (str or None), or None
-        A WordNet id or synset name beside each name; None where the list has none at all.
+        The WordNet id or synset name of each class; None if the list has no ids.
     source : str
-        Where the list came from, for a person to read.
+        The source of the list, for messages.
     preset : str or None
-        The preset that it equals.
+        The preset with the same classes.
     superclasses : tuple of (str or None), or None
-        The superclass that the list gives each class; None where it gives none at all.
+        The superclass of each class; None if the list has no superclasses.
     subset_of : str or None
-        The preset that all names, but not all classes, are of; the ids are then the preset's.
+        The preset that contains all classes and others; the ids are then the preset's.
     path : str or None
-        The file that it was read from; None if it was read from no file.
+        The file of the list, if any.
     """
 
     names: tuple[str, ...]
@@ -44,21 +44,23 @@ class LabelList:
     path: str | None = field(default=None, compare=False)
 
     @property
-    def described(self) -> str:
-        """Return the source, and the preset that the list is or is a part of, for a person to read.
+    def description(self) -> str:
+        """The source with the preset that the list equals or is a part of, for messages.
 
         Examples
         --------
-        >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").described
+        >>> LabelList(("cat", "dog"), None, "classes.txt", subset_of="cifar10").description
         'classes.txt, which are classes of the preset cifar10'
         """
         if self.preset is not None and self.source != f"the preset {self.preset}":
             return f"{self.source}, which are the preset {self.preset}"
-        return self.source if self.subset_of is None else f"{self.source}, which are classes of the preset {self.subset_of}"
+        if self.subset_of is not None:
+            return f"{self.source}, which are classes of the preset {self.subset_of}"
+        return self.source
 
     @cached_property
     def id(self) -> str:
-        """Return the tables' ``labels_id``: 12 hex digits that depend on the names and ids, not on source and superclasses.
+        """The ``labels_id`` of tables: 12 hex digits that depend only on the names and ids.
 
         Examples
         --------
@@ -66,12 +68,12 @@ class LabelList:
         >>> cats.id, cats.id == LabelList(("cat", "dog"), None, "classes.txt").id
         ('80811080eb38', True)
         """
-        # JSON keeps the borders between names, and escapes what has no UTF-8 (lone surrogates).
+        # JSON preserves the boundaries of names, and escapes lone surrogates, which UTF-8 lacks.
         return hashlib.sha256(json.dumps([self.names, self.wnids]).encode("ascii")).hexdigest()[:12]
 
     @property
     def duplicates(self) -> tuple[str, ...]:
-        """Return the names that come more than once, each once, in order.
+        """The names of several classes, in order and without repeats.
 
         Examples
         --------

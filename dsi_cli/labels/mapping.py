@@ -1,8 +1,8 @@
-"""A mapping file that a person owns: which synset each class means, as CSV with a header.
+"""The user's mapping file: the synset of each class, as CSV with a header.
 
-Columns ``index`` and ``name`` say the class (one is enough; both must agree), ``synset`` (or, without it, ``wnid``) what it
-means; an empty one leaves the class out. Other columns are for reading, and classes that the file does not name stay as they
-are. What is wrong is a `UsageError` that names the line.
+The columns ``index`` and ``name`` identify the class. One of them is enough; if both are given, they must agree. The column
+``synset`` (or, without it, ``wnid``) is the synset; an empty cell leaves the class out. Other columns are ignored, and classes
+that the file does not contain keep their synsets. Mistakes are a `UsageError` that names the line.
 """
 
 from __future__ import annotations
@@ -13,67 +13,76 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dsi_cli.errors import UsageError, nearest
-from dsi_cli.labels.files import text_of
+from dsi_cli.labels.files import read_text
 from dsi_cli.labels.label_list import LabelList
 
 EXPECTED = "a mapping (CSV with the columns index or name, and synset or wnid)"
 KEYS = ("synset", "wnid")
 
 
-def read(path: str | Path, labels: LabelList) -> dict[int, tuple[int, dict[str, str]]]:
-    """Return for each class that a mapping names the line of the file, and its ``synset`` and ``wnid`` as written.
+def read_mapping(path: str | Path, labels: LabelList) -> dict[int, tuple[int, dict[str, str]]]:
+    """Return for each class in a mapping the line of the file, and its ``synset`` and ``wnid`` as written.
 
     Raises
     ------
     UsageError
-        It cannot be read, lacks a column, names a class that the list lacks, or a class twice.
+        The file cannot be read, lacks a column, names an unknown class, or names a class twice.
     """
-    found: dict[int, tuple[int, dict[str, str]]] = {}
-    for line, row in _rows(Path(path)):
+    mapping: dict[int, tuple[int, dict[str, str]]] = {}
+    for line, row in _read_rows(Path(path)):
         where = f"{path}, line {line}"
-        for index in _classes(row, labels, where):
-            if index in found:
-                raise UsageError(f"{where}: class {index} ({_short(labels.names[index])}) comes twice; delete one line")
-            found[index] = line, {key: row[key] for key in KEYS if key in row}
-    return found
+        for index in _find_classes(row, labels, where):
+            if index in mapping:
+                message = f"{where}: class {index} ({_quote(labels.names[index])}) comes twice; delete one line"
+                raise UsageError(message, code="mapping-duplicate", line=line, index=index)
+            mapping[index] = line, {key: row[key] for key in KEYS if key in row}
+    return mapping
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows that are not empty, with their line numbers; cells stripped, columns in lower case."""
-    text = text_of(path, EXPECTED)
+def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows that are not empty, with their line numbers; cells are stripped, column names in lower case."""
+    text = read_text(path, EXPECTED)
     first = text.split("\n", 1)[0]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
-        raise UsageError(f"{path}: expected {EXPECTED}, found line {reader.line_num} damaged ({error})") from None
+        message = f"{path}: expected {EXPECTED}, found line {reader.line_num} damaged ({error})"
+        raise UsageError(message, code="mapping-damaged", line=reader.line_num) from None
     header = [cell.lower() for cell in rows[0][1]]
     if not {"index", "name"} & set(header) or not set(KEYS) & set(header):
-        raise UsageError(f"{path}: expected {EXPECTED}, found the columns {', '.join(map(ascii, header[:6]))}")
+        message = f"{path}: expected {EXPECTED}, found the columns {', '.join(map(ascii, header[:6]))}"
+        raise UsageError(message, code="mapping-columns", columns=header)
     for line, cells in rows[1:]:
         if any(cells):
             yield line, dict(zip(header, [*cells, *[""] * len(header)], strict=False))
 
 
-def _classes(row: dict[str, str], labels: LabelList, where: str) -> list[int]:
-    """Return the classes that a row means: one by its index, or all of its name."""
+def _find_classes(row: dict[str, str], labels: LabelList, where: str) -> list[int]:
+    """Return the classes of a row: one class by its index, or all classes of its name."""
     name, index = row.get("name", ""), row.get("index", "")
     if index:
         if not (index.isascii() and index.isdecimal() and int(index[:9]) < len(labels.names)):
-            raise UsageError(f"{where}: there is no class {index[:20]!a}; the labels are 0 to {len(labels.names) - 1}")
-        if name and name != labels.names[int(index)].strip():
-            is_called = _short(labels.names[int(index)])
+            message = f"{where}: there is no class {index[:20]!a}; the labels are 0 to {len(labels.names) - 1}"
+            raise UsageError(message, code="mapping-unknown-class", name=index)
+        label = labels.names[int(index)]
+        if name and name != label.strip():
             raise UsageError(
-                f"{where}: class {index} is {is_called}, not {_short(name)}; is it the mapping of another list?"
+                f"{where}: class {index} is {_quote(label)}, not {_quote(name)}; give the mapping of these labels",
+                code="mapping-other-labels",
+                index=int(index),
+                name=name,
+                label=label,
             )
         return [int(index)]
-    found = [k for k, known in enumerate(labels.names) if known.strip() == name]
-    if not found:
-        near = nearest(name, labels.names)
-        hint = f"; did you mean {_short(near)}?" if near else f"; the labels are those of {labels.source}"
-        raise UsageError(f"{where}: there is no class {_short(name)}{hint}")
-    return found
+    classes = [k for k, label in enumerate(labels.names) if label.strip() == name]
+    if not classes:
+        similar = nearest(name, labels.names)
+        hint = f"; did you mean {_quote(similar)}?" if similar else f"; the labels are those of {labels.source}"
+        message = f"{where}: there is no class {_quote(name)}{hint}"
+        raise UsageError(message, code="mapping-unknown-class", name=name, similar=similar)
+    return classes
 
 
-def _short(name: str) -> str:
+def _quote(name: str) -> str:
     return ascii(name if len(name) <= 60 else f"{name[:57]}...")

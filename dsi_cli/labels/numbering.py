@@ -1,7 +1,7 @@
-"""Class numbers next to class names, in a column or within each name, and the order that they give.
+"""Class numbers next to class names, in a column or within each name, and the order that they define.
 
-Numbers count only if they are a permutation of 0 to C - 1, or of 1 to C, over all C classes. So the digits of a real name (*7up*,
-*2 door car*) stay in the name. What is wrong is a ``ValueError`` whose message says what was found.
+Numbers count only if they are a permutation of 0 to C - 1, or of 1 to C, for C classes. So the digits of a real name (*7up*,
+*2 door car*) stay in the name. Mistakes are a ``ValueError`` that states what was found.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WHOLE = re.compile(r"(\d{1,9})(?:\.0+)?")
-_BEFORE = re.compile(
+_LEADING = re.compile(
     r"""[\[(#"']?(?:(?:class|label|category|index|idx|id)[\s_#:]*)?(\d{1,9})[\])"']?"""
     r"""(\s*(?:->|=>|[,:;|=\t)])\s*|\s+-\s+|\.?\s+|[._-])(?=\S)(.*[^\W_].*)""",
     re.IGNORECASE,
 )
-_BEHIND = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
+_TRAILING = re.compile(r"""(.*[^\s,:;|=>-])["']?(\s*(?:->|=>|[,:;|=\t])\s*|\s+)["']?(\d{1,9})["']?""")
 _JOINED = ("", ".", "_", "-")
-"""A number that is joined to a name by one of these stays in the name, which may be a folder's (``001.ak47``)."""
-_SURE = ",:;|=>\t"
-"""Characters that separate a number from a name, whatever the numbers are."""
-DISTINCT = 0.9
-"""The share of the names that must differ without their numbers; *stage 1* and *stage 2* are names, not numbered names."""
-LONGEST = 1000
-"""Characters of a line in which numbers are looked for."""
-SHOWN = 3
+"""Separators after which a number stays in the name, because the name may be that of a folder (``001.ak47``)."""
+_CLEAR_SEPARATORS = ",:;|=>\t"
+"""Characters that always separate a number from a name."""
+MIN_DISTINCT_SHARE = 0.9
+"""The minimum share of names that differ without their numbers: *stage 1* and *stage 2* are names, not numbered names."""
+MAX_LINE_LENGTH = 1000
+"""The maximum number of characters of a line that is searched for numbers."""
+MAX_NAMES_IN_MESSAGE = 3
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Numbering:
     numbers : tuple of int
         The number next to each name, in the order given: a permutation of 0 to C - 1 or of 1 to C.
     names : tuple of str
-        The names without the numbers, in the same order; with them where a number is joined to a name (``001.ak47``).
+        The names in the same order, without the numbers unless these are joined to the names (``001.ak47``).
     """
 
     numbers: tuple[int, ...]
@@ -46,117 +46,118 @@ class Numbering:
 
     @property
     def order(self) -> list[int]:
-        """Return for each class the place of its name."""
+        """The position of each class's name."""
         return sorted(range(len(self.numbers)), key=self.numbers.__getitem__)
 
 
-def as_numbers(cells: Sequence[str]) -> list[int] | None:
-    """Return cells as whole numbers, None if any is none; pandas writes some as ``3.0``.
+def parse_numbers(cells: Sequence[str]) -> list[int] | None:
+    """Return cells as integers, or None if a cell is not an integer; pandas writes some integers as ``3.0``.
 
     Examples
     --------
-    >>> as_numbers(["0", "1.0"]), as_numbers(["0", "7up"])
+    >>> parse_numbers(["0", "1.0"]), parse_numbers(["0", "7up"])
     ([0, 1], None)
     """
-    found = [_WHOLE.fullmatch(cell) if cell.isascii() else None for cell in cells]
-    return [int(one[1]) for one in found if one is not None] if all(found) else None
+    matches = [match for cell in cells if cell.isascii() and (match := _WHOLE.fullmatch(cell))]
+    return [int(match[1]) for match in matches] if len(matches) == len(cells) else None
 
 
-def first_of(numbers: Sequence[int]) -> int | None:
+def first_number(numbers: Sequence[int]) -> int | None:
     """Return the first number, 0 or 1, of a permutation of 0 to C - 1 or 1 to C; None if the numbers are neither.
 
     Examples
     --------
-    >>> first_of([2, 0, 1]), first_of([3, 1, 2]), first_of([0, 2]), first_of([1, 1])
+    >>> first_number([2, 0, 1]), first_number([3, 1, 2]), first_number([0, 2]), first_number([1, 1])
     (0, 1, None, None)
     """
     first = min(numbers, default=0)
-    return first if first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers))) else None
+    if first in (0, 1) and sorted(numbers) == list(range(first, first + len(numbers))):
+        return first
+    return None
 
 
-def note(first: int, classes: int) -> str:
-    """Return what a person should know about numbers that begin with 1, to stand behind the source of a list.
+def numbering_note(first: int, classes: int) -> str:
+    """Return a note for the source of a list whose numbers begin with 1, else an empty text.
 
     Examples
     --------
-    >>> note(0, 10), note(1, 10)
+    >>> numbering_note(0, 10), numbering_note(1, 10)
     ('', ' (numbered from 1: its 1 is class 0, its 10 is class 9)')
     """
-    return f" (numbered from 1: its 1 is class 0, its {classes} is class {classes - 1})" if first else ""
+    if not first:
+        return ""
+    return f" (numbered from 1: its 1 is class 0, its {classes} is class {classes - 1})"
 
 
-def split(names: Sequence[str]) -> Numbering | None:
-    """Return the numbering that stands before or behind all names; None if there is none.
+def split_numbers(names: Sequence[str]) -> Numbering | None:
+    """Return the numbering before or after all names; None if the names are not numbered.
 
     Raises
     ------
     ValueError
-        Numbers before and behind the names, or joined numbers and the order of the names, say different things; or all names
-        have a number, separated beyond doubt, and the numbers are no permutation.
+        Numbers before and after the names, or joined numbers and the order of the names, contradict each other. Or all names
+        have a clearly separated number, and the numbers are not a permutation.
 
     Examples
     --------
-    >>> split(["0: apple", "1: bear"]).names, split(["7up", "2 door car"])
+    >>> split_numbers(["0: apple", "1: bear"]).names, split_numbers(["7up", "2 door car"])
     (('apple', 'bear'), None)
-    >>> split(["apple 1", "bear 0"]).order
+    >>> split_numbers(["apple 1", "bear 0"]).order
     [1, 0]
     """
-    before, behind = _read(names, _BEFORE, 1, 3), _read(names, _BEHIND, 3, 1)
-    if before is not None and behind is not None and _aligned(before) != _aligned(behind):
+    leading, trailing = _split(names, _LEADING, 1, 3), _split(names, _TRAILING, 3, 1)
+    if leading is not None and trailing is not None and leading.order != trailing.order:
         raise ValueError(
-            f"found two numbers in each line that give different orders: {shown(before)}, or {shown(behind)}; "
+            f"found two numbers in each line that give different orders: {first_names(leading)}, or {first_names(trailing)}; "
             "keep one of the two"
         )
-    return before or behind
+    return leading or trailing
 
 
-def shown(numbering: Numbering) -> str:
-    """Return the first classes that a numbering gives, for a message."""
-    first = ", ".join(ascii(numbering.names[place][:40]) for place in numbering.order[:SHOWN])
-    return first + (", ..." if len(numbering.names) > SHOWN else "")
+def first_names(numbering: Numbering) -> str:
+    """Return the names of the first classes for a message."""
+    first = ", ".join(ascii(numbering.names[index][:40]) for index in numbering.order[:MAX_NAMES_IN_MESSAGE])
+    return first + (", ..." if len(numbering.names) > MAX_NAMES_IN_MESSAGE else "")
 
 
-def _aligned(numbering: Numbering) -> list[int]:
-    first = min(numbering.numbers)
-    return [number - first for number in numbering.numbers]
-
-
-def _read(names: Sequence[str], pattern: re.Pattern[str], number: int, name: int) -> Numbering | None:
-    """Return the numbering of all names by a pattern, whose groups are a number, what separates it, and a name."""
-    is_short = all(len(text) <= LONGEST for text in names)
-    found = [one for text in names if (one := pattern.fullmatch(text.strip()))] if is_short else []
-    if len(names) < 2 or len(found) < len(names):
+def _split(names: Sequence[str], pattern: re.Pattern[str], number_group: int, name_group: int) -> Numbering | None:
+    """Return the numbering of all names by a pattern, whose second group is the separator."""
+    if len(names) < 2 or any(len(name) > MAX_LINE_LENGTH for name in names):
         return None
-    numbers, rest = tuple(int(one[number]) for one in found), unquoted([one[name].strip() for one in found])
-    is_sure = all(any(mark in one[2] for mark in _SURE) for one in found)
-    if first_of(numbers) is None:
-        if is_sure and pattern is _BEFORE:
+    matches = [match for name in names if (match := pattern.fullmatch(name.strip()))]
+    if len(matches) < len(names):
+        return None
+    numbers = tuple(int(match[number_group]) for match in matches)
+    bare = remove_quotes([match[name_group].strip() for match in matches])
+    is_clear = all(any(separator in match[2] for separator in _CLEAR_SEPARATORS) for match in matches)
+    if first_number(numbers) is None:
+        if is_clear and pattern is _LEADING:
             raise ValueError(reason_no_order(numbers))
         return None
-    if not is_sure and len(set(rest)) < DISTINCT * len(rest):
+    if not is_clear and len(set(bare)) < MIN_DISTINCT_SHARE * len(bare):
         return None
-    if any(one[2] in _JOINED for one in found):
-        return _joined(Numbering(numbers, tuple(text.strip() for text in names)))
-    return Numbering(numbers, rest)
+    if any(match[2] in _JOINED for match in matches):
+        return _check_joined(Numbering(numbers, tuple(name.strip() for name in names)))
+    return Numbering(numbers, bare)
 
 
-def _joined(numbering: Numbering) -> Numbering:
-    """Return a numbering whose numbers may belong to the names, as of folders; their order must be that of the names."""
+def _check_joined(numbering: Numbering) -> Numbering:
+    """Return a numbering whose numbers are joined to the names; raise `ValueError` unless they are in ascending order."""
     if numbering.order == list(range(len(numbering.names))):
         return numbering
     as_given = Numbering(tuple(range(len(numbering.names))), numbering.names)
     raise ValueError(
-        f"found names with numbers whose order is not that of the lines: {shown(as_given)} by the lines, {shown(numbering)} by the "
-        "numbers; write the names in the classifier's order, without the numbers"
+        f"found names with numbers whose order is not that of the lines: {first_names(as_given)} by the lines, "
+        f"{first_names(numbering)} by the numbers; write the names in the classifier's order, without the numbers"
     )
 
 
-def unquoted(names: Sequence[str]) -> tuple[str, ...]:
-    """Return names without the quotation marks around all of them, and the comma behind these.
+def remove_quotes(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names without quotation marks and following commas, if all names are quoted.
 
     Examples
     --------
-    >>> unquoted(['"apple",', '"bear"']), unquoted(["rock 'n' roll", "'til dawn"])
+    >>> remove_quotes(['"apple",', '"bear"']), remove_quotes(["rock 'n' roll", "'til dawn"])
     (('apple', 'bear'), ("rock 'n' roll", "'til dawn"))
     """
     bare = [name.removesuffix(",").rstrip() for name in names]
@@ -166,7 +167,7 @@ def unquoted(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def reason_no_order(numbers: Sequence[int]) -> str:
-    """Return why numbers that are no permutation of 0 to C - 1 or 1 to C give no order."""
+    """Return the reason why numbers are not a permutation of 0 to C - 1 or of 1 to C."""
     number, times = Counter(numbers).most_common(1)[0]
     if times > 1:
         return f"found the class number {number} twice"

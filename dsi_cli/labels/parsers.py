@@ -1,7 +1,7 @@
-"""The text of a label file to names and the ids next to them: lines, tables (CSV, TSV), JSON, YAML and lists of Python.
+"""Parse the text of a label file: lines, tables (CSV, TSV), JSON, YAML and Python lists.
 
-Where a file numbers its classes, in a column or in each line, the numbers decide the order (`dsi_cli.labels.numbering`).
-What is wrong is a ``ValueError`` whose message says what was found, and in which line; the caller knows the file.
+If a file numbers its classes, in a column or in each line, the numbers determine the order (`dsi_cli.labels.numbering`).
+Mistakes are a ``ValueError`` that states what was found, and in which line; the caller adds the file.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dataclasses import dataclass
 
 from dsi_cli.errors import count
 from dsi_cli.labels import numbering
-from dsi_cli.labels.index_maps import KEYS, IndexedNames, in_order, names_of
+from dsi_cli.labels.index_maps import KEYS, IndexedNames, read_names, sort_by_index
 
 NAME_COLUMNS = ("name", "class_name", "class", "label", "names", "labels", "classes", "label_name", "title")
-"""Columns that hold class names; the first that a table has and that holds no numbers counts, in any case."""
+"""The names of columns with class names, in order of priority; a column of numbers does not count."""
 
 ID_COLUMNS = ("wnid", "synset", "id")
-"""Columns that hold WordNet ids or synset names; of a row's the first that is not empty counts."""
+"""The names of columns with WordNet ids or synset names; the first cell that is not empty counts."""
 
 INDEX_COLUMNS = (
     *("index", "class_index", "label_index", "target_index"),
@@ -32,10 +32,10 @@ INDEX_COLUMNS = (
     *("id", "class_id", "label_id", "target_id", "category_id"),
     *("number", "class_number", "label_number", "target"),
 )
-"""Columns that number the classes; ``id`` only if all its values are numbers, which is also how columns of `NAME_COLUMNS` do."""
+"""The names of columns with class numbers; ``id`` and columns of `NAME_COLUMNS` count if all their values are numbers."""
 
 SUPERCLASS_COLUMNS = ("superclass", "supercategory", "coarse_label", "group", "category", "parent")
-"""Columns that hold the superclass of each class; the first that a table has counts, where any row has one."""
+"""The names of columns with superclasses, in order of priority."""
 
 _ID = re.compile(r"[nv]\d{8}")
 _ID_AND_NAME = re.compile(r"([nv]\d{8})\s+(\S.*)")
@@ -43,26 +43,27 @@ _ASSIGNED = re.compile(r"[A-Za-z_]\w*(?:\s*:[^=\n]*)?\s*=\s*(?=[\[({])")
 _LITERAL = re.compile(rf"(?:{_ASSIGNED.pattern})?[\[({{].*[\])}}][;,]?", re.DOTALL)
 
 
-def lines(text: str) -> IndexedNames:
-    r"""Return the names of a text with one a line, or with a number or an id and a name a line (``n01440764 tench``).
+def read_lines(text: str) -> IndexedNames:
+    r"""Return the names of a text with one name per line, or with a number or an id before each name (``n01440764 tench``).
 
-    A text that is a list or an index map, as Python or JSON writes them, is read as that.
+    A text may also be a list or an index map in the notation of Python or JSON.
 
     Raises
     ------
     ValueError
-        A line before the last name is empty; or the numbers in the lines give no order, or two.
+        A line before the last name is empty, or the numbers in the lines define no order or contradict each other.
 
     Examples
     --------
-    >>> lines("cat\ndog\n\n").names, lines("1 dog\n0 cat\n").names, lines("['cat', 'dog']").names
+    >>> read_lines("cat\ndog\n\n").names, read_lines("1 dog\n0 cat\n").names, read_lines("['cat', 'dog']").names
     (('cat', 'dog'), ('cat', 'dog'), ('cat', 'dog'))
     """
     if _LITERAL.fullmatch(text.strip()):
-        literal = _literal(text.strip())
+        literal = _parse_literal(text.strip())
         if literal is not None:
-            return _listed(literal)
-        if not re.match(r"[^\n]*[\])}]\s*\n", text.lstrip()):  # else each line has brackets of its own
+            return _names_from_value(literal)
+        has_bracket_per_line = re.match(r"[^\n]*[\])}]\s*\n", text.lstrip())
+        if not has_bracket_per_line:
             raise ValueError("found a list in brackets that neither Python nor JSON can read")
     names = [line.strip() for line in text.strip().split("\n")]
     first = 1 + text[: len(text) - len(text.lstrip())].count("\n")
@@ -70,112 +71,117 @@ def lines(text: str) -> IndexedNames:
         raise ValueError("found line 1 empty")
     if "" in names:
         raise ValueError(f"found line {first + names.index('')} empty")
-    if _is_header(names[0]) and numbering.split(names[1:]) is not None:
+    if _is_header(names[0]) and numbering.split_numbers(names[1:]) is not None:
         names = names[1:]
-    return _numbered(numbering.unquoted(names))
+    return _split_numbers_and_ids(numbering.remove_quotes(names))
 
 
 def _is_header(line: str) -> bool:
-    """Return whether a line names the columns of numbers and names (``index name``)."""
-    words = [_known_as(word) for word in re.split(r"[\s,;:|]+", line)]
+    """Return True if a line names the columns of numbers and names (``index name``)."""
+    words = [_standard_column(word) for word in re.split(r"[\s,;:|]+", line)]
     return len(words) == 2 and bool(set(words) & set(INDEX_COLUMNS)) and bool(set(words) & set(NAME_COLUMNS))
 
 
-def _numbered(names: Sequence[str]) -> IndexedNames:
-    """Return names in the order of the numbers in front of or behind them, if there are any, and the ids before them."""
-    found = numbering.split(names)
-    first = 0 if found is None else min(found.numbers)
-    names = names if found is None else [found.names[place] for place in found.order]
+def _split_numbers_and_ids(names: Sequence[str]) -> IndexedNames:
+    """Return names in the order of the numbers before or after them, if any, and the ids before them."""
+    numbered = numbering.split_numbers(names)
+    first = 0
+    if numbered is not None:
+        first = min(numbered.numbers)
+        names = [numbered.names[index] for index in numbered.order]
     pairs = [match for name in names if (match := _ID_AND_NAME.fullmatch(name))]
     if len(pairs) < len(names):
         return IndexedNames(tuple(names), None, first)
-    listed = (
-        _numbered([pair[2] for pair in pairs])
-        if found is None
-        else IndexedNames(tuple(pair[2] for pair in pairs), None, first)
-    )
-    if listed.names == tuple(pair[2] for pair in pairs):
-        return listed._replace(wnids=tuple(pair[1] for pair in pairs))
-    raise ValueError("found an id and a number in each line; write a CSV file with the columns index, name and wnid")
+    # All names begin with an id, which may precede a number.
+    bare = tuple(pair[2] for pair in pairs)
+    if numbered is None:
+        result = _split_numbers_and_ids(bare)
+        if result.names != bare:
+            raise ValueError(
+                "found an id and a number in each line; write a CSV file with the columns index, name and wnid"
+            )
+        first = result.first
+    return IndexedNames(bare, tuple(pair[1] for pair in pairs), first)
 
 
-def _literal(text: str) -> object:
-    """Return what a list or dict in Python's or JSON's notation holds, maybe assigned to a name; None if it is none."""
+def _parse_literal(text: str) -> object:
+    """Return the value of a Python or JSON list or dict, which may be assigned to a name; None if it is neither."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         pass
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # such as of a number that a name follows: it is refused anyway
+            warnings.simplefilter("ignore", SyntaxWarning)  # for example about a number followed by a name
             return ast.literal_eval(_ASSIGNED.sub("", text, count=1).rstrip("; \n"))
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return None
 
 
-def _listed(value: object) -> IndexedNames:
-    """Return the names of a list or an index map; the key of a known name inside an object comes first."""
+def _names_from_value(value: object) -> IndexedNames:
+    """Return the names of a list or an index map, or of an object that has one under a known key."""
     if isinstance(value, dict):
-        inside = [value[key] for key in (*KEYS, "names") if isinstance(value.get(key), dict | list | tuple)]
-        value = inside[0] if inside else value
-    found = names_of(value)
+        lists = [value[key] for key in (*KEYS, "names") if isinstance(value.get(key), dict | list | tuple)]
+        value = lists[0] if lists else value
+    names = read_names(value)
     if isinstance(value, dict):
-        return found
-    numbers = numbering.split(found.names)
-    if numbers is None or found.wnids is not None:
-        return found
-    if numbers.order != list(range(len(found.names))):
-        as_given = numbering.Numbering(tuple(range(len(found.names))), found.names)
+        return names
+    # The elements of a list may contain numbers, which must agree with the order of the list.
+    numbered = numbering.split_numbers(names.names)
+    if numbered is None or names.wnids is not None:
+        return names
+    if numbered.order != list(range(len(names.names))):
+        as_given = numbering.Numbering(tuple(range(len(names.names))), names.names)
         raise ValueError(
-            f"found a list whose order is not that of the numbers in it: {numbering.shown(as_given)}, or "
-            f"{numbering.shown(numbers)}; write the names in the classifier's order, without the numbers"
+            f"found a list whose order is not that of the numbers in it: {numbering.first_names(as_given)}, or "
+            f"{numbering.first_names(numbered)}; write the names in the classifier's order, without the numbers"
         )
-    return IndexedNames(numbers.names, None, min(numbers.numbers))
+    return IndexedNames(numbered.names, None, min(numbered.numbers))
 
 
-def json_text(text: str) -> IndexedNames:
-    """Return the names of a JSON list, index map (either direction), or object that holds one under a known key.
+def read_json(text: str) -> IndexedNames:
+    """Return the names of a JSON list, index map (either direction), or object that has one under a known key.
 
     Raises
     ------
     ValueError
-        It is no JSON, or none of these.
+        The text is not JSON, or has another structure.
 
     Examples
     --------
-    >>> json_text('{"0": "cat", "1": "dog"}') == json_text('{"id2label": {"0": "cat", "1": "dog"}}')
+    >>> read_json('{"0": "cat", "1": "dog"}') == read_json('{"id2label": {"0": "cat", "1": "dog"}}')
     True
     """
     try:
         value = json.loads(text)
-    except RecursionError:  # json's own reader gives up on towers of brackets
+    except RecursionError:
         raise ValueError("found JSON that is nested too deeply") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"found JSON that is damaged in line {error.lineno} ({error.msg})") from None
     except ValueError:
         raise ValueError("found JSON with a number of thousands of digits") from None
-    return _listed(value)
+    return _names_from_value(value)
 
 
-def yaml_text(text: str) -> IndexedNames:
-    r"""Return the names of a YAML list, index map (either direction), or mapping that holds one under a known key.
+def read_yaml(text: str) -> IndexedNames:
+    r"""Return the names of a YAML list, index map (either direction), or mapping that has one under a known key.
 
-    Scalars are read as text, so that classes may be called ``no`` or ``1e3``.
+    Scalars are read as text, so that ``no`` and ``1e3`` are valid names of classes.
 
     Raises
     ------
     ValueError
-        It is no YAML, or none of these.
+        The text is not YAML, or has another structure.
 
     Examples
     --------
-    >>> yaml_text("nc: 2\nnames: [cat, dog]\n").names, yaml_text("names:\n  1: dog\n  0: cat\n").names
+    >>> read_yaml("nc: 2\nnames: [cat, dog]\n").names, read_yaml("names:\n  1: dog\n  0: cat\n").names
     (('cat', 'dog'), ('cat', 'dog'))
     """
     import yaml
 
     try:
-        value = yaml.load(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506 (it makes texts alone)
+        value = yaml.load(text, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))  # noqa: S506 (it returns only text)
     except RecursionError:
         raise ValueError("found YAML that is nested too deeply") from None
     except yaml.YAMLError as error:
@@ -184,49 +190,57 @@ def yaml_text(text: str) -> IndexedNames:
         raise ValueError(
             f"found YAML that is damaged{where} ({getattr(error, 'problem', None) or 'not readable'})"
         ) from None
-    return _listed(value)
+    return _names_from_value(value)
 
 
-def table(text: str) -> IndexedNames:
-    r"""Return the names, ids and superclasses of a table with named columns; or of one without a header.
+def read_table(text: str) -> IndexedNames:
+    r"""Return the names, ids and superclasses of a table with or without a header.
 
-    The separator is the tab where the first line has one, else the comma or semicolon that it has more of. Without a header
-    there must be a column of WordNet ids or of class numbers, and the names are in the only other one, or behind the ids.
+    The separator is the tab if the first line has one, else the more frequent one of comma and semicolon. A table without a header
+    must have a column of WordNet ids or of class numbers. Its names are in the only other column, or in the column after the ids.
 
     Raises
     ------
     ValueError
-        No column is known; a row is empty, too short or has no name; a quotation mark is not closed; the numbers of the
-        classes are not 0 to n - 1 or 1 to n, each once, or two columns of numbers give different orders.
+        No column is known; a row is empty, too short or has no name; a quotation mark is not closed; the class numbers are not a
+        permutation of 0 to n - 1 or of 1 to n; or two columns of numbers define different orders.
 
     Examples
     --------
-    >>> table("index,name,wnid\n1,dog,n02084071\n0,cat,\n")[:2]
+    >>> read_table("index,name,wnid\n1,dog,n02084071\n0,cat,\n")[:2]
     (('cat', 'dog'), (None, 'n02084071'))
-    >>> table("class_id,name\n1,dog\n0,cat\n").names, table("dog,1\ncat,0\n").names
+    >>> read_table("class_id,name\n1,dog\n0,cat\n").names, read_table("dog,1\ncat,0\n").names
     (('cat', 'dog'), ('cat', 'dog'))
-    >>> table("name,superclass\ndog,pet\nrock,\n").superclasses
+    >>> read_table("name,superclass\ndog,pet\nrock,\n").superclasses
     ('pet', None)
     """
-    columns, numbers = _columns(_rows(text))
-    named, wnids = _names_and_ids(columns, numbers)
-    superclasses = next((one.cells for one in columns if one.name in SUPERCLASS_COLUMNS and one is not named), None)
-    order = _order(columns, named)
+    columns, lines = _read_columns(text)
+    names = _name_column(columns, lines)
+    wnids = _first_ids(columns)
+    superclasses: list[str] = []
+    for column in columns:
+        if column.name in SUPERCLASS_COLUMNS and column is not names:
+            superclasses = column.cells
+            break
+    order = _class_numbers(columns, names)
     if order is None:
-        found = _numbered(named.cells)
-        if found.names == tuple(named.cells):
-            return found._replace(wnids=found.wnids if wnids is None else tuple(wnids), superclasses=_any(superclasses))
-        if wnids is not None or superclasses is not None:
+        result = _split_numbers_and_ids(names.cells)
+        if result.names == tuple(names.cells):
+            return result._replace(wnids=tuple(wnids) if wnids else result.wnids, superclasses=_none_if_empty(superclasses))
+        if wnids or superclasses:
             raise ValueError("found numbers within the names; write them into a column 'index'")
-        return found
-    rows = list(zip(named.cells, wnids or [None] * len(named.cells), superclasses or [""] * len(named.cells), strict=True))
-    names, ids, above = zip(*in_order(order, rows), strict=True)
-    return IndexedNames(names, ids if any(ids) else None, min(order), _any(above))
+        return result
+    return IndexedNames(
+        tuple(sort_by_index(order, names.cells)),
+        tuple(sort_by_index(order, wnids)) if wnids else None,
+        min(order),
+        _none_if_empty(sort_by_index(order, superclasses) if superclasses else []),
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Column:
-    """A column of a table: its header in lower case (empty without one), its cells, and these as numbers if all are."""
+    """A column of a table: its header in lower case or an empty text, its cells, and the cells as numbers if possible."""
 
     name: str
     cells: list[str]
@@ -234,17 +248,18 @@ class _Column:
 
     @property
     def is_order(self) -> bool:
-        """Whether its numbers can be those of the classes."""
-        return self.numbers is not None and numbering.first_of(self.numbers) is not None
+        """True if the numbers define an order of the classes."""
+        return self.numbers is not None and numbering.first_number(self.numbers) is not None
 
 
-def _any(cells: Sequence[str] | None) -> tuple[str | None, ...] | None:
-    return tuple(cell or None for cell in cells) if cells is not None and any(cells) else None
+def _none_if_empty(cells: Sequence[str]) -> tuple[str | None, ...] | None:
+    return tuple(cell or None for cell in cells) if any(cells) else None
 
 
-def _columns(rows: list[tuple[int, list[str]]]) -> tuple[list[_Column], list[int]]:
-    """Return the columns of a table, and the line of each row."""
-    header = [_known_as(cell) for cell in rows[0][1]]
+def _read_columns(text: str) -> tuple[list[_Column], list[int]]:
+    """Return the columns of a table, and the line number of each row."""
+    rows = _read_rows(text)
+    header = [_standard_column(cell) for cell in rows[0][1]]
     if _ID.fullmatch(header[0]):
         header = [*["wnid", "name"][: len(header)], *[""] * (len(header) - 2)]
     elif _has_no_header(rows):
@@ -257,33 +272,37 @@ def _columns(rows: list[tuple[int, list[str]]]) -> tuple[list[_Column], list[int
     if known and known.most_common(1)[0][1] > 1:
         raise ValueError(f"found the column {known.most_common(1)[0][0]!a} twice; rename one of the two")
     columns = []
-    for at, name in enumerate(header):
-        is_short = name not in _KNOWN and any(at >= len(row) for _, row in rows)
-        cells = [] if is_short else [_cell(row, line, at) for line, row in rows]
-        columns.append(_Column(name, cells, numbering.as_numbers(cells) if cells else None))
-    return [one for one in columns if one.cells], [line for line, _ in rows]
+    for index, name in enumerate(header):
+        short = next(((line, row) for line, row in rows if index >= len(row)), None)
+        if short is None:
+            cells = [row[index] for _, row in rows]
+            columns.append(_Column(name, cells, numbering.parse_numbers(cells)))
+        elif name in _KNOWN:
+            line, row = short
+            raise ValueError(f"found {count(len(row), 'column')} in line {line}, fewer than in the first")
+    return columns, [line for line, _ in rows]
 
 
 _KNOWN = {*NAME_COLUMNS, *ID_COLUMNS, *INDEX_COLUMNS, *SUPERCLASS_COLUMNS}
 _BY_LETTERS = {name.replace("_", ""): name for name in sorted(_KNOWN)}
 
 
-def _known_as(cell: str) -> str:
-    """Return a column's name as the tables above have it (``Class ID`` and ``ClassId`` are ``class_id``), else in lower case."""
+def _standard_column(cell: str) -> str:
+    """Return the standard name of a column (``Class ID`` and ``ClassId`` are ``class_id``), else the name in lower case."""
     return _BY_LETTERS.get(re.sub(r"[\s_.-]+", "", cell.lower()), cell.lower())
 
 
 def _has_no_header(rows: list[tuple[int, list[str]]]) -> bool:
-    """Return whether a table begins with its first class: a column of class numbers has one in the first line, too."""
+    """Return True if the first line of a table is a class, because a column of class numbers includes the first line."""
     width = len(rows[0][1])
-    if any(len(row) != width for _, row in rows) or set(map(_known_as, rows[0][1])) & _KNOWN:
+    if width < 2 or any(len(row) != width for _, row in rows) or set(map(_standard_column, rows[0][1])) & _KNOWN:
         return False
-    columns = [numbering.as_numbers([row[at] for _, row in rows]) for at in range(width)]
-    return width > 1 and any(one is not None and numbering.first_of(one) is not None for one in columns)
+    columns = [numbering.parse_numbers([row[index] for _, row in rows]) for index in range(width)]
+    return any(numbers is not None and numbering.first_number(numbers) is not None for numbers in columns)
 
 
-def _rows(text: str) -> list[tuple[int, list[str]]]:
-    """Return the rows with their line numbers; cells stripped, empty lines at the end left out."""
+def _read_rows(text: str) -> list[tuple[int, list[str]]]:
+    """Return the rows with their line numbers; cells are stripped, and empty lines at the end left out."""
     first = text.split("\n", 1)[0]
     separator = "\t" if "\t" in first else max(",;", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
@@ -301,72 +320,71 @@ def _rows(text: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def _cell(row: Sequence[str], line: int, at: int) -> str:
-    if at >= len(row):
-        raise ValueError(f"found {count(len(row), 'column')} in line {line}, fewer than in the first")
-    return row[at]
+def _id_columns(columns: Sequence[_Column]) -> list[_Column]:
+    ids = []
+    for name in ID_COLUMNS:
+        ids += [column for column in columns if column.name == name and (name != "id" or column.numbers is None)]
+    return ids + [column for column in columns if not column.name and all(map(_ID.fullmatch, column.cells))]
 
 
-def _names_and_ids(columns: Sequence[_Column], lines: Sequence[int]) -> tuple[_Column, list[str | None] | None]:
-    """Return the column of names, and the id next to each name; None if there are no ids at all.
+def _first_ids(columns: Sequence[_Column]) -> list[str | None]:
+    """Return the first id in each row; empty if there are no ids at all."""
+    rows = zip(*(column.cells for column in _id_columns(columns)), strict=True)
+    wnids = [next((cell for cell in cells if cell), None) for cells in rows]
+    return wnids if any(wnids) else []
 
-    The names are in the first column of `NAME_COLUMNS` that holds no numbers, else in the only column that holds text, is not
-    known to hold something else, and has no value twice; else in that of ids; else in one of `NAME_COLUMNS` with numbers.
+
+def _name_column(columns: Sequence[_Column], lines: Sequence[int]) -> _Column:
+    """Return the column of names.
+
+    It is the first column of `NAME_COLUMNS` that has no numbers. Otherwise it is the only other text column, if its values are
+    distinct and a column numbers the classes. Otherwise it is the column of ids, or a column of `NAME_COLUMNS` with numbers.
     """
-    ids = [one for name in ID_COLUMNS for one in columns if one.name == name and (name != "id" or one.numbers is None)]
-    ids += [one for one in columns if not one.name and all(map(_ID.fullmatch, one.cells))]
-    by_name = [one for name in NAME_COLUMNS for one in columns if one.name == name]
-    texts = [one for one in columns if one.numbers is None and one not in ids]
-    is_alone = len(texts) == 1 and len(set(texts[0].cells)) == len(texts[0].cells) and any(one.is_order for one in columns)
-    some = [one for one in by_name if one.numbers is None] or (texts if is_alone else []) or ids[:1] or by_name
-    if not some:
-        raise ValueError(_no_names(columns))
-    if "" in some[0].cells:
-        raise ValueError(f"found no name in line {lines[some[0].cells.index('')]}")
-    wnids = [next((cell for cell in cells if cell), None) for cells in zip(*(one.cells for one in ids), strict=True)]
-    return some[0], wnids if any(wnids) else None
+    ids = _id_columns(columns)
+    by_name = [column for name in NAME_COLUMNS for column in columns if column.name == name]
+    texts = [column for column in columns if column.numbers is None and column not in ids]
+    if len(texts) > 1 or not any(column.is_order for column in columns):
+        texts = []
+    distinct_texts = [column for column in texts if len(set(column.cells)) == len(column.cells)]
+    named_texts = [column for column in by_name if column.numbers is None]
+    candidates = [*named_texts, *distinct_texts, *ids, *by_name]
+    if candidates:
+        names = candidates[0]
+        if "" in names.cells:
+            raise ValueError(f"found no name in line {lines[names.cells.index('')]}")
+        return names
+    if not any(column.name for column in columns):
+        raise ValueError(
+            f"found {len(columns)} columns without a header; write one above them, such as index,name,superclass"
+        )
+    found = ", ".join(ascii(column.name) for column in columns[:6])
+    raise ValueError(f"found the columns {found}, and none named {', '.join(NAME_COLUMNS[:4])}")
 
 
-def _no_names(columns: Sequence[_Column]) -> str:
-    if not any(one.name for one in columns):
-        return f"found {len(columns)} columns without a header; write one above them, such as index,name,superclass"
-    found = ", ".join(ascii(one.name) for one in columns[:6])
-    return f"found the columns {found}, and none named {', '.join(NAME_COLUMNS[:4])}"
+def _class_numbers(columns: Sequence[_Column], names: _Column) -> list[int] | None:
+    """Return the class number of each row; None if no column numbers the classes.
 
-
-def _order(columns: Sequence[_Column], named: _Column) -> list[int] | None:
-    """Return the number of the class of each row; None if no column has numbers of classes.
-
-    Columns that are known to number classes come first; any other counts if it is a permutation and no known one is there.
+    Columns with known names have priority. Otherwise, any column counts that is a permutation.
     """
-    others = [one for one in columns if one is not named]
-    known = [one for one in others if one.name in INDEX_COLUMNS and (one.name != "id" or one.numbers is not None)]
-    known += [one for one in others if one.name in NAME_COLUMNS and one.numbers is not None]
-    found = [one for one in known if one.is_order] or ([] if known else [one for one in others if one.is_order])
-    if not found:
-        if known:
-            raise ValueError(_no_order(known[0]))
+    others = [column for column in columns if column is not names]
+    known = [
+        column for column in others if column.name in INDEX_COLUMNS and (column.name != "id" or column.numbers is not None)
+    ]
+    known += [column for column in others if column.name in NAME_COLUMNS and column.numbers is not None]
+    orders = [column for column in known or others if column.is_order]
+    if not orders and not known:
         return None
-    first, *rest = (_from_zero(one) for one in found)
-    differing = next((one for one, numbers in zip(found[1:], rest, strict=True) if numbers != first), None)
-    if differing is not None:
-        readings = " or ".join(f"{_shown(one, named)} by the column {one.name!a}" for one in (found[0], differing))
-        raise ValueError(f"found two orders of the classes: {readings}; delete one of the two columns")
-    return found[0].numbers
-
-
-def _from_zero(column: _Column) -> list[int]:
-    assert column.numbers is not None
-    return [number - min(column.numbers) for number in column.numbers]
-
-
-def _shown(column: _Column, named: _Column) -> str:
-    assert column.numbers is not None
-    return numbering.shown(numbering.Numbering(tuple(column.numbers), tuple(named.cells)))
-
-
-def _no_order(column: _Column) -> str:
-    """Return why a column that should number the classes does not."""
-    if column.numbers is None:
-        return f"found the column {column.name!a} of class numbers with values that are no whole numbers"
-    return f"{numbering.reason_no_order(column.numbers)} in the column {column.name!a}"
+    if not orders:
+        column = known[0]
+        if column.numbers is None:
+            raise ValueError(f"found the column {column.name!a} of class numbers with values that are no whole numbers")
+        raise ValueError(f"{numbering.reason_no_order(column.numbers)} in the column {column.name!a}")
+    numberings = [numbering.Numbering(tuple(column.numbers or ()), tuple(names.cells)) for column in orders]
+    for column, numbered in zip(orders, numberings, strict=True):
+        if numbered.order != numberings[0].order:
+            first, other = numbering.first_names(numberings[0]), numbering.first_names(numbered)
+            raise ValueError(
+                f"found two orders of the classes: {first} by the column {orders[0].name!a} or {other} by the column "
+                f"{column.name!a}; delete one of the two columns"
+            )
+    return orders[0].numbers

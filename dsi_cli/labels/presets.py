@@ -1,9 +1,9 @@
 """The label lists that ship with the package, and the recognition of a given list as one of them.
 
-Each class has the WordNet 3.0 id that a person who read its gloss chose, or none: where WordNet lacks the thing itself, the
-nearest broader noun, unless two classes would then be one; then, and where nothing fits, the class stays unresolved.
-Two classes share an id only where they are the same thing (a bedroom and a bedchamber, a church from inside and outside).
-A list is recognised by its content alone, all names or all ids; never by its length: many lists have 100 classes.
+The WordNet 3.0 id of each class was chosen by hand from the glosses. If WordNet lacks the thing itself, the id is that of the
+nearest hypernym, unless two classes would then share it. If nothing fits, the class stays unresolved. Two classes share an id only
+if they are the same thing, such as a bedroom and a bedchamber. A list is recognised by its names or ids, never by its length,
+because many lists have 100 classes.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from importlib.resources import as_file, files
 
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.labels import same_classes
-from dsi_cli.labels.aliases import VARIANTS
+from dsi_cli.labels.aliases import ALIASES
 from dsi_cli.labels.label_list import LabelList
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A list that ships with the package: ``name`` to type, ``title`` to read, number of ``classes``, ``source``."""
+    """A list that ships with the package: its ``name`` for options, its ``title``, number of ``classes`` and ``source``."""
 
     name: str
     title: str
@@ -72,16 +72,16 @@ PRESETS = (
     Preset("ade20k", "ADE20K scene parsing, 150 classes", 150, "the challenge's objectInfo150; senses chosen by hand"),
     Preset("places365", "Places365", 365, "the data set's categories_places365; senses chosen by hand"),
 )
-"""What ``--labels NAME`` takes besides a file, and ``dsi labels --presets`` lists."""
+"""The presets for ``--labels NAME``, which ``dsi labels --presets`` lists."""
 
-FEWEST_OF_PART = 10
-"""Names that must be a preset's for a list to be a part of it; fewer names may be found in any list by chance."""
-LONGEST_WHOLE = 1000
-"""Classes of the longest preset that lists are a part of; longer ones hold most nouns there are, in all their senses."""
+MIN_PARTIAL_NAMES = 10
+"""The minimum length of a list that is recognised as part of a preset, because any preset may contain a few names by chance."""
+MAX_SUPERSET_CLASSES = 1000
+"""The maximum length of a preset that lists are part of, because longer presets contain most nouns in all their senses."""
 
 
 def find_preset(name: str) -> Preset | None:
-    """Return the preset of that name, or None; case, spaces, hyphens and underscores do not matter.
+    """Return the preset of that name, or None; case, spaces, hyphens and underscores are ignored.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def load_preset(name: str) -> LabelList:
     Raises
     ------
     UsageError
-        There is no such preset; the message lists them, the nearest first.
+        The preset is unknown; the message lists all presets and the one of the most similar name.
 
     Examples
     --------
@@ -106,25 +106,26 @@ def load_preset(name: str) -> LabelList:
     """
     preset = find_preset(name)
     if preset is None:
-        raise UsageError(f"expected a preset ({', '.join(row.name for row in PRESETS)}), found {name!a}{hint(name)}")
+        message = f"expected a preset ({', '.join(row.name for row in PRESETS)}), found {name!a}{did_you_mean(name)}"
+        raise UsageError(message, code="unknown-preset", name=name)
     return _load(preset.name)
 
 
-def hint(name: str) -> str:
-    """Return ``; did you mean NAME?`` for the preset that is spelled most alike, or nothing."""
-    near = nearest(name, [preset.name for preset in PRESETS])
-    return f"; did you mean {near}?" if near else ""
+def did_you_mean(name: str) -> str:
+    """Return ``; did you mean NAME?`` with the preset of the most similar name, or an empty text."""
+    similar = nearest(name, [preset.name for preset in PRESETS])
+    return f"; did you mean {similar}?" if similar else ""
 
 
 def superclasses(name: str) -> dict[str, str] | None:
-    """Return the superclass that a preset's data set gives each class, in class order; None where it gives none.
+    """Return the superclass of each class in a preset's data set, in class order, or None.
 
-    CIFAR-100 has 20, COCO (80) 12, Oxford Pets 2 (cats and dogs).
+    CIFAR-100 has 20 superclasses, COCO (80) 12, and Oxford Pets 2 (cats and dogs).
 
     Raises
     ------
     UsageError
-        There is no such preset.
+        The preset is unknown.
 
     Examples
     --------
@@ -138,42 +139,41 @@ def superclasses(name: str) -> dict[str, str] | None:
 
 
 def superclasses_of(labels: LabelList) -> tuple[str, ...] | None:
-    """Return the superclasses of a recognised list, one a class, in the list's own order; None where it has none.
+    """Return the superclass of each class of a recognised list, in the order of the list, or None.
 
     Examples
     --------
     >>> superclasses_of(recognise(sorted(load_preset("coco80").names, reverse=True)))[:2]
     ('animal', 'kitchen')
     """
-    above = superclasses(labels.preset) if labels.preset else None
-    if above is None or labels.preset is None:
+    by_class = superclasses(labels.preset) if labels.preset else None
+    if by_class is None or labels.preset is None:
         return None
-    places = same_classes.match_order(labels.names, None, _load(labels.preset), VARIANTS.get(labels.preset, {}))
-    listed = tuple(above.values())
-    return None if places is None else tuple(listed[place] for place in places)
+    indices = same_classes.match_order(labels.names, None, _load(labels.preset), ALIASES.get(labels.preset, {}))
+    in_preset_order = tuple(by_class.values())
+    return None if indices is None else tuple(in_preset_order[index] for index in indices)
 
 
 def recognise(
     labels: Sequence[str], source: str = "the given labels", wnids: Sequence[str | None] | None = None
 ) -> LabelList:
-    """Return labels as a list, with a preset's name and ids where they are that preset's.
+    """Return labels as a list, with the name and the ids of the preset that they equal, if any.
 
     Parameters
     ----------
     labels
-        Names or WordNet ids, in the classifier's order. Ids may also stand before the names (``n02085620-Chihuahua``).
+        Names or WordNet ids, in the classifier's order. Ids may also be in front of the names (``n02085620-Chihuahua``).
     source
-        Where they came from, for a person to read.
+        The source of the labels, for messages.
     wnids
-        Ids that came with the names. They are kept, and a list with other ids than the preset's is not the preset.
+        Ids that belong to the names. They are kept, and a list whose ids differ from the preset's is not the preset.
 
     Returns
     -------
     LabelList
-        Of ten names and more that are all classes of a longer preset, the ids are that preset's, and ``subset_of`` is its name.
-        Names as given (the preset's names where all labels are ids), in the order given: what belongs to a class goes
-        with its name. Spelling, numbers before all names and usual other names are no matter (see `matching`), and of
-        ImageNet's synonyms one is enough; but every name must be a class's, and every class must have one.
+        The names in the given order, or the preset's names if all labels are ids. Spelling, leading numbers and common aliases
+        do not matter (`same_classes`), and one of ImageNet's synonyms is enough. Names and classes must match one to one. If a
+        longer preset contains all of ten or more names, the ids are that preset's, and ``subset_of`` is its name.
 
     Examples
     --------
@@ -184,53 +184,60 @@ def recognise(
     True
     """
     names = tuple(labels)
-    given = same_classes.ids_before(names) if wnids is None else tuple(wnids)
+    given = same_classes.leading_ids(names) if wnids is None else tuple(wnids)
     for preset in PRESETS:
         if preset.classes != len(names):
             continue
-        listed = _load(preset.name)
-        places = same_classes.match_order(names, given, listed, VARIANTS.get(preset.name, {}))
-        if places is not None and listed.wnids is not None:
-            shown = tuple(listed.names[place] for place in places) if same_classes.is_ids(names) else names
-            return LabelList(shown, tuple(listed.wnids[place] for place in places), source, preset.name)
-    part = _part_of_presets(names) if given is None else None
-    return LabelList(names, given, source) if part is None else LabelList(names, part[1], source, subset_of=part[0])
+        known = _load(preset.name)
+        indices = same_classes.match_order(names, given, known, ALIASES.get(preset.name, {}))
+        if indices is not None and known.wnids is not None:
+            if same_classes.are_ids(names):
+                names = tuple(known.names[index] for index in indices)
+            return LabelList(names, tuple(known.wnids[index] for index in indices), source, preset.name)
+    superset = _find_superset(names) if given is None else None
+    if superset is not None:
+        return LabelList(names, superset[1], source, subset_of=superset[0])
+    return LabelList(names, given, source)
 
 
-def _part_of_presets(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] | None:
-    """Return the first preset that has all names and more, and its ids; None where there is none, or where two disagree."""
-    if not FEWEST_OF_PART <= len(names) <= LONGEST_WHOLE:
+def _find_superset(names: Sequence[str]) -> tuple[str, tuple[str | None, ...]] | None:
+    """Return the first preset that contains all names and others, and their ids; None if the ids of several presets differ."""
+    if not MIN_PARTIAL_NAMES <= len(names) <= MAX_SUPERSET_CLASSES:
         return None
-    found: dict[str, tuple[str | None, ...]] = {}
+    matches: dict[str, tuple[str | None, ...]] = {}
     for preset in PRESETS:
-        if len(names) < preset.classes <= LONGEST_WHOLE:
-            places, wnids = same_classes.match_part(names, _places(preset.name)), _load(preset.name).wnids
-            if places is not None and wnids is not None:
-                found[preset.name] = tuple(wnids[place] for place in places)
-    return next(iter(found.items())) if len(set(found.values())) == 1 else None
+        if len(names) < preset.classes <= MAX_SUPERSET_CLASSES:
+            indices, wnids = same_classes.match_part(names, _class_indices(preset.name)), _load(preset.name).wnids
+            if indices is not None and wnids is not None:
+                matches[preset.name] = tuple(wnids[index] for index in indices)
+    return next(iter(matches.items())) if len(set(matches.values())) == 1 else None
 
 
 @cache
-def _places(name: str) -> list[dict[str, int]]:
-    return same_classes.places_of(_load(name), VARIANTS.get(name, {}))
+def _class_indices(name: str) -> list[dict[str, int]]:
+    return same_classes.class_indices(_load(name), ALIASES.get(name, {}))
 
 
 @cache
 def _load(name: str) -> LabelList:
     path = files("dsi_cli.labels") / "data" / f"{name}.tsv"
-    rows = _imagenet(name) if not path.is_file() else [line.split("\t") for line in path.read_text("utf-8").splitlines()]
+    if not path.is_file():
+        rows = _load_imagenet(name)
+    else:
+        text = path.read_text("utf-8")
+        rows = [line.split("\t") for line in text.splitlines()]
     return LabelList(tuple(row[1] for row in rows), tuple(row[0] or None for row in rows), f"the preset {name}", name)
 
 
-def _imagenet(name: str) -> list[tuple[str, str]]:
+def _load_imagenet(name: str) -> list[list[str]]:
     """Return the ids and names of one of the long lists, which share a table."""
     import pyarrow.parquet as pq
 
     with as_file(files("dsi_cli.labels") / "data" / "imagenet.parquet") as path, pq.ParquetFile(path) as file:
         table = file.read(["wnid", "name", name])
     rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
-    listed = sorted((place, wnid, label) for wnid, label, place in rows if place is not None)
-    return [(f"n{wnid:08d}", label) for _, wnid, label in listed]
+    ordered = sorted((index, wnid, label) for wnid, label, index in rows if index is not None)
+    return [[f"n{wnid:08d}", label] for _, wnid, label in ordered]
 
 
 def _bare(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Whether two lists are the same classes: by names, whatever their spelling and order, or by WordNet ids.
+"""Compare two lists of classes by their names, whatever their spelling and order, or by WordNet ids.
 
-A name's *key* is its letters and digits alone, without accents and case: ``T-shirt/top`` and ``t shirt top`` have the same.
-Marks that all names of a list bear in front (``001.``, ``n01440764_``, Places365's ``/a/``) belong to none of them. Every
-class must be matched, each once: one name that is not known, or one class too many, and the lists are not the same.
+The *key* of a name has only its letters and digits, without accents and case: ``T-shirt/top`` and ``t shirt top`` have the same
+key. Marks in front of all names of a list (``001.``, ``n01440764_``, Places365's ``/a/``) are ignored. Every class must be matched
+exactly once. If a name is unknown, or a class is left over, the lists are not the same.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from collections.abc import Mapping, Sequence
 
 from dsi_cli.labels.label_list import LabelList
 
-MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
-"""What may stand before names, if it stands before each."""
+LEADING_MARKS = (re.compile(r"[nv]\d{8}[\s_-]+"), re.compile(r"\d+[\s._:-]+"), re.compile(r"/[a-z]/"))
+"""Marks that are ignored if they are in front of all names."""
 
 _ID = re.compile(r"[nv]\d{8}")
 
-Variants = Mapping[str, Sequence[str]]
-"""A class's name to other names in use for it."""
+Aliases = Mapping[str, Sequence[str]]
+"""Other names of each class."""
 
 
 def match_order(
-    names: Sequence[str], wnids: Sequence[str | None] | None, known: LabelList, variants: Variants
+    names: Sequence[str], wnids: Sequence[str | None] | None, known: LabelList, aliases: Aliases
 ) -> tuple[int, ...] | None:
-    """Return for each class its place in a known list of as many classes; None where the lists are not the same.
+    """Return the index of each class in a known list of the same length; None if the lists are not the same.
 
     Parameters
     ----------
     names
         Names, or WordNet ids.
     wnids
-        Ids beside the names. Where the names are the known list's, ids that differ from its own mean another list.
+        Ids that belong to the names, or None. If the names match the known list but the ids differ, the lists are not the same.
     known
-        The list that it may be.
-    variants
+        The known list.
+    aliases
         Other names of the known classes.
 
     Examples
@@ -45,69 +45,70 @@ def match_order(
     >>> match_order(["2_Dog", "1_Cat", "3_t shirt top"], None, pets, {}), match_order(["cat", "dog", "skirt"], None, pets, {})
     ((1, 0, 2), None)
     """
-    if is_ids(names):
-        return _by_id(names, known.wnids)
-    by_name = _by_name(without_marks(names), known.names, variants)
-    if by_name is None:
-        return _by_id(wnids, known.wnids)
-    if wnids is None or known.wnids is None or all(a == known.wnids[k] for a, k in zip(wnids, by_name, strict=True)):
-        return by_name
+    if are_ids(names):
+        return _match_ids(names, known.wnids)
+    order = _match_names(without_leading_marks(names), known.names, aliases)
+    if order is None:
+        return _match_ids(wnids, known.wnids)
+    if wnids is None or known.wnids is None or tuple(wnids) == tuple(known.wnids[index] for index in order):
+        return order
     return None
 
 
-def match_part(names: Sequence[str], places: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
-    """Return the place of each name in a longer list; None if a name is not one class's alone, or two names are one class.
+def match_part(names: Sequence[str], indices: Sequence[Mapping[str, int]]) -> tuple[int, ...] | None:
+    """Return the index of each name in a longer list; None if a name is unknown or ambiguous, or two names are one class.
 
     Parameters
     ----------
-    places
-        Of the longer list, see `places_of`.
+    names
+        Names of classes.
+    indices
+        The keys of the longer list, from `class_indices`.
 
     Examples
     --------
-    >>> match_part(["2_Dog", "1_Cat"], places_of(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
+    >>> match_part(["2_Dog", "1_Cat"], class_indices(LabelList(("cat", "dog", "T-shirt/top"), None, "made up"), {}))
     (1, 0)
     """
-    keys = [key(name) for name in without_marks(names)]
-    return _each_once([next((of[one] for of in places if one in of), None) for one in keys], len(names))
+    return _match_keys([name_key(name) for name in without_leading_marks(names)], indices, len(names))
 
 
-def places_of(known: LabelList, variants: Variants) -> list[dict[str, int]]:
-    """Return the place of each key that only one class has, from the surest way to name a class to the least sure."""
-    return [_places(level) for level in _levels(known.names, variants)]
+def class_indices(known: LabelList, aliases: Aliases) -> list[dict[str, int]]:
+    """Return the class of each unambiguous key, for the whole names, the first synonyms, and all synonyms and aliases."""
+    return [_unambiguous(level) for level in _key_levels(known.names, aliases)]
 
 
-def is_ids(names: Sequence[str]) -> bool:
-    """Return whether all names are WordNet ids."""
+def are_ids(names: Sequence[str]) -> bool:
+    """Return True if all names are WordNet ids."""
     return all(_ID.fullmatch(name) for name in names)
 
 
-def ids_before(names: Sequence[str]) -> tuple[str, ...] | None:
-    """Return the WordNet ids that stand before all names, as in ``n02085620-Chihuahua``; None where one has none.
+def leading_ids(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the WordNet ids in front of all names, as in ``n02085620-Chihuahua``; None if a name has no id.
 
     Examples
     --------
-    >>> ids_before(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), ids_before(["n02085620-Chihuahua", "cat"])
+    >>> leading_ids(["n02085620-Chihuahua", "n02085782-Japanese_spaniel"]), leading_ids(["n02085620-Chihuahua", "cat"])
     (('n02085620', 'n02085782'), None)
     """
-    return tuple(name[:9] for name in names) if names and all(MARKS[0].match(name) for name in names) else None
+    return tuple(name[:9] for name in names) if names and all(LEADING_MARKS[0].match(name) for name in names) else None
 
 
-def without_marks(names: Sequence[str]) -> Sequence[str]:
-    """Return names without the mark that stands before each of them."""
-    for mark in MARKS:
-        ends = [found.end() for name in names if (found := mark.match(name))]
+def without_leading_marks(names: Sequence[str]) -> Sequence[str]:
+    """Return names without the mark that is in front of each of them."""
+    for mark in LEADING_MARKS:
+        ends = [match.end() for name in names if (match := mark.match(name))]
         if len(ends) == len(names):
             return [name[end:] for name, end in zip(names, ends, strict=True)]
     return names
 
 
-def key(name: str) -> str:
-    """Return a name's letters and digits alone, without accents and case; the name itself where it has none.
+def name_key(name: str) -> str:
+    """Return only the letters and digits of a name, without accents and case; the name itself if it has none.
 
     Examples
     --------
-    >>> key("Crème_brûlée"), key("?")
+    >>> name_key("Crème_brûlée"), name_key("?")
     ('cremebrulee', '?')
     """
     if not name.isascii():
@@ -115,44 +116,44 @@ def key(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
-def _by_name(names: Sequence[str], known: Sequence[str], variants: Variants) -> tuple[int, ...] | None:
-    """Return the places by name: each name in its own place, else each class claimed by exactly one name."""
-    keys, levels = [key(name) for name in names], _levels(known, variants)
-    if all(any(one in level[place] for level in levels) for place, one in enumerate(keys)):
+def _match_names(names: Sequence[str], known: Sequence[str], aliases: Aliases) -> tuple[int, ...] | None:
+    keys, levels = [name_key(name) for name in names], _key_levels(known, aliases)
+    # Names in the known order may be ambiguous: ImageNet-1k has two cranes.
+    if all(any(key in level[index] for level in levels) for index, key in enumerate(keys)):
         return tuple(range(len(keys)))
-    places = [_places(level) for level in levels]
-    found = [next((of[one] for of in places if one in of), None) for one in keys]
-    return _each_once(found, len(known))
+    return _match_keys(keys, [_unambiguous(level) for level in levels], len(known))
 
 
-def _levels(known: Sequence[str], variants: Variants) -> list[list[set[str]]]:
-    """Return the keys of each class, from the surest to the least sure.
-
-    They are the whole name, the first of its synonyms, and any of them and other names in use.
-    """
+def _key_levels(known: Sequence[str], aliases: Aliases) -> list[list[set[str]]]:
+    """Return the keys of each class, from the most to the least certain: whole name, first synonym, all synonyms and aliases."""
     return [
-        [{key(name)} for name in known],
-        [{key(name.split(",")[0])} for name in known],
-        [{key(other) for other in (*name.split(","), *variants.get(name, ()))} for name in known],
+        [{name_key(name)} for name in known],
+        [{name_key(name.split(",")[0])} for name in known],
+        [{name_key(other) for other in (*name.split(","), *aliases.get(name, ()))} for name in known],
     ]
 
 
-def _places(level: Sequence[set[str]]) -> dict[str, int]:
-    """Return the place of each key that only one class has."""
-    holders: dict[str, list[int]] = defaultdict(list)
-    for place, keys in enumerate(level):
-        for one in keys:
-            holders[one].append(place)
-    return {one: found[0] for one, found in holders.items() if len(found) == 1}
+def _unambiguous(level: Sequence[set[str]]) -> dict[str, int]:
+    """Return the class of each key that only one class has."""
+    classes: dict[str, list[int]] = defaultdict(list)
+    for index, keys in enumerate(level):
+        for key in keys:
+            classes[key].append(index)
+    return {key: indices[0] for key, indices in classes.items() if len(indices) == 1}
 
 
-def _by_id(wnids: Sequence[str | None] | None, known: Sequence[str | None] | None) -> tuple[int, ...] | None:
+def _match_keys(keys: Sequence[str], levels: Sequence[Mapping[str, int]], count: int) -> tuple[int, ...] | None:
+    """Return the class of each key by the first level that has it; None unless these are ``count`` distinct classes."""
+    return _distinct([next((level[key] for level in levels if key in level), None) for key in keys], count)
+
+
+def _match_ids(wnids: Sequence[str | None] | None, known: Sequence[str | None] | None) -> tuple[int, ...] | None:
     if wnids is None or known is None:
         return None
-    place = {wnid: k for k, wnid in enumerate(known) if wnid is not None}
-    return _each_once([place.get(wnid or "") for wnid in wnids], len(known))
+    classes = {wnid: index for index, wnid in enumerate(known) if wnid is not None}
+    return _distinct([classes.get(wnid or "") for wnid in wnids], len(known))
 
 
-def _each_once(places: Sequence[int | None], classes: int) -> tuple[int, ...] | None:
-    found = tuple(place for place in places if place is not None)
-    return found if len(found) == len(set(found)) == classes else None
+def _distinct(indices: Sequence[int | None], count: int) -> tuple[int, ...] | None:
+    known = tuple(index for index in indices if index is not None)
+    return known if len(known) == len(set(known)) == count else None

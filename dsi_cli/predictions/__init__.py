@@ -1,17 +1,9 @@
-"""Predictions that were made elsewhere: files with the predictions of each epoch, read into one `Outcome` per epoch.
+"""Files with the predictions of each epoch, which are read into one `result.Predictions` per epoch.
 
-Modules
--------
-outcome
-    ``Outcome``, the record that every source of predictions gives, and ``Answer``, all that a network gives on a split.
-files
-    ``read`` reads a file or a folder into ``Predictions``; ``find_beside`` finds ``preds.npy`` and ``targets.npy``.
-tables
-    Parquet and CSV: one row per sample.
-numpy_files
-    NPY and NPZ: arrays of predictions or of confusion counts. Nothing is ever unpickled.
-epoch_predictions
-    ``EpochPredictions``, what a file holds for one epoch, and its outcome.
-classes
-    Class numbers, and class names.
+``result``             `Predictions`, the record for all sources of predictions, and `EvaluationResult`, all results of a model
+``files``              a file or a folder of predictions; ``preds.npy`` and ``targets.npy`` next to checkpoints
+``tables``             Parquet and CSV: one row per sample
+``numpy_files``        NPY and NPZ: arrays of predictions or of confusion counts, which are never unpickled
+``epoch_predictions``  the predictions of one epoch in a file
+``classes``            class numbers and class names
 """

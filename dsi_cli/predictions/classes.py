@@ -17,7 +17,7 @@ Ints = NDArray[np.integer[Any]]
 
 @dataclass(frozen=True)
 class EncodedLabels:
-    """Labels of samples.
+    """The labels of samples.
 
     Attributes
     ----------
@@ -44,14 +44,14 @@ class ClassIndex:
     size: int
     names: Sequence[str] | None = None
 
-    def numbers(self, labels: EncodedLabels, what: str, place: Callable[[int], str]) -> Ints:
-        """Return the class number of each label: by the name of exactly one class, or else by the number in the text.
+    def encode(self, labels: EncodedLabels, kind: str, locate: Callable[[int], str]) -> Ints:
+        """Return the class number of each label: the class of this name if there is exactly one, else the number in the text.
 
         Parameters
         ----------
         labels : (N,)
-        what : "target" or "prediction", for the message
-        place : returns where a label is, from its index, for the message
+        kind : "target" or "prediction", for the message
+        locate : returns the location of a sample for the message, from its index
 
         Raises
         ------
@@ -65,10 +65,13 @@ class ClassIndex:
         if wrong.any():
             first = int(np.argmax(wrong))
             code = int(labels.codes[first])
-            found = str(code) if labels.names is None else ascii(labels.names[code][:60])
+            label = str(code) if labels.names is None else ascii(labels.names[code][:60])
             raise UsageError(
-                f"{place(first)}: the {what} {found} is not a class: expected {self._expected()}; correct it, or give the "
-                "classes that the predictions were made with (--labels)"
+                f"{locate(first)}: the {kind} {label} is not a class: expected {self._expected()}; correct it, or give the "
+                "classes that the predictions were made with (--labels)",
+                code="unknown-class",
+                values=kind,
+                label=label,
             )
         return numbers
 
@@ -85,12 +88,13 @@ class ClassIndex:
     @cached_property
     def _by_name(self) -> dict[str, int]:
         """The class of each name, -1 if several classes have it."""
-        found: dict[str, int] = {}
+        classes: dict[str, int] = {}
         for number, name in enumerate(self.names or ()):
-            found[name] = -1 if name in found else number
-        return found
+            classes[name] = -1 if name in classes else number
+        return classes
 
     def _expected(self) -> str:
-        names = [name for name, number in self._by_name.items() if number >= 0]
-        shown = ", ".join(ascii(name[:40]) for name in names[:3])
-        return f"0 to {self.size - 1}" + (f", or the name of exactly one class ({shown}, ...)" if names else "")
+        names = [ascii(name[:40]) for name, number in self._by_name.items() if number >= 0]
+        if not names:
+            return f"0 to {self.size - 1}"
+        return f"0 to {self.size - 1}, or the name of exactly one class ({', '.join(names[:3])}, ...)"

@@ -1,4 +1,4 @@
-"""The predictions in a file for one epoch of one run, and the outcome that follows from them."""
+"""The predictions in a file for one epoch of one run, and their conversion to class numbers."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ class EpochPredictions:
 
     Attributes
     ----------
-    where : str
+    location : str
         The file and the part of it, for messages.
     epoch, run
-        None if the file does not name them.
-    predictions, targets : (N,) Labels, or None
-        In the order of the sample numbers, if these are known; the file may lack the targets.
-    scores, samples, paths, rows : (N,), or None
-        As in `Predictions`; ``rows`` are the rows of the table that the samples come from, for messages.
+        The epoch and the run according to the file, or None.
+    predictions, targets : (N,) labels, or None
+        The labels in the order of the sample numbers, if these are known; the file may lack the targets.
+    scores, samples, paths : (N,), or None
+        The fields of `Predictions` with the same names.
+    rows : (N,), or None
+        The table row of each sample, for messages.
     counts : (C, C) int64, or None
-        Confusion counts, rows are the truth. A file has either these or predictions.
+        Confusion counts, where rows are the truth. A file has either counts or predictions.
     """
 
-    where: str
+    location: str
     epoch: int | None = None
     run: str | None = None
     predictions: EncodedLabels | None = None
@@ -49,11 +51,11 @@ class EpochPredictions:
 
     @property
     def lacks_targets(self) -> bool:
-        """Whether there are predictions without the truth."""
+        """True if there are predictions without targets."""
         return self.predictions is not None and self.targets is None
 
     def outcome(self, classes: ClassIndex, truth: Ints | None, truth_name: str | None) -> Predictions:
-        """Return the outcome on the split.
+        """Return the predictions as class numbers.
 
         Parameters
         ----------
@@ -64,63 +66,73 @@ class EpochPredictions:
         Raises
         ------
         UsageError
-            A label is not a class, the counts are of another number of classes or all zero, or they contradict the truth.
+            A label is not a class, the counts have another number of classes or are all zero, or they contradict the truth.
         """
         if self.counts is not None:
-            return Predictions(self._checked_counts(self.counts, classes.size, truth, truth_name))
+            return Predictions(self._check_counts(self.counts, classes.size, truth, truth_name))
         assert self.predictions is not None
-        predictions = classes.numbers(self.predictions, "prediction", self._place)
+        predictions = classes.encode(self.predictions, "prediction", self._locate)
         targets = truth
         if self.targets is not None:
-            targets = classes.numbers(self.targets, "target", self._place)
+            targets = classes.encode(self.targets, "target", self._locate)
             if truth is not None and (targets != truth).any():
-                at = int(np.argmax(targets != truth))
+                index = int(np.argmax(targets != truth))
                 raise UsageError(
-                    f"{self._place(at)}: the target is {targets[at]}, and {truth[at]} in {truth_name}; "
-                    "give the targets of these samples in this order, or none"
+                    f"{self._locate(index)}: the target is {targets[index]}, and {truth[index]} in {truth_name}; "
+                    "give the targets of these samples in this order, or none",
+                    code="targets-contradict",
                 )
         assert targets is not None  # `files.read` refuses predictions without targets
         counts = confusion_counts(targets, predictions, classes.size)
         return Predictions(counts, targets, predictions, self.scores, self.samples, self.paths)
 
-    def _place(self, sample: int) -> str:
-        return f"{self.where}, " + (f"sample {sample}" if self.rows is None else f"row {int(self.rows[sample]) + 1}")
+    def _locate(self, sample: int) -> str:
+        if self.rows is None:
+            return f"{self.location}, sample {sample}"
+        return f"{self.location}, row {int(self.rows[sample]) + 1}"
 
-    def _checked_counts(
+    def _check_counts(
         self, counts: NDArray[np.int64], classes: int, truth: Ints | None, truth_name: str | None
     ) -> NDArray[np.int64]:
         if len(counts) != classes:
             raise UsageError(
-                f"{self.where}: expected confusion counts of {classes} classes, as the classifier has, found {len(counts)}; "
-                "give the counts of this classifier"
+                f"{self.location}: expected confusion counts of {classes} classes, as the classifier has, found {len(counts)}; "
+                "give the counts of this classifier",
+                code="counts-classes",
+                found=len(counts),
+                classes=classes,
             )
         if not counts.any():
-            raise UsageError(f"{self.where}: expected confusion counts, found only zeros; give an epoch that has samples")
+            message = f"{self.location}: expected confusion counts, found only zeros; give an epoch that has samples"
+            raise UsageError(message, code="counts-zero")
         if truth is not None and (counts.sum(axis=1) != np.bincount(truth, minlength=classes)).any():
             raise UsageError(
-                f"{self.where}: expected as many samples of each class as the targets in {truth_name} have, found others; "
-                "give --truth columns if the truth is on the columns, or the targets of this test set, or none"
+                f"{self.location}: expected as many samples of each class as the targets in {truth_name} have, found others; "
+                "give --truth columns if the truth is on the columns, or the targets of this test set, or none",
+                code="counts-contradict-targets",
             )
         return counts
 
 
 def require_truth_axis(outcomes: Mapping[int, Predictions], name: str, axis: str) -> None:
-    """Refuse confusion counts of several epochs that look as if the truth were on the other axis.
+    """Check that the truth of confusion counts of several epochs is not on the other axis.
 
-    On one test set, each class has as many samples at every epoch. If the sums along the truth differ between epochs, and those
-    along the other axis do not, then the other axis is the truth.
+    In one test set, each class has the same number of samples at every epoch. If the sums along the truth differ between epochs,
+    and those along the other axis do not, then the other axis is probably the truth.
 
     Raises
     ------
     UsageError
-        It looks so.
+        The truth is probably on the other axis.
     """
     counts = [outcome.counts for outcome in outcomes.values() if outcome.predictions is None]
-    along_truth, along_other = (
-        any((one.sum(axis=other) != counts[0].sum(axis=other)).any() for one in counts) for other in (1, 0)
-    )
-    if along_truth and not along_other:
+    differs_along_truth = any((matrix.sum(axis=1) != counts[0].sum(axis=1)).any() for matrix in counts)
+    differs_along_other = any((matrix.sum(axis=0) != counts[0].sum(axis=0)).any() for matrix in counts)
+    if differs_along_truth and not differs_along_other:
+        other = AXES[1 - AXES.index(axis)]
         raise UsageError(
             f"{name}: expected the same samples of each class at every epoch, found that they differ along the {axis} and are the "
-            f"same along the other axis, which seems to be the truth; give --truth {AXES[1 - AXES.index(axis)]}"
+            f"same along the other axis, which seems to be the truth; give --truth {other}",
+            code="truth-axis",
+            axis=axis,
         )

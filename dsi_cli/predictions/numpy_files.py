@@ -1,4 +1,4 @@
-"""NPY and NPZ files with arrays of predictions, targets or confusion counts. Nothing is ever unpickled.
+"""NPY and NPZ files with arrays of predictions, targets or confusion counts. Files are never unpickled.
 
 An array has one row per epoch: predictions are ``(epochs, samples)``, confusion counts ``(epochs, C, C)``. The predictions of one
 epoch may be ``(samples,)``. An NPY file holds confusion counts if its array has three axes. The arrays of an NPZ file have the
@@ -23,11 +23,11 @@ EXPECTED = (
     "(also read: targets, epochs, scores)"
 )
 MAX_BYTES = 8 * 2**30
-"""Of all arrays in an NPZ file when they are unpacked."""
+"""The maximum size of all unpacked arrays in an NPZ file."""
 
 
 def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
-    """Return what an NPY or NPZ file holds, in order of its rows.
+    """Return the epochs of an NPY or NPZ file in the order of its rows.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
         array = arrays.pop("")
         arrays["confusions" if array.ndim == 3 else "predictions"] = array
     error = UsageError(
-        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez"
+        f"{path}: expected {EXPECTED}; found {_shapes(arrays)}; save such arrays with numpy.save or numpy.savez",
+        code="predictions-array",
     )
     predictions, confusions = arrays.get("predictions"), arrays.get("confusions")
     if (predictions is None) == (confusions is None):
@@ -54,17 +55,20 @@ def read_epochs(path: Path, axis: str) -> list[EpochPredictions]:
     if confusions is not None:
         if confusions.ndim != 3 or confusions.shape[1] != confusions.shape[2] or not confusions.size:
             raise error
-        contents = [{"counts": one} for one in _counts(confusions if axis == "rows" else confusions.swapaxes(1, 2), path)]
+        if axis == "columns":
+            confusions = confusions.swapaxes(1, 2)
+        contents = [{"counts": counts} for counts in _counts(confusions, path)]
     else:
         assert predictions is not None
         if predictions.ndim not in (1, 2) or not predictions.size:
             raise error
         contents = _predictions(np.atleast_2d(predictions), arrays, error, path)
     epochs = _epochs(arrays.get("epochs"), len(contents), path)
-    return [
-        EpochPredictions(f"{path}, row {row}" if epoch is None else f"{path}, epoch {epoch}", epoch, **content)
-        for row, (content, epoch) in enumerate(zip(contents, epochs, strict=True))
-    ]
+    found = []
+    for row, (content, epoch) in enumerate(zip(contents, epochs, strict=True)):
+        part = f"row {row}" if epoch is None else f"epoch {epoch}"
+        found.append(EpochPredictions(f"{path}, {part}", epoch, **content))
+    return found
 
 
 def read_targets(path: Path) -> EncodedLabels:
@@ -80,7 +84,8 @@ def read_targets(path: Path) -> EncodedLabels:
     if targets is None or targets.ndim != 1 or not targets.size:
         raise UsageError(
             f"{path}: expected targets (samples,), in an NPZ file under this name; found {_shapes(arrays)}; "
-            "save them with numpy.save"
+            "save them with numpy.save",
+            code="targets-array",
         )
     return _labels(targets, str(path))
 
@@ -105,7 +110,9 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         reason = ascii((str(error).splitlines() or [type(error).__name__])[0])[1:-1][:160]
         raise UsageError(
             f"{path}: expected arrays that NumPy saved, without pickled objects, found a file that cannot be read ({reason}); "
-            "write it again with numpy.save or numpy.savez"
+            "write it again with numpy.save or numpy.savez",
+            code="numpy-not-readable",
+            reason=reason,
         ) from None
     return arrays
 
@@ -117,7 +124,7 @@ def _shapes(arrays: Mapping[str, NDArray[Any]]) -> str:
 def _predictions(
     predictions: NDArray[Any], arrays: Mapping[str, NDArray[Any]], error: UsageError, path: Path
 ) -> list[dict[str, Any]]:
-    """Return the fields of each epoch; targets of ``(samples,)`` hold for all epochs."""
+    """Return the fields of each epoch; targets of ``(samples,)`` apply to all epochs."""
     labels = _labels(predictions, f"{path}, predictions")
     fields: dict[str, Any] = {"predictions": labels}
     if "targets" in arrays:
@@ -132,45 +139,51 @@ def _predictions(
     return [{name: values[row] for name, values in fields.items()} for row in range(len(predictions))]
 
 
-def _labels(values: NDArray[Any], where: str) -> EncodedLabels:
+def _labels(values: NDArray[Any], location: str) -> EncodedLabels:
     """Return the labels in an array of class numbers or class names."""
     if values.dtype.kind not in "US":
-        return EncodedLabels(_whole(values, where, "class numbers, such as scores.argmax(axis=-1)"))
+        return EncodedLabels(_whole_numbers(values, location, "class numbers, such as scores.argmax(axis=-1)"))
     import pyarrow as pa
 
     try:
         texts = pa.array(values.astype(values.dtype.newbyteorder("=")).ravel()).cast(pa.string()).dictionary_encode()
     except (pa.ArrowException, UnicodeError):
-        raise UsageError(f"{where}: expected class names in UTF-8, found other bytes; save them as UTF-8") from None
+        message = f"{location}: expected class names in UTF-8, found other bytes; save them as UTF-8"
+        raise UsageError(message, code="not-utf8") from None
     return EncodedLabels(texts.indices.to_numpy().reshape(values.shape), tuple(texts.dictionary.to_pylist()))
 
 
 def _counts(values: NDArray[Any], path: Path) -> NDArray[np.int64]:
-    counts = _whole(values, f"{path}, confusions", "counts of samples, which are not rates or normalised rows")
+    counts = _whole_numbers(values, f"{path}, confusions", "counts of samples, which are not rates or normalised rows")
     if (counts < 0).any():
-        raise UsageError(f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it")
+        message = f"{path}, confusions: expected counts of samples, found {counts.min()}; correct it"
+        raise UsageError(message, code="negative-count")
     return counts.astype(np.int64)
 
 
 def _epochs(values: NDArray[Any] | None, rows: int, path: Path) -> list[int] | list[None]:
     if values is None:
         return [None] * rows
-    epochs: list[int] = _whole(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
+    epochs: list[int] = _whole_numbers(np.atleast_1d(values), f"{path}, epochs", "whole numbers").tolist()
     if values.size != rows or len({*epochs}) < rows:
         raise UsageError(
-            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch of each row"
+            f"{path}, epochs: expected {rows} distinct numbers, one per row, found {str(epochs)[:80]}; give the epoch of each row",
+            code="epochs-array",
+            rows=rows,
         )
     return epochs
 
 
-def _whole(values: NDArray[Any], where: str, expected: str) -> Ints:
-    """Return whole numbers as integers in the byte order of the machine; integers keep their type."""
+def _whole_numbers(values: NDArray[Any], location: str, expected: str) -> Ints:
+    """Return whole numbers as integers in native byte order; integers keep their type."""
     if values.dtype.kind in "iu":
         return values.astype(values.dtype.newbyteorder("="), copy=False)
     if values.dtype.kind not in "bf":
-        raise UsageError(f"{where}: expected {expected}; found values of type {values.dtype}; save others")
+        message = f"{location}: expected {expected}; found values of type {values.dtype}; save others"
+        raise UsageError(message, code="not-whole-numbers")
     with np.errstate(invalid="ignore"):
         numbers = values.astype(np.int64)
     if (numbers != values).any():
-        raise UsageError(f"{where}: expected {expected}; found {values[numbers != values][0]:.6g}; save others")
+        message = f"{location}: expected {expected}; found {values[numbers != values][0]:.6g}; save others"
+        raise UsageError(message, code="not-whole-numbers")
     return numbers

@@ -1,4 +1,4 @@
-"""What a network answered on one split at one epoch: the record that every source of predictions gives."""
+"""The predictions and evaluation results of a network on one split at one epoch, from any source."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Predictions:
-    """The answers on one split; class numbers are those of the classifier's rows.
+    """The predictions on one split; class numbers are rows of the classifier.
 
-    A source that has counts alone (a confusion matrix) leaves the samples None.
+    If the source is a confusion matrix, only ``counts`` is known, and the other fields are None.
     """
 
     counts: Any
-    """``(C, C)`` int64: rows are the truth, columns the prediction. Sparse if of many classes, see `confusion_counts`."""
+    """``(C, C)`` int64 confusion counts: rows are the truth, columns the prediction; sparse for many classes."""
     targets: NDArray[np.integer[Any]] | None = None
-    """``(N,)``, the truth of each sample; in the order of the data, as the next three are."""
+    """``(N,)``, the true class of each sample, in the order of the data like ``predictions``, ``scores`` and ``samples``."""
     predictions: NDArray[np.integer[Any]] | None = None
     scores: NDArray[np.floating[Any]] | None = None
-    """``(N,)``, how sure the network was of its prediction."""
+    """``(N,)``, the probability of each prediction according to the network."""
     samples: NDArray[np.int64] | None = None
-    """``(N,)``, each sample's number in the data; 0 to N-1 if None."""
+    """``(N,)``, the number of each sample in the data; None for 0 to N-1."""
     paths: Sequence[str | None] | None = None
-    """Where each sample's image lies."""
+    """The path of each sample's image."""
 
 
 @dataclass(frozen=True)
 class FeatureTemplates:
-    """The mean features of a split's classes, as sums, and how typical right and wrong samples are of them."""
+    """The mean features of a split's classes as sums, and the typicality of correct and wrong samples."""
 
     sums: NDArray[np.float64]
     """``(C, d)``, the sum of the features of each class's samples."""
     samples: NDArray[np.int64]
-    """``(C,)``, how many these are."""
+    """``(C,)``, the number of samples of each class."""
     typicality: Sequence[dict[str, Any]] = ()
     """Rows of the typicality table: class_index, correct, samples, group_cosine, null_mean, sample_cosine."""
     histograms: Sequence[Sequence[int]] = ()
-    """How many sample cosines lie in each bin over [-1, 1]: of the wrong samples, of the right ones."""
+    """The number of sample cosines in each bin over [-1, 1], for the wrong samples and for the correct ones."""
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """All that a network answered on a split; without a classifier there are templates alone."""
+    """The evaluation result of a network on a split; a network without a classifier has only templates."""
 
     outcome: Predictions | None = None
     loss: float | None = None
-    """Mean cross-entropy over the samples."""
+    """The mean cross-entropy over the samples."""
     top5: int | None = None
-    """Samples whose truth is among the five largest outputs."""
+    """The number of samples whose true class has one of the five largest outputs."""
     templates: FeatureTemplates | None = None

@@ -1,6 +1,6 @@
 """Similarity of classes by the mistakes between them: the CCSM of arXiv 2505.21338, section 3.1.
 
-Counts are ``K (C, C)``: rows are the truth, columns the prediction.
+The confusion counts ``K`` are a ``(C, C)`` array: rows are the truth, columns the prediction.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Counts = NDArray[np.integer[Any]]
 
 
 def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
-    """Return how often each class was taken for each, ``(C, C)`` int64: rows are the truth, columns the prediction.
+    """Return the confusion counts ``(C, C)`` int64: rows are the truth, columns the prediction.
 
-    An array, but of more than `LARGEST_WHOLE` classes a ``scipy.sparse.csr_array``.
+    For more than `similarity.MAX_DENSE_CLASSES` classes, the result is a ``scipy.sparse.csr_array``, else an array.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     Raises
     ------
     UsageError
-        The two differ in length, or hold a number that is no class.
+        The lengths differ, or a number is not a class.
 
     Examples
     --------
@@ -38,11 +38,13 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
     [[1, 1], [0, 1]]
     """
     if targets.ndim != 1 or targets.shape != predictions.shape:
-        raise UsageError(f"targets {targets.shape} and predictions {predictions.shape}: expected one of each a sample")
+        message = f"targets {targets.shape} and predictions {predictions.shape}: expected one of each per sample"
+        raise UsageError(message, code="shapes", targets=targets.shape, predictions=predictions.shape)
     for name, values in (("target", targets), ("prediction", predictions)):
         wrong = values[(values < 0) | (values >= classes)]
         if wrong.size:
-            raise UsageError(f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}")
+            message = f"{name} {wrong[0]} is no class: expected 0 to {classes - 1}"
+            raise UsageError(message, code="unknown-class", values=name, number=int(wrong[0]))
     if classes > similarity.MAX_DENSE_CLASSES:
         from scipy.sparse import coo_array
 
@@ -55,8 +57,8 @@ def confusion_counts(targets: Counts, predictions: Counts, classes: int) -> Any:
 def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     """Return the CCSM ``(C, C)`` float32, in [0, 1]: each row of counts over its sum, then the diagonal set to 1.
 
-    Not symmetric in general. A class without a sample has zeros with 1 on the diagonal; `classes_with_samples` says which
-    take part in a metric.
+    The matrix is not symmetric in general. The row of a class without samples is 1 on the diagonal and 0 elsewhere;
+    `classes_with_samples` returns the classes for metrics.
 
     Parameters
     ----------
@@ -73,7 +75,9 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
     >>> confusion_similarity(np.array([[3, 1], [0, 0]])).tolist()
     [[1.0, 0.25], [0.0, 1.0]]
     """
-    _require_counts(counts)
+    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
+        message = f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}"
+        raise UsageError(message, code="not-confusion-counts", shape=counts.shape)
     samples = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, samples, out=np.zeros(counts.shape), where=samples > 0)
     np.fill_diagonal(shares, 1.0)
@@ -82,10 +86,5 @@ def confusion_similarity(counts: Counts) -> NDArray[np.float32]:
 
 
 def classes_with_samples(counts: Counts) -> NDArray[np.intp]:
-    """Return the classes that have a sample in the split."""
+    """Return the classes with samples in the split."""
     return np.flatnonzero(counts.sum(axis=1) > 0)
-
-
-def _require_counts(counts: Counts) -> None:
-    if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or (counts < 0).any():
-        raise UsageError(f"confusion counts are a square matrix of non-negative numbers; this one has shape {counts.shape}")

@@ -1,6 +1,6 @@
 """Similarity of classes by their mean features: the TNCSM of arXiv 2505.21338, section 3.1.
 
-The template of a class is the mean, over its samples in a split, of the features that the classifier takes in.
+The template of a class is the mean input of the classifier over the samples of the class in a split.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ def template_similarity(sums: NDArray[np.floating[Any]], samples: NDArray[np.int
     sums : (C, d) float
         The sum of the features of each class's samples.
     samples : (C,) int
-        How many these are.
+        The number of samples of each class.
 
     Returns
     -------
     (C, C) float32
-        Exactly symmetric, 1 on the diagonal; the row and column of a class without a sample are NaN.
+        An exactly symmetric matrix, 1 on the diagonal; the row and column of a class without samples are NaN.
 
     Raises
     ------
     NotFiniteError
         A feature is NaN or infinite.
     UsageError
-        Fewer than two classes have a sample, or the shapes do not fit.
+        Fewer than two classes have samples, or the shapes do not fit.
 
     Examples
     --------
@@ -42,13 +42,17 @@ def template_similarity(sums: NDArray[np.floating[Any]], samples: NDArray[np.int
     [[1.0, 0.7070000171661377, nan], [0.7070000171661377, 1.0, nan], [nan, nan, nan]]
     """
     if sums.ndim != 2 or samples.shape != sums.shape[:1]:
-        raise UsageError(f"sums {sums.shape} and samples {samples.shape}: expected (C, d) and (C,)")
+        message = f"sums {sums.shape} and samples {samples.shape}: expected (C, d) and (C,)"
+        raise UsageError(message, code="shapes", sums=sums.shape, samples=samples.shape)
     present = np.flatnonzero(samples > 0)
     if len(present) < 2:
-        raise UsageError(f"{len(present)} classes have a sample: templates of two classes or more can be compared")
+        message = (
+            f"{len(present)} classes have samples: expected two or more, because templates are compared with each other"
+        )
+        raise UsageError(message, code="too-few-classes", classes=len(present))
     means = sums[present] / samples[present, None]
     if not np.isfinite(means).all():
-        raise NotFiniteError("NaN or infinite features: nothing can be said of this epoch's templates")
+        raise NotFiniteError("NaN or infinite features: the templates of this epoch cannot be compared")
     similarity = np.full((len(sums), len(sums)), np.nan, dtype=np.float32)
     similarity[np.ix_(present, present)] = weight_similarity(means)
     return similarity

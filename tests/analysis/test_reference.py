@@ -34,7 +34,7 @@ def written(one, tmp_path, neighbors=None):
     ids=["pets", "first", "many", "one"],
 )
 def test_blocks_of_rows_make_the_whole_matrix(labels, block, tmp_path, monkeypatch):
-    monkeypatch.setattr(wordnet_matrix, "BLOCK", block)
+    monkeypatch.setattr(wordnet_matrix, "LABELS_PER_BLOCK", block)
     one = wordnet_matrix.resolve_label_list(labels)
     found = written(one, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]

@@ -56,7 +56,7 @@ def test_the_table_marks_what_is_uncertain(dsi, listed):
     assert lines[0].split() == ["label", "synset", "sure", "meaning"]
     assert [line.split()[0] for line in lines if line[:1] == "?"] == ["?", "?"]
     assert lines[1].split()[:3] == ["0", "crane", "crane.n.05"]
-    assert "taken for its head, fish (beside it: aquarium)" in ended.out
+    assert "its head is used: fish (context: aquarium)" in ended.out
     assert ended.err.splitlines() == [
         "4 of 5 labels in WordNet 3.0, from labels.txt; 2 want a look (?)",
         "to choose what they mean, edit the file that this writes, then give it to --map:",

@@ -6,10 +6,11 @@ import json
 import os
 
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels import files
-from dsi_cli.labels.files import find_beside, read, read_labels
+from dsi_cli.labels.files import find_label_file, read_labels, read_labels_or_preset
 
 CATS = (("cat", "dog"), None)
 WITH_IDS = (("cat", "dog"), ("n02121620", "n02084071"))
@@ -86,10 +87,10 @@ def test_utf16_of_either_end_is_read(write):
         ("a.txt", b"\xef\xbb\xbf", "found an empty file"),
         ("a.txt", "cat\n\ndog\n", "expected a label file .*, found line 2 empty; correct the file"),
         ("a.txt", "\ncat\ndog\n", "found line 1 empty"),
-        ("a.txt", b"PK\x03\x04\x00\x00", "found no text; save it as UTF-8, or name another"),
-        ("a.txt", "cat\n".encode("utf-16-le"), "found no text"),
-        ("a.txt", b"\xff\xfec", "found no text"),
-        ("a.txt", b"caf\x81", "found no text"),
+        ("a.txt", b"PK\x03\x04\x00\x00", "found a file that is not text; save it as UTF-8, or name another"),
+        ("a.txt", "cat\n".encode("utf-16-le"), "not text"),
+        ("a.txt", b"\xff\xfec", "not text"),
+        ("a.txt", b"caf\x81", "not text"),
         ("a.csv", "x,y\n1,2\n", "found the columns 'x', 'y', and none named name, class_name, class, label"),
         ("a.csv", "name\n", "found a header and no rows"),
         ("a.csv", ",\n,\n", "found line 1 empty"),
@@ -123,14 +124,14 @@ def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
 
 
 def test_what_is_no_file_is_refused(tmp_path, monkeypatch, write):
-    with pytest.raises(UsageError, match="found nothing there; check the path, or name a preset"):
+    with raises("file-missing", UsageError):
         read_labels(tmp_path / "none.txt")
-    with pytest.raises(UsageError, match="found a folder; name a file in it"):
+    with raises("file-is-folder", UsageError):
         read_labels(tmp_path)
-    with pytest.raises(UsageError, match=r"which could not be read \(File name too long\)"):
+    with raises("file-not-readable", UsageError, reason="File name too long"):
         read_labels(tmp_path / ("x" * 5000))
-    monkeypatch.setattr(files, "LARGEST", 3)
-    with pytest.raises(UsageError, match="of at most 64 MB, found more"):
+    monkeypatch.setattr(files, "MAX_LABEL_FILE_BYTES", 3)
+    with raises("file-too-large", UsageError):
         read_labels(write("a.txt", "cat\n"))
 
 
@@ -138,7 +139,7 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch, write):
 def test_a_file_that_may_not_be_read_is_refused(write):
     path = write("a.txt", "cat\n")
     path.chmod(0)
-    with pytest.raises(UsageError, match=r"could not be read \(Permission denied\)"):
+    with raises("file-not-readable", UsageError, reason="Permission denied"):
         read_labels(path)
 
 
@@ -149,11 +150,11 @@ def test_duplicates_are_allowed_and_reported(write):
 def test_a_file_wins_over_a_preset(write, monkeypatch, tmp_path):
     write("cifar10", "cat\ndog\n")
     monkeypatch.chdir(tmp_path)
-    assert read("cifar10").names == ("cat", "dog")
+    assert read_labels_or_preset("cifar10").names == ("cat", "dog")
     (tmp_path / "cifar100").mkdir()
-    assert read("cifar100").preset == "cifar100"
-    with pytest.raises(UsageError, match="found a folder"):
-        read(str(tmp_path))
+    assert read_labels_or_preset("cifar100").preset == "cifar100"
+    with raises("file-is-folder", UsageError):
+        read_labels_or_preset(str(tmp_path))
 
 
 @pytest.mark.parametrize("spec", ["imagenet1kk", "x" * 10_000, "nothing\0here", ""])
@@ -161,17 +162,17 @@ def test_what_is_neither_file_nor_preset_is_refused(spec, monkeypatch, tmp_path)
     with pytest.raises(
         UsageError, match=r"expected a label file or a preset \(dsi labels .*\), found neither at|found a folder"
     ) as caught:
-        read(spec)
+        read_labels_or_preset(spec)
     assert len(str(caught.value)) < 600
     assert ("did you mean imagenet1k?" in str(caught.value)) == (spec == "imagenet1kk")
 
 
 def test_what_lies_beside_is_found_in_order(write, tmp_path):
-    assert find_beside(tmp_path) is None
-    assert find_beside(tmp_path / "none") is None
+    assert find_label_file(tmp_path) is None
+    assert find_label_file(tmp_path / "none") is None
     for content in ('{"mean": [0.5]}', "{", '{"id2label": {"0": "LABEL_0"}}', '{"id2label": 3}', b"\x80\x02\x00"):
         write("config.json", content)
-        assert find_beside(tmp_path) is None
+        assert find_label_file(tmp_path) is None
     for name, content in [
         ("config.json", '{"id2label": {"0": "cat"}}'),
         ("class_to_idx.json", '{"cat": 0}'),
@@ -180,7 +181,7 @@ def test_what_lies_beside_is_found_in_order(write, tmp_path):
         ("classes.txt", "cat"),
     ]:
         path = write(name, content)
-        assert find_beside(tmp_path) == path
+        assert find_label_file(tmp_path) == path
 
 
 def test_whole_runs_have_their_lists_beside_them(four_runs):
@@ -189,6 +190,6 @@ def test_whole_runs_have_their_lists_beside_them(four_runs):
         ("cifar100-cnn", "cifar100"),
         ("cifar100-vit", "cifar100"),
     ]:
-        path = find_beside(four_runs / run)
+        path = find_label_file(four_runs / run)
         assert path is not None
         assert read_labels(path).preset == preset

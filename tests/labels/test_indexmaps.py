@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dsi_cli.labels.index_maps import IndexedNames, in_order, names_of
+from dsi_cli.labels.index_maps import IndexedNames, read_names, sort_by_index
 
 
 @pytest.mark.parametrize(
@@ -20,26 +20,26 @@ from dsi_cli.labels.index_maps import IndexedNames, in_order, names_of
     ],
 )
 def test_every_shape_is_read(value):
-    assert names_of(value) == IndexedNames(("cat", "dog"))
+    assert read_names(value) == IndexedNames(("cat", "dog"))
 
 
 @pytest.mark.parametrize(
     "value", [{1: "cat", 2: "dog"}, {"2": "dog", "1": "cat"}, {"cat": 1, "dog": 2}, {"dog": "2", "cat": "1"}]
 )
 def test_index_maps_may_begin_at_one(value):
-    assert names_of(value) == IndexedNames(("cat", "dog"), first=1)
+    assert read_names(value) == IndexedNames(("cat", "dog"), first=1)
 
 
 def test_pairs_of_id_and_name_are_read():
-    assert names_of({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == IndexedNames(
+    assert read_names({"1": ["n02084071", "dog"], "0": ["n02121620", "cat"]}) == IndexedNames(
         ("cat", "dog"),
         ("n02121620", "n02084071"),
     )
 
 
 def test_digits_may_be_names():
-    assert names_of({"0": 1, "1": 0}) == IndexedNames(("1", "0"))
-    assert names_of({"0": "1", "1": "0"}) == IndexedNames(("1", "0"))
+    assert read_names({"0": 1, "1": 0}) == IndexedNames(("1", "0"))
+    assert read_names({"0": "1", "1": "0"}) == IndexedNames(("1", "0"))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_digits_may_be_names():
 )
 def test_what_is_wrong_is_said(value, found):
     with pytest.raises(ValueError, match=found):
-        names_of(value)
+        read_names(value)
 
 
 def test_nothing_is_in_order():
-    assert in_order([], []) == []
+    assert sort_by_index([], []) == []

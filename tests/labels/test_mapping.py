@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.analysis.semantics import mapping_file, wordnet_matrix
 from dsi_cli.errors import UsageError
@@ -52,7 +53,7 @@ def test_any_usual_encoding_is_read(write, encoding):
         ("name,synset\nzebra,zebra.n.01\n", "line 2: there is no class 'zebra'; the labels are those of animals.txt$"),
         ("index,synset\n4,cat.n.01\n", "line 2: there is no class '4'; the labels are 0 to 3$"),
         ("index,synset\n-1,cat.n.01\n", "there is no class '-1'"),
-        ("index,name,synset\n1,cat,cat.n.01\n", "line 2: class 1 is 'dog', not 'cat'; is it the mapping of another list"),
+        ("index,name,synset\n1,cat,cat.n.01\n", "line 2: class 1 is 'dog', not 'cat'"),
         ("index,synset\n1,dog.n.01\n1,dog.n.01\n", r"line 3: class 1 \('dog'\) comes twice; delete one line$"),
         ("index,synset\n1,n99999999\n", "line 2: 'n99999999' is not in WordNet 3.0; it may be from another version"),
         ("index,synset\n1,dog.n.09\n", "line 2: 'dog.n.09' is not in WordNet 3.0, which has 7 noun senses"),
@@ -91,8 +92,8 @@ def test_an_id_alone_for_a_label_without_a_synset(write):
 
 
 def test_a_missing_mapping_is_an_error(tmp_path):
-    with pytest.raises(UsageError, match=r"expected a mapping .*, found nothing there"):
-        mapping.read(tmp_path / "none.csv", ANIMALS)
+    with raises("file-missing", UsageError):
+        mapping.read_mapping(tmp_path / "none.csv", ANIMALS)
 
 
 def test_the_written_mapping_can_be_edited_and_given_back(tmp_path):

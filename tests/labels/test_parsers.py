@@ -31,7 +31,7 @@ PIECES = st.sampled_from(
 )
 
 
-@pytest.mark.parametrize("read", [parsers.lines, parsers.table, parsers.json_text, parsers.yaml_text])
+@pytest.mark.parametrize("read", [parsers.read_lines, parsers.read_table, parsers.read_json, parsers.read_yaml])
 @given(st.lists(PIECES, min_size=1, max_size=40).map("".join).filter(str.strip))
 def test_any_text_gives_names_or_a_value_error(read, text):
     with warnings.catch_warnings():

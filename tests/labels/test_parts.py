@@ -7,7 +7,7 @@ import random
 import pytest
 
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.presets import FEWEST_OF_PART, load_preset, recognise
+from dsi_cli.labels.presets import MIN_PARTIAL_NAMES, load_preset, recognise
 
 IMAGENETTE = (
     *("tench", "English springer", "cassette player", "chain saw", "church"),
@@ -33,7 +33,7 @@ def test_imagenette_is_a_part_of_imagenet():
 
 
 def test_what_is_no_part_is_left_alone():
-    few = load_preset("cifar100").names[: FEWEST_OF_PART - 1]
+    few = load_preset("cifar100").names[: MIN_PARTIAL_NAMES - 1]
     for names in (few, (*few, "gearbox"), (*few, few[0]), ("crane", *IMAGENETTE)):
         assert recognise(names) == LabelList(tuple(names), None, "the given labels")
     assert recognise(IMAGENETTE, wnids=["n02979186", *[None] * 9]).subset_of is None

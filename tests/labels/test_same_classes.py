@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from dsi_cli.labels.aliases import VARIANTS
+from dsi_cli.labels.aliases import ALIASES
 from dsi_cli.labels.files import read_labels
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import PRESETS, load_preset, recognise
-from dsi_cli.labels.same_classes import ids_before, key, match_order, without_marks
+from dsi_cli.labels.same_classes import leading_ids, match_order, name_key, without_leading_marks
 
 NAMES = [preset.name for preset in PRESETS]
 DISTINCT = [name for name in NAMES if len(set(load_preset(name).names)) == len(load_preset(name).names)]
@@ -77,15 +77,15 @@ def test_numbers_before_all_names_are_no_matter(name, mark):
     found = recognise(names)
     ids = dict(zip(labels.names, labels.wnids, strict=True))
     assert found.preset == name
-    assert list(found.wnids) == [ids[without_marks(names)[k]] for k in range(len(names))]
+    assert list(found.wnids) == [ids[without_leading_marks(names)[k]] for k in range(len(names))]
     assert found.names == tuple(names)
 
 
 def test_a_number_before_some_names_belongs_to_them():
     names = list(load_preset("cifar10").names)
     assert recognise(["1. " + names[0], *names[1:]]).preset is None
-    assert without_marks(["7 up", "cola"]) == ["7 up", "cola"]
-    assert without_marks([]) == []
+    assert without_leading_marks(["7 up", "cola"]) == ["7 up", "cola"]
+    assert without_leading_marks([]) == []
 
 
 @pytest.mark.parametrize("joint", [" ", "_", "-"])
@@ -101,8 +101,8 @@ def test_ids_before_names_are_read(name, joint):
 def test_ids_before_names_are_kept_where_the_list_is_no_preset():
     names = ("n02085620-Chihuahua", "n02085782-Japanese_spaniel")
     assert recognise(names) == LabelList(names, ("n02085620", "n02085782"), "the given labels")
-    assert ids_before([]) is None
-    assert ids_before(["n02085620"]) is None  # nothing follows: the name is an id itself
+    assert leading_ids([]) is None
+    assert leading_ids(["n02085620"]) is None  # nothing follows: the name is an id itself
 
 
 def test_ids_with_names_of_ones_own_are_recognised():
@@ -132,11 +132,11 @@ def test_first_synonyms_in_another_spelling_are_recognised():
     assert (found.preset, found.names, found.wnids) == ("imagenet1k", tuple(spelled), labels.wnids)
 
 
-@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize("name", sorted(ALIASES))
 def test_other_names_in_use_are_recognised(name):
     labels = load_preset(name)
-    assert VARIANTS[name].keys() <= set(labels.names)
-    found = recognise([VARIANTS[name].get(one, [one])[-1] for one in labels.names])
+    assert ALIASES[name].keys() <= set(labels.names)
+    found = recognise([ALIASES[name].get(one, [one])[-1] for one in labels.names])
     assert (found.preset, found.wnids) == (name, labels.wnids)
 
 
@@ -181,7 +181,9 @@ def test_the_count_alone_says_nothing():
 def spellings(name):
     """Return all keys that each class of a preset answers to."""
     labels = load_preset(name)
-    return [{key(other) for other in (one, *one.split(","), *VARIANTS.get(name, {}).get(one, ()))} for one in labels.names]
+    return [
+        {name_key(other) for other in (one, *one.split(","), *ALIASES.get(name, {}).get(one, ()))} for one in labels.names
+    ]
 
 
 def test_no_list_can_be_taken_for_another():
@@ -211,4 +213,4 @@ def test_the_surer_name_wins():
     [("T-shirt/top", "tshirttop"), ("Crème brûlée", "cremebrulee"), ("Straße", "strasse"), ("?!", "?!")],
 )
 def test_a_key_is_letters_and_digits(name, letters):
-    assert key(name) == letters
+    assert name_key(name) == letters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dsi_cli.predictions.files import read
+from dsi_cli.predictions.files import read_predictions
 
 NAMES = ("cat", "dog", "aquarium_fish", "7")
 EPOCHS, SAMPLES, CLASSES = (0, 1, 2), 40, len(NAMES)
@@ -54,7 +54,7 @@ def counts_of():
     """Return a function that reads predictions and returns the counts ``(epochs, C, C)`` of the three epochs."""
 
     def counts_of(path, targets=None, truth="rows", epochs=EPOCHS, run=None):
-        found = read(path, targets, truth=truth).outcomes(epochs, CLASSES, NAMES, run)
+        found = read_predictions(path, targets, truth=truth).outcomes(epochs, CLASSES, NAMES, run)
         return np.array([outcome.counts for outcome in found.values()])
 
     return counts_of

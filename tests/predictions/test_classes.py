@@ -19,7 +19,7 @@ def numbers(labels, names=NAMES, size=8):
         if isinstance(labels[0], str)
         else EncodedLabels(np.array(labels))
     )
-    return ClassIndex(size, names).numbers(coded, "target", "sample {}".format).tolist()
+    return ClassIndex(size, names).encode(coded, "target", "sample {}".format).tolist()
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_numbers_of_a_name_beyond_the_rows_of_the_classifier_is_refused():
 
 def test_numbers_of_labels_ignores_names_without_a_label():
     labels = EncodedLabels(np.array([0, 0]), ("cat", "horse"))
-    assert ClassIndex(8, NAMES).numbers(labels, "target", str).tolist() == [0, 0]
+    assert ClassIndex(8, NAMES).encode(labels, "target", str).tolist() == [0, 0]
 
 
 @given(st.lists(st.text(min_size=1, max_size=6), min_size=1, unique=True))

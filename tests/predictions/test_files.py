@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.files import find_beside, read
+from dsi_cli.predictions.files import find_prediction_files, read_predictions
 
 NAMES = ("cat", "dog", "aquarium_fish", "7")
 
@@ -20,11 +20,11 @@ NAMES = ("cat", "dog", "aquarium_fish", "7")
 @pytest.mark.parametrize("run", ["cifar100-cnn", "cifar100-vit"])
 def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
     folder = four_runs / run
-    beside = find_beside(folder)
+    beside = find_prediction_files(folder)
     assert beside == (folder / "preds.npy", folder / "targets.npy")
     with (folder / "log.csv").open() as file:
         accuracy = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
-    predictions = read(*beside)
+    predictions = read_predictions(*beside)
     assert predictions.source == "preds.npy (31 epochs, 10,000 samples), truth from targets.npy"
     found = predictions.outcomes(list(accuracy), 100)
     assert list(found) == list(accuracy)
@@ -35,10 +35,12 @@ def test_the_accuracy_of_the_real_runs_is_their_logs(four_runs, run):
 
 def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, save):
     folder = four_runs / "cifar100-cnn"
-    predictions, targets = (np.load(path) for path in find_beside(folder))
+    predictions, targets = (np.load(path) for path in find_prediction_files(folder))
     names = np.array((folder / "classes.txt").read_text().split())
     epochs = range(len(predictions))
-    expected = np.array([one.counts for one in read(*find_beside(folder)).outcomes(epochs, 100).values()])
+    expected = np.array(
+        [one.counts for one in read_predictions(*find_prediction_files(folder)).outcomes(epochs, 100).values()]
+    )
     columns = {
         "epoch": np.repeat(epochs, 10_000),
         "target": names[np.tile(targets, 31)],
@@ -48,7 +50,7 @@ def test_all_formats_of_a_real_run_give_the_same_counts(four_runs, tmp_path, sav
     for epoch in epochs:
         save(f"cms/cm_{epoch:02}.npz", {"confusions": expected[epoch : epoch + 1]})
     for path in (tmp_path / "names.csv", tmp_path / "cms", save("cm.npy", expected)):
-        found = read(path).outcomes(epochs, 100, names)
+        found = read_predictions(path).outcomes(epochs, 100, names)
         assert_array_equal([one.counts for one in found.values()], expected)
 
 
@@ -62,33 +64,33 @@ def test_a_folder_has_a_file_an_epoch_of_any_format(save, tmp_path, counts_of, t
         save(f"f/{other}", "x")
     (tmp_path / "f" / "6.npy").mkdir()
     assert_array_equal(counts_of(tmp_path / "f"), counts)
-    assert read(tmp_path / "f").source == "f (3 epochs, 40 samples), truth from targets.npy"
-    assert list(read(tmp_path / "f").outcomes([0, 2, 9], 4, NAMES)) == [0, 2]
+    assert read_predictions(tmp_path / "f").source == "f (3 epochs, 40 samples), truth from targets.npy"
+    assert list(read_predictions(tmp_path / "f").outcomes([0, 2, 9], 4, NAMES)) == [0, 2]
 
 
 def test_the_epoch_in_a_file_must_be_the_one_in_its_name(save, tmp_path):
     one = "epoch,target,prediction\n{},1,1\n"
     save("f/e3.csv", one.format(3))
-    assert list(read(tmp_path / "f").outcomes([1, 3], 2)) == [3]
+    assert list(read_predictions(tmp_path / "f").outcomes([1, 3], 2)) == [3]
     path = save("f/e4.csv", one.format(5))
     with pytest.raises(
         UsageError, match=r"e4.csv: expected the predictions of epoch 4 alone, .* found epochs 5; name the file"
     ):
-        read(tmp_path / "f")
+        read_predictions(tmp_path / "f")
     path.write_text(one.format(4) + "5,1,1\n")
     with pytest.raises(UsageError, match="found epochs 4, 5"):
-        read(tmp_path / "f")
+        read_predictions(tmp_path / "f")
     path.unlink()
     save("f/e4.npy", np.ones((2, 3, 3)))
     with pytest.raises(UsageError, match=r"e4.npy: expected the predictions of epoch 4 alone, .* found 2 rows"):
-        read(tmp_path / "f")
+        read_predictions(tmp_path / "f")
 
 
 def test_two_files_of_one_epoch_are_refused(save, tmp_path):
     save("f/a1.csv", "target,prediction\n1,1\n")
     save("f/b01.csv", "target,prediction\n1,1\n")
     with pytest.raises(UsageError, match=r"f: expected epoch 1 once, found it in .*a1.csv and .*b01.csv; keep one of them"):
-        read(tmp_path / "f").outcomes([1], 2)
+        read_predictions(tmp_path / "f").outcomes([1], 2)
 
 
 def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):
@@ -96,16 +98,16 @@ def test_a_folder_without_epochs_in_the_names_is_refused(save, tmp_path):
     with pytest.raises(
         UsageError, match="with the epoch as the last number in the name, found none; name one file with all"
     ):
-        read(tmp_path / "f")
+        read_predictions(tmp_path / "f")
 
 
 def test_find_beside_needs_both_files(save, tmp_path):
-    assert find_beside(tmp_path) is None
+    assert find_prediction_files(tmp_path) is None
     save("preds.npy", np.zeros(1))
-    assert find_beside(tmp_path) is None
-    assert find_beside(tmp_path / "none") is None
+    assert find_prediction_files(tmp_path) is None
+    assert find_prediction_files(tmp_path / "none") is None
     save("targets.npy", np.zeros(1))
-    assert find_beside(str(tmp_path)) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
+    assert find_prediction_files(str(tmp_path)) == (tmp_path / "preds.npy", tmp_path / "targets.npy")
 
 
 @pytest.mark.parametrize(
@@ -127,10 +129,10 @@ def test_a_path_without_predictions_is_refused(save, tmp_path, name, message):
         os.mkfifo(tmp_path / name)
     for given in (tmp_path / name, str(tmp_path / name)):
         with pytest.raises(UsageError, match=message) as caught:
-            read(given)
+            read_predictions(given)
         assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=message):
-        read(save("p.npy", np.zeros((1, 2))), tmp_path / name)
+        read_predictions(save("p.npy", np.zeros((1, 2))), tmp_path / name)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user who may not read everything")
@@ -138,14 +140,14 @@ def test_a_file_that_may_not_be_read_is_refused(save):
     path = save("a.npy", np.zeros((1, 2)))
     path.chmod(0)
     with pytest.raises(UsageError, match=r"cannot be read \(.*Permission denied"):
-        read(path)
+        read_predictions(path)
 
 
 def test_the_truth_is_on_one_of_two_axes(save):
     with pytest.raises(UsageError, match="expected the truth on rows or columns, found 'cols'; give one of the two"):
-        read(save("a.npy", np.zeros((1, 2, 2))), truth="cols")
+        read_predictions(save("a.npy", np.zeros((1, 2, 2))), truth="cols")
 
 
 def test_the_source_holds_the_numbers_of_epochs_and_samples(save):
     text = "epoch,target,prediction\n0,1,1\n1,1,1\n1,1,1\n"
-    assert read(save("a.csv", text)).source == "a.csv (2 epochs, 1 to 2 samples)"
+    assert read_predictions(save("a.csv", text)).source == "a.csv (2 epochs, 1 to 2 samples)"

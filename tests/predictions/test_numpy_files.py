@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.predictions import numpy_files
-from dsi_cli.predictions.files import read
+from dsi_cli.predictions.files import read_predictions
 
 NAMES = np.array(["cat", "dog", "aquarium_fish", "7"])
 P = np.arange(15).reshape(3, 5) % 4
@@ -34,14 +34,14 @@ def test_predictions_of_every_type_give_the_counts(save, counts_of, targets, pre
 def test_an_npz_holds_targets_epochs_and_scores(save, counts_of, targets, predictions, counts):
     scores = np.random.default_rng(3).random(predictions.shape)
     arrays = {"predictions": predictions, "targets": targets, "scores": scores, "epochs": [2, 0, 7], "other": np.zeros(3)}
-    found = read(save("preds.npz", arrays)).outcomes([0, 1, 2], 4)
+    found = read_predictions(save("preds.npz", arrays)).outcomes([0, 1, 2], 4)
     assert list(found) == [0, 2]
     assert_array_equal(found[0].predictions, predictions[1])
     assert_array_equal(found[2].scores, scores[0])
     assert_array_equal(found[2].targets, targets)
     assert found[0].samples is None
     with pytest.raises(UsageError, match=r"expected epochs of the run \(3, 4\), found 2, 0, 7, none in common"):
-        read(save("preds.npz", arrays)).outcomes([3, 4], 4)
+        read_predictions(save("preds.npz", arrays)).outcomes([3, 4], 4)
     assert_array_equal(counts_of(save("preds.npz", {"predictions": predictions, "targets": [targets] * 3})), counts)
 
 
@@ -55,7 +55,7 @@ def test_confusion_counts_have_three_axes_in_an_npy_and_a_name_in_an_npz(save, c
 def test_counts_with_the_truth_on_columns_are_transposed(save, counts_of, counts):
     path = save("cm.npy", counts.transpose(0, 2, 1))
     assert_array_equal(counts_of(path, truth="columns"), counts)
-    assert read(path, truth="columns").source == "cm.npy (3 epochs, confusion counts; columns are the truth)"
+    assert read_predictions(path, truth="columns").source == "cm.npy (3 epochs, confusion counts; columns are the truth)"
     with pytest.raises(
         UsageError, match=r"they differ along the rows and are the same along the other axis.*--truth columns$"
     ):
@@ -73,7 +73,10 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
     truth = save("t.npy", targets)
     right, transposed = save("cm.npy", counts[:1]), save("transposed.npy", counts[:1].transpose(0, 2, 1))
     assert_array_equal(counts_of(right, truth, epochs=[0]), counts[:1])
-    assert read(right, truth).source == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
+    assert (
+        read_predictions(right, truth).source
+        == "cm.npy (1 epoch, confusion counts; rows are the truth), checked against t.npy"
+    )
     with pytest.raises(
         UsageError, match=r"row 0: expected as many samples of each class as the targets in t.npy have, found"
     ):
@@ -119,7 +122,7 @@ def test_counts_are_checked_against_targets(save, counts_of, targets, counts):
 )
 def test_arrays_of_other_names_shapes_or_types_are_refused(save, content, message):
     with pytest.raises(UsageError, match=message) as caught:
-        read(save("a.npz" if isinstance(content, dict) else "a.npy", content))
+        read_predictions(save("a.npz" if isinstance(content, dict) else "a.npy", content))
     assert "\n" not in str(caught.value)
 
 
@@ -134,32 +137,32 @@ def test_arrays_of_other_names_shapes_or_types_are_refused(save, content, messag
 )
 def test_arrays_that_are_no_targets_are_refused(save, name, content, message):
     with pytest.raises(UsageError, match=message):
-        read(save("preds.npy", P), save(name, content))
+        read_predictions(save("preds.npy", P), save(name, content))
 
 
 def test_a_wrong_number_of_rows_is_refused(save):
-    found = read(save("preds.npy", P), save("t.npy", T))
+    found = read_predictions(save("preds.npy", P), save("t.npy", T))
     remedy = "give one row per epoch in the run's order, or give an NPZ with `epochs`"
     with pytest.raises(UsageError, match=f"preds.npy has 3 rows, the run has 31 epochs: {remedy}"):
         found.outcomes(range(31), 4)
     with pytest.raises(UsageError, match=r"preds.npy has 1 row, run 'cnn' has 2 epochs"):
-        read(save("preds.npy", P[0]), save("t.npy", T)).outcomes([0, 1], 4, run="cnn")
+        read_predictions(save("preds.npy", P[0]), save("t.npy", T)).outcomes([0, 1], 4, run="cnn")
 
 
 def test_a_number_that_is_no_class_is_named_with_its_place(save):
     wrong = P.copy()
     wrong[1, 3] = 9
     with pytest.raises(UsageError, match=r"preds.npy, row 1, sample 3: the prediction 9 is not a class: expected 0 to 3"):
-        read(save("preds.npy", wrong), save("t.npy", T)).outcomes(range(3), 4)
+        read_predictions(save("preds.npy", wrong), save("t.npy", T)).outcomes(range(3), 4)
     with pytest.raises(UsageError, match=r"^t.npy, sample 0: the target 4 is not a class"):
-        read(save("preds.npy", P), save("t.npy", T + 4)).outcomes(range(3), 4)
+        read_predictions(save("preds.npy", P), save("t.npy", T + 4)).outcomes(range(3), 4)
 
 
 def test_counts_of_another_classifier_or_of_nothing_are_refused(save, counts):
     with pytest.raises(UsageError, match="expected confusion counts of 5 classes, as the classifier has, found 4"):
-        read(save("cm.npy", counts)).outcomes(range(3), 5)
+        read_predictions(save("cm.npy", counts)).outcomes(range(3), 5)
     with pytest.raises(UsageError, match="row 1: expected confusion counts, found only zeros"):
-        read(save("cm.npy", counts * np.array([1, 0, 1])[:, None, None])).outcomes(range(3), 4)
+        read_predictions(save("cm.npy", counts * np.array([1, 0, 1])[:, None, None])).outcomes(range(3), 4)
 
 
 # Damaged and hostile files
@@ -229,7 +232,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("content", HOSTILE)
 def test_a_file_that_is_no_plain_array_is_refused_in_one_line(save, content):
-    for reader in (lambda path: read(path), lambda path: read(save("p.npy", P), path)):
+    for reader in (lambda path: read_predictions(path), lambda path: read_predictions(save("p.npy", P), path)):
         with pytest.raises(UsageError, match=r"^.*a.npy'?[:,] expected .*; (write|save)|not a class|found no") as caught:
             reader(save("a.npy", content))
         assert "\n" not in str(caught.value)
@@ -240,7 +243,7 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(save, monkeypatch):
     path = save("a.npz", zipped([("predictions.npy", saved(np.zeros(10_000)))]))
     monkeypatch.setattr(numpy_files, "MAX_BYTES", 1000)
     with pytest.raises(UsageError, match="more than 0 GB when unpacked"):
-        read(path)
+        read_predictions(path)
 
 
 WHOLE = [saved(np.arange(20)), zipped([("predictions.npy", saved(np.arange(20)))])]
@@ -255,6 +258,6 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(save, whole, changes, cut
     for at, value in changes:
         damaged[at % len(damaged)] = value
     try:
-        read(save("a.npz", bytes(damaged[: cut or None])), save("t.npy", np.arange(20) % 4)).outcomes([0], 4)
+        read_predictions(save("a.npz", bytes(damaged[: cut or None])), save("t.npy", np.arange(20) % 4)).outcomes([0], 4)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
-from dsi_cli.predictions.files import read
+from dsi_cli.predictions.files import read_predictions
 
 NAMES = np.array(["cat", "dog", "aquarium_fish", "7"])
 EPOCHS, SAMPLES = 3, 40
@@ -81,7 +81,7 @@ def test_numbers_in_a_dictionary_or_as_floats_are_numbers(write, counts_of, colu
 def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, predictions, targets, name):
     samples = np.tile(np.arange(SAMPLES), EPOCHS)
     more = {"sample": samples, "path": [f"{n}.png" for n in samples], "score": samples / 64 + columns["epoch"]}
-    found = read(write(name, shuffled(columns | more))).outcomes(range(EPOCHS), 4, NAMES)
+    found = read_predictions(write(name, shuffled(columns | more))).outcomes(range(EPOCHS), 4, NAMES)
     for epoch, outcome in found.items():
         assert_array_equal(outcome.predictions, predictions[epoch])
         assert_array_equal(outcome.targets, targets)
@@ -92,7 +92,7 @@ def test_samples_paths_and_scores_come_in_order_of_the_samples(write, columns, p
 
 def test_a_path_and_a_score_may_be_missing(write, columns):
     more = {"path": pa.array([None, "b.png"] * 60), "score": pa.array([0.5, None] * 60)}
-    outcome = read(write("a.parquet", columns | more)).outcomes(range(EPOCHS), 4)[1]
+    outcome = read_predictions(write("a.parquet", columns | more)).outcomes(range(EPOCHS), 4)[1]
     assert list(outcome.paths[:2]) == [None, "b.png"]
     assert_array_equal(outcome.scores[:2], [0.5, np.nan])
 
@@ -107,9 +107,9 @@ def test_the_truth_may_come_from_a_file(write, save, counts_of, columns, targets
     assert_array_equal(counts_of(write(name, columns)), counts)  # the file is next to it
     truth.unlink()
     with pytest.raises(UsageError, match="expected a target for each prediction, found none; give them with --targets"):
-        read(write(name, columns))
+        read_predictions(write(name, columns))
     with pytest.raises(UsageError, match=r"epoch 0: expected 39 predictions, as targets.npy has targets, found 40"):
-        read(write(name, columns), save("targets.npy", targets[1:]))
+        read_predictions(write(name, columns), save("targets.npy", targets[1:]))
 
 
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv"])
@@ -118,7 +118,7 @@ def test_targets_are_a_column_in_the_order_of_the_samples(write, save, counts_of
     truth = write(name, {"sample": order, "target": NAMES[targets][order]})
     assert_array_equal(counts_of(save("preds.npy", predictions), truth), counts)
     with pytest.raises(UsageError, match=r"expected the column target \(also read: sample\); found 'sample'; name the"):
-        read(save("preds.npy", predictions), write(name, {"sample": order}))
+        read_predictions(save("preds.npy", predictions), write(name, {"sample": order}))
 
 
 def test_a_truth_in_two_places_must_agree(write, save, counts_of, columns, targets, counts):
@@ -138,7 +138,7 @@ def test_rows_of_other_runs_do_not_count(write, counts_of, columns, counts, name
     path = write(name, both)
     assert_array_equal(counts_of(path, run="cnn"), counts)
     assert counts_of(path, run="vit")[:, :, 1:].sum() == 0
-    assert read(path).source == f"{name} (6 epochs of 2 runs, 40 samples)"
+    assert read_predictions(path).source == f"{name} (6 epochs of 2 runs, 40 samples)"
     with pytest.raises(
         UsageError, match="expected the predictions of one run, found 'cnn', 'vit'; keep the rows of one run"
     ):
@@ -156,9 +156,9 @@ def test_one_epoch_needs_no_column_and_several_do(write, save, counts_of, column
     with pytest.raises(UsageError, match=f"{name} has no epochs, the run has 3 epochs: add a column 'epoch'"):
         counts_of(path)
     with pytest.raises(UsageError, match="expected each sample once, found sample 0 twice; add a column 'epoch'"):
-        read(write(name, every | {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}))
+        read_predictions(write(name, every | {"sample": np.tile(np.arange(SAMPLES), EPOCHS)}))
     with pytest.raises(UsageError, match=r"expected 40 predictions, as t.npy has targets, found 120; add a column 'epoch'"):
-        read(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
+        read_predictions(write(name, {"prediction": every["prediction"]}), save("t.npy", targets))
 
 
 GOOD = "epoch,target,prediction\n0,cat,dog\n"
@@ -199,7 +199,7 @@ EXPECTED = r"expected the columns epoch, target and prediction \(also read: samp
 )
 def test_a_csv_file_of_another_form_is_refused(save, content, message):
     with pytest.raises(UsageError, match=message) as caught:
-        read(save("a.csv", content)).outcomes([0, 1], 4, NAMES)
+        read_predictions(save("a.csv", content)).outcomes([0, 1], 4, NAMES)
     assert len(str(caught.value).splitlines()) <= 2
 
 
@@ -220,7 +220,7 @@ def test_a_csv_file_of_another_form_is_refused(save, content, message):
 def test_columns_of_other_types_are_refused(write, changed, message):
     columns = {"epoch": [0, 0], "target": [0, 1], "prediction": [0, 1]}
     with pytest.raises(UsageError, match=message) as caught:
-        read(write("a.parquet", columns | changed))
+        read_predictions(write("a.parquet", columns | changed))
     assert "\n" not in str(caught.value)
 
 
@@ -228,9 +228,9 @@ def test_a_damaged_or_other_parquet_file_is_refused(save, write, columns):
     whole = write("a.parquet", columns).read_bytes()
     for content in (b"", b"cat", b"PAR1PAR1", whole[:-9], whole[100:], whole[:4] + b"\xff" * 60 + whole[64:]):
         with pytest.raises(UsageError, match=r"expected a table with the columns .*, found .*; write it again"):
-            read(save("a.parquet", content))
+            read_predictions(save("a.parquet", content))
     with pytest.raises(UsageError, match=EXPECTED + "'epoch', 'Target', 'x'; name the columns so"):
-        read(write("a.parquet", {"epoch": [1], "Target": [2], "x": [3]}))
+        read_predictions(write("a.parquet", {"epoch": [1], "Target": [2], "x": [3]}))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -238,7 +238,7 @@ def test_a_damaged_or_other_parquet_file_is_refused(save, write, columns):
 @pytest.mark.parametrize("start", [b"", b"epoch,target,prediction\n"])
 def test_any_bytes_are_read_or_refused_in_one_line(save, start, tail):
     try:
-        read(save("a.csv", start + tail)).outcomes([0], 4, NAMES)
+        read_predictions(save("a.csv", start + tail)).outcomes([0], 4, NAMES)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017
 
@@ -249,6 +249,6 @@ def test_a_changed_parquet_file_is_read_or_refused_in_one_line(write, save, at, 
     whole = write("a.parquet", {"epoch": [0, 0], "target": ["cat", "dog"], "prediction": [0, 1]}).read_bytes()
     at %= len(whole)
     try:
-        read(save("a.parquet", whole[:at] + change + whole[at + len(change) :])).outcomes([0], 4, NAMES)
+        read_predictions(save("a.parquet", whole[:at] + change + whole[at + len(change) :])).outcomes([0], 4, NAMES)
     except UsageError as error:
         assert len(str(error).splitlines()) == 1  # noqa: PT017

@@ -21,7 +21,7 @@ from dsi_cli.checkpoints.discovery import discover
 from dsi_cli.checkpoints.scan import HeadOptions, require_file
 from dsi_cli.checkpoints.training_logs import CURVES, LOG_FILES, read_log
 from dsi_cli.demo import runs_folder
-from dsi_cli.labels.files import find_beside, read_labels
+from dsi_cli.labels.files import find_label_file, read_labels
 from dsi_cli.queries.phases import phase_sentences
 
 CNN, VIT, COLLAPSED, FASHION = "cifar100-cnn", "cifar100-vit", "cifar100-vit-collapsed", "fashion-mnist-tinycnn"
@@ -129,7 +129,7 @@ def test_all_weights_are_read_as_torch_loads_them(run, real_runs):
 def test_each_folder_is_a_run_with_its_labels(real_runs):
     assert {run.name for run in discover([real_runs])} == {path.name for path in real_runs.iterdir()}
     for run, preset in ((FASHION, "fashion-mnist"), (CNN, "cifar100"), (VIT, "cifar100")):
-        assert read_labels(find_beside(real_runs / run)).preset == preset
+        assert read_labels(find_label_file(real_runs / run)).preset == preset
 
 
 def test_every_log_is_read(shared):

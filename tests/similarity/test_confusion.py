@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import oracles
+from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.metrics import confusion_matrix
 
@@ -32,21 +33,21 @@ def test_counting_a_sample_twice_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    ("targets", "predictions", "message"),
+    ("targets", "predictions", "code", "fields"),
     [
-        ([0, 1], [0], r"targets \(2,\) and predictions \(1,\)"),
-        ([0, 7], [0, 1], "target 7 is no class: expected 0 to 6"),
-        ([0, 1], [0, -1], "prediction -1 is no class"),
+        ([0, 1], [0], "shapes", {"targets": (2,), "predictions": (1,)}),
+        ([0, 7], [0, 1], "unknown-class", {"values": "target", "number": 7}),
+        ([0, 1], [0, -1], "unknown-class", {"values": "prediction", "number": -1}),
     ],
 )
-def test_what_is_no_class_is_refused(targets, predictions, message):
-    with pytest.raises(UsageError, match=message):
+def test_confusion_counts_invalid_input_is_refused(targets, predictions, code, fields):
+    with raises(code, UsageError, **fields):
         confusion_counts(np.array(targets), np.array(predictions), 7)
 
 
 @pytest.mark.parametrize("counts", [np.ones((2, 3), dtype=int), np.array([[1, -1], [0, 1]]), np.ones(4, dtype=int)])
 def test_what_is_no_confusion_matrix_is_refused(counts):
-    with pytest.raises(UsageError, match="square matrix of non-negative numbers"):
+    with raises("not-confusion-counts", UsageError):
         confusion_similarity(counts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import oracles_testset
+from helpers.errors import raises
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.errors import NotFiniteError, UsageError
@@ -89,20 +90,20 @@ def test_seeing_each_sample_twice_changes_nothing():
 def test_features_that_are_not_finite(bad):
     sums, samples = summed(*featured(4, 30, 6), 4)
     sums[2, 1] = bad
-    with pytest.raises(NotFiniteError, match=r"^NaN or infinite features: nothing can be said of this epoch's templates$"):
+    with pytest.raises(NotFiniteError, match=r"^NaN or infinite features:"):
         template_similarity(sums, samples)
 
 
 @pytest.mark.parametrize(
-    ("sums", "samples", "message"),
+    ("sums", "samples", "code"),
     [
-        (np.ones((3, 2)), [1, 0, 0], "^1 classes have a sample: templates of two classes or more can be compared$"),
-        (np.ones((3, 2)), [0, 0, 0], "^0 classes have a sample: templates of two classes or more can be compared$"),
-        (np.ones((3, 2)), [1, 1], r"^sums \(3, 2\) and samples \(2,\): expected \(C, d\) and \(C,\)$"),
-        (np.ones(3), [1, 1, 1], r"^sums \(3,\) and samples \(3,\): expected \(C, d\) and \(C,\)$"),
-        (np.ones((3, 2)), [[1, 1, 1]], r"^sums \(3, 2\) and samples \(1, 3\): expected \(C, d\) and \(C,\)$"),
+        (np.ones((3, 2)), [1, 0, 0], "too-few-classes"),
+        (np.ones((3, 2)), [0, 0, 0], "too-few-classes"),
+        (np.ones((3, 2)), [1, 1], "shapes"),
+        (np.ones(3), [1, 1, 1], "shapes"),
+        (np.ones((3, 2)), [[1, 1, 1]], "shapes"),
     ],
 )
-def test_what_cannot_be_is_refused(sums, samples, message):
-    with pytest.raises(UsageError, match=message):
+def test_template_similarity_invalid_input_is_refused(sums, samples, code):
+    with raises(code, UsageError):
         template_similarity(sums, np.array(samples))

@@ -181,9 +181,7 @@ def test_an_exact_simplex():
 def test_weights_that_are_not_finite(function, bad):
     weight = head(9, 4)
     weight[3, 1] = weight[7, 0] = bad
-    with pytest.raises(
-        NotFiniteError, match=r"NaN or infinite weights in class 3, 7 of 9: nothing can be said of this epoch$"
-    ):
+    with pytest.raises(NotFiniteError, match=r"^NaN or infinite weights in class 3, 7 of 9:"):
         function(weight)
 
 

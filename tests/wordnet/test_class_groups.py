@@ -7,12 +7,13 @@ from math import log
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.taxonomies import preset_nodes, random_taxonomy
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import load_preset
 from dsi_cli.wordnet.database.taxonomy import ancestors, load, taxonomy_order
-from dsi_cli.wordnet.similarity.class_groups import groups
+from dsi_cli.wordnet.similarity.class_groups import find_groups
 
 PRESETS = ("cifar10", "cifar100", "fashion-mnist", "coco80", "mini-imagenet", "imagenet1k")
 
@@ -21,7 +22,7 @@ def members(preset):
     """Return the classes of each group of a preset, groups and classes by name."""
     names, graph = load_preset(preset).names, load()
     found: dict[str, set[str]] = {}
-    for name, group in zip(names, groups(preset_nodes(preset)), strict=True):
+    for name, group in zip(names, find_groups(preset_nodes(preset)), strict=True):
         if group is not None:
             found.setdefault(graph.names[group], set()).add(name)
     return found
@@ -48,7 +49,7 @@ def test_no_other_set_of_hypernyms_says_more(seed):
     apart = [one for one in sets if sum(map(len, one)) == len(frozenset().union(*one))]
     most = max(sum(-len(held) / 9 * log(len(held) / 9) for held in one) for one in apart)
 
-    found = groups(nodes, taxonomy)
+    found = find_groups(nodes, taxonomy)
     chosen = {group: frozenset(k for k, one in enumerate(found) if one == group) for group in set(found) - {None}}
     assert all(holds[group] == held for group, held in chosen.items())
     assert all(set(way_up(taxonomy, a)) & chosen.keys() == {a} for a in chosen)
@@ -59,7 +60,7 @@ def test_no_other_set_of_hypernyms_says_more(seed):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_groups_hold_3_to_40_percent_and_stand_together(preset):
     nodes = preset_nodes(preset)
-    found = groups(nodes)
+    found = find_groups(nodes)
     sizes = {group: found.count(group) for group in set(found) - {None}}
     assert len(sizes) >= 2
     assert all(max(2, 0.03 * len(nodes)) <= size <= 0.4 * len(nodes) for size in sizes.values())
@@ -73,7 +74,7 @@ def test_groups_hold_3_to_40_percent_and_stand_together(preset):
 def test_the_order_of_the_classes_changes_nothing(preset):
     nodes = preset_nodes(preset)
     other = np.random.default_rng(1).permutation(len(nodes))
-    assert groups(nodes[other]) == [groups(nodes)[place] for place in other]
+    assert find_groups(nodes[other]) == [find_groups(nodes)[place] for place in other]
 
 
 def test_cifar10_has_beasts_of_prey_hoofed_animals_craft_and_motor_vehicles():
@@ -96,19 +97,23 @@ def test_cifar100_has_groups_that_a_person_would_name():
 def test_the_deepest_of_hypernyms_with_the_same_classes_gives_the_name():
     """Sparrow, robin and eagle share bird; vertebrate, chordate and so on hold no other class."""
     nodes = [load().node(f"{name}.n.01") for name in ("sparrow", "eagle", "car", "tulip", "rose")]
-    assert [None if one is None else load().names[one] for one in groups(nodes)][:3] == ["bird.n.01", "bird.n.01", None]
+    assert [None if one is None else load().names[one] for one in find_groups(nodes)][:3] == [
+        "bird.n.01",
+        "bird.n.01",
+        None,
+    ]
 
 
 def test_a_class_may_be_the_group_itself():
     nodes = [load().node(f"{name}.n.01") for name in ("dog", "puppy", "car", "rose", "spoon")]
-    assert groups(nodes)[:2] == [nodes[0], nodes[0]]
+    assert find_groups(nodes)[:2] == [nodes[0], nodes[0]]
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_lists_too_short_for_groups_have_none(count):
-    assert groups([load().node("dog.n.01")] * count) == [None] * count
+    assert find_groups([load().node("dog.n.01")] * count) == [None] * count
 
 
 def test_an_unresolved_label_is_an_error():
-    with pytest.raises(UsageError, match=r"found -1 at position 1: leave out unresolved labels"):
-        groups([5, -1])
+    with raises("unknown-node", UsageError, node=-1, position=1):
+        find_groups([5, -1])

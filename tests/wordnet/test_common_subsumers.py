@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
@@ -57,5 +58,5 @@ def test_the_order_of_the_classes_moves_the_values_with_them():
 
 
 def test_an_unresolved_label_is_an_error():
-    with pytest.raises(UsageError, match="found -1 at position 0"):
+    with raises("unknown-node", UsageError, node=-1, position=0):
         common_heights([-1])

@@ -1,4 +1,4 @@
-"""A taxonomy of one's own: read from CSV, measured like WordNet, and refused with the reason where it is none."""
+"""A custom taxonomy: it is read from CSV and measured like WordNet; invalid files are refused with the reason."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import custom_taxonomy
@@ -26,7 +27,7 @@ def similarities(tree, measure, *names):
 
 
 def test_a_tree_is_read_with_its_depths(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, CLOTHES))
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
     assert tree.names == ("Pull-over", "clothes", "shirt", "shoe", "sneaker", "top", "trouser")
     assert dict(zip(tree.names, tree.depths.tolist(), strict=True)) == {
         "clothes": 0, "top": 1, "shoe": 1, "trouser": 1, "shirt": 2, "Pull-over": 2, "sneaker": 2,
@@ -35,7 +36,7 @@ def test_a_tree_is_read_with_its_depths(tmp_path):
 
 
 def test_the_measures_are_those_of_the_tree(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, CLOTHES))
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
     of = ("shirt", "Pull-over", "sneaker")
     assert similarities(tree, path_similarity, *of)[0].tolist() == [1, 1 / 3, 1 / 5]
     wup = [Fraction(1), Fraction(4, 6), Fraction(2, 6)]  # twice the depth in nodes of what both share, over both depths
@@ -44,14 +45,16 @@ def test_the_measures_are_those_of_the_tree(tmp_path):
 
 
 def test_a_node_may_have_several_parents_and_a_line_may_come_twice(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n"))
+    tree = custom_taxonomy.read_taxonomy(
+        written(tmp_path, "dog,canine\ndog,pet\ncanine,animal\npet,animal\n\ncat,pet\ndog,pet\n")
+    )
     dog = tree.names.index("dog")
     assert [tree.names[parent] for parent in tree.parents_of(dog)] == ["canine", "pet"]
     assert similarities(tree, path_similarity, "dog", "cat")[0, 1] == pytest.approx(1 / 3)
 
 
 def test_several_roots_are_put_under_one(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, "cat,animal\noak,plant\n"))
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "cat,animal\noak,plant\n"))
     assert custom_taxonomy.ROOT in tree.names
     assert similarities(tree, path_similarity, "cat", "oak")[0, 1] == pytest.approx(1 / 5)
     assert similarities(tree, wup_similarity, "cat", "oak")[0, 1] == pytest.approx(2 / 6)
@@ -59,43 +62,47 @@ def test_several_roots_are_put_under_one(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_encodings_with_a_mark_are_read(tmp_path, encoding):
-    assert "fougère" in custom_taxonomy.read(written(tmp_path, "fougère,plante\nchêne,plante\n", encoding)).names
+    assert "fougère" in custom_taxonomy.read_taxonomy(written(tmp_path, "fougère,plante\nchêne,plante\n", encoding)).names
 
 
 def test_labels_mean_nodes_of_their_name(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, CLOTHES))
-    found = custom_taxonomy.nodes_of(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, CLOTHES))
+    found = custom_taxonomy.match_labels(tree, ["shirt", " Shirt ", "pull_over", "PULL OVER", "boot", ""])
     assert [None if node is None else tree.names[node] for node in found] == [
         "shirt", "shirt", "Pull-over", "Pull-over", None, None,
     ]  # fmt: skip
 
 
 def test_names_that_differ_in_case_alone_are_told_apart_exactly_or_not_at_all(tmp_path):
-    tree = custom_taxonomy.read(written(tmp_path, "Crane,machine\ncrane,bird\n"))
-    assert [node is None for node in custom_taxonomy.nodes_of(tree, ["Crane", "crane", "CRANE"])] == [False, False, True]
+    tree = custom_taxonomy.read_taxonomy(written(tmp_path, "Crane,machine\ncrane,bird\n"))
+    assert [node is None for node in custom_taxonomy.match_labels(tree, ["Crane", "crane", "CRANE"])] == [
+        False,
+        False,
+        True,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "fields"),
     [
-        ("a,b\nb,c\nc,a\nd,a\n", r"found a cycle: a -> b -> c -> a; take one edge out"),
-        ("a,a\n", "found a cycle: a -> a"),
-        ("a,b\nc\n", "line 2: expected a taxonomy as CSV, a line 'child,parent' for each edge, found 1 names"),
-        ("a,b,c\n", "line 1: expected a taxonomy as CSV.* found 3 names"),
-        ("a,\n", "line 1: .* found 1 names"),
-        ("", "found an empty file"),
-        ("child,parent\n", "found an empty file"),
-        ("".join(f"n{k},n{k + 1}\n" for k in range(120)), "expected a taxonomy of 90 levels or fewer, found 120"),
-        ("a\0,b\n", "found no text"),
+        ("a,b\nb,c\nc,a\nd,a\n", "taxonomy-cycle", {"cycle": ["a", "b", "c", "a"]}),
+        ("a,a\n", "taxonomy-cycle", {"cycle": ["a", "a"]}),
+        ("a,b\nc\n", "taxonomy-line", {"line": 2, "names": 1}),
+        ("a,b,c\n", "taxonomy-line", {"line": 1, "names": 3}),
+        ("a,\n", "taxonomy-line", {"line": 1, "names": 1}),
+        ("", "taxonomy-empty", {}),
+        ("child,parent\n", "taxonomy-empty", {}),
+        ("".join(f"n{k},n{k + 1}\n" for k in range(120)), "taxonomy-too-deep", {"depth": 120}),
+        ("a\0,b\n", "taxonomy-not-text", {}),
     ],
 )
-def test_what_is_no_taxonomy_is_refused(tmp_path, text, message):
-    with pytest.raises(UsageError, match=message):
-        custom_taxonomy.read(written(tmp_path, text))
+def test_read_taxonomy_invalid_file_is_refused(tmp_path, text, code, fields):
+    with raises(code, UsageError, **fields):
+        custom_taxonomy.read_taxonomy(written(tmp_path, text))
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path):
-    with pytest.raises(UsageError, match=r"which could not be read \(No such file or directory\)"):
-        custom_taxonomy.read(tmp_path / "nothing.csv")
-    with pytest.raises(UsageError, match="found no text; save it as UTF-8"):
-        custom_taxonomy.read(written(tmp_path, "fougère,plante\n", "latin-1"))
+def test_read_taxonomy_unreadable_file_is_refused(tmp_path):
+    with raises("taxonomy-not-readable", UsageError, reason="No such file or directory"):
+        custom_taxonomy.read_taxonomy(tmp_path / "nothing.csv")
+    with raises("taxonomy-not-text", UsageError):
+        custom_taxonomy.read_taxonomy(written(tmp_path, "fougère,plante\n", "latin-1"))

@@ -26,10 +26,10 @@ def test_one_of_the_spellings_is_wordnets(text, expected):
 
 
 def test_the_nearest_spelling_is_found_among_few_candidates():
-    assert lexicon.nearest("elefant") == ("elephant",)
-    assert calls(lexicon.nearest, "saltatoriun") < 10 * len(lexicon.load().by_first_letter["s"])
+    assert lexicon.nearest_lemmas("elefant") == ("elephant",)
+    assert calls(lexicon.nearest_lemmas, "saltatoriun") < 10 * len(lexicon.load().by_first_letter["s"])
 
 
 @pytest.mark.parametrize("word", ["", "🐶", "x" * 100, "qqqqqqq"])
 def test_what_is_near_nothing_has_no_neighbour(word):
-    assert lexicon.nearest(word) == ()
+    assert lexicon.nearest_lemmas(word) == ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -69,39 +70,36 @@ def test_presets_wup_is_between_0_and_1():
 
 
 def test_too_many_classes_are_refused(monkeypatch):
-    monkeypatch.setattr(measures, "MOST", 3)
-    with pytest.raises(UsageError, match="the measures beside path take 3 classes or fewer, found 4: use path"):
+    monkeypatch.setattr(measures, "MAX_CLASSES", 3)
+    with raises("too-many-classes-for-measure", UsageError, classes=4):
         wup_similarity([1, 2, 3, 4])
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code"),
     [
-        ("wnver::x\n1740n 10\n", "expected a line ROOT for nouns"),
-        ("wnver::x\n1740n ten ROOT\n", "expected an information content file of NLTK, as '1740n 1915712 ROOT'"),
-        (
-            "wnver::x\n1740n 10 ROOT\n1741n 3\n",
-            "no noun of WordNet 3.0 has the id n00001741; the file belongs to another version",
-        ),
-        ("wnver::x\n1740n 10 ROOT\n2084071n 30\n", "expected a line ROOT for nouns with the largest count"),
-        ("wnver::x\n1740n -1 ROOT\n", "whose counts are 0 or more"),
-        ("wnver::x\n1740n 1e5.3 ROOT\n", "expected an information content file"),
-        ("wnver::x\n1740 10 ROOT\n", "expected an information content file"),
-        ("wnver::x\n\n", "expected an information content file"),
-        ("wnver::x\n1740n inf ROOT\n", "whose counts are 0 or more"),
-        ("", "expected a line ROOT"),
+        ("wnver::x\n1740n 10\n", "ic-no-root"),
+        ("wnver::x\n1740n ten ROOT\n", "ic-format"),
+        ("wnver::x\n1740n 10 ROOT\n1741n 3\n", "ic-other-wordnet"),
+        ("wnver::x\n1740n 10 ROOT\n2084071n 30\n", "ic-no-root"),
+        ("wnver::x\n1740n -1 ROOT\n", "ic-count"),
+        ("wnver::x\n1740n 1e5.3 ROOT\n", "ic-format"),
+        ("wnver::x\n1740 10 ROOT\n", "ic-format"),
+        ("wnver::x\n\n", "ic-format"),
+        ("wnver::x\n1740n inf ROOT\n", "ic-count"),
+        ("", "ic-no-root"),
     ],
 )
-def test_a_file_that_is_no_information_content_is_refused(tmp_path, text, message):
+def test_read_information_content_invalid_file_is_refused(tmp_path, text, code):
     path = tmp_path / "ic.dat"
     path.write_text(text)
-    with pytest.raises(UsageError, match=message):
+    with raises(code, UsageError):
         information_content.read_information_content(path)
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path):
-    with pytest.raises(UsageError, match="cannot be read: No such file"):
+def test_read_information_content_unreadable_file_is_refused(tmp_path):
+    with raises("ic-not-readable", UsageError, reason="No such file or directory"):
         information_content.read_information_content(tmp_path / "nothing.dat")
     (tmp_path / "binary.dat").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot be read: it is no text"):
+    with raises("ic-not-readable", UsageError, reason="it is not text"):
         information_content.read_information_content(tmp_path / "binary.dat")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
@@ -40,5 +41,5 @@ def test_blocks_of_rows_are_those_of_the_matrix(part, block):
 
 
 def test_an_unresolved_label_is_refused():
-    with pytest.raises(UsageError, match="found -1 at position 0: leave out unresolved labels"):
+    with raises("unknown-node", UsageError, node=-1, position=0):
         PathRows([-1, 5])

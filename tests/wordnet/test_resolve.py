@@ -6,15 +6,17 @@ import re
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.read_counters import calls
 
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.presets import PRESETS, load_preset
 from dsi_cli.wordnet.database.taxonomy import load
 from dsi_cli.wordnet.database.wordnet import load_wordnet
-from dsi_cli.wordnet.disambiguation.candidates import read
-from dsi_cli.wordnet.disambiguation.features import TOGETHER, gather, together
-from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, LONGEST_LABEL, RESOLVED_BY, SUGGESTIONS, UNCERTAIN, resolve
+from dsi_cli.wordnet.disambiguation.candidates import read_label
+from dsi_cli.wordnet.disambiguation.features import LIST_FEATURES, candidate_table, list_features
+from dsi_cli.wordnet.disambiguation.identifiers import MAX_LABEL_LENGTH
+from dsi_cli.wordnet.disambiguation.resolve import CERTAIN, MAX_SUGGESTIONS, RESOLVED_BY, UNCERTAIN, resolve
 
 
 def only(label, wnid=None, preset=None):
@@ -83,8 +85,8 @@ def test_a_label_is_understood(label, synset, how):
         ("blorb.n.01", "which has 0 noun senses"),
         ("", "the label is empty; expected a WordNet 3.0 id"),
         (" \t", "the label is empty"),
-        ("dog\0", r"'dog\\x00' holds a control character; expected a WordNet 3.0 id"),
-        ("\ud800", r"'\\ud800' holds a control character"),
+        ("dog\0", r"'dog\\x00' contains a control character; expected a WordNet 3.0 id"),
+        ("\ud800", r"'\\ud800' contains a control character"),
         ("x" * 10_000, "^the label has 10000 characters; expected a WordNet 3.0 id"),
         ("elefant", r"^'elefant' is no noun in WordNet 3.0; nearest: elephant; did you mean elephant.n.01\?$"),
         ("polar baer", r"nearest: polar_bear, .*; did you mean ice_bear.n.01\?$"),
@@ -133,7 +135,7 @@ def test_without_an_id_the_label_speaks_for_itself(missing):
 
 
 def test_ids_and_labels_must_be_as_many():
-    with pytest.raises(UsageError, match="for each of 2 labels, found 1 ids"):
+    with raises("id-count", UsageError, labels=2, ids=1):
         resolve(["a", "b"], ["n02084071"])
 
 
@@ -214,7 +216,7 @@ def test_what_a_person_decided_wins():
 def test_a_head_noun_is_always_uncertain_and_says_so():
     found = only("aquarium_fish")
     assert found.is_uncertain
-    assert found.reason.startswith("WordNet lacks the whole: taken for its head, fish (beside it: aquarium)")
+    assert found.reason.startswith("WordNet lacks the whole label, so its head is used: fish (context: aquarium)")
 
 
 def test_a_word_that_does_not_fit_a_list_is_uncertain_though_it_has_one_sense():
@@ -231,11 +233,11 @@ def test_the_work_grows_with_the_number_of_labels():
 
 def test_thousands_of_strange_labels_get_few_suggestions():
     found = resolve([f"strange{k}" for k in range(5000)])
-    assert sum("nearest" in (row.reason or "") for row in found) <= SUGGESTIONS
+    assert sum("nearest" in (row.reason or "") for row in found) <= MAX_SUGGESTIONS
 
 
 def test_imagenets_longest_label_is_within_the_limit():
-    assert max(map(len, load_preset("imagenet22k").names)) < LONGEST_LABEL
+    assert max(map(len, load_preset("imagenet22k").names)) < MAX_LABEL_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -249,9 +251,9 @@ def test_imagenets_longest_label_is_within_the_limit():
     ],
 )
 def test_a_sense_that_contradicts_its_context_is_uncertain(labels, superclasses):
-    for found in resolve(labels, beside=superclasses)[:2]:
+    for found in resolve(labels, superclasses=superclasses)[:2]:
         assert found.is_uncertain
-        assert found.reason.startswith("nothing of what stands beside it fits")
+        assert found.reason.startswith("no sense fits its context")
 
 
 @pytest.mark.parametrize(
@@ -270,7 +272,7 @@ def test_a_sense_that_fits_the_bracket_wins(label, synset):
 
 
 def test_the_superclass_wins_over_the_list():
-    found = resolve(["crane", "heron"], beside=["machines", "birds"])
+    found = resolve(["crane", "heron"], superclasses=["machines", "birds"])
     assert [one.synset for one in found] == ["crane.n.04", "heron.n.02"]
 
 
@@ -281,19 +283,20 @@ def test_a_folder_counts_in_the_sense_that_most_of_its_labels_fit():
 
 @pytest.mark.parametrize(("label", "superclass"), [("fork", "kitchen"), ("pizza", "food"), ("toilet", "furniture")])
 def test_a_superclass_that_is_no_hypernym_but_of_the_same_kind_contradicts_nothing(label, superclass):
-    assert "stands beside" not in resolve([label, "spoon", "table"], beside=[superclass, "kitchen", "furniture"])[0].reason
+    found = resolve([label, "spoon", "table"], superclasses=[superclass, "kitchen", "furniture"])[0]
+    assert "no sense fits" not in found.reason
 
 
 def test_what_all_labels_can_mean_speaks_for_a_sense():
     labels = ["oak", "maple", "birch", "cherry", "plum", "pear"]
-    field = gather(labels, [read(label) for label in labels])
-    shared = together(field, np.ones(len(field.node)))[:, TOGETHER.index("can share")]
+    field = candidate_table(labels, [read_label(label) for label in labels])
+    shared = list_features(field, np.ones(len(field.node)))[:, LIST_FEATURES.index("can share")]
     of = dict(zip((load().names[node] for node in field.node), shared, strict=True))
     assert of["oak.n.02"] > of["oak.n.01"] > 0, "a tree rather than its wood"
     assert of["pear.n.02"] > of["pear.n.01"] > 0, "a tree rather than its fruit"
 
 
 def test_people_are_persons():
-    found = resolve(["woman", "man", "cat", "dog"], beside=["people", "people", "animals", "animals"])
+    found = resolve(["woman", "man", "cat", "dog"], superclasses=["people", "people", "animals", "animals"])
     assert [one.synset for one in found] == ["woman.n.01", "man.n.01", "cat.n.01", "dog.n.01"]
     assert not any(one.is_uncertain for one in found)

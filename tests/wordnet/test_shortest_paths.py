@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.read_counters import calls
 from helpers.taxonomies import preset_nodes, random_taxonomy
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database.taxonomy import Taxonomy, load
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, NO_PATH, path_distances, path_similarity
+from dsi_cli.wordnet.similarity.shortest_paths import NO_PATH, UNREACHABLE, path_distances, path_similarity
 
 
 def slow_distance(taxonomy, a, b):
@@ -68,11 +69,11 @@ def test_copies_of_a_node_are_at_no_distance():
 
 
 def test_no_path_of_wordnet_comes_near_the_sentinel():
-    assert 2 * int(load().depths.max()) < FAR - 1
+    assert 2 * int(load().depths.max()) < UNREACHABLE - 1
 
 
 def test_an_unresolved_label_is_refused():
-    with pytest.raises(UsageError, match="from 0 to 82114, found -1 at position 0: leave out unresolved labels"):
+    with raises("unknown-node", UsageError, node=-1, position=0):
         path_similarity([-1, 5])
 
 

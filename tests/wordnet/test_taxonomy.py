@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.taxonomies import preset_nodes
 from numpy.testing import assert_array_equal
 
@@ -54,7 +55,7 @@ def test_ids_and_nodes_are_inverse(nodes):
 
 @pytest.mark.parametrize("wrong", [-1, 82115])
 def test_a_number_that_is_no_node_is_refused(wrong):
-    with pytest.raises(UsageError, match=rf"from 0 to 82114, found {wrong} at position 1: leave out unresolved"):
+    with raises("unknown-node", UsageError, node=wrong, position=1):
         taxonomy_order([0, wrong])
 
 

@@ -8,13 +8,14 @@ import zipfile
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import nltk_data, taxonomy
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import load_wordnet, same_synset_in
-from dsi_cli.wordnet.disambiguation.candidates import read
+from dsi_cli.wordnet.disambiguation.candidates import read_label
 from dsi_cli.wordnet.disambiguation.resolve import resolve
 from dsi_cli.wordnet.similarity import measures
 from dsi_cli.wordnet.similarity.common_subsumers import common_heights
@@ -41,7 +42,7 @@ def verbs(*words, **options):
     ],
 )
 def test_labels_of_actions_are_read_as_verbs(label, word, context):
-    reading = read(label, VERBS)
+    reading = read_label(label, VERBS)
     assert (reading.candidates[0].word, reading.context) == (word, context)
 
 
@@ -89,7 +90,7 @@ def test_two_actions_with_one_verb_share_it():
 
 
 def test_an_unknown_part_of_speech_is_refused():
-    with pytest.raises(UsageError, match=r"--pos takes noun or verb; 'adjective' is neither"):
+    with raises("unknown-part-of-speech", UsageError, part="adjective"):
         load_wordnet("adjective")
 
 
@@ -153,20 +154,19 @@ def test_an_installed_wordnet_is_used_like_the_shipped_one(corpora):
 
 
 def test_a_zip_file_is_read_as_a_folder(corpora):
-    kept = nltk_data.read("wordnet99", "verb")
+    kept = nltk_data.read_tables("wordnet99", "verb")
     with zipfile.ZipFile(corpora / "wordnet99.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path in (corpora / "wordnet99").iterdir():
             archive.write(path, f"wordnet99/{path.name}")
     shutil.rmtree(corpora / "wordnet99")
-    assert nltk_data.names() == ["wordnet99"]
-    found = nltk_data.read("wordnet99", "verb")
+    assert nltk_data.installed_names() == ["wordnet99"]
+    found = nltk_data.read_tables("wordnet99", "verb")
     assert all(found[name].equals(table) for name, table in kept.items())
 
 
 @pytest.mark.parametrize("name", ["wordnet31", "../wordnet99", "", "x" * 300, "wordnet99\0"])
-def test_what_is_not_installed_is_said(corpora, name):
-    expected = r"--wordnet takes a WordNet that is installed for NLTK, found '.*'; installed: wordnet99 \(python -m nltk"
-    with pytest.raises(UsageError, match=expected):
+def test_load_wordnet_not_installed_is_refused(corpora, name):
+    with raises("wordnet-not-installed", UsageError, name=name, installed="wordnet99"):
         load_wordnet("noun", name)
 
 
@@ -193,21 +193,22 @@ def test_a_damaged_wordnet_is_refused_in_one_line(corpora, file, text):
         r"^the WordNet 'wordnet99' cannot be read \(.+\): python -m nltk.downloader --force wordnet99 installs it again$"
     )
     with pytest.raises(UsageError, match=expected):
-        nltk_data.read("wordnet99", "verb")
+        nltk_data.read_tables("wordnet99", "verb")
 
 
 def test_hypernyms_in_a_circle_are_refused(corpora):
     lines = [f"0000000{k} 38 v 01 w{k} 0 001 @ 0000000{3 - k} v 0000 01 + 02 00 | gloss" for k in (1, 2)]
     (corpora / "wordnet99" / "data.verb").write_text("\n".join(lines) + "\n")
     (corpora / "wordnet99" / "index.verb").write_text("w1 v 1 1 @ 1 0 00000001\nw2 v 1 1 @ 1 0 00000002\n")
-    with pytest.raises(UsageError, match="hypernyms form a cycle, or are more than 90 deep"):
-        nltk_data.read("wordnet99", "verb")
+    reason = "hypernyms form a cycle, or are more than 90 deep"
+    with raises("wordnet-damaged", UsageError, name="wordnet99", reason=reason):
+        nltk_data.read_tables("wordnet99", "verb")
 
 
 def test_a_file_that_is_no_zip_is_refused(corpora):
     (corpora / "wordnet98.zip").write_bytes(b"PK no zip")
-    with pytest.raises(UsageError, match=r"^the WordNet 'wordnet98' cannot be read"):
-        nltk_data.read("wordnet98", "noun")
+    with raises("wordnet-damaged", UsageError, name="wordnet98"):
+        nltk_data.read_tables("wordnet98", "noun")
 
 
 def test_a_presets_synsets_are_found_in_another_wordnet_by_word_and_gloss():

@@ -73,11 +73,11 @@ class CheckpointScanner:
 
 def _count_labels(run: TrainingRun) -> int | None:
     """Return the number of labels in a label file next to the checkpoints; None without a readable one."""
-    path = label_files.find_beside(run.folder)
+    path = label_files.find_label_file(run.folder)
     if path is None:
         return None
     try:
-        return len(label_files.read(str(path)).names)
+        return len(label_files.read_label_file(str(path)).names)
     except UsageError:
         return None
 

@@ -27,7 +27,7 @@ from dsi_cli.checkpoints.training_logs import CURVES
 from dsi_cli.engines import Engine
 from dsi_cli.inference.preprocess import Preprocessing
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, few
+from dsi_cli.predictions.files import PredictionFile, shorten_epochs
 from dsi_cli.store import layout
 from dsi_cli.store.schema import TYPICALITY, TYPICALITY_HISTOGRAM, Table
 
@@ -283,7 +283,7 @@ def _mixed_sources_warning(store: EvaluationStore, state: RunState) -> str | Non
     differing = [index for index, parts in enumerate(zip(*epochs_by_parts, strict=True)) if len(set(parts)) > 1]
     shown = [index for index in differing if index < READABLE_PARTS] or [0]
     listed = "; ".join(
-        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({few(epochs)}) by {', '.join(parts[index] for index in shown)}"
+        f"{len(epochs)} epoch{'s' * (len(epochs) > 1)} ({shorten_epochs(epochs)}) by {', '.join(parts[index] for index in shown)}"
         for parts, epochs in epochs_by_parts.items()
     )
     more = "" if differing[0] < READABLE_PARTS else ", with different data, code or arguments"

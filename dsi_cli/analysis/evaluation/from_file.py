@@ -16,7 +16,7 @@ from dsi_cli.checkpoints import deduplication
 from dsi_cli.checkpoints.records import SKIPPED, Record
 from dsi_cli.errors import UsageError, count
 from dsi_cli.predictions import files
-from dsi_cli.predictions.files import PredictionFile, few
+from dsi_cli.predictions.files import PredictionFile, shorten_epochs
 from dsi_cli.predictions.result import EvaluationResult, Predictions
 
 
@@ -68,7 +68,7 @@ def named_predictions(evaluation: Evaluation) -> PredictionFile | None:
     """Return the predictions of ``--predictions``, or None; errors as for `files.read`."""
     if evaluation.predictions is None:
         return None
-    return files.read(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
+    return files.read_predictions(evaluation.predictions, evaluation.targets, truth=evaluation.truth)
 
 
 def predictions_for_run(
@@ -88,15 +88,15 @@ def predictions_for_run(
     for epochs in filter(None, (every, usable)):
         try:
             outcomes = predictions.outcomes(epochs, labels.classes, names, state.run.name)
-            used = predictions.used(epochs, usable, state.run.name)
+            used = predictions.select(epochs, usable, state.run.name)
         except UsageError as error:
             first_error = first_error or error
             continue
         is_last = deduplication.stands_for_epoch(state.usable)
         source = FilePredictions(
             predictions.name,
-            predictions.described(used),
-            predictions.described(used, counted=False),
+            predictions.describe(used),
+            predictions.describe(used, with_count=False),
             outcomes,
             {epoch: _digest(outcome) for epoch, outcome in outcomes.items()},
             frozenset(record.path for record in state.usable if is_last.get((record.epoch, record.step))),
@@ -112,12 +112,12 @@ def predictions_for_run(
 def predictions_next_to_checkpoints(state: RunState, labels: ClassLabels) -> tuple[FilePredictions | None, str | None]:
     """Return the predictions next to a run's checkpoints, or a warning why they are not used; None and None without any."""
     try:
-        paths = files.find_beside(state.run.folder)
+        paths = files.find_prediction_files(state.run.folder)
         if paths is None:
             return None, None
-        return predictions_for_run(files.read(*paths), state, labels)
+        return predictions_for_run(files.read_predictions(*paths), state, labels)
     except UsageError as error:
-        return None, f"{files.BESIDE[0]} next to the checkpoints is not used: {error}"
+        return None, f"{files.PREDICTION_FILE_NAMES[0]} next to the checkpoints is not used: {error}"
 
 
 def _all_epochs(state: RunState) -> list[int]:
@@ -135,10 +135,10 @@ def _mismatch(predictions: PredictionFile, state: RunState, epochs: Collection[i
     """Return the warning about epochs that only the run or only the file has; None without any."""
     usable = _usable_epochs(state)
     missing = [epoch for epoch in usable if epoch not in epochs]
-    others = predictions.others({record.epoch or 0 for record in state.settled}, state.run.name)
+    others = predictions.unused_epochs({record.epoch or 0 for record in state.settled}, state.run.name)
     problems = []
     if missing:
-        problems.append(f"has no predictions for {_epochs(missing)} (of {few(usable)})")
+        problems.append(f"has no predictions for {_epochs(missing)} (of {shorten_epochs(usable)})")
     if others:
         problems.append(f"has {_epochs(others)}, which the run has not: left out")
     return f"{predictions.name} {'; it '.join(problems)}" if problems else None
@@ -155,7 +155,7 @@ def _assumption(predictions: PredictionFile, every: Sequence[int], usable: Seque
 
 
 def _epochs(epochs: Sequence[int]) -> str:
-    return f"epoch{'s' * (len(epochs) > 1)} {few(epochs)}"
+    return f"epoch{'s' * (len(epochs) > 1)} {shorten_epochs(epochs)}"
 
 
 def _digest(outcome: Predictions) -> str:

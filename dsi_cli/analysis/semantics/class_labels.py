@@ -22,7 +22,7 @@ from dsi_cli.checkpoints.scan import read_metadata
 from dsi_cli.errors import UsageError, count
 from dsi_cli.labels import metadata, presets
 from dsi_cli.labels.label_list import LabelList
-from dsi_cli.labels.same_classes import key
+from dsi_cli.labels.same_classes import name_key
 from dsi_cli.wordnet.database import wordnet
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet, same_synset_in
 from dsi_cli.wordnet.disambiguation import resolve
@@ -144,7 +144,7 @@ class ClassLabels:
         """Return why all senses that were chosen are uncertain, and what to do; None if they are not."""
         unknown = [one for one in self.unresolved if one.resolved_by != resolve.PLACEHOLDER]
         is_chosen = any(one.synset is not None and one.resolved_by not in resolve.CERTAIN for one in self.resolutions)
-        if self.taxonomy is not None or not is_chosen or len(unknown) < resolve.STRANGE * self.classes:
+        if self.taxonomy is not None or not is_chosen or len(unknown) < resolve.FOREIGN_LIST_SHARE * self.classes:
             return None
         return (
             f"{len(unknown)} of {count(self.classes, 'label')} are unknown to {self.known_to}, so the senses of the others are "
@@ -350,7 +350,7 @@ def _contradicted(labels: LabelList, run: TrainingRun) -> Iterator[str]:
         return
     with suppress(UsageError):  # what was asked for counts, so that file need not be right
         found = label_files.read_labels(beside)
-        same = {key(name) for name in found.names} & {key(name) for name in labels.names}
+        same = {name_key(name) for name in found.names} & {name_key(name) for name in labels.names}
         are_one = found.preset is not None and found.preset == labels.preset
         if len(found.names) == len(labels.names) and not are_one and 2 * len(same) < len(labels.names):
             first = ", ".join(map(repr, found.names[:2]))

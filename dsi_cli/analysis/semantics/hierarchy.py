@@ -38,7 +38,7 @@ class OpenedTaxonomy:
 
     def nodes(self, names: Sequence[str]) -> dict[int, int]:
         """Return the node of each class that is in it."""
-        found = custom_taxonomy.nodes_of(self.taxonomy, names)
+        found = custom_taxonomy.match_labels(self.taxonomy, names)
         return {index: node for index, node in enumerate(found) if node is not None}
 
 
@@ -52,7 +52,7 @@ def open_tree(path: str | None) -> OpenedTaxonomy | None:
     """
     if path is None:
         return None
-    found = custom_taxonomy.read(path)
+    found = custom_taxonomy.read_taxonomy(path)
     return OpenedTaxonomy(replace_infinities(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
 
 
@@ -79,10 +79,10 @@ class Hierarchy:
 
     def groups(self) -> tuple[str | None, ...]:
         """Return the name of the node that groups each class; None for those that no group holds."""
-        nodes, shares = list(self.nodes.values()), class_groups.SHARES
+        nodes, shares = list(self.nodes.values()), class_groups.DEFAULT_SHARES
         if self.is_own and nodes:
             shares = (0.0 if self.taxonomy.depths[nodes].max() <= TWO_LEVELS else shares[0], 1.0)
-        found = dict(zip(self.nodes, class_groups.groups(nodes, self.taxonomy, shares), strict=True))
+        found = dict(zip(self.nodes, class_groups.find_groups(nodes, self.taxonomy, shares), strict=True))
         over = [found.get(index) for index in range(self.classes)]
         return tuple(None if node is None else self.taxonomy.names[node] for node in over)
 

@@ -26,7 +26,7 @@ def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = 
     """
     found, wordnet = {}, wordnet or load_wordnet()
     written: dict[int, int] | None = None
-    for index, (line, keys) in mapping.read(path, labels).items():
+    for index, (line, keys) in mapping.read_mapping(path, labels).items():
         where = f"{path}, line {line}"
         nodes = {name: _node(key, where, wordnet) if key else None for name, key in keys.items()}
         decides = next(iter(keys))
@@ -47,10 +47,10 @@ def mapping_or_none(path: str | Path | None, labels: LabelList, wordnet: WordNet
 
 
 def _node(key: str, where: str, wordnet: WordNet) -> int:
-    named = identifiers.by_name(key, wordnet)
+    named = identifiers.look_up_id(key, wordnet)
     if named is None:
-        forms = identifiers.how_to_name(wordnet).rpartition(" or ")[0]
-        raise UsageError(f"{where}: {identifiers.shown(key)} is no id; expected {forms}")
+        forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
+        raise UsageError(f"{where}: {identifiers.quote_label(key)} is no id; expected {forms}")
     if named.node is None:
         raise UsageError(f"{where}: {named.reason}")
     return named.node

@@ -27,7 +27,7 @@ from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
-from dsi_cli.wordnet.similarity.shortest_paths import BLOCK, FAR, PathRows
+from dsi_cli.wordnet.similarity.shortest_paths import LABELS_PER_BLOCK, UNREACHABLE, PathRows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,9 +161,9 @@ def _rows(labels: ClassLabels) -> Iterator[Any]:
     """Yield the rows of the matrix, equal to `ClassLabels.reference`; a class without a synset has nulls."""
     known, nodes = _known(labels)
     rows = PathRows(nodes, labels.wordnet.taxonomy)
-    for start in range(0, labels.classes, BLOCK):
-        first, last = np.searchsorted(known, [start, start + BLOCK])
-        matrix = np.full((min(BLOCK, labels.classes - start), labels.classes), np.nan, dtype=np.float32)
+    for start in range(0, labels.classes, LABELS_PER_BLOCK):
+        first, last = np.searchsorted(known, [start, start + LABELS_PER_BLOCK])
+        matrix = np.full((min(LABELS_PER_BLOCK, labels.classes - start), labels.classes), np.nan, dtype=np.float32)
         if first < last:
             matrix[np.ix_(known[first:last] - start, known)] = rows.block(first, last)
         yield _table(labels, matrix, start, name_of(labels))
@@ -175,10 +175,10 @@ def _neighbors(labels: ClassLabels, count: int) -> Iterator[Any]:
     names = np.array(labels.label_list.names, dtype=object)
     constants = {"reference": name_of(labels), "labels_id": labels.label_list.id}
     rows = PathRows(nodes, labels.wordnet.taxonomy)
-    for start in range(0, len(nodes) if count and len(nodes) > 1 else 0, BLOCK):
-        stop = min(start + BLOCK, len(nodes))
+    for start in range(0, len(nodes) if count and len(nodes) > 1 else 0, LABELS_PER_BLOCK):
+        stop = min(start + LABELS_PER_BLOCK, len(nodes))
         near = nearest_of_rows(-without_diagonal(rows.distances(start, stop), start).astype(np.int16), count, start)
-        has_path = near.value > -FAR
+        has_path = near.value > -UNREACHABLE
         neighbor = known[near.neighbor[has_path]]
         label = np.broadcast_to(known[start:stop, None], has_path.shape)[has_path]
         varying = {"class_index": label, "name": names[label].tolist(), "neighbor": neighbor}

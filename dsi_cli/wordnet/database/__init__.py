@@ -1,1 +1,1 @@
-"""The nouns and verbs of a WordNet: synsets, lemmas and hypernyms; the compiled 3.0, one that NLTK has installed, or a CSV file."""
+"""Synsets, lemmas and hypernyms of a WordNet: the compiled version 3.0, another version installed for NLTK, or a CSV file."""

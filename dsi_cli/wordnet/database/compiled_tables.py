@@ -1,6 +1,6 @@
-"""The tables of a WordNet's nouns or verbs, out of what NLTK reads: those of 3.0, which are shipped, and those of other versions.
+"""Compile the tables of a WordNet's nouns or verbs from NLTK's reader. The tables of version 3.0 are shipped.
 
-The order of the hypernyms of a synset is that of WordNet's own files, since NLTK keeps them in sets.
+The hypernyms of a synset are in the order of WordNet's files; NLTK stores them in sets, which have no order.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from dsi_cli.wordnet.database.taxonomy import PARTS, Rows, Taxonomy, lists, parents_of_all
+from dsi_cli.wordnet.database.taxonomy import PARTS, Rows, Taxonomy, offsets_and_values, parent_edges
 
-DEEPEST = 90
-"""The most edges from a root; distances are kept in bytes."""
+MAX_DEPTH = 90
+"""The maximum number of edges from a root, because distances are stored as bytes."""
 _HYPERNYMS = ("@", "@i")
 _PARTS = ("%p", "#p")
 _SENSE_NUMBERS = {"noun": "1:", "verb": "2:"}
-"""How the codes of senses begin in WordNet's counts."""
+"""The first characters of the sense codes in WordNet's count files."""
 
 
-def tables(reader: Any, part: str) -> dict[str, Any]:
-    """Return the five tables of a part of speech, see `dsi_cli.wordnet.database.taxonomy.Tables`.
+def compile_tables(reader: Any, part: str) -> dict[str, Any]:
+    """Return the five tables of a part of speech (`dsi_cli.wordnet.database.taxonomy.Tables`).
 
     Parameters
     ----------
@@ -33,9 +33,9 @@ def tables(reader: Any, part: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        The hypernyms form a cycle, or are more than `DEEPEST` deep.
+        The hypernyms form a cycle, or are more than `MAX_DEPTH` deep.
     Exception
-        Whatever NLTK raises for files that lack or are damaged; a `KeyError` if a synset points nowhere.
+        NLTK raises various exceptions for missing or damaged files, such as `KeyError` if a pointer has no target.
     """
     synsets = sorted(reader.all_synsets(PARTS[part]), key=lambda synset: synset.offset())
     row = {synset.offset(): k for k, synset in enumerate(synsets)}
@@ -61,32 +61,32 @@ def _parents(reader: Any, part: str, synsets: Sequence[Any], row: dict[int, int]
     """Return the rows of each synset's hypernyms and instance hypernyms, in the order of WordNet's files."""
     with reader.open(f"data.{part}") as file:
         lines = {int(line[:8]): line for line in file if line[:8].isdigit()}
-    found = []
+    parents = []
     for synset in synsets:
-        above = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
+        offsets = [offset for symbol in _HYPERNYMS for _, offset in synset._pointers.get(symbol, ())]
         line = lines[synset.offset()]
-        found.append([row[offset] for offset in sorted(above, key=lambda offset: line.index(f" {offset:08d} "))])
-    return found
+        parents.append([row[offset] for offset in sorted(offsets, key=lambda offset: line.index(f" {offset:08d} "))])
+    return parents
 
 
 def _taxonomy(parents: Any) -> Taxonomy:
-    """Return the graph with the depths of its nodes, from the roots down."""
-    starts, flat = lists(pa.chunked_array([parents]))
+    """Return the graph with the depths of its nodes, which are computed from the roots down."""
+    starts, flat = offsets_and_values(pa.chunked_array([parents]))
     count = len(parents)
     depths = np.zeros(count, dtype=np.uint8)
     taxonomy = Taxonomy(np.arange(count, dtype=np.int32), (), depths, starts, flat)
-    child, above = parents_of_all(taxonomy, np.arange(count))
-    for _ in range(DEEPEST + 1):
+    child, parent = parent_edges(taxonomy, np.arange(count))
+    for _ in range(MAX_DEPTH + 1):
         deeper = np.zeros_like(depths)
-        np.maximum.at(deeper, child, depths[above] + np.uint8(1))
+        np.maximum.at(deeper, child, depths[parent] + np.uint8(1))
         if (deeper == depths).all():
             return taxonomy
         depths[:] = deeper
-    raise ValueError(f"hypernyms form a cycle, or are more than {DEEPEST} deep")
+    raise ValueError(f"hypernyms form a cycle, or are more than {MAX_DEPTH} deep")
 
 
 def _kinds(reader: Any, synsets: Sequence[Any], taxonomy: Taxonomy) -> Any:
-    """Return what kind of thing each synset is: lexicographer file, instance, parts, derived words, and the synsets below it."""
+    """Return the properties of each synset: lexicographer file, instance, parts, derived words, number of hyponyms."""
     files = {name: number for number, name in enumerate(reader._lexnames)}
     derived = [
         sum(len(others) for (_, symbol), others in synset._lemma_pointers.items() if symbol == "+") for synset in synsets
@@ -104,30 +104,31 @@ def _kinds(reader: Any, synsets: Sequence[Any], taxonomy: Taxonomy) -> Any:
 
 
 def _sizes(taxonomy: Taxonomy) -> npt.NDArray[np.int64]:
-    """Return how many synsets lie at and below each node, each once."""
+    """Return the number of distinct hyponyms of each node, including itself."""
     count = len(taxonomy.offsets)
-    below: Rows = np.arange(count)
-    above, pairs = below, [below * count + below]
-    while above.size:
-        edge, above = parents_of_all(taxonomy, above)
-        met = _each_once(below[edge] * count + above)
-        below, above = np.divmod(met, count)
-        pairs.append(met)
-    return np.bincount(_each_once(np.concatenate(pairs)) % count, minlength=count)
+    # A pair (hyponym, hypernym) is encoded as one number.
+    hyponym: Rows = np.arange(count)
+    hypernym, pairs = hyponym, [hyponym * count + hyponym]
+    while hypernym.size:
+        edge, hypernym = parent_edges(taxonomy, hypernym)
+        codes = _sorted_unique(hyponym[edge] * count + hypernym)
+        hyponym, hypernym = np.divmod(codes, count)
+        pairs.append(codes)
+    return np.bincount(_sorted_unique(np.concatenate(pairs)) % count, minlength=count)
 
 
-def _each_once(numbers: Rows) -> Rows:
-    """Return numbers from 0 on without repeats, rising; `numpy.unique` takes forty times as long for so many."""
+def _sorted_unique(numbers: Rows) -> Rows:
+    """Return sorted non-negative numbers without repeats; `numpy.unique` takes forty times as long here."""
     rising = np.sort(numbers)
     return rising[np.diff(rising, prepend=-1) > 0]
 
 
 def _lemmas(reader: Any, part: str, row: dict[int, int]) -> Any:
-    """Return each lemma's synsets in WordNet's sense order, with how often each sense was met in tagged text."""
+    """Return each lemma's synsets in WordNet's sense order, with the count of each sense in tagged text."""
     senses = {
         lemma: by_part[PARTS[part]] for lemma, by_part in reader._lemma_pos_offset_map.items() if PARTS[part] in by_part
     }
-    tagged = _tagged(reader, part)
+    tagged = _sense_counts(reader, part)
     names = sorted(senses)
     counts = [[tagged.get((lemma, k), 0) for k in range(1, len(senses[lemma]) + 1)] for lemma in names]
     return pa.table(
@@ -139,22 +140,22 @@ def _lemmas(reader: Any, part: str, row: dict[int, int]) -> Any:
     )
 
 
-def _tagged(reader: Any, part: str) -> dict[tuple[str, int], int]:
-    """Return how often each sense of a lemma, from 1, was met; a lemma's own ``count`` searches a file each time."""
-    found: dict[tuple[str, int], int] = {}
+def _sense_counts(reader: Any, part: str) -> dict[tuple[str, int], int]:
+    """Return the count of each sense (lemma, number from 1) in tagged text; NLTK's ``count`` searches a file each time."""
+    counts: dict[tuple[str, int], int] = {}
     for name in ("cntlist.rev", "index.sense"):
         with reader.open(name) as file:
             for key, *_, sense, count in map(str.split, file):
                 lemma, _, code = key.partition("%")
                 if code.startswith(_SENSE_NUMBERS[part]):
-                    found[lemma, int(sense)] = int(count)
-        if found:
+                    counts[lemma, int(sense)] = int(count)
+        if counts:
             break
-    return found
+    return counts
 
 
 def _exceptions(reader: Any, part: str) -> Any:
-    """Return the irregular forms with their base forms."""
+    """Return the table of irregular forms and their base forms."""
     with reader.open(f"{part}.exc") as file:
         rows = [words for words in map(str.split, file) if words]
     forms = pa.array([words[0] for words in rows], pa.string())

@@ -1,9 +1,8 @@
-"""The words of WordNet's nouns, or of its verbs: lemmas with their synsets in sense order, base forms, nearest spellings.
+"""The words of WordNet's nouns or verbs: lemmas with their synsets in sense order, base forms, nearest spellings.
 
-Conventions. A *lemma* is in lower case with underscores for spaces, as in WordNet's files. The *sense order* is
-WordNet's own: by how often each sense was met in tagged text, then by the lexicographers' choice; so the first sense
-is the usual meaning of a word, which need not be the one a data set means. Synsets are nodes of the taxonomy. The words are
-those of WordNet 3.0's nouns unless others are given.
+A *lemma* is in lower case with underscores for spaces, as in WordNet's files. WordNet's *sense order* sorts senses by their
+count in tagged text, then by the lexicographers' choice. The first sense is the most common meaning of a word; a data set may
+use another one. Synsets are nodes of the taxonomy. The default lexicon is that of WordNet 3.0's nouns.
 """
 
 from __future__ import annotations
@@ -11,14 +10,13 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import Tables, lists, read_table
+from dsi_cli.wordnet.database.taxonomy import Tables, offsets_and_values, read_table
 
 DETACHMENTS = {
     "noun": (
@@ -34,9 +32,9 @@ DETACHMENTS = {
     ),
     "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
 }
-"""WordNet's rules for regular forms (``morphy``), in its order: an ending, and what stands in its place."""
+"""WordNet's rules for regular forms (``morphy``), in its order: an ending and its replacement."""
 
-_ENDS = {"noun": ("s", "men"), "verb": ("s", "ed", "ing")}  # what all endings above end in: most words are base forms
+_ENDS = {"noun": ("s", "men"), "verb": ("s", "ed", "ing")}  # a quick test, because most words have no ending of DETACHMENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +52,9 @@ class Lexicon:
     synsets : (S,) int32
         Nodes of the taxonomy, in sense order for each lemma.
     counts : (S,) int32
-        How often each of these senses was met in tagged text.
+        The count of each of these senses in tagged text.
     irregular : dict
-        Irregular form to its base forms.
+        The base forms of each irregular form.
     """
 
     part: str
@@ -67,14 +65,14 @@ class Lexicon:
     irregular: dict[str, list[str]]
 
     def senses(self, lemma: str) -> list[int]:
-        """Return the nodes of exactly this lemma, in sense order; empty where there is no such lemma."""
+        """Return the nodes of exactly this lemma, in sense order; empty if the lemma is unknown."""
         row = self.rows.get(lemma)
         if row is None:
             return []
         return [int(node) for node in self.synsets[self.starts[row] : self.starts[row + 1]]]
 
     def lemmas(self, node: int) -> list[str]:
-        """Return the lemmas of a node, in the order of the letters."""
+        """Return the lemmas of a node in alphabetical order."""
         lemmas, order, nodes = self._by_node
         first, end = np.searchsorted(nodes, [node, node + 1])
         return [lemmas[row] for row in np.searchsorted(self.starts, np.sort(order[first:end]), side="right") - 1]
@@ -86,27 +84,27 @@ class Lexicon:
 
     @cached_property
     def by_letters(self) -> dict[str, list[str]]:
-        """The lemmas that hold more than letters and digits, by these alone."""
-        found: dict[str, list[str]] = {}
+        """The lemmas that contain separators, by their letters and digits."""
+        lemmas: dict[str, list[str]] = {}
         for lemma in self.rows:
             if not lemma.isalnum():
-                found.setdefault(re.sub(r"\W|_", "", lemma), []).append(lemma)
-        return found
+                lemmas.setdefault(re.sub(r"\W|_", "", lemma), []).append(lemma)
+        return lemmas
 
     @cached_property
     def by_first_letter(self) -> dict[str, list[str]]:
-        """All lemmas."""
-        found: dict[str, list[str]] = {}
+        """All lemmas by their first letter."""
+        lemmas: dict[str, list[str]] = {}
         for lemma in self.rows:
-            found.setdefault(lemma[0], []).append(lemma)
-        return found
+            lemmas.setdefault(lemma[0], []).append(lemma)
+        return lemmas
 
 
-def of_tables(tables: Tables, part: str) -> Lexicon:
-    """Return the lemmas of a part of speech out of its tables."""
+def lexicon_from_tables(tables: Tables, part: str) -> Lexicon:
+    """Return the lemmas of a part of speech from its tables."""
     lemmas, exceptions = tables("lemmas"), tables("exceptions")
-    starts, synsets = lists(lemmas["synsets"])
-    _, counts = lists(lemmas["counts"])
+    starts, synsets = offsets_and_values(lemmas["synsets"])
+    _, counts = offsets_and_values(lemmas["counts"])
     rows = {lemma: row for row, lemma in enumerate(lemmas["lemma"].to_pylist())}
     irregular = dict(zip(exceptions["form"].to_pylist(), exceptions["bases"].to_pylist(), strict=True))
     return Lexicon(part, rows, starts, synsets, counts, irregular)
@@ -114,12 +112,12 @@ def of_tables(tables: Tables, part: str) -> Lexicon:
 
 @cache
 def load(part: str = "noun") -> Lexicon:
-    """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once a process, some 50 ms)."""
-    return of_tables(partial(read_table, part), part)
+    """Return WordNet 3.0's 117,798 lemmas of nouns or 11,529 of verbs (read once per process, about 50 ms)."""
+    return lexicon_from_tables(partial(read_table, part), part)
 
 
 def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
-    """Return the lemmas that a form can stand for, the form itself first (NLTK's ``morphy``, all of them).
+    """Return all lemmas that a form can be an inflection of, the form itself first (like NLTK's ``morphy``).
 
     Examples
     --------
@@ -130,25 +128,23 @@ def base_forms(form: str, words: Lexicon | None = None) -> list[str]:
     """
     words = words or load()
     bases = words.irregular.get(form)
-    if bases is None and not form.endswith(_ENDS[words.part]):
-        return [form] if form in words.rows else []
     if bases is None:
-        bases = _detached(form, words.part)
+        bases = _detach_endings(form, words.part) if form.endswith(_ENDS[words.part]) else []
     return [lemma for lemma in dict.fromkeys([form, *bases]) if lemma in words.rows]
 
 
-def _detached(form: str, part: str) -> list[str]:
+def _detach_endings(form: str, part: str) -> list[str]:
     return [form.removesuffix(old) + new for old, new in DETACHMENTS[part] if form.endswith(old)]
 
 
 def senses(form: str, words: Lexicon | None = None) -> list[int]:
-    """Return the nodes that a form can mean, in sense order, each once: NLTK's ``wordnet.synsets(form, "n")``, or ``"v"``."""
+    """Return the nodes that a form can mean, in sense order and without repeats: NLTK's ``wordnet.synsets(form, pos)``."""
     words = words or load()
     return list(dict.fromkeys(node for lemma in base_forms(form, words) for node in words.senses(lemma)))
 
 
 def spellings(text: str) -> list[str]:
-    """Return the ways in which WordNet may spell a text: as it stands, then with other joints, then without accents.
+    """Return possible spellings of a text in WordNet: unchanged, with other separators, and without accents.
 
     Examples
     --------
@@ -158,42 +154,40 @@ def spellings(text: str) -> list[str]:
     as_given = "_".join(unicodedata.normalize("NFKC", text).lower().split())
     plain = "".join(c for c in unicodedata.normalize("NFKD", as_given) if not unicodedata.combining(c))
     spaced = as_given.replace("-", "_")
-    joints = [as_given, spaced, spaced.replace("_", "-"), spaced.replace("_", ""), plain]
-    return list(dict.fromkeys(joints))
+    return list(dict.fromkeys([as_given, spaced, spaced.replace("_", "-"), spaced.replace("_", ""), plain]))
 
 
-def joined(text: str, words: Lexicon | None = None) -> list[str]:
-    """Return the lemmas that have the letters of a text, whatever stands between them.
+def lemmas_with_letters(text: str, words: Lexicon | None = None) -> list[str]:
+    """Return the lemmas that have the letters of a text, ignoring separators.
 
     Examples
     --------
-    >>> joined("black footed albatross"), joined("stbernard")
+    >>> lemmas_with_letters("black footed albatross"), lemmas_with_letters("stbernard")
     (['black-footed_albatross'], ['st_bernard'])
     """
     words = words or load()
-    bare = letters(text)
-    return [
-        lemma
-        for form in (bare, *_detached(bare, words.part))
-        for lemma in ([form] if form in words.rows else words.by_letters.get(form, ()))
-    ]
+    bare = letters_and_digits(text)
+    lemmas: list[str] = []
+    for form in (bare, *_detach_endings(bare, words.part)):
+        lemmas += [form] if form in words.rows else words.by_letters.get(form, [])
+    return lemmas
 
 
-def letters(text: str) -> str:
-    """Return a text's letters and digits alone, in lower case and without accents."""
+def letters_and_digits(text: str) -> str:
+    """Return only the letters and digits of a text, in lower case and without accents."""
     return "".join(c for c in unicodedata.normalize("NFKD", text.lower()) if c.isalnum())
 
 
 @lru_cache(maxsize=4096)
-def nearest(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
-    """Return up to ``count`` lemmas spelled almost like a word, best first (same first letter, almost as long).
+def nearest_lemmas(word: str, count: int = 3, words: Lexicon | None = None) -> tuple[str, ...]:
+    """Return up to ``count`` lemmas of similar spelling and length with the same first letter, best first.
 
     Examples
     --------
-    >>> nearest("elefant")
+    >>> nearest_lemmas("elefant")
     ('elephant',)
     """
-    known = set(word)
-    pool = (lemma for lemma in (words or load()).by_first_letter.get(word[:1], ()) if abs(len(lemma) - len(word)) <= 2)
-    alike: Iterable[str] = [lemma for lemma in pool if len(known - set(lemma)) <= 2]
-    return tuple(difflib.get_close_matches(word, alike, n=count, cutoff=0.8))
+    letters = set(word)
+    lemmas = (words or load()).by_first_letter.get(word[:1], ())
+    similar = [lemma for lemma in lemmas if abs(len(lemma) - len(word)) <= 2 and len(letters - set(lemma)) <= 2]
+    return tuple(difflib.get_close_matches(word, similar, n=count, cutoff=0.8))

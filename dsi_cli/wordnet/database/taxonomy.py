@@ -1,8 +1,8 @@
-"""The taxonomy of WordNet's nouns, or of its verbs: nodes, their ids, names and parents, and the order of classes.
+"""The taxonomy of WordNet's nouns or verbs: nodes, their ids, names and parents, and the display order of classes.
 
-Conventions. A *node* is a row of the taxonomy, 0 to M - 1 by rising synset offset; a *WordNet id* is ``n`` or ``v`` and the
+A *node* is a row of the taxonomy, 0 to M - 1 in ascending order of synset offsets. A *WordNet id* is ``n`` or ``v`` and the
 offset in eight digits. Hypernyms and instance hypernyms are both *parents*, in the order of WordNet's files. Verbs have hundreds
-of roots; a root above these is *simulated*, as NLTK does, so that any two verbs have something in common.
+of roots; a root above these is *simulated*, as NLTK does, so that any two verbs have a common hypernym.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from dsi_cli.errors import UsageError
 Rows = npt.NDArray[np.intp]
 Nodes = Sequence[int] | npt.NDArray[np.integer[Any]]
 Tables = Callable[[str], Any]
-"""Gives one of the five tables of a part of speech: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
+"""A function that returns one of five tables by name: ``graph``, ``glosses``, ``kinds``, ``lemmas``, ``exceptions``."""
 
 PARTS = {"noun": "n", "verb": "v"}
-"""Parts of speech that have a taxonomy, and the letter of their ids."""
+"""The parts of speech that have a taxonomy, and the first letter of their ids."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,19 +35,19 @@ class Taxonomy:
     Attributes
     ----------
     offsets : (M,) int32
-        Synset offsets, rising.
+        Synset offsets in ascending order.
     names : tuple of M str
         Synset names, such as ``dog.n.01``.
     depths : (M,) uint8
-        Edges of the longest way to a root.
+        The number of edges on the longest path to a root.
     starts : (M + 1,) int32
         The parents of node ``v`` are ``parents[starts[v]:starts[v + 1]]``.
     parents : (E,) int32
-        Nodes, in WordNet's order for each child.
+        The parents of all nodes, in WordNet's order for each child.
     letter : str
-        What ids begin with: ``n`` or ``v``.
+        The first letter of ids: ``n`` or ``v``.
     simulates_root : bool
-        Whether a root above all roots is thought of.
+        True if all roots have a simulated common root.
     """
 
     offsets: npt.NDArray[np.int32]
@@ -59,7 +59,7 @@ class Taxonomy:
     simulates_root: bool = False
 
     def node(self, key: str | int) -> int | None:
-        """Return the node of a WordNet id, an offset or a synset's own name, or None where there is none.
+        """Return the node of a WordNet id, an offset or a synset name; None if it is unknown.
 
         Examples
         --------
@@ -76,7 +76,9 @@ class Taxonomy:
                 return None
             key = int(key[1:])
         row = int(np.searchsorted(self.offsets, key))
-        return row if row < len(self.offsets) and self.offsets[row] == key else None
+        if row < len(self.offsets) and self.offsets[row] == key:
+            return row
+        return None
 
     def wnid(self, node: int) -> str:
         """Return a node's WordNet id.
@@ -94,13 +96,13 @@ class Taxonomy:
 
     @cached_property
     def shortest_depths(self) -> npt.NDArray[np.int16]:
-        """Edges of the shortest way to a root ``(M,)``; ``depths`` has the longest."""
+        """The number of edges on the shortest path to a root ``(M,)``; ``depths`` has the longest path."""
         shortest = np.zeros(len(self.offsets), dtype=np.int16)
         for depth in range(1, int(self.depths.max(initial=0)) + 1):
             nodes = np.flatnonzero(self.depths == depth)
-            child, above = parents_of_all(self, nodes)
+            child, parent = parent_edges(self, nodes)
             least = np.full(len(nodes), np.iinfo(np.int16).max, dtype=np.int16)
-            np.minimum.at(least, child, shortest[above])
+            np.minimum.at(least, child, shortest[parent])
             shortest[nodes] = least + 1
         return shortest
 
@@ -110,7 +112,7 @@ class Taxonomy:
 
 
 def is_wnid(text: str) -> bool:
-    """Return whether a text has the form of a WordNet id of a noun or verb: ``n`` or ``v`` and eight digits.
+    """Return True for a text in the format of noun and verb ids: ``n`` or ``v`` and eight digits.
 
     Examples
     --------
@@ -121,31 +123,31 @@ def is_wnid(text: str) -> bool:
 
 
 def read_table(part: str, name: str, columns: list[str] | None = None) -> Any:
-    """Return one of the package's compiled tables of a part of speech, see `Tables`."""
+    """Return one of the package's compiled tables of a part of speech (`Tables`)."""
     with as_file(files("dsi_cli.wordnet") / "data" / part / f"{name}.parquet") as path, pq.ParquetFile(path) as file:
         return file.read(columns).combine_chunks()
 
 
-def numbers(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Return a column without nulls as a read-only array; pyarrow's own way would import pandas (0.2 s)."""
+def to_numpy(column: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return a column without nulls as a read-only array; pyarrow's ``to_numpy`` would import pandas (0.2 s)."""
     array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
     return np.frombuffer(array.buffers()[1], dtype, count=len(array))
 
 
-def lists(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Return a column of lists of int32 as (where each list starts, all values); there is one start more than lists."""
+def offsets_and_values(column: Any) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return the ``L + 1`` offsets and the concatenated values of a column of ``L`` lists of int32."""
     array = column.combine_chunks()
-    return numbers(array.offsets, np.dtype(np.int32)), numbers(array.values, np.dtype(np.int32))
+    return to_numpy(array.offsets, np.dtype(np.int32)), to_numpy(array.values, np.dtype(np.int32))
 
 
-def of_tables(tables: Tables, part: str) -> Taxonomy:
-    """Return the taxonomy of a part of speech out of its tables; glosses are not touched."""
+def taxonomy_from_tables(tables: Tables, part: str) -> Taxonomy:
+    """Return the taxonomy of a part of speech from its tables, without reading the glosses."""
     table = tables("graph")
-    starts, parents = lists(table["parents"])
+    starts, parents = offsets_and_values(table["parents"])
     return Taxonomy(
-        offsets=numbers(table["offset"], np.dtype(np.int32)),
+        offsets=to_numpy(table["offset"], np.dtype(np.int32)),
         names=tuple(table["name"].to_pylist()),
-        depths=numbers(table["depth"], np.dtype(np.uint8)),
+        depths=to_numpy(table["depth"], np.dtype(np.uint8)),
         starts=starts,
         parents=parents,
         letter=PARTS[part],
@@ -155,30 +157,30 @@ def of_tables(tables: Tables, part: str) -> Taxonomy:
 
 @cache
 def load(part: str = "noun") -> Taxonomy:
-    """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once a process, some 20 ms)."""
-    return of_tables(partial(read_table, part), part)
+    """Return WordNet 3.0's 82,115 nouns or 13,767 verbs (read once per process, about 20 ms)."""
+    return taxonomy_from_tables(partial(read_table, part), part)
 
 
-def checked(nodes: Nodes, count: int) -> Rows:
+def check_nodes(nodes: Nodes, count: int) -> Rows:
     """Return nodes as an array.
 
     Raises
     ------
     UsageError
-        A number is no node of a taxonomy of ``count`` nodes, as the -1 that stands for "unresolved" elsewhere.
+        A number is not one of the ``count`` nodes, such as -1, which marks unresolved labels in tables.
     """
-    found = np.asarray(nodes, dtype=np.intp).reshape(-1)
-    wrong = np.flatnonzero((found < 0) | (found >= count))
+    checked = np.asarray(nodes, dtype=np.intp).reshape(-1)
+    wrong = np.flatnonzero((checked < 0) | (checked >= count))
     if wrong.size:
-        at = int(wrong[0])
-        raise UsageError(
-            f"expected nodes from 0 to {count - 1}, found {found[at]} at position {at}: leave out unresolved labels"
-        )
-    return found
+        position = int(wrong[0])
+        node = int(checked[position])
+        message = f"expected nodes from 0 to {count - 1}, found {node} at position {position}: leave out unresolved labels"
+        raise UsageError(message, code="unknown-node", node=node, position=position)
+    return checked
 
 
-def parents_of_all(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
-    """Return every edge that leads up from ``nodes``: the position in ``nodes`` where it starts, and the parent."""
+def parent_edges(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
+    """Return all edges from ``nodes`` to their parents as two arrays: positions in ``nodes``, and parent nodes."""
     first = taxonomy.starts[nodes]
     count = taxonomy.starts[nodes + 1] - first
     child = np.repeat(np.arange(len(nodes)), count)
@@ -187,59 +189,60 @@ def parents_of_all(taxonomy: Taxonomy, nodes: Rows) -> tuple[Rows, Rows]:
 
 
 @lru_cache(maxsize=65536)
-def above(taxonomy: Taxonomy, node: int) -> frozenset[int]:
-    """Return a node and all that lie above it."""
-    return frozenset((node,)).union(*(above(taxonomy, parent) for parent in taxonomy.parents_of(node)))
+def hypernym_closure(taxonomy: Taxonomy, node: int) -> frozenset[int]:
+    """Return a node and all its direct and indirect hypernyms."""
+    return frozenset((node,)).union(*(hypernym_closure(taxonomy, parent) for parent in taxonomy.parents_of(node)))
 
 
 def ancestors(taxonomy: Taxonomy, nodes: Rows) -> Rows:
-    """Return the nodes and all that lie above them, each once, rising."""
+    """Return the nodes and all their direct and indirect hypernyms, sorted and without repeats."""
     seen = np.zeros(len(taxonomy.offsets), dtype=bool)
-    fresh = np.unique(nodes)
-    while fresh.size:
-        seen[fresh] = True
-        _, above = parents_of_all(taxonomy, fresh)
-        fresh = np.unique(above[~seen[above]])
+    unseen = np.unique(nodes)
+    while unseen.size:
+        seen[unseen] = True
+        _, parents = parent_edges(taxonomy, unseen)
+        unseen = np.unique(parents[~seen[parents]])
     return np.flatnonzero(seen)
 
 
 def display_parents(taxonomy: Taxonomy, nodes: Rows) -> dict[int, int]:
-    """Return the tree in which classes are shown: of nodes and all that lies above, rising, each one's only parent.
+    """Return the display tree as ``{node: parent}`` for the nodes and all their hypernyms, sorted by node.
 
-    That is the deepest parent, which says most, and WordNet's first of equals; -1 stands above the roots.
+    The parent is the deepest one, because it is the most specific, and the first of equals in WordNet's order. Roots have the
+    parent -1.
     """
-    return {
-        int(node): max(taxonomy.parents_of(int(node)), key=lambda above: taxonomy.depths[above], default=-1)
-        for node in ancestors(taxonomy, nodes)
-    }
+    tree = {}
+    for node in ancestors(taxonomy, nodes).tolist():
+        tree[node] = max(taxonomy.parents_of(node), key=lambda parent: taxonomy.depths[parent], default=-1)
+    return tree
 
 
 def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
-    """Return the order in which classes of one group stand together: depth-first through their hypernyms.
+    """Return an order of the classes that keeps related classes adjacent: depth-first through their hypernyms.
 
     Parameters
     ----------
     nodes : (N,) int
-        One node a class, in any order; a node may come several times.
+        One node per class, in any order; a node may be repeated.
     taxonomy
-        WordNet 3.0 unless given.
+        The taxonomy of the nodes, by default WordNet 3.0.
 
     Returns
     -------
     (N,) int
-        A permutation: the class that comes first, second, and so on. A class stands before the classes below it.
+        A permutation: the index of the first class, of the second, and so on. A class precedes its hyponyms.
 
     Raises
     ------
     UsageError
-        A number is no node of the taxonomy.
+        A number is not a node of the taxonomy.
 
     Notes
     -----
-    A node with several parents stands under the deepest, which says most (a dog is a canine before it is a domestic
-    animal, a grouse a bird before it is game), and under WordNet's first of equals: over all hypernyms of ImageNet-1k
-    this splits 91 groups, the first parent 122. Siblings stand by rising offset, which keeps WordNet's own topics
-    together and does not depend on the order of the classes; copies of one node stay as they came.
+    If a node has several parents, it is placed under the deepest, the first of equals in WordNet's order. A dog is a canine
+    before it is a domestic animal. Over all hypernyms of ImageNet-1k this rule splits 91 groups; taking the first parent splits
+    122. Siblings are sorted by offset, which keeps WordNet's topics together and does not depend on the order of the classes.
+    Repeated nodes keep their order.
 
     Examples
     --------
@@ -248,14 +251,16 @@ def taxonomy_order(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Rows:
     ['dog.n.01', 'wolf.n.01', 'rose.n.01', 'car.n.01', 'truck.n.01']
     """
     taxonomy = taxonomy or load()
-    labels = checked(nodes, len(taxonomy.offsets))
-    below: dict[int, list[int]] = {}
+    labels = check_nodes(nodes, len(taxonomy.offsets))
+    children: dict[int, list[int]] = {}
     for node, parent in reversed(display_parents(taxonomy, labels).items()):
-        below.setdefault(parent, []).append(node)
-    rank = np.zeros(len(taxonomy.offsets) + 1, dtype=np.intp)  # the last is of -1, which stands above the roots
+        children.setdefault(parent, []).append(node)
+    rank = np.zeros(len(taxonomy.offsets) + 1, dtype=np.intp)  # the last element belongs to -1, the parent of all roots
     stack = [-1]
-    for visited in range(1 + sum(map(len, below.values()))):
+    visited = 0
+    while stack:
         node = stack.pop()
         rank[node] = visited
-        stack.extend(below.get(node, ()))
+        visited += 1
+        stack.extend(children.get(node, ()))
     return np.argsort(rank[labels], kind="stable")

@@ -1,4 +1,4 @@
-"""One WordNet's nouns or verbs, all that is known of them read on first use: the shipped 3.0's, or those of another version."""
+"""The nouns or the verbs of one WordNet: the shipped version 3.0, or another version. Tables are read on first use."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy.typing as npt
 from dsi_cli.errors import UsageError
 from dsi_cli.wordnet.database import lexicon, nltk_data, taxonomy
 from dsi_cli.wordnet.database.lexicon import Lexicon
-from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, checked, numbers, read_table
+from dsi_cli.wordnet.database.taxonomy import PARTS, Nodes, Tables, Taxonomy, check_nodes, read_table, to_numpy
 
 SHIPPED = "wordnet3.0"
-_SMALL = ("file", "instance", "parts", "derived")
+_BYTE_COLUMNS = ("file", "instance", "parts", "derived")
 
 
 @dataclass(frozen=True, eq=False)
 class WordNet:
-    """A part of speech of a WordNet.
+    """The nouns or the verbs of a WordNet.
 
     Attributes
     ----------
     name : str
-        Of the WordNet, as a reference is called: ``wordnet3.0``, ``wordnet31``.
+        The name of the WordNet in references: ``wordnet3.0``, ``wordnet31``.
     title : str
-        The same for a person to read: ``WordNet 3.0``, ``wordnet31``.
+        The name of the WordNet in messages: ``WordNet 3.0``, ``wordnet31``.
     part : str
         ``noun`` or ``verb``.
     tables : callable
-        Gives its tables.
+        The function that returns a table by name.
     """
 
     name: str
@@ -39,41 +39,39 @@ class WordNet:
     tables: Tables
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Travel by name where the other end has the same: the shipped one."""
-        return (
-            (load_wordnet, (self.part,))
-            if self.name == SHIPPED
-            else (WordNet, (self.name, self.title, self.part, self.tables))
-        )
+        """Pickle the shipped WordNet by name, because the other process has it, too."""
+        if self.name == SHIPPED:
+            return load_wordnet, (self.part,)
+        return WordNet, (self.name, self.title, self.part, self.tables)
 
     @property
     def id(self) -> str:
-        """What references are called after: ``wordnet3.0``, ``wordnet3.0-verb``."""
+        """The name for references: ``wordnet3.0``, ``wordnet3.0-verb``."""
         return self.name if self.part == "noun" else f"{self.name}-{self.part}"
 
     @property
     def is_usual(self) -> bool:
-        """Whether these are WordNet 3.0's nouns, as presets' ids are."""
+        """True for WordNet 3.0's nouns, which the ids of presets belong to."""
         return self.id == SHIPPED
 
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """The synsets as a graph of hypernyms."""
-        return taxonomy.load(self.part) if self.name == SHIPPED else taxonomy.of_tables(self.tables, self.part)
+        return taxonomy.load(self.part) if self.name == SHIPPED else taxonomy.taxonomy_from_tables(self.tables, self.part)
 
     @cached_property
     def words(self) -> Lexicon:
         """The lemmas."""
-        return lexicon.load(self.part) if self.name == SHIPPED else lexicon.of_tables(self.tables, self.part)
+        return lexicon.load(self.part) if self.name == SHIPPED else lexicon.lexicon_from_tables(self.tables, self.part)
 
     @cached_property
     def kinds(self) -> dict[str, npt.NDArray[np.int64]]:
-        """What is known of each node: lexicographer file, instance, parts, derived, size, words."""
+        """The properties of each node: lexicographer file, instance, parts, derived, size, words."""
         table = self.tables("kinds")
-        known = {name: numbers(table[name], np.dtype(np.uint8)).astype(np.int64) for name in _SMALL}
-        known["size"] = numbers(table["size"], np.dtype(np.int32)).astype(np.int64)
-        known["words"] = np.bincount(self.words.synsets, minlength=len(known["size"]))
-        return known
+        columns = {name: to_numpy(table[name], np.dtype(np.uint8)).astype(np.int64) for name in _BYTE_COLUMNS}
+        columns["size"] = to_numpy(table["size"], np.dtype(np.int32)).astype(np.int64)
+        columns["words"] = np.bincount(self.words.synsets, minlength=len(columns["size"]))
+        return columns
 
     @cached_property
     def _glosses(self) -> list[str]:
@@ -88,7 +86,7 @@ class WordNet:
         >>> load_wordnet().definitions([load_wordnet().taxonomy.node("tench.n.01")])
         ['freshwater dace-like game fish of Europe and western Asia noted for ability to survive outside water']
         """
-        return [self._glosses[node] for node in checked(nodes, len(self._glosses))]
+        return [self._glosses[node] for node in check_nodes(nodes, len(self._glosses))]
 
 
 @cache
@@ -98,7 +96,7 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     Raises
     ------
     UsageError
-        There is no such part of speech; or no such WordNet is installed, or its folder is damaged.
+        The part of speech is neither noun nor verb, or the WordNet is not installed or damaged.
 
     Examples
     --------
@@ -108,25 +106,32 @@ def load_wordnet(part: str = "noun", name: str | None = None) -> WordNet:
     ('wordnet3.0-verb', 'v01926311', "move fast by using one's feet,")
     """
     if part not in PARTS:
-        raise UsageError(f"--pos takes {' or '.join(PARTS)}; {part!r} is neither: only these have a taxonomy")
+        raise UsageError(
+            f"--pos takes {' or '.join(PARTS)}, which have a taxonomy; found {part!r}",
+            code="unknown-part-of-speech",
+            part=part,
+        )
     if name is None or name == SHIPPED:
         return WordNet(SHIPPED, "WordNet 3.0", part, partial(read_table, part))
-    return WordNet(name, name, part, nltk_data.read(name, part).__getitem__)
+    return WordNet(name, name, part, nltk_data.read_tables(name, part).__getitem__)
 
 
 def same_synset_in(other: WordNet, wnid: str) -> str | None:
-    """Return the id in another WordNet of a noun of 3.0: the synset with the same word and the same gloss; None if there is none.
+    """Return the id of a WordNet 3.0 noun in another WordNet, or None.
+
+    The two synsets must have the same word and the same gloss, and only one synset may match.
 
     Examples
     --------
     >>> same_synset_in(load_wordnet(), "n02084071")
     'n02084071'
     """
-    usual = load_wordnet()
-    node = usual.taxonomy.node(wnid)
+    shipped = load_wordnet()
+    node = shipped.taxonomy.node(wnid)
     if node is None:
         return None
-    lemma, (gloss,) = usual.taxonomy.names[node].rsplit(".", 2)[0], usual.definitions([node])
-    known = other.words.senses(lemma)
-    found = [one for one, text in zip(known, other.definitions(known), strict=True) if text == gloss]
-    return other.taxonomy.wnid(found[0]) if len(found) == 1 else None
+    lemma = shipped.taxonomy.names[node].rsplit(".", 2)[0]
+    (gloss,) = shipped.definitions([node])
+    senses = other.words.senses(lemma)
+    matches = [sense for sense, text in zip(senses, other.definitions(senses), strict=True) if text == gloss]
+    return other.taxonomy.wnid(matches[0]) if len(matches) == 1 else None

@@ -1,10 +1,11 @@
-"""How well each sense of a label fits the words beside it: its bracket, folder or superclass, or the rest of a compound.
+"""The fit of each sense of a label to its context: its bracket, folder or superclass, or the rest of a compound.
 
-The words beside a label are read as labels are, so that *computer equipment* is an equipment. Words that several labels share
-count only in the senses that most of these labels can lie below: among *plants* that are herbs and trees no plant is a factory.
-A sense *lies below* the words where it is one of their senses or a kind of it. It is *named* with them where its gloss has one of
-the words, a synonym of theirs, or the head of a narrow hypernym (of a guitar *instrument*), or where it lies below such a hypernym.
-The parts of a compound or path stand beside it as they are: they are no description of the whole.
+Context words are read like labels, so that *computer equipment* is an equipment. If several labels share the words, only the
+senses that most of these labels can be hyponyms of count. For example, the *plants* of herbs and trees are not factories. A sense
+is *below* the words if it is one of their senses or a hyponym of one. A sense *mentions* the words if its gloss contains one of
+them or a synonym. A sense is *related* if its gloss contains the head of a narrow hypernym of the words (of a guitar,
+*instrument*), or if it is below such a hypernym. The parts of a compound or path are weaker evidence: they do not describe the
+whole label.
 """
 
 from __future__ import annotations
@@ -14,37 +15,36 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read
-from dsi_cli.wordnet.disambiguation.forms import found
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, read_label
+from dsi_cli.wordnet.disambiguation.forms import find_candidates
 
 Floats = npt.NDArray[np.float64]
 
-UNFIT, ALIKE, ABOUT = 2.0, 1.8, 1.0
-"""How badly a sense fits what stands beside its label: not at all, as the same kind of thing, by a hypernym of it."""
-SUPERCLASS = 3.0
-"""Words beside a label that its superclass counts for."""
-NARROW = 3000
-"""Synsets at and below a hypernym of the words beside a label that still says what they are about."""
+UNRELATED_PENALTY, SAME_FILE_PENALTY, HYPERNYM_PENALTY = 2.0, 1.8, 1.0
+"""The penalties for a sense that does not fit its context: unrelated, in the same lexicographer file, related by a hypernym."""
+SUPERCLASS_WEIGHT = 3.0
+"""The weight of a superclass relative to a bracket or folder."""
+MAX_NARROW_SIZE = 3000
+"""The maximum number of synsets at and below a narrow hypernym."""
 PERSONS = ("people", "person")
-"""An irregular plural that WordNet's rules lack; its own senses are groups, which no person lies below."""
-LEVELS = 2
-"""How far above the words such a hypernym may be: an airplane is a heavier-than-air craft and an aircraft."""
+"""An irregular plural that WordNet's rules lack; the senses of "people" are groups, which have no person below them."""
+MAX_LEVELS_UP = 2
+"""The maximum number of edges to a narrow hypernym: an airplane is a heavier-than-air craft and an aircraft."""
 
-_STOP = frozenset(
+_STOP_WORDS = frozenset(
     ("the", "and", "for", "with", "that", "used", "from", "which", "its", "any", "being", "having", "not", "one")
 )
 
 
 @dataclass(frozen=True)
 class LabelContext:
-    """What words beside a label mean: nodes, words that name them in a gloss; narrow hypernyms, and words that name these."""
+    """The meaning of context words: their senses and stems, their narrow hypernyms and the stems of these."""
 
     senses: frozenset[int]
     words: frozenset[str]
@@ -53,83 +53,103 @@ class LabelContext:
 
 
 def stems(text: str) -> list[str]:
-    """Return the words of three letters and more of a text that say something, without a plural's *s*."""
+    """Return the words of a text with at least three letters, without stop words and the plural's *s*."""
     words = re.findall(r"[a-z]{3,}", text.lower())
-    return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP]
+    return [word.removesuffix("s") if len(word) > 3 else word for word in words if word not in _STOP_WORDS]
 
 
-def meanings(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
-    """Return what each text that stands beside a label means, in this list."""
+def label_contexts(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, LabelContext]:
+    """Return the meaning of all descriptions, superclasses and excluded words in this list of labels."""
+    # Count for each sense of a text the labels that can be hyponyms of it.
     fitting: dict[str, Counter[int]] = {}
     for reading in readings:
-        texts = [text for text in (*reading.beside, *reading.superclass) if _senses(text, wordnet)]
-        over = {node for one in reading.candidates for node in above(wordnet.taxonomy, one.node)} if texts else set()
+        texts = [text for text in (*reading.descriptions, *reading.superclass) if _senses(text, wordnet)]
+        hypernyms: set[int] = set()
+        if texts:
+            hypernyms.update(*(hypernym_closure(wordnet.taxonomy, candidate.node) for candidate in reading.candidates))
         for text in texts:
-            fitting.setdefault(text, Counter()).update(over & _senses(text, wordnet))
-    known = {}
-    for text in {text for reading in readings for text in (*reading.beside, *reading.superclass, *reading.excluded)}:
-        count = fitting.get(text)
-        most = max(count.values()) if count else 0
-        senses = frozenset(node for node, fits in count.items() if fits == most) if count else _senses(text, wordnet)
-        known[text] = _about(text, senses, wordnet)
-    return known
+            fitting.setdefault(text, Counter()).update(hypernyms & _senses(text, wordnet))
+    # Keep the senses that fit most labels.
+    contexts = {}
+    for text in {text for row in readings for text in (*row.descriptions, *row.superclass, *row.excluded)}:
+        senses, counts = _senses(text, wordnet), fitting.get(text)
+        if counts:
+            most = max(counts.values())
+            senses = frozenset(node for node, count in counts.items() if count == most)
+        contexts[text] = _context(text, senses, wordnet)
+    return contexts
 
 
 @lru_cache(maxsize=4096)
 def _senses(text: str, wordnet: WordNet) -> frozenset[int]:
-    plural, single = PERSONS
-    texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", single, text, flags=re.IGNORECASE)))
-    return frozenset(found.node for text in texts for found in read(text, wordnet).candidates)
+    plural, singular = PERSONS
+    texts = dict.fromkeys((text, re.sub(rf"\b{plural}\b", singular, text, flags=re.IGNORECASE)))
+    return frozenset(candidate.node for text in texts for candidate in read_label(text, wordnet).candidates)
 
 
-def _about(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext:
-    names, sizes = wordnet.words.lemmas, wordnet.kinds["size"]
-    wider, level = set(), set(senses)
-    for _ in range(LEVELS):
-        level = {over for node in level for over in wordnet.taxonomy.parents_of(node) if sizes[over] < NARROW}
+def _context(text: str, senses: Iterable[int], wordnet: WordNet) -> LabelContext:
+    lemmas, sizes = wordnet.words.lemmas, wordnet.kinds["size"]
+    wider: set[int] = set()
+    level = set(senses)
+    for _ in range(MAX_LEVELS_UP):
+        parents = {parent for node in level for parent in wordnet.taxonomy.parents_of(node)}
+        level = {parent for parent in parents if sizes[parent] < MAX_NARROW_SIZE}
         wider |= level
-    synonyms = [lemma for node in senses for lemma in names(node) if "_" not in lemma]
-    heads = [lemma.rpartition("_")[2] for node in wider for lemma in names(node)]
-    words, of_wider = (frozenset(stem for one in some for stem in stems(one)) for some in ((text, *synonyms), heads))
-    return LabelContext(frozenset(senses), words, frozenset(wider), of_wider)
+    synonyms = [lemma for node in senses for lemma in lemmas(node) if "_" not in lemma]
+    heads = [lemma.rpartition("_")[2] for node in wider for lemma in lemmas(node)]
+    word_stems = frozenset(stem for word in (text, *synonyms) for stem in stems(word))
+    head_stems = frozenset(stem for head in heads for stem in stems(head))
+    return LabelContext(frozenset(senses), word_stems, frozenset(wider), head_stems)
 
 
 @lru_cache(maxsize=4096)
-def _part(text: str, wordnet: WordNet) -> LabelContext:
-    return LabelContext(frozenset(one.node for one in found(text, wordnet)), frozenset(stems(text)))
+def _part_context(text: str, wordnet: WordNet) -> LabelContext:
+    nodes = frozenset(candidate.node for candidate in find_candidates(text, wordnet))
+    return LabelContext(nodes, frozenset(stems(text)))
 
 
-def fits(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
-    """Return how well each candidate fits the words beside its label: two arrays of evidence, and how badly it does.
+def context_fit(readings: Sequence[LabelCandidates], wordnet: WordNet) -> tuple[list[Floats], Floats]:
+    """Return how well each candidate fits the context of its label: two features and a penalty.
 
-    The evidence is whether it lies below any of the words, where a superclass counts `SUPERCLASS`, and whether it is named with
-    any. Where bracket, folder or superclass mean something that it neither lies below nor is named with, it fits badly: it is
-    only named with a hypernym of theirs (`ABOUT`), only of the same lexicographer file (`ALIKE`), or neither (`UNFIT`). A sense
-    that lies below, or is named with, what the label excludes is `UNFIT`, too.
+    The first feature counts whether the candidate is below the context, where a superclass counts `SUPERCLASS_WEIGHT`. The
+    second is 1 if the candidate mentions the context or is related to it. The penalty is 0 if the candidate is below its
+    description or superclass, or mentions it, or if these have no sense. Otherwise it is `HYPERNYM_PENALTY` for related senses,
+    `SAME_FILE_PENALTY` for senses in the same lexicographer file, and else `UNRELATED_PENALTY`. It is also `UNRELATED_PENALTY`
+    for a candidate that is below the words that the label excludes, or mentions them.
     """
-    known, files, rows = meanings(readings, wordnet), wordnet.kinds["file"], []
+    contexts, files = label_contexts(readings, wordnet), wordnet.kinds["file"]
+    rows: list[tuple[float, float, float]] = []
     for reading in readings:
-        parts = [_part(text, wordnet) for text in reading.context]
-        said, top = ([known[text] for text in texts] for texts in (reading.beside, reading.superclass))
-        excluded = [known[text] for text in reading.excluded]
-        kinds = {files[node] for words in (*said, *top) for node in words.senses}
-        glosses = (
-            wordnet.definitions([one.node for one in reading.candidates])
-            if parts or said or top or excluded
-            else repeat("")
-        )
-        for one, gloss in zip(reading.candidates, glosses, strict=False):
-            at, says = above(wordnet.taxonomy, one.node), frozenset(stems(gloss))
-            is_below, is_below_top = (any(at & words.senses for words in some) for some in (said, top))
-            is_named = any(says & words.words for words in (*said, *top))
-            is_about = any(says & words.heads or at & words.wider for words in (*said, *top))
-            is_part = any((at - {one.node}) & words.senses for words in parts)
-            below = (is_below or is_part) + SUPERCLASS * is_below_top
-            named = is_named or is_about or any(says & words.words for words in parts)
-            is_fit = is_below or is_below_top or is_named or not kinds
-            badly = 0.0 if is_fit else ABOUT if is_about else ALIKE if files[one.node] in kinds else UNFIT
-            if any(at & words.senses or says & words.words for words in excluded):
-                badly = UNFIT
-            rows.append((below, named, badly))
-    evidence = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-    return list(evidence[:2]), evidence[2]
+        parts = [_part_context(text, wordnet) for text in reading.context]
+        descriptions = [contexts[text] for text in reading.descriptions]
+        superclass = [contexts[text] for text in reading.superclass]
+        excluded = [contexts[text] for text in reading.excluded]
+        if not (parts or descriptions or superclass or excluded):
+            rows += [(0.0, 0.0, 0.0)] * len(reading.candidates)
+            continue
+        described = [*descriptions, *superclass]
+        context_files = {files[node] for context in described for node in context.senses}
+        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+        for candidate, gloss in zip(reading.candidates, glosses, strict=True):
+            nodes = hypernym_closure(wordnet.taxonomy, candidate.node)
+            words = frozenset(stems(gloss))
+            is_below = any(nodes & context.senses for context in descriptions)
+            is_below_superclass = any(nodes & context.senses for context in superclass)
+            is_below_part = any((nodes - {candidate.node}) & part.senses for part in parts)
+            mentions = any(words & context.words for context in described)
+            mentions_part = any(words & part.words for part in parts)
+            is_related = any(words & context.heads or nodes & context.wider for context in described)
+            if any(nodes & context.senses or words & context.words for context in excluded):
+                penalty = UNRELATED_PENALTY
+            elif is_below or is_below_superclass or mentions or not context_files:
+                penalty = 0.0
+            elif is_related:
+                penalty = HYPERNYM_PENALTY
+            elif files[candidate.node] in context_files:
+                penalty = SAME_FILE_PENALTY
+            else:
+                penalty = UNRELATED_PENALTY
+            below = (is_below or is_below_part) + SUPERCLASS_WEIGHT * is_below_superclass
+            rows.append((below, mentions or is_related or mentions_part, penalty))
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+    return list(columns[:2]), columns[2]

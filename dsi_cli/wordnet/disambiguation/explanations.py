@@ -1,4 +1,4 @@
-"""Why a sense was chosen, in words: what spoke most for it, and which labels it is near to."""
+"""The reasons for chosen senses in words: the strongest evidence, and the related labels."""
 
 from __future__ import annotations
 
@@ -6,108 +6,118 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
-from dsi_cli.wordnet.disambiguation.context import UNFIT
-from dsi_cli.wordnet.disambiguation.features import ALONE, FILES, TOGETHER, CandidateTable, Floats
-from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
+from dsi_cli.wordnet.disambiguation.context import UNRELATED_PENALTY
+from dsi_cli.wordnet.disambiguation.features import (
+    LABEL_FEATURES,
+    LEXICOGRAPHER_FILES,
+    LIST_FEATURES,
+    CandidateTable,
+    Floats,
+)
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate
 from dsi_cli.wordnet.disambiguation.scoring import SenseScores, Weights, scores
 
+NEAR = "near other labels"
 GROUPS = {
     "the usual sense": ("rank", "share"),
     "the synset's own name": ("own name", "plural"),
-    "of a kind that is photographed": (*FILES, "instance"),
+    "of a kind that is photographed": (*LEXICOGRAPHER_FILES, "instance"),
     "a richer entry in WordNet": ("words", "size", "leaf", "depth", "parts", "derived"),
     "shared by its names": ("names",),
-    "fits the words beside it": ("context", "context in gloss", "labels in gloss"),
-    "near other labels": ("near 0.5", "near 8", "near tenth", "can share", "same kind"),
+    "fits its context": ("context", "context in gloss", "labels in gloss"),
+    NEAR: ("near 0.5", "near 8", "near tenth", "can share", "same kind"),
     "the other sense is another label's": ("same synset",),
-    "the other sense lies above or below other labels": ("above others", "below others"),
+    "the other sense is above or below other labels": ("above others", "below others"),
 }
-"""Kinds of evidence as a person would say them."""
-_NEAR = "near other labels"
+"""Groups of features by their description."""
+MIN_GAIN = 0.3
+"""The minimum difference of scores for a group of features to be mentioned."""
 
 
-def reasons(
-    field: CandidateTable,
+def explain_choices(
+    table: CandidateTable,
     labels: Sequence[str],
     readings: Sequence[LabelCandidates],
     choices: Sequence[SenseScores],
     weights: Weights,
 ) -> list[str]:
-    """Return for each label why its chosen candidate was preferred; empty where it has none."""
-    chances = np.zeros(len(field.node))
+    """Return the reason for the chosen candidate of each label; empty for labels without candidates."""
+    chances = np.zeros(len(table.node))
     for choice in choices:
         chances[choice.candidates] = choice.chances
-    evidence = scores(field, chances, weights)
-    columns = {words: [(*ALONE, *TOGETHER).index(name) for name in names] for words, names in GROUPS.items()}
-    grouped = np.column_stack([evidence[:, at].sum(axis=1) for at in columns.values()])
-    below = _labels_below(field, choices)
-    starts = np.searchsorted(field.label, np.arange(field.count))
-    said = []
+    # Sum the weighted features of each group.
+    evidence = scores(table, chances, weights)
+    features = (*LABEL_FEATURES, *LIST_FEATURES)
+    columns = [[features.index(name) for name in names] for names in GROUPS.values()]
+    grouped = np.column_stack([evidence[:, indices].sum(axis=1) for indices in columns])
+    labels_below = _labels_below(table, choices)
+    starts = np.searchsorted(table.label, np.arange(table.count))
+    explanations = []
     for index, choice in enumerate(choices):
         if not len(choice.candidates):
-            said.append("")
+            explanations.append("")
             continue
-        picked = readings[index].candidates[int(choice.candidates[0] - starts[index])]
-        parts = _how_found(picked.how, picked.word, readings[index])
-        if field.unfit[choice.candidates[0]] == UNFIT:
-            parts.append(_unfit(readings[index]))
+        reading = readings[index]
+        picked = reading.candidates[int(choice.candidates[0] - starts[index])]
+        is_unrelated = bool(table.unfit[choice.candidates[0]] == UNRELATED_PENALTY)
+        parts = _explain_form(picked, reading, is_unrelated=is_unrelated)
         if len(choice.candidates) > 1:
-            parts.append(_against(field, labels, choice, grouped, below, index))
-        said.append("; ".join(parts) or f"the only sense of {picked.word}")
-    return said
+            name = table.wordnet.taxonomy.names[int(table.node[choice.candidates[1]])]
+            if choice.is_displaced:
+                parts.append(f"one of {len(choice.candidates)} senses, because {name} fits another label better")
+            else:
+                near = _near(table, labels, labels_below, int(choice.candidates[0]), index)
+                because = _strongest_evidence(grouped, choice, near)
+                parts.append(f"of {len(choice.candidates)} senses, rather than {name}: {because}")
+        explanations.append("; ".join(parts) or f"the only sense of {picked.word}")
+    return explanations
 
 
-def _how_found(how: str, word: str, reading: LabelCandidates) -> list[str]:
-    if how == HEAD:
-        beside = " ".join(one for one in (*reading.context, *reading.beside) if one.lower().replace(" ", "_") != word)
-        return [f"WordNet lacks the whole: taken for its head, {word}" + (f" (beside it: {beside})" if beside else "")]
-    return [f"spelled {word} in WordNet"] if how == SPELLED else []
+def _explain_form(picked: Candidate, reading: LabelCandidates, *, is_unrelated: bool) -> list[str]:
+    """Return how a candidate was found, and whether it contradicts its context."""
+    parts = []
+    if picked.how == HEAD:
+        words = (*reading.context, *reading.descriptions)
+        context = " ".join(word for word in words if word.lower().replace(" ", "_") != picked.word)
+        note = f" (context: {context})" if context else ""
+        parts.append(f"WordNet lacks the whole label, so its head is used: {picked.word}{note}")
+    elif picked.how == SPELLED:
+        parts.append(f"spelled {picked.word} in WordNet")
+    if is_unrelated:
+        words = (*reading.descriptions, *reading.superclass)
+        context = ", ".join([*(ascii(word[:30]) for word in words), *(f"not {word[:30]!a}" for word in reading.excluded)])
+        parts.append(f"no sense fits its context ({context})")
+    return parts
 
 
-def _unfit(reading: LabelCandidates) -> str:
-    beside = [ascii(one[:30]) for one in (*reading.beside, *reading.superclass)]
-    beside += [f"not {one[:30]!a}" for one in reading.excluded]
-    return f"nothing of what stands beside it fits ({', '.join(beside)})"
-
-
-def _against(
-    field: CandidateTable,
-    labels: Sequence[str],
-    choice: SenseScores,
-    grouped: Floats,
-    below: dict[int, list[int]],
-    index: int,
-) -> str:
+def _strongest_evidence(grouped: Floats, choice: SenseScores, near: str) -> str:
+    """Return the two groups of features that most favour the first candidate over the second."""
     first, second = choice.candidates[:2]
-    other = field.of.taxonomy.names[int(field.node[second])]
-    if choice.displaced:
-        return f"one of {len(choice.candidates)} senses, as another label is {other} more clearly"
-    gain = grouped[first] - grouped[second]
-    most = [name for name, value in sorted(zip(GROUPS, gain, strict=True), key=lambda pair: -pair[1]) if value > 0.3][:2]
-    words = [_near(field, labels, below, int(first), index) if name == _NEAR else name for name in most]
-    because = " and ".join(words) or "hardly more likely"
-    return f"of {len(choice.candidates)} senses, rather than {other}: {because}"
+    gains = zip(GROUPS, grouped[first] - grouped[second], strict=True)
+    strongest = [name for name, gain in sorted(gains, key=lambda pair: -pair[1]) if gain > MIN_GAIN][:2]
+    return " and ".join(near if name == NEAR else name for name in strongest) or "hardly more likely"
 
 
-def _labels_below(field: CandidateTable, choices: Sequence[SenseScores]) -> dict[int, list[int]]:
-    """Return the first three labels that were chosen at or below each node."""
+def _labels_below(table: CandidateTable, choices: Sequence[SenseScores]) -> dict[int, list[int]]:
+    """Return for each node the first three labels whose chosen sense is at or below it."""
     below: dict[int, list[int]] = {}
     for index, choice in enumerate(choices):
         if len(choice.candidates):
-            for node in above(field.of.taxonomy, int(field.node[choice.candidates[0]])):
-                known = below.setdefault(node, [])
-                if len(known) < 3:
-                    known.append(index)
+            for node in hypernym_closure(table.wordnet.taxonomy, int(table.node[choice.candidates[0]])):
+                indices = below.setdefault(node, [])
+                if len(indices) < 3:
+                    indices.append(index)
     return below
 
 
-def _near(field: CandidateTable, labels: Sequence[str], below: dict[int, list[int]], row: int, index: int) -> str:
-    """Return the labels under the narrowest hypernym that a candidate shares with others, two of them."""
-    size = field.of.kinds["size"]
-    for node in sorted(above(field.of.taxonomy, int(field.node[row])), key=lambda node: (size[node], node)):
-        others = [ascii(labels[k][:30]) for k in below.get(node, []) if k != index][:2]
+def _near(table: CandidateTable, labels: Sequence[str], labels_below: dict[int, list[int]], row: int, index: int) -> str:
+    """Return up to two other labels below the narrowest hypernym that a candidate shares with them."""
+    size = table.wordnet.kinds["size"]
+    hypernyms = hypernym_closure(table.wordnet.taxonomy, int(table.node[row]))
+    for node in sorted(hypernyms, key=lambda node: (size[node], node)):
+        others = [ascii(labels[other][:30]) for other in labels_below.get(node, []) if other != index][:2]
         if others:
             return f"near {' and '.join(others)}"
-    return _NEAR
+    return NEAR

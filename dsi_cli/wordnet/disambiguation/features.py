@@ -1,34 +1,33 @@
-"""What speaks for each sense that the labels of a list could have: numbers, none of which knows the answer.
+"""The features of all candidate senses of a list of labels.
 
-``alone`` looks at a sense by itself: how usual it is for its word, what kind of thing it is. ``together`` looks at what
-the other labels of the list probably mean: whether they lie near it in the taxonomy, mean the same, or lie above or
-below it. Weights are `dsi_cli.wordnet.disambiguation.scoring`'s.
+`LABEL_FEATURES` describe a sense by itself: how common it is for its word, and what kind of thing it is. `LIST_FEATURES` compare
+it with the probable senses of the other labels: whether these are close in the taxonomy, the same, hypernyms or hyponyms.
+`dsi_cli.wordnet.disambiguation.scoring` weights the features.
 
-Near is measured without pairs. Each label's chances flow up to all hypernyms, so a hypernym knows how many other labels
-it expects below. Of the hypernyms of a sense the one counts that is narrowest for the labels it holds: ``log(n / (n + k))
-- log(size)``, where ``n`` are the other labels expected below it, ``size`` its share of all nouns, and ``k`` how many
-labels are taken to be evidence. The cost grows with the number of labels, not with its square.
+Closeness needs no loop over pairs. The probabilities of each label's senses are summed up to all hypernyms, so that ``n`` other
+labels are expected below a hypernym. The closeness of a sense is the largest ``log(n / (n + k)) - log(size)`` of its hypernyms.
+``size`` is the hypernym's share of all nouns, and ``k`` the number of labels that count as evidence. The cost is linear in the
+number of labels.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
-from dsi_cli.wordnet.disambiguation.context import fits, stems
+from dsi_cli.wordnet.disambiguation.context import context_fit, stems
 from dsi_cli.wordnet.disambiguation.forms import PLURAL
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.intp]
 
-FILES = {
+LEXICOGRAPHER_FILES = {
     "animal": (5,),
     "artifact": (6,),
     "body": (8,),
@@ -40,10 +39,13 @@ FILES = {
     "substance": (27,),
     "abstract": (4, 7, 9, 10, 11, 12, 14, 16, 19, 21, 22, 23, 24, 25, 26, 28, 31, 37, 40, 42),
 }
-"""Groups of WordNet's lexicographer files: which kinds of things are photographed. File 3 is in none. Of verbs (29 to 43) those
-of cognition, emotion, possession and state are abstract, the others in none."""
+"""Groups of WordNet's lexicographer files, because some kinds of things are photographed more often than others.
 
-ALONE = (
+File 3 is in no group. For verbs (29 to 43), those of cognition, emotion, possession and state are abstract; the others are in no
+group.
+"""
+
+LABEL_FEATURES = (
     "rank",
     "share",
     "instance",
@@ -59,192 +61,225 @@ ALONE = (
     "context",
     "context in gloss",
     "labels in gloss",
-    *FILES,
+    *LEXICOGRAPHER_FILES,
 )
-"""rank: of the sense, log. share: of the word's occurrences in tagged text, log. instance: a
-person or place with a name. own name: the synset's first name is the word. words: of the synset, log. size: hyponyms at
-and below, log. leaf: none below. depth: tens of edges. parts, derived: pointers to parts, to derived words, log. plural:
-found only by its singular although the plural is a word of its own. names: of the label's names that can mean it, log.
-context, context in gloss: see `dsi_cli.wordnet.disambiguation.context`. labels in gloss: words of other labels in its gloss,
-up to 3. Then the kind of thing."""
+"""The features of a sense by itself:
 
-TOGETHER = ("near 0.5", "near 8", "near tenth", "can share", "same kind", "same synset", "above others", "below others")
-"""near: see above, with k of 0.5, 8 and a tenth of the list. can share: the greatest ``p * log(p / s)`` of a hypernym, where
-``p`` is the share of the other labels that have any sense below it and ``s`` its share of all nouns: what the list may be about,
-whatever its labels seem to mean. same kind: log share of the other labels in the same lexicographer file. same synset: another
-label means it. above, below others: another label means a hyponym, a hypernym (less evidence where many labels of the list lie
-within each other)."""
+rank: the log rank of the sense. share: the log share of the word's count in tagged text. instance: the sense is a named person
+or place. own name: the word is the synset's first name. words: the log number of the synset's words. size: the log number of its
+hyponyms. leaf: it has no hyponyms. depth: tens of edges to the root. parts, derived: the log number of pointers to parts and to
+derived words. plural: only the singular matches although the plural is also a word. names: the log number of the label's names
+that can mean it. context, context in gloss: `dsi_cli.wordnet.disambiguation.context`. labels in gloss: the number of words of
+other labels in its gloss, up to 3. The remaining features are the groups of `LEXICOGRAPHER_FILES`.
+"""
 
-NESTED = 8.0
-"""Above and below others is no evidence where this share, inverted (an eighth), of the labels lie below others."""
-_FARTHEST = -5.0
+LIST_FEATURES = (
+    "near 0.5",
+    "near 8",
+    "near tenth",
+    "can share",
+    "same kind",
+    "same synset",
+    "above others",
+    "below others",
+)
+"""The features of a sense within a list:
+
+near: the closeness to other labels, with ``k`` of 0.5, 8 and a tenth of the list. can share: the largest ``p * log(p / s)`` of a
+hypernym. Here ``p`` is the share of the other labels with any sense below it, and ``s`` is its share of all nouns. This finds the
+topic of the list without choosing senses. same kind: the log share of the other labels in the same lexicographer file. same
+synset: another label means the synset. above others, below others: another label means a hyponym or a hypernym. These two count
+less in lists where many labels are hyponyms of other labels.
+"""
+
+NESTED_WEIGHT = 8.0
+"""The factor of the share of nested labels: "above others" and "below others" are ignored if an eighth of the labels is nested."""
+MIN_CLOSENESS = -5.0
+LEXICOGRAPHER_FILE_COUNT = 64
 
 
 @dataclass(frozen=True, eq=False)
 class CandidateTable:
-    """All candidates of a list's labels, as arrays of K.
+    """All K candidates of a list's labels, as arrays.
 
     Attributes
     ----------
-    of : Net
-        Whose nodes they are.
+    wordnet : WordNet
+        The WordNet of the nodes.
     count : int
-        Labels.
+        The number of labels.
     label, node : (K,) int
-        Of each candidate.
-    alone : (K, len(ALONE)) float
-    under, above : (P,) int
-        A candidate, and a node at or above its node, for each such pair.
-    shared : (P,) int
-        A number that the pairs of one label and one node above have in common.
+        The label and the node of each candidate.
+    alone : (K, len(LABEL_FEATURES)) float
+        The features of each candidate by itself.
+    candidate, hypernym : (P,) int
+        The candidate and the node of each pair of a candidate and a node at or above its node.
+    group : (P,) int
+        An index that pairs with the same label and the same hypernym share.
     file : (K,) int
-        Lexicographer file.
+        The lexicographer file of each candidate.
     unfit : (K,) float
-        How badly the candidate fits the label's bracket, folder or superclass, from 0 to `UNFIT`.
+        The penalty for candidates that do not fit the label's context, from 0 to `context.UNRELATED_PENALTY`.
     """
 
-    of: WordNet
+    wordnet: WordNet
     count: int
     label: Rows
     node: Rows
     alone: Floats
-    under: Rows
-    above: Rows
-    shared: Rows
+    candidate: Rows
+    hypernym: Rows
+    group: Rows
     file: Rows
     unfit: Floats
 
 
-def gather(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None) -> CandidateTable:
-    """Return the candidates of all labels with what speaks for each alone; of WordNet 3.0's nouns unless others are given."""
+def candidate_table(
+    labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet | None = None
+) -> CandidateTable:
+    """Return the candidates of all labels with their features, by default from WordNet 3.0's nouns."""
     wordnet = wordnet or load_wordnet()
     label = np.repeat(np.arange(len(labels)), [len(reading.candidates) for reading in readings])
-    node = np.array([one.node for reading in readings for one in reading.candidates], dtype=np.intp)
-    over = [above(wordnet.taxonomy, int(one)) for one in node]
-    under = np.repeat(np.arange(len(node)), [len(nodes) for nodes in over])
-    flat = np.array([one for nodes in over for one in nodes], dtype=np.intp)
-    _, shared = np.unique(label[under] * len(wordnet.taxonomy.offsets) + flat, return_inverse=True)
-    in_context, unfit = fits(readings, wordnet)
-    parts = [
-        *_of_words(readings, wordnet),
-        *_of_synsets(node, wordnet),
-        *in_context,
-        _in_glosses(labels, readings, wordnet),
-    ]
-    order = [_COMPUTED.index(name) for name in ALONE]
-    file = wordnet.kinds["file"][node]
+    node = np.array([candidate.node for reading in readings for candidate in reading.candidates], dtype=np.intp)
+    # Pair each candidate with all nodes at or above its node.
+    closures = [hypernym_closure(wordnet.taxonomy, int(k)) for k in node]
+    candidate = np.repeat(np.arange(len(node)), [len(closure) for closure in closures])
+    hypernym = np.array([k for closure in closures for k in closure], dtype=np.intp)
+    _, group = np.unique(label[candidate] * len(wordnet.taxonomy.offsets) + hypernym, return_inverse=True)
+    in_context, unfit = context_fit(readings, wordnet)
+    features = _word_features(readings, wordnet) | _synset_features(node, wordnet)
+    features["context"], features["context in gloss"] = in_context
+    features["labels in gloss"] = _labels_in_gloss(labels, readings, wordnet)
     return CandidateTable(
-        wordnet, len(labels), label, node, np.column_stack(parts)[:, order], under, flat, shared, file, unfit
+        wordnet=wordnet,
+        count=len(labels),
+        label=label,
+        node=node,
+        alone=np.column_stack([features[name] for name in LABEL_FEATURES]),
+        candidate=candidate,
+        hypernym=hypernym,
+        group=group,
+        file=wordnet.kinds["file"][node],
+        unfit=unfit,
     )
 
 
-_COMPUTED = (
-    *("rank", "share", "own name", "plural", "names"),
-    *("instance", "words", "size", "leaf", "depth", "parts", "derived", *FILES),
-    *("context", "context in gloss", "labels in gloss"),
-)
-
-
-def _of_words(readings: Sequence[LabelCandidates], wordnet: WordNet) -> list[Floats]:
-    known, names, rows = wordnet.words, wordnet.taxonomy.names, []
+def _word_features(readings: Sequence[LabelCandidates], wordnet: WordNet) -> dict[str, Floats]:
+    lexicon, names, rows = wordnet.words, wordnet.taxonomy.names, []
     for reading in readings:
-        has_exact = any(one.how != PLURAL for one in reading.candidates)
-        for one in reading.candidates:
-            start = known.starts[known.rows[one.word]]
-            counts = known.counts[start : start + one.senses]
-            share = np.log((counts[one.rank] + 0.5) / (counts.sum() + 0.5 * one.senses))
-            is_own = names[one.node].rsplit(".", 2)[0] == one.word
-            is_weak = has_exact and one.how == PLURAL
-            rows.append((-np.log1p(one.rank), share, is_own, is_weak, np.log(one.names)))
-    return list(np.array(rows, dtype=np.float64).reshape(-1, 5).T)
+        has_exact = any(candidate.how != PLURAL for candidate in reading.candidates)
+        for candidate in reading.candidates:
+            start = lexicon.starts[lexicon.rows[candidate.word]]
+            counts = lexicon.counts[start : start + candidate.senses]
+            share = np.log((counts[candidate.rank] + 0.5) / (counts.sum() + 0.5 * candidate.senses))
+            is_own_name = names[candidate.node].rsplit(".", 2)[0] == candidate.word
+            is_weak_plural = has_exact and candidate.how == PLURAL
+            rows.append((-np.log1p(candidate.rank), share, is_own_name, is_weak_plural, np.log(candidate.names)))
+    columns = np.array(rows, dtype=np.float64).reshape(-1, 5).T
+    return dict(zip(("rank", "share", "own name", "plural", "names"), columns, strict=True))
 
 
-def _of_synsets(node: Rows, wordnet: WordNet) -> list[Floats]:
-    known = {name: column[node] for name, column in wordnet.kinds.items()}
-    found = [
-        known["instance"].astype(np.float64),
-        np.log(known["words"]),
-        np.log(known["size"]),
-        (known["size"] == 1).astype(np.float64),
-        wordnet.taxonomy.depths[node] / 10.0,
-        np.log1p(known["parts"]),
-        np.log1p(known["derived"]),
-    ]
-    return found + [np.isin(known["file"], files).astype(np.float64) for files in FILES.values()]
+def _synset_features(node: Rows, wordnet: WordNet) -> dict[str, Floats]:
+    kinds = {name: column[node] for name, column in wordnet.kinds.items()}
+    features: dict[str, Floats] = {
+        "instance": kinds["instance"].astype(np.float64),
+        "words": np.log(kinds["words"]),
+        "size": np.log(kinds["size"]),
+        "leaf": (kinds["size"] == 1).astype(np.float64),
+        "depth": wordnet.taxonomy.depths[node] / 10.0,
+        "parts": np.log1p(kinds["parts"]),
+        "derived": np.log1p(kinds["derived"]),
+    }
+    for name, files in LEXICOGRAPHER_FILES.items():
+        features[name] = np.isin(kinds["file"], files).astype(np.float64)
+    return features
 
 
-def _in_glosses(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> Floats:
-    own = [frozenset(stems(label)) for label in labels]
-    in_labels = Counter(word for words in own for word in words)
-    glosses = (wordnet.definitions([one.node for one in reading.candidates]) for reading in readings)
-    says = ((frozenset(stems(gloss)) - words) for words, some in zip(own, glosses, strict=True) for gloss in some)
-    return np.array([min(sum(word in in_labels for word in words), 3) for words in says], dtype=np.float64)
+def _labels_in_gloss(labels: Sequence[str], readings: Sequence[LabelCandidates], wordnet: WordNet) -> Floats:
+    """Return the number of words of other labels in each candidate's gloss, up to 3."""
+    label_stems = [frozenset(stems(label)) for label in labels]
+    all_stems = frozenset().union(*label_stems)
+    counts: list[int] = []
+    for own_stems, reading in zip(label_stems, readings, strict=True):
+        glosses = wordnet.definitions([candidate.node for candidate in reading.candidates])
+        counts.extend(min(len((frozenset(stems(gloss)) - own_stems) & all_stems), 3) for gloss in glosses)
+    return np.array(counts, dtype=np.float64)
 
 
-def together(field: CandidateTable, chances: Floats) -> Floats:
-    """Return what speaks for each candidate given the chances of all.
+def list_features(table: CandidateTable, chances: Floats) -> Floats:
+    """Return the features of each candidate within the list.
 
     Parameters
     ----------
+    table
+        The candidates of all labels.
     chances : (K,) float
-        Of each candidate; a label's add up to 1.
+        The probability of each candidate; their sum is 1 for each label.
 
     Returns
     -------
-    (K, len(TOGETHER)) float
+    (K, len(LIST_FEATURES)) float
     """
-    nodes = len(field.of.taxonomy.offsets)
-    weight = chances[field.under]
-    below = np.bincount(field.above, weight, minlength=nodes)[field.above] - np.bincount(field.shared, weight)[field.shared]
-    others = np.maximum(below, 0.0)
-    near = [_near(field, others, k) for k in (0.5, 8.0, 0.1 * max(field.count - 1, 1))]
-    same = np.minimum(np.bincount(field.node, chances, minlength=nodes)[field.node] - chances, 1.0)
-    over, under = _within(field, chances, others, same)
-    nested = np.bincount(field.label, chances * under, minlength=field.count).mean() if field.count else 0.0
-    trust = max(0.0, 1.0 - NESTED * float(nested))
-    return np.column_stack([*near, _can_share(field), _same_kind(field, chances), same, over * trust, under * trust])
+    nodes = len(table.wordnet.taxonomy.offsets)
+    # Count the other labels that are expected at or below each hypernym.
+    weight = chances[table.candidate]
+    all_labels = np.bincount(table.hypernym, weight, minlength=nodes)[table.hypernym]
+    own_label = np.bincount(table.group, weight)[table.group]
+    others = np.maximum(all_labels - own_label, 0.0)
+    near = [_closeness(table, others, k) for k in (0.5, 8.0, 0.1 * max(table.count - 1, 1))]
+    same = np.minimum(np.bincount(table.node, chances, minlength=nodes)[table.node] - chances, 1.0)
+    # Nesting counts less in lists with many nested labels.
+    above, below = _nesting(table, chances, others, same)
+    nested = 0.0
+    if table.count:
+        nested = float(np.bincount(table.label, chances * below, minlength=table.count).mean())
+    trust = max(0.0, 1.0 - NESTED_WEIGHT * nested)
+    return np.column_stack([*near, _can_share(table), _same_kind(table, chances), same, above * trust, below * trust])
 
 
-def _near(field: CandidateTable, others: Floats, k: float) -> Floats:
-    share = field.of.kinds["size"][field.above] / len(field.of.taxonomy.offsets)
+def _closeness(table: CandidateTable, others: Floats, k: float) -> Floats:
+    share = table.wordnet.kinds["size"][table.hypernym] / len(table.wordnet.taxonomy.offsets)
     value = np.log((others + 1e-9) / (others + k)) - np.log(share)
-    out = np.full(len(field.node), _FARTHEST)
-    np.maximum.at(out, field.under, value)
-    return out
+    closeness = np.full(len(table.node), MIN_CLOSENESS)
+    np.maximum.at(closeness, table.candidate, value)
+    return closeness
 
 
-def _can_share(field: CandidateTable) -> Floats:
-    """Return how much more of the other labels could lie below a hypernym of each candidate than of all nouns do."""
-    nodes = len(field.of.taxonomy.offsets)
-    _, first = np.unique(field.shared, return_index=True)
-    can = np.bincount(field.above[first], minlength=nodes)[field.above] - 1.0
-    part = can / max(field.count - 1, 1)
-    size = field.of.kinds["size"][field.above] / nodes
-    out = np.zeros(len(field.node))
-    np.maximum.at(out, field.under, part * np.log(np.maximum(part, 1e-9) / size))
-    return out
+def _can_share(table: CandidateTable) -> Floats:
+    """Return how many more of the other labels can be below a hypernym of each candidate than of all nouns are."""
+    nodes = len(table.wordnet.taxonomy.offsets)
+    _, first = np.unique(table.group, return_index=True)
+    others = np.bincount(table.hypernym[first], minlength=nodes)[table.hypernym] - 1.0
+    share = others / max(table.count - 1, 1)
+    size = table.wordnet.kinds["size"][table.hypernym] / nodes
+    largest = np.zeros(len(table.node))
+    np.maximum.at(largest, table.candidate, share * np.log(np.maximum(share, 1e-9) / size))
+    return largest
 
 
-def _within(field: CandidateTable, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
-    """Return how many other labels lie below each candidate, and above it, up to 1."""
-    count, nodes = len(field.node), len(field.of.taxonomy.offsets)
-    is_self = field.above == field.node[field.under]
-    over = np.zeros(count)
-    over[field.under[is_self]] = others[is_self]
-    at = np.bincount(field.node, chances, minlength=nodes)[field.above]
-    key = field.label * nodes + field.node
-    order = np.argsort(key, kind="stable")
-    sought = field.label[field.under] * nodes + field.above
-    place = np.minimum(np.searchsorted(key[order], sought), count - 1)
-    own = np.where(key[order][place] == sought, chances[order][place], 0.0)
-    under = np.bincount(field.under, np.where(is_self, 0.0, at - own), minlength=count)
-    return np.clip(over - same, 0.0, 1.0), np.clip(under, 0.0, 1.0)
+def _nesting(table: CandidateTable, chances: Floats, others: Floats, same: Floats) -> tuple[Floats, Floats]:
+    """Return the expected number of other labels below each candidate and above it, up to 1."""
+    candidates, nodes = len(table.node), len(table.wordnet.taxonomy.offsets)
+    # Labels below a candidate are those expected at or below its node, except those with the same synset.
+    is_self = table.hypernym == table.node[table.candidate]
+    below = np.zeros(candidates)
+    below[table.candidate[is_self]] = others[is_self]
+    # Labels above a candidate are those at its hypernyms, except candidates of the same label.
+    at_hypernym = np.bincount(table.node, chances, minlength=nodes)[table.hypernym]
+    keys = table.label * nodes + table.node
+    order = np.argsort(keys, kind="stable")
+    pair_keys = table.label[table.candidate] * nodes + table.hypernym
+    position = np.minimum(np.searchsorted(keys[order], pair_keys), candidates - 1)
+    own = np.where(keys[order][position] == pair_keys, chances[order][position], 0.0)
+    above = np.bincount(table.candidate, np.where(is_self, 0.0, at_hypernym - own), minlength=candidates)
+    return np.clip(below - same, 0.0, 1.0), np.clip(above, 0.0, 1.0)
 
 
-def _same_kind(field: CandidateTable, chances: Floats) -> Floats:
-    files = 64
-    of_list = np.bincount(field.file, chances, minlength=files)
-    of_label = np.bincount(field.label * files + field.file, chances, minlength=field.count * files)
-    others = np.maximum(of_list[field.file] - of_label[field.label * files + field.file], 0.0)
-    share: Floats = np.log((others + 0.5) / (max(field.count - 1, 1) + 13.0))
+def _same_kind(table: CandidateTable, chances: Floats) -> Floats:
+    files = LEXICOGRAPHER_FILE_COUNT
+    of_list = np.bincount(table.file, chances, minlength=files)[table.file]
+    keys = table.label * files + table.file
+    of_label = np.bincount(keys, chances, minlength=table.count * files)[keys]
+    others = np.maximum(of_list - of_label, 0.0)
+    share: Floats = np.log((others + 0.5) / (max(table.count - 1, 1) + 13.0))
     return share

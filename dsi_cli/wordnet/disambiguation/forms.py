@@ -1,7 +1,8 @@
-"""From words to the synsets that have them: as they stand, as plurals or a verb's forms, in another spelling."""
+"""Find the synsets of words: by their exact form, as plurals or inflected verbs, or in another spelling."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,9 +11,9 @@ from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet
 
 EXACT, PLURAL, SPELLED, HEAD = "exact", "plural", "spelled", "head"
-"""How a word was found: as it stands, as a plural (or a verb's form), in another spelling, as the head of a compound."""
+"""The ways to find a word: unchanged, as a plural (or an inflected verb), in another spelling, as the head of a compound."""
 
-VARIANTS = (
+SPELLING_VARIANTS = (
     ("our", "or"),
     ("re", "er"),
     ("ise", "ize"),
@@ -34,12 +35,12 @@ VARIANTS = (
     ("py", "pa"),
     ("mou", "mu"),
 )
-"""British and American spellings, tried in both directions at every place of a word that WordNet does not have."""
+"""British and American spellings, tried in both directions at every position of a word that WordNet lacks."""
 
-_BOTH_WAYS = (*VARIANTS, *((new, old) for old, new in VARIANTS))
+_BOTH_WAYS = (*SPELLING_VARIANTS, *((new, old) for old, new in SPELLING_VARIANTS))
 
-LONGEST_WORD = 60
-"""Characters of a word that other spellings are tried of."""
+MAX_RESPELLED_LENGTH = 60
+"""The maximum number of characters of a word that is tried in other spellings."""
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,15 @@ class Candidate:
     ----------
     node : int
     word : str
-        The lemma under which it stands.
+        The lemma that was looked up.
     how : str
         One of ``EXACT``, ``PLURAL``, ``SPELLED``, ``HEAD``.
     rank : int
-        Its place in the lemma's sense order, from 0.
+        The index of the synset in the lemma's sense order.
     senses : int
-        How many senses that lemma has.
+        The number of senses of the lemma.
     names : int
-        How many of the label's names can mean it.
+        The number of the label's names that can mean the synset.
     """
 
     node: int
@@ -70,28 +71,23 @@ class Candidate:
 
 
 def candidate_of(node: int, wordnet: WordNet) -> Candidate:
-    """Return a node as a candidate under its own name, as what is certain takes part in a choice."""
+    """Return a node as a candidate under its own name."""
     name, _, _ = wordnet.taxonomy.names[node].rsplit(".", 2)
     senses = wordnet.words.senses(name)
     return Candidate(node, name, EXACT, senses.index(node), len(senses))
 
 
-def together(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
-    """Return the candidates of several names, each synset once, with the number of names that can mean it."""
-    best: dict[int, Candidate] = {}
-    count: dict[int, int] = {}
-    for candidates in parts:
-        for one in candidates:
-            count[one.node] = count.get(one.node, 0) + 1
-            best.setdefault(one.node, one)
-    return tuple(replace(one, names=count[one.node]) for one in best.values())
+def merge_candidates(parts: list[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+    """Return the candidates of several names without repeated synsets, with the number of names that share each synset."""
+    count = Counter(candidate.node for candidates in parts for candidate in candidates)
+    return tuple(replace(candidate, names=count[candidate.node]) for candidate in _first_of_each_node(parts))
 
 
 @lru_cache(maxsize=65536)
-def found(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
-    """Return the senses of words as they stand, else with other joints, else in another spelling; a plural's as well."""
-    for forms in (lexicon.spellings(words), lexicon.joined(words, wordnet.words)):
-        candidates = _union(_senses(form, EXACT, wordnet) for form in forms)
+def find_candidates(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
+    """Return the senses of words, else with other separators, else in another spelling; plurals are included."""
+    for forms in (lexicon.spellings(words), lexicon.lemmas_with_letters(words, wordnet.words)):
+        candidates = _first_of_each_node(_senses(form, EXACT, wordnet) for form in forms)
         if candidates:
             return candidates
     for form in _respelled("_".join(words.lower().split()), wordnet):
@@ -101,42 +97,43 @@ def found(words: str, wordnet: WordNet) -> tuple[Candidate, ...]:
     return ()
 
 
-def _union(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
-    best: dict[int, Candidate] = {}
-    for one in (one for part in parts for one in part):
-        best.setdefault(one.node, one)
-    return tuple(best.values())
+def _first_of_each_node(parts: Iterable[tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+    first: dict[int, Candidate] = {}
+    for candidates in parts:
+        for candidate in candidates:
+            first.setdefault(candidate.node, candidate)
+    return tuple(first.values())
 
 
 def _senses(form: str, how: str, wordnet: WordNet) -> tuple[Candidate, ...]:
-    best: dict[int, Candidate] = {}
+    first: dict[int, Candidate] = {}
     for lemma in _lemmas(form, wordnet):
+        how_found = PLURAL if how == EXACT and lemma != form else how
         nodes = wordnet.words.senses(lemma)
         for rank, node in enumerate(nodes):
-            best.setdefault(
-                node, Candidate(node, lemma, PLURAL if how == EXACT and lemma != form else how, rank, len(nodes))
-            )
-    return tuple(best.values())
+            first.setdefault(node, Candidate(node, lemma, how_found, rank, len(nodes)))
+    return tuple(first.values())
 
 
 def _lemmas(form: str, wordnet: WordNet) -> list[str]:
-    """Return the lemmas that a form can stand for; of several words a verb's first is inflected (*picking_up*)."""
-    found = lexicon.base_forms(form, wordnet.words)
-    first, joint, rest = form.partition("_")
-    if wordnet.part == "noun" or not joint or found:
-        return found
-    return [lemma for base in lexicon.base_forms(first, wordnet.words) if (lemma := f"{base}_{rest}") in wordnet.words.rows]
+    """Return the possible lemmas of a form; in a verb of several words the first is inflected (*picking_up*)."""
+    lemmas = lexicon.base_forms(form, wordnet.words)
+    first, separator, rest = form.partition("_")
+    if wordnet.part == "noun" or not separator or lemmas:
+        return lemmas
+    lemmas = [f"{base}_{rest}" for base in lexicon.base_forms(first, wordnet.words)]
+    return [lemma for lemma in lemmas if lemma in wordnet.words.rows]
 
 
 def _respelled(form: str, wordnet: WordNet) -> Iterator[str]:
-    """Yield a form with one part in the other of two spellings, or with the plural of another word than its last."""
-    if len(form) > LONGEST_WORD:
+    """Yield a form with one part in British or American spelling, or with the singular of a word other than the last."""
+    if len(form) > MAX_RESPELLED_LENGTH:
         return
     for old, new in _BOTH_WAYS:
-        at = form.find(old)
-        while at >= 0:
-            yield form[:at] + new + form[at + len(old) :]
-            at = form.find(old, at + 1)
+        start = form.find(old)
+        while start >= 0:
+            yield form[:start] + new + form[start + len(old) :]
+            start = form.find(old, start + 1)
     words = form.split("_")
     for k in range(len(words) - 1):
         word = words[k].removesuffix("'s")

@@ -1,4 +1,4 @@
-"""Placeholders for class names, such as ``class_0`` to ``class_19`` or ``0`` to ``99``: no sense is chosen for them."""
+"""Placeholders for class names, such as ``class_0`` to ``class_19`` or ``0`` to ``99``, for which no sense is chosen."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NUMBERED = re.compile(rf"(.*?){_NUMBER}", re.DOTALL)
 
 
 def placeholders(labels: Sequence[str]) -> frozenset[int]:
-    """Return the places of the labels that are placeholders.
+    """Return the indices of the labels that are placeholders.
 
-    These are a generic word with a number (``label_7``), numbers where more than half of the labels are numbers, and all labels
-    if they are three or more that differ in a number alone. WordNet's ids (``n02121620``) are names, not placeholders.
+    Placeholders are generic words with a number (``label_7``), and numbers if more than half of the labels are numbers. If there
+    are three or more labels that differ only in a number, all are placeholders. WordNet's ids (``n02121620``) are names.
 
     Examples
     --------
@@ -27,17 +27,12 @@ def placeholders(labels: Sequence[str]) -> frozenset[int]:
     ([], [0, 1, 2])
     """
     bare = [label.strip() for label in labels]
+    generic = frozenset(index for index, label in enumerate(bare) if _GENERIC.fullmatch(label))
     if any(map(_WORDNET_ID.fullmatch, bare)):
-        return frozenset(place for place, label in enumerate(bare) if _GENERIC.fullmatch(label))
-    found = {place for place, label in enumerate(bare) if _GENERIC.fullmatch(label)}
-    numbers = {place for place, label in enumerate(bare) if label.isascii() and label.isdigit()}
-    if 2 * len(numbers) > len(bare):
-        found |= numbers
+        return generic
     numbered = [match for label in bare if len(label) < 100 and (match := _NUMBERED.fullmatch(label))]
-    if (
-        len(numbered) == len(bare) > 2
-        and len({match[1].casefold() for match in numbered}) == 1
-        and len(set(bare)) == len(bare)
-    ):
-        found |= set(range(len(bare)))
-    return frozenset(found)
+    has_one_prefix = len(numbered) == len(bare) > 2 and len({match[1].casefold() for match in numbered}) == 1
+    if has_one_prefix and len(set(bare)) == len(bare):
+        return frozenset(range(len(bare)))
+    numbers = frozenset(index for index, label in enumerate(bare) if label.isascii() and label.isdigit())
+    return generic | numbers if 2 * len(numbers) > len(bare) else generic

@@ -1,4 +1,4 @@
-"""Find the synset that each label of a list means, and how certain that is.
+"""Find the synset that each label of a list means, with a confidence.
 
 A label is a WordNet id (``n02084071``), a synset name (``dog.n.01``) or words (``dog``, ``T-shirt/top``, ``tench, Tinca tinca``,
 ``001.Black_footed_Albatross``). Labels are looked up among the nouns of WordNet 3.0 unless another `WordNet` is given. The
@@ -19,14 +19,14 @@ from dsi_cli.store.schema import UNCERTAIN
 from dsi_cli.wordnet.database import lexicon
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import scoring
-from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, folders, plain, read_in
-from dsi_cli.wordnet.disambiguation.explanations import reasons
-from dsi_cli.wordnet.disambiguation.features import gather
-from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, found
-from dsi_cli.wordnet.disambiguation.identifiers import LONGEST_LABEL, IdLookup, by_name, how_to_name, shown, unusable
+from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates, normalize_label, read_label_in_folder, shared_folders
+from dsi_cli.wordnet.disambiguation.explanations import explain_choices
+from dsi_cli.wordnet.disambiguation.features import candidate_table
+from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED, Candidate, candidate_of, find_candidates
+from dsi_cli.wordnet.disambiguation.identifiers import expected_label, look_up_id, quote_label, reason_unusable
 from dsi_cli.wordnet.disambiguation.placeholders import placeholders
 
-__all__ = ["CERTAIN", "LONGEST_LABEL", "RESOLVED_BY", "SUGGESTIONS", "UNCERTAIN", "Resolution", "resolve"]
+__all__ = ["CERTAIN", "MAX_SUGGESTIONS", "PLACEHOLDER", "RESOLVED_BY", "UNCERTAIN", "Resolution", "resolve"]
 
 RESOLVED_BY = (
     "wnid",
@@ -42,45 +42,45 @@ RESOLVED_BY = (
     "unresolved",
     "placeholder",
 )
-"""How a label was understood; the first four are certain, the last two without a synset."""
+"""The method by which a label was resolved; the first four are certain, the last two mark labels without a synset."""
 
-PLACEHOLDER = RESOLVED_BY[-1]
+CERTAIN, PLACEHOLDER = RESOLVED_BY[:4], RESOLVED_BY[-1]
 
-CERTAIN = RESOLVED_BY[:4]
+MAX_SUGGESTIONS = 50
+"""The maximum number of unresolved labels with similar spellings, which take about 20 ms each."""
+FOREIGN_LIST_SHARE = 0.5
+"""The share of unknown labels from which a list probably does not contain WordNet's nouns but, for example, car makes.
 
-SUGGESTIONS = 50
-"""Unresolved labels that get nearest spellings, some 20 ms each; a list with more is no list of English nouns."""
-STRANGE = 0.5
-"""The share of unknown labels from which a list is of another kind than WordNet's nouns, such as car makes: then a word that
-WordNet happens to have may mean anything, and every sense that was chosen for one is uncertain."""
-MOST_READ = 4096
-"""Labels of a preset whose other meanings are named; of longer lists, which are ids, that would take most of the time."""
+Then every chosen sense is uncertain, because a word that WordNet happens to have may be a name.
+"""
+MAX_PRESET_LABELS_READ = 4096
+"""The maximum length of a preset for which the other meanings of labels are looked up, because this takes most of the time."""
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """What one label was understood to mean.
+    """The synset of one label.
 
     Attributes
     ----------
     index : int
-        Its place in the list.
+        The index of the label in the list.
     label : str
-        As given.
+        The label as given.
     synset, wnid, definition : str or None
-        None where unresolved.
+        The name, id and gloss of the synset; None if the label is unresolved.
     resolved_by : str
         One of ``RESOLVED_BY``.
     confidence : float or None
-        The chance in [0, 1] that this is what the label means; 1.0 for ids, synset names, presets and a person's own
-        mapping; None where unresolved.
+        The probability in [0, 1] that the label means this synset. It is 1.0 for ids, synset names, presets and the user's
+        mapping, and None if the label is unresolved.
     candidates : tuple of str
-        All synsets that the label's words can mean, the chosen first, then by falling chance; in sense order, or the
-        synset itself, where an id decides. Of a misspelled label those of the nearest word.
+        All synsets of the label's words, the chosen one first, then by decreasing probability. For an id, they are in sense
+        order, or only the synset itself. For a misspelled label, they are the synsets of the nearest word.
     scores : tuple of float
-        The chances of these; empty where nothing had to be chosen.
+        The probabilities of the candidates; empty if there was no choice.
     reason : str or None
-        Why this sense was preferred; or why the label is unresolved, and what to do. None where an id decides.
+        The reason for this sense, or the reason why the label is unresolved and what to do. None for ids.
     """
 
     index: int
@@ -96,7 +96,7 @@ class Resolution:
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether a person should look at it: not resolved though wanted, or of less confidence than ``UNCERTAIN``."""
+        """True if the user should check the label: it is unresolved, or its confidence is less than ``UNCERTAIN``."""
         if self.resolved_by in CERTAIN:
             return False
         return self.confidence is None or self.confidence < UNCERTAIN
@@ -104,11 +104,11 @@ class Resolution:
 
 @dataclass(frozen=True)
 class _Meaning:
-    """A node, a reason why there is none, or (where both are None) words whose sense is open."""
+    """The first result for a label: a node, or a reason for having no node. If both are None, a sense must be chosen."""
 
     how: str
     node: int | None
-    reading: LabelCandidates
+    words: LabelCandidates
     reason: str | None = None
 
     @property
@@ -121,31 +121,31 @@ def resolve(
     wnids: Sequence[str | None] | None = None,
     preset: str | None = None,
     chosen: Mapping[int, str] | None = None,
-    beside: Sequence[str | None] | None = None,
+    superclasses: Sequence[str | None] | None = None,
     wordnet: WordNet | None = None,
 ) -> list[Resolution]:
-    """Return what each label means, one resolution a label, in their order.
+    """Return the synset of each label, one resolution per label in the same order.
 
     Parameters
     ----------
     labels
         WordNet ids, synset names or words, in any mixture.
     wnids
-        Beside each label an id or synset name that wins over it, or None.
+        An id or synset name for each label, which has priority over the label, or None.
     preset
-        Name of the preset that the ids come from, if they do: then these labels are ``resolved_by`` ``preset``, and one
-        without an id stays unresolved.
+        The name of the preset that the ids come from, if any. Then these labels are ``resolved_by`` ``preset``, and labels
+        without an id stay unresolved.
     chosen
-        What a person chose for some labels, by index: an id or a synset name; an empty text leaves the label out.
-    beside
-        The superclass of each label, or None: it is evidence, as a parent folder is, and more.
-    of
-        What labels are looked up in; WordNet 3.0's nouns unless given.
+        The user's choice for some labels by index: an id or a synset name, or an empty text to leave the label out.
+    superclasses
+        The superclass of each label, or None. It is evidence for a sense, stronger than a parent folder.
+    wordnet
+        The WordNet to look labels up in, by default WordNet 3.0's nouns.
 
     Raises
     ------
     UsageError
-        There are not as many ids as labels.
+        The numbers of ids and labels differ.
 
     Examples
     --------
@@ -154,157 +154,179 @@ def resolve(
     ('crane.n.05', 'n02012849', 'chosen sense', ('crane.n.05', 'crane.n.04'))
     >>> unknown.resolved_by, unknown.reason
     ('unresolved', "'n99999999' is not in WordNet 3.0; it may be from another version of WordNet, whose ids differ")
-    >>> [one.synset for one in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
+    >>> [row.synset for row in resolve(["crane", "excavator", "forklift", "dump truck", "pulley"])][0]
     'crane.n.04'
-    >>> [one.synset for one in resolve(["ride_horse", "swimming", "ran"], wordnet=load_wordnet("verb"))]
+    >>> [row.synset for row in resolve(["ride_horse", "swimming", "ran"], wordnet=load_wordnet("verb"))]
     ['ride.v.01', 'swim.v.01', 'run.v.01']
     """
     wordnet = wordnet or load_wordnet()
     if wnids is not None and len(wnids) != len(labels):
-        raise UsageError(f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids")
-    meanings, shared, nameless = [], folders(labels), placeholders(labels)
+        message = f"expected an id (or none) for each of {len(labels)} labels, found {len(wnids)} ids"
+        raise UsageError(message, code="id-count", labels=len(labels), ids=len(wnids))
+    folders, nameless = shared_folders(labels), placeholders(labels)
+    reads_words = preset is None or len(labels) <= MAX_PRESET_LABELS_READ
+    meanings = []
     for index, (label, wnid) in enumerate(zip(labels, wnids or [None] * len(labels), strict=True)):
         if chosen is not None and index in chosen:
-            meanings.append(_mapped(label, chosen[index], wordnet))
+            meaning = _mapped(label, chosen[index], wordnet)
         elif wnid and wnid.strip():
-            meanings.append(_given(label, wnid, preset, wordnet, reads=preset is None or len(labels) <= MOST_READ))
+            meaning = _by_wnid(label, wnid, preset, wordnet, reads_words=reads_words)
         elif index in nameless:
-            meanings.append(
-                _Meaning(PLACEHOLDER, None, LabelCandidates(), f"{shown(label)} is a placeholder: give the real class name")
-            )
+            reason = f"{quote_label(label)} is a placeholder: give the real class name"
+            meaning = _Meaning(PLACEHOLDER, None, LabelCandidates(), reason)
+        elif preset:
+            # The author of the preset found no synset, so the words must not find one.
+            reason = f"{quote_label(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
+            meaning = _Meaning("unresolved", None, LabelCandidates(), reason)
         else:
-            meanings.append(_alone(label, preset, shared, wordnet, beside[index] if beside else None))
+            superclass = superclasses[index] if superclasses else None
+            meaning = _by_words(label, folders, superclass, wordnet)
+        meanings.append(meaning)
     if any(meaning.is_open for meaning in meanings):
-        return _described(_chosen(labels, meanings, wordnet), wordnet)
-    return _described(
-        [_certain(index, *row, wordnet) for index, row in enumerate(zip(labels, meanings, strict=True))], wordnet
-    )
-
-
-def _given(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads: bool = True) -> _Meaning:
-    """Return the meaning of an id beside a label; the label's own words are its candidates, if they are read."""
-    named = by_name(wnid, wordnet)
-    if not reads or unusable(label, wordnet) or by_name(label, wordnet):
-        words = LabelCandidates()
+        resolutions = list(_choose_senses(labels, meanings, wordnet))
     else:
-        words = read_in(label, frozenset(), wordnet)
-    if any(one.how == HEAD for one in words.candidates):
-        words = LabelCandidates()  # what a part of the label means is no alternative to an id
-    if named is None:
-        return _Meaning("unresolved", None, words, f"{shown(wnid)} is no id; expected {how_to_name(wordnet)}")
-    return _Meaning("preset" if preset and named.node is not None else named.how, named.node, words, named.reason)
+        pairs = zip(labels, meanings, strict=True)
+        resolutions = [_certain(index, label, meaning, wordnet) for index, (label, meaning) in enumerate(pairs)]
+    return _with_definitions(resolutions, wordnet)
+
+
+def _by_wnid(label: str, wnid: str, preset: str | None, wordnet: WordNet, *, reads_words: bool = True) -> _Meaning:
+    """Return the meaning of an id next to a label; the synsets of the label's words are its candidates."""
+    words = LabelCandidates()
+    if reads_words and not reason_unusable(label, wordnet) and not look_up_id(label, wordnet):
+        words = read_label_in_folder(label, frozenset(), wordnet)
+    if any(candidate.how == HEAD for candidate in words.candidates):
+        words = LabelCandidates()  # the meaning of a part of the label is no alternative to an id
+    match = look_up_id(wnid, wordnet)
+    if match is None:
+        reason = f"{quote_label(wnid)} is no id; expected {expected_label(wordnet)}"
+        return _Meaning("unresolved", None, words, reason)
+    how = "preset" if preset and match.node is not None else match.how
+    return _Meaning(how, match.node, words, match.reason)
 
 
 def _mapped(label: str, key: str, wordnet: WordNet) -> _Meaning:
-    """Return the meaning of a label that a person decided on."""
+    """Return the meaning of a label that the user's mapping contains."""
     if not key.strip():
         return _Meaning("map", None, LabelCandidates(), "left out by the mapping")
-    meaning = _given(label, key, None, wordnet)
+    meaning = _by_wnid(label, key, None, wordnet)
     return replace(meaning, how="map" if meaning.node is not None else "unresolved")
 
 
-def _alone(label: str, preset: str | None, shared: frozenset[str], wordnet: WordNet, beside: str | None) -> _Meaning:
-    """Return the meaning of a label without an id: a preset that has none for it found no synset, so words must not."""
-    if preset:
-        lacking = f"{shown(label)} has no synset in the preset {preset}: WordNet 3.0 lacks it"
-        return _Meaning("unresolved", None, LabelCandidates(), lacking)
-    reason = unusable(label, wordnet)
-    named = IdLookup("unresolved", reason=reason) if reason else by_name(label, wordnet)
-    if named is not None:
-        return _Meaning(named.how, named.node, LabelCandidates(), named.reason)
-    reading = read_in(label, shared, wordnet)
-    return _Meaning("unresolved", None, replace(reading, superclass=(beside,) if beside else ()))
+def _by_words(label: str, folders: frozenset[str], superclass: str | None, wordnet: WordNet) -> _Meaning:
+    """Return the meaning of a label without an id; it is open if the label has candidates to choose from."""
+    reason = reason_unusable(label, wordnet)
+    if reason:
+        return _Meaning("unresolved", None, LabelCandidates(), reason)
+    match = look_up_id(label, wordnet)
+    if match is not None:
+        return _Meaning(match.how, match.node, LabelCandidates(), match.reason)
+    words = read_label_in_folder(label, folders, wordnet)
+    return _Meaning("unresolved", None, replace(words, superclass=(superclass,) if superclass else ()))
 
 
 def _certain(index: int, label: str, meaning: _Meaning, wordnet: WordNet) -> Resolution:
     names = wordnet.taxonomy.names
     synset = None if meaning.node is None else names[meaning.node]
-    others = tuple(names[one.node] for one in meaning.reading.candidates) or ((synset,) if synset else ())
+    candidates = tuple(names[candidate.node] for candidate in meaning.words.candidates)
+    if not candidates and synset:
+        candidates = (synset,)
     confidence = None if synset is None else 1.0
-    return Resolution(index, label, synset, None, None, meaning.how, confidence, others, (), meaning.reason)
+    return Resolution(index, label, synset, None, None, meaning.how, confidence, candidates, (), meaning.reason)
 
 
-def _chosen(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNet) -> Iterator[Resolution]:
-    """Yield the resolutions, senses chosen where they are open; what is certain speaks for them as well."""
-    readings = [one.reading if one.is_open else _fixed(one, wordnet) for one in meanings]
-    weights = scoring.fit_weights(wordnet.part)
-    field = gather(labels, readings, wordnet)
-    choices = scoring.select_senses(field, labels, readings, weights)
-    why = reasons(field, labels, readings, choices, weights)
-    unknown = [index for index, one in enumerate(meanings) if one.is_open and not one.reading.candidates]
-    is_strange = len(unknown) >= STRANGE * len(labels)
-    hints = {index: _nearest(labels[index], wordnet) for index in unknown[:SUGGESTIONS]}
-    proposed = _proposed(labels, readings, hints, wordnet)
-    starts = field.label.searchsorted(range(field.count))
+def _choose_senses(labels: Sequence[str], meanings: Sequence[_Meaning], wordnet: WordNet) -> Iterator[Resolution]:
+    """Yield the resolutions of a list in which senses are open; certain synsets are evidence for the open ones."""
+    readings = []
+    for meaning in meanings:
+        if meaning.is_open:
+            readings.append(meaning.words)
+        elif meaning.node is None:
+            readings.append(LabelCandidates())
+        else:
+            readings.append(LabelCandidates((candidate_of(meaning.node, wordnet),)))
+    # Choose and explain the senses of the whole list at once.
+    weights = scoring.load_weights(wordnet.part)
+    table = candidate_table(labels, readings, wordnet)
+    choices = scoring.select_senses(table, labels, readings, weights)
+    explanations = explain_choices(table, labels, readings, choices, weights)
+    # Suggest similar words for the first unknown labels.
+    unknown = [index for index, meaning in enumerate(meanings) if meaning.is_open and not meaning.words.candidates]
+    hints = {index: _nearest_lemmas(labels[index], wordnet) for index in unknown[:MAX_SUGGESTIONS]}
+    suggestions = _suggest_synsets(labels, readings, hints, wordnet)
+    is_foreign_list = len(unknown) >= FOREIGN_LIST_SHARE * len(labels)
+    starts = table.label.searchsorted(range(table.count))
     for index, (label, meaning) in enumerate(zip(labels, meanings, strict=True)):
         if not meaning.is_open:
             yield _certain(index, label, meaning, wordnet)
-        elif not meaning.reading.candidates:
-            yield _unknown(index, label, hints.get(index, ()), proposed.get(index, ()), wordnet)
+        elif not meaning.words.candidates:
+            yield _unknown(index, label, hints.get(index, ()), suggestions.get(index, ()), wordnet)
         else:
-            choice, order = choices[index], choices[index].candidates
-            names = tuple(wordnet.taxonomy.names[int(field.node[row])] for row in order)
-            how = _how(meaning.reading.candidates[int(order[0] - starts[index])], meaning.reading, wordnet)
+            choice = choices[index]
+            names = tuple(wordnet.taxonomy.names[int(table.node[row])] for row in choice.candidates)
+            picked = meaning.words.candidates[int(choice.candidates[0] - starts[index])]
+            how = _resolved_by(picked, len(meaning.words.candidates), wordnet)
             scores = tuple(round(float(chance), 4) for chance in choice.chances)
-            confidence, reason = round(choice.confidence, 4), why[index]
-            if is_strange:
+            confidence, reason = round(choice.confidence, 4), explanations[index]
+            if is_foreign_list:
                 reason += f"; {len(unknown)} of the {len(labels)} labels are unknown to {wordnet.title}:"
                 reason += " this one may be a name, too"
-                confidence = min(confidence, scoring.OPEN)
+                confidence = min(confidence, scoring.MAX_UNCERTAIN_CONFIDENCE)
             yield Resolution(index, label, names[0], None, None, how, confidence, names, scores, reason)
 
 
-def _fixed(meaning: _Meaning, wordnet: WordNet) -> LabelCandidates:
-    return LabelCandidates() if meaning.node is None else LabelCandidates((candidate_of(meaning.node, wordnet),))
-
-
-def _how(one: Candidate, reading: LabelCandidates, wordnet: WordNet) -> str:
-    if one.how in (HEAD, SPELLED):
-        return f"head {wordnet.part}" if one.how == HEAD else "spelling"
-    if one.names > 1:
+def _resolved_by(picked: Candidate, candidates: int, wordnet: WordNet) -> str:
+    if picked.how == HEAD:
+        return f"head {wordnet.part}"
+    if picked.how == SPELLED:
+        return "spelling"
+    if picked.names > 1:
         return "synonyms"
-    return "only sense" if len(reading.candidates) == 1 else "chosen sense"
+    return "only sense" if candidates == 1 else "chosen sense"
 
 
-def _nearest(label: str, wordnet: WordNet) -> tuple[str, ...]:
-    """Return the lemmas spelled almost like a label, else like the last of its words: the head of a compound."""
-    words = plain(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
-    whole = lexicon.nearest("_".join(words), words=wordnet.words)
-    return whole or (lexicon.nearest(words[-1], words=wordnet.words) if len(words) > 1 else ())
+def _nearest_lemmas(label: str, wordnet: WordNet) -> tuple[str, ...]:
+    """Return the lemmas spelled almost like a label, else like its last word, the head of a compound."""
+    words = normalize_label(label.split(",")[0]).lower().replace("-", " ").replace("_", " ").split()
+    lemmas = lexicon.nearest_lemmas("_".join(words), words=wordnet.words)
+    if not lemmas and len(words) > 1:
+        lemmas = lexicon.nearest_lemmas(words[-1], words=wordnet.words)
+    return lemmas
 
 
-def _proposed(
+def _suggest_synsets(
     labels: Sequence[str], readings: Sequence[LabelCandidates], hints: Mapping[int, Sequence[str]], wordnet: WordNet
 ) -> dict[int, tuple[str, ...]]:
-    """Return for labels with nearest spellings the synsets of these, the likeliest in this list first."""
+    """Return the synsets of the nearest spelling of each label with hints, the most probable in this list first."""
     if not any(hints.values()):
         return {}
     filled = list(readings)
-    for index, words in hints.items():
-        filled[index] = LabelCandidates(found(words[0], wordnet) if words else ())
-    field = gather(labels, filled, wordnet)
-    choices = scoring.select_senses(field, labels, filled, scoring.fit_weights(wordnet.part))
+    for index, lemmas in hints.items():
+        filled[index] = LabelCandidates(find_candidates(lemmas[0], wordnet) if lemmas else ())
+    table = candidate_table(labels, filled, wordnet)
+    choices = scoring.select_senses(table, labels, filled, scoring.load_weights(wordnet.part))
     names = wordnet.taxonomy.names
-    return {index: tuple(names[int(field.node[row])] for row in choices[index].candidates) for index in hints}
+    return {index: tuple(names[int(table.node[row])] for row in choices[index].candidates) for index in hints}
 
 
-def _unknown(index: int, label: str, hints: Sequence[str], proposed: tuple[str, ...], wordnet: WordNet) -> Resolution:
-    reason = f"{shown(label)} is no {wordnet.part} in {wordnet.title}"
-    if proposed:
-        reason += f"; nearest: {', '.join(hints)}; did you mean {proposed[0]}?"
+def _unknown(index: int, label: str, hints: Sequence[str], suggestions: tuple[str, ...], wordnet: WordNet) -> Resolution:
+    reason = f"{quote_label(label)} is no {wordnet.part} in {wordnet.title}"
+    if suggestions:
+        reason += f"; nearest: {', '.join(hints)}; did you mean {suggestions[0]}?"
     else:
-        reason += f"; expected {how_to_name(wordnet)}"
-    return Resolution(index, label, None, None, None, "unresolved", None, proposed, (), reason)
+        reason += f"; expected {expected_label(wordnet)}"
+    return Resolution(index, label, None, None, None, "unresolved", None, suggestions, (), reason)
 
 
-def _described(resolutions: Iterator[Resolution] | Sequence[Resolution], wordnet: WordNet) -> list[Resolution]:
+def _with_definitions(resolutions: Sequence[Resolution], wordnet: WordNet) -> list[Resolution]:
     """Return resolutions with the ids and definitions of their synsets."""
     graph = wordnet.taxonomy
-    rows = list(resolutions)
-    nodes = [node for one in rows if one.synset is not None and (node := graph.node(one.synset)) is not None]
-    glosses = iter(zip(nodes, wordnet.definitions(nodes), strict=True))
+    nodes = [None if row.synset is None else graph.node(row.synset) for row in resolutions]
+    definitions = iter(wordnet.definitions([node for node in nodes if node is not None]))
     described = []
-    for one in rows:
-        node, gloss = next(glosses) if one.synset is not None else (None, None)
-        described.append(replace(one, wnid=None if node is None else graph.wnid(node), definition=gloss))
+    for row, node in zip(resolutions, nodes, strict=True):
+        if node is None:
+            described.append(row)
+        else:
+            described.append(replace(row, wnid=graph.wnid(node), definition=next(definitions)))
     return described

@@ -5,7 +5,7 @@ probability is the softmax of the scores. The first scores consider each label a
 computed in turn, each new probability the mean of the old and the new one, until they hardly change (mean-field inference).
 Finally the synsets are assigned in the order of falling probability, so that two labels share a synset only if no other fits.
 
-`WEIGHTS` are few and general: they name no word, synset or list. ``python -m benchmarks.sense_weights`` fits them;
+`NOUN_WEIGHTS` are few and general: they name no word, synset or list. ``python -m benchmarks.sense_weights`` fits them;
 ``docs/senses.md`` gives their accuracy under cross-validation.
 """
 
@@ -18,181 +18,192 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.wordnet.database import lexicon
-from dsi_cli.wordnet.database.taxonomy import above
+from dsi_cli.wordnet.database.taxonomy import hypernym_closure
 from dsi_cli.wordnet.disambiguation.candidates import LabelCandidates
-from dsi_cli.wordnet.disambiguation.context import UNFIT
-from dsi_cli.wordnet.disambiguation.features import ALONE, TOGETHER, CandidateTable, Floats, Rows, together
+from dsi_cli.wordnet.disambiguation.context import UNRELATED_PENALTY
+from dsi_cli.wordnet.disambiguation.features import (
+    LABEL_FEATURES,
+    LIST_FEATURES,
+    CandidateTable,
+    Floats,
+    Rows,
+    list_features,
+)
 from dsi_cli.wordnet.disambiguation.forms import HEAD, SPELLED
-from dsi_cli.wordnet.disambiguation.weights import VERBS, WEIGHTS
+from dsi_cli.wordnet.disambiguation.weights import NOUN_WEIGHTS, VERB_WEIGHTS
 
-STEPS = 8
-"""Rounds of evidence and chances."""
+ROUNDS = 8
+"""The number of rounds of mean-field inference."""
 
-FEW = 3.0
-"""A list of so many labels speaks for itself half: the weights of labels alone count as much as those of lists."""
+HALF_TRUST_LABELS = 3.0
+"""The list length at which the weights for labels alone and the weights for lists count equally."""
 
-NULL = -1.0
-"""The score of "none of these", against which even the only sense of a word has to stand."""
+NO_SENSE_SCORE = -1.0
+"""The score of "none of these senses", which competes even with the only sense of a word."""
 
-CONTEXT = 2.5
-"""What a sense loses that fits the label's bracket, folder or superclass badly, times how badly."""
+CONTEXT_PENALTY_WEIGHT = 2.5
+"""The weight of the penalty for a sense that does not fit the label's bracket, folder or superclass."""
 
-ANOTHER_FITS = 0.05
-"""The chance from which a sense is good enough to be taken instead of one that another label has."""
+MIN_SHARED_CHANCE = 0.05
+"""The minimum probability of a sense that replaces a sense which another label has."""
 
-FORMS = {HEAD: 0.6, SPELLED: 0.8}
-"""What confidence is multiplied by where the words were found only so."""
+FORM_CONFIDENCE = {HEAD: 0.6, SPELLED: 0.8}
+"""The factors of confidence for words that were found only as a head or in another spelling."""
 
-OPEN = 0.5
-"""The greatest confidence of labels with the same words, as nothing says which is which; where another label has the likeliest
-sense; and where nothing of a label's bracket, folder or superclass fits."""
+MAX_UNCERTAIN_CONFIDENCE = 0.5
+"""The maximum confidence in three cases: another label has the same words, another label has the most probable sense, or no
+sense fits the label's bracket, folder or superclass."""
 
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """One weight for each kind of evidence: ``first`` for labels alone, ``then`` for a list's."""
+    """One weight for each feature: ``alone`` for single labels, ``in_list`` for labels in a list."""
 
-    first: Floats
-    then: Floats
+    alone: Floats
+    in_list: Floats
 
 
 @dataclass(frozen=True, eq=False)
 class SenseScores:
-    """What one label probably means.
+    """The ranked senses of one label.
 
     Attributes
     ----------
     candidates : (K,) int
-        Rows of the field, the chosen first, then by falling chance; empty where the label has none.
+        Rows of the candidate table, the chosen one first, then by decreasing probability; may be empty.
     chances : (K,) float
-        Of these; they add up to 1.
+        The probabilities of the candidates; their sum is 1.
     confidence : float
-        That the chosen is right, in [0, 1].
-    displaced : bool
-        Whether a likelier sense is another label's.
+        The probability in [0, 1] that the chosen sense is right.
+    is_displaced : bool
+        True if a more probable sense was assigned to another label.
     """
 
     candidates: Rows
     chances: Floats
     confidence: float
-    displaced: bool
+    is_displaced: bool
 
 
-def fit_weights(part: str = "noun") -> Weights:
-    """Return the weights of nouns or of verbs as arrays, in the order of ``ALONE`` and ``TOGETHER``."""
-    weights = WEIGHTS if part == "noun" else VERBS
-    first = np.array([weights[name][0] for name in ALONE])
-    return Weights(first, np.array([weights[name][1] for name in (*ALONE, *TOGETHER)]))
+def load_weights(part: str = "noun") -> Weights:
+    """Return the weights of nouns or of verbs as arrays, in the order of ``LABEL_FEATURES`` and ``LIST_FEATURES``."""
+    weights = NOUN_WEIGHTS if part == "noun" else VERB_WEIGHTS
+    alone = np.array([weights[name][0] for name in LABEL_FEATURES])
+    return Weights(alone, np.array([weights[name][1] for name in (*LABEL_FEATURES, *LIST_FEATURES)]))
 
 
 def select_senses(
-    field: CandidateTable, labels: Sequence[str], readings: Sequence[LabelCandidates], weights: Weights
+    table: CandidateTable, labels: Sequence[str], readings: Sequence[LabelCandidates], weights: Weights
 ) -> list[SenseScores]:
-    """Return the choice for each label of a list, jointly, given the evidence; the same for the same list, whatever its order."""
-    chances = infer_senses(field, weights)
-    any_fits = _any_fits(field, scores(field, chances, weights).sum(axis=1))
-    forms = [one.how for reading in readings for one in reading.candidates]
-    is_shared = np.array([field.of.part == "verb" and form == HEAD for form in forms], dtype=bool)
-    taken = _handed_out(field, chances, labels, is_shared)
-    starts = np.searchsorted(field.label, np.arange(field.count + 1))
-    twice = _twice(labels)
+    """Return the senses chosen jointly for all labels of a list; the order of the list does not matter."""
+    chances = infer_senses(table, weights)
+    fit_chances = _chances_of_any_sense(table, scores(table, chances, weights).sum(axis=1))
+    forms = [candidate.how for reading in readings for candidate in reading.candidates]
+    # Several actions may share a verb: "ride a bike" and "ride a horse".
+    may_share = np.array([table.wordnet.part == "verb" and form == HEAD for form in forms], dtype=bool)
+    duplicates = _duplicates(labels)
+    assigned = _assign_senses(table, chances, duplicates, may_share)
+    starts = np.searchsorted(table.label, np.arange(table.count + 1))
     choices = []
-    for index in range(field.count):
+    for index in range(table.count):
         rows = np.arange(starts[index], starts[index + 1])
         order = rows[np.argsort(-chances[rows], kind="stable")]
         if not len(rows):
-            choices.append(SenseScores(order, np.zeros(0), 0.0, displaced=False))
+            choices.append(SenseScores(order, np.zeros(0), 0.0, is_displaced=False))
             continue
-        pick = taken[index]
+        pick = assigned[index]
         is_displaced = bool(pick != order[0])
         order = np.concatenate([[pick], order[order != pick]])
-        sure = chances[pick] / max(chances[pick], 1.0 - chances[order[1]]) if is_displaced else chances[pick]
-        limit = OPEN if is_displaced or index in twice or field.unfit[pick] == UNFIT else 1.0
-        confidence = min(float(sure * any_fits[index]) * FORMS.get(forms[pick], 1.0), limit)
-        choices.append(SenseScores(order, chances[order], confidence, is_displaced))
+        confidence = chances[pick]
+        if is_displaced:
+            confidence = chances[pick] / max(chances[pick], 1.0 - chances[order[1]])
+        confidence = float(confidence * fit_chances[index]) * FORM_CONFIDENCE.get(forms[pick], 1.0)
+        if is_displaced or index in duplicates or table.unfit[pick] == UNRELATED_PENALTY:
+            confidence = min(confidence, MAX_UNCERTAIN_CONFIDENCE)
+        choices.append(SenseScores(order, chances[order], min(confidence, 1.0), is_displaced))
     return choices
 
 
-def infer_senses(field: CandidateTable, weights: Weights) -> Floats:
-    """Return the chances of all candidates, ``(K,)``; a label's add up to 1."""
-    against = CONTEXT * field.unfit
-    chances = softmax(field, field.alone @ weights.first - against)
-    for _ in range(STEPS):
-        chances = 0.5 * (chances + softmax(field, scores(field, chances, weights).sum(axis=1) - against))
+def infer_senses(table: CandidateTable, weights: Weights) -> Floats:
+    """Return the probabilities of all candidates ``(K,)``; their sum is 1 for each label."""
+    penalty = CONTEXT_PENALTY_WEIGHT * table.unfit
+    chances = softmax(table, table.alone @ weights.alone - penalty)
+    for _ in range(ROUNDS):
+        chances = 0.5 * (chances + softmax(table, scores(table, chances, weights).sum(axis=1) - penalty))
     return chances
 
 
-def scores(field: CandidateTable, chances: Floats, weights: Weights) -> Floats:
-    """Return how much each kind of evidence speaks for each candidate, ``(K, len(ALONE) + len(TOGETHER))``."""
-    both: Floats = np.hstack([field.alone, together(field, chances)])
-    return both * _blended(field, weights)
+def scores(table: CandidateTable, chances: Floats, weights: Weights) -> Floats:
+    """Return the weighted features of each candidate, ``(K, len(LABEL_FEATURES) + len(LIST_FEATURES))``.
 
-
-def _blended(field: CandidateTable, weights: Weights) -> Floats:
-    """Return the weights for a list of this length: the shorter it is, the more each label stands alone."""
-    trust = field.count / (field.count + FEW)
-    alone = np.concatenate([weights.first, np.zeros(len(TOGETHER))])
-    weight: Floats = trust * weights.then + (1.0 - trust) * alone
-    return weight
-
-
-def _any_fits(field: CandidateTable, total: Floats) -> Floats:
-    """Return the chance that a label means any of its candidates: against "none of these", whose score is ``NULL``."""
-    raised = np.bincount(field.label, np.exp(np.minimum(total, 50.0)), minlength=field.count)
-    chance: Floats = raised / (np.exp(NULL) + raised)
-    return chance
-
-
-def softmax(field: CandidateTable, scores: Floats) -> Floats:
-    """Return scores as chances that add up to 1 for each label."""
-    top = np.full(field.count, -np.inf)
-    np.maximum.at(top, field.label, scores)
-    raised = np.exp(scores - top[field.label])
-    chance: Floats = raised / np.bincount(field.label, raised, minlength=field.count)[field.label]
-    return chance
-
-
-def _handed_out(field: CandidateTable, chances: Floats, labels: Sequence[str], is_shared: npt.NDArray[np.bool_]) -> Rows:
-    """Return the candidate that each label gets (-1 for none): from the greatest chance down, each synset once.
-
-    Those of ``is_shared`` may be another label's as well: *ride a bike* and *ride a horse*.
+    The shorter the list, the more the weights for labels alone count.
     """
-    best = np.full(field.count, -1, dtype=np.intp)
+    trust = table.count / (table.count + HALF_TRUST_LABELS)
+    alone = np.concatenate([weights.alone, np.zeros(len(LIST_FEATURES))])
+    features: Floats = np.hstack([table.alone, list_features(table, chances)])
+    return features * (trust * weights.in_list + (1.0 - trust) * alone)
+
+
+def _chances_of_any_sense(table: CandidateTable, total: Floats) -> Floats:
+    """Return the probability that a label means any of its candidates rather than none (``NO_SENSE_SCORE``)."""
+    raised = np.bincount(table.label, np.exp(np.minimum(total, 50.0)), minlength=table.count)
+    chance: Floats = raised / (np.exp(NO_SENSE_SCORE) + raised)
+    return chance
+
+
+def softmax(table: CandidateTable, scores: Floats) -> Floats:
+    """Return scores as probabilities whose sum is 1 for each label."""
+    top = np.full(table.count, -np.inf)
+    np.maximum.at(top, table.label, scores)
+    raised = np.exp(scores - top[table.label])
+    chance: Floats = raised / np.bincount(table.label, raised, minlength=table.count)[table.label]
+    return chance
+
+
+def _assign_senses(
+    table: CandidateTable, chances: Floats, duplicates: frozenset[int], may_share: npt.NDArray[np.bool_]
+) -> Rows:
+    """Return the candidate of each label (-1 without candidates), assigned in order of decreasing probability.
+
+    A synset is assigned once, except to candidates of ``may_share``.
+    """
+    best = np.full(table.count, -1, dtype=np.intp)
     order = np.argsort(-chances, kind="stable")
-    best[field.label[order[::-1]]] = order[::-1]
-    closeness = _closeness(field, best, _twice(labels))
-    got = np.full(field.count, -1, dtype=np.intp)
+    best[table.label[order[::-1]]] = order[::-1]
+    closeness = _closeness(table, best, duplicates)
+    assigned = np.full(table.count, -1, dtype=np.intp)
     used: set[int] = set()
     for row in np.lexsort((-closeness, -chances)):
-        if chances[row] < ANOTHER_FITS:
+        if chances[row] < MIN_SHARED_CHANCE:
             break
-        label, node = field.label[row], int(field.node[row])
-        if got[label] < 0 and (node not in used or is_shared[row]):
-            got[label] = row
+        label, node = table.label[row], int(table.node[row])
+        if assigned[label] < 0 and (node not in used or may_share[row]):
+            assigned[label] = row
             used.add(node)
-    return np.where(got < 0, best, got)
+    return np.where(assigned < 0, best, assigned)
 
 
-def _twice(labels: Sequence[str]) -> frozenset[int]:
-    """Return the labels whose words another label has as well."""
-    seen: dict[str, list[int]] = {}
+def _duplicates(labels: Sequence[str]) -> frozenset[int]:
+    """Return the indices of labels with the same words as another label."""
+    indices: dict[str, list[int]] = {}
     for index, label in enumerate(labels):
-        seen.setdefault(lexicon.letters(label), []).append(index)
-    return frozenset(index for group in seen.values() if len(group) > 1 for index in group)
+        indices.setdefault(lexicon.letters_and_digits(label), []).append(index)
+    return frozenset(index for group in indices.values() if len(group) > 1 for index in group)
 
 
-def _closeness(field: CandidateTable, best: npt.NDArray[np.intp], twice: frozenset[int]) -> Floats:
-    """Return how near the candidates of labels with the same words are to what stands beside them in the list.
+def _closeness(table: CandidateTable, best: Rows, duplicates: frozenset[int]) -> Floats:
+    """Return how close the candidates of duplicate labels are to the neighbouring labels of the list.
 
-    It is all that tells such labels apart: data sets are often sorted by topic.
+    This is the only evidence that distinguishes duplicates, because data sets are often sorted by topic.
     """
-    out, sizes = np.zeros(len(field.node)), field.of.kinds["size"]
-    for row in np.flatnonzero(np.isin(field.label, list(twice))):
-        at = field.label[row]
-        beside = [k for k in (at - 2, at - 1, at + 1, at + 2) if 0 <= k < field.count and k not in twice and best[k] >= 0]
-        over = above(field.of.taxonomy, int(field.node[row]))
-        for k in beside:
-            shared = over & above(field.of.taxonomy, int(field.node[best[k]]))
-            size = min((int(sizes[node]) for node in shared), default=len(sizes))
-            out[row] = max(out[row], -np.log(size) + 12.0)
-    return out
+    closeness, sizes = np.zeros(len(table.node)), table.wordnet.kinds["size"]
+    for row in np.flatnonzero(np.isin(table.label, list(duplicates))):
+        label = table.label[row]
+        hypernyms = hypernym_closure(table.wordnet.taxonomy, int(table.node[row]))
+        for index in (label - 2, label - 1, label + 1, label + 2):
+            if not 0 <= index < table.count or index in duplicates or best[index] < 0:
+                continue
+            common = hypernyms & hypernym_closure(table.wordnet.taxonomy, int(table.node[best[index]]))
+            size = min((int(sizes[node]) for node in common), default=len(sizes))
+            closeness[row] = max(closeness[row], -np.log(size) + 12.0)
+    return closeness

@@ -1,13 +1,13 @@
 """The weights of the features that choose a sense: one for labels alone, and one for labels within a list.
 
-The weights for nouns are fitted by ``python -m benchmarks.sense_weights``, which prints this table. There are no lists of verbs to
-fit on: verbs use the weights of nouns except for a few that were set by hand. `dsi_cli.wordnet.disambiguation.features`
+The weights for nouns are fitted by ``python -m benchmarks.sense_weights``, which prints this table. For lack of verb lists to
+fit on, verbs use the weights of nouns except for a few that were set by hand. `dsi_cli.wordnet.disambiguation.features`
 defines the features; ``docs/senses.md`` gives the accuracy on labels that the weights were not fitted on.
 """
 
 from __future__ import annotations
 
-WEIGHTS: dict[str, tuple[float, float]] = {
+NOUN_WEIGHTS: dict[str, tuple[float, float]] = {
     "rank": (-0.09, -0.06),
     "share": (0.46, 0.42),
     "instance": (-0.70, -0.50),
@@ -43,7 +43,7 @@ WEIGHTS: dict[str, tuple[float, float]] = {
     "below others": (0.00, -2.59),
 }
 
-VERBS: dict[str, tuple[float, float]] = WEIGHTS | {
+VERB_WEIGHTS: dict[str, tuple[float, float]] = NOUN_WEIGHTS | {
     "rank": (0.8, 0.8),
     "share": (0.8, 0.8),
     "own name": (0.6, 0.6),
@@ -61,4 +61,4 @@ VERBS: dict[str, tuple[float, float]] = WEIGHTS | {
     "above others": (0.0, 0.0),
     "below others": (0.0, 0.0),
 }
-"""Of verbs the usual sense counts more and the shape of the taxonomy less; a list of actions says *jump* and *high jump*."""
+"""For verbs, the first sense counts more and the shape of the taxonomy less: lists of actions have *jump* and *high jump*."""

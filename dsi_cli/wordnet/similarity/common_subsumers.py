@@ -1,7 +1,7 @@
-"""What two nouns, or verbs, have in common: over all hypernyms that both have, the largest of a number that each node has.
+"""Common subsumers: the maximum, over the common hypernyms of two synsets, of a number that belongs to each node.
 
-A label counts as its own hypernym. Like the shortest paths there is no loop over pairs: each ancestor of the labels is a row, and
-on the way down from the root a row takes over what its parents know, if it is larger.
+A label counts as its own hypernym. As for the shortest paths, no loop over pairs is needed. Each ancestor of the labels is a row
+of an array. From the root down, each row is replaced by the maximum of itself and its parents' rows.
 """
 
 from __future__ import annotations
@@ -11,65 +11,65 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
 from dsi_cli.wordnet.similarity import shortest_paths
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
+from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
 
 NO_HYPERNYM = -1
-"""The height of two nodes without a common hypernym. WordNet 3.0's nouns have one root, verbs a simulated one: there is none."""
+"""The height for two nodes without a common hypernym, which WordNet 3.0 does not have: its nouns and verbs have one root."""
 
 
-def largest(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
+def largest_over_common(levels: AncestorLevels, numbers: npt.NDArray[Any], lacking: float) -> npt.NDArray[Any]:
     """Return the largest number over the common hypernyms of all pairs of labels.
 
     Parameters
     ----------
     levels
-        Of the labels, by `dsi_cli.wordnet.similarity.shortest_paths.levels`.
+        The ancestors of the labels, from `dsi_cli.wordnet.similarity.shortest_paths.ancestor_levels`.
     numbers : (A,)
-        One for each row of ``levels``.
+        One number for each row of ``levels``.
     lacking
-        Below all numbers; what pairs without a common hypernym get.
+        The value for pairs without a common hypernym; it must be smaller than all numbers.
 
     Returns
     -------
     (N, N)
-        Of the type of ``numbers``, exactly symmetric.
+        An exactly symmetric array with the dtype of ``numbers``.
     """
-    is_below = shortest_paths.up(levels, levels.labels) < FAR
+    is_below = shortest_paths.distances_up(levels, levels.labels) < UNREACHABLE
     rows = np.where(is_below, numbers[:, None], np.array(lacking, dtype=numbers.dtype))
-    for first, last, above in levels.steps:
-        np.maximum(rows[first:last], rows[above], out=rows[first:last])
-    found: npt.NDArray[Any] = rows[levels.labels]
-    return found
+    for first, last, parents in levels.steps:
+        np.maximum(rows[first:last], rows[parents], out=rows[first:last])
+    common: npt.NDArray[Any] = rows[levels.labels]
+    return common
 
 
 def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArray[np.int16]:
-    """Return the height of the lowest common hypernym of all pairs: how bad it is to take one for the other.
+    """Return the height of the lowest common hypernym of all pairs, which measures the severity of a mistake.
 
     Parameters
     ----------
     nodes : (N,) int
-        One node a class, in any order; a node may come several times.
+        One node per class, in any order; a node may be repeated.
     taxonomy
-        WordNet 3.0 unless given.
+        The taxonomy of the nodes, by default WordNet 3.0.
 
     Returns
     -------
     (N, N) int16
-        Symmetric; ``NO_HYPERNYM`` (-1) without a common hypernym, which cannot be within WordNet 3.0.
+        A symmetric array; ``NO_HYPERNYM`` (-1) for pairs without a common hypernym, which WordNet 3.0 does not have.
 
     Raises
     ------
     UsageError
-        A number is no node of the taxonomy.
+        A number is not a node of the taxonomy.
 
     Notes
     -----
-    The height of a node is the longest way down, in edges, to a class, in the taxonomy that the classes span: these and all their
-    hypernyms. So a class with no other below it has height 0, whatever else WordNet has below it. Of several common hypernyms the
-    one of least height counts; a simulated root is one edge above all else. Source: Bertinetto et al. 2020 (arXiv 1912.09393),
-    whose trees hold the classes alone too.
+    The height of a node is the number of edges on the longest path down to a class. The path is within the taxonomy of the
+    classes and their hypernyms. So a class without other classes below it has height 0, even if WordNet has hyponyms of it. Of
+    several common hypernyms, the one of least height counts. A simulated root is one edge above all other nodes. Source:
+    Bertinetto et al. 2020 (arXiv 1912.09393), whose trees contain only the classes, too.
 
     Examples
     --------
@@ -79,11 +79,11 @@ def common_heights(nodes: Nodes, taxonomy: Taxonomy | None = None) -> npt.NDArra
            [10, 10,  0]], dtype=int16)
     """
     taxonomy = taxonomy or load()
-    levels = shortest_paths.levels(taxonomy, checked(nodes, len(taxonomy.offsets)))
+    levels = shortest_paths.ancestor_levels(taxonomy, check_nodes(nodes, len(taxonomy.offsets)))
     heights = np.zeros(len(levels.nodes), dtype=np.int16)
-    for first, last, above in reversed(levels.steps):
-        np.maximum.at(heights, above, heights[first:last] + np.int16(1))
+    for first, last, parents in reversed(levels.steps):
+        np.maximum.at(heights, parents, heights[first:last] + np.int16(1))
     lacking = np.iinfo(np.int16).min
-    found = largest(levels, -heights, lacking)
+    negative = largest_over_common(levels, -heights, lacking)
     root = int(heights.max(initial=0)) + 1 if taxonomy.simulates_root else NO_HYPERNYM
-    return np.where(found == lacking, np.int16(root), -found)
+    return np.where(negative == lacking, np.int16(root), -negative)

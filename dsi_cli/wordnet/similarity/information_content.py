@@ -1,8 +1,8 @@
-"""Information content: how rarely a noun or verb, or anything below it, was met in a text. Files in NLTK's format.
+"""Information content: the rarity of a noun or verb and its hyponyms in a text corpus, read from files in NLTK's format.
 
-The format (``ic-brown.dat`` and the like, of Pedersen's WordNet::Similarity): a first line that says the version; then a
-line a synset, ``1740n 1915712 ROOT``: its offset with ``n`` or ``v``, its count, and ``ROOT`` if it is one. A synset's
-information is minus the logarithm of its count over that of all roots together.
+The format is that of Pedersen's WordNet::Similarity (``ic-brown.dat``). The first line states the version. Each other line
+describes one synset, such as ``1740n 1915712 ROOT``: its offset with ``n`` or ``v``, its count, and ``ROOT`` for roots. The
+information content of a synset is minus the logarithm of its share of the counts of all roots.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from dsi_cli.wordnet.database.taxonomy import Rows, Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 
 UNKNOWN = 1e300
-"""NLTK's information of a noun that was never counted, and its infinity."""
+"""NLTK's information content of a synset with count 0, and its value for infinity."""
 
 
 @dataclass(frozen=True, eq=False)
 class InformationContent:
-    """The counts of a file.
+    """The counts of an information content file.
 
     Attributes
     ----------
     taxonomy : Taxonomy
-        Whose nodes were counted.
+        The taxonomy of the counted nodes.
     counts : (M,) float64
-        Of its nodes; 0 where one was never counted.
+        The count of each node, 0 or more.
     total : float
-        Of the roots together.
+        The sum of the counts of all roots.
     """
 
     taxonomy: Taxonomy
@@ -43,18 +43,18 @@ class InformationContent:
     total: float
 
     def content(self, nodes: Rows) -> npt.NDArray[np.float64]:
-        """Return the information of nodes, 0 or more, `UNKNOWN` for those never counted: NLTK's ``information_content``."""
-        counts = (float(count) for count in self.counts[nodes])
+        """Return the information content of nodes, 0 or more, and `UNKNOWN` for count 0 (NLTK's ``information_content``)."""
+        counts = self.counts[nodes].tolist()
         return np.array([UNKNOWN if count == 0 else -log(count / self.total) for count in counts], dtype=np.float64)
 
 
 def read_information_content(path: str | PathLike[str], wordnet: WordNet | None = None) -> InformationContent:
-    """Return the counts of an information content file; of WordNet 3.0's nouns unless others are given.
+    """Return the counts of an information content file, by default those of WordNet 3.0's nouns.
 
     Raises
     ------
     UsageError
-        The file cannot be read, is not of NLTK's format, or is of another version of WordNet.
+        The file cannot be read, is not in NLTK's format, or belongs to another version of WordNet.
     """
     file = Path(path)
     wordnet = wordnet or load_wordnet()
@@ -62,13 +62,14 @@ def read_information_content(path: str | PathLike[str], wordnet: WordNet | None 
     try:
         counted = dict(_nltk_counts(file)[graph.letter])
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UsageError(f"{file} cannot be read: {reason}", code="ic-not-readable", reason=reason) from None
     except (ValueError, IndexError) as error:
-        raise UsageError(
-            f"{file}: expected an information content file of NLTK, as '1740n 1915712 ROOT' ({error})"
-        ) from None
+        message = f"{file}: expected an information content file of NLTK, with lines such as '1740n 1915712 ROOT' ({error})"
+        raise UsageError(message, code="ic-format") from None
     if not all(0 <= count < float("inf") for count in counted.values()):
-        raise UsageError(f"{file}: expected an information content file of NLTK, whose counts are 0 or more")
+        message = f"{file}: expected an information content file of NLTK, whose counts are 0 or more"
+        raise UsageError(message, code="ic-count")
     total = counted.pop(0, 0.0)
     counts = np.zeros(len(graph.offsets))
     for offset, count in counted.items():
@@ -76,20 +77,23 @@ def read_information_content(path: str | PathLike[str], wordnet: WordNet | None 
         if node is None:
             raise UsageError(
                 f"{file}: no {wordnet.part} of {wordnet.title} has the id {graph.letter}{offset:08d};"
-                " the file belongs to another version of WordNet"
+                " the file belongs to another version of WordNet",
+                code="ic-other-wordnet",
+                offset=offset,
             )
         counts[node] = count
     if total <= 0 or counts.max() > total:
-        raise UsageError(f"{file}: expected a line ROOT for {wordnet.part}s with the largest count; information needs it")
+        message = f"{file}: expected a line ROOT for {wordnet.part}s with the largest count; add it, or use another file"
+        raise UsageError(message, code="ic-no-root", total=total)
     return InformationContent(graph, counts, total)
 
 
 def _nltk_counts(file: Path) -> dict[str, dict[int, float]]:
-    """Return the counts by part of speech and offset, as NLTK reads them; 0 stands for all roots together."""
+    """Return the counts by part of speech and offset, as NLTK reads them; offset 0 has the sum of all roots."""
     from nltk.corpus.reader.wordnet import WordNetICCorpusReader
 
     class Reader(WordNetICCorpusReader):  # type: ignore[misc]
-        """The reader for a file anywhere; NLTK opens those in its own folders alone."""
+        """NLTK's reader for a file at any path; NLTK opens only files in its own folders."""
 
         def __init__(self) -> None:
             pass

@@ -1,12 +1,12 @@
-"""The similarities of nouns, or verbs, beside path similarity, for all pairs at once, each equal to NLTK's to the last bit.
+"""Similarity measures of synsets other than path similarity, for all pairs at once, bit-identical to NLTK's.
 
-``wup``  Wu and Palmer 1994: twice the depth of what two nouns have in common, over their own depths by way of it.
+``wup``  Wu and Palmer 1994: twice the depth of the common hypernym, divided by the sum of the depths of both nouns through it.
 ``lch``  Leacock and Chodorow 1998: minus the logarithm of the shortest path over twice the depth of the taxonomy.
 ``res``  Resnik 1995: the information content of the most informative common hypernym.
-``lin``  Lin 1998: twice that, over the sum of the nouns' own information.
-``jcn``  Jiang and Conrath 1997: one over the information that the two do not share.
+``lin``  Lin 1998: twice the value of ``res``, divided by the sum of the information content of both nouns.
+``jcn``  Jiang and Conrath 1997: one divided by the information content that the two nouns do not share.
 
-All are raw, as NLTK gives them. The last three need an `dsi_cli.wordnet.similarity.information_content` file.
+All values are raw, as NLTK returns them. The last three need a file (`dsi_cli.wordnet.similarity.information_content`).
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dsi_cli.errors import UsageError
-from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, checked, load
+from dsi_cli.wordnet.database.taxonomy import Nodes, Taxonomy, check_nodes, load
 from dsi_cli.wordnet.similarity import common_subsumers, shortest_paths
 from dsi_cli.wordnet.similarity.information_content import UNKNOWN, InformationContent
-from dsi_cli.wordnet.similarity.shortest_paths import FAR, AncestorLevels
+from dsi_cli.wordnet.similarity.shortest_paths import UNREACHABLE, AncestorLevels
 
 Similarities = npt.NDArray[np.float64]
 
-MOST = 8192
-"""Nouns that the measures beside path similarity take; some 40 bytes a pair are in memory."""
+MAX_CLASSES = 8192
+"""The maximum number of classes for these measures, which use about 40 bytes of memory per pair."""
 
 
 def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
@@ -35,27 +35,28 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     Parameters
     ----------
     nodes : (N,) int
-        In any order; a node may come several times.
+        One node per class, in any order; a node may be repeated.
     taxonomy
-        WordNet 3.0 unless given.
+        The taxonomy of the nodes, by default WordNet 3.0.
 
     Returns
     -------
     (N, N) float64
-        0 without a common hypernym. Not quite symmetric, and not always 1 on the diagonal; see the notes.
+        0 for pairs without a common hypernym. The notes explain why the matrix is not exactly symmetric, and why some
+        diagonal elements are less than 1.
 
     Raises
     ------
     UsageError
-        A number is no node of the taxonomy, or there are more than `MOST`.
+        A number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
 
     Notes
     -----
-    NLTK's rule of what two nouns have in common: of the common hypernyms those whose *shortest* way to the root is longest;
-    of these the first noun itself if it is one, else the first by name. Its depth is its *longest* way to the root, in nodes;
-    the way of a noun to it is the shortest path, which may lead over another hypernym. Where several hypernyms are equally
+    NLTK's rule takes the common hypernyms whose *shortest* path to the root is longest. Among equals, it prefers the first noun
+    itself, then the first in alphabetical order. The depth of this hypernym is its *longest* path to the root, in nodes. The
+    distance from a noun to it is the shortest path, which may lead through another hypernym. If several hypernyms are equally
     deep, the rule can choose one for (a, b) and another for (b, a): in WordNet 3.0, for one pair of nouns in 100,000. The
-    simulated root of verbs comes before all names, and is as deep as the roots below it, so it takes their place; its depth is 1.
+    simulated root of verbs precedes all names and is as deep as the roots below it, so it replaces them. Its depth is 1.
 
     Examples
     --------
@@ -64,6 +65,7 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     """
     taxonomy = taxonomy or load()
     levels = _levels(nodes, taxonomy)
+    # Sort the ancestors by NLTK's preference: by shortest depth, then by name.
     depth = taxonomy.shortest_depths[levels.nodes]
     by_name = np.argsort([taxonomy.names[node] for node in levels.nodes], kind="stable")
     ranks = np.empty(len(levels.nodes), dtype=np.intp)
@@ -71,28 +73,32 @@ def wup_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     order = np.lexsort((-ranks, depth))
     preference = np.empty(len(order), dtype=np.int32)
     preference[order] = np.arange(len(order), dtype=np.int32)
-    best = common_subsumers.largest(levels, preference, -1)
+    # Choose the preferred common hypernym of each pair; the first noun itself wins if it is equally deep.
+    best = common_subsumers.largest_over_common(levels, preference, -1)
     common = order[best]
-    rows = shortest_paths.up(levels, levels.labels)
-    own = levels.labels[:, None]
-    is_itself = (rows[levels.labels] < FAR) & (depth[own] == depth[common])
-    common = np.where(is_itself, own, common)
-    shortest_paths.down(levels, rows)
+    rows = shortest_paths.distances_up(levels, levels.labels)
+    nouns = levels.labels[:, None]
+    is_itself = (rows[levels.labels] < UNREACHABLE) & (depth[nouns] == depth[common])
+    common = np.where(is_itself, nouns, common)
+    # Add the shortest paths from both nouns to the common hypernym.
+    shortest_paths.shorten_over_parents(levels, rows)
     twice = 2.0 * (taxonomy.depths[levels.nodes].astype(np.int64)[common] + 1)
-    place = np.arange(len(levels.labels))
-    ways = rows[common, place[:, None]].astype(np.int64) + rows[common, place]
+    columns = np.arange(len(levels.labels))
+    paths = rows[common, columns[:, None]].astype(np.int64) + rows[common, columns]
     if not taxonomy.simulates_root:
-        return np.where(best < 0, 0.0, twice / (ways + twice))
-    to_root = shortest_paths.ways_to_root(levels).astype(np.int64)
+        return np.where(best < 0, 0.0, twice / (paths + twice))
+    # The simulated root replaces the roots of verbs.
+    to_root = shortest_paths.distances_to_root(levels).astype(np.int64)
     is_root = ~is_itself & ((best < 0) | (depth[common] == 0))
-    return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (ways + twice))
+    return np.where(is_root, 2.0 / (to_root[:, None] + to_root + 2.0), twice / (paths + twice))
 
 
 def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similarities:
     """Return Leacock and Chodorow's similarity, 0 or more: NLTK's ``lch_similarity``.
 
-    Parameters and errors as for `wup_similarity`. Exactly symmetric; on the diagonal the logarithm of twice the depth of the
-    taxonomy, 3.64 for WordNet 3.0's nouns. 0 without a common hypernym. A simulated root is one edge above the roots.
+    Parameters and errors are those of `wup_similarity`. The matrix is exactly symmetric. The diagonal is the logarithm of twice
+    the depth of the taxonomy, 3.64 for WordNet 3.0's nouns. Pairs without a common hypernym have 0. A simulated root is one
+    edge above the roots.
 
     Examples
     --------
@@ -102,55 +108,56 @@ def lch_similarity(nodes: Nodes, taxonomy: Taxonomy | None = None) -> Similariti
     taxonomy = taxonomy or load()
     deepest = int(taxonomy.depths.max(initial=0)) + taxonomy.simulates_root
     if deepest == 0:
-        raise UsageError("Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this one has none")
-    distances = shortest_paths.path_distances(checked_few(nodes), taxonomy)
+        message = "Leacock and Chodorow's similarity needs a taxonomy with a hypernym; this taxonomy has no edge"
+        raise UsageError(message, code="taxonomy-without-edges")
+    distances = shortest_paths.path_distances(check_class_count(nodes), taxonomy)
     table = [-log((distance + 1) / (2.0 * deepest)) for distance in range(int(distances.max(initial=0)) + 1)]
     return np.where(distances == shortest_paths.NO_PATH, 0.0, np.array(table)[distances])
 
 
 def res_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 where a common hypernym was never counted.
+    """Return Resnik's similarity, 0 or more: NLTK's ``res_similarity``; 1e300 if a common hypernym has count 0.
 
     Parameters
     ----------
     nodes : (N,) int
-        Of the taxonomy that the information is of.
+        One node per class, from the taxonomy of ``information``.
     information
-        See `dsi_cli.wordnet.similarity.information_content.read_information_content`.
+        The counts, from `dsi_cli.wordnet.similarity.information_content.read_information_content`.
 
     Raises
     ------
     UsageError
-        As for `wup_similarity`.
+        A number is not a node of the taxonomy, or there are more than `MAX_CLASSES` nodes.
     """
     levels = _levels(nodes, information.taxonomy)
-    return common_subsumers.largest(levels, information.content(levels.nodes), 0.0)
+    return common_subsumers.largest_over_common(levels, information.content(levels.nodes), 0.0)
 
 
 def lin_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Lin's similarity: NLTK's ``lin_similarity``; NaN between two roots, where NLTK divides by zero.
+    """Return Lin's similarity: NLTK's ``lin_similarity``; NaN between two roots, for which NLTK divides by zero.
 
-    Parameters and errors as for `res_similarity`. In [0, 1] where both nouns were counted.
+    Parameters and errors are those of `res_similarity`. Values are in [0, 1] if both nouns have counts above 0.
     """
-    own = information.content(checked_few(nodes))
+    content = information.content(check_class_count(nodes))
     with np.errstate(invalid="ignore"):
-        found: Similarities = (2.0 * res_similarity(nodes, information)) / (own[:, None] + own)
-    return found
+        similarity: Similarities = (2.0 * res_similarity(nodes, information)) / (content[:, None] + content)
+    return similarity
 
 
 def jcn_similarity(nodes: Nodes, information: InformationContent) -> Similarities:
-    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; 1e300, its infinity, where nothing tells two nouns apart.
+    """Return Jiang and Conrath's similarity: NLTK's ``jcn_similarity``; 1e300, NLTK's infinity, if the distance is 0.
 
-    Parameters and errors as for `res_similarity`.
+    Parameters and errors are those of `res_similarity`.
     """
-    places = checked_few(nodes)
-    own = information.content(places)
-    apart = own[:, None] + own - 2 * res_similarity(nodes, information)
-    same = (places[:, None] == places) | (apart == 0)
-    found = np.divide(1.0, apart, out=np.full_like(apart, UNKNOWN), where=~same)
-    found[(own[:, None] == 0) | (own == 0)] = 0.0
-    found[places[:, None] == places] = UNKNOWN
-    return found
+    labels = check_class_count(nodes)
+    content = information.content(labels)
+    distance = content[:, None] + content - 2 * res_similarity(nodes, information)
+    is_same = labels[:, None] == labels
+    similarity = np.divide(1.0, distance, out=np.full_like(distance, UNKNOWN), where=~is_same & (distance != 0))
+    similarity[(content[:, None] == 0) | (content == 0)] = 0.0
+    similarity[is_same] = UNKNOWN
+    return similarity
 
 
 BY_TAXONOMY: dict[str, Callable[[Nodes, Taxonomy | None], Similarities]] = {
@@ -165,13 +172,17 @@ BY_INFORMATION: dict[str, Callable[[Nodes, InformationContent], Similarities]] =
 }
 
 
-def checked_few(nodes: Nodes) -> npt.NDArray[np.intp]:
-    """Return nodes as an array; `UsageError` if they are more than `MOST`."""
-    found = np.asarray(nodes, dtype=np.intp)
-    if len(found) > MOST:
-        raise UsageError(f"the measures beside path take {MOST} classes or fewer, found {len(found)}: use path")
-    return found
+def check_class_count(nodes: Nodes) -> npt.NDArray[np.intp]:
+    """Return nodes as an array; raise `UsageError` if there are more than `MAX_CLASSES`."""
+    checked = np.asarray(nodes, dtype=np.intp)
+    if len(checked) > MAX_CLASSES:
+        raise UsageError(
+            f"all measures except path take {MAX_CLASSES} classes or fewer, found {len(checked)}: use path",
+            code="too-many-classes-for-measure",
+            classes=len(checked),
+        )
+    return checked
 
 
 def _levels(nodes: Nodes, taxonomy: Taxonomy) -> AncestorLevels:
-    return shortest_paths.levels(taxonomy, checked(checked_few(nodes), len(taxonomy.offsets)))
+    return shortest_paths.ancestor_levels(taxonomy, check_nodes(check_class_count(nodes), len(taxonomy.offsets)))
