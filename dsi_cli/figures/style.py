@@ -10,6 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+STYLES = ("screen", "paper")
+WIDTHS = {"screen": (6.0, 12.0), "paper": (3.35, 7.0)}
+"""Widths in inches on one column and on two columns."""
+FONT_SIZES = {"screen": 11.0, "paper": 7.0}
+"""Font sizes in points."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """The palette of Okabe and Ito, dark colours first."""
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)))
@@ -32,18 +37,17 @@ class Style(NamedTuple):
     @property
     def width(self) -> float:
         """The width in inches."""
-        return (3.35, 7.0)[self.columns - 1] if self.name == "paper" else (6.0, 12.0)[self.columns - 1]
+        return WIDTHS[self.name][self.columns - 1]
 
     @property
     def size(self) -> float:
         """The font size in points."""
-        return 7.0 if self.name == "paper" else 11.0
+        return FONT_SIZES[self.name]
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The rc parameters for Matplotlib."""
-        is_paper = self.name == "paper"
-        dpi = 300 if is_paper else 144
+        axes_width, line_width, dpi = (0.6, 1.2, 300) if self.name == "paper" else (0.8, 1.8, 144)
         return {
             "font.family": "DejaVu Sans",
             "font.size": self.size,
@@ -54,8 +58,8 @@ class Style(NamedTuple):
             "legend.fontsize": self.size - 1,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.linewidth": 0.6 if is_paper else 0.8,
-            "lines.linewidth": 1.2 if is_paper else 1.8,
+            "axes.linewidth": axes_width,
+            "lines.linewidth": line_width,
             "savefig.dpi": dpi,
             "figure.dpi": dpi,
             "pdf.fonttype": 42,
@@ -64,9 +68,6 @@ class Style(NamedTuple):
             "svg.hashsalt": "dsi",
             "figure.constrained_layout.use": True,
         }
-
-
-STYLES = ("screen", "paper")
 
 
 @contextmanager

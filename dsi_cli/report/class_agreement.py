@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.queries.class_order import words
+from dsi_cli.report.curve_data import six_digits
 
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
@@ -30,12 +30,9 @@ def class_agreement(results: Results, run: str) -> dict[str, Any] | None:
     return {
         "epoch": int(epoch),
         "of": str(last["of"].iloc[0]),
-        "classes": [[int(row["class_index"]), *_pearson_and_z(row)] for row in classes],
-        "groups": [[words(str(row["group"])), *_pearson_and_z(row), int(row["classes_used"])] for row in groups],
+        "classes": [[int(row["class_index"]), *six_digits((row["pearson"], row["z"]))] for row in classes],
+        "groups": [
+            [words(str(row["group"])), *six_digits((row["pearson"], row["z"])), int(row["classes_used"])] for row in groups
+        ],
         "small": int((~is_class).sum()) - len(groups),
     }
-
-
-def _pearson_and_z(row: dict[str, Any]) -> list[float | None]:
-    values = (row["pearson"], row["z"])
-    return [None if value is None or math.isnan(value) else float(f"{value:.6g}") for value in values]

@@ -16,6 +16,7 @@ from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, p
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
+from dsi_cli.report.curve_data import six_digits
 from dsi_cli.report.interval_svg import interval_pictures
 from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
@@ -123,26 +124,22 @@ def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
 
 
 def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, Any]:
-    line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": _six_digits(band.mean)}
+    line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": six_digits(band.mean)}
     if len(band.runs) > 1:
         line["label"] = f"{band.group}, mean of {len(band.runs)}"
-        line["low"] = _six_digits(band.low)
-        line["high"] = _six_digits(band.high)
+        line["low"] = six_digits(band.low)
+        line["high"] = six_digits(band.high)
     if chance is not None and any(level is not None for level in chance):
-        line["chance"] = _six_digits(chance)
-        line["margin"] = _six_digits([None if std is None else 2 * std for std in band.chance_std])
+        line["chance"] = six_digits(chance)
+        line["margin"] = six_digits([None if std is None else 2 * std for std in band.chance_std])
     return line
 
 
 def _points(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
     points = [point for point in alignment.points if point.measure == measure]
     columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-    numbers = {name: _six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
+    numbers = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
     return {"label": f"{alignment.first} – {alignment.second}", "epochs": [point.at for point in points], **numbers}
-
-
-def _six_digits(values: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None or value != value else float(f"{value:.6g}") for value in values]
 
 
 def _last_alignment(alignment: CrossAlignment, measure: str) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, panels
 from dsi_cli.queries.phases import PARTS, is_agreement
@@ -13,7 +14,7 @@ from dsi_cli.queries.phases import PARTS, is_agreement
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
+FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
 SAI = tuple(kind for kind in PANELS if kind.name == "sai")
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
@@ -60,17 +61,17 @@ def _series(curve: Series, results: Results) -> dict[str, Any]:
     for name in FIELDS:
         values = getattr(curve, name)
         if not np.isnan(values).all():
-            data[name] = numbers(values)
+            data[name] = six_digits(values)
     return data
 
 
-def numbers(values: NDArray[np.float64]) -> list[float | None]:
-    """Return values for JSON, None for NaN.
+def six_digits(values: Iterable[float | None]) -> list[float | None]:
+    """Return values with six digits for JSON, None for NaN.
 
-    >>> numbers(np.array([1 / 3, np.nan]))
-    [0.333333, None]
+    >>> six_digits([1 / 3, float("nan"), None])
+    [0.333333, None, None]
     """
-    return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
+    return [None if value is None or math.isnan(value) else float(f"{value:.6g}") for value in values]
 
 
 def phases(results: Results) -> list[dict[str, Any]]:

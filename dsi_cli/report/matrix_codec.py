@@ -43,11 +43,6 @@ class QuantizationScale(NamedTuple):
         codes: Codes = np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(np.uint16)
         return codes
 
-    def values(self, codes: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the values of codes, NaN for 0, with the formula that the page uses."""
-        values: NDArray[np.float64] = np.where(codes == 0, np.nan, self.low + (codes.astype(np.float64) - 1) * self.step)
-        return values
-
 
 def off_diagonal(matrix: NDArray[Any], *, symmetric: bool) -> NDArray[Any]:
     """Return the values of a frame in its order."""
@@ -66,24 +61,10 @@ def pack(codes: Codes, levels: int) -> str:
     return base64.b64encode(zlib.compress(planes, 6)).decode()
 
 
-def unpack(text: str, levels: int) -> Codes:
-    """Return the codes of a text from `pack`."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).astype(np.uint16)
-    if levels <= 255:
-        return planes
-    low, high = planes.reshape(2, -1)
-    return np.bitwise_or(low, np.left_shift(high, np.uint16(8)), dtype=np.uint16)
-
-
-def block_edges(classes: int, blocks: int) -> NDArray[np.intp]:
-    """Return the first class of each block and the end of the last block: ``floor(k C / blocks)`` for ``k`` = 0, ..., blocks."""
-    return np.arange(blocks + 1) * classes // blocks
-
-
 def block_means(matrix: NDArray[Any], order: NDArray[np.intp], blocks: int) -> NDArray[np.float64]:
     """Return the means of blocks of neighbouring classes in an order, ``(blocks, blocks)``; NaN for a block without values.
 
-    The means exclude the diagonal and missing values.
+    Block ``k`` begins at class ``floor(k C / blocks)``. The means exclude the diagonal and missing values.
 
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), 2).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
@@ -91,7 +72,7 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], blocks: int) -> N
     values = matrix[np.ix_(order, order)].astype(np.float64)
     np.fill_diagonal(values, np.nan)
     known = ~np.isnan(values)
-    starts = block_edges(len(matrix), blocks)[:-1]
+    starts = np.arange(blocks) * len(matrix) // blocks
 
     def block_sums(array: NDArray[Any]) -> NDArray[np.float64]:
         rows = np.add.reduceat(array, starts, axis=0, dtype=np.float64)

@@ -40,7 +40,6 @@ def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[
             "furthest": listing.furthest,
             "wordnet_furthest": listing.wordnet_furthest,
             "found": listing.found,
-            "legend": listing.legend,
             "pairs": [asdict(row) for row in listing.rows],
             "mistakes": _mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES), open_image),
         }
@@ -69,17 +68,13 @@ def _mistakes(results: Results, query: MistakeQuery, open_image: Opener | None) 
 
 
 def _data_url(path: str | None, open_image: Opener | None) -> str | None:
-    """Return an image as a data URL, or None if it cannot be opened."""
+    """Return a small version of an image as a data URL, or None if it cannot be opened."""
     if path is None or open_image is None:
         return None
     try:
-        return thumbnail(open_image(path))
+        image = open_image(path)
     except UsageError:
         return None
-
-
-def thumbnail(image: Image) -> str:
-    """Return a small version of an image as a data URL: PNG, its longer side at most `THUMBNAIL_PIXELS` pixels."""
     small = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     buffer = io.BytesIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.report import matrix_codec
@@ -25,7 +26,7 @@ def test_unpack_returns_the_matrix_within_half_a_step(matrix, levels, symmetric)
     low, high = np.nanmin(matrix), np.nanmax(matrix[~np.eye(17, dtype=bool)])
     scale = QuantizationScale(float(low), float(high), levels)
     packed = matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
-    values = iter(scale.values(matrix_codec.unpack(packed, levels)))
+    values = iter(decode(scale, unpack(packed, levels)))
     for i in range(17):
         for j in range(i + 1 if symmetric else 0, 17):
             if i != j:
@@ -35,7 +36,7 @@ def test_unpack_returns_the_matrix_within_half_a_step(matrix, levels, symmetric)
 
 def test_scale_of_a_single_value_returns_it():
     scale = QuantizationScale(0.25, 0.25, 255)
-    assert_array_equal(scale.values(scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
+    assert_array_equal(decode(scale, scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
 
 
 @pytest.mark.parametrize("blocks", [1, 4, 5, 8, 17])

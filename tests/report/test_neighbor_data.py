@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose
 
 from dsi_cli.report import neighbor_data
-from dsi_cli.report.matrix_codec import LEVELS, unpack
+from dsi_cli.report.matrix_codec import LEVELS
 
 
 @pytest.mark.parametrize("size", [2, 3, 12, 40])
@@ -26,9 +27,9 @@ def test_pack_neighbors_equals_a_slow_sort(size, values):
     for i in range(size):
         expected = sorted((j for j in range(size) if j != i), key=lambda j, i=i: (-known[i, j], j))[:most]
         assert near.reshape(size, most)[i].tolist() == expected
-        assert_allclose(neighbor_data.SCALE.values(codes.reshape(size, most)[i]), matrix[i, expected], atol=2e-5)
+        assert_allclose(decode(neighbor_data.SCALE, codes.reshape(size, most)[i]), matrix[i, expected], atol=2e-5)
     every = sorted(((i, j) for i in range(size) for j in range(i + 1, size)), key=lambda pair: (-known[pair], pair))
     first, second, similarity = rest.reshape(3, -1)
     expected = every[: neighbor_data.MAX_PAIRS]
     assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
-    assert_allclose(neighbor_data.SCALE.values(similarity), [matrix[pair] for pair in expected], atol=2e-5)
+    assert_allclose(decode(neighbor_data.SCALE, similarity), [matrix[pair] for pair in expected], atol=2e-5)
