@@ -66,13 +66,13 @@ def alignment(run: Results, style: Style) -> Figure:
     for axes, name, title in zip(figure.axes, (CNN, VIT), ("small CNN", "tiny ViT"), strict=True):
         (panel,) = curve_panels.panels(run, [name], None, kinds)
         one = panel.series[0]
-        drawing.curve(axes, one, panel, drawing.axes_style(0), one.label)
+        drawing.draw_curve(axes, one, panel, drawing.axes_style(0), one.label)
         drawing.finish(axes, [one], panel)
         axes.set_ylim(0.68, 0.87)
-        said |= phase_bands.draw(axes, run, one, "sai")
-        drawing.label(axes, width, height, f"{title}: alignment with WordNet")
+        said |= phase_bands.draw_phases(axes, run, one, "sai")
+        drawing.set_labels(axes, width, height, f"{title}: alignment with WordNet")
     handles = dict(zip(*reversed(figure.axes[0].get_legend_handles_labels()), strict=True))
-    drawing.below(figure, drawing.bands(figure) | said, handles)
+    drawing.draw_legend(figure, drawing.band_handles(figure) | said, handles)
     return figure
 
 

@@ -1,7 +1,7 @@
-"""A similarity matrix over the epochs as an animation: the heat map with the curve of the SAI and a cursor at the epoch.
+"""An animation of a similarity matrix over the epochs: the heat map and the curve of the SAI with a cursor at the epoch.
 
-One colour scale holds for all frames, so a colour means the same value throughout. matplotlib draws the frames
-(``FuncAnimation``). Pillow writes GIF and WebP, ffmpeg writes MP4.
+All frames share one colour scale, so each colour always means the same value. Matplotlib draws the frames (``FuncAnimation``),
+Pillow writes GIF and WebP, and ffmpeg writes MP4.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from dsi_cli.errors import OutputError, UsageError, count
 from dsi_cli.figures import axes as drawing
 from dsi_cli.figures import color_scales, panel_layout, row_labels
 from dsi_cli.figures.figure_options import ANIMATION, FILMS
-from dsi_cli.figures.heatmaps import ClassLayout, arranged, frames_of, permuted, title_of
+from dsi_cli.figures.heatmaps import ClassLayout, class_layout, matrix_title, reorder, requested_frames
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries import curve_panels, matrices
-from dsi_cli.queries.curve_panels import Panel, Series
+from dsi_cli.queries.curve_panels import Panel
 from dsi_cli.queries.matrices import MatrixFrames, Values
 from dsi_cli.store import atomic_write, layout
 
@@ -35,207 +35,235 @@ if TYPE_CHECKING:
     from dsi_cli.figures.figure_options import FigureOptions
     from dsi_cli.store.results import Results
 
-MOST_FRAMES = 100
-"""The most epochs that an animation shows; of more, evenly spread ones are chosen. Pillow holds all frames in memory."""
-LONGEST, SLOWEST, PAUSE = 12, 2, 2
-"""The longest animation in seconds, the fewest frames per second, and how long the last epoch stays, in seconds."""
-MAP, BETWEEN, CURVES, DOTS = 3.8, 0.85, 3.0, 110
-"""Inches of the map, from it to the curves, of the curves; dots an inch: some 1,000 pixels across, 600 high."""
-MOST_CURVES = 3
+MAX_FRAMES = 100
+"""Maximum number of epochs in an animation, because Pillow keeps all frames in memory; of more epochs, evenly spaced ones are
+shown."""
+MAX_SECONDS, MIN_FRAMES_PER_SECOND, PAUSE_SECONDS = 12, 2, 2
+"""Maximum duration without the pause, minimum frame rate, and duration of the last epoch."""
+MAP_SIZE, MAP_GAP, CURVE_WIDTH = 3.8, 0.85, 3.0
+"""Inches: width and height of the map, distance from the map to the curves, and width of the curves."""
+DPI = 110
+MAX_CURVES = 3
 STYLE = Style("screen")
-Told = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
+"""Receives the current stage, the number of completed frames and the number of all frames."""
 
 
 class Animation(NamedTuple):
-    """What was written."""
+    """The description of a written animation."""
 
     path: Path
     run: str
     matrix: str
     epochs: tuple[int, ...]
-    """One a frame."""
+    """The epochs of the frames."""
     of: int
-    """Epochs that have a matrix."""
+    """The number of epochs that have a matrix."""
     seconds: float
-    """That it lasts."""
+    """The duration in seconds."""
     bytes: int
 
     def __str__(self) -> str:
-        """Return it in words."""
-        there = count(self.of, "epoch")
-        chosen = there if self.of <= len(self.epochs) else f"{len(self.epochs)} of {there}, evenly chosen"
-        return f"{self.run}, {self.matrix}: {chosen}, {self.seconds:.1f} s"
-
-
-def _untold(_stage: str, _done: int, _total: int) -> None:
-    """Tell nobody."""
+        """Return a one-line description."""
+        epochs = count(self.of, "epoch")
+        if self.of > len(self.epochs):
+            epochs = f"{len(self.epochs)} of {epochs}, evenly spaced"
+        return f"{self.run}, {self.matrix}: {epochs}, {self.seconds:.1f} s"
 
 
 def animations(
-    run: Results, options: FigureOptions, folder: Path, forms: Sequence[str], told: Told = _untold
+    results: Results,
+    options: FigureOptions,
+    folder: Path,
+    formats: Sequence[str],
+    progress: Progress = lambda *_: None,
 ) -> list[Animation]:
-    """Write a film of each run asked for in each format: ``animation.gif``, with the run's name where there are several.
+    """Write an animation of each run in each format: ``animation.gif``, with the run's name if there are several runs.
 
     Parameters
     ----------
-    run : the output
-    options : the runs, the kind of matrix, the epochs, the order of classes and the SAI's measure; not the style
-    folder : made if it is not there
-    forms : of `FILMS`
-    told : called with (stage, done, total) after each frame
+    options : all options except the style apply
+    folder : output folder, created if missing
+    formats : formats from `FILMS`
+    progress : called with the stage, the number of completed frames and the number of all frames
 
     Raises
     ------
     UsageError
-        A format is none, or is MP4 and ffmpeg is missing.
+        A format does not exist, or it is MP4 and ffmpeg is missing.
     OutputError
         A file could not be written.
     """
-    for form in forms:
+    for form in formats:
         require_format(form)
-    found = [of for of in frames_of(run, options) if options.epochs is None or set(of.epochs) & set(options.epochs)]
-    made = []
-    for of in found:
-        name = ANIMATION if len(found) == 1 else f"{ANIMATION}-{layout.folder_name(of.run)}"
-        made += [make_animation(run, of, options, folder / f"{name}.{form}", told) for form in forms]
-    return made
+    all_frames = requested_frames(results, options)
+    if options.epochs is not None:
+        all_frames = [frames for frames in all_frames if set(frames.epochs) & set(options.epochs)]
+    films = []
+    for frames in all_frames:
+        name = ANIMATION if len(all_frames) == 1 else f"{ANIMATION}-{layout.folder_name(frames.run)}"
+        films += [make_animation(results, frames, options, folder / f"{name}.{form}", progress) for form in formats]
+    return films
 
 
-def make_animation(run: Results, of: MatrixFrames, options: FigureOptions, path: Path, told: Told = _untold) -> Animation:
-    """Write the film of one run's matrices; its format is the ending of the path. Parameters and errors as for `animations`."""
+def make_animation(
+    results: Results,
+    frames: MatrixFrames,
+    options: FigureOptions,
+    path: Path,
+    progress: Progress = lambda *_: None,
+) -> Animation:
+    """Write the animation of one run's matrices in the format of the path's suffix.
+
+    Raises
+    ------
+    OutputError
+        The file could not be written.
+    """
     from matplotlib.animation import FFMpegWriter, FuncAnimation, PillowWriter
 
-    there = [epoch for epoch in of.epochs if options.epochs is None or epoch in options.epochs]
-    epochs = matrices.evenly_spaced(there, MOST_FRAMES)
+    # The last epoch is repeated, so that it stays visible.
+    existing = [epoch for epoch in frames.epochs if options.epochs is None or epoch in options.epochs]
+    epochs = matrices.evenly_spaced(existing, MAX_FRAMES)
     rate = frames_per_second(len(epochs))
-    frames = [*epochs, *[epochs[-1]] * (PAUSE * rate - 1)]
+    frame_epochs = [*epochs, *[epochs[-1]] * (PAUSE_SECONDS * rate - 1)]
 
-    def tell(at: int, _total: int) -> None:
-        told(f"frames of {of.run}", at + 1, len(frames))
+    def report(index: int, _total: int) -> None:
+        progress(f"frames of {frames.run}", index + 1, len(frame_epochs))
 
     with using(STYLE), tempfile.TemporaryDirectory() as folder:
-        figure, update = scene(run, of, epochs, options.order, options.measure)
-        moving = FuncAnimation(figure, update, frames=frames, cache_frame_data=False)
+        figure, update = scene(results, frames, epochs, options.order, options.measure)
+        animation = FuncAnimation(figure, update, frames=frame_epochs, cache_frame_data=False)
         writer = FFMpegWriter if path.suffix == ".mp4" else PillowWriter
-        part = Path(folder) / path.name
+        temporary = Path(folder) / path.name
         try:
-            moving.save(part, writer=writer(fps=rate), dpi=DOTS, progress_callback=tell)
+            animation.save(temporary, writer=writer(fps=rate), dpi=DPI, progress_callback=report)
         except (subprocess.SubprocessError, BrokenPipeError):
-            raise OutputError(f"ffmpeg could not write {path}: choose another format with --format gif or webp") from None
-        atomic_write.write_atomically(path, part.read_bytes())
-    return Animation(path, of.run, of.title, tuple(epochs), len(there), len(frames) / rate, path.stat().st_size)
+            raise OutputError(
+                f"ffmpeg could not write {path}: use --format gif or webp", code="ffmpeg-failed", path=str(path)
+            ) from None
+        atomic_write.write_atomically(path, temporary.read_bytes())
+    return Animation(
+        path=path,
+        run=frames.run,
+        matrix=frames.title,
+        epochs=tuple(epochs),
+        of=len(existing),
+        seconds=len(frame_epochs) / rate,
+        bytes=path.stat().st_size,
+    )
 
 
 def require_format(form: str) -> None:
-    """Refuse a format that cannot be written.
+    """Check that an animation can be written in a format.
 
     Raises
     ------
     UsageError
-        The format is none of `FILMS`, or it is MP4 and ffmpeg is missing.
+        The format is not one of `FILMS`, or it is MP4 and ffmpeg is missing.
     """
     if form not in FILMS:
-        raise UsageError(f"an animation is written as {', '.join(FILMS)}, not as {form!r}: choose one of these")
+        raise UsageError(
+            f"the animation cannot be written as {form}: use one of {', '.join(FILMS)}", code="figure-format", format=form
+        )
     if form == "mp4" and shutil.which("ffmpeg") is None:
-        raise UsageError("MP4 is written by ffmpeg, which was not found on PATH: install it, or take gif or webp")
+        raise UsageError(
+            "ffmpeg, which writes MP4, is not on PATH: install ffmpeg, or use --format gif or webp", code="no-ffmpeg"
+        )
 
 
 def frames_per_second(epochs: int) -> int:
-    """Return the rate at which so many epochs last at most `LONGEST` seconds.
+    """Return the frame rate at which a number of epochs lasts at most `MAX_SECONDS` seconds.
 
     >>> frames_per_second(3), frames_per_second(31), frames_per_second(100)
     (2, 3, 9)
     """
-    return max(SLOWEST, math.ceil(epochs / LONGEST))
+    return max(MIN_FRAMES_PER_SECOND, math.ceil(epochs / MAX_SECONDS))
 
 
 def scene(
-    run: Results, frames: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
+    results: Results, frames: MatrixFrames, epochs: Sequence[int], order: str = "taxonomy", measure: str | None = None
 ) -> tuple[Figure, Callable[[int], list[Any]]]:
-    """Return the figure and the function that shows an epoch in it. Every matrix is read once before, for the scale."""
-    classes = arranged(run, frames, order)
+    """Return the figure, and the function that updates it for an epoch. Every matrix is read once for the colour scale."""
+    classes = class_layout(results, frames, order)
 
-    def shown_of(epoch: int) -> Values:
-        return color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
+    def values_at(epoch: int) -> Values:
+        return color_scales.cell_values(reorder(matrices.matrix(results, frames, epoch), classes.order), frames.kind.name)
 
-    scale = color_scales.shared_scale(map(shown_of, epochs), frames.kind.name)
-    bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.in_words(scale)}")
-    shown = shown_curves(run, frames, measure)
-    count = len(classes.names)
-    figure, cells, beside = _stage(f"{frames.run}, {title_of(frames, count)}", classes, bar, shown)
-    image = color_scales.show(cells, np.full((count, count), np.nan), scale)
-    title = cells.set_title("", size=STYLE.size)
-    cursor, points = _cursor(beside, epochs[0]) if beside else (None, None)
+    scale = color_scales.shared_scale(map(values_at, epochs), frames.kind.name)
+    bar = panel_layout.ColorBar(scale, f"{frames.kind.values}\n{color_scales.describe_scale(scale)}")
+    panel = curve_panel(results, frames, measure)
+    size = len(classes.names)
+    figure, map_axes, curve_axes = _still_parts(f"{frames.run}, {matrix_title(frames, size)}", classes, bar, panel)
+    image = color_scales.draw_cells(map_axes, np.full((size, size), np.nan), scale)
+    title = map_axes.set_title("", size=STYLE.size)
+    cursor, points = None, None
+    if curve_axes is not None:
+        (points,) = curve_axes.plot([], [], "o", color="black", markersize=5, zorder=5)
+        cursor = curve_axes.axvline(epochs[0], color="black", linewidth=1.0)
 
     def update(epoch: int) -> list[Any]:
-        image.set_data(np.ma.masked_invalid(shown_of(epoch)))
+        image.set_data(np.ma.masked_invalid(values_at(epoch)))
         title.set_text(f"epoch {epoch}")
-        if shown is not None and cursor is not None and points is not None:
+        if panel is not None and cursor is not None and points is not None:
+            values = [float(value) for curve in panel.series for value in curve.value[curve.epochs == epoch]]
             cursor.set_xdata([epoch, epoch])
-            points.set_data(*_points(shown.series, epoch))
+            points.set_data([epoch] * len(values), values)
         return [image, title]
 
     return figure, update
 
 
-def shown_curves(run: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
-    """Return the SAI's curves of a run's matrix, the first few; where there is none, its WSI's; None without either."""
+def curve_panel(results: Results, frames: MatrixFrames, measure: str | None = None) -> Panel | None:
+    """Return the first SAI curves of a run's matrix, or its WSI curves if it has no SAI; None without either."""
     name = f"{frames.kind.name}-{frames.split}" if frames.split else frames.kind.name
     for metric in ("sai", "wsi"):
         kinds = [kind for kind in curve_panels.PANELS if kind.name == metric]
-        for panel in curve_panels.panels(run, [frames.run], measure, kinds):
-            found = [one for one in panel.series if name in (one.of or "").split(",")]
-            if found:
-                return replace(panel, series=found[:MOST_CURVES])
+        for panel in curve_panels.panels(results, [frames.run], measure, kinds):
+            curves = [curve for curve in panel.series if name in (curve.of or "").split(",")]
+            if curves:
+                return replace(panel, series=curves[:MAX_CURVES])
     return None
 
 
-def _stage(
-    title: str, classes: ClassLayout, bar: panel_layout.ColorBar, shown: Panel | None
+def _still_parts(
+    title: str, classes: ClassLayout, bar: panel_layout.ColorBar, panel: Panel | None
 ) -> tuple[Figure, Axes, Axes | None]:
-    """Return the figure with all that stays, its map's axes and its curves' axes."""
-    side = row_labels.plan_labels(classes.names, classes.groups, MAP, STYLE.size - 1)
+    """Return the figure with all parts that do not change, the axes of the map and the axes of the curves."""
+    # Compute the size of the figure.
+    labels = row_labels.plan_labels(classes.names, classes.groups, MAP_SIZE, STYLE.size - 1)
     line = STYLE.size / 72
-    left = panel_layout.MARGIN + sum(row_labels.widths(panel_layout.blank(1, 1), side))
+    left = panel_layout.MARGIN + sum(row_labels.widths(panel_layout.blank_figure(1, 1), labels))
     top = panel_layout.MARGIN + 3.8 * line
-    room = BETWEEN + CURVES if shown else 0.0
-    below = (
-        max(panel_layout.bars_height(STYLE), (8.6 + 1.5 * len(shown.series)) * line if shown else 0.0) + panel_layout.MARGIN
-    )
-    figure = panel_layout.blank(left + MAP + room + 3 * panel_layout.MARGIN, top + MAP + below)
-    figure.set_dpi(DOTS)
-    panel_layout.heading(figure, panel_layout.MARGIN, title, classes.detail, STYLE)
-    cells = panel_layout.axes_at(figure, left, top, MAP, MAP)
-    cells.set(xlim=(-0.5, len(classes.names) - 0.5), ylim=(len(classes.names) - 0.5, -0.5))
-    row_labels.write(figure, cells, side)
-    color_scales.bar(panel_layout.axes_at(figure, left, top + MAP + 0.9 * line, MAP, 0.8 * line), bar.scale, bar.text)
-    if shown is None:
-        return figure, cells, None
-    beside = panel_layout.axes_at(figure, left + MAP + BETWEEN, top, CURVES, MAP)
-    _draw_curves(beside, shown)
-    return figure, cells, beside
+    width, below = left + MAP_SIZE + 3 * panel_layout.MARGIN, panel_layout.bars_height(STYLE)
+    if panel is not None:
+        width += MAP_GAP + CURVE_WIDTH
+        below = max(below, (8.6 + 1.5 * len(panel.series)) * line)
+    figure = panel_layout.blank_figure(width, top + MAP_SIZE + below + panel_layout.MARGIN)
+    figure.set_dpi(DPI)
+
+    # Draw the heading, the map's frame and the colour bar.
+    panel_layout.write_heading(figure, panel_layout.MARGIN, title, classes.detail, STYLE)
+    map_axes = panel_layout.add_axes(figure, left, top, MAP_SIZE, MAP_SIZE)
+    map_axes.set(xlim=(-0.5, len(classes.names) - 0.5), ylim=(len(classes.names) - 0.5, -0.5))
+    row_labels.write_labels(figure, map_axes, labels)
+    bar_axes = panel_layout.add_axes(figure, left, top + MAP_SIZE + 0.9 * line, MAP_SIZE, 0.8 * line)
+    color_scales.draw_bar(bar_axes, bar.scale, bar.text)
+    if panel is None:
+        return figure, map_axes, None
+    curve_axes = panel_layout.add_axes(figure, left + MAP_SIZE + MAP_GAP, top, CURVE_WIDTH, MAP_SIZE)
+    _draw_curves(curve_axes, panel)
+    return figure, map_axes, curve_axes
 
 
-def _draw_curves(axes: Axes, shown: Panel) -> None:
-    """Draw curves as `dsi_cli.figures.curves` does, each with its chance level, and the legend below."""
-    for place, one in enumerate(shown.series):
-        drawing.curve(axes, one, shown, drawing.axes_style(place, place), one.label)
-    drawing.finish(axes, shown.series, shown)
-    handles = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    handles |= drawing.bands(cast("Figure", axes.figure))
-    corner = (0, -3.2 * STYLE.size / 72 / MAP)
+def _draw_curves(axes: Axes, panel: Panel) -> None:
+    """Draw curves with their chance levels, and the legend below."""
+    for index, curve in enumerate(panel.series):
+        drawing.draw_curve(axes, curve, panel, drawing.axes_style(index, index), curve.label)
+    drawing.finish(axes, panel.series, panel)
+    handles, texts = axes.get_legend_handles_labels()
+    legend = dict(zip(texts, handles, strict=True)) | drawing.band_handles(cast("Figure", axes.figure))
+    corner = (0, -3.2 * STYLE.size / 72 / MAP_SIZE)
     axes.legend(
-        list(handles.values()), list(handles), loc="upper left", bbox_to_anchor=corner, frameon=False, borderaxespad=0
+        list(legend.values()), list(legend), loc="upper left", bbox_to_anchor=corner, frameon=False, borderaxespad=0
     )
-
-
-def _cursor(axes: Axes, epoch: int) -> tuple[Any, Any]:
-    """Return the cursor and the points on the curves."""
-    (points,) = axes.plot([], [], "o", color="black", markersize=5, zorder=5)
-    return axes.axvline(epoch, color="black", linewidth=1.0), points
-
-
-def _points(shown: Sequence[Series], epoch: int) -> tuple[list[int], list[float]]:
-    """Return the places of the curves' points at an epoch."""
-    found = [float(value) for one in shown for value in one.value[one.epochs == epoch]]
-    return [epoch] * len(found), found

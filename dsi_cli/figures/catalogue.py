@@ -1,4 +1,4 @@
-"""The figures that there are: the verb, the docs and the tests read this table."""
+"""The list of figures, which the command ``dsi plot``, the documentation and the tests read."""
 
 from __future__ import annotations
 
@@ -19,36 +19,44 @@ if TYPE_CHECKING:
 __all__ = ["FIGURES", "MOVING", "FigureOptions", "FigureSpec", "figure_spec"]
 
 Draw = Callable[["Results", FigureOptions], "Figure | None"]
-"""Returns the figure, drawn in the style asked for; None where the output has nothing for it."""
+"""Returns the figure in the style of the options, or None if the results folder has no data for it."""
 
 
 class FigureSpec(NamedTuple):
-    """One figure."""
+    """The description of one figure."""
 
     name: str
-    """To type, and the file's name."""
+    """The name on the command line and of the file."""
     title: str
-    """What it shows, for the list of figures."""
+    """A description for the list of figures."""
     draw: Draw
     needs: str
-    """What an analysis wants for it, in words that go on "needs": the reason where there is no data."""
+    """The data that the figure needs, for messages such as "sai needs labels"."""
 
 
 _PREDICTIONS = "predictions (--predictions, or --test with --model)"
-_LABELS = "labels that WordNet knows (--labels)"
+_LABELS = "labels in WordNet (--labels)"
 _ALIGNED = f"{_LABELS}, or {_PREDICTIONS}"
 _LOG = "a training log (--log)"
 _FEATURES = "features of samples (--test with --model)"
-_MATRICES = "matrices, which are stored of up to 4,096 classes"
+_MATRICES = "matrices, which dsi stores for up to 4,096 classes"
 
 FIGURES = (
-    FigureSpec("sai", "SAI of every two matrices, each beside its chance level", partial(curves.draw, "sai"), _ALIGNED),
-    FigureSpec("excess", "the same above chance: 0 is chance, 1 identity", partial(curves.draw, "excess"), _ALIGNED),
+    FigureSpec("sai", "SAI of every two matrices with its chance level", partial(curves.draw, "sai"), _ALIGNED),
+    FigureSpec("excess", "SAI excess over chance: 0 is chance, 1 is identical", partial(curves.draw, "excess"), _ALIGNED),
     FigureSpec(
-        "wsi", "WSI: how alike the classifier's rows are (mean, max, min)", partial(curves.draw, "wsi"), "a classifier"
+        "wsi",
+        "WSI: similarity of the classifier's weight rows (mean, max, min)",
+        partial(curves.draw, "wsi"),
+        "a classifier",
     ),
-    FigureSpec("idm", "IDM: how near answers fall to the truth, beside chance", partial(curves.draw, "idm"), _PREDICTIONS),
-    FigureSpec("idm_errors", "the same over mistakes alone", partial(curves.draw, "idm_errors"), _PREDICTIONS),
+    FigureSpec(
+        "idm",
+        "IDM: similarity of predictions to the true class, with chance level",
+        partial(curves.draw, "idm"),
+        _PREDICTIONS,
+    ),
+    FigureSpec("idm_errors", "IDM over mistakes only", partial(curves.draw, "idm_errors"), _PREDICTIONS),
     FigureSpec("accuracy", "accuracy", partial(curves.draw, "accuracy"), f"{_LOG}, or {_PREDICTIONS}"),
     FigureSpec("loss", "loss", partial(curves.draw, "loss"), f"{_LOG}, or --test with --model"),
     FigureSpec("learning_rate", "learning rate", partial(curves.draw, "learning_rate"), _LOG),
@@ -56,43 +64,46 @@ FIGURES = (
     FigureSpec("mistakes", "number of mistakes", partial(curves.draw, "mistakes"), _PREDICTIONS),
     FigureSpec(
         "severity",
-        "how far up the taxonomy mistakes meet the truth",
+        "severity of mistakes: height of the lowest common hypernym",
         partial(curves.draw, "severity"),
         f"{_LABELS}, and {_PREDICTIONS}",
     ),
     FigureSpec(
         "reliability",
-        "how much of the confusion matrix is no noise",
+        "split-half reliability of the confusion matrix",
         partial(curves.draw, "reliability"),
         _PREDICTIONS,
     ),
-    FigureSpec("mean_row", "length of the classifier's mean row", partial(curves.draw, "mean_row"), "a classifier"),
-    FigureSpec("typicality", "how typical right and wrong samples are", typicality.curves, _FEATURES),
-    FigureSpec("typicality_table", "the same as a table", typicality.table, _FEATURES),
-    FigureSpec("typicality_histograms", "the same, sample by sample", typicality.histograms, _FEATURES),
+    FigureSpec("mean_row", "length of the classifier's mean weight row", partial(curves.draw, "mean_row"), "a classifier"),
+    FigureSpec("typicality", "typicality of right and wrong samples", typicality.curves, _FEATURES),
+    FigureSpec("typicality_table", "typicality of right and wrong samples as a table", typicality.table, _FEATURES),
+    FigureSpec("typicality_histograms", "histograms of the typicality of single samples", typicality.histograms, _FEATURES),
     FigureSpec(
         "contact_sheet",
-        "the most telling mistakes of the last epoch, as images",
+        "the worst mistakes of the last epoch as images",
         image_grid.draw,
         "image files (--test DATA with --model)",
     ),
     FigureSpec("heatmaps", "similarity matrices at chosen epochs, side by side", heatmaps.figure, _MATRICES),
-    FigureSpec("dendrogram", "the classes' clustering beside its matrix", dendrogram.figure, _MATRICES),
+    FigureSpec("dendrogram", "hierarchical clustering of the classes next to its matrix", dendrogram.figure, _MATRICES),
 )
-MOVING = FigureSpec(ANIMATION, "a matrix epoch by epoch beside its SAI; only where named", heatmaps.figure, _MATRICES)
-"""Written by `dsi_cli.figures.animation`; it has data where heat maps have, which stand for it here."""
+MOVING = FigureSpec(
+    ANIMATION, "a matrix epoch by epoch with its SAI (only if requested by name)", heatmaps.figure, _MATRICES
+)
+"""The animation, which `dsi_cli.figures.animation` writes. It needs the same data as the heat maps, so ``draw`` is theirs."""
 
 
 def figure_spec(name: str) -> FigureSpec:
-    """Return the figure of a name.
+    """Return the description of a figure.
 
     Raises
     ------
     UsageError
-        There is none; the message says which is meant, or where they are listed.
+        There is no figure with this name. The message suggests a similar name or the list of figures.
     """
-    found = {one.name: one for one in (*FIGURES, MOVING)}
-    if name not in found:
-        near = nearest(name, found)
-        raise UsageError(f"no figure {name!r}: {f'did you mean {near}?' if near else 'dsi plot --list names them'}")
-    return found[name]
+    by_name = {spec.name: spec for spec in (*FIGURES, MOVING)}
+    if name in by_name:
+        return by_name[name]
+    suggestion = nearest(name, by_name)
+    hint = f"use {suggestion}" if suggestion else "dsi plot --list shows all figures"
+    raise UsageError(f"there is no figure {name!r}: {hint}", code="unknown-figure", figure=name, suggestion=suggestion)

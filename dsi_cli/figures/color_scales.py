@@ -1,4 +1,4 @@
-"""The colours of a matrix's values: one scale for all panels of a kind, found a matrix at a time, and its bar."""
+"""The colours of a matrix's values: one scale for all panels of a kind, and its colour bar."""
 
 from __future__ import annotations
 
@@ -15,33 +15,38 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.image import AxesImage
 
-CUT = {"ccsm": 0.01, "scsm": 0.0}
-"""Share of a matrix's values at either end that a scale may cut off, by kind: else a few extreme ones would decide. Most of a
-CCSM's are small, and in an untrained network's a single column holds nearly all."""
-OTHERS_CUT = 0.001
-ROOTS = ("ccsm",)
-"""Kinds whose colours follow the square root: shares, most of which are small."""
-MOST_CELLS = 125
-"""A side, of the map of such a kind: of more classes it shows means of blocks, since few cells hold anything at all, and single
-ones could not be seen."""
+CLIPPED_FRACTION = {"ccsm": 0.01, "scsm": 0.0}
+"""Fraction of a matrix's values that the scale may clip at either end, by kind, so that extreme values do not dominate it.
+
+Most values of a CCSM are small. In an untrained network, a single column contains nearly all predictions.
+"""
+DEFAULT_CLIPPED_FRACTION = 0.001
+SQUARE_ROOT_KINDS = ("ccsm",)
+"""Kinds whose colours follow the square root of the value, because most values are small fractions."""
+MAX_CELLS = 125
+"""Maximum number of cells per row of a map of these kinds; with more classes the map shows means of blocks.
+
+Few cells of such a matrix differ from 0, and single cells would be too small to see.
+"""
 NO_VALUE = "#a6a6a6"
-"""Of the diagonal and of classes without a value: a grey that neither map has."""
+"""Grey for the diagonal and for classes without a value; neither colour map contains it."""
 
 
 class ColorScale(NamedTuple):
-    """From which to which value colours run."""
+    """The range of values of the colours."""
 
     low: float
     high: float
     root: bool
-    """Whether colours follow the square root of a value."""
+    """Whether the colours follow the square root of the value."""
     cut_low: bool
-    """Whether values below are shown as the lowest colour."""
+    """Whether values below the range occur; they have the lowest colour."""
     cut_high: bool
+    """Whether values above the range occur; they have the highest colour."""
 
     @property
     def diverging(self) -> bool:
-        """Whether both signs occur: then 0 is in the middle."""
+        """Whether values of both signs occur; 0 is then in the middle."""
         return self.low < 0 < self.high
 
     @property
@@ -53,7 +58,7 @@ class ColorScale(NamedTuple):
 
     @property
     def norm(self) -> Normalize:
-        """What matplotlib takes for the way from value to colour."""
+        """Matplotlib's mapping of values to the unit interval."""
         from matplotlib.colors import Normalize, PowerNorm
 
         if self.root:
@@ -62,64 +67,69 @@ class ColorScale(NamedTuple):
 
 
 def shared_scale(matrices: Iterable[NDArray[Any]], kind: str) -> ColorScale:
-    """Return the one scale of several matrices of a kind, each looked at once; NaN does not count.
+    """Return one scale for several matrices of a kind, each read once; NaN does not count.
 
-    Where both signs occur it reaches equally far on both sides of 0. Of a single value it has some width. Square roots begin
-    at 0.
+    The scale is symmetric about 0 if values of both signs occur. A square-root scale begins at 0. A scale has some width even if
+    all values are equal.
     """
-    root = kind in ROOTS
-    ends = np.array([_ends(values, CUT.get(kind, OTHERS_CUT)) for values in matrices])
-    lowest, low = ends[:, 0].min(), ends[:, 1].min()
-    high, highest = ends[:, 2].max(), ends[:, 3].max()
+    root = kind in SQUARE_ROOT_KINDS
+    clipped = CLIPPED_FRACTION.get(kind, DEFAULT_CLIPPED_FRACTION)
+    limits = np.array([_limits(values, clipped) for values in matrices])
+    lowest, low = limits[:, 0].min(), limits[:, 1].min()
+    high, highest = limits[:, 2].max(), limits[:, 3].max()
     if root:
         low = 0.0
     elif low < 0 < high:
         high = max(-low, high)
         low = -high
     if high <= low:
-        low, high = (low, highest) if highest > low else (low, low + 1.0)
+        high = highest if highest > low else low + 1.0
     return ColorScale(float(low), float(high), root, bool(lowest < low), bool(highest > high))
 
 
-def _ends(values: NDArray[Any], share: float) -> tuple[float, float, float, float]:
-    """Return the lowest value, the lowest shown, the highest shown and the highest; zeros where there is no value."""
-    found = values[np.isfinite(values)]
-    if not len(found):
+def _limits(values: NDArray[Any], fraction: float) -> tuple[float, float, float, float]:
+    """Return the lowest value, the lowest and highest value after clipping, and the highest value; zeros without values."""
+    known = values[np.isfinite(values)]
+    if not len(known):
         return 0.0, 0.0, 0.0, 0.0
-    cut = int(share * len(found))
-    places = [0, cut, len(found) - 1 - cut, len(found) - 1]
-    lowest, low, high, highest = (float(value) for value in np.partition(found, places)[places])
+    clipped = int(fraction * len(known))
+    indices = [0, clipped, len(known) - 1 - clipped, len(known) - 1]
+    lowest, low, high, highest = (float(value) for value in np.partition(known, indices)[indices])
     return lowest, low, high, highest
 
 
-def block(classes: int, kind: str) -> int:
-    """Return how many classes a cell of a map stands for.
+def block_size(classes: int, kind: str) -> int:
+    """Return the number of classes per row of cells in a map.
 
-    >>> block(1000, "ccsm"), block(100, "ccsm"), block(1000, "ncsm")
+    >>> block_size(1000, "ccsm"), block_size(100, "ccsm"), block_size(1000, "ncsm")
     (8, 1, 1)
     """
-    return -(-classes // MOST_CELLS) if kind in ROOTS else 1
+    return -(-classes // MAX_CELLS) if kind in SQUARE_ROOT_KINDS else 1
 
 
-def seen(values: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Return what a map shows of a matrix: its values, or the means of blocks of them; NaN where a block has none."""
-    size = block(len(values), kind)
+def cell_values(values: NDArray[Any], kind: str) -> NDArray[Any]:
+    """Return the values of the cells of a map: those of the matrix, or means of blocks; NaN for a block without values."""
+    size = block_size(len(values), kind)
     if size == 1:
         return values
     starts = np.arange(0, len(values), size)
-    there = np.isfinite(values)
-    total, count = (
-        np.add.reduceat(np.add.reduceat(part, starts, axis=0), starts, axis=1)
-        for part in (np.where(there, values, 0.0), there.astype(np.int64))
-    )
+    is_known = np.isfinite(values)
+
+    def block_sums(array: NDArray[Any]) -> NDArray[Any]:
+        sums: NDArray[Any] = np.add.reduceat(np.add.reduceat(array, starts, axis=0), starts, axis=1)
+        return sums
+
+    total, count = block_sums(np.where(is_known, values, 0.0)), block_sums(is_known.astype(np.int64))
     means: NDArray[Any] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return means
 
 
-def show(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int | None = None) -> AxesImage:
-    """Draw a matrix in square cells, without frame and ticks; what has no value is grey.
+def draw_cells(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int | None = None) -> AxesImage:
+    """Draw a matrix as cells without frame and ticks; missing values are grey.
 
-    Rows of the axes are ``classes``, of which there may be more than cells.
+    Parameters
+    ----------
+    classes : number of rows of the axes, if it differs from the number of cells
     """
     end = (classes or len(values)) - 0.5
     image = axes.imshow(
@@ -135,36 +145,35 @@ def show(axes: Axes, values: NDArray[Any], scale: ColorScale, classes: int | Non
     return image
 
 
-def in_words(scale: ColorScale) -> str:
-    """Return what a scale's bar says of it beside the values' name.
+def describe_scale(scale: ColorScale) -> str:
+    """Return a description of a scale for its colour bar.
 
-    >>> in_words(ColorScale(0.0, 1.0, True, False, False))
+    >>> describe_scale(ColorScale(0.0, 1.0, True, False, False))
     'one scale for all, by square root'
     """
     return "one scale for all" + (", by square root" if scale.root else "")
 
 
-def bar(axes: Axes, scale: ColorScale, text: str) -> None:
-    """Draw a scale's bar along lying axes, pointed at the ends that stand for values beyond; ``text`` below says what it is."""
+def draw_bar(axes: Axes, scale: ColorScale, text: str) -> None:
+    """Draw the horizontal colour bar of a scale with a label below. Ends with clipped values are pointed."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-    ends = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
-    drawn = axes.figure.colorbar(
+    extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
+    bar = axes.figure.colorbar(
         ScalarMappable(scale.norm, scale.colours),
         cax=axes,
         orientation="horizontal",
-        extend=ends[scale.cut_low, scale.cut_high],
+        extend=extend[scale.cut_low, scale.cut_high],
         extendfrac=0.03,
     )
-    places = _rounded(np.square(np.linspace(0, 1, 5)) * scale.high)
-    drawn.locator = FixedLocator(list(places)) if scale.root else MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
-    drawn.formatter = FuncFormatter(lambda value, _: f"{value:.3g}".replace("-", "\N{MINUS SIGN}"))
-    drawn.update_ticks()
-    drawn.outline.set_visible(False)
+    if scale.root:
+        # Short numbers at about equal distances on the bar.
+        ticks = np.square(np.linspace(0, 1, 5)) * scale.high
+        bar.locator = FixedLocator(sorted({float(f"{tick:.1g}") for tick in ticks}))
+    else:
+        bar.locator = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10])
+    bar.formatter = FuncFormatter(lambda value, _: f"{value:.3g}".replace("-", "\N{MINUS SIGN}"))
+    bar.update_ticks()
+    bar.outline.set_visible(False)
     axes.set_xlabel(text, parse_math=False)
-
-
-def _rounded(places: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return places of ticks as short numbers, each once."""
-    return np.unique([float(f"{place:.1g}") for place in places])

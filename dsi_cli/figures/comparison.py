@@ -1,4 +1,4 @@
-"""The curves of several runs over each other, a figure a quantity: one line a run, or a line and a band a group of repetitions."""
+"""Figures of a comparison, one per quantity: one line per run, or one line with a band per group of repetitions."""
 
 from __future__ import annotations
 
@@ -22,53 +22,50 @@ if TYPE_CHECKING:
     from dsi_cli.queries.comparison.compare import Comparison
 
 PREFIX = "compare-"
-LONGEST = 36
-"""Characters of a name in a legend."""
-
-
-class ComparedCurves(NamedTuple):
-    """One line of a figure."""
-
-    label: str
-    x: list[int]
-    y: list[float]
-    low: list[float]
-    high: list[float]
-    chance: list[float | None]
-    chance_std: list[float | None]
+MAX_NAME_LENGTH = 36
+"""Maximum number of characters of a run's name in a legend."""
 
 
 class ComparisonFigure(NamedTuple):
-    """One figure."""
+    """The content of one figure."""
 
     name: str
     title: str
     axis: str
-    lines: list[ComparedCurves]
+    bands: list[CurveBand]
     zero_is_chance: bool
     with_chance: bool
 
 
 def comparison_figures(comparison: Comparison) -> list[ComparisonFigure]:
     """Return the figures of a comparison that have at least one line."""
-    found = [_curve_plan(comparison, at) for at in range(len(CURVES))]
-    return [plan for plan in [*found, _between_plan(comparison)] if plan.lines]
+    measure = comparison.measures[0]
+    content = []
+    for curve in CURVES:
+        axis = curve.axis.format(measure=measure)
+        if curve.has_split:
+            axis += f" ({comparison.split})"
+        bands = [band for band in comparison.curves if band.curve == curve.name]
+        content.append(ComparisonFigure(curve.name, curve.title, axis, bands, curve.column == "excess", curve.chance))
+    networks = [band for band in comparison.curves if band.curve == NETWORKS]
+    title = "Similarity between the networks"
+    content.append(ComparisonFigure(NETWORKS, title, f"SAI excess, {measure}", networks, True, False))
+    return [figure for figure in content if figure.bands]
 
 
 def figures(comparison: Comparison, style: Style | None = None) -> Iterator[tuple[str, Figure]]:
-    """Yield each figure with its name; a figure belongs to whoever takes it."""
+    """Yield the name of each figure and the figure."""
     style = style or Style("screen")
-    for plan in comparison_figures(comparison):
+    for content in comparison_figures(comparison):
         with using(style):
-            figure, room = grid(style, 1)
-            _draw(figure.axes[0], plan, comparison.epochs, room)
-            handles, labels = figure.axes[0].get_legend_handles_labels()
-            drawing.below(figure, {}, dict(zip(labels, handles, strict=True)))
-            yield plan.name, figure
+            figure, size = grid(style, 1)
+            _draw(figure.axes[0], content, comparison.epochs, size)
+            drawing.draw_legend(figure, {})
+            yield content.name, figure
 
 
 def save(comparison: Comparison, folder: Path, kind: str, style: Style | None = None) -> list[Path]:
-    """Write the figures into a folder, which is made where it is missing; return their paths.
+    """Write the figures into a folder, which is created if missing, and return their paths.
 
     Raises
     ------
@@ -76,71 +73,52 @@ def save(comparison: Comparison, folder: Path, kind: str, style: Style | None = 
         The folder or a file in it cannot be written.
     """
     style = style or Style("screen")
-    written = []
+    paths = []
     for name, figure in figures(comparison, style):
         with using(style):
-            written.append(save_figure(figure, folder / f"{PREFIX}{name}.{kind}", kind))
-    return written
+            paths.append(save_figure(figure, folder / f"{PREFIX}{name}.{kind}", kind))
+    return paths
 
 
-def _curve_plan(comparison: Comparison, at: int) -> ComparisonFigure:
-    curve = CURVES[at]
-    bands = [band for band in comparison.curves if band.curve == curve.name]
-    lines = [_drawn(band) for band in bands]
-    axis = curve.axis.format(measure=comparison.measures[0])
-    split = f" ({comparison.split})" if curve.has_split else ""
-    return ComparisonFigure(curve.name, curve.title, f"{axis}{split}", lines, curve.column == "excess", curve.chance)
+def _draw(axes: Axes, content: ComparisonFigure, epochs: str, size: tuple[float, float]) -> None:
+    for index, band in enumerate(content.bands):
+        style = drawing.axes_style(index, index)
+        markers = drawing.marker_options(style, len(band.x))
+        axes.plot(band.x, band.mean, color=style.colour, linestyle=style.line, label=_label(band), **markers)
+        if band.low != band.high:
+            axes.fill_between(band.x, band.low, band.high, color=style.colour, alpha=0.2, linewidth=0)
+    if content.zero_is_chance or content.with_chance:
+        _draw_chance(axes, content)
+    axes.set_ylabel(content.axis)
+    drawing.format_epoch_axis(axes, epochs)
+    drawing.set_labels(axes, *size, content.title)
 
 
-def _drawn(band: CurveBand) -> ComparedCurves:
-    label = _label(band.group, len(band.runs))
-    return ComparedCurves(label, band.x, band.mean, band.low, band.high, band.chance, band.chance_std)
-
-
-def _between_plan(comparison: Comparison) -> ComparisonFigure:
-    """Return the figure of how alike the networks are: a line a pair of runs or groups."""
-    bands = [band for band in comparison.curves if band.curve == NETWORKS]
-    lines = [_drawn(band) for band in bands]
-    axis = f"SAI excess, {comparison.measures[0]}"
-    return ComparisonFigure(NETWORKS, "How alike the networks see the classes", axis, lines, True, False)
-
-
-def _draw(axes: Axes, plan: ComparisonFigure, epochs: str, room: tuple[float, float]) -> None:
-    for place, line in enumerate(plan.lines):
-        how = drawing.axes_style(place, place)
-        axes.plot(line.x, line.y, color=how.colour, linestyle=how.line, label=line.label, **drawing.marks(how, len(line.x)))
-        if line.low != line.high:
-            axes.fill_between(line.x, line.low, line.high, color=how.colour, alpha=0.2, linewidth=0)
-    _draw_chance(axes, plan)
-    axes.set_ylabel(plan.axis)
-    drawing.over_epochs(axes, epochs)
-    drawing.label(axes, *room, plan.title)
-
-
-def _draw_chance(axes: Axes, plan: ComparisonFigure) -> None:
-    """Draw what chance gives: one line where it is the same for all, else one in each run's colour; of few runs its band."""
-    if not (plan.zero_is_chance or plan.with_chance):
-        return
-    look: dict[str, Any] = {"linestyle": drawing.CHANCE_LINE, "linewidth": 1.0}
-    chances = [[0.0] * len(line.x) if plan.zero_is_chance else line.chance for line in plan.lines]
+def _draw_chance(axes: Axes, content: ComparisonFigure) -> None:
+    """Draw the chance levels: one line if all are equal, otherwise one per curve in its colour; bands only for few curves."""
+    line: dict[str, Any] = {"linestyle": drawing.CHANCE_LINE, "linewidth": 1.0}
+    chances = [[0.0] * len(band.x) if content.zero_is_chance else band.chance for band in content.bands]
     levels = {round(level, 6) for chance in chances for level in chance if level is not None}
     if len(levels) == 1:
-        axes.axhline(levels.pop(), color=CHANCE, label="chance", **look)
+        axes.axhline(levels.pop(), color=CHANCE, label="chance", **line)
     else:
-        for place, (line, chance) in enumerate(zip(plan.lines, chances, strict=True)):
-            axes.plot(line.x, _numbers(chance), color=drawing.axes_style(place).colour, **look)
-        axes.plot([], [], color=CHANCE, label="chance, in each one's colour", **look)
-    look = drawing.CHANCE_BAND | {"label": "chance ± 2 std"}
-    for line, chance in zip(plan.lines, chances, strict=True) if len(plan.lines) <= drawing.SHADED else ():
-        level, spread = _numbers(chance), drawing.CHANCE_DEVIATIONS * _numbers(line.chance_std)
+        for index, (band, chance) in enumerate(zip(content.bands, chances, strict=True)):
+            axes.plot(band.x, _floats(chance), color=drawing.axes_style(index).colour, **line)
+        axes.plot([], [], color=CHANCE, label="chance, in the colour of the curve", **line)
+
+    if len(content.bands) > drawing.MAX_SHADED_CURVES:
+        return
+    area = drawing.CHANCE_BAND | {"label": "chance ± 2 std"}
+    for band, chance in zip(content.bands, chances, strict=True):
+        level, spread = _floats(chance), drawing.CHANCE_DEVIATIONS * _floats(band.chance_std)
         if np.isfinite(level + spread).any():
-            axes.fill_between(line.x, level - spread, level + spread, zorder=1, **look)
+            axes.fill_between(band.x, level - spread, level + spread, zorder=1, **area)
 
 
-def _numbers(values: list[float | None] | list[float]) -> Values:
+def _floats(values: list[float | None] | list[float]) -> Values:
     return np.array(values, dtype=np.float64)
 
 
-def _label(name: str, runs: int = 1) -> str:
-    called = short(name, LONGEST)
-    return called if runs == 1 else f"{called}: mean of {runs}, {BAND}"
+def _label(band: CurveBand) -> str:
+    name = short(band.group, MAX_NAME_LENGTH)
+    return name if len(band.runs) == 1 else f"{name}: mean of {len(band.runs)}, {BAND}"

@@ -1,8 +1,8 @@
 """Curves over epochs, all runs overlaid.
 
-Curves that have a chance level or say how far they lie above it stand on axes of their own, so that each is seen beside its own
-chance level; others share one pair of axes where they are few. On shared axes of several runs a colour is a run and a line style
-a curve; elsewhere colour and marker together tell apart. Of more than two runs the intervals are left out.
+Curves with a chance level or with an excess over chance have axes of their own, so that each is next to its chance level. Other
+curves share one pair of axes if they are few. If several runs share axes, the colour shows the run and the line style the curve.
+Otherwise colour and marker distinguish the curves. With more than two runs, the confidence intervals are left out.
 """
 
 from __future__ import annotations
@@ -25,119 +25,131 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-APART = ("sai", "excess", "idm", "idm_errors")
-"""Panels whose curves stand on axes of their own."""
-MOST_TOGETHER = 8
-"""Curves on one pair of axes."""
+SEPARATE = ("sai", "excess", "idm", "idm_errors")
+"""Panels with one pair of axes per curve."""
+WITH_CHANCE = ("sai", "idm", "idm_errors")
+MAX_CURVES_PER_AXES = 8
 
 
-def draw(name: str, run: Results, options: FigureOptions) -> Figure | None:
-    """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`; None where no run has a point of it."""
+def draw(name: str, results: Results, options: FigureOptions) -> Figure | None:
+    """Return the figure of one panel of `dsi_cli.queries.curve_panels.PANELS`, or None if no run has values for it."""
     kinds = [kind for kind in curve_panels.PANELS if kind.name == name]
-    found = curve_panels.panels(run, options.names(run), options.measure, kinds)
-    return draw_panel(found[0], run, options) if found else None
+    panels = curve_panels.panels(results, options.names(results), options.measure, kinds)
+    return draw_panel(panels[0], results, options) if panels else None
 
 
-def draw_panel(panel: Panel, run: Results, options: FigureOptions) -> Figure:
-    """Return a panel's figure; the order of the runs that are asked for gives them their colours."""
-    parts, names, runs = _parts(panel), options.names(run), _runs(panel)
-    is_apart = len(parts) > 1 or panel.kind.name in APART
+def draw_panel(panel: Panel, results: Results, options: FigureOptions) -> Figure:
+    """Return the figure of a panel; the order of the requested runs determines their colours."""
+    parts, names, runs = _split_into_axes(panel), options.names(results), _runs(panel)
+    is_separate = len(parts) > 1 or panel.kind.name in SEPARATE
     figure, (width, height) = grid(options.style, len(parts))
+
+    for axes, part in zip(figure.axes, parts, strict=True):
+        for curve, style in zip(part, _styles(part, runs, names), strict=True):
+            drawing.draw_curve(axes, curve, panel, style, curve.label, shaded=len(runs) <= drawing.MAX_SHADED_CURVES)
+        drawing.finish(axes, part, panel)
+        drawing.set_labels(axes, width, height, " and ".join(_labels(part)) if is_separate else _title(panel))
+
+    # All axes show the same epochs. Phases need the final limits of the axes.
+    limits = [limit for axes in figure.axes for limit in axes.get_xlim()]
     phases: dict[str, Any] = {}
     for axes, part in zip(figure.axes, parts, strict=True):
-        for one, how in zip(part, _looks(part, runs, names), strict=True):
-            drawing.curve(axes, one, panel, how, one.label, shaded=len(runs) <= drawing.SHADED)
-        drawing.finish(axes, part, panel)
-        drawing.label(axes, width, height, " and ".join(_labels(part)) if is_apart else _title(panel))
-    limits = [end for axes in figure.axes for end in axes.get_xlim()]
-    for axes, part in zip(figure.axes, parts, strict=True):
         axes.set_xlim(min(limits), max(limits))
-        phases |= phase_bands.draw(axes, run, part[0], panel.kind.name) if len(runs) == 1 else {}
-    if is_apart:
-        _head(figure, panel, options.style)
-    drawing.below(figure, drawing.bands(figure) | phases, _handles(parts, runs, names))
+        if len(runs) == 1:
+            phases |= phase_bands.draw_phases(axes, results, part[0], panel.kind.name)
+
+    if is_separate:
+        title = _title(panel)
+        if panel.kind.name in WITH_CHANCE:
+            title += ", each curve with its own chance level"
+        size = options.style.size + 1
+        figure.suptitle(drawing.wrap(title, options.style.width, size), fontsize=size, fontweight="bold")
+    drawing.draw_legend(figure, drawing.band_handles(figure) | phases, _curve_handles(parts, runs, names))
     return figure
 
 
 def grid(style: Style, parts: int, across: int | None = None) -> tuple[Figure, tuple[float, float]]:
-    """Return a figure with that many axes, and the inches that each of them has about: below each other on one column."""
+    """Return a figure with a number of axes, and the approximate width and height of each in inches.
+
+    On one column, the axes are below each other.
+    """
     from matplotlib.figure import Figure
 
-    across = 1 if style.columns == 1 else min(parts, across or (3 if parts != 4 else 2))
-    down = -(-parts // across)
-    width = style.width / across
-    height = max(width * (0.62 if down == 1 else 0.48), style.size * 0.2)
-    extra = style.size * (0.09 if parts > 1 else 0.06)
-    figure = Figure(figsize=(style.width, down * height + extra), layout="constrained")
-    for axes in figure.subplots(down, across, squeeze=False).flat[parts:]:
+    default = 2 if parts == 4 else 3
+    columns = 1 if style.columns == 1 else min(parts, across or default)
+    rows = -(-parts // columns)
+    width = style.width / columns
+    height = max(width * (0.62 if rows == 1 else 0.48), style.size * 0.2)
+    legend_height = style.size * (0.09 if parts > 1 else 0.06)
+    figure = Figure(figsize=(style.width, rows * height + legend_height), layout="constrained")
+    for axes in figure.subplots(rows, columns, squeeze=False).flat[parts:]:
         axes.remove()
     return figure, (width - style.size * 0.08, height - style.size * 0.07)
 
 
-def _parts(panel: Panel) -> list[list[Series]]:
+def _split_into_axes(panel: Panel) -> list[list[Series]]:
     """Return the curves of each pair of axes."""
     by_label: dict[str, list[Series]] = {}
-    for one in _told_apart(panel.series):
-        by_label.setdefault(one.label, []).append(one)
-    is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and sum(map(len, by_label.values())) > MOST_TOGETHER
-    if panel.kind.name in APART or is_crowded:
+    for curve in _merge_accuracies(panel.series):
+        by_label.setdefault(curve.label, []).append(curve)
+    curves = sum(map(len, by_label.values()))
+    is_crowded = len(_runs(panel)) > 1 and len(by_label) > 1 and curves > MAX_CURVES_PER_AXES
+    if panel.kind.name in SEPARATE or is_crowded:
         return list(by_label.values())
-    beside_chance = [part for part in by_label.values() if any(np.isfinite(one.chance_std).any() for one in part)]
-    together = [one for part in by_label.values() if part not in beside_chance for one in part]
-    return [*([together] if together else []), *beside_chance]
+    with_band = [part for part in by_label.values() if any(np.isfinite(curve.chance_std).any() for curve in part)]
+    shared = [curve for part in by_label.values() if part not in with_band for curve in part]
+    return [shared, *with_band] if shared else with_band
 
 
-def _told_apart(curves: Sequence[Series]) -> list[Series]:
-    """Return accuracy and balanced accuracy as one curve where they are the same, as they are for classes of one size."""
-    balanced = {(one.run, one.split): one for one in curves if one.metric == "balanced_accuracy"}
-    plain = {(one.run, one.split): one for one in curves if one.metric == "accuracy"}
-    if not all(key in plain and _alike(plain[key], one) for key, one in balanced.items()):
+def _merge_accuracies(curves: Sequence[Series]) -> list[Series]:
+    """Merge accuracy and balanced accuracy into one curve if they are equal, as for classes of equal size."""
+    balanced = {(curve.run, curve.split): curve for curve in curves if curve.metric == "balanced_accuracy"}
+    plain = {(curve.run, curve.split): curve for curve in curves if curve.metric == "accuracy"}
+    if not all(key in plain and _are_equal(plain[key], curve) for key, curve in balanced.items()):
         return list(curves)
-    kept = [one for one in curves if one.metric != "balanced_accuracy"]
-    return [
-        replace(one, label=one.label.replace("accuracy", "accuracy = balanced accuracy"))
-        if one.metric == "accuracy" and (one.run, one.split) in balanced
-        else one
-        for one in kept
-    ]
+    merged = []
+    for curve in curves:
+        if curve.metric == "balanced_accuracy":
+            continue
+        if curve.metric == "accuracy" and (curve.run, curve.split) in balanced:
+            curve = replace(curve, label=curve.label.replace("accuracy", "accuracy = balanced accuracy"))
+        merged.append(curve)
+    return merged
 
 
-def _alike(curve: Series, other: Series) -> bool:
-    same = np.array_equal(curve.epochs, other.epochs)
-    return same and bool(np.allclose(curve.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
+def _are_equal(curve: Series, other: Series) -> bool:
+    same_epochs = np.array_equal(curve.epochs, other.epochs)
+    return same_epochs and bool(np.allclose(curve.value, other.value, rtol=0, atol=1e-6, equal_nan=True))
 
 
 def _runs(panel: Panel) -> list[str]:
-    return list(dict.fromkeys(one.run for one in panel.series))
+    return list(dict.fromkeys(curve.run for curve in panel.series))
 
 
 def _labels(part: Sequence[Series]) -> list[str]:
-    return list(dict.fromkeys(one.label for one in part))
+    return list(dict.fromkeys(curve.label for curve in part))
 
 
-def _looks(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.AxesStyle]:
-    """Return each curve's look on its axes: of several runs a colour each, with a line style a curve; else by curve."""
+def _styles(part: Sequence[Series], runs: Sequence[str], names: Sequence[str]) -> list[drawing.AxesStyle]:
+    """Return the look of each curve. With several runs, each run has a colour and each curve a line style."""
     labels = _labels(part)
     if len(runs) == 1:
-        return [drawing.axes_style(labels.index(one.label), labels.index(one.label)) for one in part]
-    return [drawing.axes_style(names.index(one.run), labels.index(one.label)) for one in part]
+        return [drawing.axes_style(labels.index(curve.label), labels.index(curve.label)) for curve in part]
+    return [drawing.axes_style(names.index(curve.run), labels.index(curve.label)) for curve in part]
 
 
-def _handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """Return what a legend says: the runs by colour, then the curves that share axes by line style."""
+def _curve_handles(parts: Sequence[Sequence[Series]], runs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Return the legend entries of the runs by colour, and of curves that share axes by line style."""
     labels = _labels(parts[0]) if len(_labels(parts[0])) > 1 else []
     if len(runs) == 1:
-        return {label: _line(drawing.axes_style(at, at)) for at, label in enumerate(labels)}
-    found = {short(name): _line(drawing.axes_style(names.index(name))) for name in runs}
-    if labels:
-        found |= {
-            label: _line(drawing.AxesStyle("#333333", drawing.axes_style(0, at).line, ""))
-            for at, label in enumerate(labels)
-        }
-    return found
+        return {label: _handle(drawing.axes_style(index, index)) for index, label in enumerate(labels)}
+    handles = {short(name): _handle(drawing.axes_style(names.index(name))) for name in runs}
+    for index, label in enumerate(labels):
+        handles[label] = _handle(drawing.AxesStyle("#333333", drawing.axes_style(0, index).line, ""))
+    return handles
 
 
-def _line(style: drawing.AxesStyle) -> Any:
+def _handle(style: drawing.AxesStyle) -> Any:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=2.4)
@@ -148,12 +160,6 @@ def _title(panel: Panel) -> str:
     return title if len(runs) > 1 else f"{short(runs[0])}: {title[0].lower()}{title[1:]}"
 
 
-def _head(figure: Figure, panel: Panel, style: Style) -> None:
-    beside = ", each curve beside its own chance level" if panel.kind.name in ("sai", "idm", "idm_errors") else ""
-    text = _title(panel) + beside
-    figure.suptitle(drawing.wrapped(text, style.width, style.size + 1), fontsize=style.size + 1, fontweight="bold")
-
-
-def short(name: str, most: int = 44) -> str:
-    """Return a name whose end is kept where it is long: runs of a sweep differ there."""
-    return name if len(name) <= most else f"...{name[3 - most :]}"
+def short(name: str, longest: int = 44) -> str:
+    """Return a name without the start if it is long, because runs of a sweep differ at the end."""
+    return name if len(name) <= longest else f"...{name[3 - longest :]}"

@@ -1,4 +1,4 @@
-"""What a figure is asked for; the same for all figures, each of which looks at what concerns it."""
+"""The options that all figures share; each figure uses the options that concern it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ Opener = Callable[[str], "Image"]
 SCREEN = Style("screen")
 FORMATS = ("png", "svg", "pdf")
 ANIMATION, FILMS = "animation", ("gif", "webp", "mp4")
-"""The one figure that moves, drawn only where it is named since it takes long, and its formats."""
+"""The name of the animation and its formats. It takes long, so dsi draws it only if it is requested by name."""
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """What a figure is asked for; None where the figure chooses."""
+    """The options of a figure; the figure chooses a value for each option that is None."""
 
     runs: tuple[str, ...] | None = None
-    """Names, in the order in which they are drawn; all runs of the output if None."""
+    """Names of the runs in drawing order; all runs if None."""
     epochs: tuple[int, ...] | None = None
-    """The trainer's own numbers, for figures of single epochs."""
+    """Epoch numbers of the training run, for figures of single epochs."""
     kind: str | None = None
-    """Of the matrices that are shown: ncsm, ncsm_centred, ccsm, tncsm."""
+    """Kind of the matrices: ncsm, ncsm_centred, ccsm or tncsm."""
     measure: str | None = None
-    """Of the SAI; the first that the output has if None."""
+    """Measure of the SAI; the first in the table if None."""
     order: str = "taxonomy"
-    """Of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
+    """Order of the classes: one of `dsi_cli.queries.class_order.ORDERS`."""
     style: Style = SCREEN
     open_image: Opener | None = None
-    """From a sample's path to its image, for the contact sheet; a ``UsageError`` of it is the reason on a grey tile."""
+    """Opens the image at a sample's path, for the contact sheet. The text of its ``UsageError`` appears on a grey tile."""
 
-    def names(self, run: Results) -> list[str]:
-        """Return the names of the runs, in the order in which they are drawn."""
-        return run.names if self.runs is None else list(self.runs)
+    def names(self, results: Results) -> list[str]:
+        """Return the names of the runs in drawing order."""
+        return results.names if self.runs is None else list(self.runs)

@@ -1,7 +1,7 @@
-"""Heat maps of class similarity matrices at chosen epochs, side by side: a row a run, the reference matrix at its end.
+"""Heat maps of class similarity matrices at chosen epochs: one row of panels per run, with the reference matrix at its end.
 
-Raw values, one scale for all panels of a kind, the diagonal left out. Sizes are worked out in inches, from the widths of the
-texts, so that no text meets another.
+The maps show raw values without the diagonal, and all panels of a kind share one colour scale. Sizes follow from the widths of
+the texts in inches, so that no texts overlap.
 """
 
 from __future__ import annotations
@@ -24,18 +24,23 @@ if TYPE_CHECKING:
     from dsi_cli.figures.figure_options import FigureOptions
     from dsi_cli.store.results import Results
 
-BETWEEN = 0.12
+PANEL_GAP = 0.12
 """Inches between panels."""
-SMALLEST_GROUP, FEWEST_HELD = 0.03, 0.33
-"""Shares of the classes: of a group with a bracket, and of all groups that have one."""
-ACROSS = (2, 5)
-"""Panels beside each other on one column and on two."""
-MOST_HIGH = 0.7
-"""Of a panel, in widths of the figure."""
+MIN_GROUP_SHARE, MIN_GROUPED_SHARE = 0.03, 0.33
+"""Minimum share of the classes in a group with a bracket, and in all groups with brackets together."""
+PANELS_ACROSS = (2, 5)
+"""Maximum number of panels next to each other on one column and on two columns."""
+MAX_PANEL_WIDTH = 0.7
+"""Maximum width of a panel relative to the figure."""
+ORDER_DESCRIPTIONS = {
+    "taxonomy": "the order of WordNet's tree",
+    "given": "the order of the classifier",
+    "cluster": "the order of their clusters",
+}
 
 
 class MatrixPanel(NamedTuple):
-    """One matrix, classes in the order shown."""
+    """One matrix with its classes in display order."""
 
     title: str
     values: Values
@@ -43,13 +48,13 @@ class MatrixPanel(NamedTuple):
 
 
 class ClassLayout(NamedTuple):
-    """A run's classes in the order shown."""
+    """A run's classes in display order."""
 
-    places: Order
+    order: Order
     names: list[str]
     groups: list[ClassGroup]
     detail: str
-    """How many there are, and the order in words."""
+    """A description of the number of classes and their order."""
 
 
 class HeatmapRow(NamedTuple):
@@ -61,164 +66,177 @@ class HeatmapRow(NamedTuple):
 
 
 class HeatmapSizes(NamedTuple):
-    """Of a figure, in inches."""
+    """The sizes of a figure in inches."""
 
     across: int
-    """Panels beside each other."""
+    """Number of panels next to each other."""
     left: float
-    """Room for what stands beside the rows."""
+    """Width of the row labels."""
     panel: float
+    """Width and height of a panel."""
     line: float
-    """Of text."""
+    """Height of a line of text."""
 
     def height(self, row: HeatmapRow) -> float:
-        """Return that of a row with its heading."""
+        """Return the height of a row with its heading."""
         return 2.2 * self.line + -(-len(row.panels) // self.across) * (self.panel + 1.8 * self.line)
 
 
-def figure(run: Results, options: FigureOptions) -> Figure | None:
-    """Return heat maps of the runs asked for, a row a run; None where no run has such a matrix at such an epoch."""
-    found = frames_of(run, options)
-    made = rows(run, found, options.order, options.epochs)
-    return draw(made, found[0].kind, options.style) if made else None
+def figure(results: Results, options: FigureOptions) -> Figure | None:
+    """Return heat maps, one row per run, or None if no run has a requested matrix at a requested epoch."""
+    frames = requested_frames(results, options)
+    rows = heatmap_rows(results, frames, options.order, options.epochs)
+    return draw(rows, frames[0].kind, options.style) if rows else None
 
 
-def frames_of(run: Results, options: FigureOptions) -> list[MatrixFrames]:
-    """Return the matrices of the kind asked for, of the runs that have them; unasked, of the first kind that one has."""
-    names = run.names if options.runs is None else options.runs
-    for kind in [options.kind] if options.kind else [kind.name for kind in matrices.KINDS]:
-        found = [one for name in names if (one := matrices.frames(run, name, kind))]
-        if found:
-            return found
+def requested_frames(results: Results, options: FigureOptions) -> list[MatrixFrames]:
+    """Return the matrices of the requested kind of the runs that have them; by default of the first kind that a run has."""
+    kinds = [options.kind] if options.kind else [kind.name for kind in matrices.KINDS]
+    for kind in kinds:
+        all_frames = [matrices.frames(results, run, kind) for run in options.names(results)]
+        existing = [frames for frames in all_frames if frames]
+        if existing:
+            return existing
     return []
 
 
-def rows(
-    run: Results,
-    frames: Sequence[MatrixFrames],
+def heatmap_rows(
+    results: Results,
+    all_frames: Sequence[MatrixFrames],
     order: str = "taxonomy",
     epochs: Sequence[int] | None = None,
     count: int = 3,
 ) -> list[HeatmapRow]:
-    """Return the panels of runs that have a matrix at one of ``epochs``; if None, of ``count`` between which they changed.
+    """Return the panels of the runs that have a matrix at a requested epoch.
 
-    Where all have the same epochs, the same ones are chosen. They are chosen by the kind that `matrices.frames` takes unasked, so
-    that figures of two kinds show the same.
+    Without requested epochs, ``count`` epochs are chosen between which the matrices change most. Runs with the same epochs show the
+    same choice. The default kind of `matrices.frames` determines the choice, so that figures of two kinds show the same epochs.
     """
-    deciding = [matrices.frames(run, of.run) or of for of in frames]
-    are_alike = len({of.epochs for of in deciding}) == 1
-    made = []
-    for of, own in zip(frames, deciding, strict=True):
-        chosen = matrices.epochs_of_most_change(run, deciding if are_alike else [own], count) if epochs is None else epochs
-        there = [epoch for epoch in chosen if epoch in of.epochs]
-        if there:
-            made.append(_row(run, of, there, order))
-    return made
+    default_frames = [matrices.frames(results, frames.run) or frames for frames in all_frames]
+    have_equal_epochs = len({frames.epochs for frames in default_frames}) == 1
+    rows = []
+    for frames, default in zip(all_frames, default_frames, strict=True):
+        if epochs is None:
+            deciding = default_frames if have_equal_epochs else [default]
+            chosen: Sequence[int] = matrices.epochs_of_most_change(results, deciding, count)
+        else:
+            chosen = epochs
+        existing = [epoch for epoch in chosen if epoch in frames.epochs]
+        if existing:
+            rows.append(_heatmap_row(results, frames, existing, order))
+    return rows
 
 
-def _row(run: Results, frames: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
-    classes = arranged(run, frames, order)
+def _heatmap_row(results: Results, frames: MatrixFrames, epochs: Sequence[int], order: str) -> HeatmapRow:
+    classes = class_layout(results, frames, order)
     panels = []
     for epoch in epochs:
-        values = color_scales.seen(permuted(matrices.matrix(run, frames, epoch), classes), frames.kind.name)
-        is_empty = frames.kind.name in color_scales.ROOTS and not np.nan_to_num(values).any()
-        panels.append(
-            MatrixPanel(f"epoch {run.shown_epoch(epoch, frames.run)}" + (": no mistakes" if is_empty else ""), values)
-        )
-    reference = matrices.reference(run, frames.run)
+        values = color_scales.cell_values(reorder(matrices.matrix(results, frames, epoch), classes.order), frames.kind.name)
+        title = f"epoch {results.shown_epoch(epoch, frames.run)}"
+        if frames.kind.name in color_scales.SQUARE_ROOT_KINDS and not np.nan_to_num(values).any():
+            title += ": no mistakes"
+        panels.append(MatrixPanel(title, values))
+    reference = matrices.reference(results, frames.run)
     if reference is not None:
-        panels.append(MatrixPanel(matrices.REFERENCE.title, permuted(reference, classes), is_reference=True))
-    return HeatmapRow(f"{frames.run}, {title_of(frames, len(classes.names))}", classes, panels)
+        panels.append(MatrixPanel(matrices.REFERENCE.title, reorder(reference, classes.order), is_reference=True))
+    return HeatmapRow(f"{frames.run}, {matrix_title(frames, len(classes.names))}", classes, panels)
 
 
-def title_of(frames: MatrixFrames, classes: int) -> str:
-    """Return what a map's matrix is called, and that it shows means of blocks where it does."""
-    size = color_scales.block(classes, frames.kind.name)
+def matrix_title(frames: MatrixFrames, classes: int) -> str:
+    """Return the title of a matrix, with the size of the blocks if the map shows means of blocks."""
+    size = color_scales.block_size(classes, frames.kind.name)
     return frames.title + (f", means of {size} x {size}" if size > 1 else "")
 
 
-def arranged(run: Results, frames: MatrixFrames, order: str) -> ClassLayout:
-    """Return a run's classes in an order: taxonomy, given, or cluster by the run's last matrix of the kind."""
-    table = run.classes[run.classes["run"] == frames.run]
-    if order == "cluster":
-        return in_order(table, class_order.cluster(matrices.matrix(run, frames, frames.epochs[-1])), ORDERED[order])
+def class_layout(results: Results, frames: MatrixFrames, order: str) -> ClassLayout:
+    """Return a run's classes in an order: taxonomy, given, or cluster, which uses the run's last matrix of the kind."""
+    table = results.classes[results.classes["run"] == frames.run]
     given = class_order.given_order(len(table))
-    places = given if order == "given" else class_order.taxonomy(table)
-    is_given = table["synset"].isna().all() and np.array_equal(places, given)
-    return in_order(table, places, ORDERED["given" if is_given else order])
+    if order == "cluster":
+        indices = class_order.cluster(matrices.matrix(results, frames, frames.epochs[-1]))
+    elif order == "given":
+        indices = given
+    else:
+        indices = class_order.taxonomy(table)
+        if table["synset"].isna().all() and np.array_equal(indices, given):
+            order = "given"
+    return layout_in_order(table, indices, ORDER_DESCRIPTIONS[order])
 
 
-ORDERED = {"taxonomy": "the order of WordNet's tree", "given": "their own order", "cluster": "the order of their clusters"}
-"""How a heading names an order."""
-
-
-def in_order(table: pd.DataFrame, places: Order, order: str) -> ClassLayout:
-    """Return one run's rows of the classes table in an order, which ``order`` describes; without a name, by number."""
+def layout_in_order(table: pd.DataFrame, order: Order, description: str) -> ClassLayout:
+    """Return the classes of one run in an order with a description; a class without a name gets its index."""
     rows = table.sort_values("class_index")
     names = [text if isinstance(text, str) else str(index) for index, text in enumerate(rows["name"])]
-    detail = f"{len(names):,} classes in {order}"
-    return ClassLayout(
-        places, [names[at] for at in places], bracketed(class_order.groups(rows, places), len(names)), detail
-    )
+    groups = bracketed_groups(class_order.groups(rows, order), len(names))
+    return ClassLayout(order, [names[index] for index in order], groups, f"{len(names):,} classes in {description}")
 
 
-def bracketed(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
-    """Return the groups that get a bracket: those that are not too small; none where these hold few of the classes.
+def bracketed_groups(groups: Sequence[ClassGroup], classes: int) -> list[ClassGroup]:
+    """Return the groups that are large enough for a bracket; none if these groups contain few of the classes.
 
-    In the taxonomy's order a group is one stretch; in another it may lie in shreds, which say nothing.
+    In the order of the taxonomy, a group is contiguous. In another order it may be in many small parts, which are not informative.
     """
-    large = [group for group in groups if group.last - group.first + 1 >= SMALLEST_GROUP * classes]
-    held = sum(group.last - group.first + 1 for group in large)
-    return large if held >= FEWEST_HELD * classes else []
+    large = [group for group in groups if group.last - group.first + 1 >= MIN_GROUP_SHARE * classes]
+    grouped = sum(group.last - group.first + 1 for group in large)
+    return large if grouped >= MIN_GROUPED_SHARE * classes else []
 
 
-def permuted(values: Values, classes: ClassLayout) -> Values:
-    """Return a matrix with rows and columns in the order shown."""
-    return values[np.ix_(classes.places, classes.places)]
+def reorder(values: Values, order: Order) -> Values:
+    """Return a matrix with rows and columns in an order of the classes."""
+    return values[np.ix_(order, order)]
 
 
 def draw(rows: Sequence[HeatmapRow], kind: MatrixKind, style: Style) -> Figure:
     """Return the figure of one or more rows of panels of a kind."""
-    drawn = panel_layout.blank(style.width, style.width)
-    sizes = _sizes(drawn, rows, style)
+    # Lay out the rows below each other.
+    figure = panel_layout.blank_figure(style.width, style.width)
+    sizes = _sizes(figure, rows, style)
     tops = np.cumsum([panel_layout.MARGIN, *(sizes.height(row) for row in rows)])
-    drawn.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
+    figure.set_figheight(tops[-1] + panel_layout.bars_height(style) + panel_layout.MARGIN)
+
+    # The network's matrices share one colour scale, and the references share another.
     panels = [panel for row in rows for panel in row.panels]
-    own = color_scales.shared_scale((panel.values for panel in panels if not panel.is_reference), kind.name)
-    bars = [panel_layout.ColorBar(own, f"{kind.values}\n{color_scales.in_words(own)}")]
+    scale = color_scales.shared_scale((panel.values for panel in panels if not panel.is_reference), kind.name)
+    bars = [panel_layout.ColorBar(scale, f"{kind.values}\n{color_scales.describe_scale(scale)}")]
     references = [panel.values for panel in panels if panel.is_reference]
     if references:
         bars.append(panel_layout.ColorBar(color_scales.shared_scale(references, "scsm"), matrices.REFERENCE.values))
+
     for row, top in zip(rows, tops, strict=False):
-        _draw_row(drawn, row, top, sizes, style, [one.scale for one in bars])
-    panel_layout.draw_bars(drawn, tops[-1], bars, style)
-    return drawn
+        _draw_row(figure, row, top, sizes, style, [bar.scale for bar in bars])
+    panel_layout.draw_bars(figure, tops[-1], bars, style)
+    return figure
 
 
 def _sizes(figure: Figure, rows: Sequence[HeatmapRow], style: Style) -> HeatmapSizes:
-    """Return the sizes; what stands at the left depends on how high a panel is, and that on what stands there: so twice."""
-    most = max(len(row.panels) for row in rows)
-    across = min(ACROSS[style.columns - 1], most)
+    """Return the sizes. The width of the labels and the height of a panel depend on each other, so both are computed twice."""
+    across = min(PANELS_ACROSS[style.columns - 1], max(len(row.panels) for row in rows))
     left, panel = 0.0, style.width / (2 * style.columns)
     for _ in range(2):
-        planned = [row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1) for row in rows]
-        left = max(left, *(sum(row_labels.widths(figure, side)) for side in planned))
-        panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * BETWEEN) / across
-    return HeatmapSizes(across, left, min(panel, MOST_HIGH * style.width), style.size / 72)
+        for row in rows:
+            labels = row_labels.plan_labels(row.classes.names, row.classes.groups, panel, style.size - 1)
+            left = max(left, sum(row_labels.widths(figure, labels)))
+        panel = (style.width - 2 * panel_layout.MARGIN - left - (across - 1) * PANEL_GAP) / across
+    return HeatmapSizes(across, left, min(panel, MAX_PANEL_WIDTH * style.width), style.size / 72)
 
 
 def _draw_row(
-    figure: Figure, row: HeatmapRow, top: float, sizes: HeatmapSizes, style: Style, both: Sequence[color_scales.ColorScale]
+    figure: Figure,
+    row: HeatmapRow,
+    top: float,
+    sizes: HeatmapSizes,
+    style: Style,
+    scales: Sequence[color_scales.ColorScale],
 ) -> None:
-    """Draw a row's heading and panels; ``both`` are the scales of the epochs and of the reference."""
-    panel_layout.heading(figure, top, row.title, row.classes.detail, style)
-    side = row_labels.plan_labels(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
-    for at, panel in enumerate(row.panels):
-        line, column = divmod(at, sizes.across)
-        left = panel_layout.MARGIN + sizes.left + column * (sizes.panel + BETWEEN)
-        below = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
-        axes = panel_layout.axes_at(figure, left, below, sizes.panel, sizes.panel)
-        color_scales.show(axes, panel.values, both[panel.is_reference], len(row.classes.names))
+    """Draw a row's heading and panels with the scale of the network's matrices and that of the reference."""
+    panel_layout.write_heading(figure, top, row.title, row.classes.detail, style)
+    labels = row_labels.plan_labels(row.classes.names, row.classes.groups, sizes.panel, style.size - 1)
+    for index, panel in enumerate(row.panels):
+        line, column = divmod(index, sizes.across)
+        left = panel_layout.MARGIN + sizes.left + column * (sizes.panel + PANEL_GAP)
+        panel_top = top + 3.2 * sizes.line + line * (sizes.panel + 1.8 * sizes.line)
+        axes = panel_layout.add_axes(figure, left, panel_top, sizes.panel, sizes.panel)
+        color_scales.draw_cells(axes, panel.values, scales[panel.is_reference], len(row.classes.names))
         axes.set_title(panel.title, size=style.size, pad=0.35 * style.size)
         if column == 0:
-            row_labels.write(figure, axes, side)
+            row_labels.write_labels(figure, axes, labels)

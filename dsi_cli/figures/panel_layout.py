@@ -1,4 +1,4 @@
-"""A figure laid out in inches from its upper left corner: places are worked out from the widths of texts, so that none meet."""
+"""Layout of a figure in inches from its upper left corner. Positions follow from the widths of texts, so that no texts overlap."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARGIN = 0.06
-"""Inches around all that is drawn."""
+"""Margin of a figure in inches."""
+MAX_BAR_WIDTH = 3.0
+"""Maximum width of a colour bar in inches."""
 
 
 class ColorBar(NamedTuple):
-    """A scale with what it stands for."""
+    """A colour scale with its label."""
 
     scale: color_scales.ColorScale
     text: str
 
 
-def blank(width: float, height: float) -> Figure:
-    """Return a figure of a size in inches, on a canvas that measures and draws without a window system."""
+def blank_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches, on a canvas that needs no window system."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -34,14 +36,16 @@ def blank(width: float, height: float) -> Figure:
     return figure
 
 
-def axes_at(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
-    """Return new axes at a place."""
-    wide, high = figure.get_size_inches()
-    return figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+def add_axes(figure: Figure, left: float, top: float, width: float, height: float) -> Axes:
+    """Return new axes with a position and size in inches."""
+    figure_width, figure_height = figure.get_size_inches()
+    return figure.add_axes(
+        (left / figure_width, 1 - (top + height) / figure_height, width / figure_width, height / figure_height)
+    )
 
 
 def text_width(figure: Figure, texts: Sequence[str], size: float, weight: str = "normal") -> float:
-    """Return how wide the widest of some texts is, in inches."""
+    """Return the width of the widest text in inches."""
     from matplotlib.font_manager import FontProperties
 
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -50,35 +54,37 @@ def text_width(figure: Figure, texts: Sequence[str], size: float, weight: str = 
     return float(max(pixels, default=0.0)) / figure.dpi
 
 
-def heading(
-    figure: Figure, top: float, title: str, detail: str, style: Style, place: tuple[float, float] | None = None
+def write_heading(
+    figure: Figure, top: float, title: str, detail: str, style: Style, left: float = MARGIN, width: float | None = None
 ) -> None:
-    """Write a heading: the title, cut where it is too long, and the detail where there is room for it.
+    """Write a title, shortened if it is too long, and the detail next to it if there is room.
 
-    ``place`` is where it begins and what width it has, in inches; all of the figure's if None.
+    Parameters
+    ----------
+    top, left : position in inches
+    width : available width in inches; that of the figure if None
     """
-    wide, high = figure.get_size_inches()
-    left, whole = place or (MARGIN, wide)
-    room = whole - 2 * MARGIN
-    while (used := text_width(figure, [title], style.size, "bold")) > room:
-        title = title[: int(len(title) * room / used) - 1].rstrip(", …") + "…"
-    down = 1 - top / high
-    figure.text(left / wide, down, title, size=style.size, weight="bold", va="top", parse_math=False)
-    after = left + used + style.size / 72
-    if after + text_width(figure, [detail], style.size) <= left + room:
-        figure.text(after / wide, down, detail, size=style.size, va="top", parse_math=False)
+    figure_width, figure_height = figure.get_size_inches()
+    available = (figure_width if width is None else width) - 2 * MARGIN
+    while (title_width := text_width(figure, [title], style.size, "bold")) > available:
+        title = title[: int(len(title) * available / title_width) - 1].rstrip(", …") + "…"
+    y = 1 - top / figure_height
+    figure.text(left / figure_width, y, title, size=style.size, weight="bold", va="top", parse_math=False)
+    detail_left = left + title_width + style.size / 72
+    if detail_left + text_width(figure, [detail], style.size) <= left + available:
+        figure.text(detail_left / figure_width, y, detail, size=style.size, va="top", parse_math=False)
 
 
 def bars_height(style: Style) -> float:
-    """Return how much room bars need, in inches."""
+    """Return the height of a row of colour bars in inches."""
     return 6.4 * style.size / 72
 
 
 def draw_bars(figure: Figure, top: float, bars: Sequence[ColorBar], style: Style) -> None:
-    """Draw bars side by side across the figure."""
+    """Draw colour bars side by side across the figure."""
     line = style.size / 72
-    room = (figure.get_figwidth() - 2 * MARGIN) / len(bars)
-    wide = min(0.84 * room, 3.0)
-    for at, one in enumerate(bars):
-        left = MARGIN + at * room + (room - wide) / 2
-        color_scales.bar(axes_at(figure, left, top + 0.9 * line, wide, 0.8 * line), one.scale, one.text)
+    available = (figure.get_figwidth() - 2 * MARGIN) / len(bars)
+    width = min(0.84 * available, MAX_BAR_WIDTH)
+    for index, bar in enumerate(bars):
+        left = MARGIN + index * available + (available - width) / 2
+        color_scales.draw_bar(add_axes(figure, left, top + 0.9 * line, width, 0.8 * line), bar.scale, bar.text)

@@ -1,8 +1,8 @@
-"""What stands beside a heat map's rows: names of classes as far as they can be read, and brackets with the groups' names.
+"""Labels next to the rows of a heat map: class names if they are legible, and brackets with the names of groups.
 
-All names are written where they fit at a size that can be read. Where they do not, the groups' names stand alone; without groups
-every n-th class is named. A group's name stands at its bracket's middle, moved up or down as far as its neighbours need, with a
-line to the bracket; where not all groups' names fit, the largest groups are named.
+All class names are written if they fit at a legible size. Otherwise only the groups are named. Without groups, every n-th class is
+named. The name of a group is next to the middle of its bracket, and a line connects both if neighbouring names displace it. If the
+names of all groups do not fit, only the largest groups are named.
 """
 
 from __future__ import annotations
@@ -19,87 +19,90 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SMALLEST = 4.2
-"""Points of text that can be read on paper."""
-LINE = 1.2
-"""Distance of two lines, in sizes of their text."""
-LONGEST = 22
-"""Characters of a name."""
-GAP, BRACKET, LEADER = 0.04, 0.05, 0.10
-"""Inches: beside a text, of a bracket's ends, from a bracket to its name."""
-APART = 0.012
-"""Inches between a bracket's end and that of its group: neighbours' brackets do not touch."""
+MIN_FONT_SIZE = 4.2
+"""Smallest legible font size on paper in points."""
+LINE_HEIGHT = 1.2
+"""Distance of two lines relative to the font size."""
+MAX_NAME_LENGTH = 22
+TEXT_GAP, BRACKET_WIDTH, LEADER_LENGTH = 0.04, 0.05, 0.10
+"""Inches between a text and its neighbours, of the ends of a bracket, and between a bracket and its name."""
+BRACKET_GAP = 0.012
+"""Inches between the end of a group and the end of its bracket, so that brackets of neighbours do not touch."""
 DARK = "#404040"
 
 
 class RowLabel(NamedTuple):
-    """A text beside the rows."""
+    """A text next to the rows."""
 
-    place: float
-    """Row at its middle."""
+    row: float
+    """The row at the middle of the text."""
     text: str
 
 
 class RowLabels(NamedTuple):
-    """What stands beside the rows of a map."""
+    """All labels next to the rows of a heat map."""
 
     labels: tuple[RowLabel, ...]
     size: float
-    """Of the labels' text, in points."""
+    """The font size of the class names in points."""
     brackets: tuple[tuple[ClassGroup, RowLabel], ...]
     bracket_size: float
+    """The font size of the group names in points."""
 
 
 def plan_labels(names: Sequence[str], groups: Sequence[ClassGroup], height: float, size: float) -> RowLabels:
-    """Return what is written beside rows of which all together are ``height`` inches high.
+    """Return the labels for rows with a total height in inches.
 
     Parameters
     ----------
-    names : of the classes, in the order of the rows
-    groups : of neighbours among them
-    height : of the map, inches
-    size : of text, points; names of classes may be smaller, down to `SMALLEST`
+    names : names of the classes in row order
+    groups : groups of neighbouring classes
+    height : height of the map in inches
+    size : font size in points; class names may be smaller, down to `MIN_FONT_SIZE`
     """
     rows = len(names)
-    fitting = height * 72 / max(rows, 1) / LINE
-    line = LINE * size / 72 / height * rows
-    if fitting >= SMALLEST:
-        labels, label_size = tuple(RowLabel(at, short(name)) for at, name in enumerate(names)), min(size, fitting)
+    fitting_size = height * 72 / max(rows, 1) / LINE_HEIGHT
+    line = LINE_HEIGHT * size / 72 / height * rows
+    label_size = size
+    if fitting_size >= MIN_FONT_SIZE:
+        labels = tuple(RowLabel(row, short(name)) for row, name in enumerate(names))
+        label_size = min(size, fitting_size)
+    elif groups:
+        labels = ()
     else:
-        every = 1 if groups else int(np.ceil(line))
-        labels = () if groups else tuple(RowLabel(at, short(names[at])) for at in range(0, rows, every))
-        label_size = size
-    return RowLabels(labels, label_size, _named(groups, rows, line), size)
+        labels = tuple(RowLabel(row, short(names[row])) for row in range(0, rows, int(np.ceil(line))))
+    return RowLabels(labels, label_size, _name_groups(groups, rows, line), size)
 
 
-def _named(groups: Sequence[ClassGroup], rows: int, line: float) -> tuple[tuple[ClassGroup, RowLabel], ...]:
-    """Return the groups that are named, in order, with their names ``line`` rows apart at least."""
-    most = int(rows / line)
-    largest = sorted(groups, key=lambda group: group.first - group.last)[:most]
+def _name_groups(groups: Sequence[ClassGroup], rows: int, line: float) -> tuple[tuple[ClassGroup, RowLabel], ...]:
+    """Return the largest groups whose names fit, in row order, with names that are at least ``line`` rows apart."""
+    largest = sorted(groups, key=lambda group: group.first - group.last)[: int(rows / line)]
     kept = sorted(largest, key=lambda group: group.first)
-    places = spread_labels([(group.first + group.last) / 2 for group in kept], line, line / 2 - 0.5, rows - 0.5 - line / 2)
-    return tuple((group, RowLabel(place, short(group.name))) for group, place in zip(kept, places, strict=True))
+    middles = [(group.first + group.last) / 2 for group in kept]
+    positions = spread_labels(middles, line, line / 2 - 0.5, rows - 0.5 - line / 2)
+    return tuple((group, RowLabel(row, short(group.name))) for group, row in zip(kept, positions, strict=True))
 
 
-def spread_labels(places: Sequence[float], apart: float, low: float, high: float) -> list[float]:
-    """Return rising places moved so that neighbours are ``apart`` or more, within ``low`` and ``high``, which leave room for all.
+def spread_labels(positions: Sequence[float], distance: float, low: float, high: float) -> list[float]:
+    """Return rising positions moved so that neighbours are at least ``distance`` apart and all are within ``low`` and ``high``.
 
-    The mean of pushing from the top and from the bottom: either alone keeps the distances, so the mean does.
+    The result is the mean of pushing the positions down from the top and up from the bottom. Each of the two keeps the distances,
+    so their mean does, too.
 
     >>> spread_labels([3, 3, 9], 2, 0, 10)
     [2.0, 4.0, 9.0]
     """
-    steps = np.arange(len(places)) * apart
-    room = high - (steps[-1] if len(places) else 0.0)
-    bare = np.asarray(places, dtype=np.float64) - steps
-    down = np.maximum.accumulate(bare)
-    up = np.minimum.accumulate(bare[::-1])[::-1]
-    moved = np.clip((down + up) / 2, low, max(low, room)) + steps
-    return [float(place) for place in moved]
+    steps = np.arange(len(positions)) * distance
+    last = high - (steps[-1] if len(positions) else 0.0)
+    offsets = np.asarray(positions, dtype=np.float64) - steps
+    down = np.maximum.accumulate(offsets)
+    up = np.minimum.accumulate(offsets[::-1])[::-1]
+    moved = np.clip((down + up) / 2, low, max(low, last)) + steps
+    return [float(position) for position in moved]
 
 
-def short(name: str, longest: int = LONGEST) -> str:
-    """Return a name on one line, cut where it is long.
+def short(name: str, longest: int = MAX_NAME_LENGTH) -> str:
+    """Return a name on one line, shortened if it is long.
 
     >>> short("great white shark, white shark, man-eater")
     'great white shark'
@@ -112,40 +115,54 @@ def short(name: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 
-def widths(figure: Figure, side: RowLabels) -> tuple[float, float]:
-    """Return how far the labels and then the brackets with their names reach, in inches; 0 for what is not there."""
-    labels = text_width(figure, [one.text for one in side.labels], side.size)
-    names = text_width(figure, [one.text for _, one in side.brackets], side.bracket_size)
-    return labels + GAP if side.labels else 0.0, names + 2 * GAP + BRACKET + LEADER if side.brackets else 0.0
+def widths(figure: Figure, row_labels: RowLabels) -> tuple[float, float]:
+    """Return the widths of the class names and of the brackets with their names in inches; 0 if there are none."""
+    class_width = bracket_width = 0.0
+    if row_labels.labels:
+        class_width = text_width(figure, [label.text for label in row_labels.labels], row_labels.size) + TEXT_GAP
+    if row_labels.brackets:
+        names = text_width(figure, [label.text for _, label in row_labels.brackets], row_labels.bracket_size)
+        bracket_width = names + 2 * TEXT_GAP + BRACKET_WIDTH + LEADER_LENGTH
+    return class_width, bracket_width
 
 
-def write(figure: Figure, axes: Axes, side: RowLabels, *, right: bool = False) -> None:
-    """Write labels and brackets at the left of axes whose rows are 0, 1, ..., or at their right."""
+def write_labels(figure: Figure, axes: Axes, row_labels: RowLabels, *, right: bool = False) -> None:
+    """Write class names and brackets to the left of axes with rows 0, 1, ..., or to their right."""
     from matplotlib.lines import Line2D
     from matplotlib.transforms import blended_transform_factory
 
-    wide = axes.get_position().width * figure.get_figwidth()
+    # Horizontal positions are fractions of the axes' width; vertical positions are rows.
+    axes_width = axes.get_position().width * figure.get_figwidth()
     top, bottom = sorted(axes.get_ylim())
-    rows_an_inch = (bottom - top) / (axes.get_position().height * figure.get_figheight())
-    where = blended_transform_factory(axes.transAxes, axes.transData)
-    align = "left" if right else "right"
+    rows_per_inch = (bottom - top) / (axes.get_position().height * figure.get_figheight())
+    transform = blended_transform_factory(axes.transAxes, axes.transData)
 
-    def away(inches: float) -> float:
-        return float(1 + inches / wide if right else -inches / wide)
+    def x_at(inches: float) -> float:
+        return float(1 + inches / axes_width if right else -inches / axes_width)
 
-    for at, text in side.labels:
-        axes.text(away(GAP), at, text, size=side.size, ha=align, va="center_baseline", transform=where, parse_math=False)
-    start = widths(figure, side)[0] + GAP
-    for group, (at, text) in side.brackets:
-        gap = min(APART * rows_an_inch, 0.3 * (group.last - group.first))
+    def write(row_label: RowLabel, inches: float, size: float) -> None:
+        axes.text(
+            x_at(inches),
+            row_label.row,
+            row_label.text,
+            size=size,
+            ha="left" if right else "right",
+            va="center_baseline",
+            transform=transform,
+            parse_math=False,
+        )
+
+    for label in row_labels.labels:
+        write(label, TEXT_GAP, row_labels.size)
+    start = widths(figure, row_labels)[0] + TEXT_GAP
+    name_start = start + BRACKET_WIDTH + LEADER_LENGTH
+    for group, label in row_labels.brackets:
+        gap = min(BRACKET_GAP * rows_per_inch, 0.3 * (group.last - group.first))
         top, bottom = group.first - 0.5 + gap, group.last + 0.5 - gap
         middle = (group.first + group.last) / 2
-        far = away(start + BRACKET)
-        shape = (away(start), far, far, away(start)), (top, top, bottom, bottom)
-        leader = (far, away(start + BRACKET + LEADER)), (middle, at)
-        for line in (shape, leader):
-            axes.add_artist(Line2D(*line, color=DARK, lw=0.6, transform=where, clip_on=False))
-        place = away(start + BRACKET + LEADER + GAP / 2)
-        axes.text(
-            place, at, text, size=side.bracket_size, ha=align, va="center_baseline", transform=where, parse_math=False
-        )
+        near, far = x_at(start), x_at(start + BRACKET_WIDTH)
+        bracket = (near, far, far, near), (top, top, bottom, bottom)
+        leader = (far, x_at(name_start)), (middle, label.row)
+        for line in (bracket, leader):
+            axes.add_artist(Line2D(*line, color=DARK, lw=0.6, transform=transform, clip_on=False))
+        write(label, name_start + TEXT_GAP / 2, row_labels.bracket_size)

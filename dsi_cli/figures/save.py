@@ -1,4 +1,4 @@
-"""From what a person asks for to files: which figures, checked options, and each figure in each format."""
+"""Checks the options of figures, draws the figures and writes them in each format."""
 
 from __future__ import annotations
 
@@ -23,20 +23,29 @@ if TYPE_CHECKING:
     from dsi_cli.figures.animation import Animation
     from dsi_cli.store.results import Results
 
+Progress = Callable[[str, int, int], None]
+"""Receives the current stage, the number of completed steps and the number of all steps."""
+_METADATA: dict[str, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None},
+}
+"""Metadata that Matplotlib leaves out, so that equal tables give equal files."""
+
 
 class DrawnFigure(NamedTuple):
-    """What was made of a request."""
+    """The files of a request."""
 
     folder: Path
     files: tuple[Path, ...]
     without_data: tuple[str, ...]
-    """Names of figures that the output has nothing for."""
+    """Names of figures for which the results folder has no data."""
     films: tuple[Animation, ...] = ()
     """The animations among the files."""
 
 
 def check_options(
-    run: Results,
+    results: Results,
     runs: Sequence[str] | None,
     epochs: str | None = None,
     kind: str | None = None,
@@ -46,136 +55,150 @@ def check_options(
     columns: int = 1,
     open_image: Opener | None = None,
 ) -> FigureOptions:
-    """Return a checked request.
+    """Return checked options.
 
     Raises
     ------
     UsageError
-        A run, measure, order or style is none, or the epochs are not of a form that is read; the message says what there is.
+        A run, measure, order or style does not exist, or the epochs have an unknown form.
     """
-    names = list(dict.fromkeys(runs or run.names))
+    names = list(dict.fromkeys(runs or results.names))
     for name in names:
-        run.epochs(name)  # says so where there is no such run
-    measures = curve_panels.measures_of(run.curves)
-    for what, value, known in (
+        results.epochs(name)  # raises if there is no such run
+    measures = curve_panels.measures_of(results.curves)
+    for option, value, choices in (
         ("measure", measure, measures),
         ("order", order, ORDERS),
         ("style", style, STYLES),
     ):
-        if value is not None and value not in known:
-            raise UsageError(f"no {what} {value!r}: {expected(value, known) if known else 'this output has no SAI'}")
-    return FigureOptions(tuple(names), _epochs(epochs), kind, measure, order, Style(style, columns), open_image)
+        if value is not None and value not in choices:
+            hint = expected(value, choices) if choices else "these results contain no SAI"
+            raise UsageError(f"there is no {option} {value!r}: {hint}", code=f"unknown-{option}", **{option: value})
+    return FigureOptions(tuple(names), _parse_epochs(epochs), kind, measure, order, Style(style, columns), open_image)
 
 
-def _epochs(text: str | None) -> tuple[int, ...] | None:
-    """Return the epochs that ``0,5,30`` or ``first:last:step`` name."""
+def _parse_epochs(text: str | None) -> tuple[int, ...] | None:
+    """Return the epochs of ``0,5,30`` or ``first:last:step``."""
     if text is None:
         return None
-    found = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
-    if found is not None and int(found[3] or 1) > 0:
-        return tuple(range(int(found[1]), int(found[2]) + 1, int(found[3] or 1)))
+    match = re.fullmatch(r"(\d{1,9}):(\d{1,9})(?::(\d{1,9}))?", text.strip())
+    if match is not None and int(match[3] or 1) > 0:
+        return tuple(range(int(match[1]), int(match[2]) + 1, int(match[3] or 1)))
     if re.fullmatch(r"\d{1,9}(\s*,\s*\d{1,9})*", text.strip()) is None:
-        raise UsageError(f"--epochs takes 0,5,30 or first:last:step; {text!r} is of neither form")
+        raise UsageError(
+            f"--epochs {text!r} cannot be read: use epochs such as 0,5,30 or a range first:last:step",
+            code="bad-epochs",
+            epochs=text,
+        )
     return tuple(int(part) for part in text.split(","))
 
 
-def absent(run: Results, request: FigureOptions) -> list[int]:
-    """Return the epochs asked for that no run has."""
-    there = {epoch for name in request.names(run) for epoch in run.epochs(name)}
-    return [epoch for epoch in request.epochs or () if epoch not in there]
+def absent(results: Results, options: FigureOptions) -> list[int]:
+    """Return the requested epochs that no run has."""
+    existing = {epoch for name in options.names(results) for epoch in results.epochs(name)}
+    return [epoch for epoch in options.epochs or () if epoch not in existing]
 
 
 def write(
-    run: Results,
+    results: Results,
     names: Sequence[str],
-    request: FigureOptions,
+    options: FigureOptions,
     formats: Sequence[str],
     folder: Path,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Progress = lambda *_: None,
 ) -> DrawnFigure:
-    """Draw figures and write each in each format, whole or not at all.
+    """Draw figures and write each of them in each format; every file is written completely or not at all.
 
     Parameters
     ----------
-    names : of `FIGURES`, or the animation; all figures if empty
-    formats : png for figures and gif for the animation if there is none of theirs
-    folder : made if it is not there
-    progress : called with (stage, done, total)
+    names : names from `FIGURES`, or that of the animation; all figures if empty
+    formats : file formats; by default png for figures and gif for the animation
+    folder : output folder, created if missing
+    progress : called with the stage, the number of completed steps and the number of all steps
 
     Raises
     ------
     UsageError
-        A figure or a format is none.
+        A figure or a format does not exist.
     OutputError
         A file could not be written.
     """
-    stills, moving = split_figures(names, formats)
-    wanted = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION] or ([] if names else list(FIGURES))
+    figure_formats, film_formats = split_formats(names, formats)
+    specs = [figure_spec(name) for name in dict.fromkeys(names) if name != ANIMATION]
+    if not names:
+        specs = list(FIGURES)
     files: list[Path] = []
-    without: list[str] = []
-    for done, one in enumerate(wanted):
-        progress("drawing figures", done, len(wanted))
-        made = _written(run, one, request, stills, folder)
-        files += made
-        if not made:
-            without.append(one.name)
-    progress("drawing figures", len(wanted), len(wanted))
+    without_data: list[str] = []
+    for done, spec in enumerate(specs):
+        progress("drawing figures", done, len(specs))
+        written = _write_figure(results, spec, options, figure_formats, folder)
+        files += written
+        if not written:
+            without_data.append(spec.name)
+    progress("drawing figures", len(specs), len(specs))
     if ANIMATION not in names:
-        return DrawnFigure(folder, tuple(files), tuple(without))
+        return DrawnFigure(folder, tuple(files), tuple(without_data))
+
     from dsi_cli.figures import animation
 
-    films = animation.animations(run, request, folder, moving, progress)
-    without += [] if films else [ANIMATION]
-    return DrawnFigure(folder, (*files, *(film.path for film in films)), tuple(without), tuple(films))
+    films = animation.animations(results, options, folder, film_formats, progress)
+    if not films:
+        without_data.append(ANIMATION)
+    return DrawnFigure(folder, (*files, *(film.path for film in films)), tuple(without_data), tuple(films))
 
 
-def split_figures(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the formats of figures and of the animation.
+def split_formats(names: Sequence[str], formats: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the formats of the figures and those of the animation.
 
     Raises
     ------
     UsageError
-        One is none, or is of no use for what is drawn.
+        A format does not exist, or none of the requested figures can have it.
     """
-    stills, moving = ([form for form in formats if form in known] for known in (FORMATS, FILMS))
     for form in formats:
         if form not in (*FORMATS, *FILMS):
-            raise UsageError(f"no format {form!r}: {expected(form, [*FORMATS, *FILMS])}")
-    if moving and ANIMATION not in names:
-        raise UsageError(f"{moving[0]} is for the animation: dsi plot OUT {ANIMATION} --format {moving[0]}")
-    if stills and set(names) == {ANIMATION}:
-        raise UsageError(f"the {ANIMATION} is written as {', '.join(FILMS)}, not as {stills[0]}: choose one of these")
-    return stills or ["png"], moving or ["gif"]
+            hint = expected(form, [*FORMATS, *FILMS])
+            raise UsageError(f"there is no format {form!r}: {hint}", code="unknown-format", format=form)
+    figure_formats = [form for form in formats if form in FORMATS]
+    film_formats = [form for form in formats if form in FILMS]
+    if film_formats and ANIMATION not in names:
+        form = film_formats[0]
+        raise UsageError(
+            f"only the animation can be written as {form}: run dsi plot OUT {ANIMATION} --format {form}",
+            code="animation-format",
+            format=form,
+        )
+    if figure_formats and set(names) == {ANIMATION}:
+        form = figure_formats[0]
+        raise UsageError(
+            f"the animation cannot be written as {form}: use one of {', '.join(FILMS)}", code="figure-format", format=form
+        )
+    return figure_formats or ["png"], film_formats or ["gif"]
 
 
-def with_data(
-    run: Results, request: FigureOptions, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> set[str]:
-    """Return the names of the figures that a request has data for, which drawing them tells; ``progress`` as for `write`."""
-    found = set()
-    for done, one in enumerate(FIGURES):
+def with_data(results: Results, options: FigureOptions, progress: Progress = lambda *_: None) -> set[str]:
+    """Return the names of the figures for which the results have data; to find out, this draws every figure."""
+    names = set()
+    for done, spec in enumerate(FIGURES):
         progress("looking for data", done, len(FIGURES))
-        with styles.using(request.style):
-            found |= {one.name} if one.draw(run, request) is not None else set()
-    return found | ({ANIMATION} if "heatmaps" in found else set())
+        with styles.using(options.style):
+            if spec.draw(results, options) is not None:
+                names.add(spec.name)
+    if "heatmaps" in names:
+        names.add(ANIMATION)
+    return names
 
 
-def _written(run: Results, spec: FigureSpec, request: FigureOptions, formats: Sequence[str], folder: Path) -> list[Path]:
-    with styles.using(request.style):
-        figure = spec.draw(run, request)
+def _write_figure(
+    results: Results, spec: FigureSpec, options: FigureOptions, formats: Sequence[str], folder: Path
+) -> list[Path]:
+    with styles.using(options.style):
+        figure = spec.draw(results, options)
         return [] if figure is None else [save(figure, folder / f"{spec.name}.{form}", form) for form in formats]
 
 
-_METADATA: dict[str, dict[str, str | None]] = {
-    "png": {"Software": None},
-    "svg": {"Date": None},
-    "pdf": {"CreationDate": None},
-}
-"""So that the same tables give the same bytes."""
-
-
 def save(figure: Figure, path: Path, form: str) -> Path:
-    """Write a figure whole or not at all, and return its path; the settings are those of the style that is in use.
+    """Write a figure in the current style, completely or not at all, and return its path.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Sizes, fonts and colours of a figure: for a paper's columns, or for a screen.
+"""Sizes, fonts and colours of a figure, for the columns of a paper or for a screen.
 
-The colours are Okabe and Ito's, which people with any common colour vision tell apart; line styles and markers tell the same
-curves apart in grey. Matplotlib's own settings stay as they are: a style is a set of rc parameters for one figure.
+The palette is that of Okabe and Ito (2008), whose colours remain distinct with all common kinds of colour vision. Line styles and
+markers distinguish the same curves in greyscale. A style sets Matplotlib's rc parameters for one figure only.
 """
 
 from __future__ import annotations
@@ -10,40 +10,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+STYLES = ("screen", "paper")
+WIDTHS = {"screen": (6.0, 12.0), "paper": (3.35, 7.0)}
+"""Widths in inches on one column and on two columns."""
+FONT_SIZES = {"screen": 11.0, "paper": 7.0}
+"""Font sizes in points."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's, dark before light."""
+"""The palette of Okabe and Ito, dark colours first."""
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (8, 2)), (0, (6, 2, 2, 2)))
-"""None of them dotted: dots are a chance level's."""
+"""Line styles of curves; dotted lines are reserved for chance levels."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Tell the curves of runs apart in grey."""
 CHANCE = "#6b6b6b"
-"""Of chance levels and their bands."""
+"""Colour of chance levels."""
 DIVERGING, SEQUENTIAL = "RdBu_r", "viridis"
-"""Colour maps of similarities: with both signs (0 in the middle), and of one sign; both are told apart in grey by lightness
-or, for the diverging one, by the sign that the bar names."""
+"""Colour maps of similarities with both signs (0 in the middle) and with one sign."""
 
 
 class Style(NamedTuple):
-    """What decides how a figure looks."""
+    """The look of a figure."""
 
     name: str
-    """paper or screen."""
+    """Either paper or screen."""
     columns: int = 1
-    """Columns of a paper that it spans: 1 (3.35 inches) or 2 (7.0 inches)."""
+    """Number of columns of a paper: 1 (3.35 inches) or 2 (7.0 inches)."""
 
     @property
     def width(self) -> float:
-        """Inches."""
-        return (3.35, 7.0)[self.columns - 1] if self.name == "paper" else (6.0, 12.0)[self.columns - 1]
+        """The width in inches."""
+        return WIDTHS[self.name][self.columns - 1]
 
     @property
     def size(self) -> float:
-        """Of text, in points."""
-        return 7.0 if self.name == "paper" else 11.0
+        """The font size in points."""
+        return FONT_SIZES[self.name]
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """Matplotlib's rc parameters."""
+        """The rc parameters for Matplotlib."""
+        axes_width, line_width, dpi = (0.6, 1.2, 300) if self.name == "paper" else (0.8, 1.8, 144)
         return {
             "font.family": "DejaVu Sans",
             "font.size": self.size,
@@ -54,10 +58,10 @@ class Style(NamedTuple):
             "legend.fontsize": self.size - 1,
             "axes.spines.top": False,
             "axes.spines.right": False,
-            "axes.linewidth": 0.6 if self.name == "paper" else 0.8,
-            "lines.linewidth": 1.2 if self.name == "paper" else 1.8,
-            "savefig.dpi": 300 if self.name == "paper" else 144,
-            "figure.dpi": 300 if self.name == "paper" else 144,
+            "axes.linewidth": axes_width,
+            "lines.linewidth": line_width,
+            "savefig.dpi": dpi,
+            "figure.dpi": dpi,
             "pdf.fonttype": 42,
             "svg.fonttype": "none",
             "hatch.linewidth": 0.4,
@@ -66,12 +70,9 @@ class Style(NamedTuple):
         }
 
 
-STYLES = ("screen", "paper")
-
-
 @contextmanager
 def using(style: Style) -> Iterator[None]:
-    """Draw in a style, on the Agg canvas: no window system is needed, and settings outside stay as they were."""
+    """Apply a style within a ``with`` block, on the Agg canvas, which needs no window system."""
     import matplotlib as mpl
 
     with mpl.rc_context(style.parameters | {"backend": "Agg"}):  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""How typical right and wrong samples are of their class (arXiv 2505.21338, appendix H): curves with a table, and histograms."""
+"""Typicality of right and wrong samples for their class (arXiv 2505.21338, appendix H): curves, a table and histograms."""
 
 from __future__ import annotations
 
@@ -20,91 +20,85 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-LISTED = 8
-"""Epochs in the table."""
-SHOWN = 4
-"""Epochs with a histogram."""
+MAX_TABLE_EPOCHS = 8
+MAX_HISTOGRAM_EPOCHS = 4
 _CURVES = (
     ("right", COLOURS[0], "-", "right: mean of the class's right samples"),
-    ("right_sample", COLOURS[0], "--", "right: sample by sample"),
+    ("right_sample", COLOURS[0], "--", "right: single samples"),
     ("wrong", COLOURS[1], "-", "wrong: mean of the class's wrong samples"),
-    ("wrong_sample", COLOURS[1], "--", "wrong: sample by sample"),
+    ("wrong_sample", COLOURS[1], "--", "wrong: single samples"),
 )
 _COLUMNS = ("right", "right_chance", "right_sample", "wrong", "wrong_chance", "wrong_sample")
 _HEADS = ("epoch", "right", "chance", "single", "wrong", "chance", "single")
-_SAID = (
-    "mean cosine of the class's template with the mean feature of its right (wrong) samples; chance: with that of as many"
-    " random samples of the class; single: with a sample alone"
+_TABLE_NOTE = (
+    "Cosine similarity (at most 1) of the class's template with the mean feature of its right or wrong samples. Chance: with the "
+    "mean feature of as many random samples of the class. Single: mean over single samples."
 )
 
 
-def curves(run: Results, options: FigureOptions) -> Figure | None:
-    """Return the cosines with the class's template by epoch; None without templates."""
-    parts = _parts(run, options)
+def curves(results: Results, options: FigureOptions) -> Figure | None:
+    """Return curves of the cosine with the class's template, or None without templates."""
+    parts = _summaries(results, options)
     if not parts:
         return None
     figure, (width, height) = grid(options.style, len(parts))
-    for axes, (name, split, lines) in zip(figure.axes, parts, strict=True):
-        _lines(axes, lines)
-        drawing.label(axes, width, height, f"{short(name)}: typicality on {split}")
-    handles, texts = figure.axes[0].get_legend_handles_labels()
-    drawing.below(
-        figure,
-        {"by chance: as many random samples of the class": drawing.chance_line()},
-        dict(zip(texts, handles, strict=True)),
-    )
+    for axes, (run, split, summaries) in zip(figure.axes, parts, strict=True):
+        epochs = [summary.epoch or 0 for summary in summaries]
+        for field, colour, line, label in _CURVES:
+            axes.plot(epochs, _values(summaries, field), color=colour, linestyle=line, label=label)
+        for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
+            chance = _values(summaries, field)
+            axes.plot(epochs, chance, color=colour, linestyle=drawing.CHANCE_LINE, linewidth=1.0, gid="chance")
+        axes.set_ylabel("cosine with the class's template")
+        drawing.format_epoch_axis(axes)
+        drawing.set_labels(axes, width, height, f"{short(run)}: typicality on {split}")
+    drawing.draw_legend(figure, {"chance: as many random samples of the class": drawing.chance_handle()})
     return figure
 
 
-def table(run: Results, options: FigureOptions) -> Figure | None:
-    """Return the same as a table, some epochs of it; None without templates."""
+def table(results: Results, options: FigureOptions) -> Figure | None:
+    """Return a table of the cosines at several epochs, or None without templates."""
     from matplotlib.figure import Figure
 
-    parts = _parts(run, options)
+    parts = _summaries(results, options)
     if not parts:
         return None
-    style, high = options.style, options.style.size / 72 * 1.9
-    shown = [epoch_summary.thin_epochs(list(lines), LISTED) for _, _, lines in parts]
-    tall = [high * (len(lines) + 4) for lines in shown]
-    figure = Figure(figsize=(style.width, sum(tall) + high), layout="constrained")
-    grid_ = figure.subplots(len(parts), 1, squeeze=False, height_ratios=tall)
-    for axes, (name, split, _), lines in zip(grid_[:, 0], parts, shown, strict=True):
-        _table(axes, lines)
-        drawing.label(axes, style.width, high, f"{short(name)}, {split}: typicality of right and wrong samples")
-        said = drawing.wrapped(_SAID, style.width, style.size - 1)
-        axes.text(0, 0, said, transform=axes.transAxes, va="top", fontsize=style.size - 1, color="#444444")
+    style = options.style
+    row_height = style.size / 72 * 1.9
+    rows = [epoch_summary.thin_epochs(list(summaries), MAX_TABLE_EPOCHS) for _, _, summaries in parts]
+    heights = [row_height * (len(summaries) + 4) for summaries in rows]
+    figure = Figure(figsize=(style.width, sum(heights) + row_height), layout="constrained")
+    all_axes = figure.subplots(len(parts), 1, squeeze=False, height_ratios=heights)
+    for axes, (run, split, _), summaries in zip(all_axes[:, 0], parts, rows, strict=True):
+        _draw_table(axes, summaries)
+        drawing.set_labels(axes, style.width, row_height, f"{short(run)}, {split}: typicality of right and wrong samples")
+        note = drawing.wrap(_TABLE_NOTE, style.width, style.size - 1)
+        axes.text(0, 0, note, transform=axes.transAxes, va="top", fontsize=style.size - 1, color="#444444")
     return figure
 
 
-def _parts(run: Results, options: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
+def _summaries(results: Results, options: FigureOptions) -> list[tuple[str, str, list[TypicalitySummary]]]:
+    """Return run, split and summaries by epoch for each run and split with templates."""
     return [
-        (name, split, found)
-        for name in options.names(run)
-        for split, found in view.typicality_summary(run.path, name).items()
-        if found
+        (run, split, summaries)
+        for run in options.names(results)
+        for split, summaries in view.typicality_summary(results.path, run).items()
+        if summaries
     ]
 
 
-def _lines(axes: Axes, lines: Sequence[TypicalitySummary]) -> None:
-    epochs = [line.epoch or 0 for line in lines]
-    for field, colour, style, label in _CURVES:
-        axes.plot(epochs, _values(lines, field), color=colour, linestyle=style, label=label)
-    for field, colour in (("right_chance", COLOURS[0]), ("wrong_chance", COLOURS[1])):
-        axes.plot(epochs, _values(lines, field), color=colour, linestyle=drawing.CHANCE_LINE, linewidth=1.0, gid="chance")
-    axes.set_ylabel("cosine with the class's template")
-    drawing.over_epochs(axes)
+def _values(summaries: Sequence[TypicalitySummary], field: str) -> list[float]:
+    values = [getattr(summary, field) for summary in summaries]
+    return [float("nan") if value is None else value for value in values]
 
 
-def _values(lines: Sequence[TypicalitySummary], field: str) -> list[float]:
-    return [float("nan") if (value := getattr(line, field)) is None else value for line in lines]
-
-
-def _table(axes: Axes, lines: Sequence[TypicalitySummary]) -> None:
+def _draw_table(axes: Axes, summaries: Sequence[TypicalitySummary]) -> None:
     axes.set_axis_off()
-    cells = [
-        ["–" if line.epoch is None else str(line.epoch), *(_cell(getattr(line, field)) for field in _COLUMNS)]
-        for line in lines
-    ]
+    cells = []
+    for summary in summaries:
+        epoch = "–" if summary.epoch is None else str(summary.epoch)
+        values = [getattr(summary, field) for field in _COLUMNS]
+        cells.append([epoch, *("-" if value is None else f"{value:.3f}" for value in values)])
     table: Any = axes.table(cells, colLabels=list(_HEADS), loc="center", cellLoc="right", edges="horizontal")
     table.auto_set_font_size(False)
     table.set_fontsize(float(axes.xaxis.label.get_fontsize()) - 1)
@@ -112,44 +106,40 @@ def _table(axes: Axes, lines: Sequence[TypicalitySummary]) -> None:
         cell.set(linewidth=0.4, edgecolor="#8f8f8f")
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
-def histograms(run: Results, options: FigureOptions) -> Figure | None:
-    """Return the share of right and of wrong samples by cosine, at some epochs; None without templates."""
-    frame = run.typicality_histogram
-    frame = frame[frame["run"].isin(options.names(run)) & (frame["samples"] > 0)]
-    of = dict.fromkeys(zip(frame["run"], frame["split"], strict=True))
-    shown = [(name, split, epoch) for name, split in of for epoch in _shown(frame, name, split, options)]
-    if not shown:
+def histograms(results: Results, options: FigureOptions) -> Figure | None:
+    """Return histograms of the cosines of right and wrong samples at several epochs, or None without templates."""
+    frame = results.typicality_histogram
+    frame = frame[frame["run"].isin(options.names(results)) & (frame["samples"] > 0)]
+    splits = dict.fromkeys(zip(frame["run"], frame["split"], strict=True))
+    parts = [(run, split, epoch) for run, split in splits for epoch in _histogram_epochs(frame, run, split, options)]
+    if not parts:
         return None
-    figure, (width, height) = grid(options.style, len(shown), across=2)
-    for axes, (name, split, epoch) in zip(figure.axes, shown, strict=True):
-        part = frame[(frame["run"] == name) & (frame["split"] == split) & (frame["epoch"] == epoch)]
-        _histogram(axes, part)
+    figure, (width, height) = grid(options.style, len(parts), across=2)
+    for axes, (run, split, epoch) in zip(figure.axes, parts, strict=True):
+        part = frame[(frame["run"] == run) & (frame["split"] == split) & (frame["epoch"] == epoch)]
+        _draw_histogram(axes, part)
         axes.set_xlim(frame["low"].min(), frame["high"].max())
         axes.set_xlabel("cosine of a sample with its class's template")
         axes.set_ylabel("share of samples")
-        drawing.label(axes, width, height, f"{short(name)}, {split}, epoch {epoch}")
-    handles, texts = figure.axes[0].get_legend_handles_labels()
-    drawing.below(figure, {}, dict(zip(texts, handles, strict=True)))
+        drawing.set_labels(axes, width, height, f"{short(run)}, {split}, epoch {epoch}")
+    drawing.draw_legend(figure, {})
     return figure
 
 
-def _shown(frame: pd.DataFrame, name: str, split: str, options: FigureOptions) -> list[int]:
-    there = sorted({int(e) for e in frame.loc[(frame["run"] == name) & (frame["split"] == split), "epoch"]})
+def _histogram_epochs(frame: pd.DataFrame, run: str, split: str, options: FigureOptions) -> list[int]:
+    epochs = sorted({int(epoch) for epoch in frame.loc[(frame["run"] == run) & (frame["split"] == split), "epoch"]})
     if options.epochs is not None:
-        return [epoch for epoch in there if epoch in options.epochs] or there[-1:]
-    return epoch_summary.thin_epochs(there, SHOWN)
+        return [epoch for epoch in epochs if epoch in options.epochs] or epochs[-1:]
+    return epoch_summary.thin_epochs(epochs, MAX_HISTOGRAM_EPOCHS)
 
 
-def _histogram(axes: Axes, part: pd.DataFrame) -> None:
-    for correct, colour, label in ((True, COLOURS[0], "right"), (False, COLOURS[1], "wrong")):
+def _draw_histogram(axes: Axes, part: pd.DataFrame) -> None:
+    looks: tuple[tuple[bool, str, dict[str, Any]], ...] = (
+        (True, "right", {"color": COLOURS[0], "alpha": 0.5}),
+        (False, "wrong", {"fill": False, "edgecolor": COLOURS[1], "hatch": "///"}),
+    )
+    for correct, label, look in looks:
         rows = part[part["correct"] == correct].sort_values("low")
-        share = rows["samples"].to_numpy(dtype=float) / max(1.0, float(rows["samples"].sum()))
-        width = (rows["high"] - rows["low"]).to_numpy(dtype=float)
-        look: dict[str, Any] = (
-            {"color": colour, "alpha": 0.5} if correct else {"fill": False, "edgecolor": colour, "hatch": "///"}
-        )
-        axes.bar(rows["low"].to_numpy(dtype=float), share, width, align="edge", label=label, **look)
+        shares = rows["samples"].to_numpy(dtype=float) / max(1.0, float(rows["samples"].sum()))
+        widths = (rows["high"] - rows["low"]).to_numpy(dtype=float)
+        axes.bar(rows["low"].to_numpy(dtype=float), shares, widths, align="edge", label=label, **look)

@@ -1,4 +1,4 @@
-"""The best epoch by each criterion: alignment, mistakes, accuracy, loss."""
+"""The best epoch of a training run by each criterion: alignment, mistakes, accuracy, loss."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 class Criterion(NamedTuple):
-    """By which an epoch may be the best."""
+    """A criterion for the best epoch: one column of one curve."""
 
     title: str
     short: str
-    """Over a column."""
+    """The title of a table column."""
     panel: str
-    of: tuple[str | None, ...]
-    """The first of these that the run has."""
+    matrices: tuple[str | None, ...]
+    """Matrices of the curve in order of preference; the first that the run has decides."""
     column: str = "value"
     split: str | None = None
-    lowest: bool = False
+    lowest_is_best: bool = False
 
 
 CRITERIA = (
@@ -39,147 +39,151 @@ CRITERIA = (
         "excess",
     ),
     Criterion(
-        "alignment with its own mistakes (SAI excess)",
+        "alignment with the network's mistakes (SAI excess)",
         "SAI excess, mistakes",
         "excess",
         ("ncsm,ccsm-test", "tncsm-test,ccsm-test"),
         "excess",
     ),
-    Criterion("mistakes near by WordNet (WIDM, errors)", "WIDM, errors", "idm_errors", ("scsm",), split="test"),
+    Criterion("mistakes near by WordNet (WIDM over errors)", "WIDM, errors", "idm_errors", ("scsm",), split="test"),
     Criterion(
-        "mistakes near by its own similarity (NIDM, errors)", "NIDM, errors", "idm_errors", ("ncsm", "tncsm"), split="test"
+        "mistakes near by the network's similarity (NIDM over errors)",
+        "NIDM, errors",
+        "idm_errors",
+        ("ncsm", "tncsm"),
+        split="test",
     ),
     Criterion("accuracy on test", "accuracy", "accuracy", (None,), split="test"),
-    Criterion("loss on test", "loss", "loss", (None,), split="test", lowest=True),
+    Criterion("loss on test", "loss", "loss", (None,), split="test", lowest_is_best=True),
 )
-MISTAKES = next(kind for kind in PANELS if kind.name == "mistakes")
-SURE = 3.0
-"""Deviations above chance from which a value counts as more than chance."""
-ROUNDING = 1e-6
-"""Of an accuracy that a log holds in single precision."""
+MISTAKE_COUNTS = next(kind for kind in PANELS if kind.name == "mistakes")
+MIN_Z = 3.0
+"""Standard deviations above the chance level from which a value counts as above chance."""
+SINGLE_PRECISION_ERROR = 1e-6
+"""Tolerance for accuracies, because a training log may store them in single precision."""
 METRICS = ("sai", "idm", "accuracy", "loss")
 
 
 class BestEpoch(NamedTuple):
-    """The best epoch by one criterion, beside the last."""
+    """The best epoch by one criterion, together with the value at the last epoch."""
 
     title: str
     short: str
     epoch: int
     value: str
     chance: str
-    """What chance gives, and how far above it the value is; empty where chance has no say."""
+    """The chance level and z; empty if there is no chance level."""
     last: str
-    last_at: int | None = None
-    """The epoch of ``last``, where the run's last epoch has no value."""
+    """The value at the last epoch that has one."""
+    last_epoch: int | None = None
+    """The epoch of ``last``; None if it is the last epoch of the run."""
     within_chance: bool = False
-    """Whether chance may have given all values."""
-    equal: int = 1
-    """Epochs that have this value; the first of them is named."""
+    """Whether all values are compatible with chance."""
+    ties: int = 1
+    """The number of epochs with this value; ``epoch`` is the first of them."""
     mistakes: str = ""
-    """On how many the value rests, where it is about them."""
+    """The number of mistakes that the value averages over; empty if the criterion does not concern mistakes."""
     has_epoch: bool = True
-    """Whether the checkpoint has an epoch; the only one of a run may have none."""
+    """Whether the checkpoint has an epoch number; the only checkpoint of a run may have none."""
 
     @property
-    def shown_epoch(self) -> str:
-        """The epoch as it is shown."""
+    def epoch_text(self) -> str:
+        """The epoch as text."""
         return str(self.epoch) if self.has_epoch else "–"
 
 
-def best_of_run(run: Results, name: str) -> list[BestEpoch]:
-    """Return `best_epochs` of a run of an output."""
-    found = best_epochs(run.curves_of(name), int((run.classes["run"] == name).sum()))
-    return [one._replace(has_epoch=run.has_epochs(name)) for one in found]
+def best_of_run(results: Results, run: str) -> list[BestEpoch]:
+    """Return `best_epochs` of a training run in a results folder."""
+    epochs = best_epochs(results.curves_of(run), int((results.classes["run"] == run).sum()))
+    return [epoch._replace(has_epoch=results.has_epochs(run)) for epoch in epochs]
 
 
 def best_epochs(curves: pd.DataFrame, classes: int = 0) -> list[BestEpoch]:
-    """Return the best epoch by each criterion that a run's curves have.
+    """Return the best epoch by each criterion that the curves of a run have.
 
-    Only epochs whose value is `SURE` deviations above chance compete, unless there is none; of equal ones the first is named.
+    Only epochs whose value is `MIN_Z` standard deviations above chance compete. If there is no such epoch, all compete. The first
+    of several equal epochs is the best.
 
     Parameters
     ----------
-    classes : how many there are, for the chance level of the accuracy; 0 if that is not known
+    classes : number of classes, for the chance level of the accuracy; 0 if unknown
     """
-    wanted = {criterion.panel for criterion in CRITERIA}
-    panels = {kind.name: first_measure(curves, kind, classes) for kind in PANELS if kind.name in wanted}
-    mistakes = {one.split: one for one in first_measure(curves, MISTAKES)}
-    found = []
+    names = {criterion.panel for criterion in CRITERIA}
+    panels = {kind.name: curves_of_first_measure(curves, kind, classes) for kind in PANELS if kind.name in names}
+    mistakes = {curve.split: curve for curve in curves_of_first_measure(curves, MISTAKE_COUNTS)}
+    result = []
     for criterion in CRITERIA:
-        every = [one for one in panels[criterion.panel] if one.split == criterion.split and one.metric in METRICS]
-        fitting = [one for of in criterion.of for one in every if one.of == of]
-        if fitting:
-            best = _best(criterion, fitting[0], int(curves["epoch"].max()))
-            found.append(best._replace(mistakes=_mistakes(criterion, mistakes.get("test"), best.epoch)))
-    return found
+        candidates = [c for c in panels[criterion.panel] if c.split == criterion.split and c.metric in METRICS]
+        matching = [curve for matrices in criterion.matrices for curve in candidates if curve.of == matrices]
+        if matching:
+            best = _best_epoch(criterion, matching[0], int(curves["epoch"].max()))
+            result.append(best._replace(mistakes=_mistakes_text(criterion, mistakes.get("test"), best.epoch)))
+    return result
 
 
-def beside_each_other(
-    found: Mapping[str, Sequence[BestEpoch]],
+def criteria_table(
+    best: Mapping[str, Sequence[BestEpoch]],
 ) -> tuple[list[str], list[tuple[str, list[BestEpoch | None]]]]:
-    """Return the criteria that any run has, in short, and each run with its best by each of these."""
-    shorts = [
-        criterion.short
-        for criterion in CRITERIA
-        if any(one.short == criterion.short for all_ in found.values() for one in all_)
-    ]
+    """Return the short titles of the criteria that any run has, and one row per run with its best epoch by each criterion."""
+    available = {epoch.short for epochs in best.values() for epoch in epochs}
+    shorts = [criterion.short for criterion in CRITERIA if criterion.short in available]
     rows = []
-    for run, of_run in found.items():
-        by_short = {one.short: one for one in of_run}
+    for run, epochs in best.items():
+        by_short = {epoch.short: epoch for epoch in epochs}
         rows.append((run, [by_short.get(short) for short in shorts]))
     return shorts, rows
 
 
-def first_measure(curves: pd.DataFrame, kind: PanelSpec, classes: int = 0) -> list[Series]:
-    """Return a run's curves of a panel, of the SAI's those of the first measure that there is; ``classes`` as `series`."""
+def curves_of_first_measure(curves: pd.DataFrame, kind: PanelSpec, classes: int = 0) -> list[Series]:
+    """Return a run's curves of a panel; for the SAI, those of the first measure in the table. ``classes`` is as for `series`."""
     measure = next(iter(measures_of(curves)), "cosine")
     return series(curves, kind, measure, classes) if len(curves) else []
 
 
-def _best(criterion: Criterion, curve: Series, last_of_run: int) -> BestEpoch:
-    values = is_certain(curve, getattr(curve, criterion.column))
-    place = int(np.nanargmin(values) if criterion.lowest else np.nanargmax(values))
-    every = getattr(curve, criterion.column)
-    last = np.flatnonzero(~np.isnan(every))[-1]
+def exclude_chance(curve: Series, values: Values) -> Values:
+    """Return values with NaN where z is below `MIN_Z`, as for an IDM over very few mistakes; unchanged if no value remains."""
+    kept = np.where(curve.z < MIN_Z, np.nan, values)
+    return values if np.isnan(kept).all() else kept
+
+
+def _best_epoch(criterion: Criterion, curve: Series, last_of_run: int) -> BestEpoch:
+    all_values = getattr(curve, criterion.column)
+    values = exclude_chance(curve, all_values)
+    index = int(np.nanargmin(values) if criterion.lowest_is_best else np.nanargmax(values))
+    last = np.flatnonzero(~np.isnan(all_values))[-1]
+    last_epoch = int(curve.epochs[last])
     return BestEpoch(
         criterion.title,
         criterion.short,
-        int(curve.epochs[place]),
-        _number(values[place]),
-        _chance(criterion, curve, place),
-        _number(every[last]),
-        last_at=None if curve.epochs[last] == last_of_run else int(curve.epochs[last]),
-        within_chance=_is_within_chance(curve, values[place]),
-        equal=int((values == values[place]).sum()),
+        int(curve.epochs[index]),
+        _number(values[index]),
+        _chance_text(criterion, curve, index),
+        _number(all_values[last]),
+        last_epoch=None if last_epoch == last_of_run else last_epoch,
+        within_chance=_is_within_chance(curve, values[index]),
+        ties=int((values == values[index]).sum()),
     )
 
 
 def _is_within_chance(curve: Series, best: float) -> bool:
-    """Return whether chance may have given the best value: by z, or an accuracy that is not above chance."""
     if curve.metric == "accuracy":
-        return bool(best <= curve.chance[0] + ROUNDING)
-    return not np.isnan(curve.z).all() and bool(np.nanmax(curve.z) < SURE)
+        return bool(best <= curve.chance[0] + SINGLE_PRECISION_ERROR)
+    return not np.isnan(curve.z).all() and bool(np.nanmax(curve.z) < MIN_Z)
 
 
-def _mistakes(criterion: Criterion, counts: Series | None, epoch: int) -> str:
-    """Return how many mistakes a criterion that is about them rests on at an epoch, in words."""
-    known = {} if counts is None else dict(zip(counts.epochs.tolist(), counts.value.tolist(), strict=True))
-    return count(int(known[epoch]), "mistake") if "mistakes" in criterion.title and epoch in known else ""
-
-
-def is_certain(curve: Series, values: Values) -> Values:
-    """Return values without those that chance may have given, as where hardly a mistake is left; all if no other is there."""
-    kept = np.where(curve.z < SURE, np.nan, values)
-    return values if np.isnan(kept).all() else kept
-
-
-def _chance(criterion: Criterion, curve: Series, place: int) -> str:
-    if np.isnan(curve.chance[place]):
+def _mistakes_text(criterion: Criterion, counts: Series | None, epoch: int) -> str:
+    """Return the number of mistakes at an epoch in words, if the criterion concerns mistakes and the number is known."""
+    if counts is None or "mistakes" not in criterion.title:
         return ""
-    above = "" if np.isnan(curve.z[place]) else f"z {curve.z[place]:.1f}"
-    chance = "0" if criterion.column == "excess" else _number(curve.chance[place])
-    return f"{chance} ({above})" if above else chance
+    by_epoch = dict(zip(counts.epochs.tolist(), counts.value.tolist(), strict=True))
+    return count(int(by_epoch[epoch]), "mistake") if epoch in by_epoch else ""
+
+
+def _chance_text(criterion: Criterion, curve: Series, index: int) -> str:
+    if np.isnan(curve.chance[index]):
+        return ""
+    chance = "0" if criterion.column == "excess" else _number(curve.chance[index])
+    return chance if np.isnan(curve.z[index]) else f"{chance} (z {curve.z[index]:.1f})"
 
 
 def _number(value: float) -> str:

@@ -1,8 +1,10 @@
-"""Class tables, orders and groups, as the page wants them."""
+"""Class tables, orders and groups of classes for the page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dsi_cli import similarity
 from dsi_cli.queries import class_order
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
 Orders = dict[str, list[int]]
-"""Class indices in the order in which they are shown, by the order's name; the first is the one to begin with."""
+"""Class indices in display order, by the name of the order; the page starts with the first."""
 COLUMNS = (
     "name",
     "synset",
@@ -26,55 +28,53 @@ COLUMNS = (
     "samples_train",
     "samples_test",
 )
-LONG = ("definition", "candidates")
-CANDIDATES = 6
-"""Of a label that are shown."""
-TITLES = {"taxonomy": "WordNet's taxonomy", "given": "the classifier's own", "cluster": "clusters of the last {own}"}
+LONG_COLUMNS = ("definition", "candidates")
+MAX_CANDIDATES = 6
+"""Maximum number of candidate synsets per label in the table."""
+TITLES = {"taxonomy": "WordNet's taxonomy", "given": "order of the classifier", "cluster": "clusters of the last {matrix}"}
 
 
-def rows(run: Results, name: str) -> pd.DataFrame:
-    """Return a run's rows of the classes table, in order of their index."""
-    return run.classes[run.classes["run"] == name].sort_values("class_index")
+def class_rows(results: Results, run: str) -> pd.DataFrame:
+    """Return a run's rows of the classes table by class index."""
+    return results.classes[results.classes["run"] == run].sort_values("class_index")
 
 
-def table(classes: pd.DataFrame) -> list[list[Any]]:
-    """Return a row a class, its values in the order of `COLUMNS`; of very many classes without the long ones."""
-    left_out = LONG if len(classes) > similarity.MAX_DENSE_CLASSES else ()
+def class_table(classes: pd.DataFrame) -> list[list[Any]]:
+    """Return one row per class with the values of `COLUMNS`; the long columns are empty if there are very many classes."""
+    empty = LONG_COLUMNS if len(classes) > similarity.MAX_DENSE_CLASSES else ()
     return [
-        [None if column in left_out else _plain(row.get(column)) for column in COLUMNS]
+        [None if column in empty else _json_value(row.get(column)) for column in COLUMNS]
         for row in classes.to_dict("records")
     ]
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     import pandas as pd
 
     if hasattr(value, "tolist"):
-        return value.tolist()[:CANDIDATES]
+        return value.tolist()[:MAX_CANDIDATES]
     return None if pd.isna(value) else value
 
 
-def orders(classes: pd.DataFrame, last_own: Matrix | None) -> Orders:
-    """Return the orders that a run's classes can be shown in."""
-    found: Orders = {}
+def class_orders(classes: pd.DataFrame, last_matrix: Matrix | None) -> Orders:
+    """Return the display orders of a run's classes; the order by clusters needs the network's last matrix."""
+    orders: Orders = {}
     given = class_order.given_order(len(classes)).tolist()
     taxonomy = class_order.taxonomy(classes).tolist()
     if classes["synset"].notna().any() or taxonomy != given:
-        found["taxonomy"] = taxonomy
-    found["given"] = given
-    if last_own is not None and len(classes) > 2:
-        found["cluster"] = class_order.cluster(last_own).tolist()
-    return found
+        orders["taxonomy"] = taxonomy
+    orders["given"] = given
+    if last_matrix is not None and len(classes) > 2:
+        orders["cluster"] = class_order.cluster(last_matrix).tolist()
+    return orders
 
 
-def described(classes: pd.DataFrame, orders: Orders, own: str) -> list[dict[str, Any]]:
-    """Return the orders with their titles, and the groups that are neighbours in each."""
-    import numpy as np
-
+def describe_orders(classes: pd.DataFrame, orders: Orders, matrix: str) -> list[dict[str, Any]]:
+    """Return each order with its title and its groups of neighbouring classes."""
     return [
         {
             "name": name,
-            "title": TITLES[name].format(own=own),
+            "title": TITLES[name].format(matrix=matrix),
             "order": order,
             "groups": [list(group) for group in class_order.groups(classes, np.asarray(order))],
         }

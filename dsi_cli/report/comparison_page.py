@@ -1,4 +1,4 @@
-"""The page of a comparison: the verdict, all curves together, how alike the networks are, the tables at equal accuracy."""
+"""The page of a comparison of runs: recommendation, curves, similarity between the networks, and tables at equal accuracy."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from dsi_cli.queries.comparison.equal_accuracy import EqualAccuracyComparison, p
 from dsi_cli.queries.comparison.repetitions import BAND, CURVES, NETWORKS, CurveBand, RunCurve
 from dsi_cli.queries.comparison.verdict import Verdict
 from dsi_cli.report import html
+from dsi_cli.report.curve_data import six_digits
 from dsi_cli.report.interval_svg import interval_pictures
 from dsi_cli.store import atomic_write
 from dsi_cli.version import __version__
 
 SCRIPTS = ("dom.js", "frame.js", "curves.js", "comparison.js")
-"""In the order in which they are put together."""
+"""Scripts of the page in the order in which they are joined."""
 PARTS = ("frame.html", "comparison.html", "style.css", *SCRIPTS)
 FILE = "comparison.html"
-MOST_PAIRS = 15
-"""Pairs of networks whose curves are drawn."""
-MOST_OPEN = 3
-"""Pairs of runs whose tables are open from the start."""
+MAX_NETWORK_PAIRS = 15
+"""Maximum number of pairs of networks with curves."""
+MAX_OPEN_TABLES = 3
+"""Maximum number of tables that are expanded when the page opens."""
 
 
 def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path], path: Path) -> Path:
@@ -35,7 +36,7 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
 
     Parameters
     ----------
-    asked, outputs : what the comparison was made from, for its options and the line that makes it again
+    options, outputs : options and results folders of the comparison, for the command line on the page
 
     Raises
     ------
@@ -46,32 +47,35 @@ def save(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[s
     return path
 
 
-def render(comparison: Comparison, asked: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
-    """Return the page of a comparison; the same comparison gives the same text."""
+def render(comparison: Comparison, options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
+    """Return the HTML page of a comparison; equal comparisons give equal pages."""
+    # Values that the template prints.
     pairs = [
-        _pair(equal, verdict, is_open=place < MOST_OPEN)
-        for place, (equal, verdict) in enumerate(zip(comparison.equal, comparison.verdicts, strict=True))
+        _pair(equal, verdict, is_open=index < MAX_OPEN_TABLES)
+        for index, (equal, verdict) in enumerate(zip(comparison.equal, comparison.verdicts, strict=True))
     ]
+    has_groups = _has_groups(comparison)
     names = list(dict.fromkeys(line.group for line in comparison.runs))
-    counted = f"{len(names)} {'groups' if _has_groups(comparison) else 'runs'}"
-    shown = {
-        "title": " and ".join(names) if len(names) == 2 else counted,
+    kind = "groups" if has_groups else "runs"
+    variables = {
+        "title": " and ".join(names) if len(names) == 2 else f"{len(names)} {kind}",
         "comparison": comparison,
-        "has_groups": _has_groups(comparison),
+        "has_groups": has_groups,
         "pairs": pairs,
-        "between": [_last(one, comparison.measures[0]) for one in comparison.between[:MOST_PAIRS]],
-        "options": options(asked),
-        "command": command(asked, outputs),
+        "between": [_last_alignment(pair, comparison.measures[0]) for pair in comparison.between[:MAX_NETWORK_PAIRS]],
+        "options": option_rows(options),
+        "command": command(options, outputs),
         "number": number,
         "sentence": lambda text: sentence(text, names),
         "BAND": BAND,
-        "most_pairs": MOST_PAIRS,
+        "most_pairs": MAX_NETWORK_PAIRS,
     }
-    data = curves(comparison)
-    parts = [__version__, *map(html.part, PARTS), repr((comparison, asked, outputs))]
+
+    # The digest identifies the comparison and the version of the page.
+    parts = [__version__, *map(html.part, PARTS), repr((comparison, options, outputs))]
     digest = hashlib.sha256("\n".join(parts).encode(errors="backslashreplace")).hexdigest()
-    page = html.assembled("comparison.html", SCRIPTS, shown, data, {}, digest)
-    return page.encode(errors="backslashreplace").decode()  # bytes of a path that are no UTF-8
+    page = html.assemble("comparison.html", SCRIPTS, variables, curves(comparison), {}, digest)
+    return page.encode(errors="backslashreplace").decode()  # a path may contain bytes that are not UTF-8
 
 
 def _has_groups(comparison: Comparison) -> bool:
@@ -79,65 +83,73 @@ def _has_groups(comparison: Comparison) -> bool:
 
 
 def curves(comparison: Comparison) -> dict[str, Any]:
-    """Return what the scripts draw: a panel a curve, with a line a run or group; and how alike the networks are."""
+    """Return the data of the scripts: one panel per curve with one line per run or group, and the similarity between networks."""
     panels = [_panel(comparison, curve) for curve in CURVES]
-    groups = [band for band in comparison.curves if band.curve == NETWORKS]
     measure = comparison.measures[0]
+    networks: list[dict[str, Any]] = []
+    between: list[dict[str, Any]] = []
+    if _has_groups(comparison):
+        bands = [band for band in comparison.curves if band.curve == NETWORKS]
+        networks = [_line(band, [0.0] * len(band.x)) for band in bands]
+    else:
+        between = [_points(pair, measure) for pair in comparison.between[:MAX_NETWORK_PAIRS] if pair.points]
     return {
         "along": comparison.epochs,
         "panels": [panel for panel in panels if panel["lines"]],
         "measure": measure,
         "lower": measure in DISTANCES,
-        "networks": [_line(band, [0.0] * len(band.x)) for band in groups] if _has_groups(comparison) else [],
-        "between": []
-        if _has_groups(comparison)
-        else [_points(one, measure) for one in comparison.between[:MOST_PAIRS] if one.points],
+        "networks": networks,
+        "between": between,
     }
 
 
 def _panel(comparison: Comparison, curve: RunCurve) -> dict[str, Any]:
-    bands = [band for band in comparison.curves if band.curve == curve.name]
-    split = f" ({comparison.split})" if curve.has_split else ""
     is_excess = curve.column == "excess"
-    levels = [[0.0] * len(band.x) if is_excess else band.chance if curve.chance else None for band in bands]
-    return {
-        "name": curve.name,
-        "title": curve.title,
-        "axis": f"{curve.axis.format(measure=comparison.measures[0])}{split}{': 0 is chance' if is_excess else ''}",
-        "isExcess": is_excess,
-        "lines": [_line(band, level) for band, level in zip(bands, levels, strict=True)],
-    }
+    axis = curve.axis.format(measure=comparison.measures[0])
+    if curve.has_split:
+        axis += f" ({comparison.split})"
+    if is_excess:
+        axis += ": 0 is chance, 1 is identical"
+    lines = []
+    for band in comparison.curves:
+        if band.curve != curve.name:
+            continue
+        chance: Sequence[float | None] | None = None
+        if is_excess:
+            chance = [0.0] * len(band.x)
+        elif curve.chance:
+            chance = band.chance
+        lines.append(_line(band, chance))
+    return {"name": curve.name, "title": curve.title, "axis": axis, "isExcess": is_excess, "lines": lines}
 
 
 def _line(band: CurveBand, chance: Sequence[float | None] | None) -> dict[str, Any]:
-    found: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": _six(band.mean)}
+    line: dict[str, Any] = {"label": band.group, "epochs": band.x, "value": six_digits(band.mean)}
     if len(band.runs) > 1:
-        found |= {"label": f"{band.group}, mean of {len(band.runs)}", "low": _six(band.low), "high": _six(band.high)}
+        line["label"] = f"{band.group}, mean of {len(band.runs)}"
+        line["low"] = six_digits(band.low)
+        line["high"] = six_digits(band.high)
     if chance is not None and any(level is not None for level in chance):
-        found["chance"] = _six(chance)
-        found["margin"] = _six([None if std is None else 2 * std for std in band.chance_std])
-    return found
+        line["chance"] = six_digits(chance)
+        line["margin"] = six_digits([None if std is None else 2 * std for std in band.chance_std])
+    return line
 
 
 def _points(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
     points = [point for point in alignment.points if point.measure == measure]
     columns = {"value": "value", "chance": "null_mean", "chance_std": "null_std", "excess": "excess", "z": "z"}
-    numbers = {name: _six([getattr(point, column) for point in points]) for name, column in columns.items()}
+    numbers = {name: six_digits([getattr(point, column) for point in points]) for name, column in columns.items()}
     return {"label": f"{alignment.first} – {alignment.second}", "epochs": [point.at for point in points], **numbers}
 
 
-def _six(values: Sequence[float | None]) -> list[float | None]:
-    return [None if value is None or value != value else float(f"{value:.6g}") for value in values]
-
-
-def _last(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
+def _last_alignment(alignment: CrossAlignment, measure: str) -> dict[str, Any]:
     points = [point for point in alignment.points if point.measure == measure]
     last = points[-1] if points else None
     return {"first": alignment.first, "second": alignment.second, "reason": alignment.reason, "last": last}
 
 
 def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) -> dict[str, Any]:
-    """Return what is told of two runs or groups: the verdict, and a row a quantity with its interval drawn."""
+    """Return the table of two runs or groups: the verdict, and one row per quantity with a picture of its interval."""
     return {
         "verdict": verdict,
         "equal": equal,
@@ -149,12 +161,12 @@ def _pair(equal: EqualAccuracyComparison, verdict: Verdict, *, is_open: bool) ->
 
 
 def number(value: float | None, form: str = "z.3f") -> str:
-    """Return a number for a person, a dash for none."""
+    """Return a number as text with a typographic minus sign; None gives a dash."""
     return "–" if value is None else f"{value:{form}}".replace("-", "−")
 
 
 def sentence(text: str, names: Sequence[str] = ()) -> str:
-    """Return a message as a sentence; a run's name stays as it is.
+    """Return a message as a sentence. A run's name at the start keeps its case.
 
     >>> sentence("no difference (-0.1 to -0.05)", ["cnn"])
     'No difference (−0.1 to −0.05).'
@@ -163,31 +175,37 @@ def sentence(text: str, names: Sequence[str] = ()) -> str:
     return (text if text.startswith(tuple(names)) else text[:1].upper() + text[1:]) + "."
 
 
-def options(options: ComparisonOptions) -> list[tuple[str, str]]:
-    """Return what was asked for, as text."""
+def option_rows(options: ComparisonOptions) -> list[tuple[str, str]]:
+    """Return the name and value of each option as text."""
     return [
         ("runs", ", ".join(options.names) or "all"),
-        ("repetitions (--group)", options.group or "none: each run by itself"),
+        ("repetitions (--group)", options.group or "none: each run is compared by itself"),
         ("tolerance of accuracy", f"{options.tolerance:g}"),
-        ("split", options.split or "by default: test where all have it"),
+        ("split", options.split or "default: test if all runs have it"),
         ("measures of the SAI", ", ".join(options.measures)),
-        ("bootstrap draws", "by default" if options.draws is None else f"{options.draws:,}"),
+        ("bootstrap draws", "default" if options.draws is None else f"{options.draws:,}"),
         ("seed", str(options.seed)),
     ]
 
 
 def command(options: ComparisonOptions, outputs: Sequence[str | Path]) -> str:
-    """Return the line that makes the comparison again.
+    """Return the command line that repeats the comparison.
 
     >>> command(ComparisonOptions(names=["a", "b c"], tolerance=0.02), ["out"])
     "dsi compare out --run a --run 'b c' --tolerance 0.02 --html comparison.html"
     """
     words = ["dsi", "compare", *map(str, outputs)]
-    words += [word for name in options.names for word in ("--run", name)]
-    words += ["--group", options.group] if options.group is not None else []
-    words += ["--tolerance", f"{options.tolerance:g}"] if options.tolerance != ComparisonOptions().tolerance else []
-    words += ["--split", options.split] if options.split is not None else []
+    for name in options.names:
+        words += ["--run", name]
+    if options.group is not None:
+        words += ["--group", options.group]
+    if options.tolerance != ComparisonOptions().tolerance:
+        words += ["--tolerance", f"{options.tolerance:g}"]
+    if options.split is not None:
+        words += ["--split", options.split]
     if tuple(options.measures) != MEASURES:
-        words += [word for measure in options.measures for word in ("--measure", measure)]
-    words += ["--draws", str(options.draws)] if options.draws is not None else []
+        for measure in options.measures:
+            words += ["--measure", measure]
+    if options.draws is not None:
+        words += ["--draws", str(options.draws)]
     return shlex.join([*words, "--html", FILE])

@@ -1,11 +1,12 @@
-"""The curves and their chance levels, for the page's panels; numbers to six digits."""
+"""The curves and their chance levels for the panels of the page; numbers have six digits."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dsi_cli.queries.curve_panels import PANELS, Panel, Series, measures_of, panels
 from dsi_cli.queries.phases import PARTS, is_agreement
@@ -13,66 +14,76 @@ from dsi_cli.queries.phases import PARTS, is_agreement
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z", "ceiling")
+FIELDS = ("value", "chance", "chance_std", "low", "high", "excess", "z")
 SAI = tuple(kind for kind in PANELS if kind.name == "sai")
 OTHERS = tuple(kind for kind in PANELS if "sai" not in kind.metrics)
 EXCESS = next(kind for kind in PANELS if kind.name == "excess")
 
 
-def curves(run: Results) -> dict[str, Any]:
-    """Return all panels of an output: those of the SAI for each measure, with what the page needs to draw the excess as well."""
-    measures = measures_of(run.curves)
-    sai = {measure: [_panel(panel, run) for panel in panels(run, measure=measure, kinds=SAI)] for measure in measures}
+def curves(results: Results) -> dict[str, Any]:
+    """Return all panels: the SAI for each measure, from which the page also draws the excess, the other curves and the phases."""
+    measures = measures_of(results.curves)
+    sai = {}
+    for measure in measures:
+        for panel in panels(results, measure=measure, kinds=SAI):
+            sai[measure] = _panel(panel, results)
     return {
-        "measures": [measure for measure in measures if sai[measure]],
-        "sai": {measure: found[0] for measure, found in sai.items() if found},
+        "measures": list(sai),
+        "sai": sai,
         "excess": {"title": EXCESS.title, "axis": EXCESS.axis},
-        "others": [_panel(panel, run) for panel in panels(run, kinds=OTHERS)],
-        "phases": phases(run),
+        "others": [_panel(panel, results) for panel in panels(results, kinds=OTHERS)],
+        "phases": phases(results),
     }
 
 
-def _panel(panel: Panel, run: Results) -> dict[str, Any]:
+def _panel(panel: Panel, results: Results) -> dict[str, Any]:
     return {
         "name": panel.kind.name,
         "title": panel.kind.title,
         "axis": panel.axis,
         "lower": panel.lower_is_closer,
-        "series": [_series(one, run) for one in panel.series],
+        "series": [_series(curve, results) for curve in panel.series],
     }
 
 
-def _series(curve: Series, run: Results) -> dict[str, Any]:
-    """Return a curve, without the columns that are empty throughout."""
-    found = {name: numbers(values) for name in FIELDS if not np.isnan(values := getattr(curve, name)).all()}
-    told = {"of": curve.of, "split": curve.split, "label": curve.label, "epochs": curve.epochs.tolist()}
-    return {"run": run.names.index(curve.run), **told, "isMain": _is_main(curve, run), **found}
+def _series(curve: Series, results: Results) -> dict[str, Any]:
+    """Return a curve without its empty columns."""
+    main_reference = results.references(curve.run)[:1]
+    data = {
+        "run": results.names.index(curve.run),
+        "of": curve.of,
+        "split": curve.split,
+        "label": curve.label,
+        "epochs": curve.epochs.tolist(),
+        # Phases belong to curves of the main reference or of no reference.
+        "isMain": curve.reference is None or curve.reference in main_reference,
+    }
+    for name in FIELDS:
+        values = getattr(curve, name)
+        if not np.isnan(values).all():
+            data[name] = six_digits(values)
+    return data
 
 
-def _is_main(curve: Series, run: Results) -> bool:
-    """Return whether a curve is of no reference, or of the main one: phases are of these alone."""
-    return curve.reference is None or curve.reference in run.references(curve.run)[:1]
+def six_digits(values: Iterable[float | None]) -> list[float | None]:
+    """Return values with six digits for JSON, None for NaN.
 
-
-def numbers(values: NDArray[np.float64]) -> list[float | None]:
-    """Return values for JSON, None for NaN.
-
-    >>> numbers(np.array([1 / 3, np.nan]))
-    [0.333333, None]
+    >>> six_digits([1 / 3, float("nan"), None])
+    [0.333333, None, None]
     """
-    return [None if value != value else float(f"{value:.6g}") for value in values.tolist()]
+    return [None if value is None or math.isnan(value) else float(f"{value:.6g}") for value in values]
 
 
-def phases(run: Results) -> list[dict[str, Any]]:
-    """Return the phases that were found, with the run's place."""
-    found = run.phases[run.phases["phase"].isin(PARTS) & run.phases["run"].isin(run.names)]
+def phases(results: Results) -> list[dict[str, Any]]:
+    """Return the phases of all runs; "place" is the index of the run."""
+    rows = results.phases[results.phases["phase"].isin(PARTS) & results.phases["run"].isin(results.names)]
     return [
         {
-            "place": run.names.index(row["run"]),
+            "place": results.names.index(row["run"]),
             "curve": row["curve"],
             "of_agreement": is_agreement(row["curve"]),
             "phase": row["phase"],
             **{name: round(row[name], 2) for name in ("first_epoch", "last_epoch", "low", "high")},
         }
-        for row in found.to_dict("records")
+        for row in rows.to_dict("records")
     ]

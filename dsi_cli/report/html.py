@@ -1,8 +1,8 @@
-"""The file: the page's parts and the data in one text, which asks for nothing outside itself.
+"""The HTML file: templates, style sheet, scripts and data in one text without external requests.
 
-Labels come from files that anyone may have written. The template escapes what it prints; the data stand in elements that no browser
-runs, with ``<``, ``>`` and ``&`` written as JSON escapes, and the scripts put text into the page as text alone. A content security
-policy lets nothing run but these scripts, by their hash, and forbids every request.
+Labels come from untrusted files, so no label becomes markup. The template escapes every value. The data are in script elements
+that browsers do not run, with ``<``, ``>`` and ``&`` written as JSON escapes. The scripts insert strings as text nodes only. A
+content security policy allows only the scripts of this page, by their hash, and forbids every request.
 """
 
 from __future__ import annotations
@@ -31,34 +31,34 @@ SCRIPTS = (
     "sections.js",
     "main.js",
 )
-"""In the order in which they are put together."""
+"""Scripts of the report in the order in which they are joined."""
 PARTS = ("frame.html", "page.html", "epoch-bar.html", "style.css", *SCRIPTS)
 DIGEST = "dsi-tables"
-"""Name of the meta element that says which tables a page was made from."""
+"""Name of the meta element with the digest of the tables from which the page was made."""
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
 
 
 def part(name: str) -> str:
-    """Return a file of the page."""
+    """Return the text of a file in ``page/``."""
     return (files("dsi_cli.report") / "page" / name).read_text(encoding="utf-8")
 
 
 def script(names: Sequence[str] = SCRIPTS) -> str:
-    """Return scripts as one, which leaves no name behind."""
+    """Return several scripts as one script that defines no global names."""
     return '(() => {\n"use strict";\n' + "\n".join(map(part, names)) + "\n})();\n"
 
 
-def escaped(data: Any) -> str:
-    r"""Return data as JSON that may stand in any element.
+def escape_json(data: Any) -> str:
+    r"""Return data as JSON that is safe inside any HTML element.
 
-    >>> escaped({"label": "</script><b>"})
+    >>> escape_json({"label": "</script><b>"})
     '{"label":"\\u003c/script\\u003e\\u003cb\\u003e"}'
     """
     return json.dumps(data, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
 
 
 def policy(style: str, code: str) -> str:
-    """Return the content security policy: this style, this script, images out of the page itself, nothing else."""
+    """Return a content security policy that allows this style sheet, this script and images in the page, and nothing else."""
     style_hash, code_hash = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, code))
     return (
         f"default-src 'none'; style-src 'sha256-{style_hash}'; script-src 'sha256-{code_hash}'; img-src data: blob:; "
@@ -67,56 +67,56 @@ def policy(style: str, code: str) -> str:
 
 
 def render(contents: PageData, title: str, digest: str) -> str:
-    """Return the page of an output.
+    """Return the report of a results folder as HTML.
 
     Parameters
     ----------
-    title : the output's name
-    digest : of the tables that it was made from
+    title : name of the results folder
+    digest : digest of the tables from which the report is made
     """
-    shown = {"title": title, "runs": contents.summary, "overview": contents.overview}
-    return assembled("page.html", SCRIPTS, shown, contents.data, contents.lines, digest)
+    variables = {"title": title, "runs": contents.summary, "overview": contents.overview}
+    return assemble("page.html", SCRIPTS, variables, contents.data, contents.lines, digest)
 
 
-def assembled(
+def assemble(
     template: str,
     scripts: Sequence[str],
-    shown: Mapping[str, Any],
+    variables: Mapping[str, Any],
     data: Any,
     lines: Mapping[str, Sequence[str]],
     digest: str = "",
 ) -> str:
-    """Return a page of any kind.
+    """Return a complete page.
 
     Parameters
     ----------
-    template : a file of the page that extends ``frame.html``
-    scripts : files of the page, put together in this order
-    shown : what the template prints, by name; it is escaped
-    data : what the scripts read as JSON
-    lines : packed frames by name
-    digest : of the tables that the page was made from, where somebody will ask for it
+    template : a file in ``page/`` that extends ``frame.html``
+    scripts : files in ``page/`` in the order in which they are joined
+    variables : values for the template, which escapes them
+    data : the data of the scripts, written as JSON
+    lines : packed matrices by name
+    digest : digest of the tables from which the page is made
     """
     from markupsafe import Markup
 
     style, code = part("style.css"), script(scripts)
-    return filled(
+    return fill_template(
         template,
-        **shown,
+        **variables,
         version=__version__,
         digest_name=DIGEST,
         digest=digest,
         policy=policy(style, code),
-        style=Markup(style),  # noqa: S704 (ours)
-        script=Markup(code),  # noqa: S704 (ours)
-        data=Markup(escaped(data)),  # noqa: S704 (escaped)
+        style=Markup(style),  # noqa: S704 (a file of this package)
+        script=Markup(code),  # noqa: S704 (files of this package)
+        data=Markup(escape_json(data)),  # noqa: S704 (escaped)
         lines={name: Markup("\n".join(packed)) for name, packed in lines.items()},  # noqa: S704 (base64)
     )
 
 
-def filled(template: str, **shown: Any) -> str:
-    """Return a template of the page with what it prints, escaped unless it is marked as markup."""
+def fill_template(template: str, **variables: Any) -> str:
+    """Return a template of ``page/`` with its variables; values are escaped unless they are `Markup`."""
     from jinja2 import Environment, FunctionLoader
 
     environment = Environment(loader=FunctionLoader(part), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template(template).render(**shown)
+    return environment.get_template(template).render(**variables)

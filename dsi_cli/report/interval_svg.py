@@ -1,4 +1,4 @@
-"""Intervals of differences as small pictures: where each lies beside 0, all of a table on one scale."""
+"""Confidence intervals of differences as small pictures; all intervals of a table share one scale with 0 in the middle."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from typing import NamedTuple
 
 from dsi_cli.queries.comparison.equal_accuracy import CriterionRow
 
-HALF = 66.0
-"""Half the width that values may take, in the picture's own units."""
+HALF_WIDTH = 66.0
+"""Half the width of the picture in SVG units."""
 
 
 class IntervalSvg(NamedTuple):
-    """Where a difference and its interval lie, 0 in the middle; right is more for the first."""
+    """Horizontal positions of a difference and its confidence interval; positive values favour the first network."""
 
     low: float
-    at: float
+    difference: float
     high: float
 
 
 def interval_pictures(rows: Sequence[CriterionRow]) -> list[IntervalSvg | None]:
-    """Return a picture for each row, None where it has no interval."""
-    known = [
-        None if row.difference is None or row.low is None or row.high is None else (row.low, row.difference, row.high)
-        for row in rows
+    """Return one picture per row, or None if the row has no interval."""
+    intervals: list[tuple[float, float, float] | None] = []
+    for row in rows:
+        if row.difference is None or row.low is None or row.high is None:
+            intervals.append(None)
+        else:
+            intervals.append((row.low, row.difference, row.high))
+    largest = max((abs(value) for interval in intervals if interval for value in interval), default=0.0) or 1.0
+    return [
+        None if interval is None else IntervalSvg(*(round(HALF_WIDTH * value / largest, 1) for value in interval))
+        for interval in intervals
     ]
-    reach = max((abs(end) for one in known if one is not None for end in one), default=0.0) or 1.0
-    return [None if one is None else IntervalSvg(*(round(HALF * end / reach, 1) for end in one)) for one in known]

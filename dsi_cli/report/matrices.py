@@ -1,4 +1,4 @@
-"""A run's matrices, packed for the page: whole at some epochs or all, the means of blocks at the others."""
+"""The matrices of a training run, packed for the page: complete at some or all epochs, as block means at the other epochs."""
 
 from __future__ import annotations
 
@@ -15,175 +15,199 @@ from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale
 from dsi_cli.report.matrix_sources import Matrix, MatrixSeries, ValueRange
 from dsi_cli.store.results import Results
 
-BLOCKS = 100
-"""Blocks along a side of a matrix that is not whole."""
+MAX_BLOCKS = 100
+"""Maximum number of blocks per row of a matrix of block means."""
+MAX_FINE_REFERENCE = 2048
+"""Maximum number of classes of a reference matrix that is packed with the finest scale."""
 OWN = ("ncsm", "tncsm-test", "tncsm-train")
-"""The network's own similarity: the first of these that a run has."""
+"""Names of the network's similarity matrix in order of preference."""
 TITLES = {
-    "ncsm": ("NCSM", "cosine similarity of the classifier's weights"),
-    "ncsm_centred": ("Centred NCSM", "the same without the mean weight row"),
-    "tncsm": ("TNCSM", "cosine similarity of the classes' mean features"),
-    "ccsm": ("CCSM", "share of the row's samples taken for the column"),
-    "scsm": ("SCSM", "path similarity in WordNet 3.0"),
+    "ncsm": ("NCSM", "cosine similarity of the classifier's weights (−1 to 1)"),
+    "ncsm_centred": ("Centred NCSM", "NCSM after subtraction of the mean weight row (−1 to 1)"),
+    "tncsm": ("TNCSM", "cosine similarity of the classes' mean features (−1 to 1)"),
+    "ccsm": ("CCSM", "share of the row's samples predicted as the column (0 to 1)"),
+    "scsm": ("SCSM", "path similarity in WordNet 3.0 (0 to 1)"),
 }
 Lines = dict[str, list[str]]
-"""Packed texts by name; the page has each name's in one element, a line each."""
+"""Packed texts by name; each name becomes one element of the page with one line per text."""
 
 
 @dataclass(eq=False)
 class RunMatrices:
-    """A run's matrices and how far they reach, before it is decided what is kept."""
+    """The matrices of a training run and their ranges of values."""
 
     name: str
     epochs: list[int]
     classes: int
-    found: list[tuple[MatrixSeries, ValueRange]]
+    series: list[tuple[MatrixSeries, ValueRange]]
     references: list[tuple[str, str, Matrix]]
     nearest: dict[int, str] = field(default_factory=dict)
-    """By epoch, `closest.line` of the network's own matrix."""
+    """The packed nearest classes by epoch (`neighbor_data.pack_neighbors`)."""
 
     @property
     def own(self) -> tuple[MatrixSeries, ValueRange] | None:
-        """The network's own similarity; None where it has none."""
-        by_name = {source.name: (source, survey) for source, survey in self.found}
+        """The network's similarity matrix, or None if the run has none."""
+        by_name = {series.name: (series, values) for series, values in self.series}
         return next((by_name[name] for name in OWN if name in by_name), None)
 
     def need(self, orders: int) -> size_budget.BudgetNeed:
-        """Return what the run asks of the page's size."""
-        cost = {levels: sum(survey.cost[levels] for _, survey in self.found) for levels in LEVELS}
-        side = blocks_of(self.classes)
+        """Return the size that the run needs in the page, with a number of display orders."""
+        cost = {levels: sum(values.cost[levels] for _, values in self.series) for levels in LEVELS}
+        blocks = block_count(self.classes)
         fixed = sum(map(len, self.nearest.values())) + sum(2 * matrix.size for *_, matrix in self.references) / 4
-        return size_budget.BudgetNeed(
-            len(self.epochs), self.classes, cost, side * side * orders * len(self.found) * 0.9, fixed
-        )
+        block_cost = blocks * blocks * orders * len(self.series) * 0.9
+        return size_budget.BudgetNeed(len(self.epochs), self.classes, cost, block_cost, fixed)
 
 
-def run_matrices(run: Results, name: str) -> RunMatrices:
-    """Return what is known of a run's matrices after one look at each."""
-    classes = int((run.classes["run"] == name).sum())
-    surveyed = RunMatrices(name, run.epochs(name), classes, [], matrix_sources.references(run, name))
-    if run.is_vast(name):
-        surveyed.nearest = matrix_sources.nearest(run, name, classes)
-        return surveyed
+def run_matrices(results: Results, run: str) -> RunMatrices:
+    """Return the matrices of a training run; each matrix is read once for its range of values."""
+    classes = int((results.classes["run"] == run).sum())
+    matrices = RunMatrices(run, results.epochs(run), classes, [], matrix_sources.references(results, run))
+    if results.is_vast(run):
+        matrices.nearest = matrix_sources.nearest(results, run, classes)
+        return matrices
 
-    def note(epoch: int, matrix: Matrix) -> None:
-        surveyed.nearest[epoch] = neighbor_data.line(matrix)
+    def add_neighbors(epoch: int, matrix: Matrix) -> None:
+        matrices.nearest[epoch] = neighbor_data.pack_neighbors(matrix)
 
-    found = matrix_sources.matrix_series(run, name)
-    own = next((name for name in OWN if any(source.name == name for source in found)), None)
-    for source in found:
-        known = (
-            matrix_sources.value_range(source, note)
-            if source.name == own and classes > 1
-            else matrix_sources.value_range(source)
-        )
-        if known is not None:
-            surveyed.found.append((source, known))
-    return surveyed
+    all_series = matrix_sources.matrix_series(results, run)
+    names = {series.name for series in all_series}
+    own = next((name for name in OWN if name in names), None)
+    for series in all_series:
+        if series.name == own and classes > 1:
+            values = matrix_sources.value_range(series, add_neighbors)
+        else:
+            values = matrix_sources.value_range(series)
+        if values is not None:
+            matrices.series.append((series, values))
+    return matrices
 
 
-def blocks_of(classes: int) -> int:
-    """Return how many blocks a side of a matrix is divided into."""
-    return min(BLOCKS, max(1, classes // 2))
+def block_count(classes: int) -> int:
+    """Return the number of blocks into which a row of a matrix is divided."""
+    return min(MAX_BLOCKS, max(1, classes // 2))
 
 
 def pack(
-    surveyed: RunMatrices, share: size_budget.BudgetShare, orders: Orders, prefix: str, lines: Lines
+    matrices: RunMatrices, share: size_budget.BudgetShare, orders: Orders, prefix: str, lines: Lines
 ) -> dict[str, Any]:
-    """Return a run's matrices as the page wants them, and add their packed texts to ``lines``.
+    """Return the description of a run's matrices for the page, and add their packed texts to ``lines``.
 
     Parameters
     ----------
-    prefix : of the names in ``lines``
+    prefix : prefix of the new names in ``lines``
     """
-    whole = _whole_epochs(surveyed, share.whole)
+    complete = _complete_epochs(matrices, share.complete)
     packed = [
-        _pack_source(source, known, share.levels, whole, orders, f"{prefix}-{source.name}", lines)
-        for source, known in surveyed.found
+        _pack_series(series, values, share.levels, complete, orders, f"{prefix}-{series.name}", lines)
+        for series, values in matrices.series
     ]
     near = None
-    if surveyed.nearest:
-        lines[f"{prefix}-near"] = list(surveyed.nearest.values())
+    if matrices.nearest:
+        lines[f"{prefix}-near"] = list(matrices.nearest.values())
         near = {
             "lines": f"{prefix}-near",
-            "of": "ncsm" if surveyed.own is None else surveyed.own[0].name,
-            "epochs": list(surveyed.nearest),
-            "count": neighbor_data.neighbours_shown(surveyed.classes),
-            "pairs": neighbor_data.pairs_shown(surveyed.classes),
-            **_described(neighbor_data.SCALE),
+            "of": "ncsm" if matrices.own is None else matrices.own[0].name,
+            "epochs": list(matrices.nearest),
+            "count": neighbor_data.neighbor_count(matrices.classes),
+            "pairs": neighbor_data.pair_count(matrices.classes),
+            **_scale_data(neighbor_data.SCALE),
         }
-    return {"whole": whole, "matrices": packed, "near": near}
+    return {"whole": complete, "matrices": packed, "near": near}
 
 
-def _whole_epochs(surveyed: RunMatrices, count: int) -> list[int]:
-    change = dict.fromkeys(surveyed.epochs, 1.0) if surveyed.own is None else surveyed.own[1].change
-    return [list(change)[place] for place in size_budget.front_loaded(list(change.values()), count)]
+def _complete_epochs(matrices: RunMatrices, count: int) -> list[int]:
+    change = dict.fromkeys(matrices.epochs, 1.0) if matrices.own is None else matrices.own[1].change
+    epochs = list(change)
+    return [epochs[index] for index in size_budget.front_loaded(list(change.values()), count)]
 
 
-def _pack_source(
-    source: MatrixSeries, known: ValueRange, levels: int, whole: Sequence[int], orders: Orders, name: str, lines: Lines
+def _pack_series(
+    series: MatrixSeries,
+    values: ValueRange,
+    levels: int,
+    complete: Sequence[int],
+    orders: Orders,
+    name: str,
+    lines: Lines,
 ) -> dict[str, Any]:
-    scale, coarse = QuantizationScale(known.low, known.high, levels), QuantizationScale(known.low, known.high, LEVELS[-1])
-    kept = [epoch for epoch in source.epochs if epoch in set(whole)]
-    between = [epoch for epoch in source.epochs if epoch not in set(whole)]
-    lines[name] = [_frame(source.read(epoch), scale, symmetric=source.symmetric) for epoch in kept]
+    # Pack the complete matrices.
+    scale = QuantizationScale(values.low, values.high, levels)
+    complete_epochs = [epoch for epoch in series.epochs if epoch in complete]
+    lines[name] = [_pack_matrix(series.read(epoch), scale, symmetric=series.symmetric) for epoch in complete_epochs]
+
+    # Pack the block means of the other epochs in each display order.
+    block_epochs = [epoch for epoch in series.epochs if epoch not in complete]
     blocks = None
-    if between:
-        side = blocks_of(len(source.read(between[0])))
+    if block_epochs:
+        coarse = QuantizationScale(values.low, values.high, LEVELS[-1])
+        side = block_count(len(series.read(block_epochs[0])))
         lines[f"{name}-blocks"] = [
-            _block_frame(source.read(epoch), order, side, coarse) for epoch in between for order in orders.values()
+            _pack_blocks(series.read(epoch), order, side, coarse) for epoch in block_epochs for order in orders.values()
         ]
-        blocks = {"lines": f"{name}-blocks", "epochs": between, "side": side, "orders": list(orders), **_described(coarse)}
-    title, about = TITLES[source.kind]
+        blocks = {
+            "lines": f"{name}-blocks",
+            "epochs": block_epochs,
+            "side": side,
+            "orders": list(orders),
+            **_scale_data(coarse),
+        }
+    title, about = TITLES[series.kind]
     return {
-        "name": source.name,
-        "title": title + (f", {source.split}" if source.split else ""),
+        "name": series.name,
+        "title": title + (f", {series.split}" if series.split else ""),
         "about": about,
-        "symmetric": source.symmetric,
+        "symmetric": series.symmetric,
         "lines": name,
-        "epochs": kept,
-        "withoutMistakes": known.empty if source.kind == "ccsm" else [],
+        "epochs": complete_epochs,
+        "withoutMistakes": values.empty if series.kind == "ccsm" else [],
         "blocks": blocks,
-        "shown": known.shown,
-        **_described(scale),
+        "shown": values.color_limits,
+        **_scale_data(scale),
     }
 
 
-def pack_references(surveyed: RunMatrices, name: str, lines: Lines) -> list[dict[str, Any]]:
-    """Return a run's reference matrices; those of one label list are packed once, under names that begin with ``name``."""
-    found = []
-    for reference, file, matrix in surveyed.references:
-        low, high, shown = matrix_sources.reach(matrix_codec.off_diagonal(matrix, symmetric=True))
-        scale = QuantizationScale(low, high, LEVELS[0] if len(matrix) <= 2048 else LEVELS[-1])
+def pack_references(matrices: RunMatrices, name: str, lines: Lines) -> list[dict[str, Any]]:
+    """Return the description of a run's reference matrices, and add their packed texts to ``lines``.
+
+    Runs with the same labels share one packed text. Its name begins with ``name``.
+    """
+    result = []
+    for reference, file, matrix in matrices.references:
+        low, high, color_limits = matrix_sources.reference_range(matrix_codec.off_diagonal(matrix, symmetric=True))
+        scale = QuantizationScale(low, high, LEVELS[0] if len(matrix) <= MAX_FINE_REFERENCE else LEVELS[-1])
         key = f"{name}-{file}"
         if key not in lines:
-            lines[key] = [_frame(matrix, scale, symmetric=True)]
+            lines[key] = [_pack_matrix(matrix, scale, symmetric=True)]
         title, about = TITLES["scsm"]
-        about = about if reference == "wordnet3.0-path" else reference
-        found.append(
+        if len(matrices.references) > 1:
+            title = f"{title}, {reference}"
+        if reference != "wordnet3.0-path":
+            about = reference
+        result.append(
             {
                 "name": "scsm",
-                "title": title if len(surveyed.references) == 1 else f"{title}, {reference}",
+                "title": title,
                 "about": about,
                 "symmetric": True,
                 "lines": key,
                 "epochs": None,
                 "blocks": None,
-                "shown": shown,
-                **_described(scale),
+                "shown": color_limits,
+                **_scale_data(scale),
             }
         )
-    return found
+    return result
 
 
-def _frame(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: bool) -> str:
-    return matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
+def _pack_matrix(matrix: NDArray[Any], scale: QuantizationScale, *, symmetric: bool) -> str:
+    return matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), scale.levels)
 
 
-def _block_frame(matrix: Matrix, order: Sequence[int], side: int, scale: QuantizationScale) -> str:
+def _pack_blocks(matrix: Matrix, order: Sequence[int], side: int, scale: QuantizationScale) -> str:
     means = matrix_codec.block_means(matrix, np.asarray(order, dtype=np.intp), side)
-    return matrix_codec.packed(scale.codes(means), scale.levels)
+    return matrix_codec.pack(scale.codes(means), scale.levels)
 
 
-def _described(scale: QuantizationScale) -> dict[str, Any]:
+def _scale_data(scale: QuantizationScale) -> dict[str, Any]:
     return {"low": scale.low, "step": scale.step, "levels": scale.levels}

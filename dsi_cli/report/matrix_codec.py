@@ -1,8 +1,9 @@
-"""Matrices for the page: values as whole numbers on one scale a kind, zlib-packed, as text.
+"""Packing of matrices for the page: values become whole numbers on one scale per matrix kind, compressed with zlib, as text.
 
-A frame holds a matrix without its diagonal, whose values are 1 by definition: of a symmetric one the upper triangle, row by row;
-of another all off-diagonal values, row by row. Code 0 is a missing value, code ``k`` is ``low + (k - 1) * step``. Codes of more
-than 8 bits are two planes, all low bytes and then all high bytes, which packs better.
+A packed matrix, called a frame, has no diagonal, because its values are 1 by definition. A frame of a symmetric matrix holds the
+upper triangle row by row. A frame of any other matrix holds all off-diagonal values row by row. Code 0 is a missing value, and
+code ``k`` is ``low + (k - 1) * step``. Codes of more than 8 bits are stored as two planes, first all low bytes and then all high
+bytes, because this compresses better.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEVELS = (65_535, 4_095, 255)
-"""How many values a scale may tell apart, from fine to coarse."""
+"""Numbers of distinct values of a scale, from fine to coarse."""
 
 Codes = NDArray[np.uint16]
 
 
 class QuantizationScale(NamedTuple):
-    """Which values the codes stand for; both ends included."""
+    """A linear scale between two values, both included."""
 
     low: float
     high: float
@@ -29,7 +30,7 @@ class QuantizationScale(NamedTuple):
 
     @property
     def step(self) -> float:
-        """The distance of neighbouring codes; half of it is the largest error."""
+        """The distance of adjacent codes; the rounding error is at most half of it."""
         return (self.high - self.low) / (self.levels - 1) if self.high > self.low else 1.0
 
     def codes(self, values: NDArray[Any]) -> Codes:
@@ -38,25 +39,20 @@ class QuantizationScale(NamedTuple):
         >>> QuantizationScale(0.0, 1.0, 255).codes(np.array([0.0, 0.5, 1.0, np.nan])).tolist()
         [1, 128, 255, 0]
         """
-        places = np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1
-        codes: Codes = np.where(np.isnan(places), 0, np.clip(places, 1, self.levels)).astype(np.uint16)
+        numbers = np.rint((np.asarray(values, dtype=np.float64) - self.low) / self.step) + 1
+        codes: Codes = np.where(np.isnan(numbers), 0, np.clip(numbers, 1, self.levels)).astype(np.uint16)
         return codes
-
-    def values(self, codes: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the values of codes, NaN for 0; what the page computes as well."""
-        found: NDArray[np.float64] = np.where(codes == 0, np.nan, self.low + (codes.astype(np.float64) - 1) * self.step)
-        return found
 
 
 def off_diagonal(matrix: NDArray[Any], *, symmetric: bool) -> NDArray[Any]:
-    """Return the values that a frame holds, in its order."""
+    """Return the values of a frame in its order."""
     size = len(matrix)
-    kept = np.triu(np.ones((size, size), dtype=bool), 1) if symmetric else ~np.eye(size, dtype=bool)
-    values: NDArray[Any] = matrix[kept]
+    mask = np.triu(np.ones((size, size), dtype=bool), 1) if symmetric else ~np.eye(size, dtype=bool)
+    values: NDArray[Any] = matrix[mask]
     return values
 
 
-def packed(codes: Codes, levels: int) -> str:
+def pack(codes: Codes, levels: int) -> str:
     """Return codes as text."""
     flat = codes.ravel()
     planes = flat.astype(np.uint8).tobytes()
@@ -65,24 +61,10 @@ def packed(codes: Codes, levels: int) -> str:
     return base64.b64encode(zlib.compress(planes, 6)).decode()
 
 
-def unpacked(text: str, levels: int) -> Codes:
-    """Return the codes of a text that `packed` gave."""
-    planes = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype=np.uint8).astype(np.uint16)
-    if levels <= 255:
-        return planes
-    low, high = planes.reshape(2, -1)
-    return np.bitwise_or(low, np.left_shift(high, np.uint16(8)), dtype=np.uint16)
-
-
-def block_edges(classes: int, blocks: int) -> NDArray[np.intp]:
-    """Return where blocks begin, and where the last one ends: block ``k`` from ``floor(k C / blocks)``."""
-    return np.arange(blocks + 1) * classes // blocks
-
-
 def block_means(matrix: NDArray[Any], order: NDArray[np.intp], blocks: int) -> NDArray[np.float64]:
-    """Return the means of blocks of neighbours in an order, ``(blocks, blocks)``; NaN for a block without a value.
+    """Return the means of blocks of neighbouring classes in an order, ``(blocks, blocks)``; NaN for a block without values.
 
-    The diagonal and missing values do not count.
+    Block ``k`` begins at class ``floor(k C / blocks)``. The means exclude the diagonal and missing values.
 
     >>> block_means(np.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.25], [0.0, 0.25, 1.0]]), np.array([0, 1, 2]), 2).round(3).tolist()
     [[nan, 0.25], [0.25, 0.25]]
@@ -90,13 +72,13 @@ def block_means(matrix: NDArray[Any], order: NDArray[np.intp], blocks: int) -> N
     values = matrix[np.ix_(order, order)].astype(np.float64)
     np.fill_diagonal(values, np.nan)
     known = ~np.isnan(values)
-    starts = block_edges(len(matrix), blocks)[:-1]
+    starts = np.arange(blocks) * len(matrix) // blocks
 
-    def summed(array: NDArray[Any]) -> NDArray[np.float64]:
+    def block_sums(array: NDArray[Any]) -> NDArray[np.float64]:
         rows = np.add.reduceat(array, starts, axis=0, dtype=np.float64)
         sums: NDArray[np.float64] = np.add.reduceat(rows, starts, axis=1)
         return sums
 
-    count, total = summed(known), summed(np.where(known, values, 0.0))
+    count, total = block_sums(known), block_sums(np.where(known, values, 0.0))
     means: NDArray[np.float64] = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return means

@@ -1,11 +1,10 @@
-"""The matrices of a run, read one at a time: what there is, at which epochs, and how far it reaches."""
+"""The matrices of a training run, read one at a time: which exist at which epochs, and their ranges of values."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -15,175 +14,187 @@ from numpy.typing import NDArray
 from dsi_cli.engines import local
 from dsi_cli.queries import matrices
 from dsi_cli.report import neighbor_data
-from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, packed
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, off_diagonal, pack
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.results import Results
 from dsi_cli.store.schema import CSMS, REFERENCES
 
 SYMMETRIC = {"ncsm": True, "ncsm_centred": True, "tncsm": True, "ccsm": False}
-"""The kinds of matrices, in the order in which they are shown."""
-SHOWN = (0.005, 0.995)
-"""Quantiles of the off-diagonal values that the colours reach, the median of all epochs: beyond, a few values would take all
-contrast from the others. Of a confusion matrix, most of which is 0, the upper one is that of the values above 0."""
-KEPT = 256 * 2**20
-"""Bytes of matrices of one kind that are kept in memory between two looks."""
-MOST_NEAREST = 8
-"""Epochs of a run of very many classes of which the nearest classes are shown."""
-LARGEST_INDEX = 2**16
-"""Classes that a page can number."""
-SAMPLES = 5
-"""Matrices that are packed to see how well they pack."""
+"""Whether matrices of a kind are symmetric; the kinds are in display order."""
+COLOR_QUANTILES = (0.005, 0.995)
+"""Quantiles of the off-diagonal values at which the colours end, as the median over the epochs.
+
+A few extreme values would otherwise take all contrast from the others. In a confusion matrix most values are 0, so its upper
+quantile is that of the values above 0.
+"""
+MAX_CACHED_BYTES = 256 * 2**20
+"""Maximum size of the matrices of one kind that stay in memory between two reads."""
+MAX_NEIGHBOR_EPOCHS = 8
+"""Maximum number of epochs with nearest classes for a run with very many classes."""
+MAX_PAGE_CLASSES = 2**16
+"""Maximum number of classes for which the page shows nearest classes, because class indices have 16 bits."""
+COST_SAMPLES = 5
+"""Number of matrices that are packed to estimate the size of a packed matrix."""
 
 Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class MatrixSeries:
-    """One kind of matrix of a run."""
+    """One kind of matrix of a training run over the epochs."""
 
     kind: str
     split: str | None
     epochs: list[int]
     read: Callable[[int], Matrix]
-    """From an epoch to ``(C, C)``, NaN where a value is missing."""
+    """Reads the matrix ``(C, C)`` of an epoch; missing values are NaN."""
 
     @property
     def symmetric(self) -> bool:
-        """Whether a frame is a triangle."""
+        """Whether the matrices are symmetric."""
         return SYMMETRIC.get(self.kind, True)
 
     @property
     def name(self) -> str:
-        """The kind, with its split: ccsm-test."""
+        """The kind with its split, as in ccsm-test."""
         return f"{self.kind}-{self.split}" if self.split else self.kind
 
 
 class ValueRange(NamedTuple):
-    """How far a source's values reach."""
+    """The range of values of a matrix series, and the size of its packed matrices."""
 
     low: float
     high: float
-    shown: tuple[float, float]
-    """The ends of the colours."""
+    color_limits: tuple[float, float]
+    """The values at which the colours end."""
     change: dict[int, float]
-    """Mean absolute difference from the epoch before, by epoch; 0 for the first."""
+    """Mean absolute difference from the previous epoch, by epoch; 0 for the first epoch."""
     cost: dict[int, float]
-    """Bytes of a packed frame by `LEVELS`, the mean of some."""
+    """Estimated bytes of a packed matrix for each of `LEVELS`."""
     empty: list[int]
-    """Epochs without a value other than 0: of a confusion matrix, without mistakes."""
+    """Epochs whose values are all 0; a confusion matrix without mistakes is empty."""
 
 
-def matrix_series(run: Results, name: str) -> list[MatrixSeries]:
-    """Return the matrices of a run, the classifier's first, without the reference."""
-    folder = run.path / CSMS.path / layout.folder_name(name)
-    places = sorted(folder.iterdir()) if folder.is_dir() else []
-    found = [(place.name.partition("-")[0], place.name.partition("-")[2] or None) for place in places if place.is_dir()]
-    known = [(kind, split) for kind, split in found if kind in SYMMETRIC]
-    known.sort(key=lambda one: (list(SYMMETRIC).index(one[0]), one[1] != "test"))
-    sources = (_source(run, name, kind, split) for kind, split in known)
-    return [source for source in sources if source.epochs]
+def matrix_series(results: Results, run: str) -> list[MatrixSeries]:
+    """Return the matrix series of a run in display order, without the reference."""
+    folder = results.path / CSMS.path / layout.folder_name(run)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    kinds = list(SYMMETRIC)
+    matrix_ids = []
+    for name in names:
+        kind, _, split = name.partition("-")
+        if kind in SYMMETRIC:
+            matrix_ids.append((kind, split or None))
+    matrix_ids.sort(key=lambda matrix_id: (kinds.index(matrix_id[0]), matrix_id[1] != "test"))
+    all_series = [_stored_series(results, run, kind, split) for kind, split in matrix_ids]
+    return [series for series in all_series if series.epochs]
 
 
-def _source(run: Results, name: str, kind: str, split: str | None) -> MatrixSeries:
-    paths = {epoch: layout.csm_path(run.path, name, kind, split, epoch) for epoch in run.epochs(name)}
-    there = {epoch: path for epoch, path in paths.items() if path.is_file()}
-    size = int((run.classes["run"] == name).sum())
+def _stored_series(results: Results, run: str, kind: str, split: str | None) -> MatrixSeries:
+    paths = {epoch: layout.csm_path(results.path, run, kind, split, epoch) for epoch in results.epochs(run)}
+    paths = {epoch: path for epoch, path in paths.items() if path.is_file()}
+    classes = int((results.classes["run"] == run).sum())
 
-    @lru_cache(maxsize=max(2, KEPT // max(1, 4 * size * size)))
+    @lru_cache(maxsize=max(2, MAX_CACHED_BYTES // max(1, 4 * classes * classes)))
     def read(epoch: int) -> Matrix:
-        return parquet.to_matrix(parquet.read(there[epoch]))
+        return parquet.to_matrix(parquet.read(paths[epoch]))
 
-    return MatrixSeries(kind, split, list(there), read)
+    return MatrixSeries(kind, split, list(paths), read)
 
 
-def nearest(run: Results, name: str, classes: int) -> dict[int, str]:
-    """Return by epoch `closest.line_of` of a run whose matrices are not stored; of some epochs where there are many."""
-    if classes > LARGEST_INDEX:
+def nearest(results: Results, run: str, classes: int) -> dict[int, str]:
+    """Return the packed nearest classes by epoch, at most `MAX_NEIGHBOR_EPOCHS`, of a run whose matrices are not stored."""
+    if classes > MAX_PAGE_CLASSES:
         return {}
-    there = [epoch for epoch in run.epochs(name) if layout.neighbors_path(run.path, name, "ncsm", epoch).is_file()]
+    epochs = [epoch for epoch in results.epochs(run) if layout.neighbors_path(results.path, run, "ncsm", epoch).is_file()]
     return {
-        epoch: neighbor_data.line_of(run.neighbors("ncsm", epoch, name), classes)
-        for epoch in matrices.evenly_spaced(there, MOST_NEAREST)
+        epoch: neighbor_data.pack_stored_neighbors(results.neighbors("ncsm", epoch, run), classes)
+        for epoch in matrices.evenly_spaced(epochs, MAX_NEIGHBOR_EPOCHS)
     }
 
 
-def references(run: Results, name: str) -> list[tuple[str, str, Matrix]]:
-    """Return name, file and matrix of each reference of a run, the main one first."""
-    ids = run.classes.loc[run.classes["run"] == name, "labels_id"].dropna().unique()
-    files: list[Path] = [file for one in ids for file in sorted((run.path / REFERENCES.path).glob(f"*-{one}.parquet"))]
-    found = [(file.stem.rpartition("-")[0], file.name, parquet.to_matrix(parquet.read(file))) for file in files]
-    known = run.references(name)
-    return sorted(found, key=lambda one: known.index(one[0]) if one[0] in known else len(known))
+def references(results: Results, run: str) -> list[tuple[str, str, Matrix]]:
+    """Return name, file name and matrix of each reference of a run, the main reference first."""
+    labels_ids = results.classes.loc[results.classes["run"] == run, "labels_id"].dropna().unique()
+    folder = results.path / REFERENCES.path
+    paths = [path for labels_id in labels_ids for path in sorted(folder.glob(f"*-{labels_id}.parquet"))]
+    matrices = [(path.stem.rpartition("-")[0], path.name, parquet.to_matrix(parquet.read(path))) for path in paths]
+    order = {name: index for index, name in enumerate(results.references(run))}
+    return sorted(matrices, key=lambda reference: order.get(reference[0], len(order)))
 
 
-def value_range(source: MatrixSeries, seen: Callable[[int, Matrix], None] = lambda *_: None) -> ValueRange | None:
-    """Return how far a source's values reach; None where it has no value at all.
+def value_range(series: MatrixSeries, on_matrix: Callable[[int, Matrix], None] = lambda *_: None) -> ValueRange | None:
+    """Return the range of values of a matrix series; None if it has no value at all.
 
     Parameters
     ----------
-    seen : called with each epoch and matrix on the way, so that whoever else wants them need not read them again
+    on_matrix : called with each epoch and matrix, so that the caller need not read the matrices again
     """
-    ends: list[tuple[float, ...]] = []
+    is_sparse = not series.symmetric
+    limits: list[tuple[float, ...]] = []
     change: dict[int, float] = {}
     empty: list[int] = []
-    before: NDArray[Any] | None = None
-    read = local.map_in_order(source.read, source.epochs, workers=1)  # the next one meanwhile
-    for epoch, matrix in zip(source.epochs, read, strict=True):
-        seen(epoch, matrix)
-        values = off_diagonal(matrix, symmetric=source.symmetric)
+    previous: NDArray[Any] | None = None
+    # The next matrix is read while this one is processed.
+    read = local.map_in_order(series.read, series.epochs, workers=1)
+    for epoch, matrix in zip(series.epochs, read, strict=True):
+        on_matrix(epoch, matrix)
+        values = off_diagonal(matrix, symmetric=series.symmetric)
         known = values[~np.isnan(values)]
         if len(known):
-            ends.append((float(known.min()), *_quantiles(known, sparse=not source.symmetric), float(known.max())))
-        empty += [] if known.any() else [epoch]
-        change[epoch] = 0.0 if before is None else _difference(values, before)
-        before = values
-    if not ends:
+            limits.append((float(known.min()), *_quantiles(known, is_sparse=is_sparse), float(known.max())))
+        if not known.any():
+            empty.append(epoch)
+        change[epoch] = 0.0 if previous is None else _mean_difference(values, previous)
+        previous = values
+    if not limits:
         return None
-    lows, first, last, highs = zip(*ends, strict=True)
+    lows, lower_quantiles, upper_quantiles, highs = zip(*limits, strict=True)
     low, high = min(lows), max(highs)
-    return ValueRange(low, high, _shown(median(first), median(last), high), change, _costs(source, low, high), empty)
+    color_limits = _color_limits(median(lower_quantiles), median(upper_quantiles), high)
+    return ValueRange(low, high, color_limits, change, _costs(series, low, high), empty)
 
 
-def reach(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
-    """Return the ends of one matrix's values and of its colours."""
+def reference_range(values: NDArray[Any]) -> tuple[float, float, tuple[float, float]]:
+    """Return the smallest and the largest value of a reference matrix, and the values at which its colours end."""
     known = values[~np.isnan(values)]
     if not len(known):
         return 0.0, 1.0, (0.0, 1.0)
     low, high = float(known.min()), float(known.max())
-    return low, high, _shown(*_quantiles(known), high)
+    return low, high, _color_limits(*_quantiles(known, is_sparse=False), high)
 
 
-def _quantiles(known: NDArray[Any], *, sparse: bool = False) -> tuple[float, float]:
-    above = known[known > 0] if sparse else known
-    if not len(above):
+def _quantiles(known: NDArray[Any], *, is_sparse: bool) -> tuple[float, float]:
+    values = known[known > 0] if is_sparse else known
+    if not len(values):
         return 0.0, 0.0
-    first, last = np.quantile(above, SHOWN)
-    return 0.0 if sparse else float(first), float(last)
+    lower, upper = np.quantile(values, COLOR_QUANTILES)
+    return 0.0 if is_sparse else float(lower), float(upper)
 
 
-def _shown(first: float, last: float, high: float) -> tuple[float, float]:
-    """Return the ends of the colours: 0 in the middle where values have both signs."""
-    if last <= first:
-        last = high if high > first else first + 1.0  # almost all values are the same
-    if first < 0 < last:
-        end = max(-first, last)
-        return -end, end
-    return first, last
+def _color_limits(lower: float, upper: float, high: float) -> tuple[float, float]:
+    """Return the ends of the colours, symmetric about 0 if the values have both signs."""
+    if upper <= lower:  # almost all values are the same
+        upper = high if high > lower else lower + 1.0
+    if lower < 0 < upper:
+        limit = max(-lower, upper)
+        return -limit, limit
+    return lower, upper
 
 
-def _difference(values: NDArray[Any], before: NDArray[Any]) -> float:
-    if values.shape != before.shape:
+def _mean_difference(values: NDArray[Any], previous: NDArray[Any]) -> float:
+    if values.shape != previous.shape:
         return 0.0
-    both = ~(np.isnan(values) | np.isnan(before))
-    return float(np.abs(values[both] - before[both]).mean()) if both.any() else 0.0
+    both = ~(np.isnan(values) | np.isnan(previous))
+    return float(np.abs(values[both] - previous[both]).mean()) if both.any() else 0.0
 
 
-def _costs(source: MatrixSeries, low: float, high: float) -> dict[int, float]:
-    """Return the bytes of a packed frame by level."""
-    epochs = matrices.evenly_spaced(source.epochs, SAMPLES)
-    chosen = [off_diagonal(source.read(epoch), symmetric=source.symmetric) for epoch in epochs]
-    return {
-        levels: sum(len(packed(QuantizationScale(low, high, levels).codes(values), levels)) for values in chosen)
-        / len(chosen)
-        for levels in LEVELS
-    }
+def _costs(series: MatrixSeries, low: float, high: float) -> dict[int, float]:
+    """Return the mean size in bytes of a packed matrix for each of `LEVELS`."""
+    epochs = matrices.evenly_spaced(series.epochs, COST_SAMPLES)
+    samples = [off_diagonal(series.read(epoch), symmetric=series.symmetric) for epoch in epochs]
+    costs = {}
+    for levels in LEVELS:
+        scale = QuantizationScale(low, high, levels)
+        costs[levels] = sum(len(pack(scale.codes(values), levels)) for values in samples) / len(samples)
+    return costs

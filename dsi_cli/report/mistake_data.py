@@ -1,4 +1,4 @@
-"""The most confused pairs and the most telling mistakes of a run's last answers, with the images that open."""
+"""The most confused pairs and the worst mistakes of a run's last predictions, with thumbnails of images that can be opened."""
 
 from __future__ import annotations
 
@@ -16,66 +16,65 @@ if TYPE_CHECKING:
 
     from dsi_cli.store.results import Results
 
-PAIRS, MISTAKES = 30, 24
+MAX_PAIRS = 30
+MAX_MISTAKES = 24
 THUMBNAIL_PIXELS = 64
-"""Pixels of the longer side of an image."""
+"""Maximum length in pixels of the longer side of a thumbnail."""
 Opener = Callable[[str], "Image"]
 
 
-def mistake_data(run: Results, name: str, open_image: Opener | None) -> dict[str, Any]:
-    """Return, for each split with answers, the confused pairs and the mistakes of the last epoch with a mistake."""
-    found: dict[str, Any] = {}
+def mistake_data(results: Results, run: str, open_image: Opener | None) -> dict[str, Any]:
+    """Return, for each split with predictions, the confused pairs and the mistakes of the last epoch with a mistake."""
+    by_split: dict[str, Any] = {}
     for split in ("test", "train"):
         try:
-            epoch, is_last = _epoch(run, name, split)
-            listing = confused_pairs(run, MistakeQuery(name, epoch, split, most=PAIRS))
+            epoch, is_last = _last_epoch_with_mistake(results, run, split)
+            listing = confused_pairs(results, MistakeQuery(run, epoch, split, most=MAX_PAIRS))
         except UsageError:
-            continue  # no answers on this split
-        found[split] = {
-            "epoch": listing.asked.epoch,
+            continue  # there are no predictions on this split
+        epoch = listing.asked.epoch
+        by_split[split] = {
+            "epoch": epoch,
             "is_last": is_last,
             "own": listing.own,
             "furthest": listing.furthest,
             "wordnet_furthest": listing.wordnet_furthest,
             "found": listing.found,
-            "legend": listing.legend,
             "pairs": [asdict(row) for row in listing.rows],
-            "mistakes": _mistakes(run, MistakeQuery(name, listing.asked.epoch, split, most=MISTAKES), open_image),
+            "mistakes": _mistakes(results, MistakeQuery(run, epoch, split, most=MAX_MISTAKES), open_image),
         }
-    return found
+    return by_split
 
 
-def _epoch(run: Results, name: str, split: str) -> tuple[int | None, bool]:
-    """Return the last epoch with a mistake, and whether it is the last with answers; None for the latter where none has one."""
-    rows = run.curves[(run.curves["run"] == name) & (run.curves["metric"] == "mistakes") & (run.curves["split"] == split)]
-    rows = run.fill_missing_epochs(rows)
+def _last_epoch_with_mistake(results: Results, run: str, split: str) -> tuple[int | None, bool]:
+    """Return the last epoch with a mistake, or None, and whether it is the last epoch with predictions."""
+    curves = results.curves
+    rows = curves[(curves["run"] == run) & (curves["metric"] == "mistakes") & (curves["split"] == split)]
+    rows = results.fill_missing_epochs(rows)
     wrong = rows.loc[rows["value"] > 0, "epoch"]
+    if not len(wrong):
+        return None, True
     last = rows.loc[rows["value"].notna(), "epoch"].max()
-    return (int(wrong.max()), bool(wrong.max() == last)) if len(wrong) else (None, True)
+    return int(wrong.max()), bool(wrong.max() == last)
 
 
-def _mistakes(run: Results, query: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
+def _mistakes(results: Results, query: MistakeQuery, open_image: Opener | None) -> dict[str, Any] | None:
     try:
-        listing = worst_mistakes(run, query)
+        listing = worst_mistakes(results, query)
     except UsageError:
-        return None  # confusion counts alone
-    rows = [asdict(row) | {"image": _image(row.path, open_image)} for row in listing.rows]
+        return None  # the run has confusion counts, but no predictions per sample
+    rows = [asdict(row) | {"image": _data_url(row.path, open_image)} for row in listing.rows]
     return {"epoch": listing.asked.epoch, "found": listing.found, "rows": rows}
 
 
-def _image(path: str | None, open_image: Opener | None) -> str | None:
-    """Return an image as a data address, None where there is none that opens."""
+def _data_url(path: str | None, open_image: Opener | None) -> str | None:
+    """Return a small version of an image as a data URL, or None if it cannot be opened."""
     if path is None or open_image is None:
         return None
     try:
         image = open_image(path)
     except UsageError:
         return None
-    return thumbnail(image)
-
-
-def thumbnail(image: Image) -> str:
-    """Return a small image as a data address: PNG, its longer side at most `THUMBNAIL_PIXELS` pixels."""
     small = image.convert("RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB")
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     buffer = io.BytesIO()

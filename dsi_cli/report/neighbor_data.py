@@ -1,7 +1,7 @@
-"""Each class's nearest classes, and the closest pairs of all, at every epoch: computed from the table's values, then packed.
+"""The nearest classes of each class and the closest pairs of classes at an epoch, computed from the stored matrix and packed.
 
-Similarities lie in [-1, 1]. An epoch's numbers are 16-bit: the neighbours' class indices, row by row, their codes, then the
-pairs' first classes, second classes and codes.
+Similarities are in [-1, 1]. The packed numbers have 16 bits. They are the class indices of the neighbours row by row, the codes
+of their similarities, and the first classes, second classes and similarity codes of the closest pairs.
 """
 
 from __future__ import annotations
@@ -11,59 +11,63 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, packed
+from dsi_cli.report.matrix_codec import LEVELS, QuantizationScale, pack
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCALE = QuantizationScale(-1.0, 1.0, LEVELS[0])
-PAIRS = 20
+MAX_PAIRS = 20
 MISSING = -9.0
-"""Less similar than any other, but not the class itself."""
+"""Placeholder for a missing similarity: below every similarity, but above the -inf of the class itself."""
 
 
-def neighbours_shown(classes: int) -> int:
-    """Return how many neighbours of each class the page has."""
+def neighbor_count(classes: int) -> int:
+    """Return the number of neighbours of each class in the page."""
     return min(10 if classes <= 256 else 5, classes - 1)
 
 
-def line(matrix: NDArray[Any]) -> str:
-    """Return the nearest classes and the closest pairs of one symmetric matrix; ties by class index, missing values last."""
-    size, most = len(matrix), neighbours_shown(len(matrix))
+def pair_count(classes: int) -> int:
+    """Return the number of closest pairs in the page."""
+    return min(MAX_PAIRS, classes * (classes - 1) // 2)
+
+
+def pack_neighbors(matrix: NDArray[Any]) -> str:
+    """Return the nearest classes and the closest pairs of a symmetric matrix; ties by class index, missing values last."""
+    size = len(matrix)
     values = np.where(np.isnan(matrix), MISSING, matrix.astype(np.float64))
     np.fill_diagonal(values, -np.inf)
-    near = _first(-values, most)
+    neighbors = _smallest(-values, neighbor_count(size))
+    similarity = np.take_along_axis(values, neighbors, axis=1)
+
     first, second = np.triu_indices(size, 1)
     upper = values[first, second]
-    pairs = _first(-upper[None, :], min(PAIRS, len(upper)))[0]
-    similarity = np.take_along_axis(values, near, axis=1)
-    parts = (near, _codes(similarity), first[pairs], second[pairs], _codes(upper[pairs]))
-    return packed(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
+    pairs = _smallest(-upper[None, :], pair_count(size))[0]
+    return _pack_parts(neighbors, _codes(similarity), first[pairs], second[pairs], _codes(upper[pairs]))
 
 
-def line_of(near: pd.DataFrame, classes: int) -> str:
-    """Return the same from the stored nearest classes of each, which hold the closest pairs of all."""
-    most = neighbours_shown(classes)
-    neighbor, value = (near[name].to_numpy().reshape(classes, -1) for name in ("neighbor", "similarity"))
-    ends = np.sort(near[["class_index", "neighbor"]].to_numpy(), axis=1)
-    pairs, at = np.unique(ends, axis=0, return_index=True)
-    similarity = near["similarity"].to_numpy()[at]
-    best = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: pairs_shown(classes)]
-    parts = (neighbor[:, :most], _codes(value[:, :most]), *pairs[best].T, _codes(similarity[best]))
-    return packed(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
+def pack_stored_neighbors(table: pd.DataFrame, classes: int) -> str:
+    """Return the nearest classes and the closest pairs from the stored neighbours of each class, which include these pairs."""
+    neighbors, values = (table[name].to_numpy().reshape(classes, -1) for name in ("neighbor", "similarity"))
+    count = neighbor_count(classes)
+
+    ends = np.sort(table[["class_index", "neighbor"]].to_numpy(), axis=1)
+    pairs, rows = np.unique(ends, axis=0, return_index=True)
+    similarity = table["similarity"].to_numpy()[rows]
+    closest = np.lexsort((pairs[:, 1], pairs[:, 0], -similarity))[: pair_count(classes)]
+    return _pack_parts(neighbors[:, :count], _codes(values[:, :count]), *pairs[closest].T, _codes(similarity[closest]))
 
 
-def pairs_shown(classes: int) -> int:
-    """Return how many of the closest pairs the page has."""
-    return min(PAIRS, classes * (classes - 1) // 2)
+def _pack_parts(*parts: NDArray[Any]) -> str:
+    return pack(np.concatenate([part.ravel() for part in parts]).astype(np.uint16), LEVELS[0])
 
 
-def _first(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
-    """Return the columns of the ``count`` smallest keys of each row, in order, ties by column."""
-    near = keys <= np.partition(keys, count - 1, axis=1)[:, count - 1 : count]
-    if near.sum() > count * len(keys):  # ties at the end of some row
+def _smallest(keys: NDArray[Any], count: int) -> NDArray[np.intp]:
+    """Return the columns of the ``count`` smallest keys of each row, in rising order; ties by column."""
+    is_small = keys <= np.partition(keys, count - 1, axis=1)[:, count - 1 : count]
+    if is_small.sum() > count * len(keys):  # some row has ties at its last key
         return np.argsort(keys, axis=1, kind="stable")[:, :count]
-    columns = np.nonzero(near)[1].reshape(len(keys), count)
+    columns = np.nonzero(is_small)[1].reshape(len(keys), count)
     order = np.argsort(np.take_along_axis(keys, columns, axis=1), axis=1, kind="stable")
     return np.take_along_axis(columns, order, axis=1)
 

@@ -1,12 +1,13 @@
-"""What a notebook shows of an output: its runs, their best epochs, phases and warnings, and how to load more.
+"""The HTML that a notebook shows for a results folder: runs, best epochs, phases, warnings, and code that loads more.
 
-A fragment of HTML without scripts. Its colours are the notebook's own, so it is legible in light and in dark.
+The HTML is a fragment without scripts. It uses the colours of the notebook, so it is legible in light and dark themes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -21,80 +22,81 @@ from dsi_cli.store import layout
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-MOST_RUNS = 12
-"""That are shown; of more, how many there are."""
-MOST_WARNINGS = 8
+MAX_RUNS = 12
+"""Maximum number of runs in the table; the card counts the rest."""
+MAX_WARNINGS = 8
 
 
 @dataclass(frozen=True)
 class ReportFrame:
-    """The report of an output folder, as Jupyter shows it in a frame."""
+    """The report of a results folder in a frame for Jupyter."""
 
     path: Path
     height: int
-    """Pixels."""
+    """The height in pixels."""
 
     def _repr_html_(self) -> str:
-        # Jupyter serves files by their path relative to the notebook, which runs in its own folder.
+        # Jupyter serves files relative to the notebook, whose folder is the working directory.
         try:
             source = quote(Path(os.path.relpath(self.path)).as_posix())
-        except ValueError:  # the report is on another drive of Windows
+        except ValueError:  # on Windows, the report is on another drive
             source = self.path.as_uri()
         return f'<iframe src="{escape(source)}" width="100%" height="{self.height}" style="border:0"></iframe>'
 
 
-def report_frame(run: Results, height: int) -> ReportFrame:
-    """Return a frame with the report of an output folder.
+def report_frame(results: Results, height: int) -> ReportFrame:
+    """Return a frame with the report of a results folder.
 
     Raises
     ------
     UsageError
         The folder has no report.
     """
-    path = layout.report_path(run.path)
+    path = layout.report_path(results.path)
     if not path.is_file():
-        raise UsageError(f"{run.path} has no report yet: make it with dsi report {run.path}")
+        command = shlex.join(["dsi", "report", str(results.path)])
+        raise UsageError(f"{results.path} has no report: run {command}", code="no-report", path=str(results.path))
     return ReportFrame(path, height)
 
 
-def card(run: Results) -> str:
-    """Return an output as a notebook shows it, a fragment of HTML; every name in it is escaped.
+def card(results: Results) -> str:
+    """Return the HTML fragment of a results folder; all names in it are escaped.
 
     Raises
     ------
     OutputError
         A table cannot be read.
     """
-    names = run.names[:MOST_RUNS]
-    shorts, rows = best.beside_each_other({name: best.best_of_run(run, name) for name in names})
-    warnings = [(name, warning) for name in names for warning in sentences.warnings(run, name)]
-    told = [(name, phases.phase_sentences(run.path, name).phases) for name in names]
-    return html.filled(
+    runs = results.names[:MAX_RUNS]
+    shorts, rows = best.criteria_table({run: best.best_of_run(results, run) for run in runs})
+    warnings = [(run, warning) for run in runs for warning in sentences.warnings(results, run)]
+    run_phases = [(run, phases.phase_sentences(results.path, run).phases) for run in runs]
+    return html.fill_template(
         "card.html",
-        path=str(run.path),
-        has_report=layout.report_path(run.path).is_file(),
+        path=str(results.path),
+        has_report=layout.report_path(results.path).is_file(),
         shorts=shorts,
-        runs=[{**_sizes(run, name), "best": found} for name, found in rows],
-        more=len(run.names) - len(names),
-        phases=[(name, sentence) for name, sentence in told if sentence],
-        warnings=warnings[:MOST_WARNINGS],
-        code=_code(run, names),
+        runs=[{**_sizes(results, run), "best": epochs} for run, epochs in rows],
+        more=len(results.names) - len(runs),
+        phases=[(run, sentence) for run, sentence in run_phases if sentence],
+        warnings=warnings[:MAX_WARNINGS],
+        code=_code(results, runs[0]),
     )
 
 
-def _code(run: Results, names: list[str]) -> list[tuple[str, str]]:
-    """Return lines of Python that load more, each with what it returns."""
-    name = json.dumps(names[0], ensure_ascii=False)
+def _code(results: Results, run: str) -> list[tuple[str, str]]:
+    """Return lines of Python that load tables and matrices, each with a comment."""
+    name = json.dumps(run, ensure_ascii=False)
     lines = [
         ("results.curves", "every metric at every epoch, each SAI with its chance level"),
-        (f'results[{name}].csm("ncsm")', "a matrix as a square DataFrame, named by class"),
+        (f'results[{name}].csm("ncsm")', "a class similarity matrix as a square DataFrame with class names"),
     ]
-    if layout.report_path(run.path).is_file():
+    if layout.report_path(results.path).is_file():
         lines.append(("results.show_report()", "the report: all matrices and curves over the epochs"))
     return lines
 
 
-def _sizes(run: Results, name: str) -> dict[str, Any]:
-    epochs = run.epochs(name)
+def _sizes(results: Results, run: str) -> dict[str, Any]:
+    epochs = results.epochs(run)
     span = f"{len(epochs)}, {epochs[0]} to {epochs[-1]}" if len(epochs) > 1 else f"{len(epochs)}"
-    return {"name": name, "span": span, "classes": int((run.classes["run"] == name).sum())}
+    return {"name": run, "span": span, "classes": int((results.classes["run"] == run).sum())}

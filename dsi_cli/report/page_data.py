@@ -1,10 +1,10 @@
-"""All that the page shows: what its template prints, what its scripts read as JSON, and the packed frames."""
+"""All data of the report: values that the template prints, data that the scripts read as JSON, and packed matrices."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dsi_cli.report import best, class_agreement, classes, curve_data, matrices, mistake_data, sentences, size_budget
@@ -15,124 +15,142 @@ from dsi_cli.store.schema import CURVES, UNCERTAIN
 if TYPE_CHECKING:
     from dsi_cli.store.results import Results
 
-Tell = Callable[[int, int], None]
-"""Takes how many steps are done, of how many."""
+Progress = Callable[[int, int], None]
+"""Receives the number of completed steps and the number of all steps."""
 
 
 @dataclass(frozen=True)
 class PageData:
-    """What a page shows."""
+    """The data of a report."""
 
     summary: list[dict[str, Any]]
-    """A run each: name, sentences, warnings, best epochs, files with a problem, options."""
+    """For each run its name, sentences, warnings, best epochs, unused files and options."""
     overview: tuple[list[str], list[tuple[str, list[best.BestEpoch | None]]]]
-    """The runs beside each other, as `best.beside_each_other`."""
+    """The best epochs of all runs (`best.criteria_table`)."""
     data: dict[str, Any]
+    """The data of the scripts."""
     lines: matrices.Lines
+    """The packed matrices."""
 
 
-def page_data(run: Results, open_image: Opener | None = None, tell: Tell = lambda *_: None) -> PageData:
-    """Return what the page of an output shows.
+@dataclass
+class _SharedData:
+    """Class tables and packed matrices, which several runs may share."""
+
+    tables: list[list[list[Any]]] = field(default_factory=list)
+    lines: matrices.Lines = field(default_factory=dict)
+
+
+def page_data(results: Results, open_image: Opener | None = None, progress: Progress = lambda *_: None) -> PageData:
+    """Return the data of the report of a results folder.
 
     Parameters
     ----------
-    open_image : from a sample's path to its image; None to show none
-    tell : called with each step done
+    open_image : opens the image at a sample's path; None for a report without images
+    progress : called after each step
 
     Raises
     ------
     OutputError
         A table cannot be read.
     """
-    steps = 2 * len(run.names)
-    surveyed = []
-    for place, name in enumerate(run.names):
-        surveyed.append(matrices.run_matrices(run, name))
-        tell(place + 1, steps)
-    orders = [_orders(run, one) for one in surveyed]
-    shares = size_budget.shares([one.need(len(found)) for one, found in zip(surveyed, orders, strict=True)])
-    lines: matrices.Lines = {}
-    tables: list[list[list[Any]]] = []
-    runs = []
-    for place, (one, found, share) in enumerate(zip(surveyed, orders, shares, strict=True)):
-        runs.append(_run(run, one, found, share, place, tables, lines, open_image))
-        tell(len(run.names) + place + 1, steps)
-    data = {"runs": runs, "classes": tables, "uncertain": UNCERTAIN, "curves": curve_data.curves(run)}
-    summary = [_summary(run, name) for name in run.names]
-    overview = best.beside_each_other({one["name"]: one["best"] for one in summary})
-    return PageData(summary, overview, data, lines)
+    # Read each matrix once to find the range of its values.
+    steps = 2 * len(results.names)
+    all_matrices = []
+    for run in results.names:
+        all_matrices.append(matrices.run_matrices(results, run))
+        progress(len(all_matrices), steps)
+    all_orders = [_orders(results, run_matrices) for run_matrices in all_matrices]
+
+    # Divide the size of the page among the runs, and pack their matrices.
+    needs = [run_matrices.need(len(orders)) for run_matrices, orders in zip(all_matrices, all_orders, strict=True)]
+    shared = _SharedData()
+    runs: list[dict[str, Any]] = []
+    for run_matrices, orders, share in zip(all_matrices, all_orders, size_budget.shares(needs), strict=True):
+        packed = matrices.pack(run_matrices, share, orders, f"m{len(runs)}", shared.lines)
+        packed["matrices"] += matrices.pack_references(run_matrices, "reference", shared.lines)
+        runs.append(_run_data(results, run_matrices, orders, shared, open_image) | packed)
+        progress(len(results.names) + len(runs), steps)
+
+    summary = [_summary(results, run) for run in results.names]
+    return PageData(
+        summary=summary,
+        overview=best.criteria_table({run["name"]: run["best"] for run in summary}),
+        data={"runs": runs, "classes": shared.tables, "uncertain": UNCERTAIN, "curves": curve_data.curves(results)},
+        lines=shared.lines,
+    )
 
 
-def _orders(run: Results, surveyed: matrices.RunMatrices) -> classes.Orders:
-    own = surveyed.own
-    return classes.orders(classes.rows(run, surveyed.name), own[0].read(own[0].epochs[-1]) if own else None)
+def _orders(results: Results, run_matrices: matrices.RunMatrices) -> classes.Orders:
+    last_matrix = None
+    if run_matrices.own is not None:
+        series, _ = run_matrices.own
+        last_matrix = series.read(series.epochs[-1])
+    return classes.class_orders(classes.class_rows(results, run_matrices.name), last_matrix)
 
 
-def _run(
-    run: Results,
-    surveyed: matrices.RunMatrices,
+def _run_data(
+    results: Results,
+    run_matrices: matrices.RunMatrices,
     orders: classes.Orders,
-    share: size_budget.BudgetShare,
-    place: int,
-    tables: list[list[list[Any]]],
-    lines: matrices.Lines,
+    shared: _SharedData,
     open_image: Opener | None,
 ) -> dict[str, Any]:
-    name = surveyed.name
-    rows = classes.rows(run, name)
-    table = classes.table(rows)
-    if table not in tables:
-        tables.append(table)
-    packed = matrices.pack(surveyed, share, orders, f"m{place}", lines)
-    packed["matrices"] += matrices.pack_references(surveyed, "reference", lines)
-    own = surveyed.own[0].name.upper() if surveyed.own else "matrix"
+    run = run_matrices.name
+    rows = classes.class_rows(results, run)
+    table = classes.class_table(rows)
+    if table not in shared.tables:
+        shared.tables.append(table)
+    matrix_name = run_matrices.own[0].name.upper() if run_matrices.own else "matrix"
     return {
-        "name": name,
-        "epochs": surveyed.epochs,
-        "has_epochs": run.has_epochs(name),
-        "classes": tables.index(table),
-        "orders": classes.described(rows, orders, own),
-        "reference": reference_word(run, name),
-        "agreement": class_agreement.class_agreement(run, name),
-        "mistaken": mistake_data.mistake_data(run, name, open_image),
-        **packed,
+        "name": run,
+        "epochs": run_matrices.epochs,
+        "has_epochs": results.has_epochs(run),
+        "classes": shared.tables.index(table),
+        "orders": classes.describe_orders(rows, orders, matrix_name),
+        "reference": reference_name(results, run),
+        "agreement": class_agreement.class_agreement(results, run),
+        "mistaken": mistake_data.mistake_data(results, run, open_image),
     }
 
 
-def _summary(run: Results, name: str) -> dict[str, Any]:
-    rows = run.checkpoints[run.checkpoints["run"] == name]
-    bad = rows[rows["status"] != "ok"]
+def _summary(results: Results, run: str) -> dict[str, Any]:
+    rows = results.checkpoints[results.checkpoints["run"] == run]
+    unused = rows[rows["status"] != "ok"]
+    reference = reference_name(results, run)
     return {
-        "name": name,
-        "sentences": sentences.sentences(run, name),
-        "warnings": sentences.warnings(run, name),
-        "best": [_renamed(one, reference_word(run, name)) for one in best.best_of_run(run, name)],
-        "files": [(row["path"], row["status"], row["reason"] or "") for row in bad.to_dict("records")],
-        "options": _options(run, name),
+        "name": run,
+        "sentences": sentences.sentences(results, run),
+        "warnings": sentences.warnings(results, run),
+        "best": [
+            epoch._replace(title=epoch.title.replace("WordNet", reference)) for epoch in best.best_of_run(results, run)
+        ],
+        "files": [(row["path"], row["status"], row["reason"] or "") for row in unused.to_dict("records")],
+        "options": _options(results, run),
     }
 
 
-def reference_word(run: Results, name: str) -> str:
-    """Return what the main reference of a run is called: WordNet, or what it is by itself."""
-    main = next(iter(run.references(name)), "wordnet")
+def reference_name(results: Results, run: str) -> str:
+    """Return the name of the main reference of a run; all WordNet measures are called WordNet."""
+    main = next(iter(results.references(run)), "wordnet")
     return "WordNet" if main.startswith("wordnet") else main
 
 
-def _renamed(epoch: best.BestEpoch, reference: str) -> best.BestEpoch:
-    return epoch._replace(title=epoch.title.replace("WordNet", reference))
+def _options(results: Results, run: str) -> list[tuple[str, str]]:
+    """Return the options that affect the curves of a run, as text."""
+    options = layout.earlier_options(results.path, CURVES).get("shaping", {}).get(run, {})
+    return [(key.replace("_", " "), _option_text(value)) for key, value in sorted(options.items())]
 
 
-def _options(run: Results, name: str) -> list[tuple[str, str]]:
-    """Return the options that shaped a run's curves, as text."""
-    shaping = layout.earlier_options(run.path, CURVES).get("shaping", {}).get(name, {})
-    return [(key.replace("_", " "), _text(value)) for key, value in sorted(shaping.items())]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_text, value)) or "none"
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_text(one)}" for key, one in value.items())
+def _option_text(value: Any) -> str:
+    if value is None:
+        return "default"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "by default" if value is None else value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(map(_option_text, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_option_text(item)}" for key, item in value.items())
+    return json.dumps(value)

@@ -1,7 +1,8 @@
-"""How many matrices a page keeps whole, of which epochs, and how finely: what its size allows.
+"""The number, epochs and precision of the complete matrices that fit into the size of a page.
 
-All runs share `BYTES`. Each gets an equal share of what is left, the one that needs least first, so that small runs leave theirs
-to large ones. A run with many classes keeps at most `MOST_WHOLE` epochs whole: the page is to open at once.
+All runs share `MAX_BYTES`. Runs are served in the order of their need, smallest first. Each run gets an equal part of the bytes
+that remain, so that a small run leaves its unused part to larger runs. A run with many classes keeps at most
+`MAX_COMPLETE_EPOCHS` complete epochs, because the page should open without delay.
 """
 
 from __future__ import annotations
@@ -12,68 +13,73 @@ from typing import NamedTuple
 
 from dsi_cli.report.matrix_codec import LEVELS
 
-BYTES = 21_000_000
-"""Of packed matrices, as text: 4 MB below the 25 MB that a page may have."""
+MAX_BYTES = 21_000_000
+"""Maximum size of all packed matrices as text: 4 MB less than the 25 MB of a page."""
 MANY_CLASSES = 256
-MOST_WHOLE = 20
-"""Epochs that are kept whole with more classes than that."""
+MAX_COMPLETE_EPOCHS = 20
+"""Maximum number of complete epochs of a run with more than `MANY_CLASSES` classes."""
 
 
 class BudgetNeed(NamedTuple):
-    """What a run asks for."""
+    """The sizes of a run's data."""
 
     epochs: int
     classes: int
     cost: Mapping[int, float]
-    """Bytes of all matrices of an epoch, by `LEVELS`."""
-    between: float
-    """Bytes of an epoch that is not whole."""
+    """Bytes of all complete matrices of an epoch, for each of `LEVELS`."""
+    block_cost: float
+    """Bytes of the block means of an epoch."""
     fixed: float
-    """Bytes that are there in any case."""
+    """Bytes that the run needs in any case."""
 
 
 class BudgetShare(NamedTuple):
-    """What a run gets."""
+    """The number of complete epochs of a run, and the number of levels of their scale."""
 
-    whole: int
-    """Epochs."""
+    complete: int
     levels: int
 
 
-def shares(needs: Sequence[BudgetNeed], total: int = BYTES) -> list[BudgetShare]:
-    """Return what each run gets, in the order of ``needs``."""
-    found: dict[int, BudgetShare] = {}
-    left = float(total)
-    least_first = sorted(range(len(needs)), key=lambda at: (needs[at].cost[LEVELS[-1]] * needs[at].epochs, at))
-    for done, at in enumerate(least_first):
-        found[at], spent = _share(needs[at], left / (len(needs) - done))
-        left -= spent
-    return [found[at] for at in range(len(needs))]
+def shares(needs: Sequence[BudgetNeed], total: int = MAX_BYTES) -> list[BudgetShare]:
+    """Return the share of each run in the order of ``needs``."""
+    by_index: dict[int, BudgetShare] = {}
+    remaining = float(total)
+    smallest_first = sorted(range(len(needs)), key=lambda index: needs[index].cost[LEVELS[-1]] * needs[index].epochs)
+    for done, index in enumerate(smallest_first):
+        by_index[index], used = _share(needs[index], remaining / (len(needs) - done))
+        remaining -= used
+    return [by_index[index] for index in range(len(needs))]
 
 
-def _share(need: BudgetNeed, room: float) -> tuple[BudgetShare, float]:
-    """Return as many whole epochs as there is room for, as finely as that allows; and the bytes that they take."""
-    most = need.epochs if need.classes <= MANY_CLASSES else min(MOST_WHOLE, need.epochs)
+def _share(need: BudgetNeed, limit: float) -> tuple[BudgetShare, float]:
+    """Return the share of a run that has at most ``limit`` bytes, and the bytes that it uses."""
+    # Keep as many complete epochs as allowed at the finest scale that fits.
+    most = need.epochs if need.classes <= MANY_CLASSES else min(MAX_COMPLETE_EPOCHS, need.epochs)
     for levels in LEVELS:
-        spent = need.fixed + need.cost[levels] * most + need.between * (need.epochs - most)
-        if spent <= room:
-            return BudgetShare(most, levels), spent
+        used = need.fixed + need.cost[levels] * most + need.block_cost * (need.epochs - most)
+        if used <= limit:
+            return BudgetShare(most, levels), used
+    # Otherwise keep as many as fit at the coarsest scale.
     levels = LEVELS[-1]
-    spare = room - need.fixed - need.between * need.epochs
-    whole = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.between))))
-    return BudgetShare(whole, levels), need.fixed + need.cost[levels] * whole + need.between * (need.epochs - whole)
+    spare = limit - need.fixed - need.block_cost * need.epochs
+    complete = max(0, min(most, int(spare // max(1.0, need.cost[levels] - need.block_cost))))
+    used = need.fixed + need.cost[levels] * complete + need.block_cost * (need.epochs - complete)
+    return BudgetShare(complete, levels), used
 
 
 def front_loaded(change: Sequence[float], count: int) -> list[int]:
-    """Return the places of ``count`` epochs, the first and the last among them, between which a matrix changes about equally much.
+    """Return the indices of ``count`` epochs between which a matrix changes about equally much.
+
+    The first and the last epoch are among them.
 
     Parameters
     ----------
-    change : how far each epoch is from the one before
+    change : the change of each epoch from the previous epoch
 
     Notes
     -----
-    The widest gap, by the sum of changes in it, is split where half of it is reached, again and again.
+    The algorithm repeatedly takes the gap with the largest sum of changes. It splits this gap at the epoch nearest to half of the
+    sum.
 
     >>> front_loaded([0, 5, 5, 1, 1, 1, 1], 4)
     [0, 1, 2, 6]
@@ -83,14 +89,14 @@ def front_loaded(change: Sequence[float], count: int) -> list[int]:
         return list(range(len(change)))
     if count < 2:
         return [last][:count]
-    way = [0.0]
+    total_change = [0.0]
     for step in change[1:]:
-        way.append(way[-1] + step)
+        total_change.append(total_change[-1] + step)
     kept = [0, last]
     while len(kept) < count:
-        gaps = [(way[end] - way[start], end - start, start, end) for start, end in pairwise(kept)]
+        gaps = [(total_change[end] - total_change[start], end - start, start, end) for start, end in pairwise(kept)]
         _, _, start, end = max(gap for gap in gaps if gap[1] > 1)
-        middle = (way[start] + way[end]) / 2
-        kept.append(min(range(start + 1, end), key=lambda at: abs(way[at] - middle)))
+        middle = (total_change[start] + total_change[end]) / 2
+        kept.append(min(range(start + 1, end), key=lambda index: abs(total_change[index] - middle)))
         kept.sort()
     return kept

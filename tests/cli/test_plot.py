@@ -55,7 +55,7 @@ def test_an_epoch_that_is_not_there_is_named(analysed: Analysed, dsi: Command, t
 
 def test_failures_say_what_to_do(analysed: Analysed, dsi: Command, tmp_path: Path):
     for arguments, code, message in (
-        (("wsii",), 2, "no figure 'wsii': did you mean wsi?"),
+        (("wsii",), 2, "no figure 'wsii': use wsi"),
         (("typicality",), 2, "without data in this output: typicality needs features of samples (--test with --model)"),
         (("heatmaps", "--epochs", "99"), 2, "nothing to draw for heatmaps: this output has nothing of that --epochs"),
         (("wsi", "--format", "bmp"), 2, "no format 'bmp': expected one of png, svg, pdf"),

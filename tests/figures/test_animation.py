@@ -1,4 +1,4 @@
-"""Films of a matrix over the epochs."""
+"""Animations of a matrix over the epochs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.analysed_runs import Analysed, Command, MakeRun
+from helpers.errors import raises
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -40,15 +41,15 @@ def frames_of(path: Path) -> list[tuple[np.ndarray, int]]:
 @pytest.fixture(scope="module")
 def made(analysed: Analysed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, animation.Animation]:
     folder = tmp_path_factory.mktemp("films")
-    told: list[tuple[str, int, int]] = []
-    asked = FigureOptions((FASHION,), epochs=SHOWN)
-    found = animation.animations(analysed.run, asked, folder, ["gif", "webp"], lambda *words: told.append(words))
-    assert told == [(f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)]
+    steps: list[tuple[str, int, int]] = []
+    options = FigureOptions((FASHION,), epochs=SHOWN)
+    found = animation.animations(analysed.run, options, folder, ["gif", "webp"], lambda *step: steps.append(step))
+    assert steps == [(f"frames of {FASHION}", done, 8) for _ in range(2) for done in range(1, 9)]
     return {film.path.suffix: film for film in found}
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.Animation], ending: str):
+def test_animation_has_one_frame_per_epoch_and_the_reported_duration(made: dict[str, animation.Animation], ending: str):
     film = made[ending]
     assert film.path.name == f"animation{ending}"
     assert film.epochs == SHOWN
@@ -61,7 +62,9 @@ def test_a_frame_an_epoch_of_the_length_that_is_said(made: dict[str, animation.A
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp"])
-def test_only_what_moves_differs_between_frames(made: dict[str, animation.Animation], ending: str, analysed: Analysed):
+def test_animation_frames_differ_only_in_the_moving_parts(
+    made: dict[str, animation.Animation], ending: str, analysed: Analysed
+):
     frames = [pixels for pixels, _ in frames_of(made[ending].path)]
     first, last = frames[0], frames[-1]
     assert first.shape == last.shape
@@ -72,7 +75,7 @@ def test_only_what_moves_differs_between_frames(made: dict[str, animation.Animat
     assert not moved[bottom:].any(), "the colour bar, the axis and the legend stay"
 
 
-def test_a_colour_means_the_same_value_in_every_frame(analysed: Analysed):
+def test_scene_uses_one_colour_scale_for_all_frames(analysed: Analysed):
     frames = matrices.frames(analysed.run, FASHION)
     assert frames is not None
     with using(animation.STYLE):
@@ -111,26 +114,26 @@ def _cells(pixels: np.ndarray) -> np.ndarray:
     return pixels[np.ix_(at_rows, at_columns)].astype(int)
 
 
-def test_more_epochs_than_frames_are_evenly_chosen_and_said(
+def test_animation_of_many_epochs_shows_evenly_spaced_epochs(
     monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path
 ):
-    monkeypatch.setattr(animation, "MOST_FRAMES", 4)
+    monkeypatch.setattr(animation, "MAX_FRAMES", 4)
     (film,) = animation.animations(analysed.run, FigureOptions((FASHION,), kind="ccsm"), tmp_path, ["gif"])
     assert film.epochs == (0, 5, 10, 15)
-    assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly chosen, 3.5 s"
+    assert str(film) == f"{FASHION}, CCSM on test: 4 of 16 epochs, evenly spaced, 3.5 s"
 
 
-def test_an_animation_of_any_length_lasts_at_most_a_quarter_of_a_minute():
-    for count in (1, 2, 31, animation.MOST_FRAMES):
-        assert count / animation.frames_per_second(count) + animation.PAUSE <= 15
+def test_frames_per_second_limits_the_duration_to_15_seconds():
+    for count in (1, 2, 31, animation.MAX_FRAMES):
+        assert count / animation.frames_per_second(count) + animation.PAUSE_SECONDS <= 15
 
 
-def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
+def test_animation_without_labels_shows_the_wsi(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(labels=None), make_run("other", labels=None, seed=1)], tmp_path / "out")
     run = Results(tmp_path / "out")
     frames = matrices.frames(run, "run")
     assert frames is not None
-    shown = animation.shown_curves(run, frames)
+    shown = animation.curve_panel(run, frames)
     assert shown is not None
     assert {one.metric for one in shown.series} == {"wsi"}
     found = animation.animations(run, FigureOptions(("run", "other"), epochs=(1, 2)), tmp_path / "films", ["webp"])
@@ -138,17 +141,17 @@ def test_without_labels_the_wsi_runs_beside(make_run: MakeRun, tmp_path: Path):
     assert [film.epochs for film in found] == [(1, 2), (1, 2)]
 
 
-def test_the_sai_is_the_curve_and_has_its_chance_level(analysed: Analysed):
+def test_curve_panel_is_the_sai_with_its_chance_level(analysed: Analysed):
     frames = matrices.frames(analysed.run, FASHION)
     assert frames is not None
-    shown = animation.shown_curves(analysed.run, frames)
+    shown = animation.curve_panel(analysed.run, frames)
     assert shown is not None
     assert shown.series[0].of == "ncsm,scsm"
     assert all(np.isfinite(one.chance).any() for one in shown.series)
 
 
 @pytest.mark.skipif(not HAS_FFMPEG, reason="MP4 is written by ffmpeg, which is not installed")
-def test_an_mp4_holds_every_frame(analysed: Analysed, tmp_path: Path):
+def test_animation_as_mp4_has_every_frame(analysed: Analysed, tmp_path: Path):
     (film,) = animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path, ["mp4"])
     assert film.path.read_bytes()[4:8] == b"ftyp"
     probe = ["ffmpeg", "-v", "info", "-i", str(film.path), "-f", "null", "-"]
@@ -157,40 +160,41 @@ def test_an_mp4_holds_every_frame(analysed: Analysed, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["animation.mp4"]
 
 
-def test_without_ffmpeg_an_mp4_is_refused_and_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_require_format_mp4_without_ffmpeg_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(
-        UsageError, match="MP4 is written by ffmpeg, which was not found on PATH: install it, or take gif or webp"
-    ):
+    with raises("no-ffmpeg", UsageError):
         animation.require_format("mp4")
 
 
-def test_a_failing_ffmpeg_leaves_nothing(monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path):
+def test_animation_with_failing_ffmpeg_leaves_no_file(monkeypatch: pytest.MonkeyPatch, analysed: Analysed, tmp_path: Path):
     (tmp_path / "bin").mkdir()
     fake = tmp_path / "bin" / "ffmpeg"
     fake.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
-    with pytest.raises(OutputError, match=r"ffmpeg could not write .*: choose another format with --format gif or webp"):
+    with raises("ffmpeg-failed", OutputError, path=str(tmp_path / "films" / "animation.mp4")):
         animation.animations(analysed.run, FigureOptions((FASHION,), epochs=SHOWN), tmp_path / "films", ["mp4"])
     assert not (tmp_path / "films").exists()
 
 
-def test_a_folder_that_cannot_be_made_is_named(analysed: Analysed, tmp_path: Path):
+def test_animation_in_an_impossible_folder_raises_output_error(analysed: Analysed, tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="animation"):
         animation.animations(analysed.run, FigureOptions((FASHION,), epochs=(0, 1)), tmp_path / "file", ["gif"])
 
 
-def test_the_verb_makes_it_only_where_it_is_named(analysed: Analysed, dsi: Command, tmp_path: Path):
+def test_plot_command_makes_the_animation_only_by_name(analysed: Analysed, dsi: Command, tmp_path: Path):
     ended = dsi("plot", analysed.out, "animation", "--run", FASHION, "--epochs", "0,3", "-f", "webp", "-o", tmp_path)
     assert ended.code == 0
     assert ended.out.split() == [str(tmp_path / "animation.webp")]
     assert f"{FASHION}, NCSM: 2 epochs, 2.5 s" in ended.err
     refused = dsi("plot", analysed.out, "wsi", "-f", "gif", "-o", tmp_path)
-    assert (refused.code, "gif is for the animation: dsi plot OUT animation --format gif" in refused.err) == (2, True)
+    assert (
+        refused.code,
+        "only the animation can be written as gif: run dsi plot OUT animation --format gif" in refused.err,
+    ) == (2, True)
     refused = dsi("plot", analysed.out, "animation", "-f", "png", "-o", tmp_path)
-    assert (refused.code, "the animation is written as gif, webp, mp4, not as png" in refused.err) == (2, True)
+    assert (refused.code, "the animation cannot be written as png: use one of gif, webp, mp4" in refused.err) == (2, True)
     refused = dsi("plot", analysed.out, "animation", "-f", "bmp", "-o", tmp_path)
     assert (refused.code, "no format 'bmp': expected one of png, svg, pdf" in refused.err) == (2, True)
     assert "animation" in dsi("plot", analysed.out, "--list").out

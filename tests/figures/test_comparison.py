@@ -1,4 +1,4 @@
-"""The figures of a comparison: what is drawn is what the comparison says."""
+"""The figures of a comparison show its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def repeated(tmp_path_factory):
     return compare([write_output(tmp_path / "out", *runs)], ComparisonOptions(group="seed", draws=5))
 
 
-def test_each_figure_has_a_line_a_group(repeated):
+def test_figures_have_one_line_per_group(repeated):
     figures = dict(drawing.figures(repeated))
     assert list(figures) == ["accuracy", "alignment", "max_wsi", "min_wsi", "widm", "nidm", "networks"]
     for name, figure in figures.items():
@@ -33,7 +33,7 @@ def test_each_figure_has_a_line_a_group(repeated):
         assert axes.get_ylabel()
 
 
-def test_lines_and_bands_are_those_of_the_comparison(repeated):
+def test_figure_lines_and_bands_equal_the_comparison(repeated):
     axes = dict(drawing.figures(repeated))["max_wsi"].axes[0]
     bands = [band for band in repeated.curves if band.curve == "max_wsi"]
     for line, area, band in zip(axes.lines, axes.collections, bands, strict=True):
@@ -43,7 +43,7 @@ def test_lines_and_bands_are_those_of_the_comparison(repeated):
         assert (heights.min(), heights.max()) == pytest.approx((min(band.low), max(band.high)))
 
 
-def test_chance_is_drawn_where_there_is_one(repeated):
+def test_figures_with_a_chance_level_show_it(repeated):
     with_chance = [
         name
         for name, figure in drawing.figures(repeated)
@@ -52,7 +52,7 @@ def test_chance_is_drawn_where_there_is_one(repeated):
     assert with_chance == ["alignment", "widm", "nidm", "networks"]
 
 
-def test_two_runs_have_a_band_of_chance_on_their_curves_scale(tmp_path):
+def test_figures_of_two_runs_have_chance_bands(tmp_path):
     folders = [write_run(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
     found = compare([write_output(tmp_path / "out", *folders)], ComparisonOptions(draws=5))
     figures = dict(drawing.figures(found))
@@ -69,17 +69,17 @@ def test_two_runs_have_a_band_of_chance_on_their_curves_scale(tmp_path):
         assert max(ends) == pytest.approx(top)
 
 
-def test_chance_levels_that_differ_have_the_colours_of_their_curves(repeated):
+def test_different_chance_levels_have_the_colours_of_their_curves(repeated):
     moved = [replace(band, chance=[0.25] * 3) if band.group == "b" else band for band in repeated.curves]
     axes = dict(drawing.figures(replace(repeated, curves=moved)))["widm"].axes[0]
-    first, second, *levels, said = axes.lines
+    first, second, *levels, legend = axes.lines
     assert [line.get_color() for line in levels] == [first.get_color(), second.get_color()]
     assert levels[1].get_ydata().tolist() == [0.25] * 3
-    assert said.get_label() == "chance, in each one's colour"
+    assert legend.get_label() == "chance, in the colour of the curve"
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_files(repeated, tmp_path, kind):
+def test_save_writes_every_format(repeated, tmp_path, kind):
     if kind != "png":
         repeated = replace(repeated, curves=[band for band in repeated.curves if band.curve == "accuracy"])
     folder = tmp_path / "made" / "figures"
@@ -91,7 +91,7 @@ def test_files(repeated, tmp_path, kind):
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
 
 
-def test_a_figure_that_cannot_be_written(repeated, tmp_path):
+def test_save_to_an_impossible_folder_raises_output_error(repeated, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="could not be written"):
         drawing.save(repeated, tmp_path / "file" / "figures", "png")

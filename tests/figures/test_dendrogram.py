@@ -1,4 +1,4 @@
-"""The tree beside a heat map."""
+"""The clustering next to a heat map."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def made(classes: int) -> ClassTree:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 40])
-def test_forks_are_scipys(classes: int):
+def test_branches_equal_those_of_scipy(classes: int):
     tree = made(classes).tree
     theirs = scipys(tree, no_plot=True)
     expected = [
@@ -60,7 +60,7 @@ def test_forks_are_scipys(classes: int):
     assert sorted(map(key, ours)) == sorted(map(key, expected))
 
 
-def test_a_tree_of_any_depth_is_drawn():
+def test_draw_tree_of_a_deep_tree_works():
     chain = np.sort(np.random.default_rng(0).random(3000))
     tree = linkage(np.cumsum(chain**3)[:, None], "single")
     assert dendrogram.branches(tree).shape == (2999, 4, 2)
@@ -91,7 +91,7 @@ def test_leaves_stand_at_the_rows_of_the_map(analysed: Analysed):
     assert rows == list(range(100))
 
 
-def test_a_fork_tells_the_mean_similarity_of_what_it_joins(analysed: Analysed):
+def test_class_tree_heights_are_mean_similarities(analysed: Analysed):
     frames = matrices.frames(analysed.run, CNN)
     assert frames is not None
     one = dendrogram.class_tree(analysed.run, frames)
@@ -104,13 +104,13 @@ def test_a_fork_tells_the_mean_similarity_of_what_it_joins(analysed: Analysed):
 
 
 @pytest.mark.parametrize(("classes", "style"), list(zip([2, 10, 100, 1000], ALL_STYLES, strict=True)))
-def test_no_text_meets_another_or_a_map(classes: int, style: Style):
+def test_draw_has_no_overlapping_texts(classes: int, style: Style):
     with using(style):
         assert_clear(dendrogram.draw([made(classes)], matrices.KINDS[0], style))
 
 
 @pytest.mark.parametrize("columns", [1, 2])
-def test_several_runs_below_or_beside_each_other(columns: int):
+def test_draw_of_several_runs_fills_the_columns(columns: int):
     style = Style("paper", columns)
     with using(style):
         drawn = dendrogram.draw([made(10), made(100), made(10)], matrices.KINDS[0], style)
@@ -120,7 +120,7 @@ def test_several_runs_below_or_beside_each_other(columns: int):
     assert any("one scale for all" in text for text, _ in texts(drawn))
 
 
-def test_where_all_values_are_the_same_there_is_no_tree(analysed: Analysed, tmp_path):
+def test_class_tree_of_equal_values_is_none(analysed: Analysed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(analysed.out, out)
     path = out / "csms" / CNN / "ncsm" / "30.parquet"

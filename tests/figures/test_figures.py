@@ -1,4 +1,4 @@
-"""The figures: what is drawn is the table's, chance is never left out, no text meets another, files are the same twice."""
+"""The figures show the values of the tables and all chance levels, texts do not overlap, and files are reproducible."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.analysed_runs import Analysed, MakeRun
+from helpers.errors import raises
 from helpers.overlap import assert_clear
 from helpers.table_comparison import write_output, write_run
 from matplotlib.colors import to_hex
@@ -54,7 +55,7 @@ def lines(figure: Figure, gid: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
 
 @pytest.mark.parametrize("runs", [(CNN,), (CNN, VIT)])
 @pytest.mark.parametrize("name", ["sai", "excess", "wsi", "idm", "idm_errors", "loss", "learning_rate", "mistakes"])
-def test_what_is_drawn_is_the_tables(analysed: Analysed, name: str, runs: tuple[str, ...]):
+def test_curves_equal_the_table(analysed: Analysed, name: str, runs: tuple[str, ...]):
     found = list(lines(drawn(analysed.run, name, runs), "curve"))
     kind, curves = PANELS[name], analysed.run.curves
     rows = curves[curves["metric"].isin(kind.metrics) & curves["run"].isin(runs) & curves[kind.column].notna()]
@@ -74,7 +75,7 @@ def test_what_is_drawn_is_the_tables(analysed: Analysed, name: str, runs: tuple[
 
 
 @pytest.mark.parametrize(("name", "runs"), list(product(WITH_CHANCE, [(CNN,), (CNN, VIT)])))
-def test_every_curve_with_a_chance_level_is_drawn_beside_its_own(analysed: Analysed, name: str, runs: tuple[str, ...]):
+def test_curves_with_a_chance_level_show_it(analysed: Analysed, name: str, runs: tuple[str, ...]):
     figure = drawn(analysed.run, name, runs)
     (panel,) = curve_panels.panels(analysed.run, runs, None, [PANELS[name]])
     chance = [y for _, y in lines(figure, "chance")]
@@ -88,7 +89,7 @@ def test_every_curve_with_a_chance_level_is_drawn_beside_its_own(analysed: Analy
     assert {"chance level", "chance ± 2 std"} <= set(texts)
 
 
-def test_a_chance_band_is_two_deviations_wide(analysed: Analysed):
+def test_chance_band_is_two_deviations_wide(analysed: Analysed):
     figure = drawn(analysed.run, "sai")
     (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["sai"]])
     one = panel.series[0]
@@ -98,7 +99,7 @@ def test_a_chance_band_is_two_deviations_wide(analysed: Analysed):
     assert heights.max() == pytest.approx(np.max(one.chance + 2 * one.chance_std))
 
 
-def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
+def test_excess_shows_zero_as_chance_level(analysed: Analysed):
     figure = drawn(analysed.run, "excess")
     assert [set(y) for _, y in lines(figure, "chance")] == [{0.0}] * len(figure.axes)
     said = {text.get_text() for text in figure.legends[0].get_texts()}
@@ -106,7 +107,7 @@ def test_zero_is_named_as_chance_where_the_excess_is_drawn(analysed: Analysed):
 
 
 @pytest.mark.parametrize("measure", ["cosine", "mse"])
-def test_the_band_around_zero_is_chance_on_the_scale_of_the_excess(analysed: Analysed, measure: str):
+def test_excess_chance_band_has_the_scale_of_the_excess(analysed: Analysed, measure: str):
     figure = drawn(analysed.run, "excess", measure=measure)
     (panel,) = curve_panels.panels(analysed.run, [CNN], measure, [PANELS["excess"]])
     for one, on in zip(panel.series, figure.axes, strict=True):
@@ -115,7 +116,7 @@ def test_the_band_around_zero_is_chance_on_the_scale_of_the_excess(analysed: Ana
         assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(expected, rel=1e-6)
 
 
-def test_a_colour_is_a_run_and_a_line_style_a_curve(analysed: Analysed):
+def test_curves_of_two_runs_have_one_colour_per_run_and_one_line_style_per_curve(analysed: Analysed):
     figure = drawn(analysed.run, "loss", (CNN, VIT))
     found = [line for line in figure.axes[0].get_lines() if line.get_gid() == "curve"]
     looks = {(to_hex(line.get_color()), line.get_linestyle(), line.get_marker()) for line in found}
@@ -124,7 +125,7 @@ def test_a_colour_is_a_run_and_a_line_style_a_curve(analysed: Analysed):
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {CNN, VIT, "loss, test", "loss, train"}
 
 
-def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analysed):
+def test_equal_accuracies_are_merged_into_one_curve(analysed: Analysed):
     plain, above = drawn(analysed.run, "accuracy").axes
     assert [axes.get_title(loc="left") for axes in (plain, above)] == [
         "accuracy = balanced accuracy, test",
@@ -135,21 +136,21 @@ def test_accuracies_that_coincide_are_one_curve_that_names_both(analysed: Analys
     assert set(guessed) == {1 / 100}
 
 
-def test_intervals_of_more_than_two_runs_are_left_out(analysed: Analysed):
+def test_curves_of_more_than_two_runs_have_no_intervals(analysed: Analysed):
     for runs, shaded in (((CNN, VIT), 2), ((CNN, VIT, "garments"), 0)):
         figure = drawn(analysed.run, "excess", runs)
         assert [sum(area.get_gid() == "interval" for area in one.collections) for one in figure.axes] == [shaded] * 3
-        assert ("95 % interval" in {text.get_text() for text in figure.legends[0].get_texts()}) == bool(shaded)
+        assert ("95 % CI" in {text.get_text() for text in figure.legends[0].get_texts()}) == bool(shaded)
 
 
-def test_the_training_figure_of_many_runs_fits_a_page_and_says_which_it_shows(analysed: Analysed):
+def test_training_of_many_runs_fits_a_page_and_mentions_the_option(analysed: Analysed):
     figure = drawn(analysed.run, "training", tuple(analysed.run.names))
-    assert "2 of 4 runs; others with --run" in {text.get_text() for text in figure.findobj(Text)}
+    assert "2 of 4 runs (choose others with --run)" in {text.get_text() for text in figure.findobj(Text)}
     assert figure.get_figheight() < 3.5 * figure.get_figwidth()
     assert len(drawn(analysed.run, "training", tuple(analysed.run.names), Style("paper", 2)).axes) == 16
 
 
-def test_twin_axes_hold_the_alignment_and_what_stands_beside_it(analysed: Analysed):
+def test_training_has_twin_axes_for_loss_and_learning_rate(analysed: Analysed):
     figure = drawn(analysed.run, "training")
     assert len(figure.axes) == 4
     assert [one.get_ylabel() for one in figure.axes] == ["SAI (cosine)", "SAI (cosine)", "loss", "learning rate"]
@@ -164,7 +165,7 @@ def test_twin_axes_hold_the_alignment_and_what_stands_beside_it(analysed: Analys
         for style, runs in zip(ALL_STYLES, [None, (CNN,), (VIT,), None], strict=True)
     ],
 )
-def test_no_text_meets_another_or_leaves_the_figure(analysed: Analysed, style: Style, runs):
+def test_figures_have_no_overlapping_texts(analysed: Analysed, style: Style, runs):
     looked = 0
     for one in FIGURES:
         if one.name in OWN_TESTS:
@@ -177,25 +178,25 @@ def test_no_text_meets_another_or_leaves_the_figure(analysed: Analysed, style: S
     assert looked >= 11
 
 
-def test_every_figure_has_a_name_of_its_own_and_says_what_it_shows():
+def test_figures_have_unique_names_and_titles():
     assert len({one.name for one in FIGURES}) == len(FIGURES)
     assert all(one.title and one.name.isidentifier() for one in FIGURES)
 
 
-def test_a_figure_without_data_is_none(analysed: Analysed):
+def test_figure_without_data_is_none(analysed: Analysed):
     for name in ("typicality", "typicality_table", "typicality_histograms", "contact_sheet"):
         assert figure_spec(name).draw(analysed.run, FigureOptions((CNN,))) is None
 
 
-def test_an_unknown_figure_is_met_with_the_right_one():
-    with pytest.raises(UsageError, match="no figure 'idm_error': did you mean idm_errors"):
+def test_figure_spec_of_unknown_name_suggests_a_similar_name():
+    with raises("unknown-figure", UsageError, figure="idm_error", suggestion="idm_errors"):
         figure_spec("idm_error")
-    with pytest.raises(UsageError, match="no figure 'xyzzy': dsi plot --list names them"):
+    with raises("unknown-figure", UsageError, figure="xyzzy", suggestion=None):
         figure_spec("xyzzy")
 
 
 @pytest.mark.parametrize("form", ["png", "svg", "pdf"])
-def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path, form: str):
+def test_write_of_equal_tables_gives_equal_bytes(analysed: Analysed, tmp_path: Path, form: str):
     asked = save.check_options(analysed.run, [CNN], style="paper")
     first, second = (
         save.write(analysed.run, ["sai"], asked, [form], tmp_path / folder).files[0].read_bytes() for folder in "ab"
@@ -205,7 +206,7 @@ def test_the_same_tables_give_the_same_bytes(analysed: Analysed, tmp_path: Path,
     assert not any(word in first for word in (b"<dc:date>", b"CreationDate"))
 
 
-def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Path):
+def test_write_png_is_as_wide_as_the_column(analysed: Analysed, tmp_path: Path):
     for columns, inches in ((1, 3.35), (2, 7.0)):
         asked = save.check_options(analysed.run, [CNN], style="paper", columns=columns)
         (path,) = save.write(analysed.run, ["wsi"], asked, ["png"], tmp_path).files
@@ -213,7 +214,7 @@ def test_a_png_is_as_wide_as_the_papers_column(analysed: Analysed, tmp_path: Pat
             assert image.width == pytest.approx(inches * 300, abs=1)
 
 
-def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: Analysed, tmp_path: Path):
+def test_write_to_an_impossible_path_keeps_the_old_file(analysed: Analysed, tmp_path: Path):
     (tmp_path / "wsi.png").mkdir()
     with pytest.raises(OutputError, match=r"wsi\.png could not be written"):
         save.write(analysed.run, ["wsi"], save.check_options(analysed.run, [CNN]), ["png"], tmp_path)
@@ -221,33 +222,37 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_part(analysed: 
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "code"),
     [
-        ({"runs": ["cifar"]}, "no run 'cifar'"),
-        ({"measure": "dice"}, "no measure 'dice': expected one of cosine, ssim"),
-        ({"order": "size"}, "no order 'size': expected one of taxonomy, given, cluster"),
-        ({"style": "web"}, "no style 'web': expected screen or paper"),
-        ({"epochs": "a"}, "--epochs takes 0,5,30 or first:last:step; 'a' is of neither form"),
+        ({"measure": "dice"}, "unknown-measure"),
+        ({"order": "size"}, "unknown-order"),
+        ({"style": "web"}, "unknown-style"),
+        ({"epochs": "a"}, "bad-epochs"),
     ],
 )
-def test_what_cannot_be_asked_is_said(analysed: Analysed, options: dict, message: str):
-    with pytest.raises(UsageError, match=message):
-        save.check_options(analysed.run, **{"runs": None, **options})
+def test_check_options_with_unknown_value_raises(analysed: Analysed, options: dict, code: str):
+    with raises(code, UsageError, **options):
+        save.check_options(analysed.run, None, **options)
 
 
-def test_a_logarithmic_axis_only_where_values_are_positive_and_far_apart(analysed: Analysed):
+def test_check_options_with_unknown_run_raises(analysed: Analysed):
+    with pytest.raises(UsageError, match="no run 'cifar'"):
+        save.check_options(analysed.run, ["cifar"])
+
+
+def test_axis_is_logarithmic_only_for_positive_values_far_apart(analysed: Analysed):
     (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["learning_rate"]])
-    assert axes.spans_far(panel.series)
-    assert not axes.spans_far(panel.series, axes.TAIL), "a cosine's last steps go to nothing"
+    assert axes.spans_orders_of_magnitude(panel.series)
+    assert not axes.spans_orders_of_magnitude(panel.series, axes.LEARNING_RATE_TAIL), "a cosine's last steps go to nothing"
     assert drawn(analysed.run, "learning_rate").axes[0].get_yscale() == "linear"
     (rates,) = drawn(analysed.run, "learning_rate", (CNN, VIT)).axes
     assert rates.get_yscale() == "log"
-    assert " ".join(rates.get_ylabel().split()) == "learning rate (none shown below 1e-06)"
+    assert " ".join(rates.get_ylabel().split()) == "learning rate (values below 1e-06 not shown)"
     (panel,) = curve_panels.panels(analysed.run, [CNN], None, [PANELS["mistakes"]])
-    assert not axes.spans_far(panel.series)
+    assert not axes.spans_orders_of_magnitude(panel.series)
 
 
-def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Path):
+def test_bands_of_a_single_epoch_are_visible(make_run: MakeRun, tmp_path: Path):
     analyze([make_run(epochs=1)], tmp_path / "out")
     (raw,) = drawn(Results(tmp_path / "out"), "sai", ("run",)).axes
     (chance,) = (line for line in raw.get_lines() if line.get_gid() == "chance")
@@ -258,16 +263,14 @@ def test_a_single_epoch_has_bands_that_are_seen(make_run: MakeRun, tmp_path: Pat
     assert np.min(widths) > 0
 
 
-def test_curves_apart_lie_over_the_same_epochs_where_some_end_earlier(tmp_path: Path):
+def test_separate_axes_show_the_same_epochs(tmp_path: Path):
     out = write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 0.5, 1.0)))
     limits = [one.get_xlim() for one in drawn(Results(out), "sai", ("run",)).axes]
     assert len(limits) == 3
     assert len(set(limits)) == 1
 
 
-def test_phases_are_bands_behind_the_curve_they_were_found_on(
-    analysed: Analysed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
+def test_phases_are_bands_behind_their_curve(analysed: Analysed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     rows = [
         {"run": CNN, "curve": "agreement ncsm,scsm", "phase": name, "first_epoch": first, "last_epoch": last}
         for name, first, last in (("surge", 0, 3), ("refinement", 3, 12), ("stabilisation", 12, 30))

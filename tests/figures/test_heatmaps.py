@@ -38,12 +38,12 @@ def made(classes: int, panels: int = 4, *, grouped: bool = True) -> HeatmapRow:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_panel_is_the_stored_matrix_in_the_order_shown_without_its_diagonal(analysed: Analysed, order: str):
+def test_panel_is_the_stored_matrix_in_display_order_without_diagonal(analysed: Analysed, order: str):
     run = analysed.run
     frames = matrices.frames(run, CNN)
     assert frames is not None
     with using(Style("paper", 2)):
-        figure = heatmaps.draw(heatmaps.rows(run, [frames], order, [0, 7, 30]), frames.kind, Style("paper", 2))
+        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], order, [0, 7, 30]), frames.kind, Style("paper", 2))
     classes = run.classes[run.classes["run"] == CNN]
     last = run.csm("ncsm", 30, run=CNN).to_numpy(copy=True)
     np.fill_diagonal(last, np.nan)
@@ -60,11 +60,11 @@ def test_a_panel_is_the_stored_matrix_in_the_order_shown_without_its_diagonal(an
         np.testing.assert_array_equal(drawn.compressed(), expected.compressed())
 
 
-def test_all_epochs_of_all_runs_share_one_scale_and_the_reference_has_its_own(analysed: Analysed):
+def test_panels_share_one_scale_and_references_another(analysed: Analysed):
     run = analysed.run
     found = [one for name in (CNN, VIT, "garments") if (one := matrices.frames(run, name, "ncsm"))]
     with using(Style("screen", 2)):
-        figure = heatmaps.draw(heatmaps.rows(run, found), NCSM, Style("screen", 2))
+        figure = heatmaps.draw(heatmaps.heatmap_rows(run, found), NCSM, Style("screen", 2))
     limits = {
         title == "SCSM": {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.get_title() == title}
         for title in ("SCSM",)
@@ -82,21 +82,21 @@ def test_all_epochs_of_all_runs_share_one_scale_and_the_reference_has_its_own(an
 
 @pytest.mark.parametrize("style", ALL_STYLES, ids=lambda style: f"{style.name}-{style.columns}")
 @pytest.mark.parametrize(("classes", "grouped"), [(2, True), (10, False), (100, True), (100, False), (1000, True)])
-def test_no_text_meets_another_or_a_map(classes: int, grouped: bool, style: Style):
+def test_draw_has_no_overlapping_texts(classes: int, grouped: bool, style: Style):
     with using(style):
         assert_clear(heatmaps.draw([made(classes, grouped=grouped), made(10)], NCSM, style))
 
 
 @pytest.mark.parametrize("kind", matrices.KINDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("panels", [1, 7])
-def test_the_bars_texts_have_room_for_every_kind(kind: matrices.MatrixKind, panels: int):
+def test_draw_of_every_kind_has_no_overlapping_bar_texts(kind: matrices.MatrixKind, panels: int):
     with using(Style("paper", 1)):
         row = made(10, panels)
         shares = row._replace(panels=[panel._replace(values=np.abs(panel.values)) for panel in row.panels])
         assert_clear(heatmaps.draw([shares], kind, Style("paper", 1)))
 
 
-def test_brackets_name_the_groups_of_the_classes_table(analysed: Analysed):
+def test_brackets_have_the_group_names_of_the_classes_table(analysed: Analysed):
     run = Results(analysed.out)
     run.__dict__["classes"] = run.classes.assign(
         group=np.where(run.classes["display_order"] < 40, "living_thing.n.01", None)
@@ -104,61 +104,63 @@ def test_brackets_name_the_groups_of_the_classes_table(analysed: Analysed):
     frames = matrices.frames(run, CNN)
     assert frames is not None
     with using(Style("paper", 2)):
-        figure = heatmaps.draw(heatmaps.rows(run, [frames], "taxonomy", [3]), frames.kind, Style("paper", 2))
+        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames], "taxonomy", [3]), frames.kind, Style("paper", 2))
     assert "living thing" in [text for text, _ in texts(figure)]
     assert_clear(figure)
 
 
-def test_epochs_asked_for_that_a_run_lacks_are_left_out(analysed: Analysed):
+def test_heatmap_rows_leave_out_missing_epochs(analysed: Analysed):
     frames = matrices.frames(analysed.run, CNN)
     assert frames is not None
-    (row,) = heatmaps.rows(analysed.run, [frames], epochs=[2, 999])
+    (row,) = heatmaps.heatmap_rows(analysed.run, [frames], epochs=[2, 999])
     assert [panel.title for panel in row.panels] == ["epoch 2", "SCSM"]
-    assert heatmaps.rows(analysed.run, [frames], epochs=[999]) == []
+    assert heatmaps.heatmap_rows(analysed.run, [frames], epochs=[999]) == []
 
 
-def test_kinds_and_runs_of_the_same_epochs_show_the_same_ones(analysed: Analysed):
+def test_heatmap_rows_of_all_kinds_show_the_same_epochs(analysed: Analysed):
     run = analysed.run
     titles = []
     for kind in ("ncsm", "ccsm"):
         found = [one for name in (CNN, VIT) if (one := matrices.frames(run, name, kind))]
-        titles += [[panel.title for panel in row.panels] for row in heatmaps.rows(run, found)]
+        titles += [[panel.title for panel in row.panels] for row in heatmaps.heatmap_rows(run, found)]
     assert len(titles) == 4
     assert all(one == titles[0] for one in titles)
 
 
-def test_without_labels_there_is_no_reference_and_classes_go_by_number(make_run: MakeRun, tmp_path):
+def test_heatmaps_without_labels_have_no_reference_and_class_indices(make_run: MakeRun, tmp_path):
     out = tmp_path / "out"
     analyze([make_run(labels=None)], out)
     run = Results(out)
     frames = matrices.frames(run, "run")
     assert frames is not None
     with using(Style("screen", 1)):
-        figure = heatmaps.draw(heatmaps.rows(run, [frames]), frames.kind, Style("screen", 1))
-    assert {"0", "7", "epoch 0", "epoch 3", "8 classes in their own order"} <= {text for text, _ in texts(figure)}
+        figure = heatmaps.draw(heatmaps.heatmap_rows(run, [frames]), frames.kind, Style("screen", 1))
+    assert {"0", "7", "epoch 0", "epoch 3", "8 classes in the order of the classifier"} <= {
+        text for text, _ in texts(figure)
+    }
     assert "SCSM" not in {text for text, _ in texts(figure)}
     assert_clear(figure)
 
 
-def test_shreds_of_groups_get_no_bracket():
+def test_bracketed_groups_leave_out_scattered_groups():
     whole = [ClassGroup("mammal", 0, 39), ClassGroup("tool", 40, 99)]
-    assert heatmaps.bracketed([*whole, ClassGroup("fish", 100, 102)], 200) == whole
-    assert heatmaps.bracketed([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
-    assert heatmaps.bracketed([ClassGroup("mammal", 0, 9)], 100) == []
-    assert heatmaps.bracketed([], 10) == []
+    assert heatmaps.bracketed_groups([*whole, ClassGroup("fish", 100, 102)], 200) == whole
+    assert heatmaps.bracketed_groups([ClassGroup("mammal", at, at + 1) for at in range(0, 100, 3)], 100) == []
+    assert heatmaps.bracketed_groups([ClassGroup("mammal", 0, 9)], 100) == []
+    assert heatmaps.bracketed_groups([], 10) == []
 
 
-def test_of_many_classes_a_ccsm_shows_means_of_blocks_and_says_so():
+def test_cell_values_of_a_large_ccsm_are_block_means():
     values = np.random.default_rng(0).random((1000, 1000)) * (np.random.default_rng(1).random((1000, 1000)) < 0.005)
     np.fill_diagonal(values, np.nan)
-    shown = color_scales.seen(values, "ccsm")
+    shown = color_scales.cell_values(values, "ccsm")
     assert shown.shape == (125, 125)
     for row, column in ((0, 0), (3, 77), (124, 124)):
         block = values[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
         assert shown[row, column] == pytest.approx(np.nanmean(block))
-    assert color_scales.seen(values[:9, :9], "ccsm").shape == (9, 9)
-    assert color_scales.seen(values, "ncsm") is values
+    assert color_scales.cell_values(values[:9, :9], "ccsm").shape == (9, 9)
+    assert color_scales.cell_values(values, "ncsm") is values
     uneven = np.full((127, 127), np.nan)
     uneven[126, 126] = 0.5
-    assert np.isnan(color_scales.seen(uneven, "ccsm")).sum() == 64**2 - 1
-    assert color_scales.seen(uneven, "ccsm")[63, 63] == 0.5
+    assert np.isnan(color_scales.cell_values(uneven, "ccsm")).sum() == 64**2 - 1
+    assert color_scales.cell_values(uneven, "ccsm")[63, 63] == 0.5

@@ -1,4 +1,4 @@
-"""The grid of images: what each tile shows and says."""
+"""The grid of images: the image and the caption of each tile."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from numpy.testing import assert_array_equal
 from PIL import Image
 
 from dsi_cli.errors import OutputError, UsageError
-from dsi_cli.figures.image_grid import LETTERS, MOST, grid, require_png, save
+from dsi_cli.figures.image_grid import MAX_IMAGES, MAX_NAME_LENGTH, grid, require_png, save
 from dsi_cli.figures.style import Style, using
 from dsi_cli.queries.mistakes import Mistake, MistakeList, MistakeQuery
 
@@ -93,7 +94,7 @@ def test_grid_shows_why_an_image_cannot_be_opened():
     tiles, unopened, _ = drawn(listing(["good.png", "bad.png", None]), opener)
     assert unopened == {
         1: "expected an image, found a cat; feed it",
-        2: "the predictions do not say where this image lies",
+        2: "the predictions contain no path of this image",
     }
     assert texts(tiles[1])[0] == "no image\nexpected an image, found a\ncat; feed it"
     assert not tiles[1].images
@@ -110,7 +111,7 @@ def test_grid_caption_holds_truth_prediction_ranks_and_score():
 def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
     tiles, _, pixels = drawn(listing(["a", "b", "c", "d"], truth=truth), tiny)
     caption = texts(tiles[0])[0]
-    assert len(caption) <= LETTERS
+    assert len(caption) <= MAX_NAME_LENGTH
     assert caption.isprintable()
     height, width, _ = pixels.shape
     right = round(tiles[0].get_position().x1 * width)
@@ -118,13 +119,13 @@ def test_grid_cuts_names_and_keeps_them_in_their_tile(truth):
     assert (pixels[bottom, right - 1 : right + 1] > 250).all(), "nothing is drawn on the border between two tiles"
 
 
-def test_grid_heading_says_what_is_shown():
+def test_grid_heading_describes_the_listing():
     with using(STYLE):
         figure, _ = grid(listing(["a"]), tiny, STYLE)
     heading = " ".join(text.get_text() for text in figure.texts)
     assert heading == (
-        "run, epoch 3, test: 1 of 1 mistakes Bold: the truth; →: the prediction; #: its rank. Furthest from the truth first;"
-        " ranks from 1, the most similar to the truth, to 7 (WordNet: 6)."
+        "run, epoch 3, test: 1 of 1 mistakes The true class is bold, → is the prediction, and # is its rank. "
+        "Furthest from the truth first; ranks from 1, the most similar to the truth, to 7 (WordNet: 6)."
     )
 
 
@@ -135,20 +136,17 @@ def test_grid_of_an_empty_listing_has_its_heading():
 
 
 def test_grid_of_too_many_images_is_refused():
-    with pytest.raises(UsageError, match=rf"room for {MOST} images, found {MOST + 1}: ask for fewer with --most"):
-        grid(listing(["a"] * (MOST + 1)), tiny, STYLE)
+    with raises("too-many-images", UsageError, images=MAX_IMAGES + 1):
+        grid(listing(["a"] * (MAX_IMAGES + 1)), tiny, STYLE)
 
 
 def test_grid_of_predictions_without_paths_is_refused():
-    with pytest.raises(
-        UsageError,
-        match=r"^a contact sheet needs images, and these predictions name none: dsi analyze --test with image files",
-    ):
+    with raises("no-image-paths", UsageError):
         grid(listing([None, None]), tiny, STYLE)
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "png", "a"])
-def test_a_sheet_is_a_png(name, tmp_path):
+def test_require_png_of_another_name_raises(name, tmp_path):
     with pytest.raises(UsageError, match=r"expected a name that ends in .png, found '.*'"):
         require_png(tmp_path / name)
     require_png(tmp_path / "a.PNG")
@@ -164,7 +162,7 @@ def test_save_writes_in_one_step_and_the_same_bytes_again(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["sheet.png"]
 
 
-def test_save_to_a_place_that_cannot_be_written(tmp_path):
+def test_save_to_an_impossible_path_raises_output_error(tmp_path):
     with pytest.raises(OutputError, match=r"sheet.png could not be written: No such file or directory; .*--sheet"):
         save(listing(["a"]), tiny, tmp_path / "none" / "sheet.png")
     (tmp_path / "sheet.png").mkdir()

@@ -1,4 +1,4 @@
-"""Which classes and groups agree with the reference; several references, each by its name."""
+"""The agreement of single classes and groups with the reference, with one and with several references."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def several(make_run, tmp_path):
     return tmp_path / "out"
 
 
-def test_it_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path):
+def test_class_agreement_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", Options(draws=0))
     found = class_agreement.class_agreement(Results(tmp_path / "out"), "run")
     assert (found["epoch"], found["of"]) == (3, "ncsm")
@@ -34,12 +34,12 @@ def test_it_is_the_correlation_of_each_row_at_the_last_epoch(make_run, tmp_path)
         assert pearson == pytest.approx(np.corrcoef(own[index, rest], scsm[index, rest])[0, 1], abs=1e-5)
 
 
-def test_without_labels_there_is_none(make_run, tmp_path):
+def test_class_agreement_without_labels_is_none(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", Options(draws=0))
     assert class_agreement.class_agreement(Results(tmp_path / "out"), "run") is None
 
 
-def test_of_several_references_each_has_its_name_and_the_main_one_counts(several):
+def test_class_agreement_with_several_references_uses_the_main_one(several):
     run = Results(several)
     found = page_data.page_data(run)
     main, other = run.references("run")
@@ -57,8 +57,8 @@ def test_of_several_references_each_has_its_name_and_the_main_one_counts(several
     assert ("references", f"reference {main}") in [(key, text.split(",")[0]) for key, text in found.summary[0]["options"]]
 
 
-def test_a_reference_that_is_not_wordnet_is_not_called_so(several, monkeypatch):
+def test_reference_name_of_another_taxonomy_is_its_own_name(several, monkeypatch):
     run = Results(several)
-    assert page_data.reference_word(run, "run") == "WordNet"
+    assert page_data.reference_name(run, "run") == "WordNet"
     monkeypatch.setattr(Results, "references", lambda *_: ["own"])
-    assert page_data.reference_word(run, "run") == "own"
+    assert page_data.reference_name(run, "run") == "own"

@@ -1,4 +1,4 @@
-"""The page of a comparison: what it shows is what the comparison holds, as text and in the distribution's Chromium."""
+"""The page of a comparison shows the values of the comparison, as text and in Chromium."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ASKED = ComparisonOptions(draws=40)
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """An output of two networks with two repetitions each; one group's name is markup."""
+    """A results folder of two networks with two repetitions each; one group's name is markup."""
     folder = tmp_path_factory.mktemp("compared")
     reached = {HOSTILE: (0.2, 0.4, 0.6, 0.8), "cnn": (0.2, 0.5, 0.7, 0.8)}
     runs = [
@@ -51,10 +51,10 @@ def shown(value, form="z.3f"):
     return f"{value:{form}}".replace("-", "−")
 
 
-# the text
+# The text of the page
 
 
-def test_a_name_that_is_markup_is_nowhere_markup(groups, tmp_path):
+def test_render_with_markup_in_a_name_escapes_it(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "<img" not in page
     data = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
@@ -62,32 +62,32 @@ def test_a_name_that_is_markup_is_nowhere_markup(groups, tmp_path):
     assert any(HOSTILE in line["label"] for line in json.loads(data)["panels"][0]["lines"])
 
 
-def test_it_asks_for_nothing_and_is_the_same_each_time(groups, tmp_path):
+def test_render_is_deterministic_and_has_no_external_requests(groups, tmp_path):
     page = saved(groups, tmp_path).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
     assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
     assert comparison_page.render(groups, ASKED, ["out"]) == page
 
 
-def test_every_script_is_in_the_page_once():
+def test_script_contains_every_file_once():
     code = html.script(comparison_page.SCRIPTS)
     for name in comparison_page.SCRIPTS:
         assert code.count(html.part(name)) == 1
 
 
-def test_a_place_that_cannot_be_written(two, tmp_path):
+def test_save_to_an_impossible_path_raises_output_error(two, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="could not be written"):
         comparison_page.save(two, ASKED, ["out"], tmp_path / "file" / "page.html")
 
 
-def test_a_path_that_is_no_utf8_is_shown_all_the_same(two, tmp_path):
+def test_render_with_a_path_that_is_not_utf8_shows_it(two, tmp_path):
     page = comparison_page.render(two, ASKED, ["caf\udce9"])
     assert r"caf\udce9" in page
     assert page.encode()
 
 
-def test_the_line_that_makes_it_again():
+def test_command_contains_all_options():
     asked = ComparisonOptions(("a", "b"), "(.*)-try", 0.02, "train", ("pearson",), 50)
     assert comparison_page.command(asked, ["x", "y z"]) == (
         "dsi compare x 'y z' --run a --run b --group '(.*)-try' --tolerance 0.02 --split train --measure pearson --draws 50"
@@ -96,19 +96,19 @@ def test_the_line_that_makes_it_again():
     assert comparison_page.command(ComparisonOptions(), ["out"]) == "dsi compare out --html comparison.html"
 
 
-def test_intervals_are_drawn_on_one_scale(two):
+def test_interval_pictures_share_one_scale(two):
     rows = two.equal[0].rows
     pictures = interval_svg.interval_pictures(rows)
     assert [one is None for one in pictures] == [row.low is None for row in rows]
     known = [(row, one) for row, one in zip(rows, pictures, strict=True) if one is not None]
-    assert max(abs(end) for _, one in known for end in one) == interval_svg.HALF
-    scale = interval_svg.HALF / max(abs(end) for row, _ in known for end in (row.low, row.high))
+    assert max(abs(end) for _, one in known for end in one) == interval_svg.HALF_WIDTH
+    scale = interval_svg.HALF_WIDTH / max(abs(end) for row, _ in known for end in (row.low, row.high))
     for row, one in known:
         assert (one.low, one.high) == pytest.approx((scale * row.low, scale * row.high), abs=0.051)
     assert all((one.low < 0 < one.high) != row.is_real for row, one in known)
 
 
-# the page
+# The page in a browser
 
 
 def table(page, section):
@@ -116,16 +116,16 @@ def table(page, section):
     return [[cell.inner_text() for cell in row.locator("th, td").all()] for row in rows]
 
 
-def test_the_verdict_and_the_tables_are_the_comparison(open_file, two, tmp_path):
+def test_page_shows_the_verdict_and_the_tables_of_the_comparison(open_file, two, tmp_path):
     page = open_file(saved(two, tmp_path))
     assert page.locator(".lead").inner_text() == comparison_page.sentence(two.recommendation)
     reasons = page.locator(".reasons li").all_inner_texts()
     assert reasons == [comparison_page.sentence(one) for one in two.verdicts[0].reasons]
-    marked = page.locator(".reasons li.is-real").count()
+    marked = page.locator(".reasons li.excludes-zero").count()
     assert marked == sum(row.is_real is True for row in two.equal[0].rows)
     for told, row in zip(table(page, "equal"), two.equal[0].rows, strict=True):
         assert told[0].startswith(row.title)
-        assert told[1] == {True: "real", False: "no", None: "–"}[row.is_real]
+        assert told[1] == {True: "yes", False: "no", None: "–"}[row.is_real]
         assert told[2:5] == ["–" if one is None else shown(one, form) for one, form in _numbers(row)]
     assert page.locator(".difference").count() == sum(row.low is not None for row in two.equal[0].rows)
     last = two.between[0].points[-1]
@@ -137,7 +137,7 @@ def _numbers(row):
     return ((row.first, "z.3f"), (row.second, "z.3f"), (row.difference, "+z.3f"))
 
 
-def test_the_pointer_reads_all_panels_and_the_slider_moves_them(open_file, two, tmp_path):
+def test_page_pointer_and_slider_move_the_cursor_of_all_panels(open_file, two, tmp_path):
     page = open_file(saved(two, tmp_path))
     wanted = {band.group: band for band in two.curves if band.curve == "accuracy"}
     plot = page.locator("svg.plot").nth(1)
@@ -158,7 +158,7 @@ def test_the_pointer_reads_all_panels_and_the_slider_moves_them(open_file, two, 
     assert raw.locator("td").all_inner_texts() == told.split(" ", 1)
 
 
-def test_no_raw_sai_without_its_chance_level(open_file, two, tmp_path):
+def test_page_shows_each_raw_sai_with_its_chance_level(open_file, two, tmp_path):
     page = open_file(saved(two, tmp_path))
     with_chance = page.locator(".panel", has=page.locator("figcaption", has_text=re.compile("SAI|IDM")))
     assert with_chance.count() == 5
@@ -166,7 +166,7 @@ def test_no_raw_sai_without_its_chance_level(open_file, two, tmp_path):
         assert panel.locator("path.chance").count() == panel.locator("path.curve").count() > 0
 
 
-def test_groups_are_bands(open_file, groups, tmp_path):
+def test_page_of_groups_shows_bands(open_file, groups, tmp_path):
     page = open_file(saved(groups, tmp_path), width=400, scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 19, 23)"

@@ -1,4 +1,4 @@
-"""The file: one, without a request in it, the same for the same tables."""
+"""The HTML file: no external requests, and the same bytes for the same tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def out(make_run, tmp_path):
     return tmp_path / "out"
 
 
-def test_a_label_that_is_markup_is_nowhere_markup(out):
+def test_report_with_markup_in_a_label_escapes_it(out):
     page = report_file.write_report(out).read_text(encoding="utf-8")
     assert "<img" not in page
     text = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1]
@@ -36,19 +36,19 @@ def test_a_label_that_is_markup_is_nowhere_markup(out):
     assert HOSTILE in {row[0] for row in data["classes"][0]}
 
 
-def test_it_asks_for_nothing(out):
+def test_report_has_no_external_requests(out):
     page = report_file.write_report(out).read_text(encoding="utf-8")
     assert "default-src &#39;none&#39;" in page
     assert re.findall(r'(?:src|href|url\()\s*=?\s*["\']?(?!#|data:)(\w+:|//)', page) == []
     assert "unsafe" not in page.split("</head>")[0].split("<style>")[0]
 
 
-def test_the_same_tables_give_the_same_bytes(out, tmp_path):
+def test_report_of_equal_tables_has_equal_bytes(out, tmp_path):
     first = report_file.write_report(out).read_bytes()
     assert report_file.write_report(out, tmp_path / "again.html").read_bytes() == first
 
 
-def test_every_script_is_in_the_page_once():
+def test_script_contains_every_file_once():
     code = html.script()
     for name in html.SCRIPTS:
         assert code.count(html.part(name)) == 1

@@ -1,9 +1,10 @@
-"""Matrices as the page has them: packed, unpacked, and the means of blocks."""
+"""Packed matrices of the page, and block means."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.packed_matrices import decode, unpack
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dsi_cli.report import matrix_codec
@@ -19,13 +20,13 @@ def matrix():
 
 @pytest.mark.parametrize("levels", LEVELS)
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_what_is_unpacked_is_the_matrix_to_half_a_step(matrix, levels, symmetric):
+def test_unpack_returns_the_matrix_within_half_a_step(matrix, levels, symmetric):
     matrix = (matrix + matrix.T) / 2 if symmetric else matrix
     matrix[2, 5] = matrix[5, 2] = np.nan
     low, high = np.nanmin(matrix), np.nanmax(matrix[~np.eye(17, dtype=bool)])
     scale = QuantizationScale(float(low), float(high), levels)
-    packed = matrix_codec.packed(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
-    values = iter(scale.values(matrix_codec.unpacked(packed, levels)))
+    packed = matrix_codec.pack(scale.codes(matrix_codec.off_diagonal(matrix, symmetric=symmetric)), levels)
+    values = iter(decode(scale, unpack(packed, levels)))
     for i in range(17):
         for j in range(i + 1 if symmetric else 0, 17):
             if i != j:
@@ -33,13 +34,13 @@ def test_what_is_unpacked_is_the_matrix_to_half_a_step(matrix, levels, symmetric
     assert next(values, None) is None
 
 
-def test_one_value_alone_has_a_scale_too():
+def test_scale_of_a_single_value_returns_it():
     scale = QuantizationScale(0.25, 0.25, 255)
-    assert_array_equal(scale.values(scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
+    assert_array_equal(decode(scale, scale.codes(np.array([0.25, np.nan]))), [0.25, np.nan])
 
 
 @pytest.mark.parametrize("blocks", [1, 4, 5, 8, 17])
-def test_the_means_of_blocks(matrix, blocks):
+def test_block_means_equal_a_slow_mean(matrix, blocks):
     order = np.random.default_rng(1).permutation(17)
     matrix[3] = np.nan
     found = matrix_codec.block_means(matrix, order, blocks)

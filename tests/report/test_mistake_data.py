@@ -22,7 +22,7 @@ pytest_plugins = ("helpers.analysed_runs",)
 
 @pytest.fixture
 def run(make_run, tmp_path):
-    """Epoch 1 has three mistakes, of one of which there is an image; nothing else has answers."""
+    """Epoch 1 has three mistakes, one of which has an image; no other epoch has predictions."""
     analyze([make_run(epochs=2)], tmp_path / "out", Options(draws=0))
     Image.new("RGB", (200, 100), (250, 0, 0)).save(tmp_path / "0.png")
     paths = [str(tmp_path / "0.png"), str(tmp_path / "gone.png"), None, None]
@@ -33,7 +33,7 @@ def run(make_run, tmp_path):
     return Results(tmp_path / "out")
 
 
-def test_the_rows_are_those_of_the_views(run):
+def test_mistake_data_equals_the_queries(run):
     found = mistake_data.mistake_data(run, "run", None)
     assert list(found) == ["test"]
     assert found["test"]["epoch"] == 1
@@ -42,7 +42,7 @@ def test_the_rows_are_those_of_the_views(run):
     assert {(row["truth_index"], row["prediction_index"]) for row in found["test"]["pairs"]} == {(0, 1), (1, 2), (2, 4)}
 
 
-def test_images_that_open_are_small_and_in_the_page(run):
+def test_mistake_data_contains_thumbnails_of_images_that_open(run):
     rows = mistake_data.mistake_data(run, "run", image_at)["test"]["mistakes"]["rows"]
     images = {row["sample"]: row["image"] for row in rows}
     assert images[1] is None

@@ -1,8 +1,8 @@
-"""What a notebook shows of an output."""
+"""The HTML that a notebook shows for a results folder."""
 
 from __future__ import annotations
 
-import pytest
+from helpers.errors import raises
 from helpers.outputs import ANIMALS
 
 import dsi_cli
@@ -21,11 +21,11 @@ def text_of(run, open_file, tmp_path, **options):
     return open_file(tmp_path / "card.html", **options)
 
 
-def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, tmp_path):
+def test_card_shows_runs_best_epochs_phases_and_code(four_runs, open_file, tmp_path):
     runs = [four_runs / name for name in ("cifar100-vit", "collapsed")]
     run = dsi_cli.analyze(runs, tmp_path / "out", draws=0, measures=["cosine", "pearson"], epochs="0:12")
     page = text_of(run, open_file, tmp_path)
-    assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}, with report.html"
+    assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}, with report.html"
     good, collapsed = page.locator("tbody tr").all()
     sai = (
         run.curves_of("cifar100-vit")
@@ -35,14 +35,17 @@ def test_it_shows_runs_best_epochs_phases_and_how_to_load(four_runs, open_file, 
     best = sai["excess"].idxmax()
     cells = good.locator("td").all_inner_texts()
     assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
-    assert cells[3].split("\n") == [f"{sai['excess'][best]:.3f} at epoch {best}", f"by chance 0 (z {sai['z'][best]:.1f})"]
+    assert cells[3].split("\n") == [
+        f"{sai['excess'][best]:.3f} at epoch {best}",
+        f"chance level 0 (z {sai['z'][best]:.1f})",
+    ]
     assert collapsed.locator("td").nth(3).inner_text() == "within chance"
     assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")
     assert 'results["cifar100-vit"].csm("ncsm")' in page.locator("pre").inner_text()
     assert "results.show_report()" in page.locator("pre").inner_text()
 
 
-def test_the_lines_to_type_are_right_where_they_are_typed(make_run, tmp_path):
+def test_card_code_can_be_evaluated(make_run, tmp_path):
     for names in (["one"], ["one", "two"]):
         run = dsi_cli.analyze(
             [make_run(name) for name in names if not (tmp_path / name).exists()], tmp_path / "out", draws=0
@@ -52,14 +55,14 @@ def test_the_lines_to_type_are_right_where_they_are_typed(make_run, tmp_path):
             assert eval(line, {"results": run}) is not None
 
 
-def test_names_and_warnings_are_escaped_and_legible(make_run, open_file, tmp_path):
+def test_card_with_markup_in_names_escapes_them_and_is_legible(make_run, open_file, tmp_path):
     run = dsi_cli.analyze(
         make_run(HOSTILE, labels=(HOSTILE, *ANIMALS[1:])), tmp_path / "out", draws=0, measures=["cosine"], report=False
     )
     assert "<script" not in run._repr_html_()
     for scheme, ink in (("light", "rgb(0, 0, 0)"), ("dark", "rgb(255, 255, 255)")):
         page = text_of(run, open_file, tmp_path, scheme=scheme)
-        assert page.locator("p").first.inner_text() == f"Output of dsi in {run.path}"
+        assert page.locator("p").first.inner_text() == f"Results of dsi in {run.path}"
         assert page.locator("img").count() == 0
         assert page.evaluate("window.hacked") is None
         assert page.locator("tbody td").first.inner_text() == HOSTILE
@@ -67,18 +70,18 @@ def test_names_and_warnings_are_escaped_and_legible(make_run, open_file, tmp_pat
         assert page.locator("td").first.evaluate("node => getComputedStyle(node).color") == ink
 
 
-def test_of_many_runs_the_first_are_shown(make_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(notebook_card, "MOST_RUNS", 2)
+def test_card_of_many_runs_shows_the_first(make_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(notebook_card, "MAX_RUNS", 2)
     run = dsi_cli.analyze([make_run(name, epochs=1) for name in "abc"], tmp_path / "out", draws=0, report=False)
     shown = run._repr_html_()
-    assert "and 1 more runs" in shown
+    assert "The table leaves out 1 more runs" in shown
     assert "<b>b</b>" in shown
     assert "<b>c</b>" not in shown
 
 
-def test_show_report_is_a_frame_whose_source_is_relative_to_the_notebook(make_run, tmp_path, monkeypatch):
+def test_show_report_is_a_frame_with_a_source_relative_to_the_notebook(make_run, tmp_path, monkeypatch):
     run = dsi_cli.analyze(make_run("one", epochs=1), tmp_path / "out & more", draws=0, report=False)
-    with pytest.raises(UsageError, match="has no report yet: make it with dsi report"):
+    with raises("no-report", UsageError, path=str(run.path)):
         run.show_report()
     assert "results.show_report()" not in run._repr_html_()
     (run.path / "report.html").write_text("<p>report")

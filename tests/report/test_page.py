@@ -1,4 +1,4 @@
-"""The page in a browser, the distribution's Chromium: what it shows is what the tables hold, and it asks nobody for anything."""
+"""The report in Chromium shows the values of the tables and makes no external requests."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ HOSTILE = "<img src=x onerror=window.hacked=1>"
 LABELS = (HOSTILE, *ANIMALS[1:])
 EPOCHS, CLASSES = 6, len(LABELS)
 LEFT, TOP = 92, 64
-"""Pixels of a heat map that its names take."""
+"""Pixels that the labels of a heat map take."""
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    """An output of two runs with answers, its report written."""
+    """A results folder of two runs with predictions and a report."""
     folder = tmp_path_factory.mktemp("page")
     for seed, name in enumerate(("first", "second")):
         rng = np.random.default_rng(seed)
@@ -39,8 +39,8 @@ def out(tmp_path_factory):
             save_head(folder / "runs" / name / f"epoch_{epoch}.pt", weight, epoch=epoch)
         (folder / "runs" / name / "classes.txt").write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8")
         targets = np.arange(80) % CLASSES
-        answers = np.where(rng.random((EPOCHS, 80)) < 0.5, targets, rng.integers(0, CLASSES, (EPOCHS, 80)))
-        np.save(folder / "runs" / name / "preds.npy", answers)
+        predictions = np.where(rng.random((EPOCHS, 80)) < 0.5, targets, rng.integers(0, CLASSES, (EPOCHS, 80)))
+        np.save(folder / "runs" / name / "preds.npy", predictions)
         np.save(folder / "runs" / name / "targets.npy", targets)
     analyze([folder / "runs"], folder / "out", Options(draws=0))
     report_file.write_report(folder / "out")
@@ -65,9 +65,9 @@ def page(open_page, out):
     return open_page(out / "report.html")
 
 
-def set_epoch(page, place):
-    page.locator("#epoch").fill(str(place))
-    page.wait_for_function(f"document.querySelector('.epoch-now').textContent == '{place}'")
+def set_epoch(page, epoch):
+    page.locator("#epoch").fill(str(epoch))
+    page.wait_for_function(f"document.querySelector('.epoch-now').textContent == '{epoch}'")
     page.wait_for_timeout(100)
 
 
@@ -96,7 +96,7 @@ def pixels(page):
     return [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in page.locator("canvas.map").all()]
 
 
-def test_it_shows_each_matrix_and_section(page):
+def test_page_shows_each_matrix_and_section(page):
     titles = page.locator(".heat h3").all_inner_texts()
     assert titles == ["NCSM", "CCSM, test", "SCSM"]
     assert page.locator("#panels .panel").count() >= 8
@@ -105,7 +105,7 @@ def test_it_shows_each_matrix_and_section(page):
         assert page.locator(f"#{section}").inner_text().strip()
 
 
-def test_the_slider_changes_the_matrices(page):
+def test_slider_changes_the_matrices(page):
     before = pixels(page)
     set_epoch(page, 1)
     after = pixels(page)
@@ -113,7 +113,7 @@ def test_the_slider_changes_the_matrices(page):
 
 
 @pytest.mark.parametrize("epoch", [0, EPOCHS - 1])
-def test_hovering_shows_the_numbers_of_the_table(page, out, epoch):
+def test_tooltip_shows_the_values_of_the_tables(page, out, epoch):
     set_epoch(page, epoch)
     ncsm, ccsm = stored(out, "first", "ncsm", epoch), stored(out, "first", "ccsm-test", epoch)
     scsm, order = stored_reference(out, "first")
@@ -123,14 +123,14 @@ def test_hovering_shows_the_numbers_of_the_table(page, out, epoch):
         assert pair == f"{LABELS[i]} × {LABELS[j]}"
         for title, matrix in (("NCSM", ncsm), ("CCSM, test", ccsm), ("SCSM", scsm)):
             if np.isnan(matrix[i, j]):
-                assert values[title] == "none"
+                assert values[title] == "no value"
                 continue
             value, error = number(values[title])
             assert error <= 1e-4
             assert value == pytest.approx(matrix[i, j], abs=error)
 
 
-def test_a_label_that_is_markup_stays_text(page):
+def test_page_with_markup_in_a_label_shows_it_as_text(page):
     page.get_by_label("Filter classes").fill("onerror")
     assert page.locator("#classes-body tbody tr").count() == 1
     assert HOSTILE in page.locator("#classes-body tbody").inner_text()
@@ -139,19 +139,19 @@ def test_a_label_that_is_markup_stays_text(page):
     assert page.evaluate("window.hacked") is None
 
 
-def test_the_order_of_classes_can_be_switched(page, out):
+def test_order_switch_changes_the_maps(page, out):
     _, order = stored_reference(out, "first")
     assert point_at(page, 0, 0, 1)[0] == f"{LABELS[order[0]]} × {LABELS[order[1]]}"
     before = pixels(page)
-    page.get_by_label("Order").select_option("given")
+    page.get_by_label("Order of classes").select_option("given")
     page.wait_for_timeout(100)
     assert point_at(page, 0, 0, 1)[0] == f"{LABELS[0]} × {LABELS[1]}"
     page.mouse.move(0, 0)
     assert all(one != other for one, other in zip(before, pixels(page), strict=True))
-    assert page.get_by_label("Order").locator("option").count() == 3
+    assert page.get_by_label("Order of classes").locator("option").count() == 3
 
 
-def test_the_keyboard_moves_the_slider_and_a_cell(page, out):
+def test_keyboard_moves_the_slider_and_the_cell(page, out):
     page.locator("#epoch").focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator("#epoch-number").inner_text() == str(EPOCHS - 2)
@@ -162,7 +162,7 @@ def test_the_keyboard_moves_the_slider_and_a_cell(page, out):
     page.keyboard.press("ArrowDown")
     _, order = stored_reference(out, "first")
     told = page.locator("#matrix-readout").inner_text()
-    assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (itself)")
+    assert told.startswith(f"{LABELS[order[1]]} × {LABELS[order[1]]} · NCSM 1 (same class)")
     before = pixels(page)
     page.keyboard.press("+")
     zoomed = pixels(page)
@@ -171,7 +171,7 @@ def test_the_keyboard_moves_the_slider_and_a_cell(page, out):
     assert pixels(page)[0] == before[0]
 
 
-def test_every_control_is_reached_by_tab_and_has_a_name(page):
+def test_controls_are_reachable_by_tab_and_have_a_name(page):
     nameless = page.evaluate(
         """[...document.querySelectorAll('button, select, input')].filter(node => !node.hidden && !node.closest('[hidden]')
         && !(node.getAttribute('aria-label') || node.innerText || (node.labels && node.labels.length))).length"""
@@ -182,7 +182,7 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page):
     assert page.evaluate("[...document.querySelectorAll('[tabindex]:not(main)')].every(node => node.tabIndex === 0)")
 
 
-def test_no_raw_sai_without_its_chance_level(page):
+def test_panels_show_each_raw_sai_with_its_chance_level(page):
     for shown in ("one", "all"):
         page.get_by_label("Show", exact=True).select_option(shown)
         raw = page.locator(".panel", has=page.locator("h3", has_text=re.compile(r"^SAI\([^)]*\)$")))
@@ -195,7 +195,7 @@ def test_no_raw_sai_without_its_chance_level(page):
             assert panel.locator(".readings").inner_text().count("chance ") == lines
 
 
-def test_phases_are_named_in_text_with_their_interval(open_page, out, tmp_path):
+def test_panel_with_phases_describes_them_with_their_interval(open_page, out, tmp_path):
     shutil.copytree(out, tmp_path / "out")
     first = {"run": "first", "curve": "agreement ncsm,scsm", "reason": None}
     rows = [
@@ -208,12 +208,12 @@ def test_phases_are_named_in_text_with_their_interval(open_page, out, tmp_path):
     page = open_page(report_file.write_report(tmp_path / "out"), width=400)
     panel = page.locator(".panel", has=page.locator("h3", has_text="Alignment above chance"))
     assert panel.locator(".phase-name").all_text_contents() == ["surge", "stabilisation"]
-    surge = "surge epochs 0 to 1.25 (end 1 to 2.5 at 95 %)"
-    assert panel.locator("p").inner_text() == f"Phases: {surge}, stabilisation epochs 1.25 to 5."
+    surge = "surge, epochs 0 to 1.25 (95 % CI of the end: 1 to 2.5)"
+    assert panel.locator("p").inner_text() == f"Phases: {surge}; stabilisation, epochs 1.25 to 5."
     assert panel.locator("title").all_text_contents()[0] == surge
 
 
-def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_path):
+def test_panel_with_tiny_values_has_ticks_and_an_axis_label(open_page, tmp_path):
     save_head(tmp_path / "run" / "epoch_0.pt", heads(1)[0], epoch=0)
     (tmp_path / "run" / "log.csv").write_text("epoch,lr\n0,2.2e-9\n")
     analyze([tmp_path / "run"], tmp_path / "out", Options(draws=0))
@@ -225,24 +225,24 @@ def test_the_horizontal_axis_is_named_and_tiny_values_have_ticks(open_page, tmp_
     assert all(value.endswith("e−9") for value in values)
 
 
-def test_the_accuracy_stands_beside_guessing(page):
+def test_accuracy_panel_shows_the_chance_level(page):
     panel = page.locator(".panel", has=page.locator("h3", has_text="Accuracy"))
     row = panel.locator("tr", has=page.locator("th", has_text=re.compile("^accuracy, test")))
     assert row.locator("td").nth(1).inner_text() == "chance 0.125"
 
 
-def test_a_confusion_matrix_without_mistakes_says_so(open_page, tmp_path):
+def test_confusion_matrix_without_mistakes_has_a_note(open_page, tmp_path):
     page = open_page(report_file.write_report(write_output(tmp_path / "out", write_run(tmp_path / "run", (0.2, 1.0)))))
     notes = page.locator(".heat .note")
-    assert notes.nth(1).inner_text() == "No mistakes at this epoch."
+    assert notes.nth(1).inner_text() == "There are no mistakes at this epoch."
     last = pixels(page)[1]
     set_epoch(page, 0)
-    assert notes.nth(1).inner_text().startswith("Values to ")
+    assert notes.nth(1).inner_text().startswith("The rounding error of the values is at most ")
     assert pixels(page)[1] != last
-    assert "over 320 mistakes" in page.locator("#summary").inner_text()
+    assert "320 mistakes" in page.locator("#summary").inner_text()
 
 
-def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):
+def test_pointer_on_a_panel_shows_the_epoch_on_all_panels(page, out):
     curves = (
         Results(out).curves.query("run == 'first' and metric == 'wsi' and variant == 'max'").set_index("epoch")["value"]
     )
@@ -256,7 +256,7 @@ def test_a_panel_reads_the_epoch_under_the_pointer_on_all_panels(page, out):
     assert page.locator("#epoch-number").inner_text() == "0"
 
 
-def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
+def test_neighbours_section_follows_the_slider(page, out):
     set_epoch(page, 2)
     ncsm = stored(out, "first", "ncsm", 2).astype(float)
     np.fill_diagonal(ncsm, -np.inf)
@@ -275,7 +275,7 @@ def test_neighbours_and_closest_pairs_follow_the_slider(page, out):
     assert first[:3] == [LABELS[i], LABELS[j], f"{ncsm[i, j]:.3f}".replace("-", "−")]
 
 
-def test_the_classes_that_agree_least_with_wordnet(page, out):
+def test_agreement_section_lists_the_lowest_agreement_first(page, out):
     table = Results(out).alignment_by_class.query("run == 'first' and class_index.notna()")
     last = table[table["epoch"] == EPOCHS - 1].sort_values("pearson")
     told = page.locator("#agreement table").first.locator("tbody tr")
@@ -284,7 +284,7 @@ def test_the_classes_that_agree_least_with_wordnet(page, out):
     assert numbers == pytest.approx(last["pearson"].tolist(), abs=5.1e-4)
 
 
-def test_the_run_can_be_switched(page, out):
+def test_run_switch_changes_all_sections(page, out):
     page.get_by_label("Run", exact=True).select_option("1")
     page.wait_for_timeout(100)
     matrix = stored(out, "second", "ncsm", EPOCHS - 1)
@@ -295,7 +295,7 @@ def test_the_run_can_be_switched(page, out):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_light_and_dark(open_page, out, scheme):
+def test_theme_button_switches_the_colours(open_page, out, scheme):
     page = open_page(out / "report.html", scheme=scheme)
     paper = "getComputedStyle(document.body).backgroundColor"
     first = page.evaluate(paper)
@@ -307,27 +307,33 @@ def test_light_and_dark(open_page, out, scheme):
     assert pixels(page)[0] != before[0]
 
 
-def test_a_narrow_screen_needs_no_sideways_scrolling(open_page, out):
+def test_page_on_a_narrow_screen_needs_no_horizontal_scrolling(open_page, out):
     page = open_page(out / "report.html", width=400)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_between_whole_epochs_it_shows_means_of_blocks_and_says_so(open_page, out, tmp_path, monkeypatch):
+def test_maps_between_complete_epochs_show_block_means_and_a_note(open_page, out, tmp_path, monkeypatch):
     monkeypatch.setattr(size_budget, "MANY_CLASSES", 4)
-    monkeypatch.setattr(size_budget, "MOST_WHOLE", 2)
+    monkeypatch.setattr(size_budget, "MAX_COMPLETE_EPOCHS", 2)
     page = open_page(report_file.write_report(out, tmp_path / "few.html"))
     assert (
         page.locator("#matrix-note")
         .inner_text()
-        .startswith(f"Whole at 2 of 6 epochs, chosen by how much changes: 0, {EPOCHS - 1}.")
+        .startswith(
+            f"This page contains the complete matrices of 2 of 6 epochs, chosen by the amount of change: 0, {EPOCHS - 1}."
+        )
     )
     assert "block" not in point_at(page, 0, 0, 3)[1]["NCSM"]
     set_epoch(page, 3)
-    assert page.locator(".heat .note").first.inner_text().startswith("Means of 4 × 4 blocks of neighbours")
+    assert (
+        page.locator(".heat .note")
+        .first.inner_text()
+        .startswith("The map shows the means of 4 × 4 blocks of neighbouring classes")
+    )
     _, order = stored_reference(out, "first")
     for kind, title in (("ncsm", "NCSM"), ("ccsm-test", "CCSM, test")):
         matrix = stored(out, "first", kind, 3)[np.ix_(order, order)]
         text = point_at(page, 0, 0, 3)[1][title]
-        assert text.startswith("mean of its block ")
+        assert text.startswith("mean of the block ")
         value, error = number(text)
         assert value == pytest.approx(matrix[0:2, 2:4].mean(), abs=error)

@@ -1,4 +1,4 @@
-"""What a page keeps whole: as much as there is room for, of the epochs between which most changes."""
+"""The complete matrices of a page: as many as fit, at the epochs between which most changes."""
 
 from __future__ import annotations
 
@@ -7,44 +7,44 @@ import pytest
 
 from dsi_cli.report import size_budget
 from dsi_cli.report.matrix_codec import LEVELS
-from dsi_cli.report.size_budget import MANY_CLASSES, MOST_WHOLE, BudgetNeed, front_loaded, shares
+from dsi_cli.report.size_budget import MANY_CLASSES, MAX_COMPLETE_EPOCHS, BudgetNeed, front_loaded, shares
 
 
-def need(epochs, classes, each, between=0.0, fixed=0.0):
-    """A run whose packed matrix of an epoch takes so many bytes at the coarsest levels, and more at finer ones."""
+def need(epochs, classes, each, block_cost=0.0, fixed=0.0):
+    """Return a run whose packed matrix takes ``each`` bytes at the coarsest levels, and more at finer levels."""
     return BudgetNeed(
-        epochs, classes, {levels: each * (1 + 0.5 * k) for k, levels in enumerate(reversed(LEVELS))}, between, fixed
+        epochs, classes, {levels: each * (1 + 0.5 * k) for k, levels in enumerate(reversed(LEVELS))}, block_cost, fixed
     )
 
 
-def spent(one, share):
-    return one.fixed + share.whole * one.cost[share.levels] + (one.epochs - share.whole) * one.between
+def used_bytes(run, share):
+    return run.fixed + share.complete * run.cost[share.levels] + (run.epochs - share.complete) * run.block_cost
 
 
-def test_small_runs_are_whole_and_fine():
+def test_shares_of_small_runs_are_complete_and_fine():
     assert shares([need(31, 100, 10_000), need(16, 10, 300)]) == [(31, LEVELS[0]), (16, LEVELS[0])]
 
 
-def test_many_classes_keep_at_most_so_many_epochs():
+def test_shares_with_many_classes_have_at_most_20_complete_epochs():
     (share,) = shares([need(100, MANY_CLASSES + 1, 1_000)])
-    assert share == (MOST_WHOLE, LEVELS[0])
+    assert share == (MAX_COMPLETE_EPOCHS, LEVELS[0])
 
 
-def test_coarser_values_before_fewer_epochs():
-    one = need(100, 200, 100_000)
-    assert shares([one], 16_000_000) == [(100, LEVELS[1])]
-    assert shares([one], 11_000_000) == [(100, LEVELS[2])]
-    assert shares([one], 5_000_000) == [(50, LEVELS[2])]
+def test_shares_with_little_space_are_coarser_before_they_have_fewer_epochs():
+    run = need(100, 200, 100_000)
+    assert shares([run], 16_000_000) == [(100, LEVELS[1])]
+    assert shares([run], 11_000_000) == [(100, LEVELS[2])]
+    assert shares([run], 5_000_000) == [(50, LEVELS[2])]
 
 
-def test_a_small_run_leaves_its_room_to_a_large_one():
+def test_shares_of_a_small_run_leave_bytes_to_a_large_run():
     large, small = need(100, 200, 100_000), need(10, 10, 100)
-    assert shares([large, small], 10_100_000)[0].whole == 100
-    assert shares([large, large], 10_100_000)[0].whole == 50
+    assert shares([large, small], 10_100_000)[0].complete == 100
+    assert shares([large, large], 10_100_000)[0].complete == 50
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_room_is_never_exceeded(seed):
+def test_shares_never_exceed_the_maximum(seed):
     rng = np.random.default_rng(seed)
     needs = [
         need(
@@ -52,22 +52,22 @@ def test_the_room_is_never_exceeded(seed):
         )
         for _ in range(rng.integers(1, 8))
     ]
-    found = shares(needs)
-    assert sum(spent(one, share) for one, share in zip(needs, found, strict=True)) <= size_budget.BYTES
-    assert all(0 <= share.whole <= one.epochs for one, share in zip(needs, found, strict=True))
+    result = shares(needs)
+    assert sum(used_bytes(run, share) for run, share in zip(needs, result, strict=True)) <= size_budget.MAX_BYTES
+    assert all(0 <= share.complete <= run.epochs for run, share in zip(needs, result, strict=True))
 
 
-def test_epochs_lie_where_much_changes():
+def test_front_loaded_selects_epochs_with_much_change():
     change = [0.0] + [1.0] * 10 + [0.01] * 90
-    places = front_loaded(change, 12)
-    assert places[0] == 0
-    assert places[-1] == 100
-    assert len(places) == len(set(places)) == 12
-    assert sum(place <= 10 for place in places) >= 8
+    indices = front_loaded(change, 12)
+    assert indices[0] == 0
+    assert indices[-1] == 100
+    assert len(indices) == len(set(indices)) == 12
+    assert sum(index <= 10 for index in indices) >= 8
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 20])
-def test_as_many_epochs_as_asked_for_even_where_nothing_changes(count):
-    places = front_loaded([0.0] * 8, count)
-    assert len(places) == min(count, 8)
-    assert places == sorted(set(places))
+def test_front_loaded_without_change_returns_count_epochs(count):
+    indices = front_loaded([0.0] * 8, count)
+    assert len(indices) == min(count, 8)
+    assert indices == sorted(set(indices))

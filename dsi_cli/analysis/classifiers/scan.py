@@ -77,7 +77,7 @@ def _count_labels(run: TrainingRun) -> int | None:
     if path is None:
         return None
     try:
-        return len(label_files.read_label_file(str(path)).names)
+        return len(label_files.read_labels_or_preset(str(path)).names)
     except UsageError:
         return None
 

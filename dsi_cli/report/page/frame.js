@@ -1,31 +1,31 @@
-// The frame that every page has: light and dark, and paper.
+// Code of every page: the light and dark themes, and printing.
 
-const themeFollowers = [];
+const themeCallbacks = [];
 
-/** Return light or dark: what the reader chose, else what the system says. */
+/** Return the theme, light or dark: the choice of the reader if there is one, otherwise the setting of the system. */
 function theme() {
   return document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
-/** Call a function after each change between light and dark: a canvas does not follow the style sheet by itself. */
-function whenThemeChanges(follow) {
-  themeFollowers.push(follow);
+/** Call a function after each change of the theme, because a canvas does not follow the style sheet. */
+function whenThemeChanges(callback) {
+  themeCallbacks.push(callback);
 }
 
-/** Choose light or dark; without either, follow the system. */
+/** Set the theme, light or dark, or follow the system if no name is given. */
 function setTheme(name) {
   if (name) document.documentElement.dataset.theme = name;
   else delete document.documentElement.dataset.theme;
   byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
-  themeFollowers.forEach((follow) => follow());
+  themeCallbacks.forEach((callback) => callback());
 }
 
-let chosenBeforePrint = null;
+let themeBeforePrint = null;
 byId("theme").textContent = theme() === "dark" ? "Light" : "Dark";
 byId("theme").addEventListener("click", () => setTheme(theme() === "dark" ? "light" : "dark"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(document.documentElement.dataset.theme));
 addEventListener("beforeprint", () => {
-  chosenBeforePrint = document.documentElement.dataset.theme;
+  themeBeforePrint = document.documentElement.dataset.theme;
   setTheme("light");
 });
-addEventListener("afterprint", () => setTheme(chosenBeforePrint));
+addEventListener("afterprint", () => setTheme(themeBeforePrint));

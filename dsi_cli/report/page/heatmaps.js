@@ -1,30 +1,30 @@
-// Heat maps of all matrices of a run at an epoch, side by side: one order, one view, one pointer for all of them.
+// Heat maps of all matrices of a run at one epoch. They share the order of classes, the visible part and the pointer.
 
-const LEAST_CELLS = 4;
+const MIN_VISIBLE_CELLS = 4;
 
-/** Return what there is of a matrix at an epoch: the whole, the means of blocks, or null. */
+/** Return the data of a matrix at an epoch: the complete matrix, the means of blocks, or null. */
 async function frameOf(matrix, epoch, order) {
-  const at = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
-  if (at >= 0) return { codes: await unpacked(matrix.lines, at, matrix.levels), scale: matrix, side: null };
+  const index = matrix.epochs ? matrix.epochs.indexOf(epoch) : 0;
+  if (index >= 0) return { codes: await unpack(matrix.lines, index, matrix.levels), scale: matrix, side: null };
   const blocks = matrix.blocks;
-  const between = blocks ? blocks.epochs.indexOf(epoch) : -1;
-  if (between < 0) return null;
-  const line = between * blocks.orders.length + blocks.orders.indexOf(order.name);
-  return { codes: await unpacked(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
+  const blockIndex = blocks ? blocks.epochs.indexOf(epoch) : -1;
+  if (blockIndex < 0) return null;
+  const line = blockIndex * blocks.orders.length + blocks.orders.indexOf(order.name);
+  return { codes: await unpack(blocks.lines, line, blocks.levels), scale: blocks, side: blocks.side };
 }
 
 /** Return the heat maps of a run: `node`, `show(epoch, order, theme)`, `paint(theme)`, `zoom(factor)`, `reset()`. */
-function heatMaps(run, names, { tell, chosen }) {
+function heatMaps(run, names, { showReading, chooseClass }) {
   const size = names.length;
   const view = { x: 0, y: 0, size };
-  let now = { order: run.orders[0], cell: null, drag: null };
+  const current = { order: run.orders[0], cell: null, drag: null };
   let token = 0;
   const maps = run.matrices.map((matrix) => mapOf(matrix));
   const node = maps.map((map) => map.node);
 
   function mapOf(matrix) {
     const canvas = element("canvas", { class: "map", tabindex: "0", role: "application",
-      "aria-label": `${matrix.title}: heat map. Arrow keys move a cell, plus and minus zoom, 0 shows all.` });
+      "aria-label": `${matrix.title}: heat map. Arrow keys move to another cell, plus and minus zoom, 0 shows all classes.` });
     const bar = element("canvas", { class: "bar", width: 256, height: 1, "aria-hidden": "true" });
     const ends = element("div", { class: "ends" });
     const note = element("p", { class: "faint note" });
@@ -37,33 +37,33 @@ function heatMaps(run, names, { tell, chosen }) {
   }
 
   async function show(epoch, order, theme) {
-    const mine = ++token;
-    const found = await Promise.all(maps.map((map) => frameOf(map.matrix, epoch, order)));
-    if (mine !== token) return;
-    now.order = order;
+    const ownToken = ++token;
+    const frames = await Promise.all(maps.map((map) => frameOf(map.matrix, epoch, order)));
+    if (ownToken !== token) return;
+    current.order = order;
     maps.forEach((map, k) => {
-      map.frame = found[k];
+      map.frame = frames[k];
       map.isEmpty = Boolean(map.matrix.withoutMistakes?.includes(epoch));
       map.note.textContent = noteOf(map, epoch);
     });
     paint(theme);
-    if (now.cell) tell(readingOf(now.cell));
+    if (current.cell) showReading(readingOf(current.cell));
   }
 
-  /** Colour what is shown, at once. */
+  /** Draw all heat maps in the colours of a theme. */
   function paint(theme) {
     maps.forEach((map) => {
-      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, now.order, theme) : null;
+      map.picture = map.frame && !map.isEmpty ? picture(map.matrix, map.frame, current.order, theme) : null;
       drawBar(map, theme);
     });
     draw();
   }
 
   function noteOf({ matrix, frame, isEmpty }, epoch) {
-    if (isEmpty) return "No mistakes at this epoch.";
-    if (!frame) return `No ${matrix.title} at epoch ${epoch}.`;
-    if (frame.side) return `Means of ${frame.side} × ${frame.side} blocks of neighbours, to ±${errorOf(frame.scale)}; this epoch is not kept whole.`;
-    return `Values to ±${errorOf(frame.scale)}.`;
+    if (isEmpty) return "There are no mistakes at this epoch.";
+    if (!frame) return `There is no ${matrix.title} at epoch ${epoch}.`;
+    if (frame.side) return `The map shows the means of ${frame.side} × ${frame.side} blocks of neighbouring classes (rounding error at most ${errorOf(frame.scale)}), because this page does not contain the complete matrix of this epoch.`;
+    return `The rounding error of the values is at most ${errorOf(frame.scale)}.`;
   }
 
   function drawBar({ matrix, bar, ends }, theme) {
@@ -75,9 +75,9 @@ function heatMaps(run, names, { tell, chosen }) {
     new Uint32Array(image.data.buffer).forEach((_, k, pixels) => { pixels[k] = table[Math.max(1, k)]; });
     context.putImageData(image, 0, 0);
     const last = matrix.low + (matrix.levels - 1) * matrix.step;
-    const low = `${matrix.low < from - matrix.step ? "≤ " : ""}${shown(from, 2)}`;
-    const high = `${last > to + matrix.step ? "≥ " : ""}${shown(to, 2)}`;
-    ends.replaceChildren(element("span", {}, low), element("span", {}, shown((from + to) / 2, 2)), element("span", {}, high));
+    const low = `${matrix.low < from - matrix.step ? "≤ " : ""}${formatNumber(from, 2)}`;
+    const high = `${last > to + matrix.step ? "≥ " : ""}${formatNumber(to, 2)}`;
+    ends.replaceChildren(element("span", {}, low), element("span", {}, formatNumber((from + to) / 2, 2)), element("span", {}, high));
   }
 
   function draw() {
@@ -109,7 +109,7 @@ function heatMaps(run, names, { tell, chosen }) {
       context.textAlign = "center";
       context.fillText("no mistakes at this epoch", GUTTER.left + plot / 2, GUTTER.top + plot / 2);
     }
-    drawSides(context, plot, view, now.order, names);
+    drawLabels(context, plot, view, current.order, names);
     drawPointer(context, plot);
   }
 
@@ -117,12 +117,12 @@ function heatMaps(run, names, { tell, chosen }) {
     const ink = getComputedStyle(document.body).getPropertyValue("--pointer");
     const cell = plot / view.size;
     context.strokeStyle = ink;
-    if (now.drag?.area) {
-      const { x, y, side } = now.drag.area;
+    if (current.drag?.area) {
+      const { x, y, side } = current.drag.area;
       context.strokeRect(GUTTER.left + (x - view.x) * cell, GUTTER.top + (y - view.y) * cell, side * cell, side * cell);
     }
-    if (!now.cell) return;
-    const [left, top] = [GUTTER.left + (now.cell.column - view.x) * cell, GUTTER.top + (now.cell.row - view.y) * cell];
+    if (!current.cell) return;
+    const [left, top] = [GUTTER.left + (current.cell.column - view.x) * cell, GUTTER.top + (current.cell.row - view.y) * cell];
     if (left < GUTTER.left - cell || top < GUTTER.top - cell || left > GUTTER.left + plot || top > GUTTER.top + plot) return;
     context.save();
     context.beginPath();
@@ -134,22 +134,22 @@ function heatMaps(run, names, { tell, chosen }) {
     context.restore();
   }
 
-  /** Return what is known of a cell: the two classes, and the value in each matrix. */
+  /** Return the two classes of a cell and its value in each matrix. */
   function readingOf({ row, column }) {
-    const [i, j] = [now.order.order[row], now.order.order[column]];
+    const [i, j] = [current.order.order[row], current.order.order[column]];
     const values = maps.map((map) => ({ title: map.matrix.title, text: valueAt(map, i, j, row, column) }));
     return { row: names[i], column: names[j], same: i === j, values };
   }
 
   function valueAt({ matrix, frame }, i, j, row, column) {
-    if (!frame) return "none at this epoch";
+    if (!frame) return "no value at this epoch";
     if (frame.side) {
-      const [a, b] = [row, column].map((at) => Math.floor(((at + 0.5) * frame.side) / size));
+      const [a, b] = [row, column].map((position) => Math.floor(((position + 0.5) * frame.side) / size));
       const value = valueOf(frame.scale, frame.codes[a * frame.side + b]);
-      return `mean of its block ${scaled(value, frame.scale)}`;
+      return `mean of the block ${formatValue(value, frame.scale)}`;
     }
-    if (i === j) return "1 (itself)";
-    return scaled(valueOf(matrix, frame.codes[frameIndex(matrix, size, i, j)]), matrix);
+    if (i === j) return "1 (same class)";
+    return formatValue(valueOf(matrix, frame.codes[frameIndex(matrix, size, i, j)]), matrix);
   }
 
   function cellAt(canvas, event) {
@@ -162,23 +162,23 @@ function heatMaps(run, names, { tell, chosen }) {
   }
 
   function point(cell, event) {
-    now.cell = cell && { row: Math.min(size - 1, Math.floor(cell.row)), column: Math.min(size - 1, Math.floor(cell.column)) };
-    tell(now.cell && readingOf(now.cell), event);
+    current.cell = cell && { row: Math.min(size - 1, Math.floor(cell.row)), column: Math.min(size - 1, Math.floor(cell.column)) };
+    showReading(current.cell && readingOf(current.cell), event);
     draw();
   }
 
   function listen(map) {
     const { canvas } = map;
-    canvas.addEventListener("pointermove", (event) => (now.drag ? drag(canvas, event) : point(cellAt(canvas, event), event)));
-    canvas.addEventListener("pointerleave", () => { if (!now.drag) point(null); });
+    canvas.addEventListener("pointermove", (event) => (current.drag ? drag(canvas, event) : point(cellAt(canvas, event), event)));
+    canvas.addEventListener("pointerleave", () => { if (!current.drag) point(null); });
     canvas.addEventListener("pointerdown", (event) => {
       const start = cellAt(canvas, event);
       if (!start || event.button !== 0) return;
-      now.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
+      current.drag = { start, from: { ...view }, x: event.clientX, y: event.clientY, moved: false, area: null };
       if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
     });
     canvas.addEventListener("pointerup", (event) => drop(canvas, event));
-    canvas.addEventListener("pointercancel", () => { now.drag = null; draw(); });
+    canvas.addEventListener("pointercancel", () => { current.drag = null; draw(); });
     canvas.addEventListener("dblclick", reset);
     canvas.addEventListener("wheel", (event) => {
       if (document.activeElement !== canvas && !event.ctrlKey) return;
@@ -188,29 +188,29 @@ function heatMaps(run, names, { tell, chosen }) {
     canvas.addEventListener("keydown", (event) => key(event));
   }
 
-  /** Drag: move the view where it is a part, else mark the square to look at. */
+  /** Move the view if it shows a part of the matrix; otherwise mark the square to zoom to. */
   function drag(canvas, event) {
-    const { start, from, x, y } = now.drag;
+    const { start, from, x, y } = current.drag;
     const cell = (canvas.clientWidth - GUTTER.left) / view.size;
-    now.drag.moved = now.drag.moved || Math.hypot(event.clientX - x, event.clientY - y) > 5;
-    if (from.size < size) look(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
-    else if (now.drag.moved && event.pointerType === "mouse") {
+    current.drag.moved = current.drag.moved || Math.hypot(event.clientX - x, event.clientY - y) > 5;
+    if (from.size < size) setView(from.x - (event.clientX - x) / cell, from.y - (event.clientY - y) / cell, from.size);
+    else if (current.drag.moved && event.pointerType === "mouse") {
       const side = Math.max(event.clientX - x, event.clientY - y) / cell;
-      const length = Math.max(Math.min(LEAST_CELLS, size), Math.abs(side));
-      now.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
+      const length = Math.max(Math.min(MIN_VISIBLE_CELLS, size), Math.abs(side));
+      current.drag.area = { x: side > 0 ? start.column : start.column - length, y: side > 0 ? start.row : start.row - length, side: length };
     }
     draw();
   }
 
   function drop(canvas, event) {
-    const { drag: done } = now;
-    now.drag = null;
-    if (!done) return;
-    if (done.area) look(done.area.x, done.area.y, done.area.side);
-    else if (!done.moved) {
+    const { drag: finished } = current;
+    current.drag = null;
+    if (!finished) return;
+    if (finished.area) setView(finished.area.x, finished.area.y, finished.area.side);
+    else if (!finished.moved) {
       const cell = cellAt(canvas, event);
       point(cell, event);
-      if (now.cell) chosen(now.order.order[now.cell.row]);
+      if (current.cell) chooseClass(current.order.order[current.cell.row]);
     }
     draw();
   }
@@ -221,36 +221,36 @@ function heatMaps(run, names, { tell, chosen }) {
     else if (event.key === "+" || event.key === "=") zoom(1.5);
     else if (event.key === "-") zoom(1 / 1.5);
     else if (event.key === "0") reset();
-    else if (event.key === "Enter" && now.cell) chosen(now.order.order[now.cell.row]);
+    else if (event.key === "Enter" && current.cell) chooseClass(current.order.order[current.cell.row]);
     else return;
     event.preventDefault();
   }
 
   function moveCell(down, right) {
-    const from = now.cell || { row: Math.floor(view.y), column: Math.floor(view.x) - right };
-    const inside = (at) => Math.min(size - 1, Math.max(0, at));
-    now.cell = { row: inside(from.row + down), column: inside(from.column + right) };
-    const into = (at, start) => (at < start ? at : at + 1 > start + view.size ? at + 1 - view.size : start);
-    look(into(now.cell.column, view.x), into(now.cell.row, view.y), view.size);
-    tell(readingOf(now.cell));
+    const from = current.cell || { row: Math.floor(view.y), column: Math.floor(view.x) - right };
+    const clamp = (position) => Math.min(size - 1, Math.max(0, position));
+    current.cell = { row: clamp(from.row + down), column: clamp(from.column + right) };
+    const scrolled = (position, start) => Math.min(position, Math.max(position + 1 - view.size, start));
+    setView(scrolled(current.cell.column, view.x), scrolled(current.cell.row, view.y), view.size);
+    showReading(readingOf(current.cell));
   }
 
-  function look(x, y, side) {
-    view.size = Math.min(size, Math.max(Math.min(LEAST_CELLS, size), side));
+  function setView(x, y, side) {
+    view.size = Math.min(size, Math.max(Math.min(MIN_VISIBLE_CELLS, size), side));
     view.x = Math.min(size - view.size, Math.max(0, x));
     view.y = Math.min(size - view.size, Math.max(0, y));
     draw();
   }
 
   function zoom(factor, around = null) {
-    const middle = around || (now.cell && { column: now.cell.column + 0.5, row: now.cell.row + 0.5 }) || { column: view.x + view.size / 2, row: view.y + view.size / 2 };
-    const side = Math.min(size, Math.max(Math.min(LEAST_CELLS, size), view.size / factor));
-    const share = side / view.size;
-    look(middle.column - (middle.column - view.x) * share, middle.row - (middle.row - view.y) * share, side);
+    const middle = around || (current.cell && { column: current.cell.column + 0.5, row: current.cell.row + 0.5 }) || { column: view.x + view.size / 2, row: view.y + view.size / 2 };
+    const side = Math.min(size, Math.max(Math.min(MIN_VISIBLE_CELLS, size), view.size / factor));
+    const ratio = side / view.size;
+    setView(middle.column - (middle.column - view.x) * ratio, middle.row - (middle.row - view.y) * ratio, side);
   }
 
   function reset() {
-    look(0, 0, size);
+    setView(0, 0, size);
   }
 
   return { node, show, paint, draw, zoom, reset };

@@ -1,19 +1,19 @@
-// The epochs one after another, at a pace that takes 12 seconds at most.
+// Plays the epochs one after another, at most 12 seconds in total.
 
-/** Return what a button does: play from here, from the start at the end, or pause; `go` is called with each epoch. */
-function player(button, epochs, current, go) {
-  let playing = null;
-  const tell = (sign, name) => { button.textContent = sign; button.setAttribute("aria-label", name); };
-  const stop = () => { clearInterval(playing); playing = null; tell("▶", "Play"); };
+/** Return the click handler of the play button. It plays from the current epoch, restarts at the end, or pauses. */
+function player(button, epochs, current, setEpoch) {
+  let timer = null;
+  const setButton = (symbol, name) => { button.textContent = symbol; button.setAttribute("aria-label", name); };
+  const stop = () => { clearInterval(timer); timer = null; setButton("▶", "Play"); };
   const step = () => {
     const next = epochs()[epochs().indexOf(current()) + 1];
     if (next == null) stop();
-    else go(next);
+    else setEpoch(next);
   };
   return () => {
-    if (playing) return stop();
-    if (current() === epochs().at(-1)) go(epochs()[0]);
-    tell("❚❚", "Pause");
-    playing = setInterval(step, Math.max(120, Math.min(500, 12000 / epochs().length)));
+    if (timer) return stop();
+    if (current() === epochs().at(-1)) setEpoch(epochs()[0]);
+    setButton("❚❚", "Pause");
+    timer = setInterval(step, Math.max(120, Math.min(500, 12000 / epochs().length)));
   };
 }

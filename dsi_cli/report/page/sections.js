@@ -1,51 +1,51 @@
-// What stands below the matrices: neighbours, closest pairs, mistakes, classes.
+// The sections below the matrices: neighbours and closest pairs, agreement, mistakes, classes.
 
 const nearest = new Map();
 
-/** Return the neighbours of every class and the closest pairs at an epoch, as `closest.py` packed them; null where there are none. */
+/** Return the neighbours of every class and the closest pairs at an epoch, or null; `neighbor_data.py` packs them. */
 async function nearestAt(run, epoch) {
   const near = run.near;
-  const at = near ? near.epochs.indexOf(epoch) : -1;
-  if (at < 0) return null;
-  const key = `${near.lines}/${at}`;
-  if (!nearest.has(key)) nearest.set(key, await unpacked(near.lines, at, near.levels));
+  const line = near ? near.epochs.indexOf(epoch) : -1;
+  if (line < 0) return null;
+  const key = `${near.lines}/${line}`;
+  if (!nearest.has(key)) nearest.set(key, await unpack(near.lines, line, near.levels));
   const numbers = nearest.get(key);
   const size = DATA.classes[run.classes].length;
   const part = (start, count) => numbers.subarray(start, start + count);
-  const many = size * near.count;
+  const neighbourCount = size * near.count;
   return {
-    neighbours: (index) => [...part(index * near.count, near.count)].map((other, k) => ({ other, value: valueOf(near, part(many + index * near.count, near.count)[k]) })),
-    pairs: [...part(2 * many, near.pairs)].map((first, k) => ({
-      first, second: numbers[2 * many + near.pairs + k], value: valueOf(near, numbers[2 * many + 2 * near.pairs + k]),
+    neighbours: (index) => [...part(index * near.count, near.count)].map((other, k) => ({ other, value: valueOf(near, part(neighbourCount + index * near.count, near.count)[k]) })),
+    pairs: [...part(2 * neighbourCount, near.pairs)].map((first, k) => ({
+      first, second: numbers[2 * neighbourCount + near.pairs + k], value: valueOf(near, numbers[2 * neighbourCount + 2 * near.pairs + k]),
     })),
   };
 }
 
-/** Return a panel of how similar a class was to some others, at the epochs at which these were among its nearest. */
+/** Return a panel with the similarity of a class to other classes, at the epochs at which they were among its nearest classes. */
 async function historyPanel(run, names, chosen, others) {
   const { epochs, of, count } = run.near;
-  const found = (await Promise.all(epochs.map((epoch) => nearestAt(run, epoch)))).map((near) => near.neighbours(chosen));
+  const neighbours = (await Promise.all(epochs.map((epoch) => nearestAt(run, epoch)))).map((near) => near.neighbours(chosen));
   const lines = others.map((other, k) => ({
     label: names[other], colour: `c${k % COLOURS}`, epochs,
-    value: found.map((near) => near.find((one) => one.other === other)?.value ?? null),
+    value: neighbours.map((rows) => rows.find((row) => row.other === other)?.value ?? null),
   }));
-  const near = count < names.length - 1 ? `, while among the ${count} nearest` : "";
-  return { title: `How the nearest to ${names[chosen]} came about`, axis: of.toUpperCase() + near, lines };
+  const condition = count < names.length - 1 ? `, while among the ${count} nearest` : "";
+  return { title: `Similarity of the nearest classes to ${names[chosen]}`, axis: of.toUpperCase() + condition, lines };
 }
 
-/** Return a function (i, j) -> similarity in the reference matrix, null where there is none. */
+/** Return a function (i, j) -> similarity in the reference matrix, or null if the run has no reference. */
 async function referenceOf(run) {
-  const matrix = run.matrices.find((one) => one.name === "scsm");
+  const matrix = run.matrices.find(({ name }) => name === "scsm");
   if (!matrix) return null;
-  const codes = await unpacked(matrix.lines, 0, matrix.levels);
+  const codes = await unpack(matrix.lines, 0, matrix.levels);
   const size = DATA.classes[run.classes].length;
   return (i, j) => (i === j ? 1 : valueOf(matrix, codes[frameIndex(matrix, size, i, j)]));
 }
 
-/** Return what the section shows, and the panel in it. */
+/** Return the elements of the section on neighbours, and its panel. */
 async function closestSection(run, names, epoch, chosen, choose, actions) {
   const [near, reference] = await Promise.all([nearestAt(run, epoch), referenceOf(run)]);
-  if (!near) return { parts: [element("p", {}, "There is no similarity of the network's own at this epoch.")], panel: null };
+  if (!near) return { parts: [element("p", {}, "The network has no class similarity matrix at this epoch.")], panel: null };
   const own = run.near.of.toUpperCase();
   const wordnet = (pair) => (reference ? reference(...pair) : null);
   const classButton = (index) => element("button", { type: "button", class: "link", onclick: () => choose(index) }, names[index]);
@@ -58,28 +58,28 @@ async function closestSection(run, names, epoch, chosen, choose, actions) {
   const panel = curvePanel(await historyPanel(run, names, chosen, neighbours.slice(0, 5).map((row) => row.other)), actions);
   const parts = [
     element("div", {},
-      dataTable(`Nearest to ${names[chosen]}`, [
+      dataTable(`Nearest classes to ${names[chosen]}`, [
         { title: "rank", number: true, digits: 0, value: (row) => row.rank },
         { title: "class", value: (row) => names[row.other], node: (row) => classButton(row.other) },
         ...similarities((row) => [chosen, row.other]),
       ], ranked),
       run.near.epochs.length > 1 ? panel.node : null),
     dataTable(`Closest pairs of all classes by ${own}`, [
-      { title: "class", value: (row) => names[row.first], node: (row) => classButton(row.first) },
-      { title: "and", value: (row) => names[row.second], node: (row) => classButton(row.second) },
+      { title: "first class", value: (row) => names[row.first], node: (row) => classButton(row.first) },
+      { title: "second class", value: (row) => names[row.second], node: (row) => classButton(row.second) },
       ...similarities((row) => [row.first, row.second]),
     ], near.pairs),
   ];
   return { parts, panel };
 }
 
-/** Return the list that a class is chosen from; it stays where it is while what it rules is drawn anew. */
+/** Return the drop-down list of classes. It is outside the elements that a choice replaces, so it keeps the focus. */
 function classPicker(names, chosen, choose) {
   const sorted = names.map((name, index) => [index, name]).sort((a, b) => String(a[1]).localeCompare(b[1], "en"));
   return choice("Class", sorted, chosen, (index) => choose(Number(index)));
 }
 
-/** Return which classes and groups agree least with the reference, at the last epoch. */
+/** Return tables of the agreement of single classes and groups with the reference at the last epoch, lowest first. */
 function agreementSection(run, names) {
   const { epoch, of, classes, groups, small } = run.agreement;
   const numbers = [
@@ -88,11 +88,11 @@ function agreementSection(run, names) {
   ];
   const own = of.toUpperCase();
   return [
-    element("p", { class: "faint" }, `At epoch ${epoch}, those that agree least first. A class: how its similarities to all others in the ${own} go with those in the reference. A group: how the similarities of its classes among themselves do. 0 is chance, 1 the same up to scale; z is how many deviations above chance, so below about 2 it may be chance.`),
+    element("p", { class: "faint" }, `The tables list the lowest agreement at epoch ${epoch} first. The agreement of a class is the Pearson correlation of its similarities to all other classes in the ${own} with those in the reference. The agreement of a group uses the similarities between its classes. 0 is chance, and 1 means identical up to scale. z is the number of standard deviations above chance; values below about 2 can be due to chance.`),
     element("div", { class: "two" },
       dataTable("Classes", [{ title: "class", value: (row) => row.name }, ...numbers],
         classes.map(([index, pearson, z]) => ({ name: names[index], pearson, z })), { first: 12 }),
-      groups.length ? dataTable(`Groups${small ? ` (${small} left out: too few classes, or all alike)` : ""}`,
+      groups.length ? dataTable(`Groups${small ? ` (without ${small} groups that have too few classes or only equal similarities)` : ""}`,
         [{ title: "group", value: (row) => row.name }, { title: "classes", number: true, digits: 0, value: (row) => row.count }, ...numbers],
         groups.map(([name, pearson, z, count]) => ({ name, pearson, z, count })), { first: 12 }) : null),
   ];
@@ -101,19 +101,20 @@ function agreementSection(run, names) {
 function mistakesSection(run) {
   const splits = Object.entries(run.mistaken);
   if (!splits.length) {
-    return [element("p", {}, "There are no answers on labelled data. Add --predictions, or --test with --model, to see which classes are confused.")];
+    return [element("p", {}, "There are no predictions on labelled data. To see confused classes, run dsi analyze with --predictions, or with --test and --model.")];
   }
   return splits.flatMap(([split, found]) => {
     const own = (found.own || "").toUpperCase();
-    const ranks = `Ranks run from 1, the most similar to the truth, to ${found.furthest || found.wordnet_furthest || "the last"}.`;
+    const last = found.furthest || found.wordnet_furthest;
+    const ranks = `Rank 1 is the class most similar to the true class${last ? `, and rank ${last} is the least similar class` : ""}.`;
     return [
-      element("h3", {}, `On ${split}, epoch ${found.epoch ?? "–"}${found.is_last ? "" : ", the last with a mistake"}`),
-      element("p", { class: "faint" }, `${found.found.toLocaleString("en")} pairs of classes were confused. ${ranks} A high rank is a mistake that similarity does not explain.`),
+      element("h3", {}, `On ${split}, epoch ${found.epoch ?? "–"}${found.is_last ? "" : ", the last epoch with a mistake"}`),
+      element("p", { class: "faint" }, `The network confused ${found.found.toLocaleString("en")} pairs of classes. ${ranks} Similarity does not explain a mistake with a high rank.`),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
-        { title: "truth", value: (row) => row.truth },
-        { title: "taken for", value: (row) => row.prediction },
-        { title: "times", number: true, digits: 0, value: (row) => row.count },
-        { title: "of the class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
+        { title: "true class", value: (row) => row.truth },
+        { title: "predicted class", value: (row) => row.prediction },
+        { title: "mistakes", number: true, digits: 0, value: (row) => row.count },
+        { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
         { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
       ], found.pairs),
@@ -126,22 +127,22 @@ function rank(value) {
   return value == null ? "–" : String(value);
 }
 
-/** Return the most telling mistakes: as images where they open, else as a list. */
+/** Return the mistakes that are furthest from the true class, as images if any can be opened, otherwise as a table. */
 function gallery(mistakes, own, reference) {
-  if (!mistakes.rows.length) return element("p", {}, "No sample was predicted wrong.");
-  const told = `The ${mistakes.rows.length} mistakes furthest from the truth, of ${mistakes.found.toLocaleString("en")}`;
+  if (!mistakes.rows.length) return element("p", {}, "There are no wrong predictions.");
+  const caption = `The ${mistakes.rows.length} mistakes furthest from the true class, out of ${mistakes.found.toLocaleString("en")}`;
   const ranksOf = (row) => [own && row.rank != null ? `${own} ${row.rank}` : null, row.wordnet_rank != null ? `${reference} ${row.wordnet_rank}` : null].filter(Boolean).join(", ");
   if (!mistakes.rows.some((row) => row.image)) {
-    return dataTable(`${told} (the predictions name no image that opens)`, [
+    return dataTable(`${caption} (the predictions contain no path of an image that can be opened)`, [
       { title: "sample", number: true, digits: 0, value: (row) => row.sample, text: (row) => String(row.sample) },
-      { title: "truth", value: (row) => row.truth },
-      { title: "taken for", value: (row) => row.prediction },
+      { title: "true class", value: (row) => row.truth },
+      { title: "predicted class", value: (row) => row.prediction },
       ...(mistakes.rows.some((row) => row.score != null) ? [{ title: "score", number: true, value: (row) => row.score }] : []),
       ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
       { title: `rank in ${reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
     ], mistakes.rows);
   }
-  return element("figure", {}, element("figcaption", { class: "caption" }, `${told}: the truth, what it was taken for, its ranks`), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>
+  return element("figure", {}, element("figcaption", { class: "caption" }, `${caption}: the true class, the predicted class and its ranks`), element("ul", { class: "gallery" }, mistakes.rows.map((row) =>
     element("li", {},
       row.image ? element("img", { src: row.image, alt: `sample ${row.sample}: ${row.truth}` }) : element("span", { class: "no-image" }, "no image"),
       element("b", {}, row.truth), element("span", {}, `→ ${row.prediction}`), element("span", { class: "faint" }, ranksOf(row))))));
@@ -151,18 +152,18 @@ const CLASS_COLUMNS = ["name", "synset", "definition", "resolved_by", "confidenc
 
 function classesSection(run) {
   const rows = DATA.classes[run.classes].map((values, index) => ({ index, ...Object.fromEntries(CLASS_COLUMNS.map((name, k) => [name, values[k]])) }));
-  if (rows.every((row) => row.name == null)) return element("p", {}, `The ${rows.length} classes have no names. Give them with --labels FILE or PRESET.`);
+  if (rows.every((row) => row.name == null)) return element("p", {}, `The ${rows.length} classes have no names. Add names with dsi analyze --labels FILE or PRESET.`);
   const has = (name) => rows.some((row) => row[name] != null);
-  const others = (row) => (row.candidates || []).filter((one) => one !== row.synset);
-  return dataTable("Every class, and how its label was understood", [
+  const others = (row) => (row.candidates || []).filter((synset) => synset !== row.synset);
+  return dataTable("All classes with their WordNet synsets", [
     { title: "index", number: true, digits: 0, value: (row) => row.index, text: (row) => String(row.index) },
     { title: "name", value: (row) => row.name },
     ...(has("synset") ? [
       { title: "synset", value: (row) => row.synset, node: (row) => (row.synset == null ? element("strong", { class: "bad" }, "unresolved") : row.synset) },
       { title: "definition", value: (row) => row.definition, style: "wide" },
       { title: "resolved by", value: (row) => row.resolved_by },
-      { title: "confidence", number: true, digits: 2, value: (row) => row.confidence, node: (row) => (row.confidence != null && row.confidence < DATA.uncertain ? element("strong", { class: "bad" }, `? ${row.confidence.toFixed(2)}`) : row.confidence == null ? "" : row.confidence.toFixed(2)) },
-      { title: "could also be", value: (row) => others(row).join(", "), text: (row) => others(row).join(", "), style: "others" },
+      { title: "confidence (0 to 1)", number: true, digits: 2, value: (row) => row.confidence, node: (row) => (row.confidence != null && row.confidence < DATA.uncertain ? element("strong", { class: "bad" }, `? ${row.confidence.toFixed(2)}`) : row.confidence == null ? "" : row.confidence.toFixed(2)) },
+      { title: "other candidates", value: (row) => others(row).join(", "), text: (row) => others(row).join(", "), style: "others" },
     ] : []),
     ...(has("group") ? [{ title: "group", value: (row) => row.group }] : []),
     ...(has("samples_train") ? [{ title: "train samples", number: true, digits: 0, value: (row) => row.samples_train }] : []),

@@ -1,9 +1,9 @@
-// What stands at the sides of a heat map: names of classes where there is room, else of groups with brackets, else of some classes.
+// The labels of a heat map: all class names if they fit, otherwise the groups with brackets, otherwise every n-th class name.
 
 const GUTTER = { left: 92, top: 64 };
 
-/** Draw the names at the sides: of all classes in view where there is room, else of the groups, else of some classes. */
-function drawSides(context, plot, view, order, names) {
+/** Draw the labels of the rows and columns in view. */
+function drawLabels(context, plot, view, order, names) {
   const style = getComputedStyle(document.body);
   const cell = plot / view.size;
   context.font = "11px system-ui, sans-serif";
@@ -14,26 +14,26 @@ function drawSides(context, plot, view, order, names) {
   const marks = inGroups ? groups.map(([name, first, last]) => ({ name, from: first, to: last + 1 })) : classMarks(order, names, cell);
   for (const isRow of [true, false]) {
     const start = isRow ? view.y : view.x;
-    let free = -Infinity;
+    let lastMiddle = -Infinity;
     for (const mark of marks) {
       const from = Math.max(0, (mark.from - start) * cell);
       const to = Math.min(plot, (mark.to - start) * cell);
       if (to <= from) continue;
       const middle = (from + to) / 2;
-      if (inGroups) bracket(context, isRow, from, to);
-      if (middle - free < 12) continue;
-      sideName(context, isRow, middle, mark.name, inGroups ? 12 : 4);
-      free = middle;
+      if (inGroups) drawBracket(context, isRow, from, to);
+      if (middle - lastMiddle < 12) continue;
+      drawName(context, isRow, middle, mark.name, inGroups ? 12 : 4);
+      lastMiddle = middle;
     }
   }
 }
 
 function classMarks(order, names, cell) {
   const step = Math.max(1, Math.ceil(13 / cell));
-  return order.order.map((index, at) => ({ name: names[index], from: at, to: at + 1 })).filter((_, at) => at % step === 0);
+  return order.order.map((index, position) => ({ name: names[index], from: position, to: position + 1 })).filter((_, position) => position % step === 0);
 }
 
-function bracket(context, isRow, from, to) {
+function drawBracket(context, isRow, from, to) {
   const edge = (isRow ? GUTTER.left : GUTTER.top) - 4;
   const side = isRow ? GUTTER.top : GUTTER.left;
   context.beginPath();
@@ -44,9 +44,9 @@ function bracket(context, isRow, from, to) {
   context.stroke();
 }
 
-function sideName(context, isRow, middle, name, gap) {
+function drawName(context, isRow, middle, name, gap) {
   const room = (isRow ? GUTTER.left : GUTTER.top) - gap - 4;
-  const text = fitting(context, name, room);
+  const text = truncate(context, name, room);
   context.save();
   if (isRow) context.translate(GUTTER.left - gap, GUTTER.top + middle);
   else {
@@ -59,10 +59,10 @@ function sideName(context, isRow, middle, name, gap) {
   context.restore();
 }
 
-/** Return text that is no wider than a room, its end cut off where it must. */
-function fitting(context, text, room) {
-  if (context.measureText(text).width <= room) return text;
+/** Return a text that is not wider than a number of pixels; the end of a long text is replaced by an ellipsis. */
+function truncate(context, text, width) {
+  if (context.measureText(text).width <= width) return text;
   let end = Math.min(text.length, 40);
-  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > room) end--;
+  while (end > 1 && context.measureText(`${text.slice(0, end)}…`).width > width) end--;
   return `${text.slice(0, end)}…`;
 }

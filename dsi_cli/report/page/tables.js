@@ -1,19 +1,19 @@
-// Tables: sorted by a click on a heading, filtered by a text, long ones begun with a part.
+// Tables that can be sorted by a click on a heading and filtered by a text. Long tables show their first rows only.
 
 const FIRST_ROWS = 200;
 
-/** Return a table. A column is {title, value(row), text(row), node(row), number, style}; what it lacks follows from the others. */
+/** Return a table. A column is {title, value(row), text(row), node(row), number, style}; only title and value are required. */
 function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS } = {}) {
   const sorting = { column: null, isFalling: false };
-  let wanted = "";
-  let all = false;
+  let filterText = "";
+  let showAll = false;
   const body = element("tbody");
   const count = element("span", { class: "faint", role: "status" });
-  const more = element("button", { type: "button", onclick: () => { all = true; fill(); } });
+  const more = element("button", { type: "button", onclick: () => { showAll = true; fill(); } });
   const heads = columns.map((column) => heading(column));
   const table = element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, heads)), body);
   const search = filter && element("input", { type: "search", placeholder: filter, "aria-label": filter,
-    oninput: (event) => { wanted = event.target.value.trim().toLowerCase(); fill(); } });
+    oninput: (event) => { filterText = event.target.value.trim().toLowerCase(); fill(); } });
   const node = element("div", { class: "data-table" },
     filter ? element("div", { class: "controls" }, search, count) : null,
     element("div", { class: "scroll bounded", tabindex: "0", role: "region", "aria-label": caption }, table), more);
@@ -31,15 +31,15 @@ function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS }
   }
 
   function fill() {
-    let found = rows;
-    if (wanted) found = found.filter((row) => columns.some((column) => String(textOf(column, row)).toLowerCase().includes(wanted)));
-    if (sorting.column) found = [...found].sort((a, b) => compared(sorting.column.value(a), sorting.column.value(b), sorting.isFalling));
-    const shownRows = all ? found : found.slice(0, first);
-    count.textContent = `${found.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
-    more.hidden = shownRows.length === found.length;
-    more.textContent = `Show all ${found.length.toLocaleString("en")}`;
-    if (!found.length) return body.replaceChildren(element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "none")));
-    body.replaceChildren(...shownRows.map((row) => element("tr", {}, columns.map((column) => cell(column, row)))));
+    let matching = rows;
+    if (filterText) matching = matching.filter((row) => columns.some((column) => String(textOf(column, row)).toLowerCase().includes(filterText)));
+    if (sorting.column) matching = [...matching].sort((a, b) => compareValues(sorting.column.value(a), sorting.column.value(b), sorting.isFalling));
+    const visibleRows = showAll ? matching : matching.slice(0, first);
+    count.textContent = `${matching.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")}`;
+    more.hidden = visibleRows.length === matching.length;
+    more.textContent = `Show all ${matching.length.toLocaleString("en")} rows`;
+    if (!matching.length) return body.replaceChildren(element("tr", {}, element("td", { colspan: columns.length, class: "faint" }, "no matching rows")));
+    body.replaceChildren(...visibleRows.map((row) => element("tr", {}, columns.map((column) => cell(column, row)))));
   }
 
   function cell(column, row) {
@@ -54,11 +54,11 @@ function dataTable(caption, columns, rows, { filter = null, first = FIRST_ROWS }
 function textOf(column, row) {
   if (column.text) return column.text(row);
   const value = column.value(row);
-  return value == null ? "–" : column.number ? shown(value, column.digits ?? 3) : value;
+  return value == null ? "–" : column.number ? formatNumber(value, column.digits ?? 3) : value;
 }
 
-/** Compare two values, those that do not exist last. */
-function compared(a, b, isFalling) {
+/** Compare two values for sorting; missing values come last. */
+function compareValues(a, b, isFalling) {
   if (a == null || b == null) return (a == null) - (b == null);
   const order = typeof a === "number" ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
   return isFalling ? -order : order;

@@ -1,13 +1,13 @@
-// What is under the pointer, in words.
+// The tooltip of the heat maps.
 
-/** Say what is under the pointer: beside it, or, from the keyboard, in the line below the matrices. */
-function tell(reading, event = null) {
+/** Show the values of a cell in a tooltip next to the pointer, or, for the keyboard, in the line below the matrices. */
+function showReading(reading, event = null) {
   const tip = byId("tip");
-  const text = reading ? [`${reading.row} × ${reading.column}`, ...reading.values.map((one) => `${one.title} ${one.text}`)] : [];
+  const lines = reading ? [`${reading.row} × ${reading.column}`, ...reading.values.map((value) => `${value.title} ${value.text}`)] : [];
   tip.hidden = !reading || !event;
-  byId("matrix-readout").textContent = reading && !event ? text.join(" · ") : "";
+  byId("matrix-readout").textContent = reading && !event ? lines.join(" · ") : "";
   if (tip.hidden) return;
-  tip.replaceChildren(element("b", {}, text[0]), ...reading.values.map((one) => element("div", {}, element("span", {}, one.title), element("span", {}, one.text))));
+  tip.replaceChildren(element("b", {}, lines[0]), ...reading.values.map((value) => element("div", {}, element("span", {}, value.title), element("span", {}, value.text))));
   const [width, height] = [tip.offsetWidth, tip.offsetHeight];
   const right = event.clientX + 16 + width > document.documentElement.clientWidth;
   tip.style.left = `${Math.max(4, right ? event.clientX - width - 16 : event.clientX + 16)}px`;
