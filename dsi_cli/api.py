@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from dsi_cli.remote import local_names, urls
 from dsi_cli.store import layout, results
 
 _Path = str | PathLike[str]
+_Options = TypeVar("_Options", "Options", "Evaluation")
 
 
 def analyze(
@@ -104,47 +105,45 @@ def analyze(
         The report could not be written, or the curves could not be logged to one of the trackers. The tables are complete all
         the same, and the other trackers have the curves.
     """
-    from dsi_cli.analysis import analyze, earlier_settings, report_file, track
-    from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import EngineOptions
+    from dsi_cli.analysis import analyze, report_file, track
+    from dsi_cli.analysis.options import make_options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
-    evaluation = evaluation or Evaluation()
-    settings = earlier_settings.Settings(
-        labels=None if labels is None else str(labels),
-        mapping=None if mapping is None else str(mapping),
-        taxonomy=None if taxonomy is None else str(taxonomy),
-        references=None if references is None else tuple(references),
-        pos=pos,
-        wordnet=wordnet,
-        head=head,
-        ema=ema,
-        keep_extra=keep_extra_classes,
-        predictions=evaluation.predictions,
-    )
-    options = Options(
-        **settings.options(),
-        epochs=epochs,
-        centred=centred,
-        measures=tuple(measures),
-        quantiles=tuple(quantiles),
-        permutations=permutations,
-        draws=draws,
-        memory=memory,
-        log=None if log is None else str(log),
-        evaluation=replace(evaluation, predictions=settings.predictions_file),
-        engine=EngineOptions(engine, address, gpus_per_task),
+    options = make_options(
+        {
+            "labels": labels,
+            "mapping": mapping,
+            "references": references,
+            "taxonomy": taxonomy,
+            "pos": pos,
+            "wordnet": wordnet,
+            "epochs": epochs,
+            "head": head,
+            "ema": ema,
+            "keep_extra_classes": keep_extra_classes,
+            "centred": centred,
+            "measures": measures,
+            "quantiles": quantiles,
+            "permutations": permutations,
+            "draws": draws,
+            "memory": memory,
+            "log": log,
+            "engine": engine,
+            "address": address,
+            "gpus_per_task": gpus_per_task,
+        },
+        evaluation,
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    with _elsewhere(out, options, writes=True) as (folder, options, kept):
+    with _local_output(out, options, writes=True) as (folder, options, copies):
         summary = analyze.analyze(paths, folder, options)
         if report:
             report_file.add_report(summary)
         track.track_summary(summary, trackers)
     for problem in summary.problems:
         warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
-    return Results(folder, kept)
+    return Results(folder, copies)
 
 
 class Results(results.Results):
@@ -190,43 +189,43 @@ class Results(results.Results):
 
 
 @contextmanager
-def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
-    """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
+def _local_output(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
+    """Yield the local output folder, the options without URLs, and the owner of the downloaded copies.
+
+    The copies exist until the owner is collected.
+    """
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.store.remote_output import RemoteOutput
 
-    kept = TemporaryFolder()
-    folder = kept.path
-    with local_names.shown_as_urls(folder), ExitStack() as stack:
-        options = _fetched(options, folder)
+    temporary = TemporaryFolder()
+    with local_names.shown_as_urls(temporary.path), ExitStack() as stack:
+        evaluation = _download(options.evaluation, temporary.path)
+        options = replace(_download(options, temporary.path), evaluation=evaluation)
         if urls.scheme_of(out) is None:
-            yield Path(urls.local_path(out)), options, kept
+            yield Path(urls.local_path(out)), options, temporary
             return
-        mirror = RemoteOutput(fspath(out), folder)
+        remote_output = RemoteOutput(fspath(out), temporary.path)
         if writes:
-            stack.enter_context(mirror.writing())
-        yield mirror.path, options, kept
+            stack.enter_context(remote_output.writing())
+        yield remote_output.path, options, temporary
 
 
-def _fetched(options: Options, folder: Path) -> Options:
+def _download(options: _Options, folder: Path) -> _Options:
+    """Return options with the paths of local copies in place of URLs."""
+    from dsi_cli.analysis.option_groups.declaration import CACHE, DOWNLOAD, declared_options
     from dsi_cli.remote import download
 
-    def here(text: str | None, to: Path = folder) -> str | None:
-        return None if text is None else download.localize(text, to)
-
-    said = options.evaluation
-    test, train = (here(spec, download.cache()) for spec in (said.test, said.train))
-    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
-    references = tuple(download.localize(one, folder) for one in options.references)
-    return replace(
-        options,
-        labels=here(options.labels),
-        mapping=here(options.mapping),
-        log=here(options.log),
-        taxonomy=here(options.taxonomy),
-        references=references,
-        evaluation=said,
-    )
+    local: dict[str, Any] = {}
+    for declared in declared_options(type(options)):
+        value = getattr(options, declared.field)
+        if value is None or declared.option.url not in (CACHE, DOWNLOAD):
+            continue
+        target = download.cache() if declared.option.url == CACHE else folder
+        if isinstance(value, tuple):
+            local[declared.field] = tuple(download.localize(text, target) for text in value)
+        else:
+            local[declared.field] = download.localize(value, target)
+    return replace(options, **local)
 
 
 def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
@@ -251,7 +250,7 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     from dsi_cli.analysis.options import Options
     from dsi_cli.tracking.destinations import destinations
 
-    with _elsewhere(out, Options()) as (folder, _, _kept):
+    with _local_output(out, Options()) as (folder, _, _copies):
         (logged,) = track.send_curves(folder, destinations([log_to]), run)
     return logged
 
@@ -272,8 +271,8 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
 
     if urls.scheme_of(out) is None:
         return Results(urls.local_path(out))
-    with _elsewhere(out, Options()) as (folder, _, kept):
-        return Results(folder, kept)
+    with _local_output(out, Options()) as (folder, _, copies):
+        return Results(folder, copies)
 
 
 open_run = open_results

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from dsi_cli.cli import console, logs, signals, urls, usage_errors
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
@@ -96,8 +96,29 @@ def _command(name: str) -> Any:
     told, examples = described(function_of(name))
     epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    alone.command(name, help=told, short_help=VERBS[name], epilog=epilog)(_as_command(function_of(name)))
+    alone.command(name, cls=_SectionedCommand, help=told, short_help=VERBS[name], epilog=epilog)(
+        _as_command(function_of(name))
+    )
     return typer.main.get_command(alone)
+
+
+class _SectionedCommand(TyperCommand):
+    """A command whose help shows its options in sections: Typer's help panels, without the import of rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                is_argument = parameter.param_type_name == "argument"
+                title = getattr(parameter, "rich_help_panel", None) or ("Arguments" if is_argument else "Options")
+                name, text = record
+                if is_argument:
+                    name = name.partition(" <")[0]  # some versions of Typer add the type, such as <list[str]>
+                sections.setdefault(title, []).append((name, text))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
 
 
 class _Commands(Mapping[str, Any]):
@@ -121,6 +142,15 @@ class _Group(TyperGroup):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands: Any = _Commands()
+
+    def get_params(self, ctx: Any) -> Any:
+        # --help and Typer's switches for completion have None as the default. To convert None, Typer imports pydantic, which
+        # takes longer than all of dsi --help.
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_bool_flag", False) and parameter.default is None:
+                parameter.default = False
+        return parameters
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's)
         """Write what each verb does, without one of them imported."""

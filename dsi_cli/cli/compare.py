@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ def compare(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", help="test or train, of accuracy and mistakes.", autocompletion=completion.of(("test", "train"))
+            "--split",
+            help="test or train, of accuracy and mistakes.",
+            autocompletion=completion.complete_from(("test", "train")),
         ),
     ] = None,
     measure: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from dsi_cli.analysis.option_groups.declaration import Choices
 from dsi_cli.errors import DsiError
 
 KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
@@ -18,21 +19,13 @@ TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "t
 Complete = Callable[[str], list[str]]
 
 
-def of(known: Iterable[str]) -> Complete:
-    """Return a completion by these names."""
-    names = tuple(known)
+def complete_from(names: Choices) -> Complete:
+    """Return a function that completes names; a function that returns the names is called when the shell asks."""
 
     def complete(incomplete: str) -> list[str]:
-        return _beginning(names, incomplete)
+        return _beginning(names() if callable(names) else names, incomplete)
 
     return complete
-
-
-def presets(incomplete: str) -> list[str]:
-    """Return the label presets."""
-    from dsi_cli.labels.presets import PRESETS
-
-    return _beginning((preset.name for preset in PRESETS), incomplete)
 
 
 def figures(incomplete: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.cli.summary import report
 
 

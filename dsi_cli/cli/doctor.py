@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json
+from dsi_cli.cli.shared_options import Json
 from dsi_cli.errors import DONE, NOTHING
 
 

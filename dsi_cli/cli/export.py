@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import LogTo, Quiet
+from dsi_cli.cli.shared_options import LogTo, Quiet
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.errors import DONE, UsageError
 
@@ -21,7 +21,7 @@ def export(
         typer.Option(
             "--kind",
             help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
-            autocompletion=completion.of(completion.KINDS),
+            autocompletion=completion.complete_from(completion.KINDS),
         ),
     ] = "ncsm",
     epoch: Annotated[
@@ -31,7 +31,9 @@ def export(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
+            "--split",
+            help="train or test, for matrices that have one.",
+            autocompletion=completion.complete_from(("test", "train")),
         ),
     ] = None,
     run: Annotated[
@@ -45,7 +47,7 @@ def export(
         typer.Option(
             "--table",
             help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
-            autocompletion=completion.of(completion.TABLES),
+            autocompletion=completion.complete_from(completion.TABLES),
         ),
     ] = None,
     ranked: Annotated[

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dsi_cli.analysis.option_groups.groups import preset_names
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
+from dsi_cli.cli.shared_options import Json, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
 
@@ -40,7 +41,8 @@ def labels(
     labels: Annotated[
         str | None,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.",
+            autocompletion=completion.complete_from(preset_names),
         ),
     ] = None,
     map_file: MapFile = None,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def mistakes(
         ),
     ] = None,
     split: Annotated[
-        str, typer.Option("--split", help="test or train.", autocompletion=completion.of(("test", "train")))
+        str, typer.Option("--split", help="test or train.", autocompletion=completion.complete_from(("test", "train")))
     ] = "test",
     run: Annotated[
         str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
@@ -42,7 +42,7 @@ def mistakes(
         typer.Option(
             "--sort",
             help="unreasonable (far from the truth first) or reasonable (near first).",
-            autocompletion=completion.of(("unreasonable", "reasonable")),
+            autocompletion=completion.complete_from(("unreasonable", "reasonable")),
         ),
     ] = "unreasonable",
     truth: Annotated[

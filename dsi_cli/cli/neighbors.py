@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +42,15 @@ def neighbors(
         typer.Option(
             "--kind",
             help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for WordNet's matrix.",
-            autocompletion=completion.of(completion.KINDS),
+            autocompletion=completion.complete_from(completion.KINDS),
         ),
     ] = "ncsm",
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
+            "--split",
+            help="train or test, for matrices that have one.",
+            autocompletion=completion.complete_from(("test", "train")),
         ),
     ] = None,
     run: Annotated[

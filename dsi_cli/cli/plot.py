@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
@@ -38,11 +38,11 @@ def plot(
             "--format",
             "-f",
             help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
-            autocompletion=completion.of((*FORMATS, *FILMS)),
+            autocompletion=completion.complete_from((*FORMATS, *FILMS)),
         ),
     ] = None,
     style: Annotated[
-        str, typer.Option("--style", help=" or ".join(STYLES) + ".", autocompletion=completion.of(STYLES))
+        str, typer.Option("--style", help=" or ".join(STYLES) + ".", autocompletion=completion.complete_from(STYLES))
     ] = "screen",
     columns: Annotated[int, typer.Option("--columns", min=1, max=2, help="Columns of a page that a figure spans.")] = 1,
     run: Annotated[
@@ -57,7 +57,9 @@ def plot(
     kind: Annotated[
         str | None,
         typer.Option(
-            "--kind", help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", autocompletion=completion.of(completion.KINDS)
+            "--kind",
+            help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.",
+            autocompletion=completion.complete_from(completion.KINDS),
         ),
     ] = None,
     measure: Annotated[str | None, typer.Option("--measure", help="Of the SAI; cosine by default.")] = None,
@@ -66,7 +68,7 @@ def plot(
         typer.Option(
             "--order",
             help="Of the classes: taxonomy, given or cluster.",
-            autocompletion=completion.of(("taxonomy", "given", "cluster")),
+            autocompletion=completion.complete_from(("taxonomy", "given", "cluster")),
         ),
     ] = "taxonomy",
     listed: Annotated[

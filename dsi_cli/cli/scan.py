@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Ema, Head, Json, Labels, Quiet
+from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:

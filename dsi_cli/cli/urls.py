@@ -38,12 +38,6 @@ OUTPUTS = {
     "compare": UrlOutput("outputs"),
 }
 """By verb."""
-FETCHED = ("labels", "map_file", "mapping", "log", "predictions", "targets", "reference", "measure", "taxonomy")
-"""Options whose files are fetched for the time of the call."""
-KEPT = ("test", "train")
-"""Options whose data are fetched into the cache of this user, and stay there for the next call."""
-AS_THEY_ARE = ("checkpoints", "tensors", "address", "log_to")
-"""Options that may be URLs: what is read in ranges where it lies, and servers."""
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
@@ -58,29 +52,51 @@ def with_local_paths(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str
     OutputError
         The output's server does not answer, or does not take what was written.
     """
-    asked = {name: _as_typed(value) for name, value in options.items()}
-    urls_of = {name: value for name, value in asked.items() if _has_url(value) and name not in AS_THEY_ARE}
-    if not urls_of:
-        yield asked
+    typed = {name: _as_typed(value) for name, value in options.items()}
+    values = {name: value for name, value in typed.items() if _has_url(value)}
+    if not values:
+        yield typed
         return
     from tempfile import TemporaryDirectory
 
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS
+
+    handling = url_handling()
+    values = {name: value for name, value in values.items() if handling.get(name) != AS_IT_IS}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(local_names.shown_as_urls(folder))
-        here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
-        yield asked | here
+        local = {
+            name: _localize(verb, name, value, handling.get(name), folder, options, stack) for name, value in values.items()
+        }
+        yield typed | local
 
 
-def _brought(
-    verb: str, name: str, value: Any, folder: Path, options: Mapping[str, Any], stack: ExitStack
+def url_handling() -> dict[str, str]:
+    """Return what happens to a URL, by the name of the command's parameter; URLs in other parameters are refused."""
+    # Imported here, so that dsi --help does not import it.
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, DOWNLOAD, declared_options
+    from dsi_cli.analysis.option_groups.groups import ANALYZE
+
+    return {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS} | {
+        declared.parameter: declared.option.url
+        for groups in ANALYZE.values()
+        for group in groups
+        for declared in declared_options(group)
+        if declared.option.url is not None
+    }
+
+
+def _localize(
+    verb: str, name: str, value: Any, handling: str | None, folder: Path, options: Mapping[str, Any], stack: ExitStack
 ) -> str | Path | list[str | Path]:
     """Return one option with paths in place of URLs."""
+    from dsi_cli.analysis.option_groups.declaration import CACHE
     from dsi_cli.remote import download
 
     output = OUTPUTS.get(verb)
     is_output = output is not None and output.option == name
-    if not is_output and name not in (*FETCHED, *KEPT):
+    if not is_output and handling is None:
         raise UsageError(f"--{name.replace('_', '-')} takes a path of this machine, not a URL")
 
     def one(text: str | Path) -> str | Path:
@@ -88,7 +104,7 @@ def _brought(
             return text
         if output is not None and is_output:
             return _mirrored(text, output, folder, options, stack)
-        return download.localize(text, download.cache() if name in KEPT else folder)
+        return download.localize(text, download.cache() if handling == CACHE else folder)
 
     return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
 

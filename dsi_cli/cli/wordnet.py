@@ -8,9 +8,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dsi_cli.analysis.option_groups.groups import preset_names
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
 from dsi_cli.cli.labels import Interactive, WriteMap, again, asked, document, print_rows, require_other, tell
+from dsi_cli.cli.shared_options import Json, MapFile, PartOfSpeech, Quiet, TaxonomyFile, WordNetName
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 
@@ -25,7 +26,8 @@ def wordnet(
     labels: Annotated[
         str,
         typer.Argument(
-            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
+            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.",
+            autocompletion=completion.complete_from(preset_names),
         ),
     ],
     out: Annotated[

@@ -24,7 +24,7 @@ HELP = "--help lists all"
         ),
         (
             ("report", "x", "--epochs=3"),
-            f"dsi report has no option --epochs: it is one of dsi analyze, dsi plot; dsi report {HELP}",
+            f"dsi report has no option --epochs: it is one of dsi analyze, dsi watch, dsi plot; dsi report {HELP}",
         ),
         (("scan", "x", "-z"), f"dsi scan has no option -z; dsi scan {HELP}"),
         (

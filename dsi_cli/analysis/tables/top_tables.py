@@ -175,7 +175,7 @@ class ResultTables:
     def _settings(self, states: Sequence[RunState]) -> dict[str, dict[str, Any]]:
         """Return the settings that later calls keep, by run, see `dsi_cli.analysis.earlier_settings`."""
         found = {run: one for run, one in self._checkpoints.get("settings", {}).items() if run not in self._mine}
-        if self.options.asked is not None:
+        if self.options.given_settings is not None:
             found |= {state.run.name: earlier_settings.record(self.options, has_labels=not state.joins) for state in states}
         return found
 

@@ -1,0 +1,125 @@
+"""Every option is declared once: the commands, the Python API and the documentation agree."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import dsi_cli
+from dsi_cli.analysis.option_groups import groups
+from dsi_cli.analysis.option_groups.declaration import declared_options
+from dsi_cli.analysis.options import KEPT_SETTINGS, Evaluation, Options
+from dsi_cli.cli.app import app
+
+SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
+API = inspect.signature(dsi_cli.analyze).parameters
+WATCH_ONLY = {"every", "until_epoch", "idle"}
+
+
+def options_of(verb):
+    return [declared for parts in SECTIONS[verb].values() for group in parts for declared in declared_options(group)]
+
+
+def command(verb):
+    return typer.main.get_command(app).commands[verb]
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+def test_no_option_is_declared_twice(verb):
+    for names in (
+        [declared.field for declared in options_of(verb)],
+        [declared.parameter for declared in options_of(verb)],
+        [flag for declared in options_of(verb) for name in declared.option.flags for flag in name.split("/")],
+    ):
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+def test_the_command_has_the_declared_options_in_their_sections(verb):
+    parameters = {parameter.name: parameter for parameter in command(verb).params}
+    declared = {
+        one.parameter: (one, title) for title, parts in SECTIONS[verb].items() for g in parts for one in declared_options(g)
+    }
+    assert set(parameters) == {*declared, "verbose"}
+    for name, (one, title) in declared.items():
+        assert parameters[name].rich_help_panel == title
+        assert parameters[name].metavar == (one.option.metavar or None)
+        assert [*parameters[name].opts, *parameters[name].secondary_opts] == (
+            [flag for flags in one.option.flags for flag in flags.split("/")] or [name]
+        )
+
+
+@pytest.mark.parametrize("declared", options_of("analyze"), ids=lambda declared: declared.field)
+def test_each_option_is_a_parameter_of_the_api(declared):
+    evaluation_fields = {one.field: one for one in declared_options(Evaluation)}
+    if declared.option.is_terminal_only:
+        assert declared.field not in API
+    elif declared.field in evaluation_fields:
+        assert declared.field not in API
+        assert evaluation_fields[declared.field] == declared
+    elif declared.field == "checkpoints":
+        assert API["checkpoints"].default is inspect.Parameter.empty
+    else:
+        default = None if declared.option.is_kept else declared.default
+        assert API[declared.field].default == default or str(API[declared.field].default) == str(default)
+
+
+def test_the_api_has_no_other_parameter():
+    assert set(API) == {one.field for one in options_of("analyze")} & set(API) | {"evaluation"}
+
+
+def test_the_defaults_of_the_command_are_those_of_the_fields():
+    parameters = {parameter.name: parameter for parameter in command("analyze").params}
+    for declared in options_of("analyze"):
+        option, default = declared.option, parameters[declared.parameter].default
+        if option.text_default is not None:
+            assert option.parse(option.text_default) == declared.default
+            assert default == option.text_default
+        elif option.is_kept or isinstance(declared.default, tuple):
+            assert default is None, "dsi sees whether the option was given"
+        else:
+            assert default == declared.default
+
+
+def test_watch_has_every_option_of_analyze():
+    assert {one.field for one in options_of("watch")} - {one.field for one in options_of("analyze")} == WATCH_ONLY
+    assert {one.field for one in options_of("analyze")} <= {one.field for one in options_of("watch")}
+
+
+def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
+    for declared in options_of("watch"):
+        assert re.fullmatch(r"[A-Z0-9t].*[.)]", declared.option.help), declared.field
+        assert bool(declared.option.metavar) == (declared.type is not bool), declared.field
+
+
+def test_kept_settings_are_fields_of_options_or_evaluation():
+    fields = {one.field: one for group in (Options, Evaluation) for one in declared_options(group)}
+    assert {name: one.option.flag for name, one in fields.items() if one.option.is_kept} == KEPT_SETTINGS
+    assert list(KEPT_SETTINGS) != []
+
+
+def test_the_command_reference_has_every_option():
+    page = (Path(__file__).parents[3] / "docs/cli.md").read_text(encoding="utf-8")
+    for verb in SECTIONS:
+        part = page.partition(f"## `dsi {verb}`")[2].partition("\n## ")[0]
+        for declared in options_of(verb):
+            for flag in declared.option.flags:
+                assert flag.partition("/")[0] in part
+
+
+def test_the_help_imports_no_library_of_arrays_or_tables():
+    code = (
+        "import sys; from dsi_cli.cli.app import main_with_exit_code; main_with_exit_code(['{}', '--help']);"
+        " print(*sys.modules, file=sys.stderr)"
+    )
+    for verb in SECTIONS:
+        command = [sys.executable, "-c", code.format(verb)]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+        heavy = {"numpy", "pandas", "pyarrow", "scipy", "torch", "rich", "pydantic", "dsi_cli.analysis.options"}
+        assert not heavy & set(ended.stderr.split()), verb
