@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import typer
@@ -19,21 +20,44 @@ Group = TypeVar("Group")
 def takes(sections: Sections) -> Callable[[Callable[[Mapping[str, Any]], int]], Command]:
     """Return a decorator that makes a command with the options of some sections out of a function.
 
-    The function's argument are the values by the name of the field; an option that is not given is left out, or has its default.
+    The function takes the values by the name of the field; see `read_values`.
     """
-    options = [
-        (declared, title) for title, groups in sections.items() for group in groups for declared in declared_options(group)
+    parameters = [
+        _parameter(declared, title)
+        for title, groups in sections.items()
+        for group in groups
+        for declared in declared_options(group)
     ]
 
     def decorate(function: Callable[[Mapping[str, Any]], int]) -> Command:
         def command(**typed: Any) -> int:
-            return function(_read_values([declared for declared, _ in options], typed))
+            return function(read_values(sections, typed))
 
         command.__name__, command.__doc__ = function.__name__, function.__doc__
-        command.__signature__ = inspect.Signature([_parameter(*declared) for declared in options])  # type: ignore[attr-defined]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         return command
 
     return decorate
+
+
+def read_values(sections: Sections, typed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a command by the name of the field, from those by the name of the command's parameter.
+
+    Raises
+    ------
+    UsageError
+        A text cannot be converted.
+    """
+    values: dict[str, Any] = {}
+    for group in chain.from_iterable(sections.values()):
+        for declared in declared_options(group):
+            value, parse = typed[declared.parameter], declared.option.parse
+            if isinstance(value, list | tuple):
+                value = tuple(value) or None
+            if parse is not None and value is not None:
+                value = parse(value)
+            values[declared.field] = value
+    return values
 
 
 def typer_info(group: type, field: str, flag: str | None = None) -> Any:
@@ -53,25 +77,15 @@ def instance(group: type[Group], values: Mapping[str, Any]) -> Group:
     return group(**{field: values[field] for field in fields if values.get(field) is not None})
 
 
-def _read_values(options: list[DeclaredOption], typed: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for declared in options:
-        value, parse = typed[declared.parameter], declared.option.parse
-        if parse is not None and value is not None:
-            value = parse(value)
-        if isinstance(value, list):
-            value = tuple(value)
-        values[declared.field] = value
-    return values
-
-
 def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
     """Return the parameter of the command for one option.
 
     Its type is that of the text on the command line: a list for a repeatable option, and text for an option with a parser. Its
     default is None if dsi has to see whether the option was given: for a repeatable option and for a kept setting.
     """
-    option, is_repeatable = declared.option, get_origin(declared.type) is tuple and _is_repeatable(declared)
+    option = declared.option
+    # A tuple without a default is one text with several numbers, such as 0.485,0.456,0.406.
+    is_repeatable = get_origin(declared.type) is tuple and declared.default is not None
     kind: Any = declared.type
     default = declared.default
     if is_repeatable:
@@ -88,11 +102,6 @@ def _parameter(declared: DeclaredOption, section: str) -> inspect.Parameter:
         default=default,
         annotation=Annotated[kind, _typer_info(option, section)],
     )
-
-
-def _is_repeatable(declared: DeclaredOption) -> bool:
-    """Return whether an option takes a tuple of several occurrences, rather than one text with several numbers."""
-    return declared.default is not None
 
 
 def _typer_info(option: Option, section: str | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from dsi_cli.errors import UsageError
@@ -87,7 +88,7 @@ def parse_batch_size(text: str) -> int | None:
     return int(text)
 
 
-def parse_arguments(texts: list[str]) -> tuple[tuple[str, Any], ...]:
+def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
     """Return names and values of ``NAME=VALUE`` texts; a value is a Python literal if it reads as one, and else text.
 
     >>> parse_arguments(["arch=tinycnn", "depth=4"])

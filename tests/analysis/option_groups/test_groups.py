@@ -15,10 +15,59 @@ import dsi_cli
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.options import KEPT_SETTINGS, Evaluation, Options
+from dsi_cli.cli.analyze import read_options
 from dsi_cli.cli.app import app
+from dsi_cli.cli.parameters import read_values
 
 SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
 API = inspect.signature(dsi_cli.analyze).parameters
+VALUES = {
+    "epochs": ("0:20:5", "0:20:5"),
+    "head": ("fc.weight", "fc.weight"),
+    "ema": (None, True),
+    "keep_extra_classes": (None, True),
+    "log": ("log.csv", "log.csv"),
+    "labels": ("cifar10", "cifar10"),
+    "mapping": ("map.csv", "map.csv"),
+    "pos": ("verb", "verb"),
+    "wordnet": ("wordnet31", "wordnet31"),
+    "references": ("wup", ("wup",)),
+    "taxonomy": ("tree.csv", "tree.csv"),
+    "centred": (None, True),
+    "measures": ("ssim", ("ssim",)),
+    "quantiles": ("0.9", (0.9,)),
+    "permutations": ("7", 7),
+    "draws": ("8", 8),
+    "predictions": ("p.npy", "p.npy"),
+    "targets": ("t.npy", "t.npy"),
+    "truth": ("columns", "columns"),
+    "predictions_split": ("train", "train"),
+    "test": ("data", "data"),
+    "train": ("data", "data"),
+    "data_root": ("root", "root"),
+    "download": (None, True),
+    "label_column": ("label", "label"),
+    "model": ("timm:resnet18", "timm:resnet18"),
+    "model_arguments": ("depth=4", (("depth", 4),)),
+    "templates": (None, True),
+    "image_size": ("64", 64),
+    "crop_pct": ("0.9", 0.9),
+    "interpolation": ("bicubic", "bicubic"),
+    "mean": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
+    "std": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
+    "channels": ("1", 1),
+    "skip_bad_images": (None, True),
+    "device": ("cpu", "cpu"),
+    "batch_size": ("16", 16),
+    "autocast": (None, True),
+    "cache": ("8GB", 8 * 10**9),
+    "memory": ("4GB", 4 * 10**9),
+}
+"""For each option of an analysis a text on the command line (None for a switch), and the value that dsi reads from it."""
+NEEDS = {
+    "targets": ("--predictions", "p.npy"),
+    **dict.fromkeys(("data_root", "download", "model", "templates"), ("--train", "images")),
+}
 WATCH_ONLY = {"every", "until_epoch", "idle"}
 
 
@@ -90,6 +139,23 @@ def test_the_defaults_of_the_command_are_those_of_the_fields():
 def test_watch_has_every_option_of_analyze():
     assert {one.field for one in options_of("watch")} - {one.field for one in options_of("analyze")} == WATCH_ONLY
     assert {one.field for one in options_of("analyze")} <= {one.field for one in options_of("watch")}
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+@pytest.mark.parametrize("field", VALUES)
+def test_each_option_of_the_command_is_the_field_of_the_analysis(field, verb):
+    declared = next(one for one in options_of(verb) if one.field == field)
+    text, value = VALUES[field]
+    arguments = ["ckpts", *NEEDS.get(field, ()), declared.option.flag, *([] if text is None else [text])]
+    typed = command(verb).make_context(verb, arguments).params
+    options = read_options(read_values(SECTIONS[verb], typed))
+    assert getattr(options.evaluation if hasattr(options.evaluation, field) else options, field) == value
+    kept = "predictions" if field == "targets" else field
+    assert options.given_settings == KEPT_SETTINGS.keys() & {kept}
+
+
+def test_the_table_of_values_has_every_option_of_an_analysis():
+    assert set(VALUES) == {one.field for group in (Options, Evaluation) for one in declared_options(group)}
 
 
 def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
