@@ -14,7 +14,7 @@ import typer.main
 from dsi_cli.analysis.option_groups.declaration import declared_options
 from dsi_cli.analysis.option_groups.groups import ANALYZE
 from dsi_cli.analysis.options import Evaluation
-from dsi_cli.cli.app import VERBS, app, described, function_of
+from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
 from dsi_cli.store.schema import SCHEMA_VERSION, TABLES
 
 HERE = Path(__file__).parent
@@ -50,11 +50,11 @@ def cli_page() -> str:
     context = group.make_context("dsi", [], resilient_parsing=True)
     lines = ["# Command line", "", group.help, "", *usage(group, context), *option_table("Options", group.params, context)]
     lines += ["", "| command | purpose |", "|---|---|"]
-    lines += [f"| [`{name}`](#dsi-{name}) | {purpose} |" for name, purpose in VERBS.items()]
-    for name in VERBS:
+    lines += [f"| [`{name}`](#dsi-{name}) | {purpose} |" for name, purpose in COMMANDS.items()]
+    for name in COMMANDS:
         command = group.commands[name]
         command_context = command.make_context(name, [], parent=context, resilient_parsing=True)
-        text, examples = described(function_of(name))
+        text, examples = split_docstring(command_function(name))
         lines += ["", f"## `dsi {name}`", "", text, "", *usage(command, command_context)]
         sections: dict[str, list[Any]] = {}
         for parameter in command.params:

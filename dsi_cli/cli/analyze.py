@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dsi_cli.analysis.option_groups import groups
 from dsi_cli.cli import console
 from dsi_cli.cli.parameters import instance, takes
-from dsi_cli.cli.summary import report
+from dsi_cli.cli.summary import print_summary
 
 if TYPE_CHECKING:
     from dsi_cli.analysis.options import Options
@@ -49,7 +49,7 @@ def analyze(values: Mapping[str, Any]) -> int:
         if output.report:
             report_file.add_report(summary, lambda event: display.update(*event))
         track.track_summary(summary, trackers)
-    report(summary, as_json=output.json, quiet=output.quiet)
+    print_summary(summary, as_json=output.json, quiet=output.quiet)
     return summary.exit_code
 
 

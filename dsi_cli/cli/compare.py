@@ -61,7 +61,7 @@ def compare(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Put runs side by side: how alike they see the classes, what differs at equal accuracy, and which to prefer.
+    """Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer.
 
     A difference is real where its 95 % interval leaves out 0.
 

@@ -9,7 +9,7 @@ import typer
 
 from dsi_cli.cli import console
 from dsi_cli.cli.shared_options import Json, Quiet
-from dsi_cli.cli.summary import report
+from dsi_cli.cli.summary import print_summary
 
 
 def demo(
@@ -36,7 +36,7 @@ def demo(
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
         report_file.add_report(summary, lambda event: watching.update(*event))
-    report(summary, as_json=as_json, quiet=quiet)
+    print_summary(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()
         for run in summary.runs:

@@ -16,7 +16,7 @@ def doctor(
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is missing, and how to install it.")] = False,
 ) -> int:
-    """Print versions, and what is missing.
+    """Print versions, and which packages are missing.
 
     Please add what it prints to a bug report. The exit code is 0 if dsi works, even if optional packages are missing, and 3 if a
     package that everything needs is missing or the tables of WordNet are damaged.

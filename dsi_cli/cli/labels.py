@@ -55,7 +55,7 @@ def labels(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what the labels of a list are understood to mean, how sure that is, and why.
+    """Show the WordNet sense of each label of a list, how sure dsi is, and why.
 
     A question mark says that a label wants a look: choose among its alternatives with --interactive, or in the file of --write-map.
 

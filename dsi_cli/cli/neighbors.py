@@ -65,7 +65,7 @@ def neighbors(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List the classes most similar to a class, or the closest pairs, beside what WordNet says of them.
+    """List the classes most similar to a class, or the closest pairs, with their similarity in WordNet.
 
     Ties stand in order of class index. The similarity of a pair is the mean of its two directions where a matrix is not symmetric.
 

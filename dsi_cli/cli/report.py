@@ -20,7 +20,7 @@ def report(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes.
+    """Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes.
 
     It opens anywhere, offline. dsi analyze writes it by itself; this makes it anew where the tables have changed since.
 

@@ -36,7 +36,7 @@ def scan(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what would be analysed, a line per file.
+    """Show what dsi analyze would read, one line per file.
 
     Reads the classifiers, writes nothing. The epoch is the trainer's own number; finished is how many epochs were finished
     then, where it is known how the trainer counts.

@@ -13,7 +13,7 @@ from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seco
 from dsi_cli.cli import console, signals
 from dsi_cli.cli.analyze import read_options
 from dsi_cli.cli.parameters import instance, takes
-from dsi_cli.cli.summary import document, number, report
+from dsi_cli.cli.summary import number, print_summary, summary_document
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ STOPPED = "stopped"
 
 @takes(groups.WATCH)
 def watch(values: Mapping[str, Any]) -> int:
-    """Do as dsi analyze while training still writes, each checkpoint once it is whole.
+    """Do as dsi analyze while training still writes, each checkpoint once it is complete.
 
     The folder need not exist yet. dsi prints a line per new epoch, and at the end what dsi analyze prints. It ends by Ctrl-C,
     by --until-epoch or by --idle. The tables in the output folder are complete at any time.
@@ -57,7 +57,7 @@ def watch(values: Mapping[str, Any]) -> int:
     last_epoch = _last_epoch(waiting.until_epoch, options)
     printer = WatchPrinter(output)
     try:
-        with signals.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
+        with signals.interrupted_by(signal.SIGTERM):  # the signal of `kill`, and of a batch system at the end of a job
             watch.check(output.out, options)
             printer.note(
                 f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it"
@@ -189,10 +189,10 @@ class WatchPrinter:
             report_file.add_report(self.summary)  # it may be older than the tables
         code = self.summary.exit_code if exit_code is None else exit_code
         if self.output.json:
-            console.print_json_line({"event": "ended", "why": reason, **document(self.summary), "exit_code": code})
+            console.print_json_line({"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code})
         else:
             print()
-            report(self.summary, as_json=False, quiet=self.is_quiet)
+            print_summary(self.summary, as_json=False, quiet=self.is_quiet)
         return code
 
 

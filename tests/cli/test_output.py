@@ -19,7 +19,7 @@ import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.cli import console
-from dsi_cli.cli.app import VERBS
+from dsi_cli.cli.app import COMMANDS
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -325,7 +325,7 @@ def test_the_version(dsi):
     assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_the_help_of_each_verb(verb, dsi):
     ended = dsi(verb, "--help")
     assert (ended.code, ended.err) == (0, "")
