@@ -13,7 +13,7 @@ from dsi_cli.cli.summary import print_summary
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")] = Path("dsi-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The output folder.")] = Path("dsi-demo"),
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:

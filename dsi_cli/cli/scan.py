@@ -25,7 +25,9 @@ def scan(
     checkpoints: Annotated[
         list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
     ] = None,
-    tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
+    tensors: Annotated[
+        str | None, typer.Option("--tensors", metavar="FILE", help="List all tensors of one file instead.")
+    ] = None,
     why: Annotated[
         str | None,
         typer.Option("--why", metavar="FILE", help="Show the candidates for the head of one file, with the evidence."),
