@@ -5,12 +5,16 @@ python docs/make_pages.py writes them; the tests compare.
 
 from __future__ import annotations
 
-import html
-import re
-import subprocess
-import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+import typer.main
+
+from dsi_cli.analysis.option_groups.declaration import declared_options
+from dsi_cli.analysis.option_groups.groups import ANALYZE
+from dsi_cli.analysis.options import Evaluation
+from dsi_cli.cli.app import COMMANDS, app, command_function, split_docstring
 from dsi_cli.store.schema import SCHEMA_VERSION, TABLES
 
 HERE = Path(__file__).parent
@@ -41,26 +45,56 @@ def tables_page() -> str:
 
 
 def cli_page() -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "typer",
-        "dsi_cli.cli.app",
-        "utils",
-        "docs",
-        "--name",
-        "dsi",
-        "--title",
-        "Command line",
-    ]
-    made = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return re.sub(r"\x08\nExamples:\n((?:  .*\n)+)", _examples, html.unescape(made)).strip() + "\n"
+    """Return the command reference: for each command its description, its options by section, and examples."""
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("dsi", [], resilient_parsing=True)
+    lines = ["# Command line", "", group.help, "", *usage(group, context), *option_table("Options", group.params, context)]
+    lines += ["", "| command | purpose |", "|---|---|"]
+    lines += [f"| [`{name}`](#dsi-{name}) | {purpose} |" for name, purpose in COMMANDS.items()]
+    for name in COMMANDS:
+        command = group.commands[name]
+        command_context = command.make_context(name, [], parent=context, resilient_parsing=True)
+        text, examples = split_docstring(command_function(name))
+        lines += ["", f"## `dsi {name}`", "", text, "", *usage(command, command_context)]
+        sections: dict[str, list[Any]] = {}
+        for parameter in command.params:
+            is_argument = parameter.param_type_name == "argument"
+            title = parameter.rich_help_panel or ("Arguments" if is_argument else "Options")
+            sections.setdefault(title, []).append(parameter)
+        for title, parameters in sections.items():
+            lines += option_table(title, parameters, command_context, python_names() if name == "analyze" else {})
+        lines += ["", "Examples:", "", "```console", *(f"$ {line.strip()}" for line in examples), "```"]
+    return "\n".join(lines) + "\n"
 
 
-def _examples(found: re.Match[str]) -> str:
-    """Return the examples of a verb as a block; on the terminal they stand below its options."""
-    lines = (f"$ {line.strip()}" for line in found[1].splitlines())
-    return "\n".join(["**Examples**:", "", "```console", *lines, "```", ""])
+def usage(command: Any, context: Any) -> list[str]:
+    """Return the usage line of a command as a block."""
+    return ["```text", " ".join([context.command_path, *command.collect_usage_pieces(context)]), "```"]
+
+
+def option_table(title: str, parameters: Iterable[Any], context: Any, names: Mapping[str, str] | None = None) -> list[str]:
+    """Return a section of options as a table, with the names in Python if there are any."""
+    column, rule = (" Python |", "---|") if names else ("", "")
+    lines = ["", f"**{title}**", "", f"| option | meaning |{column}", f"|---|---|{rule}"]
+    for parameter in parameters:
+        flags, text = (part.replace("|", "\\|") for part in parameter.get_help_record(context))
+        if parameter.param_type_name == "argument":
+            flags = flags.partition(" <")[0]
+        python = names.get(parameter.name, "") if names else ""
+        lines.append(f"| `{flags}` | {text} |" + (f" {python} |" if names else ""))
+    return lines
+
+
+def python_names() -> dict[str, str]:
+    """Return the name in Python of each option of ``dsi analyze``, by the parameter of the command."""
+    evaluation = {declared.field for declared in declared_options(Evaluation)}
+    names = {}
+    for declared in (declared for groups in ANALYZE.values() for group in groups for declared in declared_options(group)):
+        if declared.field in evaluation:
+            names[declared.parameter] = f"`Evaluation.{declared.field}`"
+        elif not declared.option.is_terminal_only:
+            names[declared.parameter] = f"`{declared.field}`"
+    return names
 
 
 PAGES = {"tables.md": tables_page, "cli.md": cli_page}

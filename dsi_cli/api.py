@@ -1,6 +1,6 @@
-"""The functions that a notebook calls, over `dsi_cli.analysis`; `dsi_cli` itself hands them out.
+"""The Python API: the functions of `dsi_cli` on files and folders, on top of `dsi_cli.analysis`.
 
-Each says the same as its command, and raises where the command prints one line and exits.
+Each function does the same as its command, and raises an error where the command prints one line and exits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from dsi_cli.remote import local_names, urls
 from dsi_cli.store import layout, results
 
 _Path = str | PathLike[str]
+_Options = TypeVar("_Options", "Options", "Evaluation")
 
 
 def analyze(
@@ -61,90 +62,94 @@ def analyze(
 ) -> Results:
     """Analyse checkpoints as ``dsi analyze`` does, and return the `Results` of the output folder.
 
+    Later calls with the same output folder use the labels, the mapping, the references, the taxonomy and the predictions again,
+    and ``pos``, ``wordnet``, ``head``, ``ema`` and ``keep_extra_classes``. Another value replaces one; ``"none"`` removes it.
+
     Parameters
     ----------
     checkpoints : one or several files, folders or glob patterns, or URLs of these
     out : the output folder, or its URL; a second call brings it up to date and reads only what is new
-    labels : a label file, or the name of a preset; None: those of an earlier call with this output, else what lies beside the
-        checkpoints or in them. What says what classes and heads are holds from an earlier call until another is given, as it does
-        on the command line: ``mapping``, ``references``, ``taxonomy``, ``pos``, ``wordnet``, ``head``, ``ema``,
-        ``keep_extra_classes`` and predictions, too; ``"none"`` removes it
-    mapping : a CSV file of what labels mean (``dsi labels --write-map``); it comes before all else
+    labels : a label file, or the name of a preset; if None, the labels of an earlier call, else those
+        in or next to the checkpoints
+    mapping : a CSV file with the sense of each label (``dsi labels --write-map``), which overrides every other source
     references : what the networks are compared with, the main one first: ``path``, ``wup``, ``lch``, ``res:FILE``, ``lin:FILE``,
         ``jcn:FILE``, or the file of a matrix (.csv, .parquet, .npy)
-    taxonomy : a CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``, groups, order and severity
-    pos : what labels are in WordNet: ``noun``, or ``verb`` for lists of actions
-    wordnet : the name of a WordNet that NLTK has installed, in place of 3.0
+    taxonomy : a CSV file of child and parent that replaces WordNet for ``path``, ``wup``, ``lch``, groups, class order and severity
+    pos : the part of speech of the labels in WordNet: ``noun``, or ``verb`` for lists of actions
+    wordnet : the name of a WordNet that is installed for NLTK, instead of version 3.0
     epochs : ``first:last:step``, ``last`` included
-    head : the name of the classifier's weight, where it cannot be told
-    ema : averaged weights instead of raw ones
-    keep_extra_classes : keep rows for no object or background
-    centred : also the NCSM without the mean weight row
-    measures : of the SAI, names out of `dsi_cli.metrics.MEASURES`
-    quantiles : of the max and min WSI
+    head : the name of the classifier's weight, if dsi cannot find it
+    ema : use averaged weights instead of raw ones
+    keep_extra_classes : keep the head's rows for no object or background
+    centred : also compute the NCSM without the mean weight row
+    measures : the measures of the SAI, names from `dsi_cli.metrics.MEASURES`
+    quantiles : the quantiles for the maximum and minimum WSI
     permutations, draws : see `dsi_cli.alignments`
-    evaluation : where the networks' answers on labelled data come from: predictions, or data and the model
-    memory : the bytes that comparing matrices may take; None: half of what is free. Measures that need more are null
-    log : the training log of all runs, in place of what lies beside each of them
-    engine : what does the work, a name out of `dsi_cli.engines.ENGINES`; it changes no value
-    address : of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; None: the cluster that this process is
-        connected to, ``RAY_ADDRESS``, else Ray on this machine
-    gpus_per_task : of a Ray cluster, for running a model on images
+    evaluation : the predictions on labelled data: from a file, or from data and a model
+    memory : the bytes for comparing matrices; if None, half of what is free. Measures that need more are null
+    log : the training log of all runs; if None, the log next to each run's checkpoints
+    engine : what runs the jobs, a name from `dsi_cli.engines.ENGINES`; it changes no value
+    address : the address of a Ray cluster: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; if None, the cluster that this
+        process is connected to, or ``RAY_ADDRESS``, or else Ray on this machine
+    gpus_per_task : the GPUs of the Ray cluster that one task takes to run a model on images
     report : also write ``report.html`` into the output folder
     log_to : trackers that get the curves as well, see `log_curves`
 
     Raises
     ------
-    UsageError, NothingToAnalyseError, OutputError, EngineError
-        As `dsi_cli.analysis.analyze.analyze`.
+    UsageError
+        A path, option or label list has a value that is not allowed. Nothing was written.
+    NothingToAnalyseError
+        There is no checkpoint, or dsi can use none of them.
+    OutputError
+        The output folder could not be written. Finished work is kept.
+    EngineError
+        The machines that run the jobs were lost. Finished work is kept.
 
     Warns
     -----
     UserWarning
-        The report could not be written, or the curves could not be logged to one of the trackers. The tables are complete all
-        the same, and the other trackers have the curves.
+        The report could not be written, or a tracker did not get the curves. The tables are complete nevertheless.
     """
-    from dsi_cli.analysis import analyze, earlier_settings, report_file, track
-    from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import EngineOptions
+    from dsi_cli.analysis import analyze, report_file, track
+    from dsi_cli.analysis.options import make_options
     from dsi_cli.tracking.destinations import destinations
 
     trackers = destinations(log_to)
-    evaluation = evaluation or Evaluation()
-    settings = earlier_settings.Settings(
-        labels=None if labels is None else str(labels),
-        mapping=None if mapping is None else str(mapping),
-        taxonomy=None if taxonomy is None else str(taxonomy),
-        references=None if references is None else tuple(references),
-        pos=pos,
-        wordnet=wordnet,
-        head=head,
-        ema=ema,
-        keep_extra=keep_extra_classes,
-        predictions=evaluation.predictions,
-    )
-    options = Options(
-        **settings.options(),
-        epochs=epochs,
-        centred=centred,
-        measures=tuple(measures),
-        quantiles=tuple(quantiles),
-        permutations=permutations,
-        draws=draws,
-        memory=memory,
-        log=None if log is None else str(log),
-        evaluation=replace(evaluation, predictions=settings.predictions_file),
-        engine=EngineOptions(engine, address, gpus_per_task),
+    options = make_options(
+        {
+            "labels": labels,
+            "mapping": mapping,
+            "references": references,
+            "taxonomy": taxonomy,
+            "pos": pos,
+            "wordnet": wordnet,
+            "epochs": epochs,
+            "head": head,
+            "ema": ema,
+            "keep_extra_classes": keep_extra_classes,
+            "centred": centred,
+            "measures": measures,
+            "quantiles": quantiles,
+            "permutations": permutations,
+            "draws": draws,
+            "memory": memory,
+            "log": log,
+            "engine": engine,
+            "address": address,
+            "gpus_per_task": gpus_per_task,
+        },
+        evaluation,
     )
     paths = [checkpoints] if isinstance(checkpoints, str | PathLike) else list(checkpoints)
-    with _elsewhere(out, options, writes=True) as (folder, options, kept):
+    with _local_output(out, options, writes=True) as (folder, options, copies):
         summary = analyze.analyze(paths, folder, options)
         if report:
             report_file.add_report(summary)
         track.track_summary(summary, trackers)
     for problem in summary.problems:
         warnings.warn(f"the tables in {out} are complete, but {problem}", stacklevel=2)
-    return Results(folder, kept)
+    return Results(folder, copies)
 
 
 class Results(results.Results):
@@ -164,20 +169,20 @@ class Results(results.Results):
         The folder does not exist or is not a results folder, or it has no run of the name ``only``.
     """
 
-    # What a notebook shows is made by `report`, which reads the store's `Results`: the store cannot import it.
+    # These methods need `dsi_cli.report`, which imports the `Results` of the store. So the store cannot import it.
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the runs with their best epochs, phases and warnings."""
+        """Return the HTML for a notebook: the runs with their best epochs, phases and warnings."""
         from dsi_cli.report.notebook_card import card
 
         return card(self)
 
     def show_report(self, height: int = 900) -> ReportFrame:
-        """Return the HTML report in a frame, for the last line of a notebook's cell.
+        """Return the HTML report in a frame, which a notebook shows if it is the last line of a cell.
 
         Parameters
         ----------
-        height : of the frame, in pixels
+        height : the height of the frame, in pixels
 
         Raises
         ------
@@ -190,60 +195,60 @@ class Results(results.Results):
 
 
 @contextmanager
-def _elsewhere(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
-    """Yield the output's folder and the options with copies in place of URLs, and what keeps these for as long as it lasts."""
+def _local_output(out: _Path, options: Options, *, writes: bool = False) -> Iterator[tuple[Path, Options, object]]:
+    """Yield the local output folder, the options without URLs, and the owner of the downloaded copies.
+
+    The copies exist until the owner is collected.
+    """
     from dsi_cli.remote.download import TemporaryFolder
     from dsi_cli.store.remote_output import RemoteOutput
 
-    kept = TemporaryFolder()
-    folder = kept.path
-    with local_names.urls_in_messages(folder), ExitStack() as stack:
-        options = _fetched(options, folder)
+    temporary = TemporaryFolder()
+    with local_names.urls_in_messages(temporary.path), ExitStack() as stack:
+        evaluation = _download(options.evaluation, temporary.path)
+        options = replace(_download(options, temporary.path), evaluation=evaluation)
         if urls.scheme_of(out) is None:
-            yield Path(urls.local_path(out)), options, kept
+            yield Path(urls.local_path(out)), options, temporary
             return
-        mirror = RemoteOutput(fspath(out), folder)
+        remote_output = RemoteOutput(fspath(out), temporary.path)
         if writes:
-            stack.enter_context(mirror.writing())
-        yield mirror.path, options, kept
+            stack.enter_context(remote_output.writing())
+        yield remote_output.path, options, temporary
 
 
-def _fetched(options: Options, folder: Path) -> Options:
+def _download(options: _Options, folder: Path) -> _Options:
+    """Return options with the paths of local copies in place of URLs."""
+    from dsi_cli.analysis.option_groups.declaration import CACHE, DOWNLOAD, declared_options
     from dsi_cli.remote import download
 
-    def here(text: str | None, to: Path = folder) -> str | None:
-        return None if text is None else download.localize(text, to)
-
-    said = options.evaluation
-    test, train = (here(spec, download.cache_folder()) for spec in (said.test, said.train))
-    said = replace(said, predictions=here(said.predictions), targets=here(said.targets), test=test, train=train)
-    references = tuple(download.localize(one, folder) for one in options.references)
-    return replace(
-        options,
-        labels=here(options.labels),
-        mapping=here(options.mapping),
-        log=here(options.log),
-        taxonomy=here(options.taxonomy),
-        references=references,
-        evaluation=said,
-    )
+    local: dict[str, Any] = {}
+    for declared in declared_options(type(options)):
+        value = getattr(options, declared.field)
+        if value is None or declared.option.url not in (CACHE, DOWNLOAD):
+            continue
+        target = download.cache_folder() if declared.option.url == CACHE else folder
+        if isinstance(value, tuple):
+            local[declared.field] = tuple(download.localize(text, target) for text in value)
+        else:
+            local[declared.field] = download.localize(value, target)
+    return replace(options, **local)
 
 
 def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
-    """Log the curves of an output to a tracker as ``dsi export --log-to`` does, and return what was logged.
+    """Log the curves of an output folder to a tracker as ``dsi export --log-to`` does, and return what was logged.
 
-    Called again, it brings them up to date: no point is there twice.
+    A second call brings them up to date and logs no point twice.
 
     Parameters
     ----------
     out : the output folder, or its URL
     log_to : ``tensorboard:DIR``, ``wandb``, ``wandb:PROJECT``, ``mlflow`` or ``mlflow:URI``
-    run : one of its runs; all if None
+    run : the name of the run to log; all runs if None
 
     Raises
     ------
     UsageError
-        The folder is no output, there is no such run or tracker, or the tracker's package is not installed.
+        The folder is not a results folder, the run or the tracker is unknown, or the tracker's package is not installed.
     OutputError
         The tracker could not be written to.
     """
@@ -251,13 +256,13 @@ def log_curves(out: _Path, log_to: str, *, run: str | None = None) -> Logged:
     from dsi_cli.analysis.options import Options
     from dsi_cli.tracking.destinations import destinations
 
-    with _elsewhere(out, Options()) as (folder, _, _kept):
+    with _local_output(out, Options()) as (folder, _, _copies):
         (logged,) = track.send_curves(folder, destinations([log_to]), run)
     return logged
 
 
 def open_results(out: _Path = layout.DEFAULT) -> Results:
-    """Return the `Results` of a folder that ``dsi analyze`` wrote; the checkpoints are not needed for it.
+    """Return the `Results` of a folder that ``dsi analyze`` wrote; dsi does not read the checkpoints.
 
     Parameters
     ----------
@@ -266,14 +271,14 @@ def open_results(out: _Path = layout.DEFAULT) -> Results:
     Raises
     ------
     UsageError
-        The folder is not there, or is no output.
+        The folder does not exist, or is not a results folder.
     """
     from dsi_cli.analysis.options import Options
 
     if urls.scheme_of(out) is None:
         return Results(urls.local_path(out))
-    with _elsewhere(out, Options()) as (folder, _, kept):
-        return Results(folder, kept)
+    with _local_output(out, Options()) as (folder, _, copies):
+        return Results(folder, copies)
 
 
 open_run = open_results
@@ -282,7 +287,7 @@ open_run = open_results
 def read_head(
     checkpoint: _Path, *, head: str | None = None, ema: bool = False, keep_extra_classes: bool = True
 ) -> NDArray[np.float32]:
-    """Return the classifier's weight ``(classes, features)`` of one checkpoint; no code in it is executed.
+    """Return the classifier's weight ``(classes, features)`` of one checkpoint, without executing code in the file.
 
     Parameters
     ----------
@@ -292,20 +297,25 @@ def read_head(
     Raises
     ------
     CheckpointError
-        The file cannot be read, or has no classifier, or several; the message says which.
+        The file cannot be read, has no classifier, or has several ones; the message gives the reason.
     UsageError
-        There is no such path, or it is a folder of several checkpoints.
+        The path does not exist, or it is a folder of several checkpoints.
     """
     from dsi_cli.checkpoints import discovery, scan
     from dsi_cli.errors import CheckpointError, UsageError
 
-    found = [one for run in discovery.discover([checkpoint]) for one in run.checkpoints]
-    if len(found) != 1:
-        raise UsageError(f"{checkpoint} holds {len(found)} checkpoints: read_head wants one")
-    scanned = scan.scan_checkpoint(found[0], scan.HeadOptions(head, ema, keep_extra_classes), with_fingerprint=False)
-    if scanned.weight is None:
-        raise CheckpointError(f"{checkpoint}: {scanned.record.reason}")
-    return scanned.weight
+    files = [file for run in discovery.discover([checkpoint]) for file in run.checkpoints]
+    if len(files) != 1:
+        raise UsageError(
+            f"{checkpoint} holds {len(files)} checkpoints: give read_head one of them",
+            code="not-one-checkpoint",
+            path=str(checkpoint),
+            count=len(files),
+        )
+    result = scan.scan_checkpoint(files[0], scan.HeadOptions(head, ema, keep_extra_classes), with_fingerprint=False)
+    if result.weight is None:
+        raise CheckpointError(f"{checkpoint}: {result.record.reason}", path=str(checkpoint), reason=result.record.reason)
+    return result.weight
 
 
 def wordnet_csm(
@@ -316,19 +326,19 @@ def wordnet_csm(
     pos: str = "noun",
     wordnet: str | None = None,
 ) -> pd.DataFrame:
-    """Return WordNet's similarity of labels ``(C, C)``, float64; NaN for labels without a synset.
+    """Return the similarity of labels in WordNet ``(C, C)``, float64; NaN for labels without a synset.
 
     Parameters
     ----------
     labels : a list of WordNet ids, synset names or words; or a label file, or a preset's name
-    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, as NLTK has them
-    taxonomy : a CSV file of child and parent in place of WordNet
+    measure : ``path``, in (0, 1]; ``wup``, ``lch``, ``res:FILE``, ``lin:FILE`` or ``jcn:FILE``, with the values of NLTK
+    taxonomy : a CSV file of child and parent that replaces WordNet
     pos, wordnet : as for `analyze`
 
     Raises
     ------
     UsageError
-        The file or preset cannot be read, or no such WordNet is installed.
+        The file or preset cannot be read, or the WordNet is not installed.
 
     Examples
     --------
@@ -342,8 +352,10 @@ def wordnet_csm(
     from dsi_cli.analysis.semantics import hierarchy, references, wordnet_matrix
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
-    of = load_wordnet(pos, wordnet)
-    (opened,) = references.open_references([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
-    one = wordnet_matrix.resolve_label_list(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
-    names = pd.Index(one.label_list.names if one.label_list else (), name="class")
-    return pd.DataFrame(opened.similarity(one), index=names, columns=names)
+    database = load_wordnet(pos, wordnet)
+    tree = hierarchy.open_tree(None if taxonomy is None else str(taxonomy))
+    (reference,) = references.open_references([measure], tree, database)
+    source = fspath(labels) if isinstance(labels, PathLike) else labels
+    resolved = wordnet_matrix.resolve_label_list(source, None, database)
+    names = pd.Index(resolved.label_list.names if resolved.label_list else (), name="class")
+    return pd.DataFrame(reference.similarity(resolved), index=names, columns=names)

@@ -36,7 +36,8 @@ from dsi_cli.analysis.classifiers.scan import CheckpointScanner, scan_run, split
 from dsi_cli.analysis.evaluation import collect
 from dsi_cli.analysis.evaluation.collect import RunEvaluations
 from dsi_cli.analysis.evaluation.stored import StoredEvaluation
-from dsi_cli.analysis.options import Options, epoch_filter
+from dsi_cli.analysis.option_groups.text_values import epoch_filter
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, mapping_file, references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy

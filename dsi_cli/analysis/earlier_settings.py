@@ -2,77 +2,28 @@
 
 A call records its settings with the checkpoints table, for each run, and files by their absolute path. A later call takes from
 there the settings that it is not given, so that a repeated call does not lose names, alignments and phases. Selections, such as
-``--epochs``, are not kept.
+``--epochs``, are not kept. `dsi_cli.analysis.option_groups.groups` marks the settings that are kept.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsi_cli.analysis.options import Options
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.analysis.options import KEPT_SETTINGS, NONE, Options
 from dsi_cli.errors import UsageError
 from dsi_cli.metrics import DEFAULT_REFERENCES
 from dsi_cli.remote import download, local_names, urls
 
-NONE = "none"
-"""The value that removes a setting, as in ``--labels none``."""
-
-FLAGS = {
-    "labels": "--labels",
-    "mapping": "--map",
-    "taxonomy": "--taxonomy",
-    "references": "--reference",
-    "pos": "--pos",
-    "wordnet": "--wordnet",
-    "head": "--head",
-    "ema": "--ema",
-    "keep_extra": "--keep-extra-classes",
-    "predictions": "--predictions",
-}
-"""The command-line option of each setting."""
-
-MAPPED = frozenset({"labels", "pos", "wordnet"})
+RECORDED_NAMES = {"keep_extra_classes": "keep_extra"}
+"""The names in the record of the settings that the options call otherwise."""
+SETTINGS_OF_MAPPING = frozenset({"labels", "pos", "wordnet"})
 """The settings that a mapping belongs to: a call that is given one of these does not keep the mapping."""
-_COUNTS = ("res:", "lin:", "jcn:")
+_COUNT_PREFIXES = ("res:", "lin:", "jcn:")
 """The prefixes of a reference that names a file of information content."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings that a call is given; a setting that it is not given is None, and one that it removes is `NONE`."""
-
-    labels: str | None = None
-    mapping: str | None = None
-    taxonomy: str | None = None
-    references: tuple[str, ...] | None = None
-    pos: str | None = None
-    wordnet: str | None = None
-    head: str | None = None
-    ema: bool | None = None
-    keep_extra: bool | None = None
-    predictions: str | None = None
-
-    def options(self) -> dict[str, Any]:
-        """Return these settings as arguments of `Options`."""
-        texts = {name: _unless_none(getattr(self, name)) for name in ("labels", "mapping", "taxonomy", "wordnet", "head")}
-        choice = HeadOptions(texts.pop("head"), bool(self.ema), bool(self.keep_extra))
-        asked = frozenset(name for name in FLAGS if getattr(self, name) is not None)
-        references = self.references or DEFAULT_REFERENCES
-        return texts | {"references": references, "pos": self.pos or "noun", "choice": choice, "asked": asked}
-
-    @property
-    def predictions_file(self) -> str | None:
-        """The file or folder of predictions; None without one."""
-        return _unless_none(self.predictions)
-
-
-def _unless_none(value: str | None) -> str | None:
-    return None if value == NONE else value
 
 
 def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> tuple[Options, list[str]]:
@@ -80,31 +31,42 @@ def hold(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Coll
 
     Parameters
     ----------
-    options : ``asked`` names the settings that the call is given; if it is None, no setting is kept
+    options : ``given_settings`` names the settings that the call is given; if it is None, no setting is kept
     recorded : the settings of earlier calls, by run, see `record`
     runs : the names of the runs of this call
 
     Raises
     ------
     UsageError
-        The runs have different settings, or a file that an earlier call was given is gone.
+        The runs have different settings, or a file that an earlier call was given no longer exists.
     """
-    if options.asked is None:
+    if options.given_settings is None:
         return options, []
-    dropped = {"mapping"} if MAPPED & options.asked else set()
-    held: dict[str, Any] = {}
-    for name in FLAGS.keys() - options.asked - dropped:
-        value = _agreed(name, {run: recorded[run].get(name) for run in sorted(runs) if run in recorded})
+    kept: dict[str, Any] = {}
+    for name in KEPT_SETTINGS:
+        if name in options.given_settings or (name == "mapping" and SETTINGS_OF_MAPPING & options.given_settings):
+            continue
+        key = RECORDED_NAMES.get(name, name)
+        value = _common_value(name, {run: recorded[run].get(key) for run in sorted(runs) if run in recorded})
+        # Predictions of an earlier call do not replace those that this call makes for the same split.
         if value is not None and not (name == "predictions" and value[1] in options.evaluation.data):
-            held[name] = value
-    named = [name for name in FLAGS if name in held and name != "predictions"]  # the summary names those
-    lines = [f"{_word(name)} from the earlier call: {_shown(held[name])}" for name in named]
-    return _with(replace(options, held=held), {name: _here(name, value) for name, value in held.items()}), lines
+            kept[name] = value
+    lines = [
+        f"{name.replace('keep_extra_classes', 'keep extra classes')} from the earlier call: {_display(kept[name])}"
+        for name in KEPT_SETTINGS
+        if name in kept and name != "predictions"  # the summary names these
+    ]
+    options = replace(options, kept_settings={RECORDED_NAMES.get(name, name): value for name, value in kept.items()})
+    values = {name: _localize(name, value) for name, value in kept.items()}
+    if "predictions" in values:
+        before = tuple(values.pop("predictions"))
+        options = replace(options, evaluation=replace(options.evaluation, predictions_before=before))
+    return replace(options, **values), lines
 
 
 def joins(options: Options, recorded: Mapping[str, Mapping[str, Any]], runs: Collection[str]) -> bool:
-    """Return whether labels are kept that an earlier call was given for other runs than these."""
-    return "labels" in options.held and not any("labels" in recorded.get(run, {}) for run in runs)
+    """Return whether the call keeps labels that an earlier call was given for other runs than these."""
+    return "labels" in options.kept_settings and not any("labels" in recorded.get(run, {}) for run in runs)
 
 
 def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
@@ -114,78 +76,76 @@ def record(options: Options, *, has_labels: bool = True) -> dict[str, Any]:
     ----------
     has_labels : whether the run uses the labels of the options, rather than those next to its checkpoints
     """
-    predictions = options.evaluation.predictions
+    references = [_absolute(reference) for reference in options.references]
+    predictions: Any = options.evaluation.predictions_before
+    if options.evaluation.predictions is not None:
+        predictions = [_absolute(options.evaluation.predictions), options.evaluation.predictions_split]
     settings = {
-        "labels": _lasting(options.labels),
-        "mapping": _lasting(options.mapping),
-        "taxonomy": _lasting(options.taxonomy),
-        "references": [_lasting(one) for one in options.references] if options.references != DEFAULT_REFERENCES else None,
+        "labels": _absolute(options.labels),
+        "mapping": _absolute(options.mapping),
+        "taxonomy": _absolute(options.taxonomy),
+        "references": references if options.references != DEFAULT_REFERENCES else None,
         "pos": options.pos if options.pos != "noun" else None,
         "wordnet": options.wordnet,
-        "head": options.choice.head,
-        "ema": options.choice.ema or None,
-        "keep_extra": options.choice.keep_extra or None,
-        "predictions": options.evaluation.predictions_before,
+        "head": options.head,
+        "ema": options.ema or None,
+        "keep_extra": options.keep_extra_classes or None,
+        "predictions": predictions,
     }
-    if predictions is not None:
-        settings["predictions"] = [_lasting(predictions), options.evaluation.predictions_split]
-    settings |= options.held
+    settings |= options.kept_settings
     if not has_labels:
         settings |= {"labels": None, "mapping": None}
     return {name: value for name, value in settings.items() if value is not None}
 
 
-def _agreed(name: str, values: Mapping[str, Any]) -> Any:
+def _common_value(name: str, values: Mapping[str, Any]) -> Any:
     """Return the value of a setting that all runs with a record share; runs without labels or mapping do not count for these."""
     if name in ("labels", "mapping"):
         values = {run: value for run, value in values.items() if value is not None}
     if not values:
         return None
-    (first, value), *others = values.items()
-    for run, other in others:
-        if other != value:
-            both = f"{_shown(value) if value is not None else NONE} and {_shown(other) if other is not None else NONE}"
+    (first_run, first_value), *others = values.items()
+    for run, value in others:
+        if value != first_value:
+            flag = KEPT_SETTINGS[name]
             raise UsageError(
-                f"earlier calls gave the runs {first!r} and {run!r} different {FLAGS[name]} ({both}): give {FLAGS[name]} again, "
-                "or analyse one run at a time"
+                f"earlier calls gave the runs {first_run!r} and {run!r} different {flag} ({_display(first_value)} and "
+                f"{_display(value)}): give {flag} again, or analyse one run at a time",
+                code="settings-differ",
+                option=flag,
+                runs=(first_run, run),
             )
-    return value
+    return first_value
 
 
-def _with(options: Options, held: Mapping[str, Any]) -> Options:
-    """Return options with the settings that are kept."""
-    choice = replace(options.choice, **{name: held[name] for name in ("head", "ema", "keep_extra") if name in held})
-    plain = {name: held[name] for name in ("labels", "mapping", "taxonomy", "references", "pos", "wordnet") if name in held}
-    evaluation = options.evaluation
-    if "predictions" in held:
-        evaluation = replace(evaluation, predictions_before=tuple(held["predictions"]))
-    return replace(options, choice=choice, evaluation=evaluation, **plain)
-
-
-def _word(name: str) -> str:
-    return {"mapping": "mapping", "references": "references", "keep_extra": "keep extra classes"}.get(name, name)
-
-
-def _shown(value: Any) -> str:
-    """Return a value for a message; an absolute path is shown relative to the working directory if that is shorter."""
+def _display(value: Any) -> str:
+    """Return a value for a message; an absolute path is relative to the working directory if that is shorter."""
+    if value is None:
+        return NONE
     if isinstance(value, list):
-        return ", ".join(map(_shown, value))
+        return ", ".join(map(_display, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = str(value)
     return min(text, os.path.relpath(text), key=len) if Path(text).is_absolute() else text
 
 
-def _lasting(spec: str | None) -> str | None:
-    """Return a value that later calls can use: the path of a file becomes absolute, and that of a fetched copy its URL."""
-    if spec is None:
+def _split_prefix(reference: str) -> tuple[str, str]:
+    """Return the ``res:`` of a reference such as ``res:FILE`` and its file; an empty prefix for other values."""
+    prefix = next((prefix for prefix in _COUNT_PREFIXES if reference.startswith(prefix)), "")
+    return prefix, reference.removeprefix(prefix)
+
+
+def _absolute(value: str | None) -> str | None:
+    """Return a value that later calls can use: the absolute path of a file, or the URL of a downloaded copy."""
+    if value is None:
         return None
-    before = next((kind for kind in _COUNTS if spec.startswith(kind)), "")
-    path = Path(spec.removeprefix(before))
+    prefix, text = _split_prefix(value)
+    path = Path(text)
     if not _exists(path):
-        return spec
+        return value
     address = local_names.address(path)
-    return before + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
+    return prefix + (address if urls.scheme_of(address) else os.path.abspath(path))  # noqa: PTH100 (links are kept)
 
 
 def _exists(path: Path) -> bool:
@@ -195,18 +155,22 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _here(name: str, value: Any) -> Any:
-    """Return a recorded value as this call can use it: a URL is fetched, and a file must still exist."""
+def _localize(name: str, value: Any) -> Any:
+    """Return a recorded value as this call can use it: dsi downloads a URL, and a file must still exist."""
     if name == "references":
-        return tuple(_here("reference", one) for one in value)
+        return tuple(_localize("reference", reference) for reference in value)
     if name == "predictions" or not isinstance(value, str):
         return value
-    before = next((kind for kind in _COUNTS if value.startswith(kind)), "")
-    rest = value.removeprefix(before)
-    if urls.scheme_of(rest):
-        return before + download.localize(rest, download.cache_folder())
-    if Path(rest).is_absolute() and not _exists(Path(rest)):
-        flag = FLAGS.get(name, "--reference")
-        without = f", or {flag} {NONE} to go without" if name in ("labels", "mapping", "taxonomy") else ""
-        raise UsageError(f"{rest}, the {flag} of the earlier call, is gone: give {flag} FILE{without}")
+    prefix, text = _split_prefix(value)
+    if urls.scheme_of(text):
+        return prefix + download.localize(text, download.cache_folder())
+    if Path(text).is_absolute() and not _exists(Path(text)):
+        flag = KEPT_SETTINGS.get(name, "--reference")
+        removal = f", or {flag} {NONE} to remove it" if name in ("labels", "mapping", "taxonomy") else ""
+        raise UsageError(
+            f"{text}, the {flag} of the earlier call, no longer exists: give {flag} FILE{removal}",
+            code="setting-gone",
+            option=flag,
+            path=text,
+        )
     return value

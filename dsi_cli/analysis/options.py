@@ -1,172 +1,153 @@
-"""What an analysis may be asked for, and which tables each option shapes."""
+"""The options of an analysis, checked: `Options`, and `Evaluation` for predictions on labelled data."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
-from dsi_cli.checkpoints.scan import HeadOptions
+from dsi_cli.analysis.option_groups.declaration import declared_options
+from dsi_cli.analysis.option_groups.groups import (
+    SPLITS,
+    TRUTH,
+    ComparisonOptions,
+    InferenceOptions,
+    InputOptions,
+    LabelOptions,
+    MemoryOptions,
+    ModelOptions,
+    PredictionOptions,
+)
+from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.engines import EngineOptions
 from dsi_cli.errors import UsageError, expected
-from dsi_cli.metrics import DEFAULT_MEASURES, DEFAULT_REFERENCES, MEASURES, WSI_QUANTILE
+from dsi_cli.metrics import MEASURES
+
+if TYPE_CHECKING:
+    from dsi_cli.checkpoints.scan import HeadOptions
 
 REFERENCE = "wordnet3.0-path"
-SPLITS = ("train", "test")
-TRUTH = ("rows", "columns")
-
-
-_LARGEST_PIXEL = 255
-
-
-def _require_unit_range(option: str, values: tuple[float, ...] | None, what: str) -> None:
-    """Refuse means or deviations of pixels from 0 to 255: images are normalised as values in [0, 1]."""
-    if values is None or not any(1 < value <= _LARGEST_PIXEL for value in values):
-        return
-    given = ",".join(f"{value:g}" for value in values)
-    meant = ",".join(f"{value / _LARGEST_PIXEL:.4g}" for value in values)
-    raise UsageError(f"--{option} {given}: give {what} in [0, 1]: {meant}")
+"""The id of the reference that dsi uses by default."""
+NONE = "none"
+"""The value that removes a kept setting, as in ``--labels none``."""
+MAX_PIXEL_VALUE = 255
+MAX_REPETITIONS = 1_000_000
+"""The largest number of permutations and of bootstrap draws."""
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """How the answers on labelled data come to be: given in a file, or by running the model."""
+class Evaluation(InferenceOptions, ModelOptions, PredictionOptions):
+    """Where predictions on labelled data come from: a file, or a model that dsi runs on test data.
 
-    predictions: str | None = None
-    """A file or folder of predictions made elsewhere."""
-    targets: str | None = None
-    """The truth, where that file lacks it."""
-    truth: str = "rows"
-    """The axis of a confusion matrix that is the truth: ``rows`` or ``columns``."""
-    predictions_split: str = "test"
+    Each field is an option of ``dsi analyze``: ``Evaluation(test="CIFAR100", data_root="data")`` for
+    ``--test CIFAR100 --data-root data``. The command reference explains them. A field holds a converted value: `cache` is a number
+    of bytes, `mean` and `std` are tuples of numbers, and `batch_size` is None for ``auto``.
+
+    Raises
+    ------
+    UsageError
+        An option has a value that is not allowed, or two options contradict each other.
+    """
+
     predictions_before: tuple[str, str] | None = None
-    """The predictions of an earlier call, and their split: what it left counts, and not what lies beside the checkpoints."""
-    test: str | None = None
-    """The data of the test split: a folder of class folders, Parquet, a tar, torchvision's name, ``module:function``."""
-    train: str | None = None
-    data_root: str | None = None
-    """Where torchvision's datasets lie."""
-    download: bool = False
-    label_column: str | None = None
-    """Of Parquet data, where it cannot be told."""
-    model: str | None = None
-    """``timm:NAME`` and so on; None: what the checkpoints' trainer recorded."""
-    model_arguments: tuple[tuple[str, Any], ...] = ()
-    templates: bool = False
-    """Also the TNCSM and typicality, from features."""
-    image_size: int | None = None
-    crop_pct: float | None = None
-    interpolation: str | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    channels: int | None = None
-    skip_bad_images: bool = False
-    device: str = "auto"
-    batch_size: int | None = None
-    autocast: bool = False
-    """bfloat16 where the device gains by it; predictions near a tie may change."""
-    cache: int | None = None
-    """Bytes that decoded images may take; 0: decode for each checkpoint anew; None: half of what is free."""
+    """The file and the split of the predictions of an earlier call. dsi keeps its evaluation results and ignores files of
+    predictions next to the checkpoints."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for what cannot be right."""
         for name, value, known in (("truth", self.truth, TRUTH), ("predictions-split", self.predictions_split, SPLITS)):
             if value not in known:
-                raise UsageError(f"--{name} {value!r}: {expected(value, known)}")
-        if self.predictions is not None and self.data.get(self.predictions_split) is not None:
+                raise UsageError(f"--{name} {value!r}: {expected(value, known)}", code="unknown-value", value=value)
+        has_predictions = self.predictions not in (None, NONE)
+        split = self.predictions_split
+        if has_predictions and split in self.data:
             raise UsageError(
-                f"both --predictions and --{self.predictions_split} are given: which is the {self.predictions_split} split?"
+                f"--predictions and --{split} both give the {split} split: leave one of them out",
+                code="two-sources",
+                split=split,
             )
-        if self.targets is not None and self.predictions is None:
-            raise UsageError("--targets stands beside --predictions, which is not given")
-        for option, values, what in (("mean", self.mean, "means"), ("std", self.std, "deviations")):
-            _require_unit_range(option, values, what)
-        if not self.data:
-            self._require_no_data_needed()
-        if self.batch_size is not None and self.batch_size < 1:
-            raise UsageError(f"--batch-size takes 1 or more, or auto; {self.batch_size} is not")
-
-    def _require_no_data_needed(self) -> None:
+        if self.targets is not None and not has_predictions:
+            raise UsageError("--targets needs --predictions FILE", code="targets-without-predictions")
+        _require_unit_range("mean", self.mean, "means")
+        _require_unit_range("std", self.std, "deviations")
         for name in ("model", "templates", "download", "data_root"):
-            if getattr(self, name):
-                raise UsageError(f"--{name.replace('_', '-')} needs data: give --test DATA or --train DATA")
+            if getattr(self, name) and not self.data:
+                flag = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{flag} needs data: give --test DATA or --train DATA", code="no-data", option=flag)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise UsageError(
+                f"--batch-size takes 1 or more, or auto; {self.batch_size} is not allowed",
+                code="not-a-batch-size",
+                value=self.batch_size,
+            )
 
     @property
     def data(self) -> dict[str, str]:
-        """The data of each split that is to be evaluated."""
-        return {split: spec for split in SPLITS if (spec := getattr(self, split)) is not None}
+        """The data of each split that dsi runs the model on."""
+        return {split: data for split in SPLITS if (data := getattr(self, split)) is not None}
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of `dsi_cli.analysis.analyze.analyze`, checked."""
+class Options(MemoryOptions, ComparisonOptions, LabelOptions, InputOptions):
+    """The options of `dsi_cli.analysis.analyze.analyze`.
 
-    labels: str | None = None
-    """A file or the name of a preset."""
-    mapping: str | None = None
-    """A file that says what classes mean; it comes before everything else."""
-    epochs: str | None = None
-    """``first:last:step``, both ends included where they exist; any part may be left out."""
-    choice: HeadOptions = field(default_factory=HeadOptions)
-    centred: bool = False
-    """Also the NCSM without the mean weight row."""
-    references: tuple[str, ...] = DEFAULT_REFERENCES
-    """As ``--reference`` takes them, see `dsi_cli.analysis.semantics.references`; the first is the main one."""
-    taxonomy: str | None = None
-    """A CSV file of child and parent in place of WordNet, for ``path``, ``wup`` and ``lch``, groups, order and severity."""
-    pos: str = "noun"
-    """The part of speech that labels are looked up among: ``noun`` or ``verb``."""
-    wordnet: str | None = None
-    """The name of a WordNet that is installed for NLTK, in place of 3.0."""
-    measures: tuple[str, ...] = DEFAULT_MEASURES
-    quantiles: tuple[float, ...] = (WSI_QUANTILE,)
-    """Of the max and min WSI."""
-    permutations: int | None = None
-    draws: int | None = None
+    The command reference explains each option. A field holds a converted value: `memory` is a number of bytes.
+
+    Raises
+    ------
+    UsageError
+        An option has a value that is not allowed.
+    """
+
     seed: int = 0
-    memory: int | None = None
-    """The bytes that comparing matrices may take; None: half of what is free. With too few, some values are null."""
-    log: str | None = None
-    """The training log of all runs; None for what lies beside each of them."""
+    """The seed of permutations and bootstrap draws."""
     evaluation: Evaluation = field(default_factory=Evaluation)
     engine: EngineOptions = field(default_factory=EngineOptions)
-    """What does the work; it shapes nothing."""
-    asked: frozenset[str] | None = None
-    """The names of the settings given in this call. Other settings are taken from earlier calls; None: they are not.
+    """What runs the jobs; it changes no value in any table."""
+    given_settings: frozenset[str] | None = None
+    """The names of the kept settings that this call is given. The others come from earlier calls; if None, no setting is kept.
 
     See `dsi_cli.analysis.earlier_settings`.
     """
-    held: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """The settings that are kept from an earlier call, as that call recorded them."""
+    kept_settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """The settings that come from an earlier call, as that call recorded them."""
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for what cannot be right, before anything is read; what is asked twice counts once."""
-        object.__setattr__(self, "measures", tuple(dict.fromkeys(self.measures)))
-        object.__setattr__(self, "quantiles", tuple(dict.fromkeys(self.quantiles)))
-        object.__setattr__(self, "references", tuple(dict.fromkeys(self.references)))
+        # A value that is given twice counts once.
+        for name in ("measures", "quantiles", "references"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         if not self.references:
-            raise UsageError("no reference: leave --reference out for WordNet's path similarity")
+            raise UsageError("no reference: leave --reference out for WordNet's path similarity", code="no-reference")
         known = [measure.name for measure in MEASURES]
         for name in self.measures:
             if name not in known:
-                raise UsageError(f"unknown measure {name!r}: {expected(name, known)}")
+                raise UsageError(f"unknown measure {name!r}: {expected(name, known)}", code="unknown-measure", measure=name)
         for quantile in self.quantiles:
             if not 0 < quantile < 1:
-                raise UsageError(f"a WSI quantile lies between 0 and 1; {quantile} does not")
-        for name, count in (("permutations", self.permutations), ("draws", self.draws)):
-            if count is not None and not 0 <= count <= 1_000_000:
-                raise UsageError(f"--{name} takes 0 to 1,000,000; {count} is not in that range")
+                raise UsageError(
+                    f"--wsi-quantile takes a number between 0 and 1; {quantile} is not",
+                    code="not-a-quantile",
+                    value=quantile,
+                )
+        _require_repetitions("--permutations", self.permutations)
+        _require_repetitions("--draws", self.draws)
         epoch_filter(self.epochs)
 
     @property
+    def choice(self) -> HeadOptions:
+        """The options for finding the classifier head in a checkpoint."""
+        from dsi_cli.checkpoints.scan import HeadOptions
+
+        return HeadOptions(self.head, self.ema, self.keep_extra_classes)
+
+    @property
     def shaping_matrices(self) -> dict[str, Any]:
-        """The options that shape the matrices."""
+        """The options that change the matrices."""
         return asdict(self.choice)
 
     @property
     def shaping_curves(self) -> dict[str, Any]:
-        """The options that shape the curves, those of the matrices included, but for the references (their files count)."""
+        """The options that change the curves. The references are left out, because the digests of their files count."""
         return {
             **self.shaping_matrices,
             "centred": self.centred,
@@ -183,25 +164,75 @@ class Options:
         }
 
 
-def epoch_filter(text: str | None) -> range | None:
-    """Return the epochs that ``first:last:step`` means, or None for all; ``last`` is included.
+KEPT_SETTINGS = {
+    declared.field: declared.option.flag
+    for declared in (*declared_options(Options), *declared_options(Evaluation))
+    if declared.option.is_kept
+}
+"""The settings that later calls with the same output folder use again, each with its flag."""
 
-    >>> list(epoch_filter("0:20:5")), list(epoch_filter("7")), list(epoch_filter(":2"))
-    ([0, 5, 10, 15, 20], [7], [0, 1, 2])
+_REMOVABLE_SETTINGS = {
+    declared.field for declared in declared_options(Options) if declared.option.is_kept and declared.default is None
+}
+
+
+def make_options(values: Mapping[str, Any], evaluation: Evaluation | None = None) -> Options:
+    """Return the options of a call of ``dsi analyze``, ``dsi watch`` or `dsi_cli.analyze`.
+
+    Parameters
+    ----------
+    values : the values of the call, by the name of the field; None if an option is not given. Paths and iterables are converted
+    evaluation : the predictions on labelled data; its ``predictions`` may be ``"none"``
 
     Raises
     ------
     UsageError
-        The text has another form.
+        A value is not allowed.
     """
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?(?::(\d{0,9}))?", text.strip())
-    if found is None or not text.strip():
-        raise UsageError(f"--epochs wants first:last:step, for example 0:200:5; {text!r} is not of that form")
-    first, is_range, last, step = found.groups()
-    start = int(first or 0)
-    end = int(last) if last else (10**9 if is_range else start)
-    if step is not None and int(step or 1) == 0:
-        raise UsageError(f"--epochs {text}: a step of 0 never ends")
-    return range(start, end + 1, int(step or 1))
+    evaluation = evaluation or Evaluation()
+    given = {
+        declared.field: _plain_value(values[declared.field])
+        for declared in declared_options(Options)
+        if values.get(declared.field) is not None
+    }
+    given_settings = KEPT_SETTINGS.keys() & given.keys()
+    if evaluation.predictions is not None:
+        given_settings |= {"predictions"}
+    # "none" and an empty list of references count as given, so that no earlier value is used. They stand for the default.
+    for name, value in list(given.items()):
+        if (value == NONE and name in _REMOVABLE_SETTINGS) or (value == () and name == "references"):
+            del given[name]
+    return Options(
+        **given,
+        evaluation=replace(evaluation, predictions=None) if evaluation.predictions == NONE else evaluation,
+        engine=EngineOptions(values["engine"], values["address"], values["gpus_per_task"]),
+        given_settings=frozenset(given_settings),
+    )
+
+
+def _plain_value(value: Any) -> Any:
+    """Return a path as text and an iterable as a tuple."""
+    if isinstance(value, PathLike):
+        return str(value)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return tuple(value)
+    return value
+
+
+def _require_repetitions(option: str, count: int | None) -> None:
+    if count is not None and not 0 <= count <= MAX_REPETITIONS:
+        raise UsageError(
+            f"{option} takes 0 to {MAX_REPETITIONS:,}; {count} is not in that range",
+            code="out-of-range",
+            option=option,
+            value=count,
+        )
+
+
+def _require_unit_range(option: str, values: tuple[float, ...] | None, noun: str) -> None:
+    """Raise `UsageError` for means or deviations of pixels from 0 to 255, because images are normalised as values in [0, 1]."""
+    if values is None or not any(1 < value <= MAX_PIXEL_VALUE for value in values):
+        return
+    given = ",".join(f"{value:g}" for value in values)
+    scaled = ",".join(f"{value / MAX_PIXEL_VALUE:.4g}" for value in values)
+    raise UsageError(f"--{option} {given}: give {noun} in [0, 1]: {scaled}", code="not-in-unit-range", option=f"--{option}")

@@ -1,11 +1,14 @@
-"""The command line: one module a verb, no logic; the only place that knows rich and Typer.
+"""The command line: one module per command, without logic; the only package that imports Typer and rich.
 
-``console``     what verbs share: output and progress
-``verbs``       the table of verbs, and how a call begins and ends
-``usage``       wrong usage in one line, with what was meant
-``logs``        the log of ``--verbose``
-``stopping``    Ctrl-C and SIGTERM
-``completion``  what the shell proposes
+``app``             the table of commands, and how a call begins and ends
+``parameters``      Typer parameters from the declared options of ``dsi analyze`` and ``dsi watch``
+``shared_options``  options of ``dsi analyze`` that other commands have, too
+``console``         output and progress
+``urls``            options whose value is a URL
+``usage_errors``    wrong usage in one line, with a suggestion
+``logs``            the log of ``--verbose``
+``signals``         Ctrl-C and SIGTERM
+``completion``      what the shell proposes
 """
 
 from __future__ import annotations
@@ -16,8 +19,8 @@ import sys
 
 def main() -> None:
     """Run the command; the process ends with the exit code that ``dsi_cli.errors`` documents."""
-    # Python looks for garbage after as many objects; most of what a command makes stays until it ends.
+    # Python collects garbage after this many new objects; most objects of a command exist until it ends.
     gc.set_threshold(100_000)
-    from dsi_cli.cli.app import main_with_exit_code  # only now: what is imported stays as well
+    from dsi_cli.cli.app import main_with_exit_code  # imported now, so that the threshold applies to its objects
 
     sys.exit(main_with_exit_code(sys.argv[1:]))

@@ -1,4 +1,7 @@
-"""The table of verbs, and how a call of one begins and ends. A verb is imported when it is called, or its help asked for."""
+"""The table of commands, and how a call of a command begins and ends.
+
+A command's module is imported when the command is called or its help is printed.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +16,32 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from dsi_cli.cli import console, logs, signals, urls, usage_errors
 from dsi_cli.errors import BUG, DONE, INTERRUPTED, OUTPUT, TERMINATED, USAGE, DsiError
 
-WIDEST = 110
-"""Columns of a help text at most."""
+MAX_HELP_WIDTH = 110
+"""The largest width of a help text, in columns."""
 
-VERBS = {
+COMMANDS = {
     "analyze": "Compare the classifiers of checkpoints with WordNet, and with their own mistakes",
-    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is whole",
-    "scan": "Show what would be analysed, a line per file",
+    "watch": "Do as dsi analyze while training still writes, each checkpoint once it is complete",
+    "scan": "Show what dsi analyze would read, one line per file",
     "wordnet": "Build WordNet's similarity matrix of a label list",
-    "labels": "Show what the labels of a list are understood to mean, how sure that is, and why",
-    "neighbors": "List the classes most similar to a class, or the closest pairs, beside what WordNet says of them",
+    "labels": "Show the WordNet sense of each label of a list, how sure dsi is, and why",
+    "neighbors": "List the classes most similar to a class, or the closest pairs, with their similarity in WordNet",
     "mistakes": "List the most telling mistakes of an epoch",
-    "compare": "Put runs side by side: how alike they see the classes, what differs at equal accuracy, and which to prefer",
+    "compare": "Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer",
     "plot": "Draw the figures of an analysis",
-    "report": "Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes",
+    "report": "Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes",
     "export": "Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker",
     "demo": "Analyse two real runs that ship with the package",
-    "doctor": "Print versions, and what is missing",
+    "doctor": "Print versions, and which packages are missing",
 }
-"""What each does: the function of its name, in the module of its name, whose docstring begins with the same words."""
-_OF_PATH = (
+"""The commands with their purpose. Each is the function of its name in the module of its name; its docstring begins with the same
+words."""
+PATH_ERRNOS = (
     errno.ENAMETOOLONG,
     errno.ENOENT,
     errno.ENOTDIR,
@@ -47,85 +51,119 @@ _OF_PATH = (
     errno.ELOOP,
     errno.EINVAL,
 )
-"""Errors of the system by which a path is wrong."""
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="A log of what is done on stderr, for bug reports.")]
+"""The error numbers of the system that mean a wrong path."""
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a log on stderr, for bug reports.")]
 
 
-class _Stopped(Exception):  # noqa: N818 (no error: a person or a pipe has enough)
-    """Carries Ctrl-C or a closed pipe past Typer, which would end the process with codes of its own."""
+class _Stopped(Exception):  # noqa: N818 (no error: the user or the reader of a pipe has ended the command)
+    """Passes Ctrl-C or a closed pipe through Typer, which would end the process with exit codes that dsi does not document."""
 
 
-def _as_command(verb: Callable[..., int]) -> Callable[..., int]:
-    """Return a verb as Typer takes it: with ``--verbose``, and stopped past it."""
+def _with_signals(function: Callable[..., int]) -> Callable[..., int]:
+    """Return a command's function for Typer: with ``--verbose``, local paths in place of URLs, and handlers of signals."""
 
-    @wraps(verb)
+    @wraps(function)
     def called(*args: Any, verbose: bool = False, **options: Any) -> int:
         try:
             with (
-                signals.by(signal.SIGINT),
-                signals.by(signal.SIGTERM),  # a batch system sends it before it ends a job
+                signals.interrupted_by(signal.SIGINT),
+                signals.interrupted_by(signal.SIGTERM),  # a batch system sends it before it ends a job
                 logs.on_stderr(verbose=verbose),
-                urls.with_local_paths(verb.__name__, options) as here,
+                urls.with_local_paths(function.__name__, options) as local_options,
             ):
-                return verb(*args, **here)
+                return function(*args, **local_options)
         except (KeyboardInterrupt, BrokenPipeError) as stopped:
             raise _Stopped from stopped
 
-    own = inspect.signature(verb, eval_str=True)
+    signature = inspect.signature(function, eval_str=True)
     added = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
-    called.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # type: ignore[attr-defined]
-    called.__annotations__ = {one.name: one.annotation for one in own.parameters.values()} | {"verbose": Verbose}
+    parameters = [*signature.parameters.values(), added]
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
 
 
-def function_of(name: str) -> Callable[..., int]:
-    """Return the function that is a verb."""
+def command_function(name: str) -> Callable[..., int]:
+    """Return the function of a command."""
     function: Callable[..., int] = getattr(import_module(f"dsi_cli.cli.{name}"), name)
     return function
 
 
-def described(verb: Callable[..., int]) -> tuple[str, list[str]]:
-    """Return what a verb's docstring says, and the lines of its examples."""
-    told, _, examples = (inspect.getdoc(verb) or "").partition("\n\nExamples\n--------\n")
-    return told, examples.splitlines()
+def split_docstring(function: Callable[..., int]) -> tuple[str, list[str]]:
+    """Return the description in a command's docstring, and the lines of its examples."""
+    description, _, examples = (inspect.getdoc(function) or "").partition("\n\nExamples\n--------\n")
+    return description, examples.splitlines()
 
 
 @cache
 def _command(name: str) -> Any:
-    """Return a verb as click's command."""
-    told, examples = described(function_of(name))
+    """Return click's object of a command."""
+    function = command_function(name)
+    description, examples = split_docstring(function)
     epilog = "\n".join(["\b", "Examples:", *(f"  {line}" for line in examples)]) if examples else None
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-    alone.command(name, help=told, short_help=VERBS[name], epilog=epilog)(_as_command(function_of(name)))
-    return typer.main.get_command(alone)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    add = single.command(name, cls=_SectionedCommand, help=description, short_help=COMMANDS[name], epilog=epilog)
+    add(_with_signals(function))
+    return typer.main.get_command(single)
 
 
-class _Commands(Mapping[str, Any]):
-    """Click's command of each verb, made when it is asked for."""
+class _SectionedCommand(TyperCommand):
+    """A command whose help shows its options in sections: Typer's help panels, without the import of rich."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write one section per help panel."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            name, text = record
+            title = getattr(parameter, "rich_help_panel", None) or "Options"
+            if parameter.param_type_name == "argument":
+                title = getattr(parameter, "rich_help_panel", None) or "Arguments"
+                name = name.partition(" <")[0]  # some versions of Typer add the type, such as <list[str]>
+            sections.setdefault(title, []).append((name, text))
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class _LazyCommands(Mapping[str, Any]):
+    """Click's objects of all commands, each made when it is used."""
 
     def __getitem__(self, name: str) -> Any:
-        if name not in VERBS:
+        if name not in COMMANDS:
             raise KeyError(name)
         return _command(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(VERBS)
+        return iter(COMMANDS)
 
     def __len__(self) -> int:
-        return len(VERBS)
+        return len(COMMANDS)
 
 
 class _Group(TyperGroup):
-    """``dsi`` itself."""
+    """The program ``dsi``."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands: Any = _Commands()
+        self.commands: Any = _LazyCommands()
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options of ``dsi``."""
+        # --help and Typer's switches for completion have None as the default. To convert None, Typer imports pydantic, which
+        # takes longer than all of dsi --help.
+        parameters = super().get_params(ctx)
+        for parameter in parameters:
+            if getattr(parameter, "is_bool_flag", False) and parameter.default is None:
+                parameter.default = False
+        return parameters
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (click's)
-        """Write what each verb does, without one of them imported."""
+        """Write the purpose of each command, without importing the commands."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(VERBS.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
 
 app = typer.Typer(
@@ -134,7 +172,7 @@ app = typer.Typer(
     help="Deep Similarity Inspector: how a classifier's perception of similarity emerged, read out of its checkpoints.",
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": MAX_HELP_WIDTH},
 )
 
 
@@ -152,11 +190,11 @@ def _main(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that stand before the verb."""
+    """Take the options before the command."""
 
 
 def main_with_exit_code(arguments: list[str]) -> int:
-    """Return the exit code of a call; whatever goes wrong is one line on stderr, and with ``--json`` a document on stdout."""
+    """Return the exit code of a call; an error is one line on stderr, and with ``--json`` a document on stdout."""
     console.open_streams()
     code, error = _run(arguments)
     if error is not None:
@@ -167,57 +205,28 @@ def main_with_exit_code(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a call, and what went wrong."""
+    """Return the exit code of a call, and the error message if there is one."""
     try:
-        return _ended(arguments or ["--help"])
+        return _invoke(arguments or ["--help"])
     except DsiError as error:
         return error.exit_code, str(error)
     except KeyboardInterrupt as stopped:
         code = TERMINATED if isinstance(stopped, signals.Terminated) else INTERRUPTED
         return code, "interrupted: what was finished is kept; run the same command again to go on"
     except BrokenPipeError:
-        # Whoever read our output has enough. Nothing may be flushed into the closed pipe at exit.
+        # The reader of the output has closed the pipe. Python must not write to it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE, None
     except OSError as error:
-        return _of_system(error)
+        return _system_error(error)
     except ModuleNotFoundError as error:
-        return _of_package(error)
-    except Exception as error:  # noqa: BLE001 (the outermost place: a bug is reported, not shown as a traceback)
+        return _missing_package(error)
+    except Exception as error:  # noqa: BLE001 (the outermost function: a bug is reported, not shown as a traceback)
         return BUG, _bug(error)
 
 
-def _of_package(error: ModuleNotFoundError) -> tuple[int, str]:
-    """Return the exit code and the message for a package that is missing; one that every command needs is a bug."""
-    from dsi_cli.diagnostics import NAMES, SERVES
-
-    module = (error.name or "").partition(".")[0]
-    package = NAMES.get(module, module)
-    if package not in SERVES:
-        return BUG, _bug(error)
-    return USAGE, f"{package} is not installed, which serves {SERVES[package]}: pip install {package}"
-
-
-def _bug(error: Exception) -> str:
-    return (
-        f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
-        " and what the same command prints with --verbose"
-    )
-
-
-def _of_system(error: OSError) -> tuple[int, str | None]:
-    """Return the exit code and the message for an error of the system that no module took for one of its own."""
-    reason = error.strerror or str(error)
-    if error.filename is None:  # most often a full disk behind `>`, so that nothing more can be printed on stdout
-        console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
-        return OUTPUT, None
-    if error.errno in _OF_PATH:
-        return USAGE, f"{os.fsdecode(error.filename)}: {reason}; check the path"
-    return OUTPUT, f"{os.fsdecode(error.filename)}: {reason}"
-
-
-def _ended(arguments: list[str]) -> tuple[int, str | None]:
-    """Return the exit code of a Typer call, and what was wrong with its usage."""
+def _invoke(arguments: list[str]) -> tuple[int, str | None]:
+    """Return the exit code of a call of Typer, and what is wrong with its usage."""
     command: Any = typer.main.get_command(app)
     try:
         code = command.main(arguments, prog_name="dsi", standalone_mode=False)
@@ -231,3 +240,32 @@ def _ended(arguments: list[str]) -> tuple[int, str | None]:
             raise
         return USAGE, usage_errors.usage_line(error, arguments, command.commands)
     return code if isinstance(code, int) else DONE, None
+
+
+def _missing_package(error: ModuleNotFoundError) -> tuple[int, str]:
+    """Return the exit code and the message for a missing package. It is a bug if every command needs the package."""
+    from dsi_cli.diagnostics import NAMES, SERVES
+
+    module = (error.name or "").partition(".")[0]
+    package = NAMES.get(module, module)
+    if package not in SERVES:
+        return BUG, _bug(error)
+    return USAGE, f"{package} is not installed, which serves {SERVES[package]}: pip install {package}"
+
+
+def _system_error(error: OSError) -> tuple[int, str | None]:
+    """Return the exit code and the message for an error of the system that no other module handles."""
+    reason = error.strerror or str(error)
+    if error.filename is None:  # most often a full disk behind `>`, so that stdout takes no more text
+        console.error(f"stdout, or a file that is open, could not be written or read: {reason}")
+        return OUTPUT, None
+    if error.errno in PATH_ERRNOS:
+        return USAGE, f"{os.fsdecode(error.filename)}: {reason}; check the path"
+    return OUTPUT, f"{os.fsdecode(error.filename)}: {reason}"
+
+
+def _bug(error: Exception) -> str:
+    return (
+        f"this is a bug in dsi ({type(error).__name__}: {error}); please report it with what `dsi doctor` prints,"
+        " and what the same command prints with --verbose"
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError, expected
 
 if TYPE_CHECKING:
@@ -27,39 +27,53 @@ def compare(
     outputs: Annotated[list[Path], typer.Argument(help="Output folders of dsi analyze, one or several.")],
     run: Annotated[
         list[str] | None,
-        typer.Option("--run", help="Only this run (may be repeated); all by default.", autocompletion=completion.runs),
+        typer.Option(
+            "--run", metavar="NAME", help="Only this run (may be repeated); all by default.", autocompletion=completion.runs
+        ),
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Repetitions: a regular expression whose parentheses name the group, or seed."),
+        typer.Option(
+            "--group",
+            metavar="PATTERN",
+            help="Repetitions: a regular expression whose parentheses name the group, or seed.",
+        ),
     ] = None,
-    tolerance: Annotated[float, typer.Option("--tolerance", help="How far accuracies may differ to be equal.")] = 0.01,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", metavar="NUMBER", help="How far accuracies may differ to be equal.")
+    ] = 0.01,
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", help="test or train, of accuracy and mistakes.", autocompletion=completion.of(("test", "train"))
+            "--split",
+            metavar="SPLIT",
+            help="test or train, of accuracy and mistakes.",
+            autocompletion=completion.complete_from(("test", "train")),
         ),
     ] = None,
     measure: Annotated[
         list[str] | None,
-        typer.Option("--measure", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
+        typer.Option("--measure", metavar="NAME", help="Of the SAI (may be repeated): cosine, mse, pearson, spearman."),
     ] = None,
     draws: Annotated[
         int | None,
-        typer.Option("--draws", help="Bootstrap draws for IDM and Max WSI; 1000, above 256 classes 200."),
+        typer.Option("--draws", metavar="NUMBER", help="Bootstrap draws for IDM and Max WSI; 1000, above 256 classes 200."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to draw the curves into, with a page that shows all.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder to draw the curves into, with a page that shows all."),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", help="Where the page is to lie; comparison.html in the folder of -o by default."),
+        typer.Option(
+            "--html", metavar="FILE", help="Where the page is to lie; comparison.html in the folder of -o by default."
+        ),
     ] = None,
-    as_format: Annotated[str, typer.Option("--format", help="png, svg or pdf, of the figures.")] = "png",
+    as_format: Annotated[str, typer.Option("--format", metavar="FORMAT", help="png, svg or pdf, of the figures.")] = "png",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Put runs side by side: how alike they see the classes, what differs at equal accuracy, and which to prefer.
+    """Compare runs: how alike they see the classes, what differs at equal accuracy, and which to prefer.
 
     A difference is real where its 95 % interval leaves out 0.
 

@@ -1,4 +1,4 @@
-"""What the shell proposes for a value: names that dsi knows, and what an output holds; paths are the shell's own business."""
+"""The values that the shell proposes: names that dsi knows, and names in a results folder. The shell completes paths itself."""
 
 from __future__ import annotations
 
@@ -9,62 +9,55 @@ from typing import Any
 
 import typer
 
+from dsi_cli.analysis.option_groups.declaration import Choices
 from dsi_cli.errors import DsiError
 
 KINDS = ("ncsm", "ncsm_centred", "ccsm", "tncsm", "scsm")
-"""Of matrices."""
+"""The kinds of matrices."""
 TABLES = ("curves", "phases", "checkpoints", "classes", "alignment_by_class", "typicality", "typicality_histogram")
-"""At the top of an output."""
+"""The tables of a results folder."""
 Complete = Callable[[str], list[str]]
 
 
-def of(known: Iterable[str]) -> Complete:
-    """Return a completion by these names."""
-    names = tuple(known)
+def complete_from(names: Choices) -> Complete:
+    """Return a function that completes names; a function that returns the names is called when the shell asks."""
 
     def complete(incomplete: str) -> list[str]:
-        return _beginning(names, incomplete)
+        return _beginning(names() if callable(names) else names, incomplete)
 
     return complete
 
 
-def presets(incomplete: str) -> list[str]:
-    """Return the label presets."""
-    from dsi_cli.labels.presets import PRESETS
-
-    return _beginning((preset.name for preset in PRESETS), incomplete)
-
-
 def figures(incomplete: str) -> list[str]:
-    """Return the figures, and the animation."""
+    """Return the names of the figures and of the animation."""
     from dsi_cli.figures.catalogue import FIGURES
     from dsi_cli.figures.figure_options import ANIMATION
 
-    return _beginning((*(one.name for one in FIGURES), ANIMATION), incomplete)
+    return _beginning((*(figure.name for figure in FIGURES), ANIMATION), incomplete)
 
 
 def runs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the runs of the output folders that were typed before."""
-    found = [name for out in _outputs(context) for name in _of_column(out / "checkpoints.parquet", "run")]
-    return _beginning(dict.fromkeys(found), incomplete)
+    """Return the runs of the results folders on the line."""
+    names = [name for out in _outputs(context) for name in _column(out / "checkpoints.parquet", "run")]
+    return _beginning(dict.fromkeys(names), incomplete)
 
 
 def epochs(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the epochs that have a matrix, of the run that was typed before or of all."""
+    """Return the epochs that have a matrix, in the run on the line or in all runs."""
     from dsi_cli.store.layout import folder_name
 
     run = context.params.get("run")
-    found = set()
+    epochs = set()
     for out in _outputs(context):
         folder = out / "csms" / folder_name(run) if isinstance(run, str) else out / "csms"
-        found |= {path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()}
-    return _beginning(sorted(found, key=int), incomplete)
+        epochs |= {path.stem for path in folder.glob("**/*.parquet") if path.stem.isdecimal()}
+    return _beginning(sorted(epochs, key=int), incomplete)
 
 
 def classes(context: typer.Context, incomplete: str) -> list[str]:
-    """Return the class names of the output folder that was typed before."""
-    found = [name for out in _outputs(context) for name in _of_column(out / "classes.parquet", "name")]
-    return _beginning(dict.fromkeys(found), incomplete)
+    """Return the class names in the results folders on the line."""
+    names = [name for out in _outputs(context) for name in _column(out / "classes.parquet", "name")]
+    return _beginning(dict.fromkeys(names), incomplete)
 
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
@@ -72,13 +65,15 @@ def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
 
 
 def _outputs(context: typer.Context) -> list[Path]:
-    """Return the output folders among what was typed."""
+    """Return the results folders on the line."""
     typed: Any = context.params.get("output") or context.params.get("outputs") or context.args
-    return [Path(one) for one in (typed if isinstance(typed, list | tuple) else (typed,))]
+    if not isinstance(typed, list | tuple):
+        typed = [typed]
+    return [Path(path) for path in typed]
 
 
-def _of_column(table: Path, column: str) -> list[str]:
-    """Return the text in a column of a table; nothing where it cannot be read: a completion has no place for a message."""
+def _column(table: Path, column: str) -> list[str]:
+    """Return the texts in a column of a table; none if it cannot be read, because the shell shows no message."""
     from dsi_cli.store import parquet
 
     with suppress(DsiError, OSError, KeyError):

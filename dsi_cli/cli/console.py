@@ -1,4 +1,4 @@
-"""What verbs share: results on stdout, all else on stderr, progress where somebody watches."""
+"""The output of all commands: results on stdout, everything else on stderr, and progress bars on a terminal."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-NARROWEST = 40
-"""Columns to which a sentence is broken at least."""
-WIDEST = 10_000
-"""Columns of a table that goes to a file or a pipe: no line of it is broken."""
+MIN_WIDTH = 40
+"""The smallest width to which a sentence is wrapped, in columns."""
+FILE_WIDTH = 10_000
+"""The width of a table in a file or a pipe, in columns, so that no line is wrapped."""
 _uploads: ContextVar[tuple[Callable[[], None], ...]] = ContextVar("uploads", default=())
-"""What uploads the work done so far, while there is an output on a server."""
+"""The functions that upload the work done so far to an output folder on a server."""
 
 
 def open_streams() -> None:
-    """Give the process streams to write to where it was started with closed ones."""
+    """Open stdout and stderr if the process was started with closed ones."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
 
 
 def error(message: str) -> None:
-    """Print one line that says what went wrong; a terminal shows it broken between words."""
-    print(_broken(f"dsi: {shown(message)}", sys.stderr, 5), file=sys.stderr)
+    """Print an error message as one line; on a terminal it is wrapped between words."""
+    print(_wrap(f"dsi: {shown(message)}", sys.stderr, 5), file=sys.stderr)
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """Print a line that is not a result."""
+    """Print a note on stderr; on a terminal it is wrapped between words."""
     if not quiet:
-        print(_broken(shown(message), sys.stderr, 4), file=sys.stderr)
+        print(_wrap(shown(message), sys.stderr, 4), file=sys.stderr)
 
 
 def note_command(command: str, *, quiet: bool = False) -> None:
-    """Print a command that is no result, on a line of its own and unbroken, so that it can be pasted as it is."""
+    """Print a command on stderr, on a separate line and without wrapping, so that it can be pasted."""
     if not quiet:
         print(f"  {shown(command)}", file=sys.stderr)
 
 
 def shown(text: str) -> str:
-    r"""Return text that a terminal can print on one line: control and direction characters escaped.
+    r"""Return text that a terminal can print on one line: control and direction characters are escaped.
 
     >>> shown("epoch_4\nnew\x1b[31m")
     'epoch_4\\nnew\\x1b[31m'
@@ -79,13 +79,13 @@ def uploading(upload: Callable[[], None]) -> Iterator[None]:
 
 
 def settle() -> None:
-    """Upload the work done so far, before it is told as done; errors as the upload's."""
+    """Upload the work done so far, before dsi prints that it is done; errors are those of the upload."""
     for upload in _uploads.get():
         upload()
 
 
 def print_json(document: Any) -> None:
-    """Print the one JSON document of ``--json``."""
+    """Print the JSON document of ``--json``."""
     settle()
     import json
 
@@ -93,7 +93,7 @@ def print_json(document: Any) -> None:
 
 
 def print_json_line(document: Any) -> None:
-    """Print one JSON document of a stream, a line each, at once: whoever reads them waits for it."""
+    """Print one JSON document of a stream as one line, and flush it, because the reader waits for it."""
     settle()
     import json
 
@@ -101,30 +101,30 @@ def print_json_line(document: Any) -> None:
 
 
 def print_sentence(text: str, indent: int = 2, hanging: int = 4) -> None:
-    """Print a sentence on stdout, set in; on a terminal broken between words, but not within ``4 to 17``, else one line."""
-    print(_broken(" " * indent + shown(text), sys.stdout, hanging))
+    """Print an indented sentence on stdout; on a terminal it is wrapped between words, but not within ``4 to 17``."""
+    print(_wrap(" " * indent + shown(text), sys.stdout, hanging))
 
 
-def _broken(line: str, stream: IO[str], hanging: int) -> str:
-    """Return a line as it stands on a terminal: broken between words; unchanged where the stream is none."""
+def _wrap(line: str, stream: IO[str], hanging: int) -> str:
+    """Return a line wrapped between words if the stream is a terminal, and else unchanged."""
     if not stream.isatty():
         return line
-    width = max(NARROWEST, get_terminal_size().columns)
-    held = re.sub(r"\d+ to \d+", lambda found: found[0].replace(" ", "\0"), line)
-    broken = fill(held, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
-    return broken.replace("\0", " ")
+    width = max(MIN_WIDTH, get_terminal_size().columns)
+    joined = re.sub(r"\d+ to \d+", lambda match: match[0].replace(" ", "\0"), line)
+    wrapped = fill(joined, width, subsequent_indent=" " * hanging, break_long_words=False, break_on_hyphens=False)
+    return wrapped.replace("\0", " ")
 
 
 def print_table(table: Table) -> None:
-    """Print a table on stdout; wide enough for all of it where stdout is no terminal."""
+    """Print a table on stdout; its lines are not wrapped if stdout is a file or a pipe."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else WIDEST
+    width = None if sys.stdout.isatty() else FILE_WIDTH
     Console(width=width, highlight=False, soft_wrap=False).print(table)
 
 
 def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[str]]) -> None:
-    """Print plain columns on stdout, each under its title; those marked True hold numbers, which stand at the right, unbroken."""
+    """Print columns on stdout, each with its title; True marks a column of numbers, which are right-aligned and not wrapped."""
     from rich.table import Table
     from rich.text import Text
 
@@ -137,17 +137,17 @@ def print_columns(titles: Sequence[tuple[str, bool]], rows: Iterable[Sequence[st
 
 
 class ProgressDisplay(NamedTuple):
-    """How a long call is told of while it goes on."""
+    """The functions that show the progress of a long call."""
 
     update: Callable[[str, int, int], None]
-    """Takes (stage, done, total); draws a bar on stderr, where that is a terminal."""
+    """Takes (stage, done, total) and draws a bar on stderr if stderr is a terminal."""
     say: Callable[[str], None]
-    """Takes a line that is not a result."""
+    """Prints a note."""
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[ProgressDisplay]:
-    """Yield how to tell of a long call while it goes on."""
+    """Yield the functions that show the progress of a long call."""
     if quiet or logs.is_on() or not sys.stderr.isatty():
         yield ProgressDisplay(lambda _stage, _done, _total: signals.check(), lambda text: note(text, quiet=quiet))
         return
@@ -188,7 +188,7 @@ def binary_stdout(hint: str) -> IO[bytes]:
     Raises
     ------
     UsageError
-        It is a terminal.
+        Stdout is a terminal.
     """
     if sys.stdout.isatty():
         raise UsageError(f"stdout is a terminal, which cannot show Parquet or NPY: {hint}")
@@ -196,7 +196,7 @@ def binary_stdout(hint: str) -> IO[bytes]:
 
 
 def size(number: int) -> str:
-    """Return bytes for a person.
+    """Return a number of bytes with a unit.
 
     >>> size(999), size(1_353_237)
     ('999 B', '1.4 MB')

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet
-from dsi_cli.cli.summary import report
+from dsi_cli.cli.shared_options import Json, Quiet
+from dsi_cli.cli.summary import print_summary
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The output folder.")] = Path("dsi-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The output folder.")] = Path("dsi-demo"),
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -36,7 +36,7 @@ def demo(
     with runs_folder() as folder, console.progress(quiet=quiet or as_json) as watching:
         summary = analyze([folder], out, progress=lambda event: watching.update(*event))
         report_file.add_report(summary, lambda event: watching.update(*event))
-    report(summary, as_json=as_json, quiet=quiet)
+    print_summary(summary, as_json=as_json, quiet=quiet)
     if not as_json:
         print()
         for run in summary.runs:

@@ -1,4 +1,4 @@
-"""``dsi doctor``: versions, and what is missing with the command that installs it."""
+"""``dsi doctor``: versions, and missing packages with the command that installs them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json
+from dsi_cli.cli.shared_options import Json
 from dsi_cli.errors import DONE, NOTHING
 
 
 def doctor(
     as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only what is missing, and how to install it.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print only missing packages, and how to install them.")
+    ] = False,
 ) -> int:
-    """Print versions, and what is missing.
+    """Print versions, and which packages are missing.
 
-    Please add what it prints to a bug report. The exit code is 0 if dsi works, even if optional packages are missing, and 3 if a
-    package that everything needs is missing or the tables of WordNet are damaged.
+    Please add the output to a bug report. The exit code is 0 if dsi works, even without optional packages. It is 3 if a required
+    package is missing or the tables of WordNet are damaged.
 
     Examples
     --------
@@ -32,16 +34,22 @@ def doctor(
     missing = diagnostics.missing(packages)
     if as_json:
         console.print_json(
-            {**facts, "packages": [asdict(one) for one in packages], "missing": [asdict(one) for one in missing]}
+            {
+                **facts,
+                "packages": [asdict(package) for package in packages],
+                "missing": [asdict(problem) for problem in missing],
+            }
         )
     else:
         if not quiet:
-            rows = list(facts.items()) + [(one.name, one.version) for one in packages if one.version is not None]
+            rows = list(facts.items()) + [
+                (package.name, package.version) for package in packages if package.version is not None
+            ]
             width = max(len(name) for name, _ in rows) + 2
             for name, text in dict(rows).items():
                 console.print_sentence(f"{name:<{width}}{text}", 0, width)
             print()
-        for one in missing:
-            console.print_sentence(f"missing: {one.what}", 0, 2)
-            print(console.shown(f"  {one.remedy}"))  # a command stays on one line, so that it can be pasted
-    return NOTHING if any(one.is_fatal for one in missing) else DONE
+        for problem in missing:
+            console.print_sentence(f"missing: {problem.what}", 0, 2)
+            print(console.shown(f"  {problem.remedy}"))  # a command stays on one line, so that it can be pasted
+    return NOTHING if any(problem.is_fatal for problem in missing) else DONE

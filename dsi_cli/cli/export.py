@@ -1,4 +1,4 @@
-"""``dsi export``: one matrix or table, wide and named."""
+"""``dsi export``: one matrix or table in a file, or the curves in a tracker."""
 
 from __future__ import annotations
 
@@ -9,63 +9,55 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import LogTo, Quiet
+from dsi_cli.cli.shared_options import Epoch, Kind, LogTo, Output, Quiet, Run, Split
 from dsi_cli.cli.summary import print_logged
 from dsi_cli.errors import DONE, UsageError
 
 
 def export(
-    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--kind",
-            help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for the reference.",
-            autocompletion=completion.of(completion.KINDS),
-        ),
-    ] = "ncsm",
-    epoch: Annotated[
-        int | None,
-        typer.Option("--epoch", help="The trainer's own number; the last by default.", autocompletion=completion.epochs),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
-        ),
-    ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
-    ] = None,
+    output: Output,
+    kind: Kind = "ncsm",
+    epoch: Epoch = None,
+    split: Split = None,
+    run: Run = None,
     reference: Annotated[
-        str | None, typer.Option("--reference", help="Which one, for scsm; the main one by default.")
+        str | None, typer.Option("--reference", metavar="NAME", help="Reference, for scsm; the main one by default.")
     ] = None,
     table: Annotated[
         str | None,
         typer.Option(
             "--table",
+            metavar="TABLE",
             help="curves, checkpoints, classes, alignment_by_class, typicality or typicality_histogram instead of a matrix.",
-            autocompletion=completion.of(completion.TABLES),
+            autocompletion=completion.complete_from(completion.TABLES),
         ),
     ] = None,
     ranked: Annotated[
-        bool, typer.Option("--sorted", help="Class indices of each row by falling similarity (SoCSM).")
+        bool, typer.Option("--sorted", help="Write the class indices of each row in order of falling similarity (SoCSM).")
     ] = False,
     rows: Annotated[
         str | None,
-        typer.Option("--rows", help="Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."),
+        typer.Option(
+            "--rows", metavar="ROWS", help="Rows of a matrix: 0:100 (indices), or cat,dog,17. Needed above 4,096 classes."
+        ),
     ] = None,
-    classes: Annotated[str | None, typer.Option("--classes", help="Its columns, in the same way; all by default.")] = None,
-    out: Annotated[str, typer.Option("--out", "-o", help="File (.parquet, .csv, .npy); - for stdout.")] = "-",
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", metavar="CLASSES", help="Columns of a matrix, in the same form; all by default."),
+    ] = None,
+    out: Annotated[
+        str, typer.Option("--out", "-o", metavar="FILE", help="File (.parquet, .csv, .npy); - for stdout.")
+    ] = "-",
     as_format: Annotated[
-        str | None, typer.Option("--format", help="parquet, csv or npy, where the file's name does not say.")
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="parquet, csv or npy, if the name of the file has no such suffix."),
     ] = None,
     log_to: LogTo = None,
     quiet: Quiet = False,
 ) -> int:
     """Write one matrix or table as Parquet, CSV or NPY; or log the curves to a tracker.
 
-    Logged again, curves are brought up to date: no point is there twice.
+    A second call with --log-to brings the curves of the tracker up to date and logs no point twice.
 
     Examples
     --------
@@ -75,16 +67,17 @@ def export(
     dsi export dsi-out --log-to tensorboard:logs
     """
     if log_to:
-        asked = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
-        asked |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
-        return _log(output, log_to, run, [name for name, value in asked.items() if value not in (None, False)], quiet=quiet)
+        values = {"--table": table, "--epoch": epoch, "--split": split, "--reference": reference, "--format": as_format}
+        values |= {"--kind": kind != "ncsm", "--sorted": ranked, "--out": out != "-", "--rows": rows, "--classes": classes}
+        file_options = [name for name, value in values.items() if value not in (None, False)]
+        return _log(output, log_to, run, file_options, quiet=quiet)
     from dsi_cli.queries import export
     from dsi_cli.store.results import Results
 
-    chosen = export.format_of("" if out == "-" else out, as_format)
+    file_format = export.format_of("" if out == "-" else out, as_format)
     stream = None
     if out == "-":
-        stream = sys.stdout.buffer if chosen == "csv" else console.binary_stdout("add -o FILE, or --format csv")
+        stream = sys.stdout.buffer if file_format == "csv" else console.binary_stdout("add -o FILE, or --format csv")
     frame = export.frame_of(
         Results(output),
         table=table,
@@ -98,21 +91,21 @@ def export(
         classes=export.chosen_table(classes, "--classes"),
     )
     if stream is not None:
-        export.write(frame, stream, chosen, is_matrix=table is None)
+        export.write(frame, stream, file_format, is_matrix=table is None)
         return DONE
-    export.write_file(frame, Path(out), chosen, is_matrix=table is None)
+    export.write_file(frame, Path(out), file_format, is_matrix=table is None)
     console.note(f"{len(frame)} x {len(frame.columns)}: {out}", quiet=quiet)
     return DONE
 
 
-def _log(output: Path, log_to: list[str], run: str | None, asked: list[str], *, quiet: bool) -> int:
-    """Log the curves of an output; ``asked`` are the options that were given beside it and mean a file."""
+def _log(output: Path, log_to: list[str], run: str | None, file_options: list[str], *, quiet: bool) -> int:
+    """Log the curves of a results folder; raise `UsageError` if there are options for a file, too."""
     from dsi_cli.analysis import track
     from dsi_cli.tracking.destinations import destinations
 
-    if asked:
+    if file_options:
         raise UsageError(
-            f"--log-to logs the curves, all of them; {', '.join(asked)} is for a file: leave one of the two out"
+            f"--log-to logs the curves, all of them; {', '.join(file_options)} is for a file: leave one of the two out"
         )
     for logged in track.send_curves(output, destinations(log_to), run):
         print_logged(logged, quiet=quiet)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, MapFile, PartOfSpeech, Quiet, WordNetName
+from dsi_cli.cli import console
+from dsi_cli.cli.shared_options import Json, LabelList, MapFile, PartOfSpeech, Quiet, WordNetName
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.store import atomic_write
 
@@ -26,36 +26,37 @@ Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="Ask about the uncertain labels, one by one, on a terminal.")
 ]
 WriteMap = Annotated[
-    Path | None, typer.Option("--write-map", help="CSV of how each label was understood: edit it, then give it to --map.")
+    Path | None,
+    typer.Option(
+        "--write-map", metavar="FILE", help="Write a CSV file with the sense of each label: edit it, then give it to --map."
+    ),
 ]
-LONGEST_TABLE = 2000
-"""Rows; what is longer comes as plain lines, since measuring columns takes minutes."""
-LONGEST_SHOWN = 40
-"""Characters of a label."""
-SHOWN = 9
-"""Alternatives that are shown of a label."""
+MAX_TABLE_ROWS = 2000
+"""The largest number of rows of a table. More rows are printed as plain lines, because measuring the columns takes minutes."""
+MAX_LABEL_LENGTH = 40
+"""The largest number of characters of a label in a table."""
+MAX_ALTERNATIVES = 9
+"""The largest number of senses that are offered for a label."""
 
 
 def labels(
     labels: Annotated[
         str | None,
-        typer.Argument(
-            help="Label file (txt, csv, tsv, json, yaml) or preset, e.g. imagenet1k.", autocompletion=completion.presets
-        ),
+        LabelList,
     ] = None,
     map_file: MapFile = None,
     write_map: WriteMap = None,
     interactive: Interactive = False,
-    uncertain: Annotated[bool, typer.Option("--uncertain", help="Only the labels that want a look.")] = False,
+    uncertain: Annotated[bool, typer.Option("--uncertain", help="Show only the uncertain labels.")] = False,
     pos: PartOfSpeech = "noun",
     wordnet: WordNetName = None,
-    presets: Annotated[bool, typer.Option("--presets", help="The label lists that ship with dsi, instead.")] = False,
+    presets: Annotated[bool, typer.Option("--presets", help="Show the label lists that ship with dsi instead.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what the labels of a list are understood to mean, how sure that is, and why.
+    """Show the WordNet sense of each label of a list, how sure dsi is, and why.
 
-    A question mark says that a label wants a look: choose among its alternatives with --interactive, or in the file of --write-map.
+    A question mark marks an uncertain label. Choose among its senses with --interactive, or in the file of --write-map.
 
     Examples
     --------
@@ -71,31 +72,33 @@ def labels(
         return _presets(wanted=presets, given=labels, as_json=as_json)
     if write_map is not None:
         require_other(labels, None, write_map)
-    one = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
+    resolved = wordnet_matrix.resolve_label_list(labels, map_file, load_wordnet(pos, wordnet))
     if interactive:
-        one = asked(one, write_map)
+        resolved = ask_senses(resolved, write_map)
     if write_map is not None:
-        wordnet_matrix.write_map(one, write_map)
-    rows = [row for row in one.resolutions if row.is_uncertain or not uncertain]
+        wordnet_matrix.write_map(resolved, write_map)
+    rows = [row for row in resolved.resolutions if row.is_uncertain or not uncertain]
     if as_json:
-        assert one.label_list is not None
-        looked_up = {
-            "labels_id": one.labels_id,
-            "preset": one.label_list.preset,
-            "wordnet": one.wordnet.name,
-            "pos": one.wordnet.part,
-        }
-        console.print_json({**looked_up, "labels": [document(row) for row in rows]})
+        assert resolved.label_list is not None
+        console.print_json(
+            {
+                "labels_id": resolved.labels_id,
+                "preset": resolved.label_list.preset,
+                "wordnet": resolved.wordnet.name,
+                "pos": resolved.wordnet.part,
+                "labels": [resolution_document(row) for row in rows],
+            }
+        )
         return DONE
     print_rows(rows)
-    tell(one, again(labels, map_file, pos, wordnet), write_map, quiet=quiet)
+    print_counts(resolved, labels_command(labels, map_file, pos, wordnet), write_map, quiet=quiet)
     return DONE
 
 
-def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> str:
-    """Return the call of ``dsi labels`` for the same list, looked up in the same way, to be pasted.
+def labels_command(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> str:
+    """Return the command ``dsi labels`` for a list with the same options, which can be pasted.
 
-    >>> again("my labels.txt", None, "verb", None)
+    >>> labels_command("my labels.txt", None, "verb", None)
     "dsi labels 'my labels.txt' --pos verb"
     """
     options = {"--map": map_file, "--pos": None if pos == "noun" else pos, "--wordnet": wordnet}
@@ -103,33 +106,38 @@ def again(labels: str, map_file: str | None, pos: str, wordnet: str | None) -> s
     return shlex.join(["dsi", "labels", labels, *given])
 
 
-def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
-    """Say how many labels are known and how many want a look, and what to do about these; ``command`` as of `again`."""
+def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bool) -> None:
+    """Print how many labels have a sense and how many are uncertain, and how to correct these.
+
+    Parameters
+    ----------
+    command : the result of `labels_command`
+    """
     assert labels.label_list is not None
-    unsure = sum(row.is_uncertain for row in labels.resolutions)
-    want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
+    uncertain = sum(row.is_uncertain for row in labels.resolutions)
+    uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else "none is uncertain"
     known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
-    console.note(f"{known}, from {labels.label_list.description}; {want}", quiet=quiet)
+    console.note(f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet)
     if labels.label_list.duplicates:
-        console.note(f"warning: labels that come twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
+        console.note(f"warning: labels that occur twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
     if labels.are_placeholders:
         few = ", ".join(labels.placeholders[:2])
         console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
         return
     if why := labels.why_all_uncertain():
         console.note(why, quiet=quiet)
-    if unsure and write_map is None:
-        console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)
+    if uncertain and write_map is None:
+        console.note("to choose their senses, edit the file that this command writes, then give it to --map:", quiet=quiet)
         console.note_command(f"{command} --write-map map.csv", quiet=quiet)
 
 
-def document(row: Resolution) -> dict[str, object]:
-    """Return a resolution for JSON."""
+def resolution_document(row: Resolution) -> dict[str, object]:
+    """Return the sense of a label for JSON."""
     return asdict(row) | {"uncertain": row.is_uncertain}
 
 
 def require_other(labels: str, out: Path | None, write_map: Path | None) -> None:
-    """Raise `UsageError` for a file to write that is the label list itself, or a mapping whose name does not say CSV."""
+    """Raise `UsageError` if a file to write is the label list itself, or if the name of a mapping does not end in ``.csv``."""
     for target in (out, write_map):
         if target is not None and target.exists() and Path(labels).exists() and target.samefile(labels):
             raise UsageError(f"{target} is the label list itself: it would be overwritten")
@@ -138,11 +146,11 @@ def require_other(labels: str, out: Path | None, write_map: Path | None) -> None
 
 
 def print_rows(rows: Sequence[Resolution]) -> None:
-    """Print labels as a table: what each is understood to mean, how sure that is, and of the uncertain ones why."""
+    """Print labels as a table with sense, confidence and definition, and for uncertain labels the reason."""
     from rich.table import Table
     from rich.text import Text
 
-    if len(rows) > LONGEST_TABLE:
+    if len(rows) > MAX_TABLE_ROWS:
         for row in rows:
             print(console.shown("  ".join(_cells(row))))
         return
@@ -164,7 +172,7 @@ def print_rows(rows: Sequence[Resolution]) -> None:
 
 
 def _cells(row: Resolution) -> tuple[str, ...]:
-    label = row.label if len(row.label) <= LONGEST_SHOWN else f"{row.label[: LONGEST_SHOWN - 3]}..."
+    label = row.label if len(row.label) <= MAX_LABEL_LENGTH else f"{row.label[: MAX_LABEL_LENGTH - 3]}..."
     sure = "" if row.confidence is None else f"{row.confidence:.2f}"
     return "?" if row.is_uncertain else " ", str(row.index), label, row.synset or "-", sure, _meaning(row)
 
@@ -179,15 +187,15 @@ def _meaning(row: Resolution) -> str:
     return f"{gloss} [{row.reason}{'; or ' + ', '.join(others) if others else ''}]"
 
 
-def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
-    """Return the labelling after a person was asked about what is uncertain; ``write_map`` is where the answers go.
+def ask_senses(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
+    """Return the labels with the senses that the user chooses for the uncertain ones.
 
-    Ctrl-C writes those that were given.
+    Ctrl-C writes the choices so far to ``write_map``.
 
     Raises
     ------
     UsageError
-        Nobody is there to ask: stdin or stderr is no terminal.
+        Stdin or stderr is not a terminal.
     """
     from dsi_cli.analysis.semantics import class_labels, wordnet_matrix
     from dsi_cli.wordnet.disambiguation.identifiers import look_up_id
@@ -197,20 +205,20 @@ def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
             "--interactive asks on a terminal, and this is none: edit the file of --write-map, then --map FILE"
         )
     assert labels.label_list is not None
-    unsure = [row for row in labels.resolutions if row.is_uncertain]
+    uncertain = [row for row in labels.resolutions if row.is_uncertain]
     chosen = {row.index: row.wnid or "" for row in labels.resolutions if row.resolved_by == "map"}
-    console.note(f"{console.count(len(unsure), 'label')} to ask about: a number, an id or a synset name;")
+    console.note(f"{console.count(len(uncertain), 'label')} to ask about: a number, an id or a synset name;")
     console.note("Enter keeps the first, - leaves the label out, q ends the questions")
     if write_map is None:
         console.note("the answers are shown and not kept: Ctrl-C, and add --write-map FILE, to have them for --map")
     try:
-        for number, row in enumerate(unsure, start=1):
-            _offer(row, f"{number}/{len(unsure)}", labels.wordnet)
-            while (answer := _answer(row)) is not None and answer and look_up_id(answer, labels.wordnet) is None:
-                console.note(f"  {answer!a} is neither a number above nor an id or synset name")
-            if answer is None:
+        for number, row in enumerate(uncertain, start=1):
+            _offer(row, f"{number}/{len(uncertain)}", labels.wordnet)
+            while (sense := _read_sense(row)) is not None and sense and look_up_id(sense, labels.wordnet) is None:
+                console.note(f"  {sense!a} is neither a number above nor an id or synset name")
+            if sense is None:
                 break
-            chosen[row.index] = answer
+            chosen[row.index] = sense
     except KeyboardInterrupt:
         if write_map is not None:
             wordnet_matrix.write_map(
@@ -221,20 +229,20 @@ def asked(labels: ClassLabels, write_map: Path | None) -> ClassLabels:
     return class_labels.resolve_labels(labels.label_list, chosen, labels.wordnet, labels.taxonomy)
 
 
-def _offer(row: Resolution, place: str, wordnet: WordNet) -> None:
+def _offer(row: Resolution, progress: str, wordnet: WordNet) -> None:
     graph = wordnet.taxonomy
-    console.note(f"\n{place}  {row.label}".replace("\n", ""))
+    console.note(f"\n{progress}  {row.label}".replace("\n", ""))
     if row.synset is None:
         console.note(f"  {row.reason}")
-    names = row.candidates[:SHOWN]
+    names = row.candidates[:MAX_ALTERNATIVES]
     glosses = wordnet.definitions([node for name in names if (node := graph.node(name)) is not None])
     for number, (name, gloss) in enumerate(zip(names, glosses, strict=True), start=1):
-        chance = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
-        console.note(f"  {number}  {chance}  {name}: {shorten(gloss, 90, placeholder='...')}")
+        score = f"{row.scores[number - 1]:.2f}" if row.scores else "    "
+        console.note(f"  {number}  {score}  {name}: {shorten(gloss, 90, placeholder='...')}")
 
 
-def _answer(row: Resolution) -> str | None:
-    """Return the id or synset name that was chosen, nothing to leave the label out, None to end."""
+def _read_sense(row: Resolution) -> str | None:
+    """Return the id or synset name that the user chooses, an empty text to leave the label out, or None to end."""
     print("  > ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     text = line.strip()
@@ -242,7 +250,7 @@ def _answer(row: Resolution) -> str | None:
         return None
     if text in ("", "-"):
         return "" if text == "-" or row.synset is None else row.synset
-    if text.isascii() and text.isdecimal() and 1 <= int(text[:3]) <= min(len(row.candidates), SHOWN):
+    if text.isascii() and text.isdecimal() and 1 <= int(text[:3]) <= min(len(row.candidates), MAX_ALTERNATIVES):
         return row.candidates[int(text) - 1]
     return text
 

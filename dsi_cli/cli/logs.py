@@ -1,4 +1,4 @@
-"""The log for bug reports: what dsi did and when, on stderr; asked for by ``--verbose``, or by ``DSI_LOG=debug``."""
+"""The log for bug reports on stderr, with the time of each line. ``--verbose`` or ``DSI_LOG=debug`` turns it on."""
 
 from __future__ import annotations
 
@@ -14,62 +14,62 @@ from dsi_cli.errors import UsageError, expected
 from dsi_cli.version import __version__
 
 LEVELS = ("debug", "info", "warning", "error")
-"""What ``DSI_LOG`` may say; ``--verbose`` is ``debug``."""
-_ours = logging.getLogger("dsi_cli")
+"""The values of ``DSI_LOG``; ``--verbose`` means ``debug``."""
+_logger = logging.getLogger("dsi_cli")
 
 
 @contextmanager
 def on_stderr(*, verbose: bool) -> Iterator[None]:
-    """Log on stderr until the block ends, if that is asked for; an unexpected error with its traceback.
+    """Log on stderr until the block ends, if the log is turned on; an error is logged with its traceback.
 
     Raises
     ------
     UsageError
-        ``DSI_LOG`` is no level.
+        ``DSI_LOG`` has an unknown value.
     """
     level = _level(verbose=verbose)
     if level is None:
         yield
         return
-    handler, before = logging.StreamHandler(), _ours.level
+    handler, before = logging.StreamHandler(), _logger.level
     handler.setFormatter(_Format(time.time()))
-    _ours.addHandler(handler)
-    _ours.setLevel(level)
-    _ours.debug("dsi %s, Python %s, %s: %s", __version__, platform.python_version(), platform.platform(), sys.argv[1:])
+    _logger.addHandler(handler)
+    _logger.setLevel(level)
+    _logger.debug("dsi %s, Python %s, %s: %s", __version__, platform.python_version(), platform.platform(), sys.argv[1:])
     try:
         yield
     except Exception:
-        _ours.debug("ended by", exc_info=True)
+        _logger.debug("ended by", exc_info=True)
         raise
     finally:
-        _ours.setLevel(before)
-        _ours.removeHandler(handler)
+        _logger.setLevel(before)
+        _logger.removeHandler(handler)
 
 
 def is_on() -> bool:
-    """Return whether a log is written, beside which a bar would be drawn over."""
-    return bool(_ours.handlers)
+    """Return whether the log is turned on, so that a progress bar would hide its lines."""
+    return bool(_logger.handlers)
 
 
 def _level(*, verbose: bool) -> int | None:
-    asked = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
-    if not asked:
+    name = "debug" if verbose else os.environ.get("DSI_LOG", "").lower()
+    if not name:
         return None
-    if asked not in LEVELS:
-        raise UsageError(f"DSI_LOG={asked}: {expected(asked, LEVELS)}")
-    return logging.getLevelNamesMapping()[asked.upper()]
+    if name not in LEVELS:
+        raise UsageError(f"DSI_LOG={name}: {expected(name, LEVELS)}", code="unknown-log-level", level=name)
+    return logging.getLevelNamesMapping()[name.upper()]
 
 
 class _Format(logging.Formatter):
-    """``  1.234 s  checkpoints.scan: what was done``."""
+    """Formats a line as ``  1.234 s  checkpoints.scan: message``."""
 
-    def __init__(self, began: float) -> None:
-        super().__init__("%(since)8.3f s  %(place)s: %(message)s")
-        self.began = began
+    def __init__(self, start_time: float) -> None:
+        super().__init__("%(since)8.3f s  %(module_name)s: %(message)s")
+        self.start_time = start_time
 
     def format(self, record: logging.LogRecord) -> str:
-        record.since = record.created - self.began
-        record.place = record.name.removeprefix("dsi_cli.")
-        from dsi_cli.cli.console import shown  # which asks this module whether a log is on
+        record.since = record.created - self.start_time
+        record.module_name = record.name.removeprefix("dsi_cli.")
+        from dsi_cli.cli.console import shown  # imported here, because console imports this module
 
         return "\n".join(map(shown, super().format(record).split("\n")))

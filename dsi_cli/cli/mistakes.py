@@ -10,62 +10,69 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Epoch, Json, Output, Quiet, Run
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.queries.mistakes import ConfusedPair, Mistake, MistakeList
 
-LONGEST = 40
-"""Characters of a name that a table shows."""
+MAX_NAME_LENGTH = 40
+"""The largest number of characters of a name in a table."""
 
 
 def mistakes(
-    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
-    epoch: Annotated[
-        int | None,
-        typer.Option(
-            "--epoch",
-            help="The trainer's own number; the last with predictions by default.",
-            autocompletion=completion.epochs,
-        ),
-    ] = None,
+    output: Output,
+    epoch: Epoch = None,
     split: Annotated[
-        str, typer.Option("--split", help="test or train.", autocompletion=completion.of(("test", "train")))
+        str,
+        typer.Option(
+            "--split", metavar="SPLIT", help="test or train.", autocompletion=completion.complete_from(("test", "train"))
+        ),
     ] = "test",
-    run: Annotated[
-        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
-    ] = None,
-    most: Annotated[int, typer.Option("--most", "-n", min=1, help="How many are listed.")] = 20,
+    run: Run = None,
+    most: Annotated[int, typer.Option("--most", "-n", metavar="NUMBER", min=1, help="Number of rows.")] = 20,
     order: Annotated[
         str,
         typer.Option(
             "--sort",
-            help="unreasonable (far from the truth first) or reasonable (near first).",
-            autocompletion=completion.of(("unreasonable", "reasonable")),
+            metavar="ORDER",
+            help="Order of the rows: unreasonable (far from the true class first) or reasonable (near first).",
+            autocompletion=completion.complete_from(("unreasonable", "reasonable")),
         ),
     ] = "unreasonable",
     truth: Annotated[
-        str | None, typer.Option("--truth", help="Only samples of this class.", autocompletion=completion.classes)
+        str | None,
+        typer.Option(
+            "--truth", metavar="CLASS", help="List only samples of this class.", autocompletion=completion.classes
+        ),
     ] = None,
     prediction: Annotated[
         str | None,
-        typer.Option("--prediction", help="Only samples taken for this class.", autocompletion=completion.classes),
+        typer.Option(
+            "--prediction",
+            metavar="CLASS",
+            help="List only samples with this prediction.",
+            autocompletion=completion.classes,
+        ),
     ] = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="The most frequent confused pairs of classes instead of samples.")
+        bool, typer.Option("--pairs", help="List the most frequent confused pairs of classes instead of samples.")
     ] = False,
-    sheet: Annotated[Path | None, typer.Option("--sheet", help="Also a PNG of the images, with what is known.")] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Also write a PNG of the images with their classes and ranks."),
+    ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="Folder to find the images in, where they have moved since.")
+        Path | None,
+        typer.Option("--images", metavar="DIR", help="Folder of the images, if they have moved."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
     """List the most telling mistakes of an epoch.
 
-    How far a prediction is from the truth is its rank among the other classes, by the network's own similarity (NCSM) and by
-    WordNet: 1 is the most similar class. The order is by the mean of the two ranks, each over the last rank.
+    The distance of a prediction from the true class is its rank among the other classes: 1 is the most similar class. dsi ranks
+    by the network's similarity (NCSM) and by WordNet, and sorts by the mean of both ranks, each divided by the last rank.
 
     Examples
     --------
@@ -84,11 +91,11 @@ def mistakes(
         from dsi_cli.figures import image_grid
 
         image_grid.require_png(sheet)
-    asked = MistakeQuery(run, epoch, split, truth, prediction, order, most)
+    query = MistakeQuery(run, epoch, split, truth, prediction, order, most)
     if pairs:
-        _print(confused_pairs(Results(output), asked), {}, as_json=as_json)
+        _print(confused_pairs(Results(output), query), {}, as_json=as_json)
         return DONE
-    listing = worst_mistakes(Results(output), asked)
+    listing = worst_mistakes(Results(output), query)
     unopened = _make_sheet(listing, sheet, images, quiet=quiet or as_json) if sheet is not None else {}
     _print(listing, {"sheet": str(sheet), "unopened": unopened} if sheet is not None else {}, as_json=as_json)
     if sheet is not None and not as_json:
@@ -97,18 +104,22 @@ def mistakes(
 
 
 def _make_sheet(listing: MistakeList[Mistake], sheet: Path, images: Path | None, *, quiet: bool) -> dict[int, str]:
-    """Write the sheet; return which samples' images could not be opened, and why."""
+    """Write the contact sheet; return the reason for each sample whose image could not be opened."""
     from dsi_cli.figures import image_grid
     from dsi_cli.inference.open_dataset import image_at
     from dsi_cli.queries.relocated_images import RelocatedImages
 
-    moved = None if images is None else RelocatedImages(images, [row.path for row in listing.rows if row.path])
-    failed = image_grid.save(listing, lambda path: image_at(path if moved is None else moved(path)), sheet)
-    unopened = {listing.rows[at].sample: reason for at, reason in failed.items()}
+    open_image = image_at
+    if images is not None:
+        relocated = RelocatedImages(images, [row.path for row in listing.rows if row.path])
+        open_image = lambda path: image_at(relocated(path))  # noqa: E731
+    failed = image_grid.save(listing, open_image, sheet)
+    unopened = {listing.rows[index].sample: reason for index, reason in failed.items()}
     if unopened:
-        first = next(iter(unopened.values()))
-        told = f"warning: {len(unopened)} of {console.count(len(listing.rows), 'image')} could not be opened: {first}"
-        console.note(told + ("" if images else "; if they have moved, add --images FOLDER"), quiet=quiet)
+        reason = next(iter(unopened.values()))
+        hint = "" if images else "; if they have moved, add --images FOLDER"
+        counts = f"{len(unopened)} of {console.count(len(listing.rows), 'image')}"
+        console.note(f"warning: {counts} could not be opened: {reason}{hint}", quiet=quiet)
     return unopened
 
 
@@ -126,14 +137,16 @@ def _print(listing: MistakeList[Mistake] | MistakeList[ConfusedPair], sheet: dic
 
 
 def _print_table(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> None:
-    """Print a line a row, without the columns that are empty throughout; paths without the folder that all share."""
+    """Print the rows as a table, without empty columns, and paths without their common folder."""
     from rich.table import Table
     from rich.text import Text
 
     rows = [asdict(row) for row in listing.rows]
-    folder = _shared_folder([row["path"] for row in rows if row.get("path")])
+    folder = _common_folder([row["path"] for row in rows if row.get("path")])
     for row in rows:
-        row |= {field: name if len(name := row[field]) <= LONGEST else f"{name[:LONGEST]}..." for field in _NAMES}
+        for field in ("truth", "prediction"):
+            if len(row[field]) > MAX_NAME_LENGTH:
+                row[field] = f"{row[field][:MAX_NAME_LENGTH]}..."
         if row.get("path"):
             row["sample"] = row["path"].removeprefix(f"{folder}/" if folder else "")
     columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
@@ -149,16 +162,15 @@ def _print_table(listing: MistakeList[Mistake] | MistakeList[ConfusedPair]) -> N
         print(console.shown(f"images in {folder}"))
 
 
-def _shared_folder(paths: list[str]) -> str:
-    """Return the folder that all paths are in; nothing where they share none."""
+def _common_folder(paths: list[str]) -> str:
+    """Return the folder that all paths are in, or an empty text if they have no common folder."""
     try:
-        shared: str = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 (a row of a file is no path)
+        folder: str = os.path.commonpath([os.path.dirname(path) for path in paths])  # noqa: PTH120 (a row of a file is no path)
     except ValueError:
         return ""
-    return shared.rstrip("/")
+    return folder.rstrip("/")
 
 
-_NAMES = ("truth", "prediction")
 _COLUMNS = (
     ("sample", "sample", ""),
     ("truth", "truth", ""),
@@ -170,4 +182,4 @@ _COLUMNS = (
     ("WordNet\nsimilarity", "wordnet_similarity", ".3f"),
     ("WordNet\nrank", "wordnet_rank", "g"),
 )
-"""Name, field and form: none for text, which may be broken into lines."""
+"""Title, field and format of each column; the format is empty for text, which may be wrapped."""

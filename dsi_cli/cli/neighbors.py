@@ -1,71 +1,51 @@
-"""``dsi neighbors``: the classes nearest to a class, the closest pairs, and how neighbours changed."""
+"""``dsi neighbors``: the classes most similar to a class, the closest pairs, and how neighbours changed."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Epoch, Json, Kind, Output, Quiet, Run, Split
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
     from dsi_cli.queries.neighbor_history import Interval, NeighborHistory
     from dsi_cli.queries.neighbors import NeighborList
 
-LONGEST = 28
-"""Characters of a name that a table shows."""
-MOST_STAYS = 3
-"""Stays among the nearest that a line shows."""
+MAX_NAME_LENGTH = 28
+"""The largest number of characters of a name in a table."""
+MAX_INTERVALS = 3
+"""The largest number of intervals of epochs that a row shows."""
 
 
 def neighbors(
-    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
-    of: Annotated[
-        str | None,
-        typer.Option("--class", help="The class whose neighbours are listed.", autocompletion=completion.classes),
-    ] = None,
-    epoch: Annotated[
-        int | None,
-        typer.Option(
-            "--epoch",
-            help="The trainer's own number; the last with that matrix by default.",
-            autocompletion=completion.epochs,
-        ),
-    ] = None,
-    most: Annotated[int, typer.Option("--most", "-k", min=1, help="How many are listed.")] = 10,
-    kind: Annotated[
-        str,
-        typer.Option(
-            "--kind",
-            help="ncsm, ncsm_centred, ccsm, tncsm, or scsm for WordNet's matrix.",
-            autocompletion=completion.of(completion.KINDS),
-        ),
-    ] = "ncsm",
-    split: Annotated[
+    output: Output,
+    class_name: Annotated[
         str | None,
         typer.Option(
-            "--split", help="train or test, for matrices that have one.", autocompletion=completion.of(("test", "train"))
+            "--class", metavar="CLASS", help="The class whose neighbours are listed.", autocompletion=completion.classes
         ),
     ] = None,
-    run: Annotated[
-        str | None, typer.Option("--run", help="Where the folder holds several runs.", autocompletion=completion.runs)
-    ] = None,
+    epoch: Epoch = None,
+    most: Annotated[int, typer.Option("--most", "-k", metavar="NUMBER", min=1, help="Number of rows.")] = 10,
+    kind: Kind = "ncsm",
+    split: Split = None,
+    run: Run = None,
     pairs: Annotated[
-        bool, typer.Option("--pairs", help="The closest pairs of all classes; what is listed without --class.")
+        bool, typer.Option("--pairs", help="List the closest pairs of all classes, which is the default without --class.")
     ] = False,
     over_epochs: Annotated[
-        bool, typer.Option("--over-epochs", help="How the class's neighbours changed: when each came and went.")
+        bool, typer.Option("--over-epochs", help="Show at which epochs each class was among the neighbours of --class.")
     ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """List the classes most similar to a class, or the closest pairs, beside what WordNet says of them.
+    """List the classes most similar to a class, or the closest pairs, with their similarity in WordNet.
 
-    Ties stand in order of class index. The similarity of a pair is the mean of its two directions where a matrix is not symmetric.
+    Ties are in order of the class index. If a matrix is not symmetric, the similarity of a pair is the mean of both directions.
 
     Examples
     --------
@@ -73,19 +53,21 @@ def neighbors(
     dsi neighbors dsi-out --class dolphin --over-epochs
     dsi neighbors dsi-out --pairs --kind ccsm --split test
     """
-    from dsi_cli.queries.neighbor_history import over_epochs as history_of
+    from dsi_cli.queries.neighbor_history import over_epochs as neighbor_history
     from dsi_cli.queries.neighbors import NeighborQuery, closest_pairs, nearest
     from dsi_cli.store.results import Results
 
-    if pairs and of is not None:
+    if pairs and class_name is not None:
         raise UsageError("the closest pairs are those of all classes: leave out --pairs, or --class")
-    if over_epochs and of is None:
+    if over_epochs and class_name is None:
         raise UsageError("--over-epochs shows how the neighbours of one class changed: add --class NAME")
-    found, asked = Results(output), NeighborQuery(kind, epoch, split, run, most)
-    if over_epochs and of is not None:
-        _print_history(history_of(found, of, asked), as_json=as_json, quiet=quiet)
+    results, query = Results(output), NeighborQuery(kind, epoch, split, run, most)
+    if class_name is None:
+        _print_listing(closest_pairs(results, query), as_json=as_json)
+    elif over_epochs:
+        _print_history(neighbor_history(results, class_name, query), as_json=as_json, quiet=quiet)
     else:
-        _print_listing(closest_pairs(found, asked) if of is None else nearest(found, of, asked), as_json=as_json)
+        _print_listing(nearest(results, class_name, query), as_json=as_json)
     return DONE
 
 
@@ -110,40 +92,42 @@ def _print_history(history: NeighborHistory, *, as_json: bool, quiet: bool) -> N
         console.print_json({**document.pop("asked"), **document})
         return
     console.print_sentence(history.title, 0, 2)
-    shown = history.shown
-    comes_and_goes = not history.is_lasting
-    legend = "place at an epoch" + ", in brackets where not among them; when it was among them" * comes_and_goes
+    epochs = history.shown
+    rows = [row for row in history.rows if any(row.places[index] <= history.asked.most for index in epochs)]
+    columns: list[tuple[str, bool, list[str]]] = [("class", False, [_short(row.name) for row in rows])]
+    for index in epochs:
+        places = [_bracketed(row.places[index], history.asked.most) for row in rows]
+        columns.append((str(history.epochs[index]), True, places))
+    if history.wordnet_furthest is not None:
+        columns.append(("WordNet\nrank", True, [_cell(row.wordnet_rank, "g") for row in rows]))
+    legend = "place at an epoch"
+    if not history.is_lasting:
+        legend += ", in brackets where not among them; when it was among them"
+        columns.append(("among the nearest", False, [_format_intervals(row.stays) for row in rows]))
     console.print_sentence(legend, 0, 2)
-    rows = [row for row in history.rows if any(row.places[at] <= history.asked.most for at in shown)]
-    semantic = history.wordnet_furthest is not None
-    titles = [("class", False), *((str(history.epochs[at]), True) for at in shown)]
-    titles += [("WordNet\nrank", True)] * semantic + [("among the nearest", False)] * comes_and_goes
-    cells = []
-    for row in rows:
-        line = [_short(row.name), *(_bracketed(row.places[at], history.asked.most) for at in shown)]
-        rank = "-" if row.wordnet_rank is None else f"{row.wordnet_rank:g}"
-        cells.append([*line, *([rank] * semantic), *([_spans(row.stays)] * comes_and_goes)])
-    console.print_columns(titles, cells)
+    cells = zip(*(texts for _, _, texts in columns), strict=True)
+    console.print_columns([(title, is_number) for title, is_number, _ in columns], cells)
     if len(rows) < len(history.rows):
         left_out = len(history.rows) - len(rows)
-        were = "class that was" if left_out == 1 else "classes that were"
-        console.note(f"not shown: {left_out:,} {were} among them at other epochs only; --json has all", quiet=quiet)
+        noun = "class that was" if left_out == 1 else "classes that were"
+        console.note(f"not shown: {left_out:,} {noun} among them at other epochs only; --json has all", quiet=quiet)
 
 
 def _bracketed(place: int, most: int) -> str:
     return str(place) if place <= most else f"({place})"
 
 
-def _spans(stays: list[Interval]) -> str:
-    """Return the epochs of stays, the last ones where there are many: ``3-7, 12, 20-``, open where the run ends in one."""
-    spans = [_span(stay) for stay in stays]
-    return ", ".join(spans if len(spans) <= MOST_STAYS else ["...", *spans[-MOST_STAYS:]])
-
-
-def _span(stay: Interval) -> str:
-    if stay.left is None:
-        return f"{stay.entered}-"
-    return str(stay.entered) if stay.last == stay.entered else f"{stay.entered}-{stay.last}"
+def _format_intervals(intervals: list[Interval]) -> str:
+    """Return the last intervals of epochs, such as ``3-7, 12, 20-``; the last one is open if it reaches the end of the run."""
+    texts = ["..."] if len(intervals) > MAX_INTERVALS else []
+    for interval in intervals[-MAX_INTERVALS:]:
+        if interval.left is None:
+            texts.append(f"{interval.entered}-")
+        elif interval.last == interval.entered:
+            texts.append(str(interval.entered))
+        else:
+            texts.append(f"{interval.entered}-{interval.last}")
+    return ", ".join(texts)
 
 
 def _cell(value: Any, form: str | None) -> str:
@@ -153,7 +137,7 @@ def _cell(value: Any, form: str | None) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST else f"{name[:LONGEST]}..."
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[:MAX_NAME_LENGTH]}..."
 
 
 _COLUMNS = (

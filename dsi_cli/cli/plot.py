@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import completion, console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Quiet
 from dsi_cli.errors import DONE, UsageError
 from dsi_cli.figures.figure_options import ANIMATION, FILMS, FORMATS
 from dsi_cli.figures.style import STYLES
@@ -31,42 +31,58 @@ def plot(
             autocompletion=completion.figures,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the files. Default: OUTPUT/figures.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for the files. Default: OUTPUT/figures.")
+    ] = None,
     form: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
             "-f",
+            metavar="FORMAT",
             help=f"{', '.join(FORMATS)}; of the animation {', '.join(FILMS)}; repeatable. Default: png, gif.",
-            autocompletion=completion.of((*FORMATS, *FILMS)),
+            autocompletion=completion.complete_from((*FORMATS, *FILMS)),
         ),
     ] = None,
     style: Annotated[
-        str, typer.Option("--style", help=" or ".join(STYLES) + ".", autocompletion=completion.of(STYLES))
+        str,
+        typer.Option(
+            "--style", metavar="STYLE", help=" or ".join(STYLES) + ".", autocompletion=completion.complete_from(STYLES)
+        ),
     ] = "screen",
-    columns: Annotated[int, typer.Option("--columns", min=1, max=2, help="Columns of a page that a figure spans.")] = 1,
+    columns: Annotated[
+        int, typer.Option("--columns", metavar="NUMBER", min=1, max=2, help="Columns of a page that a figure spans.")
+    ] = 1,
     run: Annotated[
         list[str] | None,
         typer.Option(
-            "--run", help="Only this run; repeatable, in the order drawn. Default: all.", autocompletion=completion.runs
+            "--run",
+            metavar="NAME",
+            help="Only this run; repeatable, in the order drawn. Default: all.",
+            autocompletion=completion.runs,
         ),
     ] = None,
     epochs: Annotated[
-        str | None, typer.Option("--epochs", help="For figures of single epochs: 0,5,30 or first:last:step.")
+        str | None,
+        typer.Option("--epochs", metavar="EPOCHS", help="For figures of single epochs: 0,5,30 or first:last:step."),
     ] = None,
     kind: Annotated[
         str | None,
         typer.Option(
-            "--kind", help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.", autocompletion=completion.of(completion.KINDS)
+            "--kind",
+            metavar="KIND",
+            help="Of the matrix: ncsm, ncsm_centred, ccsm, tncsm.",
+            autocompletion=completion.complete_from(completion.KINDS),
         ),
     ] = None,
-    measure: Annotated[str | None, typer.Option("--measure", help="Of the SAI; cosine by default.")] = None,
+    measure: Annotated[str | None, typer.Option("--measure", metavar="NAME", help="Of the SAI; cosine by default.")] = None,
     order: Annotated[
         str,
         typer.Option(
             "--order",
+            metavar="ORDER",
             help="Of the classes: taxonomy, given or cluster.",
-            autocompletion=completion.of(("taxonomy", "given", "cluster")),
+            autocompletion=completion.complete_from(("taxonomy", "given", "cluster")),
         ),
     ] = "taxonomy",
     listed: Annotated[

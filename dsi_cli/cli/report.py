@@ -1,4 +1,4 @@
-"""``dsi report``: the HTML report of an output."""
+"""``dsi report``: the HTML report of a results folder."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from typing import Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Json, Quiet
+from dsi_cli.cli.shared_options import Json, Output, Quiet
 from dsi_cli.errors import DONE
 
 
 def report(
-    output: Annotated[Path, typer.Argument(help="Output folder of dsi analyze.")],
+    output: Output,
     file: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where the page is to lie; report.html in the folder by default.")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="File of the page; report.html in the results folder by default."),
     ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Write one HTML file that shows all of an output: curves, matrices, neighbours, mistakes, classes.
+    """Write one HTML file with all results: curves, matrices, neighbours, mistakes, classes.
 
-    It opens anywhere, offline. dsi analyze writes it by itself; this makes it anew where the tables have changed since.
+    The page needs no other file and no network. dsi analyze writes it, too; dsi report writes it again if the tables have changed.
 
     Examples
     --------
@@ -34,8 +35,8 @@ def report(
 
     if file is not None:
         atomic_write.require_suffix(file, (".html", ".htm"), "the report is a page")
-    with console.progress(quiet=quiet or as_json) as watching:
-        path = report_file.write_report(output, file, watching.update)
+    with console.progress(quiet=quiet or as_json) as display:
+        path = report_file.write_report(output, file, display.update)
     if as_json:
         console.print_json({"report": str(path), "bytes": path.stat().st_size})
     else:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dsi_cli.cli import console
-from dsi_cli.cli.analyze import Ema, Head, Json, Labels, Quiet
+from dsi_cli.cli.shared_options import Ema, Head, Json, Labels, Quiet
 from dsi_cli.errors import DONE, NOTHING, PARTIAL, CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def scan(
     checkpoints: Annotated[
         list[str] | None, typer.Argument(help="Checkpoint files, folders, glob patterns, or URLs.")
     ] = None,
-    tensors: Annotated[str | None, typer.Option("--tensors", help="List all tensors of one file instead.")] = None,
+    tensors: Annotated[
+        str | None, typer.Option("--tensors", metavar="FILE", help="List all tensors of one file instead.")
+    ] = None,
     why: Annotated[
         str | None,
         typer.Option("--why", metavar="FILE", help="Show the candidates for the head of one file, with the evidence."),
@@ -36,7 +38,7 @@ def scan(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """Show what would be analysed, a line per file.
+    """Show what dsi analyze would read, one line per file.
 
     Reads the classifiers, writes nothing. The epoch is the trainer's own number; finished is how many epochs were finished
     then, where it is known how the trainer counts.

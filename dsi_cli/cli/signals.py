@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM: as KeyboardInterrupt where it is heard; `Terminated` is the one of SIGTERM.
+"""Ctrl-C and SIGTERM, which end a command by KeyboardInterrupt.
 
-Python calls a signal's handler wherever it is. Raised while an object is cleared away (``__del__``), KeyboardInterrupt is printed
-with a traceback and forgotten: who watches a training would go on for ever. There it is kept for the next `check`.
+Python calls a signal's handler between any two steps of the program. If KeyboardInterrupt is raised while an object is deleted
+(in ``__del__``), Python prints a traceback and continues, so that ``dsi watch`` would never end. In that case the signal is
+pending until the next `check`.
 """
 
 from __future__ import annotations
@@ -13,19 +14,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_kept: list[int] = []
-"""Signals that were not heard yet."""
+_pending: list[int] = []
+"""Signals that arrived while an object was deleted."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
+    """The process got SIGTERM."""
 
 
 @contextmanager
-def by(number: int) -> Iterator[None]:
-    """Let a signal raise KeyboardInterrupt until the block ends, also where it would be forgotten; not one that is ignored."""
-    is_here = threading.current_thread() is threading.main_thread()
-    if not is_here or signal.getsignal(number) in (signal.SIG_IGN, None):  # None: not Python's
+def interrupted_by(number: int) -> Iterator[None]:
+    """Let a signal raise KeyboardInterrupt until the block ends, unless the process ignores this signal."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(number) in (signal.SIG_IGN, None):  # None: the handler is not Python's
         yield
         return
     before = signal.signal(number, _stop)
@@ -33,19 +34,19 @@ def by(number: int) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
-        _kept.clear()
+        _pending.clear()
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if a signal came where it could not be raised."""
-    if _kept:
-        number = _kept.pop()
-        _kept.clear()
+    """Raise KeyboardInterrupt if a signal is pending."""
+    if _pending:
+        number = _pending.pop()
+        _pending.clear()
         raise _error(number)
 
 
 def sleep(seconds: float) -> None:
-    """Sleep, unless such a signal came before."""
+    """Sleep, or raise KeyboardInterrupt if a signal is pending."""
     check()
     time.sleep(seconds)
 
@@ -53,7 +54,7 @@ def sleep(seconds: float) -> None:
 def _stop(number: int, frame: FrameType | None) -> None:
     while frame is not None:
         if frame.f_code.co_name == "__del__":
-            _kept.append(number)
+            _pending.append(number)
             return
         frame = frame.f_back
     raise _error(number)

@@ -1,4 +1,4 @@
-"""What an analysis did, printed: tables of a run at a glance and the next step, or one JSON document."""
+"""The printed summary of an analysis: a table per run and the next step, or one JSON document."""
 
 from __future__ import annotations
 
@@ -17,43 +17,45 @@ if TYPE_CHECKING:
 
 TABLES = ("curves.parquet", "checkpoints.parquet", "classes.parquet")
 FOLDERS = ("csms", "neighbors", "heads", "confusions")
-"""That are named where they are there."""
-NAMED = 5
-"""Labels without a synset, or with one that may be wrong, that are named one by one."""
+"""Optional output folders to list if they exist."""
+MAX_NAMED_LABELS = 5
+"""The largest number of labels without a synset, or with an uncertain one, that are named; dsi counts the others."""
 
 
-def report(summary: Summary, *, as_json: bool, quiet: bool) -> None:
-    """Print what an analysis did: tables and the next step, or one JSON document."""
+def print_summary(summary: Summary, *, as_json: bool, quiet: bool) -> None:
+    """Print the summary of an analysis: tables and the next step, or one JSON document."""
     from dsi_cli.queries import typicality
 
     console.settle()
     if as_json:
-        console.print_json(document(summary))
+        console.print_json(summary_document(summary))
         return
-    found = _found(summary)
+    tables = _tables_by_run(summary)
     for run in summary.runs:
-        lines, mistakes = found[run.name]
-        _notes(run, quiet=quiet)
-        left_out = [_print_lines(run, lines, quiet=quiet)] if lines else []
+        epochs, mistakes = tables[run.name]
+        _print_notes(run, quiet=quiet)
+        left_out = [_print_epochs(run, epochs, quiet=quiet)] if epochs else []
         _print_phases(summary, run)
-        for split, answered in mistakes.items():
+        for split, mistake_rows in mistakes.items():
             print()
-            left_out.append(_print_table(f"{run.name}: mistakes on {split}", answered, _MISTAKES))
-        for split, typical in typicality.typicality_summary(Path(summary.out), run.name).items():
+            left_out.append(_print_table(f"{run.name}: mistakes on {split}", mistake_rows, _MISTAKES))
+        for split, typicality_rows in typicality.typicality_summary(Path(summary.out), run.name).items():
             print()
             title = f"{run.name}: cosine with the class template on {split}"
-            left_out.append(_print_table(title, typical, _TYPICALITY))
-        for told in [told for told in left_out if told][:1]:
-            console.note(told, quiet=quiet)
-    for warning in (*_uncertain(summary.runs), *summary.warnings):
+            left_out.append(_print_table(title, typicality_rows, _TYPICALITY))
+        # One note about left-out epochs per run is enough.
+        note = next((note for note in left_out if note), None)
+        if note is not None:
+            console.note(note, quiet=quiet)
+    for warning in (*_uncertain_labels(summary.runs), *summary.warnings):
         console.note(f"warning: {warning}", quiet=quiet)
-    has_sai = any(line.value is not None for lines, _ in found.values() for line in lines)
-    _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in found.values()))
+    has_sai = any(row.value is not None for epochs, _ in tables.values() for row in epochs)
+    _print_next_step(summary, has_sai=has_sai, has_mistakes=any(mistakes for _, mistakes in tables.values()))
     for logged in summary.logged:
         print_logged(logged, quiet=quiet)
 
 
-def _found(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict[str, list[MistakeSummary]]]]:
+def _tables_by_run(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict[str, list[MistakeSummary]]]]:
     from dsi_cli.queries import epoch_summary
 
     out = Path(summary.out)
@@ -63,24 +65,30 @@ def _found(summary: Summary) -> dict[str, tuple[list[EpochSummary], dict[str, li
     }
 
 
-def document(summary: Summary) -> dict[str, object]:
-    """Return what an analysis did as ``--json`` prints it."""
+def summary_document(summary: Summary) -> dict[str, object]:
+    """Return the summary of an analysis as ``--json`` prints it."""
     from dsi_cli.queries.phases import phase_sentences
 
-    found, runs = _found(summary), []
+    tables, runs = _tables_by_run(summary), []
     for run in summary.runs:
-        lines, mistakes = found[run.name]
-        answered = {split: [asdict(line) for line in of_split] for split, of_split in mistakes.items()}
+        epochs, mistakes = tables[run.name]
         phases = phase_sentences(Path(summary.out), run.name)
-        beside = {"mistakes": answered, "phases": phases.rows, "hints": phases.hints}
-        runs.append(asdict(run) | {"epochs": [asdict(line) for line in lines], **beside})
+        runs.append(
+            asdict(run)
+            | {
+                "epochs": [asdict(row) for row in epochs],
+                "mistakes": {split: [asdict(row) for row in rows] for split, rows in mistakes.items()},
+                "phases": phases.rows,
+                "hints": phases.hints,
+            }
+        )
     return asdict(summary) | {"exit_code": summary.exit_code, "runs": runs}
 
 
-def _notes(run: RunSummary, *, quiet: bool) -> None:
+def _print_notes(run: RunSummary, *, quiet: bool) -> None:
     from dsi_cli.checkpoints.records import messages_by_cause
 
-    for line in _told(run):
+    for line in _run_notes(run):
         console.note(line, quiet=quiet)
     for line in messages_by_cause(run.problems):
         console.note(f"  {line}")
@@ -88,39 +96,39 @@ def _notes(run: RunSummary, *, quiet: bool) -> None:
         console.note(f"  no answer on {split}: {path}: {reason}")
 
 
-def _told(run: RunSummary) -> Iterator[str]:
-    """Yield what a person should know of a run beside its numbers."""
+def _run_notes(run: RunSummary) -> Iterator[str]:
+    """Yield the notes about a run: its checkpoints, labels, logs and data."""
     ok = run.statuses.get("ok", 0)
     if not ok:
         yield f"{run.name}: no checkpoint can be used"
         return
     weights = " and ".join(run.weights_used)
     heads = ", ".join(run.heads) or "none: text embeddings or class templates stand in its place"
-    what = f"{console.count(ok, 'checkpoint')}, {console.count(run.classes or 0, 'class')}, classifier {heads} ({weights})"
-    yield f"{run.name}: {what}"
+    counts = f"{console.count(ok, 'checkpoint')}, {console.count(run.classes or 0, 'class')}"
+    yield f"{run.name}: {counts}, classifier {heads} ({weights})"
     if run.labels:
         yield f"  labels: {run.labels_described}; {run.resolved} of {run.classes} in {run.known_to}"
     if run.log:
         yield f"  losses and accuracies: {run.log}"
     for split, words in run.splits.items():
         yield f"  {split}: {words}"
-    other = {status: number for status, number in run.statuses.items() if status != "ok"} | {"without weights": run.ignored}
-    yield from (
-        f"  other files: {told}" for told in [", ".join(f"{n} {status}" for status, n in other.items() if n)] if told
-    )
+    other = {status: count for status, count in run.statuses.items() if status != "ok"} | {"without weights": run.ignored}
+    other_files = ", ".join(f"{count} {status}" for status, count in other.items() if count)
+    if other_files:
+        yield f"  other files: {other_files}"
     if run.reused:
         yield f"  {run.reused} of {console.count(ok, 'epoch')} known from an earlier call; heads read now: {run.read}"
     if run.gone:
         yield f"  {console.count(run.gone, 'checkpoint')} of an earlier call, not among these files: kept"
-    yield from _told_of_labels(run)
+    yield from _label_notes(run)
 
 
-def _told_of_labels(run: RunSummary) -> Iterator[str]:
-    listed = [] if run.are_placeholders or run.all_uncertain else run.unresolved[:NAMED]
-    for label, reason in listed:
+def _label_notes(run: RunSummary) -> Iterator[str]:
+    named = [] if run.are_placeholders or run.all_uncertain else run.unresolved[:MAX_NAMED_LABELS]
+    for label, reason in named:
         yield f"  warning: label {label!r} is left out of the alignment: {reason}"
-    if listed and len(run.unresolved) > NAMED:
-        more = console.count(len(run.unresolved) - NAMED, "more label")
+    if named and len(run.unresolved) > MAX_NAMED_LABELS:
+        more = console.count(len(run.unresolved) - MAX_NAMED_LABELS, "more label")
         yield f"  warning: and {more} without a synset (classes.parquet has all)"
     if run.no_reference:
         yield f"  no alignment with {'WordNet' if len(run.references) < 2 else run.references[0]}: {run.no_reference}"
@@ -128,29 +136,29 @@ def _told_of_labels(run: RunSummary) -> Iterator[str]:
         yield f"  references: {', '.join(run.references)}; the tables here are of the first"
 
 
-def _uncertain(runs: Sequence[RunSummary]) -> Iterator[str]:
+def _uncertain_labels(runs: Sequence[RunSummary]) -> Iterator[str]:
     """Yield one line for each label list with uncertain senses, however many runs have it."""
-    told = set()
+    printed = set()
     for run in runs:
         key = run.all_uncertain or tuple(run.uncertain)
-        if not key or key in told:
+        if not key or key in printed:
             continue
-        told.add(key)
+        printed.add(key)
         if run.all_uncertain:
             yield run.all_uncertain
             continue
         labels = f"{console.count(len(run.uncertain), 'label')} {'is' if len(run.uncertain) == 1 else 'are'} uncertain"
-        named = ", ".join(f"{label} → {synset}" for label, synset in run.uncertain[:NAMED])
-        more = ", ..." if len(run.uncertain) > NAMED else ""
+        named = ", ".join(f"{label} → {synset}" for label, synset in run.uncertain[:MAX_NAMED_LABELS])
+        more = ", ..." if len(run.uncertain) > MAX_NAMED_LABELS else ""
         yield f"{labels}: {named}{more}; see {run.labels_command or 'the labels in the report'}"
 
 
-def _print_lines(run: RunSummary, lines: list[EpochSummary], *, quiet: bool) -> str | None:
-    columns = [(name.format(measure=lines[0].measure), digits, field) for name, digits, field in _COLUMNS]
-    left_out = _print_table(run.name, lines, columns)
-    missing = next((line.reason for line in lines if line.reason), None) if all(x.value is None for x in lines) else None
-    if missing and not run.no_reference:
-        console.note(f"  no SAI: {missing}", quiet=quiet)
+def _print_epochs(run: RunSummary, rows: list[EpochSummary], *, quiet: bool) -> str | None:
+    columns = [(name.format(measure=rows[0].measure), digits, field) for name, digits, field in _COLUMNS]
+    left_out = _print_table(run.name, rows, columns)
+    reason = next((row.reason for row in rows if row.reason), None)
+    if reason and not run.no_reference and all(row.value is None for row in rows):
+        console.note(f"  no SAI: {reason}", quiet=quiet)
     return left_out
 
 
@@ -164,30 +172,32 @@ def _print_phases(summary: Summary, run: RunSummary) -> None:
 
 
 def _print_table(
-    title: str, lines: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, int, str]]
+    title: str, rows: Sequence[EpochSummary | MistakeSummary | TypicalitySummary], columns: Sequence[tuple[str, int, str]]
 ) -> str | None:
-    """Print a table of some epochs, without the columns that are empty throughout; return how many are left out, in words."""
+    """Print a table of selected epochs without the empty columns; return a note if epochs are left out."""
     from rich.table import Table
     from rich.text import Text
 
     from dsi_cli.queries import epoch_summary
 
     table = Table(title=Text(console.shown(title)), title_justify="left", pad_edge=False, box=None, header_style="bold")
-    kept = [
-        column for column in columns if column[2] == "epoch" or any(getattr(line, column[2]) is not None for line in lines)
+    columns = [
+        column for column in columns if column[2] == "epoch" or any(getattr(row, column[2]) is not None for row in rows)
     ]
-    for name, _, _ in kept:
+    for name, _, _ in columns:
         table.add_column(name, justify="right")
-    shown = epoch_summary.thin_epochs(list(lines))
-    for line in shown:
-        cells = (number(getattr(line, field), digits) for _, digits, field in kept)
-        table.add_row(*(_NO_EPOCH if line.epoch is None and not place else cell for place, cell in enumerate(cells)))
+    shown_rows = epoch_summary.thin_epochs(list(rows))
+    for row in shown_rows:
+        cells = [number(getattr(row, field), digits) for _, digits, field in columns]
+        if row.epoch is None:
+            cells[0] = "–"
+        table.add_row(*cells)
     console.print_table(table)
-    is_all = len(shown) == len(lines)
-    return None if is_all else f"  {len(shown)} of {len(lines)} epochs are shown; curves.parquet has all"
+    if len(shown_rows) == len(rows):
+        return None
+    return f"  {len(shown_rows)} of {len(rows)} epochs are shown; curves.parquet has all"
 
 
-_NO_EPOCH = "–"
 _COLUMNS = (
     ("epoch", 0, "epoch"),
     ("SAI excess", 3, "excess"),
@@ -223,17 +233,17 @@ _TYPICALITY = (
 
 
 def number(value: float | None, digits: int) -> str:
-    """Return a number as it is shown: never ``-0.000``, and ``-`` for none."""
+    """Return the text of a number, with ``0.000`` for ``-0.000`` and ``-`` for None."""
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def print_logged(logged: Logged, *, quiet: bool) -> None:
-    """Print where curves were logged to, and what to type to look at them."""
+    """Print where the curves were logged, and the command that shows them."""
     if logged.left_out:
         left_out = ", ".join(logged.left_out)
         console.note(f"not logged, having no chance level (dsi analyze --permutations gives it): {left_out}", quiet=quiet)
-    what = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
-    print(f"{logged.to}: {console.shown(logged.place)} ({what}); {console.shown(logged.next_step)}")
+    counts = f"{console.count(logged.runs, 'run')}, {console.count(logged.points, 'point')}"
+    print(f"{logged.to}: {console.shown(logged.place)} ({counts}); {console.shown(logged.next_step)}")
 
 
 def _print_next_step(summary: Summary, *, has_sai: bool, has_mistakes: bool) -> None:

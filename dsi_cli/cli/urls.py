@@ -1,6 +1,7 @@
-"""Options that are URLs: a verb gets paths of this machine in their place, and its words are told in the URLs' again.
+"""Options whose value is a URL: a command gets local paths, and its messages show the URLs.
 
-Checkpoints are read where they lie; what a verb reads whole is fetched, and an output is mirrored (`dsi_cli.store.remote_output`).
+dsi reads checkpoints in place. It downloads other files, and keeps a local copy of an output folder
+(`dsi_cli.store.remote_output`).
 """
 
 from __future__ import annotations
@@ -17,122 +18,144 @@ from dsi_cli.remote import local_names, urls
 
 
 class UrlOutput(NamedTuple):
-    """Which option of a verb is an output folder of dsi."""
+    """The option of a command that is a results folder."""
 
     option: str
     is_written: bool = False
-    """Whether the verb writes tables or the report, so that others are kept out meanwhile."""
-    leaves: tuple[str, ...] = ("predictions",)
-    """Tables that it does not read."""
+    """Whether the command writes tables or the report, so that it locks the folder."""
+    unread: tuple[str, ...] = ("predictions",)
+    """The folders and tables that the command does not read."""
 
 
 OUTPUTS = {
-    "analyze": UrlOutput("out", is_written=True, leaves=()),
-    "watch": UrlOutput("out", is_written=True, leaves=()),
-    "demo": UrlOutput("out", is_written=True, leaves=()),
-    "report": UrlOutput("output", is_written=True, leaves=()),
-    "plot": UrlOutput("output", leaves=()),
-    "mistakes": UrlOutput("output", leaves=()),
+    "analyze": UrlOutput("out", is_written=True, unread=()),
+    "watch": UrlOutput("out", is_written=True, unread=()),
+    "demo": UrlOutput("out", is_written=True, unread=()),
+    "report": UrlOutput("output", is_written=True, unread=()),
+    "plot": UrlOutput("output", unread=()),
+    "mistakes": UrlOutput("output", unread=()),
     "neighbors": UrlOutput("output"),
     "export": UrlOutput("output"),
     "compare": UrlOutput("outputs"),
 }
-"""By verb."""
-FETCHED = ("labels", "map_file", "mapping", "log", "predictions", "targets", "reference", "measure", "taxonomy")
-"""Options whose files are fetched for the time of the call."""
-KEPT = ("test", "train")
-"""Options whose data are fetched into the cache of this user, and stay there for the next call."""
-AS_THEY_ARE = ("checkpoints", "tensors", "address", "log_to")
-"""Options that may be URLs: what is read in ranges where it lies, and servers."""
+"""The results folder of each command."""
 _FLATTENED = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", re.IGNORECASE)
 
 
 @contextmanager
-def with_local_paths(verb: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield a verb's options with paths of this machine in place of URLs.
+def with_local_paths(command: str, options: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a command's options with local paths in place of URLs.
 
     Raises
     ------
     UsageError
-        An option that wants a local path is a URL, or there is nothing behind one.
+        An option that needs a local path is a URL, or a URL leads to no file.
     OutputError
-        The output's server does not answer, or does not take what was written.
+        The server of the output cannot be reached, or refuses a file.
     """
-    asked = {name: _as_typed(value) for name, value in options.items()}
-    urls_of = {name: value for name, value in asked.items() if _has_url(value) and name not in AS_THEY_ARE}
-    if not urls_of:
-        yield asked
+    typed = {name: _as_typed(value) for name, value in options.items()}
+    values = {name: value for name, value in typed.items() if _has_url(value)}
+    if not values:
+        yield typed
         return
     from tempfile import TemporaryDirectory
 
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS
+
+    handling = url_handling()
+    values = {name: value for name, value in values.items() if handling.get(name) != AS_IT_IS}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="dsi-"))).resolve()
         stack.enter_context(local_names.urls_in_messages(folder))
-        here = {name: _brought(verb, name, value, folder, options, stack) for name, value in urls_of.items()}
-        yield asked | here
+        local = {
+            name: _localize(command, name, value, handling.get(name), folder, options, stack)
+            for name, value in values.items()
+        }
+        yield typed | local
 
 
-def _brought(
-    verb: str, name: str, value: Any, folder: Path, options: Mapping[str, Any], stack: ExitStack
+def url_handling() -> dict[str, str]:
+    """Return what happens to a URL, by the name of the command's parameter; URLs in other parameters are refused."""
+    # Imported here, so that dsi --help does not import it.
+    from dsi_cli.analysis.option_groups.declaration import AS_IT_IS, DOWNLOAD, declared_options
+    from dsi_cli.analysis.option_groups.groups import ANALYZE
+
+    return {"map_file": DOWNLOAD, "measure": DOWNLOAD, "tensors": AS_IT_IS} | {
+        declared.parameter: declared.option.url
+        for groups in ANALYZE.values()
+        for group in groups
+        for declared in declared_options(group)
+        if declared.option.url is not None
+    }
+
+
+def _localize(
+    command: str, name: str, value: Any, handling: str | None, folder: Path, options: Mapping[str, Any], stack: ExitStack
 ) -> str | Path | list[str | Path]:
-    """Return one option with paths in place of URLs."""
+    """Return the value of one option with local paths in place of URLs."""
+    from dsi_cli.analysis.option_groups.declaration import CACHE
     from dsi_cli.remote import download
 
-    output = OUTPUTS.get(verb)
-    is_output = output is not None and output.option == name
-    if not is_output and name not in (*FETCHED, *KEPT):
-        raise UsageError(f"--{name.replace('_', '-')} takes a path of this machine, not a URL")
+    output = OUTPUTS.get(command)
+    if output is not None and output.option != name:
+        output = None
+    if output is None and handling is None:
+        flag = f"--{name.replace('_', '-')}"
+        raise UsageError(f"{flag} takes a path of this machine, not a URL", code="url-not-allowed", option=flag)
 
-    def one(text: str | Path) -> str | Path:
+    def localize(text: str | Path) -> str | Path:
         if isinstance(text, Path) or not _has_url(text):
             return text
-        if output is not None and is_output:
-            return _mirrored(text, output, folder, options, stack)
-        return download.localize(text, download.cache_folder() if name in KEPT else folder)
+        if output is not None:
+            return _local_output(text, output, folder, options, stack)
+        return download.localize(text, download.cache_folder() if handling == CACHE else folder)
 
-    return [one(part) for part in dict.fromkeys(value)] if isinstance(value, list) else one(value)
+    if isinstance(value, list):
+        return [localize(text) for text in dict.fromkeys(value)]
+    return localize(value)
 
 
-def _mirrored(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
+def _local_output(url: str, output: UrlOutput, folder: Path, options: Mapping[str, Any], stack: ExitStack) -> Path:
+    """Return the local copy of a results folder, which is uploaded at the end if the command writes to it."""
     from dsi_cli.store.remote_output import RemoteOutput
 
-    mirror = RemoteOutput(url, folder, _wanted(output, options))
+    remote_output = RemoteOutput(url, folder, _is_needed(output, options))
     if output.is_written and options.get("file") is None:
-        stack.enter_context(mirror.writing())
+        stack.enter_context(remote_output.writing())
     else:
-        stack.callback(mirror.finish)
-    stack.enter_context(console.uploading(mirror.finish))
-    return mirror.path
+        stack.callback(remote_output.finish)
+    stack.enter_context(console.uploading(remote_output.finish))
+    return remote_output.path
 
 
-def _wanted(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str], bool]:
-    """Return whether a file is needed, by its place in the output: not what the options leave out."""
+def _is_needed(output: UrlOutput, options: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Return a function that returns whether the command needs a file, from the file's path in the results folder."""
     kind, epoch = options.get("kind"), options.get("epoch")
-    only = output.option == "output" and isinstance(kind, str) and not output.is_written
+    is_one_kind = output.option == "output" and isinstance(kind, str) and not output.is_written
 
-    def wanted(name: str) -> bool:
-        top, *rest = name.split("/")
-        if top in output.leaves:
+    def is_needed(path: str) -> bool:
+        top, *rest = path.split("/")
+        if top in output.unread:
             return False
-        if top != "csms" or not only or len(rest) < 2:
+        if top != "csms" or not is_one_kind or len(rest) < 2:
             return True
         is_kind = rest[-2].partition("-")[0] == kind
         return is_kind and (epoch is None or re.split(r"[-.]", rest[-1])[0] == str(epoch))
 
-    return wanted
+    return is_needed
 
 
 def _as_typed(value: Any) -> Any:
-    """Return a value with URLs as they were typed, since the command line's paths lose a slash; ``file://`` as a path."""
+    """Return a value with URLs as they were typed, because `Path` removes a slash; ``file://`` becomes a path."""
     if isinstance(value, list):
-        return [_as_typed(one) for one in value]
+        return [_as_typed(part) for part in value]
     if isinstance(value, str):
         return urls.local_path(value)
-    found = _FLATTENED.match(str(value)) if isinstance(value, Path) else None
-    if found is None or value.exists():
+    match = _FLATTENED.match(str(value)) if isinstance(value, Path) else None
+    if match is None or value.exists():
         return value
-    slashes = "///" if found[1].lower() in urls.LOCAL else "//"
-    url = f"{found[1]}:{slashes}{str(value)[found.end() :]}"
+    slashes = "///" if match[1].lower() in urls.LOCAL else "//"
+    url = f"{match[1]}:{slashes}{str(value)[match.end() :]}"
     return url if urls.scheme_of(url) else Path(urls.local_path(url))
 
 

@@ -1,4 +1,4 @@
-"""Wrong usage in one line: what was found, what is meant, where more stands. Read from click's errors, Typer's own click or not."""
+"""Wrong usage in one line, with a suggestion. The errors come from click, or from the copy of click inside Typer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dsi_cli.errors import nearest
 
 
 def is_wrong_usage(error: Exception) -> bool:
-    """Return whether an error is click's word on wrong usage: these alone have this method."""
+    """Return whether an error is click's error for wrong usage: only these have this method."""
     return hasattr(error, "format_message")
 
 
@@ -19,53 +19,64 @@ def usage_line(error: Any, arguments: Sequence[str], commands: Mapping[str, Any]
 
     Parameters
     ----------
-    error : click's
-    arguments : of the call
-    commands : click's command of each verb
+    error : click's error
+    arguments : the arguments of the call
+    commands : click's command objects by name
     """
-    word = next((one for one in arguments if not one.startswith("-")), "")
-    verb = word if word in commands else None
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    name = word if word in commands else None
+    # Only the error for an unknown option has these two attributes.
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
-        is_before = any(one.startswith(error.option_name) for one in arguments[: arguments.index(word) if word else None])
-        return _no_option(error.option_name, verb, commands, is_before=is_before)
-    if verb is None:
-        return _no_verb(word, commands)
-    told = str(error.format_message()).rstrip(".").partition(", unable to")[0]
-    found = _found(error, arguments)
-    if found is not None and found not in told:
-        told += f"; found {found!r}"
-    return f"{told[:1].lower()}{told[1:]}; {f'dsi {verb}' if verb else 'dsi'} --help says more"
+        before = arguments[: arguments.index(word)] if word else arguments
+        is_before = any(argument.startswith(error.option_name) for argument in before)
+        return _unknown_option(error.option_name, name, commands, is_before=is_before)
+    if name is None:
+        return _unknown_command(word, commands)
+    message = str(error.format_message()).rstrip(".").partition(", unable to")[0]
+    value = _wrong_value(error, arguments)
+    if value is not None and value not in message:
+        message += f"; found {value!r}"
+    return f"{message[:1].lower()}{message[1:]}; dsi {name} --help says more"
 
 
-def _no_option(name: str, verb: str | None, commands: Mapping[str, Any], *, is_before: bool) -> str:
-    owners = [one for one, command in commands.items() if name in _options(command)]
-    if verb is None or (is_before and verb in owners):
-        meant = f": it stands after the verb, dsi {verb or owners[0]} ... {name}" if owners else ""
-        return f"no option {name} before the verb{meant}; dsi --help lists the verbs"
-    long = [one.removeprefix("--") for one in _options(commands[verb]) if one.startswith("--")]
-    near = nearest(name.removeprefix("--"), long) if name.startswith("--") else None
-    hint = f": did you mean --{near}?" if near else ";"
+def _unknown_option(flag: str, name: str | None, commands: Mapping[str, Any], *, is_before: bool) -> str:
+    owners = [owner for owner, command in commands.items() if flag in _flags(command)]
+    if name is None or (is_before and name in owners):
+        hint = f": write it after the command, dsi {name or owners[0]} ... {flag}" if owners else ""
+        return f"no option {flag} before the command{hint}; dsi --help lists the commands"
+    hint = ";"
     if owners:
-        hint = f": it is one of {', '.join(f'dsi {one}' for one in owners)};"
-    return f"dsi {verb} has no option {name}{hint} dsi {verb} --help lists all"
+        hint = f": it is one of {', '.join(f'dsi {owner}' for owner in owners)};"
+    elif flag.startswith("--"):
+        known = [option.removeprefix("--") for option in _flags(commands[name]) if option.startswith("--")]
+        near = nearest(flag.removeprefix("--"), known)
+        hint = f": did you mean --{near}?" if near else ";"
+    return f"dsi {name} has no option {flag}{hint} dsi {name} --help lists all"
 
 
-def _no_verb(word: str, commands: Mapping[str, Any]) -> str:
+def _unknown_command(word: str, commands: Mapping[str, Any]) -> str:
     near = nearest(word, commands)
     if near is None and word and Path(word).exists():
-        return f"expected a verb, found the path {word}: did you mean dsi analyze {word}? dsi --help lists the verbs"
-    return f"no verb {word!r}{f': did you mean {near}?' if near else ';'} dsi --help lists the verbs"
+        return f"expected a command, found the path {word}: did you mean dsi analyze {word}? dsi --help lists the commands"
+    return f"no command {word!r}{f': did you mean {near}?' if near else ';'} dsi --help lists the commands"
 
 
-def _options(command: Any) -> list[str]:
-    return [name for one in command.params for name in (*one.opts, *one.secondary_opts) if name.startswith("-")]
+def _flags(command: Any) -> list[str]:
+    return [
+        flag
+        for parameter in command.params
+        for flag in (*parameter.opts, *parameter.secondary_opts)
+        if flag.startswith("-")
+    ]
 
 
-def _found(error: Any, arguments: Sequence[str]) -> str | None:
-    """Return what stands where click could not read an option's value."""
-    names = getattr(getattr(error, "param", None), "opts", [])
-    for at, word in enumerate(arguments):
-        name, equals, value = word.partition("=")
-        if name in names and (equals or at + 1 < len(arguments)):
-            return value if equals else arguments[at + 1]
+def _wrong_value(error: Any, arguments: Sequence[str]) -> str | None:
+    """Return the value of the option that click could not read; None if the error is about no option."""
+    flags = getattr(getattr(error, "param", None), "opts", [])
+    for index, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in flags and equals:
+            return value
+        if flag in flags and index + 1 < len(arguments):
+            return arguments[index + 1]
     return None

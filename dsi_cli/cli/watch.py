@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from dsi_cli.cli import console, data_options, engine_options, signals
-from dsi_cli.cli.analyze import (
-    Checkpoints,
-    Draws,
-    EarlierEma,
-    EarlierPartOfSpeech,
-    Head,
-    KeepExtraClasses,
-    Labels,
-    MapFile,
-    Out,
-    Permutations,
-    Quiet,
-    References,
-    Report,
-    TaxonomyFile,
-    WordNetName,
-)
-from dsi_cli.cli.summary import document, number, report
+from dsi_cli.analysis.option_groups import groups
+from dsi_cli.analysis.option_groups.text_values import epoch_filter, format_seconds
+from dsi_cli.cli import console, signals
+from dsi_cli.cli.analyze import read_options
+from dsi_cli.cli.parameters import instance, takes
+from dsi_cli.cli.summary import number, print_summary, summary_document
 from dsi_cli.errors import DONE, UsageError
 
 if TYPE_CHECKING:
@@ -37,175 +21,137 @@ if TYPE_CHECKING:
     from dsi_cli.analysis.summary import Summary
     from dsi_cli.analysis.watch import Analyse, AnyPath, Event
     from dsi_cli.queries.epoch_summary import EpochSummary
+    from dsi_cli.tracking.destinations import Destination
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 STOPPED = "stopped"
-"""Why watching ended, beside the reasons of `dsi_cli.analysis.watch`: by Ctrl-C or SIGTERM."""
+"""The reason for the end in addition to those of `dsi_cli.analysis.watch`: Ctrl-C or SIGTERM."""
 
 
-def watch(
-    checkpoints: Checkpoints,
-    out: Out = Path("dsi-out"),
-    every: Annotated[str, typer.Option("--every", help="How often the files are listed: 10s, 1m.")] = "10s",
-    until_epoch: Annotated[
-        int | None,
-        typer.Option("--until-epoch", min=0, help="End once every run has this epoch (the trainer's own number)."),
-    ] = None,
-    idle: Annotated[str | None, typer.Option("--idle", help="End when nothing was new for so long: 90s, 30m, 2h.")] = None,
-    labels: Labels = None,
-    map_file: MapFile = None,
-    reference: References = None,
-    taxonomy: TaxonomyFile = None,
-    pos: EarlierPartOfSpeech = None,
-    wordnet: WordNetName = None,
-    head: Head = None,
-    ema: EarlierEma = None,
-    keep_extra_classes: KeepExtraClasses = None,
-    permutations: Permutations = None,
-    draws: Draws = None,
-    test: data_options.Test = None,
-    data_root: data_options.DataRoot = None,
-    model: data_options.Model = None,
-    model_arg: data_options.ModelArg = None,
-    templates: data_options.Templates = False,
-    image_size: data_options.ImageSize = None,
-    mean: data_options.Mean = None,
-    std: data_options.Std = None,
-    channels: data_options.Channels = None,
-    device: data_options.Device = "auto",
-    engine: engine_options.Name = engine_options.DEFAULT,
-    address: engine_options.Address = None,
-    gpus_per_task: engine_options.GpusPerTask = 0.0,
-    memory: data_options.Memory = None,
-    html: Report = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON lines: a document per update, the last as dsi analyze --json.")
-    ] = False,
-    quiet: Quiet = False,
-) -> int:
-    """Do as dsi analyze while training still writes, each checkpoint once it is whole.
+@takes(groups.WATCH)
+def watch(values: Mapping[str, Any]) -> int:
+    """Do as dsi analyze while training still writes, each checkpoint once it is complete.
 
-    The folder need not be there yet. Prints a line per new epoch, and what dsi analyze prints when it ends: by Ctrl-C, by
-    --until-epoch or by --idle. The tables in the output are whole all the time.
+    The folder need not exist yet. dsi prints a line per new epoch, and at the end what dsi analyze prints. It ends by Ctrl-C,
+    by --until-epoch or by --idle. The tables in the output folder are complete at any time.
 
     Examples
     --------
     dsi watch ckpts/ --until-epoch 30  # end after epoch 30
     dsi watch ckpts/ --idle 2h -o out  # or when nothing came for 2 hours
     """
-    from dsi_cli.analysis import earlier_settings, watch
-    from dsi_cli.analysis.options import Evaluation, Options
-    from dsi_cli.engines import EngineOptions
+    from dsi_cli.analysis import watch
+    from dsi_cli.tracking.destinations import destinations
 
-    pace, patience = seconds("--every", every), None if idle is None else seconds("--idle", idle)
-    if patience is not None and patience <= pace:
-        raise UsageError(f"--idle {idle} is no longer than --every {every}: nothing can be new in between")
-    evaluation = Evaluation(
-        test=test,
-        data_root=data_root,
-        model=model,
-        model_arguments=data_options.arguments(model_arg),
-        templates=templates,
-        image_size=image_size,
-        mean=data_options.numbers("--mean", mean),
-        std=data_options.numbers("--std", std),
-        channels=channels,
-        device=device,
-    )
-    settings = earlier_settings.Settings(
-        labels=labels,
-        mapping=map_file,
-        taxonomy=taxonomy,
-        references=tuple(reference) if reference else None,
-        pos=pos,
-        wordnet=wordnet,
-        head=head,
-        ema=ema,
-        keep_extra=keep_extra_classes,
-    )
-    options = Options(
-        **settings.options(),
-        permutations=permutations,
-        draws=draws,
-        memory=data_options.memory(memory),
-        evaluation=evaluation,
-        engine=EngineOptions(engine, address, gpus_per_task),
-    )
-    shown = _Shown(out, as_json=as_json, quiet=quiet or as_json, html=html)
+    # Read and check all options before the first checkpoint exists.
+    waiting, output = instance(groups.WatchOptions, values), instance(groups.WatchOutputOptions, values)
+    if waiting.idle is not None and waiting.idle <= waiting.every:
+        raise UsageError(
+            f"--idle {format_seconds(waiting.idle)} is not longer than --every {format_seconds(waiting.every)}: "
+            "give a longer --idle",
+            code="idle-too-short",
+            idle=waiting.idle,
+            every=waiting.every,
+        )
+    trackers = destinations(output.log_to)
+    options = read_options(values)
+    last_epoch = _last_epoch(waiting.until_epoch, options)
+    printer = WatchPrinter(output)
     try:
-        with signals.by(signal.SIGTERM):  # by which a job's end or `kill` ends a process in the background
-            watch.check(out, options)
-            shown.note(f"watching {', '.join(checkpoints)} every {every}; Ctrl-C ends it")
-            analyse = _with_progress(out, options, shown)
-            for event in watch.watch(
-                checkpoints, out, analyse, every=pace, until_epoch=until_epoch, idle=patience, sleep=signals.sleep
-            ):
-                shown.show(event)
+        with signals.interrupted_by(signal.SIGTERM):  # the signal of `kill`, and of a batch system at the end of a job
+            watch.check(output.out, options)
+            printer.note(
+                f"watching {', '.join(values['checkpoints'])} every {format_seconds(waiting.every)}; Ctrl-C ends it"
+            )
+            events = watch.watch(
+                values["checkpoints"],
+                output.out,
+                _analysis_with_progress(options, trackers, printer),
+                every=waiting.every,
+                until_epoch=last_epoch,
+                idle=waiting.idle,
+                sleep=signals.sleep,
+            )
+            for event in events:
+                printer.show(event)
     except KeyboardInterrupt:
-        if shown.summary is None and not watch.usable(out):
+        if printer.summary is None and not watch.usable(output.out):
             raise
-        return shown.close(STOPPED, "stopped", DONE)
+        return printer.close(STOPPED, "stopped", DONE)
     if event == watch.EndedEvent(watch.REACHED):
-        return shown.close(watch.REACHED, f"epoch {until_epoch} is there")
-    return shown.close(watch.IDLE, f"nothing was new for {idle}")
+        return printer.close(watch.REACHED, f"epoch {last_epoch} is there")
+    return printer.close(watch.IDLE, f"nothing was new for {format_seconds(waiting.idle or 0)}")
 
 
-def seconds(option: str, text: str) -> float:
-    """Return seconds.
-
-    >>> seconds("--idle", "30m"), seconds("--every", "0.5s")
-    (1800.0, 0.5)
+def _last_epoch(until_epoch: int | None, options: Options) -> int | None:
+    """Return the epoch after which watching ends: the last one up to ``--until-epoch`` that ``--epochs`` selects.
 
     Raises
     ------
     UsageError
-        The text is no time, or none at all.
+        ``--epochs`` selects no epoch up to that one.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
-    if found is None or not float(found[1]):
-        raise UsageError(f"{option} wants a time, for example 90s, 30m or 2h; {text!r} is none")
-    return float(found[1]) * _SECONDS[found[2]]
+    selected = epoch_filter(options.epochs)
+    if until_epoch is None or selected is None:
+        return until_epoch
+    selected = range(selected.start, min(selected.stop, until_epoch + 1), selected.step)
+    if not selected:
+        raise UsageError(
+            f"--epochs {options.epochs} selects no epoch up to --until-epoch {until_epoch}: change one of them",
+            code="no-epoch-to-wait-for",
+            epochs=options.epochs,
+            until_epoch=until_epoch,
+        )
+    return selected[-1]
 
 
-def _with_progress(out: Path, options: Options, shown: _Shown) -> Analyse:
-    """Return the analysis of some paths, with bars while it is under way."""
-    from dsi_cli.analysis import report_file
+def _analysis_with_progress(options: Options, trackers: Sequence[Destination], printer: WatchPrinter) -> Analyse:
+    """Return a function that analyses paths, shows the progress, and then updates the report and the trackers."""
+    from dsi_cli.analysis import report_file, track
     from dsi_cli.analysis.analyze import analyze as run_analysis
 
-    pages = report_file.ThrottledReport()
+    output, reports = printer.output, report_file.ThrottledReport()
 
     def analyse(paths: Sequence[AnyPath]) -> Summary:
-        with console.progress(quiet=shown.quiet) as bars:
+        with console.progress(quiet=printer.is_quiet) as display:
             summary = run_analysis(
-                paths, out, options, lambda event: bars.update(*event), lambda text: shown.once(text, bars.say)
+                paths,
+                output.out,
+                options,
+                lambda event: display.update(*event),
+                lambda text: printer.print_once(text, display.say),
             )
-            if shown.html:
-                pages.add(summary, lambda event: bars.update(*event))
+            if output.report:
+                reports.add(summary, lambda event: display.update(*event))
+            track.track_summary(summary, trackers)
             return summary
 
     return analyse
 
 
-class _Shown:
-    """What was printed so far, and how the next is."""
+class WatchPrinter:
+    """Prints what happens while dsi watches, and the last summary.
 
-    def __init__(self, out: Path, *, as_json: bool, quiet: bool, html: bool) -> None:
-        self.out = out
-        self.html = html
-        """Whether a report is wanted."""
-        self.as_json = as_json
-        self.quiet = quiet
+    Attributes
+    ----------
+    output : the options of the output
+    is_quiet : whether notes are left out
+    summary : the summary of the last analysis; None before the first one
+    """
+
+    def __init__(self, output: groups.OutputOptions) -> None:
+        self.output = output
+        self.is_quiet = output.quiet or output.json
         self.summary: Summary | None = None
-        """Of the last analysis."""
-        self._told: set[str] = set()
+        self._printed: set[str] = set()
 
     def note(self, text: str) -> None:
-        console.note(text, quiet=self.quiet)
+        """Print a line on stderr, unless notes are left out."""
+        console.note(text, quiet=self.is_quiet)
 
-    def once(self, text: str, say: Callable[[str], None]) -> None:
-        """Say what each analysis says anew, but only the first time."""
-        if text not in self._told:
-            self._told.add(text)
+    def print_once(self, text: str, say: Callable[[str], None]) -> None:
+        """Print a line that each analysis repeats, but only the first time."""
+        if text not in self._printed:
+            self._printed.add(text)
             say(text)
 
     def show(self, event: Event) -> None:
@@ -217,61 +163,64 @@ class _Shown:
         elif isinstance(event, watch.UpdatedEvent):
             self.summary = event.summary
             for problem in _problems(event.summary):
-                self.once(problem, self.note)
-            self._print(_lines(event.summary, event.new))
+                self.print_once(problem, self.note)
+            self._print_epochs(_epoch_summaries(event.summary, event.new))
 
-    def _print(self, new: list[tuple[str, EpochSummary]]) -> None:
-        if not self.as_json:
-            if new:
-                console.settle()
-            for run, line in new:
-                print(console.shown(_text(run, line)), flush=True)
-        elif new:
-            console.print_json_line({"event": "updated", "epochs": [{"run": run, **asdict(line)} for run, line in new]})
+    def _print_epochs(self, epochs: list[tuple[str, EpochSummary]]) -> None:
+        if not epochs:
+            return
+        if self.output.json:
+            rows = [{"run": run, **asdict(summary)} for run, summary in epochs]
+            console.print_json_line({"event": "updated", "epochs": rows})
+            return
+        console.settle()
+        for run, summary in epochs:
+            print(console.shown(_epoch_line(run, summary)), flush=True)
 
-    def close(self, why: str, words: str, exit_code: int | None = None) -> int:
-        """Print why watching ended and what the last analysis came to; return the exit code, by default that analysis'."""
+    def close(self, reason: str, text: str, exit_code: int | None = None) -> int:
+        """Print why watching ended and the last summary; return the exit code, by default that of the last analysis."""
         from dsi_cli.analysis import report_file
 
         if self.summary is None:
-            self.note(f"{words}; {self.out} holds what was analysed before")
+            self.note(f"{text}; {self.output.out} holds what was analysed before")
             return DONE if exit_code is None else exit_code
-        self.note(words)
-        if self.html:
-            report_file.add_report(self.summary)  # it may be behind the tables
+        self.note(text)
+        if self.output.report:
+            report_file.add_report(self.summary)  # it may be older than the tables
         code = self.summary.exit_code if exit_code is None else exit_code
-        if self.as_json:
-            console.print_json_line({"event": "ended", "why": why, **document(self.summary), "exit_code": code})
+        if self.output.json:
+            console.print_json_line({"event": "ended", "why": reason, **summary_document(self.summary), "exit_code": code})
         else:
             print()
-            report(self.summary, as_json=False, quiet=self.quiet)
+            print_summary(self.summary, as_json=False, quiet=self.is_quiet)
         return code
 
 
 def _problems(summary: Summary) -> Iterator[str]:
-    """Yield what is wrong with checkpoints; those that are still being written are no news."""
+    """Yield what is wrong with checkpoints, except with those that training still writes."""
     for run in summary.runs:
         yield from (f"  {status}: {path}: {reason}" for path, status, reason in run.problems if status == "failed")
         yield from (f"  no answer on {split}: {path}: {reason}" for path, split, reason in run.unanswered)
 
 
-def _lines(summary: Summary, new: list[tuple[str, int]]) -> list[tuple[str, EpochSummary]]:
-    """Return run and numbers of new epochs, read from the tables."""
+def _epoch_summaries(summary: Summary, epochs: list[tuple[str, int]]) -> list[tuple[str, EpochSummary]]:
+    """Return the run and the summary of some epochs, which are read from the tables."""
     from dsi_cli.queries import epoch_summary
 
     return [
         (run, line)
-        for run in sorted({run for run, _ in new})
+        for run in sorted({run for run, _ in epochs})
         for line in epoch_summary.epoch_summaries(Path(summary.out), run)
-        if (run, line.epoch or 0) in new
+        if (run, line.epoch or 0) in epochs
     ]
 
 
-def _text(run: str, line: EpochSummary) -> str:
-    """Return the one line of an epoch: what is known, the alignment as its excess over chance."""
-    parts = [f"{run}  epoch {'–' if line.epoch is None else line.epoch:>3}"]
-    if line.excess is not None:
-        parts.append(f"SAI excess {number(line.excess, 3):>6}  z {number(line.z, 1):>5}")
-    if line.max_wsi is not None:
-        parts.append(f"WSI max {number(line.max_wsi, 3)} min {number(line.min_wsi, 3):>6}")
+def _epoch_line(run: str, summary: EpochSummary) -> str:
+    """Return the line of an epoch: its values as far as they are known, the alignment as the excess over chance."""
+    epoch = "–" if summary.epoch is None else summary.epoch
+    parts = [f"{run}  epoch {epoch:>3}"]
+    if summary.excess is not None:
+        parts.append(f"SAI excess {number(summary.excess, 3):>6}  z {number(summary.z, 1):>5}")
+    if summary.max_wsi is not None:
+        parts.append(f"WSI max {number(summary.max_wsi, 3)} min {number(summary.min_wsi, 3):>6}")
     return "  ".join(parts)

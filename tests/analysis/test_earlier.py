@@ -106,8 +106,8 @@ def test_everything_that_says_what_classes_and_heads_are_holds(call, make_run, l
     tree.unlink()
     printed = call(run, code=2)
     assert (
-        printed
-        == f"dsi: {tree}, the --taxonomy of the earlier call, is gone: give --taxonomy FILE, or --taxonomy none to go without\n"
+        printed == f"dsi: {tree}, the --taxonomy of the earlier call, no longer exists: give --taxonomy FILE, or "
+        "--taxonomy none to remove it\n"
     )
     call(run, "--taxonomy", "none", "--reference", "path", "--head", "none", "--map", "none")
     call(run, "--labels", lists[0], out="plain")

@@ -512,15 +512,15 @@ def test_a_run_of_the_same_name_from_another_place(dsi, make_run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--epochs", "a:b"), "--epochs wants first:last:step, for example 0:200:5; 'a:b' is not of that form"),
-        (("--epochs", ""), "--epochs wants first:last:step, for example 0:200:5; '' is not of that form"),
-        (("--epochs", "0:9:0"), "--epochs 0:9:0: a step of 0 never ends"),
+        (("--epochs", "a:b"), "--epochs takes first:last:step, for example 0:200:5; 'a:b' is not of that form"),
+        (("--epochs", ""), "--epochs takes first:last:step, for example 0:200:5; '' is not of that form"),
+        (("--epochs", "0:9:0"), "--epochs 0:9:0: the step must be 1 or more"),
         (
             ("--measure", "cosin"),
             "unknown measure 'cosin': expected one of cosine, ssim, mae, mse, pearson, spearman, kendall; did you mean cosine?",
         ),
-        (("--wsi-quantile", "1"), "a WSI quantile lies between 0 and 1; 1.0 does not"),
-        (("--wsi-quantile", "nan"), "a WSI quantile lies between 0 and 1; nan does not"),
+        (("--wsi-quantile", "1"), "--wsi-quantile takes a number between 0 and 1; 1.0 is not"),
+        (("--wsi-quantile", "nan"), "--wsi-quantile takes a number between 0 and 1; nan is not"),
         (("--permutations", "-1"), "--permutations takes 0 to 1,000,000; -1 is not in that range"),
         (("--draws", "1000001"), "--draws takes 0 to 1,000,000; 1000001 is not in that range"),
     ],

@@ -25,7 +25,7 @@ def test_placeholders_are_asked_about_in_one_line(dsi, make_run, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     ended = dsi("labels", "run/classes.txt")
     assert ended.err.splitlines() == [
-        "0 of 8 labels in WordNet 3.0, from classes.txt; 8 want a look (?)",
+        "0 of 8 labels in WordNet 3.0, from classes.txt; 8 uncertain (?)",
         "the labels are placeholders (class_0, class_1, ...): replace them by the real class names",
     ]
     assert dsi("wordnet", "run/classes.txt") == (
@@ -83,7 +83,7 @@ def test_a_part_of_a_preset_has_the_senses_of_the_preset(dsi, tmp_path):
     assert (rows["tank"]["synset"], rows["girl"]["synset"]) == ("tank.n.01", "female_child.n.01")
     assert {row["resolved_by"] for row in rows.values()} == {"preset"}
     assert dsi("labels", path).err == (
-        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; none wants a look\n"
+        "12 of 12 labels in WordNet 3.0, from part.txt, which are classes of the preset cifar100; none is uncertain\n"
     )
 
 

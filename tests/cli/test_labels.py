@@ -58,8 +58,8 @@ def test_the_table_marks_what_is_uncertain(dsi, listed):
     assert lines[1].split()[:3] == ["0", "crane", "crane.n.05"]
     assert "its head is used: fish (context: aquarium)" in ended.out
     assert ended.err.splitlines() == [
-        "4 of 5 labels in WordNet 3.0, from labels.txt; 2 want a look (?)",
-        "to choose what they mean, edit the file that this writes, then give it to --map:",
+        "4 of 5 labels in WordNet 3.0, from labels.txt; 2 uncertain (?)",
+        "to choose their senses, edit the file that this command writes, then give it to --map:",
         f"  dsi labels {listed} --write-map map.csv",
     ]
 
@@ -68,7 +68,7 @@ def test_what_wants_a_look_is_the_same_for_both_verbs(dsi, listed, tmp_path):
     one, other = dsi("labels", listed), dsi("wordnet", listed, "-o", tmp_path / "x.parquet")
     assert other == (0, f"{one.out}matrix (5 x 5): {tmp_path / 'x.parquet'}\n", one.err)
     listed.write_text("crane\nheron\nelefant\n", encoding="utf-8")
-    assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 wants a look (?)\n" in dsi("labels", listed).err
+    assert "2 of 3 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n" in dsi("labels", listed).err
 
 
 def test_a_preset_is_said_to_be_one(dsi, tmp_path):
@@ -76,9 +76,9 @@ def test_a_preset_is_said_to_be_one(dsi, tmp_path):
     path.write_text("\n".join(load_preset("cifar10").names), encoding="utf-8")
     ended = dsi("labels", path)
     assert (
-        ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; none wants a look\n"
+        ended.err == "10 of 10 labels in WordNet 3.0, from classes.txt, which are the preset cifar10; none is uncertain\n"
     )
-    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; none wants a look\n"
+    assert dsi("labels", "cifar10").err == "10 of 10 labels in WordNet 3.0, from the preset cifar10; none is uncertain\n"
     assert json.loads(dsi("labels", path, "--json").out)["preset"] == "cifar10"
 
 
@@ -190,6 +190,6 @@ def test_ctrl_c_keeps_the_answers_so_far(listed, tmp_path, monkeypatch):
         monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
     path = tmp_path / "map.csv"
     with pytest.raises(KeyboardInterrupt):
-        labels.asked(wordnet_matrix.resolve_label_list(str(listed)), path)
+        labels.ask_senses(wordnet_matrix.resolve_label_list(str(listed)), path)
     rows = {row["name"]: row["synset"] for row in csv.DictReader(path.open(encoding="utf-8"))}
     assert (rows["elefant"], rows["crane"], len(rows)) == ("elephant.n.01", "crane.n.05", 5)

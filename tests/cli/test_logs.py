@@ -8,7 +8,7 @@ import re
 import pytest
 
 from dsi_cli.cli import logs
-from dsi_cli.cli.app import VERBS, app
+from dsi_cli.cli.app import COMMANDS, app
 from dsi_cli.errors import UsageError
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -70,4 +70,4 @@ def test_every_verb_takes_it(dsi):
     import typer
 
     commands = typer.main.get_command(app).commands
-    assert [name for name in VERBS if not any("--verbose" in one.opts for one in commands[name].params)] == []
+    assert [name for name in COMMANDS if not any("--verbose" in one.opts for one in commands[name].params)] == []

@@ -19,7 +19,7 @@ import dsi_cli
 from dsi_cli.analysis.scan import scan_paths
 from dsi_cli.checkpoints.scan import HeadOptions
 from dsi_cli.cli import console
-from dsi_cli.cli.app import VERBS
+from dsi_cli.cli.app import COMMANDS
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs",)
@@ -144,7 +144,7 @@ def test_wordnet_through_a_pipe(four_runs):
     assert list(found["name"]) == list(expected.index)
     np.testing.assert_array_equal(np.stack(found["similarity"]), expected.to_numpy().astype(np.float32))
     assert ended.stderr.decode().splitlines() == [
-        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; none wants a look",
+        "100 of 100 labels in WordNet 3.0, from classes.txt, which are the preset cifar100; none is uncertain",
     ]
 
 
@@ -176,7 +176,7 @@ def test_wordnet_tells_what_was_taken(dsi, tmp_path):
     ]
     assert "'qzx' is no noun in WordNet 3.0" in lines[4]
     assert lines[5:] == [f"matrix (4 x 4): {out}"]
-    assert ended.err == "3 of 4 labels in WordNet 3.0, from labels.txt; 1 wants a look (?)\n"
+    assert ended.err == "3 of 4 labels in WordNet 3.0, from labels.txt; 1 uncertain (?)\n"
     rows = pd.read_csv(mapping)
     assert list(rows.columns) == ["index", "name", "synset", "wnid", "confidence", "reason"]
     assert rows["wnid"].fillna("").to_list() == ["n02121620", "n02084071", "n01639765", ""]
@@ -325,7 +325,7 @@ def test_the_version(dsi):
     assert dsi("--version") == (0, f"dsi {dsi_cli.__version__}\n", "")
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_the_help_of_each_verb(verb, dsi):
     ended = dsi(verb, "--help")
     assert (ended.code, ended.err) == (0, "")

@@ -20,7 +20,7 @@ class Dying:
 @pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
 def number(request):
     before = signal.getsignal(request.param)
-    with signals.by(request.param):
+    with signals.interrupted_by(request.param):
         yield request.param
     assert signal.getsignal(request.param) is before
 
@@ -50,16 +50,16 @@ def test_and_when_progress_is_told(number):
 
 
 def test_one_that_was_kept_is_not_lost_to_another_signals_block():
-    with signals.by(signal.SIGINT):
+    with signals.interrupted_by(signal.SIGINT):
         Dying(lambda: signal.raise_signal(signal.SIGINT))
-        with pytest.raises(KeyboardInterrupt), signals.by(signal.SIGTERM):
+        with pytest.raises(KeyboardInterrupt), signals.interrupted_by(signal.SIGTERM):
             signals.check()
 
 
 def test_a_signal_that_is_ignored_stays_so():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with signals.by(signal.SIGINT):
+        with signals.interrupted_by(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from threading import Timer
 
+import numpy as np
 import pytest
 from helpers.outputs import ANIMALS, assert_same_output, heads, save_head, tables
 
-from dsi_cli.cli.watch import seconds
-from dsi_cli.errors import UsageError
 from dsi_cli.store.results import Results
 
 pytest_plugins = ("helpers.analysed_runs", "helpers.trained_models")
@@ -210,13 +210,64 @@ def test_the_model_is_run_on_test_data(few, nets, make_own, dsi, tmp_path):
     assert {"ncsm", "ccsm-test", "tncsm-test"} <= set(Results(tmp_path / "out").curves["of"].str.split(",").explode())
 
 
+def test_watch_writes_the_same_tables_as_analyze(make_run, dsi, tmp_path):
+    run = make_run(epochs=5)
+    (tmp_path / "log.csv").write_text("epoch,train_loss\n0,3\n1,2\n2,1\n", encoding="utf-8")
+    np.save(tmp_path / "predictions.npy", np.random.default_rng(0).integers(0, 8, (5, 40)))
+    np.save(tmp_path / "targets.npy", np.arange(40) % 8)
+    options = (
+        *("--epochs", "0:4:2", "--centred", "--measure", "pearson", "--wsi-quantile", 0.8, "--log", tmp_path / "log.csv"),
+        *("--predictions", tmp_path / "predictions.npy", "--targets", tmp_path / "targets.npy"),
+        *("--predictions-split", "train", "--truth", "columns", *QUICK),
+    )
+    ended = dsi("watch", run, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 3)
+    assert ended.code == 0, ended.err
+    assert "epoch 2 is there\n" in ended.err, "the last epoch up to --until-epoch that --epochs selects"
+    assert dsi("analyze", run, "-o", tmp_path / "plain", *options).code == 0
+    curves = tables(tmp_path / "out")["curves"]
+    assert set(curves.query("metric == 'sai'")["variant"]) == {"pearson", "pearson_corrected"}
+    assert {"ncsm_centred", "ccsm-train"} <= set(curves["of"].str.split(",").explode())
+    assert {"accuracy", "loss"} <= set(curves["metric"]), sorted(set(curves["metric"]))
+    assert_same_output(tmp_path / "out", tmp_path / "plain")
+
+
+def test_watch_runs_the_model_with_every_option_of_analyze(few, nets, make_own, dsi, tmp_path):
+    run = make_own(tmp_path / "run", epochs=2)
+    options = (
+        *("--test", few, "--train", few, "--device", "cpu", *run.options, *QUICK, "--permutations", 0),
+        *("--image-size", 24, "--crop-pct", 0.9, "--interpolation", "bicubic", "--skip-bad-images"),
+        *("--batch-size", 16, "--cache", 0, "--autocast", "--label-column", "label"),
+    )
+    ended = dsi("watch", run.folder, "-o", tmp_path / "out", *options, "--every", "0.1s", "--until-epoch", 1)
+    assert ended.code == 0, ended.err
+    assert dsi("analyze", run.folder, "-o", tmp_path / "plain", *options).code == 0
+    assert_same_output(tmp_path / "out", tmp_path / "plain")
+    assert {"ccsm-test", "ccsm-train"} <= set(Results(tmp_path / "out").curves["of"].str.split(",").explode())
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="the tracker that this test logs to")
+def test_watch_logs_to_a_tracker(make_run, dsi, tmp_path):
+    run, logs = make_run(epochs=2), tmp_path / "logs"
+    log_to = ("--log-to", f"tensorboard:{logs}")
+    ended = dsi("watch", run, "-o", tmp_path / "out", *QUICK, "--every", "0.1s", "--until-epoch", 1, *log_to)
+    assert ended.code == 0, ended.err
+    assert [line for line in ended.out.splitlines() if line.startswith(f"tensorboard: {logs} (1 run, ")]
+    assert [path.name for path in logs.iterdir()] == ["run"]
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--idle", 30), "--idle wants a time, for example 90s, 30m or 2h; '30' is none"),
-        (("--every", "soon"), "--every wants a time, for example 90s, 30m or 2h; 'soon' is none"),
-        (("--every", "0s"), "--every wants a time, for example 90s, 30m or 2h; '0s' is none"),
-        (("--idle", "10s"), "--idle 10s is no longer than --every 10s: nothing can be new in between"),
+        (
+            ("--epochs", "5:9", "--until-epoch", 4),
+            "--epochs 5:9 selects no epoch up to --until-epoch 4: change one of them",
+        ),
+        (("--log-to", "paper"), "--log-to takes tensorboard:DIR, wandb[:PROJECT], mlflow[:URI]; 'paper' is none of these"),
+        (("--cache", "half"), "--cache takes a size, for example 8GB or 0; 'half' is not of that form"),
+        (("--idle", 30), "--idle takes a time, for example 90s, 30m or 2h; '30' is not of that form"),
+        (("--every", "soon"), "--every takes a time, for example 90s, 30m or 2h; 'soon' is not of that form"),
+        (("--every", "0s"), "--every takes a time, for example 90s, 30m or 2h; '0s' is not of that form"),
+        (("--idle", "10s"), "--idle 10s is not longer than --every 10s: give a longer --idle"),
         (("--model", "timm:resnet18"), "--model needs data: give --test DATA or --train DATA"),
         (("--draws", -1), "--draws takes 0 to 1,000,000; -1 is not in that range"),
     ],
@@ -237,19 +288,6 @@ def test_idle_with_nothing_is_nothing_to_analyse(dsi, tmp_path):
     told = dsi("watch", tmp_path / "nowhere", "-o", tmp_path / "out", "--every", "0.1s", "--idle", "0.3s", "--quiet")
     what = f"nothing could be analysed: no such file or folder: {tmp_path}/nowhere"
     assert told == (3, "", f"dsi: nothing was new for 0.3 s, and {what}\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("0.5 s", 0.5), ("1.5H", 5400), (" 1m ", 60)]
-)
-def test_times(text, expected):
-    assert seconds("--idle", text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "30", "m", "-5s", "1d", "1h30m", "0m", "nan s", "1e9s", "9999999s", "inf"])
-def test_what_is_no_time(text):
-    with pytest.raises(UsageError, match=r"^--idle wants a time, for example 90s, 30m or 2h; "):
-        seconds("--idle", text)
 
 
 def test_a_reader_that_has_enough(make_run, watching, tmp_path):

@@ -18,7 +18,8 @@ from dsi_cli.analysis.evaluation.from_file import FilePredictions
 from dsi_cli.analysis.evaluation.from_model import ModelPredictions, model_for_run
 from dsi_cli.analysis.evaluation.ray_worker import EvaluationJob, EvaluationWorker, lost_result
 from dsi_cli.analysis.evaluation.stored import EvaluationOutcome, EvaluationStore, PredictionSource
-from dsi_cli.analysis.options import SPLITS, Options
+from dsi_cli.analysis.option_groups.groups import SPLITS
+from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
 from dsi_cli.analysis.tables import curves
 from dsi_cli.analysis.tables.curves import Row

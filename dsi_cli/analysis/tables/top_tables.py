@@ -174,11 +174,8 @@ class ResultTables:
     def _settings(self, states: Sequence[RunState]) -> dict[str, dict[str, Any]]:
         """Return the settings that later calls keep, by run, see `dsi_cli.analysis.earlier_settings`."""
         found = {run: one for run, one in self._checkpoints.get("settings", {}).items() if run not in self._mine}
-        if self.options.asked is not None:
-            found |= {
-                state.run.name: earlier_settings.record(self.options, has_labels=not state.ignores_kept_labels)
-                for state in states
-            }
+        if self.options.given_settings is not None:
+            found |= {state.run.name: earlier_settings.record(self.options, has_labels=not state.ignores_kept_labels) for state in states}
         return found
 
     def _write_beside(self) -> None:

@@ -1,0 +1,92 @@
+"""How an option is declared: the field of a frozen dataclass, whose metadata describe the option of the command line.
+
+The command line, the Python API and the documentation read these declarations. The module imports nothing that is slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+_KEY = "option"
+Choices = Sequence[str] | Callable[[], Iterable[str]]
+
+
+class Option(NamedTuple):
+    """The form of one option on the command line.
+
+    Attributes
+    ----------
+    flags : the names, the long one first; ``--on/--off`` for a switch with two names; empty for the positional argument
+    metavar : the placeholder of the value in the help, such as ``FILE``; empty for a switch
+    help : the sentence in the help and in the documentation
+    parse : converts the text of the command line; None if the text is the value
+    text_default : the text that stands for the default, if the option has a `parse`
+    choices : the values that the shell proposes, or a function that returns them
+    minimum : the smallest number that is allowed
+    is_kept : whether later calls with the same output folder use the value again; None then means "as before"
+    url : what happens to a value that is a URL
+    is_terminal_only : whether the option has no meaning in Python
+    """
+
+    flags: tuple[str, ...]
+    metavar: str
+    help: str
+    parse: Callable[[Any], Any] | None = None
+    text_default: str | None = None
+    choices: Choices = ()
+    minimum: int | None = None
+    is_kept: bool = False
+    url: str | None = None
+    is_terminal_only: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The name in messages, such as ``--ema``."""
+        return self.flags[0].partition("/")[0]
+
+
+DOWNLOAD, CACHE, AS_IT_IS = "download", "cache", "as it is"
+"""What happens to a URL: a copy for the time of the call, a copy in the user's cache, or nothing."""
+
+
+def option(*flags: str, metavar: str = "", help: str, **form: Any) -> dict[str, Option]:
+    """Return the metadata of a field that is an option; the parameters are those of `Option`."""
+    return {_KEY: Option(flags, metavar, help, **form)}
+
+
+class DeclaredOption(NamedTuple):
+    """One option: a field of a group with its type, its default and its form on the command line."""
+
+    field: str
+    type: Any
+    """The type of the field's value; None is not part of it."""
+    default: Any
+    option: Option
+
+    @property
+    def parameter(self) -> str:
+        """The name of the command's parameter: the flag as an identifier, or the field's name for the positional argument."""
+        return self.option.flag.removeprefix("--").replace("-", "_") if self.option.flags else self.field
+
+
+def declared_options(group: Any) -> tuple[DeclaredOption, ...]:
+    """Return the options among the fields of a dataclass, in their order.
+
+    Parameters
+    ----------
+    group : the dataclass; the fields that it inherits count, too
+    """
+    types = get_type_hints(group)
+    return tuple(
+        DeclaredOption(field.name, _without_none(types[field.name]), field.default, field.metadata[_KEY])
+        for field in fields(group)
+        if _KEY in field.metadata
+    )
+
+
+def _without_none(kind: Any) -> Any:
+    """Return the type ``X`` of ``X | None``; other types as they are."""
+    alternatives = get_args(kind)
+    return alternatives[0] if type(None) in alternatives else kind

@@ -1,0 +1,178 @@
+"""The values of options that are typed as text: numbers, sizes, batch sizes, arguments, epochs and times."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from dsi_cli.errors import UsageError
+
+_SIZE_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def parse_numbers(option: str, text: str) -> tuple[float, ...]:
+    """Return the numbers of a list such as ``0.485,0.456,0.406``.
+
+    Raises
+    ------
+    UsageError
+        The text has a part that is no number.
+    """
+    try:
+        return tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise UsageError(
+            f"{option} takes numbers, for example 0.485,0.456,0.406; {text!r} is not of that form",
+            code="not-numbers",
+            option=option,
+            value=text,
+        ) from None
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes that ``--memory`` gives.
+
+    Raises
+    ------
+    UsageError
+        The text is no size, or the size is 0.
+    """
+    size = parse_size(text, "--memory", "4GB or 500MB")
+    if size == 0:
+        raise UsageError(
+            f"--memory takes a size above 0, for example 4GB or 500MB; {text!r} is not of that form",
+            code="not-a-size",
+            option="--memory",
+            value=text,
+        )
+    return size
+
+
+def parse_size(text: str, option: str = "--cache", example: str = "8GB or 0") -> int:
+    """Return a size in bytes.
+
+    >>> parse_size("8GB"), parse_size("0"), parse_size("1.5g")
+    (8000000000, 0, 1500000000)
+
+    Raises
+    ------
+    UsageError
+        The text is no size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.strip().lower())
+    if match is None:
+        raise UsageError(
+            f"{option} takes a size, for example {example}; {text!r} is not of that form",
+            code="not-a-size",
+            option=option,
+            value=text,
+        )
+    return int(float(match[1]) * _SIZE_UNITS[match[2]])
+
+
+def parse_batch_size(text: str) -> int | None:
+    """Return the batch size; None for ``auto``.
+
+    Raises
+    ------
+    UsageError
+        The text is neither a whole number nor ``auto``.
+    """
+    if text == "auto":
+        return None
+    if not text.isdecimal() or len(text) > 9:
+        raise UsageError(f"--batch-size takes a number or auto; {text!r} is neither", code="not-a-batch-size", value=text)
+    return int(text)
+
+
+def parse_arguments(texts: Iterable[str]) -> tuple[tuple[str, Any], ...]:
+    """Return names and values of ``NAME=VALUE`` texts; a value is a Python literal if it reads as one, and else text.
+
+    >>> parse_arguments(["arch=tinycnn", "depth=4"])
+    (('arch', 'tinycnn'), ('depth', 4))
+
+    Raises
+    ------
+    UsageError
+        A text has no ``=``, or what precedes it is no Python name.
+    """
+    arguments: list[tuple[str, Any]] = []
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise UsageError(
+                f"--model-arg takes NAME=VALUE; {text!r} is not of that form", code="not-an-argument", value=text
+            )
+        try:
+            arguments.append((name, ast.literal_eval(value)))
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            arguments.append((name, value))
+    return tuple(arguments)
+
+
+def parse_seconds(option: str, text: str) -> float:
+    """Return a time in seconds.
+
+    >>> parse_seconds("--idle", "30m"), parse_seconds("--every", "0.5s")
+    (1800.0, 0.5)
+
+    Raises
+    ------
+    UsageError
+        The text is no time, or the time is 0.
+    """
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)\s*([smh])", text.strip().lower())
+    if match is None or not float(match[1]):
+        raise UsageError(
+            f"{option} takes a time, for example 90s, 30m or 2h; {text!r} is not of that form",
+            code="not-a-time",
+            option=option,
+            value=text,
+        )
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time as `parse_seconds` reads it, in the largest unit that gives a whole number.
+
+    >>> format_seconds(7200), format_seconds(5400), format_seconds(0.5)
+    ('2h', '90m', '0.5s')
+    """
+    unit = next((unit for unit in "hm" if seconds % _SECONDS[unit] == 0), "s")
+    return f"{seconds / _SECONDS[unit]:g}{unit}"
+
+
+def epoch_filter(text: str | None) -> range | None:
+    """Return the epochs that ``first:last:step`` selects, or None for all; ``last`` is included.
+
+    >>> list(epoch_filter("0:20:5")), list(epoch_filter("7")), list(epoch_filter(":2"))
+    ([0, 5, 10, 15, 20], [7], [0, 1, 2])
+
+    Raises
+    ------
+    UsageError
+        The text has another form.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{0,9})(?:(:)(\d{0,9}))?(?::(\d{0,9}))?", text.strip())
+    if match is None or not text.strip():
+        raise UsageError(
+            f"--epochs takes first:last:step, for example 0:200:5; {text!r} is not of that form",
+            code="not-epochs",
+            value=text,
+        )
+    first, colon, last, step = match.groups()
+    start = int(first or 0)
+    if last:
+        end = int(last)
+    elif colon:
+        end = 10**9
+    else:
+        end = start
+    if step is not None and int(step or 1) == 0:
+        raise UsageError(f"--epochs {text}: the step must be 1 or more", code="not-epochs", value=text)
+    return range(start, end + 1, int(step or 1))

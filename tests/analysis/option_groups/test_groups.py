@@ -1,0 +1,191 @@
+"""Every option is declared once: the commands, the Python API and the documentation agree."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import dsi_cli
+from dsi_cli.analysis.option_groups import groups
+from dsi_cli.analysis.option_groups.declaration import declared_options
+from dsi_cli.analysis.options import KEPT_SETTINGS, Evaluation, Options
+from dsi_cli.cli.analyze import read_options
+from dsi_cli.cli.app import app
+from dsi_cli.cli.parameters import read_values
+
+SECTIONS = {"analyze": groups.ANALYZE, "watch": groups.WATCH}
+API = inspect.signature(dsi_cli.analyze).parameters
+VALUES = {
+    "epochs": ("0:20:5", "0:20:5"),
+    "head": ("fc.weight", "fc.weight"),
+    "ema": (None, True),
+    "keep_extra_classes": (None, True),
+    "log": ("log.csv", "log.csv"),
+    "labels": ("cifar10", "cifar10"),
+    "mapping": ("map.csv", "map.csv"),
+    "pos": ("verb", "verb"),
+    "wordnet": ("wordnet31", "wordnet31"),
+    "references": ("wup", ("wup",)),
+    "taxonomy": ("tree.csv", "tree.csv"),
+    "centred": (None, True),
+    "measures": ("ssim", ("ssim",)),
+    "quantiles": ("0.9", (0.9,)),
+    "permutations": ("7", 7),
+    "draws": ("8", 8),
+    "predictions": ("p.npy", "p.npy"),
+    "targets": ("t.npy", "t.npy"),
+    "truth": ("columns", "columns"),
+    "predictions_split": ("train", "train"),
+    "test": ("data", "data"),
+    "train": ("data", "data"),
+    "data_root": ("root", "root"),
+    "download": (None, True),
+    "label_column": ("label", "label"),
+    "model": ("timm:resnet18", "timm:resnet18"),
+    "model_arguments": ("depth=4", (("depth", 4),)),
+    "templates": (None, True),
+    "image_size": ("64", 64),
+    "crop_pct": ("0.9", 0.9),
+    "interpolation": ("bicubic", "bicubic"),
+    "mean": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
+    "std": ("0.1,0.2,0.3", (0.1, 0.2, 0.3)),
+    "channels": ("1", 1),
+    "skip_bad_images": (None, True),
+    "device": ("cpu", "cpu"),
+    "batch_size": ("16", 16),
+    "autocast": (None, True),
+    "cache": ("8GB", 8 * 10**9),
+    "memory": ("4GB", 4 * 10**9),
+}
+"""For each option of an analysis a text on the command line (None for a switch), and the value that dsi reads from it."""
+NEEDS = {
+    "targets": ("--predictions", "p.npy"),
+    **dict.fromkeys(("data_root", "download", "model", "templates"), ("--train", "images")),
+}
+WATCH_ONLY = {"every", "until_epoch", "idle"}
+
+
+def options_of(verb):
+    return [declared for parts in SECTIONS[verb].values() for group in parts for declared in declared_options(group)]
+
+
+def command(verb):
+    return typer.main.get_command(app).commands[verb]
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+def test_no_option_is_declared_twice(verb):
+    for names in (
+        [declared.field for declared in options_of(verb)],
+        [declared.parameter for declared in options_of(verb)],
+        [flag for declared in options_of(verb) for name in declared.option.flags for flag in name.split("/")],
+    ):
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+def test_the_command_has_the_declared_options_in_their_sections(verb):
+    parameters = {parameter.name: parameter for parameter in command(verb).params}
+    declared = {
+        one.parameter: (one, title) for title, parts in SECTIONS[verb].items() for g in parts for one in declared_options(g)
+    }
+    assert set(parameters) == {*declared, "verbose"}
+    for name, (one, title) in declared.items():
+        assert parameters[name].rich_help_panel == title
+        assert parameters[name].metavar == (one.option.metavar or None)
+        assert [*parameters[name].opts, *parameters[name].secondary_opts] == (
+            [flag for flags in one.option.flags for flag in flags.split("/")] or [name]
+        )
+
+
+@pytest.mark.parametrize("declared", options_of("analyze"), ids=lambda declared: declared.field)
+def test_each_option_is_a_parameter_of_the_api(declared):
+    evaluation_fields = {one.field: one for one in declared_options(Evaluation)}
+    if declared.option.is_terminal_only:
+        assert declared.field not in API
+    elif declared.field in evaluation_fields:
+        assert declared.field not in API
+        assert evaluation_fields[declared.field] == declared
+    elif declared.field == "checkpoints":
+        assert API["checkpoints"].default is inspect.Parameter.empty
+    else:
+        default = None if declared.option.is_kept else declared.default
+        assert API[declared.field].default == default or str(API[declared.field].default) == str(default)
+
+
+def test_the_api_has_no_other_parameter():
+    assert set(API) == {one.field for one in options_of("analyze")} & set(API) | {"evaluation"}
+
+
+def test_the_defaults_of_the_command_are_those_of_the_fields():
+    parameters = {parameter.name: parameter for parameter in command("analyze").params}
+    for declared in options_of("analyze"):
+        option, default = declared.option, parameters[declared.parameter].default
+        if option.text_default is not None:
+            assert option.parse(option.text_default) == declared.default
+            assert default == option.text_default
+        elif option.is_kept or isinstance(declared.default, tuple):
+            assert default is None, "dsi sees whether the option was given"
+        else:
+            assert default == declared.default
+
+
+def test_watch_has_every_option_of_analyze():
+    assert {one.field for one in options_of("watch")} - {one.field for one in options_of("analyze")} == WATCH_ONLY
+    assert {one.field for one in options_of("analyze")} <= {one.field for one in options_of("watch")}
+
+
+@pytest.mark.parametrize("verb", SECTIONS)
+@pytest.mark.parametrize("field", VALUES)
+def test_each_option_of_the_command_is_the_field_of_the_analysis(field, verb):
+    declared = next(one for one in options_of(verb) if one.field == field)
+    text, value = VALUES[field]
+    arguments = ["ckpts", *NEEDS.get(field, ()), declared.option.flag, *([] if text is None else [text])]
+    typed = command(verb).make_context(verb, arguments).params
+    options = read_options(read_values(SECTIONS[verb], typed))
+    assert getattr(options.evaluation if hasattr(options.evaluation, field) else options, field) == value
+    kept = "predictions" if field == "targets" else field
+    assert options.given_settings == KEPT_SETTINGS.keys() & {kept}
+
+
+def test_the_table_of_values_has_every_option_of_an_analysis():
+    assert set(VALUES) == {one.field for group in (Options, Evaluation) for one in declared_options(group)}
+
+
+def test_every_help_text_is_a_sentence_and_every_value_has_a_placeholder():
+    for declared in options_of("watch"):
+        assert re.fullmatch(r"[A-Z0-9t].*[.)]", declared.option.help), declared.field
+        assert bool(declared.option.metavar) == (declared.type is not bool), declared.field
+
+
+def test_kept_settings_are_fields_of_options_or_evaluation():
+    fields = {one.field: one for group in (Options, Evaluation) for one in declared_options(group)}
+    assert {name: one.option.flag for name, one in fields.items() if one.option.is_kept} == KEPT_SETTINGS
+    assert list(KEPT_SETTINGS) != []
+
+
+def test_the_command_reference_has_every_option():
+    page = (Path(__file__).parents[3] / "docs/cli.md").read_text(encoding="utf-8")
+    for verb in SECTIONS:
+        part = page.partition(f"## `dsi {verb}`")[2].partition("\n## ")[0]
+        for declared in options_of(verb):
+            for flag in declared.option.flags:
+                assert flag.partition("/")[0] in part
+
+
+def test_the_help_imports_no_library_of_arrays_or_tables():
+    code = (
+        "import sys; from dsi_cli.cli.app import main_with_exit_code; main_with_exit_code(['{}', '--help']);"
+        " print(*sys.modules, file=sys.stderr)"
+    )
+    for verb in SECTIONS:
+        command = [sys.executable, "-c", code.format(verb)]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+        heavy = {"numpy", "pandas", "pyarrow", "scipy", "torch", "rich", "pydantic", "dsi_cli.analysis.options"}
+        assert not heavy & set(ended.stderr.split()), verb
