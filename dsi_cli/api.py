@@ -343,7 +343,9 @@ def wordnet_csm(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     of = load_wordnet(pos, wordnet)
-    (opened,) = references.open_references([measure], hierarchy.open_tree(None if taxonomy is None else str(taxonomy)), of)
+    (opened,) = references.open_references(
+        [measure], hierarchy.open_taxonomy(None if taxonomy is None else str(taxonomy)), of
+    )
     one = wordnet_matrix.resolve_label_list(fspath(labels) if isinstance(labels, PathLike) else labels, None, of)
     names = pd.Index(one.label_list.names if one.label_list else (), name="class")
     return pd.DataFrame(opened.similarity(one), index=names, columns=names)

@@ -29,7 +29,7 @@ from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options, epoch_filter
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, mapping_file, references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
+from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, Summary, summarise
@@ -97,20 +97,19 @@ def analyze(
             say(line)
         for state in states:
             state.joins = earlier_settings.joins(options, recorded, _runs_in(folders, state))
-        of, tree = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
+        of, tree = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
         sources = references.open_references(options.references, tree, of)
-        tables = ResultTables(Path(out), options, sources, tree)
         inputs = collect.open_inputs(Path(out), options, say, tell)
         named_log = None if options.log is None else training_logs.named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
-        states = _scan(Path(out), states, tables.folders, options, engine, progress)
+        states = _scan(Path(out), states, folders, options, engine, progress)
         for state in states:
             state.joins = earlier_settings.joins(options, recorded, [state.run.name])
-        tables.begin({state.run.name for state in states})
+        tables = ResultTables(Path(out), {state.run.name for state in states}, options, sources, tree)
         trainers_logs = logs_of(states, named_log)
         resolve_all_duplicates(states, trainers_logs, epoch_filter(options.epochs))
         if options.labels is not None:
-            listed = label_files.read(options.labels)
+            listed = label_files.read_labels_option(options.labels)
             run_state.fail_other_networks([one for one in states if not one.joins], len(listed.names), listed.source)
         missing = run_state.reason_nothing_usable(states)
         if missing is not None:
@@ -230,7 +229,7 @@ def _scan(
     folders : the runs that the output has already, with their folders
     """
     chosen = epoch_filter(options.epochs)
-    classes = len(label_files.read(options.labels).names) if options.labels is not None else None
+    classes = len(label_files.read_labels_option(options.labels).names) if options.labels is not None else None
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
     found: list[RunState] = []
     for state in states:
@@ -249,7 +248,7 @@ def _scan(
 
 
 def _label(
-    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, wordnet: WordNet, tree: OpenedTaxonomy | None
+    states: list[RunState], options: Options, of_data: tuple[str, ...] | None, wordnet: WordNet, tree: CustomTaxonomy | None
 ) -> tuple[dict[str, ClassLabels], list[str]]:
     """Return each run's labels and what WordNet says of them, and warnings about labels that do not fit."""
     found: dict[str, ClassLabels] = {}
@@ -273,7 +272,7 @@ def _label(
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            class_labels.resolve_labels(labels, mapping_file.mapping_or_none(mapping, labels, wordnet), wordnet, tree)
+            class_labels.resolve_labels(labels, mapping_file.read_optional_mapping(mapping, labels, wordnet), wordnet, tree)
             if labels
             else class_labels.without_labels(classes or 0, wordnet, tree)
         )
@@ -285,7 +284,7 @@ def _asked(state: RunState, options: Options, readable: Sequence[CheckpointFile]
     if not state.joins or options.labels is None:
         return options.labels
     own, _ = class_labels.find_labels(state.run, None, readable, classes)
-    state.joins = own is not None or len(label_files.read(options.labels).names) != classes
+    state.joins = own is not None or len(label_files.read_labels_option(options.labels).names) != classes
     return None if state.joins else options.labels
 
 
@@ -324,10 +323,10 @@ def _epochs(
             continue
         written = curves.trainer_values(record, trainers_logs[record.run])
         warnings = [_zero_rows(state, labels, job.stored.zero_rows), _doubt(record, job.rows, written)]
-        rows = curves.without_repeats(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
+        rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, trainers_logs[record.run]))
         tables.add(record, rows, answers.identity(record), job.by_class)
         for table, beside in answers.beside(record):
-            tables.add_beside(table, beside)
+            tables.add_typicality_rows(table, beside)
         for split, counts in job.samples.items():
             tables.add_samples(record.run, split, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
@@ -367,8 +366,8 @@ def _work(out: Path, state: RunState, labels: ClassLabels, tables: ResultTables,
     """Return how a run's epochs are computed, after writing what its references are."""
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
     how = memory_plan.make_plan(labels.classes, options)
-    semantics = RunReferences(labels, [opened.of(labels, by_rows=how.is_vast) for opened in tables.references])
-    state.no_reference = semantics.references[0].missing
+    semantics = RunReferences(labels, [source.for_labels(labels, by_rows=how.is_vast) for source in tables.references])
+    state.no_reference = semantics.references[0].reason_missing
     if not how.is_vast:
         _write_references(out, labels, semantics, tables.references)
     if how.walk is not None:
@@ -390,12 +389,12 @@ def _work(out: Path, state: RunState, labels: ClassLabels, tables: ResultTables,
 def _write_references(out: Path, labels: ClassLabels, semantics: RunReferences, opened: Sequence[ReferenceSource]) -> None:
     """Write the reference matrices that the output lacks; not those that know none of the classes."""
     for source, prepared in zip(opened, semantics.references, strict=True):
-        if labels.label_list is None or not len(prepared.csm.classes):
+        if labels.label_list is None or not len(prepared.matrix.classes):
             continue
         path = layout.reference_path(out, prepared.name, labels.label_list.id)
-        described = source.described | {"mapping": labels.meaning_id}
+        described = source.table_options | {"mapping": labels.senses_id}
         if parquet.options_of(path) != described:
-            table = wordnet_matrix.table_of(labels, prepared.csm.matrix, prepared.name)
+            table = wordnet_matrix.matrix_table(labels, prepared.matrix.dense, prepared.name)
             parquet.write(table, path, described, layout.temporary_folder(out))
 
 
@@ -420,7 +419,7 @@ class _Job(NamedTuple):
 
 
 def _job(record: Record, labels: ClassLabels, tables: ResultTables, work: _Work, answers: RunEvaluations) -> _Job:
-    rows = tables.still_holding(record, labels, answers.identity(record))
+    rows = tables.reusable_rows(record, labels, answers.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     held = [
@@ -438,7 +437,7 @@ def _with_rows(job: _Job, semantics: RunReferences, options: Options, by_rows: c
     if by_rows is not None:
         by_rows.scratch.mkdir(parents=True, exist_ok=True)
     found = curves.epoch_matrices(job.stored, job.answers, options, by_rows)
-    rows, table = curves.curve_rows(found, job.answers, job.record, semantics, options, by_rows)
+    rows, table = curves.curve_rows(found, job.answers, curves.EpochContext(job.record, semantics, options, by_rows))
     if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
     done = replace(job.stored, by_kind={}, weight=None, surveys={})

@@ -121,14 +121,14 @@ def summarise(
         labels_described=labels.label_list.described if labels.label_list else None,
         labels_command=labels.command,
         preset=labels.label_list.preset if labels.label_list else None,
-        known_to=labels.known_to,
+        known_to=labels.lookup_source,
         resolved=len(labels.hierarchy.nodes),
-        unresolved=labels.left_out,
+        unresolved=labels.unknown_labels,
         uncertain=[]
         if labels.taxonomy
         else [(r.label, r.synset) for r in labels.resolutions if r.is_uncertain and r.synset],
         are_placeholders=labels.are_placeholders,
-        all_uncertain=labels.why_all_uncertain(),
+        all_uncertain=labels.reason_all_uncertain(),
         log=printable(log.path.name) if log else None,
         heads=sorted({r.head for r in usable if r.head}),
         weights_used=sorted({r.weights_used for r in usable if r.weights_used}),

@@ -108,7 +108,7 @@ def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bo
     assert labels.label_list is not None
     unsure = sum(row.is_uncertain for row in labels.resolutions)
     want = f"{unsure:,} {'wants' if unsure == 1 else 'want'} a look (?)" if unsure else "none wants a look"
-    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
+    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
     console.note(f"{known}, from {labels.label_list.described}; {want}", quiet=quiet)
     if labels.label_list.duplicates:
         console.note(f"warning: labels that come twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
@@ -116,7 +116,7 @@ def tell(labels: ClassLabels, command: str, write_map: Path | None, *, quiet: bo
         few = ", ".join(labels.placeholders[:2])
         console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
         return
-    if why := labels.why_all_uncertain():
+    if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
     if unsure and write_map is None:
         console.note("to choose what they mean, edit the file that this writes, then give it to --map:", quiet=quiet)

@@ -69,7 +69,7 @@ def wordnet(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     of = load_wordnet(pos, wordnet_name)
-    (opened,) = references.open_references([measure], hierarchy.open_tree(taxonomy), of)
+    (opened,) = references.open_references([measure], hierarchy.open_taxonomy(taxonomy), of)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
@@ -78,7 +78,7 @@ def wordnet(
     one = wordnet_matrix.resolve_label_list(labels, map_file, of)
     if interactive:
         one = asked(one, write_map)
-    neighbors = wordnet_matrix.neighbors_of(one, neighbors, whole=whole)
+    neighbors = wordnet_matrix.choose_neighbors(one, neighbors, whole=whole)
     _require_fit(one.classes, chosen, is_matrix=neighbors is None)
     if write_map is not None:
         wordnet_matrix.write_map(one, write_map)
@@ -130,10 +130,10 @@ def _write(rows: Iterator[Any], place: Path | IO[bytes], chosen: str, opened: Re
     from dsi_cli.queries import export
 
     if isinstance(place, Path) and chosen != "parquet":
-        frame = wordnet_matrix.frame(rows)
+        frame = wordnet_matrix.to_frame(rows)
         export.write_file(frame, place, chosen, is_matrix=frame.index.name == "class")
     else:
-        wordnet_matrix.write(rows, place, opened)
+        wordnet_matrix.write_blocks(rows, place, opened)
 
 
 def _counted(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

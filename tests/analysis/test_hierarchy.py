@@ -9,7 +9,7 @@ from helpers.outputs import ANIMALS, assert_same_output, curve, stored_counts, t
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
@@ -105,7 +105,7 @@ def test_the_data_sets_own_superclasses_come_first(analysed):
 
 
 def test_lists_that_are_no_preset_have_groups():
-    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).own_superclasses is None
+    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).dataset_superclasses is None
     assert len(set(class_labels.resolve_labels(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
 
 
@@ -170,7 +170,9 @@ def test_many_small_superclasses_of_ones_own_are_all_there(tmp_path):
     names = tuple(f"c{number}" for number in range(120))
     lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
     (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
-    one = class_labels.resolve_labels(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
+    one = class_labels.resolve_labels(
+        LabelList(names, None, "the test"), taxonomy=open_taxonomy(str(tmp_path / "many.csv"))
+    )
     assert one.groups == tuple(f"s{number // 2}" for number in range(120))
 
 

@@ -16,7 +16,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import references
 from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labels
-from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.partial_mantel import partial_mantel
@@ -75,7 +75,7 @@ def test_what_can_be_asked_for_and_its_names(human, tree, counts):
     assert [one.name for one in references.open_references(asked, None)] == [
         "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
     ]  # fmt: skip
-    names = [one.name for one in references.open_references(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
+    names = [one.name for one in references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))]
     assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
 
 
@@ -101,27 +101,27 @@ def test_no_reference_at_all_is_refused():
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
 def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
     (opened,) = references.open_references([kind], None)
-    found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
+    found = opened.for_labels(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
-    assert_array_equal(found.csm.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
-    assert np.isnan(found.csm.matrix[1]).all()
-    assert np.isnan(found.csm.matrix[:, 1]).all()
-    assert found.missing is None
+    assert_array_equal(found.matrix.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    assert np.isnan(found.matrix.dense[1]).all()
+    assert np.isnan(found.matrix.dense[:, 1]).all()
+    assert found.reason_missing is None
 
 
 def test_classes_that_were_never_counted_are_lacking(counts):
     (opened,) = references.open_references([f"res:{counts}"], None)
-    found = opened.of(named("dog", "cat", "rock", "car"))
-    assert_array_equal(np.isnan(np.diagonal(found.csm.matrix)), [False, False, True, False])
-    assert found.missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
-    assert found.csm.matrix[0, 1] == np.float32(-np.log(30 / 100))
+    found = opened.for_labels(named("dog", "cat", "rock", "car"))
+    assert_array_equal(np.isnan(np.diagonal(found.matrix.dense)), [False, False, True, False])
+    assert found.reason_missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
+    assert found.matrix.dense[0, 1] == np.float32(-np.log(30 / 100))
 
 
 def test_infinities_become_the_largest_value(counts):
     """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
     (opened,) = references.open_references([f"jcn:{counts}"], None)
-    found = opened.of(named("dog", "cat", "dog.n.01", "car")).csm.matrix
+    found = opened.for_labels(named("dog", "cat", "dog.n.01", "car")).matrix.dense
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
 
@@ -133,9 +133,9 @@ def test_bounded_leaves_what_is_finite_alone():
 
 def test_without_labels_every_reference_says_so(human):
     for opened in references.open_references(["wup", str(human[0])], None):
-        found = opened.of(without_labels(8))
-        assert found.missing == "no labels: give them with --labels FILE or PRESET"
-        assert np.isnan(found.csm.matrix).all()
+        found = opened.for_labels(without_labels(8))
+        assert found.reason_missing == "no labels: give them with --labels FILE or PRESET"
+        assert np.isnan(found.matrix.dense).all()
 
 
 def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):

@@ -93,11 +93,11 @@ def test_a_network_without_a_classifier_is_taken_by_its_templates():
         for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
-    semantics = RunReferences(one, [opened.of(one) for opened in references.open_references(["path"], None)])
-    table = curves.curve_rows(found, [], record, semantics, QUICK)[1].to_pandas()
+    semantics = RunReferences(one, [source.for_labels(one) for source in references.open_references(["path"], None)])
+    table = curves.curve_rows(found, [], curves.EpochContext(record, semantics, QUICK))[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert curves.curve_rows(found[2:], [], record, semantics, QUICK)[1] is None
+    assert curves.curve_rows(found[2:], [], curves.EpochContext(record, semantics, QUICK))[1] is None
 
 
 def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, tmp_path):

@@ -18,7 +18,7 @@ from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
 
 def written(one, tmp_path, neighbors=None):
-    wordnet_matrix.write(wordnet_matrix.reference_tables(one, neighbors), tmp_path / "x.parquet")
+    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(one, neighbors), tmp_path / "x.parquet")
     return pd.read_parquet(tmp_path / "x.parquet")
 
 
@@ -66,15 +66,15 @@ def test_the_nearest_are_those_of_the_matrix(tmp_path):
 
 def test_long_lists_have_their_nearest_unless_the_whole_matrix_is_asked_for(monkeypatch):
     one = wordnet_matrix.resolve_label_list("cifar10")
-    assert wordnet_matrix.neighbors_of(one, None, whole=False) is None
-    assert wordnet_matrix.neighbors_of(one, 4, whole=False) == 4
+    assert wordnet_matrix.choose_neighbors(one, None, whole=False) is None
+    assert wordnet_matrix.choose_neighbors(one, 4, whole=False) == 4
     monkeypatch.setattr(wordnet_matrix, "MAX_DENSE_CLASSES", 9)
-    assert wordnet_matrix.neighbors_of(one, None, whole=False) == wordnet_matrix.NEIGHBORS
-    assert wordnet_matrix.neighbors_of(one, None, whole=True) is None
+    assert wordnet_matrix.choose_neighbors(one, None, whole=False) == wordnet_matrix.DEFAULT_NEIGHBORS
+    assert wordnet_matrix.choose_neighbors(one, None, whole=True) is None
     with pytest.raises(
         UsageError, match=r"^expected --whole or --neighbors, found --whole and --neighbors 4: leave one out$"
     ):
-        wordnet_matrix.neighbors_of(one, 4, whole=True)
+        wordnet_matrix.choose_neighbors(one, 4, whole=True)
 
 
 @pytest.mark.parametrize("neighbors", [None, 2])
@@ -86,7 +86,7 @@ def test_a_list_that_wordnet_does_not_know_has_no_reference(neighbors):
 def test_a_place_that_may_not_be_written_leaves_nothing(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="could not be written"):
-        wordnet_matrix.write(
+        wordnet_matrix.write_blocks(
             wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list("cifar10")), tmp_path / "file" / "x.parquet"
         )
 
