@@ -272,7 +272,7 @@ def _label(
         warnings += [f"{state.run.name}: {warning}" for warning in [*told, *_left_out(state)]]
         state.names = labels.names if labels else None
         found[state.run.name] = (
-            class_labels.resolve_labels(labels, mapping_file.read_optional_mapping(mapping, labels, wordnet), wordnet, tree)
+            class_labels.resolve_labels(labels, mapping_file.read_mapping(mapping, labels, wordnet), wordnet, tree)
             if labels
             else class_labels.without_labels(classes or 0, wordnet, tree)
         )

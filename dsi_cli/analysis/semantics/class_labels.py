@@ -77,11 +77,9 @@ class ClassLabels:
     def hierarchy(self) -> Hierarchy:
         """The taxonomy that contains the classes."""
         if self.taxonomy is None:
-            return Hierarchy(self.wordnet.id, "WordNet", self.wordnet.taxonomy, self.nodes, self.classes)
+            return Hierarchy(self.wordnet.id, self.wordnet.taxonomy, self.nodes, self.classes)
         nodes = self.taxonomy.class_nodes(self.label_list.names) if self.label_list else {}
-        return Hierarchy(
-            self.taxonomy.name, self.taxonomy.source, self.taxonomy.taxonomy, nodes, self.classes, is_custom=True
-        )
+        return Hierarchy(self.taxonomy.name, self.taxonomy.taxonomy, nodes, self.classes, is_custom=True)
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -258,19 +256,10 @@ class ClassLabels:
             row |= {f"samples_{split}": int(numbers[index]) for split, numbers in samples.items()}
             if self.label_list is not None:
                 resolution = self.resolutions[index]
-                row |= {
-                    "labels_id": self.label_list.id,
-                    "name": resolution.label,
-                    "synset": resolution.synset,
-                    "wnid": resolution.wnid,
-                    "definition": resolution.definition,
-                    "resolved_by": resolution.resolved_by,
-                    "confidence": resolution.confidence,
-                    "candidates": list(resolution.candidates),
-                    "candidate_scores": list(resolution.scores),
-                    "reason": resolution.reason,
-                    "group": self.groups[index],
-                }
+                row |= {"labels_id": self.label_list.id, "name": resolution.label, "group": self.groups[index]}
+                row |= {"candidates": list(resolution.candidates), "candidate_scores": list(resolution.scores)}
+                columns = ("synset", "wnid", "definition", "resolved_by", "confidence", "reason")
+                row |= {column: getattr(resolution, column) for column in columns}
             rows.append(row)
         return rows
 
@@ -316,12 +305,8 @@ def _ids_and_preset(labels: LabelList, wordnet: WordNet) -> tuple[Sequence[str |
     if wordnet.part == "noun":
         return [wnid and same_synset_in(wordnet, wnid) for wnid in labels.wnids], None
     if labels.preset is not None:
-        raise UsageError(
-            f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}",
-            code="preset-needs-nouns",
-            preset=labels.preset,
-            pos=wordnet.part,
-        )
+        message = f"the classes of the preset {labels.preset} are nouns: leave out --pos {wordnet.part}"
+        raise UsageError(message, code="preset-needs-nouns", preset=labels.preset, pos=wordnet.part)
     return None, None
 
 

@@ -62,8 +62,6 @@ class Hierarchy:
 
     name: str
     """The name in the tables, such as ``wordnet3.0``."""
-    source: str
-    """The name of the taxonomy in messages."""
     taxonomy: Taxonomy
     nodes: Mapping[int, int]
     """The node of each class that the taxonomy contains, by class index."""
@@ -94,17 +92,15 @@ class Hierarchy:
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
-        return scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy), np.float32
+        heights = scatter_to_classes(
+            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy)
         )
+        return heights.astype(np.float32)
 
 
 def scatter_to_classes(
-    nodes: Mapping[int, int],
-    classes: int,
-    measure: Callable[[Sequence[int]], NDArray[Any]],
-    dtype: type[np.floating[Any]] = np.float64,
-) -> NDArray[Any]:
+    nodes: Mapping[int, int], classes: int, measure: Callable[[Sequence[int]], NDArray[Any]]
+) -> NDArray[np.float64]:
     """Return the values of a measure for every two classes ``(C, C)``, NaN for classes without a node.
 
     Parameters
@@ -112,7 +108,7 @@ def scatter_to_classes(
     nodes : the node of each class that has one, by class index
     measure : returns the values ``(N, N)`` for N nodes
     """
-    matrix = np.full((classes, classes), np.nan, dtype=dtype)
+    matrix = np.full((classes, classes), np.nan)
     if nodes:
         indices = np.array(list(nodes))
         matrix[np.ix_(indices, indices)] = measure(list(nodes.values()))

@@ -42,10 +42,7 @@ def _read_label_encoder(path: Place) -> LabelList:
         labels = names_of(encoders.class_list(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
-        raise UsageError(
-            f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into a text file",
-            code="invalid-label-encoder",
-            path=str(path),
-        ) from None
+        message = f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into a text file"
+        raise UsageError(message, code="invalid-label-encoder", path=str(path)) from None
     source = path.name + numbering.note(labels.first, len(labels.names))
     return replace(recognise(labels.names, source, labels.wnids), path=str(path))

@@ -12,8 +12,8 @@ from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import identifiers
 
 
-def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
-    """Return the id or synset name of each class in a mapping file; an empty text leaves the class out.
+def read_mapping(path: str | Path | None, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
+    """Return the id or synset name of each class in a mapping file; an empty text leaves the class out. None names no class.
 
     If the columns ``synset`` and ``wnid`` disagree, the user edited one of them. That is the one that differs from the
     synset that the label has without a mapping. An empty id is ignored.
@@ -23,8 +23,10 @@ def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = 
     UsageError
         The file cannot be read, or names an unknown class or synset. Or both columns of a row were edited and disagree.
     """
-    wordnet = wordnet or load_wordnet()
     choices: dict[int, str] = {}
+    if path is None:
+        return choices
+    wordnet = wordnet or load_wordnet()
     unmapped: dict[int, int] | None = None
     for index, (line, columns) in mapping.read(path, labels).items():
         where = f"{path}, line {line}"
@@ -45,11 +47,6 @@ def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = 
             decisive = edited[0]
         choices[index] = columns[decisive]
     return choices
-
-
-def read_optional_mapping(path: str | Path | None, labels: LabelList, wordnet: WordNet) -> dict[int, str] | None:
-    """Return the choices of a mapping file, or None if no file is given."""
-    return None if path is None else read_mapping(path, labels, wordnet)
 
 
 def _find_node(text: str, where: str, wordnet: WordNet) -> int:

@@ -49,12 +49,9 @@ class ReferenceMatrix:
         """
         if self.names is None:
             if len(self.values) != labels.classes:
-                raise UsageError(
-                    f"{self.path} is {_size(self.values)}, but there are {labels.classes} classes: write one row per class",
-                    code="wrong-reference-size",
-                    size=self.values.shape,
-                    classes=labels.classes,
-                )
+                size, classes = self.values.shape, labels.classes
+                message = f"{self.path} is {_size(size)}, but there are {classes} classes: write one row per class"
+                raise UsageError(message, code="wrong-reference-size", size=size, classes=classes)
             return self.values
         rows = {name: row for row, name in enumerate(self.names)}
         indices, missing = [], []
@@ -94,11 +91,8 @@ def read_matrix(path: Path) -> ReferenceMatrix:
         message = f"the reference {path} is no matrix of numbers: {error}"
         raise UsageError(message, code="invalid-reference", path=str(path)) from None
     if values.ndim != 2 or values.shape[0] != values.shape[1]:
-        raise UsageError(
-            f"the reference {path} is {_size(values)}: expected a square matrix with one row and one column per class",
-            code="reference-not-square",
-            size=values.shape,
-        )
+        message = f"the reference {path} is {_size(values.shape)}: expected a square matrix, with one row per class"
+        raise UsageError(message, code="reference-not-square", size=values.shape)
     if names is not None and len(set(names)) < len(names):
         name = Counter(names).most_common(1)[0][0]
         raise UsageError(
@@ -122,11 +116,8 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     gaps = np.argwhere(~np.isfinite(inner))
     if len(gaps):
         pair = pair_names(gaps[0])
-        raise UsageError(
-            f"the reference {path} has no finite value for {' and '.join(pair)}: give one, or leave out a whole class",
-            code="reference-not-finite",
-            classes=pair,
-        )
+        message = f"the reference {path} has no finite value for {' and '.join(pair)}: give one, or leave out a whole class"
+        raise UsageError(message, code="reference-not-finite", classes=pair)
     differences = np.abs(inner - inner.T)
     if len(present) and differences.max() > SYMMETRY_TOLERANCE * np.abs(inner).max():
         row, column = np.unravel_index(differences.argmax(), differences.shape)
@@ -142,8 +133,8 @@ def _symmetrized(path: Path, values: Values, names: Names) -> Values:
     return result
 
 
-def _size(values: Values) -> str:
-    return " x ".join(map(str, values.shape)) or "a single number"
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"
 
 
 def _read_npy(path: Path) -> tuple[Values, None]:

@@ -38,12 +38,20 @@ class EpochMatrix:
     statistics: BlockStatistics | None = None
     """The statistics of a blockwise matrix, if they are known already."""
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
+    _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
     @property
     def dense(self) -> NDArray[np.float32]:
         """The dense matrix ``(C, C)``, NaN for missing classes."""
         assert isinstance(self.values, np.ndarray), f"the {self.name} is not dense"
         return self.values
+
+    def of_classes(self, kept: Classes) -> PreparedMatrix:
+        """Return the prepared dense matrix of some classes; each is prepared once."""
+        key = kept.tobytes()
+        if key not in self._prepared:
+            self._prepared[key] = PreparedMatrix(self.dense[np.ix_(kept, kept)])
+        return self._prepared[key]
 
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""

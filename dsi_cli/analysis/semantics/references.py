@@ -107,11 +107,8 @@ def open_references(
     sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
     for name, number in Counter(source.name for source in sources).items():
         if number > 1:
-            raise UsageError(
-                f"two references are called {name}: rename a file, because the tables identify references by name",
-                code="duplicate-reference",
-                reference=name,
-            )
+            message = f"two references are called {name}: rename a file, because the tables identify references by name"
+            raise UsageError(message, code="duplicate-reference", reference=name)
     return sources
 
 

@@ -26,7 +26,7 @@ from dsi_cli.metrics.blockwise.wsi import nearest_of_rows
 from dsi_cli.similarity import MAX_DENSE_CLASSES as MAX_DENSE_CLASSES
 from dsi_cli.store import atomic_write, parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
-from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
+from dsi_cli.wordnet.database.wordnet import WordNet
 from dsi_cli.wordnet.similarity.shortest_paths import BLOCK, FAR, PathRows
 
 if TYPE_CHECKING:
@@ -56,16 +56,11 @@ def resolve_label_list(
         label_list = label_files.read_labels_option(labels)
     else:
         label_list = LabelList(tuple(labels), None, "the given labels")
-    choices = mapping_file.read_optional_mapping(mapping, label_list, wordnet or load_wordnet())
-    return resolve_labels(label_list, choices, wordnet)
+    return resolve_labels(label_list, mapping_file.read_mapping(mapping, label_list, wordnet), wordnet)
 
 
 def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool) -> int | None:
     """Return the number of nearest classes to write, or None for the whole matrix.
-
-    Parameters
-    ----------
-    neighbors, whole : values of the options; neither is required
 
     Raises
     ------
@@ -73,11 +68,8 @@ def choose_neighbors(labels: ClassLabels, neighbors: int | None, *, whole: bool)
         The user gave both options.
     """
     if whole and neighbors is not None:
-        raise UsageError(
-            f"expected --whole or --neighbors, found --whole and --neighbors {neighbors}: leave one out",
-            code="conflicting-options",
-            options=("--whole", "--neighbors"),
-        )
+        message = f"expected --whole or --neighbors, found --whole and --neighbors {neighbors}: leave one out"
+        raise UsageError(message, code="conflicting-options", neighbors=neighbors)
     if neighbors is None and not whole and labels.classes > MAX_DENSE_CLASSES:
         return DEFAULT_NEIGHBORS
     return neighbors
@@ -102,11 +94,8 @@ def reference_tables(
     """
     if source is not None and source.name != path_reference_name(labels):
         if neighbors is not None:
-            raise UsageError(
-                f"the nearest labels are by WordNet's path similarity, not {source.name}: add --whole for its matrix",
-                code="neighbors-need-path-similarity",
-                reference=source.name,
-            )
+            message = f"the nearest labels are by WordNet's path similarity, not {source.name}: add --whole for its matrix"
+            raise UsageError(message, code="neighbors-need-path-similarity", reference=source.name)
         matrix = source.for_labels(labels).matrix.dense
         if np.isnan(np.diagonal(matrix)).all():
             raise _no_label_known(labels, source.source)
@@ -128,11 +117,7 @@ def path_reference_name(labels: ClassLabels) -> str:
 
 
 def write_blocks(blocks: Iterator[Any], target: Path | IO[bytes], source: ReferenceSource | None = None) -> None:
-    """Write the blocks of `reference_tables` to a file, or to an open file or pipe.
-
-    Parameters
-    ----------
-    source : the reference; WordNet's path similarity if None
+    """Write the blocks of `reference_tables`, for the same reference, to a path, an open file or a pipe.
 
     Raises
     ------
@@ -177,15 +162,7 @@ def write_map(labels: ClassLabels, path: Path) -> None:
 
 
 def matrix_table(labels: ClassLabels, matrix: NDArray[np.float32], reference: str, first_row: int = 0) -> Any:
-    """Return rows of a reference matrix as a ``references`` table.
-
-    Parameters
-    ----------
-    matrix : (N, C) float32
-        Rows of the matrix, NaN for missing classes.
-    reference : the name of the reference
-    first_row : the class index of the first of these rows
-    """
+    """Return the rows ``(N, C)`` of a reference matrix, of which the first is that of class ``first_row``, as a table."""
     assert labels.label_list is not None
     constants = {"reference": reference, "labels_id": labels.label_list.id}
     end = first_row + len(matrix)
@@ -218,15 +195,10 @@ def _neighbor_blocks(labels: ClassLabels, count: int) -> Iterator[Any]:
         has_path = near.value > -FAR
         neighbor = known[near.neighbor[has_path]]
         label = np.broadcast_to(known[start:stop, None], has_path.shape)[has_path]
-        varying = {
-            "class_index": label,
-            "name": names[label].tolist(),
-            "neighbor": neighbor,
-            "neighbor_name": names[neighbor].tolist(),
-            "rank": near.rank[has_path],
-            "ties": near.ties[has_path],
-            "similarity": 1.0 / (1.0 - near.value[has_path]),
-        }
+        varying = {"class_index": label, "name": names[label].tolist()}
+        varying |= {"neighbor": neighbor, "neighbor_name": names[neighbor].tolist()}
+        varying |= {"rank": near.rank[has_path], "ties": near.ties[has_path]}
+        varying["similarity"] = 1.0 / (1.0 - near.value[has_path])
         yield parquet.from_columns(REFERENCE_NEIGHBORS, len(label), constants, varying)
 
 

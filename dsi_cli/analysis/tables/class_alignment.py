@@ -20,7 +20,6 @@ from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
 from dsi_cli.metrics.class_alignment import GroupAlignment
-from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
@@ -47,8 +46,6 @@ class NetworkPair:
     reference: PreparedReference
     kept: Classes
     """The common classes."""
-    prepared: PreparedMatrix | None = None
-    """The network's matrix of the common classes; None for matrices in blocks of rows."""
     walk: BlockWalk | None = None
     """The order of blocks of rows; None for dense matrices."""
     pearson: NDArray[np.float64] | None = None
@@ -63,9 +60,11 @@ class NetworkPair:
 
     def agreement_without_each(self) -> NDArray[np.float64]:
         """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not dense."""
-        if self.prepared is None or self.prepared.is_constant or self.reference.of_classes(self.kept).is_constant:
-            return np.full(len(self.kept), np.nan)
-        return jackknife.excess_without(self.prepared, self.reference.of_classes(self.kept), "pearson")
+        if self.walk is None:
+            network, reference = self.network.of_classes(self.kept), self.reference.of_classes(self.kept)
+            if not network.is_constant and not reference.is_constant:
+                return jackknife.excess_without(network, reference, "pearson")
+        return np.full(len(self.kept), np.nan)
 
     def group_alignment(self, members: Classes) -> GroupAlignment:
         """Return the alignment among the classes of a group."""

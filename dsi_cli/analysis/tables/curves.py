@@ -37,7 +37,6 @@ from dsi_cli.metrics.hierarchy import HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.confusion import classes_with_samples
@@ -171,9 +170,9 @@ def _row(record: Record, **values: Any) -> Row:
     return {**key, **values}
 
 
-def _alignment_row(record: Record, alignment: Alignment, **values: Any) -> Row:
+def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
     """Return the row of one alignment."""
-    columns = asdict(alignment)
+    columns = asdict(entry)
     return _row(record, metric="sai", **values, variant=columns.pop("measure"), **columns)
 
 
@@ -199,22 +198,9 @@ def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
     return [_row(context.record, **common, variant=variant, value=value) for variant, value in values.items()]
 
 
-class _PreparedCache:
-    """The matrices of one epoch, prepared once for all comparisons of the same classes."""
-
-    def __init__(self) -> None:
-        self._matrices: dict[tuple[str, bytes], PreparedMatrix] = {}
-
-    def prepared(self, matrix: EpochMatrix, kept: Classes) -> PreparedMatrix:
-        key = (matrix.name, kept.tobytes())
-        if key not in self._matrices:
-            self._matrices[key] = PreparedMatrix(matrix.dense[np.ix_(kept, kept)])
-        return self._matrices[key]
-
-
 def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> tuple[list[Row], pa.Table | None]:
     """Return the SAI of every two matrices, including the references, and the rows of the class alignment table."""
-    cache, network = _PreparedCache(), network_matrix(matrices)
+    network = network_matrix(matrices)
     pairs: list[tuple[EpochMatrix, EpochMatrix, PreparedReference | None]]
     pairs = [(first, second, None) for first, second in combinations(matrices, 2)]
     for reference in context.references.references:
@@ -229,24 +215,19 @@ def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> t
         kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
         walk, pearson = None, None
         if context.blockwise is None:
-            alignments = _dense_alignments(first, partner or second, kept, cache, context)
+            alignments = _dense_alignments(first, partner or second, kept, context)
         else:
             walk = context.blockwise.walk
             alignments, pearson = _blockwise_alignments(first, second, kept, context.options, walk)
         rows += _pair_rows(first, second, partner, alignments, context.record)
         if partner is not None and first is network:
-            prepared = None if walk else cache.prepared(first, kept)
-            pair = NetworkPair(first, partner, kept, prepared, walk, pearson)
+            pair = NetworkPair(first, partner, kept, walk, pearson)
             tables += class_alignment_tables(pair, context.record, context.references.labels)
     return rows, pa.concat_tables(tables) if tables else None
 
 
 def _dense_alignments(
-    first: EpochMatrix,
-    second: EpochMatrix | PreparedReference,
-    kept: Classes,
-    cache: _PreparedCache,
-    context: EpochContext,
+    first: EpochMatrix, second: EpochMatrix | PreparedReference, kept: Classes, context: EpochContext
 ) -> dict[str, Alignment]:
     """Return the SAI of two dense matrices of the kept classes, by measure."""
     options = context.options
@@ -254,8 +235,7 @@ def _dense_alignments(
     if reason is not None:
         return _missing_alignments(options, len(kept), reason)
     order = alignment.display_order(kept, context.references.labels.order)
-    other = second.of_classes(kept) if isinstance(second, PreparedReference) else cache.prepared(second, kept)
-    pair = alignment.MatrixPair(cache.prepared(first, kept), other, order)
+    pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed)
 
 
@@ -275,14 +255,10 @@ def _missing_alignments(options: Options, classes: int, reason: str | None) -> d
 
 def _missing_reference_rows(matrix: EpochMatrix, reference: PreparedReference, context: EpochContext) -> list[Row]:
     """Return rows with the reason why a matrix is not aligned with a reference."""
-    common = {
-        "metric": "sai",
-        "of": f"{matrix.name},{SCSM}",
-        "reference": reference.name,
-        "reason": reference.reason_missing,
-        "classes_used": len(reference.matrix.classes),
-    }
-    return [_row(context.record, **common, variant=measure) for measure in context.options.measures]
+    classes = len(reference.matrix.classes)
+    missing = _missing_alignments(context.options, classes, reference.reason_missing)
+    columns = {"of": f"{matrix.name},{SCSM}", "reference": reference.name}
+    return [_alignment_row(context.record, entry, **columns) for entry in missing.values()]
 
 
 def _pair_rows(
