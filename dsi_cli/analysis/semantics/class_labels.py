@@ -78,7 +78,7 @@ class ClassLabels:
         """The taxonomy that contains the classes."""
         if self.taxonomy is None:
             return Hierarchy(self.wordnet.id, self.wordnet.taxonomy, self.nodes, self.classes)
-        nodes = self.taxonomy.class_nodes(self.label_list.names) if self.label_list else {}
+        nodes = self.taxonomy.class_nodes(self.label_list)
         return Hierarchy(self.taxonomy.name, self.taxonomy.taxonomy, nodes, self.classes, is_custom=True)
 
     @cached_property

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.similarity import class_groups, common_subsumers
@@ -36,9 +37,9 @@ class CustomTaxonomy:
     """Twelve hex digits of a hash of the file."""
     taxonomy: Taxonomy
 
-    def class_nodes(self, names: Sequence[str]) -> dict[int, int]:
+    def class_nodes(self, labels: LabelList | None) -> dict[int, int]:
         """Return the node of each class that the taxonomy contains, by class index."""
-        nodes = custom_taxonomy.nodes_of(self.taxonomy, names)
+        nodes = custom_taxonomy.nodes_of(self.taxonomy, labels.names if labels else ())
         return {index: node for index, node in enumerate(nodes) if node is not None}
 
 

@@ -139,8 +139,15 @@ def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet
     measure = spec.removeprefix(WORDNET_PREFIX)
     if measure in measures.BY_TAXONOMY:
         if taxonomy is None or spec != measure:
-            return _wordnet_reference(measure, wordnet)
-        return _taxonomy_reference(measure, taxonomy)
+            return _measure_reference(measure, wordnet.id, "WordNet", lambda labels: labels.nodes, wordnet.taxonomy)
+        return _measure_reference(
+            measure,
+            taxonomy.name,
+            taxonomy.source,
+            lambda labels: taxonomy.class_nodes(labels.label_list),
+            taxonomy.taxonomy,
+            taxonomy.fingerprint,
+        )
     # A measure with an information content file
     kind, _, path = spec.partition(":")
     if kind in measures.BY_INFORMATION and path:
@@ -154,21 +161,6 @@ def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet
     suggestion = nearest(spec, measures.BY_TAXONOMY)
     hint = f"; did you mean {suggestion}?" if suggestion else ""
     raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
-
-
-def _wordnet_reference(kind: str, wordnet: WordNet) -> ReferenceSource:
-    def nodes(labels: ClassLabels) -> Mapping[int, int]:
-        return labels.nodes
-
-    return _measure_reference(kind, wordnet.id, "WordNet", nodes, wordnet.taxonomy)
-
-
-def _taxonomy_reference(kind: str, taxonomy: CustomTaxonomy) -> ReferenceSource:
-    def nodes(labels: ClassLabels) -> Mapping[int, int]:
-        assert labels.label_list is not None
-        return taxonomy.class_nodes(labels.label_list.names)
-
-    return _measure_reference(kind, taxonomy.name, taxonomy.source, nodes, taxonomy.taxonomy, taxonomy.fingerprint)
 
 
 def _measure_reference(
