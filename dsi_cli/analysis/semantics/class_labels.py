@@ -69,9 +69,11 @@ class ClassLabels:
         """The hash of `senses_id`, the custom taxonomy and the superclasses of the list; None without labels."""
         if self.label_list is None or self.senses_id is None:
             return None
-        parts = [self.taxonomy.fingerprint] if self.taxonomy else []
+        parts = [self.senses_id]
+        if self.taxonomy:
+            parts.append(self.taxonomy.fingerprint)
         parts += [superclass or "" for superclass in self.label_list.superclasses or ()]
-        return _digest([self.senses_id, *parts]) if parts else self.senses_id
+        return _digest(parts) if len(parts) > 1 else self.senses_id
 
     @cached_property
     def hierarchy(self) -> Hierarchy:
@@ -116,7 +118,9 @@ class ClassLabels:
         """The name of the taxonomy or WordNet that contains the labels, for messages."""
         if self.taxonomy is not None:
             return self.taxonomy.source
-        return self.wordnet.title if self.wordnet.part == "noun" else f"{self.wordnet.title}'s {self.wordnet.part}s"
+        if self.wordnet.part == "noun":
+            return self.wordnet.title
+        return f"{self.wordnet.title}'s {self.wordnet.part}s"
 
     @property
     def placeholders(self) -> list[str]:

@@ -56,8 +56,12 @@ class EpochMatrix:
     def rows(self, kept: Classes) -> RowSource:
         """Return the rows of the matrix of some classes."""
         if isinstance(self.values, np.ndarray):
-            return DenseRows(self.values if len(kept) == len(self.values) else self.values[np.ix_(kept, kept)])
-        return self.values if len(kept) == len(self.classes) else self.values.take(np.searchsorted(self.classes, kept))
+            if len(kept) == len(self.values):
+                return DenseRows(self.values)
+            return DenseRows(self.values[np.ix_(kept, kept)])
+        if len(kept) == len(self.classes):
+            return self.values
+        return self.values.take(np.searchsorted(self.classes, kept))
 
     def sums(self, kept: Classes, walk: BlockWalk) -> MatrixSums:
         """Return the sums over the matrix of some classes; each is computed once."""

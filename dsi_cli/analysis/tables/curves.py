@@ -360,9 +360,9 @@ def _idm_rows(evaluation: StoredEvaluation, matrices: Sequence[EpochMatrix], con
     """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by the references."""
     rows: list[Row] = []
 
-    def add(of: str, results: Mapping[str, IdmResult], **columns: str) -> None:
+    def add(kind: str, results: Mapping[str, IdmResult], **columns: str) -> None:
         for result in results.values():
-            row = _row(context.record, metric="idm", of=of, split=evaluation.split, **columns)
+            row = _row(context.record, metric="idm", of=kind, split=evaluation.split, **columns)
             rows.append(row | asdict(result))
 
     for matrix in matrices:

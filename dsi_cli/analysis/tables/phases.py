@@ -40,8 +40,8 @@ def phase_rows(
             points_of_runs.setdefault(row["run"], []).append(row)
     rows: list[Row] = []
     for run, points in points_of_runs.items():
-        for curve, found in _phases_of_run(points, reference, agreement_without_each(run)):
-            rows += _rows(run, curve, found)
+        for curve, result in _phases_of_run(points, reference, agreement_without_each(run)):
+            rows += _rows(run, curve, result)
     return rows
 
 
@@ -84,9 +84,9 @@ def _phases_of_run(
     return result
 
 
-def _alignment_curve(points: Sequence[Point], of: str, reference: str) -> tuple[str | None, list[Point]]:
+def _alignment_curve(points: Sequence[Point], matrices: str, reference: str) -> tuple[str | None, list[Point]]:
     """Return the measure and the points of an alignment: of Pearson's correlation, or else of the first measure."""
-    alignments = _select(points, {"metric": "sai", "of": of})
+    alignments = _select(points, {"metric": "sai", "of": matrices})
     measures = {row.get("variant") for row in alignments}
     order = ["pearson", *(measure.name for measure in MEASURES)]
     measure = next((name for name in order if name in measures), None)

@@ -159,8 +159,8 @@ class ResultTables:
         classes = self._with_other_runs(CLASSES, classes)
         layout.write_rows(self.out, CLASSES, classes, {})
 
-        # The class alignment, before the curves, whose options say which rows are valid. If dsi dies in between, those
-        # options are still the earlier ones, and the new rows do not count.
+        # Write the class alignment before the curves, whose options say which rows are valid. If dsi dies in between,
+        # those options are still the earlier ones, and the new rows do not count.
         self._class_alignment.write(self.runs, provenance)
         earlier = self._earlier_curves
         shaping = earlier.get("shaping", {}) | dict.fromkeys(self.runs, self._curve_options)
