@@ -129,7 +129,7 @@ class ClassLabels:
 
     @property
     def are_placeholders(self) -> bool:
-        """Whether more than half of the labels are placeholders."""
+        """True if more than half of the labels are placeholders."""
         return 2 * len(self.placeholders) > self.classes
 
     @property

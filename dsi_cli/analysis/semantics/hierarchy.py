@@ -68,7 +68,7 @@ class Hierarchy:
     """The node of each class that the taxonomy contains, by class index."""
     classes: int
     is_custom: bool = False
-    """Whether the user supplied the taxonomy; a group of a custom taxonomy may hold most of the classes."""
+    """True if the user supplied the taxonomy; a group of a custom taxonomy may hold most of the classes."""
 
     def order(self) -> list[int]:
         """Return the classes in the order of the taxonomy, followed by the classes that it does not contain."""

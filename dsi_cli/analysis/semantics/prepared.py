@@ -135,7 +135,7 @@ class RunReferences:
         return self.labels.superclasses()
 
     def reason_no_superclasses(self) -> str | None:
-        """Return why there is no superclass accuracy, or None if there is."""
+        """Return why the superclass accuracy cannot be computed, or None if it can."""
         if self.labels.dataset_superclasses:
             return None
         reason = self.labels.reason_no_hierarchy()

@@ -46,7 +46,7 @@ class ReferenceSource:
     source: str
     """The name of the taxonomy or file in messages."""
     is_matrix: bool = False
-    """Whether it is a matrix file, which may not fit the classes of a run."""
+    """True for a matrix file, which may not fit the classes of a run."""
     path_nodes: NodesByClass | None = None
     """Returns the node of each class, for path similarity, whose rows can be made on demand."""
     taxonomy: Taxonomy | None = None

@@ -57,7 +57,7 @@ class BlockwiseContext:
     scratch: Path
     """The folder of temporary files."""
     exceeds_dense_limit: bool
-    """Whether the run has more classes than `MAX_DENSE_CLASSES`, above which dsi stores no matrices."""
+    """True if the run has more classes than `MAX_DENSE_CLASSES`, above which dsi stores no matrices."""
 
 
 @dataclass(frozen=True)
