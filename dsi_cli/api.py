@@ -353,7 +353,7 @@ def wordnet_csm(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     database = load_wordnet(pos, wordnet)
-    tree = hierarchy.open_tree(None if taxonomy is None else str(taxonomy))
+    tree = hierarchy.open_taxonomy(None if taxonomy is None else str(taxonomy))
     (reference,) = references.open_references([measure], tree, database)
     source = fspath(labels) if isinstance(labels, PathLike) else labels
     resolved = wordnet_matrix.resolve_label_list(source, None, database)

@@ -40,7 +40,7 @@ from dsi_cli.analysis.option_groups.text_values import epoch_filter
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels, hierarchy, label_files, mapping_file, references, wordnet_matrix
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy
+from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy
 from dsi_cli.analysis.semantics.prepared import RunReferences
 from dsi_cli.analysis.semantics.references import ReferenceSource
 from dsi_cli.analysis.summary import Progress, RunOutcome, Summary, summarise
@@ -112,22 +112,21 @@ def analyze(
             state.ignores_kept_labels = earlier_settings.joins(options, recorded, names[state.run.name])
 
         # Open everything that the options name, so that mistakes are found before long work.
-        wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_tree(options.taxonomy)
+        wordnet, taxonomy = load_wordnet(options.pos, options.wordnet), hierarchy.open_taxonomy(options.taxonomy)
         sources = references.open_references(options.references, taxonomy, wordnet)
-        tables = ResultTables(out, options, sources, taxonomy)
         inputs = collect.open_inputs(out, options, say, report_progress)
         log = None if options.log is None else read_named_log(Path(options.log))
         engine = stack.enter_context(open_engine(options.engine))
 
         # Scan the checkpoints, and resolve epochs and duplicates.
-        states = _scan(out, states, tables.folders, options, engine, progress)
+        states = _scan(out, states, folders, options, engine, progress)
         for state in states:
             state.ignores_kept_labels = earlier_settings.joins(options, recorded, [state.run.name])
-        tables.begin({state.run.name for state in states})
+        tables = ResultTables(out, {state.run.name for state in states}, options, sources, taxonomy)
         logs = logs_of(states, log)
         resolve_all_duplicates(states, logs, epoch_filter(options.epochs))
         if options.labels is not None:
-            listed = label_files.read(options.labels)
+            listed = label_files.read_labels_option(options.labels)
             labelled = [state for state in states if not state.ignores_kept_labels]
             fail_other_networks(labelled, len(listed.names), listed.source)
         reason = reason_nothing_usable(states)
@@ -196,7 +195,7 @@ def _scan(
     folders : the folders of the runs in the results folder
     """
     epochs = epoch_filter(options.epochs)
-    classes = len(label_files.read(options.labels).names) if options.labels is not None else None
+    classes = len(label_files.read_labels_option(options.labels).names) if options.labels is not None else None
     may_lack_head = bool(options.evaluation.data) and options.evaluation.templates
     done = Progress("reading classifiers", 0, sum(len(state.run.checkpoints) for state in states))
     training_runs: list[RunState] = []
@@ -252,7 +251,7 @@ def _find_labels(
     options: Options,
     names_of_data: tuple[str, ...] | None,
     wordnet: WordNet,
-    taxonomy: OpenedTaxonomy | None,
+    taxonomy: CustomTaxonomy | None,
 ) -> tuple[dict[str, ClassLabels], list[str]]:
     """Return the labels of each run, resolved in WordNet or the taxonomy, and warnings."""
     labels_of_run: dict[str, ClassLabels] = {}
@@ -279,7 +278,7 @@ def _find_labels(
             labels_of_run[state.run.name] = class_labels.without_labels(classes or 0, wordnet, taxonomy)
             continue
         mapping = options.mapping if given == options.labels else None
-        synsets = mapping_file.mapping_or_none(mapping, labels, wordnet)
+        synsets = mapping_file.read_mapping(mapping, labels, wordnet)
         labels_of_run[state.run.name] = class_labels.resolve_labels(labels, synsets, wordnet, taxonomy)
     return labels_of_run, warnings
 
@@ -293,7 +292,7 @@ def _labels_for_run(state: RunState, options: Options, files: Sequence[Checkpoin
     if not state.ignores_kept_labels or options.labels is None:
         return options.labels
     own, _ = class_labels.find_labels(state.run, None, files, classes)
-    state.ignores_kept_labels = own is not None or len(label_files.read(options.labels).names) != classes
+    state.ignores_kept_labels = own is not None or len(label_files.read_labels_option(options.labels).names) != classes
     return None if state.ignores_kept_labels else options.labels
 
 
@@ -368,10 +367,10 @@ def _compare_epochs(call: _Call, state: RunState, work: _Work) -> Iterator[tuple
             continue
         written = curves.trainer_values(record, log)
         warnings = [_zero_rows_warning(state, labels, job.stored.zero_rows), _accuracy_warning(record, job.rows, written)]
-        rows = curves.without_repeats(job.rows, curves.trainer_rows(record, log))
+        rows = curves.add_trainer_rows(job.rows, curves.trainer_rows(record, log))
         call.tables.add(record, rows, call.evaluations.identity(record), job.by_class)
         for table, typicality in call.evaluations.typicality_rows(record):
-            call.tables.add_beside(table, typicality)
+            call.tables.add_typicality_rows(table, typicality)
         for name, counts in job.samples.items():
             call.tables.add_samples(record.run, name, counts)
         yield record.epoch or 0, [warning for warning in warnings if warning is not None]
@@ -396,18 +395,20 @@ def _plan_work(call: _Call, state: RunState) -> _Work:
     labels, options = call.labels[state.run.name], call.options
     kinds = ("ncsm", "ncsm_centred") if options.centred else ("ncsm",)
     plan = memory_plan.make_plan(labels.classes, options)
-    run_references = RunReferences(labels, [source.of(labels, by_rows=plan.is_vast) for source in call.tables.references])
-    no_reference = run_references.references[0].missing
+    run_references = RunReferences(
+        labels, [source.for_labels(labels, by_rows=plan.is_vast) for source in call.tables.references]
+    )
+    no_reference = run_references.references[0].reason_missing
     if not plan.is_vast:
         _write_references(call.out, labels, run_references, call.tables.references)
     if plan.walk is not None:
-        by_rows = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
-        with_rows = partial(_with_rows, semantics=run_references, options=options, by_rows=by_rows)
+        blockwise = curves.BlockwiseContext(plan.walk, layout.temporary_folder(call.out), plan.is_vast)
+        with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=blockwise)
         if plan.is_vast:
             return _Work(LargeHeads(call.out, state, kinds, options, plan.walk), with_rows, map, no_reference)
         return _Work(MatrixWriter(call.out, state, kinds, options), with_rows, map, no_reference)
     run_references.prepare()
-    with_rows = partial(_with_rows, semantics=run_references, options=options, by_rows=None)
+    with_rows = partial(_with_rows, run_references=run_references, options=options, blockwise=None)
     if call.engine.is_elsewhere:
         map_jobs: Callable[..., Iterator[_Job]] = partial(call.engine.map_in_order, lost=_lost_job)
     else:
@@ -420,12 +421,12 @@ def _write_references(
 ) -> None:
     """Write the reference matrices that are not stored, except for those without any class of the run."""
     for source, reference in zip(sources, run_references.references, strict=True):
-        if labels.label_list is None or not len(reference.csm.classes):
+        if labels.label_list is None or not len(reference.matrix.classes):
             continue
         path = layout.reference_path(out, reference.name, labels.label_list.id)
-        metadata = source.described | {"mapping": labels.meaning_id}
+        metadata = source.table_options | {"mapping": labels.senses_id}
         if parquet.options_of(path) != metadata:
-            table = wordnet_matrix.table_of(labels, reference.csm.matrix, reference.name)
+            table = wordnet_matrix.matrix_table(labels, reference.matrix.dense, reference.name)
             parquet.write(table, path, metadata, layout.temporary_folder(out))
 
 
@@ -450,7 +451,7 @@ class _Job(NamedTuple):
 
 
 def _make_job(call: _Call, record: Record, labels: ClassLabels, work: _Work) -> _Job:
-    rows = call.tables.still_holding(record, labels, call.evaluations.identity(record))
+    rows = call.tables.reusable_rows(record, labels, call.evaluations.identity(record))
     if work.is_whole and any((row["reason"] or "").endswith(SHORT_OF_MEMORY) for row in rows):
         rows = []  # an earlier call had too little memory for whole matrices
     evaluations = [
@@ -483,12 +484,15 @@ def _map_pending(work: _Work, jobs: Iterable[_Job]) -> Iterator[_Job]:
     yield from taken
 
 
-def _with_rows(job: _Job, semantics: RunReferences, options: Options, by_rows: curves.BlockwiseContext | None) -> _Job:
+def _with_rows(
+    job: _Job, run_references: RunReferences, options: Options, blockwise: curves.BlockwiseContext | None
+) -> _Job:
     """Return a job with the rows that its matrices and predictions give."""
-    if by_rows is not None:
-        by_rows.scratch.mkdir(parents=True, exist_ok=True)
-    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, by_rows)
-    rows, table = curves.curve_rows(matrices, job.evaluations, job.record, semantics, options, by_rows)
+    if blockwise is not None:
+        blockwise.scratch.mkdir(parents=True, exist_ok=True)
+    matrices = curves.epoch_matrices(job.stored, job.evaluations, options, blockwise)
+    context = curves.EpochContext(job.record, run_references, options, blockwise)
+    rows, table = curves.curve_rows(matrices, job.evaluations, context)
     if job.stored.by_kind or job.stored.weight is not None:
         rows.append(curves.mean_row(job.record, job.stored.mean_row))
     stored = replace(job.stored, by_kind={}, weight=None, surveys={})

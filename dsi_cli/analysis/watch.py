@@ -72,9 +72,9 @@ def check(out: AnyPath, options: Options) -> None:
         The results folder cannot be written, or another process writes to it.
     """
     if options.labels is not None:
-        label_files.read(options.labels)
+        label_files.read_labels_option(options.labels)
     references.open_references(
-        options.references, hierarchy.open_tree(options.taxonomy), load_wordnet(options.pos, options.wordnet)
+        options.references, hierarchy.open_taxonomy(options.taxonomy), load_wordnet(options.pos, options.wordnet)
     )
     with lock.exclusive(Path(out)):
         collect.open_inputs(Path(out), options, lambda _: None, lambda *_: None)

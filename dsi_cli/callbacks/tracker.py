@@ -80,9 +80,9 @@ class Tracker:
         wordnet: str | None = None,
     ) -> None:
         given = fspath(labels) if isinstance(labels, PathLike) else labels
-        named = None if given is None else wordnet_matrix.resolve_label_list(given, net=load_wordnet(pos, wordnet))
+        named = None if given is None else wordnet_matrix.resolve_label_list(given, wordnet=load_wordnet(pos, wordnet))
         self._labels = None if named is None else named.classes
-        self._no_reference = _NO_LABELS if named is None else named.why_no_reference()
+        self._no_reference = _NO_LABELS if named is None else named.reason_no_reference()
         self._semantic = None if named is None or self._no_reference else named.reference()
         self._wanted = head
         self._head: Head | None = None

@@ -116,7 +116,7 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
     assert labels.label_list is not None
     uncertain = sum(row.is_uncertain for row in labels.resolutions)
     uncertain_text = f"{uncertain:,} uncertain (?)" if uncertain else "none is uncertain"
-    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.known_to}"
+    known = f"{labels.resolved} of {console.count(labels.classes, 'label')} in {labels.lookup_source}"
     console.note(f"{known}, from {labels.label_list.description}; {uncertain_text}", quiet=quiet)
     if labels.label_list.duplicates:
         console.note(f"warning: labels that occur twice: {', '.join(labels.label_list.duplicates[:5])}", quiet=quiet)
@@ -124,7 +124,7 @@ def print_counts(labels: ClassLabels, command: str, write_map: Path | None, *, q
         few = ", ".join(labels.placeholders[:2])
         console.note(f"the labels are placeholders ({few}, ...): replace them by the real class names", quiet=quiet)
         return
-    if why := labels.why_all_uncertain():
+    if why := labels.reason_all_uncertain():
         console.note(why, quiet=quiet)
     if uncertain and write_map is None:
         console.note("to choose their senses, edit the file that this command writes, then give it to --map:", quiet=quiet)

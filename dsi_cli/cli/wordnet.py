@@ -85,7 +85,7 @@ def wordnet(
     from dsi_cli.wordnet.database.wordnet import load_wordnet
 
     database = load_wordnet(pos, wordnet_name)
-    (reference,) = references.open_references([measure], hierarchy.open_tree(taxonomy), database)
+    (reference,) = references.open_references([measure], hierarchy.open_taxonomy(taxonomy), database)
     to_stdout = out == "-"
     stream = console.binary_stdout("add -o FILE.parquet, or pipe it on") if to_stdout else None
     path = Path(out or f"{Path(labels).stem}.wordnet.parquet")
@@ -94,7 +94,7 @@ def wordnet(
     resolved = wordnet_matrix.resolve_label_list(labels, map_file, database)
     if interactive:
         resolved = ask_senses(resolved, write_map)
-    neighbors = wordnet_matrix.neighbors_of(resolved, neighbors, whole=whole)
+    neighbors = wordnet_matrix.choose_neighbors(resolved, neighbors, whole=whole)
     _require_fit(resolved.classes, file_format, is_matrix=neighbors is None)
     if write_map is not None:
         wordnet_matrix.write_map(resolved, write_map)
@@ -148,10 +148,10 @@ def _write(rows: Iterator[Any], target: Path | IO[bytes], file_format: str, refe
     from dsi_cli.queries import export
 
     if isinstance(target, Path) and file_format != "parquet":
-        frame = wordnet_matrix.frame(rows)
+        frame = wordnet_matrix.to_frame(rows)
         export.write_file(frame, target, file_format, is_matrix=frame.index.name == "class")
     else:
-        wordnet_matrix.write(rows, target, reference)
+        wordnet_matrix.write_blocks(rows, target, reference)
 
 
 def _with_progress(blocks: Iterator[Any], classes: int, update: Callable[[str, int, int], None]) -> Iterator[Any]:

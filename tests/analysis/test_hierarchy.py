@@ -1,15 +1,16 @@
-"""Severity and superclass accuracy in the curves table: from stored counts, with the taxonomy as their reference."""
+"""Severity and superclass accuracy in the curves table, and the groups of WordNet and of custom taxonomies."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from helpers.errors import raises
 from helpers.outputs import ANIMALS, assert_same_output, curve, stored_counts, tables
 
 from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import class_labels
-from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import load_preset, superclasses
@@ -24,21 +25,21 @@ METRICS = ("severity", "superclass_accuracy")
 
 
 @pytest.fixture
-def answered(make_run, tmp_path):
-    """Return ``answered(labels)``: the curves of a run with predictions beside it, and its output."""
+def analyzed(make_run, tmp_path):
+    """Return a function that analyzes a run with labels and predictions and returns its curves and the output folder."""
 
-    def made(labels=ANIMALS):
+    def analyze_labels(labels=ANIMALS):
         run, rng = make_run(labels=labels), np.random.default_rng(3)
         np.save(run / "targets.npy", np.repeat(np.arange(8), 20))
         np.save(run / "preds.npy", rng.integers(0, 8, (4, 160)))
         analyze([run], tmp_path / "out", QUICK)
         return tables(tmp_path / "out")["curves"], tmp_path / "out"
 
-    return made
+    return analyze_labels
 
 
-def test_rows_follow_from_the_stored_counts_and_the_classes_table(answered):
-    curves, out = answered()
+def test_severity_and_superclass_rows_match_the_stored_counts(analyzed):
+    curves, out = analyzed()
     classes = tables(out)["classes"].sort_values("class_index")
     heights = common_heights([load().node(wnid) for wnid in classes["wnid"]])
     groups = [name if isinstance(name, str) else index for index, name in enumerate(classes["group"])]
@@ -56,14 +57,14 @@ def test_rows_follow_from_the_stored_counts_and_the_classes_table(answered):
             assert row[["null_mean", "null_std", "z", "excess", "ceiling", "low", "high"]].notna().all()
 
 
-def test_the_real_networks_mistakes_are_milder_than_chance(analysed):
+def test_severity_of_a_trained_network_is_above_chance(analysed):
     for metric in METRICS:
         (row,) = curve(analysed.run.curves, "cifar100-cnn", metric=metric, split="test").query("epoch == 30").itertuples()
         assert row.z > 10
 
 
-def test_without_labels_the_reason_is_said(answered):
-    curves, _ = answered(None)
+def test_rows_without_labels_have_the_reason(analyzed):
+    curves, _ = analyzed(None)
     for metric in METRICS:
         rows = curve(curves, "run", metric=metric)
         assert len(rows) == 4
@@ -71,28 +72,28 @@ def test_without_labels_the_reason_is_said(answered):
         assert set(rows["reason"]) == {"no labels: give them with --labels FILE or PRESET"}
 
 
-def test_without_groups_there_is_severity_but_no_superclass():
-    one = class_labels.resolve_labels(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
-    assert one.groups == (None,) * 4
-    assert one.superclasses().tolist() == [4, 5, 6, 7]
+def test_superclasses_without_groups_are_all_different():
+    labels = class_labels.resolve_labels(LabelList(("cat", "rock", "anger", "blorb"), None, "the test"))
+    assert labels.groups == (None,) * 4
+    assert labels.superclasses().tolist() == [4, 5, 6, 7]
 
 
-def test_classes_of_a_group_have_one_superclass():
-    one = class_labels.resolve_labels(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
-    found = one.superclasses()
+def test_superclasses_are_equal_within_a_group():
+    labels = class_labels.resolve_labels(LabelList(("cat", "truck", "blorb", "dog", "car", "frog"), None, "the test"))
+    found = labels.superclasses()
     assert found[0] == found[3] != found[1] == found[4]
     assert len(set(found)) == 4
 
 
-def test_the_rows_are_kept_by_a_second_call(answered):
-    before, out = answered()
+def test_analyze_again_keeps_the_rows(analyzed):
+    before, out = analyzed()
     analyze([out.parent / "run"], out, QUICK)
     after = tables(out)["curves"]
     for metric in METRICS:
         assert curve(after, "run", metric=metric).equals(curve(before, "run", metric=metric))
 
 
-def test_the_data_sets_own_superclasses_come_first(analysed):
+def test_superclass_accuracy_prefers_the_superclasses_of_the_dataset(analysed):
     rows = curve(analysed.run.curves, "cifar100-cnn", metric="superclass_accuracy", split="test")
     assert set(rows["reference"]) == {"cifar100-superclasses"}
     classes = analysed.run.classes.query("run == 'cifar100-cnn'").sort_values("class_index")
@@ -104,8 +105,8 @@ def test_the_data_sets_own_superclasses_come_first(analysed):
     assert rows.loc[30, "value"] > np.trace(counts) / counts.sum()
 
 
-def test_lists_that_are_no_preset_have_groups():
-    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).own_superclasses is None
+def test_dataset_superclasses_need_a_preset():
+    assert class_labels.resolve_labels(LabelList(ANIMALS, None, "the test")).dataset_superclasses is None
     assert len(set(class_labels.resolve_labels(LabelList(load_preset("cifar100").names, None, "x")).superclasses())) == 20
 
 
@@ -119,14 +120,14 @@ def tree(tmp_path):
     return tmp_path / "zoo.csv"
 
 
-def of_tree(tree, *references):
+def options_of(tree, *references):
     return Options(draws=0, taxonomy=str(tree), references=references or ("path",))
 
 
-def test_a_taxonomy_of_ones_own_gives_order_groups_and_severity(answered, tree):
-    _, out = answered()
+def test_custom_taxonomy_gives_order_groups_and_severity(analyzed, tree):
+    _, out = analyzed()
     before = {path.name: path.stat().st_mtime_ns for path in (out / "csms").rglob("*.parquet")}
-    summary = analyze([out.parent / "run"], out, of_tree(tree))
+    summary = analyze([out.parent / "run"], out, options_of(tree))
     assert (summary.runs[0].known_to, summary.runs[0].resolved) == ("zoo.csv", 7)
     assert summary.runs[0].unresolved == [("bird", "zoo.csv has no node of that name")]
     classes = tables(out)["classes"].sort_values("class_index")
@@ -153,11 +154,11 @@ def test_a_taxonomy_of_ones_own_gives_order_groups_and_severity(answered, tree):
 
 
 @pytest.mark.parametrize("root", ["", "pet,thing\nwild,thing\n"])
-def test_superclasses_of_ones_own_may_be_of_any_size(root, answered, tmp_path):
+def test_groups_of_a_custom_taxonomy_may_hold_most_classes(root, analyzed, tmp_path):
     lines = [f"{name},{'pet' if name in ('cat', 'dog') else 'wild'}\n" for name in ANIMALS]
     (tmp_path / "two.csv").write_text(f"child,parent\n{''.join(lines)}{root}")
-    _, out = answered()
-    analyze([out.parent / "run"], out, of_tree(tmp_path / "two.csv"))
+    _, out = analyzed()
+    analyze([out.parent / "run"], out, options_of(tmp_path / "two.csv"))
     classes = tables(out)["classes"].sort_values("class_index")
     assert classes["group"].tolist() == ["pet" if name in ("cat", "dog") else "wild" for name in classes["name"]]
     counts = stored_counts(out, "run", 2)
@@ -166,41 +167,43 @@ def test_superclasses_of_ones_own_may_be_of_any_size(root, answered, tmp_path):
     assert row["value"] == pytest.approx((counts * (is_pet[:, None] == is_pet)).sum() / counts.sum())
 
 
-def test_many_small_superclasses_of_ones_own_are_all_there(tmp_path):
+def test_groups_of_a_custom_taxonomy_may_be_small(tmp_path):
     names = tuple(f"c{number}" for number in range(120))
     lines = [f"{name},s{number // 2}\n" for number, name in enumerate(names)]
     (tmp_path / "many.csv").write_text("child,parent\n" + "".join(lines))
-    one = class_labels.resolve_labels(LabelList(names, None, "the test"), tree=open_tree(str(tmp_path / "many.csv")))
-    assert one.groups == tuple(f"s{number // 2}" for number in range(120))
+    labels = class_labels.resolve_labels(
+        LabelList(names, None, "the test"), taxonomy=open_taxonomy(str(tmp_path / "many.csv"))
+    )
+    assert labels.groups == tuple(f"s{number // 2}" for number in range(120))
 
 
-def test_a_changed_taxonomy_makes_the_output_of_a_first_call_and_reads_no_checkpoint(answered, tree, tmp_path):
-    _, out = answered()
+def test_analyze_with_a_changed_taxonomy_equals_a_first_call(analyzed, tree, tmp_path):
+    _, out = analyzed()
     run = out.parent / "run"
-    analyze([run], out, of_tree(tree, "wordnet:path"))
+    analyze([run], out, options_of(tree, "wordnet:path"))
     reference = out / "references"
     before = {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")}
     tree.write_text(TREE.replace("bee,big", "bee,wet"))
-    summary = analyze([run], out, of_tree(tree, "wordnet:path"))
+    summary = analyze([run], out, options_of(tree, "wordnet:path"))
     assert summary.runs[0].read == 0
     assert {path.name: path.stat().st_mtime_ns for path in reference.glob("*.parquet")} == before
-    analyze([run], tmp_path / "fresh", of_tree(tree, "wordnet:path"))
+    analyze([run], tmp_path / "fresh", options_of(tree, "wordnet:path"))
     assert_same_output(out, tmp_path / "fresh")
-    analyze([run], out, of_tree(tree, "wordnet:path"))
+    analyze([run], out, options_of(tree, "wordnet:path"))
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_a_taxonomy_that_knows_too_few_classes_gives_no_severity(answered, tree):
-    _, out = answered()
+def test_severity_with_too_few_known_classes_has_the_reason(analyzed, tree):
+    _, out = analyzed()
     tree.write_text("cat,pet\ndog,pet\n")
-    analyze([out.parent / "run"], out, of_tree(tree, "wordnet:path"))
+    analyze([out.parent / "run"], out, options_of(tree, "wordnet:path"))
     for metric in METRICS:
         rows = curve(tables(out)["curves"], "run", metric=metric)
         assert set(rows["reason"]) == {"2 of 8 labels are known to zoo.csv: a hierarchy needs 4 or more"}
 
 
-def test_superclasses_of_the_list_are_groups_and_superclasses(answered, tmp_path):
-    _, out = answered()
+def test_superclasses_of_the_label_list_are_groups_and_superclasses(analyzed, tmp_path):
+    _, out = analyzed()
     above = (
         dict.fromkeys(("cat", "dog", "horse"), "tame") | dict.fromkeys(("frog", "bird", "bee"), "small") | {"lion": "big"}
     )
@@ -225,7 +228,7 @@ def test_superclasses_of_the_list_are_groups_and_superclasses(answered, tmp_path
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_a_lists_superclass_tells_senses_apart():
+def test_resolve_labels_uses_superclasses_to_choose_senses():
     names = ("crane", "heron", "stork", "ostrich")
     for above, synset in ((None, "crane.n.05"), (("lifting devices", "bird", "bird", "bird"), "crane.n.04")):
         assert (
@@ -234,7 +237,7 @@ def test_a_lists_superclass_tells_senses_apart():
         )
 
 
-def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_path):
+def test_analyze_with_another_part_of_speech_equals_a_first_call(make_run, tmp_path):
     run, out = make_run(labels=("run", "swim", "eat", "drink", "sleep", "jump", "climb", "throw")), tmp_path / "out"
     analyze([run], out, QUICK)
     for folder in (out, tmp_path / "fresh"):
@@ -247,6 +250,6 @@ def test_another_part_of_speech_makes_the_output_of_a_first_call(make_run, tmp_p
     assert rows.loc[rows["variant"] != "ssim", "value"].notna().all()
 
 
-def test_a_preset_is_no_list_of_verbs():
-    with pytest.raises(UsageError, match="the classes of the preset cifar10 are nouns: leave out --pos verb"):
+def test_resolve_labels_of_a_preset_as_verbs_fails():
+    with raises("preset-needs-nouns", UsageError, preset="cifar10", pos="verb"):
         class_labels.resolve_labels(load_preset("cifar10"), wordnet=load_wordnet("verb"))

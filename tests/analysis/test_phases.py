@@ -1,4 +1,4 @@
-"""The phases table: what the real runs show, which points of the curves count, other runs' rows kept."""
+"""The phases table: the real runs, the points of the curves that it uses, and what later calls keep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CURVES = [AGREEMENT, WSI, WIDM]
 RISE = np.interp(np.arange(20), [0, 3, 8, 19], [0, 0.36, 0.4, 0.4]) + 0.002 * np.sin(7.0 * np.arange(20))
 
 
-def of(run, name, curve=AGREEMENT):
+def phases_of(run, name, curve=AGREEMENT):
     table = run.phases
     return table[(table["run"] == name) & (table["curve"] == curve)].set_index("phase")
 
@@ -41,11 +41,11 @@ def widm(values=RISE, **columns):
     )
 
 
-def found(table, curve=AGREEMENT):
+def phase_ends(table, curve=AGREEMENT):
     return [(row["phase"], round(row["last_epoch"], 1)) for row in table if row["curve"] == curve and "phase" in row]
 
 
-def test_every_run_and_curve_has_rows(analysed):
+def test_table_has_rows_of_every_run_and_curve(analysed):
     table = analysed.run.phases
     for run in analysed.run.names:
         assert list(dict.fromkeys(table.loc[table["run"] == run, "curve"])) == CURVES
@@ -56,26 +56,26 @@ def test_every_run_and_curve_has_rows(analysed):
 
 
 @pytest.mark.parametrize(("run", "t90"), [("cifar100-cnn", 2.72), ("cifar100-vit", 5.88)])
-def test_the_agreement_of_the_real_runs_surges_refines_and_stabilises(analysed, run, t90):
-    agreement = of(analysed.run, run)
+def test_agreement_of_trained_runs_has_three_phases(analysed, run, t90):
+    agreement = phases_of(analysed.run, run)
     assert list(agreement.index) == ["surge", "refinement", "stabilisation", "t50", "t90", "t95"]
     assert agreement.loc["t90", "last_epoch"] == agreement.loc["surge", "last_epoch"] == pytest.approx(t90, abs=0.01)
     assert agreement.loc["t90", "high"] - agreement.loc["t90", "low"] < 4
     assert -0.02 < agreement.loc["refinement", "gain"] < 0, "the slight fall since the peak"
-    assert list(of(analysed.run, run, WSI).index[:3]) == ["surge", "refinement", "stabilisation"]
+    assert list(phases_of(analysed.run, run, WSI).index[:3]) == ["surge", "refinement", "stabilisation"]
 
 
-def test_the_interval_of_the_agreement_needs_the_classes(analysed):
+def test_interval_of_the_agreement_is_wider_with_class_sampling(analysed):
     """Without the classes the noise between epochs alone is left, and the interval is narrower."""
     curves = analysed.run.curves
     mine = curves[curves["run"] == "cifar100-cnn"].replace({np.nan: None}).to_dict("records")
     (alone,) = [row for row in phase_rows(mine) if (row["curve"], row.get("phase")) == (AGREEMENT, "t90")]
-    t90 = of(analysed.run, "cifar100-cnn").loc["t90"]
+    t90 = phases_of(analysed.run, "cifar100-cnn").loc["t90"]
     assert alone["last_epoch"] == pytest.approx(t90["last_epoch"])
     assert alone["high"] - alone["low"] < 0.8 * (t90["high"] - t90["low"])
 
 
-def test_the_collapsed_run_has_no_phases(analysed):
+def test_collapsed_run_has_no_phases(analysed):
     table = analysed.run.phases
     table = table[table["run"] == "collapsed"]
     assert table["phase"].isna().all()
@@ -83,21 +83,21 @@ def test_the_collapsed_run_has_no_phases(analysed):
     assert table.loc[table["curve"] == WSI, "reason"].iloc[0].startswith("the agreement stays within chance")
 
 
-def test_rows_of_other_runs_are_kept_and_those_of_this_made_again(make_run, tmp_path):
+def test_analyze_keeps_phases_of_other_runs(make_run, tmp_path):
     out = tmp_path / "out"
     analyze([make_run("one", 9)], out, Options())
     first = Results(out).phases
     analyze([make_run("two", 3)], out, Options())
     both = Results(out).phases
     pd.testing.assert_frame_equal(both[both["run"] == "one"].reset_index(drop=True), first)
-    assert set(of(Results(out), "two")["reason"]) == {"3 epochs have a value; at least 5 are needed"}
+    assert set(phases_of(Results(out), "two")["reason"]) == {"3 epochs have a value; at least 5 are needed"}
     for epoch, weight in enumerate(heads(9, seed=1)[3:], 3):
         save_head(tmp_path / "two" / f"epoch_{epoch}.pt", weight, epoch=epoch)
     analyze([tmp_path / "two"], out, Options())
-    assert not of(Results(out), "two")["reason"].str.startswith("3 epochs").any()
+    assert not phases_of(Results(out), "two")["reason"].str.startswith("3 epochs").any()
 
 
-def test_a_second_call_that_makes_one_epoch_more_keeps_the_intervals(make_run, tmp_path):
+def test_analyze_with_one_more_epoch_equals_a_first_call(make_run, tmp_path):
     """The agreement without each class of the earlier epochs comes from the output."""
     run = make_run("run", 8)
     (tmp_path / "late").mkdir()
@@ -109,37 +109,41 @@ def test_a_second_call_that_makes_one_epoch_more_keeps_the_intervals(make_run, t
     pd.testing.assert_frame_equal(Results(tmp_path / "out").phases, Results(tmp_path / "whole").phases)
 
 
-def test_without_labels_the_reason_is_the_alignments_own(make_run, tmp_path):
+def test_phases_without_labels_have_the_reason(make_run, tmp_path):
     analyze([make_run(epochs=2, labels=None)], tmp_path / "out", Options())
     run = Results(tmp_path / "out")
     reasons = set(run.curves.query("metric == 'sai'")["reason"]) or {"the run has no such curve"}
-    assert set(of(run, "run")["reason"]) <= reasons
-    assert set(of(run, "run", WSI)["reason"]) == {"2 epochs have a value; at least 5 are needed"}
+    assert set(phases_of(run, "run")["reason"]) <= reasons
+    assert set(phases_of(run, "run", WSI)["reason"]) == {"2 epochs have a value; at least 5 are needed"}
 
 
-def test_of_several_saves_the_last_counts():
+def test_phase_rows_use_the_last_save_of_an_epoch():
     early = [row | {"excess": 9.0, "step": 5} for row in points()]
     last = [row | {"step": 10} for row in points()]
     assert phase_rows([*last, *early, *wsi()]) == phase_rows([*points(), *wsi()])
-    assert [name for name, _ in found(phase_rows([*early, *last, *wsi()]))][:3] == ["surge", "refinement", "stabilisation"]
+    assert [name for name, _ in phase_ends(phase_rows([*early, *last, *wsi()]))][:3] == [
+        "surge",
+        "refinement",
+        "stabilisation",
+    ]
 
 
-def test_pearson_counts_before_other_measures_and_the_main_reference_before_others():
+def test_phase_rows_prefer_pearson_and_the_main_reference():
     others = [*points(-RISE, variant="cosine"), *points(-RISE, reference="mine")]
     assert phase_rows([*others, *points(), *wsi()]) == phase_rows([*points(), *wsi()])
-    assert found(phase_rows([*points(variant="spearman"), *wsi()]), "excess of spearman ncsm,scsm")
+    assert phase_ends(phase_rows([*points(variant="spearman"), *wsi()]), "excess of spearman ncsm,scsm")
 
 
-def test_without_a_classifier_templates_take_its_place():
+def test_phase_rows_without_a_classifier_use_templates():
     of_train = {"of": "tncsm", "split": "train"}
     table = phase_rows([*points(of="tncsm-train,scsm"), *wsi(**of_train)])
     assert list(dict.fromkeys(row["curve"] for row in table)) == ["agreement tncsm-train,scsm", WSI]
-    assert found(table, "agreement tncsm-train,scsm") == found(table, WSI)
+    assert phase_ends(table, "agreement tncsm-train,scsm") == phase_ends(table, WSI)
     both = phase_rows([*points(-RISE, of="tncsm-test,scsm"), *wsi(-RISE, of="tncsm", split="test"), *points(), *wsi()])
-    assert found(both) == found(table, WSI), "the classifier's own comes first"
+    assert phase_ends(both) == phase_ends(table, WSI), "the classifier's own comes first"
 
 
-def test_a_rise_within_three_deviations_of_chance_is_none():
+def test_phase_rows_within_chance_have_the_reason():
     table = phase_rows([*points(null_std=0.2), *wsi(), *widm(null_std=0.2)])
     reasons = {row["curve"]: row["reason"] for row in table}
     assert "which is within chance (up to 0.6)" in reasons[AGREEMENT]
@@ -147,7 +151,7 @@ def test_a_rise_within_three_deviations_of_chance_is_none():
     assert reasons[WSI].startswith("the agreement stays within chance")
 
 
-def test_widm_rises_from_its_chance_level():
+def test_widm_phases_start_at_the_chance_level():
     (t50,) = [row for row in phase_rows([*points(), *wsi(), *widm()]) if (row["curve"], row.get("phase")) == (WIDM, "t50")]
     (same,) = [row for row in phase_rows([*points(), *wsi()]) if (row["curve"], row.get("phase")) == (AGREEMENT, "t50")]
     assert t50["last_epoch"] == pytest.approx(same["last_epoch"])

@@ -1,4 +1,4 @@
-"""Whole runs from end to end: every number against slow float64 oracles on the stored matrices, and against torch."""
+"""Whole runs from end to end: every number compared with slow float64 oracles on the stored matrices, and with torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LAST = {"cifar100-cnn": 30, "cifar100-vit": 30, "collapsed": 15, "garments": 15}
 SAMPLED = [(run, epoch) for run in RUNS for epoch in (0, 5, LAST[run])]
 
 
-def test_chance_is_told_from_learning(analysed):
+def test_sai_z_separates_learning_from_chance(analysed):
     semantic = {"metric": "sai", "of": "ncsm,scsm", "variant": "cosine"}
     z = {run: curve(analysed.run.curves, run, **semantic)["z"] for run in RUNS}
     assert all(abs(z[run].loc[0]) < 3 for run in RUNS)
@@ -34,7 +34,7 @@ def test_chance_is_told_from_learning(analysed):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_heads_are_those_that_torch_loads(run, analysed, real_heads):
+def test_fingerprints_match_the_heads_that_torch_loads(run, analysed, real_heads):
     rows = analysed.run.checkpoints.query("run == @run").set_index("epoch")
     for epoch, weight in enumerate(real_heads[run]):
         digest = hashlib.sha256(weight.astype("<f4").tobytes()).hexdigest()
@@ -46,7 +46,7 @@ def test_heads_are_those_that_torch_loads(run, analysed, real_heads):
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-def test_the_ncsm_is_the_cosine_of_the_rows(run, epoch, analysed, real_heads):
+def test_ncsm_matches_the_cosines_of_the_weights(run, epoch, analysed, real_heads):
     found, weight = stored(analysed.out, run, "ncsm", epoch), real_heads[run][epoch]
     assert found.dtype == np.float32
     assert_allclose(found, oracles.ncsm(weight), rtol=0, atol=1e-6)
@@ -58,14 +58,14 @@ def test_the_ncsm_is_the_cosine_of_the_rows(run, epoch, analysed, real_heads):
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("variant", ["mean", "max", "min"])
-def test_the_wsi_is_the_oracles(run, epoch, variant, analysed):
+def test_wsi_matches_the_oracle(run, epoch, variant, analysed):
     found = curve(analysed.run.curves, run, metric="wsi", variant=variant).loc[epoch, "value"]
     assert_allclose(found, oracles.wsi(stored(analysed.out, run, "ncsm", epoch), variant), **CLOSE)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("measure", DEFAULT_MEASURES)
-def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
+def test_sai_matches_the_oracle(run, epoch, measure, analysed):
     row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[epoch]
     ncsm, (scsm, order) = stored(analysed.out, run, "ncsm", epoch), stored_reference(analysed.out, run)
     assert row["classes_used"] == len(ncsm)
@@ -96,8 +96,8 @@ def test_the_sai_is_the_oracles(run, epoch, measure, analysed):
         assert row["low"] < row["excess"] < row["high"]
 
 
-def test_the_null_of_ssim_is_sampled(analysed):
-    """No exact value exists: ours must lie where 60 relabellings of another seed say."""
+def test_ssim_null_matches_other_samples(analysed):
+    """Compare with 60 relabellings of another seed, because no exact value exists."""
     row = curve(analysed.run.curves, "cifar100-cnn", metric="sai", of="ncsm,scsm", variant="ssim").loc[30]
     ncsm, (scsm, order) = stored(analysed.out, "cifar100-cnn", "ncsm", 30), stored_reference(analysed.out, "cifar100-cnn")
     shown = np.ix_(order, order)
@@ -108,7 +108,7 @@ def test_the_null_of_ssim_is_sampled(analysed):
 
 
 @pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
-def test_the_interval_is_the_oracles(measure, analysed):
+def test_sai_interval_matches_the_oracle(measure, analysed):
     run = "garments"
     row = curve(analysed.run.curves, run, metric="sai", of="ncsm,scsm", variant=measure).loc[15]
     pair = stored(analysed.out, run, "ncsm", 15), stored_reference(analysed.out, run)[0]
@@ -116,7 +116,7 @@ def test_the_interval_is_the_oracles(measure, analysed):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_the_trainers_log_is_in_the_curves(run, four_runs, analysed):
+def test_curves_contain_the_training_log(run, four_runs, analysed):
     with (four_runs / run / "log.csv").open(newline="", encoding="utf-8") as file:
         log = {int(row["epoch"]): row for row in csv.DictReader(file)}
     columns = {
@@ -131,7 +131,7 @@ def test_the_trainers_log_is_in_the_curves(run, four_runs, analysed):
         assert found.to_dict() == expected, column
 
 
-def test_the_summary_and_the_progress(analysed):
+def test_summary_and_progress_are_complete(analysed):
     assert analysed.summary.exit_code == 0
     assert [(run.name, run.statuses, run.read, run.resolved, run.preset) for run in analysed.summary.runs] == [
         ("cifar100-cnn", {"ok": 31}, 31, 100, "cifar100"),

@@ -1,4 +1,4 @@
-"""Several references in one run: what can be asked for, each one's rows and matrix, and what later calls keep of them."""
+"""Several references in one run: the forms of the option, the rows and the matrix of each, and what later calls keep."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.errors import raises
 from helpers.outputs import ANIMALS, assert_same_output, contents, curve, garble, stored, tables
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -16,7 +17,7 @@ from dsi_cli.analysis.analyze import analyze
 from dsi_cli.analysis.options import Options
 from dsi_cli.analysis.semantics import references
 from dsi_cli.analysis.semantics.class_labels import resolve_labels, without_labels
-from dsi_cli.analysis.semantics.hierarchy import open_tree
+from dsi_cli.analysis.semantics.hierarchy import open_taxonomy
 from dsi_cli.errors import UsageError
 from dsi_cli.labels.label_list import LabelList
 from dsi_cli.metrics.partial_mantel import partial_mantel
@@ -35,12 +36,12 @@ TREE = (
 )
 
 
-def named(*words):
+def labels_of(*words):
     return resolve_labels(LabelList(words or ANIMALS, None, "the test"))
 
 
-def quick(*asked, taxonomy=None):
-    return Options(draws=0, references=asked or ("path",), taxonomy=None if taxonomy is None else str(taxonomy))
+def quick(*specs, taxonomy=None):
+    return Options(draws=0, references=specs or ("path",), taxonomy=None if taxonomy is None else str(taxonomy))
 
 
 @pytest.fixture
@@ -70,75 +71,77 @@ def counts(tmp_path):
     return tmp_path / "ic-few.dat"
 
 
-def test_what_can_be_asked_for_and_its_names(human, tree, counts):
-    asked = ["path", "wup", "lch", f"res:{counts}", f"jcn:{counts}", str(human[0])]
-    assert [one.name for one in references.open_references(asked, None)] == [
+def test_open_references_names_each_form(human, tree, counts):
+    specs = ["path", "wup", "lch", f"res:{counts}", f"jcn:{counts}", str(human[0])]
+    assert [source.name for source in references.open_references(specs, None)] == [
         "wordnet3.0-path", "wordnet3.0-wup", "wordnet3.0-lch", "wordnet3.0-res-ic-few", "wordnet3.0-jcn-ic-few", "human-views",
     ]  # fmt: skip
-    names = [one.name for one in references.open_references(["path", "wordnet:path", "wup"], open_tree(str(tree)))]
+    names = [
+        source.name for source in references.open_references(["path", "wordnet:path", "wup"], open_taxonomy(str(tree)))
+    ]
     assert names == ["zoo-path", "wordnet3.0-path", "zoo-wup"]
 
 
-@pytest.mark.parametrize("asked", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
-def test_what_is_no_reference_is_refused(asked):
-    with pytest.raises(UsageError, match=r"no reference '.*': expected path, wup, lch, res:FILE, .*npy"):
-        references.open_references([asked], None)
+@pytest.mark.parametrize("spec", ["paths", "res", "res:", "wordnet:res", "matrix.txt", "", "wordnet:"])
+def test_open_references_of_an_unknown_form_fails(spec):
+    with raises("unknown-reference", UsageError, reference=spec):
+        references.open_references([spec], None)
 
 
-def test_two_references_of_one_name_are_refused(human, tmp_path):
+def test_open_references_with_a_duplicate_name_fails(human, tmp_path):
     (tmp_path / "other").mkdir()
     other = tmp_path / "other" / "human-views.npy"
     np.save(other, human[1])
-    with pytest.raises(UsageError, match="two references are called human-views: rename a file"):
+    with raises("duplicate-reference", UsageError, reference="human-views"):
         references.open_references([str(human[0]), str(other)], None)
 
 
-def test_no_reference_at_all_is_refused():
+def test_options_without_a_reference_fail():
     with pytest.raises(UsageError, match="no reference: leave --reference out"):
         Options(references=())
 
 
 @pytest.mark.parametrize("kind", ["wup", "lch", "path"])
-def test_a_reference_is_the_measure_without_the_unknown_classes(kind):
-    (opened,) = references.open_references([kind], None)
-    found = opened.of(named("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
+def test_for_labels_has_nan_for_unknown_classes(kind):
+    (source,) = references.open_references([kind], None)
+    found = source.for_labels(labels_of("cat.n.01", "blorb", "dog.n.01", "oak.n.01", "car.n.01"))
     nodes = [load().node(f"{word}.n.01") for word in ("cat", "dog", "oak", "car")]
     at = [0, 2, 3, 4]
-    assert_array_equal(found.csm.matrix[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
-    assert np.isnan(found.csm.matrix[1]).all()
-    assert np.isnan(found.csm.matrix[:, 1]).all()
-    assert found.missing is None
+    assert_array_equal(found.matrix.dense[np.ix_(at, at)], measures.BY_TAXONOMY[kind](nodes, None).astype(np.float32))
+    assert np.isnan(found.matrix.dense[1]).all()
+    assert np.isnan(found.matrix.dense[:, 1]).all()
+    assert found.reason_missing is None
 
 
-def test_classes_that_were_never_counted_are_lacking(counts):
-    (opened,) = references.open_references([f"res:{counts}"], None)
-    found = opened.of(named("dog", "cat", "rock", "car"))
-    assert_array_equal(np.isnan(np.diagonal(found.csm.matrix)), [False, False, True, False])
-    assert found.missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
-    assert found.csm.matrix[0, 1] == np.float32(-np.log(30 / 100))
+def test_for_labels_has_nan_for_classes_without_information_content(counts):
+    (source,) = references.open_references([f"res:{counts}"], None)
+    found = source.for_labels(labels_of("dog", "cat", "rock", "car"))
+    assert_array_equal(np.isnan(np.diagonal(found.matrix.dense)), [False, False, True, False])
+    assert found.reason_missing == "3 of 4 labels are known to ic-few.dat: an alignment needs 4 or more"
+    assert found.matrix.dense[0, 1] == np.float32(-np.log(30 / 100))
 
 
-def test_infinities_become_the_largest_value(counts):
+def test_for_labels_replaces_infinities_by_the_largest_value(counts):
     """Jiang and Conrath's similarity of a class with itself, and of two classes of one synset, is infinite."""
-    (opened,) = references.open_references([f"jcn:{counts}"], None)
-    found = opened.of(named("dog", "cat", "dog.n.01", "car")).csm.matrix
+    (source,) = references.open_references([f"jcn:{counts}"], None)
+    found = source.for_labels(labels_of("dog", "cat", "dog.n.01", "car")).matrix.dense
     assert np.isfinite(found).all()
     assert found[0, 2] == found[0, 0] == found.max() == found[[0, 0, 1], [1, 3, 3]].max()
 
 
-def test_bounded_leaves_what_is_finite_alone():
+def test_clip_to_range_keeps_finite_values():
     matrix = np.array([[UNKNOWN, 0.2, np.nan], [0.2, np.nan, np.nan], [np.nan, np.nan, np.nan]])
     assert_array_equal(references.clip_to_range(matrix), [[0.2, 0.2, np.nan], [0.2, 0.2, np.nan], [np.nan] * 3])
 
 
-def test_without_labels_every_reference_says_so(human):
-    for opened in references.open_references(["wup", str(human[0])], None):
-        found = opened.of(without_labels(8))
-        assert found.missing == "no labels: give them with --labels FILE or PRESET"
-        assert np.isnan(found.csm.matrix).all()
+def test_for_labels_without_labels_gives_the_reason(human):
+    for source in references.open_references(["wup", str(human[0])], None):
+        found = source.for_labels(without_labels(8))
+        assert found.reason_missing == "no labels: give them with --labels FILE or PRESET"
+        assert np.isnan(found.matrix.dense).all()
 
 
-def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):
+def test_analyze_with_several_references_writes_rows_and_a_matrix_of_each(make_run, human, tmp_path):
     out, (path, values) = tmp_path / "out", human
     summary = analyze([make_run()], out, quick("wup", "path", str(path)))
     names = ["wordnet3.0-wup", "wordnet3.0-path", "human-views"]
@@ -159,7 +162,7 @@ def test_each_reference_has_its_rows_and_its_matrix(make_run, human, tmp_path):
     assert set(Results(out).alignment_by_class["reference"]) == set(names)
 
 
-def test_partial_correlations_are_those_of_the_stored_matrices(make_run, human, tmp_path):
+def test_partial_correlations_match_the_stored_matrices(make_run, human, tmp_path):
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick("path", str(path)))
     rows = tables(out)["curves"].query("variant == 'partial_pearson'")
@@ -172,12 +175,12 @@ def test_partial_correlations_are_those_of_the_stored_matrices(make_run, human, 
         assert (row.metric, row.of, row.null_mean, row.classes_used) == ("sai", "ncsm,scsm", 0.0, 8)
 
 
-def test_one_reference_has_no_partial_correlation(make_run, tmp_path):
+def test_analyze_with_one_reference_has_no_partial_correlation(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", quick())
     assert "partial_pearson" not in set(tables(tmp_path / "out")["curves"]["variant"])
 
 
-def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, human, tmp_path):
+def test_summaries_and_panels_show_the_main_reference(make_run, human, tmp_path):
     out, (path, _) = tmp_path / "out", human
     analyze([make_run()], out, quick(str(path), "path"))
     main = curve(tables(out)["curves"], "run", of="ncsm,scsm", reference="human-views", variant="cosine")
@@ -189,7 +192,7 @@ def test_the_terminals_table_and_the_curves_show_the_main_reference(make_run, hu
     assert [one.reference for one in panel.series] == ["wordnet3.0-wup", "human-views"]
 
 
-def test_a_taxonomy_of_ones_own_takes_wordnets_place(make_run, tree, tmp_path):
+def test_analyze_with_a_custom_taxonomy_replaces_wordnet(make_run, tree, tmp_path):
     out = tmp_path / "out"
     analyze([make_run()], out, quick(taxonomy=tree))
     assert Results(out).references() == ["zoo-path"]
@@ -201,7 +204,7 @@ def test_a_taxonomy_of_ones_own_takes_wordnets_place(make_run, tree, tmp_path):
     assert set(rows["classes_used"]) == {6}
 
 
-def test_a_taxonomy_that_knows_too_few_labels_is_said(make_run, tmp_path):
+def test_analyze_with_too_few_known_labels_gives_the_reason(make_run, tmp_path):
     (tmp_path / "t.csv").write_text("cat,animal\ndog,animal\n")
     summary = analyze([make_run()], tmp_path / "out", quick(taxonomy=tmp_path / "t.csv"))
     reason = "2 of 8 labels are known to t.csv: an alignment needs 4 or more"
@@ -211,14 +214,14 @@ def test_a_taxonomy_that_knows_too_few_labels_is_said(make_run, tmp_path):
     assert rows["value"].isna().all()
 
 
-def test_a_matrix_that_does_not_fit_ends_the_call_before_anything_is_written(make_run, tmp_path):
+def test_analyze_with_a_matrix_of_another_size_writes_nothing(make_run, tmp_path):
     np.save(tmp_path / "m.npy", np.eye(5))
-    with pytest.raises(UsageError, match=r"m\.npy is 5 x 5, but there are 8 classes"):
+    with raises("wrong-reference-size", UsageError, size=(5, 5), classes=8):
         analyze([make_run()], tmp_path / "out", quick(str(tmp_path / "m.npy")))
     assert not (tmp_path / "out").exists()
 
 
-def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, human, tmp_path):
+def test_analyze_again_keeps_the_rows_and_reads_nothing(make_run, human, tmp_path):
     run, out, options = make_run(), tmp_path / "out", quick("path", "wup", str(human[0]))
     analyze([run], out, options)
     before = contents(out)
@@ -228,7 +231,7 @@ def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, human, tmp_pat
 
 
 @pytest.mark.parametrize("second", ["changed", "fewer", "more", "order"])
-def test_other_references_make_the_tables_of_a_first_call(make_run, human, tmp_path, second):
+def test_analyze_with_other_references_equals_a_first_call(make_run, human, tmp_path, second):
     run, out, (path, values) = make_run(), tmp_path / "out", human
     analyze([run], out, quick("path", str(path)))
     if second == "changed":
@@ -239,7 +242,7 @@ def test_other_references_make_the_tables_of_a_first_call(make_run, human, tmp_p
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_references_of_another_run_stay(make_run, tmp_path):
+def test_analyze_keeps_the_references_of_another_run(make_run, tmp_path):
     first, second, out = make_run("a"), make_run("b", seed=1), tmp_path / "out"
     analyze([first], out, quick("wup"))
     analyze([second], out, quick("lch"))
@@ -249,18 +252,18 @@ def test_references_of_another_run_stay(make_run, tmp_path):
     )
 
 
-def test_an_unknown_reference_is_named(make_run, tmp_path):
+def test_csm_of_an_unknown_reference_fails(make_run, tmp_path):
     analyze([make_run()], tmp_path / "out", quick())
     with pytest.raises(UsageError, match=r"run 'run' has no reference 'wup': expected wordnet3.0-path"):
         Results(tmp_path / "out").csm("scsm", reference="wup")
 
 
-def test_an_output_that_knew_one_reference_names_it():
+def test_reference_names_of_an_old_output_has_one_name():
     assert layout.reference_names({"reference": "wordnet3.0-path"}) == ["wordnet3.0-path"]
     assert layout.reference_names({}) == []
 
 
-def test_the_command_takes_references(dsi, make_run, human, tmp_path):
+def test_analyze_command_takes_references(dsi, make_run, human, tmp_path):
     out = tmp_path / "out"
     ended = dsi("analyze", make_run(), "-o", out, "--reference", "path", "--reference", human[0], "--draws", 0)
     assert ended.code == 0
@@ -281,14 +284,14 @@ def test_the_command_takes_references(dsi, make_run, human, tmp_path):
         (("--taxonomy", "nothing.csv"), "nothing.csv: expected a taxonomy as CSV"),
     ],
 )
-def test_the_command_says_what_is_wrong_and_writes_nothing(dsi, make_run, tmp_path, arguments, message):
+def test_analyze_command_with_an_invalid_reference_writes_nothing(dsi, make_run, tmp_path, arguments, message):
     ended = dsi("analyze", make_run(), "-o", tmp_path / "out", *arguments)
     assert ended.code == 2
     assert message in ended.err
     assert not (tmp_path / "out").exists()
 
 
-def test_dsi_wordnet_takes_a_measure(dsi, tmp_path):
+def test_wordnet_command_takes_a_measure(dsi, tmp_path):
     (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
     ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "-o", tmp_path / "m.parquet", "--json")
     assert ended.code == 0
@@ -298,14 +301,14 @@ def test_dsi_wordnet_takes_a_measure(dsi, tmp_path):
     assert table["similarity"][0][1] == pytest.approx(0.857, abs=1e-3)
 
 
-def test_dsi_wordnet_says_that_a_taxonomy_knows_no_label(dsi, tree, tmp_path):
+def test_wordnet_command_with_a_taxonomy_of_no_label_fails(dsi, tree, tmp_path):
     (tmp_path / "l.txt").write_text("table\nchair\n")
     ended = dsi("wordnet", tmp_path / "l.txt", "--taxonomy", tree, "-o", tmp_path / "m.parquet")
     assert ended.code == 3
     assert "none of 2 labels is known to zoo.csv" in ended.err
 
 
-def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
+def test_curves_of_and_phases_use_the_main_reference(make_run, human, tmp_path):
     out = tmp_path / "out"
     run = make_run()
     analyze([run], out, quick(str(human[0]), "path"))
@@ -316,7 +319,7 @@ def test_what_reads_one_reference_reads_the_main_one(make_run, human, tmp_path):
     pd.testing.assert_frame_equal(*(pd.read_parquet(folder / "phases.parquet") for folder in (out, tmp_path / "alone")))
 
 
-def test_dsi_wordnet_has_nearest_labels_by_path_similarity_alone(dsi, tmp_path):
+def test_wordnet_command_with_neighbors_of_another_measure_fails(dsi, tmp_path):
     (tmp_path / "l.txt").write_text("cat\ndog\ncar\n")
     ended = dsi("wordnet", tmp_path / "l.txt", "--measure", "wup", "--neighbors", 1, "-o", tmp_path / "m.parquet")
     assert ended.code == 2

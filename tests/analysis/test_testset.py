@@ -1,4 +1,4 @@
-"""What the networks of the real runs answer, from end to end: every number against slow float64 oracles on the stored tables."""
+"""The predictions of the real runs from end to end: every number compared with slow float64 oracles on the stored tables."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ PAIRS = ("ncsm,ccsm-test", "ccsm-test,scsm")
 CHANCE = 1 - (100 / 2) / 99
 
 
-def answers(four_runs, run):
-    """Return the predictions (epochs, samples) and the targets that lie beside a run."""
+def predictions_and_targets(four_runs, run):
+    """Return the predictions ``(epochs, samples)`` and the targets of a run."""
     return [np.load(four_runs / run / f"{name}.npy") for name in ("preds", "targets")]
 
 
@@ -56,7 +56,7 @@ def idm_of(analysed, run, of, variant):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_every_accuracy_is_the_logs(run, four_runs, analysed):
+def test_accuracy_matches_the_training_log(run, four_runs, analysed):
     with (four_runs / run / "log.csv").open(newline="", encoding="utf-8") as file:
         log = {int(row["epoch"]): float(row["test_acc"]) for row in csv.DictReader(file)}
     found = curve(analysed.run.curves, run, metric="accuracy", split="test")
@@ -66,8 +66,8 @@ def test_every_accuracy_is_the_logs(run, four_runs, analysed):
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-def test_the_answers_are_those_of_the_files(run, epoch, four_runs, analysed):
-    predictions, targets = answers(four_runs, run)
+def test_stored_predictions_match_the_files(run, epoch, four_runs, analysed):
+    predictions, targets = predictions_and_targets(four_runs, run)
     counts = stored_counts(analysed.out, run, epoch)
     assert_array_equal(counts, oracles_testset.confusion(targets, predictions[epoch], len(counts)))
     samples = pd.read_parquet(analysed.out / "predictions" / run / "test" / f"{epoch}.parquet")
@@ -81,8 +81,8 @@ def test_the_answers_are_those_of_the_files(run, epoch, four_runs, analysed):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_every_epoch_has_its_answers(run, four_runs, analysed):
-    predictions, targets = answers(four_runs, run)
+def test_counts_of_every_epoch_match_the_predictions(run, four_runs, analysed):
+    predictions, targets = predictions_and_targets(four_runs, run)
     for epoch, row in enumerate(predictions):
         counts = stored_counts(analysed.out, run, epoch)
         assert counts.sum() == 10_000
@@ -93,7 +93,7 @@ def test_every_epoch_has_its_answers(run, four_runs, analysed):
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-def test_the_ccsm_and_the_curves_of_counts_are_the_oracles(run, epoch, analysed):
+def test_ccsm_and_accuracies_match_the_oracles(run, epoch, analysed):
     counts = stored_counts(analysed.out, run, epoch)
     found = stored(analysed.out, run, "ccsm-test", epoch)
     assert found.dtype == np.float32
@@ -114,12 +114,12 @@ def test_the_ccsm_and_the_curves_of_counts_are_the_oracles(run, epoch, analysed)
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("measure", DEFAULT_MEASURES)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_sai_is_the_oracles(pair, measure, run, epoch, analysed):
+def test_sai_with_a_ccsm_matches_the_oracle(pair, measure, run, epoch, analysed):
     row = curve(analysed.run.curves, run, metric="sai", of=pair, variant=measure).loc[epoch]
     first, second = stored_pair(analysed.out, run, pair, epoch)
     assert row["classes_used"] == len(first)
     assert row["reference"] == "wordnet3.0-path" if pair.endswith("scsm") else pd.isna(row["reference"])
-    assert pd.isna(row["split"]), "the splits stand with the matrices"
+    assert pd.isna(row["split"]), "the names of the matrices contain the splits"
     if measure == "ssim" and len(first) < oracles.SSIM_MIN_CLASSES:
         assert pd.isna(row["value"])
         assert row["reason"] == "ssim's window needs 12 classes or more, not 10"
@@ -144,7 +144,7 @@ def test_the_sai_is_the_oracles(pair, measure, run, epoch, analysed):
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_null_of_ssim_is_sampled(pair, analysed):
+def test_ssim_null_with_a_ccsm_matches_other_samples(pair, analysed):
     row = curve(analysed.run.curves, "cifar100-vit", metric="sai", of=pair, variant="ssim").loc[12]
     shown = np.ix_(*2 * [stored_reference(analysed.out, "cifar100-vit")[1]])
     matrices = [matrix[shown] for matrix in stored_pair(analysed.out, "cifar100-vit", pair, 12)]
@@ -155,14 +155,14 @@ def test_the_null_of_ssim_is_sampled(pair, analysed):
 
 @pytest.mark.parametrize("measure", ["cosine", "pearson", "spearman"])
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_interval_is_the_oracles(pair, measure, analysed):
+def test_sai_interval_with_a_ccsm_matches_the_oracle(pair, measure, analysed):
     row = curve(analysed.run.curves, FASHION, metric="sai", of=pair, variant=measure).loc[15]
     matrices = stored_pair(analysed.out, FASHION, pair, 15)
     assert_allclose((row["low"], row["high"]), oracles.jackknife_interval(*matrices, measure), **CLOSE)
 
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
-def test_the_reliability_is_the_oracles_within_sampling_error(run, epoch, analysed):
+def test_reliability_matches_the_oracle_within_sampling_error(run, epoch, analysed):
     row = curve(analysed.run.curves, run, metric="reliability", of="ccsm", split="test").loc[epoch]
     counts = stored_counts(analysed.out, run, epoch)
     halves = oracles_testset.sampled_halves(counts, np.random.default_rng(4), 20)
@@ -174,7 +174,7 @@ def test_the_reliability_is_the_oracles_within_sampling_error(run, epoch, analys
 
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("pair", PAIRS)
-def test_the_corrected_correlation_is_the_oracles(pair, run, epoch, analysed):
+def test_corrected_correlation_matches_the_oracle(pair, run, epoch, analysed):
     curves = analysed.run.curves
     row = curve(curves, run, metric="sai", of=pair, variant="pearson_corrected").loc[epoch]
     plain = curve(curves, run, metric="sai", of=pair, variant="pearson").loc[epoch]
@@ -186,7 +186,7 @@ def test_the_corrected_correlation_is_the_oracles(pair, run, epoch, analysed):
     assert_allclose(row["z"], plain["z"], **CLOSE)
 
 
-def test_sai_with_a_ccsm_tells_learning_from_chance(analysed):
+def test_sai_with_a_ccsm_separates_learning_from_chance(analysed):
     for pair in PAIRS:
         z = {run: curve(analysed.run.curves, run, metric="sai", of=pair, variant="cosine")["z"] for run in RUNS}
         assert z["cifar100-cnn"].loc[30] > 20
@@ -204,7 +204,7 @@ def idm_by_oracle(out, run, of, epoch):
 
 
 def cell_weights(counts, variant):
-    """Return how much each cell of the counts weighs in a variant."""
+    """Return the weight of each cell of the counts in a variant."""
     if variant == "macro":
         return counts / counts.sum(axis=1, keepdims=True) / len(counts)
     used = counts if variant == "all" else counts - np.diag(np.diagonal(counts))
@@ -214,7 +214,7 @@ def cell_weights(counts, variant):
 @pytest.mark.parametrize(("run", "epoch"), SAMPLED)
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_the_idm_is_the_oracles(of, variant, run, epoch, analysed):
+def test_idm_matches_the_oracle(of, variant, run, epoch, analysed):
     row = idm_of(analysed, run, of, variant).loc[epoch]
     counts = stored_counts(analysed.out, run, epoch)
     value, ceiling, ranks = idm_by_oracle(analysed.out, run, of, epoch)
@@ -234,7 +234,7 @@ def test_the_idm_is_the_oracles(of, variant, run, epoch, analysed):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_the_null_of_the_idm_is_that_of_relabelling(of, variant, analysed):
+def test_idm_null_matches_sampled_relabellings(of, variant, analysed):
     row = idm_of(analysed, FASHION, of, variant).loc[15]
     weights = cell_weights(stored_counts(analysed.out, FASHION, 15), variant)
     ranks = idm_by_oracle(analysed.out, FASHION, of, 15)[2]
@@ -245,8 +245,8 @@ def test_the_null_of_the_idm_is_that_of_relabelling(of, variant, analysed):
 
 
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_the_interval_is_that_of_the_samples_ranks(of, four_runs, analysed):
-    predictions, targets = answers(four_runs, "cifar100-vit")
+def test_idm_interval_matches_the_ranks_of_the_samples(of, four_runs, analysed):
+    predictions, targets = predictions_and_targets(four_runs, "cifar100-vit")
     ranks = idm_by_oracle(analysed.out, "cifar100-vit", of, 12)[2][targets, predictions[12]]
     for variant, samples in (("all", ranks), ("errors", ranks[ranks > 0])):
         row = idm_of(analysed, "cifar100-vit", of, variant).loc[12]
@@ -256,7 +256,7 @@ def test_the_interval_is_that_of_the_samples_ranks(of, four_runs, analysed):
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_errors_and_all_differ_by_accuracy_at_every_epoch(of, run, analysed):
+def test_idm_variants_differ_by_the_accuracy(of, run, analysed):
     accuracy = curve(analysed.run.curves, run, metric="accuracy", split="test")["value"]
     whole, errors = idm_of(analysed, run, of, "all"), idm_of(analysed, run, of, "errors")
     assert list(whole.index) == list(errors.index) == list(accuracy.index)
@@ -264,7 +264,7 @@ def test_errors_and_all_differ_by_accuracy_at_every_epoch(of, run, analysed):
     assert_allclose(whole["null_mean"], 1 - (1 - accuracy) * (1 - errors["null_mean"]), rtol=1e-9)
 
 
-def test_an_untrained_network_says_nothing_and_a_trained_one_much(analysed):
+def test_widm_rises_from_chance_with_training(analysed):
     widm = idm_of(analysed, "cifar100-cnn", "scsm", "errors")
     assert_allclose(widm.loc[0, ["value", "null_mean", "null_std", "z"]].to_list(), [0.576, 0.495, 0.138, 0.6], atol=0.05)
     assert abs(widm.loc[0, "value"] - 0.576) < 0.0005
@@ -272,17 +272,17 @@ def test_an_untrained_network_says_nothing_and_a_trained_one_much(analysed):
     assert_allclose(widm["ceiling"], 0.984, rtol=0, atol=0.0006)
 
 
-def test_a_collapsed_network_says_nothing_at_any_epoch(analysed):
+def test_widm_of_a_collapsed_network_stays_at_chance(analysed):
     widm = idm_of(analysed, "collapsed", "scsm", "errors")
     assert len(widm) == 16
     assert widm["z"].abs().round(1).max() <= 2
     assert widm["value"].max() - widm["value"].min() > 0.3, "though its raw value wanders"
 
 
-# Known answers, on the real matrices
+# Known results, on the real matrices
 
 
-def drawn(rng, classes, samples, accuracy):
+def random_mistakes(rng, classes, samples, accuracy):
     """Return counts of predictions that are right, or else wrong at random: any other class, equally often."""
     truth = np.repeat(np.arange(classes), samples)
     wrong = (truth + rng.integers(1, classes, len(truth))) % classes
@@ -294,17 +294,17 @@ def drawn(rng, classes, samples, accuracy):
 @pytest.mark.parametrize("accuracy", [0.0, 0.6])
 @pytest.mark.parametrize("sizes", ["balanced", "unbalanced"])
 @pytest.mark.parametrize("of", ["ncsm", "scsm"])
-def test_mistakes_at_random_give_the_chance_level(of, sizes, accuracy, analysed):
+def test_idm_of_random_mistakes_is_the_chance_level(of, sizes, accuracy, analysed):
     csm = stored_matrix(analysed.out, "cifar100-cnn", of, 25)
     rng = np.random.default_rng(11)
     samples = np.full(100, 40) if sizes == "balanced" else np.geomspace(2, 400, 100).astype(int)
-    found = [dsi_cli.idm(drawn(rng, 100, samples, accuracy), csm) for _ in range(60)]
+    found = [dsi_cli.idm(random_mistakes(rng, 100, samples, accuracy), csm) for _ in range(60)]
     for variant in VARIANTS:
-        entries = [one[variant] for one in found]
-        assert abs(np.mean([one.z for one in entries])) < 4 / np.sqrt(60)
-        assert np.std([one.z for one in entries]) < 1.4
-        assert np.mean([one.low < one.null_mean < one.high for one in entries]) > 0.8
-    assert_allclose([one["errors"].null_mean for one in found], CHANCE, rtol=1e-12)
+        entries = [entry[variant] for entry in found]
+        assert abs(np.mean([entry.z for entry in entries])) < 4 / np.sqrt(60)
+        assert np.std([entry.z for entry in entries]) < 1.4
+        assert np.mean([entry.low < entry.null_mean < entry.high for entry in entries]) > 0.8
+    assert_allclose([entry["errors"].null_mean for entry in found], CHANCE, rtol=1e-12)
 
 
 def nearest(csm, samples):
@@ -316,7 +316,7 @@ def nearest(csm, samples):
 
 
 @pytest.mark.parametrize("samples", [7, np.arange(1, 101)], ids=["balanced", "unbalanced"])
-def test_always_wrong_and_always_the_nearest_class(samples, analysed):
+def test_idm_of_mistakes_for_the_nearest_class_is_the_ceiling(samples, analysed):
     untied, tied = (stored_matrix(analysed.out, "cifar100-cnn", of, 25) for of in ("ncsm", "scsm"))
     for variant in VARIANTS:
         found = dsi_cli.idm(nearest(untied, samples), untied)[variant]
@@ -326,17 +326,17 @@ def test_always_wrong_and_always_the_nearest_class(samples, analysed):
         assert 0.9 < found.value < 1 - 1 / 99
 
 
-# Predictions that are named
+# Predictions named by an option
 
 
 @pytest.fixture(scope="module")
-def beside(four_runs, tmp_path_factory):
-    """Return a folder with three checkpoints of the small run and its analysis; what lies beside them now is wrong."""
+def small_run(four_runs, tmp_path_factory):
+    """Return a folder with three checkpoints of the small run and its output; the predictions in the folder are wrong now."""
     folder, real = tmp_path_factory.mktemp("named"), four_runs / FASHION
     (folder / "run").mkdir()
     for name in ("classes.txt", "epoch_003.pt", "epoch_004.pt", "epoch_005.pt"):
         (folder / "run" / name).write_bytes((real / name).read_bytes())
-    predictions, targets = answers(four_runs, FASHION)
+    predictions, targets = predictions_and_targets(four_runs, FASHION)
     np.save(folder / "run" / "preds.npy", predictions[3:6])
     np.save(folder / "run" / "targets.npy", targets)
     dsi_cli.analyze(folder / "run", folder / "out", draws=0)
@@ -346,7 +346,7 @@ def beside(four_runs, tmp_path_factory):
 
 def long_table(four_runs, *, named):
     """Return a row for each sample of all 16 epochs, in no order; classes by name or by number."""
-    predictions, targets = answers(four_runs, FASHION)
+    predictions, targets = predictions_and_targets(four_runs, FASHION)
     names = (four_runs / FASHION / "classes.txt").read_text(encoding="utf-8").splitlines()
     epochs, samples = (axis.ravel() for axis in np.indices(predictions.shape))
     frame = pd.DataFrame(
@@ -358,78 +358,80 @@ def long_table(four_runs, *, named):
 
 
 def as_parquet(four_runs, folder):
-    long_table(four_runs, named=False).to_parquet(folder / "answers.parquet")
-    return folder / "answers.parquet", None
+    long_table(four_runs, named=False).to_parquet(folder / "predictions.parquet")
+    return folder / "predictions.parquet", None
 
 
 def as_csv(four_runs, folder):
-    long_table(four_runs, named=True).query("3 <= epoch <= 5").to_csv(folder / "answers.csv", index=False)
-    return folder / "answers.csv", None
+    long_table(four_runs, named=True).query("3 <= epoch <= 5").to_csv(folder / "predictions.csv", index=False)
+    return folder / "predictions.csv", None
 
 
 def as_npz(four_runs, folder):
-    predictions, targets = answers(four_runs, FASHION)
-    np.savez(folder / "answers.npz", predictions=predictions[::-1], targets=targets, epochs=np.arange(16)[::-1])
-    return folder / "answers.npz", None
+    predictions, targets = predictions_and_targets(four_runs, FASHION)
+    np.savez(folder / "predictions.npz", predictions=predictions[::-1], targets=targets, epochs=np.arange(16)[::-1])
+    return folder / "predictions.npz", None
 
 
 def as_npy(four_runs, folder):
-    predictions, targets = answers(four_runs, FASHION)
-    np.save(folder / "answers.npy", predictions[3:6])
+    predictions, targets = predictions_and_targets(four_runs, FASHION)
+    np.save(folder / "predictions.npy", predictions[3:6])
     np.save(folder / "truth.npy", targets)
-    return folder / "answers.npy", folder / "truth.npy"
+    return folder / "predictions.npy", folder / "truth.npy"
 
 
 def as_folder(four_runs, folder):
-    predictions, targets = answers(four_runs, FASHION)
-    (folder / "answers").mkdir()
+    predictions, targets = predictions_and_targets(four_runs, FASHION)
+    (folder / "predictions").mkdir()
     for epoch in (3, 4, 5, 9):
-        np.save(folder / "answers" / f"epoch{epoch}.npy", predictions[epoch])
-    np.save(folder / "answers" / "targets.npy", targets)
-    return folder / "answers", None
+        np.save(folder / "predictions" / f"epoch{epoch}.npy", predictions[epoch])
+    np.save(folder / "predictions" / "targets.npy", targets)
+    return folder / "predictions", None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("write", [as_parquet, as_csv, as_npz, as_npy, as_folder])
-def test_named_predictions_give_the_same_tables(write, beside, four_runs, tmp_path, dsi):
+def test_named_predictions_give_the_same_tables(write, small_run, four_runs, tmp_path, dsi):
     (tmp_path / "given").mkdir()
     path, truth = write(four_runs, tmp_path / "given")
     targets = ("--targets", truth) if truth is not None else ()
-    ended = dsi("analyze", beside / "run", "-o", tmp_path / "out", "--draws", 0, "--predictions", path, *targets, "--json")
+    ended = dsi(
+        "analyze", small_run / "run", "-o", tmp_path / "out", "--draws", 0, "--predictions", path, *targets, "--json"
+    )
     assert ended.code == 0
     assert path.name in json.loads(ended.out)["runs"][0]["splits"]["test"]
-    assert_same_output(tmp_path / "out", beside / "out")
+    assert_same_output(tmp_path / "out", small_run / "out")
 
 
-def test_named_predictions_win_over_those_beside(beside, four_runs, tmp_path):
+def test_named_predictions_replace_those_in_the_run_folder(small_run, four_runs, tmp_path):
     path, _ = as_npz(four_runs, tmp_path)
-    wrong = dsi_cli.analyze(beside / "run", tmp_path / "wrong", draws=0)
+    wrong = dsi_cli.analyze(small_run / "run", tmp_path / "wrong", draws=0)
     assert wrong.curves.query("metric == 'accuracy'")["value"].max() < 0.2
-    dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=dsi_cli.Evaluation(predictions=str(path)))
-    assert_same_output(tmp_path / "out", beside / "out")
+    dsi_cli.analyze(small_run / "run", tmp_path / "out", draws=0, evaluation=dsi_cli.Evaluation(predictions=str(path)))
+    assert_same_output(tmp_path / "out", small_run / "out")
 
 
 @pytest.mark.parametrize("truth", ["rows", "columns"])
-def test_named_counts_give_the_same_curves(truth, beside, tmp_path):
-    counts = np.stack([stored_counts(beside / "out", "run", epoch) for epoch in (3, 4, 5)])
+def test_named_counts_give_the_same_curves(truth, small_run, tmp_path):
+    counts = np.stack([stored_counts(small_run / "out", "run", epoch) for epoch in (3, 4, 5)])
     np.savez(tmp_path / "counts.npz", confusions=counts if truth == "rows" else counts.transpose(0, 2, 1))
     evaluation = dsi_cli.Evaluation(predictions=str(tmp_path / "counts.npz"), truth=truth)
-    found = dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=evaluation)
-    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_results(beside / "out").curves)
-    lacking = set(contents(beside / "out")) - set(contents(tmp_path / "out"))
+    found = dsi_cli.analyze(small_run / "run", tmp_path / "out", draws=0, evaluation=evaluation)
+    pd.testing.assert_frame_equal(found.curves, dsi_cli.open_results(small_run / "out").curves)
+    lacking = set(contents(small_run / "out")) - set(contents(tmp_path / "out"))
     assert lacking == {f"predictions/run/test/{epoch}.parquet" for epoch in (3, 4, 5)}
 
 
-def test_predictions_of_the_train_split(beside, four_runs, tmp_path):
+def test_named_predictions_may_be_of_the_train_split(small_run, four_runs, tmp_path):
     path, _ = as_npz(four_runs, tmp_path)
     evaluation = dsi_cli.Evaluation(predictions=str(path), predictions_split="train")
-    found = dsi_cli.analyze(beside / "run", tmp_path / "out", draws=0, evaluation=evaluation)
+    found = dsi_cli.analyze(small_run / "run", tmp_path / "out", draws=0, evaluation=evaluation)
     by_split = {
         split: rows.set_index("epoch")["value"]
         for split, rows in found.curves.query("metric == 'accuracy'").groupby("split")
     }
-    right = dsi_cli.open_results(beside / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
+    right = dsi_cli.open_results(small_run / "out").curves.query("metric == 'accuracy'").set_index("epoch")["value"]
     assert_array_equal(by_split["train"], right)
     assert set(found.curves.query("metric == 'sai'")["of"]) >= {"ncsm,ccsm-train", "ccsm-train,scsm"}
-    assert_array_equal(found.confusion(4, "train"), stored_counts(beside / "out", "run", 4))
+    assert_array_equal(found.confusion(4, "train"), stored_counts(small_run / "out", "run", 4))
     assert found.classes["samples_train"].sum() == 10_000

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dsi_cli.analysis.classifiers.run_state import RunState
 from dsi_cli.analysis.evaluation.dataset_cache import DatasetCache, Say
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.class_labels import OF_DATA, ClassLabels
+from dsi_cli.analysis.semantics.class_labels import DATASET_CLASS_NAMES, ClassLabels
 from dsi_cli.checkpoints import state_dict
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import CheckpointError, UnreadableError, UsageError
@@ -300,7 +300,9 @@ def model_for_run(
 
     model = LoadedModel(state, labels, options, data.say)
     # Names from the data itself do not give the order of the head's rows. Without a head, their order is used.
-    has_order = labels.label_list is not None and (labels.label_list.source != OF_DATA or model.record.head is None)
+    has_order = labels.label_list is not None and (
+        labels.label_list.source != DATASET_CLASS_NAMES or model.record.head is None
+    )
     names, wnids = None, None
     if labels.label_list is not None and has_order:
         names, wnids = labels.label_list.names, [resolution.wnid for resolution in labels.resolutions]

@@ -1,1 +1,1 @@
-"""Find the labels of a run, resolve them in WordNet or another taxonomy, and prepare the reference matrices."""
+"""The labels of a run, their senses in WordNet or another taxonomy, and the reference matrices."""

@@ -1,7 +1,7 @@
-"""The hierarchy that a run's classes hang in: WordNet's, or a taxonomy of one's own in its place.
+"""The class hierarchy of a training run: WordNet, or a custom taxonomy that replaces it.
 
-It gives the order in which classes are shown, their groups, the severity of mistakes and, where the data set has none of its
-own, the superclasses.
+The hierarchy gives the display order of the classes, their groups and the severity of mistakes. It also gives the superclasses
+of datasets that define no superclasses themselves.
 """
 
 from __future__ import annotations
@@ -16,117 +16,123 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dsi_cli.labels.label_list import LabelList
 from dsi_cli.wordnet.database import custom_taxonomy, taxonomy
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.similarity import class_groups, common_subsumers
 
-TWO_LEVELS = 2
-"""Edges from the root of a taxonomy of superclasses to a class."""
+SUPERCLASS_TREE_DEPTH = 2
+"""The number of edges from the root to a class in a taxonomy that holds only superclasses and classes."""
 
 
 @dataclass(frozen=True, eq=False)
-class OpenedTaxonomy:
-    """A taxonomy of one's own, read."""
+class CustomTaxonomy:
+    """A taxonomy that was read from the user's CSV file."""
 
     name: str
-    """In the tables: the file's, without its suffix."""
+    """The name in the tables: the file name without its suffix."""
     source: str
-    """The file's name, for a person to read."""
+    """The file name, for messages."""
     fingerprint: str
-    """Twelve hex digits that change with the file."""
+    """Twelve hex digits of a hash of the file."""
     taxonomy: Taxonomy
 
-    def nodes(self, names: Sequence[str]) -> dict[int, int]:
-        """Return the node of each class that is in it."""
-        found = custom_taxonomy.match_labels(self.taxonomy, names)
-        return {index: node for index, node in enumerate(found) if node is not None}
+    def class_nodes(self, labels: LabelList | None) -> dict[int, int]:
+        """Return the node of each class that the taxonomy contains, by class index."""
+        nodes = custom_taxonomy.match_labels(self.taxonomy, labels.names if labels else ())
+        return {index: node for index, node in enumerate(nodes) if node is not None}
 
 
-def open_tree(path: str | None) -> OpenedTaxonomy | None:
-    """Return the taxonomy of a CSV file, None without a file.
+def open_taxonomy(path: str | None) -> CustomTaxonomy | None:
+    """Return the taxonomy of a CSV file, or None if no file is given.
 
     Raises
     ------
     UsageError
-        The file cannot be read or is no taxonomy.
+        The file cannot be read or contains no taxonomy.
     """
     if path is None:
         return None
-    found = custom_taxonomy.read_taxonomy(path)
-    return OpenedTaxonomy(replace_infinities(Path(path).stem), Path(path).name, fingerprint(Path(path)), found)
+    graph, file = custom_taxonomy.read_taxonomy(path), Path(path)
+    return CustomTaxonomy(safe_filename(file.stem), file.name, file_fingerprint(file), graph)
 
 
 @dataclass(frozen=True, eq=False)
 class Hierarchy:
-    """The classes of a run in a taxonomy."""
+    """The classes of a training run in a taxonomy."""
 
     name: str
-    """In the tables: ``wordnet3.0``."""
-    source: str
-    """Where a class must be known, for a person to read."""
+    """The name in the tables, such as ``wordnet3.0``."""
     taxonomy: Taxonomy
     nodes: Mapping[int, int]
-    """The node of each class that has one."""
+    """The node of each class that the taxonomy contains, by class index."""
     classes: int
-    is_own: bool = False
-    """Whether a person made it: then what holds most of the classes may be a group, and where it has two levels, any."""
+    is_custom: bool = False
+    """True if the user supplied the taxonomy; a group of a custom taxonomy may hold most of the classes."""
 
     def order(self) -> list[int]:
-        """Return the classes by the taxonomy, those that it lacks behind."""
+        """Return the classes in the order of the taxonomy, followed by the classes that it does not contain."""
         known = list(self.nodes)
-        first = [known[place] for place in taxonomy.taxonomy_order(list(self.nodes.values()), self.taxonomy)]
-        return [*first, *(index for index in range(self.classes) if index not in self.nodes)]
+        ordered = [known[position] for position in taxonomy.taxonomy_order(list(self.nodes.values()), self.taxonomy)]
+        return [*ordered, *(index for index in range(self.classes) if index not in self.nodes)]
 
     def groups(self) -> tuple[str | None, ...]:
-        """Return the name of the node that groups each class; None for those that no group holds."""
-        nodes, shares = list(self.nodes.values()), class_groups.DEFAULT_SHARES
-        if self.is_own and nodes:
-            shares = (0.0 if self.taxonomy.depths[nodes].max() <= TWO_LEVELS else shares[0], 1.0)
-        found = dict(zip(self.nodes, class_groups.find_groups(nodes, self.taxonomy, shares), strict=True))
-        over = [found.get(index) for index in range(self.classes)]
-        return tuple(None if node is None else self.taxonomy.names[node] for node in over)
+        """Return the name of the node that groups each class; None for classes without a group."""
+        nodes = list(self.nodes.values())
+        smallest, largest = class_groups.DEFAULT_SHARES
+        if self.is_custom and nodes:
+            largest = 1.0
+            if self.taxonomy.depths[nodes].max() <= SUPERCLASS_TREE_DEPTH:
+                smallest = 0.0
+        groups = class_groups.find_groups(nodes, self.taxonomy, (smallest, largest))
+        names: list[str | None] = [None] * self.classes
+        for index, group in zip(self.nodes, groups, strict=True):
+            if group is not None:
+                names[index] = self.taxonomy.names[group]
+        return tuple(names)
 
     def heights(self) -> NDArray[np.float32]:
         """Return the height of the lowest common hypernym ``(C, C)``, NaN for classes without a node."""
-        return scatter_to_classes(
-            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy), np.float32
+        heights = scatter_to_classes(
+            self.nodes, self.classes, lambda nodes: common_subsumers.common_heights(nodes, self.taxonomy)
         )
+        return heights.astype(np.float32)
 
 
 def scatter_to_classes(
-    nodes: Mapping[int, int],
-    classes: int,
-    between: Callable[[Sequence[int]], NDArray[Any]],
-    dtype: type[np.floating[Any]] = np.float64,
-) -> NDArray[Any]:
-    """Return what a measure gives between the nodes of classes ``(C, C)``, NaN for classes without one."""
-    matrix = np.full((classes, classes), np.nan, dtype=dtype)
+    nodes: Mapping[int, int], classes: int, measure: Callable[[Sequence[int]], NDArray[Any]]
+) -> NDArray[np.float64]:
+    """Return the values of a measure for every two classes ``(C, C)``, NaN for classes without a node.
+
+    Parameters
+    ----------
+    nodes : the node of each class that has one, by class index
+    measure : returns the values ``(N, N)`` for N nodes
+    """
+    matrix = np.full((classes, classes), np.nan)
     if nodes:
-        at = np.array(list(nodes))
-        matrix[np.ix_(at, at)] = between(list(nodes.values()))
+        indices = np.array(list(nodes))
+        matrix[np.ix_(indices, indices)] = measure(list(nodes.values()))
     return matrix
 
 
-def by_superclass(order: Sequence[int], superclasses: Sequence[str | None]) -> list[int]:
-    """Return an order in which the classes of a superclass stand together, where the first of them stood.
+def gather_superclasses(order: Sequence[int], superclasses: Sequence[str | None]) -> list[int]:
+    """Return the order with the classes of each superclass together, at the position of the first of them.
 
-    >>> by_superclass([2, 0, 3, 1], ["pet", "tool", "tool", "pet"])
+    >>> gather_superclasses([2, 0, 3, 1], ["pet", "tool", "tool", "pet"])
     [2, 1, 0, 3]
     """
-    first: dict[str, int] = {}
-    place = {index: k for k, index in enumerate(order)}
+    members: dict[str | int, list[int]] = {}
     for index in order:
-        name = superclasses[index]
-        if name is not None:
-            first.setdefault(name, place[index])
-    return sorted(order, key=lambda index: (first.get(superclasses[index] or "", place[index]), place[index]))
+        members.setdefault(superclasses[index] or index, []).append(index)
+    return [index for group in members.values() for index in group]
 
 
-def fingerprint(path: Path) -> str:
-    """Return twelve hex digits that change with a file."""
+def file_fingerprint(path: Path) -> str:
+    """Return the first twelve hex digits of a file's SHA-256."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def replace_infinities(stem: str) -> str:
-    """Return a name that may be part of a file's name that every Parquet reader takes."""
+def safe_filename(stem: str) -> str:
+    """Return a name with only the characters that every Parquet reader accepts in a file name."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", stem).strip(".-") or "matrix"

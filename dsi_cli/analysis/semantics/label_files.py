@@ -14,32 +14,35 @@ from dsi_cli.labels.label_list import LabelList
 from dsi_cli.labels.presets import recognise
 from dsi_cli.remote.locations import Place
 
-PICKLES = (".pkl", ".pickle")
-EXPECTED = "a pickled LabelEncoder of scikit-learn, list of names or index map"
+PICKLE_SUFFIXES = (".pkl", ".pickle")
+EXPECTED_CONTENT = "a pickled LabelEncoder of scikit-learn, list of names or index map"
 
 
-def read(spec: str) -> LabelList:
-    """Return the labels that an option names: those of a file, or a preset; parameters and errors as `files.read`."""
-    return _pickled(Path(spec)) if Path(spec).suffix.lower() in PICKLES else files.read_labels_or_preset(spec)
+def read_labels_option(option: str) -> LabelList:
+    """Return the labels of a file or a preset, which the user named in an option; raise the errors of `files.read`."""
+    if Path(option).suffix.lower() in PICKLE_SUFFIXES:
+        return _read_label_encoder(Path(option))
+    return files.read_labels_or_preset(option)
 
 
-def read_labels(path: Place) -> LabelList:
-    """Return the labels of a file; errors as `files.read_labels`."""
-    return _pickled(path) if path.suffix.lower() in PICKLES else files.read_labels(path)
+def read_label_file(path: Place) -> LabelList:
+    """Return the labels of a file; raise the errors of `files.read_labels`."""
+    return _read_label_encoder(path) if path.suffix.lower() in PICKLE_SUFFIXES else files.read_labels(path)
 
 
-def find_beside(folder: Place) -> Place | None:
-    """Return the label file in a folder, as `files.find_beside`, else the label encoder in it; None where there is none."""
+def find_label_file(folder: Place) -> Place | None:
+    """Return the label file in a folder, or else the label encoder, or None."""
     encoder = folder / LABEL_ENCODER
     return files.find_label_file(folder) or (encoder if encoder.is_file() else None)
 
 
-def _pickled(path: Place) -> LabelList:
-    data = files.read_bytes(path, EXPECTED)
+def _read_label_encoder(path: Place) -> LabelList:
+    data = files.read_bytes(path, EXPECTED_CONTENT)
     try:
-        found = read_names(encoders.read_class_names(data))
+        labels = read_names(encoders.read_class_names(data))
     except (UnreadableError, ValueError) as error:
         reason = str(error).removeprefix("found ")
-        raise UsageError(f"{path}: expected {EXPECTED}, found {reason}; write the names into a text file") from None
-    source = path.name + numbering.numbering_note(found.first, len(found.names))
-    return replace(recognise(found.names, source, found.wnids), path=str(path))
+        message = f"{path}: expected {EXPECTED_CONTENT}, found {reason}; write the names into a text file"
+        raise UsageError(message, code="invalid-label-encoder", path=str(path)) from None
+    source = path.name + numbering.numbering_note(labels.first, len(labels.names))
+    return replace(recognise(labels.names, source, labels.wnids), path=str(path))

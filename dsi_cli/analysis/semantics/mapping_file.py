@@ -1,4 +1,4 @@
-"""A person's mapping file against the labels and WordNet: what was chosen for which class."""
+"""The synsets that the user chose for classes in a mapping file, checked against the labels and WordNet."""
 
 from __future__ import annotations
 
@@ -12,45 +12,50 @@ from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
 from dsi_cli.wordnet.disambiguation import identifiers
 
 
-def read_mapping(path: str | Path, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
-    """Return the id or synset name that a mapping file gives each class that it names; empty to leave the class out.
+def read_mapping(path: str | Path | None, labels: LabelList, wordnet: WordNet | None = None) -> dict[int, str]:
+    """Return the id or synset name of each class in a mapping file; an empty text leaves the class out. None names no class.
 
-    Where the columns ``synset`` and ``wnid`` say different things, one was edited and the other stands as it was written:
-    what is not the synset that the label has without a mapping decides. An empty id says nothing.
+    If the columns ``synset`` and ``wnid`` disagree, the user edited one of them. That is the one that differs from the
+    synset that the label has without a mapping. An empty id is ignored.
 
     Raises
     ------
     UsageError
-        The file cannot be read, names a class that is not there, or what the WordNet in use lacks; or a row's synset and
-        id are different synsets, and neither is that of the label without a mapping.
+        The file cannot be read, or names an unknown class or synset. Or both columns of a row were edited and disagree.
     """
-    found, wordnet = {}, wordnet or load_wordnet()
-    written: dict[int, int] | None = None
-    for index, (line, keys) in mapping.read_mapping(path, labels).items():
+    choices: dict[int, str] = {}
+    if path is None:
+        return choices
+    wordnet = wordnet or load_wordnet()
+    unmapped: dict[int, int] | None = None
+    for index, (line, columns) in mapping.read_mapping(path, labels).items():
         where = f"{path}, line {line}"
-        nodes = {name: _node(key, where, wordnet) if key else None for name, key in keys.items()}
-        decides = next(iter(keys))
-        if keys.get("wnid") and len(set(nodes.values())) > 1:
-            written = resolve_labels(labels, None, wordnet).nodes if written is None else written
-            edited = [name for name, node in nodes.items() if node != written.get(index)]
-            if len(edited) > 1 and keys["synset"]:
-                both = f"{keys['synset']} and {keys['wnid']}"
-                raise UsageError(f"{where}: {both} are different {wordnet.part}s; correct one, or delete the column wnid")
-            decides = edited[0]
-        found[index] = keys[decides]
-    return found
+        nodes = {column: _find_node(text, where, wordnet) if text else None for column, text in columns.items()}
+        decisive = next(iter(columns))
+        if columns.get("wnid") and len(set(nodes.values())) > 1:
+            if unmapped is None:
+                unmapped = resolve_labels(labels, None, wordnet).nodes
+            edited = [column for column, node in nodes.items() if node != unmapped.get(index)]
+            if len(edited) > 1 and columns["synset"]:
+                raise UsageError(
+                    f"{where}: {columns['synset']} and {columns['wnid']} are different {wordnet.part}s; correct one, or delete "
+                    "the column wnid",
+                    code="mapping-columns-disagree",
+                    path=str(path),
+                    line=line,
+                )
+            decisive = edited[0]
+        choices[index] = columns[decisive]
+    return choices
 
 
-def mapping_or_none(path: str | Path | None, labels: LabelList, wordnet: WordNet) -> dict[int, str] | None:
-    """Return `read_mapping`, or None without a file."""
-    return None if path is None else read_mapping(path, labels, wordnet)
-
-
-def _node(key: str, where: str, wordnet: WordNet) -> int:
-    named = identifiers.look_up_id(key, wordnet)
-    if named is None:
+def _find_node(text: str, where: str, wordnet: WordNet) -> int:
+    entry = identifiers.look_up_id(text, wordnet)
+    if entry is None:
         forms = identifiers.expected_label(wordnet).rpartition(" or ")[0]
-        raise UsageError(f"{where}: {identifiers.quote_label(key)} is no id; expected {forms}")
-    if named.node is None:
-        raise UsageError(f"{where}: {named.reason}")
-    return named.node
+        raise UsageError(
+            f"{where}: {identifiers.quote_label(text)} is no id; expected {forms}", code="unknown-synset", id=text
+        )
+    if entry.node is None:
+        raise UsageError(f"{where}: {entry.reason}", code="unknown-synset", id=text)
+    return entry.node

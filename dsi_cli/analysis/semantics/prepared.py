@@ -1,4 +1,4 @@
-"""What an epoch's matrices are compared with: the reference matrices of a run, prepared once for all its epochs."""
+"""The reference matrices of a run, prepared once for the comparison with the matrices of all its epochs."""
 
 from __future__ import annotations
 
@@ -17,44 +17,56 @@ from dsi_cli.metrics.split_half import Reliability
 
 Classes = NDArray[np.intp]
 SCSM = "scsm"
-KEPT_SIDES = 4
-OWN = ("ncsm", "tncsm-test", "tncsm-train")
-"""The network's own similarity: the first of these that an epoch has."""
+MAX_PREPARED_MATRICES = 4
+"""The number of class subsets for which a reference keeps its prepared matrix."""
+NETWORK_MATRICES = ("ncsm", "tncsm-test", "tncsm-train")
+"""The matrices that can represent the network's similarity, most preferred first."""
 
 
 @dataclass(frozen=True)
 class EpochMatrix:
-    """One matrix of an epoch, or a reference."""
+    """One matrix of an epoch, or a reference matrix."""
 
     name: str
-    """Its kind, and its split where it has one: out of `dsi_cli.analysis.tables.curves.ORDER`."""
+    """The kind, and the split if there is one: one of `dsi_cli.analysis.tables.curves.ORDER`."""
     values: NDArray[np.float32] | RowSource
-    """The whole matrix ``(C, C)``, NaN for classes that it lacks; or a matrix by rows, of `classes` alone."""
+    """The dense matrix ``(C, C)``, NaN for missing classes; or the rows of `classes`, made on demand."""
     classes: Classes
-    """The classes that it has."""
+    """The indices of the classes in the matrix."""
     reliability: Reliability | None = None
     """The reliability of a CCSM."""
-    survey: BlockStatistics | None = None
-    """The survey of a matrix by rows, if it was made."""
+    statistics: BlockStatistics | None = None
+    """The statistics of a blockwise matrix, if they are known already."""
     _sums: dict[bytes, MatrixSums] = field(default_factory=dict)
+    _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
     @property
-    def matrix(self) -> NDArray[np.float32]:
-        """The whole matrix ``(C, C)``, NaN for classes that it lacks."""
-        assert isinstance(self.values, np.ndarray), f"the {self.name} is not whole"
+    def dense(self) -> NDArray[np.float32]:
+        """The dense matrix ``(C, C)``, NaN for missing classes."""
+        assert isinstance(self.values, np.ndarray), f"the {self.name} is not dense"
         return self.values
 
+    def of_classes(self, kept: Classes) -> PreparedMatrix:
+        """Return the prepared dense matrix of some classes; each is prepared once."""
+        key = kept.tobytes()
+        if key not in self._prepared:
+            self._prepared[key] = PreparedMatrix(self.dense[np.ix_(kept, kept)])
+        return self._prepared[key]
+
     def rows(self, kept: Classes) -> RowSource:
-        """Return the matrix of some of its classes, by rows."""
+        """Return the rows of the matrix of some classes."""
         if isinstance(self.values, np.ndarray):
-            is_all = len(kept) == len(self.values)
-            return DenseRows(self.values if is_all else self.values[np.ix_(kept, kept)])
-        return self.values if len(kept) == len(self.classes) else self.values.take(np.searchsorted(self.classes, kept))
+            if len(kept) == len(self.values):
+                return DenseRows(self.values)
+            return DenseRows(self.values[np.ix_(kept, kept)])
+        if len(kept) == len(self.classes):
+            return self.values
+        return self.values.take(np.searchsorted(self.classes, kept))
 
     def sums(self, kept: Classes, walk: BlockWalk) -> MatrixSums:
-        """Return what the matrix of some of its classes adds up to; computed once."""
-        if self.survey is not None and len(kept) == len(self.classes):
-            return self.survey.sums
+        """Return the sums over the matrix of some classes; each is computed once."""
+        if self.statistics is not None and len(kept) == len(self.classes):
+            return self.statistics.sums
         key = kept.tobytes()
         if key not in self._sums:
             self._sums[key] = matrix_sums(self.rows(kept), walk)
@@ -62,79 +74,75 @@ class EpochMatrix:
 
     @property
     def kind(self) -> str:
-        """The kind alone."""
+        """The kind without the split."""
         return self.name.partition("-")[0]
 
     @property
     def split(self) -> str | None:
-        """The split, None where it has none."""
+        """The split, or None for matrices of no split."""
         return self.name.partition("-")[2] or None
 
 
-def own_kinds(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
-    """Return the network's own similarity among an epoch's matrices, None where there is none."""
-    return next((csm for name in OWN for csm in matrices if csm.name == name), None)
+def network_matrix(matrices: Sequence[EpochMatrix]) -> EpochMatrix | None:
+    """Return the matrix of the network's similarity among the matrices of an epoch, or None."""
+    by_name = {matrix.name: matrix for matrix in matrices}
+    return next((by_name[name] for name in NETWORK_MATRICES if name in by_name), None)
 
 
-@dataclass(frozen=True)
-class MatrixReference:
-    """A reference of a run's classes."""
+@dataclass(eq=False)
+class PreparedReference:
+    """A reference matrix of a run's classes, which keeps the results that all comparisons share."""
 
     name: str
-    """Its name in the tables: ``wordnet3.0-path``."""
-    csm: EpochMatrix
-    missing: str | None = None
-    """Why nothing can be aligned with it."""
+    """The name in the tables, such as ``wordnet3.0-path``."""
+    matrix: EpochMatrix
+    reason_missing: str | None = None
+    """Why nothing can be aligned with the reference."""
+    _prepared: dict[bytes, PreparedMatrix] = field(default_factory=dict)
 
-
-class PreparedReference:
-    """A reference, prepared for many partners."""
-
-    def __init__(self, reference: MatrixReference) -> None:
-        self.name = reference.name
-        self.csm = reference.csm
-        self.missing = reference.missing
-        self._sides: dict[bytes, PreparedMatrix] = {}
-
-    def side(self, kept: Classes) -> PreparedMatrix:
-        """Return the matrix of some classes, prepared; that of all known classes is kept."""
+    def of_classes(self, kept: Classes) -> PreparedMatrix:
+        """Return the prepared matrix of some classes, from memory if it was asked for recently."""
         key = kept.tobytes()
-        if key not in self._sides:
-            made = PreparedMatrix(self.csm.matrix[np.ix_(kept, kept)])
-            made.prepare()
-            self._sides = {**self._sides, key: made} if len(self._sides) < KEPT_SIDES else {key: made}
-        return self._sides[key]
+        if key not in self._prepared:
+            prepared = PreparedMatrix(self.matrix.dense[np.ix_(kept, kept)])
+            prepared.prepare()
+            # Threads read the dictionary meanwhile, so it is replaced and never changed.
+            is_full = len(self._prepared) >= MAX_PREPARED_MATRICES
+            self._prepared = {key: prepared} if is_full else {**self._prepared, key: prepared}
+        return self._prepared[key]
 
     def prepare(self) -> None:
-        """Prepare it now, so that threads do not each do so."""
-        if self.missing is None:
-            self.side(self.csm.classes)
+        """Prepare the matrix of all its classes now, to avoid duplicate work in threads."""
+        if self.reason_missing is None:
+            self.of_classes(self.matrix.classes)
 
 
 class RunReferences:
-    """The labels of a run and the reference matrices that they give, the main one first."""
+    """The labels of a run and its reference matrices, the main one first."""
 
-    def __init__(self, labelling: ClassLabels, references: Sequence[MatrixReference]) -> None:
-        self.labelling = labelling
-        self.references = [PreparedReference(reference) for reference in references]
+    def __init__(self, labels: ClassLabels, references: Sequence[PreparedReference]) -> None:
+        self.labels = labels
+        self.references = references
 
     @cached_property
     def heights(self) -> NDArray[np.float32]:
         """The height of the lowest common hypernym of every two classes."""
-        return self.labelling.hierarchy.heights()
+        return self.labels.hierarchy.heights()
 
     @cached_property
     def superclasses(self) -> NDArray[np.intp]:
-        """The superclass of each class as a number, see `ClassLabels.superclasses`."""
-        return self.labelling.superclasses()
+        """The superclass of each class as a number, from `ClassLabels.superclasses`."""
+        return self.labels.superclasses()
 
-    def why_no_superclasses(self) -> str | None:
-        """Return why there is no superclass accuracy, None where there is one."""
-        one = self.labelling
-        if one.own_superclasses or (one.why_no_hierarchy() is None and any(one.groups)):
+    def reason_no_superclasses(self) -> str | None:
+        """Return why the superclass accuracy cannot be computed, or None if it can."""
+        if self.labels.dataset_superclasses:
             return None
-        share = "two or more, but not all" if one.hierarchy.is_own else "3 to 40 %"
-        return one.why_no_hierarchy() or f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
+        reason = self.labels.reason_no_hierarchy()
+        if reason is not None or any(self.labels.groups):
+            return reason
+        share = "two or more, but not all" if self.labels.hierarchy.is_custom else "3 to 40 %"
+        return f"no hypernym holds {share} of the classes: there are no groups to be superclasses"
 
     def prepare(self) -> None:
         """Prepare all references now."""

@@ -1,12 +1,13 @@
-"""What ``--reference`` names: WordNet's measures, those of a taxonomy of one's own, or a matrix; opened once, before all else.
+"""The references that ``--reference`` names: measures of WordNet or of a custom taxonomy, and matrix files.
 
-``path``, ``wup``, ``lch`` are of the taxonomy of ``--taxonomy`` where there is one, else of WordNet's nouns, or what ``--pos`` and
-``--wordnet`` name; ``wordnet:path`` is always of WordNet. ``res:FILE``, ``lin:FILE``, ``jcn:FILE`` need an information content
-file. All else is the file of a matrix.
+``path``, ``wup`` and ``lch`` use the taxonomy of ``--taxonomy``, or else WordNet's nouns or what ``--pos`` and ``--wordnet``
+select. ``wordnet:path`` always uses WordNet. ``res:FILE``, ``lin:FILE`` and ``jcn:FILE`` need an information content file.
+Everything else is the file of a matrix. dsi opens all references before any other work.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,8 @@ from numpy.typing import NDArray
 
 from dsi_cli.analysis.semantics import matrix_file
 from dsi_cli.analysis.semantics.class_labels import ClassLabels
-from dsi_cli.analysis.semantics.hierarchy import OpenedTaxonomy, fingerprint, replace_infinities, scatter_to_classes
-from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix, MatrixReference
+from dsi_cli.analysis.semantics.hierarchy import CustomTaxonomy, file_fingerprint, safe_filename, scatter_to_classes
+from dsi_cli.analysis.semantics.prepared import SCSM, EpochMatrix, PreparedReference
 from dsi_cli.errors import UsageError, nearest
 from dsi_cli.wordnet.database.taxonomy import Taxonomy
 from dsi_cli.wordnet.database.wordnet import WordNet, load_wordnet
@@ -26,156 +27,161 @@ from dsi_cli.wordnet.similarity.information_content import UNKNOWN
 from dsi_cli.wordnet.similarity.shortest_paths import PathRows
 
 Values = NDArray[np.float64]
+NodesByClass = Callable[[ClassLabels], Mapping[int, int]]
 
-OF_WORDNET = "wordnet:"
+WORDNET_PREFIX = "wordnet:"
 EXPECTED = "path, wup, lch, res:FILE, lin:FILE, jcn:FILE, or a matrix (.csv, .parquet, .npy)"
 
 
 @dataclass(frozen=True)
 class ReferenceSource:
-    """A reference that was asked for, its files read."""
+    """A reference of any run, with its files read."""
 
     name: str
-    """In the tables."""
+    """The name in the tables."""
     made_from: str | None
-    """Twelve hex digits that change with its files; None for WordNet's own measures."""
+    """Twelve hex digits of a hash of its files; None for WordNet's measures, which need no file."""
     similarity: Callable[[ClassLabels], Values]
-    """Gives the matrix ``(C, C)`` of a run's classes, NaN for those that it lacks."""
+    """Returns the matrix ``(C, C)`` of a run's classes, NaN for classes that the reference lacks."""
     source: str
-    """Where a class must be known, in words."""
+    """The name of the taxonomy or file in messages."""
     is_matrix: bool = False
-    """Whether it is a file that may not fit a run's classes."""
-    path_nodes: Callable[[ClassLabels], Mapping[int, int]] | None = None
-    """Of path similarity, which can be had by rows: gives the node of each class that has one."""
+    """True for a matrix file, which may not fit the classes of a run."""
+    path_nodes: NodesByClass | None = None
+    """Returns the node of each class, for path similarity, whose rows can be made on demand."""
     taxonomy: Taxonomy | None = None
-    """What these are nodes of."""
+    """The taxonomy of these nodes."""
 
-    def of(self, labels: ClassLabels, *, by_rows: bool = False) -> MatrixReference:
+    def for_labels(self, labels: ClassLabels, *, by_rows: bool = False) -> PreparedReference:
         """Return the reference of a run's classes.
 
         Parameters
         ----------
-        by_rows : make the rows on demand, if that is possible
+        by_rows : make the rows on demand, if possible
 
         Raises
         ------
         UsageError
-            It is a matrix that does not fit the classes.
+            The reference is a matrix that does not fit the classes.
         """
         if labels.label_list is None:
-            nothing = np.full((0, 0) if by_rows else (labels.classes, labels.classes), np.nan, dtype=np.float32)
-            return MatrixReference(
-                self.name, EpochMatrix(SCSM, nothing, np.empty(0, dtype=np.intp)), labels.why_no_reference()
-            )
+            size = 0 if by_rows else labels.classes
+            blank = np.full((size, size), np.nan, dtype=np.float32)
+            matrix = EpochMatrix(SCSM, blank, np.empty(0, dtype=np.intp))
+            return PreparedReference(self.name, matrix, labels.reason_no_reference())
         if by_rows and self.path_nodes is not None:
             nodes = self.path_nodes(labels)
-            csm = EpochMatrix(SCSM, PathRows(list(nodes.values()), self.taxonomy), np.array(list(nodes), dtype=np.intp))
+            rows = PathRows(list(nodes.values()), self.taxonomy)
+            matrix = EpochMatrix(SCSM, rows, np.array(list(nodes), dtype=np.intp))
         else:
-            matrix = self.similarity(labels).astype(np.float32)
-            csm = EpochMatrix(SCSM, matrix, np.flatnonzero(~np.isnan(np.diagonal(matrix))))
-        return MatrixReference(self.name, csm, self.too_few(len(csm.classes), labels))
-
-    def too_few(self, known: int, labels: ClassLabels) -> str | None:
-        """Return why nothing can be aligned with a reference that knows so few of the classes, None if it can."""
-        return labels.too_few(known, self.source, "an alignment")
+            values = self.similarity(labels).astype(np.float32)
+            matrix = EpochMatrix(SCSM, values, np.flatnonzero(~np.isnan(np.diagonal(values))))
+        reason = labels.reason_too_few_known(len(matrix.classes), self.source, "an alignment")
+        return PreparedReference(self.name, matrix, reason)
 
     @property
-    def described(self) -> dict[str, str]:
-        """What stands beside its tables."""
-        return {"reference": self.name} | ({"made_from": self.made_from} if self.made_from else {})
+    def table_options(self) -> dict[str, str]:
+        """The options that dsi stores in the reference's tables."""
+        options = {"reference": self.name}
+        if self.made_from:
+            options["made_from"] = self.made_from
+        return options
 
 
 def open_references(
-    asked: Sequence[str], tree: OpenedTaxonomy | None = None, wordnet: WordNet | None = None
+    specs: Sequence[str], taxonomy: CustomTaxonomy | None = None, wordnet: WordNet | None = None
 ) -> list[ReferenceSource]:
-    """Return the references that were asked for, in that order, the main one first.
+    """Return the references that the specifications name, in the same order, the main one first.
 
     Parameters
     ----------
-    tree : a taxonomy in place of WordNet
-    wordnet : the WordNet; 3.0's nouns unless given
+    specs : values of ``--reference``
+    taxonomy : a taxonomy that replaces WordNet
+    wordnet : the WordNet; WordNet 3.0's nouns if None
 
     Raises
     ------
     UsageError
-        One is of no known form, a file cannot be read or is not what it should be, or two have the same name.
+        A specification has no known form, a file cannot be read or is invalid, or two references have the same name.
     """
-    opened = [_open(spec, tree, wordnet or load_wordnet()) for spec in dict.fromkeys(asked)]
-    names = [one.name for one in opened]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"two references are called {name}: rename a file, so that the tables can tell them apart")
-    return opened
+    sources = [_open_reference(spec, taxonomy, wordnet or load_wordnet()) for spec in dict.fromkeys(specs)]
+    for name, number in Counter(source.name for source in sources).items():
+        if number > 1:
+            message = f"two references are called {name}: rename a file, because the tables identify references by name"
+            raise UsageError(message, code="duplicate-reference", reference=name)
+    return sources
 
 
-def check_references(opened: Iterable[ReferenceSource], labellings: Collection[ClassLabels]) -> None:
-    """Raise `UsageError` if a matrix does not fit a run, before anything is written."""
-    for one in [one for one in opened if one.is_matrix]:
-        for labelling in labellings:
-            one.of(labelling)
+def check_references(sources: Iterable[ReferenceSource], labels_of_runs: Collection[ClassLabels]) -> None:
+    """Raise `UsageError` if a matrix file does not fit a run, before anything is written."""
+    for source in sources:
+        if source.is_matrix:
+            for labels in labels_of_runs:
+                source.for_labels(labels)
 
 
 def clip_to_range(matrix: Values) -> Values:
-    """Return a matrix without the infinities of measures by information.
+    """Return a matrix without the infinities of measures of information content.
 
-    A class that is not known at all has NaN throughout. What is infinite, or undefined on the diagonal, gets the largest value.
+    A class that is unknown has NaN in its whole row. The largest finite value replaces infinite values, and undefined values on
+    the diagonal.
     """
     known = np.logical_not(np.isnan(matrix).all(axis=1), dtype=bool)
-    is_open = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & known[:, None] & known)
-    if not is_open.any():
+    is_undefined = (np.abs(matrix) >= UNKNOWN / 2) | (np.isnan(matrix) & known[:, None] & known)
+    if not is_undefined.any():
         return matrix
-    finite = matrix[~is_open & ~np.isnan(matrix)]
-    return np.where(is_open, finite.max(initial=0.0), matrix)
+    finite = matrix[~is_undefined & ~np.isnan(matrix)]
+    return np.where(is_undefined, finite.max(initial=0.0), matrix)
 
 
-def _open(spec: str, tree: OpenedTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
-    kind, _, rest = spec.partition(":")
-    if spec.startswith(OF_WORDNET) and rest in measures.BY_TAXONOMY:
-        return _by_wordnet(rest, wordnet)
-    if spec in measures.BY_TAXONOMY:
-        return _by_wordnet(spec, wordnet) if tree is None else _by_tree(spec, tree)
-    if kind in measures.BY_INFORMATION and rest:
-        return _by_information(kind, Path(rest), wordnet)
-    if Path(spec).suffix.lower() in matrix_file.SUFFIXES:
-        path = Path(spec)
-        matrix = matrix_file.read_matrix(path)
-        return ReferenceSource(replace_infinities(path.stem), fingerprint(path), matrix.of, path.name, is_matrix=True)
-    near = nearest(spec, measures.BY_TAXONOMY)
-    raise UsageError(f"no reference {spec!r}: expected {EXPECTED}" + (f"; did you mean {near}?" if near else ""))
+def _open_reference(spec: str, taxonomy: CustomTaxonomy | None, wordnet: WordNet) -> ReferenceSource:
+    # A measure of the custom taxonomy or of WordNet
+    measure = spec.removeprefix(WORDNET_PREFIX)
+    if measure in measures.BY_TAXONOMY:
+        if taxonomy is None or spec != measure:
+            return _measure_reference(measure, wordnet.id, "WordNet", lambda labels: labels.nodes, wordnet.taxonomy)
+        return _measure_reference(
+            measure,
+            taxonomy.name,
+            taxonomy.source,
+            lambda labels: taxonomy.class_nodes(labels.label_list),
+            taxonomy.taxonomy,
+            taxonomy.fingerprint,
+        )
+    # A measure with an information content file
+    kind, _, path = spec.partition(":")
+    if kind in measures.BY_INFORMATION and path:
+        return _information_reference(kind, Path(path), wordnet)
+    # A matrix file
+    file = Path(spec)
+    if file.suffix.lower() in matrix_file.SUFFIXES:
+        matrix = matrix_file.read_matrix(file)
+        name, fingerprint = safe_filename(file.stem), file_fingerprint(file)
+        return ReferenceSource(name, fingerprint, matrix.for_labels, file.name, is_matrix=True)
+    suggestion = nearest(spec, measures.BY_TAXONOMY)
+    hint = f"; did you mean {suggestion}?" if suggestion else ""
+    raise UsageError(f"no reference {spec!r}: expected {EXPECTED}{hint}", code="unknown-reference", reference=spec)
 
 
-def _by_wordnet(kind: str, wordnet: WordNet) -> ReferenceSource:
+def _measure_reference(
+    kind: str, name: str, source: str, nodes: NodesByClass, taxonomy: Taxonomy, made_from: str | None = None
+) -> ReferenceSource:
+    """Return the reference of a measure between the nodes of classes in a taxonomy."""
     measure = measures.BY_TAXONOMY[kind]
 
     def similarity(labels: ClassLabels) -> Values:
-        return scatter_to_classes(labels.nodes, labels.classes, lambda nodes: measure(nodes, wordnet.taxonomy))
+        return scatter_to_classes(nodes(labels), labels.classes, lambda known: measure(known, taxonomy))
 
-    nodes = (lambda one: one.nodes) if kind == "path" else None
-    return ReferenceSource(f"{wordnet.id}-{kind}", None, similarity, "WordNet", path_nodes=nodes, taxonomy=wordnet.taxonomy)
-
-
-def _by_tree(kind: str, tree: OpenedTaxonomy) -> ReferenceSource:
-    measure = measures.BY_TAXONOMY[kind]
-
-    def nodes(labels: ClassLabels) -> dict[int, int]:
-        assert labels.label_list is not None
-        return tree.nodes(labels.label_list.names)
-
-    return ReferenceSource(
-        f"{tree.name}-{kind}",
-        tree.fingerprint,
-        lambda one: scatter_to_classes(nodes(one), one.classes, lambda found: measure(found, tree.taxonomy)),
-        tree.source,
-        path_nodes=nodes if kind == "path" else None,
-        taxonomy=tree.taxonomy,
-    )
+    path_nodes = nodes if kind == "path" else None
+    return ReferenceSource(f"{name}-{kind}", made_from, similarity, source, path_nodes=path_nodes, taxonomy=taxonomy)
 
 
-def _by_information(kind: str, path: Path, wordnet: WordNet) -> ReferenceSource:
-    measure, counts = measures.BY_INFORMATION[kind], information_content.read_information_content(path, wordnet)
+def _information_reference(kind: str, path: Path, wordnet: WordNet) -> ReferenceSource:
+    measure, information = measures.BY_INFORMATION[kind], information_content.read_information_content(path, wordnet)
 
     def similarity(labels: ClassLabels) -> Values:
-        known = {index: node for index, node in labels.nodes.items() if counts.counts[node] > 0}
-        return clip_to_range(scatter_to_classes(known, labels.classes, lambda nodes: measure(nodes, counts)))
+        known = {index: node for index, node in labels.nodes.items() if information.counts[node] > 0}
+        return clip_to_range(scatter_to_classes(known, labels.classes, lambda nodes: measure(nodes, information)))
 
-    return ReferenceSource(f"{wordnet.id}-{kind}-{replace_infinities(path.stem)}", fingerprint(path), similarity, path.name)
+    name = f"{wordnet.id}-{kind}-{safe_filename(path.stem)}"
+    return ReferenceSource(name, file_fingerprint(path), similarity, path.name)

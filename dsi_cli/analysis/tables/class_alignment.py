@@ -1,8 +1,9 @@
-"""The table of alignments by class and by group: its rows at an epoch, and those of earlier calls that still hold."""
+"""The table of alignments by class and by group: its rows at an epoch, and the rows of earlier calls that are still valid."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,97 +12,109 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference, RunReferences
+from dsi_cli.analysis.semantics.class_labels import ClassLabels
+from dsi_cli.analysis.semantics.prepared import Classes, EpochMatrix, PreparedReference
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.errors import OutputError
 from dsi_cli.metrics import class_alignment, jackknife
 from dsi_cli.metrics.blockwise.alignment import alignments_in_blocks
 from dsi_cli.metrics.blockwise.blocks import BlockWalk
-from dsi_cli.metrics.prepared import PreparedMatrix
+from dsi_cli.metrics.class_alignment import GroupAlignment
 from dsi_cli.store import layout, parquet
 from dsi_cli.store.schema import ALIGNMENT_BY_CLASS
 
-CONSTANT_ROW = "the class is equally similar to all others"
-Place = tuple[str, str]
+REASON_CONSTANT_ROW = "the class is equally similar to all others"
+EpochKey = tuple[str, str]
 """Run, and epoch with step."""
 
 
-def place_of(run: str, epoch: int | None, step: int | None) -> Place:
-    """Return how an epoch's rows are known."""
+def epoch_key(run: str, epoch: int | None, step: int | None) -> EpochKey:
+    """Return the key of an epoch's rows."""
     return run, f"{epoch}/{step}"
 
 
 def empty_table() -> pa.Table:
-    """Return the rows of an epoch of which nothing can be aligned: those of an earlier call do not hold."""
+    """Return a table without rows, which replaces the earlier rows of an epoch that has no alignment."""
     return parquet.from_rows(ALIGNMENT_BY_CLASS, [])
 
 
-def class_alignment_tables(
-    own: EpochMatrix,
-    side: PreparedMatrix | None,
-    reference: PreparedReference,
-    kept: Classes,
-    record: Record,
-    semantics: RunReferences,
-    walk: BlockWalk | None = None,
-    pearson: NDArray[np.float64] | None = None,
-) -> Iterator[pa.Table]:
-    """Yield the rows of the classes ``kept``, which both matrices have, and those of their groups.
+@dataclass(frozen=True)
+class NetworkPair:
+    """The network's similarity and a reference, for the classes that both matrices contain."""
 
-    Parameters
-    ----------
-    own : the network's own similarity
-    side : its classes ``kept``, prepared; None if the matrix is not whole
-    walk, pearson : how matrices are gone through that are not whole, and the correlation of each class's rows
-    """
-    labelling = semantics.labelling
+    network: EpochMatrix
+    reference: PreparedReference
+    kept: Classes
+    """The common classes."""
+    walk: BlockWalk | None = None
+    """The order of blocks of rows; None for dense matrices."""
+    pearson: NDArray[np.float64] | None = None
+    """The correlation of each class's rows; None for dense matrices, or if it is unknown."""
+
+    def class_correlations(self) -> NDArray[np.float64] | None:
+        """Return the correlation of each class's rows, or None if it is unknown."""
+        if self.walk is not None:
+            return self.pearson
+        square = np.ix_(self.kept, self.kept)
+        return class_alignment.align_classes(self.network.dense[square], self.reference.matrix.dense[square])[0]
+
+    def agreement_without_each(self) -> NDArray[np.float64]:
+        """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not dense."""
+        if self.walk is None:
+            network, reference = self.network.of_classes(self.kept), self.reference.of_classes(self.kept)
+            if not network.is_constant and not reference.is_constant:
+                return jackknife.excess_without(network, reference, "pearson")
+        return np.full(len(self.kept), np.nan)
+
+    def group_alignment(self, members: Classes) -> GroupAlignment:
+        """Return the alignment among the classes of a group."""
+        network, reference = self.network, self.reference.matrix
+        if self.walk is None:
+            square = np.ix_(members, members)
+            return class_alignment.align_group(network.dense[square], reference.dense[square])
+        if len(members) < class_alignment.MIN_CLASSES:
+            return class_alignment.group_too_small(len(members))
+        alignments, _ = alignments_in_blocks(network.rows(members), reference.rows(members), ["pearson"], self.walk)
+        entry = alignments["pearson"]
+        return GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+
+
+def class_alignment_tables(pair: NetworkPair, record: Record, labels: ClassLabels) -> Iterator[pa.Table]:
+    """Yield the rows of the classes of a pair at a checkpoint, and the rows of their groups."""
+    kept = pair.kept
     if len(kept) < class_alignment.MIN_CLASSES:
         return
-    if walk is None:
-        pearson, _ = class_alignment.align_classes(own.matrix[np.ix_(kept, kept)], reference.csm.matrix[np.ix_(kept, kept)])
-    elif pearson is None:
+    pearson = pair.class_correlations()
+    if pearson is None:
         return
-    names = ("run", "epoch", "epochs_completed", "step")
-    constants = {name: getattr(record, name) for name in names} | {"of": own.name, "reference": reference.name}
-    groups = [labelling.group_of(int(index)) for index in kept]
-    reasons = [CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)]
-    varying: dict[str, Any] = {"class_index": kept, "group": groups, "reason": reasons}
-    columns = {
-        "pearson": pearson,
-        "z": class_alignment.standardize(pearson),
-        "pearson_without": _without_each(side, reference, kept),
+    constants = {
+        "run": record.run,
+        "epoch": record.epoch,
+        "epochs_completed": record.epochs_completed,
+        "step": record.step,
+        "of": pair.network.name,
+        "reference": pair.reference.name,
     }
-    varying |= {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
+    groups = [labels.groups[index] for index in kept]
+    varying = {
+        "class_index": kept,
+        "group": groups,
+        "reason": [REASON_CONSTANT_ROW if is_missing else None for is_missing in np.isnan(pearson)],
+        "pearson": pa.array(pearson, from_pandas=True),
+        "z": pa.array(class_alignment.standardize(pearson), from_pandas=True),
+        "pearson_without": pa.array(pair.agreement_without_each(), from_pandas=True),
+    }
     yield parquet.from_columns(ALIGNMENT_BY_CLASS, len(kept), constants | {"classes_used": len(kept)}, varying)
     rows = []
-    for group in dict.fromkeys(group for group in groups if group is not None):
-        at = kept[[one == group for one in groups]]
-        found = _of_group(own, reference.csm, at, walk)
-        rows.append(constants | {"group": group, "classes_used": len(at)} | found._asdict())
-    yield parquet.from_rows(ALIGNMENT_BY_CLASS, sorted(rows, key=lambda row: str(row["group"])))
-
-
-def _without_each(side: PreparedMatrix | None, reference: PreparedReference, kept: Classes) -> NDArray[np.float64]:
-    """Return the agreement without each class ``(C,)``; NaN if a matrix is constant or not whole."""
-    if side is None or side.is_constant or reference.side(kept).is_constant:
-        return np.full(len(kept), np.nan)
-    return jackknife.excess_without(side, reference.side(kept), "pearson")
-
-
-def _of_group(
-    own: EpochMatrix, reference: EpochMatrix, at: Classes, walk: BlockWalk | None
-) -> class_alignment.GroupAlignment:
-    """Return the alignment of a group's classes among themselves."""
-    if walk is None:
-        return class_alignment.align_group(own.matrix[np.ix_(at, at)], reference.matrix[np.ix_(at, at)])
-    if len(at) < class_alignment.MIN_CLASSES:
-        return class_alignment.group_too_small(len(at))
-    entry = alignments_in_blocks(own.rows(at), reference.rows(at), ["pearson"], walk)[0]["pearson"]
-    return class_alignment.GroupAlignment(entry.value, entry.z, entry.reason if entry.z is None else None)
+    for group in sorted({group for group in groups if group is not None}):
+        members = kept[[name == group for name in groups]]
+        values = pair.group_alignment(members)._asdict()
+        rows.append(constants | {"group": group, "classes_used": len(members)} | values)
+    yield parquet.from_rows(ALIGNMENT_BY_CLASS, rows)
 
 
 class ClassAlignmentTable:
-    """The table while an analysis is under way.
+    """The class alignment table during an analysis.
 
     Parameters
     ----------
@@ -110,64 +123,72 @@ class ClassAlignmentTable:
 
     def __init__(self, out: Path) -> None:
         self.out = out
-        self._earlier = dict(_pieces(out))
-        self._made: dict[Place, pa.Table] = {}
+        self._earlier = dict(_earlier_tables(out))
+        self._added: dict[EpochKey, pa.Table] = {}
 
-    def has(self, path: Place) -> bool:
-        """Return whether an earlier call left an epoch's rows."""
-        return path in self._earlier
+    def has_earlier(self, key: EpochKey) -> bool:
+        """Return whether an earlier call wrote the rows of an epoch."""
+        return key in self._earlier
 
-    def add(self, record: Record, made: pa.Table | None) -> None:
-        """Take an epoch's rows; None: those of the earlier call hold, if there are any."""
-        place = place_of(record.run, record.epoch, record.step)
-        table = made if made is not None else self._earlier.get(place)
+    def add(self, record: Record, table: pa.Table | None) -> None:
+        """Add the rows of an epoch; None keeps the rows of the earlier call, if there are any."""
+        key = epoch_key(record.run, record.epoch, record.step)
+        if table is None:
+            table = self._earlier.get(key)
         if table is not None:
-            self._made[place] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
+            self._added[key] = parquet.with_constants(table, {"epochs_completed": record.epochs_completed})
 
-    def without_each(self, run: str, reference: str) -> dict[tuple[int | None, int | None], NDArray[np.float64]]:
+    def agreement_without_each(self, run: str, reference: str) -> dict[tuple[int | None, int | None], NDArray[np.float64]]:
         """Return the agreement of a run without each class ``(C,)``, by epoch and step."""
-        found = {}
-        for (name, _), table in (self._earlier | self._made).items():
+        values = {}
+        for (name, _), table in (self._earlier | self._added).items():
             if name != run or not len(table):
                 continue
             rows = table.filter((pc.field("reference") == reference) & pc.field("class_index").is_valid())
             if len(rows):
                 key = rows["epoch"][0].as_py(), rows["step"][0].as_py()
-                found[key] = rows["pearson_without"].to_numpy()
-        return found
+                values[key] = rows["pearson_without"].to_numpy()
+        return values
 
-    def write(self, mine: Iterable[str], holding: Mapping[str, Iterable[str]]) -> None:
-        """Write the table: rows of other runs as they are, of ``mine`` those of the epochs that hold."""
-        mine = set(mine)
-        found = {place: table for place, table in self._earlier.items() if place[0] not in mine}
-        for run, keys in holding.items():
-            for place in ((run, key) for key in keys):
-                table = self._made.get(place, self._earlier.get(place))
-                if run in mine and table is not None and len(table):
-                    found[place] = table
+    def write(self, runs: Collection[str], valid: Mapping[str, Iterable[str]]) -> None:
+        """Write the table with the unchanged rows of all other runs.
+
+        Parameters
+        ----------
+        runs : the runs of this call
+        valid : the epochs, with step, of each of these runs whose rows are valid
+        """
+        tables = {key: table for key, table in self._earlier.items() if key[0] not in runs}
+        for run in set(runs) & set(valid):
+            for epoch in valid[run]:
+                table = self._added.get((run, epoch), self._earlier.get((run, epoch)))
+                if table is not None and len(table):
+                    tables[run, epoch] = table
         path = layout.table_path(self.out, ALIGNMENT_BY_CLASS)
-        if found:
-            ordered = sorted(found.values(), key=_sort_key)
+        if tables:
+            ordered = sorted(tables.values(), key=_sort_key)
             parquet.write_blocks(parquet.by_run(pa.concat_tables(ordered)), path, {}, layout.temporary_folder(self.out))
         else:
             layout.remove([path])
 
 
-def _pieces(out: Path) -> Iterator[tuple[Place, pa.Table]]:
-    """Yield an earlier table epoch by epoch; nothing where there is none, or it is damaged or of another schema."""
+def _earlier_tables(out: Path) -> Iterator[tuple[EpochKey, pa.Table]]:
+    """Yield the rows of each epoch in an earlier table; none if it is missing, damaged or of another schema."""
     path = layout.table_path(out, ALIGNMENT_BY_CLASS)
+    if not path.is_file():
+        return
     try:
-        table = parquet.read(path) if path.is_file() else None
+        table = parquet.read(path)
     except OutputError:
-        table = None
-    if table is None or not len(table) or table.schema != parquet.from_rows(ALIGNMENT_BY_CLASS, []).schema:
+        return
+    if not len(table) or table.schema != empty_table().schema:
         return
     keys = list(zip(*(table[name].to_pylist() for name in ("run", "epoch", "step")), strict=True))
     starts = [row for row, key in enumerate(keys) if row == 0 or key != keys[row - 1]]
     for start, end in zip(starts, [*starts[1:], len(keys)], strict=True):
-        yield place_of(*keys[start]), table.slice(start, end - start)
+        yield epoch_key(*keys[start]), table.slice(start, end - start)
 
 
 def _sort_key(table: pa.Table) -> tuple[Any, ...]:
-    first = {name: table[name][0].as_py() for name in ("run", "epoch", "step")}
-    return first["run"], first["epoch"] or 0, first["step"] is not None, first["step"] or 0
+    run, epoch, step = (table[name][0].as_py() for name in ("run", "epoch", "step"))
+    return run, epoch or 0, step is not None, step or 0

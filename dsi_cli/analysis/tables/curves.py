@@ -1,12 +1,12 @@
-"""The rows of the curves table: from stored matrices and counts, and from what a trainer wrote itself."""
+"""The rows of the curves table: from matrices, confusion counts and the training log of a checkpoint."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from itertools import permutations
-from math import sqrt
+from itertools import combinations, permutations
+from math import prod, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,15 @@ import pyarrow as pa
 from dsi_cli.analysis.classifiers.matrices import StoredMatrices
 from dsi_cli.analysis.evaluation.stored import StoredEvaluation
 from dsi_cli.analysis.options import Options
-from dsi_cli.analysis.semantics.prepared import SCSM, Classes, EpochMatrix, PreparedReference, RunReferences, own_kinds
-from dsi_cli.analysis.tables import class_alignment
+from dsi_cli.analysis.semantics.prepared import (
+    SCSM,
+    Classes,
+    EpochMatrix,
+    PreparedReference,
+    RunReferences,
+    network_matrix,
+)
+from dsi_cli.analysis.tables.class_alignment import NetworkPair, class_alignment_tables
 from dsi_cli.checkpoints.records import Record
 from dsi_cli.checkpoints.training_logs import CURVES, TrainingLog
 from dsi_cli.metrics import WSI_QUANTILE, alignment, hierarchy, partial_mantel, wsi
@@ -30,7 +37,6 @@ from dsi_cli.metrics.hierarchy import HierarchyScore
 from dsi_cli.metrics.idm import VARIANTS, IdmResult, idm
 from dsi_cli.metrics.idm import empty_result as no_idm
 from dsi_cli.metrics.measures import Values
-from dsi_cli.metrics.prepared import PreparedMatrix
 from dsi_cli.metrics.split_half import reliability
 from dsi_cli.similarity import MAX_DENSE_CLASSES
 from dsi_cli.similarity.confusion import classes_with_samples
@@ -38,379 +44,376 @@ from dsi_cli.similarity.weights import Cosines
 
 Row = dict[str, Any]
 
+REASON_TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
+ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
+"""The order of matrices in the name of a SAI."""
+
 
 @dataclass(frozen=True)
 class BlockwiseContext:
-    """How an epoch's matrices are compared if they are not whole in memory."""
+    """The settings for matrices that are compared in blocks of rows."""
 
     walk: BlockWalk
     scratch: Path
     """The folder of temporary files."""
-    is_vast: bool
-    """Whether there are more classes than a matrix is stored of."""
+    exceeds_dense_limit: bool
+    """True if the run has more classes than `MAX_DENSE_CLASSES`, above which dsi stores no matrices."""
 
 
-TOO_MANY = f"left out above {MAX_DENSE_CLASSES:,} classes"
-ORDER = ("ncsm", "ncsm_centred", "tncsm-train", "tncsm-test", "ccsm-train", "ccsm-test", SCSM)
-"""Of the two matrices that a SAI names."""
+@dataclass(frozen=True)
+class EpochContext:
+    """One checkpoint, and what its matrices and predictions are compared with."""
+
+    record: Record
+    references: RunReferences
+    options: Options
+    blockwise: BlockwiseContext | None = None
+    """The settings for comparison in blocks of rows; None if dense matrices fit into memory."""
 
 
 def epoch_matrices(
-    stored: StoredMatrices, answers: Sequence[StoredEvaluation], options: Options, by_rows: BlockwiseContext | None = None
+    stored: StoredMatrices,
+    evaluations: Sequence[StoredEvaluation],
+    options: Options,
+    blockwise: BlockwiseContext | None = None,
 ) -> list[EpochMatrix]:
-    """Return an epoch's matrices in the order in which a SAI names them."""
-    found = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
-    if stored.weight is not None and by_rows is not None:
+    """Return the matrices of an epoch in `ORDER`."""
+    matrices = {kind: EpochMatrix(kind, matrix, np.arange(len(matrix))) for kind, matrix in stored.by_kind.items()}
+    # Without dense matrices, the classifier's weights give the rows.
+    if stored.weight is not None and blockwise is not None:
         for kind in ("ncsm", "ncsm_centred") if options.centred else ("ncsm",):
             rows = Cosines.of(stored.weight, centred=kind == "ncsm_centred")
-            seen = stored.surveys.get(kind) or block_statistics(rows, by_rows.walk, options.quantiles)
-            found[kind] = EpochMatrix(kind, rows, np.arange(rows.size), survey=seen)
-    for answer in answers:
-        if answer.tncsm is not None:
-            name, present = f"tncsm-{answer.split}", np.flatnonzero(~np.isnan(np.diagonal(answer.tncsm)))
-            found[name] = EpochMatrix(name, answer.tncsm, present)
-        if answer.ccsm is not None and answer.counts is not None:
-            name, present = f"ccsm-{answer.split}", classes_with_samples(answer.counts)
-            found[name] = EpochMatrix(name, answer.ccsm, present, reliability(answer.counts, seed=options.seed))
-    return [found[name] for name in ORDER if name in found]
+            statistics = stored.surveys.get(kind) or block_statistics(rows, blockwise.walk, options.quantiles)
+            matrices[kind] = EpochMatrix(kind, rows, np.arange(rows.size), statistics=statistics)
+    for evaluation in evaluations:
+        if evaluation.tncsm is not None:
+            name, present = f"tncsm-{evaluation.split}", np.flatnonzero(~np.isnan(np.diagonal(evaluation.tncsm)))
+            matrices[name] = EpochMatrix(name, evaluation.tncsm, present)
+        if evaluation.ccsm is not None and evaluation.counts is not None:
+            name, present = f"ccsm-{evaluation.split}", classes_with_samples(evaluation.counts)
+            split_half = reliability(evaluation.counts, seed=options.seed)
+            matrices[name] = EpochMatrix(name, evaluation.ccsm, present, split_half)
+    return [matrices[name] for name in ORDER if name in matrices]
 
 
 def curve_rows(
-    matrices: Sequence[EpochMatrix],
-    answers: Sequence[StoredEvaluation],
-    record: Record,
-    semantics: RunReferences,
-    options: Options,
-    by_rows: BlockwiseContext | None = None,
+    matrices: Sequence[EpochMatrix], evaluations: Sequence[StoredEvaluation], context: EpochContext
 ) -> tuple[list[Row], pa.Table | None]:
-    """Return every row that an epoch's matrices and counts give, and its rows of the table by class.
-
-    Parameters
-    ----------
-    by_rows : how the matrices are compared if they are not whole in memory
-    """
-    rows = [row for csm in matrices if csm.kind != "ccsm" for row in _wsi_rows(csm, record, options, by_rows)]
-    rows += [
-        point(record, metric="reliability", of=csm.kind, split=csm.split, **asdict(csm.reliability))
-        for csm in matrices
-        if csm.reliability is not None
-    ]
-    aligned, table = _alignment_rows(matrices, record, semantics, options, by_rows)
-    rows += aligned + _partial_rows(matrices, record, semantics, options, by_rows)
-    for answer in answers:
-        if answer.counts is None:
+    """Return all rows of an epoch's matrices and confusion counts, and its rows of the class alignment table."""
+    rows: list[Row] = []
+    for matrix in matrices:
+        if matrix.kind != "ccsm":
+            rows += _wsi_rows(matrix, context)
+        if matrix.reliability is not None:
+            values = asdict(matrix.reliability)
+            rows.append(_row(context.record, metric="reliability", of=matrix.kind, split=matrix.split, **values))
+    alignment_rows, table = _alignment_rows(matrices, context)
+    rows += alignment_rows
+    rows += _partial_rows(matrices, context)
+    for evaluation in evaluations:
+        if evaluation.counts is None:
             continue
-        rows += evaluation_rows(answer, record) + _dissimilarity_rows(answer, matrices, record, semantics, by_rows)
-        is_left_out = by_rows is not None and by_rows.is_vast
-        rows += (_left_out_rows if is_left_out else _hierarchy_rows)(answer, record, semantics)
+        rows += _accuracy_rows(evaluation, context.record)
+        rows += _idm_rows(evaluation, matrices, context)
+        if context.blockwise is not None and context.blockwise.exceeds_dense_limit:
+            rows += _left_out_rows(evaluation, context)
+        else:
+            rows += _hierarchy_rows(evaluation, context)
     return rows, table
 
 
 def missing_rows(split: str, reason: str, record: Record) -> list[Row]:
-    """Return the rows that say why a checkpoint has no answer on a split."""
-    place = {"split": split, "reason": reason}
-    return [
-        point(record, metric="accuracy", **place),
-        *(point(record, metric="idm", of="ncsm", variant=one, **place) for one in VARIANTS),
-    ]
+    """Return rows with the reason why a checkpoint has no evaluation on a split."""
+    rows = [_row(record, metric="accuracy", split=split, reason=reason)]
+    rows += [_row(record, metric="idm", of="ncsm", variant=variant, split=split, reason=reason) for variant in VARIANTS]
+    return rows
 
 
 def mean_row(record: Record, value: float) -> Row:
-    """Return the row that says how long the mean weight row is."""
-    return point(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
+    """Return the row with the length of the mean weight vector."""
+    return _row(record, metric="mean_row", of="ncsm", value=value, classes_used=record.classes)
 
 
 def trainer_rows(record: Record, log: TrainingLog | None) -> list[Row]:
-    """Return the curves that the trainer wrote itself: from the log beside the checkpoint, else from its contents."""
+    """Return the rows of values that the trainer wrote, in its log or in the checkpoint."""
     return [
-        point(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
+        _row(record, metric=CURVES[name].metric, split=CURVES[name].split, value=value)
         for name, value in trainer_values(record, log).items()
         if name in CURVES
     ]
 
 
 def trainer_values(record: Record, log: TrainingLog | None) -> dict[str, float]:
-    """Return what the trainer wrote of an epoch, by the names of `dsi_cli.checkpoints.training_logs.CURVES`."""
-    found = dict(record.scalars)
+    """Return the values that the trainer wrote at an epoch, by their names in `dsi_cli.checkpoints.training_logs.CURVES`."""
+    values = dict(record.scalars)
     if log is not None and record.epoch is not None:
-        # Ultralytics counts epochs from 1 in its log, from 0 in its checkpoints.
-        found |= log.by_epoch.get(record.epoch + (record.trainer == "ultralytics"), {})
-    return found
+        # Ultralytics counts epochs from 1 in its log and from 0 in its checkpoints.
+        values |= log.by_epoch.get(record.epoch + (record.trainer == "ultralytics"), {})
+    return values
 
 
-def without_repeats(computed: Sequence[Row], written: Sequence[Row]) -> list[Row]:
-    """Return both, but for curves that a trainer wrote and that were computed as well."""
+def add_trainer_rows(computed: Sequence[Row], trainer: Sequence[Row]) -> list[Row]:
+    """Return the computed rows, and those trainer rows whose curve was not computed."""
     known = {(row["metric"], row.get("split")) for row in computed if row.get("value") is not None}
-    return [*computed, *(row for row in written if (row["metric"], row.get("split")) not in known)]
+    return [*computed, *(row for row in trainer if (row["metric"], row.get("split")) not in known)]
 
 
 def sort_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what the curves table is sorted by."""
+    """Return the key by which the curves table is sorted."""
     names = ("run", "epoch", "step", "metric", "of", "reference", "split", "variant")
     return tuple((row.get(name) is not None, row.get(name)) for name in names)
 
 
-def _wsi_rows(csm: EpochMatrix, record: Record, options: Options, by_rows: BlockwiseContext | None) -> list[Row]:
-    common = {"metric": "wsi", "of": csm.kind, "split": csm.split, "classes_used": len(csm.classes)}
-    if by_rows is None:
-        square = csm.matrix[np.ix_(csm.classes, csm.classes)]
-        mean = wsi.mean_wsi(square)
-        tails = {
-            (name, quantile): function(square, quantile)
-            for quantile in options.quantiles
-            for name, function in (("max", wsi.max_wsi), ("min", wsi.min_wsi))
-        }
+def _row(record: Record, **values: Any) -> Row:
+    """Return a row of the curves table at a checkpoint."""
+    key = {"run": record.run, "epoch": record.epoch, "epochs_completed": record.epochs_completed, "step": record.step}
+    return {**key, **values}
+
+
+def _alignment_row(record: Record, entry: Alignment, **values: Any) -> Row:
+    """Return the row of one alignment."""
+    columns = asdict(entry)
+    return _row(record, metric="sai", **values, variant=columns.pop("measure"), **columns)
+
+
+def _wsi_rows(matrix: EpochMatrix, context: EpochContext) -> list[Row]:
+    """Return the mean, the largest and the smallest WSI of a matrix."""
+    quantiles = context.options.quantiles
+    if context.blockwise is None:
+        square = matrix.dense[np.ix_(matrix.classes, matrix.classes)]
+        values = {"mean": wsi.mean_wsi(square)}
+        tails = {}
+        for quantile in quantiles:
+            tails["max", quantile] = wsi.max_wsi(square, quantile)
+            tails["min", quantile] = wsi.min_wsi(square, quantile)
     else:
-        seen = csm.survey or block_statistics(csm.rows(csm.classes), by_rows.walk, options.quantiles)
-        mean, tails = seen.mean_wsi, seen.wsi
-    rows = [point(record, **common, variant="mean", value=mean)]
+        statistics = matrix.statistics
+        if statistics is None:
+            statistics = block_statistics(matrix.rows(matrix.classes), context.blockwise.walk, quantiles)
+        values, tails = {"mean": statistics.mean_wsi}, statistics.wsi
     for (name, quantile), value in tails.items():
         suffix = "" if quantile == WSI_QUANTILE else f"@{quantile:g}"
-        rows.append(point(record, **common, variant=name + suffix, value=value))
-    return rows
+        values[name + suffix] = value
+    common = {"metric": "wsi", "of": matrix.kind, "split": matrix.split, "classes_used": len(matrix.classes)}
+    return [_row(context.record, **common, variant=variant, value=value) for variant, value in values.items()]
 
 
-def _alignment_rows(
-    matrices: Sequence[EpochMatrix],
-    record: Record,
-    semantics: RunReferences,
-    options: Options,
-    by_rows: BlockwiseContext | None,
-) -> tuple[list[Row], pa.Table | None]:
-    """Return the SAI of every two matrices, the references among them; and the rows of the table by class."""
-    sides, own = _Sides(), own_kinds(matrices)
-    pairs = [(first, second, None) for place, first in enumerate(matrices) for second in matrices[place + 1 :]]
+def _alignment_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> tuple[list[Row], pa.Table | None]:
+    """Return the SAI of every two matrices, including the references, and the rows of the class alignment table."""
+    network = network_matrix(matrices)
+    pairs: list[tuple[EpochMatrix, EpochMatrix, PreparedReference | None]]
+    pairs = [(first, second, None) for first, second in combinations(matrices, 2)]
+    for reference in context.references.references:
+        pairs += [(matrix, reference.matrix, reference) for matrix in matrices]
+
     rows: list[Row] = []
     tables: list[pa.Table] = []
-    for first, second, reference in [*pairs, *((csm, one.csm, one) for one in semantics.references for csm in matrices)]:
-        if reference is not None and reference.missing is not None:
-            rows += missing_reference(first, reference, record, options)
+    for first, second, partner in pairs:
+        if partner is not None and partner.reason_missing is not None:
+            rows += _missing_reference_rows(first, partner, context)
             continue
         kept = np.intersect1d(first.classes, second.classes, assume_unique=True)
-        if by_rows is None:
-            entries, pearson = _whole_entries(first, second, kept, reference, sides, semantics, options), None
+        walk, pearson = None, None
+        if context.blockwise is None:
+            alignments = _dense_alignments(first, partner or second, kept, context)
         else:
-            entries, pearson = _entries_by_rows(first, second, kept, options, by_rows.walk)
-        rows += _pair_rows(first, second, reference, entries, record)
-        if reference is not None and first is own:
-            side = sides.of(first, kept) if by_rows is None else None
-            walk = None if by_rows is None else by_rows.walk
-            tables += class_alignment.class_alignment_tables(first, side, reference, kept, record, semantics, walk, pearson)
+            walk = context.blockwise.walk
+            alignments, pearson = _blockwise_alignments(first, second, kept, context.options, walk)
+        rows += _pair_rows(first, second, partner, alignments, context.record)
+        if partner is not None and first is network:
+            pair = NetworkPair(first, partner, kept, walk, pearson)
+            tables += class_alignment_tables(pair, context.record, context.references.labels)
     return rows, pa.concat_tables(tables) if tables else None
 
 
-def _whole_entries(
-    first: EpochMatrix,
-    second: EpochMatrix,
-    kept: Classes,
-    reference: PreparedReference | None,
-    sides: _Sides,
-    semantics: RunReferences,
-    options: Options,
+def _dense_alignments(
+    first: EpochMatrix, second: EpochMatrix | PreparedReference, kept: Classes, context: EpochContext
 ) -> dict[str, Alignment]:
-    """Return the SAI of the classes ``kept`` of two whole matrices by each measure."""
-    missing = alignment.reason_too_few_classes(len(kept))
-    if missing is not None:
-        return {name: Alignment(name, classes_used=len(kept), reason=missing) for name in options.measures}
-    order = alignment.display_order(kept, semantics.labelling.order)
-    other = sides.of(second, kept) if reference is None else reference.side(kept)
-    pair = alignment.MatrixPair(sides.of(first, kept), other, order)
+    """Return the SAI of two dense matrices of the kept classes, by measure."""
+    options = context.options
+    reason = alignment.reason_too_few_classes(len(kept))
+    if reason is not None:
+        return _missing_alignments(options, len(kept), reason)
+    order = alignment.display_order(kept, context.references.labels.order)
+    pair = alignment.MatrixPair(first.of_classes(kept), second.of_classes(kept), order)
     return pair.alignments(options.measures, options.permutations, options.draws, options.seed)
 
 
-def _entries_by_rows(
+def _blockwise_alignments(
     first: EpochMatrix, second: EpochMatrix, kept: Classes, options: Options, walk: BlockWalk
 ) -> tuple[dict[str, Alignment], Values | None]:
-    """Return the same by blocks of rows, and the correlation of each class's rows."""
+    """Return the SAI of two matrices in blocks of rows, by measure, and the correlation of each class's rows."""
     if len(kept) < 2:
-        reason = alignment.reason_too_few_classes(len(kept))
-        return {name: Alignment(name, classes_used=len(kept), reason=reason) for name in options.measures}, None
-    known = first.sums(kept, walk), second.sums(kept, walk)
-    return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, known)
+        return _missing_alignments(options, len(kept), alignment.reason_too_few_classes(len(kept))), None
+    sums = first.sums(kept, walk), second.sums(kept, walk)
+    return alignments_in_blocks(first.rows(kept), second.rows(kept), options.measures, walk, sums)
 
 
-def missing_reference(csm: EpochMatrix, reference: PreparedReference, record: Record, options: Options) -> list[Row]:
-    """Return the rows that say why a matrix is not aligned with a reference."""
-    common = {"reference": reference.name, "reason": reference.missing, "classes_used": len(reference.csm.classes)}
-    of = f"{csm.name},{SCSM}"
-    return [point(record, metric="sai", of=of, variant=measure, **common) for measure in options.measures]
+def _missing_alignments(options: Options, classes: int, reason: str | None) -> dict[str, Alignment]:
+    return {name: Alignment(name, classes_used=classes, reason=reason) for name in options.measures}
 
 
-def _partial_rows(
-    matrices: Sequence[EpochMatrix],
-    record: Record,
-    semantics: RunReferences,
-    options: Options,
-    by_rows: BlockwiseContext | None,
-) -> list[Row]:
-    """Return the partial correlation of the network's own similarity with each reference given each other one."""
-    own = own_kinds(matrices)
-    rows = []
-    for first, given in permutations([] if own is None else semantics.references, 2):
-        assert own is not None
-        entry = _partial(own, first, given, options, by_rows)
-        place = {"of": f"{own.name},{SCSM}", "reference": f"{first.name}|{given.name}"}
-        values = asdict(entry)
-        rows.append(point(record, metric="sai", **place, variant=values.pop("measure"), **values))
-    return rows
-
-
-def _partial(
-    own: EpochMatrix,
-    first: PreparedReference,
-    reference: PreparedReference,
-    options: Options,
-    by_rows: BlockwiseContext | None,
-) -> Alignment:
-    kept = reduce(np.intersect1d, [own.classes, first.csm.classes, reference.csm.classes])
-    missing = first.missing or reference.missing
-    if missing is None and len(kept) < alignment.MIN_CLASSES:
-        missing = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
-    if missing is None and by_rows is not None:
-        missing = f"a partial correlation needs {by_rows.walk.requirement}"
-    if missing is not None:
-        return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=missing)
-    a, b, c = (csm.matrix[np.ix_(kept, kept)] for csm in (own, first.csm, reference.csm))
-    return partial_mantel.partial_mantel(a, b, c, permutations=options.permutations, draws=options.draws, seed=options.seed)
-
-
-class _Sides:
-    """The matrices of one epoch, prepared once for all their partners that have the same classes."""
-
-    def __init__(self) -> None:
-        self._made: dict[tuple[str, bytes], PreparedMatrix] = {}
-
-    def of(self, csm: EpochMatrix, kept: Classes) -> PreparedMatrix:
-        key = (csm.name, kept.tobytes())
-        if key not in self._made:
-            self._made[key] = PreparedMatrix(csm.matrix[np.ix_(kept, kept)])
-        return self._made[key]
+def _missing_reference_rows(matrix: EpochMatrix, reference: PreparedReference, context: EpochContext) -> list[Row]:
+    """Return rows with the reason why a matrix is not aligned with a reference."""
+    classes = len(reference.matrix.classes)
+    missing = _missing_alignments(context.options, classes, reference.reason_missing)
+    columns = {"of": f"{matrix.name},{SCSM}", "reference": reference.name}
+    return [_alignment_row(context.record, entry, **columns) for entry in missing.values()]
 
 
 def _pair_rows(
     first: EpochMatrix,
     second: EpochMatrix,
     reference: PreparedReference | None,
-    entries: Mapping[str, Alignment],
+    alignments: Mapping[str, Alignment],
     record: Record,
 ) -> list[Row]:
-    """Return the rows of the SAI of two matrices; ``reference`` is the second one, where it is one."""
-    noiseless = _corrected(entries.get("pearson"), first, second)
-    common = {"metric": "sai", "of": f"{first.name},{second.name}"}
+    """Return the rows of the SAI of two matrices, of which the second may be a reference."""
+    common = {"of": f"{first.name},{second.name}"}
     if reference is not None:
         common["reference"] = reference.name
-    rows = []
-    for entry in [*entries.values(), *([noiseless] if noiseless is not None else [])]:
-        values = asdict(entry)
-        rows.append(point(record, **common, variant=values.pop("measure"), **values))
+    rows = [_alignment_row(record, entry, **common) for entry in alignments.values()]
+    if "pearson" in alignments:
+        corrected = _correct_for_noise(alignments["pearson"], first, second)
+        if corrected is not None:
+            rows.append(_alignment_row(record, corrected, **common))
     return rows
 
 
-def _corrected(pearson: Alignment | None, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
-    """Return Pearson's correlation corrected for the noise of CCSMs; None where it was not asked for, or none takes part."""
-    found = [csm.reliability for csm in (first, second) if csm.reliability is not None]
-    if pearson is None or not found:
+def _correct_for_noise(pearson: Alignment, first: EpochMatrix, second: EpochMatrix) -> Alignment | None:
+    """Return Pearson's correlation divided by the root of the CCSMs' reliabilities, or None if no matrix is a CCSM."""
+    reliabilities = [matrix.reliability for matrix in (first, second) if matrix.reliability is not None]
+    if not reliabilities:
         return None
     blank = Alignment("pearson_corrected", classes_used=pearson.classes_used)
     if pearson.value is None:
         return replace(blank, reason=pearson.reason)
-    unknown = next((one.reason for one in found if one.value is None), None)
-    values = [one.value for one in found if one.value is not None]
-    if unknown is not None or any(value <= 0 for value in values):
-        reason = unknown or "the CCSM has no reliability above 0: its mistakes are noise"
-        return replace(blank, reason=f"no correction: {reason}")
-    scale = sqrt(float(np.prod(values)))
-    over: dict[str, Any] = {
-        name: None if (value := getattr(pearson, name)) is None else value / scale
-        for name in ("value", "null_mean", "null_std", "ceiling", "low", "high")
-    }
-    entry = replace(pearson, measure=blank.measure, **over)
-    return replace(entry, excess=entry.value)
+    values = []
+    for entry in reliabilities:
+        if entry.value is None:
+            return replace(blank, reason=f"no correction: {entry.reason}")
+        values.append(entry.value)
+    if min(values) <= 0:
+        return replace(blank, reason="no correction: the CCSM has no reliability above 0: its mistakes are noise")
+    scaled: dict[str, Any] = {}
+    for name in ("value", "null_mean", "null_std", "ceiling", "low", "high"):
+        value = getattr(pearson, name)
+        scaled[name] = None if value is None else value / sqrt(prod(values))
+    return replace(pearson, measure=blank.measure, **scaled, excess=scaled["value"])
 
 
-def evaluation_rows(answer: StoredEvaluation, record: Record) -> list[Row]:
-    """Return accuracy and the like, from counts; loss and top-5 where the model was run."""
-    assert answer.counts is not None
-    counts = answer.counts
-    samples = counts.sum(axis=1)
-    right, total = counts.diagonal(), int(samples.sum())
-    present = samples > 0
-    values = {
-        "accuracy": float(right.sum() / total),
-        "balanced_accuracy": float((right[present] / samples[present]).mean()),
-        "mistakes": float(total - right.sum()),
-        "loss": answer.mark.get("loss"),
-        "accuracy_top5": None if answer.mark.get("top5") is None else answer.mark["top5"] / total,
-    }
-    used = {"split": answer.split, "classes_used": int(present.sum()), "samples_used": total}
-    return [point(record, metric=name, value=value, **used) for name, value in values.items() if value is not None]
-
-
-def _dissimilarity_rows(
-    answer: StoredEvaluation,
-    matrices: Sequence[EpochMatrix],
-    record: Record,
-    semantics: RunReferences,
-    by_rows: BlockwiseContext | None,
-) -> list[Row]:
-    """Return the IDM of a split's counts by the NCSM, by the TNCSM of that split, and by the references."""
-    assert answer.counts is not None
-    counts = answer.counts
-
-    def idm_by(csm: EpochMatrix) -> dict[str, IdmResult]:
-        if by_rows is None:
-            return idm(counts, csm.matrix)
-        from scipy.sparse import csr_array
-
-        return idm_in_blocks(csr_array(counts), csm.rows(csm.classes), csm.classes, by_rows.walk, by_rows.scratch)
-
-    rows: list[Row] = []
-    for csm in matrices:
-        if csm.kind != "ccsm" and csm.split in (None, answer.split):
-            rows += _idm_rows(record, answer, csm.kind, idm_by(csm))
-    for reference in semantics.references:
-        entries = idm_by(reference.csm) if reference.missing is None else no_idm(reference.missing)
-        rows += [row | {"reference": reference.name} for row in _idm_rows(record, answer, SCSM, entries)]
+def _partial_rows(matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
+    """Return the partial correlations of the network's similarity with each reference, controlling for each other one."""
+    network = network_matrix(matrices)
+    if network is None:
+        return []
+    rows = []
+    for first, control in permutations(context.references.references, 2):
+        entry = _partial_alignment(network, first, control, context)
+        columns = {"of": f"{network.name},{SCSM}", "reference": f"{first.name}|{control.name}"}
+        rows.append(_alignment_row(context.record, entry, **columns))
     return rows
 
 
-def _left_out_rows(answer: StoredEvaluation, record: Record, semantics: RunReferences) -> list[Row]:
-    """Return the rows that say what of a split's counts is not computed of so many classes."""
-    place: dict[str, Any] = {"split": answer.split, "reason": TOO_MANY}
-    name = f"ccsm-{answer.split}"
-    by = {"severity": semantics.labelling.hierarchy.name, "superclass_accuracy": semantics.labelling.superclasses_are}
-    return [
-        point(record, metric="reliability", of="ccsm", **place),
-        point(record, metric="sai", of=f"ncsm,{name}", variant="cosine", reason=TOO_MANY),
-        *(point(record, metric=metric, reference=name, **place) for metric, name in by.items()),
-    ]
+def _partial_alignment(
+    network: EpochMatrix, first: PreparedReference, control: PreparedReference, context: EpochContext
+) -> Alignment:
+    kept = reduce(np.intersect1d, [network.classes, first.matrix.classes, control.matrix.classes])
+    reason = first.reason_missing or control.reason_missing
+    if reason is None and len(kept) < alignment.MIN_CLASSES:
+        reason = f"{len(kept)} classes in all three: an alignment needs {alignment.MIN_CLASSES} or more"
+    if reason is None and context.blockwise is not None:
+        reason = f"a partial correlation needs {context.blockwise.walk.requirement}"
+    if reason is not None:
+        return Alignment(partial_mantel.NAME, classes_used=len(kept), reason=reason)
+    options, square = context.options, np.ix_(kept, kept)
+    return partial_mantel.partial_mantel(
+        network.dense[square],
+        first.matrix.dense[square],
+        control.matrix.dense[square],
+        permutations=options.permutations,
+        draws=options.draws,
+        seed=options.seed,
+    )
 
 
-def _hierarchy_rows(answer: StoredEvaluation, record: Record, semantics: RunReferences) -> list[Row]:
-    """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
-    assert answer.counts is not None
-    counts, labelling = answer.counts, semantics.labelling
-    unknown = labelling.why_no_hierarchy()
-    lone = semantics.why_no_superclasses()
-    found = {
-        "severity": HierarchyScore(reason=unknown) if unknown else hierarchy.severity(counts, semantics.heights),
-        "superclass_accuracy": HierarchyScore(reason=lone)
-        if lone
-        else hierarchy.superclass_accuracy(counts, semantics.superclasses),
+def _accuracy_rows(evaluation: StoredEvaluation, record: Record) -> list[Row]:
+    """Return the accuracies and the number of mistakes, and loss and top-5 accuracy if dsi ran the model."""
+    assert evaluation.counts is not None
+    samples = evaluation.counts.sum(axis=1)
+    correct, total = evaluation.counts.diagonal(), int(samples.sum())
+    present = samples > 0
+    values = {
+        "accuracy": float(correct.sum() / total),
+        "balanced_accuracy": float((correct[present] / samples[present]).mean()),
+        "mistakes": float(total - correct.sum()),
     }
-    by = {"severity": labelling.hierarchy.name, "superclass_accuracy": labelling.superclasses_are}
+    if evaluation.mark.get("loss") is not None:
+        values["loss"] = evaluation.mark["loss"]
+    if evaluation.mark.get("top5") is not None:
+        values["accuracy_top5"] = evaluation.mark["top5"] / total
+    used = {"split": evaluation.split, "classes_used": int(present.sum()), "samples_used": total}
+    return [_row(record, metric=metric, value=value, **used) for metric, value in values.items()]
+
+
+def _idm_rows(evaluation: StoredEvaluation, matrices: Sequence[EpochMatrix], context: EpochContext) -> list[Row]:
+    """Return the IDM of a split's counts by the NCSM, by the TNCSM of the split, and by the references."""
+    rows: list[Row] = []
+
+    def add(kind: str, results: Mapping[str, IdmResult], **columns: str) -> None:
+        for result in results.values():
+            row = _row(context.record, metric="idm", of=kind, split=evaluation.split, **columns)
+            rows.append(row | asdict(result))
+
+    for matrix in matrices:
+        if matrix.kind != "ccsm" and matrix.split in (None, evaluation.split):
+            add(matrix.kind, _idm_by(matrix, evaluation, context.blockwise))
+    for reference in context.references.references:
+        if reference.reason_missing is None:
+            results = _idm_by(reference.matrix, evaluation, context.blockwise)
+        else:
+            results = no_idm(reference.reason_missing)
+        add(SCSM, results, reference=reference.name)
+    return rows
+
+
+def _idm_by(matrix: EpochMatrix, evaluation: StoredEvaluation, blockwise: BlockwiseContext | None) -> dict[str, IdmResult]:
+    assert evaluation.counts is not None
+    if blockwise is None:
+        return idm(evaluation.counts, matrix.dense)
+    from scipy.sparse import csr_array
+
+    counts, rows = csr_array(evaluation.counts), matrix.rows(matrix.classes)
+    return idm_in_blocks(counts, rows, matrix.classes, blockwise.walk, blockwise.scratch)
+
+
+def _hierarchy_rows(evaluation: StoredEvaluation, context: EpochContext) -> list[Row]:
+    """Return the severity of a split's mistakes and the superclass accuracy, by the hierarchy of the classes."""
+    assert evaluation.counts is not None
+    references = context.references
+    labels, record, split = references.labels, context.record, evaluation.split
+
+    severity = HierarchyScore(reason=labels.reason_no_hierarchy())
+    if severity.reason is None:
+        severity = hierarchy.severity(evaluation.counts, references.heights)
+    accuracy = HierarchyScore(reason=references.reason_no_superclasses())
+    if accuracy.reason is None:
+        accuracy = hierarchy.superclass_accuracy(evaluation.counts, references.superclasses)
+
+    common = {"split": split, "reference": labels.superclass_source}
     return [
-        point(record, metric=metric, split=answer.split, reference=by[metric], **asdict(entry))
-        for metric, entry in found.items()
+        _row(record, metric="severity", split=split, reference=labels.hierarchy.name, **asdict(severity)),
+        _row(record, metric="superclass_accuracy", **common, **asdict(accuracy)),
     ]
 
 
-def _idm_rows(record: Record, answer: StoredEvaluation, of: str, entries: Mapping[str, IdmResult]) -> list[Row]:
-    """Return the rows of an IDM by one matrix."""
-    return [point(record, metric="idm", of=of, split=answer.split, **asdict(entry)) for entry in entries.values()]
-
-
-def point(record: Record, **values: Any) -> Row:
-    """Return a row of the curves table at a checkpoint."""
-    place = {"run": record.run, "epoch": record.epoch, "epochs_completed": record.epochs_completed, "step": record.step}
-    return {**place, **values}
+def _left_out_rows(evaluation: StoredEvaluation, context: EpochContext) -> list[Row]:
+    """Return rows with the reason why some metrics are not computed for so many classes."""
+    record, labels, split = context.record, context.references.labels, evaluation.split
+    common = {"split": split, "reason": REASON_TOO_MANY}
+    return [
+        _row(record, metric="reliability", of="ccsm", **common),
+        _row(record, metric="sai", of=f"ncsm,ccsm-{split}", variant="cosine", reason=REASON_TOO_MANY),
+        _row(record, metric="severity", reference=labels.hierarchy.name, **common),
+        _row(record, metric="superclass_accuracy", reference=labels.superclass_source, **common),
+    ]

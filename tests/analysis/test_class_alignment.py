@@ -1,4 +1,4 @@
-"""The table of alignments by class: recomputed from the stored matrices, and kept by later calls."""
+"""The class alignment table: rows that match the stored matrices, and what later calls keep."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ QUICK = Options(draws=0)
 FILE = "alignment_by_class.parquet"
 
 
-def by_class_of(out):
+def read_table(out):
     return pd.read_parquet(out / FILE)
 
 
-def test_every_class_of_every_epoch_of_the_real_runs_has_its_row(analysed):
-    table = by_class_of(analysed.out)
+def test_table_has_one_row_per_class_and_epoch(analysed):
+    table = read_table(analysed.out)
     of_classes = table[table["class_index"].notna()]
     expected = [(run, epoch) for run in analysed.run.names for epoch in analysed.run.epochs(run)]
     sizes = of_classes.groupby(["run", "epoch"]).size()
@@ -38,10 +38,10 @@ def test_every_class_of_every_epoch_of_the_real_runs_has_its_row(analysed):
 
 
 @pytest.mark.parametrize("epoch", [0, 30])
-def test_rows_are_the_correlations_of_the_stored_matrices(analysed, epoch):
+def test_class_rows_match_the_stored_matrices(analysed, epoch):
     run = "cifar100-cnn"
     ncsm, (reference, _) = stored(analysed.out, run, "ncsm", epoch), stored_reference(analysed.out, run)
-    table = by_class_of(analysed.out).query("run == @run and epoch == @epoch and class_index.notna()")
+    table = read_table(analysed.out).query("run == @run and epoch == @epoch and class_index.notna()")
     for row in table.sample(12, random_state=0).itertuples():
         i = int(row.class_index)
         expected = np.corrcoef(np.delete(ncsm[i], i), np.delete(reference[i], i))[0, 1]
@@ -50,10 +50,10 @@ def test_rows_are_the_correlations_of_the_stored_matrices(analysed, epoch):
         assert (row.classes_used, row.of, row.reference) == (100, "ncsm", "wordnet3.0-path")
 
 
-def test_a_groups_row_is_the_sai_of_its_classes(analysed):
+def test_group_rows_are_the_sai_of_the_classes(analysed):
     run, epoch = "cifar100-cnn", 30
     classes = analysed.run.classes.query("run == @run").sort_values("class_index")
-    table = by_class_of(analysed.out).query("run == @run and epoch == @epoch and class_index.isna()")
+    table = read_table(analysed.out).query("run == @run and epoch == @epoch and class_index.isna()")
     assert set(table["group"]) == set(classes["group"].dropna())
     at = np.flatnonzero(classes["group"] == "carnivore.n.01")
     (row,) = table[table["group"] == "carnivore.n.01"].itertuples()
@@ -66,58 +66,60 @@ def test_a_groups_row_is_the_sai_of_its_classes(analysed):
     assert small["reason"].str.contains("needs 4 or more").all()
 
 
-def test_the_notebook_has_it(analysed):
+def test_results_has_the_table(analysed):
     frame = Results(analysed.out).alignment_by_class
-    assert len(frame) == len(by_class_of(analysed.out))
+    assert len(frame) == len(read_table(analysed.out))
     assert str(frame["class_index"].dtype) == "Int64"
 
 
-def test_a_class_without_a_synset_has_no_row(make_run, tmp_path):
+def test_table_lacks_classes_without_a_synset(make_run, tmp_path):
     names = (*ANIMALS[:-1], "blorb")
     analyze([make_run(labels=names)], tmp_path / "out", QUICK)
-    table = by_class_of(tmp_path / "out")
+    table = read_table(tmp_path / "out")
     assert sorted(table["class_index"].dropna().unique()) == list(range(7))
     assert set(table["classes_used"][table["class_index"].notna()]) == {7}
 
 
-def test_without_labels_there_is_no_table(make_run, tmp_path):
+def test_analyze_without_labels_writes_no_table(make_run, tmp_path):
     analyze([make_run(labels=None)], tmp_path / "out", QUICK)
     assert not (tmp_path / "out" / FILE).exists()
     assert Results(tmp_path / "out").alignment_by_class.empty
 
 
-def test_a_network_without_a_classifier_is_taken_by_its_templates():
-    one = class_labels.resolve_labels(LabelList(ANIMALS, None, "the test"))
-    found = [
+def test_curve_rows_without_a_classifier_use_the_test_templates():
+    labels = class_labels.resolve_labels(LabelList(ANIMALS, None, "the test"))
+    matrices = [
         EpochMatrix(name, np.corrcoef(np.random.default_rng(seed).normal(size=(8, 9))), np.arange(7))
         for seed, name in enumerate(("tncsm-train", "tncsm-test", "ccsm-test"))
     ]
     record = Record(run="r", path="p", bytes=1, modified_ns=1, epoch=3, status="ok")
-    semantics = RunReferences(one, [opened.of(one) for opened in references.open_references(["path"], None)])
-    table = curves.curve_rows(found, [], record, semantics, QUICK)[1].to_pandas()
+    run_references = RunReferences(
+        labels, [source.for_labels(labels) for source in references.open_references(["path"], None)]
+    )
+    table = curves.curve_rows(matrices, [], curves.EpochContext(record, run_references, QUICK))[1].to_pandas()
     assert set(table["of"]) == {"tncsm-test"}
     assert list(table["class_index"].dropna()) == list(range(7))
-    assert curves.curve_rows(found[2:], [], record, semantics, QUICK)[1] is None
+    assert curves.curve_rows(matrices[2:], [], curves.EpochContext(record, run_references, QUICK))[1] is None
 
 
-def test_a_second_call_keeps_the_rows_and_reads_nothing(make_run, tmp_path):
+def test_analyze_again_keeps_the_rows_and_reads_nothing(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
-    before = by_class_of(out)
+    before = read_table(out)
     garble(run)
     analyze([run], out, QUICK)
-    pd.testing.assert_frame_equal(by_class_of(out), before)
+    pd.testing.assert_frame_equal(read_table(out), before)
 
 
-def test_rows_of_other_runs_stay_and_new_epochs_come_in_order(make_run, tmp_path):
+def test_analyze_keeps_other_runs_and_sorts_new_epochs(make_run, tmp_path):
     out = tmp_path / "out"
     first, second = make_run("a"), make_run("b", epochs=2, seed=1)
     analyze([first, second], out, QUICK)
-    before = by_class_of(out).query("run == 'a'")
+    before = read_table(out).query("run == 'a'")
     for epoch, weight in list(enumerate(heads(4, seed=1)))[2:]:
         save_head(second / f"epoch_{epoch}.pt", weight, epoch=epoch)
     analyze([second], out, QUICK)
-    after = by_class_of(out)
+    after = read_table(out)
     pd.testing.assert_frame_equal(after.query("run == 'a'"), before)
     assert list(after.query("run == 'b'")["epoch"].unique()) == [0, 1, 2, 3]
     analyze([first, second], tmp_path / "whole", QUICK)
@@ -125,16 +127,16 @@ def test_rows_of_other_runs_stay_and_new_epochs_come_in_order(make_run, tmp_path
 
 
 @pytest.mark.parametrize("change", ["deleted", "damaged"])
-def test_a_table_that_is_lost_is_made_again(make_run, tmp_path, change):
+def test_analyze_again_replaces_a_lost_table(make_run, tmp_path, change):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
-    before = by_class_of(out)
+    before = read_table(out)
     (out / FILE).write_bytes(b"no table") if change == "damaged" else (out / FILE).unlink()
     analyze([run], out, QUICK)
-    pd.testing.assert_frame_equal(by_class_of(out), before)
+    pd.testing.assert_frame_equal(read_table(out), before)
 
 
-def test_other_labels_make_other_rows(make_run, tmp_path):
+def test_analyze_with_other_labels_equals_a_first_call(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
     (run / "classes.txt").write_text("\n".join(reversed(ANIMALS)), encoding="utf-8")
@@ -143,8 +145,8 @@ def test_other_labels_make_other_rows(make_run, tmp_path):
     assert_same_output(out, tmp_path / "fresh")
 
 
-def test_epochs_that_are_gone_from_the_call_leave_the_table(make_run, tmp_path):
+def test_analyze_of_fewer_epochs_removes_the_others(make_run, tmp_path):
     run, out = make_run(), tmp_path / "out"
     analyze([run], out, QUICK)
     analyze([run], out, Options(draws=0, epochs="0:1"))
-    assert sorted(by_class_of(out)["epoch"].unique()) == [0, 1]
+    assert sorted(read_table(out)["epoch"].unique()) == [0, 1]

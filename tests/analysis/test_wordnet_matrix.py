@@ -1,4 +1,4 @@
-"""The reference of a label list alone: by blocks of rows, and the nearest classes of long lists."""
+"""The reference matrix of a label list in blocks of rows, and the nearest classes of long lists."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from helpers.errors import raises
 from numpy.testing import assert_array_equal
 
 from dsi_cli.analysis.semantics import wordnet_matrix
@@ -17,14 +18,14 @@ from dsi_cli.store import parquet
 from dsi_cli.store.schema import REFERENCE_NEIGHBORS, REFERENCES
 
 
-def written(one, tmp_path, neighbors=None):
-    wordnet_matrix.write(wordnet_matrix.reference_tables(one, neighbors), tmp_path / "x.parquet")
+def written(labels, tmp_path, neighbors=None):
+    wordnet_matrix.write_blocks(wordnet_matrix.reference_tables(labels, neighbors), tmp_path / "x.parquet")
     return pd.read_parquet(tmp_path / "x.parquet")
 
 
 @pytest.mark.parametrize("block", [1, 7, 64, 512])
 @pytest.mark.parametrize(
-    "labels",
+    "names",
     [
         "oxford-pets",  # unresolved classes between others
         ["qzx", "qzy", "dog", "qzz", "cat"],
@@ -33,27 +34,27 @@ def written(one, tmp_path, neighbors=None):
     ],
     ids=["pets", "first", "many", "one"],
 )
-def test_blocks_of_rows_make_the_whole_matrix(labels, block, tmp_path, monkeypatch):
-    monkeypatch.setattr(wordnet_matrix, "LABELS_PER_BLOCK", block)
-    one = wordnet_matrix.resolve_label_list(labels)
-    found = written(one, tmp_path)
+def test_reference_tables_in_blocks_give_the_whole_matrix(names, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(wordnet_matrix, "BLOCK", block)
+    labels = wordnet_matrix.resolve_label_list(names)
+    found = written(labels, tmp_path)
     assert list(found.columns) == [column.name for column in REFERENCES.columns]
-    assert found["name"].to_list() == list(one.label_list.names)
-    assert found["class_index"].to_list() == list(range(one.classes))
-    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), one.reference())
+    assert found["name"].to_list() == list(labels.label_list.names)
+    assert found["class_index"].to_list() == list(range(labels.classes))
+    assert_array_equal(np.stack(found["similarity"]).astype(np.float32), labels.reference())
     file = pq.ParquetFile(tmp_path / "x.parquet")
     assert max(file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)) <= max(block, 1)
     assert parquet.options_of(tmp_path / "x.parquet") == {"reference": "wordnet3.0-path"}
 
 
-def test_the_nearest_are_those_of_the_matrix(tmp_path):
-    one = wordnet_matrix.resolve_label_list("oxford-pets")
-    found = written(one, tmp_path, 3)
+def test_reference_tables_with_neighbors_match_the_matrix(tmp_path):
+    labels = wordnet_matrix.resolve_label_list("oxford-pets")
+    found = written(labels, tmp_path, 3)
     assert list(found.columns) == [column.name for column in REFERENCE_NEIGHBORS.columns]
-    matrix = one.similarity()
+    matrix = labels.similarity()
     np.fill_diagonal(matrix, np.nan)
-    names = one.label_list.names
-    assert set(found["class_index"]) == {r.index for r in one.resolutions if r.wnid}
+    names = labels.label_list.names
+    assert set(found["class_index"]) == {r.index for r in labels.resolutions if r.wnid}
     for label, rows in found.groupby("class_index"):
         assert rows["name"].to_list() == [names[label]] * 3
         assert rows["neighbor_name"].to_list() == [names[k] for k in rows["neighbor"]]
@@ -64,35 +65,33 @@ def test_the_nearest_are_those_of_the_matrix(tmp_path):
             assert (row.ties, row.rank) == (ties, 1 + (matrix[label] > row.similarity).sum() + (ties - 1) / 2)
 
 
-def test_long_lists_have_their_nearest_unless_the_whole_matrix_is_asked_for(monkeypatch):
-    one = wordnet_matrix.resolve_label_list("cifar10")
-    assert wordnet_matrix.neighbors_of(one, None, whole=False) is None
-    assert wordnet_matrix.neighbors_of(one, 4, whole=False) == 4
+def test_choose_neighbors_of_long_lists_has_a_default(monkeypatch):
+    labels = wordnet_matrix.resolve_label_list("cifar10")
+    assert wordnet_matrix.choose_neighbors(labels, None, whole=False) is None
+    assert wordnet_matrix.choose_neighbors(labels, 4, whole=False) == 4
     monkeypatch.setattr(wordnet_matrix, "MAX_DENSE_CLASSES", 9)
-    assert wordnet_matrix.neighbors_of(one, None, whole=False) == wordnet_matrix.NEIGHBORS
-    assert wordnet_matrix.neighbors_of(one, None, whole=True) is None
-    with pytest.raises(
-        UsageError, match=r"^expected --whole or --neighbors, found --whole and --neighbors 4: leave one out$"
-    ):
-        wordnet_matrix.neighbors_of(one, 4, whole=True)
+    assert wordnet_matrix.choose_neighbors(labels, None, whole=False) == wordnet_matrix.DEFAULT_NEIGHBORS
+    assert wordnet_matrix.choose_neighbors(labels, None, whole=True) is None
+    with raises("conflicting-options", UsageError, neighbors=4):
+        wordnet_matrix.choose_neighbors(labels, 4, whole=True)
 
 
 @pytest.mark.parametrize("neighbors", [None, 2])
-def test_a_list_that_wordnet_does_not_know_has_no_reference(neighbors):
-    with pytest.raises(NothingToAnalyseError, match=r"^none of 2 labels is known to WordNet: 'qzx' is no noun"):
+def test_reference_tables_without_a_known_label_fail(neighbors):
+    with raises("no-label-known", NothingToAnalyseError, classes=2, source="WordNet"):
         wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list(["qzx", "qzy"]), neighbors)
 
 
-def test_a_place_that_may_not_be_written_leaves_nothing(tmp_path):
+def test_write_blocks_to_an_invalid_path_fails(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="could not be written"):
-        wordnet_matrix.write(
+        wordnet_matrix.write_blocks(
             wordnet_matrix.reference_tables(wordnet_matrix.resolve_label_list("cifar10")), tmp_path / "file" / "x.parquet"
         )
 
 
 @pytest.mark.slow
-def test_imagenet21k_stays_small(tmp_path):
+def test_wordnet_command_with_imagenet21k_needs_little_memory(tmp_path):
     """Below 4 GB, which a dense matrix with its copies exceeds; address space, so that the child cannot pass it unseen."""
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({4 * 2**30}, {4 * 2**30}))"
     code = f"{limit}; from dsi_cli.cli import main; main()"

@@ -1,4 +1,4 @@
-"""A run by blocks of rows: the tables are the same; above the limit heads and nearest classes stand for matrices."""
+"""Runs that are compared in blocks of rows: equal tables, and heads and nearest classes instead of matrices of many classes."""
 
 from __future__ import annotations
 
@@ -24,36 +24,20 @@ from dsi_cli.store.results import Results
 pytest_plugins = ("helpers.analysed_runs",)
 
 NAMES = (
-    *(
-        "cat",
-        "dog",
-        "horse",
-        "frog",
-        "bee",
-        "lion",
-        "whale",
-        "trout",
-        "eagle",
-        "ant",
-        "oak",
-        "rose",
-        "car",
-        "truck",
-        "boat",
-    ),
-    *("chair", "table", "xyzzy", "lamp", "cup"),
-)
+    "cat", "dog", "horse", "frog", "bee", "lion", "whale", "trout", "eagle", "ant",
+    "oak", "rose", "car", "truck", "boat", "chair", "table", "xyzzy", "lamp", "cup",
+)  # fmt: skip
 OPTIONS = Options(draws=20, permutations=3, centred=True, references=("path", "wup"))
-BY_ROWS = ("cosine", "mse", "pearson", "pearson_corrected")
-"""The measures of a SAI that are computed by blocks of rows."""
-BARE = ["ceiling", "low", "high", "p_value", "reason"]
-"""What these lack then, and the reason."""
+BLOCKWISE_MEASURES = ("cosine", "mse", "pearson", "pearson_corrected")
+"""The measures of a SAI that can be computed in blocks of rows."""
+DENSE_COLUMNS = ["ceiling", "low", "high", "p_value", "reason"]
+"""The columns that these measures lack in blocks of rows, and the reason."""
 KEY = ["run", "epoch", "step", "metric", "of", "reference", "split", "variant"]
 
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a run of three epochs with labels, one of them unknown to WordNet, and predictions beside it."""
+    """Return a run of three epochs with predictions and labels, one of which is unknown to WordNet."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     rng = np.random.default_rng(0)
     for epoch, weight in enumerate(heads(3, len(NAMES), 16)):
@@ -75,7 +59,7 @@ def whole(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def curves_of(out: Path) -> pd.DataFrame:
-    """Return the curves by what tells their rows apart."""
+    """Return the curves, indexed by their key columns."""
     return pd.read_parquet(out / "curves.parquet").set_index(KEY).sort_index()
 
 
@@ -90,12 +74,14 @@ def require_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 
 def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> None:
-    """Make sure that curves by blocks of rows are those of whole matrices, or null with the reason."""
+    """Make sure that curves in blocks of rows match those of dense matrices, or are null with the reason."""
     assert found.index.equals(expected.index)
     is_sai = found.index.get_level_values("metric") == "sai"
-    by_rows = found.index.get_level_values("variant").isin(BY_ROWS)
+    by_rows = found.index.get_level_values("variant").isin(BLOCKWISE_MEASURES)
     require_same(found[~is_sai], expected[~is_sai])
-    require_same(found[is_sai & by_rows].drop(columns=BARE), expected[is_sai & by_rows].drop(columns=BARE))
+    require_same(
+        found[is_sai & by_rows].drop(columns=DENSE_COLUMNS), expected[is_sai & by_rows].drop(columns=DENSE_COLUMNS)
+    )
     assert expected[is_sai & by_rows]["p_value"].notna().any()
     assert found[is_sai & by_rows]["p_value"].isna().all()
     without = found[is_sai & ~by_rows]
@@ -104,7 +90,7 @@ def require_sums(found: pd.DataFrame, expected: pd.DataFrame, reason: str) -> No
     assert without["reason"].str.endswith(reason).all()
 
 
-def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
+def test_analyze_with_little_memory_compares_in_blocks_until_more_is_given(
     run_folder: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
@@ -121,7 +107,7 @@ def test_short_of_memory_a_run_is_compared_by_blocks_and_again_whole_with_more(
     require_same(curves_of(out), curves_of(whole))
 
 
-def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_plan_without_a_limit_uses_all_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "free_memory", lambda: 1000**2 * memory_plan.BYTES_A_VALUE)
     assert memory_plan.make_plan(1000, Options()).threads == 1
     assert memory_plan.make_plan(1001, Options()).walk is not None
@@ -129,14 +115,14 @@ def test_without_a_limit_a_run_is_compared_whole_if_all_free_memory_is_enough(mo
 
 @pytest.fixture
 def vast(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the output of a run whose classes are more than a matrix is stored of."""
+    """Return the output of a run with more classes than `MAX_DENSE_CLASSES`."""
     monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
     monkeypatch.setattr(similarity, "MAX_DENSE_CLASSES", 12)
     analyze([run_folder], tmp_path / "out", OPTIONS)
     return tmp_path / "out"
 
 
-def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: Path, whole: Path) -> None:
+def test_analyze_above_the_dense_limit_writes_heads_and_neighbors(vast: Path, whole: Path) -> None:
     assert not (vast / "csms").exists()
     assert not (vast / "references").exists()
     head = pd.read_parquet(vast / "heads" / "run" / "weight" / "2.parquet")
@@ -152,7 +138,7 @@ def test_above_the_limit_nearest_classes_and_heads_stand_for_the_matrices(vast: 
     assert_allclose(one["rank"], ranks[one["class_index"], one["neighbor"]])
 
 
-def test_above_the_limit_the_metrics_are_those_of_the_whole_matrices(vast: Path, whole: Path) -> None:
+def test_metrics_above_the_dense_limit_match_dense_matrices(vast: Path, whole: Path) -> None:
     found, expected = curves_of(vast), curves_of(whole)
     metrics = set(found[found["value"].notna()].index.get_level_values("metric"))
     assert {"sai", "wsi", "idm", "mean_row", "accuracy", "mistakes"} <= metrics
@@ -167,7 +153,7 @@ def test_above_the_limit_the_metrics_are_those_of_the_whole_matrices(vast: Path,
     require_sums(found, expected.loc[found.index], "needs whole matrices, which are not made above 4,096 classes")
 
 
-def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
+def test_analyze_again_above_the_dense_limit_replaces_only_a_lost_file(
     vast: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sorted(path for name in ("heads", "neighbors") for path in (vast / name).rglob("*.parquet"))
@@ -184,7 +170,7 @@ def test_the_same_again_does_nothing_and_a_lost_file_is_made_again(
     assert (vast / "curves.parquet").read_bytes() == curves
 
 
-def test_files_of_checkpoints_that_are_no_more_of_the_run_go(
+def test_analyze_of_fewer_epochs_removes_heads_and_neighbors(
     make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_plan, "DENSE_WITHOUT_BUDGET", 0)
