@@ -37,7 +37,7 @@ def test_card_shows_runs_best_epochs_phases_and_code(four_runs, open_file, tmp_p
     assert cells[:3] == ["cifar100-vit", "13, 0 to 12", "100"]
     assert cells[3].split("\n") == [
         f"{sai['excess'][best]:.3f} at epoch {best}",
-        f"chance level 0 (z {sai['z'][best]:.1f})",
+        f"chance 0 (z {sai['z'][best]:.1f})",
     ]
     assert collapsed.locator("td").nth(3).inner_text() == "within chance"
     assert page.locator("li").first.inner_text().startswith("cifar100-vit: phases of the agreement: surge ")

@@ -103,13 +103,13 @@ function mistakesSection(run) {
   if (!splits.length) {
     return [element("p", {}, "There are no predictions on labelled data. To see confused classes, run dsi analyze with --predictions, or with --test and --model.")];
   }
-  return splits.flatMap(([split, found]) => {
-    const own = (found.own || "").toUpperCase();
-    const last = found.furthest || found.wordnet_furthest;
+  return splits.flatMap(([split, data]) => {
+    const own = (data.own || "").toUpperCase();
+    const last = data.furthest || data.wordnet_furthest;
     const ranks = `Rank 1 is the class most similar to the true class${last ? `, and rank ${last} is the least similar class` : ""}.`;
     return [
-      element("h3", {}, `On ${split}, epoch ${found.epoch ?? "–"}${found.is_last ? "" : ", the last epoch with a mistake"}`),
-      element("p", { class: "faint" }, `The network confused ${found.found.toLocaleString("en")} pairs of classes. ${ranks} Similarity does not explain a mistake with a high rank.`),
+      element("h3", {}, `On ${split}, epoch ${data.epoch ?? "–"}${data.is_last ? "" : ", the last epoch with a mistake"}`),
+      element("p", { class: "faint" }, `The network confused ${data.found.toLocaleString("en")} pairs of classes. ${ranks} Similarity does not explain a mistake with a high rank.`),
       element("div", { class: "two" }, dataTable("Most confused pairs", [
         { title: "true class", value: (row) => row.truth },
         { title: "predicted class", value: (row) => row.prediction },
@@ -117,8 +117,8 @@ function mistakesSection(run) {
         { title: "share of the true class", number: true, value: (row) => row.share, text: (row) => `${(100 * row.share).toFixed(1)} %` },
         ...(own ? [{ title: `rank in ${own}`, number: true, value: (row) => row.rank, text: (row) => rank(row.rank) }] : []),
         { title: `rank in ${run.reference}`, number: true, value: (row) => row.wordnet_rank, text: (row) => rank(row.wordnet_rank) },
-      ], found.pairs),
-      found.mistakes ? gallery(found.mistakes, own, run.reference) : null),
+      ], data.pairs),
+      data.mistakes ? gallery(data.mistakes, own, run.reference) : null),
     ];
   });
 }
